@@ -1,0 +1,1 @@
+"""Array libraries that run the update rules in place."""
