@@ -1,3 +1,36 @@
 """The readable reference for the Lookahead optimizer of Zhang, Lucas, Hinton and Ba."""
 
+from lookahead_ref import backend, schedules
+from lookahead_ref.backend import BackendUnavailableError
+from lookahead_ref.clipping import clip_by_global_norm
+from lookahead_ref.optimizers import (
+    SGD,
+    AdaGrad,
+    Adam,
+    HeavyBall,
+    Lookahead,
+    Nesterov,
+    Optimizer,
+    PolyakAveraging,
+    with_learning_rate,
+)
+from lookahead_ref.stepper import Stepper
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "BackendUnavailableError",
+    "HeavyBall",
+    "Lookahead",
+    "Nesterov",
+    "Optimizer",
+    "PolyakAveraging",
+    "Stepper",
+    "backend",
+    "clip_by_global_norm",
+    "schedules",
+    "with_learning_rate",
+]

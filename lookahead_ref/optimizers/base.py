@@ -1,0 +1,274 @@
+"""What an optimizer is, and the step that all inner optimizers share.
+
+An inner optimizer is a rule: the names of its slots, the coefficients at step t, and the arithmetic
+of one update. The functions `init`, `step` and `evaluation_params` of this module make an optimizer
+of it; each inner optimizer takes them as its methods.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
+
+from lookahead_ref import hyperparameters, tree
+from lookahead_ref.elementwise import apply, round_scalars, zeros_like
+from lookahead_ref.hyperparameters import Schedule
+from lookahead_ref.tree import Array, Tree
+
+WeightDecayKind: TypeAlias = Literal["l2", "decoupled"]
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """What every optimizer offers.
+
+    All three methods are pure: nothing that is passed in changes.
+    """
+
+    def init(self, params: Tree) -> Any:
+        """Make the state of an optimizer that has done no step yet.
+
+        Parameters
+        ----------
+        params : dict
+            The initial parameters: names to float32 or float64 arrays, possibly nested.
+
+        Returns
+        -------
+        NamedTuple
+            The state.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `params` cannot be optimized; the error names the parameter.
+        """
+
+    def step(self, params: Tree, grads: Tree, state: Any) -> tuple[dict[str, Any], Any]:
+        """Do one update.
+
+        Parameters
+        ----------
+        params : dict
+            The parameters.
+        grads : dict
+            The gradient of the loss, like `params` in names, shapes, dtypes and library.
+        state : NamedTuple
+            The state, from `init` or from the last step.
+
+        Returns
+        -------
+        params : dict
+            The parameters after the update.
+        state : NamedTuple
+            The state after it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `grads` does not match `params`, or a schedule returns a value out of range.
+        """
+
+    def evaluation_params(self, params: Tree, state: Any) -> dict[str, Any]:
+        """Return the parameters to evaluate, save and report.
+
+        Parameters
+        ----------
+        params : dict
+            The parameters, from the last step.
+        state : NamedTuple
+            The state, from the last step.
+
+        Returns
+        -------
+        dict
+            A tree like `params`.
+        """
+
+
+class InnerState(NamedTuple):
+    """The state of an inner optimizer.
+
+    Attributes
+    ----------
+    step : int
+        The number of updates done: the clock of the learning rate's schedule. Never reset.
+    count : int
+        The number of updates since the slots were made: the clock of the bias correction.
+    slots : dict
+        Slot name to a tree like the parameters.
+    """
+
+    step: int
+    count: int
+    slots: dict[str, Any]
+
+    def synchronize(self, phi: Tree, slots: dict[str, Any]) -> Self:  # noqa: ARG002
+        """Return the state with other slots, after a synchronization around this optimizer."""
+        return self._replace(slots=slots)
+
+    def restart(self) -> Self:
+        """Return the state with its counts as `init` makes them; the clock runs on."""
+        return self._replace(count=0)
+
+
+class UpdateRule(Protocol):
+    """What an inner optimizer says of itself; all else is shared."""
+
+    @property
+    def learning_rate(self) -> float | Schedule:
+        """The step size, or its schedule over the number of updates done."""
+
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay's coefficient."""
+
+    @property
+    def weight_decay_kind(self) -> WeightDecayKind:
+        """Where weight decay enters."""
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The names of the arrays kept for each parameter; they start at zero."""
+
+    def coefficients(self, t: int) -> Mapping[str, float]:
+        """Return the rule's scalars at its t-th update, counted from 1."""
+
+    def rule(self, xp: Any) -> Any:
+        """Return the arithmetic: the gradient and the slots to the update and the new slots."""
+
+
+def check(rule: UpdateRule) -> None:
+    """Check the hyperparameters that all inner optimizers have.
+
+    Parameters
+    ----------
+    rule : UpdateRule
+        The inner optimizer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is out of range.
+    """
+    hyperparameters.constant_or_schedule(
+        "learning_rate", rule.learning_rate, hyperparameters.non_negative
+    )
+    hyperparameters.non_negative("weight_decay", rule.weight_decay)
+    hyperparameters.option("weight_decay_kind", rule.weight_decay_kind, ("l2", "decoupled"))
+
+
+def add_weight_decay(xp: Any) -> Any:  # noqa: ARG001
+    """Add the gradient of half the squared norm of the parameters, times `weight_decay`."""
+
+    def add(update: Array, theta: Array, weight_decay: float) -> Array:
+        return update + weight_decay * theta
+
+    return add
+
+
+def descend(xp: Any) -> Any:  # noqa: ARG001
+    """Go against the update: theta - learning_rate * update, equation (0.2)."""
+
+    def go(theta: Array, update: Array, learning_rate: float) -> Array:
+        return theta - learning_rate * update
+
+    return go
+
+
+def init(self: UpdateRule, params: Tree) -> InnerState:
+    """Make the state of an optimizer that has done no step yet: slots of zeros.
+
+    Parameters
+    ----------
+    params : dict
+        The initial parameters: names to float32 or float64 arrays, possibly nested.
+
+    Returns
+    -------
+    InnerState
+        The state.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `params` cannot be optimized, or a hyperparameter rounds to zero in the dtype of one of
+        them; the error names the parameter.
+    """
+    tree.check_params(params)
+    scalars = {
+        "learning_rate": _learning_rate(self, 0),
+        "weight_decay": float(self.weight_decay),
+        **self.coefficients(1),
+    }
+    for path, leaf in tree.flatten(params).items():
+        round_scalars(scalars, path, leaf)
+    return InnerState(0, 0, {slot: zeros_like(params) for slot in self.slots})
+
+
+def step(
+    self: UpdateRule, params: Tree, grads: Tree, state: InnerState
+) -> tuple[dict[str, Any], InnerState]:
+    """Do one update, equation (0.2).
+
+    Parameters
+    ----------
+    params : dict
+        The parameters.
+    grads : dict
+        The gradient of the loss, like `params` in names, shapes, dtypes and library.
+    state : InnerState
+        The state, from `init` or from the last step.
+
+    Returns
+    -------
+    params : dict
+        The parameters after the update.
+    state : InnerState
+        The state after it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `grads` does not match `params`, or the learning rate's schedule returns a value that is
+        negative or not finite.
+    """
+    tree.check_like(grads, params, "grads")
+    return _update(self, params, grads, state)
+
+
+def _learning_rate(self: UpdateRule, step: int) -> float:
+    return hyperparameters.value_at(
+        "learning_rate", self.learning_rate, step, hyperparameters.non_negative
+    )
+
+
+def _update(
+    self: UpdateRule, params: Tree, grads: Tree, state: InnerState
+) -> tuple[dict[str, Any], InnerState]:
+    learning_rate = _learning_rate(self, state.step)
+    decay = {"weight_decay": float(self.weight_decay)}
+    if self.weight_decay and self.weight_decay_kind == "l2":
+        (grads,) = apply(add_weight_decay, decay, grads, params)
+    count = state.count + 1
+    update, *slots = apply(self.rule, self.coefficients(count), grads, *state.slots.values())
+    if self.weight_decay and self.weight_decay_kind == "decoupled":
+        (update,) = apply(add_weight_decay, decay, update, params)
+    (params,) = apply(descend, {"learning_rate": learning_rate}, params, update)
+    return params, InnerState(state.step + 1, count, dict(zip(self.slots, slots, strict=True)))
+
+
+def evaluation_params(self: UpdateRule, params: Tree, state: InnerState) -> Tree:  # noqa: ARG001
+    """Return the parameters to evaluate, save and report: the parameters themselves.
+
+    Parameters
+    ----------
+    params : dict
+        The parameters, from the last step.
+    state : InnerState
+        The state, from the last step.
+
+    Returns
+    -------
+    dict
+        `params`.
+    """
+    return params

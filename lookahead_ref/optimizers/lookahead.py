@@ -1,0 +1,230 @@
+"""Algorithm 1 of the paper: k steps forward, 1 step back."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
+
+from lookahead_ref import hyperparameters, tree
+from lookahead_ref.elementwise import apply, interpolate, round_scalars, zeros_like
+from lookahead_ref.hyperparameters import Schedule
+from lookahead_ref.optimizers.base import Optimizer
+from lookahead_ref.tree import Tree
+
+InnerStateKind: TypeAlias = Literal["maintain", "reset", "interpolate"]
+
+
+class LookaheadState(NamedTuple):
+    """The state of `Lookahead`.
+
+    Attributes
+    ----------
+    phi : dict
+        The slow weights.
+    inner : NamedTuple
+        The inner optimizer's state.
+    cycle_step : int
+        The number of steps since the last synchronization.
+    syncs : int
+        The number of synchronizations done: the clock of alpha's schedule. Never reset.
+    anchor : dict or None
+        The inner optimizer's slots after the last synchronization, where they are interpolated.
+    """
+
+    phi: dict[str, Any]
+    inner: Any
+    cycle_step: int
+    syncs: int
+    anchor: dict[str, Any] | None
+
+    @property
+    def slots(self) -> dict[str, Any]:
+        """The slots of the innermost optimizer."""
+        slots: dict[str, Any] = self.inner.slots
+        return slots
+
+    def synchronize(self, phi: Tree, slots: dict[str, Any]) -> Self:
+        """Return the state after a synchronization around this optimizer.
+
+        The weights and slots that an outer Lookahead arrives at are where this one restarts: it
+        would otherwise pull the next cycle back to weights that have been left.
+        """
+        return self._replace(
+            phi=phi,
+            inner=self.inner.synchronize(phi, slots),
+            anchor=None if self.anchor is None else slots,
+        )
+
+    def restart(self) -> Self:
+        """Return the state with its counts as `init` makes them; the clocks run on."""
+        return self._replace(cycle_step=0, inner=self.inner.restart())
+
+
+@dataclass(frozen=True)
+class Lookahead:
+    """Lookahead around any optimizer.
+
+    The inner optimizer takes k steps on the fast weights theta; then the slow weights phi move a
+    fraction alpha towards them, and the fast weights restart there.
+
+    Parameters
+    ----------
+    inner : Optimizer
+        The inner optimizer A of Algorithm 1. It may be a `Lookahead`.
+    k : int, default: 5
+        The synchronization period, in calls of `step`.
+    alpha : float or callable, default: 0.5
+        The slow weights' step size, in (0, 1], or its schedule over the number of synchronizations
+        done.
+    inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
+        What a synchronization does to the inner optimizer's slots (momentum, moments). *maintain*
+        leaves them. *reset* makes them, and the count that bias correction uses, as `init` makes
+        them. *interpolate* moves them as the weights: from where they were after the last
+        synchronization, the fraction alpha towards where they are; counts run on.
+
+    Raises
+    ------
+    TypeError
+        If `inner` cannot be wrapped, or a hyperparameter is of the wrong type.
+    ValueError
+        If a hyperparameter is out of range.
+
+    Notes
+    -----
+    In the pure interface the new fast weights *are* the slow weights after a synchronization
+    (theta_{t,0} <- phi_{t-1} of Algorithm 1): the same arrays, not a copy. Arrays that `step`
+    returned must therefore not be written to.
+
+    Nested, the inner synchronization comes first, then the outer one. The outer one is a
+    synchronization of every level below: its phi becomes the new params and the slots that it
+    interpolates from become the new slots.
+
+    References
+    ----------
+    M. R. Zhang, J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1 step back",
+    NeurIPS 2019, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lookahead_ref as la
+    >>> optimizer = la.Lookahead(la.SGD(learning_rate=1.0), k=2, alpha=0.5)
+    >>> params = {"x": np.array([8.0])}
+    >>> state = optimizer.init(params)
+    >>> for _ in range(3):
+    ...     params, state = optimizer.step(params, {"x": np.array([1.0])}, state)
+    ...     phi = optimizer.evaluation_params(params, state)
+    ...     print(params["x"], phi["x"])
+    [7.] [8.]
+    [7.] [7.]
+    [6.] [7.]
+    """
+
+    inner: Optimizer
+    k: int = 5
+    alpha: float | Schedule = 0.5
+    inner_state: InnerStateKind = "maintain"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.inner, Optimizer) or isinstance(self.inner, type):
+            raise TypeError(f"inner must be an optimizer, got {self.inner!r}")
+        if getattr(self.inner, "averages", False):
+            raise TypeError(
+                f"inner must not average its parameters, got {type(self.inner).__name__}: "
+                "put it around Lookahead instead"
+            )
+        hyperparameters.count("k", self.k)
+        hyperparameters.constant_or_schedule("alpha", self.alpha, hyperparameters.step_size)
+        hyperparameters.option(
+            "inner_state", self.inner_state, ("maintain", "reset", "interpolate")
+        )
+
+    def init(self, params: Tree) -> LookaheadState:
+        """Make the state of an optimizer that has done no step yet: phi_0 = theta_0, copied.
+
+        Parameters
+        ----------
+        params : dict
+            The initial parameters: names to float32 or float64 arrays, possibly nested.
+
+        Returns
+        -------
+        LookaheadState
+            The state.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `params` cannot be optimized; the error names the parameter.
+        """
+        inner = self.inner.init(params)
+        alpha = self._alpha(0)
+        for path, leaf in tree.flatten(params).items():
+            round_scalars({"alpha": alpha}, path, leaf)
+        anchor = inner.slots if self.inner_state == "interpolate" else None
+        return LookaheadState(tree.copy(params), inner, 0, 0, anchor)
+
+    def step(
+        self, params: Tree, grads: Tree, state: LookaheadState
+    ) -> tuple[dict[str, Any], LookaheadState]:
+        """Do one step of the inner optimizer and, every k of them, synchronize.
+
+        Parameters
+        ----------
+        params : dict
+            The fast weights theta.
+        grads : dict
+            The gradient of the loss at them, like `params` in names, shapes, dtypes and library.
+        state : LookaheadState
+            The state, from `init` or from the last step.
+
+        Returns
+        -------
+        params : dict
+            The fast weights after the step; after a synchronization, the slow weights.
+        state : LookaheadState
+            The state after it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `grads` does not match `params`, or a schedule returns a value out of range.
+        """
+        theta, inner = self.inner.step(params, grads, state.inner)  # (0.2)
+        cycle_step = state.cycle_step + 1
+        if cycle_step < self.k:
+            return theta, state._replace(inner=inner, cycle_step=cycle_step)
+
+        step_size = {"step_size": self._alpha(state.syncs)}
+        (phi,) = apply(interpolate, step_size, state.phi, theta)
+
+        slots = inner.slots
+        if self.inner_state == "reset":
+            slots = {slot: zeros_like(values) for slot, values in slots.items()}
+            inner = inner.restart()
+        elif state.anchor is not None:
+            slots = {
+                slot: apply(interpolate, step_size, state.anchor[slot], values)[0]
+                for slot, values in slots.items()
+            }
+        inner = inner.synchronize(phi, slots)
+        anchor = None if state.anchor is None else slots
+        return phi, LookaheadState(phi, inner, 0, state.syncs + 1, anchor)
+
+    def evaluation_params(self, params: Tree, state: LookaheadState) -> Tree:  # noqa: ARG002
+        """Return the parameters to evaluate, save and report: the slow weights.
+
+        Parameters
+        ----------
+        params : dict
+            The fast weights.
+        state : LookaheadState
+            The state, from the last step.
+
+        Returns
+        -------
+        dict
+            phi.
+        """
+        return state.phi
+
+    def _alpha(self, syncs: int) -> float:
+        return hyperparameters.value_at("alpha", self.alpha, syncs, hyperparameters.step_size)

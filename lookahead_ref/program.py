@@ -1,0 +1,321 @@
+"""Update rules as programs: what every executor runs is read off the rule itself.
+
+A *rule* is a function of an array namespace that returns a function of arrays and scalars, built
+from ``+ - * /`` and ``sqrt`` alone. Called on arrays it is the reference. Called on the symbols of
+this module it writes itself down, as a `Program` that a backend compiles into one pass over memory.
+
+A whole optimizer step is recorded the same way: `lookahead_ref.stepper` calls the optimizer's own
+``step`` on a `Symbol` and receives, on its `Tape`, the sequence of rules that the step applies.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
+
+Rule: TypeAlias = Callable[[Any], Callable[..., Any]]
+"""A function from an array namespace to the arithmetic of an update."""
+
+
+class Instruction(NamedTuple):
+    """One operation of a program; its result goes to the next register.
+
+    Attributes
+    ----------
+    operation : str
+        ``add``, ``subtract``, ``multiply``, ``divide``, ``sqrt`` or ``zero``.
+    operands : tuple of int
+        The registers that it reads.
+    """
+
+    operation: str
+    operands: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A straight line of elementwise operations.
+
+    Registers are numbered: first one for each buffer, then one for each scalar, then one for the
+    result of each instruction.
+
+    Parameters
+    ----------
+    buffers : int
+        The number of arrays, all of one length and dtype.
+    scalars : int
+        The number of scalars, of the arrays' dtype.
+    instructions : tuple of Instruction
+        What is computed, in order.
+    writes : tuple of (int, int)
+        Buffer and register: what is written where, after everything that reads it.
+    """
+
+    buffers: int
+    scalars: int
+    instructions: tuple[Instruction, ...]
+    writes: tuple[tuple[int, int], ...]
+
+
+class _Register:
+    """A value on which a rule writes itself down."""
+
+    __slots__ = ("_instructions", "_number")
+
+    def __init__(self, instructions: list[tuple[str, tuple["_Register", ...]]], number: int):
+        self._instructions = instructions
+        self._number = number
+
+    def _record(self, operation: str, *operands: Any) -> "_Register":
+        for operand in operands:
+            if not isinstance(operand, _Register):
+                raise TypeError(
+                    f"a rule must hold no literals, got {operand!r} in {operation}: make it a "
+                    "coefficient, so that it is rounded once to the dtype of the parameter"
+                )
+        self._instructions.append((operation, operands))
+        return _Register(self._instructions, len(self._instructions) - 1)
+
+    def __add__(self, other: Any) -> "_Register":
+        return self._record("add", self, other)
+
+    def __radd__(self, other: Any) -> "_Register":
+        return self._record("add", other, self)
+
+    def __sub__(self, other: Any) -> "_Register":
+        return self._record("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> "_Register":
+        return self._record("subtract", other, self)
+
+    def __mul__(self, other: Any) -> "_Register":
+        return self._record("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> "_Register":
+        return self._record("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> "_Register":
+        return self._record("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> "_Register":
+        return self._record("divide", other, self)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a rule must not branch on values: it is one straight line")
+
+
+class _RegisterNamespace:
+    """The array namespace that a rule sees while it is written down."""
+
+    @staticmethod
+    def sqrt(x: Any) -> _Register:
+        if not isinstance(x, _Register):
+            raise TypeError(f"sqrt in a rule takes an array or a coefficient, got {x!r}")
+        return x._record("sqrt", x)  # noqa: SLF001
+
+
+class _Written(NamedTuple):
+    """A rule written down: operands below the number of inputs are inputs, the rest results."""
+
+    instructions: tuple[Instruction, ...]
+    results: tuple[int, ...]
+
+
+def as_tuple(result: Any) -> tuple[Any, ...]:
+    """Return what a rule returned as a tuple: a rule of one result may return it bare.
+
+    Parameters
+    ----------
+    result : object or tuple
+        What the rule returned.
+
+    Returns
+    -------
+    tuple
+        The results.
+    """
+    return result if isinstance(result, tuple) else (result,)
+
+
+@lru_cache(maxsize=1024)
+def _write_down(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Written:
+    lines: list[tuple[str, tuple[_Register, ...]]] = []
+    inputs = arrays + len(names)
+    registers = [_Register(lines, -1 - position) for position in range(inputs)]
+
+    def place(register: _Register) -> int:
+        number = register._number  # noqa: SLF001
+        return inputs + number if number >= 0 else -1 - number
+
+    results = as_tuple(
+        rule(_RegisterNamespace)(
+            *registers[:arrays], **dict(zip(names, registers[arrays:], strict=True))
+        )
+    )
+    for result in results:
+        if not isinstance(result, _Register):
+            raise TypeError(f"a rule must return arrays, got {result!r}")
+    return _Written(
+        tuple(
+            Instruction(operation, tuple(place(operand) for operand in operands))
+            for operation, operands in lines
+        ),
+        tuple(place(result) for result in results),
+    )
+
+
+class Symbol:
+    """A stand-in for every leaf of a tree at once, which records what is done with it.
+
+    It answers the array API's protocol, so that the checks made of arrays hold for it.
+
+    Parameters
+    ----------
+    tape : Tape
+        Where it is recorded.
+    number : int
+        Its number there.
+    """
+
+    __slots__ = ("number", "tape")
+    shape = ()
+    dtype = "symbol"
+    float32 = float64 = "symbol"
+
+    def __init__(self, tape: "Tape", number: int) -> None:
+        self.tape = tape
+        self.number = number
+
+    def __array_namespace__(self, api_version: str | None = None) -> type["Symbol"]:  # noqa: ARG002, PLW3201
+        """Return the namespace that the array API's protocol asks for."""
+        return Symbol
+
+
+class Call(NamedTuple):
+    """A rule applied to symbols.
+
+    Attributes
+    ----------
+    rule : callable
+        The rule; None stands for zero.
+    operands : tuple of int
+        The numbers of the symbols that it was applied to.
+    names : tuple of str
+        The names of its coefficients.
+    """
+
+    rule: Rule | None
+    operands: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+@dataclass
+class Tape:
+    """The record of one optimizer step.
+
+    Parameters
+    ----------
+    buffers : int
+        The number of arrays that the step may read: symbols 0, 1, ...
+    """
+
+    buffers: int
+    calls: list[Call] = field(default_factory=list)
+    coefficients: list[tuple[str, float]] = field(default_factory=list)
+    _symbols: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._symbols = self.buffers
+
+    def record(
+        self, rule: Rule, operands: Sequence[Symbol], coefficients: dict[str, float]
+    ) -> tuple[Symbol, ...]:
+        """Record that a rule is applied.
+
+        Parameters
+        ----------
+        rule : callable
+            The rule.
+        operands : sequence of Symbol
+            What it is applied to.
+        coefficients : dict
+            Its scalars by name.
+
+        Returns
+        -------
+        tuple of Symbol
+            Its results.
+        """
+        names = tuple(coefficients)
+        self.calls.append(Call(rule, tuple([s.number for s in operands]), names))
+        self.coefficients.extend(coefficients.items())
+        return self._new(len(_write_down(rule, len(operands), names).results))
+
+    def zero(self) -> Symbol:
+        """Record an array of zeros.
+
+        Returns
+        -------
+        Symbol
+            The zeros.
+        """
+        self.calls.append(Call(None, (), ()))
+        return self._new(1)[0]
+
+    def _new(self, count: int) -> tuple[Symbol, ...]:
+        first = self._symbols
+        self._symbols += count
+        return tuple([Symbol(self, number) for number in range(first, first + count)])
+
+
+def compile_calls(
+    buffers: int, calls: Sequence[Call], results: Sequence[tuple[int, int]]
+) -> Program:
+    """Join the rules that a step applied into one program.
+
+    Parameters
+    ----------
+    buffers : int
+        The number of buffers.
+    calls : sequence of Call
+        What a tape has recorded.
+    results : sequence of (int, int)
+        Buffer and symbol: what each buffer holds after the step. A buffer that keeps what it held
+        is not written.
+
+    Returns
+    -------
+    Program
+        The program; its scalars are the coefficients of the calls, in order.
+    """
+    scalars = sum(len(call.names) for call in calls)
+    registers = list(range(buffers))  # where each symbol is
+    instructions: list[Instruction] = []
+    first_scalar = buffers
+    for call in calls:
+        base = buffers + scalars + len(instructions)
+        if call.rule is None:
+            instructions.append(Instruction("zero", ()))
+            registers.append(base)
+            continue
+        written = _write_down(call.rule, len(call.operands), call.names)
+        inputs = [registers[number] for number in call.operands]
+        inputs += range(first_scalar, first_scalar + len(call.names))
+        first_scalar += len(call.names)
+
+        def place(number: int, inputs: list[int] = inputs, base: int = base) -> int:
+            return inputs[number] if number < len(inputs) else base + number - len(inputs)
+
+        instructions += [
+            Instruction(line.operation, tuple(place(number) for number in line.operands))
+            for line in written.instructions
+        ]
+        registers += [place(number) for number in written.results]
+    return Program(
+        buffers,
+        scalars,
+        tuple(instructions),
+        tuple(
+            (buffer, registers[symbol]) for buffer, symbol in results if buffer != symbol
+        ),
+    )

@@ -1,0 +1,216 @@
+"""Schedules: hyperparameters as functions of a clock.
+
+A schedule is any function from a count, 0 at first, to a value. A learning rate sees the number of
+updates done (it is never reset, whatever `Lookahead` does to its inner state); the slow weights'
+step size alpha sees the number of synchronizations done.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lookahead_ref import hyperparameters
+from lookahead_ref.hyperparameters import Schedule
+
+__all__ = ["Constant", "Cosine", "Schedule", "StepDecay", "WarmUp", "cifar_step_decay"]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same value at every step.
+
+    Parameters
+    ----------
+    value : float
+        The value, not negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is not a finite number >= 0.
+
+    Examples
+    --------
+    >>> Constant(0.1)(1000)
+    0.1
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        hyperparameters.non_negative("value", self.value)
+
+    def __call__(self, step: int) -> float:
+        """Return the value at a step, counted from 0."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """Multiply by a factor at each boundary.
+
+    Parameters
+    ----------
+    initial : float
+        The value before the first boundary.
+    boundaries : sequence of int
+        The steps from which on the value is multiplied once more, increasing.
+    factor : float
+        What it is multiplied by.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is negative or not finite, or the boundaries do not increase.
+
+    See Also
+    --------
+    cifar_step_decay : The one that the paper trains CIFAR with.
+
+    Examples
+    --------
+    >>> schedule = StepDecay(1.0, boundaries=[10, 20], factor=0.5)
+    >>> [schedule(step) for step in (0, 9, 10, 20)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
+
+    initial: float
+    boundaries: Sequence[int]
+    factor: float
+
+    def __post_init__(self) -> None:
+        hyperparameters.non_negative("initial", self.initial)
+        hyperparameters.non_negative("factor", self.factor)
+        boundaries = tuple(
+            hyperparameters.count("boundaries", boundary, least=0)
+            for boundary in self.boundaries
+        )
+        if any(later <= earlier for earlier, later in zip(boundaries, boundaries[1:])):
+            raise ValueError(f"boundaries must increase, got {list(boundaries)}")
+        object.__setattr__(self, "boundaries", boundaries)
+
+    def __call__(self, step: int) -> float:
+        """Return the value at a step, counted from 0."""
+        passed = sum(boundary <= step for boundary in self.boundaries)
+        return float(self.initial * self.factor**passed)
+
+
+def cifar_step_decay(initial: float, steps_per_epoch: int) -> StepDecay:
+    """Build the paper's CIFAR schedule: divide by 5 after epochs 60, 120 and 160 of 200.
+
+    Parameters
+    ----------
+    initial : float
+        The learning rate of the first 60 epochs.
+    steps_per_epoch : int
+        Updates in an epoch.
+
+    Returns
+    -------
+    StepDecay
+        The schedule, over 200 epochs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range.
+
+    References
+    ----------
+    The schedule is that of S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC 2016,
+    which M. R. Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back", NeurIPS 2019,
+    use in section 5.1.
+
+    Examples
+    --------
+    >>> cifar_step_decay(0.1, steps_per_epoch=391).boundaries
+    (23460, 46920, 62560)
+    """
+    steps = hyperparameters.count("steps_per_epoch", steps_per_epoch)
+    return StepDecay(initial, [60 * steps, 120 * steps, 160 * steps], factor=0.2)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Fall from one value to another along half a period of the cosine, then stay.
+
+    Parameters
+    ----------
+    initial : float
+        The value at step 0.
+    steps : int
+        The step at which `final` is reached.
+    final : float, default: 0.0
+        The value from then on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range.
+
+    References
+    ----------
+    I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
+    equation (5), without restarts.
+
+    Examples
+    --------
+    >>> schedule = Cosine(1.0, steps=100)
+    >>> [round(schedule(step), 3) for step in (0, 50, 100, 200)]
+    [1.0, 0.5, 0.0, 0.0]
+    """
+
+    initial: float
+    steps: int
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        hyperparameters.non_negative("initial", self.initial)
+        hyperparameters.count("steps", self.steps)
+        hyperparameters.non_negative("final", self.final)
+
+    def __call__(self, step: int) -> float:
+        """Return the value at a step, counted from 0."""
+        if step >= self.steps:
+            return self.final
+        share = 0.5 * (1.0 + math.cos(math.pi * step / self.steps))
+        return self.final + (self.initial - self.final) * share
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Rise linearly over the first steps, then follow another schedule.
+
+    The value at step s is ``min(1, (s + 1) / steps)`` times that of the other schedule, whose
+    clock runs from step 0 as well. The first update is therefore not wasted on a rate of zero.
+
+    Parameters
+    ----------
+    steps : int
+        The number of steps of the rise; the last of them has the full value.
+    after : float or callable
+        The value, or the schedule, that is warmed up.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> schedule = WarmUp(4, after=1.0)
+    >>> [schedule(step) for step in range(6)]
+    [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    """
+
+    steps: int
+    after: float | Schedule
+
+    def __post_init__(self) -> None:
+        hyperparameters.count("steps", self.steps)
+        hyperparameters.constant_or_schedule("after", self.after, hyperparameters.non_negative)
+
+    def __call__(self, step: int) -> float:
+        """Return the value at a step, counted from 0."""
+        after = self.after(step) if callable(self.after) else self.after
+        return after * min(1.0, (step + 1) / self.steps)

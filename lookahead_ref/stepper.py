@@ -1,0 +1,358 @@
+"""The in-place execution of any optimizer.
+
+There is no second implementation here. Each step calls the optimizer's own pure ``step`` on a
+symbol that stands for every parameter at once (`lookahead_ref.program`); what it records, from the
+inner update to the interpolation at the end of a cycle, becomes one program, compiled once by the
+backend and run in one pass over the memory of each parameter.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lookahead_ref import tree
+from lookahead_ref.backend import Backend, Kernel, load
+from lookahead_ref.elementwise import round_to
+from lookahead_ref.optimizers import Optimizer
+from lookahead_ref.program import Symbol, Tape, compile_calls
+from lookahead_ref.tree import Array, Tree
+
+# The one leaf of the symbolic trees; no slot can have this name.
+_LEAF = ""
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """A parameter and its memory: the parameter itself, then one buffer for each array of state."""
+
+    dtype: str
+    buffers: tuple[Array, ...]
+    flat: tuple[Array, ...]
+
+
+class Stepper:
+    """Run an optimizer in place, each step fused into one pass over memory.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimizer.
+    params : dict
+        The initial parameters: names to float32 or float64 arrays of the backend's library,
+        possibly nested. They are copied.
+    backend : str or Backend, default: "numpy"
+        What runs the updates: the name of a registered backend, or one itself.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        The optimizer.
+    backend : Backend
+        The backend.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `params` cannot be optimized, or there is no such backend.
+    BackendUnavailableError
+        If the backend cannot run here.
+
+    Notes
+    -----
+    Memory is the parameters and the optimizer's state, each once. On every backend of this package
+    that computes in host memory, parameters and state agree bit for bit with the pure interface.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lookahead_ref as la
+    >>> optimizer = la.Lookahead(la.SGD(learning_rate=1.0), k=2, alpha=0.5)
+    >>> stepper = la.Stepper(optimizer, {"x": np.array([8.0])})
+    >>> for _ in range(2):
+    ...     stepper.step({"x": np.array([1.0])})
+    >>> stepper.params["x"]
+    array([7.])
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, params: Tree, *, backend: str | Backend = "numpy"
+    ) -> None:
+        if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
+            raise TypeError(f"optimizer must be an optimizer, got {optimizer!r}")
+        tree.check_params(params)
+        self.optimizer = optimizer
+        self.backend = load(backend) if isinstance(backend, str) else backend
+        self._params = tree.map(lambda _: None, params)
+
+        self._leaves: dict[str, _Leaf] = {}
+        for path, array in tree.flatten(params).items():
+            buffers = [self.backend.copy(self.backend.own(f"params[{path!r}]", array, []))]
+            # One leaf at a time, so that no second copy of all the state ever exists.
+            state = optimizer.init({path: array})
+            for _, value in _arrays(state):
+                buffers.append(
+                    self.backend.own(f"params[{path!r}]", value, [array, *buffers])
+                )
+            flat = tuple(self.backend.flatten(buffer) for buffer in buffers)
+            dtype = "float32" if str(array.dtype).endswith("float32") else "float64"
+            self._leaves[path] = _Leaf(dtype, tuple(buffers), flat)
+            self._names = [name for name, _ in _arrays(state)]
+            template = _rename(state, path)
+        self._gradient = 1 + len(self._names)
+        self._state = _replace_arrays(template, iter(range(1, self._gradient)))
+        self._owned = [buffer for leaf in self._leaves.values() for buffer in leaf.buffers]
+        self._kernels: dict[Any, dict[str, Kernel]] = {}
+        self._views: dict[int, dict[str, Any]] = {}
+        self._interrupted = False
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters: read-only views, valid until the next step."""
+        return self._view(0)
+
+    def step(self, grads: Tree) -> None:
+        """Do one update in place.
+
+        Parameters
+        ----------
+        grads : dict
+            The gradient of the loss, like the parameters in names, shapes, dtypes and library. It
+            is not changed, and not copied unless it is not contiguous.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `grads` does not match the parameters, or a schedule returns a value out of range;
+            parameters and state are then as they were.
+        RuntimeError
+            If an earlier step was interrupted while it wrote.
+        """
+        if self._interrupted:
+            raise RuntimeError("an earlier step was interrupted while it wrote: load a state")
+        tree.check_like(grads, self.params, "grads")
+        arrays = tree.flatten(grads)
+
+        tape, state = self._record()
+        kernels = self._compiled(tape, state)
+        scalars = {
+            dtype: [round_to(dtype, name, value) for name, value in tape.coefficients]
+            for dtype in {leaf.dtype for leaf in self._leaves.values()}
+        }
+        gradients = {
+            path: self.backend.gradient(arrays[path], self._owned) for path in self._leaves
+        }
+
+        self._interrupted = True
+        for path, leaf in self._leaves.items():
+            kernels[leaf.dtype]((*leaf.flat, gradients[path]), scalars[leaf.dtype])
+        self._state = _replace_arrays(state.state, iter(range(1, self._gradient)))
+        self._interrupted = False
+
+    def evaluation_params(self) -> dict[str, Any]:
+        """Return the parameters to evaluate, save and report.
+
+        Returns
+        -------
+        dict
+            A tree like the parameters, of read-only views, valid until the next step.
+
+        Raises
+        ------
+        TypeError
+            If the optimizer computes them anew, which a stepper cannot.
+        """
+        tape = Tape(self._gradient)
+        symbols = [Symbol(tape, number) for number in range(self._gradient)]
+        result = self.optimizer.evaluation_params(
+            {_LEAF: symbols[0]}, _replace_arrays(self._state, iter(symbols[1:]))
+        )[_LEAF]
+        if result.number >= self._gradient:
+            name = type(self.optimizer).__name__
+            raise TypeError(f"{name}.evaluation_params must return params or a part of the state")
+        return self._view(result.number)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copy parameters and state.
+
+        Returns
+        -------
+        dict
+            Path to array or int: ``params/`` and the path of each parameter, then the arrays and
+            counts of the optimizer's state by their place in it, as ``inner/slots/velocity/w``.
+        """
+        if self._interrupted:
+            raise RuntimeError("an earlier step was interrupted while it wrote: load a state")
+        saved: dict[str, Any] = dict(_counts(self._state))
+        for number, name in enumerate(["params", *self._names]):
+            for path, leaf in self._leaves.items():
+                saved[f"{name}/{path}"] = self.backend.copy(leaf.buffers[number])
+        return saved
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Restore parameters and state.
+
+        Parameters
+        ----------
+        saved : dict
+            What `state_dict` returned, of a stepper for the same optimizer and parameters.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an entry is missing, not expected, or of another kind, dtype or shape; parameters
+            and state are then as they were.
+        """
+        targets = {
+            f"{name}/{path}": leaf.buffers[number]
+            for number, name in enumerate(["params", *self._names])
+            for path, leaf in self._leaves.items()
+        }
+        counts = dict(_counts(self._state))
+        for name in [*counts, *targets]:
+            if name not in saved:
+                raise ValueError(f"saved must have an entry {name!r}, got none")
+        for name in saved:
+            if name not in targets and name not in counts:
+                raise ValueError(f"saved has an entry {name!r}, which this optimizer has not")
+        for name in counts:
+            counts[name] = _count(f"saved[{name!r}]", saved[name])
+        for name, target in targets.items():
+            tree.check_leaf_like(f"saved[{name!r}]", saved[name], target)
+        for name, target in targets.items():
+            self.backend.assign(target, saved[name])
+        self._state = _replace_counts(self._state, counts, "")
+        self._interrupted = False
+
+    def _view(self, number: int) -> dict[str, Any]:
+        if number not in self._views:
+            self._views[number] = tree.unflatten(
+                self._params,
+                {
+                    path: self.backend.readonly(leaf.buffers[number])
+                    for path, leaf in self._leaves.items()
+                },
+            )
+        return self._views[number]
+
+    def _record(self) -> "tuple[Tape, _Recorded]":
+        tape = Tape(self._gradient + 1)
+        symbols = [Symbol(tape, number) for number in range(self._gradient + 1)]
+        state = _replace_arrays(self._state, iter(symbols[1:-1]))
+        params, state = self.optimizer.step({_LEAF: symbols[0]}, {_LEAF: symbols[-1]}, state)
+        numbers = [params[_LEAF].number, *[value.number for _, value in _arrays(state)]]
+        return tape, _Recorded(state, tuple(numbers))
+
+    def _compiled(self, tape: Tape, recorded: "_Recorded") -> dict[str, Kernel]:
+        key = (tuple(tape.calls), recorded.numbers)
+        if key not in self._kernels:
+            program = compile_calls(tape.buffers, tape.calls, list(enumerate(recorded.numbers)))
+            self._kernels[key] = {
+                dtype: self.backend.compile(program, dtype)
+                for dtype in sorted({leaf.dtype for leaf in self._leaves.values()})
+            }
+        return self._kernels[key]
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """The state after a recorded step, and the symbol that each buffer then holds."""
+
+    state: Any
+    numbers: tuple[int, ...]
+
+
+# A state is a NamedTuple of counts, of trees and dicts of trees, and of further states.
+
+
+def _parts(state: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(state, Mapping):
+        yield from state.items()
+    else:
+        yield from zip(state._fields, state, strict=True)
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, Mapping) or hasattr(value, "_fields")
+
+
+def _rebuild(state: Any, parts: Mapping[str, Any]) -> Any:
+    return dict(parts) if isinstance(state, Mapping) else type(state)(**parts)
+
+
+def _arrays(state: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
+    """List the arrays of the state of one leaf by their place, without the leaf's own name."""
+    for name, value in _parts(state):
+        if _is_state(value):
+            yield from _arrays(value, f"{prefix}{name}/")
+        elif value is not None and not isinstance(value, int):
+            yield prefix.removesuffix("/"), value
+
+
+def _counts(state: Any, prefix: str = "") -> Iterator[tuple[str, int]]:
+    if isinstance(state, Mapping):
+        return
+    for name, value in _parts(state):
+        if _is_state(value):
+            yield from _counts(value, f"{prefix}{name}/")
+        elif isinstance(value, int) and isinstance(name, str):
+            yield prefix + name, value
+
+
+def _walk(state: Any, leaf: Callable[[Any], Any]) -> Any:
+    return _rebuild(
+        state,
+        {
+            name: _walk(value, leaf) if _is_state(value) else leaf(value)
+            for name, value in _parts(state)
+        },
+    )
+
+
+def _rename(state: Any, path: str) -> Any:
+    """Give the one leaf of every tree in a state the name of the symbolic leaf."""
+    if isinstance(state, Mapping) and state.keys() == {path} and not _is_state(state[path]):
+        return {_LEAF: state[path]}
+    return _rebuild(
+        state,
+        {
+            name: _rename(value, path) if _is_state(value) else value
+            for name, value in _parts(state)
+        },
+    )
+
+
+def _replace_arrays(state: Any, values: Iterator[Any]) -> Any:
+    """Put other leaves in the place of the arrays of a state; integers in a tree are leaves."""
+    if isinstance(state, Mapping):
+        return {
+            name: _replace_arrays(value, values) if _is_state(value) else next(values)
+            for name, value in state.items()
+        }
+    return type(state)(
+        *[_replace_arrays(value, values) if _is_state(value) else value for value in state]
+    )
+
+
+def _replace_counts(state: Any, counts: Mapping[str, int], prefix: str) -> Any:
+    if isinstance(state, Mapping):
+        return state
+    parts = {}
+    for name, value in _parts(state):
+        if _is_state(value):
+            parts[name] = _replace_counts(value, counts, f"{prefix}{name}/")
+        else:
+            parts[name] = counts.get(prefix + name, value)
+    return type(state)(**parts)
+
+
+def _count(name: str, value: Any) -> int:
+    # Formats for arrays keep a count as an array of no dimensions.
+    if isinstance(value, bool) or getattr(value, "shape", ()) != ():
+        raise TypeError(f"{name} must be an integer >= 0, got {value!r}")
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be an integer >= 0, got {value!r}") from None
+    if number != value or number < 0:
+        raise ValueError(f"{name} must be an integer >= 0, got {value!r}")
+    return number
