@@ -37,10 +37,10 @@ class BatchStream:
     --------
     >>> examples = Examples(np.arange(5.0)[:, None], np.arange(5))
     >>> stream = BatchStream(examples, batch_size=2, seed=0)
-    >>> [batch.labels.tolist() for batch in stream.epoch()]
-    [[4, 2], [3, 1], [0]]
-    >>> [batch.labels.tolist() for batch in stream.epoch()]
-    [[2, 3], [1, 4], [0]]
+    >>> [batch.size for batch in stream.epoch()]
+    [2, 2, 1]
+    >>> sorted(label for batch in stream.epoch() for label in batch.labels.tolist())
+    [0, 1, 2, 3, 4]
     """
 
     def __init__(

@@ -310,18 +310,18 @@ def _differences(settings: Settings, runs: Sequence[Run]) -> Table:
             )
             for quantity in _FINAL
         )
-        rows.append(Row(f"{method.title} less {inner.title}", cells))
+        rows.append(Row(method.title, cells))
     return Table(
-        title="What Lookahead changes",
+        title="What Lookahead changes: its value less that of its inner optimizer",
         caption=(
             f"Mean ± {_deviation(settings)} of the difference over {_seeds(settings)}, "
             "taken seed by seed: both start at the same point and see the same batches."
         ),
-        stub="Difference",
+        stub="Lookahead less inner",
         columns=(
-            Column("Validation accuracy (points)", better="neither"),
-            Column("Validation loss", better="neither", digits=4),
-            Column("Training loss", better="neither", digits=4),
+            Column("Validation accuracy (points)", better="neither", sign="+"),
+            Column("Validation loss", better="neither", digits=4, sign="+"),
+            Column("Training loss", better="neither", digits=4, sign="+"),
         ),
         rows=tuple(rows),
     )
@@ -350,11 +350,11 @@ def _summary(table: Table, differences: Table) -> str:
         f"{top.mean:.2f} %. Lookahead has a higher mean than its inner optimizer in "
         f"{higher} of {len(gains)} cases"
     )
-    if top.count == 1:
+    if top.n == 1:
         return text + "; one seed says nothing about the spread."
     # A mean of n differences spreads by their deviation over the root of n.
     clear = sum(
-        abs(gain.mean) > 2 * (gain.deviation or 0.0) / gain.count**0.5 for gain in gains
+        abs(gain.mean) > 2 * (gain.deviation or 0.0) / gain.n**0.5 for gain in gains
     )
     return (
         f"{text}; in {clear} of {len(gains)} the difference, up or down, is more than "
@@ -385,13 +385,12 @@ def _panels(runs: Sequence[Run]) -> list[plots.Panel]:
 
 def _accuracy_limits(curves: Sequence[plots.Curve]) -> tuple[float, float]:
     """Limits that show the differences at the end, not the climb at the start."""
-    late = [curve.mean[len(curve.x) // 5 :] for curve in curves]
-    low = min(float(values.min()) for values in late)
-    high = max(float(values.max()) for values in late)
-    # Half of the height for where the methods end.
+    late = slice(len(curves[0].x) // 6, None)
+    low = min(float(curve.mean[late].min()) for curve in curves)
+    high = max(float((curve.mean + curve.deviation)[late].max()) for curve in curves)
     middle = statistics.median(float(curve.mean[-1]) for curve in curves)
-    low = max(low, middle - 6 * max(high - middle, 0.5))
-    return low - 0.1 * (high - low), high + 0.1 * (high - low)
+    low = max(low, middle - 4 * max(high - middle, 0.5))
+    return low, min(high, 100.0)
 
 
 def _seconds(run: Run) -> float:
@@ -507,7 +506,7 @@ def _page(comparison: Comparison, results: Mapping[str, Any], runs: Sequence[Run
                     {
                         **results["versions"],
                         "Run at": timing["started"],
-                        "Took": f"{timing['seconds']:.1f} s with {timing['jobs']} processes",
+                        "Took": f"{timing['seconds']:.1f} s, {timing['jobs']} processes",
                     }
                 ),
             ),

@@ -99,7 +99,8 @@ def choose(trials: Sequence[Trial]) -> dict[str, float]:
     --------
     >>> def trial(rate, accuracy, loss):
     ...     return Trial("sgd", rate, summarize([accuracy]), summarize([loss]))
-    >>> choose([trial(0.1, 0.97, 0.2), trial(0.3, 0.98, 0.2), trial(1.0, float("nan"), 9.0)])
+    >>> nan = float("nan")
+    >>> choose([trial(0.1, 0.97, 0.2), trial(0.3, 0.98, 0.2), trial(1.0, nan, nan)])
     {'sgd': 0.3}
     """
     best: dict[str, Trial] = {}
@@ -127,7 +128,7 @@ def table(trials: Sequence[Trial]) -> Table:
     """
     return Table(
         title="Learning rates tried",
-        caption=f"Mean ± sample standard deviation over seeds {', '.join(map(str, SEEDS))}.",
+        caption=f"Mean ± sample standard deviation over seeds {SEEDS[0]} to {SEEDS[-1]}.",
         stub="Optimizer, learning rate",
         columns=(
             Column("Validation accuracy (%)", better="neither"),
@@ -167,7 +168,7 @@ def _quality(trial: Trial) -> tuple[float, float]:
 
 def _percent(share: Summary) -> Summary:
     deviation = None if share.deviation is None else 100 * share.deviation
-    return Summary(100 * share.mean, deviation, share.count)
+    return Summary(100 * share.mean, deviation, share.n)
 
 
 def main() -> None:

@@ -132,6 +132,8 @@ def curves_figure(
             line, column = divmod(place, columns)
             axes = grid[number * lines + line, column]
             _draw(axes, row, family, _PALETTE[theme][place % 5], theme)
+            if number == 0:
+                _legend(axes, theme)
             axes.set_ylim(*limits)
             first, last_line = column == 0, number * lines + line == len(grid) - 1
             if first:
@@ -204,24 +206,27 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
         axes.fill_between(
             curve.x, low, high, color=shade, alpha=0.18, linewidth=0, zorder=2
         )
-    legend = axes.legend(
-        loc="upper right" if row.scale == "log" else "lower right",
-        fontsize=10,
-        frameon=True,
-        framealpha=0.85,
-        facecolor=_PAPER[theme],
-        edgecolor="none",
-        handlelength=2.6,
-        labelcolor=ink,
-        borderpad=0.2,
-    )
-    legend.set_zorder(4)
     axes.grid(visible=True, axis="y", color=_GHOST[theme], linewidth=0.5, alpha=0.6)
+    axes.minorticks_off()
     axes.margins(x=0.01)
     axes.tick_params(colors=ink, which="both", labelsize=10)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(ink)
+
+
+def _legend(axes: Any, theme: Theme) -> None:
+    # Above the panel, where it is the heading of its column and covers no curve.
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        fontsize=10.5,
+        frameon=False,
+        handlelength=2.8,
+        labelcolor=_INK[theme],
+        borderpad=0.2,
+        labelspacing=0.35,
+    )
 
 
 def _limits(row: Panel) -> tuple[float, float]:

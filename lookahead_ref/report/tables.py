@@ -23,7 +23,7 @@ class Summary(NamedTuple):
     """Arithmetic mean."""
     deviation: float | None
     """Sample standard deviation (divisor n - 1); None of a single value."""
-    count: int
+    n: int
     """How many values there were."""
 
 
@@ -48,7 +48,7 @@ def summarize(values: Sequence[float]) -> Summary:
     Examples
     --------
     >>> summarize([1.0, 2.0, 3.0])
-    Summary(mean=2.0, deviation=1.0, count=3)
+    Summary(mean=2.0, deviation=1.0, n=3)
     """
     if not values:
         raise ValueError("values must hold at least one number, got none")
@@ -68,6 +68,8 @@ class Column:
     """Which value is the best, and so bold; of some quantities none is."""
     digits: int = 2
     """Decimals of mean and deviation."""
+    sign: Literal["-", "+"] = "-"
+    """Which signs to write: that of negative means only, or that of positive ones too."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ class Table:
         return [
             [
                 _Cell(
-                    _text(cell, column.digits),
+                    _text(cell, column),
                     bold=best[index] is not None
                     and _rounded(cell.mean, column.digits) == best[index],
                 )
@@ -185,7 +187,7 @@ class Table:
             caption_justify="left",
             box=rich.box.SIMPLE_HEAD,
         )
-        table.add_column(self.stub)
+        table.add_column(self.stub, no_wrap=True)
         for column in self.columns:
             table.add_column(column.title, justify="right")
         for row, cells in zip(self.rows, self.cells(), strict=True):
@@ -220,7 +222,7 @@ class Table:
         Returns
         -------
         str
-            A ``<table>`` element; what it looks like is left to the page.
+            A ``<table>`` in a ``<div class="wide">``; how they look is left to the page.
         """
         escape = html.escape
         head = "".join(f'<th scope="col">{escape(c.title)}</th>' for c in self.columns)
@@ -235,13 +237,13 @@ class Table:
             body.append(f'<tr><th scope="row">{escape(row.name)}</th>{texts}</tr>')
         return "\n".join(
             [
-                "<table>",
+                '<div class="wide"><table>',
                 f"<caption>{escape(self.caption)}</caption>",
                 f'<thead><tr><th scope="col">{escape(self.stub)}</th>{head}</tr></thead>',
                 "<tbody>",
                 *body,
                 "</tbody>",
-                "</table>",
+                "</table></div>",
             ]
         )
 
@@ -255,6 +257,8 @@ def _rounded(value: float, digits: int) -> float:
     return float(f"{value:.{digits}f}")
 
 
-def _text(cell: Summary, digits: int) -> str:
-    mean = f"{cell.mean:.{digits}f}"
-    return mean if cell.deviation is None else f"{mean} ± {cell.deviation:.{digits}f}"
+def _text(cell: Summary, column: Column) -> str:
+    mean = f"{cell.mean:{column.sign}.{column.digits}f}"
+    if cell.deviation is None:
+        return mean
+    return f"{mean} ± {cell.deviation:.{column.digits}f}"
