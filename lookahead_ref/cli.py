@@ -59,6 +59,27 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _backends(incomplete: str) -> list[str]:
+    from lookahead_ref.backend import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def _optimizers(incomplete: str) -> list[str]:
+    from lookahead_ref.experiments.methods import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
+def _schedules(incomplete: str) -> list[str]:
+    return [s for s in ("constant", "step", "cosine") if s.startswith(incomplete)]
+
+
+def _inner_states(incomplete: str) -> list[str]:
+    return [s for s in ("maintain", "reset", "interpolate") if s.startswith(incomplete)]
+
+
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -68,11 +89,20 @@ Output = Annotated[
 Epochs = Annotated[int, typer.Option(help="Passes over the training examples.", min=1)]
 BatchSize = Annotated[int, typer.Option(help="Examples in a batch.", min=1)]
 Seed = Annotated[int, typer.Option(help="Decides initial weights and batches.", min=0)]
-Backend = Annotated[str, typer.Option(help="What makes the updates; see [bold]info[/].")]
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="What makes the updates; see [bold]info[/].", autocompletion=_backends
+    ),
+]
 K = Annotated[int, typer.Option("--k", help="Lookahead: inner steps to a synchronization.")]
 Alpha = Annotated[float, typer.Option(help="Lookahead: step size of the slow weights.")]
 InnerState = Annotated[
-    str, typer.Option(help="Lookahead: maintain, reset or interpolate the inner state.")
+    str,
+    typer.Option(
+        help="Lookahead: maintain, reset or interpolate the inner state.",
+        autocompletion=_inner_states,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 
@@ -175,7 +205,8 @@ def train(
         str,
         typer.Option(
             help="sgd, heavy-ball, nesterov, adagrad or adam; alone, or with lookahead- or "
-            "polyak- before it."
+            "polyak- before it.",
+            autocompletion=_optimizers,
         ),
     ] = "lookahead-adam",
     learning_rate: Annotated[
@@ -183,7 +214,11 @@ def train(
         typer.Option(help="Of the innermost optimizer; that of compare if not given."),
     ] = None,
     schedule: Annotated[
-        str, typer.Option(help="Of the learning rate: constant, step or cosine.")
+        str,
+        typer.Option(
+            help="Of the learning rate: constant, step or cosine.",
+            autocompletion=_schedules,
+        ),
     ] = "constant",
     epochs: Epochs = 30,
     batch_size: BatchSize = 64,

@@ -108,11 +108,14 @@ def test_in_a_pipe_compare_prints_the_table_and_where_the_folder_is(tmp_path: Pa
 
 
 def test_compare_json_is_alone_on_standard_output(folder: Path) -> None:
-    done = invoke("compare", "--seeds", "1", "--epochs", "1", "--jobs", "1", "--json")
+    done = invoke(*shlex.split("compare --seeds 1 --seed 3 --epochs 1 --jobs 1 --json"))
     summary = json.loads(done.stdout)
-    assert (folder / summary["results"]).is_file()
-    accuracy = summary["validation_accuracy_percent"]
-    assert 0 < accuracy["Lookahead (Adam)"]["mean"] <= 100
+    assert json.loads((folder / summary["results"]).read_text())["seeds"] == [3]
+    assert "±" not in (folder / summary["report"]).read_text()
+    assert "one seed says nothing about the spread" in summary["summary"]
+    accuracy = summary["validation_accuracy_percent"]["Lookahead (Adam)"]
+    assert 0 < accuracy["mean"] <= 100
+    assert accuracy["deviation"] is None
 
 
 def test_compare_refuses_a_folder_that_is_not_empty(folder: Path) -> None:
@@ -206,3 +209,23 @@ def test_without_the_extra_compare_says_what_to_install(
     assert done.stderr.count("\n") == 1
     assert "pip install 'lookahead-ref[experiments]'" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("train --optimizer lookahead-a", ["lookahead-adagrad", "lookahead-adam"]),
+        ("train --schedule c", ["constant", "cosine"]),
+        ("train --inner-state r", ["reset"]),
+        ("compare --backend nump", ["numpy"]),
+    ],
+)
+def test_the_shell_completes_values(typed: str, offered: list[str], folder: Path) -> None:
+    words = f"lookahead-ref {typed}"
+    environment = {
+        "_LOOKAHEAD_REF_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = CliRunner().invoke(app, env=environment, prog_name="lookahead-ref")
+    assert done.stdout.split() == offered

@@ -272,15 +272,14 @@ def _table(settings: Settings, runs: Sequence[Run]) -> Table:
     return Table(
         title="Handwritten digits: final validation accuracy",
         caption=(
-            f"Mean ± {_deviation(settings)} over {_seeds(settings)}, after "
-            f"{settings.epochs} epochs; best in bold. Measured on the slow weights, or "
-            "on the average."
+            f"{_over_seeds(settings)}, after {settings.epochs} epochs; best in bold. "
+            "Measured on the slow weights, or on the average."
         ),
         stub="Optimizer",
         columns=(
             Column("Validation accuracy (%)", better="higher"),
             Column("Validation loss", better="lower", digits=4),
-            Column("Training loss", better="lower", digits=4),
+            Column("Training loss", better="lower", digits=5),
         ),
         rows=tuple(
             Row(
@@ -314,25 +313,23 @@ def _differences(settings: Settings, runs: Sequence[Run]) -> Table:
     return Table(
         title="What Lookahead changes: its value less that of its inner optimizer",
         caption=(
-            f"Mean ± {_deviation(settings)} of the difference over {_seeds(settings)}, "
-            "taken seed by seed: both start at the same point and see the same batches."
+            f"{_over_seeds(settings)}. Differences are taken seed by seed: both start "
+            "at the same point and see the same batches."
         ),
         stub="Lookahead less inner",
         columns=(
             Column("Validation accuracy (points)", better="neither", sign="+"),
             Column("Validation loss", better="neither", digits=4, sign="+"),
-            Column("Training loss", better="neither", digits=4, sign="+"),
+            Column("Training loss", better="neither", digits=5, sign="+"),
         ),
         rows=tuple(rows),
     )
 
 
-def _deviation(settings: Settings) -> str:
-    return "sample standard deviation" if settings.seeds > 1 else "no deviation"
-
-
-def _seeds(settings: Settings) -> str:
-    return "1 seed" if settings.seeds == 1 else f"{settings.seeds} seeds"
+def _over_seeds(settings: Settings) -> str:
+    if settings.seeds == 1:
+        return "One seed"
+    return f"Mean ± sample standard deviation over {settings.seeds} seeds"
 
 
 def _summary(table: Table, differences: Table) -> str:

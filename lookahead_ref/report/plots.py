@@ -135,12 +135,12 @@ def curves_figure(
             if number == 0:
                 _legend(axes, theme)
             axes.set_ylim(*limits)
-            first, last_line = column == 0, number * lines + line == len(grid) - 1
-            if first:
+            if column == 0:
                 axes.set_ylabel(row.title, fontsize=11, color=_INK[theme])
             else:
                 axes.tick_params(labelleft=False, which="both")
-            if last_line or place + columns >= len(families):
+            # Time runs alike in all: its title stands at the foot of each column only.
+            if number == len(rows) - 1 and place + columns >= len(families):
                 axes.set_xlabel(x_title, fontsize=11, color=_INK[theme])
         for place in range(len(families), lines * columns):
             line, column = divmod(place, columns)

@@ -14,6 +14,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from lookahead_ref.training.events import EpochEnded, Event, RunStarted, StepTaken
 
@@ -72,12 +73,19 @@ class LiveBar:
     def __init__(self, total: int, unit: str, console: Console) -> None:
         self._progress = Progress(
             BarColumn(bar_width=24),
-            MofNCompleteColumn(),
+            # A narrow terminal cuts the message, not the count.
+            MofNCompleteColumn(
+                table_column=Column(no_wrap=True, min_width=len(f"{total}/{total}"))
+            ),
             TextColumn(unit),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.description}", markup=False),
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
             console=console,
         )
         self._task = self._progress.add_task("", total=total)
@@ -152,6 +160,8 @@ class PlainLines:
 class TrainingProgress:
     """A callback that shows how far a run is, epoch by epoch. A context manager.
 
+    It tells the loss over the training and the accuracy over the validation examples.
+
     Parameters
     ----------
     console : rich.console.Console
@@ -179,8 +189,8 @@ class TrainingProgress:
         elif isinstance(event, EpochEnded) and event.record.epoch:
             record = event.record
             self._message = (
-                f"epoch {record.epoch}, training loss {record.train_loss:.4f}, "
-                f"validation accuracy {100 * record.validation_accuracy:.2f} %"
+                f"epoch {record.epoch}, loss {record.train_loss:.4f}, "
+                f"accuracy {100 * record.validation_accuracy:.2f} %"
             )
             self._flush()
 

@@ -109,14 +109,6 @@ def test_the_report_holds_table_pictures_and_the_command(
     assert "http" not in text
 
 
-def test_one_seed_has_a_table_without_deviations(tmp_path: Path) -> None:
-    settings = compare.Settings(seeds=1, seed=3, epochs=1, hidden=(4,))
-    outcome = compare.run(settings, tmp_path, jobs=1, console=Console(file=io.StringIO()))
-    assert "±" not in outcome.table.cells()[0][0].text
-    assert "one seed says nothing about the spread" in outcome.summary
-    assert results(tmp_path)["seeds"] == [3]
-
-
 def test_a_run_that_diverges_is_named_and_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,5 +101,5 @@ def test_a_run_shows_its_epochs() -> None:
         progress(EpochEnded(RECORD, seconds=1.0))
         progress(RunEnded(1, 1.0, None))
     assert stream.getvalue().splitlines()[-1].startswith("20/20 steps, 0 s: epoch 1")
-    assert "validation accuracy 80.00 %" in stream.getvalue()
+    assert "accuracy 80.00 %" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
