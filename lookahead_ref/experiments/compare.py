@@ -10,33 +10,23 @@ was chosen by validation accuracy on the same validation examples (there are too
 digits for a third split) but on other seeds.
 """
 
-import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from lookahead_ref.backend import load as load_backend
 from lookahead_ref.data import BatchStream, Dataset, load_digits
-from lookahead_ref.experiments import methods
+from lookahead_ref.experiments import compare_report, methods
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.experiments.pool import in_order
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import write_atomically, write_json
-from lookahead_ref.report.page import (
-    Section,
-    code,
-    definitions,
-    page,
-    paragraph,
-    picture,
-)
-from lookahead_ref.report.tables import Column, Row, Table, summarize
+from lookahead_ref.report.tables import Table, summarize
 from lookahead_ref.training import (
     EpochEnded,
     EpochRecord,
@@ -50,8 +40,6 @@ from lookahead_ref.training import (
 from lookahead_ref.zoo import MLP
 
 __all__ = ["Comparison", "Settings", "run"]
-
-_FINAL = ("validation_accuracy", "validation_loss", "train_loss")
 
 
 @dataclass(frozen=True)
@@ -211,13 +199,16 @@ def run(settings: Settings, folder: Path, *, jobs: int, console: Console) -> Com
             runs.append(result)
             progress.advance(message=f"{result.method.title}, seed {result.seed}")
 
-    table, differences = _table(settings, runs), _differences(settings, runs)
-    comparison = Comparison(folder, table, differences, _summary(table, differences))
+    console.print("drawing the curves, writing the report")
+    table = compare_report.table(settings, runs)
+    differences = compare_report.difference_table(settings, runs)
+    summary = compare_report.summary(table, differences)
+    comparison = Comparison(folder, table, differences, summary)
     results = _results(settings, data, runs)
     trained = time.perf_counter() - clock
     write_atomically(
         folder / "curves.png",
-        plots.png(plots.curves_figure(_panels(runs), x_title="epoch")),
+        plots.png(plots.curves_figure(compare_report.panels(runs), x_title="epoch")),
     )
     results["timing"] = {
         "started": started.isoformat(timespec="seconds"),
@@ -229,7 +220,7 @@ def run(settings: Settings, folder: Path, *, jobs: int, console: Console) -> Com
         ],
     }
     write_json(folder / "results.json", results)
-    write_atomically(folder / "report.html", _page(comparison, results, runs))
+    write_atomically(folder / "report.html", compare_report.html(comparison, results, runs))
     return comparison
 
 
@@ -256,138 +247,6 @@ def _train_one(task: tuple[Settings, Dataset, str, int]) -> Run:
     except NonFiniteLossError as diverged:
         error = diverged
     return Run(methods.method(name), seed, tuple(events), error)
-
-
-def _by_method(runs: Sequence[Run]) -> Iterator[tuple[methods.Method, list[Run]]]:
-    for method in methods.COMPARED:
-        yield method, [r for r in runs if r.method == method]
-
-
-def _final(run: Run, quantity: str) -> float:
-    value: float = getattr(run.history[-1], quantity)
-    return 100 * value if quantity.endswith("accuracy") else value
-
-
-def _table(settings: Settings, runs: Sequence[Run]) -> Table:
-    return Table(
-        title="Handwritten digits: final validation accuracy",
-        caption=(
-            f"{_over_seeds(settings)}, after {settings.epochs} epochs; best in bold. "
-            "Measured on the slow weights, or on the average."
-        ),
-        stub="Optimizer",
-        columns=(
-            Column("Validation accuracy (%)", better="higher"),
-            Column("Validation loss", better="lower", digits=4),
-            Column("Training loss", better="lower", digits=5),
-        ),
-        rows=tuple(
-            Row(
-                method.title,
-                tuple(summarize([_final(r, quantity) for r in of]) for quantity in _FINAL),
-            )
-            for method, of in _by_method(runs)
-        ),
-    )
-
-
-def _differences(settings: Settings, runs: Sequence[Run]) -> Table:
-    found = {(r.method.name, r.seed): r for r in runs}
-    rows = []
-    for method in methods.COMPARED:
-        if method.role != "lookahead":
-            continue
-        inner = methods.method(methods.inner_name(method.name))
-        seeds = [r.seed for r in runs if r.method == method]
-        cells = tuple(
-            summarize(
-                [
-                    _final(found[method.name, seed], quantity)
-                    - _final(found[inner.name, seed], quantity)
-                    for seed in seeds
-                ]
-            )
-            for quantity in _FINAL
-        )
-        rows.append(Row(method.title, cells))
-    return Table(
-        title="What Lookahead changes: its value less that of its inner optimizer",
-        caption=(
-            f"{_over_seeds(settings)}. Differences are taken seed by seed: both start "
-            "at the same point and see the same batches."
-        ),
-        stub="Lookahead less inner",
-        columns=(
-            Column("Validation accuracy (points)", better="neither", sign="+"),
-            Column("Validation loss", better="neither", digits=4, sign="+"),
-            Column("Training loss", better="neither", digits=5, sign="+"),
-        ),
-        rows=tuple(rows),
-    )
-
-
-def _over_seeds(settings: Settings) -> str:
-    if settings.seeds == 1:
-        return "One seed"
-    return f"Mean ± sample standard deviation over {settings.seeds} seeds"
-
-
-def _summary(table: Table, differences: Table) -> str:
-    best = [
-        row.name
-        for row, cells in zip(table.rows, table.cells(), strict=True)
-        if cells[0].bold
-    ]
-    top = table.rows[[row.name for row in table.rows].index(best[0])].cells[0]
-    verb = "has" if len(best) == 1 else "have"
-    gains = [row.cells[0] for row in differences.rows]
-    higher = sum(gain.mean > 0 for gain in gains)
-    text = (
-        f"{' and '.join(best)} {verb} the highest mean validation accuracy, "
-        f"{top.mean:.2f} %. Lookahead has a higher mean than its inner optimizer in "
-        f"{higher} of {len(gains)} cases"
-    )
-    if top.n == 1:
-        return text + "; one seed says nothing about the spread."
-    # A mean of n differences spreads by their deviation over the root of n.
-    clear = sum(
-        abs(gain.mean) > 2 * (gain.deviation or 0.0) / gain.n**0.5 for gain in gains
-    )
-    return (
-        f"{text}; in {clear} of {len(gains)} the difference, up or down, is more than "
-        "twice its standard error."
-    )
-
-
-def _panels(runs: Sequence[Run]) -> list[plots.Panel]:
-    def curves(quantity: str, factor: float) -> tuple[plots.Curve, ...]:
-        return tuple(
-            plots.Curve(
-                label=method.title,
-                family=method.family,
-                role=method.role,
-                x=np.array([record.epoch for record in of[0].history]),
-                values=factor
-                * np.array([[getattr(x, quantity) for x in r.history] for r in of]),
-            )
-            for method, of in _by_method(runs)
-        )
-
-    accuracy = curves("validation_accuracy", 100.0)
-    return [
-        plots.Panel("training loss", curves("train_loss", 1.0), scale="log"),
-        plots.Panel("validation accuracy (%)", accuracy, limits=_accuracy_limits(accuracy)),
-    ]
-
-
-def _accuracy_limits(curves: Sequence[plots.Curve]) -> tuple[float, float]:
-    """Limits that show the differences at the end, not the climb at the start."""
-    late = slice(len(curves[0].x) // 6, None)
-    low = min(float(curve.mean[late].min()) for curve in curves)
-    high = max(float((curve.mean + curve.deviation)[late].max()) for curve in curves)
-    middle = statistics.median(float(curve.mean[-1]) for curve in curves)
-    low = max(low, middle - 4 * max(high - middle, 0.5))
-    return low, min(high, 100.0)
 
 
 def _seconds(run: Run) -> float:
@@ -421,92 +280,12 @@ def _results(settings: Settings, data: Dataset, runs: Sequence[Run]) -> dict[str
                     quantity: summarize(
                         [getattr(r.history[-1], quantity) for r in of]
                     )._asdict()
-                    for quantity in _FINAL
+                    for quantity in compare_report.FINAL
                 },
                 "runs": [
                     {"seed": r.seed, "history": [asdict(x) for x in r.history]} for r in of
                 ],
             }
-            for method, of in _by_method(runs)
+            for method, of in compare_report.by_method(runs)
         ],
     }
-
-
-def _page(comparison: Comparison, results: Mapping[str, Any], runs: Sequence[Run]) -> str:
-    configuration, timing = results["configuration"], results["timing"]
-
-    def curves(panel: plots.Panel, caption: str) -> str:
-        light, dark = (
-            plots.png(
-                plots.curves_figure([panel], x_title="epoch", columns=2, theme=theme),
-                dpi=130,
-            )
-            for theme in ("light", "dark")
-        )
-        return picture(light, dark, alternative=f"Curves: {panel.title}.", caption=caption)
-
-    loss, accuracy = _panels(runs)
-    band = "Line: mean over seeds; band: one sample standard deviation to each side."
-    return page(
-        "Lookahead on handwritten digits",
-        comparison.summary,
-        [
-            Section(
-                "Final validation accuracy",
-                comparison.table.html()
-                + paragraph(
-                    "The table has the shape of Table 1 of the paper. Its numbers do not "
-                    "compare with the paper's, which are of residual networks on CIFAR."
-                ),
-            ),
-            Section("What Lookahead changes", comparison.differences.html()),
-            Section(
-                "Training loss",
-                curves(loss, f"Loss over the training examples, logarithmic. {band}"),
-            ),
-            Section(
-                "Validation accuracy",
-                curves(
-                    accuracy,
-                    f"The axis begins where the methods can be told apart. {band}",
-                ),
-            ),
-            Section(
-                "Configuration",
-                definitions(
-                    {
-                        "Data": (
-                            f"{configuration['data']['name']}, "
-                            f"{configuration['data']['train']} for training, "
-                            f"{configuration['data']['validation']} for validation"
-                        ),
-                        "Model": configuration["model"],
-                        "Batch size": configuration["batch_size"],
-                        "Epochs": configuration["epochs"],
-                        "Seeds": ", ".join(str(seed) for seed in results["seeds"]),
-                        "Backend": configuration["backend"],
-                    }
-                ),
-            ),
-            Section(
-                "Optimizers",
-                paragraph(
-                    "The learning rate of each inner optimizer is the best of a grid, by "
-                    "validation accuracy on other seeds, and is the same alone and inside "
-                    "Lookahead."
-                )
-                + definitions({m["title"]: m["optimizer"] for m in results["methods"]}),
-            ),
-            Section(
-                "Versions",
-                definitions(
-                    {
-                        **results["versions"],
-                        "Run at": timing["started"],
-                        "Took": f"{timing['seconds']:.1f} s, {timing['jobs']} processes",
-                    }
-                ),
-            ),
-            Section("Repeat it", code(results["command"])),
-        ],
-    )

@@ -133,17 +133,13 @@ h2 {
 .summary { font-size: 1.08rem; }
 p { max-width: 44rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-caption {
-  caption-side: bottom; text-align: left; color: var(--soft); font-size: .88rem;
-  padding-top: .6rem;
-}
 th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
 td { white-space: nowrap; }
 th:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 figure { margin: 0 0 1.5rem; }
-figcaption { color: var(--soft); font-size: .88rem; }
+figcaption { color: var(--soft); font-size: .88rem; padding-top: .6rem; }
 .wide { overflow-x: auto; }
 .wide img { display: block; width: 100%; min-width: 34rem; height: auto; }
 pre {

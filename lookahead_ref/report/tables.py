@@ -222,7 +222,8 @@ class Table:
         Returns
         -------
         str
-            A ``<table>`` in a ``<div class="wide">``; how they look is left to the page.
+            A ``<figure>`` with the table, in a ``<div class="wide">`` that may scroll,
+            and the caption; how they look is left to the page.
         """
         escape = html.escape
         head = "".join(f'<th scope="col">{escape(c.title)}</th>' for c in self.columns)
@@ -237,13 +238,13 @@ class Table:
             body.append(f'<tr><th scope="row">{escape(row.name)}</th>{texts}</tr>')
         return "\n".join(
             [
-                '<div class="wide"><table>',
-                f"<caption>{escape(self.caption)}</caption>",
+                '<figure><div class="wide"><table>',
                 f'<thead><tr><th scope="col">{escape(self.stub)}</th>{head}</tr></thead>',
                 "<tbody>",
                 *body,
                 "</tbody>",
                 "</table></div>",
+                f"<figcaption>{escape(self.caption)}</figcaption></figure>",
             ]
         )
 
