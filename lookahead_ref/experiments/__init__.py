@@ -1,1 +1,1 @@
-"""Placeholder until the package lands."""
+"""The experiments of the paper, and the main comparison: settings in, a run folder out."""

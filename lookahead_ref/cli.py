@@ -1,0 +1,341 @@
+"""The command line: each command reads its options and calls an experiment.
+
+Results go to standard output, progress and diagnostics to standard error. Exit codes: 0
+if all went well; 1 if the job failed; 2 if the command was wrong or something that it
+needs is not available; 130 if it was interrupted.
+
+What a command needs is imported inside it, so that ``--help`` answers at once.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import lookahead_ref as la
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["app", "main"]
+
+JOB_FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+
+EXAMPLES = {
+    "": (
+        "lookahead-ref compare",
+        "lookahead-ref train --optimizer lookahead-adam --epochs 10",
+        "lookahead-ref info",
+    ),
+    "compare": (
+        "lookahead-ref compare",
+        "lookahead-ref compare --seeds 2 --epochs 5 --output my-comparison",
+        "lookahead-ref compare --seeds 2 --epochs 5 --json",
+    ),
+    "train": (
+        "lookahead-ref train --optimizer lookahead-adam --epochs 10",
+        "lookahead-ref train --optimizer nesterov --learning-rate 0.05 --schedule cosine",
+        "lookahead-ref train --optimizer lookahead-sgd --k 10 --alpha 0.8 --output my-run",
+    ),
+    "info": ("lookahead-ref info", "lookahead-ref info --json"),
+}
+"""What each command's help shows; the tests run them."""
+
+
+def _epilog(command: str) -> str:
+    return "\n\n".join(["[bold]Examples[/]", *EXAMPLES[command]])
+
+
+app = typer.Typer(
+    name="lookahead-ref",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _backends(incomplete: str) -> list[str]:
+    from lookahead_ref.backend import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
+def _optimizers(incomplete: str) -> list[str]:
+    from lookahead_ref.experiments.methods import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
+def _schedules(incomplete: str) -> list[str]:
+    return [s for s in ("constant", "step", "cosine") if s.startswith(incomplete)]
+
+
+def _inner_states(incomplete: str) -> list[str]:
+    return [s for s in ("maintain", "reset", "interpolate") if s.startswith(incomplete)]
+
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        help="A new or empty folder to write to.", metavar="DIR", show_default=False
+    ),
+]
+Epochs = Annotated[int, typer.Option(help="Passes over the training examples.", min=1)]
+BatchSize = Annotated[int, typer.Option(help="Examples in a batch.", min=1)]
+Seed = Annotated[int, typer.Option(help="Decides initial weights and batches.", min=0)]
+Backend = Annotated[
+    str,
+    typer.Option(
+        help="What makes the updates; see [bold]info[/].", autocompletion=_backends
+    ),
+]
+K = Annotated[int, typer.Option("--k", help="Lookahead: inner steps to a synchronization.")]
+Alpha = Annotated[float, typer.Option(help="Lookahead: step size of the slow weights.")]
+InnerState = Annotated[
+    str,
+    typer.Option(
+        help="Lookahead: maintain, reset or interpolate the inner state.",
+        autocompletion=_inner_states,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
+
+
+def main() -> None:
+    """Run the command line; the console script ``lookahead-ref`` calls this."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lookahead-ref {la.__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=_epilog(""))
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Train with the Lookahead optimizer, and compare it with others."""
+
+
+@app.command(epilog=_epilog("compare"))
+def compare(
+    seeds: Annotated[int, typer.Option(help="Runs of each method.", min=1)] = 5,
+    seed: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
+    epochs: Epochs = 30,
+    batch_size: BatchSize = 64,
+    k: K = 5,
+    alpha: Alpha = 0.5,
+    inner_state: InnerState = "maintain",
+    backend: Backend = "numpy",
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Processes; as many as cores if not given.", min=1),
+    ] = None,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare optimizers, alone and inside Lookahead, on handwritten digits.
+
+    Prints the table and writes results.json, train.jsonl, curves.png and report.html to a
+    folder, runs/compare-DATE-TIME if --output is not given.
+    """
+    with _reported():
+        from lookahead_ref.experiments import compare as experiment
+        from lookahead_ref.experiments.environment import new_folder
+        from lookahead_ref.experiments.pool import available_cores
+        from lookahead_ref.extras import require
+
+        # Before anything is trained or written.
+        require("matplotlib", "experiments", purpose="draw the curves")
+        require("sklearn", "experiments", purpose="load the digits")
+        settings = experiment.Settings(
+            seeds=seeds,
+            seed=seed,
+            epochs=epochs,
+            batch_size=batch_size,
+            k=k,
+            alpha=alpha,
+            inner_state=inner_state,
+            backend=backend,
+        )
+        settings.check()
+        folder = new_folder(output, "compare")
+    with _reported():
+        comparison = experiment.run(
+            settings, folder, jobs=jobs or available_cores(), console=_console(stderr=True)
+        )
+    if as_json:
+        _print_json(
+            {
+                "folder": str(folder),
+                "results": str(folder / "results.json"),
+                "report": str(folder / "report.html"),
+                "summary": comparison.summary,
+                "validation_accuracy_percent": {
+                    row.name: row.cells[0]._asdict() for row in comparison.table.rows
+                },
+            }
+        )
+        return
+    console = _console()
+    console.print(comparison.table.rich())
+    console.print(comparison.differences.rich())
+    console.print(comparison.summary, highlight=False)
+    _print_folder(console, folder, "report.html, curves.png, results.json, train.jsonl")
+
+
+@app.command(epilog=_epilog("train"))
+def train(
+    model: Annotated[str, typer.Option(help="mlp.")] = "mlp",
+    data: Annotated[str, typer.Option(help="digits.")] = "digits",
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            help="sgd, heavy-ball, nesterov, adagrad or adam; alone, or with lookahead- or "
+            "polyak- before it.",
+            autocompletion=_optimizers,
+        ),
+    ] = "lookahead-adam",
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Of the innermost optimizer; that of compare if not given."),
+    ] = None,
+    schedule: Annotated[
+        str,
+        typer.Option(
+            help="Of the learning rate: constant, step or cosine.",
+            autocompletion=_schedules,
+        ),
+    ] = "constant",
+    epochs: Epochs = 30,
+    batch_size: BatchSize = 64,
+    seed: Seed = 0,
+    backend: Backend = "numpy",
+    k: K = 5,
+    alpha: Alpha = 0.5,
+    inner_state: InnerState = "maintain",
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model with one optimizer.
+
+    With --output it writes results.json and train.jsonl to that folder.
+    """
+    with _reported():
+        from lookahead_ref.experiments import single
+        from lookahead_ref.experiments.environment import new_folder
+        from lookahead_ref.training import TrainingProgress
+
+        prepared = single.prepare(
+            single.Settings(
+                model=model,
+                data=data,
+                optimizer=optimizer,
+                learning_rate=learning_rate,
+                schedule=schedule,
+                epochs=epochs,
+                batch_size=batch_size,
+                seed=seed,
+                backend=backend,
+                k=k,
+                alpha=alpha,
+                inner_state=inner_state,
+            )
+        )
+        folder = None if output is None else new_folder(output, "train")
+    with _reported(), TrainingProgress(_console(stderr=True)) as progress:
+        result = single.run(prepared, folder, callbacks=[progress])
+    last = result.history[-1]
+    if as_json:
+        from dataclasses import asdict
+
+        _print_json(
+            {
+                "folder": None if folder is None else str(folder),
+                "final": asdict(last),
+                "steps": result.steps,
+                "seconds": result.seconds,
+            }
+        )
+        return
+    console = _console()
+    console.print(
+        f"validation accuracy {100 * last.validation_accuracy:.2f} %, validation loss "
+        f"{last.validation_loss:.4f}, training loss {last.train_loss:.4f} after "
+        f"{result.steps} steps, {result.seconds:.1f} s",
+        highlight=False,
+    )
+    if folder is not None:
+        _print_folder(console, folder, "results.json, train.jsonl")
+
+
+@app.command(epilog=_epilog("info"))
+def info(as_json: AsJson = False) -> None:
+    """List versions, backends and devices, and why a backend is not available."""
+    with _reported():
+        from lookahead_ref.experiments.information import collect, show
+
+        found = collect()
+    if as_json:
+        _print_json(found)
+    else:
+        show(found, _console())
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Turn errors that a user can act on into one line and an exit code."""
+    from lookahead_ref.backend import BackendUnavailableError
+    from lookahead_ref.extras import MissingExtraError
+
+    try:
+        yield
+    except (MissingExtraError, BackendUnavailableError) as error:
+        raise _failed(error, USAGE) from error
+    except ValueError as error:
+        raise _failed(error, USAGE) from error
+    except (ArithmeticError, OSError) as error:
+        raise _failed(error, JOB_FAILED) from error
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def _failed(error: Exception, code: int) -> typer.Exit:
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    typer.echo(f"lookahead-ref: {error}{notes}", err=True)
+    return typer.Exit(code)
+
+
+def _console(*, stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def _print_json(value: Any) -> None:
+    from lookahead_ref.report.files import jsonable
+
+    typer.echo(json.dumps(jsonable(value), indent=1, allow_nan=False))
+
+
+def _print_folder(console: "Console", folder: Path, files: str) -> None:
+    # Not wrapped: a path is to be copied.
+    console.print(f"{folder}: {files}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

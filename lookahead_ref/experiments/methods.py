@@ -1,0 +1,177 @@
+"""Optimizers by the names that the command line and the result files use."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import lookahead_ref as la
+
+__all__ = [
+    "COMPARED",
+    "LEARNING_RATES",
+    "NAMES",
+    "Method",
+    "build",
+    "default_learning_rate",
+    "method",
+]
+
+_MOMENTUM = 0.9
+_INNER: Mapping[str, tuple[str, Callable[[float], Any]]] = MappingProxyType(
+    {
+        "sgd": ("SGD", lambda rate: la.SGD(learning_rate=rate)),
+        "heavy-ball": (
+            "Heavy ball",
+            lambda rate: la.HeavyBall(learning_rate=rate, momentum=_MOMENTUM),
+        ),
+        "nesterov": (
+            "Nesterov",
+            lambda rate: la.Nesterov(learning_rate=rate, momentum=_MOMENTUM),
+        ),
+        "adagrad": ("AdaGrad", lambda rate: la.AdaGrad(learning_rate=rate)),
+        "adam": ("Adam", lambda rate: la.Adam(learning_rate=rate)),
+    }
+)
+_WRAPPERS = ("lookahead-", "polyak-")
+
+LEARNING_RATES: Mapping[str, float] = MappingProxyType(
+    {"sgd": 0.3, "heavy-ball": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adam": 0.01}
+)
+"""Inner learning rates, chosen by `lookahead_ref.experiments.learning_rates`."""
+
+NAMES: tuple[str, ...] = (
+    *_INNER,
+    *(wrapper + inner for wrapper in _WRAPPERS for inner in _INNER),
+)
+"""Every name that `build` takes."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a method is called and drawn."""
+
+    name: str
+    """On the command line and in result files."""
+    title: str
+    """In tables and pictures."""
+    family: str
+    """Methods that belong in one panel of a picture."""
+    role: Literal["plain", "lookahead", "other"]
+    """How its curve is drawn."""
+
+
+def method(name: str) -> Method:
+    """Describe a method.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+
+    Returns
+    -------
+    Method
+        How it is called and drawn.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method.
+
+    Examples
+    --------
+    >>> method("lookahead-heavy-ball").title
+    'Lookahead (heavy ball)'
+    """
+    wrapper, inner = _parse(name)
+    title = _INNER[inner][0]
+    family = "adaptive" if inner in ("adagrad", "adam") else inner
+    if wrapper == "lookahead-":
+        within = title if title != "Heavy ball" else "heavy ball"
+        return Method(name, f"Lookahead ({within})", family, "lookahead")
+    if wrapper == "polyak-":
+        title = "Polyak averaging" + ("" if inner == "sgd" else f" ({title})")
+        return Method(name, title, family, "other")
+    return Method(name, title, family, "other" if inner == "adagrad" else "plain")
+
+
+def default_learning_rate(name: str) -> float:
+    """Return the learning rate of the innermost optimizer, as `compare` uses it."""
+    return LEARNING_RATES[_parse(name)[1]]
+
+
+def inner_name(name: str) -> str:
+    """Return the name of what a method wraps; its own if it wraps nothing."""
+    return _parse(name)[1]
+
+
+def build(
+    name: str,
+    *,
+    learning_rate: float | None = None,
+    k: int = 5,
+    alpha: float = 0.5,
+    inner_state: str = "maintain",
+) -> Any:
+    """Make an optimizer.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`. Momentum, where there is any, is 0.9; averaging is the running
+        mean.
+    learning_rate : float, optional
+        Of the innermost optimizer; by default the one of the main comparison.
+    k, alpha, inner_state
+        As for `lookahead_ref.Lookahead`; without effect on other methods.
+
+    Returns
+    -------
+    Optimizer
+        Of this library.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a name or a number is not one that the optimizer takes.
+
+    Examples
+    --------
+    >>> build("lookahead-sgd", learning_rate=0.1, k=6).k
+    6
+    """
+    wrapper, inner = _parse(name)
+    rate = default_learning_rate(name) if learning_rate is None else learning_rate
+    optimizer = _INNER[inner][1](rate)
+    if wrapper == "lookahead-":
+        return la.Lookahead(optimizer, k=k, alpha=alpha, inner_state=inner_state)  # type: ignore[arg-type]  # checked by Lookahead
+    if wrapper == "polyak-":
+        return la.PolyakAveraging(optimizer)
+    return optimizer
+
+
+def _parse(name: str) -> tuple[str, str]:
+    for wrapper in ("", *_WRAPPERS):
+        inner = name.removeprefix(wrapper)
+        if name.startswith(wrapper) and inner in _INNER:
+            return wrapper, inner
+    raise ValueError(f"optimizer must be one of {', '.join(NAMES)}; got {name!r}")
+
+
+COMPARED: tuple[Method, ...] = tuple(
+    method(name)
+    for name in (
+        "sgd",
+        "heavy-ball",
+        "nesterov",
+        "adagrad",
+        "adam",
+        "polyak-sgd",
+        "lookahead-sgd",
+        "lookahead-heavy-ball",
+        "lookahead-nesterov",
+        "lookahead-adam",
+    )
+)
+"""The methods of the main comparison, in the order of its table."""

@@ -1,0 +1,193 @@
+"""Values and gradients of NumPy programs, by HIPS autograd.
+
+The optimizers take gradients from anywhere. This is the one way that the library itself
+computes them: reverse-mode differentiation of a function that is written in
+``autograd.numpy``.
+
+Each leaf of the parameters is a separate root of autograd's graph, so the function sees
+a plain dict, and a gradient is accumulated in an array of its leaf's size only.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from lookahead_ref import tree
+
+__all__ = ["value_and_grad"]
+
+
+def value_and_grad(
+    fn: Callable[..., Any], has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
+    """Make a function that returns a scalar function's value and its gradient.
+
+    Parameters
+    ----------
+    fn : callable
+        ``fn(params, *args, **kwargs)``, written in ``autograd.numpy``. ``params`` is a
+        dict of float arrays, nested to any depth. Returns a real scalar, or with
+        `has_aux` a pair of a real scalar and anything else.
+    has_aux : bool, default False
+        Whether `fn` returns ``(value, aux)``.
+
+    Returns
+    -------
+    callable
+        Takes what `fn` takes and returns ``(value, grads)``, or with `has_aux`
+        ``((value, aux), grads)``. ``grads`` has the structure, shapes and dtypes of
+        ``params``: float32 stays float32. A parameter that the value does not depend on
+        has a gradient of zeros. No two gradients are the same array.
+
+    Raises
+    ------
+    TypeError
+        From the returned function, if a leaf of ``params`` is not an array of real
+        floating-point numbers, or `fn` returns something other than a real scalar (with
+        `has_aux`: a pair).
+    ValueError
+        From the returned function, if ``params`` has no leaves.
+
+    References
+    ----------
+    .. [1] D. Maclaurin, D. Duvenaud and R. P. Adams, "Autograd: Effortless Gradients in
+       NumPy", ICML 2015 AutoML Workshop.
+
+    Examples
+    --------
+    >>> import autograd.numpy as np
+    >>> def loss(params, x, y):
+    ...     return np.sum((x @ params["weight"] - y) ** 2)
+    >>> params = {"weight": np.array([1.0, 2.0], dtype=np.float32)}
+    >>> x = np.eye(2, dtype=np.float32)
+    >>> y = np.zeros(2, dtype=np.float32)
+    >>> value, grads = value_and_grad(loss)(params, x, y)
+    >>> float(value)
+    5.0
+    >>> grads["weight"]
+    array([2., 4.], dtype=float32)
+    """
+    if not callable(fn):
+        raise TypeError(f"fn must be a function, got {type(fn).__name__}")
+
+    def value_and_grads(params: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        # Here and not at the top: importing the library must not import autograd.
+        from autograd.core import VJPNode, vspace
+        from autograd.tracer import isbox, new_box, trace_stack
+
+        leaves = tree.flatten(params, "params")
+        if not leaves:
+            raise ValueError("params must hold at least one array, got none")
+        for path, leaf in leaves.items():
+            _check_leaf(f"params[{path!r}]", leaf)
+
+        with trace_stack.new_trace() as trace:
+            roots = {path: VJPNode.new_root() for path in leaves}
+            boxed = {
+                path: new_box(leaf, trace, roots[path]) for path, leaf in leaves.items()
+            }
+            output = fn(tree.unflatten(params, boxed), *args, **kwargs)
+
+        value, aux = _split(output) if has_aux else (output, None)
+        traced = isbox(value) and value._trace == trace  # noqa: SLF001 - autograd's own field
+        plain = value._value if traced else value  # noqa: SLF001
+        _check_scalar(plain, has_aux)
+
+        found: dict[Any, Any] = {}
+        if traced:
+            found = _backward(value._node, vspace(plain).ones(), set(roots.values()))  # noqa: SLF001
+        grads: dict[str, Any] = {}
+        seen: set[int] = set()
+        for path, leaf in leaves.items():
+            grad = found.get(roots[path])
+            if grad is None:
+                grad = vspace(leaf).zeros()
+            # `a + b` hands one array to both: a caller may write into its gradients.
+            grads[path] = _like(grad, leaf, copy=id(grad) in seen)
+            seen.add(id(grad))
+
+        gradient = tree.unflatten(params, grads)
+        if has_aux:
+            return (plain, _unboxed(aux, trace)), gradient
+        return plain, gradient
+
+    value_and_grads.__name__ = f"value_and_grad_of_{getattr(fn, '__name__', 'fn')}"
+    return value_and_grads
+
+
+def _backward(end: Any, outgrad: Any, roots: set[Any]) -> dict[Any, Any]:
+    """Propagate `outgrad` from the node `end` back to the nodes `roots`."""
+    from autograd.core import add_outgrads
+    from autograd.tracer import toposort
+
+    # A gradient goes with whether autograd may add to it in place.
+    pending: dict[Any, Any] = {end: (outgrad, False)}
+    found: dict[Any, Any] = {}
+    for node in toposort(end):
+        grad = pending.pop(node)
+        if node in roots:
+            found[node] = grad[0]
+            continue
+        for parent, ingrad in zip(node.parents, node.vjp(grad[0]), strict=True):
+            pending[parent] = add_outgrads(pending.get(parent), ingrad)
+    return found
+
+
+def _check_leaf(name: str, leaf: Any) -> None:
+    # Not tree.check_params: the leaf may be a box of an enclosing differentiation.
+    dtype = getattr(leaf, "dtype", None)
+    if dtype is None or not hasattr(leaf, "shape"):
+        raise TypeError(f"{name} must be an array of floats, got {type(leaf).__name__}")
+    if getattr(dtype, "kind", None) != "f":
+        raise TypeError(f"{name} must be an array of floats, got one of dtype {dtype}")
+
+
+def _split(output: Any) -> tuple[Any, Any]:
+    if not isinstance(output, tuple) or len(output) != 2:
+        raise TypeError(
+            "fn must return a pair (value, aux) because has_aux is True, "
+            f"got {type(output).__name__}"
+        )
+    return output
+
+
+def _check_scalar(value: Any, has_aux: bool) -> None:
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool)):
+        return
+    wanted = "the value that fn returns must be a real scalar"
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        hint = "; for an auxiliary output pass has_aux=True"
+        raise TypeError(
+            f"{wanted}, got {type(value).__name__}"
+            + (hint if isinstance(value, tuple) and not has_aux else "")
+        )
+    if tuple(shape) != ():
+        raise TypeError(f"{wanted}, got an array of shape {tuple(shape)}")
+    if getattr(value.dtype, "kind", None) not in ("f", "i", "u"):
+        raise TypeError(f"{wanted}, got one of dtype {value.dtype}")
+
+
+def _like(grad: Any, leaf: Any, *, copy: bool) -> Any:
+    """`grad` as an array of the dtype of `leaf`."""
+    if grad.dtype != leaf.dtype:
+        return grad.astype(leaf.dtype)
+    import numpy as np
+
+    if isinstance(grad, np.generic):
+        return np.asarray(grad)
+    return grad.copy() if copy else grad
+
+
+def _unboxed(aux: Any, trace: int) -> Any:
+    """`aux` with the values in the place of the boxes of this trace."""
+    from autograd.tracer import isbox
+
+    if isbox(aux):
+        return aux._value if aux._trace == trace else aux  # noqa: SLF001
+    if isinstance(aux, dict):
+        return {name: _unboxed(item, trace) for name, item in aux.items()}
+    if isinstance(aux, tuple) and hasattr(aux, "_fields"):
+        return type(aux)(*(_unboxed(item, trace) for item in aux))
+    if isinstance(aux, (tuple, list)):
+        return type(aux)(_unboxed(item, trace) for item in aux)
+    return aux

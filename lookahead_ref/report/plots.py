@@ -1,0 +1,240 @@
+"""Curves with bands: one small panel for each family of methods, all on the same axes.
+
+Ten methods in one panel cannot be told apart. Here each family has its own panel, with the
+other families behind it in grey, so that a panel is read by itself and against the rest.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookahead_ref.extras import require
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Curve", "Panel", "curves_figure", "png"]
+
+Theme = Literal["light", "dark"]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A quantity over time for one method, one line for each seed.
+
+    Parameters
+    ----------
+    label : str
+        The method.
+    family : str
+        Methods of one family share a panel.
+    role : {"plain", "lookahead", "other"}
+        Lookahead is drawn solid, a plain optimizer dashed, anything else dotted.
+    x : array, shape (n,)
+        Time.
+    values : array, shape (seeds, n)
+        The quantity.
+    """
+
+    label: str
+    family: str
+    role: Literal["plain", "lookahead", "other"]
+    x: NDArray[Any]
+    values: NDArray[Any]
+
+    @property
+    def mean(self) -> NDArray[Any]:
+        """Mean over seeds, shape (n,)."""
+        return np.asarray(self.values.mean(axis=0))
+
+    @property
+    def deviation(self) -> NDArray[Any]:
+        """Sample standard deviation over seeds, shape (n,); zero for a single seed."""
+        if len(self.values) < 2:
+            return np.zeros(self.values.shape[1])
+        return np.asarray(self.values.std(axis=0, ddof=1))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A quantity: what to draw in each panel of one row of the picture."""
+
+    title: str
+    """The quantity and its unit, beside the axis."""
+    curves: tuple[Curve, ...]
+    scale: Literal["linear", "log"] = "linear"
+    limits: tuple[float, float] | None = None
+    """Of the axis; chosen from the curves if None."""
+
+
+# Okabe and Ito's colours, which most readers can tell apart whatever their colour vision;
+# on dark ground lighter. M. Okabe and K. Ito, "Color Universal Design", 2008.
+_PALETTE: dict[Theme, tuple[str, ...]] = {
+    "light": ("#0072B2", "#D55E00", "#00785A", "#A8457F", "#8A6D00"),
+    "dark": ("#56B4E9", "#F58A3C", "#2FC79C", "#E39AC6", "#E6C229"),
+}
+_INK: dict[Theme, str] = {"light": "#1b1f24", "dark": "#e6e9ec"}
+_PAPER: dict[Theme, str] = {"light": "#ffffff", "dark": "#14171b"}
+_GHOST: dict[Theme, str] = {"light": "#c9ced4", "dark": "#3f4750"}
+_DASHES = {"plain": (0, (5, 2)), "lookahead": "solid", "other": (0, (1, 1.3))}
+_WIDTHS = {"plain": 1.8, "lookahead": 2.4, "other": 2.0}
+
+
+def curves_figure(
+    rows: Sequence[Panel],
+    *,
+    x_title: str,
+    columns: int = 4,
+    theme: Theme = "light",
+) -> "Figure":
+    """Draw families of methods side by side.
+
+    Parameters
+    ----------
+    rows : sequence of Panel
+        A quantity each. With more families than `columns` a quantity takes several rows
+        of panels.
+    x_title : str
+        Title of the time axis.
+    columns : int, default 4
+        Panels side by side, at most.
+    theme : {"light", "dark"}
+        The ground it will be seen on.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Free of matplotlib's global state.
+
+    Raises
+    ------
+    lookahead_ref.extras.MissingExtraError
+        If matplotlib is not installed.
+    """
+    figures = require("matplotlib.figure", "experiments", purpose="draw curves")
+    families = list(dict.fromkeys(curve.family for row in rows for curve in row.curves))
+    columns = min(columns, len(families))
+    lines = -(-len(families) // columns)
+    height = 2.6 * lines * len(rows) + 0.5
+    figure = figures.Figure(
+        figsize=(max(3.2 * columns, 4.5), height),
+        layout="constrained",
+        facecolor=_PAPER[theme],
+    )
+    grid = figure.subplots(lines * len(rows), columns, squeeze=False)
+    for number, row in enumerate(rows):
+        limits = row.limits or _limits(row)
+        for place, family in enumerate(families):
+            line, column = divmod(place, columns)
+            axes = grid[number * lines + line, column]
+            _draw(axes, row, family, _PALETTE[theme][place % 5], theme)
+            if number == 0:
+                _legend(axes, theme)
+            axes.set_ylim(*limits)
+            if column == 0:
+                axes.set_ylabel(row.title, fontsize=11, color=_INK[theme])
+            else:
+                axes.tick_params(labelleft=False, which="both")
+            # Time runs alike in all: its title stands at the foot of each column only.
+            if number == len(rows) - 1 and place + columns >= len(families):
+                axes.set_xlabel(x_title, fontsize=11, color=_INK[theme])
+        for place in range(len(families), lines * columns):
+            line, column = divmod(place, columns)
+            grid[number * lines + line, column].set_visible(False)
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    return figure  # type: ignore[no-any-return]  # the module came by name
+
+
+def png(figure: "Figure", *, dpi: int = 144) -> bytes:
+    """Render a figure.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        From `curves_figure`.
+    dpi : int, default 144
+        Pixels an inch.
+
+    Returns
+    -------
+    bytes
+        A PNG file; the same figure gives the same bytes.
+    """
+    canvases = require(
+        "matplotlib.backends.backend_agg", "experiments", purpose="draw curves"
+    )
+    canvases.FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer,
+        format="png",
+        dpi=dpi,
+        facecolor=figure.get_facecolor(),
+        metadata={"Software": None},
+    )
+    return buffer.getvalue()
+
+
+def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None:
+    ink = _INK[theme]
+    axes.set_facecolor(_PAPER[theme])
+    axes.set_yscale(row.scale)
+    for curve in row.curves:
+        if curve.family != family:
+            axes.plot(curve.x, curve.mean, color=_GHOST[theme], linewidth=0.9, zorder=1)
+    for curve in row.curves:
+        if curve.family != family:
+            continue
+        # A second method without Lookahead must differ from the first by colour too.
+        shade = ink if curve.role == "other" else colour
+        axes.plot(
+            curve.x,
+            curve.mean,
+            color=shade,
+            linestyle=_DASHES[curve.role],
+            linewidth=_WIDTHS[curve.role],
+            label=curve.label,
+            zorder=3,
+        )
+        low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
+        if row.scale == "log":
+            low = np.maximum(low, curve.values.min(axis=0))
+        axes.fill_between(
+            curve.x, low, high, color=shade, alpha=0.18, linewidth=0, zorder=2
+        )
+    axes.grid(visible=True, axis="y", color=_GHOST[theme], linewidth=0.5, alpha=0.6)
+    axes.minorticks_off()
+    axes.margins(x=0.01)
+    axes.tick_params(colors=ink, which="both", labelsize=10)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(ink)
+
+
+def _legend(axes: Any, theme: Theme) -> None:
+    # Above the panel, where it is the heading of its column and covers no curve.
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        fontsize=10.5,
+        frameon=False,
+        handlelength=2.8,
+        labelcolor=_INK[theme],
+        borderpad=0.2,
+        labelspacing=0.35,
+    )
+
+
+def _limits(row: Panel) -> tuple[float, float]:
+    """Limits that hold every mean, with a little room."""
+    means = np.concatenate([curve.mean for curve in row.curves])
+    means = means[np.isfinite(means)]
+    if row.scale == "log":
+        means = means[means > 0]
+        return float(means.min() / 1.3), float(means.max() * 1.3)
+    room = 0.05 * (means.max() - means.min())
+    return float(means.min() - room), float(means.max() + room)

@@ -1,0 +1,265 @@
+"""One table, shown on a terminal, in Markdown and in HTML.
+
+A cell is a mean and a sample standard deviation over seeds; the best of a column is bold.
+"""
+
+import html
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import rich.table
+
+__all__ = ["Column", "Row", "Summary", "Table", "summarize"]
+
+
+class Summary(NamedTuple):
+    """Mean and spread of one quantity over seeds."""
+
+    mean: float
+    """Arithmetic mean."""
+    deviation: float | None
+    """Sample standard deviation (divisor n - 1); None of a single value."""
+    n: int
+    """How many values there were."""
+
+
+def summarize(values: Sequence[float]) -> Summary:
+    """Compute the mean and the sample standard deviation.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One for each seed, at least one.
+
+    Returns
+    -------
+    Summary
+        The deviation has the divisor n - 1, and is None where n is 1.
+
+    Raises
+    ------
+    ValueError
+        If there is no value.
+
+    Examples
+    --------
+    >>> summarize([1.0, 2.0, 3.0])
+    Summary(mean=2.0, deviation=1.0, n=3)
+    """
+    if not values:
+        raise ValueError("values must hold at least one number, got none")
+    finite = all(math.isfinite(value) for value in values)
+    if not finite:
+        return Summary(math.fsum(values) / len(values), None, len(values))
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Summary(statistics.fmean(values), deviation, len(values))
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column holds and how to read it."""
+
+    title: str
+    better: Literal["higher", "lower", "neither"]
+    """Which value is the best, and so bold; of some quantities none is."""
+    digits: int = 2
+    """Decimals of mean and deviation."""
+    sign: Literal["-", "+"] = "-"
+    """Which signs to write: that of negative means only, or that of positive ones too."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A name and a cell for each column."""
+
+    name: str
+    cells: tuple[Summary, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of means and deviations.
+
+    Parameters
+    ----------
+    title : str
+        A short title.
+    caption : str
+        What the numbers are; stands below.
+    stub : str
+        Title of the column of names.
+    columns : tuple of Column
+        What is measured.
+    rows : tuple of Row
+        Each with as many cells as there are columns.
+
+    Raises
+    ------
+    ValueError
+        If a row has another number of cells.
+
+    Examples
+    --------
+    >>> table = Table(
+    ...     title="Accuracy",
+    ...     caption="Mean and sample standard deviation over 2 seeds.",
+    ...     stub="Optimizer",
+    ...     columns=(Column("Accuracy (%)", better="higher"),),
+    ...     rows=(
+    ...         Row("SGD", (summarize([97.0, 97.5]),)),
+    ...         Row("Lookahead", (summarize([97.5, 98.0]),)),
+    ...     ),
+    ... )
+    >>> print(table.markdown())
+    **Accuracy**
+    <BLANKLINE>
+    | Optimizer | Accuracy (%) |
+    | --- | ---: |
+    | SGD | 97.25 ± 0.35 |
+    | Lookahead | **97.75 ± 0.35** |
+    <BLANKLINE>
+    Mean and sample standard deviation over 2 seeds.
+    """
+
+    title: str
+    caption: str
+    stub: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row.cells) != len(self.columns):
+                raise ValueError(
+                    f"rows must have {len(self.columns)} cells each, "
+                    f"got {len(row.cells)} in row {row.name!r}"
+                )
+
+    def cells(self) -> list[list["_Cell"]]:
+        """Return the cells as text, row by row, and whether each is the best."""
+        best = [self._best(index) for index in range(len(self.columns))]
+        return [
+            [
+                _Cell(
+                    _text(cell, column),
+                    bold=best[index] is not None
+                    and _rounded(cell.mean, column.digits) == best[index],
+                )
+                for index, (cell, column) in enumerate(
+                    zip(row.cells, self.columns, strict=True)
+                )
+            ]
+            for row in self.rows
+        ]
+
+    def _best(self, index: int) -> float | None:
+        column = self.columns[index]
+        # As printed: what the table shows as equal is equally bold.
+        means = [
+            _rounded(row.cells[index].mean, column.digits)
+            for row in self.rows
+            if math.isfinite(row.cells[index].mean)
+        ]
+        if column.better == "neither" or not means:
+            return None
+        return max(means) if column.better == "higher" else min(means)
+
+    def rich(self) -> "rich.table.Table":
+        """Return the table for a terminal.
+
+        Returns
+        -------
+        rich.table.Table
+            To print on a console.
+        """
+        import rich.box
+        import rich.table
+        from rich.text import Text
+
+        table = rich.table.Table(
+            title=self.title,
+            title_style="bold",
+            caption=self.caption,
+            caption_justify="left",
+            box=rich.box.SIMPLE_HEAD,
+        )
+        table.add_column(self.stub, no_wrap=True)
+        for column in self.columns:
+            table.add_column(column.title, justify="right")
+        for row, cells in zip(self.rows, self.cells(), strict=True):
+            table.add_row(
+                Text(row.name),
+                *(Text(cell.text, style="bold" if cell.bold else "") for cell in cells),
+            )
+        return table
+
+    def markdown(self) -> str:
+        """Return the table in Markdown.
+
+        Returns
+        -------
+        str
+            Title, table and caption, without a final line end.
+        """
+        lines = [
+            f"**{self.title}**",
+            "",
+            "| " + " | ".join([self.stub, *(c.title for c in self.columns)]) + " |",
+            "| " + " | ".join(["---", *("---:" for _ in self.columns)]) + " |",
+        ]
+        for row, cells in zip(self.rows, self.cells(), strict=True):
+            texts = [f"**{cell.text}**" if cell.bold else cell.text for cell in cells]
+            lines.append("| " + " | ".join([row.name, *texts]) + " |")
+        return "\n".join([*lines, "", self.caption])
+
+    def html(self) -> str:
+        """Return the table as an HTML element, everything escaped.
+
+        Returns
+        -------
+        str
+            A ``<figure>`` with the table, in a ``<div class="wide">`` that may scroll,
+            and the caption; how they look is left to the page.
+        """
+        escape = html.escape
+        head = "".join(f'<th scope="col">{escape(c.title)}</th>' for c in self.columns)
+        body = []
+        for row, cells in zip(self.rows, self.cells(), strict=True):
+            texts = "".join(
+                f"<td><strong>{escape(cell.text)}</strong></td>"
+                if cell.bold
+                else f"<td>{escape(cell.text)}</td>"
+                for cell in cells
+            )
+            body.append(f'<tr><th scope="row">{escape(row.name)}</th>{texts}</tr>')
+        return "\n".join(
+            [
+                '<figure><div class="wide"><table>',
+                f'<thead><tr><th scope="col">{escape(self.stub)}</th>{head}</tr></thead>',
+                "<tbody>",
+                *body,
+                "</tbody>",
+                "</table></div>",
+                f"<figcaption>{escape(self.caption)}</figcaption></figure>",
+            ]
+        )
+
+
+class _Cell(NamedTuple):
+    text: str
+    bold: bool
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}f}")
+
+
+def _text(cell: Summary, column: Column) -> str:
+    mean = f"{cell.mean:{column.sign}.{column.digits}f}"
+    if cell.deviation is None:
+        return mean
+    return f"{mean} ± {cell.deviation:.{column.digits}f}"

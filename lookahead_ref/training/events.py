@@ -1,0 +1,94 @@
+"""What a training run reports while it goes: small records, one kind per moment."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+__all__ = [
+    "Callback",
+    "EpochEnded",
+    "EpochRecord",
+    "Event",
+    "RunEnded",
+    "RunStarted",
+    "StepTaken",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """Where a run stands after an epoch.
+
+    Everything but `batch_loss` is measured on the evaluation parameters: for Lookahead
+    the slow weights, for Polyak averaging the average.
+    """
+
+    epoch: int
+    """Epochs done; 0 before the first update."""
+    step: int
+    """Updates done."""
+    batch_loss: float | None
+    """Mean loss of the epoch's batches at the fast weights, each before its update, in
+    nats; None at epoch 0."""
+    train_loss: float
+    """Loss over the training examples, in nats."""
+    train_accuracy: float
+    """Accuracy over the training examples, from 0 to 1."""
+    validation_loss: float
+    """Loss over the validation examples, in nats."""
+    validation_accuracy: float
+    """Accuracy over the validation examples, from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Training begins."""
+
+    model: str
+    data: str
+    optimizer: str
+    backend: str
+    seed: int
+    epochs: int
+    batch_size: int
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepTaken:
+    """An update was made."""
+
+    step: int
+    """The global step: 0 at the first update, as schedules count."""
+    epoch: int
+    """The epoch it belongs to: 1 is the first."""
+    loss: float
+    """Loss of the batch at the fast weights, before the update, in nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnded:
+    """An epoch is over and was evaluated; also sent for epoch 0, the start."""
+
+    record: EpochRecord
+    seconds: float
+    """Since the run began."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Training is over."""
+
+    epochs: int
+    """Epochs completed."""
+    seconds: float
+    """Since the run began."""
+    error: str | None
+    """Why it stopped early; None if it did not."""
+
+
+Event: TypeAlias = RunStarted | StepTaken | EpochEnded | RunEnded
+"""Any of the records."""
+
+Callback: TypeAlias = Callable[[Event], None]
+"""Called with each event, in order."""

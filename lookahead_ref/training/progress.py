@@ -1,0 +1,212 @@
+"""Progress, as suits where it is shown: a live bar on a terminal, else plain lines."""
+
+import os
+import time
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+
+from lookahead_ref.training.events import EpochEnded, Event, RunStarted, StepTaken
+
+__all__ = ["LiveBar", "PlainLines", "Reporter", "TrainingProgress", "reporter"]
+
+
+class Reporter(Protocol):
+    """Shows how far some work is. A context manager."""
+
+    def advance(self, amount: int = 1, message: str = "") -> None:
+        """Say that `amount` more is done, and what came of it."""
+
+    def __enter__(self) -> Self:
+        """Begin to show."""
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop showing; what is shown stays."""
+
+
+def reporter(total: int, unit: str, console: Console) -> Reporter:
+    """Choose how to show progress on a console.
+
+    Parameters
+    ----------
+    total : int
+        How much work there is.
+    unit : str
+        What it is counted in, such as ``"runs"``.
+    console : rich.console.Console
+        Where to show it: usually on standard error.
+
+    Returns
+    -------
+    Reporter
+        `LiveBar` on a terminal that can redraw a line, `PlainLines` in a pipe, a file,
+        on a dumb terminal, and where the environment variable ``CI`` is set.
+    """
+    live = console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
+    return LiveBar(total, unit, console) if live else PlainLines(total, unit, console)
+
+
+class LiveBar:
+    """One line that is redrawn: a bar, a count, the time gone and the time left.
+
+    Parameters
+    ----------
+    total, unit, console
+        As for `reporter`.
+    """
+
+    def __init__(self, total: int, unit: str, console: Console) -> None:
+        self._progress = Progress(
+            BarColumn(bar_width=24),
+            # A narrow terminal cuts the message, not the count.
+            MofNCompleteColumn(
+                table_column=Column(no_wrap=True, min_width=len(f"{total}/{total}"))
+            ),
+            TextColumn(unit),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+            TextColumn(
+                "{task.description}",
+                markup=False,
+                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+            ),
+            console=console,
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def advance(self, amount: int = 1, message: str = "") -> None:
+        """Move the bar."""
+        self._progress.update(self._task, advance=amount, description=message)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+
+class PlainLines:
+    """A line now and then, without control characters.
+
+    A line is written for the first piece of work, after at least `interval` seconds, and
+    for the last piece.
+
+    Parameters
+    ----------
+    total, unit, console
+        As for `reporter`.
+    interval : float, default 5.0
+        Seconds between two lines.
+    """
+
+    def __init__(
+        self, total: int, unit: str, console: Console, interval: float = 5.0
+    ) -> None:
+        self._total = total
+        self._unit = unit
+        self._stream = console.file
+        self._interval = interval
+        self._done = 0
+        self._began = time.monotonic()
+        self._last_line = -float("inf")
+
+    def advance(self, amount: int = 1, message: str = "") -> None:
+        """Count, and write a line if it is time."""
+        self._done += amount
+        now = time.monotonic()
+        if self._done < self._total and now - self._last_line < self._interval:
+            return
+        self._last_line = now
+        line = f"{self._done}/{self._total} {self._unit}, {now - self._began:.0f} s"
+        # Not console.print: it wraps at the width of a terminal that is not there.
+        self._stream.write(f"{line}: {message}\n" if message else f"{line}\n")
+        self._stream.flush()
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+
+class TrainingProgress:
+    """A callback that shows how far a run is, epoch by epoch. A context manager.
+
+    It tells the loss over the training and the accuracy over the validation examples.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to show it.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._reporter: Reporter | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        if isinstance(event, RunStarted):
+            total = event.epochs * event.steps_per_epoch
+            self._reporter = reporter(total, "steps", self._console).__enter__()
+            self._pending = 0
+            self._message = ""
+        elif self._reporter is None:
+            return
+        elif isinstance(event, StepTaken):
+            self._pending += 1
+            # A bar that moves ten times a second need not be told of every step.
+            if self._pending == 16:
+                self._flush()
+        elif isinstance(event, EpochEnded) and event.record.epoch:
+            record = event.record
+            self._message = (
+                f"epoch {record.epoch}, loss {record.train_loss:.4f}, "
+                f"accuracy {100 * record.validation_accuracy:.2f} %"
+            )
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._reporter is not None:
+            self._reporter.advance(self._pending, self._message)
+            self._pending = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._reporter is not None:
+            self._reporter.__exit__(exc_type, exc_value, traceback)

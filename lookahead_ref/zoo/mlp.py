@@ -1,0 +1,201 @@
+"""The multilayer perceptron: dense layers with an activation between them."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lookahead_ref.zoo.activations import ACTIVATIONS
+from lookahead_ref.zoo.initializers import INITIALIZERS
+from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy
+
+__all__ = ["MLP", "Evaluation"]
+
+Activation = Literal["relu", "tanh"]
+Initialization = Literal["he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]
+Params = dict[str, dict[str, NDArray[Any]]]
+
+
+class LabelledInputs(Protocol):
+    """Inputs and their labels, as `lookahead_ref.data.Examples` holds them."""
+
+    @property
+    def inputs(self) -> NDArray[Any]:
+        """Array of float, shape (n, features)."""
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Array of int, shape (n,)."""
+
+
+class Evaluation(NamedTuple):
+    """How well a model does on some examples."""
+
+    loss: float
+    """Mean cross entropy, in nats."""
+    accuracy: float
+    """Share of right answers, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class MLP:
+    """A classifier: ``x -> activation(x @ W1 + b1) -> ... -> logits``.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Number of inputs, of units of each hidden layer, and of classes.
+    activation : {"relu", "tanh"}
+        Between the layers; there is none after the last.
+    initialization : str
+        How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`. Biases
+        are zero at first.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two sizes, one of them is not positive, or a name is
+        not known.
+    TypeError
+        If a size is not an int.
+
+    Examples
+    --------
+    >>> model = MLP((64, 32, 10))
+    >>> params = model.init(seed=0)
+    >>> {name: layer["weight"].shape for name, layer in params.items()}
+    {'layer1': (64, 32), 'layer2': (32, 10)}
+    >>> model.apply(params, np.zeros((3, 64), dtype=np.float32)).shape
+    (3, 10)
+    """
+
+    sizes: tuple[int, ...]
+    activation: Activation = "relu"
+    initialization: Initialization = "he_normal"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sizes", tuple(self.sizes))
+        if len(self.sizes) < 2:
+            raise ValueError(
+                f"sizes must give at least the inputs and the classes, got {self.sizes}"
+            )
+        for size in self.sizes:
+            if isinstance(size, bool) or not isinstance(size, int):
+                raise TypeError(f"sizes must be integers, got {size!r}")
+            if size < 1:
+                raise ValueError(f"sizes must be positive, got {size}")
+        _check_name("activation", self.activation, get_args(Activation))
+        _check_name("initialization", self.initialization, get_args(Initialization))
+
+    def init(
+        self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
+    ) -> Params:
+        """Draw initial parameters.
+
+        Parameters
+        ----------
+        seed : int or numpy.random.SeedSequence
+            The same seed gives the same parameters.
+        dtype : dtype, default float32
+            Of every parameter.
+
+        Returns
+        -------
+        dict
+            ``{"layer1": {"weight": (inputs, units), "bias": (units,)}, ...}``.
+        """
+        rng = np.random.default_rng(seed)
+        draw = INITIALIZERS[self.initialization]
+        return {
+            f"layer{number}": {
+                "weight": draw(rng, (fan_in, fan_out), dtype),
+                "bias": np.zeros(fan_out, dtype),
+            }
+            for number, (fan_in, fan_out) in enumerate(
+                zip(self.sizes[:-1], self.sizes[1:], strict=True), start=1
+            )
+        }
+
+    def apply(self, params: Params, x: Any) -> Any:
+        """Compute the logits.
+
+        Parameters
+        ----------
+        params : dict
+            As `init` makes them.
+        x : array of the parameters' dtype, shape (n, inputs)
+            A batch of inputs.
+
+        Returns
+        -------
+        array, shape (n, classes)
+            Unnormalised log-probabilities.
+        """
+        activate = ACTIVATIONS[self.activation]
+        layers = len(self.sizes) - 1
+        for number in range(1, layers):
+            x = activate(dense(params[f"layer{number}"], x))
+        return dense(params[f"layer{layers}"], x)
+
+    def loss(self, params: Params, batch: LabelledInputs) -> Any:
+        """Mean cross entropy of a batch, in nats.
+
+        Parameters
+        ----------
+        params : dict
+            As `init` makes them.
+        batch : object with attributes ``inputs`` and ``labels``
+            Shapes (n, inputs) and (n,).
+
+        Returns
+        -------
+        scalar
+            Of the parameters' dtype; differentiable by `lookahead_ref.value_and_grad`.
+        """
+        return softmax_cross_entropy(self.apply(params, batch.inputs), batch.labels)
+
+    def evaluate(self, params: Params, examples: LabelledInputs) -> Evaluation:
+        """Measure loss and accuracy.
+
+        Parameters
+        ----------
+        params : dict
+            The weights to evaluate: for Lookahead, the slow ones.
+        examples : object with attributes ``inputs`` and ``labels``
+            Shapes (n, inputs) and (n,).
+
+        Returns
+        -------
+        Evaluation
+            Mean cross entropy in nats, and accuracy from 0 to 1.
+        """
+        logits = self.apply(params, examples.inputs)
+        return Evaluation(
+            loss=float(softmax_cross_entropy(logits, examples.labels)),
+            accuracy=accuracy(logits, examples.labels),
+        )
+
+
+def dense(layer: dict[str, Any], x: Any) -> Any:
+    """Apply an affine map, ``x @ weight + bias``.
+
+    Parameters
+    ----------
+    layer : dict
+        ``weight`` of shape (inputs, units) and ``bias`` of shape (units,).
+    x : array, shape (n, inputs)
+        A batch.
+
+    Returns
+    -------
+    array, shape (n, units)
+        Of the dtype of the operands.
+    """
+    return x @ layer["weight"] + layer["bias"]
+
+
+def _check_name(parameter: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        names = ", ".join(repr(name) for name in known)
+        raise ValueError(f"{parameter} must be one of {names}, got {value!r}")

@@ -1,0 +1,210 @@
+"""Tables, pictures, the page, and how files are written."""
+
+import html.parser
+import io
+import json
+import math
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from lookahead_ref.report import Column, Row, Summary, Table, summarize, write_atomically
+from lookahead_ref.report.files import write_json
+from lookahead_ref.report.page import Section, code, definitions, page, picture
+from lookahead_ref.report.plots import Curve, Panel, curves_figure, png
+
+
+def table(*means: float, better: Any = "higher", digits: int = 2) -> Table:
+    return Table(
+        "Title",
+        "Caption.",
+        "Optimizer",
+        (Column("Accuracy", better=better, digits=digits),),
+        tuple(Row(f"m{i}", (Summary(mean, 0.25, 3),)) for i, mean in enumerate(means)),
+    )
+
+
+def bold(of: Table) -> list[str]:
+    return [
+        row.name for row, cells in zip(of.rows, of.cells(), strict=True) if cells[0].bold
+    ]
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+def test_the_deviation_is_the_samples(values: list[float]) -> None:
+    summary = summarize(values)
+    assert summary.mean == pytest.approx(np.mean(values), abs=1e-6)
+    assert summary.deviation == pytest.approx(np.std(values, ddof=1), abs=1e-6)
+
+
+def test_a_single_value_has_no_deviation() -> None:
+    assert summarize([2.0]) == Summary(2.0, None, 1)
+    one = Table("t", "c", "s", (Column("x", "higher"),), (Row("a", (summarize([2.0]),)),))
+    assert one.cells()[0][0].text == "2.00"
+
+
+def test_no_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="values must hold at least one number"):
+        summarize([])
+
+
+def test_the_best_is_bold_whichever_way_is_better() -> None:
+    assert bold(table(1.0, 3.0, 2.0)) == ["m1"]
+    assert bold(table(1.0, 3.0, 2.0, better="lower")) == ["m0"]
+    assert bold(table(1.0, 3.0, 2.0, better="neither")) == []
+
+
+def test_what_prints_as_equal_is_equally_bold() -> None:
+    assert bold(table(97.231, 97.234, 97.1)) == ["m0", "m1"]
+
+
+def test_nan_is_never_the_best() -> None:
+    assert bold(table(math.nan, 1.0)) == ["m1"]
+    assert bold(table(math.nan, math.nan)) == []
+    assert math.isnan(summarize([1.0, math.nan]).mean)
+
+
+def test_the_three_forms_hold_the_same_cells() -> None:
+    of = table(1.0, 2.0)
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(of.rich())
+    for text in (stream.getvalue(), of.markdown(), of.html()):
+        for part in ("Optimizer", "m0", "1.00 ± 0.25", "2.00 ± 0.25", "Caption."):
+            assert part in text
+    assert "**2.00 ± 0.25**" in of.markdown()
+    assert "<strong>2.00 ± 0.25</strong>" in of.html()
+
+
+def test_html_and_terminal_show_markup_as_text() -> None:
+    of = Table(
+        "t",
+        "c & d",
+        "<s>",
+        (Column("x", "lower"),),
+        (Row("[red]a", (Summary(1.0, None, 1),)),),
+    )
+    assert "&lt;s&gt;" in of.html()
+    assert "c &amp; d" in of.html()
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(of.rich())
+    assert "[red]a" in stream.getvalue()
+
+
+def test_a_row_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="rows must have 1 cells each, got 0 in row 'a'"):
+        Table("t", "c", "s", (Column("x", "lower"),), (Row("a", ()),))
+
+
+def curves(seeds: int = 3) -> tuple[Curve, ...]:
+    x = np.arange(5.0)
+    return tuple(
+        Curve(f"method {i}", family, role, x, np.full((seeds, 5), i + 1.0) + x)
+        for i, (family, role) in enumerate(
+            [("a", "plain"), ("a", "lookahead"), ("b", "plain"), ("b", "other")]
+        )
+    )
+
+
+def test_each_family_has_its_panel_and_each_method_its_label() -> None:
+    figure = curves_figure([Panel("loss", curves(), scale="log")], x_title="epoch")
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    labels = [
+        [text.get_text() for text in axes.get_legend().get_texts()] for axes in panels
+    ]
+    assert labels == [["method 0", "method 1"], ["method 2", "method 3"]]
+    assert {axes.get_ylim() for axes in panels} == {panels[0].get_ylim()}
+    # Its own two curves, and the two of the other family behind them.
+    assert [len(axes.get_lines()) for axes in panels] == [4, 4]
+
+
+def test_lookahead_is_solid_and_plain_is_dashed() -> None:
+    figure = curves_figure([Panel("loss", curves())], x_title="epoch")
+    styles = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
+    assert not styles["method 1"].is_dashed()
+    assert styles["method 0"].is_dashed()
+    assert styles["method 0"].get_color() == styles["method 1"].get_color()
+
+
+def test_the_same_figure_gives_the_same_bytes_and_leaves_no_global_state() -> None:
+    backend = mpl.get_backend()
+    one, two = (
+        png(curves_figure([Panel("loss", curves(1))], x_title="epoch"), dpi=40)
+        for _ in range(2)
+    )
+    assert one == two
+    assert one.startswith(b"\x89PNG")
+    assert struct.unpack(">II", one[16:24])[0] > 100
+    assert mpl.get_backend() == backend
+
+
+class Resources(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [v or "" for n, v in attrs if n in ("src", "href", "srcset")]
+        if tag not in ("meta", "source", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_a_page_is_well_formed_and_refers_to_nothing_outside() -> None:
+    text = page(
+        "A <title>",
+        "Summary & more.",
+        [
+            Section("Picture", picture(b"light", b"dark", alternative='"a"', caption="c")),
+            Section("Facts", definitions({"<b>": 1}) + code("a < b") + table(1.0).html()),
+        ],
+    )
+    found = Resources()
+    found.feed(text)
+    assert found.open == []
+    assert len(found.links) == 2
+    assert all(link.startswith("data:image/png;base64,") for link in found.links)
+    assert not re.search(r"https?:|url\(|@import|<script", text)
+    assert "A &lt;title&gt;" in text
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_atomically(path, "one\n")
+    write_atomically(path, b"two\n")
+    assert path.read_bytes() == b"two\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file.txt"
+    write_atomically(path, "old")
+
+    def no_space(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_is_standard_even_where_numbers_are_not_finite(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"loss": [math.nan, -math.inf, 0.1]})
+    text = (tmp_path / "x.json").read_text()
+    assert json.loads(text) == {"loss": ["nan", "-inf", 0.1]}
+    assert text.endswith("}\n")

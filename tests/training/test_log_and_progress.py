@@ -1,0 +1,105 @@
+"""What a run writes while it goes: JSON lines, a bar or plain lines."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lookahead_ref.training import (
+    EpochEnded,
+    EpochRecord,
+    JsonLines,
+    RunEnded,
+    RunStarted,
+    StepTaken,
+    TrainingProgress,
+    reporter,
+)
+from lookahead_ref.training.progress import LiveBar, PlainLines
+
+RECORD = EpochRecord(1, 20, 0.5, float("nan"), 0.9, float("inf"), 0.8)
+
+
+def started(epochs: int = 2, steps_per_epoch: int = 20) -> RunStarted:
+    return RunStarted("MLP", "digits", "SGD", "numpy", 0, epochs, 64, steps_per_epoch)
+
+
+def test_each_line_is_standard_json_with_the_labels(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    with JsonLines(path, method="sgd") as log:
+        log(StepTaken(0, 1, 2.3))
+        log(EpochEnded(RECORD, seconds=1.0))
+    (line,) = path.read_text().splitlines()
+    record = json.loads(line, parse_constant=lambda name: pytest.fail(name))
+    assert record["event"] == "epoch_ended"
+    assert record["method"] == "sgd"
+    assert (record["train_loss"], record["validation_loss"]) == ("nan", "inf")
+
+
+def test_steps_are_written_on_demand_and_every_line_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    with JsonLines(path, steps=True) as log:
+        for step in range(3):
+            log(StepTaken(step, 1, 2.0))
+            assert len(path.read_text().splitlines()) == step + 1
+
+
+def terminal(force: bool) -> tuple[Console, io.StringIO]:
+    stream = io.StringIO()
+    environment = {"TERM": "xterm-256color"}
+    return Console(
+        file=stream, force_terminal=force, width=80, _environ=environment
+    ), stream
+
+
+def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    assert isinstance(reporter(3, "runs", terminal(True)[0]), LiveBar)
+    assert isinstance(reporter(3, "runs", terminal(False)[0]), PlainLines)
+
+
+def test_ci_gets_lines_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    assert isinstance(reporter(3, "runs", terminal(True)[0]), PlainLines)
+
+
+def test_plain_lines_come_first_last_and_now_and_then_without_control_characters() -> None:
+    console, stream = terminal(False)
+    with PlainLines(100, "runs", console, interval=3600) as progress:
+        for number in range(100):
+            progress.advance(message=f"run {number}")
+    lines = stream.getvalue().splitlines()
+    assert lines == ["1/100 runs, 0 s: run 0", "100/100 runs, 0 s: run 99"]
+
+
+def test_with_no_interval_every_piece_of_work_has_a_line() -> None:
+    console, stream = terminal(False)
+    with PlainLines(5, "runs", console, interval=0) as progress:
+        for _ in range(5):
+            progress.advance()
+    assert stream.getvalue().splitlines()[2] == "3/5 runs, 0 s"
+
+
+def test_the_bar_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    console, stream = terminal(True)
+    with LiveBar(2, "runs", console) as progress:
+        progress.advance(2, "a [bold] name")
+    assert "2/2" in stream.getvalue()
+    assert "a [bold] name" in stream.getvalue()
+
+
+def test_a_run_shows_its_epochs() -> None:
+    console, stream = terminal(False)
+    with TrainingProgress(console) as progress:
+        progress(started(epochs=1))
+        for step in range(20):
+            progress(StepTaken(step, 1, 1.0))
+        progress(EpochEnded(RECORD, seconds=1.0))
+        progress(RunEnded(1, 1.0, None))
+    assert stream.getvalue().splitlines()[-1].startswith("20/20 steps, 0 s: epoch 1")
+    assert "accuracy 80.00 %" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()

@@ -1,0 +1,87 @@
+"""Softmax cross entropy and accuracy."""
+
+from typing import Any
+
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+
+from lookahead_ref.gradients import value_and_grad
+from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy
+
+
+@st.composite
+def logits_and_labels(
+    draw: st.DrawFn, largest: float = 30.0
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    n, classes = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    elements = st.floats(-largest, largest, width=32)
+    logits = draw(hnp.arrays(np.float64, (n, classes), elements=elements))
+    labels = draw(hnp.arrays(np.int64, n, elements=st.integers(0, classes - 1)))
+    return logits, labels
+
+
+@given(logits_and_labels())
+@settings(deadline=None)
+def test_it_is_the_mean_of_minus_log_of_the_softmax(
+    case: tuple[NDArray[Any], NDArray[Any]],
+) -> None:
+    logits, labels = case
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(softmax[np.arange(len(labels)), labels]).mean()
+    assert softmax_cross_entropy(logits, labels) == pytest.approx(expected, abs=1e-12)
+
+
+@given(logits_and_labels(), st.sampled_from([np.float32, np.float64]))
+@settings(deadline=None)
+def test_its_gradient_is_softmax_less_one_hot_over_n(
+    case: tuple[NDArray[Any], NDArray[Any]], dtype: Any
+) -> None:
+    logits, labels = case
+    params = {"logits": logits.astype(dtype)}
+    _, grads = value_and_grad(lambda p: softmax_cross_entropy(p["logits"], labels))(params)
+    z = np.exp(logits - logits.max(axis=1, keepdims=True))
+    expected = z / z.sum(axis=1, keepdims=True)
+    expected[np.arange(len(labels)), labels] -= 1
+    np.testing.assert_allclose(
+        grads["logits"],
+        expected / len(labels),
+        atol=8 * np.finfo(dtype).eps,
+    )
+
+
+@given(logits_and_labels(largest=float(np.float32(1e38))))
+@settings(deadline=None)
+def test_huge_logits_overflow_neither_value_nor_gradient_in_float32(
+    case: tuple[NDArray[Any], NDArray[Any]],
+) -> None:
+    logits, labels = case
+    params = {"logits": logits.astype(np.float32)}
+    value, grads = value_and_grad(lambda p: softmax_cross_entropy(p["logits"], labels))(
+        params
+    )
+    assert np.isfinite(value)
+    assert value >= 0
+    assert value.dtype == np.float32
+    assert np.isfinite(grads["logits"]).all()
+
+
+def test_adding_a_constant_to_a_row_changes_nothing() -> None:
+    logits = np.array([[1.0, 2.0], [0.0, -1.0]])
+    labels = np.array([0, 1])
+    moved = logits + np.array([[64.0], [-64.0]])
+    assert softmax_cross_entropy(moved, labels) == softmax_cross_entropy(logits, labels)
+
+
+def test_a_nan_logit_makes_the_loss_nan() -> None:
+    logits = np.array([[np.nan, 0.0]], dtype=np.float32)
+    assert np.isnan(softmax_cross_entropy(logits, np.array([1])))
+
+
+def test_accuracy_counts_rows_whose_largest_logit_is_at_the_label() -> None:
+    logits = anp.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
+    assert accuracy(logits, np.array([1, 1, 1])) == pytest.approx(2 / 3)
