@@ -3,6 +3,7 @@
 from lookahead_ref import backend, schedules
 from lookahead_ref.backend import BackendUnavailableError
 from lookahead_ref.clipping import clip_by_global_norm
+from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers import (
     SGD,
     AdaGrad,
@@ -32,5 +33,6 @@ __all__ = [
     "backend",
     "clip_by_global_norm",
     "schedules",
+    "value_and_grad",
     "with_learning_rate",
 ]
