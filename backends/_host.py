@@ -46,7 +46,9 @@ def own(name: str, array: Any, taken: Sequence[HostArray]) -> HostArray:
     """
     if not isinstance(array, np.ndarray | np.generic):
         library = type(array).__module__.partition(".")[0]
-        raise TypeError(f"{name} must be a NumPy array for this backend, got one of {library}")
+        raise TypeError(
+            f"{name} must be a NumPy array for this backend, got one of {library}"
+        )
     owned = np.ascontiguousarray(array).reshape(array.shape)
     if any(np.may_share_memory(owned, other) for other in taken):
         return owned.copy()

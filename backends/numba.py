@@ -64,7 +64,9 @@ class NumbaBackend:
 
     def __init__(self, threads: int | None = None, cache: Path | None = None) -> None:
         self._threads = len(os.sched_getaffinity(0)) if threads is None else threads
-        self._cache = platformdirs.user_cache_path("lookahead-ref") if cache is None else cache
+        self._cache = (
+            platformdirs.user_cache_path("lookahead-ref") if cache is None else cache
+        )
         self._process = os.getpid()
 
     def compile(self, program: Program, dtype: str) -> Kernel:
@@ -123,7 +125,9 @@ def _source(program: Program, dtype: str) -> str:
     names = [f"x{number}" for number in range(program.buffers)] + scalars
     read = {operand for line in program.instructions for operand in line.operands}
     read |= {register for _, register in program.writes}
-    body = [f"x{number} = b{number}[i]" for number in range(program.buffers) if number in read]
+    body = [
+        f"x{number} = b{number}[i]" for number in range(program.buffers) if number in read
+    ]
     for number, line in enumerate(program.instructions):
         operands = [names[operand] for operand in line.operands]
         if line.operation == "zero":

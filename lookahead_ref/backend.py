@@ -164,12 +164,16 @@ def load(name: str) -> Backend:
     """
     entries = [entry for entry in entry_points(group=_GROUP) if entry.name == name]
     if not entries:
-        listed = ", ".join(repr(known) for known in names()) or "none: reinstall the package"
+        listed = (
+            ", ".join(repr(known) for known in names()) or "none: reinstall the package"
+        )
         raise ValueError(f"backend must be one of {listed}, got {name!r}")
     try:
         backend: Backend = entries[0].load()()
     except ImportError as error:
-        raise BackendUnavailableError(f"backend {name!r} is not available: {error}") from error
+        raise BackendUnavailableError(
+            f"backend {name!r} is not available: {error}"
+        ) from error
     return backend
 
 

@@ -55,7 +55,9 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
     if not leaves:
         raise ValueError("grads must hold at least one element, got none")
     xp = array_namespace(*leaves)
-    largest = xp.max(xp.stack([_as_widest(xp, xp.max(xp.abs(leaf)), leaves) for leaf in leaves]))
+    largest = xp.max(
+        xp.stack([_as_widest(xp, xp.max(xp.abs(leaf)), leaves) for leaf in leaves])
+    )
     scale = xp.where(largest > 0, largest, xp.ones_like(largest))
     squares = [
         _as_widest(xp, xp.sum((leaf / xp.astype(scale, leaf.dtype)) ** 2), leaves)

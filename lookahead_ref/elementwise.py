@@ -146,7 +146,9 @@ def apply(rule: Rule, coefficients: Mapping[str, float], *trees: Tree) -> tuple[
     for other in others:
         if other.keys() != first.keys():
             path = next(iter(first.keys() ^ other.keys()))
-            raise ValueError(f"params and the optimizer's state differ in the leaf {path!r}")
+            raise ValueError(
+                f"params and the optimizer's state differ in the leaf {path!r}"
+            )
     results = {
         path: _apply_to_leaf(
             rule, coefficients, path, [leaf, *[other[path] for other in others]]

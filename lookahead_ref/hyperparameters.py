@@ -242,5 +242,7 @@ def _real(name: str, value: Any, wanted: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         # A schedule may well compute with arrays: one of no dimensions is a number.
         if getattr(value, "shape", None) != () or not hasattr(value, "__float__"):
-            raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
+            raise TypeError(
+                f"{name} must be {wanted}, got {value!r} ({type(value).__name__})"
+            )
     return float(value)

@@ -62,7 +62,9 @@ class _Register:
 
     __slots__ = ("_instructions", "_number")
 
-    def __init__(self, instructions: list[tuple[str, tuple["_Register", ...]]], number: int):
+    def __init__(
+        self, instructions: list[tuple[str, tuple["_Register", ...]]], number: int
+    ):
         self._instructions = instructions
         self._number = number
 
@@ -186,7 +188,7 @@ class Symbol:
         self.tape = tape
         self.number = number
 
-    def __array_namespace__(self, api_version: str | None = None) -> type["Symbol"]:  # noqa: ARG002, PLW3201
+    def __array_namespace__(self, api_version: str | None = None) -> type["Symbol"]:
         """Return the namespace that the array API's protocol asks for."""
         return Symbol
 

@@ -208,7 +208,9 @@ class WarmUp:
 
     def __post_init__(self) -> None:
         hyperparameters.count("steps", self.steps)
-        hyperparameters.constant_or_schedule("after", self.after, hyperparameters.non_negative)
+        hyperparameters.constant_or_schedule(
+            "after", self.after, hyperparameters.non_negative
+        )
 
     def __call__(self, step: int) -> float:
         """Return the value at a step, counted from 0."""

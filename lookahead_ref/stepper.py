@@ -128,7 +128,9 @@ class Stepper:
             If an earlier step was interrupted while it wrote.
         """
         if self._interrupted:
-            raise RuntimeError("an earlier step was interrupted while it wrote: load a state")
+            raise RuntimeError(
+                "an earlier step was interrupted while it wrote: load a state"
+            )
         tree.check_like(grads, self.params, "grads")
         arrays = tree.flatten(grads)
 
@@ -168,7 +170,9 @@ class Stepper:
         )[_LEAF]
         if result.number >= self._gradient:
             name = type(self.optimizer).__name__
-            raise TypeError(f"{name}.evaluation_params must return params or a part of the state")
+            raise TypeError(
+                f"{name}.evaluation_params must return params or a part of the state"
+            )
         return self._view(result.number)
 
     def state_dict(self) -> dict[str, Any]:
@@ -181,7 +185,9 @@ class Stepper:
             counts of the optimizer's state by their place in it, as ``inner/slots/velocity/w``.
         """
         if self._interrupted:
-            raise RuntimeError("an earlier step was interrupted while it wrote: load a state")
+            raise RuntimeError(
+                "an earlier step was interrupted while it wrote: load a state"
+            )
         saved: dict[str, Any] = dict(_counts(self._state))
         for number, name in enumerate(["params", *self._names]):
             for path, leaf in self._leaves.items():
@@ -213,7 +219,9 @@ class Stepper:
                 raise ValueError(f"saved must have an entry {name!r}, got none")
         for name in saved:
             if name not in targets and name not in counts:
-                raise ValueError(f"saved has an entry {name!r}, which this optimizer has not")
+                raise ValueError(
+                    f"saved has an entry {name!r}, which this optimizer has not"
+                )
         for name in counts:
             counts[name] = _count(f"saved[{name!r}]", saved[name])
         for name, target in targets.items():
@@ -238,14 +246,18 @@ class Stepper:
         tape = Tape(self._gradient + 1)
         symbols = [Symbol(tape, number) for number in range(self._gradient + 1)]
         state = _replace_arrays(self._state, iter(symbols[1:-1]))
-        params, state = self.optimizer.step({_LEAF: symbols[0]}, {_LEAF: symbols[-1]}, state)
+        params, state = self.optimizer.step(
+            {_LEAF: symbols[0]}, {_LEAF: symbols[-1]}, state
+        )
         numbers = [params[_LEAF].number, *[value.number for _, value in _arrays(state)]]
         return tape, _Recorded(state, tuple(numbers))
 
     def _compiled(self, tape: Tape, recorded: "_Recorded") -> dict[str, Kernel]:
         key = (tuple(tape.calls), recorded.numbers)
         if key not in self._kernels:
-            program = compile_calls(tape.buffers, tape.calls, list(enumerate(recorded.numbers)))
+            program = compile_calls(
+                tape.buffers, tape.calls, list(enumerate(recorded.numbers))
+            )
             self._kernels[key] = {
                 dtype: self.backend.compile(program, dtype)
                 for dtype in sorted({leaf.dtype for leaf in self._leaves.values()})

@@ -65,7 +65,9 @@ def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
     return leaves
 
 
-def unflatten(template: Tree, leaves: Mapping[str, Array], prefix: str = "") -> dict[str, Any]:
+def unflatten(
+    template: Tree, leaves: Mapping[str, Array], prefix: str = ""
+) -> dict[str, Any]:
     """Arrange leaves by path in the shape of another tree.
 
     Parameters
@@ -184,7 +186,9 @@ def check_like(tree: Tree, like: Tree, name: str) -> None:
     if leaves.keys() != expected.keys():
         missing = [path for path in expected if path not in leaves]
         if missing:
-            raise ValueError(f"{name} must have a leaf {missing[0]!r} as params has, got none")
+            raise ValueError(
+                f"{name} must have a leaf {missing[0]!r} as params has, got none"
+            )
         extra = next(path for path in leaves if path not in expected)
         raise ValueError(f"{name} has a leaf {extra!r}, which params has not")
     for path, leaf in leaves.items():
@@ -219,7 +223,9 @@ def check_leaf_like(name: str, leaf: Array, like: Array) -> None:
                 f"got one of {_library(came)}"
             )
     if leaf.dtype != like.dtype:
-        raise TypeError(f"{name} must be {like.dtype} as the parameter is, got {leaf.dtype}")
+        raise TypeError(
+            f"{name} must be {like.dtype} as the parameter is, got {leaf.dtype}"
+        )
     if leaf.shape != like.shape:
         raise ValueError(
             f"{name} must have the shape {tuple(like.shape)} of the parameter, "

@@ -249,11 +249,15 @@ def _update(
     if self.weight_decay and self.weight_decay_kind == "l2":
         (grads,) = apply(add_weight_decay, decay, grads, params)
     count = state.count + 1
-    update, *slots = apply(self.rule, self.coefficients(count), grads, *state.slots.values())
+    update, *slots = apply(
+        self.rule, self.coefficients(count), grads, *state.slots.values()
+    )
     if self.weight_decay and self.weight_decay_kind == "decoupled":
         (update,) = apply(add_weight_decay, decay, update, params)
     (params,) = apply(descend, {"learning_rate": learning_rate}, params, update)
-    return params, InnerState(state.step + 1, count, dict(zip(self.slots, slots, strict=True)))
+    return params, InnerState(
+        state.step + 1, count, dict(zip(self.slots, slots, strict=True))
+    )
 
 
 def evaluation_params(self: UpdateRule, params: Tree, state: InnerState) -> Tree:  # noqa: ARG001

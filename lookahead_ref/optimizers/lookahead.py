@@ -227,4 +227,6 @@ class Lookahead:
         return state.phi
 
     def _alpha(self, syncs: int) -> float:
-        return hyperparameters.value_at("alpha", self.alpha, syncs, hyperparameters.step_size)
+        return hyperparameters.value_at(
+            "alpha", self.alpha, syncs, hyperparameters.step_size
+        )
