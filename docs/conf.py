@@ -55,13 +55,13 @@ html_theme_options = {
 html_sidebars = {"algorithm": [], "index": [], "quickstart": []}
 
 
-def _is_tuple_field(
-    app: Any, what: str, name: str, obj: Any, skip: bool, options: Any
+def _leave_out_tuple_fields(
+    _app: Any, _what: str, _name: str, obj: Any, _skip: bool, _options: Any
 ) -> bool | None:
-    """Leave out "Alias for field number 0": the docstring has described the field."""
+    # "Alias for field number 0": the docstring has described the field.
     doc = getattr(obj, "__doc__", None) or ""
     return True if doc.startswith("Alias for field number") else None
 
 
 def setup(app: Any) -> None:
-    app.connect("autodoc-skip-member", _is_tuple_field)
+    app.connect("autodoc-skip-member", _leave_out_tuple_fields)

@@ -1,7 +1,7 @@
-"""The documentation keeps its word: its examples run, its commands exist, its lists are whole.
+"""The documentation keeps its word: examples run, commands exist, lists are whole.
 
-A block ``python`` of a page is run, all blocks of a page one after another in one namespace; a
-block ``output`` right after it is what it must have printed. Lines of shell blocks that call
+The blocks ``python`` of a page are run one after another in one namespace; a block
+``output`` right after one is what it must have printed. Lines of shell blocks that call
 ``lookahead-ref`` must be commands that it takes.
 """
 
@@ -168,8 +168,8 @@ def test_the_backend_of_the_guide_is_found_by_its_entry_point(
     (metadata,) = [block for block in blocks(page) if block.language == "toml"]
     code = next(block for block in blocks(page) if "class " in block.text)
     points = tomllib.loads(metadata.text)["project"]["entry-points"]
-    (group, entries), = points.items()
-    (name, target), = entries.items()
+    ((group, entries),) = points.items()
+    ((name, target),) = entries.items()
     module = target.partition(":")[0]
 
     (tmp_path / f"{module}.py").write_text(code.text)

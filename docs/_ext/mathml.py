@@ -7,7 +7,7 @@ an error of the build.
 
 import io
 import re
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from docutils import nodes
@@ -19,7 +19,7 @@ _MATH = re.compile(r"<math.*?</math>", re.DOTALL)
 _log = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=None)
+@cache
 def to_mathml(tex: str, block: bool) -> str:
     """Convert a formula; raise ValueError where docutils cannot."""
     document = new_document("formula")
