@@ -27,6 +27,7 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
+smartquotes = False  # they make a dash of the two in --output
 default_role = "py:obj"  # how the docstrings refer to one another
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]

@@ -14,6 +14,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -114,8 +115,8 @@ def test_the_commands_of_the_pages_are_ones_that_the_program_takes(line: str) ->
     given, rest, _ = command.make_parser(context).parse_args(words)
     assert rest == []
     for parameter in command.get_params(context):
-        if parameter.name in given:
-            parameter.type_cast_value(context, given[parameter.name])
+        if isinstance(given.get(parameter.name), str):
+            parameter.type.convert(given[parameter.name], parameter, context)
 
 
 def test_readme_gives_the_two_commands() -> None:
@@ -147,7 +148,13 @@ def test_the_reference_lists_every_public_name(module: str) -> None:
                 listed.add(f"{current}.{line.strip()}")
     objects = {id(_resolve(name)) for name in listed}
     found = importlib.import_module(module)
-    assert [name for name in found.__all__ if id(getattr(found, name)) not in objects] == []
+    missing = [
+        name
+        for name in found.__all__
+        if not isinstance(getattr(found, name), ModuleType)
+        and id(getattr(found, name)) not in objects
+    ]
+    assert missing == []
 
 
 def _resolve(name: str) -> Any:
