@@ -52,8 +52,10 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-# The equations stand beside the code: that page needs the width.
-html_sidebars = {"algorithm": [], "index": [], "quickstart": []}
+# No list of a section's pages where there is none, or where equations stand beside code.
+html_sidebars = {
+    page: [] for page in ("algorithm", "changelog", "contributing", "index", "quickstart")
+}
 
 
 def _leave_out_tuple_fields(
