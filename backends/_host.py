@@ -121,8 +121,8 @@ def flatten(array: HostArray) -> HostArray:
 def gradient(array: Any, owned: Sequence[HostArray]) -> HostArray:
     """Return a gradient as a contiguous array of one dimension.
 
-    A gradient that shares memory with what is updated, as that of half the squared norm may, is
-    copied: elements updated early would be read again as gradients of later ones.
+    A gradient that shares memory with what is updated, as that of half the squared norm
+    may, is copied: elements updated early would be read again as gradients of later ones.
 
     Parameters
     ----------

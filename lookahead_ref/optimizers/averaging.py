@@ -1,4 +1,4 @@
-"""Polyak averaging, the paper's other baseline: the average is evaluated, not trained on."""
+"""Polyak averaging, the paper's other baseline: what is evaluated is the average."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -36,9 +36,9 @@ class PolyakAveraging:
     inner : Optimizer
         The optimizer. It may be a `Lookahead`; the other way round is an error.
     decay : float, optional
-        None, the default, takes the plain mean of the parameters after steps 1, 2, .... A number
-        in [0, 1) takes the exponential moving average, which starts at those after step 1:
-        average <- average + (1 - decay) * (theta - average).
+        None, the default, takes the plain mean of the parameters after steps 1, 2, .... A
+        number in [0, 1) takes the exponential moving average, which starts at those after
+        step 1: average <- average + (1 - decay) * (theta - average).
 
     Raises
     ------
@@ -49,7 +49,8 @@ class PolyakAveraging:
 
     References
     ----------
-    B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by
+    averaging", 1992.
 
     Examples
     --------

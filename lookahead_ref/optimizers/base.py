@@ -1,8 +1,8 @@
 """What an optimizer is, and the step that all inner optimizers share.
 
-An inner optimizer is a rule: the names of its slots, the coefficients at step t, and the arithmetic
-of one update. The functions `init`, `step` and `evaluation_params` of this module make an optimizer
-of it; each inner optimizer takes them as its methods.
+An inner optimizer is a rule: the names of its slots, the coefficients at step t, and the
+arithmetic of one update. The functions `init`, `step` and `evaluation_params` of this
+module make an optimizer of it; each inner optimizer takes them as its methods.
 """
 
 from collections.abc import Mapping
@@ -102,7 +102,7 @@ class InnerState(NamedTuple):
     slots: dict[str, Any]
 
     def synchronize(self, phi: Tree, slots: dict[str, Any]) -> Self:  # noqa: ARG002
-        """Return the state with other slots, after a synchronization around this optimizer."""
+        """Return the state with other slots, as a synchronization around this leaves it."""
         return self._replace(slots=slots)
 
     def restart(self) -> Self:
@@ -133,7 +133,7 @@ class UpdateRule(Protocol):
         """Return the rule's scalars at its t-th update, counted from 1."""
 
     def rule(self, xp: Any) -> Any:
-        """Return the arithmetic: the gradient and the slots to the update and the new slots."""
+        """Return the arithmetic: from gradient and slots to the update and new slots."""
 
 
 def check(rule: UpdateRule) -> None:
@@ -190,8 +190,8 @@ def init(self: UpdateRule, params: Tree) -> InnerState:
     Raises
     ------
     TypeError, ValueError
-        If `params` cannot be optimized, or a hyperparameter rounds to zero in the dtype of one of
-        them; the error names the parameter.
+        If `params` cannot be optimized, or a hyperparameter rounds to zero in the dtype of
+        one of them; the error names the parameter.
     """
     tree.check_params(params)
     scalars = {
@@ -228,8 +228,8 @@ def step(
     Raises
     ------
     TypeError, ValueError
-        If `grads` does not match `params`, or the learning rate's schedule returns a value that is
-        negative or not finite.
+        If `grads` does not match `params`, or the learning rate's schedule returns a value
+        that is negative or not finite.
     """
     tree.check_like(grads, params, "grads")
     return _update(self, params, grads, state)
