@@ -74,8 +74,8 @@ class _Register:
         for operand in operands:
             if not isinstance(operand, _Register):
                 raise TypeError(
-                    f"a rule must hold no literals, got {operand!r} in {operation}: make it "
-                    "a coefficient, which is rounded once to the parameter's dtype"
+                    f"a rule must hold no literals, got {operand!r} in {operation}: make "
+                    "it a coefficient, which is rounded once to the parameter's dtype"
                 )
         self._instructions.append((operation, operands))
         return _Register(self._instructions, len(self._instructions) - 1)
