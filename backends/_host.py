@@ -136,7 +136,8 @@ def gradient(array: Any, owned: Sequence[HostArray]) -> HostArray:
     ndarray
         The gradient, copied only where it must be.
     """
-    flat = np.ascontiguousarray(array).reshape(-1)
+    # Compiled loops take aligned memory only.
+    flat = np.require(array, requirements=["C", "A"]).reshape(-1)
     root = flat
     while isinstance(root.base, np.ndarray):
         root = root.base

@@ -142,17 +142,22 @@ def _source(program: Program, dtype: str) -> str:
         body.append(f"r{number} = {value}")
     body += [f"b{buffer}[i] = {names[register]}" for buffer, register in program.writes]
     lines = "\n        ".join(body)
-    kind = f"{dtype}[::1]"
-    types = ", ".join(["int64, int64", *[kind] * len(buffers), *[dtype] * len(scalars)])
+    # What is only read, such as a gradient, may well be in memory that cannot be written to.
+    written = {buffer for buffer, _ in program.writes}
+    kinds = ["array" if number in written else "view" for number in range(program.buffers)]
+    arguments = ", ".join(["types.int64"] * 2 + kinds + ["scalar"] * len(scalars))
     return f'''"""Written by lookahead_ref from an update rule; safe to delete."""
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 zero = np.{dtype}(0)
+scalar = types.{dtype}
+array = types.Array(scalar, 1, "C")
+view = types.Array(scalar, 1, "C", readonly=True)
 
 
-@njit("void({types})", error_model="numpy", nogil=True, cache=True)
+@njit(types.void({arguments}), error_model="numpy", nogil=True, cache=True)
 def loop(start, stop, {", ".join(buffers + scalars)}):
     for i in range(start, stop):
         {lines}
