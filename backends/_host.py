@@ -138,7 +138,7 @@ def gradient(array: Any, owned: Sequence[HostArray]) -> HostArray:
     """
     # Compiled loops take aligned memory only.
     flat = np.require(array, requirements=["C", "A"]).reshape(-1)
-    root = flat
+    root: Any = flat
     while isinstance(root.base, np.ndarray):
         root = root.base
     # An array that owns its memory shares it with none of ours unless it is one of ours.

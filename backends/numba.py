@@ -142,7 +142,7 @@ def _source(program: Program, dtype: str) -> str:
         body.append(f"r{number} = {value}")
     body += [f"b{buffer}[i] = {names[register]}" for buffer, register in program.writes]
     lines = "\n        ".join(body)
-    # What is only read, such as a gradient, may well be in memory that cannot be written to.
+    # What is only read, such as a gradient, may be in memory that cannot be written to.
     written = {buffer for buffer, _ in program.writes}
     kinds = ["array" if number in written else "view" for number in range(program.buffers)]
     arguments = ", ".join(["types.int64"] * 2 + kinds + ["scalar"] * len(scalars))

@@ -14,6 +14,7 @@ from lookahead_ref import tree
 from lookahead_ref.backend import Backend, Kernel, load
 from lookahead_ref.elementwise import round_to
 from lookahead_ref.optimizers import Optimizer
+from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.program import Symbol, Tape, compile_calls
 from lookahead_ref.tree import Array, Tree
 
@@ -78,8 +79,7 @@ class Stepper:
     def __init__(
         self, optimizer: Optimizer, params: Tree, *, backend: str | Backend = "numpy"
     ) -> None:
-        if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
-            raise TypeError(f"optimizer must be an optimizer, got {optimizer!r}")
+        check_optimizer("optimizer", optimizer)
         tree.check_params(params)
         self.optimizer = optimizer
         self.backend = load(backend) if isinstance(backend, str) else backend

@@ -18,6 +18,7 @@ Tree: TypeAlias = Mapping[str, Any]
 
 
 def _items(name: str, tree: Tree, prefix: str) -> Iterator[tuple[str, Array]]:
+    key: Any  # whatever the caller's dict holds
     for key, value in tree.items():
         if not isinstance(key, str):
             place = prefix.removesuffix("/")

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeAlias
 from lookahead_ref import hyperparameters, tree
 from lookahead_ref.elementwise import apply, interpolate, round_scalars, zeros_like
 from lookahead_ref.hyperparameters import Schedule
+from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.base import Optimizer
 from lookahead_ref.tree import Tree
 
@@ -42,7 +43,7 @@ class LookaheadState(NamedTuple):
         slots: dict[str, Any] = self.inner.slots
         return slots
 
-    def synchronize(self, phi: Tree, slots: dict[str, Any]) -> Self:
+    def synchronize(self, phi: dict[str, Any], slots: dict[str, Any]) -> Self:
         """Return the state after a synchronization around this optimizer.
 
         The weights and slots that an outer Lookahead arrives at are where this one
@@ -127,8 +128,7 @@ class Lookahead:
     inner_state: InnerStateKind = "maintain"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.inner, Optimizer) or isinstance(self.inner, type):
-            raise TypeError(f"inner must be an optimizer, got {self.inner!r}")
+        base.check_optimizer("inner", self.inner)
         if getattr(self.inner, "averages", False):
             raise TypeError(
                 f"inner must not average its parameters, got {type(self.inner).__name__}: "

@@ -5,6 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import lookahead_ref as la
+from lookahead_ref import tree
+from lookahead_ref.backends.numba import NumbaBackend
+from lookahead_ref.backends.numpy import NumpyBackend
 from support import (
     DECOUPLED,
     INNER,
@@ -16,11 +21,6 @@ from support import (
     mixed_params,
     saved,
 )
-
-import lookahead_ref as la
-from lookahead_ref import tree
-from lookahead_ref.backends.numba import NumbaBackend
-from lookahead_ref.backends.numpy import NumpyBackend
 
 Wrap = Callable[[Any], Any]
 

@@ -48,7 +48,7 @@ def test_adagrad_is_the_loop_written_by_hand(
     # of theta enters the gradient, divided by epsilon where all of the gradient is cancelled.
     tolerance = 12 * 10 * 2.0**-53 * 100
     assert abs(params["x"].item() - expected) <= tolerance * (30.0 if kind == "l2" else 1.0)
-    assert state.count == len(gradients)
+    assert state.updates == len(gradients)
 
 
 def test_the_sum_of_squares_starts_at_zero_and_forgets_nothing() -> None:

@@ -51,7 +51,7 @@ def test_momentum_is_the_loop_written_by_hand(
     theta, v = by_hand(start, gradients, direction, kind)
     assert Fraction(params["x"].item()) == theta
     assert Fraction(state.slots["velocity"]["x"].item()) == v
-    assert (state.step, state.count) == (len(gradients), len(gradients))
+    assert (state.step, state.updates) == (len(gradients), len(gradients))
 
 
 @pytest.mark.parametrize(("make", "after"), [(la.HeavyBall, 3.5), (la.Nesterov, 3.25)])

@@ -112,7 +112,7 @@ def test_an_outer_reset_restarts_every_count_below_and_no_clock() -> None:
         optimizer = la.Lookahead(inner, k=5, inner_state=kind)
         _, state = run(optimizer, one(1.0), [one(1.0)] * 5)
         adam = state.inner.inner.inner
-        assert (state.inner.inner.cycle_step, state.inner.cycle_step, adam.count) == counts
+        assert (state.inner.inner.cycle_step, state.inner.cycle_step, adam.updates) == counts
         assert (adam.step, state.inner.inner.syncs, state.inner.syncs) == (5, 1, 1)
         moments = [values["x"].item() for values in adam.slots.values()]
         assert (moments == [0.0, 0.0]) == (kind == "reset")
@@ -127,5 +127,5 @@ def test_adam_below_two_levels_is_corrected_from_the_last_reset() -> None:
     counts = []
     for _ in range(9):
         params, state = optimizer.step(params, one(1.0), state)
-        counts.append(state.inner.inner.count)
+        counts.append(state.inner.inner.updates)
     assert counts == [1, 0, 0, 1, 0, 0, 1, 0, 0]
