@@ -16,12 +16,14 @@ from docutils.utils import new_document
 from sphinx.util import logging
 
 _MATH = re.compile(r"<math.*?</math>", re.DOTALL)
+_DOTS = re.compile(r"\\dots(?![a-zA-Z])")  # which docutils does not know
 _log = logging.getLogger(__name__)
 
 
 @cache
 def to_mathml(tex: str, block: bool) -> str:
     """Convert a formula; raise ValueError where docutils cannot."""
+    tex = _DOTS.sub(r"\\ldots", tex)
     document = new_document("formula")
     complaints = io.StringIO()
     if block:
