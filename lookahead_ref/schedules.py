@@ -6,7 +6,7 @@ step size alpha sees the number of synchronizations done.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lookahead_ref import hyperparameters
@@ -81,6 +81,8 @@ class StepDecay:
     def __post_init__(self) -> None:
         hyperparameters.non_negative("initial", self.initial)
         hyperparameters.non_negative("factor", self.factor)
+        if not isinstance(self.boundaries, Iterable):
+            raise TypeError(f"boundaries must be a list of integers, got {self.boundaries!r}")
         boundaries = tuple(
             hyperparameters.count("boundaries", boundary, least=0)
             for boundary in self.boundaries

@@ -79,6 +79,8 @@ class Stepper:
     ) -> None:
         if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
             raise TypeError(f"optimizer must be an optimizer, got {optimizer!r}")
+        if not isinstance(backend, str | Backend) or isinstance(backend, type):
+            raise TypeError(f"backend must be the name of one or one itself, got {backend!r}")
         tree.check_params(params)
         self.optimizer = optimizer
         self.backend = load(backend) if isinstance(backend, str) else backend
@@ -363,7 +365,7 @@ def _count(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer >= 0, got {value!r}")
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must be an integer >= 0, got {value!r}") from None
     if number != value or number < 0:
         raise ValueError(f"{name} must be an integer >= 0, got {value!r}")
