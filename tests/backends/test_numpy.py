@@ -57,9 +57,7 @@ def programs(draw: st.DrawFn) -> Program:
         for buffer in written
     ]
     writes = [(buffer, register) for buffer, register in writes if buffer != register]
-    moved = {register for _, register in writes if register < buffers}
-    kept = [(buffer, register) for buffer, register in writes if buffer not in moved]
-    return Program(buffers, scalars, tuple(instructions), tuple(kept))
+    return Program(buffers, scalars, tuple(instructions), tuple(writes))
 
 
 @given(programs(), st.sampled_from(["float32", "float64"]), st.sampled_from([0, 1, 5]))
