@@ -82,7 +82,9 @@ class StepDecay:
         hyperparameters.non_negative("initial", self.initial)
         hyperparameters.non_negative("factor", self.factor)
         if not isinstance(self.boundaries, Iterable):
-            raise TypeError(f"boundaries must be a list of integers, got {self.boundaries!r}")
+            raise TypeError(
+                f"boundaries must be a list of integers, got {self.boundaries!r}"
+            )
         boundaries = tuple(
             hyperparameters.count("boundaries", boundary, least=0)
             for boundary in self.boundaries

@@ -80,7 +80,9 @@ class Stepper:
         if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
             raise TypeError(f"optimizer must be an optimizer, got {optimizer!r}")
         if not isinstance(backend, str | Backend) or isinstance(backend, type):
-            raise TypeError(f"backend must be the name of one or one itself, got {backend!r}")
+            raise TypeError(
+                f"backend must be the name of one or one itself, got {backend!r}"
+            )
         tree.check_params(params)
         self.optimizer = optimizer
         self.backend = load(backend) if isinstance(backend, str) else backend

@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from support import one
 
-from lookahead_ref.elementwise import apply, interpolate, round_scalars, round_to, zeros_like
+from lookahead_ref.elementwise import (
+    apply,
+    interpolate,
+    round_scalars,
+    round_to,
+    zeros_like,
+)
 
 
 def scale(xp: Any) -> Any:
@@ -44,13 +50,13 @@ def test_scalars_are_rounded_once_to_the_dtype_of_each_leaf() -> None:
 @pytest.mark.parametrize("convert", [np.asarray, strict.asarray])
 def test_results_without_dimensions_stay_arrays(convert: Any, dtype: Any) -> None:
     x = convert(np.array(2.0, dtype))
-    (moved,) = apply(interpolate, {"step_size": 0.5}, {"x": x}, {"x": x})
+    (moved,) = apply(interpolate, {"alpha": 0.5}, {"x": x}, {"x": x})
     assert type(moved["x"]) is type(x)
     assert (moved["x"].shape, moved["x"].dtype) == ((), x.dtype)
 
 
 def test_interpolation_goes_a_fraction_of_the_way() -> None:
-    (moved,) = apply(interpolate, {"step_size": 0.25}, one(8.0, 0.0), one(0.0, 16.0))
+    (moved,) = apply(interpolate, {"alpha": 0.25}, one(8.0, 0.0), one(0.0, 16.0))
     assert moved["x"].tolist() == [6.0, 4.0]
 
 

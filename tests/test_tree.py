@@ -13,7 +13,9 @@ from lookahead_ref import tree
 
 names = st.text("abc", min_size=1, max_size=2)
 leaves = st.integers()
-below = st.dictionaries(names, leaves | st.dictionaries(names, leaves, max_size=2), max_size=2)
+below = st.dictionaries(
+    names, leaves | st.dictionaries(names, leaves, max_size=2), max_size=2
+)
 trees = st.dictionaries(names, leaves | below, max_size=3)
 
 
@@ -91,7 +93,10 @@ def test_params_must_not_be_empty(values: Any) -> None:
         (np.array([True]), "must be float32 or float64, got bool"),
         (np.array([1j]), "must be float32 or float64, got complex128"),
         (np.array([1.0], np.float16), "must be float32 or float64, got float16"),
-        (np.array([1.0], np.longdouble), "must be float32 or float64, got .*128|longdouble"),
+        (
+            np.array([1.0], np.longdouble),
+            "must be float32 or float64, got .*128|longdouble",
+        ),
         (np.array([1.0], object), "must be float32 or float64, got object"),
         (np.array([1.0]).astype(">f8"), "must be float32 or float64, got >f8"),
         (np.ma.array([1.0]), "must be a plain numpy.ndarray, got MaskedArray"),
@@ -106,7 +111,9 @@ def test_params_must_be_float32_or_float64_arrays(leaf: Any, message: str) -> No
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(), (0,), (2, 3)])
 def test_arrays_of_any_shape_are_params(dtype: Any, shape: tuple[int, ...]) -> None:
-    tree.check_params({"numpy": np.zeros(shape, dtype), "scalar": dtype(1.0), "no leaf": {}})
+    tree.check_params(
+        {"numpy": np.zeros(shape, dtype), "scalar": dtype(1.0), "no leaf": {}}
+    )
     tree.check_params({"strict": strict.asarray(np.zeros(shape, dtype))})
 
 

@@ -130,7 +130,7 @@ class PolyakAveraging:
         average = params
         if count > 1:
             weight = 1.0 / count if self.decay is None else 1.0 - float(self.decay)
-            (average,) = apply(interpolate, {"step_size": weight}, state.average, params)
+            (average,) = apply(interpolate, {"alpha": weight}, state.average, params)
         return params, PolyakState(inner, average, count)
 
     def evaluation_params(self, params: Tree, state: PolyakState) -> Tree:

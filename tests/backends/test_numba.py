@@ -58,7 +58,6 @@ def test_a_second_process_compiles_nothing_and_an_edited_rule_is_compiled(
     assert in_a_process(tmp_path, "multiply") == ([3.0, 5.0], False)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb*")} == files
     assert in_a_process(tmp_path, "add") == ([3.5, 4.5], True)
-    assert in_a_process(tmp_path, "multiply") == ([3.0, 5.0], False)
 
 
 def test_a_file_that_holds_something_else_is_written_anew(tmp_path: Path) -> None:

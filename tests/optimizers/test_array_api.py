@@ -59,7 +59,10 @@ def test_strict_arrays_have_the_bits_of_numpy_and_stay_strict(
     def draw() -> Any:
         return {
             "single": {"x": rng.standard_normal((2, 3)).astype(np.float32)},
-            "double": {"x": rng.standard_normal(3), "scale": np.array(rng.standard_normal())},
+            "double": {
+                "x": rng.standard_normal(3),
+                "scale": np.array(rng.standard_normal()),
+            },
             "scale": np.array(rng.standard_normal(), np.float32),
         }
 
@@ -99,7 +102,9 @@ def test_a_state_of_another_library_is_an_error() -> None:
     optimizer = la.HeavyBall(0.1)
     state = optimizer.init({"w": np.array([1.0])})
     w = strict.asarray([1.0])
-    with pytest.raises(TypeError, match="the optimizer's state for 'w' must be an array of"):
+    with pytest.raises(
+        TypeError, match="the optimizer's state for 'w' must be an array of"
+    ):
         optimizer.step({"w": w}, {"w": w}, state)
 
 

@@ -95,7 +95,9 @@ def test_lookahead_around_it_is_an_error() -> None:
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5, float("nan"), float("inf")])
 def test_decay_must_lie_in_0_to_below_1(decay: float) -> None:
-    with pytest.raises(ValueError, match=r"decay must be a number in \[0, 1\), got") as raised:
+    with pytest.raises(
+        ValueError, match=r"decay must be a number in \[0, 1\), got"
+    ) as raised:
         la.PolyakAveraging(la.SGD(0.1), decay=decay)
     assert repr(decay) in str(raised.value)
 

@@ -166,7 +166,9 @@ def test_equation_0_1_does_not_hold_as_it_is_printed() -> None:
         )
         # The weights of an average add up to 1.
         assert sum(true.values()) + (1 - alpha) ** (t + 1) == 1
-        assert sum(printed.values()) + (1 - alpha) ** t == 1 + alpha * (1 - alpha) ** (t - 1)
+        assert sum(printed.values()) + (1 - alpha) ** t == 1 + alpha * (1 - alpha) ** (
+            t - 1
+        )
 
 
 # Limits.
@@ -231,7 +233,9 @@ def test_reset_makes_the_slots_and_the_count_anew_and_lets_the_clock_run_on() ->
     assert [state.inner.step for _, state in points] == [0, 1, 2, 3, 4, 5]
 
 
-def test_interpolate_moves_the_slots_from_where_the_last_synchronization_left_them() -> None:
+def test_interpolate_moves_the_slots_from_where_the_last_synchronization_left_them() -> (
+    None
+):
     # First from zero towards 12, then from 3 towards 3 / 4 + 12.
     optimizer = heavy_ball("interpolate", alpha=0.25)
     expected = [0, 8, 0.25 * 12, 9.5, 3 + 0.25 * (12.75 - 3)]
@@ -361,7 +365,9 @@ def test_k_must_be_a_positive_integer(k: Any, error: type[Exception]) -> None:
 
 def test_k_may_be_any_kind_of_integer() -> None:
     optimizer = la.Lookahead(la.SGD(1.0), k=np.int64(2))
-    assert [state.syncs for _, state in trajectory(optimizer, one(0.0), [one(1.0)] * 4)] == [
+    assert [
+        state.syncs for _, state in trajectory(optimizer, one(0.0), [one(1.0)] * 4)
+    ] == [
         0,
         0,
         1,
@@ -372,7 +378,9 @@ def test_k_may_be_any_kind_of_integer() -> None:
 
 @pytest.mark.parametrize("alpha", [0.0, -0.5, 1.0000001, 2, float("nan"), float("inf")])
 def test_alpha_must_lie_above_0_and_up_to_1(alpha: float) -> None:
-    with pytest.raises(ValueError, match=r"alpha must be a number in \(0, 1\], got") as raised:
+    with pytest.raises(
+        ValueError, match=r"alpha must be a number in \(0, 1\], got"
+    ) as raised:
         la.Lookahead(la.SGD(0.1), alpha=alpha)
     assert repr(alpha) in str(raised.value)
 
@@ -414,3 +422,11 @@ def test_alpha_that_rounds_to_zero_is_an_error() -> None:
     optimizer.init(one(1.0))
     with pytest.raises(ValueError, match=r"alpha .*'x'.* = 1e-60 rounds to 0 in float32"):
         optimizer.init(one(1.0, dtype=np.float32))
+
+
+def test_alpha_that_falls_until_it_rounds_to_zero_is_an_error() -> None:
+    optimizer = la.Lookahead(la.SGD(0.1), k=1, alpha=lambda syncs: 10.0 ** (-30 * syncs))
+    start = one(1.0, dtype=np.float32)
+    params, state = run(optimizer, start, [start, start])
+    with pytest.raises(ValueError, match=r"alpha .*'x'.* = 1e-60 rounds to 0 in float32"):
+        optimizer.step(params, start, state)
