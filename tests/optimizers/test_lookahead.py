@@ -157,7 +157,7 @@ def test_equation_0_1_does_not_hold_as_it_is_printed() -> None:
     points = trajectory(optimizer, one(phi_0), [one(g) for g in gradients])
     phi = [Fraction(state.phi["x"].item()) for _, state in points]
     # theta_{t,k}, as k = 1.
-    theta = [slow - Fraction(g) for slow, g in zip(phi, gradients, strict=True)]
+    theta = [slow - Fraction(g) for slow, g in zip(phi[:-1], gradients, strict=True)]
     for t in range(1, 5):
         true = {i: alpha * (1 - alpha) ** (t - i) for i in range(t + 1)}
         printed = true | {0: alpha * (1 - alpha) ** (t - 1)}

@@ -100,12 +100,12 @@ def test_entries_are_named_by_their_place() -> None:
     saved = la.Stepper(optimizer, {"a": {"w": np.ones(2)}}).state_dict()
     assert sorted(saved) == [
         "average/a/w",
-        "count",
+        "averaged",
         "inner/anchor/velocity/a/w",
         "inner/cycle_step",
-        "inner/inner/count",
         "inner/inner/slots/velocity/a/w",
         "inner/inner/step",
+        "inner/inner/updates",
         "inner/phi/a/w",
         "inner/syncs",
         "params/a/w",
@@ -144,7 +144,11 @@ def case() -> tuple[la.Stepper, dict[str, Any]]:
         ("cycle_step", 1.5, r"saved\['cycle_step'\] must be an integer >= 0, got 1.5"),
         ("inner/step", True, r"saved\['inner/step'\] must be an integer >= 0, got True"),
         ("inner/step", "3", r"saved\['inner/step'\] must be an integer >= 0, got '3'"),
-        ("inner/count", None, r"saved\['inner/count'\] must be an integer >= 0, got None"),
+        (
+            "inner/updates",
+            None,
+            r"saved\['inner/updates'\] must be an integer >= 0, got None",
+        ),
         ("syncs", float("nan"), r"saved\['syncs'\] must be an integer >= 0, got nan"),
         ("syncs", float("inf"), r"saved\['syncs'\] must be an integer >= 0, got inf"),
         ("syncs", np.zeros(1), r"saved\['syncs'\] must be an integer >= 0, got array"),
@@ -161,7 +165,7 @@ def test_a_bad_entry_is_named_and_half_applies_nothing(
     assert_same_bits(stepper.state_dict(), before)
 
 
-@pytest.mark.parametrize("name", ["params/x", "phi/x", "cycle_step", "inner/count"])
+@pytest.mark.parametrize("name", ["params/x", "phi/x", "cycle_step", "inner/updates"])
 def test_a_missing_entry_is_named_and_half_applies_nothing(name: str) -> None:
     stepper, saved = case()
     before = stepper.state_dict()
