@@ -6,7 +6,7 @@ tests check. Departures with different switches can be combined.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.oracle import (
@@ -58,7 +58,7 @@ def _adam(h: Mapping[str, Number], t: int, sqrt: Any, form: str) -> Update:
     return update
 
 
-def _adagrad_in_root(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
+def _adagrad_in_root(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
     def update(g: Number, s: Number) -> tuple[Number, ...]:
         s = s + g * g
         return g / sqrt(s + h["epsilon"]), s
@@ -66,7 +66,7 @@ def _adagrad_in_root(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
     return update
 
 
-def _dampened(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
+def _dampened(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
     def update(g: Number, v: Number) -> tuple[Number, ...]:
         v = h["momentum"] * v + (1 - h["momentum"]) * g
         return v, v
@@ -77,7 +77,7 @@ def _dampened(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
 class Inner(oracle.Inner):
     """The inner optimizer, bent by ``momentum, adam, adagrad, decay, rate, velocity, no_gradient``."""
 
-    switches: Switches = {}
+    switches: ClassVar[Switches] = {}
 
     def __init__(
         self, case: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
@@ -145,7 +145,7 @@ class Inner(oracle.Inner):
 class Lookahead(oracle.Lookahead):
     """Lookahead, bent by the switches whose names its methods read."""
 
-    switches: Switches = {}
+    switches: ClassVar[Switches] = {}
 
     def __init__(
         self,
@@ -195,8 +195,10 @@ class Lookahead(oracle.Lookahead):
         start, theta = theta, self.inner.step(theta, grads)
         self.calls += 1
         theta = self._captured(start, theta, grads)
-        counts = "cycles" not in self.switches or not isinstance(self.inner, Lookahead)
-        self.cycle_step = before + (1 if counts or self.inner.synchronized else 0)
+        counts = True
+        if "cycles" in self.switches and isinstance(self.inner, Lookahead):
+            counts = self.inner.synchronized
+        self.cycle_step = before + counts
         self.synchronized = self.cycle_step == self.k and self.cycle_step != before
         return self.synchronize(theta) if self.synchronized else theta
 

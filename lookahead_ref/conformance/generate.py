@@ -18,7 +18,7 @@ from lookahead_ref.conformance.catalogue import (
     VARIANTS,
     Departure,
 )
-from lookahead_ref.conformance.oracle import Arithmetic, Exact, Step
+from lookahead_ref.conformance.oracle import Arithmetic, Exact, Step, Tensors
 from lookahead_ref.conformance.oracle import value as value_of
 from lookahead_ref.conformance.overflow import Overflowing
 
@@ -28,7 +28,7 @@ VERSION = 1
 FORMAT = "lookahead-vectors"
 
 VISIBLE = 64.0
-"""A case is flagged with a bug that departs by at least this many tolerances, of the widest kind."""
+"""A case is flagged with a bug that departs by at least so many tolerances, of the widest kind."""
 
 
 class Plain:
@@ -199,45 +199,50 @@ def _steps(
     expected: Run, bounds: Mapping[str, Mapping[str, Run]]
 ) -> Iterator[dict[str, Any]]:
     for t, step in enumerate(expected.steps):
-
-        def quantity(
-            pick: Callable[[Step], Any], t: int = t, step: Step = step
-        ) -> dict[str, Any]:
-            exact = [[_nearest(x) for x in tensor] for tensor in pick(step)]
-            return {
-                "expected": [[bits(x) for x in tensor] for tensor in exact],
-                "tolerance": {
-                    dtype: {
-                        level: [
-                            [
-                                _tolerance(value, bound)
-                                for value, bound in zip(values, bounded, strict=True)
-                            ]
-                            for values, bounded in zip(
-                                exact, pick(run.steps[t]), strict=True
-                            )
-                        ]
-                        for level, run in levels.items()
-                    }
-                    for dtype, levels in bounds.items()
-                },
-            }
-
         yield {
             "synchronized": step.synchronized,
-            "fast": quantity(lambda s: s.fast),
-            "slow": [quantity(lambda s, i=i: s.slow[i]) for i in range(len(step.slow))],
+            "fast": _quantity(expected, bounds, t, lambda s: s.fast),
+            "slow": [
+                _quantity(expected, bounds, t, lambda s, i=level: s.slow[i])  # type: ignore[misc]
+                for level in range(len(step.slow))
+            ],
             "slots": [
-                {"name": name, **quantity(lambda s, name=name: s.slots[name])}
+                {
+                    "name": name,
+                    **_quantity(expected, bounds, t, lambda s, n=name: s.slots[n]),  # type: ignore[misc]
+                }
                 for name in step.slots
             ],
         }
 
 
+def _quantity(
+    expected: Run,
+    bounds: Mapping[str, Mapping[str, Run]],
+    t: int,
+    pick: Callable[[Step], Tensors],
+) -> dict[str, Any]:
+    exact = [[_nearest(x) for x in tensor] for tensor in pick(expected.steps[t])]
+
+    def tolerances(run: Run) -> list[list[float]]:
+        return [
+            [_tolerance(x, bound) for x, bound in zip(values, bounded, strict=True)]
+            for values, bounded in zip(exact, pick(run.steps[t]), strict=True)
+        ]
+
+    return {
+        "expected": [[bits(x) for x in tensor] for tensor in exact],
+        "tolerance": {
+            dtype: {level: tolerances(run) for level, run in levels.items()}
+            for dtype, levels in bounds.items()
+        },
+    }
+
+
 def _nearest(number: Any) -> float:
     """Round a number of 50 digits to float64, ties to even, subnormal numbers included."""
     number = getattr(number, "exact", number)
-    sign, mantissa, exponent, _ = number._mpf_  # noqa: SLF001
+    sign, mantissa, exponent, _ = number._mpf_
     if not mantissa:  # zero, or infinite
         return float(number)
     # The division of whole numbers in Python is correctly rounded.

@@ -82,12 +82,12 @@ def at(table: Sequence[Number], clock: int) -> Number:
 
 
 def sgd(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
-    """theta <- theta - gamma g."""
+    """Theta <- theta - gamma g."""
     return lambda g: (g,)
 
 
 def heavy_ball(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
-    """v <- mu v + g; theta <- theta - gamma v."""
+    """V <- mu v + g; theta <- theta - gamma v."""
 
     def update(g: Number, v: Number) -> tuple[Number, ...]:
         v = h["momentum"] * v + g
@@ -97,7 +97,7 @@ def heavy_ball(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: A
 
 
 def nesterov(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
-    """v <- mu v + g; theta <- theta - gamma (g + mu v)."""
+    """V <- mu v + g; theta <- theta - gamma (g + mu v)."""
 
     def update(g: Number, v: Number) -> tuple[Number, ...]:
         v = h["momentum"] * v + g
@@ -107,7 +107,7 @@ def nesterov(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG
 
 
 def adagrad(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
-    """s <- s + g g; theta <- theta - gamma g / (sqrt(s) + epsilon)."""
+    """S <- s + g g; theta <- theta - gamma g / (sqrt(s) + epsilon)."""
 
     def update(g: Number, s: Number) -> tuple[Number, ...]:
         s = s + g * g
@@ -200,7 +200,7 @@ class Inner:
 
 
 def interpolate(slow: Tensors, fast: Tensors, alpha: Number) -> Tensors:
-    """phi + alpha (theta - phi)."""
+    """Phi + alpha (theta - phi)."""
     return [
         [s + alpha * (f - s) for s, f in zip(a, b, strict=True)]
         for a, b in zip(slow, fast, strict=True)

@@ -5,12 +5,12 @@ goes is added to `RETIRED`.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from lookahead_ref.conformance.building import (
     PAIR,
     SEVERAL,
     SINGLE,
-    VECTOR,
     Case,
     Inner,
     Level,
@@ -106,13 +106,13 @@ def _wrapper() -> Iterator[Case]:
                 Level(k, alpha), sgd(), steps[k] - less,
             )  # fmt: skip
 
-    def case(name: str, clause: str, says: str, **rest: object) -> Case:
+    def case(name: str, clause: str, says: str, **rest: Any) -> Case:
         level = rest.pop("level", Level(5, 0.5))
         inner = rest.pop("inner", sgd())
         steps = rest.pop("steps", 11)
         return build(
             f"wrapper-{name}", "wrapper", clause, level, inner, steps, says=says, **rest
-        )  # type: ignore[arg-type]
+        )
 
     yield case("no-sync", "period", "the run ends before the first synchronization",
                level=Level(7, 0.5), steps=6)  # fmt: skip
@@ -324,12 +324,12 @@ def _schedule() -> Iterator[Case]:
 def _inner(profile: str) -> Iterator[Case]:
     name = profile.removeprefix("inner:")
 
-    def case(part: str, inner: Inner, says: str = "", **rest: object) -> Case:
+    def case(part: str, inner: Inner, says: str = "", **rest: Any) -> Case:
         level = rest.pop("level", Level(7, 0.5))
         steps = rest.pop("steps", 6)
         return build(
             f"inner-{name}-{part}", profile, name, level, inner, steps, says=says, **rest
-        )  # type: ignore[arg-type]
+        )
 
     make, others = _INNERS[name]
     plain = make()
@@ -372,7 +372,7 @@ def _adamw(
     return adam(rate, decay=decay, kind=kind)
 
 
-_INNERS: dict[str, tuple[object, dict[str, Inner]]] = {
+_INNERS: dict[str, tuple[Any, dict[str, Inner]]] = {
     "sgd": (sgd, {"rate": sgd(0.003), "l2-strong": sgd(0.1, 0.5, "l2")}),
     "heavy-ball": (
         heavy_ball,

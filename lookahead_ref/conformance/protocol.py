@@ -288,7 +288,7 @@ def _record(case: Case, adapter: Adapter, trajectory: Trajectory) -> list[Array]
     return [np.array(each) for each in fast]
 
 
-def _checked(case: Case, what: str, tensors: Tensors) -> list[Array]:
+def _checked(case: Case, what: str, tensors: Any) -> list[Array]:
     if not isinstance(tensors, Mapping) or list(tensors) != case.names:
         got = list(tensors) if isinstance(tensors, Mapping) else type(tensors).__name__
         raise TargetError(f"{what} must have the tensors {case.names}, got {got}")

@@ -1,8 +1,8 @@
-"""This library under its own golden suite: the pure path, and each backend."""
+"""The library under its own golden suite: the pure path, and each backend."""
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from lookahead_ref.optimizers import (
     Nesterov,
     Optimizer,
 )
+from lookahead_ref.optimizers.lookahead import InnerStateKind
 from lookahead_ref.stepper import Stepper
 
 _RULES: dict[str, Any] = {
@@ -47,7 +48,7 @@ def make_optimizer(setup: Setup) -> Optimizer:
     inner = setup.inner
     options = dict(inner.hyperparameters)
     kind = inner.weight_decay_kind
-    optimizer: Optimizer = _RULES[inner.rule](
+    optimizer: Any = _RULES[inner.rule](
         learning_rate=_schedule(inner.learning_rate),
         weight_decay_kind="l2" if kind == "none" else kind,
         **options,
@@ -57,9 +58,10 @@ def make_optimizer(setup: Setup) -> Optimizer:
             optimizer,
             k=level.k,
             alpha=_schedule(level.alpha),
-            inner_state=level.inner_state,  # type: ignore[arg-type]
+            inner_state=cast("InnerStateKind", level.inner_state),
         )
-    return optimizer
+    made: Optimizer = optimizer
+    return made
 
 
 def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[str, Array]:
