@@ -1,4 +1,4 @@
-"""The golden suite: vectors that tell any implementation, in any language, what is wrong with it."""
+"""The golden suite: vectors that tell any implementation what is wrong with it."""
 
 from lookahead_ref.conformance.judging import (
     Observation,

@@ -1,11 +1,12 @@
-"""The oracle with its behaviour bent: what a case looks like to a program with a named departure.
+"""The oracle with its behaviour bent: a case as a program with a named departure sees it.
 
-A departure is a *switch* set to something. The classes here are the oracle's own, with one method
-overridden for each place where programs differ; with no switch set they are the oracle, which the
-tests check. Departures with different switches can be combined.
+A departure is a *switch* set to something. The classes here are the oracle's own, with one
+method overridden for each place where programs differ; with no switch set they are the
+oracle, which the tests check. Departures with different switches can be combined.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 from lookahead_ref.conformance import oracle
@@ -29,8 +30,8 @@ class Run(NamedTuple):
     steps : list of Step
         What is to be seen after each step, from start to end without a break.
     resumed : list of Step
-        The same after the save point, seen by a new process that loaded the saved state; empty
-        where the case saves nothing.
+        The same after the save point, seen by a new process that loaded the saved state;
+        empty where the case saves nothing.
     evaluations : dict
         Step, counted from 1, to the weights that the program evaluates there.
     """
@@ -75,7 +76,7 @@ def _dampened(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: AR
 
 
 class Inner(oracle.Inner):
-    """The inner optimizer, bent by ``momentum, adam, adagrad, decay, rate, velocity, no_gradient``."""
+    """The inner optimizer, bent by the switches whose names its methods read."""
 
     switches: ClassVar[Switches] = {}
 
@@ -281,7 +282,9 @@ class Lookahead(oracle.Lookahead):
             super().follow(phi)
 
 
-def _kinds(switches: Switches) -> tuple[type[Inner], type[Lookahead]]:
+@lru_cache(maxsize=4096)
+def _kinds(items: tuple[tuple[str, Any], ...]) -> tuple[type[Inner], type[Lookahead]]:
+    switches = dict(items)
     return (
         type("Inner", (Inner,), {"switches": switches}),
         type("Lookahead", (Lookahead,), {"switches": switches}),
@@ -328,7 +331,7 @@ _LOST = {
 def simulate(
     case: Mapping[str, Any], arithmetic: Arithmetic, switches: Switches | None = None
 ) -> Run:
-    """Run a case as a program with some departures would, save points and evaluations included.
+    """Run a case as a program with some departures would, save points included.
 
     Parameters
     ----------
@@ -345,7 +348,7 @@ def simulate(
         All that is observed.
     """
     switches = {} if switches is None else switches
-    inner, lookahead = _kinds(switches)
+    inner, lookahead = _kinds(tuple(switches.items()))
     problem = oracle.Problem(case["problem"], arithmetic)
     theta, levels = oracle.start(case, arithmetic, inner, lookahead)
     save_after = case.get("save_after", -1)

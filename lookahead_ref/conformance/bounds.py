@@ -1,16 +1,16 @@
 """Numbers that carry a bound of their rounding error: where the tolerances come from.
 
-The oracle is run on them, so that a tolerance belongs to the same formulas as the value. Each
-operation adds `ROUNDINGS` machine epsilons (one is an ulp at 1) of its largest operand or result, at
-least the smallest subnormal; what its operands carry goes through the operation itself, by absolute
-values. The bound therefore holds whatever the sequence of roundings; in a closed loop it grows with
-the error amplification of the problem.
+The oracle is run on them, so that a tolerance belongs to the same formulas as the value.
+Each operation adds `ROUNDINGS` machine epsilons (one is an ulp at 1) of its largest operand
+or result, at least the smallest subnormal; what its operands carry goes through the
+operation itself, by absolute values. The bound therefore holds whatever the sequence of
+roundings; in a closed loop it grows with the error amplification of the problem.
 
-Two epsilons, four times what one correct rounding costs, leave room for what correct programs do
-differently: phi + alpha (theta - phi), (1 - alpha) phi + alpha theta or adding a delta; fused
-multiply-add; a product with a reciprocal; moments as m + (1 - beta) (g - m). That hyperparameters,
-1 - beta and 1 - beta^t are rounded to, or evaluated in, the working precision is carried by the
-numbers themselves.
+Two epsilons, four times what one correct rounding costs, leave room for what correct
+programs do differently: phi + alpha (theta - phi), (1 - alpha) phi + alpha theta or adding
+a delta; fused multiply-add; a product with a reciprocal; moments as m + (1 - beta) (g - m).
+That hyperparameters, 1 - beta and 1 - beta^t are rounded to, or evaluated in, the working
+precision is carried by the numbers themselves.
 """
 
 import math
@@ -88,14 +88,14 @@ class Bounded:
             radius += self.flush
         return type(self)(middle, radius)
 
-    def _other(self, other: Any) -> "Bounded":
+    def _other(self, other: "Bounded | float") -> "Bounded":
         return other if isinstance(other, Bounded) else type(self)(float(other))
 
     def _is_zero(self) -> bool:
         """Return whether this is zero without any error: nothing is lost with it."""
         return self.middle == 0.0 and self.radius == 0.0
 
-    def __add__(self, other: Any) -> "Bounded":
+    def __add__(self, other: "Bounded | float") -> "Bounded":
         other = self._other(other)
         if self._is_zero():
             return other
@@ -107,7 +107,7 @@ class Bounded:
 
     __radd__ = __add__
 
-    def __sub__(self, other: Any) -> "Bounded":
+    def __sub__(self, other: "Bounded | float") -> "Bounded":
         other = self._other(other)
         if other._is_zero():
             return self
@@ -115,10 +115,10 @@ class Bounded:
         operand = max(abs(self.middle), abs(other.middle), abs(middle))
         return self._rounded(middle, self.radius + other.radius, operand, self.epsilon)
 
-    def __rsub__(self, other: Any) -> "Bounded":
+    def __rsub__(self, other: "Bounded | float") -> "Bounded":
         return self._other(other) - self
 
-    def __mul__(self, other: Any) -> "Bounded":
+    def __mul__(self, other: "Bounded | float") -> "Bounded":
         other = self._other(other)
         for factor in (self, other):
             if factor._is_zero():
@@ -133,7 +133,7 @@ class Bounded:
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Any) -> "Bounded":
+    def __truediv__(self, other: "Bounded | float") -> "Bounded":
         other = self._other(other)
         if self._is_zero():
             return self
@@ -165,14 +165,14 @@ class Bounding:
     dtype : {"float32", "float64"}
         The format that a program works in.
     level : {"strict", "gpu"}
-        What is admitted: correctly rounded operations in any correct order, or moreover divisions
-        and square roots of 2.5 ulps and subnormal numbers flushed to zero.
+        What is admitted: correctly rounded operations in any correct order, or moreover
+        divisions and square roots of 2.5 ulps and subnormal numbers flushed to zero.
     """
 
     def __init__(self, dtype: str, level: str) -> None:
         form = FORMATS[dtype]
         gpu = level == "gpu"
-        self._kind = type(
+        self._kind: Any = type(
             "Bounded",
             (Bounded,),
             {

@@ -1,7 +1,8 @@
-"""The parts that cases are built from: tensors, gradients, optimizers, as the vector files hold them.
+"""The parts that cases are built from, as the vector files hold them.
 
-Every tensor is exact in float32, so that one case serves both precisions. Numbers that look random
-are taken from a hash of the case's id: no generator of random numbers has to stay as it is.
+Every tensor is exact in float32, so that one case serves both precisions. Numbers that look
+random are taken from a hash of the case's id: no generator of random numbers has to stay as
+it is.
 """
 
 import hashlib
@@ -57,7 +58,8 @@ def noise(label: str, size: int, *, scale: int = 0) -> list[float]:
     size : int
         How many.
     scale : int, default: 0
-        The power of two that they are multiplied by; their size is then from 1/4 to 2 of it.
+        The power of two that they are multiplied by; their size is then from 1/4 to 2 of
+        it.
 
     Returns
     -------

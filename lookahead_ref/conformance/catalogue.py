@@ -1,10 +1,10 @@
 """The named departures: what each is, what it breaks in practice, how to fix it.
 
-A *bug* breaks something. A *variant* is a convention that other libraries document; a program that
-follows it throughout passes, and the report names it.
+A *bug* breaks something. A *variant* is a convention that other libraries document; a
+program that follows it throughout passes, and the report names it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -50,7 +50,7 @@ def _inner_states(case: Mapping[str, Any]) -> list[str]:
     return [level["inner_state"] for level in case["lookahead"]]
 
 
-_HAS = {
+_HAS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "reset": lambda case: "reset" in _inner_states(case),
     "maintain": lambda case: "maintain" in _inner_states(case),
     "interpolate": lambda case: "interpolate" in _inner_states(case),
@@ -147,7 +147,7 @@ BUGS = (
     _bug(
         "sync-before-inner-step", "order", "before-step",
         "synchronizes before the k-th inner step, not after it",
-        "a cycle has k - 1 steps at first, and the k-th gradient belongs to weights that were left",
+        "at first a cycle has k - 1 steps; the k-th gradient is of weights that were left",
         "do the inner step first, then the synchronization",
     ),
     _bug(
@@ -221,7 +221,7 @@ BUGS = (
     _bug(
         "evaluates-fast-weights", "evaluation", "fast",
         "evaluates the fast weights",
-        "the weights that are measured, saved and shipped are not the ones Lookahead returns",
+        "the weights that are measured and shipped are not those that Lookahead returns",
         "evaluate, save and return phi",
         "evaluate",
     ),
@@ -284,7 +284,7 @@ BUGS = (
     _bug(
         "checkpoint-shares-memory", "checkpoint", "shared",
         "hands out its own arrays as the saved state",
-        "a state kept in memory changes while training goes on: there is no way back to the best",
+        "a state kept in memory changes with the training: no way back to the best",
         "copy every array when the state is taken",
         "save",
     ),
@@ -396,7 +396,7 @@ BUGS = (
     _bug(
         "decay-after-update", "decay", "after",
         "decays the weights after the update, not the old weights",
-        "the update itself decays too: small with small learning rates, but not the published rule",
+        "the update itself decays too: not the published rule",
         "take decay from the weights before the update",
         "decoupled",
     ),
@@ -440,8 +440,8 @@ VARIANTS = (
     ),
     _variant(
         "no-gradient-skips", "no_gradient", "skip",
-        "leaves a parameter without a gradient, and its slots, as they are; it synchronizes with "
-        "the others",
+        "leaves a parameter without a gradient, and its slots, as they are; "
+        "it synchronizes with the others",
         "PyTorch's optimizers inside a wrapper that synchronizes all parameters",
         "momentum does not decay meanwhile",
         "no-gradient",
@@ -465,9 +465,9 @@ VARIANTS = (
 NO_GRADIENT = tuple(each for each in VARIANTS if each.switch == "no_gradient")
 
 CONDITIONS = {
-    "subnormal": "Some values are subnormal in float32; a program that flushes them passes at gpu.",
+    "subnormal": "Some values are subnormal in float32; flushing them passes at gpu.",
     "overflow": "Some value overflows in float32, and the rule says what comes of it.",
-    "no-gradient": "A parameter has no gradient at some step; the outcomes are named variants.",
+    "no-gradient": "A parameter has no gradient at some step; outcomes are variants.",
 }
 """Flags that name what a case contains, not a bug."""
 

@@ -1,4 +1,4 @@
-"""Build the vector files: the planned cases, their expected values, tolerances and flags."""
+"""Build the vector files: planned cases, expected values, tolerances and flags."""
 
 import hashlib
 import json
@@ -23,12 +23,12 @@ from lookahead_ref.conformance.oracle import value as value_of
 from lookahead_ref.conformance.overflow import Overflowing
 
 VERSION = 1
-"""The version of the vector files, raised when a reader of the old one could not read them."""
+"""The version of the files, raised when a reader of the old one could not read them."""
 
 FORMAT = "lookahead-vectors"
 
 VISIBLE = 64.0
-"""A case is flagged with a bug that departs by at least so many tolerances, of the widest kind."""
+"""A flag means a departure of at least so many tolerances, of the widest kind."""
 
 
 class Plain:
@@ -44,8 +44,8 @@ def build(only: Collection[str] | None = None) -> dict[str, bytes]:
     Parameters
     ----------
     only : collection of str, optional
-        The names of the files to build, without their ending; all of them, and the index, if not
-        given.
+        The names of the files to build, without their ending; all of them, and the index,
+        if not given.
 
     Returns
     -------
@@ -154,8 +154,9 @@ def margin(
     Returns
     -------
     float
-        The largest distance between what is expected and what the bug makes of it, among the fast
-        weights and the weights that are evaluated, in tolerances; 0 if the bug does not apply.
+        The largest distance between what is expected and what the bug makes of it, among
+        the fast weights and the weights that are evaluated, in tolerances; 0 if the bug
+        does not apply.
     """
     if not bug.applies(case):
         return 0.0

@@ -1,4 +1,4 @@
-"""Compare what a program was seen to do with what a case expects: |got - expected| <= tolerance."""
+"""Compare what a program did with what a case expects: |got - expected| <= tolerance."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,14 +12,15 @@ __all__ = ["Departure", "Observation", "Trajectory", "Verdict", "judge", "within
 
 @dataclass
 class Trajectory:
-    """What a program showed after each of some steps; elements of all tensors one after the other.
+    """What a program showed after each step; elements of all tensors one after the other.
 
     Parameters
     ----------
     fast : list of ndarray
         The fast weights after each step, float64, of shape (elements,).
     slow : list of list of ndarray
-        The slow weights of each Lookahead, the outermost first; empty where they are not shown.
+        The slow weights of each Lookahead, the outermost first; empty where they are not
+        shown.
     slots : list of dict
         The inner optimizer's slots by name; those that are not shown are left out.
     """
@@ -55,7 +56,8 @@ class Departure:
     Parameters
     ----------
     where : str
-        The quantity: ``fast weights``, ``slow weights``, a slot, each perhaps after loading.
+        The quantity: ``fast weights``, ``slow weights``, a slot, each perhaps after
+        loading.
     step : int
         The step, counted from 1.
     element : int
@@ -111,8 +113,8 @@ def distances(
     Returns
     -------
     ndarray
-        |got - expected| / tolerance; 0 where both are equal or both are no number, infinite where
-        only one of them is finite.
+        |got - expected| / tolerance; 0 where both are equal or both are no number, infinite
+        where only one of them is finite.
     """
     with np.errstate(all="ignore"):
         distance = np.abs(got - expected) / tolerance
@@ -164,8 +166,8 @@ def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> V
     Returns
     -------
     Verdict
-        The verdict on the outcome that it follows; failing that, on the one that it followed for
-        the longest.
+        The verdict on the outcome that it follows; failing that, on the one that it
+        followed for the longest.
     """
     verdicts = [_against(case, outcome, seen, dtype, level) for outcome in case.outcomes]
     for verdict in verdicts:

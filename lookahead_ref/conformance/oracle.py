@@ -1,11 +1,13 @@
-"""Lookahead in 50-digit arithmetic: where the expected values of the golden suite come from.
+"""Lookahead in 50-digit arithmetic: where the golden suite's expected values come from.
 
-This file shares no code with the library. It is meant to be read beside Algorithm 1 of the paper and
-the table of conventions in the specification (``docs/conformance``), and to be right by inspection.
+This file shares no code with the library. It is meant to be read beside Algorithm 1 of the
+paper and the table of conventions in the specification (``docs/conformance``), and to be
+right by inspection.
 
-It reads a case as the vector files hold it. Tensors are flat lists of numbers; nothing is changed in
-place. The kind of number is a parameter: 50 digits for the expected values, numbers that carry a
-bound of their rounding error for the tolerances (`lookahead_ref.conformance.bounds`).
+It reads a case as the vector files hold it. Tensors are flat lists of numbers; nothing is
+changed in place. The kind of number is a parameter: 50 digits for the expected values,
+numbers that carry a bound of their rounding error for the tolerances
+(`lookahead_ref.conformance.bounds`).
 """
 
 import struct
@@ -26,7 +28,7 @@ _context.dps = 50
 
 
 class Arithmetic(Protocol):
-    """The numbers to compute with: they know ``+ - * /`` and powers of a positive integer."""
+    """The numbers to compute with: they know ``+ - * /`` and positive integer powers."""
 
     def number(self, value: float) -> Number:
         """Make a number of the value that a tensor holds: nothing is rounded."""
@@ -140,7 +142,7 @@ RULES = {
 
 
 class Inner:
-    """The inner optimizer A, with its clock (steps done) and its counts (since the last reset)."""
+    """The inner optimizer A, with its clock (steps done) and counts (since a reset)."""
 
     rules = RULES
 
@@ -190,7 +192,7 @@ class Inner:
     def element(
         self, update: Update, gamma: Number, x: Number, g: Number, *slots: Number
     ) -> tuple[Number, ...]:
-        """Update one element: weight decay enters the gradient (l2) or the update (decoupled)."""
+        """Update one element; weight decay enters the gradient or the update."""
         if self.decay_kind == "l2":
             g = g + self.h["weight_decay"] * x
         direction, *slots_after = update(g, *slots)
@@ -261,7 +263,7 @@ class Lookahead:
         return self.phi
 
     def restart(self, theta: Tensors) -> None:
-        """Be reset by a Lookahead around this one; the count of synchronizations runs on."""
+        """Be reset by a Lookahead around this one; synchronizations are counted on."""
         self.cycle_step = 0
         self.inner.restart(theta)
 

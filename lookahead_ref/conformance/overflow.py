@@ -1,4 +1,4 @@
-"""Numbers of 50 digits that overflow where a narrower format does, for the cases about overflow."""
+"""Numbers of 50 digits that overflow where float32 does, for the cases about overflow."""
 
 import math
 from typing import Any

@@ -1,7 +1,7 @@
 """The cases of the golden suite: which exist, and why.
 
-An id is never reused for another case: a case that changes takes a new id, and the id of one that
-goes is added to `RETIRED`.
+An id is never reused for another case: a case that changes takes a new id, and the id of
+one that goes is added to `RETIRED`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ RETIRED: tuple[str, ...] = ()
 PROFILES = {
     "wrapper": "Lookahead around SGD: start, period, outer update.",
     "state": "What a synchronization does to the inner optimizer's state.",
-    "resume": "Saving, loading in a new process, going on; the saved state stays as it was.",
+    "resume": "Saving, loading in a new process, going on; a saved state does not change.",
     "evaluation": "What is evaluated, and that evaluating leaves no trace.",
     "nesting": "Lookahead around Lookahead.",
     "schedule": "Learning rates and alphas that change, and their clocks.",
@@ -126,7 +126,7 @@ def _wrapper() -> Iterator[Case]:
                gradient_scale=52, level=Level(5, 0.2))  # fmt: skip
     yield case("small", "outer-update", "small weights and gradients", scale=-50,
                gradient_scale=-50, level=Level(5, 0.8))  # fmt: skip
-    yield case("large-beside-small", "outer-update", "updates below the weights' last digit",
+    yield case("large-beside-small", "outer-update", "updates near the last digit",
                scale=10, gradient_scale=-12, level=Level(2, 0.5), steps=5)  # fmt: skip
     yield case("cancelling", "outer-update",
                "weights that cross zero: ulps of the result are no yardstick",
@@ -153,10 +153,12 @@ def _wrapper() -> Iterator[Case]:
         ("coupled", COUPLED, None), ("separate", SEPARATE, None), ("wells", WELLS, BESIDE),
     ):  # fmt: skip
         for k, alpha in ((2, 0.5), (5, 0.8), (5, 0.2)):
-            yield case(f"{kind}-k{k}-alpha{alpha}", "closed-loop", "closed loop", problem=problem,
-                       initial=initial, level=Level(k, alpha), inner=sgd(0.2))  # fmt: skip
+            yield case(f"{kind}-k{k}-alpha{alpha}", "closed-loop", "closed loop",
+                       problem=problem, initial=initial,
+                       level=Level(k, alpha), inner=sgd(0.2))  # fmt: skip
     for when, missing in _MISSING.items():
-        yield case(f"no-gradient-{when}", "no-gradient", f"no gradient {when} a synchronization",
+        yield case(f"no-gradient-{when}", "no-gradient",
+                   f"no gradient {when} a synchronization",
                    shapes=PAIR, missing={"second": missing}, level=Level(3, 0.5), steps=10,
                    conditions=["no-gradient"])  # fmt: skip
 
@@ -204,7 +206,8 @@ def _state() -> Iterator[Case]:
         )  # fmt: skip
     for when, missing in _MISSING.items():
         yield build(
-            f"state-no-gradient-{when}", "state", "no-gradient", Level(3, 0.5), heavy_ball(), 8,
+            f"state-no-gradient-{when}", "state", "no-gradient",
+            Level(3, 0.5), heavy_ball(), 8,
             says=f"no gradient {when} a synchronization", shapes=PAIR,
             missing={"second": missing}, conditions=["no-gradient"],
         )  # fmt: skip
@@ -261,7 +264,8 @@ def _evaluation() -> Iterator[Case]:
         says="closed loop", problem=WELLS, initial=BESIDE, evaluate_after=[2, 6, 7],
     )  # fmt: skip
     yield build(
-        "evaluation-nested", "evaluation", "evaluation", [Level(4, 0.5), Level(2, 0.5)], sgd(), 9,
+        "evaluation-nested", "evaluation", "evaluation",
+        [Level(4, 0.5), Level(2, 0.5)], sgd(), 9,
         says="the outermost phi counts", evaluate_after=[2, 3, 4, 5, 6, 9],
     )  # fmt: skip
 

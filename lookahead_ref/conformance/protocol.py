@@ -42,8 +42,8 @@ class Level:
     k : int
         The synchronization period.
     alpha : tuple of float
-        The slow weights' step size at the first synchronization, the second, ...; the last entry
-        holds from then on, so that a constant has one entry.
+        The slow weights' step size at the first synchronization, the second, ...; the last
+        entry holds from then on, so that a constant has one entry.
     inner_state : {"maintain", "reset", "interpolate"}
         What a synchronization does to the inner optimizer's state.
     """
@@ -62,11 +62,13 @@ class Inner:
     rule : {"sgd", "heavy-ball", "nesterov", "adagrad", "adam"}
         Which one.
     hyperparameters : dict
-        ``momentum``, ``beta1``, ``beta2``, ``epsilon``, ``weight_decay``: those that it has.
+        ``momentum``, ``beta1``, ``beta2``, ``epsilon``, ``weight_decay``: those that it
+        has.
     weight_decay_kind : {"none", "l2", "decoupled"}
         Where weight decay enters.
     learning_rate : tuple of float
-        The learning rate at the first step, the second, ...; the last entry holds from then on.
+        The learning rate at the first step, the second, ...; the last entry holds from then
+        on.
     """
 
     rule: str
@@ -122,13 +124,13 @@ class Adapter(Protocol):
         """Return the fast weights: the parameters that the next gradient is taken at."""
 
     def slow(self) -> Sequence[Tensors]:
-        """Return the slow weights of each Lookahead, the outermost first; empty if hidden."""
+        """Return phi of each Lookahead, the outermost first; empty if hidden."""
 
     def slots(self) -> Mapping[str, Tensors]:
-        """Return the inner optimizer's slots by name; those that are hidden are left out."""
+        """Return the inner optimizer's slots by name, but for those that are hidden."""
 
     def evaluation(self) -> Tensors:
-        """Return the weights that a user of the program would evaluate now, as a user would."""
+        """Return the weights that are evaluated now, in the way a user would."""
 
     def snapshot(self) -> Any:
         """Take the state, as a user who keeps it in memory while training goes on would."""

@@ -296,12 +296,12 @@ def load(folder: Traversable | None = None) -> Suite:
             # The version is the more telling reason, where the file can be read at all.
             _parse(name, content)
             raise VectorFileError(
-                f"{name} is not the file that index.json lists (its SHA-256 differs): it was edited"
+                f"{name} is not the file that index.json lists: its SHA-256 differs"
             )
         found = _parse(name, content)["cases"]
         if len(found) != entry["cases"]:
             raise VectorFileError(
-                f"{name} must hold {entry['cases']} cases, as index.json says, got {len(found)}"
+                f"{name} must hold {entry['cases']} cases, got {len(found)}"
             )
         loaded += [Case(case) for case in found]
     return Suite(index, loaded)

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from lookahead_ref.optimizers import (
     Nesterov,
     Optimizer,
 )
-from lookahead_ref.optimizers.lookahead import InnerStateKind
 from lookahead_ref.stepper import Stepper
 
 _RULES: dict[str, Any] = {
@@ -54,18 +53,19 @@ def make_optimizer(setup: Setup) -> Optimizer:
         **options,
     )
     for level in reversed(setup.levels):
+        inner_state: Any = level.inner_state
         optimizer = Lookahead(
             optimizer,
             k=level.k,
             alpha=_schedule(level.alpha),
-            inner_state=cast("InnerStateKind", level.inner_state),
+            inner_state=inner_state,
         )
     made: Optimizer = optimizer
     return made
 
 
 def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[str, Array]:
-    """Give every parameter a gradient, as this library wants: the variant no-gradient-is-zero."""
+    """Give every parameter a gradient, as the library wants: no-gradient-is-zero."""
     return {
         name: np.zeros_like(params[name]) if gradient is None else gradient
         for name, gradient in gradients.items()
