@@ -50,7 +50,8 @@ def own(name: str, array: Any, taken: Sequence[HostArray]) -> HostArray:
             f"{name} must be a NumPy array for this backend, got one of {library}"
         )
     owned = np.ascontiguousarray(array).reshape(array.shape)
-    if any(np.may_share_memory(owned, other) for other in taken):
+    # One without elements shares no memory, but may be read-only.
+    if not owned.flags.writeable or any(np.may_share_memory(owned, each) for each in taken):
         return owned.copy()
     return owned
 

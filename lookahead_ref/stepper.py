@@ -80,6 +80,10 @@ class Stepper:
         self, optimizer: Optimizer, params: Tree, *, backend: str | Backend = "numpy"
     ) -> None:
         check_optimizer("optimizer", optimizer)
+        if not isinstance(backend, str | Backend) or isinstance(backend, type):
+            raise TypeError(
+                f"backend must be the name of one or one itself, got {backend!r}"
+            )
         tree.check_params(params)
         self.optimizer = optimizer
         self.backend = load(backend) if isinstance(backend, str) else backend
@@ -365,7 +369,7 @@ def _count(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer >= 0, got {value!r}")
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must be an integer >= 0, got {value!r}") from None
     if number != value or number < 0:
         raise ValueError(f"{name} must be an integer >= 0, got {value!r}")
