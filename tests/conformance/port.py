@@ -1,7 +1,7 @@
 """A Lookahead in the style of the libraries: arrays in place, state in dicts, by hand.
 
-It shares no code with the library or the oracle. With the defaults it is right; `form` and `fused`
-choose among correct ways to compute. Tests derive wrong ones from it.
+It shares no code with the library or the oracle. With the defaults it is right; `form` and
+`fused` choose among correct ways to compute. Tests derive wrong ones from it.
 """
 
 import io

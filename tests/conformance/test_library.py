@@ -1,4 +1,4 @@
-"""The library passes its own golden suite: the pure path and each backend, in both precisions."""
+"""The library passes its own golden suite: the pure path and each backend."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The oracle against numbers worked out by hand, and against other formulas for the same thing."""
+"""The oracle against numbers worked out by hand, and against other formulas."""
 
 import ast
 from fractions import Fraction
@@ -135,8 +135,8 @@ def test_reset_restarts_the_bias_correction_and_not_the_schedule() -> None:
 
 def test_nested_synchronizations_by_hand() -> None:
     steps = oracle.run(constant([Level(3, 0.5), Level(2, 0.5)], sgd(1.0), 5))
-    # inner: 7, 6 -> 7; 6; outer: 8 + (6 - 8)/2 = 7, the inner phi too; then 6 at the 4th step:
-    # the inner count goes on, so that step 4 synchronizes 7 + (6 - 7)/2.
+    # inner: 7, 6 -> 7; 6; outer: 8 + (6 - 8)/2 = 7, the inner phi too; then 6 at the 4th
+    # step: the inner count goes on, so that step 4 synchronizes 7 + (6 - 7)/2.
     assert [s.fast[0][0] for s in steps] == [7, 7, 7, 6.5, 5.5]
     assert [s.slow[0][0][0] for s in steps] == [8, 8, 7, 7, 7]
     assert [s.slow[1][0][0] for s in steps] == [8, 7, 7, 6.5, 6.5]

@@ -1,4 +1,4 @@
-"""Correct programs pass, however they arrange their arithmetic; tolerances leave room for it."""
+"""Correct programs pass, however they arrange their arithmetic."""
 
 import numpy as np
 import pytest

@@ -2,10 +2,12 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from lookahead_ref.backend import Backend, load
 from lookahead_ref.conformance.protocol import Array, Setup, Tensors
 from lookahead_ref.optimizers import (
     SGD,
@@ -166,6 +168,12 @@ def _filled(like: Any, saved: Mapping[str, Any], prefix: str) -> Any:
     return type(like)(*values) if hasattr(like, "_fields") else tuple(values)
 
 
+@lru_cache
+def _loaded(backend: str) -> Backend:
+    """Load a backend once: reading the entry points takes longer than a case."""
+    return load(backend)
+
+
 class Stepped:
     """The in-place interface on a backend.
 
@@ -176,7 +184,7 @@ class Stepped:
     """
 
     def __init__(self, backend: str) -> None:
-        self._backend = backend
+        self._backend = _loaded(backend)
 
     def start(self, setup: Setup) -> None:
         """Make parameters and optimizer anew."""
