@@ -138,7 +138,7 @@ def gradient(array: Any, owned: Sequence[HostArray]) -> HostArray:
         The gradient, copied only where it must be.
     """
     # Compiled loops take aligned memory only.
-    flat = np.require(array, requirements=["C", "A"]).reshape(-1)
+    flat: HostArray = np.require(array, requirements=["C", "A"]).reshape(-1)
     root: Any = flat
     while isinstance(root.base, np.ndarray):
         root = root.base

@@ -80,13 +80,9 @@ class Stepper:
         self, optimizer: Optimizer, params: Tree, *, backend: str | Backend = "numpy"
     ) -> None:
         check_optimizer("optimizer", optimizer)
-        if not isinstance(backend, str | Backend) or isinstance(backend, type):
-            raise TypeError(
-                f"backend must be the name of one or one itself, got {backend!r}"
-            )
+        self.backend = _backend(backend)
         tree.check_params(params)
         self.optimizer = optimizer
-        self.backend = load(backend) if isinstance(backend, str) else backend
         self._params = tree.map(lambda _: None, params)
 
         self._leaves: dict[str, _Leaf] = {}
@@ -277,6 +273,14 @@ class _Recorded:
 
     state: Any
     numbers: tuple[int, ...]
+
+
+def _backend(given: Any) -> Backend:
+    if isinstance(given, str):
+        return load(given)
+    if not isinstance(given, Backend) or isinstance(given, type):
+        raise TypeError(f"backend must be the name of one or one itself, got {given!r}")
+    return given
 
 
 # A state is a NamedTuple of counts, of trees and dicts of trees, and of further states.
