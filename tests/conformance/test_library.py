@@ -7,13 +7,14 @@ import pytest
 from lookahead_ref.conformance import Adapter, Case, cases, judge, observe
 from lookahead_ref.conformance.adapters.library import Pure, Stepped
 
-COMPILED = [case for case in cases() if case.id.startswith("smoke-")]
+PROFILES = sorted({case.profile for case in cases()})
 
 
-def check(make: Callable[[], Adapter], case: Case) -> None:
-    for dtype in case.dtypes:
-        verdict = judge(case, observe(case, dtype, make(), make), dtype)
-        assert verdict.passed, verdict
+def check(make: Callable[[], Adapter], *some: Case) -> None:
+    for case in some:
+        for dtype in case.dtypes:
+            verdict = judge(case, observe(case, dtype, make(), make), dtype)
+            assert verdict.passed, (case.id, dtype, verdict)
 
 
 @pytest.mark.parametrize("case", cases())
@@ -21,20 +22,20 @@ def test_the_pure_path_passes(case: Case) -> None:
     check(Pure, case)
 
 
-@pytest.mark.parametrize("case", cases())
-def test_the_numpy_stepper_passes(case: Case) -> None:
-    check(lambda: Stepped("numpy"), case)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_numpy_stepper_passes(profile: str) -> None:
+    check(lambda: Stepped("numpy"), *cases(profile))
 
 
-@pytest.mark.parametrize("case", COMPILED)
-def test_the_numba_stepper_passes_the_smoke_cases(case: Case) -> None:
-    check(lambda: Stepped("numba"), case)
+def test_the_numba_stepper_passes_the_smoke_cases() -> None:
+    smoke = [case for case in cases() if case.id.startswith("smoke-")]
+    check(lambda: Stepped("numba"), *smoke)
 
 
 @pytest.mark.slow  # minutes while Numba's cache is cold
-@pytest.mark.parametrize("case", cases())
-def test_the_numba_stepper_passes(case: Case) -> None:
-    check(lambda: Stepped("numba"), case)
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_numba_stepper_passes(profile: str) -> None:
+    check(lambda: Stepped("numba"), *cases(profile))
 
 
 @pytest.mark.parametrize("case", cases("evaluation")[:1])

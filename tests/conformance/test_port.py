@@ -15,7 +15,6 @@ FORMS = [
 
 QUICK = [
     ("paper", True, "float32"),
-    ("convex", False, "float32"),
     ("delta", False, "float64"),
 ]
 
