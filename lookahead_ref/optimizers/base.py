@@ -64,8 +64,8 @@ class Optimizer(Protocol):
         Raises
         ------
         TypeError, ValueError
-            If `params` cannot be optimized, `grads` does not match it, or a schedule returns
-            a value out of range.
+            If `params` cannot be optimized, `grads` does not match it, or a schedule
+            returns a value out of range.
         """
 
     def evaluation_params(self, params: Tree, state: Any) -> dict[str, Any]:
