@@ -176,12 +176,12 @@ def _load(source: str, cache: Path) -> ModuleType:
     name = "loop_" + hashlib.sha256(source.encode()).hexdigest()[:32]
     try:
         path = cache / f"{name}.py"
-        if not (path.is_file() and path.read_text() == source):
+        if not (path.is_file() and path.read_bytes() == source.encode()):
             cache.mkdir(parents=True, exist_ok=True)
             # Another process may be writing the same: the last to rename wins, all are
             # equal.
-            with tempfile.NamedTemporaryFile("w", dir=cache, delete=False) as file:
-                file.write(source)
+            with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
+                file.write(source.encode())
             Path(file.name).replace(path)
         return _import(name, path)
     except OSError:

@@ -60,10 +60,15 @@ def test_a_second_process_compiles_nothing_and_an_edited_rule_is_compiled(
     assert in_a_process(tmp_path, "add") == ([3.5, 4.5], True)
 
 
-def test_a_file_that_holds_something_else_is_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage", [lambda text: text.replace(b"s0 * x0", b"s0 - x0"), lambda text: b"\xff"]
+)
+def test_a_file_that_holds_something_else_is_written_anew(
+    damage: Any, tmp_path: Path
+) -> None:
     NumbaBackend(cache=tmp_path).compile(DOUBLE, "float64")
     (path,) = tmp_path.glob("*.py")
-    path.write_text(path.read_text().replace("s0 * x0", "s0 - x0"))
+    path.write_bytes(damage(path.read_bytes()))
     x = np.array([1.5])
     NumbaBackend(cache=tmp_path).compile(DOUBLE, "float64")([x], [2.0])
     assert x.tolist() == [3.0]
