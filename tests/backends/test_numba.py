@@ -74,6 +74,15 @@ def test_a_file_that_holds_something_else_is_written_anew(
     assert x.tolist() == [3.0]
 
 
+def test_machine_code_that_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+    for suffix in ("nbi", "nbc"):
+        assert in_a_process(tmp_path, "multiply") == ([3.0, 5.0], True)
+        for path in tmp_path.rglob(f"*.{suffix}"):
+            path.write_bytes(b"")
+        assert in_a_process(tmp_path, "multiply") == ([3.0, 5.0], True)
+        assert not list(tmp_path.rglob("*.nb?"))
+
+
 def test_another_program_or_dtype_is_another_file(tmp_path: Path) -> None:
     backend = NumbaBackend(cache=tmp_path)
     for program, dtype in ((DOUBLE, "float64"), (DOUBLE, "float32"), (SQUARE, "float64")):
