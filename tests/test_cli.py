@@ -231,3 +231,17 @@ def test_the_shell_completes_values(typed: str, offered: list[str], folder: Path
     }
     done = CliRunner().invoke(app, env=environment, prog_name="lookahead-ref")
     assert done.stdout.split() == offered
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk")
+def test_a_full_disk_below_standard_output_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "lookahead_ref", "info", "--json"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "lookahead-ref: [Errno 28] No space left on device\n"
