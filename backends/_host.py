@@ -121,8 +121,8 @@ def flatten(array: HostArray) -> HostArray:
 def gradient(array: Any, owned: Sequence[HostArray]) -> HostArray:
     """Return a gradient as a contiguous array of one dimension.
 
-    A gradient that shares memory with what is updated, as that of half the squared norm may, is
-    copied: elements updated early would be read again as gradients of later ones.
+    A gradient that shares memory with what is updated, as that of half the squared norm
+    may, is copied: elements updated early would be read again as gradients of later ones.
 
     Parameters
     ----------
@@ -136,8 +136,9 @@ def gradient(array: Any, owned: Sequence[HostArray]) -> HostArray:
     ndarray
         The gradient, copied only where it must be.
     """
-    flat = np.ascontiguousarray(array).reshape(-1)
-    root = flat
+    # Compiled loops take aligned memory only.
+    flat = np.require(array, requirements=["C", "A"]).reshape(-1)
+    root: Any = flat
     while isinstance(root.base, np.ndarray):
         root = root.base
     # An array that owns its memory shares it with none of ours unless it is one of ours.

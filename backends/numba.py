@@ -1,11 +1,12 @@
 """Programs compiled by Numba into one loop over memory.
 
-The source of the loop is written from the program and kept, under a name that is the hash of its
-text, in the user's cache folder, where Numba keeps the machine code beside it. An edited rule has
-another text, hence another name: an old kernel cannot be run by mistake.
+The source of the loop is written from the program and kept, under a name that is the hash
+of its text, in the user's cache folder, where Numba keeps the machine code beside it. An
+edited rule has another text, hence another name: an old kernel cannot be run by mistake.
 
-Kernels are compiled for one thread and release Python's lock; large arrays are cut into pieces for
-a pool of threads. No threading layer of Numba's is started, so a forked child can go on.
+Kernels are compiled for one thread and release Python's lock; large arrays are cut into
+pieces for a pool of threads. No threading layer of Numba's is started, so a forked child
+can go on.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,8 +42,8 @@ class NumbaBackend:
     Parameters
     ----------
     threads : int, optional
-        The number of threads for large arrays; by default, one for each core that this process
-        may use.
+        The number of threads for large arrays; by default, one for each core that this
+        process may use.
     cache : path, optional
         The folder for compiled loops; by default, one in the user's cache folder.
 
@@ -97,7 +99,7 @@ class NumbaBackend:
             bounds = [length * piece // pieces for piece in range(pieces + 1)]
             work = [
                 self._pool.submit(loop, start, stop, *buffers, *values)
-                for start, stop in zip(bounds[1:-1], bounds[2:], strict=True)
+                for start, stop in pairwise(bounds[1:])
             ]
             loop(0, bounds[1], *buffers, *values)
             for each in work:
@@ -140,17 +142,22 @@ def _source(program: Program, dtype: str) -> str:
         body.append(f"r{number} = {value}")
     body += [f"b{buffer}[i] = {names[register]}" for buffer, register in program.writes]
     lines = "\n        ".join(body)
-    kind = f"{dtype}[::1]"
-    types = ", ".join(["int64, int64", *[kind] * len(buffers), *[dtype] * len(scalars)])
+    # What is only read, such as a gradient, may be in memory that cannot be written to.
+    written = {buffer for buffer, _ in program.writes}
+    kinds = ["array" if number in written else "view" for number in range(program.buffers)]
+    arguments = ", ".join(["types.int64"] * 2 + kinds + ["scalar"] * len(scalars))
     return f'''"""Written by lookahead_ref from an update rule; safe to delete."""
 
 import numpy as np
-from numba import njit
+from numba import njit, types
 
 zero = np.{dtype}(0)
+scalar = types.{dtype}
+array = types.Array(scalar, 1, "C")
+view = types.Array(scalar, 1, "C", readonly=True)
 
 
-@njit("void({types})", error_model="numpy", nogil=True, cache=True)
+@njit(types.void({arguments}), error_model="numpy", nogil=True, cache=True)
 def loop(start, stop, {", ".join(buffers + scalars)}):
     for i in range(start, stop):
         {lines}
@@ -158,13 +165,14 @@ def loop(start, stop, {", ".join(buffers + scalars)}):
 
 
 def _load(source: str, cache: Path) -> ModuleType:
-    """Import a loop from the cache folder, writing it there first; failing that, from another."""
+    """Import a loop from the cache folder, or from another where that cannot be written."""
     name = "loop_" + hashlib.sha256(source.encode()).hexdigest()[:32]
     try:
         path = cache / f"{name}.py"
         if not (path.is_file() and path.read_text() == source):
             cache.mkdir(parents=True, exist_ok=True)
-            # Another process may be writing the same: the last to rename wins, all are equal.
+            # Another process may be writing the same: the last to rename wins, all are
+            # equal.
             with tempfile.NamedTemporaryFile("w", dir=cache, delete=False) as file:
                 file.write(source)
             Path(file.name).replace(path)

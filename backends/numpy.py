@@ -1,7 +1,8 @@
 """Programs run by NumPy, a block that fits the cache at a time.
 
-The plain functional form passes over memory once for each operation. Here every operation of a
-program runs on one block, whose intermediate results stay in the cache, before the next block.
+The plain functional form passes over memory once for each operation. Here every operation
+of a program runs on one block, whose intermediate results stay in the cache, before the
+next block.
 """
 
 from collections.abc import Sequence
@@ -65,7 +66,7 @@ class NumpyBackend:
 
 
 class _Blocked:
-    """A program, with a place for each result: a buffer that it is written to, or scratch."""
+    """A program, with a place for each result: the buffer it goes to, or scratch."""
 
     def __init__(self, program: Program, dtype: np.dtype[Any]) -> None:
         self._dtype = dtype

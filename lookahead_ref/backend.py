@@ -1,8 +1,8 @@
 """What a backend is, and how one is found.
 
 A backend runs programs over arrays in place. Each is an entry point in the group
-``lookahead_ref.backends``, so that another package can add one: the entry point names a class,
-called without arguments, whose instances follow the `Backend` protocol. It raises
+``lookahead_ref.backends``, so that another package can add one: the entry point names a
+class, called without arguments, whose instances follow the `Backend` protocol. It raises
 `BackendUnavailableError` where it cannot run, saying why.
 """
 
@@ -26,8 +26,8 @@ __all__ = [
 ]
 
 Kernel: TypeAlias = Callable[[Sequence[Any], Sequence[float]], None]
-"""A compiled program: called with its buffers, contiguous and of one dimension, and its scalars,
-rounded to their dtype; writes to the buffers."""
+"""A compiled program: called with its buffers, contiguous and of one dimension, and its
+scalars, rounded to their dtype; writes to the buffers."""
 
 _GROUP = "lookahead_ref.backends"
 
@@ -89,7 +89,8 @@ class Backend(Protocol):
     def gradient(self, array: Any, owned: Sequence[Any]) -> Any:
         """Return a gradient as a contiguous array of one dimension.
 
-        It is copied only where it is not contiguous or shares memory with one of the `owned`.
+        It is copied only where it is not contiguous or shares memory with one of the
+        `owned`.
         """
 
     def compile(self, program: Program, dtype: str) -> Kernel:

@@ -21,11 +21,12 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
     Returns
     -------
     grads : dict
-        The gradients, each multiplied by ``min(1, max_norm / norm)``: unchanged, to the bit, where
-        the norm is not larger than `max_norm`.
+        The gradients, each multiplied by ``min(1, max_norm / norm)``: unchanged, to the
+        bit, where the norm is not larger than `max_norm`.
     norm : array
-        The norm before clipping, an array of no dimensions that stays on its device. It is not a
-        number, or infinite, where a gradient is; the gradients then are not to be used.
+        The norm before clipping, an array of no dimensions that stays on its device. It is
+        not a number, or infinite, where a gradient is; the gradients then are not to be
+        used.
 
     Raises
     ------
@@ -34,13 +35,14 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
 
     Notes
     -----
-    The norm is computed relative to the largest element, so that squares neither overflow nor
-    vanish. The sum depends on its order: across libraries it agrees to rounding, not to the bit.
+    The norm is computed relative to the largest element, so that squares neither overflow
+    nor vanish. The sum depends on its order: across libraries it agrees to rounding, not to
+    the bit.
 
     References
     ----------
-    R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks",
-    ICML 2013, Algorithm 1.
+    R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural
+    networks", ICML 2013, Algorithm 1.
 
     Examples
     --------

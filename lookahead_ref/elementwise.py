@@ -17,7 +17,7 @@ _FLOAT32 = struct.Struct("<f")
 
 
 def interpolate(xp: Any) -> Any:  # noqa: ARG001
-    """Move a fraction of the way from one array to another: slow + step_size (fast - slow)."""
+    """Move a fraction of the way to another array: slow + step_size * (fast - slow)."""
 
     def move(slow: Array, fast: Array, step_size: float) -> Array:
         return slow + step_size * (fast - slow)
@@ -124,8 +124,8 @@ def apply(rule: Rule, coefficients: Mapping[str, float], *trees: Tree) -> tuple[
     Parameters
     ----------
     rule : callable
-        A function of an array namespace that returns the arithmetic, a function of one array from
-        each tree and of the coefficients by name.
+        A function of an array namespace that returns the arithmetic, a function of one
+        array from each tree and of the coefficients by name.
     coefficients : dict
         The scalars, in float64.
     *trees : dict
@@ -139,8 +139,8 @@ def apply(rule: Rule, coefficients: Mapping[str, float], *trees: Tree) -> tuple[
     Raises
     ------
     TypeError, ValueError
-        If the trees differ in names, libraries, dtypes or shapes, or a coefficient that is not
-        zero rounds to zero in the dtype of a leaf.
+        If the trees differ in names, libraries, dtypes or shapes, or a coefficient that is
+        not zero rounds to zero in the dtype of a leaf.
     """
     first, *others = [tree.flatten(each) for each in trees]
     for other in others:

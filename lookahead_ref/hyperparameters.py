@@ -239,10 +239,8 @@ def value_at(
 
 
 def _real(name: str, value: Any, wanted: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        # A schedule may well compute with arrays: one of no dimensions is a number.
-        if getattr(value, "shape", None) != () or not hasattr(value, "__float__"):
-            raise TypeError(
-                f"{name} must be {wanted}, got {value!r} ({type(value).__name__})"
-            )
+    # A schedule may well compute with arrays: one of no dimensions is a number.
+    scalar_array = getattr(value, "shape", None) == () and hasattr(value, "__float__")
+    if isinstance(value, bool) or not (isinstance(value, Real) or scalar_array):
+        raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
     return float(value)

@@ -1,11 +1,13 @@
 """Update rules as programs: what every executor runs is read off the rule itself.
 
-A *rule* is a function of an array namespace that returns a function of arrays and scalars, built
-from ``+ - * /`` and ``sqrt`` alone. Called on arrays it is the reference. Called on the symbols of
-this module it writes itself down, as a `Program` that a backend compiles into one pass over memory.
+A *rule* is a function of an array namespace that returns a function of arrays and scalars,
+built from ``+ - * /`` and ``sqrt`` alone. Called on arrays it is the reference. Called on
+the symbols of this module it writes itself down, as a `Program` that a backend compiles
+into one pass over memory.
 
-A whole optimizer step is recorded the same way: `lookahead_ref.stepper` calls the optimizer's own
-``step`` on a `Symbol` and receives, on its `Tape`, the sequence of rules that the step applies.
+A whole optimizer step is recorded the same way: `lookahead_ref.stepper` calls the
+optimizer's own ``step`` on a `Symbol` and receives, on its `Tape`, the sequence of rules
+that the step applies.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,8 +38,8 @@ class Instruction(NamedTuple):
 class Program:
     """A straight line of elementwise operations.
 
-    Registers are numbered: first one for each buffer, then one for each scalar, then one for the
-    result of each instruction.
+    Registers are numbered: first one for each buffer, then one for each scalar, then one
+    for the result of each instruction.
 
     Parameters
     ----------
@@ -72,8 +74,8 @@ class _Register:
         for operand in operands:
             if not isinstance(operand, _Register):
                 raise TypeError(
-                    f"a rule must hold no literals, got {operand!r} in {operation}: make it a "
-                    "coefficient, so that it is rounded once to the dtype of the parameter"
+                    f"a rule must hold no literals, got {operand!r} in {operation}: make "
+                    "it a coefficient, which is rounded once to the parameter's dtype"
                 )
         self._instructions.append((operation, operands))
         return _Register(self._instructions, len(self._instructions) - 1)
@@ -117,7 +119,7 @@ class _RegisterNamespace:
 
 
 class _Written(NamedTuple):
-    """A rule written down: operands below the number of inputs are inputs, the rest results."""
+    """A rule written down: an operand is an input, or past their number a result."""
 
     instructions: tuple[Instruction, ...]
     results: tuple[int, ...]
@@ -282,8 +284,8 @@ def compile_calls(
     calls : sequence of Call
         What a tape has recorded.
     results : sequence of (int, int)
-        Buffer and symbol: what each buffer holds after the step. A buffer that keeps what it held
-        is not written.
+        Buffer and symbol: what each buffer holds after the step. A buffer that keeps what
+        it held is not written.
 
     Returns
     -------

@@ -1,13 +1,14 @@
 """Schedules: hyperparameters as functions of a clock.
 
-A schedule is any function from a count, 0 at first, to a value. A learning rate sees the number of
-updates done (it is never reset, whatever `Lookahead` does to its inner state); the slow weights'
-step size alpha sees the number of synchronizations done.
+A schedule is any function from a count, 0 at first, to a value. A learning rate sees the
+number of updates done (it is never reset, whatever `Lookahead` does to its inner state);
+the slow weights' step size alpha sees the number of synchronizations done.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.hyperparameters import Schedule
@@ -40,7 +41,7 @@ class Constant:
     def __post_init__(self) -> None:
         hyperparameters.non_negative("value", self.value)
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: int) -> float:  # noqa: ARG002
         """Return the value at a step, counted from 0."""
         return self.value
 
@@ -85,7 +86,7 @@ class StepDecay:
             hyperparameters.count("boundaries", boundary, least=0)
             for boundary in self.boundaries
         )
-        if any(later <= earlier for earlier, later in zip(boundaries, boundaries[1:])):
+        if any(later <= earlier for earlier, later in pairwise(boundaries)):
             raise ValueError(f"boundaries must increase, got {list(boundaries)}")
         object.__setattr__(self, "boundaries", boundaries)
 
@@ -117,9 +118,9 @@ def cifar_step_decay(initial: float, steps_per_epoch: int) -> StepDecay:
 
     References
     ----------
-    The schedule is that of S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC 2016,
-    which M. R. Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back", NeurIPS 2019,
-    use in section 5.1.
+    The schedule is that of S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC
+    2016, which M. R. Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back",
+    NeurIPS 2019, use in section 5.1.
 
     Examples
     --------
@@ -150,8 +151,8 @@ class Cosine:
 
     References
     ----------
-    I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
-    equation (5), without restarts.
+    I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
+    ICLR 2017, equation (5), without restarts.
 
     Examples
     --------
@@ -181,8 +182,9 @@ class Cosine:
 class WarmUp:
     """Rise linearly over the first steps, then follow another schedule.
 
-    The value at step s is ``min(1, (s + 1) / steps)`` times that of the other schedule, whose
-    clock runs from step 0 as well. The first update is therefore not wasted on a rate of zero.
+    The value at step s is ``min(1, (s + 1) / steps)`` times that of the other schedule,
+    whose clock runs from step 0 as well. The first update is therefore not wasted on a rate
+    of zero.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """The in-place execution of any optimizer.
 
-There is no second implementation here. Each step calls the optimizer's own pure ``step`` on a
-symbol that stands for every parameter at once (`lookahead_ref.program`); what it records, from the
-inner update to the interpolation at the end of a cycle, becomes one program, compiled once by the
-backend and run in one pass over the memory of each parameter.
+There is no second implementation here. Each step calls the optimizer's own pure ``step`` on
+a symbol that stands for every parameter at once (`lookahead_ref.program`); what it records,
+from the inner update to the interpolation at the end of a cycle, becomes one program,
+compiled once by the backend and run in one pass over the memory of each parameter.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +14,7 @@ from lookahead_ref import tree
 from lookahead_ref.backend import Backend, Kernel, load
 from lookahead_ref.elementwise import round_to
 from lookahead_ref.optimizers import Optimizer
+from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.program import Symbol, Tape, compile_calls
 from lookahead_ref.tree import Array, Tree
 
@@ -23,7 +24,7 @@ _LEAF = ""
 
 @dataclass(frozen=True)
 class _Leaf:
-    """A parameter and its memory: the parameter itself, then one buffer for each array of state."""
+    """A parameter's memory: the parameter, then one buffer for each array of state."""
 
     dtype: str
     buffers: tuple[Array, ...]
@@ -59,8 +60,9 @@ class Stepper:
 
     Notes
     -----
-    Memory is the parameters and the optimizer's state, each once. On every backend of this package
-    that computes in host memory, parameters and state agree bit for bit with the pure interface.
+    Memory is the parameters and the optimizer's state, each once. On every backend of this
+    package that computes in host memory, parameters and state agree bit for bit with the
+    pure interface.
 
     Examples
     --------
@@ -77,8 +79,7 @@ class Stepper:
     def __init__(
         self, optimizer: Optimizer, params: Tree, *, backend: str | Backend = "numpy"
     ) -> None:
-        if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
-            raise TypeError(f"optimizer must be an optimizer, got {optimizer!r}")
+        check_optimizer("optimizer", optimizer)
         tree.check_params(params)
         self.optimizer = optimizer
         self.backend = load(backend) if isinstance(backend, str) else backend
@@ -116,14 +117,14 @@ class Stepper:
         Parameters
         ----------
         grads : dict
-            The gradient of the loss, like the parameters in names, shapes, dtypes and library. It
-            is not changed, and not copied unless it is not contiguous.
+            The gradient of the loss, like the parameters in names, shapes, dtypes and
+            library. It is not changed, and not copied unless it is not contiguous.
 
         Raises
         ------
         TypeError, ValueError
-            If `grads` does not match the parameters, or a schedule returns a value out of range;
-            parameters and state are then as they were.
+            If `grads` does not match the parameters, or a schedule returns a value out of
+            range; parameters and state are then as they were.
         RuntimeError
             If an earlier step was interrupted while it wrote.
         """
@@ -181,8 +182,9 @@ class Stepper:
         Returns
         -------
         dict
-            Path to array or int: ``params/`` and the path of each parameter, then the arrays and
-            counts of the optimizer's state by their place in it, as ``inner/slots/velocity/w``.
+            Path to array or int: ``params/`` and the path of each parameter, then the
+            arrays and counts of the optimizer's state by their place in it, as
+            ``inner/slots/velocity/w``.
         """
         if self._interrupted:
             raise RuntimeError(
@@ -205,8 +207,8 @@ class Stepper:
         Raises
         ------
         TypeError, ValueError
-            If an entry is missing, not expected, or of another kind, dtype or shape; parameters
-            and state are then as they were.
+            If an entry is missing, not expected, or of another kind, dtype or shape;
+            parameters and state are then as they were.
         """
         targets = {
             f"{name}/{path}": leaf.buffers[number]
@@ -292,7 +294,7 @@ def _rebuild(state: Any, parts: Mapping[str, Any]) -> Any:
 
 
 def _arrays(state: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
-    """List the arrays of the state of one leaf by their place, without the leaf's own name."""
+    """List the arrays of one leaf's state by their place, without the leaf's name."""
     for name, value in _parts(state):
         if _is_state(value):
             yield from _arrays(value, f"{prefix}{name}/")
@@ -334,7 +336,7 @@ def _rename(state: Any, path: str) -> Any:
 
 
 def _replace_arrays(state: Any, values: Iterator[Any]) -> Any:
-    """Put other leaves in the place of the arrays of a state; integers in a tree are leaves."""
+    """Replace the arrays of a state, in order; an integer inside a tree is one too."""
     if isinstance(state, Mapping):
         return {
             name: _replace_arrays(value, values) if _is_state(value) else next(values)

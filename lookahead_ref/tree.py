@@ -1,7 +1,8 @@
 """Dicts of arrays: walking them, and checking them with errors that name the parameter.
 
-Parameters, gradients and optimizer slots are all *trees*: a plain dict from names to arrays, in
-which a value may again be such a dict. A leaf is named by its path, the names joined by ``/``.
+Parameters, gradients and optimizer slots are all *trees*: a plain dict from names to
+arrays, in which a value may again be such a dict. A leaf is named by its path, the names
+joined by ``/``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ Tree: TypeAlias = Mapping[str, Any]
 
 
 def _items(name: str, tree: Tree, prefix: str) -> Iterator[tuple[str, Array]]:
+    key: Any  # whatever the caller's dict holds
     for key, value in tree.items():
         if not isinstance(key, str):
             place = prefix.removesuffix("/")

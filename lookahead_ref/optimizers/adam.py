@@ -26,8 +26,8 @@ class Adam:
     weight_decay : float, default: 0.0
         The weight decay's coefficient.
     weight_decay_kind : {"l2", "decoupled"}, default: "l2"
-        Whether weight decay is added to the gradient, or to the update (AdamW). Decoupled weight
-        decay is multiplied by the learning rate, as PyTorch's and Optax's is.
+        Whether weight decay is added to the gradient, or to the update (AdamW). Decoupled
+        weight decay is multiplied by the learning rate, as PyTorch's and Optax's is.
 
     Raises
     ------
@@ -36,7 +36,9 @@ class Adam:
 
     References
     ----------
-    D. P. Kingma and J. Ba, "Adam: A method for stochastic optimization", ICLR 2015, Algorithm 1.
+    D. P. Kingma and J. Ba, "Adam: A method for stochastic optimization", ICLR 2015,
+    Algorithm 1.
+
     I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
 
     Examples

@@ -1,10 +1,11 @@
-"""Polyak averaging, the paper's other baseline: the average is evaluated, not trained on."""
+"""Polyak averaging, the paper's other baseline: what is evaluated is the average."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.elementwise import apply, interpolate
+from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.base import Optimizer
 from lookahead_ref.tree import Tree
 
@@ -18,13 +19,13 @@ class PolyakState(NamedTuple):
         The inner optimizer's state.
     average : dict
         The average of the parameters after each step.
-    count : int
+    averaged : int
         The number of parameters in it.
     """
 
     inner: Any
     average: dict[str, Any]
-    count: int
+    averaged: int
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class PolyakAveraging:
     inner : Optimizer
         The optimizer. It may be a `Lookahead`; the other way round is an error.
     decay : float, optional
-        None, the default, takes the plain mean of the parameters after steps 1, 2, .... A number
-        in [0, 1) takes the exponential moving average, which starts at those after step 1:
-        average <- average + (1 - decay) * (theta - average).
+        None, the default, takes the plain mean of the parameters after steps 1, 2, .... A
+        number in [0, 1) takes the exponential moving average, which starts at those after
+        step 1: average <- average + (1 - decay) * (theta - average).
 
     Raises
     ------
@@ -49,7 +50,8 @@ class PolyakAveraging:
 
     References
     ----------
-    B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by averaging", 1992.
+    B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by
+    averaging", 1992.
 
     Examples
     --------
@@ -70,8 +72,7 @@ class PolyakAveraging:
     averages: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not isinstance(self.inner, Optimizer) or isinstance(self.inner, type):
-            raise TypeError(f"inner must be an optimizer, got {self.inner!r}")
+        base.check_optimizer("inner", self.inner)
         if getattr(self.inner, "averages", False):
             raise TypeError(
                 f"inner must not average its parameters, got {type(self.inner).__name__}"
@@ -126,12 +127,12 @@ class PolyakAveraging:
             As the inner optimizer does.
         """
         params, inner = self.inner.step(params, grads, state.inner)
-        count = state.count + 1
+        averaged = state.averaged + 1
         average = params
-        if count > 1:
-            weight = 1.0 / count if self.decay is None else 1.0 - float(self.decay)
+        if averaged > 1:
+            weight = 1.0 / averaged if self.decay is None else 1.0 - float(self.decay)
             (average,) = apply(interpolate, {"step_size": weight}, state.average, params)
-        return params, PolyakState(inner, average, count)
+        return params, PolyakState(inner, average, averaged)
 
     def evaluation_params(self, params: Tree, state: PolyakState) -> Tree:
         """Return the parameters to evaluate, save and report: the average.
@@ -148,4 +149,4 @@ class PolyakAveraging:
         dict
             The average; before the first step, `params`.
         """
-        return state.average if state.count else params
+        return state.average if state.averaged else params

@@ -1,8 +1,8 @@
 """What an optimizer is, and the step that all inner optimizers share.
 
-An inner optimizer is a rule: the names of its slots, the coefficients at step t, and the arithmetic
-of one update. The functions `init`, `step` and `evaluation_params` of this module make an optimizer
-of it; each inner optimizer takes them as its methods.
+An inner optimizer is a rule: the names of its slots, the coefficients at step t, and the
+arithmetic of one update. The functions `init`, `step` and `evaluation_params` of this
+module make an optimizer of it; each inner optimizer takes them as its methods.
 """
 
 from collections.abc import Mapping
@@ -91,23 +91,23 @@ class InnerState(NamedTuple):
     ----------
     step : int
         The number of updates done: the clock of the learning rate's schedule. Never reset.
-    count : int
+    updates : int
         The number of updates since the slots were made: the clock of the bias correction.
     slots : dict
         Slot name to a tree like the parameters.
     """
 
     step: int
-    count: int
+    updates: int
     slots: dict[str, Any]
 
     def synchronize(self, phi: Tree, slots: dict[str, Any]) -> Self:  # noqa: ARG002
-        """Return the state with other slots, after a synchronization around this optimizer."""
+        """Return the state with other slots, as a synchronization around this leaves it."""
         return self._replace(slots=slots)
 
     def restart(self) -> Self:
         """Return the state with its counts as `init` makes them; the clock runs on."""
-        return self._replace(count=0)
+        return self._replace(updates=0)
 
 
 class UpdateRule(Protocol):
@@ -133,7 +133,29 @@ class UpdateRule(Protocol):
         """Return the rule's scalars at its t-th update, counted from 1."""
 
     def rule(self, xp: Any) -> Any:
-        """Return the arithmetic: the gradient and the slots to the update and the new slots."""
+        """Return the arithmetic: from gradient and slots to the update and new slots."""
+
+
+def check_optimizer(name: str, value: object) -> None:
+    """Check that something is an optimizer.
+
+    Parameters
+    ----------
+    name : str
+        What it is given as, for the error.
+    value : object
+        What was given.
+
+    Raises
+    ------
+    TypeError
+        If it lacks a method of `Optimizer`, or is a class and not an instance of it.
+    """
+    if isinstance(value, type) or not isinstance(value, Optimizer):
+        raise TypeError(
+            f"{name} must be an optimizer, as lookahead_ref.SGD(learning_rate=0.1) is, "
+            f"got {value!r}"
+        )
 
 
 def check(rule: UpdateRule) -> None:
@@ -190,8 +212,8 @@ def init(self: UpdateRule, params: Tree) -> InnerState:
     Raises
     ------
     TypeError, ValueError
-        If `params` cannot be optimized, or a hyperparameter rounds to zero in the dtype of one of
-        them; the error names the parameter.
+        If `params` cannot be optimized, or a hyperparameter rounds to zero in the dtype of
+        one of them; the error names the parameter.
     """
     tree.check_params(params)
     scalars = {
@@ -228,8 +250,8 @@ def step(
     Raises
     ------
     TypeError, ValueError
-        If `grads` does not match `params`, or the learning rate's schedule returns a value that is
-        negative or not finite.
+        If `grads` does not match `params`, or the learning rate's schedule returns a value
+        that is negative or not finite.
     """
     tree.check_like(grads, params, "grads")
     return _update(self, params, grads, state)
@@ -248,15 +270,15 @@ def _update(
     decay = {"weight_decay": float(self.weight_decay)}
     if self.weight_decay and self.weight_decay_kind == "l2":
         (grads,) = apply(add_weight_decay, decay, grads, params)
-    count = state.count + 1
+    updates = state.updates + 1
     update, *slots = apply(
-        self.rule, self.coefficients(count), grads, *state.slots.values()
+        self.rule, self.coefficients(updates), grads, *state.slots.values()
     )
     if self.weight_decay and self.weight_decay_kind == "decoupled":
         (update,) = apply(add_weight_decay, decay, update, params)
-    (params,) = apply(descend, {"learning_rate": learning_rate}, params, update)
-    return params, InnerState(
-        state.step + 1, count, dict(zip(self.slots, slots, strict=True))
+    (theta,) = apply(descend, {"learning_rate": learning_rate}, params, update)
+    return theta, InnerState(
+        state.step + 1, updates, dict(zip(self.slots, slots, strict=True))
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeAlias
 from lookahead_ref import hyperparameters, tree
 from lookahead_ref.elementwise import apply, interpolate, round_scalars, zeros_like
 from lookahead_ref.hyperparameters import Schedule
+from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.base import Optimizer
 from lookahead_ref.tree import Tree
 
@@ -26,7 +27,8 @@ class LookaheadState(NamedTuple):
     syncs : int
         The number of synchronizations done: the clock of alpha's schedule. Never reset.
     anchor : dict or None
-        The inner optimizer's slots after the last synchronization, where they are interpolated.
+        The inner optimizer's slots after the last synchronization, where they are
+        interpolated.
     """
 
     phi: dict[str, Any]
@@ -41,11 +43,12 @@ class LookaheadState(NamedTuple):
         slots: dict[str, Any] = self.inner.slots
         return slots
 
-    def synchronize(self, phi: Tree, slots: dict[str, Any]) -> Self:
+    def synchronize(self, phi: dict[str, Any], slots: dict[str, Any]) -> Self:
         """Return the state after a synchronization around this optimizer.
 
-        The weights and slots that an outer Lookahead arrives at are where this one restarts: it
-        would otherwise pull the next cycle back to weights that have been left.
+        The weights and slots that an outer Lookahead arrives at are where this one
+        restarts: it would otherwise pull the next cycle back to weights that have been
+        left.
         """
         return self._replace(
             phi=phi,
@@ -62,8 +65,8 @@ class LookaheadState(NamedTuple):
 class Lookahead:
     """Lookahead around any optimizer.
 
-    The inner optimizer takes k steps on the fast weights theta; then the slow weights phi move a
-    fraction alpha towards them, and the fast weights restart there.
+    The inner optimizer takes k steps on the fast weights theta; then the slow weights phi
+    move a fraction alpha towards them, and the fast weights restart there.
 
     Parameters
     ----------
@@ -72,13 +75,14 @@ class Lookahead:
     k : int, default: 5
         The synchronization period, in calls of `step`.
     alpha : float or callable, default: 0.5
-        The slow weights' step size, in (0, 1], or its schedule over the number of synchronizations
-        done.
+        The slow weights' step size, in (0, 1], or its schedule over the number of
+        synchronizations done.
     inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
-        What a synchronization does to the inner optimizer's slots (momentum, moments). *maintain*
-        leaves them. *reset* makes them, and the count that bias correction uses, as `init` makes
-        them. *interpolate* moves them as the weights: from where they were after the last
-        synchronization, the fraction alpha towards where they are; counts run on.
+        What a synchronization does to the inner optimizer's slots (momentum, moments).
+        *maintain* leaves them. *reset* makes them, and the count that bias correction uses,
+        as `init` makes them. *interpolate* moves them as the weights: from where they were
+        after the last synchronization, the fraction alpha towards where they are; counts
+        run on.
 
     Raises
     ------
@@ -89,18 +93,18 @@ class Lookahead:
 
     Notes
     -----
-    In the pure interface the new fast weights *are* the slow weights after a synchronization
-    (theta_{t,0} <- phi_{t-1} of Algorithm 1): the same arrays, not a copy. Arrays that `step`
-    returned must therefore not be written to.
+    In the pure interface the new fast weights *are* the slow weights after a
+    synchronization (theta_{t,0} <- phi_{t-1} of Algorithm 1): the same arrays, not a copy.
+    Arrays that `step` returned must therefore not be written to.
 
     Nested, the inner synchronization comes first, then the outer one. The outer one is a
-    synchronization of every level below: its phi becomes the new params and the slots that it
-    interpolates from become the new slots.
+    synchronization of every level below: its phi becomes the new params and the slots that
+    it interpolates from become the new slots.
 
     References
     ----------
-    M. R. Zhang, J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1 step back",
-    NeurIPS 2019, Algorithm 1.
+    M. R. Zhang, J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1
+    step back", NeurIPS 2019, Algorithm 1.
 
     Examples
     --------
@@ -124,8 +128,7 @@ class Lookahead:
     inner_state: InnerStateKind = "maintain"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.inner, Optimizer) or isinstance(self.inner, type):
-            raise TypeError(f"inner must be an optimizer, got {self.inner!r}")
+        base.check_optimizer("inner", self.inner)
         if getattr(self.inner, "averages", False):
             raise TypeError(
                 f"inner must not average its parameters, got {type(self.inner).__name__}: "
@@ -138,7 +141,7 @@ class Lookahead:
         )
 
     def init(self, params: Tree) -> LookaheadState:
-        """Make the state of an optimizer that has done no step yet: phi_0 = theta_0, copied.
+        """Make the state before the first step: phi_0 = theta_0, copied.
 
         Parameters
         ----------
@@ -172,7 +175,8 @@ class Lookahead:
         params : dict
             The fast weights theta.
         grads : dict
-            The gradient of the loss at them, like `params` in names, shapes, dtypes and library.
+            The gradient of the loss at them, like `params` in names, shapes, dtypes and
+            library.
         state : LookaheadState
             The state, from `init` or from the last step.
 

@@ -1,7 +1,8 @@
 """Momentum, in Polyak's form (the heavy ball) and in Nesterov's.
 
-Both keep one slot, the velocity v <- momentum * v + g. The learning rate stands outside of it: the
-form v <- momentum * v - learning_rate * g is the same only while the learning rate is constant.
+Both keep one slot, the velocity v <- momentum * v + g. The learning rate stands outside of
+it: the form v <- momentum * v - learning_rate * g is the same only while the learning rate
+is constant.
 """
 
 from collections.abc import Mapping
@@ -84,7 +85,7 @@ class HeavyBall:
 
 @dataclass(frozen=True)
 class Nesterov:
-    """Nesterov's momentum: v <- momentum * v + g; theta <- theta - learning_rate * (g + momentum * v).
+    """Nesterov's momentum: the step goes along g + momentum * v, with the new v.
 
     Parameters
     ----------
@@ -105,8 +106,9 @@ class Nesterov:
     References
     ----------
     Y. Nesterov, "A method for solving the convex programming problem with convergence rate
-    O(1/k^2)", 1983; in the form of I. Sutskever et al., "On the importance of initialization and
-    momentum in deep learning", ICML 2013, written for the point at which the gradient is taken.
+    O(1/k^2)", 1983; in the form of I. Sutskever et al., "On the importance of
+    initialization and momentum in deep learning", ICML 2013, written for the point at which
+    the gradient is taken.
 
     Examples
     --------

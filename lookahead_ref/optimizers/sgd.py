@@ -21,7 +21,8 @@ class SGD:
     weight_decay : float, default: 0.0
         The weight decay's coefficient.
     weight_decay_kind : {"l2", "decoupled"}, default: "l2"
-        Whether weight decay is added to the gradient or to the update. For SGD both are the same.
+        Whether weight decay is added to the gradient or to the update. For SGD both are the
+        same.
 
     Raises
     ------

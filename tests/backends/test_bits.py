@@ -1,0 +1,217 @@
+"""One rule, every executor: the pure interface, NumPy and Numba agree to the last bit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref import tree
+from lookahead_ref.backends.numba import NumbaBackend
+from lookahead_ref.backends.numpy import NumpyBackend
+from support import (
+    DECOUPLED,
+    INNER,
+    INNER_STATES,
+    L2,
+    assert_same_bits,
+    frozen,
+    gradients,
+    mixed_params,
+    saved,
+)
+
+Wrap = Callable[[Any], Any]
+
+STEPS = 300
+
+
+def falling(clock: int) -> float:
+    return 0.8 / (1.0 + 0.1 * clock)
+
+
+LOOKAHEAD: dict[str, Wrap] = {
+    kind: lambda inner, kind=kind: la.Lookahead(inner, k=4, alpha=0.3, inner_state=kind)
+    for kind in INNER_STATES
+}
+PLAIN: dict[str, Wrap] = {"plain": lambda inner: inner}
+MORE: dict[str, Wrap] = {
+    "scheduled": lambda inner: la.Lookahead(
+        la.with_learning_rate(inner, la.schedules.Cosine(0.1, steps=STEPS, final=0.01)),
+        k=3,
+        alpha=falling,
+        inner_state="interpolate",
+    ),
+    "nested, a multiple": lambda inner: la.Lookahead(
+        la.Lookahead(inner, k=2, alpha=0.3), k=4, alpha=0.6, inner_state="reset"
+    ),
+    "nested, not a multiple": lambda inner: la.Lookahead(
+        la.Lookahead(inner, k=2, alpha=0.3, inner_state="interpolate"),
+        k=3,
+        alpha=0.6,
+        inner_state="interpolate",
+    ),
+    "mean": la.PolyakAveraging,
+    "exponential": lambda inner: la.PolyakAveraging(inner, decay=0.97),
+    "mean of a Lookahead": lambda inner: la.PolyakAveraging(
+        la.Lookahead(inner, k=4, alpha=0.3, inner_state="interpolate")
+    ),
+    "exponential of a nested Lookahead": lambda inner: la.PolyakAveraging(
+        la.Lookahead(
+            la.Lookahead(inner, k=2, alpha=0.3, inner_state="reset"), k=3, alpha=0.6
+        ),
+        decay=0.97,
+    ),
+}
+DECAYS: dict[str, dict[str, Any]] = {"": {}, " with L2": L2, " decoupled": DECOUPLED}
+
+
+def cases(wraps: dict[str, Wrap], *decays: str) -> list[Any]:
+    return [
+        pytest.param(wrap(make(**DECAYS[decay])), id=f"{name}{decay}, {wrapped}")
+        for name, make in INNER.items()
+        for decay in decays
+        for wrapped, wrap in wraps.items()
+    ]
+
+
+def assert_executors_agree(optimizer: Any, backends: list[Any], steps: int = STEPS) -> None:
+    """Params, what is evaluated and all of the state, after every step."""
+    params = mixed_params()
+    start, state = params, optimizer.init(params)
+    steppers = [la.Stepper(optimizer, start, backend=backend) for backend in backends]
+    with np.errstate(all="ignore"):
+        for step, grads in enumerate(gradients(start, steps)):
+            params, state = optimizer.step(params, grads, state)
+            for stepper in steppers:
+                stepper.step(grads)
+            if step < 13 or step % 25 == 0 or step > steps - 5:
+                for stepper in steppers:
+                    assert_same_bits(stepper.params, params)
+                    assert_same_bits(
+                        stepper.evaluation_params(),
+                        optimizer.evaluation_params(params, state),
+                    )
+                    assert_same_bits(stepper.state_dict(), saved(params, state))
+
+
+# Everything that one compilation of a loop costs is paid once for each program and dtype: these
+# are the cases that must be run on Numba whenever tests are; the others follow below, as slow.
+@pytest.mark.parametrize("optimizer", cases(PLAIN | LOOKAHEAD, ""))
+def test_pure_numpy_and_numba_agree_bit_for_bit(optimizer: Any) -> None:
+    assert_executors_agree(optimizer, ["numpy", "numba"])
+
+
+@pytest.mark.parametrize(
+    "optimizer", cases(PLAIN | LOOKAHEAD, " with L2", " decoupled") + cases(MORE, "")
+)
+def test_pure_and_numpy_agree_bit_for_bit(optimizer: Any) -> None:
+    assert_executors_agree(optimizer, ["numpy"], steps=100)
+
+
+def test_the_longest_program_agrees_on_numba_too() -> None:
+    optimizer = MORE["mean of a Lookahead"](INNER["adam"](**DECOUPLED))
+    assert_executors_agree(optimizer, ["numba"], steps=100)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "optimizer",
+    cases(PLAIN | LOOKAHEAD, " with L2", " decoupled") + cases(MORE, *DECAYS),
+)
+def test_all_else_agrees_on_numba_too(optimizer: Any) -> None:
+    assert_executors_agree(optimizer, ["numpy", "numba"])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "backend", [NumpyBackend(), NumbaBackend(threads=3), NumbaBackend(threads=1)]
+)
+def test_large_arrays_are_cut_into_pieces_that_fit_together(
+    backend: Any, dtype: Any
+) -> None:
+    # One element beside and on each boundary of NumPy's blocks and Numba's pieces.
+    sizes = [1, 2, 16383, 16384, 16385, 32768, 131071, 131072, 196613]
+    rng = np.random.default_rng(0)
+    params = {str(size): rng.standard_normal(size).astype(dtype) for size in sizes}
+    optimizer = la.Lookahead(INNER["adam"](), k=2, alpha=0.3, inner_state="interpolate")
+    stepper = la.Stepper(optimizer, params, backend=backend)
+    state = optimizer.init(params)
+    for _ in range(5):
+        grads = tree.map(lambda leaf: rng.standard_normal(leaf.size).astype(dtype), params)
+        params, state = optimizer.step(params, grads, state)
+        stepper.step(grads)
+    assert_same_bits(stepper.state_dict(), saved(params, state))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_gradients_need_not_be_contiguous(backend: str) -> None:
+    rng = np.random.default_rng(0)
+    params = {
+        "transposed": rng.standard_normal((4, 5)),
+        "strided": rng.standard_normal(6),
+        "reversed": rng.standard_normal((3, 2)),
+        "broadcast": rng.standard_normal((2, 3)),
+    }
+    grads = frozen(
+        {"transposed": rng.standard_normal((5, 4)), "strided": rng.standard_normal(18)}
+    )
+    views = {
+        "transposed": grads["transposed"].T,
+        "strided": grads["strided"][1::3],
+        "reversed": rng.standard_normal((3, 2))[::-1, ::-1],
+        "broadcast": np.broadcast_to(rng.standard_normal(3), (2, 3)),
+    }
+    assert not any(view.flags.c_contiguous for view in views.values())
+    optimizer = la.Lookahead(INNER["sgd"](), k=4, alpha=0.3)
+    stepper = la.Stepper(optimizer, params, backend=backend)
+    state = optimizer.init(params)
+    for _ in range(5):
+        params, state = optimizer.step(params, views, state)
+        stepper.step(views)
+    assert_same_bits(stepper.state_dict(), saved(params, state))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("order", ["C", "F", "strided"])
+def test_parameters_need_not_be_contiguous(backend: str, order: str) -> None:
+    values = np.random.default_rng(0).standard_normal((4, 6))
+    x = values[::2, ::3] if order == "strided" else np.array(values, order=order)
+    optimizer = INNER["sgd"]()
+    stepper = la.Stepper(optimizer, {"x": x}, backend=backend)
+    grad = np.arange(float(x.size)).reshape(x.shape)
+    params, _ = optimizer.step({"x": x}, {"x": grad}, optimizer.init({"x": x}))
+    stepper.step({"x": grad})
+    assert_same_bits(stepper.params, params)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_gradient_that_is_the_parameter_itself_is_read_before_it_is_written(
+    backend: str,
+) -> None:
+    # That of half the squared norm; reversed, each element is read after another is written.
+    x = np.arange(1.0, 9.0)
+    optimizer = INNER["sgd"]()
+    stepper = la.Stepper(optimizer, {"x": x}, backend=backend)
+    stepper.step(stepper.params)
+    first, state = optimizer.step({"x": x}, {"x": x}, optimizer.init({"x": x}))
+    assert_same_bits(stepper.params, first)
+    stepper.step({"x": stepper.params["x"][::-1]})
+    second, _ = optimizer.step(first, {"x": first["x"][::-1]}, state)
+    assert_same_bits(stepper.params, second)
+
+
+def test_what_the_comparison_takes_for_the_same() -> None:
+    x = np.array([0.0, 1.0, np.nan])
+    with pytest.raises(AssertionError, match="the first at 0"):
+        assert_same_bits({"x": x}, {"x": np.array([-0.0, 1.0, np.nan])})
+    with pytest.raises(AssertionError, match="the first at 1"):
+        assert_same_bits({"x": x}, {"x": np.array([0.0, np.nextafter(1.0, 2.0), np.nan])})
+    with pytest.raises(AssertionError, match="is not like"):
+        assert_same_bits({"x": x}, {"x": x.astype(np.float32)})
+    with pytest.raises(AssertionError, match="is not like"):
+        assert_same_bits({"x": x}, {"x": x[:, None]})
+    with pytest.raises(AssertionError, match="are not"):
+        assert_same_bits({"x": x}, {"y": x})
+    assert_same_bits({"x": x}, {"x": np.array([0.0, 1.0, -np.nan])})

@@ -1,0 +1,114 @@
+"""Polyak averaging: of what, from when, and around what."""
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from support import INNER, assert_same_bits, one, run, saved
+
+import lookahead_ref as la
+
+
+def averages(optimizer: Any, gradients: list[float], start: float) -> list[float]:
+    """What is evaluated before the first step and after each."""
+    params, state = one(start), optimizer.init(one(start))
+    found = [optimizer.evaluation_params(params, state)["x"].item()]
+    for g in gradients:
+        params, state = optimizer.step(params, one(g), state)
+        found.append(optimizer.evaluation_params(params, state)["x"].item())
+    return found
+
+
+def test_the_mean_counts_the_params_from_step_1_on() -> None:
+    # Params 0, -3, -5, -9; the start does not count, but is what there is before any step.
+    optimizer = la.PolyakAveraging(la.SGD(1.0))
+    found = averages(optimizer, [103.0, 2.0, 4.0], start=100.0)
+    assert found[:3] == [100.0, -3.0, -4.0]
+    assert found[3] == pytest.approx(-17 / 3, rel=4e-16)
+
+
+def test_the_mean_of_many_is_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    gradients = rng.standard_normal(200)
+    found = averages(la.PolyakAveraging(la.SGD(1.0)), gradients.tolist(), start=0.0)
+    thetas, theta = [], 0.0
+    for g in gradients.tolist():
+        theta -= g
+        thetas.append(Fraction(theta))
+    expected = float(sum(thetas) / 200)
+    # Each step rounds three times, by 2**-53 of what is at most twice the largest.
+    bound = 200 * 6 * 2.0**-53 * float(max(abs(theta) for theta in thetas))
+    assert abs(found[-1] - expected) <= bound
+
+
+def test_the_exponential_form_starts_at_the_params_after_step_1() -> None:
+    optimizer = la.PolyakAveraging(la.SGD(1.0), decay=0.75)
+    # Params -8, -16, -24.
+    found = averages(optimizer, [108.0, 8.0, 8.0], start=100.0)
+    assert found == [100.0, -8.0, -10.0, -13.5]
+
+
+def test_a_decay_of_zero_is_the_last_params_up_to_rounding() -> None:
+    found = averages(la.PolyakAveraging(la.SGD(1.0), decay=0.0), [1.0, 2.0, 4.0], 0.0)
+    assert found == [0.0, -1.0, -3.0, -7.0]
+
+
+@pytest.mark.parametrize("decay", [None, 0.9])
+@pytest.mark.parametrize("inner", list(INNER))
+def test_what_is_trained_is_what_the_inner_optimizer_makes(inner: str, decay: Any) -> None:
+    rng = np.random.default_rng(0)
+    start = {"x": rng.standard_normal(4)}
+    gradients = [{"x": rng.standard_normal(4)} for _ in range(10)]
+    params, state = run(la.PolyakAveraging(INNER[inner](), decay), start, gradients)
+    expected, alone = run(INNER[inner](), start, gradients)
+    assert_same_bits(saved(params, state.inner), saved(expected, alone))
+
+
+def test_around_lookahead_it_averages_the_params_that_step_returned() -> None:
+    # Fast weights -8, then phi = -8 after the synchronization, then -16, then phi = -16.
+    optimizer = la.PolyakAveraging(la.Lookahead(la.SGD(8.0), k=2))
+    found = averages(optimizer, [1.0] * 4, start=0.0)
+    assert found == [0.0, -8.0, -8.0, -32 / 3, -12.0]
+
+
+def test_it_does_not_keep_the_parameters_of_init_as_an_average() -> None:
+    start = one(1.0)
+    optimizer = la.PolyakAveraging(la.SGD(1.0))
+    state = optimizer.init(start)
+    params = one(5.0)
+    assert optimizer.evaluation_params(params, state) is params
+
+
+def test_lookahead_around_it_is_an_error() -> None:
+    averaged = la.PolyakAveraging(la.SGD(0.1))
+    with pytest.raises(
+        TypeError,
+        match="inner must not average its parameters, got PolyakAveraging: put it around",
+    ):
+        la.Lookahead(averaged)
+    with pytest.raises(
+        TypeError, match="inner must not average its parameters, got PolyakAveraging"
+    ):
+        la.PolyakAveraging(averaged)
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0, 1.5, float("nan"), float("inf")])
+def test_decay_must_lie_in_0_to_below_1(decay: float) -> None:
+    with pytest.raises(
+        ValueError, match=r"decay must be a number in \[0, 1\), got"
+    ) as raised:
+        la.PolyakAveraging(la.SGD(0.1), decay=decay)
+    assert repr(decay) in str(raised.value)
+
+
+@pytest.mark.parametrize("decay", ["0.9", True, 1j])
+def test_decay_must_be_a_number(decay: Any) -> None:
+    with pytest.raises(TypeError, match=r"decay must be a number in \[0, 1\), got"):
+        la.PolyakAveraging(la.SGD(0.1), decay=decay)
+
+
+@pytest.mark.parametrize("inner", [la.SGD, None, 3])
+def test_inner_must_be_an_optimizer(inner: Any) -> None:
+    with pytest.raises(TypeError, match="inner must be an optimizer, got"):
+        la.PolyakAveraging(inner)

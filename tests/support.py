@@ -1,0 +1,141 @@
+"""What several test files share: trees to optimize, gradients, runs, and comparison of bits."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import lookahead_ref as la
+from lookahead_ref import tree
+
+INNER: dict[str, Callable[..., Any]] = {
+    "sgd": lambda **options: la.SGD(0.05, **options),
+    "heavy-ball": lambda **options: la.HeavyBall(0.03, momentum=0.85, **options),
+    "nesterov": lambda **options: la.Nesterov(0.03, momentum=0.85, **options),
+    "adagrad": lambda **options: la.AdaGrad(0.1, **options),
+    "adam": lambda **options: la.Adam(0.02, beta1=0.85, beta2=0.97, **options),
+}
+"""Every inner optimizer, with hyperparameters that no dtype holds exactly."""
+
+INNER_STATES = ("maintain", "reset", "interpolate")
+
+L2 = {"weight_decay": 0.013, "weight_decay_kind": "l2"}
+DECOUPLED = {"weight_decay": 0.013, "weight_decay_kind": "decoupled"}
+
+_BITS = {"float32": np.uint32, "float64": np.uint64}
+
+
+def bits(array: Any) -> NDArray[Any]:
+    """The bits of the elements; what is not a number has many, all of them taken as one.
+
+    IEEE 754 leaves open which payload a result takes from its operands, and compilers use that.
+    """
+    values = np.array(array, order="C")
+    values[np.isnan(values)] = np.nan
+    return values.reshape(-1).view(_BITS[values.dtype.name])
+
+
+def assert_same_bits(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Compare two trees of arrays and counts, to the bit."""
+    got, wanted = tree.flatten(actual), tree.flatten(expected)
+    if got.keys() != wanted.keys():
+        raise AssertionError(f"{sorted(got)} are not {sorted(wanted)}")
+    for path, want in wanted.items():
+        have = got[path]
+        if isinstance(want, int):
+            if type(have) is not int or have != want:
+                raise AssertionError(f"{path}: {have!r} is not {want!r}")
+            continue
+        if np.shape(have) != np.shape(want) or str(have.dtype) != str(want.dtype):
+            raise AssertionError(f"{path}: {have!r} is not like {want!r}")
+        differ = np.flatnonzero(bits(have) != bits(want))
+        if differ.size:
+            first = differ[0]
+            raise AssertionError(
+                f"{path}: {differ.size} elements differ, the first at {first}: "
+                f"{np.ravel(have)[first]!r} is not {np.ravel(want)[first]!r}"
+            )
+
+
+def named(state: Any, prefix: str = "") -> dict[str, Any]:
+    """The counts and arrays of a state by their place in it, as a state dict names them."""
+    found: dict[str, Any] = {}
+    parts = state.items() if isinstance(state, Mapping) else state._asdict().items()
+    for name, value in parts:
+        if isinstance(value, Mapping) or hasattr(value, "_fields"):
+            found |= named(value, f"{prefix}{name}/")
+        elif value is not None:
+            found[prefix + name] = value
+    return found
+
+
+def saved(params: Mapping[str, Any], state: Any) -> dict[str, Any]:
+    """What a stepper's `state_dict` must hold where the pure interface is at this point."""
+    return named({"params": params}) | named(state)
+
+
+def frozen(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy in read-only memory: writing to it raises."""
+
+    def freeze(leaf: NDArray[Any]) -> NDArray[Any]:
+        copy = np.array(leaf)
+        copy.flags.writeable = False
+        return copy
+
+    return tree.map(freeze, values)
+
+
+def mixed_params(seed: int = 0) -> dict[str, Any]:
+    """Both dtypes, nested, with leaves of no dimensions and of no elements."""
+    rng = np.random.default_rng(seed)
+    return frozen(
+        {
+            "single": {
+                "weight": rng.standard_normal((3, 5)).astype(np.float32),
+                "scale": np.float32(rng.standard_normal()),
+            },
+            "double": {
+                "weight": rng.standard_normal((3, 5)),
+                "scale": np.array(rng.standard_normal()),
+                "empty": np.zeros((0, 2)),
+            },
+        }
+    )
+
+
+def gradients(like: Mapping[str, Any], steps: int, seed: int = 1) -> Iterator[Any]:
+    """Gradients of all magnitudes for a tree: ordinary, subnormal, huge and zero.
+
+    In the last tenth of the steps some elements are infinite or not a number.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(leaf: NDArray[Any], special: bool) -> NDArray[Any]:
+        info = np.finfo(leaf.dtype)
+        values = np.array(rng.standard_normal(leaf.shape))
+        if leaf.ndim and leaf.size:
+            columns = values.reshape(-1, leaf.shape[-1])
+            columns[:, 0] *= float(info.smallest_subnormal) * 1000
+            columns[:, 1] *= float(info.max) ** 0.5 / 1000
+            columns[:, 2] *= rng.integers(0, 2)
+            if special:
+                columns[0, 3] = rng.choice([np.inf, -np.inf, np.nan])
+        return values.astype(leaf.dtype)
+
+    for step in range(steps):
+        special = step >= steps - steps // 10
+        yield frozen(tree.map(lambda leaf: draw(leaf, special), like))  # noqa: B023
+
+
+def run(optimizer: Any, params: Any, grads: Any) -> tuple[Any, Any]:
+    """The pure interface over given gradients: the last params and state."""
+    state = optimizer.init(params)
+    for grad in grads:
+        params, state = optimizer.step(params, grad, state)
+    return params, state
+
+
+def one(*values: float, dtype: Any = np.float64) -> dict[str, Any]:
+    """A tree of one leaf."""
+    return {"x": np.array(values, dtype)}
