@@ -286,24 +286,28 @@ def best_hyperparameters(
     if period == 1:
         bottom = ceiling = 1.0
 
-    best = Best(np.inf, np.nan, np.nan)
-    lows, highs = np.array([low, bottom]), np.array([high, ceiling])
-    limits = lows.copy(), highs.copy()
+    # A small alpha wants a large learning rate: the valley lies along a constant product of
+    # the two, so that is what one axis of the grid is.
+    limits = np.array(
+        [[low + np.log(bottom), high + np.log(ceiling)], np.log([bottom, ceiling])]
+    )
+    lows, highs = limits.T
+    best, centre = Best(np.inf, np.nan, np.nan), lows
     for _ in range(rounds):
-        logs = np.linspace(lows[0], highs[0], points)[:, None]
-        tried = np.unique(np.linspace(lows[1], highs[1], points))[None, :]
-        losses = _losses(problem, horizon, np.exp(logs), period, tried)
-        row, column = np.unravel_index(np.argmin(losses), losses.shape)
-        if losses[row, column] < best.loss:
-            best = Best(
-                float(losses[row, column]),
-                float(np.exp(logs[row, 0])),
-                float(tried[0, column]),
-            )
-        centre = np.array([np.log(best.learning_rate), best.alpha])
+        product = np.linspace(lows[0], highs[0], points)[:, None]
+        step = np.unique(np.linspace(lows[1], highs[1], points))[None, :]
+        rate, alpha = np.broadcast_arrays(
+            np.exp(np.clip(product - step, low, high)), np.exp(step)
+        )
+        alpha = np.clip(alpha, bottom, ceiling)
+        losses = _losses(problem, horizon, rate, period, alpha)
+        place = np.unravel_index(np.argmin(losses), losses.shape)
+        if losses[place] < best.loss:
+            best = Best(float(losses[place]), float(rate[place]), float(alpha[place]))
+            centre = np.log([best.learning_rate * best.alpha, best.alpha])
         reach = 2.0 * (highs - lows) / (points - 1)
-        lows = np.maximum(centre - reach, limits[0])
-        highs = np.minimum(centre + reach, limits[1])
+        lows = np.maximum(centre - reach, limits[:, 0])
+        highs = np.minimum(centre + reach, limits[:, 1])
     return best
 
 
