@@ -50,7 +50,8 @@ def own(name: str, array: Any, taken: Sequence[HostArray]) -> HostArray:
             f"{name} must be a NumPy array for this backend, got one of {library}"
         )
     owned = np.ascontiguousarray(array).reshape(array.shape)
-    if any(np.may_share_memory(owned, other) for other in taken):
+    # One without elements shares no memory, but may be read-only.
+    if not owned.flags.writeable or any(np.may_share_memory(owned, each) for each in taken):
         return owned.copy()
     return owned
 
@@ -137,7 +138,7 @@ def gradient(array: Any, owned: Sequence[HostArray]) -> HostArray:
         The gradient, copied only where it must be.
     """
     # Compiled loops take aligned memory only.
-    flat = np.require(array, requirements=["C", "A"]).reshape(-1)
+    flat: HostArray = np.require(array, requirements=["C", "A"]).reshape(-1)
     root: Any = flat
     while isinstance(root.base, np.ndarray):
         root = root.base

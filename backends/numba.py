@@ -65,7 +65,7 @@ class NumbaBackend:
     gradient = staticmethod(_host.gradient)
 
     def __init__(self, threads: int | None = None, cache: Path | None = None) -> None:
-        self._threads = len(os.sched_getaffinity(0)) if threads is None else threads
+        self._threads = _cores() if threads is None else threads
         self._cache = (
             platformdirs.user_cache_path("lookahead-ref") if cache is None else cache
         )
@@ -118,6 +118,13 @@ class NumbaBackend:
     @cached_property
     def _executor(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max(self._threads - 1, 1), "lookahead-ref")
+
+
+def _cores() -> int:
+    # Which cores a process may use, only some systems tell.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _source(program: Program, dtype: str) -> str:

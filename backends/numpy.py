@@ -109,12 +109,17 @@ class _Blocked:
             )
             for number, line in enumerate(program.instructions)
         ]
-        self._copies = [
+        # A buffer may take what another one held that is itself written: that is saved
+        # first.
+        written = {buffer for buffer, _ in program.writes}
+        saved = sorted(written & {register for _, register in program.writes})
+        home |= {buffer: -scratch - 1 - number for number, buffer in enumerate(saved)}
+        self._copies = [(home[buffer], buffer) for buffer in saved] + [
             (buffer, home.get(register, register))
             for buffer, register in program.writes
             if home.get(register, register) != buffer
         ]
-        self._scratch = scratch
+        self._scratch = scratch + len(saved)
 
     def __call__(self, buffers: Sequence[HostArray], scalars: Sequence[float]) -> None:
         length = buffers[0].size
@@ -135,5 +140,5 @@ class _Blocked:
                     places[result].fill(0)
                 else:
                     ufunc(*[places[operand] for operand in operands], out=places[result])
-            for buffer_number, source in self._copies:
-                places[buffer_number][...] = places[source]
+            for copy, source in self._copies:
+                places[copy][...] = places[source]

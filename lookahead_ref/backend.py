@@ -9,7 +9,7 @@ class, called without arguments, whose instances follow the `Backend` protocol. 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from lookahead_ref.program import Instruction, Program
 
@@ -36,6 +36,7 @@ class BackendUnavailableError(RuntimeError):
     """A backend that is not installed, or cannot run on this machine."""
 
 
+@runtime_checkable
 class Backend(Protocol):
     """What a backend offers."""
 

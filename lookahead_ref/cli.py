@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import lookahead_ref as la
+from lookahead_ref.conformance import command as conformance
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -293,6 +294,9 @@ def info(as_json: AsJson = False) -> None:
         _print_json(found)
     else:
         show(found, _console())
+
+
+conformance.mount(app)
 
 
 @contextmanager

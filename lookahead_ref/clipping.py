@@ -5,6 +5,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from lookahead_ref import hyperparameters, tree
+from lookahead_ref.elementwise import round_to
 from lookahead_ref.tree import Array, Tree
 
 
@@ -26,12 +27,14 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
     norm : array
         The norm before clipping, an array of no dimensions that stays on its device. It is
         not a number, or infinite, where a gradient is; the gradients then are not to be
-        used.
+        used. It is infinite, too, where it is too large for the dtype; the gradients then
+        are clipped.
 
     Raises
     ------
     TypeError, ValueError
-        If `max_norm` is not a finite number > 0, or `grads` is not a tree of such arrays.
+        If `max_norm` is not a finite number > 0 in the widest dtype of `grads`, or `grads`
+        is not a tree of such arrays.
 
     Notes
     -----
@@ -57,22 +60,24 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
     if not leaves:
         raise ValueError("grads must hold at least one element, got none")
     xp = array_namespace(*leaves)
+    widest = xp.result_type(*[leaf.dtype for leaf in leaves])
+    limit = round_to(str(widest), "max_norm", limit)
+    # Reductions of NumPy return scalars, which are not arrays.
     largest = xp.max(
-        xp.stack([_as_widest(xp, xp.max(xp.abs(leaf)), leaves) for leaf in leaves])
+        xp.stack([xp.asarray(xp.astype(xp.max(xp.abs(leaf)), widest)) for leaf in leaves])
     )
     scale = xp.where(largest > 0, largest, xp.ones_like(largest))
-    squares = [
-        _as_widest(xp, xp.sum((leaf / xp.astype(scale, leaf.dtype)) ** 2), leaves)
-        for leaf in leaves
-    ]
-    norm = scale * xp.sqrt(xp.sum(xp.stack(squares)))
-    norm = xp.where(largest > 0, norm, largest)
-    factor = limit / xp.where(norm > limit, norm, xp.full_like(norm, limit))
+
+    def relative(leaf: Array) -> Array:
+        return xp.astype(leaf, widest) / scale
+
+    squares = [xp.asarray(xp.sum(relative(leaf) ** 2)) for leaf in leaves]
+    root = xp.sqrt(xp.sum(xp.stack(squares)))
+    norm = xp.where(largest > 0, scale * root, largest)
+    clipped = limit / xp.where(largest > 0, root, xp.ones_like(root))
     return tree.map(
-        lambda leaf: xp.asarray(leaf * xp.astype(factor, leaf.dtype)), grads
+        lambda leaf: xp.where(
+            norm > limit, xp.astype(relative(leaf) * clipped, leaf.dtype), leaf
+        ),
+        grads,
     ), norm
-
-
-def _as_widest(xp: Any, scalar: Array, leaves: list[Array]) -> Array:
-    dtype = xp.result_type(*[leaf.dtype for leaf in leaves])
-    return xp.astype(xp.asarray(scalar), dtype)

@@ -17,10 +17,10 @@ _FLOAT32 = struct.Struct("<f")
 
 
 def interpolate(xp: Any) -> Any:  # noqa: ARG001
-    """Move a fraction of the way to another array: slow + step_size * (fast - slow)."""
+    """Move a fraction of the way to another array: slow + alpha (fast - slow)."""
 
-    def move(slow: Array, fast: Array, step_size: float) -> Array:
-        return slow + step_size * (fast - slow)
+    def move(slow: Array, fast: Array, alpha: float) -> Array:
+        return slow + alpha * (fast - slow)
 
     return move
 

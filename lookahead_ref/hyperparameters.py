@@ -6,6 +6,8 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any, TypeAlias
 
+from array_api_compat import array_namespace, is_array_api_obj
+
 Schedule: TypeAlias = Callable[[int], float]
 """A function from a clock (a count that starts at 0) to a value."""
 
@@ -233,14 +235,24 @@ def value_at(
     TypeError, ValueError
         As `check` does, naming the clock.
     """
+    # A rule multiplies arrays with it, some of which take a Python float and nothing else.
     if not callable(value):
-        return value
+        return float(value)
     return check(f"{name} (its schedule at {clock})", value(clock))
 
 
 def _real(name: str, value: Any, wanted: str) -> float:
     # A schedule may well compute with arrays: one of no dimensions is a number.
-    scalar_array = getattr(value, "shape", None) == () and hasattr(value, "__float__")
-    if isinstance(value, bool) or not (isinstance(value, Real) or scalar_array):
+    if isinstance(value, bool) or not (isinstance(value, Real) or _is_real_array(value)):
         raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be {wanted}, got an integer that large") from None
+
+
+def _is_real_array(value: Any) -> bool:
+    if not is_array_api_obj(value) or value.shape != ():
+        return False
+    xp = array_namespace(value)
+    return bool(xp.isdtype(value.dtype, ("real floating", "integral")))

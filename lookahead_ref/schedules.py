@@ -6,7 +6,7 @@ the slow weights' step size alpha sees the number of synchronizations done.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -82,6 +82,10 @@ class StepDecay:
     def __post_init__(self) -> None:
         hyperparameters.non_negative("initial", self.initial)
         hyperparameters.non_negative("factor", self.factor)
+        if not isinstance(self.boundaries, Iterable):
+            raise TypeError(
+                f"boundaries must be a list of integers, got {self.boundaries!r}"
+            )
         boundaries = tuple(
             hyperparameters.count("boundaries", boundary, least=0)
             for boundary in self.boundaries

@@ -80,9 +80,9 @@ class Stepper:
         self, optimizer: Optimizer, params: Tree, *, backend: str | Backend = "numpy"
     ) -> None:
         check_optimizer("optimizer", optimizer)
+        self.backend = _backend(backend)
         tree.check_params(params)
         self.optimizer = optimizer
-        self.backend = load(backend) if isinstance(backend, str) else backend
         self._params = tree.map(lambda _: None, params)
 
         self._leaves: dict[str, _Leaf] = {}
@@ -275,6 +275,14 @@ class _Recorded:
     numbers: tuple[int, ...]
 
 
+def _backend(given: Any) -> Backend:
+    if isinstance(given, str):
+        return load(given)
+    if not isinstance(given, Backend) or isinstance(given, type):
+        raise TypeError(f"backend must be the name of one or one itself, got {given!r}")
+    return given
+
+
 # A state is a NamedTuple of counts, of trees and dicts of trees, and of further states.
 
 
@@ -365,7 +373,7 @@ def _count(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer >= 0, got {value!r}")
     try:
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must be an integer >= 0, got {value!r}") from None
     if number != value or number < 0:
         raise ValueError(f"{name} must be an integer >= 0, got {value!r}")

@@ -1,4 +1,4 @@
-"""What several test files share: trees to optimize, gradients, runs, and comparison of bits."""
+"""What test files share: trees to optimize, gradients, runs, and comparison of bits."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -29,7 +29,8 @@ _BITS = {"float32": np.uint32, "float64": np.uint64}
 def bits(array: Any) -> NDArray[Any]:
     """The bits of the elements; what is not a number has many, all of them taken as one.
 
-    IEEE 754 leaves open which payload a result takes from its operands, and compilers use that.
+    IEEE 754 leaves open which payload a result takes from its operands, and compilers use
+    that.
     """
     values = np.array(array, order="C")
     values[np.isnan(values)] = np.nan

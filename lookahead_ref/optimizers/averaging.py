@@ -131,7 +131,7 @@ class PolyakAveraging:
         average = params
         if averaged > 1:
             weight = 1.0 / averaged if self.decay is None else 1.0 - float(self.decay)
-            (average,) = apply(interpolate, {"step_size": weight}, state.average, params)
+            (average,) = apply(interpolate, {"alpha": weight}, state.average, params)
         return params, PolyakState(inner, average, averaged)
 
     def evaluation_params(self, params: Tree, state: PolyakState) -> Tree:

@@ -197,8 +197,8 @@ class Lookahead:
         if cycle_step < self.k:
             return theta, state._replace(inner=inner, cycle_step=cycle_step)
 
-        step_size = {"step_size": self._alpha(state.syncs)}
-        (phi,) = apply(interpolate, step_size, state.phi, theta)
+        alpha = {"alpha": self._alpha(state.syncs)}
+        (phi,) = apply(interpolate, alpha, state.phi, theta)
 
         slots = inner.slots
         if self.inner_state == "reset":
@@ -206,7 +206,7 @@ class Lookahead:
             inner = inner.restart()
         elif state.anchor is not None:
             slots = {
-                slot: apply(interpolate, step_size, state.anchor[slot], values)[0]
+                slot: apply(interpolate, alpha, state.anchor[slot], values)[0]
                 for slot, values in slots.items()
             }
         inner = inner.synchronize(phi, slots)

@@ -94,6 +94,12 @@ GHOST: dict[Theme, str] = {"light": "#c9ced4", "dark": "#3f4750"}
 _DASHES = {"plain": (0, (5, 2)), "lookahead": "solid", "other": (0, (1, 1.3))}
 _WIDTHS = {"plain": 1.8, "lookahead": 2.4, "other": 2.0}
 
+# Inches. A layout engine would find them by drawing everything once more.
+_PANEL_HEIGHT = 1.9
+_LEFT, _RIGHT, _GUTTER = 0.85, 0.2, 0.25
+_TOP, _LABEL = 0.12, 0.225  # above a panel; and for each line of its legend
+_FOOT = 0.55  # the numbers and the title of the time axis
+
 
 def curves_figure(
     rows: Sequence[Panel],
@@ -130,33 +136,36 @@ def curves_figure(
     families = list(dict.fromkeys(curve.family for row in rows for curve in row.curves))
     columns = min(columns, len(families))
     lines = -(-len(families) // columns)
-    height = 2.6 * lines * len(rows) + 0.5
-    figure = figures.Figure(
-        figsize=(max(3.2 * columns, 4.5), height),
-        layout="constrained",
-        facecolor=PAPER[theme],
-    )
-    grid = figure.subplots(lines * len(rows), columns, squeeze=False)
+    width = max(3.2 * columns, 4.5)
+    panel_width = (width - _LEFT - _RIGHT - _GUTTER * (columns - 1)) / columns
+    tops, height = [], 0.0
+    for line in range(lines * len(rows)):
+        headed = families[line * columns : (line + 1) * columns]
+        labels = max((_labels(rows[0], family) for family in headed), default=0)
+        tops.append(height + _TOP + _LABEL * labels)
+        height = tops[-1] + _PANEL_HEIGHT + _FOOT
+    figure = figures.Figure(figsize=(width, height), facecolor=PAPER[theme])
     for number, row in enumerate(rows):
         limits = row.limits or _limits(row)
         for place, family in enumerate(families):
             line, column = divmod(place, columns)
-            axes = grid[number * lines + line, column]
+            left = _LEFT + column * (panel_width + _GUTTER)
+            bottom = height - tops[number * lines + line] - _PANEL_HEIGHT
+            axes = figure.add_axes(
+                (left / width, bottom / height, panel_width / width, _PANEL_HEIGHT / height)
+            )
             _draw(axes, row, family, PALETTE[theme][place % 5], theme)
             if number == 0:
                 _legend(axes, theme)
             axes.set_ylim(*limits)
             if column == 0:
                 axes.set_ylabel(row.title, fontsize=11, color=INK[theme])
+                axes.yaxis.set_label_coords(-0.62 / panel_width, 0.5)
             else:
                 axes.tick_params(labelleft=False, which="both")
             # Time runs alike in all: its title stands at the foot of each column only.
             if number == len(rows) - 1 and place + columns >= len(families):
                 axes.set_xlabel(x_title, fontsize=11, color=INK[theme])
-        for place in range(len(families), lines * columns):
-            line, column = divmod(place, columns)
-            grid[number * lines + line, column].set_visible(False)
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     return figure  # type: ignore[no-any-return]  # the module came by name
 
 
@@ -267,6 +276,10 @@ def _legend(axes: Any, theme: Theme) -> None:
         borderpad=0.2,
         labelspacing=0.35,
     )
+
+
+def _labels(row: Panel, family: str) -> int:
+    return sum(curve.family == family for curve in row.curves)
 
 
 def _limits(row: Panel) -> tuple[float, float]:

@@ -40,7 +40,10 @@ class Evaluation(NamedTuple):
 
 @dataclass(frozen=True)
 class MLP:
-    """A classifier: ``x -> activation(x @ W1 + b1) -> ... -> logits``.
+    """A classifier made of dense layers.
+
+    It computes ``activation(x @ weight + bias)``, layer after layer; the last one has no
+    activation and gives the logits.
 
     Parameters
     ----------

@@ -96,8 +96,9 @@ def assert_executors_agree(optimizer: Any, backends: list[Any], steps: int = STE
                     assert_same_bits(stepper.state_dict(), saved(params, state))
 
 
-# Everything that one compilation of a loop costs is paid once for each program and dtype: these
-# are the cases that must be run on Numba whenever tests are; the others follow below, as slow.
+# Everything that one compilation of a loop costs is paid once for each program and dtype:
+# these are the cases that must be run on Numba whenever tests are; the others follow below,
+# as slow.
 @pytest.mark.parametrize("optimizer", cases(PLAIN | LOOKAHEAD, ""))
 def test_pure_numpy_and_numba_agree_bit_for_bit(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy", "numba"])
@@ -190,7 +191,8 @@ def test_parameters_need_not_be_contiguous(backend: str, order: str) -> None:
 def test_a_gradient_that_is_the_parameter_itself_is_read_before_it_is_written(
     backend: str,
 ) -> None:
-    # That of half the squared norm; reversed, each element is read after another is written.
+    # That of half the squared norm; reversed, each element is read after another is
+    # written.
     x = np.arange(1.0, 9.0)
     optimizer = INNER["sgd"]()
     stepper = la.Stepper(optimizer, {"x": x}, backend=backend)

@@ -106,7 +106,8 @@ def test_the_report_holds_table_pictures_and_the_command(
     assert comparison.table.html() in text
     assert text.count("data:image/png;base64,") == 4
     assert "lookahead-ref compare --seeds 2 --seed 0 --epochs 2" in text
-    assert "http" not in text
+    assert "http:" not in text
+    assert "https:" not in text
 
 
 def test_a_run_that_diverges_is_named_and_logged(

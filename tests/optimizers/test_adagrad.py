@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import one, run
 
 import lookahead_ref as la
+from support import one, run
 
 finite = st.floats(-100.0, 100.0).map(lambda number: round(number, 3))
 
@@ -44,8 +44,9 @@ def test_adagrad_is_the_loop_written_by_hand(
     optimizer = la.AdaGrad(0.3, epsilon=1e-3, weight_decay=decay, weight_decay_kind=kind)
     params, state = run(optimizer, one(start), [one(g) for g in gradients])
     expected = by_hand(start, gradients, 0.3, 1e-3, decay, kind)
-    # A step rounds some ten times, each by 2**-53 of values of at most 100; with L2 the rounding
-    # of theta enters the gradient, divided by epsilon where all of the gradient is cancelled.
+    # A step rounds some ten times, each by 2**-53 of values of at most 100; with L2 the
+    # rounding of theta enters the gradient, divided by epsilon where all of the gradient is
+    # cancelled.
     tolerance = 12 * 10 * 2.0**-53 * 100
     assert abs(params["x"].item() - expected) <= tolerance * (30.0 if kind == "l2" else 1.0)
     assert state.updates == len(gradients)

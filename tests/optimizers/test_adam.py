@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import one, run
 
 import lookahead_ref as la
+from support import one, run
 
 finite = st.floats(-100.0, 100.0).map(lambda number: round(number, 3))
 RATE, BETA1, BETA2, EPSILON, DECAY = 0.1, 0.8, 0.95, 1e-2, 0.1
@@ -48,8 +48,9 @@ def test_adam_is_the_loop_written_by_hand(
     )
     params, state = run(optimizer, one(start), [one(g) for g in gradients])
     expected = by_hand(start, gradients, kind)
-    # A step rounds some twenty times, each by 2**-53 of values of at most 100; an error in m is
-    # divided by no less than epsilon and multiplied by the learning rate: ten times as large.
+    # A step rounds some twenty times, each by 2**-53 of values of at most 100; an error in
+    # m is divided by no less than epsilon and multiplied by the learning rate: ten times as
+    # large.
     tolerance = 12 * 20 * 2.0**-53 * 100 * 10
     assert abs(params["x"].item() - expected["theta"]) <= tolerance
     assert abs(state.slots["first_moment"]["x"].item() - expected["m"]) <= tolerance
@@ -59,7 +60,8 @@ def test_adam_is_the_loop_written_by_hand(
 
 def test_the_first_step_has_the_length_of_the_learning_rate() -> None:
     params, _ = run(la.Adam(0.5), one(0.0, 0.0), [one(1e-2, -1e3)])
-    # Without bias correction it would be 3.16 times as long; epsilon takes 1e-6 of the smaller.
+    # Without bias correction it would be 3.16 times as long; epsilon takes 1e-6 of the
+    # smaller.
     np.testing.assert_allclose(params["x"], [-0.5, 0.5], rtol=1.1e-6)
 
 

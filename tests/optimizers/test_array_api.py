@@ -5,10 +5,10 @@ from typing import Any
 import array_api_strict as strict
 import numpy as np
 import pytest
-from support import DECOUPLED, INNER, INNER_STATES, L2, assert_same_bits, saved
 
 import lookahead_ref as la
 from lookahead_ref import tree
+from support import DECOUPLED, INNER, INNER_STATES, L2, assert_same_bits, saved
 
 WRAPS: dict[str, Any] = {
     "plain": lambda inner: inner,
@@ -92,8 +92,8 @@ def test_gradients_of_another_library_are_an_error() -> None:
     state = optimizer.init(params)
     with pytest.raises(
         TypeError,
-        match=r"grads\['layer/w'\] must be an array of array_api_strict as the parameter is, "
-        "got one of numpy",
+        match=r"grads\['layer/w'\] must be an array of array_api_strict as the parameter "
+        "is, got one of numpy",
     ):
         optimizer.step(params, {"layer": {"w": np.array([1.0, 2.0])}}, state)
 

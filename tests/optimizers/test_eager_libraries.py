@@ -1,20 +1,20 @@
 """Eager JAX and PyTorch arrays in the pure interface, where they are installed.
 
-Their square root and their division by a scalar may round differently, and JAX flushes subnormal
-numbers to zero, so that a tolerance is compared with and not the bits. Each operation is right to
-an ulp or two; over 60 steps of at most 20 operations that is some 2000 ulp of the largest weight in
-the worst case, and far less in practice. Adam's and AdaGrad's quotients pass a relative error on
-as it is.
+Their square root and their division by a scalar may round differently, and JAX flushes
+subnormal numbers to zero, so that a tolerance is compared with and not the bits. Each
+operation is right to an ulp or two; over 60 steps of at most 20 operations that is some
+2000 ulp of the largest weight in the worst case, and far less in practice. Adam's and
+AdaGrad's quotients pass a relative error on as it is.
 """
 
 from typing import Any
 
 import numpy as np
 import pytest
-from support import INNER, INNER_STATES
 
 import lookahead_ref as la
 from lookahead_ref import tree
+from support import INNER, INNER_STATES
 
 STEPS = 60
 

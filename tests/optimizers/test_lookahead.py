@@ -1,16 +1,17 @@
 """Algorithm 1: when it synchronizes, what becomes of phi, the slots and the clocks."""
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import INNER, INNER_STATES, assert_same_bits, frozen, one, run, saved
 
 import lookahead_ref as la
 from lookahead_ref.optimizers import LookaheadState
+from support import INNER, INNER_STATES, assert_same_bits, frozen, one, run, saved
 
 integers = st.integers(-8, 8).map(float)
 
@@ -33,7 +34,7 @@ def test_it_synchronizes_after_steps_k_2k_3k_and_no_other(k: int) -> None:
     points = trajectory(la.Lookahead(la.SGD(1.0), k=k), one(0.0), [one(1.0)] * 12)
     synced = [
         step
-        for step, ((_, before), (_, after)) in enumerate(zip(points, points[1:]), start=1)
+        for step, ((_, before), (_, after)) in enumerate(pairwise(points), start=1)
         if after.syncs > before.syncs
     ]
     assert synced == list(range(k, 13, k))
@@ -43,7 +44,7 @@ def test_it_synchronizes_after_steps_k_2k_3k_and_no_other(k: int) -> None:
 
 def test_phi_stands_still_between_synchronizations() -> None:
     points = trajectory(la.Lookahead(la.SGD(1.0), k=3), one(0.0), [one(1.0)] * 7)
-    for (_, before), (_, after) in zip(points, points[1:]):
+    for (_, before), (_, after) in pairwise(points):
         assert (after.phi is before.phi) == (after.syncs == before.syncs)
 
 
@@ -114,7 +115,8 @@ def test_slow_weights_are_the_moving_average_of_the_last_fast_weights(
     points = trajectory(
         la.Lookahead(la.SGD(1.0), k=k, alpha=0.5), one(start), [one(g) for g in gradients]
     )
-    # theta_{i,k}: the inner optimizer's last fast weights of cycle i, before they become phi.
+    # theta_{i,k}: the inner optimizer's last fast weights of cycle i, before they become
+    # phi.
     last_fast = [
         Fraction(points[i * k - 1][0]["x"].item()) - Fraction(gradients[i * k - 1])
         for i in range(1, len(gradients) // k + 1)
@@ -154,7 +156,8 @@ def test_equation_0_1_does_not_hold_as_it_is_printed() -> None:
     optimizer = la.Lookahead(la.SGD(1.0), k=1, alpha=0.5)
     points = trajectory(optimizer, one(phi_0), [one(g) for g in gradients])
     phi = [Fraction(state.phi["x"].item()) for _, state in points]
-    theta = [slow - Fraction(g) for slow, g in zip(phi, gradients)]  # theta_{t,k}, k = 1
+    # theta_{t,k}, as k = 1.
+    theta = [slow - Fraction(g) for slow, g in zip(phi[:-1], gradients, strict=True)]
     for t in range(1, 5):
         true = {i: alpha * (1 - alpha) ** (t - i) for i in range(t + 1)}
         printed = true | {0: alpha * (1 - alpha) ** (t - 1)}
@@ -413,7 +416,7 @@ def test_inner_state_must_be_one_of_three(inner_state: Any) -> None:
 
 @pytest.mark.parametrize("inner", [la.SGD, None, "sgd", 0.1])
 def test_inner_must_be_an_optimizer(inner: Any) -> None:
-    with pytest.raises(TypeError, match="inner must be an optimizer, got"):
+    with pytest.raises(TypeError, match="inner must be an optimizer"):
         la.Lookahead(inner)
 
 
@@ -422,3 +425,11 @@ def test_alpha_that_rounds_to_zero_is_an_error() -> None:
     optimizer.init(one(1.0))
     with pytest.raises(ValueError, match=r"alpha .*'x'.* = 1e-60 rounds to 0 in float32"):
         optimizer.init(one(1.0, dtype=np.float32))
+
+
+def test_alpha_that_falls_until_it_rounds_to_zero_is_an_error() -> None:
+    optimizer = la.Lookahead(la.SGD(0.1), k=1, alpha=lambda syncs: 10.0 ** (-30 * syncs))
+    start = one(1.0, dtype=np.float32)
+    params, state = run(optimizer, start, [start, start])
+    with pytest.raises(ValueError, match=r"alpha .*'x'.* = 1e-60 rounds to 0 in float32"):
+        optimizer.step(params, start, state)

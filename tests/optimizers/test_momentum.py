@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import one, run
 
 import lookahead_ref as la
+from support import one, run
 
 dyadic = st.integers(-64, 64).map(lambda number: number / 8)
 DECAY = {"none": 0.0, "l2": 0.5, "decoupled": 0.5}

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import INNER_STATES, one, run
 
 import lookahead_ref as la
+from support import INNER_STATES, one, run
 
 MOMENTUM, RATE, ALPHA1, ALPHA2 = 0.85, 0.07, 0.3, 0.6
 
@@ -112,7 +112,11 @@ def test_an_outer_reset_restarts_every_count_below_and_no_clock() -> None:
         optimizer = la.Lookahead(inner, k=5, inner_state=kind)
         _, state = run(optimizer, one(1.0), [one(1.0)] * 5)
         adam = state.inner.inner.inner
-        assert (state.inner.inner.cycle_step, state.inner.cycle_step, adam.updates) == counts
+        assert (
+            state.inner.inner.cycle_step,
+            state.inner.cycle_step,
+            adam.updates,
+        ) == counts
         assert (adam.step, state.inner.inner.syncs, state.inner.syncs) == (5, 1, 1)
         moments = [values["x"].item() for values in adam.slots.values()]
         assert (moments == [0.0, 0.0]) == (kind == "reset")

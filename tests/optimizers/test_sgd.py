@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import one, run
 
 import lookahead_ref as la
+from support import one, run
 
 # Multiples of 1/8 with few bits: a few updates by them are exact in float64.
 dyadic = st.integers(-64, 64).map(lambda number: number / 8)

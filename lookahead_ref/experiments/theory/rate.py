@@ -117,8 +117,8 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         grid[0, 0], y="gradient evaluations for each\ntenfold reduction of the error"
     )
     figure.supxlabel(
-        f"Lookahead with k = {numbers['k']}, α = {numbers['alpha']:g}. All learning rates are "
-        "the best for each condition number.",
+        f"Lookahead with k = {numbers['k']}, α = {numbers['alpha']:g}. "
+        "All learning rates are the best for each condition number.",
         fontsize=10,
         color=INK["light"],
     )

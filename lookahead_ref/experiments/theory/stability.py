@@ -120,7 +120,9 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             )
             for colour, words in kinds
         ],
-        title=f"Lookahead around a heavy ball, k = {numbers['k']}, α = {numbers['alpha']:g}",
+        title=(
+            f"Lookahead around a heavy ball, k = {numbers['k']}, α = {numbers['alpha']:g}"
+        ),
         loc="outside upper left",
         ncols=2,
         frameon=False,

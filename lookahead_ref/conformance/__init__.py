@@ -1,0 +1,43 @@
+"""The golden suite: vectors that tell any implementation what is wrong with it."""
+
+from lookahead_ref.conformance.judging import (
+    Observation,
+    Trajectory,
+    Verdict,
+    judge,
+    within,
+)
+from lookahead_ref.conformance.protocol import (
+    Adapter,
+    Setup,
+    TargetError,
+    UnsupportedError,
+    observe,
+)
+from lookahead_ref.conformance.vectors import (
+    Case,
+    Suite,
+    VectorFileError,
+    cases,
+    decode,
+    load,
+)
+
+__all__ = [
+    "Adapter",
+    "Case",
+    "Observation",
+    "Setup",
+    "Suite",
+    "TargetError",
+    "Trajectory",
+    "UnsupportedError",
+    "VectorFileError",
+    "Verdict",
+    "cases",
+    "decode",
+    "judge",
+    "load",
+    "observe",
+    "within",
+]

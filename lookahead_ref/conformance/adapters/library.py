@@ -1,0 +1,238 @@
+"""The library under its own golden suite: the pure path, and each backend."""
+
+import io
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from lookahead_ref.backend import Backend, load
+from lookahead_ref.conformance.protocol import Array, Setup, Tensors
+from lookahead_ref.optimizers import (
+    SGD,
+    AdaGrad,
+    Adam,
+    HeavyBall,
+    Lookahead,
+    Nesterov,
+    Optimizer,
+)
+from lookahead_ref.stepper import Stepper
+
+_RULES: dict[str, Any] = {
+    "sgd": SGD,
+    "heavy-ball": HeavyBall,
+    "nesterov": Nesterov,
+    "adagrad": AdaGrad,
+    "adam": Adam,
+}
+
+
+def _schedule(table: tuple[float, ...]) -> Any:
+    return table[0] if len(table) == 1 else lambda t: table[min(t, len(table) - 1)]
+
+
+def make_optimizer(setup: Setup) -> Optimizer:
+    """Make the optimizer of a case.
+
+    Parameters
+    ----------
+    setup : Setup
+        The case.
+
+    Returns
+    -------
+    Optimizer
+        The optimizer.
+    """
+    inner = setup.inner
+    options = dict(inner.hyperparameters)
+    kind = inner.weight_decay_kind
+    optimizer: Any = _RULES[inner.rule](
+        learning_rate=_schedule(inner.learning_rate),
+        weight_decay_kind="l2" if kind == "none" else kind,
+        **options,
+    )
+    for level in reversed(setup.levels):
+        inner_state: Any = level.inner_state
+        optimizer = Lookahead(
+            optimizer,
+            k=level.k,
+            alpha=_schedule(level.alpha),
+            inner_state=inner_state,
+        )
+    made: Optimizer = optimizer
+    return made
+
+
+def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[str, Array]:
+    """Give every parameter a gradient, as the library wants: no-gradient-is-zero."""
+    return {
+        name: np.zeros_like(params[name]) if gradient is None else gradient
+        for name, gradient in gradients.items()
+    }
+
+
+def _write(entries: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **dict(entries))
+    return buffer.getvalue()
+
+
+def _read(state: bytes) -> dict[str, Any]:
+    with np.load(io.BytesIO(state), allow_pickle=False) as archive:
+        return dict(archive)
+
+
+class Pure:
+    """The pure interface."""
+
+    def start(self, setup: Setup) -> None:
+        """Make parameters and optimizer anew."""
+        self._levels = len(setup.levels)
+        self._optimizer = make_optimizer(setup)
+        self._params: Tensors = dict(setup.params)
+        self._state = self._optimizer.init(self._params)
+
+    def step(self, gradients: Mapping[str, Array | None]) -> None:
+        """Do one step."""
+        with np.errstate(all="ignore"):
+            self._params, self._state = self._optimizer.step(
+                self._params, _with_zeros(self._params, gradients), self._state
+            )
+
+    def fast(self) -> Tensors:
+        """Return the fast weights."""
+        return self._params
+
+    def slow(self) -> Sequence[Tensors]:
+        """Return the slow weights."""
+        found, state = [], self._state
+        for _ in range(self._levels):
+            found.append(state.phi)
+            state = state.inner
+        return found
+
+    def slots(self) -> Mapping[str, Tensors]:
+        """Return the inner optimizer's slots."""
+        slots: Mapping[str, Tensors] = self._state.slots
+        return slots
+
+    def evaluation(self) -> Tensors:
+        """Return what is to be evaluated."""
+        return self._optimizer.evaluation_params(self._params, self._state)
+
+    def snapshot(self) -> Any:
+        """Take the state: nothing ever changes it."""
+        return self._params, self._state
+
+    def dump(self, snapshot: Any) -> bytes:
+        """Write a state as bytes."""
+        return _write(dict(_leaves(snapshot, "")))
+
+    def load(self, state: bytes) -> None:
+        """Restore a state."""
+        self._params, self._state = _filled((self._params, self._state), _read(state), "")
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return list(value.items())
+    return [(str(place), each) for place, each in enumerate(value)]
+
+
+def _leaves(value: Any, prefix: str) -> list[tuple[str, Any]]:
+    if value is None:
+        return []
+    if not isinstance(value, Mapping | tuple):
+        return [(prefix, value)]
+    return [
+        leaf for name, each in _parts(value) for leaf in _leaves(each, f"{prefix}.{name}")
+    ]
+
+
+def _filled(like: Any, saved: Mapping[str, Any], prefix: str) -> Any:
+    if like is None:
+        return None
+    if isinstance(like, int):
+        return int(saved[prefix])
+    if not isinstance(like, Mapping | tuple):
+        return saved[prefix]
+    parts = [
+        (name, _filled(each, saved, f"{prefix}.{name}")) for name, each in _parts(like)
+    ]
+    if isinstance(like, Mapping):
+        return dict(parts)
+    values = [each for _, each in parts]
+    return type(like)(*values) if hasattr(like, "_fields") else tuple(values)
+
+
+@lru_cache
+def _loaded(backend: str) -> Backend:
+    """Load a backend once: reading the entry points takes longer than a case."""
+    return load(backend)
+
+
+class Stepped:
+    """The in-place interface on a backend.
+
+    Parameters
+    ----------
+    backend : str
+        The name of the backend.
+    """
+
+    def __init__(self, backend: str) -> None:
+        self._backend = _loaded(backend)
+
+    def start(self, setup: Setup) -> None:
+        """Make parameters and optimizer anew."""
+        self._levels = len(setup.levels)
+        self._names = list(setup.params)
+        self._stepper = Stepper(
+            make_optimizer(setup), dict(setup.params), backend=self._backend
+        )
+
+    def step(self, gradients: Mapping[str, Array | None]) -> None:
+        """Do one step."""
+        with np.errstate(all="ignore"):
+            self._stepper.step(_with_zeros(self._stepper.params, gradients))
+        self._saved = self._stepper.state_dict()
+
+    def _tree(self, prefix: str) -> Tensors:
+        return {name: self._saved[f"{prefix}/{name}"] for name in self._names}
+
+    def fast(self) -> Tensors:
+        """Return the fast weights."""
+        return self._stepper.params
+
+    def slow(self) -> Sequence[Tensors]:
+        """Return the slow weights."""
+        return [self._tree("inner/" * level + "phi") for level in range(self._levels)]
+
+    def slots(self) -> Mapping[str, Tensors]:
+        """Return the inner optimizer's slots."""
+        prefix = "inner/" * self._levels + "slots/"
+        names = {
+            entry.removeprefix(prefix).split("/")[0]: None
+            for entry in self._saved
+            if entry.startswith(prefix)
+        }
+        return {name: self._tree(prefix + name) for name in names}
+
+    def evaluation(self) -> Tensors:
+        """Return what is to be evaluated."""
+        return self._stepper.evaluation_params()
+
+    def snapshot(self) -> Any:
+        """Take the state."""
+        return self._stepper.state_dict()
+
+    def dump(self, snapshot: Any) -> bytes:
+        """Write a state as bytes."""
+        return _write(snapshot)
+
+    def load(self, state: bytes) -> None:
+        """Restore a state."""
+        self._stepper.load_state_dict(_read(state))

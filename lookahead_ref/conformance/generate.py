@@ -1,0 +1,333 @@
+"""Build the vector files: planned cases, expected values, tolerances and flags."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lookahead_ref.conformance import plan
+from lookahead_ref.conformance.bent import Run, simulate
+from lookahead_ref.conformance.bounds import LEVELS, Bounding
+from lookahead_ref.conformance.building import Case, bits
+from lookahead_ref.conformance.catalogue import (
+    BUGS,
+    CONDITIONS,
+    NO_GRADIENT,
+    VARIANTS,
+    Departure,
+)
+from lookahead_ref.conformance.oracle import Arithmetic, Exact, Step, Tensors
+from lookahead_ref.conformance.oracle import value as value_of
+from lookahead_ref.conformance.overflow import Overflowing
+
+VERSION = 1
+"""The version of the files, raised when a reader of the old one could not read them."""
+
+FORMAT = "lookahead-vectors"
+
+VISIBLE = 64.0
+"""A flag means a departure of at least so many tolerances, of the widest kind."""
+
+
+class Plain:
+    """The arithmetic of float64, for simulations."""
+
+    number = hyperparameter = float
+    sqrt = staticmethod(math.sqrt)
+
+
+def build(only: Collection[str] | None = None) -> dict[str, bytes]:
+    """Build vector files.
+
+    Parameters
+    ----------
+    only : collection of str, optional
+        The names of the files to build, without their ending; all of them, and the index,
+        if not given.
+
+    Returns
+    -------
+    dict
+        File name to content, the index last.
+    """
+    files: dict[str, bytes] = {}
+    entries = []
+    for name, cases in plan.cases().items():
+        if only is not None and name not in only:
+            continue
+        for case in cases:
+            complete(case)
+        content = _file(name, cases)
+        files[f"{name}.json"] = content
+        entries.append(
+            {
+                "file": f"{name}.json",
+                "cases": len(cases),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+        )
+    if only is None:
+        files["index.json"] = _index(entries)
+    return files
+
+
+def write(folder: Path) -> list[str]:
+    """Write the vector files into a folder, and remove those that are no more.
+
+    Parameters
+    ----------
+    folder : path
+        The folder; it is made if need be.
+
+    Returns
+    -------
+    list of str
+        The names of the files that changed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = build()
+    changed = []
+    for name, content in files.items():
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != content:
+            path.write_bytes(content)
+            changed.append(name)
+    for path in folder.glob("*.json"):
+        if path.name not in files and not path.name.endswith(".schema.json"):
+            path.unlink()
+            changed.append(path.name)
+    return changed
+
+
+def complete(case: Case) -> None:
+    """Add outcomes and flags to a case.
+
+    Parameters
+    ----------
+    case : dict
+        A case without outcomes; changed.
+    """
+    conditions = list(case["flags"])
+    if "no-gradient" in conditions:
+        outcomes = [_outcome(case, each.name, each) for each in NO_GRADIENT]
+    else:
+        outcomes = [_outcome(case, "reference", None)]
+        outcomes += [
+            _outcome(case, each.name, each)
+            for each in VARIANTS
+            if each.applies(case) and "overflow" not in conditions
+        ]
+        # A variant that makes no difference here needs no outcome of its own.
+        reference = outcomes[0]["steps"]
+        outcomes = outcomes[:1] + [
+            o for o in outcomes[1:] if _differs(reference, o["steps"])
+        ]
+    if not conditions or conditions == ["subnormal"]:
+        case["flags"] = conditions + [
+            bug.name for bug in BUGS if margin(case, outcomes[0], bug) >= VISIBLE
+        ]
+    case["outcomes"] = outcomes
+
+
+def margin(
+    case: Case,
+    outcome: Mapping[str, Any],
+    bug: Departure,
+    dtype: str = "float32",
+    level: str = "gpu",
+) -> float:
+    """Measure by how many tolerances a bug departs in a case, in what any program shows.
+
+    Parameters
+    ----------
+    case : dict
+        The case.
+    outcome : dict
+        The outcome that a program without the bug has.
+    bug : Departure
+        The bug.
+    dtype, level : str
+        Which tolerance.
+
+    Returns
+    -------
+    float
+        The largest distance between what is expected and what the bug makes of it, among
+        the fast weights and the weights that are evaluated, in tolerances; 0 if the bug
+        does not apply.
+    """
+    if not bug.applies(case):
+        return 0.0
+    seen = simulate(case, Plain(), {bug.switch: bug.setting})
+    steps = outcome["steps"]
+    pairs: list[tuple[Mapping[str, Any], Any]] = [
+        (expected["fast"], step.fast)
+        for expected, step in zip(steps, seen.steps, strict=True)
+    ]
+    if seen.resumed:
+        later = steps[case["save_after"] :]
+        pairs += [
+            (e["fast"], step.fast) for e, step in zip(later, seen.resumed, strict=True)
+        ]
+    pairs += [(steps[t - 1]["slow"][0], phi) for t, phi in seen.evaluations.items()]
+    largest = 0.0
+    for expected, got in pairs:
+        columns = zip(
+            expected["expected"], expected["tolerance"][dtype][level], got, strict=True
+        )
+        for values, tolerances, tensor in columns:
+            for value, tolerance, number in zip(values, tolerances, tensor, strict=True):
+                distance = abs(number - value_of(value))
+                if distance > largest * tolerance:
+                    largest = distance / tolerance if tolerance else math.inf
+    return largest
+
+
+def _outcome(case: Case, name: str, variant: Departure | None) -> dict[str, Any]:
+    switches = {} if variant is None else {variant.switch: variant.setting}
+    exact: Arithmetic = Overflowing() if "overflow" in case["flags"] else Exact()
+    expected = simulate(case, exact, switches)
+    bounds = {
+        dtype: {level: simulate(case, Bounding(dtype, level), switches) for level in LEVELS}
+        for dtype in case["dtypes"]
+    }
+    return {"name": name, "steps": list(_steps(expected, bounds))}
+
+
+def _steps(
+    expected: Run, bounds: Mapping[str, Mapping[str, Run]]
+) -> Iterator[dict[str, Any]]:
+    for t, step in enumerate(expected.steps):
+        yield {
+            "synchronized": step.synchronized,
+            "fast": _quantity(expected, bounds, t, lambda s: s.fast),
+            "slow": [
+                _quantity(expected, bounds, t, lambda s, i=level: s.slow[i])  # type: ignore[misc]
+                for level in range(len(step.slow))
+            ],
+            "slots": [
+                {
+                    "name": name,
+                    **_quantity(expected, bounds, t, lambda s, n=name: s.slots[n]),  # type: ignore[misc]
+                }
+                for name in step.slots
+            ],
+        }
+
+
+def _quantity(
+    expected: Run,
+    bounds: Mapping[str, Mapping[str, Run]],
+    t: int,
+    pick: Callable[[Step], Tensors],
+) -> dict[str, Any]:
+    exact = [[_nearest(x) for x in tensor] for tensor in pick(expected.steps[t])]
+
+    def tolerances(run: Run) -> list[list[float]]:
+        return [
+            [_tolerance(x, bound) for x, bound in zip(values, bounded, strict=True)]
+            for values, bounded in zip(exact, pick(run.steps[t]), strict=True)
+        ]
+
+    return {
+        "expected": [[bits(x) for x in tensor] for tensor in exact],
+        "tolerance": {
+            dtype: {level: tolerances(run) for level, run in levels.items()}
+            for dtype, levels in bounds.items()
+        },
+    }
+
+
+def _nearest(number: Any) -> float:
+    """Round a number of 50 digits to float64, ties to even, subnormal numbers included."""
+    number = getattr(number, "exact", number)
+    sign, mantissa, exponent, _ = number._mpf_
+    if not mantissa:  # zero, or infinite
+        return float(number)
+    # The division of whole numbers in Python is correctly rounded.
+    size = float(
+        (int(mantissa) << exponent) if exponent > 0 else int(mantissa) / (1 << -exponent)
+    )
+    return -size if sign else size
+
+
+def _tolerance(value: float, bound: Any) -> float:
+    """Round a bound up to two digits; the expected value itself is rounded to float64."""
+    if math.isinf(value):
+        return 0.0
+    size = bound.radius + abs(value) * 2.0**-53
+    rounded = float(f"{size:.1e}")
+    return rounded if rounded >= size else float(f"{size * 1.05:.1e}")
+
+
+def _differs(
+    reference: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]
+) -> bool:
+    return any(
+        a["fast"]["expected"] != b["fast"]["expected"]
+        for a, b in zip(reference, other, strict=True)
+    )
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _file(name: str, cases: Sequence[Case]) -> bytes:
+    """Write a file so that each field of a case, and each step, has a line."""
+    lines = [
+        "{",
+        f'"format": {_line(FORMAT)},',
+        f'"version": {VERSION},',
+        f'"name": {_line(name)},',
+        '"encoding": "binary64",',
+        '"cases": [',
+    ]
+    for number, case in enumerate(cases):
+        lines.append("{")
+        lines += [
+            f" {_line(key)}: {_line(v)}," for key, v in case.items() if key != "outcomes"
+        ]
+        lines.append(' "outcomes": [')
+        for place, outcome in enumerate(case["outcomes"]):
+            lines.append(f'  {{"name": {_line(outcome["name"])}, "steps": [')
+            rows = [f"   {_line(step)}" for step in outcome["steps"]]
+            lines.append(",\n".join(rows))
+            lines.append("  ]}" + ("," if place + 1 < len(case["outcomes"]) else ""))
+        lines.append(" ]")
+        lines.append("}" + ("," if number + 1 < len(cases) else ""))
+    lines += ["]", "}", ""]
+    return "\n".join(lines).encode()
+
+
+def _index(entries: Sequence[Mapping[str, Any]]) -> bytes:
+    index = {
+        "format": FORMAT,
+        "version": VERSION,
+        "encoding": "binary64",
+        "cases": sum(entry["cases"] for entry in entries),
+        "files": list(entries),
+        "profiles": [{"name": name, "says": says} for name, says in plan.PROFILES.items()],
+        "flags": [
+            {
+                "name": bug.name,
+                "kind": "bug",
+                "says": bug.says,
+                "breaks": bug.breaks,
+                "fix": bug.fix,
+            }
+            for bug in BUGS
+        ]
+        + [
+            {"name": name, "kind": "condition", "says": says}
+            for name, says in CONDITIONS.items()
+        ],
+        "variants": [
+            {"name": v.name, "says": v.says, "found": v.breaks, "mind": v.fix}
+            for v in VARIANTS
+        ],
+        "retired": list(plan.RETIRED),
+    }
+    return (json.dumps(index, indent=1, allow_nan=False) + "\n").encode()

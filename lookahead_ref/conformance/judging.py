@@ -1,0 +1,225 @@
+"""Compare what a program did with what a case expects: |got - expected| <= tolerance."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lookahead_ref.conformance.vectors import Case, Columns, Float64Array, Outcome
+
+__all__ = ["Departure", "Observation", "Trajectory", "Verdict", "judge", "within"]
+
+
+@dataclass
+class Trajectory:
+    """What a program showed after each step; elements of all tensors one after the other.
+
+    Parameters
+    ----------
+    fast : list of ndarray
+        The fast weights after each step, float64, of shape (elements,).
+    slow : list of list of ndarray
+        The slow weights of each Lookahead, the outermost first; empty where they are not
+        shown.
+    slots : list of dict
+        The inner optimizer's slots by name; those that are not shown are left out.
+    """
+
+    fast: list[Float64Array] = field(default_factory=list)
+    slow: list[list[Float64Array]] = field(default_factory=list)
+    slots: list[dict[str, Float64Array]] = field(default_factory=list)
+
+
+@dataclass
+class Observation:
+    """All that was observed of a case.
+
+    Parameters
+    ----------
+    steps : Trajectory
+        From start to end without a break.
+    resumed : Trajectory or None
+        After the save point, in a new process.
+    evaluations : dict
+        Step, counted from 1, to the weights that the program evaluates there.
+    """
+
+    steps: Trajectory = field(default_factory=Trajectory)
+    resumed: Trajectory | None = None
+    evaluations: dict[int, Float64Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Departure:
+    """The first place where a program departs.
+
+    Parameters
+    ----------
+    where : str
+        The quantity: ``fast weights``, ``slow weights``, a slot, each perhaps after
+        loading.
+    step : int
+        The step, counted from 1.
+    element : int
+        The element, counted from 0 through all tensors.
+    expected, got : float
+        The two values.
+    distance : float
+        How far they are apart, in tolerances; infinite where no finite number says it.
+    """
+
+    where: str
+    step: int
+    element: int
+    expected: float
+    got: float
+    distance: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a program passes a case.
+
+    Parameters
+    ----------
+    outcome : str
+        The outcome that it follows, or comes nearest to.
+    departures : tuple of Departure
+        For each quantity that departs from it, the first place, the earliest first.
+    largest : float
+        The largest distance of all, in tolerances.
+    """
+
+    outcome: str
+    departures: tuple[Departure, ...]
+    largest: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing departs."""
+        return not self.departures
+
+
+def distances(
+    got: Float64Array, expected: Float64Array, tolerance: Float64Array
+) -> Float64Array:
+    """Measure distances in tolerances.
+
+    Parameters
+    ----------
+    got, expected, tolerance : ndarray
+        Float64, of one shape.
+
+    Returns
+    -------
+    ndarray
+        |got - expected| / tolerance; 0 where both are equal or both are no number, infinite
+        where only one of them is finite.
+    """
+    with np.errstate(all="ignore"):
+        distance = np.abs(got - expected) / tolerance
+    same = (got == expected) | (np.isnan(got) & np.isnan(expected))
+    return np.where(same, 0.0, np.where(np.isnan(distance), np.inf, distance))
+
+
+def within(
+    got: Float64Array, columns: Columns, step: int, dtype: str, level: str = "strict"
+) -> bool:
+    """Check values after one step.
+
+    Parameters
+    ----------
+    got : ndarray
+        The values, elements of all tensors one after the other.
+    columns : Columns
+        What is expected, such as ``case.outcomes[0].fast``.
+    step : int
+        The step, counted from 1.
+    dtype : {"float32", "float64"}
+        The precision that they were computed in.
+    level : {"strict", "gpu"}, default: "strict"
+        What is admitted.
+
+    Returns
+    -------
+    bool
+        Whether each is within its tolerance.
+    """
+    tolerance = columns.tolerance[dtype, level][step - 1]
+    return bool(np.all(distances(got, columns.expected[step - 1], tolerance) <= 1.0))
+
+
+def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> Verdict:
+    """Compare what was observed of a case with its outcomes.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    seen : Observation
+        What was observed.
+    dtype : {"float32", "float64"}
+        The precision that the program worked in.
+    level : {"strict", "gpu"}, default: "strict"
+        What is admitted.
+
+    Returns
+    -------
+    Verdict
+        The verdict on the outcome that it follows; failing that, on the one that it
+        followed for the longest.
+    """
+    verdicts = [_against(case, outcome, seen, dtype, level) for outcome in case.outcomes]
+    for verdict in verdicts:
+        if verdict.passed:
+            return verdict
+    return max(verdicts, key=lambda verdict: verdict.departures[0].step)
+
+
+def _against(
+    case: Case, outcome: Outcome, seen: Observation, dtype: str, level: str
+) -> Verdict:
+    departures = []
+    largest = 0.0
+    for where, first, got, columns in _quantities(case, outcome, seen):
+        rows = slice(first - 1, first - 1 + len(got))
+        expected = columns.expected[rows]
+        apart = distances(np.stack(got), expected, columns.tolerance[dtype, level][rows])
+        largest = max(largest, float(apart.max(initial=0.0)))
+        if np.any(apart > 1.0):
+            row, element = np.argwhere(apart > 1.0)[0]
+            departures.append(
+                Departure(
+                    where,
+                    first + int(row),
+                    int(element),
+                    float(expected[row, element]),
+                    float(got[row][element]),
+                    float(apart[row, element]),
+                )
+            )
+    departures.sort(key=lambda departure: departure.step)
+    return Verdict(outcome.name, tuple(departures), largest)
+
+
+def _quantities(
+    case: Case, outcome: Outcome, seen: Observation
+) -> Iterator[tuple[str, int, list[Float64Array], Columns]]:
+    parts = [("", 1, seen.steps)]
+    if seen.resumed is not None and case.save_after is not None:
+        parts.append((" after loading", case.save_after + 1, seen.resumed))
+    for suffix, first, trajectory in parts:
+        if trajectory.fast:
+            yield f"fast weights{suffix}", first, trajectory.fast, outcome.fast
+        if trajectory.slow:
+            for level, columns in enumerate(outcome.slow):
+                nested = f" of level {level + 1}" if level else ""
+                got = [each[level] for each in trajectory.slow if level < len(each)]
+                if got:
+                    yield f"slow weights{nested}{suffix}", first, got, columns
+        for name, columns in outcome.slots.items():
+            if trajectory.slots and all(name in each for each in trajectory.slots):
+                got = [each[name] for each in trajectory.slots]
+                yield f"{name}{suffix}", first, got, columns
+    for step, weights in sorted(seen.evaluations.items()):
+        yield "evaluated weights", step, [weights], outcome.slow[0]

@@ -1,0 +1,358 @@
+"""Lookahead in 50-digit arithmetic: where the golden suite's expected values come from.
+
+This file shares no code with the library. It is meant to be read beside Algorithm 1 of the
+paper and the table of conventions in the specification (``docs/conformance``), and to be
+right by inspection.
+
+It reads a case as the vector files hold it. Tensors are flat lists of numbers; nothing is
+changed in place. The kind of number is a parameter: 50 digits for the expected values,
+numbers that carry a bound of their rounding error for the tolerances
+(`lookahead_ref.conformance.bounds`).
+"""
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import mpmath
+
+Number: TypeAlias = Any
+Tensors: TypeAlias = list[list[Number]]
+Gradients: TypeAlias = Sequence[list[Number] | None]
+Slots: TypeAlias = dict[str, Tensors]
+Update: TypeAlias = Callable[..., tuple[Number, ...]]
+
+_context = mpmath.MPContext()
+_context.dps = 50
+
+
+class Arithmetic(Protocol):
+    """The numbers to compute with: they know ``+ - * /`` and positive integer powers."""
+
+    def number(self, value: float) -> Number:
+        """Make a number of the value that a tensor holds: nothing is rounded."""
+
+    def hyperparameter(self, value: float) -> Number:
+        """Make a number of a hyperparameter, which an implementation may round."""
+
+    def sqrt(self, value: Number) -> Number:
+        """Take a square root."""
+
+
+class Exact:
+    """Numbers of 50 digits."""
+
+    number = hyperparameter = staticmethod(_context.mpf)
+    sqrt = staticmethod(_context.sqrt)
+
+
+class Step(NamedTuple):
+    """What is to be seen after a step.
+
+    Attributes
+    ----------
+    synchronized : list of bool
+        Which Lookahead synchronized at this step, the outermost first.
+    fast : list of list
+        The fast weights theta, tensor by tensor.
+    slow : list of list of list
+        The slow weights phi of each Lookahead, the outermost first.
+    slots : dict
+        The slots of the inner optimizer by name.
+    """
+
+    synchronized: list[bool]
+    fast: Tensors
+    slow: list[Tensors]
+    slots: Slots
+
+
+@lru_cache(maxsize=65536)
+def value(bits: str) -> float:
+    """Read the 16 hexadecimal digits of an IEEE-754 binary64 number."""
+    (number,) = struct.unpack(">d", bytes.fromhex(bits))
+    return float(number)
+
+
+def at(table: Sequence[Number], clock: int) -> Number:
+    """Read a schedule: its last entry holds from then on."""
+    return table[min(clock, len(table) - 1)]
+
+
+# The inner optimizers: from the gradient and the slots to the update and the new slots.
+
+
+def sgd(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
+    """Theta <- theta - gamma g."""
+    return lambda g: (g,)
+
+
+def heavy_ball(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
+    """V <- mu v + g; theta <- theta - gamma v."""
+
+    def update(g: Number, v: Number) -> tuple[Number, ...]:
+        v = h["momentum"] * v + g
+        return v, v
+
+    return update
+
+
+def nesterov(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
+    """V <- mu v + g; theta <- theta - gamma (g + mu v)."""
+
+    def update(g: Number, v: Number) -> tuple[Number, ...]:
+        v = h["momentum"] * v + g
+        return g + h["momentum"] * v, v
+
+    return update
+
+
+def adagrad(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
+    """S <- s + g g; theta <- theta - gamma g / (sqrt(s) + epsilon)."""
+
+    def update(g: Number, s: Number) -> tuple[Number, ...]:
+        s = s + g * g
+        return g / (sqrt(s) + h["epsilon"]), s
+
+    return update
+
+
+def adam(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
+    """Kingma and Ba, Algorithm 1: bias-corrected moments, epsilon outside the root."""
+    rest1, rest2 = 1 - h["beta1"], 1 - h["beta2"]
+    bias1, bias2 = 1 - h["beta1"] ** t, 1 - h["beta2"] ** t
+
+    def update(g: Number, m: Number, v: Number) -> tuple[Number, ...]:
+        m = h["beta1"] * m + rest1 * g
+        v = h["beta2"] * v + rest2 * (g * g)
+        return (m / bias1) / (sqrt(v / bias2) + h["epsilon"]), m, v
+
+    return update
+
+
+RULES = {
+    "sgd": (sgd, ()),
+    "heavy-ball": (heavy_ball, ("velocity",)),
+    "nesterov": (nesterov, ("velocity",)),
+    "adagrad": (adagrad, ("sum_of_squares",)),
+    "adam": (adam, ("first_moment", "second_moment")),
+}
+"""Name to rule and slots; slots start at zero."""
+
+
+class Inner:
+    """The inner optimizer A, with its clock (steps done) and counts (since a reset)."""
+
+    rules = RULES
+
+    def __init__(
+        self, case: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
+    ) -> None:
+        inner = case["inner"]
+        read = arithmetic.hyperparameter
+        self.arithmetic = arithmetic
+        self.h = {h["name"]: read(value(h["value"])) for h in inner["hyperparameters"]}
+        self.learning_rate = [read(value(bits)) for bits in case["learning_rate"]]
+        self.decay_kind = inner["weight_decay_kind"]
+        self.rule, self.names = self.rules[inner["rule"]]
+        self.clock = 0
+        self.restart(theta)
+
+    def restart(self, theta: Tensors) -> None:
+        """Make slots and counts anew; the clock of the learning rate runs on."""
+        zero = self.arithmetic.number(0.0)
+        self.slots = {name: [[zero] * len(x) for x in theta] for name in self.names}
+        self.count = [0] * len(theta)
+
+    def follow(self, phi: Tensors) -> None:
+        """Nothing to follow: an inner optimizer keeps no weights."""
+
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        """Do one update of every tensor that has a gradient, equation (0.2)."""
+        gamma = at(self.learning_rate, self.clock)
+        self.clock += 1
+        new = list(theta)
+        slots = {name: list(tensors) for name, tensors in self.slots.items()}
+        for i, (x, g) in enumerate(zip(theta, grads, strict=True)):
+            if g is None:
+                continue
+            self.count[i] += 1
+            update = self.rule(self.h, self.count[i], self.arithmetic.sqrt)
+            old = [self.slots[name][i] for name in self.names]
+            results = [
+                self.element(update, gamma, *each) for each in zip(x, g, *old, strict=True)
+            ]
+            new[i], *kept = [list(column) for column in zip(*results, strict=True)]
+            for name, values in zip(self.names, kept, strict=True):
+                slots[name][i] = values
+        self.slots = slots
+        return new
+
+    def element(
+        self, update: Update, gamma: Number, x: Number, g: Number, *slots: Number
+    ) -> tuple[Number, ...]:
+        """Update one element; weight decay enters the gradient or the update."""
+        if self.decay_kind == "l2":
+            g = g + self.h["weight_decay"] * x
+        direction, *slots_after = update(g, *slots)
+        if self.decay_kind == "decoupled":
+            direction = direction + self.h["weight_decay"] * x
+        return x - gamma * direction, *slots_after
+
+
+def interpolate(slow: Tensors, fast: Tensors, alpha: Number) -> Tensors:
+    """Phi + alpha (theta - phi)."""
+    return [
+        [s + alpha * (f - s) for s, f in zip(a, b, strict=True)]
+        for a, b in zip(slow, fast, strict=True)
+    ]
+
+
+class Lookahead:
+    """Algorithm 1 around an inner optimizer, which may itself be a Lookahead."""
+
+    def __init__(
+        self,
+        inner: "Inner | Lookahead",
+        level: Mapping[str, Any],
+        theta: Tensors,
+        arithmetic: Arithmetic,
+    ) -> None:
+        self.inner = inner
+        self.k = level["k"]
+        self.alpha = [arithmetic.hyperparameter(value(bits)) for bits in level["alpha"]]
+        self.inner_state = level["inner_state"]
+        self.phi = theta  # phi_0 = theta_0
+        self.cycle_step = 0
+        self.syncs = 0
+        self.anchor = inner.slots
+        self.synchronized = False
+
+    @property
+    def slots(self) -> Slots:
+        """The slots of the inner optimizer."""
+        return self.inner.slots
+
+    @slots.setter
+    def slots(self, slots: Slots) -> None:
+        self.inner.slots = slots
+
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        """Do one inner step and, after every k of them, synchronize."""
+        theta = self.inner.step(theta, grads)
+        self.cycle_step += 1
+        self.synchronized = self.cycle_step == self.k
+        return self.synchronize(theta) if self.synchronized else theta
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        """Do the outer update; the fast weights restart from the slow ones."""
+        alpha = at(self.alpha, self.syncs)
+        self.phi = interpolate(self.phi, theta, alpha)
+        self.syncs += 1
+        self.cycle_step = 0
+        if self.inner_state == "reset":
+            self.inner.restart(theta)
+        if self.inner_state == "interpolate":
+            self.slots = {
+                name: interpolate(self.anchor[name], tensors, alpha)
+                for name, tensors in self.slots.items()
+            }
+        self.anchor = self.slots
+        self.inner.follow(self.phi)
+        return self.phi
+
+    def restart(self, theta: Tensors) -> None:
+        """Be reset by a Lookahead around this one; synchronizations are counted on."""
+        self.cycle_step = 0
+        self.inner.restart(theta)
+
+    def follow(self, phi: Tensors) -> None:
+        """Take the weights and slots that a Lookahead around this one arrived at."""
+        self.phi = phi
+        self.anchor = self.slots
+        self.inner.follow(phi)
+
+
+class Problem:
+    """Where gradients come from: a tape of them, or a formula of the fast weights."""
+
+    def __init__(self, problem: Mapping[str, Any], arithmetic: Arithmetic) -> None:
+        def read(tensors: Sequence[Sequence[str] | None]) -> Any:
+            return [t and [arithmetic.number(value(bits)) for bits in t] for t in tensors]
+
+        self.kind = problem["kind"]
+        if self.kind == "tape":
+            self.tape = [read(gradients) for gradients in problem["gradients"]]
+        elif self.kind == "quadratic":
+            self.matrix, self.centre = read(problem["matrix"]), read(problem["centre"])
+        else:
+            self.curvature = read(problem["curvature"])
+
+    def gradients(self, theta: Tensors, t: int) -> Gradients:
+        """Return the gradient at the fast weights theta after t steps."""
+        if self.kind == "tape":
+            tape: Gradients = self.tape[t]
+            return tape
+        if self.kind == "quadratic":  # A (x - c), A symmetric, row by row
+            return [
+                [
+                    sum(a[i * len(x) + j] * (x[j] - c[j]) for j in range(len(x)))
+                    for i in range(len(x))
+                ]
+                for x, a, c in zip(theta, self.matrix, self.centre, strict=True)
+            ]
+        return [  # double-well: a (x x - 1) x, the gradient of a (x x - 1)^2 / 4
+            [a * (x * x - 1) * x for x, a in zip(xs, each, strict=True)]
+            for xs, each in zip(theta, self.curvature, strict=True)
+        ]
+
+
+def start(
+    case: Mapping[str, Any],
+    arithmetic: Arithmetic,
+    inner: type[Inner] = Inner,
+    lookahead: type[Lookahead] = Lookahead,
+) -> tuple[Tensors, list[Lookahead]]:
+    """Return the initial weights and the Lookaheads of a case, the outermost first."""
+    theta = [
+        [arithmetic.number(value(bits)) for bits in p["values"]] for p in case["params"]
+    ]
+    optimizer: Inner | Lookahead = inner(case, theta, arithmetic)
+    levels: list[Lookahead] = []
+    for level in reversed(case["lookahead"]):
+        optimizer = lookahead(optimizer, level, theta, arithmetic)
+        levels.insert(0, optimizer)
+    return theta, levels
+
+
+def run(case: Mapping[str, Any], arithmetic: Arithmetic | None = None) -> list[Step]:
+    """Run a case from its start to its end.
+
+    Parameters
+    ----------
+    case : dict
+        A case as the vector files hold it; its ``outcomes`` are not read.
+    arithmetic : Arithmetic, optional
+        The numbers to compute with; those of 50 digits if not given.
+
+    Returns
+    -------
+    list of Step
+        What is to be seen after each step.
+    """
+    arithmetic = Exact() if arithmetic is None else arithmetic
+    problem = Problem(case["problem"], arithmetic)
+    theta, levels = start(case, arithmetic)
+    steps = []
+    for t in range(case["steps"]):
+        theta = levels[0].step(theta, problem.gradients(theta, t))
+        steps.append(
+            Step(
+                [level.synchronized for level in levels],
+                theta,
+                [level.phi for level in levels],
+                levels[0].slots,
+            )
+        )
+    return steps

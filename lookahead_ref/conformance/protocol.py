@@ -1,0 +1,315 @@
+"""What the runner asks of a program, and how it takes a case through it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookahead_ref.conformance.judging import Observation, Trajectory
+from lookahead_ref.conformance.vectors import Case, Float64Array, decode
+
+__all__ = [
+    "Adapter",
+    "Inner",
+    "Level",
+    "Setup",
+    "TargetError",
+    "UnsupportedError",
+    "observe",
+    "setup",
+]
+
+Array = NDArray[Any]
+Tensors = Mapping[str, Array]
+
+
+class UnsupportedError(Exception):
+    """A case asks for what a program does not offer; the message says what."""
+
+
+class TargetError(Exception):
+    """A program failed at a case, or answered what cannot be an answer."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A Lookahead.
+
+    Parameters
+    ----------
+    k : int
+        The synchronization period.
+    alpha : tuple of float
+        The slow weights' step size at the first synchronization, the second, ...; the last
+        entry holds from then on, so that a constant has one entry.
+    inner_state : {"maintain", "reset", "interpolate"}
+        What a synchronization does to the inner optimizer's state.
+    """
+
+    k: int
+    alpha: tuple[float, ...]
+    inner_state: str
+
+
+@dataclass(frozen=True)
+class Inner:
+    """An inner optimizer.
+
+    Parameters
+    ----------
+    rule : {"sgd", "heavy-ball", "nesterov", "adagrad", "adam"}
+        Which one.
+    hyperparameters : dict
+        ``momentum``, ``beta1``, ``beta2``, ``epsilon``, ``weight_decay``: those that it
+        has.
+    weight_decay_kind : {"none", "l2", "decoupled"}
+        Where weight decay enters.
+    learning_rate : tuple of float
+        The learning rate at the first step, the second, ...; the last entry holds from then
+        on.
+    """
+
+    rule: str
+    hyperparameters: Mapping[str, float]
+    weight_decay_kind: str
+    learning_rate: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a program needs to start a case.
+
+    Parameters
+    ----------
+    case : str
+        The case's id; nothing is to depend on it.
+    dtype : {"float32", "float64"}
+        The precision to work in.
+    params : dict
+        Name to initial array, new and of that dtype; their order is that of all answers.
+    levels : tuple of Level
+        The Lookaheads, the outermost first.
+    inner : Inner
+        The inner optimizer.
+    """
+
+    case: str
+    dtype: str
+    params: Tensors
+    levels: tuple[Level, ...]
+    inner: Inner
+
+
+class Adapter(Protocol):
+    """A program under test, one case at a time.
+
+    Any method may raise; the case then counts as one at which the program failed.
+    """
+
+    def start(self, setup: Setup) -> None:
+        """Make parameters and optimizer anew.
+
+        Raises
+        ------
+        UnsupportedError
+            If the case asks for what the program does not offer.
+        """
+
+    def step(self, gradients: Mapping[str, Array | None]) -> None:
+        """Do one step; None stands for a parameter that has no gradient."""
+
+    def fast(self) -> Tensors:
+        """Return the fast weights: the parameters that the next gradient is taken at."""
+
+    def slow(self) -> Sequence[Tensors]:
+        """Return phi of each Lookahead, the outermost first; empty if hidden."""
+
+    def slots(self) -> Mapping[str, Tensors]:
+        """Return the inner optimizer's slots by name, but for those that are hidden."""
+
+    def evaluation(self) -> Tensors:
+        """Return the weights that are evaluated now, in the way a user would."""
+
+    def snapshot(self) -> Any:
+        """Take the state, as a user who keeps it in memory while training goes on would."""
+
+    def dump(self, snapshot: Any) -> bytes:
+        """Write a state taken before, perhaps many steps ago, as bytes."""
+
+    def load(self, state: bytes) -> None:
+        """Restore a state; called after `start`, in a new process."""
+
+
+def setup(case: Case, dtype: str) -> Setup:
+    """Read what a program needs to start a case.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    dtype : {"float32", "float64"}
+        The precision to work in.
+
+    Returns
+    -------
+    Setup
+        Everything but the gradients and what is expected.
+    """
+    inner = case.data["inner"]
+    return Setup(
+        case.id,
+        dtype,
+        dict(zip(case.names, case.params(dtype), strict=True)),
+        tuple(
+            Level(level["k"], _table(level["alpha"]), level["inner_state"])
+            for level in case.data["lookahead"]
+        ),
+        Inner(
+            inner["rule"],
+            {h["name"]: float(decode([h["value"]])[0]) for h in inner["hyperparameters"]},
+            inner["weight_decay_kind"],
+            _table(case.data["learning_rate"]),
+        ),
+    )
+
+
+def observe(
+    case: Case,
+    dtype: str,
+    adapter: Adapter,
+    resumed: Callable[[], Adapter] | None = None,
+) -> Observation:
+    """Take a case through a program.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    dtype : {"float32", "float64"}
+        The precision to work in.
+    adapter : Adapter
+        The program.
+    resumed : callable, optional
+        Makes the program that loads a saved state; `adapter` goes on with it if not given.
+
+    Returns
+    -------
+    Observation
+        All that was observed.
+
+    Raises
+    ------
+    UnsupportedError
+        If the program does not offer what the case asks for.
+    TargetError
+        If an answer has the wrong names or shapes.
+    """
+    given = setup(case, dtype)
+    gradients = _Gradients(case, dtype)
+    adapter.start(given)
+    seen = Observation()
+    taken = None
+    state = list(given.params.values())
+    for t in range(case.steps):
+        adapter.step(gradients.at(t, state))
+        state = _record(case, adapter, seen.steps)
+        if t + 1 in case.evaluate_after:
+            weights = _checked(case, "evaluated weights", adapter.evaluation())
+            seen.evaluations[t + 1] = _flat(weights)
+        if t + 1 == case.save_after:
+            taken = (adapter.snapshot(), state)
+    if taken is not None and case.save_after is not None:
+        snapshot, state = taken
+        saved = adapter.dump(snapshot)
+        other = adapter if resumed is None else resumed()
+        other.start(setup(case, dtype))
+        other.load(saved)
+        seen.resumed = Trajectory()
+        for t in range(case.save_after, case.steps):
+            other.step(gradients.at(t, state))
+            state = _record(case, other, seen.resumed)
+    return seen
+
+
+class _Gradients:
+    """The gradients of a case, computed in the precision that the program works in."""
+
+    def __init__(self, case: Case, dtype: str) -> None:
+        self._case = case
+        self._problem = problem = case.data["problem"]
+        if problem["kind"] == "quadratic":
+            self._matrix = [decode(each).astype(dtype) for each in problem["matrix"]]
+            self._centre = case.arrays(problem["centre"], dtype)
+        elif problem["kind"] == "double-well":
+            self._curvature = case.arrays(problem["curvature"], dtype)
+        self._dtype = dtype
+
+    def at(self, t: int, theta: list[Array]) -> dict[str, Array | None]:
+        """Return the gradients at the fast weights after t steps."""
+        kind = self._problem["kind"]
+        found: Sequence[Array | None]
+        if kind == "tape":
+            found = [
+                None
+                if values is None
+                else decode(values).astype(self._dtype).reshape(shape)
+                for values, shape in zip(
+                    self._problem["gradients"][t], self._case.shapes, strict=True
+                )
+            ]
+        elif kind == "quadratic":
+            found = []
+            for x, a, c in zip(theta, self._matrix, self._centre, strict=True):
+                away = (x - c).reshape(-1)
+                rows = a.reshape(away.size, away.size)
+                # Not a matrix product: its order of summation is another on each machine.
+                total = np.zeros_like(away)
+                for j in range(away.size):
+                    total += rows[:, j] * away[j]
+                found.append(total.reshape(x.shape))
+        else:
+            one = np.asarray(1.0, self._dtype)
+            found = [
+                np.asarray(a * (x * x - one) * x)
+                for x, a in zip(theta, self._curvature, strict=True)
+            ]
+        return dict(zip(self._case.names, found, strict=True))
+
+
+def _record(case: Case, adapter: Adapter, trajectory: Trajectory) -> list[Array]:
+    fast = _checked(case, "fast weights", adapter.fast())
+    trajectory.fast.append(_flat(fast))
+    trajectory.slow.append(
+        [_flat(_checked(case, "slow weights", each)) for each in adapter.slow()]
+    )
+    trajectory.slots.append(
+        {name: _flat(_checked(case, name, each)) for name, each in adapter.slots().items()}
+    )
+    return [np.array(each) for each in fast]
+
+
+def _checked(case: Case, what: str, tensors: Any) -> list[Array]:
+    if not isinstance(tensors, Mapping) or list(tensors) != case.names:
+        got = list(tensors) if isinstance(tensors, Mapping) else type(tensors).__name__
+        raise TargetError(f"{what} must have the tensors {case.names}, got {got}")
+    arrays = [np.asarray(each) for each in tensors.values()]
+    for name, array, shape in zip(case.names, arrays, case.shapes, strict=True):
+        if array.shape != shape:
+            raise TargetError(
+                f"{what}: {name} must have the shape {shape}, got {array.shape}"
+            )
+        if array.dtype not in (np.float32, np.float64):
+            raise TargetError(
+                f"{what}: {name} must be float32 or float64, got {array.dtype}"
+            )
+    return arrays
+
+
+def _flat(arrays: list[Array]) -> Float64Array:
+    return np.concatenate([each.reshape(-1).astype(np.float64) for each in arrays])
+
+
+def _table(bits: list[str]) -> tuple[float, ...]:
+    return tuple(decode(bits).tolist())

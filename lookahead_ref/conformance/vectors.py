@@ -1,0 +1,393 @@
+"""Read the vector files, and refuse those that are not what the index says."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "VERSION",
+    "Case",
+    "Columns",
+    "Outcome",
+    "Suite",
+    "VectorFileError",
+    "cases",
+    "load",
+]
+
+Float64Array = NDArray[np.float64]
+
+VERSION = 1
+"""The version of the vector files that is read here."""
+
+_FORMAT = "lookahead-vectors"
+
+
+class VectorFileError(ValueError):
+    """A vector file that cannot be trusted or read; the message names it."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Expected values of one quantity, with their tolerances.
+
+    Parameters
+    ----------
+    expected : ndarray
+        Float64, of shape (steps, elements): all tensors one after the other.
+    tolerance : dict
+        Dtype and level to an array of the same shape.
+    """
+
+    expected: Float64Array
+    tolerance: Mapping[tuple[str, str], Float64Array]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is to be seen of a case, under one convention.
+
+    Parameters
+    ----------
+    name : str
+        ``reference``, or the name of the variant.
+    steps : list of dict
+        The steps as the file holds them.
+    """
+
+    name: str
+    steps: list[dict[str, Any]] = field(repr=False)
+
+    @cached_property
+    def fast(self) -> Columns:
+        """The fast weights after each step."""
+        return _columns([step["fast"] for step in self.steps])
+
+    @cached_property
+    def slow(self) -> list[Columns]:
+        """The slow weights after each step, of the outermost Lookahead first."""
+        levels = range(len(self.steps[0]["slow"]))
+        return [_columns([step["slow"][level] for step in self.steps]) for level in levels]
+
+    @cached_property
+    def slots(self) -> dict[str, Columns]:
+        """The inner optimizer's slots after each step, by name."""
+        names = [slot["name"] for slot in self.steps[0]["slots"]]
+        return {
+            name: _columns([step["slots"][place] for step in self.steps])
+            for place, name in enumerate(names)
+        }
+
+    @cached_property
+    def synchronized(self) -> list[list[bool]]:
+        """Which Lookaheads synchronized at each step."""
+        return [step["synchronized"] for step in self.steps]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case of the golden suite.
+
+    Parameters
+    ----------
+    data : dict
+        The case as the file holds it.
+
+    Examples
+    --------
+    >>> case = cases("wrapper")[0]
+    >>> case.id, case.steps
+    ('smoke-wrapper', 4)
+    """
+
+    data: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """The id, never used again for another case."""
+        return str(self.data["id"])
+
+    @property
+    def __name__(self) -> str:
+        """The id: pytest takes it for the name of a parameter."""
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"Case({self.id!r})"
+
+    @property
+    def profile(self) -> str:
+        """The profile that it counts for."""
+        return str(self.data["profile"])
+
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        return int(self.data["steps"])
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The precisions that it is for."""
+        return list(self.data["dtypes"])
+
+    @property
+    def flags(self) -> list[str]:
+        """The bugs that it can show, and what it contains."""
+        return list(self.data["flags"])
+
+    @property
+    def save_after(self) -> int | None:
+        """The step after which the state is saved, if any."""
+        return self.data.get("save_after")
+
+    @property
+    def evaluate_after(self) -> list[int]:
+        """The steps after which the program is asked what it would evaluate."""
+        return list(self.data.get("evaluate_after", ()))
+
+    @cached_property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the parameters."""
+        return [tuple(tensor["shape"]) for tensor in self.data["params"]]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of the parameters."""
+        return [tensor["name"] for tensor in self.data["params"]]
+
+    @cached_property
+    def outcomes(self) -> list[Outcome]:
+        """The outcomes that pass: the reference first, then variants."""
+        return [Outcome(each["name"], each["steps"]) for each in self.data["outcomes"]]
+
+    def params(self, dtype: str) -> list[NDArray[Any]]:
+        """Make the initial parameters.
+
+        Parameters
+        ----------
+        dtype : {"float32", "float64"}
+            The precision.
+
+        Returns
+        -------
+        list of ndarray
+            New arrays.
+        """
+        return self.arrays([tensor["values"] for tensor in self.data["params"]], dtype)
+
+    def arrays(self, tensors: list[list[str]], dtype: str) -> list[NDArray[Any]]:
+        """Make arrays like the parameters from their bit strings.
+
+        Parameters
+        ----------
+        tensors : list of list of str
+            For each parameter, the bit strings of its elements.
+        dtype : {"float32", "float64"}
+            The precision.
+
+        Returns
+        -------
+        list of ndarray
+            New arrays.
+        """
+        return [
+            decode(values).astype(dtype).reshape(shape)
+            for values, shape in zip(tensors, self.shapes, strict=True)
+        ]
+
+    def split(self, flat: Float64Array) -> list[Float64Array]:
+        """Cut the elements of all tensors, one after the other, into tensors."""
+        ends = np.cumsum([prod(shape) for shape in self.shapes])[:-1]
+        return [
+            part.reshape(shape)
+            for part, shape in zip(np.split(flat, ends), self.shapes, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The golden suite.
+
+    Parameters
+    ----------
+    index : dict
+        The index as the file holds it.
+    cases : list of Case
+        Every case, in the order of the files.
+    """
+
+    index: Mapping[str, Any] = field(repr=False)
+    cases: list[Case] = field(repr=False)
+
+    def case(self, identity: str) -> Case:
+        """Look a case up.
+
+        Parameters
+        ----------
+        identity : str
+            Its id.
+
+        Returns
+        -------
+        Case
+            The case.
+
+        Raises
+        ------
+        ValueError
+            If there is no case of this id.
+        """
+        for case in self.cases:
+            if case.id == identity:
+                return case
+        raise ValueError(f"case must be the id of a case, got {identity!r}")
+
+
+def decode(values: list[str]) -> Float64Array:
+    """Read bit strings: IEEE-754 binary64, 16 hexadecimal digits each, the sign first.
+
+    Parameters
+    ----------
+    values : list of str
+        The bit strings.
+
+    Returns
+    -------
+    ndarray
+        Float64, of shape (len(values),).
+    """
+    return np.frombuffer(bytes.fromhex("".join(values)), ">f8").astype(np.float64)
+
+
+def load(folder: Traversable | None = None) -> Suite:
+    """Read and check all vector files.
+
+    Parameters
+    ----------
+    folder : path, optional
+        The folder; that of this package if not given.
+
+    Returns
+    -------
+    Suite
+        The suite.
+
+    Raises
+    ------
+    VectorFileError
+        If a file is missing, of a later version, truncated or edited; the message names it.
+    """
+    place = files(__package__).joinpath("vectors") if folder is None else folder
+    index = _parse("index.json", _read(place, "index.json"))
+    loaded = []
+    for entry in index["files"]:
+        name = entry["file"]
+        content = _read(place, name)
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            # The version is the more telling reason, where the file can be read at all.
+            _parse(name, content)
+            raise VectorFileError(
+                f"{name} is not the file that index.json lists: its SHA-256 differs"
+            )
+        found = _parse(name, content)["cases"]
+        if len(found) != entry["cases"]:
+            raise VectorFileError(
+                f"{name} must hold {entry['cases']} cases, got {len(found)}"
+            )
+        loaded += [Case(case) for case in found]
+    return Suite(index, loaded)
+
+
+@lru_cache(maxsize=1)
+def _packaged() -> Suite:
+    return load()
+
+
+def cases(profile: str | None = None, *, folder: Traversable | None = None) -> list[Case]:
+    """List the cases of the golden suite, to parametrize a test with.
+
+    Parameters
+    ----------
+    profile : str, optional
+        The profile to list, such as ``wrapper``; all of them if not given.
+    folder : path, optional
+        The folder of the vector files; that of this package if not given.
+
+    Returns
+    -------
+    list of Case
+        The cases. Pytest names a test after their ids.
+
+    Raises
+    ------
+    ValueError
+        If there is no such profile.
+    VectorFileError
+        If a vector file cannot be trusted or read.
+
+    Examples
+    --------
+    >>> [case.id for case in cases("evaluation")][:2]
+    ['smoke-evaluation', 'evaluation-sgd-every']
+    """
+    suite = _packaged() if folder is None else load(folder)
+    if profile is None:
+        return list(suite.cases)
+    known = [each["name"] for each in suite.index["profiles"]]
+    if profile not in known:
+        raise ValueError(f"profile must be one of {', '.join(known)}, got {profile!r}")
+    return [case for case in suite.cases if case.profile == profile]
+
+
+def _read(folder: Traversable, name: str) -> bytes:
+    try:
+        return folder.joinpath(name).read_bytes()
+    except OSError as error:
+        raise VectorFileError(f"{name} cannot be read: {error}") from error
+
+
+def _parse(name: str, content: bytes) -> dict[str, Any]:
+    try:
+        data = json.loads(content)
+    except ValueError as error:
+        raise VectorFileError(
+            f"{name} is not JSON, it may be truncated: {error}"
+        ) from error
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise VectorFileError(f"{name} must be of the format {_FORMAT!r}")
+    version = data.get("version")
+    if version != VERSION:
+        raise VectorFileError(
+            f"{name} has the vector version {version!r}, and this reader knows {VERSION}"
+        )
+    return data
+
+
+def _columns(quantities: list[dict[str, Any]]) -> Columns:
+    def rows(tensors: Iterator[list[list[float]]]) -> Float64Array:
+        return np.array(
+            [[x for values in each for x in values] for each in tensors], np.float64
+        )
+
+    kinds = [
+        (dtype, level)
+        for dtype, levels in quantities[0]["tolerance"].items()
+        for level in levels
+    ]
+    flat = [bits for each in quantities for values in each["expected"] for bits in values]
+    return Columns(
+        decode(flat).reshape(len(quantities), -1),
+        {
+            (dtype, level): rows(each["tolerance"][dtype][level] for each in quantities)
+            for dtype, level in kinds
+        },
+    )

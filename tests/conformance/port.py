@@ -1,0 +1,244 @@
+"""A Lookahead in the style of the libraries: arrays in place, state in dicts, by hand.
+
+It shares no code with the library or the oracle. With the defaults it is right; `form` and
+`fused` choose among correct ways to compute. Tests derive wrong ones from it.
+"""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lookahead_ref.conformance import Setup
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+class Level:
+    """One Lookahead."""
+
+    def __init__(self, port: "Port", k: int, alpha: tuple[float, ...], state: str) -> None:
+        self.port, self.k, self.alphas, self.state = port, k, alpha, state
+        self.steps = 0
+        self.syncs = 0
+        self.phi = self.capture()
+        self.anchor = {
+            n: {m: a.copy() for m, a in s.items()} for n, s in port.arrays.items()
+        }
+
+    def capture(self) -> Arrays:
+        return {name: array.copy() for name, array in self.port.p.items()}
+
+    def due(self) -> bool:
+        return self.steps % self.k == 0
+
+    def alpha(self) -> float:
+        return self.alphas[min(self.syncs, len(self.alphas) - 1)]
+
+    def blend(self, slow: Any, fast: Any) -> Any:
+        return self.port.blend(slow, fast, slow.dtype.type(self.alpha()))
+
+    def after_step(self) -> bool:
+        self.steps += 1
+        if not self.due():
+            return False
+        self.synchronize()
+        return True
+
+    def synchronize(self) -> None:
+        for name, theta in self.port.p.items():
+            phi, fast = self.blend(self.phi[name], theta)
+            self.phi[name][...] = phi
+            theta[...] = fast
+        self.treat_state()
+        self.syncs += 1
+
+    def treat_state(self) -> None:
+        slots = self.port.arrays
+        if self.state == "reset":
+            for slot in slots.values():
+                for array in slot.values():
+                    array[...] = 0
+            self.port.count = dict.fromkeys(self.port.count, 0)
+        if self.state == "interpolate":
+            for name, slot in slots.items():
+                for key, array in slot.items():
+                    array[...] = self.blend(self.anchor[name][key], array)[0]
+        self.keep_anchor()
+
+    def keep_anchor(self) -> None:
+        for name, slot in self.port.arrays.items():
+            for key, array in slot.items():
+                self.anchor[name][key][...] = array
+
+    def follow(self, reset: bool) -> None:
+        for name, theta in self.port.p.items():
+            self.phi[name][...] = theta
+        self.keep_anchor()
+        if reset:
+            self.steps = 0
+
+
+class Port:
+    """Lookahead around an inner optimizer."""
+
+    level: type[Level] = Level
+    form = "paper"
+    fused = False
+
+    def start(self, setup: Setup) -> None:
+        self.setup, self.inner = setup, setup.inner
+        self.p: Arrays = {name: array.copy() for name, array in setup.params.items()}
+        names = {
+            "sgd": (),
+            "heavy-ball": ("velocity",),
+            "nesterov": ("velocity",),
+            "adagrad": ("sum_of_squares",),
+            "adam": ("first_moment", "second_moment"),
+        }[setup.inner.rule]
+        self.arrays = {
+            name: {key: np.zeros_like(a) for key, a in self.p.items()} for name in names
+        }
+        self.count = dict.fromkeys(self.p, 0)
+        self.clock = 0
+        self.levels = [
+            self.level(self, each.k, each.alpha, each.inner_state)
+            for each in setup.levels[::-1]
+        ]
+
+    def h(self, name: str) -> Any:
+        return np.dtype(self.setup.dtype).type(self.inner.hyperparameters[name])
+
+    def rate(self) -> float:
+        table = self.inner.learning_rate
+        return table[min(self.clock, len(table) - 1)]
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        """Return a b + c, rounded once (almost) where fused."""
+        dtype = np.dtype(self.setup.dtype)
+        if not self.fused:
+            return a * b + c
+        wide = np.float64 if dtype == np.float32 else np.longdouble
+        return (wide(a) * wide(b) + wide(c)).astype(dtype)
+
+    def blend(self, slow: Any, fast: Any, alpha: Any) -> tuple[Any, Any]:
+        """Return the new slow and the new fast values."""
+        one = slow.dtype.type(1)
+        if self.form == "convex":
+            both = self.multiply_add(one - alpha, slow, alpha * fast)
+            return both, both
+        new = self.multiply_add(alpha, fast - slow, slow)
+        return new, fast + (new - fast) if self.form == "delta" else new
+
+    def step(self, gradients: Mapping[str, Any]) -> None:
+        with np.errstate(all="ignore"):
+            self.before_step(gradients)
+            self.update(gradients)
+            self.after_update()
+
+    def before_step(self, gradients: Mapping[str, Any]) -> None:
+        pass
+
+    def update(self, gradients: Mapping[str, Any]) -> None:
+        gamma = np.dtype(self.setup.dtype).type(self.rate())
+        self.clock += 1
+        for name, theta in self.p.items():
+            g = gradients[name]
+            if g is None:
+                continue
+            self.count[name] += 1
+            decay = self.inner.weight_decay_kind
+            if decay == "l2":
+                g = self.multiply_add(self.h("weight_decay"), theta, g)
+            direction = self.direction(name, g)
+            if decay == "decoupled":
+                direction = self.multiply_add(self.h("weight_decay"), theta, direction)
+            theta[...] = self.multiply_add(-gamma, direction, theta)
+
+    def direction(self, name: str, g: Any) -> Any:
+        return getattr(self, self.inner.rule.replace("-", "_"))(name, g)
+
+    def sgd(self, name: str, g: Any) -> Any:
+        return g
+
+    def heavy_ball(self, name: str, g: Any) -> Any:
+        v = self.arrays["velocity"][name]
+        v[...] = self.multiply_add(self.h("momentum"), v, g)
+        return v
+
+    def nesterov(self, name: str, g: Any) -> Any:
+        return self.multiply_add(self.h("momentum"), self.heavy_ball(name, g), g)
+
+    def adagrad(self, name: str, g: Any) -> Any:
+        s = self.arrays["sum_of_squares"][name]
+        s[...] = self.multiply_add(g, g, s)
+        return g / (np.sqrt(s) + self.h("epsilon"))
+
+    def adam(self, name: str, g: Any) -> Any:
+        m, v = self.arrays["first_moment"][name], self.arrays["second_moment"][name]
+        one = m.dtype.type(1)
+        beta1, beta2 = self.h("beta1"), self.h("beta2")
+        m[...] = self.multiply_add(beta1, m, (one - beta1) * g)
+        v[...] = self.multiply_add(beta2, v, (one - beta2) * (g * g))
+        return self.corrected(name, m, v)
+
+    def corrected(self, name: str, m: Any, v: Any) -> Any:
+        one, t = m.dtype.type(1), m.dtype.type(self.count[name])
+        bias1, bias2 = one - self.h("beta1") ** t, one - self.h("beta2") ** t
+        # The order of PyTorch's: a step size, and the root of the correction.
+        return m * (one / bias1) / (np.sqrt(v) / np.sqrt(bias2) + self.h("epsilon"))
+
+    def after_update(self) -> None:
+        for place, level in enumerate(self.levels):
+            if level.after_step():
+                for below in self.levels[:place]:
+                    below.follow(level.state == "reset")
+
+    def fast(self) -> Arrays:
+        return self.p
+
+    def slow(self) -> list[Arrays]:
+        return [level.phi for level in self.levels[::-1]]
+
+    def slots(self) -> dict[str, Arrays]:
+        return self.arrays
+
+    def evaluation(self) -> Arrays:
+        return self.levels[-1].phi
+
+    # The state as a dict of arrays and numbers; copied, as it must be.
+
+    def entries(self) -> dict[str, Any]:
+        found: dict[str, Any] = {f"p.{name}": a for name, a in self.p.items()}
+        found |= {f"count.{name}": number for name, number in self.count.items()}
+        for slot, arrays in self.arrays.items():
+            found |= {f"slot.{slot}.{name}": a for name, a in arrays.items()}
+        for number, level in enumerate(self.levels):
+            found |= {f"phi.{number}.{name}": a for name, a in level.phi.items()}
+            for slot, arrays in level.anchor.items():
+                found |= {f"anchor.{number}.{slot}.{name}": a for name, a in arrays.items()}
+            found |= {f"steps.{number}": level.steps, f"syncs.{number}": level.syncs}
+        return found | {"clock": self.clock}
+
+    def snapshot(self) -> Any:
+        return {name: np.array(value) for name, value in self.entries().items()}
+
+    def dump(self, snapshot: Any) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **snapshot)
+        return buffer.getvalue()
+
+    def load(self, state: bytes) -> None:
+        with np.load(io.BytesIO(state), allow_pickle=False) as archive:
+            self.restore(dict(archive))
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        for name, value in self.entries().items():
+            if name in saved and isinstance(value, np.ndarray):
+                value[...] = saved[name]
+        self.count = {n: int(saved.get(f"count.{n}", c)) for n, c in self.count.items()}
+        self.clock = int(saved.get("clock", self.clock))
+        for number, level in enumerate(self.levels):
+            level.steps = int(saved.get(f"steps.{number}", level.steps))
+            level.syncs = int(saved.get(f"syncs.{number}", level.syncs))

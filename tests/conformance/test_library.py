@@ -1,0 +1,43 @@
+"""The library passes its own golden suite: the pure path and each backend."""
+
+from collections.abc import Callable
+
+import pytest
+
+from lookahead_ref.conformance import Adapter, Case, cases, judge, observe
+from lookahead_ref.conformance.adapters.library import Pure, Stepped
+
+PROFILES = sorted({case.profile for case in cases()})
+
+
+def check(make: Callable[[], Adapter], *some: Case) -> None:
+    for case in some:
+        for dtype in case.dtypes:
+            verdict = judge(case, observe(case, dtype, make(), make), dtype)
+            assert verdict.passed, (case.id, dtype, verdict)
+
+
+@pytest.mark.parametrize("case", cases())
+def test_the_pure_path_passes(case: Case) -> None:
+    check(Pure, case)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_numpy_stepper_passes(profile: str) -> None:
+    check(lambda: Stepped("numpy"), *cases(profile))
+
+
+def test_the_numba_stepper_passes_the_smoke_cases() -> None:
+    smoke = [case for case in cases() if case.id.startswith("smoke-")]
+    check(lambda: Stepped("numba"), *smoke)
+
+
+@pytest.mark.slow  # minutes while Numba's cache is cold
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_numba_stepper_passes(profile: str) -> None:
+    check(lambda: Stepped("numba"), *cases(profile))
+
+
+@pytest.mark.parametrize("case", cases("evaluation")[:1])
+def test_a_test_is_named_after_its_case(case: Case, request: pytest.FixtureRequest) -> None:
+    assert request.node.name.endswith(f"[{case.id}]")

@@ -1,0 +1,189 @@
+"""Saving and restoring a stepper: after any step, on any backend, bit for bit."""
+
+from typing import Any
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lookahead_ref as la
+from support import INNER, INNER_STATES, assert_same_bits, gradients, mixed_params, one
+
+START = mixed_params()
+GRADIENTS = list(gradients(START, 20))
+
+OPTIMIZERS: list[Any] = [
+    *[make() for make in INNER.values()],
+    *[
+        la.Lookahead(
+            la.Adam(la.schedules.Cosine(0.1, 20)), k=3, alpha=0.3, inner_state=kind
+        )
+        for kind in INNER_STATES
+    ],
+    la.Lookahead(
+        la.Lookahead(la.HeavyBall(0.1), k=2, alpha=0.3, inner_state="interpolate"),
+        k=3,
+        alpha=lambda syncs: 0.8 / (1 + syncs),
+        inner_state="reset",
+    ),
+    la.PolyakAveraging(la.Lookahead(la.SGD(0.1), k=3)),
+    la.PolyakAveraging(la.Nesterov(0.1), decay=0.9),
+]
+
+
+def wandered(optimizer: Any, steps: int) -> la.Stepper:
+    """A stepper that has been elsewhere: loading must leave nothing of that."""
+    stepper = la.Stepper(optimizer, START)
+    with np.errstate(all="ignore"):
+        for grads in reversed(GRADIENTS[:steps]):
+            stepper.step(grads)
+    return stepper
+
+
+@given(st.sampled_from(OPTIMIZERS), st.integers(0, 20), st.integers(0, 7))
+@settings(max_examples=40)
+def test_restored_after_any_step_it_goes_on_bit_for_bit(
+    optimizer: Any, stop: int, wander: int
+) -> None:
+    stepper = la.Stepper(optimizer, START)
+    other = wandered(optimizer, wander)
+    with np.errstate(all="ignore"):
+        for grads in GRADIENTS[:stop]:
+            stepper.step(grads)
+        other.load_state_dict(stepper.state_dict())
+        for grads in GRADIENTS[stop:]:
+            stepper.step(grads)
+            other.step(grads)
+    assert_same_bits(other.state_dict(), stepper.state_dict())
+    assert_same_bits(other.evaluation_params(), stepper.evaluation_params())
+
+
+@pytest.mark.parametrize(("first", "second"), [("numpy", "numba"), ("numba", "numpy")])
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_another_backend_goes_on_from_it(first: str, second: str, stop: int) -> None:
+    optimizer = la.Lookahead(la.Adam(0.1), k=3, alpha=0.3, inner_state="interpolate")
+    undisturbed = la.Stepper(optimizer, START)
+    before = la.Stepper(optimizer, START, backend=first)
+    after = la.Stepper(optimizer, START, backend=second)
+    with np.errstate(all="ignore"):
+        for grads in GRADIENTS:
+            undisturbed.step(grads)
+        for grads in GRADIENTS[:stop]:
+            before.step(grads)
+        after.load_state_dict(before.state_dict())
+        for grads in GRADIENTS[stop:]:
+            after.step(grads)
+    assert_same_bits(after.state_dict(), undisturbed.state_dict())
+
+
+def test_a_saved_state_shares_no_memory_with_the_stepper() -> None:
+    stepper = la.Stepper(OPTIMIZERS[-2], START)
+    saved = stepper.state_dict()
+    kept = {name: np.copy(value) for name, value in saved.items()}
+    stepper.step(GRADIENTS[0])
+    for name, value in kept.items():
+        np.testing.assert_array_equal(saved[name], value, err_msg=name)
+    stepper.load_state_dict(saved)
+    for value in saved.values():
+        if isinstance(value, np.ndarray):
+            value[...] = 77.0
+    for name, value in stepper.state_dict().items():
+        np.testing.assert_array_equal(value, kept[name], err_msg=name)
+
+
+def test_entries_are_named_by_their_place() -> None:
+    optimizer = la.PolyakAveraging(
+        la.Lookahead(la.HeavyBall(0.1), k=2, inner_state="interpolate")
+    )
+    saved = la.Stepper(optimizer, {"a": {"w": np.ones(2)}}).state_dict()
+    assert sorted(saved) == [
+        "average/a/w",
+        "averaged",
+        "inner/anchor/velocity/a/w",
+        "inner/cycle_step",
+        "inner/inner/slots/velocity/a/w",
+        "inner/inner/step",
+        "inner/inner/updates",
+        "inner/phi/a/w",
+        "inner/syncs",
+        "params/a/w",
+    ]
+    assert {type(value) for value in saved.values()} == {int, np.ndarray}
+
+
+def case() -> tuple[la.Stepper, dict[str, Any]]:
+    stepper = la.Stepper(la.Lookahead(la.HeavyBall(0.1), k=2), one(1.0, 2.0))
+    stepper.step(one(3.0, 4.0))
+    other = la.Stepper(la.Lookahead(la.HeavyBall(0.1), k=2), one(5.0, 6.0))
+    return stepper, other.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("params/x", None, r"saved\['params/x'\] must be an array, got NoneType"),
+        ("params/x", [5.0, 6.0], r"saved\['params/x'\] must be an array, got list"),
+        (
+            "phi/x",
+            np.zeros(3),
+            r"saved\['phi/x'\] must have the shape \(2,\) of the parameter, got \(3,\)",
+        ),
+        (
+            "inner/slots/velocity/x",
+            np.zeros(2, np.float32),
+            r"saved\['inner/slots/velocity/x'\] must be float64 .* got float32",
+        ),
+        (
+            "phi/x",
+            strict.asarray([5.0, 6.0]),
+            r"saved\['phi/x'\] must be an array of numpy",
+        ),
+        ("cycle_step", -1, r"saved\['cycle_step'\] must be an integer >= 0, got -1"),
+        ("cycle_step", 1.5, r"saved\['cycle_step'\] must be an integer >= 0, got 1.5"),
+        ("inner/step", True, r"saved\['inner/step'\] must be an integer >= 0, got True"),
+        ("inner/step", "3", r"saved\['inner/step'\] must be an integer >= 0, got '3'"),
+        (
+            "inner/updates",
+            None,
+            r"saved\['inner/updates'\] must be an integer >= 0, got None",
+        ),
+        ("syncs", float("nan"), r"saved\['syncs'\] must be an integer >= 0, got nan"),
+        ("syncs", float("inf"), r"saved\['syncs'\] must be an integer >= 0, got inf"),
+        ("syncs", np.zeros(1), r"saved\['syncs'\] must be an integer >= 0, got array"),
+        ("anchor/velocity/x", np.zeros(2), "saved has an entry 'anchor/velocity/x', which"),
+    ],
+)
+def test_a_bad_entry_is_named_and_half_applies_nothing(
+    name: str, value: Any, message: str
+) -> None:
+    stepper, saved = case()
+    before = stepper.state_dict()
+    with pytest.raises((TypeError, ValueError), match=message):
+        stepper.load_state_dict(saved | {name: value})
+    assert_same_bits(stepper.state_dict(), before)
+
+
+@pytest.mark.parametrize("name", ["params/x", "phi/x", "cycle_step", "inner/updates"])
+def test_a_missing_entry_is_named_and_half_applies_nothing(name: str) -> None:
+    stepper, saved = case()
+    before = stepper.state_dict()
+    del saved[name]
+    with pytest.raises(ValueError, match=f"saved must have an entry '{name}', got none"):
+        stepper.load_state_dict(saved)
+    assert_same_bits(stepper.state_dict(), before)
+
+
+def test_counts_may_be_arrays_of_no_dimensions() -> None:
+    # As formats for arrays keep them.
+    stepper, saved = case()
+    as_arrays = {name: np.asarray(value) for name, value in saved.items()}
+    stepper.load_state_dict(as_arrays)
+    assert_same_bits(stepper.state_dict(), saved)
+
+
+def test_the_state_of_another_optimizer_is_refused() -> None:
+    stepper = la.Stepper(la.Adam(), one(1.0))
+    with pytest.raises(ValueError, match="saved must have an entry 'slots/first_moment/x'"):
+        stepper.load_state_dict(la.Stepper(la.HeavyBall(0.1), one(1.0)).state_dict())

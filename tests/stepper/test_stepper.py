@@ -1,0 +1,339 @@
+"""The stepper: whose memory it is, and what a failed step leaves."""
+
+from typing import Any
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lookahead_ref as la
+from lookahead_ref.backends.numpy import NumpyBackend
+from lookahead_ref.elementwise import apply, interpolate
+from support import (
+    INNER,
+    INNER_STATES,
+    assert_same_bits,
+    frozen,
+    gradients,
+    mixed_params,
+    one,
+)
+
+
+def optimizer() -> Any:
+    return la.Lookahead(la.Adam(0.1), k=3, alpha=0.3, inner_state="interpolate")
+
+
+BACKENDS = ["numpy", "numba"]
+
+
+# Memory.
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_it_does_not_alias_the_callers_parameters(backend: str) -> None:
+    params = {"x": np.arange(4.0), "s": np.array(1.0), "none": np.zeros((0, 2))}
+    stepper = la.Stepper(optimizer(), params, backend=backend)
+    before = stepper.state_dict()
+    params["x"][:] = 99.0
+    params["s"][...] = 99.0
+    assert_same_bits(stepper.state_dict(), before)
+    stepper.step({"x": np.ones(4), "s": np.array(1.0), "none": np.zeros((0, 2))})
+    assert params["x"].tolist() == [99.0] * 4
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_parameters_and_gradients_may_be_read_only_and_stay_as_they_are(
+    backend: str,
+) -> None:
+    params, grads = frozen(one(1.0, 2.0)), frozen(one(3.0, 4.0))
+    stepper = la.Stepper(optimizer(), params, backend=backend)
+    for _ in range(4):
+        stepper.step(grads)
+    assert params["x"].tolist() == [1.0, 2.0]
+    assert grads["x"].tolist() == [3.0, 4.0]
+    assert stepper.params["x"].tolist() != [1.0, 2.0]
+
+
+def test_gradients_in_memory_that_is_not_aligned_are_read_rightly() -> None:
+    raw = np.zeros(25, np.uint8)
+    grad = raw[1:].view(np.float64)
+    grad[:] = [1.0, 2.0, 3.0]
+    assert not grad.flags.aligned
+    for backend in BACKENDS:
+        stepper = la.Stepper(la.SGD(0.05), one(0.0, 0.0, 0.0), backend=backend)
+        stepper.step({"x": grad})
+        assert stepper.params["x"].tolist() == (0.0 - 0.05 * grad).tolist()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_it_shows_is_read_only(backend: str) -> None:
+    stepper = la.Stepper(optimizer(), {"a": {"x": np.ones(2)}}, backend=backend)
+    stepper.step({"a": {"x": np.ones(2)}})
+    for shown in (stepper.params, stepper.evaluation_params()):
+        with pytest.raises(ValueError, match="read-only"):
+            shown["a"]["x"][0] = 5.0
+        assert not shown["a"]["x"].flags.owndata
+
+
+def test_what_it_shows_are_views_that_the_next_step_changes() -> None:
+    stepper = la.Stepper(la.SGD(1.0), one(1.0))
+    shown = stepper.params["x"]
+    stepper.step(one(1.0))
+    assert shown.tolist() == [0.0]
+    assert np.shares_memory(shown, stepper.params["x"])
+
+
+def test_what_is_evaluated_is_phi_and_not_the_fast_weights() -> None:
+    stepper = la.Stepper(la.Lookahead(la.SGD(1.0), k=2, alpha=0.5), one(8.0))
+    shown = []
+    for _ in range(3):
+        stepper.step(one(1.0))
+        shown.append((stepper.params["x"].item(), stepper.evaluation_params()["x"].item()))
+    assert shown == [(7.0, 8.0), (7.0, 7.0), (6.0, 7.0)]
+
+
+def test_an_optimizer_that_computes_what_is_evaluated_is_refused() -> None:
+    class Doubled(la.Lookahead):
+        def evaluation_params(self, params: Any, state: Any) -> Any:
+            return apply(interpolate, {"alpha": 2.0}, state.phi, params)[0]
+
+    stepper = la.Stepper(Doubled(la.SGD(1.0)), one(8.0))
+    with pytest.raises(
+        TypeError,
+        match=r"Doubled\.evaluation_params must return params or a part of the state",
+    ):
+        stepper.evaluation_params()
+
+
+def test_each_program_is_compiled_once() -> None:
+    compiled = []
+
+    class Counting(NumpyBackend):
+        @staticmethod
+        def compile(program: Any, dtype: str) -> Any:
+            compiled.append((program, dtype))
+            return NumpyBackend.compile(program, dtype)
+
+    stepper = la.Stepper(
+        la.Lookahead(la.Adam(lambda step: 0.1 / (step + 1)), k=3),
+        mixed_params(),
+        backend=Counting(),
+    )
+    for grads in gradients(mixed_params(), 9):
+        stepper.step(grads)
+    # A step within a cycle and one that ends it, each in two dtypes.
+    assert len(compiled) == len(set(compiled)) == 4
+
+
+# Failed steps.
+
+GOOD = {"a": {"x": np.ones(2)}, "b": np.ones(3, np.float32)}
+BAD: dict[str, Any] = {
+    "missing": {"a": {"x": np.ones(2)}},
+    "extra": GOOD | {"c": np.ones(1)},
+    "shape": {"a": {"x": np.ones(2)}, "b": np.ones(2, np.float32)},
+    "dtype": {"a": {"x": np.ones(2)}, "b": np.ones(3)},
+    "kind": {"a": {"x": np.ones(2)}, "b": [1.0, 1.0, 1.0]},
+    "integer": {"a": {"x": np.ones(2)}, "b": np.ones(3, int)},
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("bad", list(BAD))
+def test_bad_gradients_leave_the_stepper_as_it_was(bad: str, backend: str) -> None:
+    stepper = la.Stepper(optimizer(), GOOD, backend=backend)
+    undisturbed = la.Stepper(optimizer(), GOOD, backend=backend)
+    for _ in range(4):
+        stepper.step(GOOD)
+        undisturbed.step(GOOD)
+        before = stepper.state_dict()
+        with pytest.raises((TypeError, ValueError), match="grads"):
+            stepper.step(BAD[bad])
+        assert_same_bits(stepper.state_dict(), before)
+    assert_same_bits(stepper.state_dict(), undisturbed.state_dict())
+
+
+class ScheduleError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("fault", ["raises", "nan", "negative", "rounds to zero"])
+@pytest.mark.parametrize("which", ["learning_rate", "alpha"])
+def test_a_schedule_that_fails_leaves_the_stepper_as_it_was(which: str, fault: str) -> None:
+    healthy = [False]
+
+    def schedule(clock: int) -> float:
+        if healthy[0] or clock < 2:
+            return 0.5
+        if fault == "raises":
+            raise ScheduleError(which)
+        return {"nan": float("nan"), "negative": -0.5, "rounds to zero": 1e-60}[fault]
+
+    rate, alpha = (schedule, 0.5) if which == "learning_rate" else (0.5, schedule)
+    made = la.Lookahead(la.HeavyBall(rate), k=1, alpha=alpha)
+    stepper = la.Stepper(made, GOOD)
+    stepper.step(GOOD)
+    stepper.step(GOOD)
+    before = stepper.state_dict()
+    error = ScheduleError if fault == "raises" else ValueError
+    for _ in range(2):
+        with pytest.raises(error, match=which):
+            stepper.step(GOOD)
+        assert_same_bits(stepper.state_dict(), before)
+    healthy[0] = True
+    stepper.step(GOOD)
+    params: Any = GOOD
+    state = made.init(params)
+    for _ in range(3):
+        params, state = made.step(params, GOOD, state)
+    assert_same_bits(stepper.params, params)
+
+
+class KernelError(Exception):
+    pass
+
+
+class Failing(NumpyBackend):
+    """Fails where it is told to: while compiling, or at the n-th run of a kernel."""
+
+    def __init__(self) -> None:
+        self.compiling = False
+        self.runs_left = 10**9
+
+    def compile(self, program: Any, dtype: str) -> Any:  # type: ignore[override]
+        if self.compiling:
+            raise KernelError
+        kernel = NumpyBackend.compile(program, dtype)
+
+        def run(buffers: Any, scalars: Any) -> None:
+            if self.runs_left == 0:
+                raise KernelError
+            self.runs_left -= 1
+            kernel(buffers, scalars)
+
+        return run
+
+
+def test_a_program_that_cannot_be_compiled_leaves_the_stepper_as_it_was() -> None:
+    backend = Failing()
+    stepper = la.Stepper(la.Lookahead(la.SGD(0.5), k=2), GOOD, backend=backend)
+    stepper.step(GOOD)
+    before = stepper.state_dict()
+    backend.compiling = True
+    with pytest.raises(KernelError):
+        stepper.step(GOOD)  # the first that synchronizes
+    assert_same_bits(stepper.state_dict(), before)
+    backend.compiling = False
+    stepper.step(GOOD)
+    assert stepper.state_dict()["syncs"] == 1
+
+
+def test_a_step_interrupted_while_it_writes_cannot_be_gone_on_from() -> None:
+    backend = Failing()
+    stepper = la.Stepper(la.SGD(0.5), GOOD, backend=backend)
+    stepper.step(GOOD)
+    saved = stepper.state_dict()
+    backend.runs_left = 1  # the first parameter is written, the second is not
+    with pytest.raises(KernelError):
+        stepper.step(GOOD)
+    backend.runs_left = 10**9
+    for use in (lambda: stepper.step(GOOD), stepper.state_dict):
+        with pytest.raises(RuntimeError, match="was interrupted while it wrote: load a"):
+            use()
+    stepper.load_state_dict(saved)
+    assert_same_bits(stepper.state_dict(), saved)
+    stepper.step(GOOD)
+    assert stepper.state_dict()["step"] == 2
+
+
+# Bad input.
+
+
+@pytest.mark.parametrize("bad", [la.SGD, None, "sgd", 0.1])
+def test_the_optimizer_must_be_one(bad: Any) -> None:
+    with pytest.raises(TypeError, match="optimizer must be an optimizer"):
+        la.Stepper(bad, GOOD)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, "params must hold at least one array, got none"),
+        ({"a": {}}, "params must hold at least one array, got none"),
+        ([np.ones(2)], "params must be a dict of arrays, got list"),
+        (
+            {"a": {"x": np.ones(2, int)}},
+            r"params\['a/x'\] must be float32 or float64, got int64",
+        ),
+        ({"x": np.ones(2, complex)}, r"params\['x'\] must be .* got complex128"),
+        ({"x": np.ones(2, bool)}, r"params\['x'\] must be .* got bool"),
+        ({"x": 1.0}, r"params\['x'\] must be an array, got float"),
+    ],
+)
+@pytest.mark.parametrize("make", [la.Stepper, lambda made, params: made.init(params)])
+@pytest.mark.parametrize("made", [la.Adam(), optimizer()], ids=["plain", "wrapped"])
+def test_params_that_cannot_be_optimized_are_named(
+    made: Any, make: Any, params: Any, message: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make(made, params)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_arrays_of_another_library_are_refused_by_name(backend: str) -> None:
+    with pytest.raises(
+        TypeError,
+        match=r"params\['a/x'\] must be a NumPy array for this backend, "
+        "got one of array_api_strict",
+    ):
+        la.Stepper(la.SGD(0.1), {"a": {"x": strict.asarray([1.0])}}, backend=backend)
+    stepper = la.Stepper(la.SGD(0.1), one(1.0), backend=backend)
+    with pytest.raises(
+        TypeError,
+        match=r"grads\['x'\] must be an array of numpy as the parameter is, "
+        "got one of array_api_strict",
+    ):
+        stepper.step({"x": strict.asarray([1.0])})
+
+
+@given(
+    st.sampled_from(list(INNER)),
+    st.sampled_from(INNER_STATES),
+    st.integers(1, 4),
+    st.integers(0, 9),
+)
+@settings(max_examples=25)
+def test_names_of_parameters_mean_nothing(
+    inner: str, kind: Any, k: int, steps: int
+) -> None:
+    # Names of slots, of fields and of nothing are names of parameters as any other.
+    made = la.Lookahead(INNER[inner](), k=k, inner_state=kind)
+    names = {
+        "velocity": {"velocity": "a"},
+        "": "b",
+        "phi": {"inner": {"": "c"}},
+        "step": "d",
+    }
+    values = dict(
+        zip("abcd", np.random.default_rng(0).standard_normal((4, 3)), strict=True)
+    )
+
+    def rename(branch: Any) -> Any:
+        return {
+            name: rename(value) if isinstance(value, dict) else values[value]
+            for name, value in branch.items()
+        }
+
+    odd, plain = la.Stepper(made, rename(names)), la.Stepper(made, values)
+    for _ in range(steps):
+        odd.step(rename(names))
+        plain.step(values)
+    after, want = odd.params, plain.params
+    assert after["velocity"]["velocity"].tolist() == want["a"].tolist()
+    assert after[""].tolist() == want["b"].tolist()
+    assert after["phi"]["inner"][""].tolist() == want["c"].tolist()
+    assert after["step"].tolist() == want["d"].tolist()

@@ -1,0 +1,191 @@
+"""The documentation keeps its word: examples run, commands exist, lists are whole.
+
+The blocks ``python`` of a page are run one after another in one namespace; a block
+``output`` right after one is what it must have printed. Lines of shell blocks that call
+``lookahead-ref`` must be commands that it takes.
+"""
+
+import contextlib
+import importlib
+import io
+import re
+import shlex
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+import typer
+from typer.main import get_command
+
+import lookahead_ref as la
+from lookahead_ref.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FENCE = re.compile(r"^(`{3,}|:{3,})\{?([\w-]*)")
+REFERENCE = sorted(ROOT.glob("docs/reference/*.md"))
+
+
+class Block(NamedTuple):
+    """A fenced block: what it is in, its first line in the page, and its text."""
+
+    language: str
+    line: int
+    text: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Yield the innermost fenced blocks of a page."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    fence, language, start = "", "", 0
+    for number, line in enumerate(lines, start=1):
+        if fence and line.strip() == fence:
+            yield Block(language, start, "\n".join(lines[start - 1 : number - 1]) + "\n")
+            fence = ""
+        elif not fence and (found := FENCE.match(line)) and found[1].startswith("`"):
+            fence, language, start = found[1], found[2], number + 1
+
+
+def run(page: Path) -> dict[str, Any]:
+    """Run the Python of a page; compare what it prints with what the page says."""
+    namespace: dict[str, Any] = {"__name__": f"docs_{page.stem}"}
+    printed = ""
+    for block in blocks(page):
+        if block.language == "python":
+            # Line numbers of a traceback are those of the page.
+            source = "\n" * (block.line - 1) + block.text
+            stream = io.StringIO()
+            with contextlib.redirect_stdout(stream):
+                exec(compile(source, str(page), "exec"), namespace)
+            printed = stream.getvalue()
+        elif block.language == "output":
+            assert printed == block.text, f"{page.name}, line {block.line}"
+            printed = ""
+        # What is printed must be shown, or nobody checks it.
+        if block.language not in ("python", "output"):
+            assert printed == "", f"{page.name}, before line {block.line}: not shown"
+    return namespace
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Yield the calls of ``lookahead-ref`` in the shell blocks of a page."""
+    for block in blocks(page):
+        if block.language in ("sh", "console", "bash"):
+            for line in block.text.splitlines():
+                for part in re.split(r"&&|\||;", line.partition(" #")[0]):
+                    if part.split()[:1] == ["lookahead-ref"]:
+                        yield part.strip()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(block.language == "python" for block in blocks(page))],
+    ids=lambda page: page.stem,
+)
+def test_the_examples_of_the_pages_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(page)
+
+
+@pytest.mark.parametrize("name", ["README", "quickstart", "contributing"])
+def test_pages_with_examples_are_found(name: str) -> None:
+    paths = {page.stem.lower(): page for page in PAGES if page.parent == ROOT}
+    page = paths.get(name.lower(), ROOT / "docs" / f"{name}.md")
+    assert any(block.language == "python" for block in blocks(page))
+
+
+@pytest.mark.parametrize(
+    "line", sorted({line for page in PAGES for line in commands(page)})
+)
+def test_the_commands_of_the_pages_are_ones_that_the_program_takes(line: str) -> None:
+    command: Any = get_command(app)
+    context = typer.Context(command, info_name="lookahead-ref")
+    words = shlex.split(line)[1:]
+    if words and not words[0].startswith("-"):
+        assert words[0] in command.commands
+        command = command.commands[words[0]]
+        context = typer.Context(command, info_name=words.pop(0), parent=context)
+    # Not `main`: that would run it, and install the completion where a page says so.
+    given, rest, _ = command.make_parser(context).parse_args(words)
+    assert rest == []
+    for parameter in command.get_params(context):
+        if isinstance(given.get(parameter.name), str):
+            parameter.type.convert(given[parameter.name], parameter, context)
+
+
+def test_readme_gives_the_two_commands() -> None:
+    shell = [block.text for block in blocks(ROOT / "README.md") if block.language == "sh"]
+    assert 'pip install ".[experiments]" && lookahead-ref compare\n' in shell
+    assert 'pip install -e ".[test]" && pytest\n' in shell
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "lookahead_ref",
+        "lookahead_ref.backend",
+        "lookahead_ref.data",
+        "lookahead_ref.optimizers",
+        "lookahead_ref.schedules",
+        "lookahead_ref.training",
+        "lookahead_ref.zoo",
+    ],
+)
+def test_the_reference_lists_every_public_name(module: str) -> None:
+    listed = set()
+    for page in REFERENCE:
+        current = ""
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if line.startswith(".. currentmodule::"):
+                current = line.split()[-1]
+            elif re.fullmatch(r"   [A-Za-z_][\w.]*", line):
+                listed.add(f"{current}.{line.strip()}")
+    objects = {id(_resolve(name)) for name in listed}
+    found = importlib.import_module(module)
+    missing = [
+        name
+        for name in found.__all__
+        if not isinstance(getattr(found, name), ModuleType)
+        and id(getattr(found, name)) not in objects
+    ]
+    assert missing == []
+
+
+def _resolve(name: str) -> Any:
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        with contextlib.suppress(ModuleNotFoundError):
+            found: Any = importlib.import_module(".".join(parts[:end]))
+            for part in parts[end:]:
+                found = getattr(found, part)
+            return found
+    raise AssertionError(name)
+
+
+def test_the_backend_of_the_guide_is_found_by_its_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = ROOT / "docs" / "backends.md"
+    (metadata,) = [block for block in blocks(page) if block.language == "toml"]
+    code = next(block for block in blocks(page) if "class " in block.text)
+    points = tomllib.loads(metadata.text)["project"]["entry-points"]
+    ((group, entries),) = points.items()
+    ((name, target),) = entries.items()
+    module = target.partition(":")[0]
+
+    (tmp_path / f"{module}.py").write_text(code.text)
+    record = tmp_path / f"{module}-1.0.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text(f"Name: {module}\nVersion: 1.0\n")
+    (record / "entry_points.txt").write_text(f"[{group}]\n{name} = {target}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    assert name in la.backend.names()
+    assert la.backend.load(name).name == name
+    monkeypatch.delitem(sys.modules, module)
