@@ -5,18 +5,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import lookahead_ref as la
+from lookahead_ref import hyperparameters
 from lookahead_ref.experiments.theory import drawing
 from lookahead_ref.report.plots import GHOST, INK
 from lookahead_ref.theory import quadratic
+from lookahead_ref.theory.noisy_quadratic import DivergenceError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["compute", "draw"]
+__all__ = ["compute", "draw", "summary"]
 
 MATRIX = ((1.0, 0.35), (0.35, 0.25))
 LINEAR = (0.4, 0.2)
 START = (-1.6, 2.6)
+STABLE = 2.0 / float(np.linalg.eigvalsh(np.array(MATRIX))[-1])
+FAR = 1e6
+"""Weights beyond this have nothing to show."""
 
 
 def compute(k: int = 5, learning_rate: float = 1.7, alpha: float = 0.5) -> dict[str, Any]:
@@ -41,7 +46,10 @@ def compute(k: int = 5, learning_rate: float = 1.7, alpha: float = 0.5) -> dict[
     ------
     TypeError, ValueError
         If an argument is out of range.
+    DivergenceError
+        If the weights go far away.
     """
+    hyperparameters.positive("learning_rate", learning_rate)
     optimizer = la.Lookahead(la.SGD(learning_rate), k=k, alpha=alpha)
     params: Any = {"theta": np.array(START)}
     state = optimizer.init(params)
@@ -51,6 +59,11 @@ def compute(k: int = 5, learning_rate: float = 1.7, alpha: float = 0.5) -> dict[
         grads = {"theta": quadratic.gradient(params["theta"], MATRIX, LINEAR)}
         params, inner_state = inner.step(params, grads, inner_state)
         path.append(np.asarray(params["theta"]))
+        if np.abs(path[-1]).max() > FAR:
+            raise DivergenceError(
+                "the weights diverge: learning_rate must be below "
+                f"{STABLE:.4g} to converge, got {learning_rate:g}"
+            )
     first, last = path[0], path[-1]
     star = quadratic.optimal_alpha(first, last, MATRIX, LINEAR)
 
@@ -91,7 +104,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
     matplotlib.figure.Figure
         The picture.
     """
-    figure, grid = drawing.panels(1, 2, width=11.0, height=4.8)
+    figure, grid = drawing.panels(1, 2, width=10.4, height=5.0, width_ratios=[0.72, 1.0])
     plane, line = grid[0]
     path = np.array(numbers["theta"])
     first, last = path[0], path[-1]
@@ -120,7 +133,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         color=INK["light"],
         linestyle=(0, (5, 2)),
         linewidth=1.2,
-        label="the line",
+        label="line through start and end",
     )
     plane.plot(
         *numbers["optimum"], "x", color=INK["light"], markersize=9, label="optimum, θ*"
@@ -150,6 +163,30 @@ def draw(numbers: dict[str, Any]) -> "Figure":
     drawing.label(plane, x="first weight", y="second weight")
     drawing.label(line, x="step size of the slow weights, α", y="loss")
     drawing.grid_lines(line)
-    drawing.legend_above(plane, ncols=3, columnspacing=1.2)
+    drawing.legend_above(plane, ncols=1)
     drawing.legend_above(line)
     return figure
+
+
+def summary(numbers: dict[str, Any]) -> str:
+    """Say in a sentence what the picture shows.
+
+    Parameters
+    ----------
+    numbers : dict
+        From `compute`.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
+    marks = numbers["marks"]
+    losses = ", ".join(
+        f"{marks[name][1]:.4g} at alpha = {marks[name][0]:.4g}"
+        for name in ("theta_0", "phi", "theta_k")
+    )
+    return (
+        f"alpha* = {numbers['alpha_star']:.4g}, where the loss is {marks['star'][1]:.4g}; "
+        f"it is {losses}"
+    )

@@ -137,6 +137,8 @@ def save(
         The names of the files: PNG, SVG and JSON.
     """
     write_atomically(folder / f"{name}.png", png(figure))
+    # Laid out once: a second time moves things a little.
+    figure.set_layout_engine("none")
     write_atomically(folder / f"{name}.svg", svg(figure))
     found = versions("numpy", "matplotlib")
     write_json(folder / f"{name}.json", {"versions": found, **numbers})

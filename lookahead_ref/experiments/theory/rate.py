@@ -13,7 +13,7 @@ from lookahead_ref.theory.rates import best_possible_rate, tuned_rate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["compute", "draw"]
+__all__ = ["compute", "draw", "summary"]
 
 TITLES: dict[Kind, str] = {"sgd": "SGD", "heavy-ball": "Heavy ball", "nesterov": "Nesterov"}
 STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
@@ -123,6 +123,30 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         color=INK["light"],
     )
     return figure
+
+
+def summary(numbers: dict[str, Any]) -> str:
+    """Say in a sentence what the picture shows.
+
+    Parameters
+    ----------
+    numbers : dict
+        From `compute`.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
+    condition = numbers["condition_number"][-1]
+    inner = [
+        ", ".join(f"{name} {_steps(case['rate'])[-1]:.3g}" for name, case in cases.items())
+        for cases in numbers["optimizers"].values()
+    ]
+    return (
+        "gradient evaluations for each tenfold reduction of the error at a condition "
+        f"number of {condition:g}: {'; '.join(inner)}"
+    )
 
 
 def _steps(rates: list[float]) -> list[float]:

@@ -12,7 +12,7 @@ from lookahead_ref.theory.cycles import InnerState, cycle
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["compute", "draw"]
+__all__ = ["compute", "draw", "summary"]
 
 STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
 WORDS = {"maintain": "maintained", "reset": "reset", "interpolate": "interpolated"}
@@ -132,3 +132,24 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         labelcolor=INK["light"],
     )
     return figure
+
+
+def summary(numbers: dict[str, Any]) -> str:
+    """Say in a sentence what the picture shows.
+
+    Parameters
+    ----------
+    numbers : dict
+        From `compute`.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
+    alone = np.array(numbers["heavy_ball"]) < 1.0
+    shares = ", ".join(
+        f"{100.0 * np.mean(np.array(radius)[alone] >= 1.0):.1f} % {WORDS[state]}"
+        for state, radius in numbers["cycle"].items()
+    )
+    return f"of the points where a heavy ball is stable, unstable in Lookahead: {shares}"

@@ -11,7 +11,7 @@ from lookahead_ref.theory.noisy_quadratic import variance_ratio
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["compute", "draw"]
+__all__ = ["compute", "draw", "summary"]
 
 
 def compute(periods: Sequence[int] = (1, 2, 5, 10)) -> dict[str, Any]:
@@ -79,7 +79,8 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             numbers["alpha"],
             ratio,
             levels=levels[1:-1:2],
-            colors="white",
+            # White is not seen on the bright end of the map.
+            colors=["white"] * 3 + ["black"] * 2,
             linewidths=0.9,
         )
         axes.clabel(lines, fmt="%.1f", fontsize=10)
@@ -96,3 +97,25 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         "variance of the slow weights ÷\nvariance of SGD, in the long run", fontsize=11
     )
     return figure
+
+
+def summary(numbers: dict[str, Any]) -> str:
+    """Say in a sentence what the picture shows.
+
+    Parameters
+    ----------
+    numbers : dict
+        From `compute`.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
+    alpha = np.array(numbers["alpha"])
+    row = int(np.argmin(np.abs(alpha - 0.5)))
+    ranges = ", ".join(
+        f"{min(ratio[row]):.2f} to {max(ratio[row]):.2f} for k = {k}"
+        for k, ratio in numbers["ratio"].items()
+    )
+    return f"at alpha = {alpha[row]:g} the slow weights vary {ranges} times as much as SGD"
