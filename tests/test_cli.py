@@ -64,13 +64,13 @@ def test_version_and_help_go_to_standard_output(folder: Path) -> None:
     assert (version.exit_code, version.stdout) == (0, f"lookahead-ref {la.__version__}\n")
     shown = invoke("--help")
     assert shown.exit_code == 0
-    for command in ("compare", "train", "info", "--install-completion"):
+    for command in ("compare", "train", "info", "theory", "--install-completion"):
         assert command in shown.stdout
 
 
-@pytest.mark.parametrize("command", ["compare", "train", "info"])
+@pytest.mark.parametrize("command", [command for command in EXAMPLES if command])
 def test_help_shows_the_examples(command: str, folder: Path) -> None:
-    shown = invoke(command, "--help")
+    shown = invoke(*command.split(), "--help")
     assert shown.exit_code == 0
     for example in EXAMPLES[command]:
         assert example in shown.stdout
@@ -78,13 +78,17 @@ def test_help_shows_the_examples(command: str, folder: Path) -> None:
 
 def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
     hidden = ("autograd", "matplotlib", "sklearn", "numba")
-    assert call("train", "--help", folder=tmp_path, hidden=hidden).returncode == 0
+    for command in ("train", "theory"):
+        assert call(command, "--help", folder=tmp_path, hidden=hidden).returncode == 0
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        pytest.param(line, marks=[pytest.mark.slow] if "compare" in line else [])
+        pytest.param(
+            line,
+            marks=[pytest.mark.slow] if line.split()[1] in ("compare", "theory") else [],
+        )
         for line in sorted({line for lines in EXAMPLES.values() for line in lines})
     ],
 )
@@ -181,6 +185,14 @@ def test_info_lists_the_backends_and_why_one_is_not_available(folder: Path) -> N
         ("compare --backend abacus", "abacus"),
         ("compare --seeds 0", "--seeds"),
         ("compare --batch-size 5000", "batch_size must be from 1 to 1258"),
+        ("theory nonsense", "nonsense"),
+        ("theory alpha --k 0", "--k"),
+        ("theory alpha --alpha 0", "alpha must be"),
+        ("theory alpha --learning-rate 0", "learning_rate must be a finite number > 0"),
+        ("theory variance --k 0", "k must be >= 1, got 0"),
+        ("theory horizon --k 7 --k 13 --longest 50", "longest must be at least 91"),
+        ("theory rate --momentum 1", "momentum must be in [0, 1), got 1.0"),
+        ("theory stability --alpha 1.5", "alpha must be in (0, 1], got 1.5"),
         ("nonsense", "nonsense"),
     ],
 )
@@ -200,6 +212,13 @@ def test_a_run_that_diverges_fails_with_exit_code_1(folder: Path) -> None:
     assert done.exit_code == 1
     assert "the loss of" in done.stderr.splitlines()[-1]
     assert "at step" in done.stderr.splitlines()[-1]
+
+
+def test_a_cycle_that_diverges_has_no_picture(folder: Path) -> None:
+    done = invoke("theory", "alpha", "--learning-rate", "1e300")
+    assert done.exit_code == 1
+    assert "the weights diverge: learning_rate must be below 1.758" in done.stderr
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("hidden", ["matplotlib", "sklearn"])

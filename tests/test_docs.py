@@ -107,7 +107,7 @@ def test_the_commands_of_the_pages_are_ones_that_the_program_takes(line: str) ->
     command: Any = get_command(app)
     context = typer.Context(command, info_name="lookahead-ref")
     words = shlex.split(line)[1:]
-    if words and not words[0].startswith("-"):
+    while words and hasattr(command, "commands") and not words[0].startswith("-"):
         assert words[0] in command.commands
         command = command.commands[words[0]]
         context = typer.Context(command, info_name=words.pop(0), parent=context)

@@ -68,7 +68,7 @@ class Optimizer(Protocol):
             returns a value out of range.
         """
 
-    def evaluation_params(self, params: Tree, state: Any) -> dict[str, Any]:
+    def evaluation_params(self, params: Tree, state: Any) -> Tree:
         """Return the parameters to evaluate, save and report.
 
         Parameters

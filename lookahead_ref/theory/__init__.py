@@ -1,1 +1,6 @@
-"""Placeholder until the package lands."""
+"""The paper's propositions, executable, on NumPy alone.
+
+`quadratic` is Proposition 1; `noisy_quadratic` is Lemma 1 and Proposition 2; `cycles` does
+the same for momentum inside Lookahead; `rates` is the convergence rate without noise;
+`planning` answers how long and with which hyperparameters.
+"""
