@@ -153,6 +153,19 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputFolderError, match="File exists"):
         new_folder(tmp_path / "kept", "compare")
     assert new_folder(tmp_path / "a" / "b", "compare").is_dir()
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(**_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Permissions do not stop a test that is run by the superuser.
+    monkeypatch.setattr("lookahead_ref.experiments.environment.TemporaryFile", read_only)
+    with pytest.raises(OutputFolderError, match=r"written to, got .*: Permission denied"):
+        new_folder(tmp_path, "compare")
 
 
 def test_the_default_folder_is_dated(
