@@ -99,7 +99,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program 
 
 def main() -> None:
     """Run the command line; the console script ``lookahead-ref`` calls this."""
-    app()
+    try:
+        app()
+    except OSError as error:
+        # The disk that standard output goes to is full. A closed pipe Typer takes care of.
+        raise SystemExit(_failed(error, JOB_FAILED).exit_code) from error
 
 
 def _print_version(wanted: bool) -> None:

@@ -62,7 +62,10 @@ class Stepper:
     -----
     Memory is the parameters and the optimizer's state, each once. On every backend of this
     package that computes in host memory, parameters and state agree bit for bit with the
-    pure interface.
+    pure interface. A step neither raises nor warns where a result overflows or is not a
+    number.
+
+    A stepper cannot be copied or pickled; its `state_dict` can.
 
     Examples
     --------
@@ -225,10 +228,18 @@ class Stepper:
             counts[name] = _count(f"saved[{name!r}]", saved[name])
         for name, target in targets.items():
             tree.check_leaf_like(f"saved[{name!r}]", saved[name], target)
+        self._interrupted = True
         for name, target in targets.items():
             self.backend.assign(target, saved[name])
         self._state = _replace_counts(self._state, counts, "")
         self._interrupted = False
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be copied or pickled: views and what they show would part."""
+        raise TypeError(
+            "a Stepper cannot be copied or pickled: make another one for the same "
+            "optimizer and params, and load its state_dict()"
+        )
 
     def _view(self, number: int) -> dict[str, Any]:
         if number not in self._views:

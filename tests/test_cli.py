@@ -173,6 +173,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(folder: Path) -> N
         ("train --schedule linear", "schedule must be one of constant, step, cosine"),
         ("train --learning-rate nan", "learning_rate must be"),
         ("train --learning-rate=-1", "learning_rate must be"),
+        ("train --learning-rate 1e-60 --output o", "= 1e-60 rounds to 0 in float32"),
         ("train --k 0", "k must be a positive integer, got 0"),
         ("train --alpha 1.5", "alpha must be"),
         ("train --inner-state keep", "inner_state must be one of"),
@@ -180,6 +181,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(folder: Path) -> N
         ("train --backend abacus", "abacus"),
         ("train --epochs 0", "--epochs"),
         ("compare --k 0", "k must be a positive integer, got 0"),
+        ("compare --alpha 1e-60 --output o", "= 1e-60 rounds to 0 in float32"),
         ("compare --backend abacus", "abacus"),
         ("compare --seeds 0", "--seeds"),
         ("compare --batch-size 5000", "batch_size must be from 1 to 1258"),
@@ -248,3 +250,17 @@ def test_the_shell_completes_values(typed: str, offered: list[str], folder: Path
     }
     done = CliRunner().invoke(app, env=environment, prog_name="lookahead-ref")
     assert done.stdout.split() == offered
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk")
+def test_a_full_disk_below_standard_output_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "lookahead_ref", "info", "--json"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "lookahead-ref: [Errno 28] No space left on device\n"

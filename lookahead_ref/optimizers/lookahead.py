@@ -203,7 +203,8 @@ class Lookahead:
         Raises
         ------
         TypeError, ValueError
-            If `grads` does not match `params`, or a schedule returns a value out of range.
+            If `params` cannot be optimized, `grads` does not match it, or a schedule
+            returns a value out of range.
         """
         theta, inner = self.inner.step(params, grads, state.inner)  # (0.2)
         cycle_step = state.cycle_step + 1

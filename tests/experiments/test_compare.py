@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,11 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
     assert list(in_order(square, range(5), jobs=1)) == [0, 1, 4, 9, 16]
     with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
         list(in_order(square, range(5), jobs=0))
+
+
+def test_who_stops_early_does_not_wait_for_what_is_under_way() -> None:
+    results = in_order(time.sleep, [0, 300, 300], jobs=2)
+    next(results)
+    began = time.monotonic()
+    del results
+    assert time.monotonic() - began < 60
