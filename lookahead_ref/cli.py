@@ -15,7 +15,15 @@ import typer
 import lookahead_ref as la
 from lookahead_ref.conformance import command as conformance
 from lookahead_ref.experiments.theory import command as theory
-from lookahead_ref.terminal import console, epilog, print_folder, print_json, reported
+from lookahead_ref.terminal import (
+    JOB_FAILED,
+    console,
+    epilog,
+    failed,
+    print_folder,
+    print_json,
+    reported,
+)
 
 __all__ = ["app", "main"]
 
@@ -103,7 +111,7 @@ def main() -> None:
         app()
     except OSError as error:
         # The disk that standard output goes to is full. A closed pipe Typer takes care of.
-        raise SystemExit(_failed(error, JOB_FAILED).exit_code) from error
+        raise SystemExit(failed(error, JOB_FAILED).exit_code) from error
 
 
 def _print_version(wanted: bool) -> None:

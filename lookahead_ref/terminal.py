@@ -17,6 +17,7 @@ __all__ = [
     "USAGE",
     "console",
     "epilog",
+    "failed",
     "print_folder",
     "print_json",
     "reported",
@@ -42,11 +43,11 @@ def reported() -> Iterator[None]:
     try:
         yield
     except (MissingExtraError, BackendUnavailableError) as error:
-        raise _failed(error, USAGE) from error
+        raise failed(error, USAGE) from error
     except ValueError as error:
-        raise _failed(error, USAGE) from error
+        raise failed(error, USAGE) from error
     except (ArithmeticError, OSError) as error:
-        raise _failed(error, JOB_FAILED) from error
+        raise failed(error, JOB_FAILED) from error
     except KeyboardInterrupt as error:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from error
@@ -115,7 +116,21 @@ def print_folder(to: "Console", folder: Path, files: str) -> None:
     to.print(f"{folder}: {files}", highlight=False, soft_wrap=True)
 
 
-def _failed(error: Exception, code: int) -> typer.Exit:
+def failed(error: Exception, code: int) -> typer.Exit:
+    """Tell an error in one line on standard error.
+
+    Parameters
+    ----------
+    error : Exception
+        The error, with its notes.
+    code : int
+        The exit code.
+
+    Returns
+    -------
+    typer.Exit
+        To be raised.
+    """
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     typer.echo(f"lookahead-ref: {error}{notes}", err=True)
     return typer.Exit(code)

@@ -211,12 +211,7 @@ class Lookahead:
         if cycle_step < self.k:
             return theta, state._replace(inner=inner, cycle_step=cycle_step)
 
-        if isinstance(self.alpha, AdaptiveAlpha):
-            second_moment, factor = _curvature(self.inner, inner)
-            value = self.alpha.estimate(state.phi, theta, grads, second_moment, factor)
-        else:
-            value = _at(self.alpha, state.syncs)
-        alpha = {"alpha": value}
+        alpha = {"alpha": self._alpha(state, theta, grads, inner)}
         (phi,) = apply(interpolate, alpha, state.phi, theta)
 
         slots = inner.slots
@@ -248,6 +243,12 @@ class Lookahead:
             phi.
         """
         return state.phi
+
+    def _alpha(self, state: LookaheadState, theta: Tree, grads: Tree, inner: Any) -> float:
+        if not isinstance(self.alpha, AdaptiveAlpha):
+            return _at(self.alpha, state.syncs)
+        second_moment, factor = _curvature(self.inner, inner)
+        return self.alpha.estimate(state.phi, theta, grads, second_moment, factor)
 
 
 def _at(alpha: float | Schedule, syncs: int) -> float:
