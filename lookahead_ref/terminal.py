@@ -117,19 +117,19 @@ def print_folder(to: "Console", folder: Path, files: str) -> None:
 
 
 def failed(error: Exception, code: int) -> typer.Exit:
-    """Tell an error in one line.
+    """Tell an error in one line on standard error.
 
     Parameters
     ----------
     error : Exception
-        The error; its notes are told with it.
+        The error, with its notes.
     code : int
         The exit code.
 
     Returns
     -------
     typer.Exit
-        To raise.
+        To be raised.
     """
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     typer.echo(f"lookahead-ref: {error}{notes}", err=True)

@@ -6,6 +6,7 @@ from typing import Any
 from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers.adagrad import AdaGrad
 from lookahead_ref.optimizers.adam import Adam
+from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.averaging import PolyakAveraging, PolyakState
 from lookahead_ref.optimizers.base import InnerState, Optimizer, check_optimizer
 from lookahead_ref.optimizers.lookahead import Lookahead, LookaheadState
@@ -16,6 +17,7 @@ __all__ = [
     "SGD",
     "AdaGrad",
     "Adam",
+    "AdaptiveAlpha",
     "HeavyBall",
     "InnerState",
     "Lookahead",
