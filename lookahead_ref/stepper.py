@@ -228,9 +228,14 @@ class Stepper:
             counts[name] = _count(f"saved[{name!r}]", saved[name])
         for name, target in targets.items():
             tree.check_leaf_like(f"saved[{name!r}]", saved[name], target)
+        # An entry may be a view of what another one is written to.
+        values = {
+            name: self.backend.own(f"saved[{name!r}]", saved[name], self._owned)
+            for name in targets
+        }
         self._interrupted = True
         for name, target in targets.items():
-            self.backend.assign(target, saved[name])
+            self.backend.assign(target, values[name])
         self._state = _replace_counts(self._state, counts, "")
         self._interrupted = False
 

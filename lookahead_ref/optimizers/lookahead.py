@@ -168,9 +168,17 @@ class Lookahead:
         Raises
         ------
         TypeError, ValueError
-            If `params` cannot be optimized; the error names the parameter.
+            If `params` cannot be optimized; the error names the parameter. If the state of
+            the inner optimizer is not one that can be synchronized.
         """
         inner = self.inner.init(params)
+        lacking = [n for n in ("slots", "restart", "synchronize") if not hasattr(inner, n)]
+        if lacking:
+            raise TypeError(
+                "inner must have a state with slots, restart and synchronize, as "
+                f"lookahead_ref.optimizers.InnerState is, got {type(inner).__name__} "
+                f"without {' and '.join(lacking)}"
+            )
         alpha = self.alpha
         least = alpha.alpha_low if isinstance(alpha, AdaptiveAlpha) else _at(alpha, 0)
         for path, leaf in tree.flatten(params).items():
