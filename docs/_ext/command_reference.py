@@ -1,7 +1,7 @@
 """The directive ``command``: usage, options and examples, read off the command line itself.
 
-Its argument is a command of ``lookahead-ref``, such as ``theory alpha``; without one it describes the options that
-stand before a command.
+Its argument is a command of ``lookahead-ref``, such as ``theory alpha``; without one it
+describes the options that stand before a command.
 """
 
 from typing import Any

@@ -32,7 +32,7 @@ def sample_centre(
 
     Returns
     -------
-    ndarray, shape (*shape, n)
+    ndarray, shape ``(*shape, n)``
         The centres.
 
     Raises

@@ -132,7 +132,7 @@ def is_stable(
     k: ArrayLike = 1,
     alpha: ArrayLike = 1.0,
 ) -> NDArray[np.bool_]:
-    """Tell where a cycle contracts: |1 - alpha + alpha (1 - gamma a)^k| < 1.
+    """Tell where a cycle contracts: ``|1 - alpha + alpha (1 - gamma a)^k| < 1``.
 
     For SGD (k = 1, alpha = 1) that is 0 < gamma a < 2, which Proposition 2 assumes. It is
     enough for Lookahead, but with an odd k and alpha < 1 more than is needed.
