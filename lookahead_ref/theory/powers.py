@@ -89,7 +89,8 @@ def geometric(x: Reals, n: Counts) -> Reals:
     below = x * (2.0 - x)
     level = below == 0.0  # each term is 1
     with np.errstate(over="ignore", invalid="ignore"):
-        total = -np.expm1(_log(x, 2 * n)) / np.where(level, 1.0, below)
+        # Doubled as a float: twice a count may be more than an integer holds.
+        total = -np.expm1(2.0 * _log(x, n)) / np.where(level, 1.0, below)
     return np.where(level, n, total)
 
 

@@ -151,6 +151,18 @@ def test_tiny_gamma_a_loses_no_accuracy() -> None:
     assert sgd_mean(1.0, 2.0**-60, 1.0, 2**60) == pytest.approx(np.exp(-1.0), rel=1e-15)
 
 
+def test_counts_near_the_end_of_the_integers_are_counted_right() -> None:
+    # Twice 2^62 is beyond int64. Each step adds 1e-40 while nothing is forgotten yet.
+    steps = 2**62
+    kept = -np.expm1(-2e-20 * steps) / 2e-20
+    assert sgd_variance(0.0, 1e-20, 1.0, 1.0, steps) == pytest.approx(1e-40 * kept)
+    assert lookahead_variance_limit(1e-20, 1.0, 1.0, 2**63 - 1, 0.5) > 0.0
+    # In the long run of an inner loop only alpha is left: alpha / (2 - alpha) of SGD's.
+    assert lookahead_variance_limit(1e-3, 1.0, 1.0, 2**62, 0.5) == pytest.approx(
+        float(sgd_variance_limit(1e-3, 1.0, 1.0)) / 3.0, rel=1e-12
+    )
+
+
 def test_next_to_the_border_of_sgd_no_accuracy_is_lost_either() -> None:
     x = Fraction(2) - Fraction(1, 2**50)
     q = (1 - x) ** 5
