@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lookahead_ref.theory import arguments, powers
-from lookahead_ref.theory.arguments import Reals
+from lookahead_ref.theory.arguments import Counts, Reals
 
 __all__ = [
     "DivergenceError",
@@ -163,8 +163,9 @@ def is_stable(
     >>> is_stable(2.2, 1.0, k=[1, 4, 5], alpha=[1.0, 0.5, 0.5])
     array([False, False,  True])
     """
-    loss = cycle_contraction(learning_rate, curvature, k, alpha)
-    return np.asarray((loss > 0.0) & (loss < 2.0))
+    x = _product(learning_rate, curvature)
+    k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
+    return np.asarray((powers.one_minus_power(x, k) > 0.0) & (_margin(x, k, alpha) > 0.0))
 
 
 def check_stable(
@@ -508,9 +509,15 @@ def lookahead_variance_limit(
     1.0
     """
     check_stable(learning_rate, curvature, k, alpha)
-    loss = cycle_contraction(learning_rate, curvature, k, alpha)
-    added = cycle_noise(learning_rate, curvature, noise, k, alpha)
-    return np.asarray(added / (loss * (2.0 - loss)))
+    x = _product(learning_rate, curvature)
+    sigma2 = arguments.non_negative("noise", noise)
+    k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
+    # The noise of a cycle over 1 - factor^2, but for a common alpha gamma a, whose square
+    # would underflow.
+    per_step = x / powers.one_minus_power(x, k)
+    with np.errstate(over="ignore"):
+        limit = per_step * alpha * x * powers.geometric(x, k) / _margin(x, k, alpha)
+        return _finite("variance", sigma2 * limit)
 
 
 def variance_ratio(
@@ -551,8 +558,7 @@ def variance_ratio(
     check_stable(learning_rate, curvature, 1, 1.0)
     x = _product(learning_rate, curvature)
     k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
-    one_plus = powers.one_plus_power(x, k)
-    return np.asarray(alpha * one_plus / (2.0 - alpha * powers.one_minus_power(x, k)))
+    return np.asarray(alpha * powers.one_plus_power(x, k) / _margin(x, k, alpha))
 
 
 def _product(learning_rate: ArrayLike, curvature: ArrayLike) -> Reals:
@@ -561,6 +567,11 @@ def _product(learning_rate: ArrayLike, curvature: ArrayLike) -> Reals:
         arguments.non_negative("learning_rate", learning_rate)
         * arguments.non_negative("curvature", curvature)
     )
+
+
+def _margin(x: Reals, k: Counts, alpha: Reals) -> Reals:
+    """Return 1 plus the cycle's factor, accurate also where that is next to -1."""
+    return np.asarray(2.0 * (1.0 - alpha) + alpha * powers.one_plus_power(x, k))
 
 
 def _finite(name: str, values: Reals) -> Reals:

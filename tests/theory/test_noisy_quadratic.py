@@ -147,6 +147,11 @@ def test_tiny_gamma_a_loses_no_accuracy() -> None:
     found = lookahead_variance_limit(float(tiny), 1.0, 1.0, 5, 0.5)
     assert found == pytest.approx(float(exact), rel=1e-15)
     assert is_stable(float(tiny), 1.0, 5, 0.5)
+    # Where the square of gamma a is beyond the range of numbers: alpha times that of SGD.
+    assert lookahead_variance_limit(1e-200, 1.0, 1.0, 5, 0.5) == pytest.approx(
+        0.5 * 0.5e-200, rel=1e-14
+    )
+    assert is_stable(1e-200, 1.0, 5, 1e-200)
     # 2^60 steps of 2^-60 each: e^-1, where (1 - gamma a)^steps in floats is 1.
     assert sgd_mean(1.0, 2.0**-60, 1.0, 2**60) == pytest.approx(np.exp(-1.0), rel=1e-15)
 
@@ -170,6 +175,12 @@ def test_next_to_the_border_of_sgd_no_accuracy_is_lost_either() -> None:
     added = Fraction(1, 4) * x**2 * sum((1 - x) ** (2 * i) for i in range(5))
     found = lookahead_variance_limit(float(x), 1.0, 1.0, 5, 0.5)
     assert found == pytest.approx(float(added / (1 - factor**2)), rel=1e-14)
+    # There, too, where Lookahead with alpha = 1 has the border of SGD.
+    for k in (1, 5):
+        for near in (2.0 - 2.0**-50, 2.0 - 2.0**-30):
+            assert lookahead_variance_limit(near, 1.0, 1.0, k, 1.0) == pytest.approx(
+                float(sgd_variance_limit(near, 1.0, 1.0)), rel=1e-14
+            )
     ratio = added / (1 - factor**2) * (1 - (1 - x) ** 2) / x**2
     assert variance_ratio(float(x), 1.0, 5, 0.5) == pytest.approx(float(ratio), rel=1e-14)
 
