@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from lookahead_ref.theory import arguments
 from lookahead_ref.theory.arguments import Reals
+from lookahead_ref.theory.noisy_quadratic import DivergenceError
 
 __all__ = ["expected_loss", "sample_centre", "sampled_gradient", "sampled_loss"]
 
@@ -123,15 +124,22 @@ def expected_loss(
     ------
     TypeError, ValueError
         If an argument does not hold finite numbers, or a variance is negative.
+    DivergenceError
+        If the loss exceeds the range of numbers.
 
     Examples
     --------
     >>> float(expected_loss([2.0, 0.0], [0.0, 1.0], [1.0, 2.0], [1.0, 1.0]))
     4.5
     """
-    second = (
-        arguments.reals("mean", mean) ** 2
-        + arguments.non_negative("variance", variance)
-        + arguments.non_negative("noise", noise)
-    )
-    return np.asarray(0.5 * (arguments.reals("curvature", curvature) * second).sum(-1))
+    mean = arguments.reals("mean", mean)
+    spread = arguments.non_negative("variance", variance)
+    sigma2 = arguments.non_negative("noise", noise)
+    a = arguments.reals("curvature", curvature)
+    with np.errstate(over="ignore", invalid="ignore"):
+        loss = np.asarray(0.5 * (a * (mean**2 + spread + sigma2)).sum(-1))
+    if not np.all(np.isfinite(loss)):
+        raise DivergenceError(
+            "the expected loss exceeds the range of numbers: the iterates diverge"
+        )
+    return loss

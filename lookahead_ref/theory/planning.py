@@ -12,6 +12,7 @@ from lookahead_ref.theory import arguments, powers
 from lookahead_ref.theory.arguments import Reals
 from lookahead_ref.theory.noisy_loss import expected_loss
 from lookahead_ref.theory.noisy_quadratic import (
+    DivergenceError,
     check_stable,
     cycle_contraction,
     is_stable,
@@ -266,6 +267,8 @@ def best_hyperparameters(
     ------
     TypeError, ValueError
         If an argument is out of range.
+    DivergenceError
+        If all of the learning rates diverge beyond the range of numbers.
 
     Examples
     --------
@@ -308,6 +311,11 @@ def best_hyperparameters(
         reach = 2.0 * (highs - lows) / (points - 1)
         lows = np.maximum(centre - reach, limits[:, 0])
         highs = np.minimum(centre + reach, limits[:, 1])
+    if not np.isfinite(best.loss):
+        raise DivergenceError(
+            f"a run of {horizon} steps exceeds the range of numbers at all learning_rates "
+            f"from {rates[0]:g} to {rates[1]:g} that were tried: the iteration diverges"
+        )
     return best
 
 
@@ -317,9 +325,15 @@ def _losses(
     """Return the loss on a grid; inf where a diverging run might overflow."""
     rate, alpha = np.broadcast_arrays(learning_rate, alpha)
     stable = is_stable(rate[..., None], problem.curvature, k, alpha[..., None])
-    # A short run may well use a rate that diverges in the end, but not one that overflows.
+    # A short run may well use a rate that diverges in the end, but not one that overflows:
+    # each square grows by (1 + x)^2 in a step at most, to which the noise is added.
     x = rate * np.max(problem.curvature)
-    usable = np.all(stable, axis=-1) | (steps * np.log1p(x) < 300.0)
+    a, mean = np.asarray(problem.curvature), np.asarray(problem.mean)
+    with np.errstate(over="ignore"):
+        start = a @ (mean**2 + np.asarray(problem.variance) + np.asarray(problem.noise))
+    size = float(np.log1p(start))
+    growth = 2.0 * (steps + 1) * np.log1p(x) + np.log(steps)
+    usable = np.all(stable, axis=-1) | (size + growth < 700.0)
     losses = np.full(rate.shape, np.inf)
     losses[usable] = loss_after(problem, steps, rate[usable], k, alpha[usable])
     return losses

@@ -292,6 +292,13 @@ def test_the_expected_loss_is_the_mean_of_sampled_losses() -> None:
     assert abs(losses.mean() - expected) < 5.0 * error
 
 
+def test_a_loss_beyond_the_range_of_numbers_is_divergence() -> None:
+    # The mean is a number still, its square is not.
+    mean = sgd_mean(1.0, 2.5, [1.0], 1000)
+    with pytest.raises(DivergenceError, match="the expected loss exceeds the range"):
+        noisy_loss.expected_loss(mean, [0.0], [1.0], [0.0])
+
+
 def test_a_point_and_a_centre_have_the_loss_and_gradient_of_0_6() -> None:
     assert noisy_loss.sampled_loss([3.0, 0.0], [1.0, 1.0], [2.0, 4.0]) == 6.0
     assert noisy_loss.sampled_gradient([3.0, 0.0], [1.0, 1.0], [2.0, 4.0]).tolist() == [

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lookahead_ref.theory.noisy_quadratic import DivergenceError
 from lookahead_ref.theory.planning import (
     Problem,
     best_hyperparameters,
@@ -104,6 +105,18 @@ def test_a_short_run_may_use_a_rate_that_diverges_in_the_long_run() -> None:
     # elsewhere.
     problem = Problem([1.0, 0.2], noise=0.0, mean=[1e-3, 1.0])
     assert best_hyperparameters(problem, 2).learning_rate > 2.0
+
+
+def test_where_every_learning_rate_diverges_there_is_no_best() -> None:
+    problem = Problem([1.0], noise=1.0, mean=1.0)
+    with pytest.raises(DivergenceError, match="learning_rates from 3 to 4"):
+        best_hyperparameters(problem, 10_000, learning_rates=(3.0, 4.0))
+
+
+def test_a_start_far_away_leaves_the_search_its_stable_rates() -> None:
+    # A diverging run of 100 steps would overflow from here, one from 1 would not.
+    best = best_hyperparameters(Problem([1.0], noise=1.0, mean=1e120), 100)
+    assert best.learning_rate == pytest.approx(1.0, abs=0.1)
 
 
 @pytest.mark.parametrize(
