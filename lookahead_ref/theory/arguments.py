@@ -1,6 +1,6 @@
 """Checks of what the theory is given: arrays of numbers, in the errors by name."""
 
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,7 +34,7 @@ def reals(name: str, value: ArrayLike, ndim: int | None = None) -> Reals:
     ValueError
         If one of them is not finite, or the number of dimensions is another.
     """
-    array = np.asarray(value)
+    array = _array(name, value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, got {value!r}")
     array = array.astype(np.float64)
@@ -166,9 +166,11 @@ def counts(name: str, value: ArrayLike, least: int = 1) -> Counts:
     ValueError
         If one of them is too small.
     """
-    array = np.asarray(value)
+    array = _array(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers, got {value!r}")
+    if np.any(array > np.iinfo(np.int64).max):
+        raise ValueError(f"{name} must be below 2^63, got {array.max().item()}")
     array = array.astype(np.int64)
     return _require(name, array, np.asarray(array >= least), f">= {least}")
 
@@ -199,6 +201,39 @@ def option(name: str, value: str, options: tuple[str, ...]) -> str:
         listed = ", ".join(repr(known) for known in options)
         raise ValueError(f"{name} must be one of {listed}, got {value!r}")
     return value
+
+
+def together(**values: ArrayLike) -> None:
+    """Check that values can be broadcast against each other.
+
+    Parameters
+    ----------
+    **values : array_like
+        The arguments, by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If their shapes do not fit, or one is not an array of finite numbers.
+    """
+    shapes = {name: reals(name, value).shape for name, value in values.items()}
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError as error:
+        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items() if shape)
+        raise ValueError(
+            f"{', '.join(shapes)} must have shapes that broadcast, got {given}"
+        ) from error
+
+
+def _array(name: str, value: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be a number or an array whose rows have equal lengths, got "
+            f"{value!r}"
+        ) from error
 
 
 def _require(

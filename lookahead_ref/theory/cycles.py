@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lookahead_ref.theory import arguments
 from lookahead_ref.theory.arguments import Reals
-from lookahead_ref.theory.noisy_quadratic import DivergenceError
+from lookahead_ref.theory.divergence import finite
 
 __all__ = ["Cycle", "InnerState", "Kind", "cycle", "step_matrix", "step_noise"]
 
@@ -127,7 +127,7 @@ class Cycle:
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(cycles):
                 state = state + np.einsum("...ij,...j->...i", self.change, state)
-        return _finite("mean", state)
+        return finite("mean", state)
 
     def covariance(self, covariance: ArrayLike, cycles: int = 1) -> Reals:
         """Return the covariance of the state after some cycles.
@@ -157,7 +157,7 @@ class Cycle:
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(cycles):
                 state = matrix @ state @ _transpose(matrix) + self.noise
-        return _finite("covariance", state)
+        return finite("covariance", state)
 
     def covariance_limit(self) -> Reals:
         """Return the covariance that the cycle leaves as it is, S = C S C' + noise.
@@ -298,6 +298,7 @@ def cycle(
     >>> round(float(heavy_ball.spectral_radius), 3), round(float(around.spectral_radius), 3)
     (0.949, 1.031)
     """
+    arguments.together(x=x, momentum=momentum, k=k, alpha=alpha, noise=noise)
     arguments.option("inner_state", inner_state, ("maintain", "reset", "interpolate"))
     step = _step_change(kind, x, momentum)
     sigma2 = arguments.non_negative("noise", noise)
@@ -329,7 +330,7 @@ def cycle(
     if inner_state == "reset":
         whole[..., 1, 1] -= 1.0  # E + D is I but for a velocity that is not kept
     added = scaling[..., :, None] * gathered * scaling[..., None, :]
-    return Cycle(_finite("cycle", whole), _finite("noise of a cycle", added), k)
+    return Cycle(finite("cycle", whole), finite("noise of a cycle", added), k)
 
 
 def _step_change(kind: Kind, x: ArrayLike, momentum: ArrayLike) -> Reals:
@@ -362,12 +363,3 @@ def _spectral_radius(change: Reals) -> Reals:
 
 def _transpose(matrix: Reals) -> Reals:
     return np.swapaxes(matrix, -1, -2)
-
-
-def _finite(name: str, values: Reals) -> Reals:
-    if not np.all(np.isfinite(values)):
-        raise DivergenceError(
-            f"the {name} exceeds the range of numbers: the iteration diverges, because "
-            "learning_rate lies outside of the stable region"
-        )
-    return values

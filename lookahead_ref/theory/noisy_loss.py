@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from lookahead_ref.theory import arguments
 from lookahead_ref.theory.arguments import Reals
-from lookahead_ref.theory.noisy_quadratic import DivergenceError
+from lookahead_ref.theory.divergence import finite
 
 __all__ = ["expected_loss", "sample_centre", "sampled_gradient", "sampled_loss"]
 
@@ -67,6 +67,7 @@ def sampled_loss(x: ArrayLike, centre: ArrayLike, curvature: ArrayLike) -> Reals
     TypeError, ValueError
         If an argument does not hold finite numbers.
     """
+    arguments.together(x=x, centre=centre, curvature=curvature)
     away = arguments.reals("x", x) - arguments.reals("centre", centre)
     return np.asarray(0.5 * (arguments.reals("curvature", curvature) * away**2).sum(-1))
 
@@ -93,6 +94,7 @@ def sampled_gradient(x: ArrayLike, centre: ArrayLike, curvature: ArrayLike) -> R
     TypeError, ValueError
         If an argument does not hold finite numbers.
     """
+    arguments.together(x=x, centre=centre, curvature=curvature)
     away = arguments.reals("x", x) - arguments.reals("centre", centre)
     return np.asarray(arguments.reals("curvature", curvature) * away)
 
@@ -132,14 +134,11 @@ def expected_loss(
     >>> float(expected_loss([2.0, 0.0], [0.0, 1.0], [1.0, 2.0], [1.0, 1.0]))
     4.5
     """
+    arguments.together(mean=mean, variance=variance, curvature=curvature, noise=noise)
     mean = arguments.reals("mean", mean)
     spread = arguments.non_negative("variance", variance)
     sigma2 = arguments.non_negative("noise", noise)
     a = arguments.reals("curvature", curvature)
     with np.errstate(over="ignore", invalid="ignore"):
         loss = np.asarray(0.5 * (a * (mean**2 + spread + sigma2)).sum(-1))
-    if not np.all(np.isfinite(loss)):
-        raise DivergenceError(
-            "the expected loss exceeds the range of numbers: the iterates diverge"
-        )
-    return loss
+    return finite("expected loss", loss)

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lookahead_ref.theory import arguments, powers
 from lookahead_ref.theory.arguments import Counts, Reals
+from lookahead_ref.theory.divergence import DivergenceError, finite
 
 __all__ = [
     "DivergenceError",
@@ -34,10 +35,6 @@ __all__ = [
     "sgd_variance_limit",
     "variance_ratio",
 ]
-
-
-class DivergenceError(ArithmeticError):
-    """What was asked for is beyond the range of numbers: the iteration diverges."""
 
 
 def cycle_contraction(
@@ -77,6 +74,7 @@ def cycle_contraction(
     >>> float(cycle_contraction(1e-20, 1.0, k=5, alpha=0.5))
     2.5e-20
     """
+    arguments.together(learning_rate=learning_rate, curvature=curvature, k=k, alpha=alpha)
     x = _product(learning_rate, curvature)
     k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
     return np.asarray(alpha * powers.one_minus_power(x, k))
@@ -121,7 +119,7 @@ def cycle_factor(
     >>> float(cycle_factor(0.5, 1.0, k=2, alpha=0.5))
     0.625
     """
-    return _finite(
+    return finite(
         "cycle_factor", 1.0 - cycle_contraction(learning_rate, curvature, k, alpha)
     )
 
@@ -163,6 +161,7 @@ def is_stable(
     >>> is_stable(2.2, 1.0, k=[1, 4, 5], alpha=[1.0, 0.5, 0.5])
     array([False, False,  True])
     """
+    arguments.together(learning_rate=learning_rate, curvature=curvature, k=k, alpha=alpha)
     x = _product(learning_rate, curvature)
     k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
     return np.asarray((powers.one_minus_power(x, k) > 0.0) & (_margin(x, k, alpha) > 0.0))
@@ -315,6 +314,7 @@ def sgd_variance_limit(
     >>> float(sgd_variance_limit(1.0, 1.0, 3.0))
     3.0
     """
+    arguments.together(learning_rate=learning_rate, curvature=curvature, noise=noise)
     check_stable(learning_rate, curvature, 1, 1.0)
     x = _product(learning_rate, curvature)
     return np.asarray(arguments.non_negative("noise", noise) * x / (2.0 - x))
@@ -362,11 +362,19 @@ def lookahead_mean(
     >>> float(lookahead_mean(8.0, 0.5, 1.0, k=2, alpha=0.5))
     5.0
     """
+    arguments.together(
+        mean=mean,
+        learning_rate=learning_rate,
+        curvature=curvature,
+        k=k,
+        alpha=alpha,
+        cycles=cycles,
+    )
     mean = arguments.reals("mean", mean)
     loss = cycle_contraction(learning_rate, curvature, k, alpha)
     factor = powers.power(loss, arguments.counts("cycles", cycles, 0))
     with np.errstate(over="ignore", invalid="ignore"):
-        return _finite("mean", factor * mean)
+        return finite("mean", factor * mean)
 
 
 def cycle_noise(
@@ -405,11 +413,14 @@ def cycle_noise(
     DivergenceError
         If the result exceeds the range of numbers.
     """
+    arguments.together(
+        learning_rate=learning_rate, curvature=curvature, noise=noise, k=k, alpha=alpha
+    )
     x = _product(learning_rate, curvature)
     sigma2 = arguments.non_negative("noise", noise)
     k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
     with np.errstate(over="ignore"):
-        return _finite(
+        return finite(
             "noise of a cycle", (alpha * x) ** 2 * sigma2 * powers.geometric(x, k)
         )
 
@@ -459,13 +470,22 @@ def lookahead_variance(
     >>> float(lookahead_variance(0.0, 1.0, 1.0, 4.0, k=5, alpha=0.5))
     1.0
     """
+    arguments.together(
+        variance=variance,
+        learning_rate=learning_rate,
+        curvature=curvature,
+        noise=noise,
+        k=k,
+        alpha=alpha,
+        cycles=cycles,
+    )
     variance = arguments.non_negative("variance", variance)
     added = cycle_noise(learning_rate, curvature, noise, k, alpha)
     loss = cycle_contraction(learning_rate, curvature, k, alpha)
     cycles = arguments.counts("cycles", cycles, 0)
     with np.errstate(over="ignore", invalid="ignore"):
         kept = powers.power(loss, cycles) ** 2 * variance
-        return _finite("variance", kept + added * powers.geometric(loss, cycles))
+        return finite("variance", kept + added * powers.geometric(loss, cycles))
 
 
 def lookahead_variance_limit(
@@ -508,6 +528,9 @@ def lookahead_variance_limit(
     >>> float(lookahead_variance_limit(1.0, 1.0, 3.0, k=5, alpha=0.5))
     1.0
     """
+    arguments.together(
+        learning_rate=learning_rate, curvature=curvature, noise=noise, k=k, alpha=alpha
+    )
     check_stable(learning_rate, curvature, k, alpha)
     x = _product(learning_rate, curvature)
     sigma2 = arguments.non_negative("noise", noise)
@@ -517,7 +540,7 @@ def lookahead_variance_limit(
     per_step = x / powers.one_minus_power(x, k)
     with np.errstate(over="ignore"):
         limit = per_step * alpha * x * powers.geometric(x, k) / _margin(x, k, alpha)
-        return _finite("variance", sigma2 * limit)
+        return finite("variance", sigma2 * limit)
 
 
 def variance_ratio(
@@ -555,6 +578,7 @@ def variance_ratio(
     >>> float(variance_ratio(1e-12, 1.0, k=5, alpha=0.5).round(9))
     0.5
     """
+    arguments.together(learning_rate=learning_rate, curvature=curvature, k=k, alpha=alpha)
     check_stable(learning_rate, curvature, 1, 1.0)
     x = _product(learning_rate, curvature)
     k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
@@ -572,13 +596,3 @@ def _product(learning_rate: ArrayLike, curvature: ArrayLike) -> Reals:
 def _margin(x: Reals, k: Counts, alpha: Reals) -> Reals:
     """Return 1 plus the cycle's factor, accurate also where that is next to -1."""
     return np.asarray(2.0 * (1.0 - alpha) + alpha * powers.one_plus_power(x, k))
-
-
-def _finite(name: str, values: Reals) -> Reals:
-    values = np.asarray(values)
-    if not np.all(np.isfinite(values)):
-        raise DivergenceError(
-            f"the {name} exceeds the range of numbers: the iteration diverges, because "
-            "learning_rate lies outside of the stable region"
-        )
-    return values

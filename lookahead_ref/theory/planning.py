@@ -130,6 +130,7 @@ def loss_after(
     >>> loss_after(problem, [0, 4, 5], 0.5, k=5, alpha=1.0).round(3)
     array([2.5  , 2.5  , 0.668])
     """
+    arguments.together(steps=steps, learning_rate=learning_rate, k=k, alpha=alpha)
     k = arguments.counts("k", k)
     cycles = arguments.counts("steps", steps, 0) // k
     given = [np.asarray(each)[..., None] for each in (learning_rate, k, alpha, cycles)]

@@ -250,6 +250,7 @@ def test_what_diverges_is_said_to_diverge() -> None:
             lambda: cycle("heavy-ball", 1.0, inner_state="keep"),  # type: ignore[arg-type]
             "inner_state must be one of",
         ),
+        (lambda: cycle("sgd", [1.0, 2.0], k=[1, 2, 3]), r"broadcast, got x \(2,\), k"),
         (lambda: cycle("sgd", 1.0).mean([1.0, 0.0], -1), "cycles must be >= 0"),
     ],
 )

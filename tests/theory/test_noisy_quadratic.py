@@ -369,6 +369,26 @@ def test_what_diverges_is_said_to_diverge() -> None:
             "alpha must be",
         ),
         (lambda: sgd_mean(np.nan, 1.0, 1.0), ValueError, "mean must be finite"),
+        (
+            lambda: sgd_mean([1.0, [2.0]], 1.0, 1.0),  # type: ignore[list-item]
+            ValueError,
+            "mean must be a number or an array whose rows",
+        ),
+        (
+            lambda: lookahead_variance_limit(0.1, [1.0, 1.0], [1.0] * 3, 5, 0.5),
+            ValueError,
+            r"must have shapes that broadcast, got curvature \(2,\), noise \(3,\)",
+        ),
+        (
+            lambda: noisy_loss.sampled_loss([1.0, 1.0], [1.0] * 3, [1.0]),
+            ValueError,
+            r"x, centre, curvature must have shapes that broadcast, got x \(2,\)",
+        ),
+        (
+            lambda: cycle_factor(0.1, 1.0, np.uint64(2**63)),
+            ValueError,
+            r"k must be below 2\^63, got 9223372036854775808",
+        ),
         (lambda: sgd_mean(1.0, -1.0, 1.0), ValueError, "learning_rate must be >= 0"),
         (lambda: sgd_mean(1.0, 1.0, 1.0, -1), ValueError, "steps must be >= 0"),
         (lambda: sgd_variance(-1.0, 1.0, 1.0, 1.0), ValueError, "variance must be >= 0"),
