@@ -17,6 +17,7 @@ __all__ = [
     "Setup",
     "TargetError",
     "UnsupportedError",
+    "checked",
     "observe",
     "setup",
 ]
@@ -207,7 +208,7 @@ def observe(
         If an answer has the wrong names or shapes.
     """
     given = setup(case, dtype)
-    gradients = _Gradients(case, dtype)
+    gradients = Gradients(case, dtype)
     adapter.start(given)
     seen = Observation()
     taken = None
@@ -216,7 +217,7 @@ def observe(
         adapter.step(gradients.at(t, state))
         state = _record(case, adapter, seen.steps)
         if t + 1 in case.evaluate_after:
-            weights = _checked(case, "evaluated weights", adapter.evaluation())
+            weights = checked(case, "evaluated weights", adapter.evaluation())
             seen.evaluations[t + 1] = _flat(weights)
         if t + 1 == case.save_after:
             taken = (adapter.snapshot(), state)
@@ -233,8 +234,16 @@ def observe(
     return seen
 
 
-class _Gradients:
-    """The gradients of a case, computed in the precision that the program works in."""
+class Gradients:
+    """The gradients of a case, computed in the precision that the program works in.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    dtype : {"float32", "float64"}
+        The precision.
+    """
 
     def __init__(self, case: Case, dtype: str) -> None:
         self._case = case
@@ -279,18 +288,39 @@ class _Gradients:
 
 
 def _record(case: Case, adapter: Adapter, trajectory: Trajectory) -> list[Array]:
-    fast = _checked(case, "fast weights", adapter.fast())
+    fast = checked(case, "fast weights", adapter.fast())
     trajectory.fast.append(_flat(fast))
     trajectory.slow.append(
-        [_flat(_checked(case, "slow weights", each)) for each in adapter.slow()]
+        [_flat(checked(case, "slow weights", each)) for each in adapter.slow()]
     )
     trajectory.slots.append(
-        {name: _flat(_checked(case, name, each)) for name, each in adapter.slots().items()}
+        {name: _flat(checked(case, name, each)) for name, each in adapter.slots().items()}
     )
     return [np.array(each) for each in fast]
 
 
-def _checked(case: Case, what: str, tensors: Any) -> list[Array]:
+def checked(case: Case, what: str, tensors: Any) -> list[Array]:
+    """Check the tensors that an adapter returned.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    what : str
+        What they are, for the message.
+    tensors : object
+        What it returned.
+
+    Returns
+    -------
+    list of ndarray
+        The tensors in the order of the parameters.
+
+    Raises
+    ------
+    TargetError
+        If names, shapes or dtypes are not those of the parameters.
+    """
     if not isinstance(tensors, Mapping) or list(tensors) != case.names:
         got = list(tensors) if isinstance(tensors, Mapping) else type(tensors).__name__
         raise TargetError(f"{what} must have the tensors {case.names}, got {got}")
