@@ -1,17 +1,15 @@
-"""A child process that answers lines with lines, within limits, and leaves nothing behind."""
+"""A child process that answers lines with lines, and leaves nothing behind."""
 
 import contextlib
 import json
 import os
-import queue
+import selectors
 import signal
 import subprocess
-import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
 from lookahead_ref.conformance.wire import PROTOCOL, parse, shown
@@ -75,26 +73,24 @@ class Process:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                bufsize=0,
                 env=None if environment is None else dict(environment),
                 # A group of its own, so that its children can be ended with it.
                 start_new_session=True,
             )
         except OSError as error:
             raise StartError(f"{command[0]} cannot be started: {error}") from error
-        # Small: a program that prints without end is made to wait.
-        self._answers: queue.Queue[bytes] = queue.Queue(4)
-        self._requests: queue.Queue[bytes | None] = queue.Queue()
-        self._errors: deque[bytes] = deque(maxlen=16)
-        self._threads = [
-            threading.Thread(target=work, args=(pipe,), daemon=True)
-            for work, pipe in (
-                (self._read, self._child.stdout),
-                (self._write, self._child.stdin),
-                (self._read_errors, self._child.stderr),
-            )
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._pipes = (self._child.stdin, self._child.stdout, self._child.stderr)
+        self._in, self._out, self._err = (p.fileno() for p in self._pipes if p is not None)
+        # Nothing here ever blocks: the program may not read, not write, or write for ever.
+        for each in (self._in, self._out, self._err):
+            os.set_blocking(each, False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._out, selectors.EVENT_READ)
+        self._selector.register(self._err, selectors.EVENT_READ)
+        self._received = b""
+        self._said = b""
+        self._over = False
         self.name = self._hello()
 
     def _hello(self) -> str:
@@ -109,23 +105,6 @@ class Process:
                 f"hello: version must be {PROTOCOL}, got {shown(answer.get('version'))}"
             )
         return str(answer.get("name", ""))
-
-    def _read(self, pipe: IO[bytes]) -> None:
-        while line := pipe.readline(self._limits.line + 1):
-            self._answers.put(line)
-            if len(line) > self._limits.line:
-                return
-        self._answers.put(b"")
-
-    def _write(self, pipe: IO[bytes]) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it has ended; `ask` notices
-            while (line := self._requests.get()) is not None:
-                pipe.write(line)
-                pipe.flush()
-
-    def _read_errors(self, pipe: IO[bytes]) -> None:
-        while line := pipe.readline(1000):
-            self._errors.append(line)
 
     def ask(self, request: Mapping[str, Any], timeout: float | None = None) -> Any:
         """Send a request and wait for its answer.
@@ -152,22 +131,12 @@ class Process:
             If none came, or what came is no answer.
         """
         limit = self._limits.step if timeout is None else timeout
-        if not self._answers.empty():
-            line = self._answers.get_nowait()
-            if line:
-                raise DiedError(f"wrote what nobody asked for: {shown(line)}")
-            raise DiedError(self._how_it_ended())
-        self._requests.put(json.dumps(request).encode() + b"\n")
-        try:
-            line = self._answers.get(timeout=limit)
-        except queue.Empty:
-            raise DiedError(
-                f"did not answer {request['do']!r} within {limit:g} s"
-            ) from None
-        if not line:
-            raise DiedError(self._how_it_ended())
-        if len(line) > self._limits.line:
-            raise DiedError(f"wrote a line of more than {self._limits.line} bytes")
+        self._take()
+        if self._received:
+            raise DiedError(f"wrote what nobody asked for: {shown(self._received)}")
+        line = self._exchange(json.dumps(request).encode() + b"\n", limit)
+        if line is None:
+            raise DiedError(f"did not answer {request['do']!r} within {limit:g} s")
         try:
             answer = parse(line)
         except TargetError as error:
@@ -178,24 +147,69 @@ class Process:
             raise TargetError(f"answered an error: {str(answer['error'])[:1000]}")
         return answer
 
+    def _exchange(self, request: bytes, limit: float) -> bytes | None:
+        """Send a request and receive a line; None where time is up."""
+        deadline = time.monotonic() + limit
+        left = self._send(request)
+        if left:
+            self._selector.register(self._in, selectors.EVENT_WRITE)
+        try:
+            while b"\n" not in self._received:
+                if len(self._received) > self._limits.line:
+                    raise DiedError(f"wrote a line of more than {self._limits.line} bytes")
+                if self._over:
+                    raise DiedError(self._how_it_ended())
+                wait = deadline - time.monotonic()
+                if wait <= 0:
+                    return None
+                for key, _ in self._selector.select(wait):
+                    if key.fd != self._in:
+                        self._take()
+                        continue
+                    left = self._send(left)
+                    if not left:
+                        self._selector.unregister(self._in)
+        finally:
+            if left:
+                self._selector.unregister(self._in)
+        line, _, self._received = self._received.partition(b"\n")
+        if len(line) > self._limits.line:
+            raise DiedError(f"wrote a line of more than {self._limits.line} bytes")
+        return line
+
+    def _send(self, data: bytes) -> bytes:
+        """Write what can be written; return the rest."""
+        try:
+            return data[os.write(self._in, data) :]
+        except BlockingIOError:
+            return data
+        except BrokenPipeError:  # it has ended, which is noticed where it is read from
+            return b""
+
+    def _take(self) -> None:
+        """Read what is there."""
+        with contextlib.suppress(BlockingIOError):
+            self._said = (self._said + os.read(self._err, 65536))[-400:]
+        with contextlib.suppress(BlockingIOError):
+            found = os.read(self._out, 65536)
+            self._received += found
+            self._over = not found
+
     def _how_it_ended(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(1.0)
-        self._threads[2].join(0.2)
+        self._take()
         code = self._child.returncode
         how = "closed its output" if code is None else f"ended with exit status {code}"
-        said = b"".join(self._errors).decode("utf-8", "replace").strip()[-400:]
+        said = self._said.decode("utf-8", "replace").strip()
         return f"{how}; it wrote: {said}" if said else how
 
     def end(self) -> None:
         """End the program and all that it started, and wait until it is gone."""
         if self._child.poll() is None:
-            self._requests.put(b'{"do": "stop"}\n')
-        self._requests.put(None)
-        deadline = time.monotonic() + 0.5
-        # It may not read at all: then it is ended by force.
-        while self._child.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
+            self._send(b'{"do": "stop"}\n')
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(0.5)
         self.kill()
 
     def kill(self) -> None:
@@ -205,16 +219,7 @@ class Process:
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.kill()
         self._child.wait()
-        self._requests.put(None)
-        while self._threads[0].is_alive():
-            with contextlib.suppress(queue.Empty):
-                self._answers.get(timeout=0.01)
-        for thread, pipe in zip(
-            self._threads,
-            (self._child.stdout, self._child.stdin, self._child.stderr),
-            strict=True,
-        ):
-            thread.join(1.0)
-            if pipe is not None and not thread.is_alive():
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._selector.close()
+        for pipe in self._pipes:
+            if pipe is not None:
+                pipe.close()

@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from lookahead_ref.conformance.protocol import (
@@ -48,7 +49,7 @@ class Server:
             place = traceback.extract_tb(error.__traceback__)[-1]
             return {
                 "error": f"{type(error).__name__}: {error} "
-                f"({os.path.basename(place.filename)}:{place.lineno})"
+                f"({Path(place.filename).name}:{place.lineno})"
             }
 
     def do_hello(self, request: Message) -> Message:  # noqa: ARG002

@@ -21,7 +21,7 @@ from lookahead_ref.conformance.protocol import (
     TargetError,
     UnsupportedError,
 )
-from lookahead_ref.conformance.vectors import Case, Float64Array
+from lookahead_ref.conformance.vectors import Case
 
 __all__ = ["Program", "Recording", "Target", "adapter", "builtin", "open_target"]
 
@@ -143,10 +143,15 @@ class Program:
         limits: Limits | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._make = lambda: Process(command, limits or Limits(), environment)
+        self._command = command
+        self._limits = limits or Limits()
+        self._environment = environment
         self._processes: list[Process | None] = [self._make(), None]
         said = self._processes[0].name if self._processes[0] is not None else ""
         self.name = f"{name} ({said})" if said else name
+
+    def _make(self) -> Process:
+        return Process(self._command, self._limits, self._environment)
 
     def _process(self, place: int) -> Process:
         process = self._processes[place]
@@ -157,17 +162,13 @@ class Program:
     def observe(self, case: Case, dtype: str) -> Observation:
         """Take a case through it."""
         place = 0
-
-        def process() -> Process:
-            return self._process(place)
-
         try:
-            first = process()
+            first = self._process(place)
             seen, saved, state = self._unbroken(first, case, dtype)
             if saved is None:
                 return seen
             place = 1
-            other = process()
+            other = self._process(place)
             other.ask(wire.start(case, dtype))
             other.ask({"do": "load", "state": saved})
             seen.resumed = Trajectory()
@@ -263,7 +264,6 @@ class Recording:
                 f"{wire.shown(header.get('recording'))}"
             )
         self.name = str(header.get("name", path.name))
-        self._broken: dict[int, str] = {}
         self._entries: dict[tuple[str, str], Any] = {}
         for number, line in enumerate(lines[1:], start=2):
             if not line.strip():
@@ -289,21 +289,20 @@ class Recording:
         if "error" in entry:
             raise TargetError(f"recorded an error: {str(entry['error'])[:1000]}")
         seen = Observation()
-        for step in wire.steps_of(case, "steps", entry.get("steps"), case.steps):
+        for step in wire.steps_of("steps", entry.get("steps"), case.steps):
             _record(case, step, seen.steps)
         if case.save_after is not None:
             seen.resumed = Trajectory()
             left = case.steps - case.save_after
-            for step in wire.steps_of(case, "resumed", entry.get("resumed"), left):
+            for step in wire.steps_of("resumed", entry.get("resumed"), left):
                 _record(case, step, seen.resumed)
         evaluations = wire.steps_of(
-            case, "evaluations", entry.get("evaluations", []), len(case.evaluate_after)
+            "evaluations", entry.get("evaluations", []), len(case.evaluate_after)
         )
-        for step, each in zip(case.evaluate_after, evaluations, strict=True):
-            weights: Float64Array = wire.tensors(
+        for after, each in zip(case.evaluate_after, evaluations, strict=True):
+            seen.evaluations[after] = wire.tensors(
                 case, "evaluated weights", each.get("weights")
             )
-            seen.evaluations[step] = weights
         return seen
 
     def close(self) -> None:

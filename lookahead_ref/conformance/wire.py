@@ -6,6 +6,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def tensors(case: Case, what: str, value: Any) -> Float64Array:
     TargetError
         If the value is something else.
     """
-    sizes = [int(np.prod(shape)) for shape in case.shapes]
+    sizes = [prod(shape) for shape in case.shapes]
     if not isinstance(value, list) or len(value) != len(sizes):
         raise TargetError(
             f"{what} must be a list of {len(sizes)} tensors, got {shown(value)}"
@@ -155,11 +156,11 @@ def start(case: Case, dtype: str) -> dict[str, Any]:
 
 
 def gradients(case: Case, given: Mapping[str, Any]) -> list[list[str] | None]:
-    """Write gradients as a list in the order of the parameters, null where there is none."""
+    """Write gradients in the order of the parameters, null where there is none."""
     return [None if given[name] is None else encode(given[name]) for name in case.names]
 
 
-def steps_of(case: Case, what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
+def steps_of(what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
     """Check that a recording holds a list of steps."""
     if not isinstance(value, list) or len(value) != count:
         raise TargetError(f"{what} must be a list of {count} steps, got {shown(value)}")
