@@ -12,10 +12,12 @@ can go on.
 import hashlib
 import importlib.util
 import os
+import pickle
 import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -176,15 +178,19 @@ def _load(source: str, cache: Path) -> ModuleType:
     name = "loop_" + hashlib.sha256(source.encode()).hexdigest()[:32]
     try:
         path = cache / f"{name}.py"
-        if not (path.is_file() and path.read_text() == source):
+        if not (path.is_file() and path.read_bytes() == source.encode()):
             cache.mkdir(parents=True, exist_ok=True)
             # Another process may be writing the same: the last to rename wins, all are
             # equal.
-            with tempfile.NamedTemporaryFile("w", dir=cache, delete=False) as file:
-                file.write(source)
+            with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
+                file.write(source.encode())
             Path(file.name).replace(path)
         return _import(name, path)
-    except OSError:
+    except (OSError, EOFError, pickle.UnpicklingError):
+        # Machine code that was cut short, as when the power fails, is made anew next time.
+        for damaged in (cache / "__pycache__").glob(f"{name}.*.nb?"):
+            with suppress(OSError):
+                damaged.unlink()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{name}.py"
             path.write_text(source)

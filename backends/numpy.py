@@ -129,16 +129,22 @@ class _Blocked:
             self._buffers + number: self._dtype.type(scalar)
             for number, scalar in enumerate(scalars)
         }
-        for start in range(0, length, max(block, 1)):
-            stop = min(start + block, length)
-            for number, buffer in enumerate(buffers):
-                places[number] = buffer[start:stop]
-            for number, array in enumerate(scratch):
-                places[-1 - number] = array[: stop - start]
-            for ufunc, operands, result in self._lines:
-                if ufunc is None:
-                    places[result].fill(0)
-                else:
-                    ufunc(*[places[operand] for operand in operands], out=places[result])
-            for copy, source in self._copies:
-                places[copy][...] = places[source]
+        # Where NumPy raises or warns, and a warning may be an error, it would do so after a
+        # part has been written.
+        with np.errstate(all="ignore"):
+            for start in range(0, length, max(block, 1)):
+                stop = min(start + block, length)
+                for number, buffer in enumerate(buffers):
+                    places[number] = buffer[start:stop]
+                for number, array in enumerate(scratch):
+                    places[-1 - number] = array[: stop - start]
+                self._run_block(places)
+
+    def _run_block(self, places: dict[int, Any]) -> None:
+        for ufunc, operands, result in self._lines:
+            if ufunc is None:
+                places[result].fill(0)
+            else:
+                ufunc(*[places[operand] for operand in operands], out=places[result])
+        for copy, source in self._copies:
+            places[copy][...] = places[source]

@@ -24,6 +24,7 @@ extensions = [
     "numpydoc",
     "command_reference",
     "mathml",
+    "theory_pictures",
 ]
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]

@@ -7,25 +7,25 @@ needs is not available; 130 if it was interrupted.
 What a command needs is imported inside it, so that ``--help`` answers at once.
 """
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 import lookahead_ref as la
 from lookahead_ref.conformance import command as conformance
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from lookahead_ref.experiments.theory import command as theory
+from lookahead_ref.terminal import (
+    JOB_FAILED,
+    console,
+    epilog,
+    failed,
+    print_folder,
+    print_json,
+    reported,
+)
 
 __all__ = ["app", "main"]
-
-JOB_FAILED = 1
-USAGE = 2
-INTERRUPTED = 130
 
 EXAMPLES = {
     "": (
@@ -44,12 +44,9 @@ EXAMPLES = {
         "lookahead-ref train --optimizer lookahead-sgd --k 10 --alpha 0.8 --output my-run",
     ),
     "info": ("lookahead-ref info", "lookahead-ref info --json"),
+    **theory.EXAMPLES,
 }
 """What each command's help shows; the tests run them."""
-
-
-def _epilog(command: str) -> str:
-    return "\n\n".join(["[bold]Examples[/]", *EXAMPLES[command]])
 
 
 app = typer.Typer(
@@ -110,7 +107,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program 
 
 def main() -> None:
     """Run the command line; the console script ``lookahead-ref`` calls this."""
-    app()
+    try:
+        app()
+    except OSError as error:
+        # The disk that standard output goes to is full. A closed pipe Typer takes care of.
+        raise SystemExit(failed(error, JOB_FAILED).exit_code) from error
 
 
 def _print_version(wanted: bool) -> None:
@@ -119,7 +120,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog=_epilog(""))
+@app.callback(epilog=epilog(EXAMPLES[""]))
 def _common(
     version: Annotated[
         bool,
@@ -131,7 +132,7 @@ def _common(
     """Train with the Lookahead optimizer, and compare it with others."""
 
 
-@app.command(epilog=_epilog("compare"))
+@app.command(epilog=epilog(EXAMPLES["compare"]))
 def compare(
     seeds: Annotated[int, typer.Option(help="Runs of each method.", min=1)] = 5,
     seed: Annotated[int, typer.Option(help="The first seed.", min=0)] = 0,
@@ -153,7 +154,7 @@ def compare(
     Prints the table and writes results.json, train.jsonl, curves.png and report.html to a
     folder, runs/compare-DATE-TIME if --output is not given.
     """
-    with _reported():
+    with reported():
         from lookahead_ref.experiments import compare as experiment
         from lookahead_ref.experiments.environment import new_folder
         from lookahead_ref.experiments.pool import available_cores
@@ -174,12 +175,12 @@ def compare(
         )
         settings.check()
         folder = new_folder(output, "compare")
-    with _reported():
+    with reported():
         comparison = experiment.run(
-            settings, folder, jobs=jobs or available_cores(), console=_console(stderr=True)
+            settings, folder, jobs=jobs or available_cores(), console=console(stderr=True)
         )
     if as_json:
-        _print_json(
+        print_json(
             {
                 "folder": str(folder),
                 "results": str(folder / "results.json"),
@@ -191,14 +192,14 @@ def compare(
             }
         )
         return
-    console = _console()
-    console.print(comparison.table.rich())
-    console.print(comparison.differences.rich())
-    console.print(comparison.summary, highlight=False)
-    _print_folder(console, folder, "report.html, curves.png, results.json, train.jsonl")
+    screen = console()
+    screen.print(comparison.table.rich())
+    screen.print(comparison.differences.rich())
+    screen.print(comparison.summary, highlight=False)
+    print_folder(screen, folder, "report.html, curves.png, results.json, train.jsonl")
 
 
-@app.command(epilog=_epilog("train"))
+@app.command(epilog=epilog(EXAMPLES["train"]))
 def train(
     model: Annotated[str, typer.Option(help="mlp.")] = "mlp",
     data: Annotated[str, typer.Option(help="digits.")] = "digits",
@@ -235,7 +236,7 @@ def train(
 
     With --output it writes results.json and train.jsonl to that folder.
     """
-    with _reported():
+    with reported():
         from lookahead_ref.experiments import single
         from lookahead_ref.experiments.environment import new_folder
         from lookahead_ref.training import TrainingProgress
@@ -257,13 +258,13 @@ def train(
             )
         )
         folder = None if output is None else new_folder(output, "train")
-    with _reported(), TrainingProgress(_console(stderr=True)) as progress:
+    with reported(), TrainingProgress(console(stderr=True)) as progress:
         result = single.run(prepared, folder, callbacks=[progress])
     last = result.history[-1]
     if as_json:
         from dataclasses import asdict
 
-        _print_json(
+        print_json(
             {
                 "folder": None if folder is None else str(folder),
                 "final": asdict(last),
@@ -272,73 +273,32 @@ def train(
             }
         )
         return
-    console = _console()
-    console.print(
+    screen = console()
+    screen.print(
         f"validation accuracy {100 * last.validation_accuracy:.2f} %, validation loss "
         f"{last.validation_loss:.4f}, training loss {last.train_loss:.4f} after "
         f"{result.steps} steps, {result.seconds:.1f} s",
         highlight=False,
     )
     if folder is not None:
-        _print_folder(console, folder, "results.json, train.jsonl")
+        print_folder(screen, folder, "results.json, train.jsonl")
 
 
-@app.command(epilog=_epilog("info"))
+@app.command(epilog=epilog(EXAMPLES["info"]))
 def info(as_json: AsJson = False) -> None:
     """List versions, backends and devices, and why a backend is not available."""
-    with _reported():
+    with reported():
         from lookahead_ref.experiments.information import collect, show
 
         found = collect()
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
-        show(found, _console())
+        show(found, console())
 
 
 conformance.mount(app)
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Turn errors that a user can act on into one line and an exit code."""
-    from lookahead_ref.backend import BackendUnavailableError
-    from lookahead_ref.extras import MissingExtraError
-
-    try:
-        yield
-    except (MissingExtraError, BackendUnavailableError) as error:
-        raise _failed(error, USAGE) from error
-    except ValueError as error:
-        raise _failed(error, USAGE) from error
-    except (ArithmeticError, OSError) as error:
-        raise _failed(error, JOB_FAILED) from error
-    except KeyboardInterrupt as error:
-        typer.echo("interrupted", err=True)
-        raise typer.Exit(INTERRUPTED) from error
-
-
-def _failed(error: Exception, code: int) -> typer.Exit:
-    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-    typer.echo(f"lookahead-ref: {error}{notes}", err=True)
-    return typer.Exit(code)
-
-
-def _console(*, stderr: bool = False) -> "Console":
-    from rich.console import Console
-
-    return Console(stderr=stderr)
-
-
-def _print_json(value: Any) -> None:
-    from lookahead_ref.report.files import jsonable
-
-    typer.echo(json.dumps(jsonable(value), indent=1, allow_nan=False))
-
-
-def _print_folder(console: "Console", folder: Path, files: str) -> None:
-    # Not wrapped: a path is to be copied.
-    console.print(f"{folder}: {files}", highlight=False, soft_wrap=True)
+theory.mount(app)
 
 
 if __name__ == "__main__":

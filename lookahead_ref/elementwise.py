@@ -4,7 +4,7 @@ Scalars are computed on the host in float64 and rounded once to the dtype of eac
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -160,6 +160,37 @@ def apply(rule: Rule, coefficients: Mapping[str, float], *trees: Tree) -> tuple[
         tree.unflatten(trees[0], {path: result[number] for path, result in results.items()})
         for number in range(count)
     )
+
+
+def evaluate(function: Callable[..., Any], *trees: Tree) -> list[Any]:
+    """Call a function with the corresponding leaves of trees: where a step needs values.
+
+    Unlike a rule it may do anything with the arrays, and what it returns stays with the
+    caller. While a step is recorded, the values are computed first.
+
+    Parameters
+    ----------
+    function : callable
+        A function of one array from each tree, each of one dimension.
+    *trees : dict
+        Trees of arrays, all like the first.
+
+    Returns
+    -------
+    list
+        What it returns for each leaf, in the order of the first tree.
+    """
+    first, *others = [tree.flatten(each) for each in trees]
+    results = []
+    for path, leaf in first.items():
+        leaves = [leaf, *[other[path] for other in others]]
+        if isinstance(leaf, Symbol):
+            results += leaf.tape.evaluate(function, leaves)
+        else:
+            xp = array_namespace(leaf)
+            # In the order of the elements, whatever that of the memory.
+            results.append(function(*[xp.reshape(each, (-1,)) for each in leaves]))
+    return results
 
 
 def _apply_to_leaf(

@@ -36,7 +36,7 @@ def value_and_grad(
         Takes what `fn` takes and returns ``(value, grads)``, or with `has_aux`
         ``((value, aux), grads)``. ``grads`` has the structure, shapes and dtypes of
         ``params``: float32 stays float32. A parameter that the value does not depend on
-        has a gradient of zeros. No two gradients are the same array.
+        has a gradient of zeros. No two gradients share memory.
 
     Raises
     ------
@@ -96,14 +96,16 @@ def value_and_grad(
         if traced:
             found = _backward(value._node, vspace(plain).ones(), set(roots.values()))  # noqa: SLF001
         grads: dict[str, Any] = {}
-        seen: set[int] = set()
+        owners: set[int] = set()
         for path, leaf in leaves.items():
             grad = found.get(roots[path])
             if grad is None:
                 grad = vspace(leaf).zeros()
-            # `a + b` hands one array to both: a caller may write into its gradients.
-            grads[path] = _like(grad, leaf, copy=id(grad) in seen)
-            seen.add(id(grad))
+            # `a + b.T` hands views of one array to both: a caller may write into its
+            # gradients.
+            root = id(_root(grad))
+            grads[path] = _like(grad, leaf, copy=root in owners)
+            owners.add(root)
 
         gradient = tree.unflatten(params, grads)
         if has_aux:
@@ -176,6 +178,13 @@ def _like(grad: Any, leaf: Any, *, copy: bool) -> Any:
     if isinstance(grad, np.generic):
         return np.asarray(grad)
     return grad.copy() if copy else grad
+
+
+def _root(array: Any) -> Any:
+    """Find the array whose memory `array` shows: itself if it is no view."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
 
 
 def _unboxed(aux: Any, trace: int) -> Any:

@@ -177,7 +177,7 @@ def option(name: str, value: Any, options: tuple[str, ...]) -> None:
     ValueError
         If it is none of them.
     """
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         listed = ", ".join(repr(known) for known in options)
         raise ValueError(f"{name} must be one of {listed}, got {value!r}")
 

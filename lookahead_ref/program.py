@@ -213,6 +213,10 @@ class Call(NamedTuple):
     names: tuple[str, ...]
 
 
+Evaluator: TypeAlias = Callable[["Tape", Callable[..., Any], Sequence[int]], list[Any]]
+"""Calls a function with the values of symbols, given by their numbers, of each leaf."""
+
+
 @dataclass
 class Tape:
     """The record of one optimizer step.
@@ -221,9 +225,12 @@ class Tape:
     ----------
     buffers : int
         The number of arrays that the step may read: symbols 0, 1, ...
+    evaluator : callable, optional
+        What computes the values of symbols, where a step needs them.
     """
 
     buffers: int
+    evaluator: Evaluator | None = None
     calls: list[Call] = field(default_factory=list)
     coefficients: list[tuple[str, float]] = field(default_factory=list)
     _symbols: int = field(init=False)
@@ -266,6 +273,34 @@ class Tape:
         self.calls.append(Call(None, (), ()))
         return self._new(1)[0]
 
+    def evaluate(
+        self, function: Callable[..., Any], operands: Sequence[Symbol]
+    ) -> list[Any]:
+        """Compute what symbols stand for, and call a function with it.
+
+        Nothing is recorded, and nothing that the step may read is changed.
+
+        Parameters
+        ----------
+        function : callable
+            A function of arrays of one dimension.
+        operands : sequence of Symbol
+            What it is to be called with.
+
+        Returns
+        -------
+        list
+            What it returns, for each leaf that a symbol stands for.
+
+        Raises
+        ------
+        TypeError
+            If there is nothing to compute with.
+        """
+        if self.evaluator is None:
+            raise TypeError("a tape without an evaluator has no values")
+        return self.evaluator(self, function, [each.number for each in operands])
+
     def _new(self, count: int) -> tuple[Symbol, ...]:
         first = self._symbols
         self._symbols += count
@@ -273,19 +308,25 @@ class Tape:
 
 
 def compile_calls(
-    buffers: int, calls: Sequence[Call], results: Sequence[tuple[int, int]]
+    buffers: int,
+    calls: Sequence[Call],
+    results: Sequence[tuple[int, int]],
+    *,
+    scratch: int = 0,
 ) -> Program:
     """Join the rules that a step applied into one program.
 
     Parameters
     ----------
     buffers : int
-        The number of buffers.
+        The number of buffers that symbols stand for.
     calls : sequence of Call
         What a tape has recorded.
     results : sequence of (int, int)
         Buffer and symbol: what each buffer holds after the step. A buffer that keeps what
         it held is not written.
+    scratch : int, default: 0
+        The number of further buffers, which are only written to.
 
     Returns
     -------
@@ -295,9 +336,9 @@ def compile_calls(
     scalars = sum(len(call.names) for call in calls)
     registers = list(range(buffers))  # where each symbol is
     instructions: list[Instruction] = []
-    first_scalar = buffers
+    first_scalar = buffers + scratch
     for call in calls:
-        base = buffers + scalars + len(instructions)
+        base = buffers + scratch + scalars + len(instructions)
         if call.rule is None:
             instructions.append(Instruction("zero", ()))
             registers.append(base)
@@ -316,10 +357,12 @@ def compile_calls(
         ]
         registers += [place(number) for number in written.results]
     return Program(
-        buffers,
+        buffers + scratch,
         scalars,
         tuple(instructions),
         tuple(
-            (buffer, registers[symbol]) for buffer, symbol in results if buffer != symbol
+            (buffer, registers[symbol])
+            for buffer, symbol in results
+            if buffer != registers[symbol]
         ),
     )

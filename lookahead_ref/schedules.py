@@ -200,7 +200,8 @@ class WarmUp:
     Raises
     ------
     TypeError, ValueError
-        If a number is out of range.
+        If a number is out of range; where it is called, if the other schedule returns one
+        that is.
 
     Examples
     --------
@@ -220,5 +221,7 @@ class WarmUp:
 
     def __call__(self, step: int) -> float:
         """Return the value at a step, counted from 0."""
-        after = self.after(step) if callable(self.after) else self.after
+        after = hyperparameters.value_at(
+            "after", self.after, step, hyperparameters.non_negative
+        )
         return after * min(1.0, (step + 1) / self.steps)

@@ -6,7 +6,7 @@ from the inner update to the interpolation at the end of a cycle, becomes one pr
 compiled once by the backend and run in one pass over the memory of each parameter.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,10 @@ class Stepper:
     -----
     Memory is the parameters and the optimizer's state, each once. On every backend of this
     package that computes in host memory, parameters and state agree bit for bit with the
-    pure interface.
+    pure interface. A step neither raises nor warns where a result overflows or is not a
+    number.
+
+    A stepper cannot be copied or pickled; its `state_dict` can.
 
     Examples
     --------
@@ -135,15 +138,12 @@ class Stepper:
         tree.check_like(grads, self.params, "grads")
         arrays = tree.flatten(grads)
 
-        tape, state = self._record()
-        kernels = self._compiled(tape, state)
-        scalars = {
-            dtype: [round_to(dtype, name, value) for name, value in tape.coefficients]
-            for dtype in {leaf.dtype for leaf in self._leaves.values()}
-        }
         gradients = {
             path: self.backend.gradient(arrays[path], self._owned) for path in self._leaves
         }
+        tape, state = self._record(gradients)
+        kernels = self._compiled(tape, list(enumerate(state.numbers)))
+        scalars = self._rounded(tape)
 
         self._interrupted = True
         for path, leaf in self._leaves.items():
@@ -228,10 +228,23 @@ class Stepper:
             counts[name] = _count(f"saved[{name!r}]", saved[name])
         for name, target in targets.items():
             tree.check_leaf_like(f"saved[{name!r}]", saved[name], target)
+        # An entry may be a view of what another one is written to.
+        values = {
+            name: self.backend.own(f"saved[{name!r}]", saved[name], self._owned)
+            for name in targets
+        }
+        self._interrupted = True
         for name, target in targets.items():
-            self.backend.assign(target, saved[name])
+            self.backend.assign(target, values[name])
         self._state = _replace_counts(self._state, counts, "")
         self._interrupted = False
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be copied or pickled: views and what they show would part."""
+        raise TypeError(
+            "a Stepper cannot be copied or pickled: make another one for the same "
+            "optimizer and params, and load its state_dict()"
+        )
 
     def _view(self, number: int) -> dict[str, Any]:
         if number not in self._views:
@@ -244,8 +257,13 @@ class Stepper:
             )
         return self._views[number]
 
-    def _record(self) -> "tuple[Tape, _Recorded]":
-        tape = Tape(self._gradient + 1)
+    def _record(self, gradients: Mapping[str, Array]) -> "tuple[Tape, _Recorded]":
+        def evaluate(
+            tape: Tape, function: Callable[..., Any], numbers: Sequence[int]
+        ) -> list[Any]:
+            return self._evaluate(tape, function, numbers, gradients)
+
+        tape = Tape(self._gradient + 1, evaluate)
         symbols = [Symbol(tape, number) for number in range(self._gradient + 1)]
         state = _replace_arrays(self._state, iter(symbols[1:-1]))
         params, state = self.optimizer.step(
@@ -254,12 +272,42 @@ class Stepper:
         numbers = [params[_LEAF].number, *[value.number for _, value in _arrays(state)]]
         return tape, _Recorded(state, tuple(numbers))
 
-    def _compiled(self, tape: Tape, recorded: "_Recorded") -> dict[str, Kernel]:
-        key = (tuple(tape.calls), recorded.numbers)
-        if key not in self._kernels:
-            program = compile_calls(
-                tape.buffers, tape.calls, list(enumerate(recorded.numbers))
+    def _evaluate(
+        self,
+        tape: Tape,
+        function: Callable[..., Any],
+        numbers: Sequence[int],
+        gradients: Mapping[str, Array],
+    ) -> list[Any]:
+        """Compute symbols in memory of their own, one leaf at a time."""
+        computed = [number for number in numbers if number >= tape.buffers]
+        places = [(tape.buffers + place, number) for place, number in enumerate(computed)]
+        kernels = self._compiled(tape, places, scratch=len(computed))
+        scalars = self._rounded(tape)
+        results = []
+        for path, leaf in self._leaves.items():
+            held = (*leaf.flat, gradients[path])
+            scratch = [self.backend.copy(leaf.flat[0]) for _ in computed]
+            if computed:
+                kernels[leaf.dtype]((*held, *scratch), scalars[leaf.dtype])
+            values = dict(zip(computed, scratch, strict=True))
+            results.append(
+                function(*[values[n] if n in values else held[n] for n in numbers])
             )
+        return results
+
+    def _rounded(self, tape: Tape) -> dict[str, list[float]]:
+        return {
+            dtype: [round_to(dtype, name, value) for name, value in tape.coefficients]
+            for dtype in {leaf.dtype for leaf in self._leaves.values()}
+        }
+
+    def _compiled(
+        self, tape: Tape, results: Sequence[tuple[int, int]], *, scratch: int = 0
+    ) -> dict[str, Kernel]:
+        key = (tuple(tape.calls), tuple(results))
+        if key not in self._kernels:
+            program = compile_calls(tape.buffers, tape.calls, results, scratch=scratch)
             self._kernels[key] = {
                 dtype: self.backend.compile(program, dtype)
                 for dtype in sorted({leaf.dtype for leaf in self._leaves.values()})

@@ -64,13 +64,13 @@ def test_version_and_help_go_to_standard_output(folder: Path) -> None:
     assert (version.exit_code, version.stdout) == (0, f"lookahead-ref {la.__version__}\n")
     shown = invoke("--help")
     assert shown.exit_code == 0
-    for command in ("compare", "train", "info", "--install-completion"):
+    for command in ("compare", "train", "info", "theory", "--install-completion"):
         assert command in shown.stdout
 
 
-@pytest.mark.parametrize("command", ["compare", "train", "info"])
+@pytest.mark.parametrize("command", [command for command in EXAMPLES if command])
 def test_help_shows_the_examples(command: str, folder: Path) -> None:
-    shown = invoke(command, "--help")
+    shown = invoke(*command.split(), "--help")
     assert shown.exit_code == 0
     for example in EXAMPLES[command]:
         assert example in shown.stdout
@@ -78,13 +78,17 @@ def test_help_shows_the_examples(command: str, folder: Path) -> None:
 
 def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
     hidden = ("autograd", "matplotlib", "sklearn", "numba")
-    assert call("train", "--help", folder=tmp_path, hidden=hidden).returncode == 0
+    for command in ("train", "theory"):
+        assert call(command, "--help", folder=tmp_path, hidden=hidden).returncode == 0
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        pytest.param(line, marks=[pytest.mark.slow] if "compare" in line else [])
+        pytest.param(
+            line,
+            marks=[pytest.mark.slow] if line.split()[1] in ("compare", "theory") else [],
+        )
         for line in sorted({line for lines in EXAMPLES.values() for line in lines})
     ],
 )
@@ -169,6 +173,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(folder: Path) -> N
         ("train --schedule linear", "schedule must be one of constant, step, cosine"),
         ("train --learning-rate nan", "learning_rate must be"),
         ("train --learning-rate=-1", "learning_rate must be"),
+        ("train --learning-rate 1e-60 --output o", "= 1e-60 rounds to 0 in float32"),
         ("train --k 0", "k must be a positive integer, got 0"),
         ("train --alpha 1.5", "alpha must be"),
         ("train --inner-state keep", "inner_state must be one of"),
@@ -176,9 +181,18 @@ def test_info_lists_the_backends_and_why_one_is_not_available(folder: Path) -> N
         ("train --backend abacus", "abacus"),
         ("train --epochs 0", "--epochs"),
         ("compare --k 0", "k must be a positive integer, got 0"),
+        ("compare --alpha 1e-60 --output o", "= 1e-60 rounds to 0 in float32"),
         ("compare --backend abacus", "abacus"),
         ("compare --seeds 0", "--seeds"),
         ("compare --batch-size 5000", "batch_size must be from 1 to 1258"),
+        ("theory nonsense", "nonsense"),
+        ("theory alpha --k 0", "--k"),
+        ("theory alpha --alpha 0", "alpha must be"),
+        ("theory alpha --learning-rate 0", "learning_rate must be a finite number > 0"),
+        ("theory variance --k 0", "k must be >= 1, got 0"),
+        ("theory horizon --k 7 --k 13 --longest 50", "longest must be at least 91"),
+        ("theory rate --momentum 1", "momentum must be in [0, 1), got 1.0"),
+        ("theory stability --alpha 1.5", "alpha must be in (0, 1], got 1.5"),
         ("nonsense", "nonsense"),
     ],
 )
@@ -198,6 +212,13 @@ def test_a_run_that_diverges_fails_with_exit_code_1(folder: Path) -> None:
     assert done.exit_code == 1
     assert "the loss of" in done.stderr.splitlines()[-1]
     assert "at step" in done.stderr.splitlines()[-1]
+
+
+def test_a_cycle_that_diverges_has_no_picture(folder: Path) -> None:
+    done = invoke("theory", "alpha", "--learning-rate", "1e300")
+    assert done.exit_code == 1
+    assert "the weights diverge: learning_rate must be below 1.758" in done.stderr
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("hidden", ["matplotlib", "sklearn"])
@@ -229,3 +250,17 @@ def test_the_shell_completes_values(typed: str, offered: list[str], folder: Path
     }
     done = CliRunner().invoke(app, env=environment, prog_name="lookahead-ref")
     assert done.stdout.split() == offered
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk")
+def test_a_full_disk_below_standard_output_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "lookahead_ref", "info", "--json"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "lookahead-ref: [Errno 28] No space left on device\n"

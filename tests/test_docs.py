@@ -23,6 +23,7 @@ from typer.main import get_command
 
 import lookahead_ref as la
 from lookahead_ref.cli import app
+from lookahead_ref.experiments.theory.command import NAMES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -107,7 +108,7 @@ def test_the_commands_of_the_pages_are_ones_that_the_program_takes(line: str) ->
     command: Any = get_command(app)
     context = typer.Context(command, info_name="lookahead-ref")
     words = shlex.split(line)[1:]
-    if words and not words[0].startswith("-"):
+    while words and hasattr(command, "commands") and not words[0].startswith("-"):
         assert words[0] in command.commands
         command = command.commands[words[0]]
         context = typer.Context(command, info_name=words.pop(0), parent=context)
@@ -133,6 +134,12 @@ def test_readme_gives_the_two_commands() -> None:
         "lookahead_ref.data",
         "lookahead_ref.optimizers",
         "lookahead_ref.schedules",
+        "lookahead_ref.theory.cycles",
+        "lookahead_ref.theory.noisy_loss",
+        "lookahead_ref.theory.noisy_quadratic",
+        "lookahead_ref.theory.planning",
+        "lookahead_ref.theory.quadratic",
+        "lookahead_ref.theory.rates",
         "lookahead_ref.training",
         "lookahead_ref.zoo",
     ],
@@ -166,6 +173,14 @@ def _resolve(name: str) -> Any:
                 found = getattr(found, part)
             return found
     raise AssertionError(name)
+
+
+def test_the_page_of_the_theory_shows_every_picture_with_its_command() -> None:
+    text = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```\{figure\} (\S+)$", text, re.MULTILINE)
+    assert sorted(shown) == sorted(f"pictures/{name}/{name}.png" for name in NAMES)
+    for name in NAMES:
+        assert f"`lookahead-ref theory {name}`" in text
 
 
 def test_the_backend_of_the_guide_is_found_by_its_entry_point(

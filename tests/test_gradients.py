@@ -1,5 +1,6 @@
 """Values and gradients: against finite differences, and in their dtypes."""
 
+import itertools
 import subprocess
 import sys
 from typing import Any, NamedTuple
@@ -123,6 +124,17 @@ def test_no_two_gradients_share_memory() -> None:
     _, grads = value_and_grad(lambda p: anp.sum(p["a"] + p["b"]))(params)
     grads["a"] += 1
     np.testing.assert_array_equal(grads["b"], np.ones(3))
+
+
+def test_gradients_that_autograd_makes_as_views_of_one_share_no_memory() -> None:
+    params = {"a": np.ones((2, 3)), "b": np.ones((3, 2)), "c": np.ones(6)}
+
+    def fn(p: dict[str, Any]) -> Any:
+        return anp.sum((p["a"] + p["b"].T + anp.reshape(p["c"], (2, 3))) ** 2)
+
+    _, grads = value_and_grad(fn)(params)
+    for one, other in itertools.combinations(grads.values(), 2):
+        assert not np.shares_memory(one, other)
 
 
 def test_parameters_and_gradients_are_plain_dicts() -> None:

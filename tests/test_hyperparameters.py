@@ -72,7 +72,7 @@ def test_decay_rates_must_be_below_one(make: Any, name: str, value: float) -> No
     assert str(raised.value) == said(name, BELOW_ONE, value)
 
 
-@pytest.mark.parametrize("value", ["L2", "", None, "adamw", ["l2"]])
+@pytest.mark.parametrize("value", ["L2", "", None, "adamw", ["l2"], np.array(["l2", ""])])
 @pytest.mark.parametrize("make", OPTIMIZERS)
 def test_the_kind_of_weight_decay_must_be_known(make: Any, value: Any) -> None:
     with pytest.raises(
@@ -187,3 +187,6 @@ def test_with_learning_rate_reaches_the_innermost_optimizer_and_keeps_the_rest()
     assert inner.learning_rate == 0.1
     with pytest.raises(ValueError, match="learning_rate must be a finite number >= 0"):
         la.with_learning_rate(optimizer, -1.0)
+    for bad in (None, la.SGD):
+        with pytest.raises(TypeError, match="optimizer must be an optimizer"):
+            la.with_learning_rate(bad, 0.1)

@@ -68,6 +68,23 @@ def test_a_buffer_that_keeps_what_it_held_is_not_written() -> None:
     assert program == Program(3, 0, (), ((0, 1), (2, 0)))
 
 
+def test_scratch_stands_between_the_buffers_and_the_scalars() -> None:
+    call = Call(every_operation, (0, 1), ("c",))
+    # Symbol 2 goes to buffer 2: that these numbers are equal means nothing.
+    program = compile_calls(2, [call], [(2, 2), (3, 3)], scratch=2)
+    assert (program.buffers, program.scalars) == (4, 1)
+    assert program.instructions[:2] == (
+        Instruction("add", (0, 1)),
+        Instruction("multiply", (5, 4)),
+    )
+    assert program.writes == ((2, 7), (3, 9))
+
+
+def test_a_tape_computes_only_with_an_evaluator() -> None:
+    with pytest.raises(TypeError, match="without an evaluator"):
+        Tape(1).evaluate(float, [])
+
+
 def test_a_tape_records_calls_coefficients_and_zeros() -> None:
     tape = Tape(2)
     x, y = Symbol(tape, 0), Symbol(tape, 1)

@@ -126,3 +126,13 @@ def test_boundaries_must_be_increasing_integers(boundaries: Any, message: str) -
 def test_schedules_are_values() -> None:
     assert StepDecay(0.1, [1, 2], 0.5) == StepDecay(0.1, (1, 2), 0.5)
     assert hash(StepDecay(0.1, [1, 2], 0.5)) == hash(StepDecay(0.1, (1, 2), 0.5))
+
+
+@pytest.mark.parametrize("value", NOT_NON_NEGATIVE)
+def test_what_a_schedule_that_is_warmed_up_returns_is_checked(value: Any) -> None:
+    schedule = WarmUp(4, after=lambda step: value)
+    with pytest.raises(
+        (TypeError, ValueError),
+        match=rf"after \(its schedule at 2\) must be a finite number >= 0, got {value!r}",
+    ):
+        schedule(2)

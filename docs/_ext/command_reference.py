@@ -1,7 +1,7 @@
 """The directive ``command``: usage, options and examples, read off the command line itself.
 
-Its argument is a command of ``lookahead-ref``; without one it describes the options that
-stand before a command.
+Its argument is a command of ``lookahead-ref``, such as ``theory alpha``; without one it
+describes the options that stand before a command.
 """
 
 from typing import Any
@@ -17,16 +17,17 @@ from lookahead_ref.cli import EXAMPLES, app
 
 class CommandReference(SphinxDirective):
     optional_arguments = 1
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0] if self.arguments else ""
         command: Any = get_command(app)
         context = typer.Context(command, info_name="lookahead-ref")
-        if name:
-            if name not in command.commands:
+        for word in name.split():
+            if word not in command.commands:
                 raise self.error(f"lookahead-ref has no command {name!r}")
-            command = command.commands[name]
-            context = typer.Context(command, info_name=name, parent=context)
+            command = command.commands[word]
+            context = typer.Context(command, info_name=word, parent=context)
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         return [
             *[nodes.paragraph("", _plain(each)) for each in command.help.split("\n\n")],

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from lookahead_ref import hyperparameters
 from lookahead_ref.data.examples import Examples
 
 __all__ = ["BatchStream"]
@@ -46,9 +47,8 @@ class BatchStream:
     def __init__(
         self, examples: Examples, batch_size: int, seed: int | np.random.SeedSequence
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int):
-            raise TypeError(f"batch_size must be a positive integer, got {batch_size!r}")
-        if not 1 <= batch_size <= examples.size:
+        batch_size = hyperparameters.count("batch_size", batch_size)
+        if batch_size > examples.size:
             raise ValueError(
                 f"batch_size must be from 1 to {examples.size}, the number of examples, "
                 f"got {batch_size}"

@@ -105,9 +105,9 @@ class Settings:
         load_backend(self.backend)
         data = load_digits()
         BatchStream(data.train, self.batch_size, seed=0)
-        self.model(data)
+        params = self.model(data).init(self.seed)
         for method in methods.COMPARED:
-            self.optimizer(method.name)
+            self.optimizer(method.name).init(params)
 
     def optimizer(self, name: str) -> Any:
         """Make the optimizer of a method."""

@@ -162,7 +162,8 @@ def summary(table: Table, differences: Table) -> str:
     top = table.rows[[row.name for row in table.rows].index(best[0])].cells[0]
     verb = "has" if len(best) == 1 else "have"
     gains = [row.cells[0] for row in differences.rows]
-    higher = sum(gain.mean > 0 for gain in gains)
+    # Where two accuracies are equal, rounding may leave a difference of either sign.
+    higher = sum(gain.mean > 1e-9 for gain in gains)
     text = (
         f"{' and '.join(best)} {verb} the highest mean validation accuracy, "
         f"{top.mean:.2f} %. Lookahead has a higher mean than its inner optimizer in "

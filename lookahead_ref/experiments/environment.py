@@ -4,6 +4,7 @@ import platform
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import lookahead_ref as la
 
@@ -65,6 +66,9 @@ def new_folder(output: Path | None, prefix: str) -> Path:
     try:
         output.mkdir(parents=True, exist_ok=True)
         occupied = any(output.iterdir())
+        # The first file would come only when something has been trained.
+        with TemporaryFile(dir=output):
+            pass
     except OSError as error:
         raise OutputFolderError(
             f"output must be a folder that can be made and written to, got {output}: "

@@ -44,6 +44,7 @@ def in_order(
     ------
     object
         The results, in the order of the tasks, each as soon as those before it are there.
+        Where the caller stops early, or a task fails, those under way are given up.
 
     Raises
     ------
@@ -62,8 +63,14 @@ def in_order(
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_ignore_interrupts,
     )
+    others = set(multiprocessing.active_children())
     try:
         yield from executor.map(on_one_thread, tasks)
+    except BaseException:
+        # Nobody waits for what the workers are at, which may take minutes.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
 

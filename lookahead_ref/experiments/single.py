@@ -136,7 +136,10 @@ def prepare(settings: Settings) -> Prepared:
     if rate is None:
         rate = methods.default_learning_rate(settings.optimizer)
     steps = settings.epochs * -(-data.train.size // settings.batch_size)
-    return Prepared(settings, make_model(data), data, optimizer, make_schedule(rate, steps))
+    model, schedule = make_model(data), make_schedule(rate, steps)
+    # What fits no float32 is found here.
+    optimizer.init(model.init(settings.seed))
+    return Prepared(settings, model, data, optimizer, schedule)
 
 
 def run(

@@ -6,8 +6,9 @@ from typing import Any
 from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers.adagrad import AdaGrad
 from lookahead_ref.optimizers.adam import Adam
+from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.averaging import PolyakAveraging, PolyakState
-from lookahead_ref.optimizers.base import InnerState, Optimizer
+from lookahead_ref.optimizers.base import InnerState, Optimizer, check_optimizer
 from lookahead_ref.optimizers.lookahead import Lookahead, LookaheadState
 from lookahead_ref.optimizers.momentum import HeavyBall, Nesterov
 from lookahead_ref.optimizers.sgd import SGD
@@ -16,6 +17,7 @@ __all__ = [
     "SGD",
     "AdaGrad",
     "Adam",
+    "AdaptiveAlpha",
     "HeavyBall",
     "InnerState",
     "Lookahead",
@@ -45,6 +47,8 @@ def with_learning_rate(optimizer: Any, learning_rate: float | Schedule) -> Any:
 
     Raises
     ------
+    TypeError
+        If `optimizer` is not one.
     TypeError, ValueError
         If the learning rate is out of range.
 
@@ -53,6 +57,7 @@ def with_learning_rate(optimizer: Any, learning_rate: float | Schedule) -> Any:
     >>> with_learning_rate(Lookahead(SGD(0.1)), 0.5).inner
     SGD(learning_rate=0.5, weight_decay=0.0, weight_decay_kind='l2')
     """
+    check_optimizer("optimizer", optimizer)
     if hasattr(optimizer, "inner"):
         inner = with_learning_rate(optimizer.inner, learning_rate)
         return dataclasses.replace(optimizer, inner=inner)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from lookahead_ref import hyperparameters
 from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers import base
-from lookahead_ref.optimizers.base import WeightDecayKind
-from lookahead_ref.tree import Array
+from lookahead_ref.optimizers.base import InnerState, WeightDecayKind
+from lookahead_ref.tree import Array, Tree
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,10 @@ class AdaGrad:
             return g / (sqrt(s) + epsilon), s
 
         return adagrad
+
+    def curvature(self, state: InnerState) -> tuple[Tree, float]:
+        """Return the sum of squares, and what makes a mean of it, for `AdaptiveAlpha`."""
+        return state.slots["sum_of_squares"], 1.0 / state.updates
 
     init = base.init
     step = base.step

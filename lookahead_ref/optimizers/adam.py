@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from lookahead_ref import hyperparameters
 from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers import base
-from lookahead_ref.optimizers.base import WeightDecayKind
-from lookahead_ref.tree import Array
+from lookahead_ref.optimizers.base import InnerState, WeightDecayKind
+from lookahead_ref.tree import Array, Tree
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,11 @@ class Adam:
             return (m / bias1) / (sqrt(v / bias2) + epsilon), m, v
 
         return adam
+
+    def curvature(self, state: InnerState) -> tuple[Tree, float]:
+        """Return the second moment, and what corrects its bias, for `AdaptiveAlpha`."""
+        factor = 1.0 / self.coefficients(state.updates)["bias2"]
+        return state.slots["second_moment"], factor
 
     init = base.init
     step = base.step

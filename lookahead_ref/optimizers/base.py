@@ -64,10 +64,11 @@ class Optimizer(Protocol):
         Raises
         ------
         TypeError, ValueError
-            If `grads` does not match `params`, or a schedule returns a value out of range.
+            If `params` cannot be optimized, `grads` does not match it, or a schedule
+            returns a value out of range.
         """
 
-    def evaluation_params(self, params: Tree, state: Any) -> dict[str, Any]:
+    def evaluation_params(self, params: Tree, state: Any) -> Tree:
         """Return the parameters to evaluate, save and report.
 
         Parameters
@@ -250,9 +251,10 @@ def step(
     Raises
     ------
     TypeError, ValueError
-        If `grads` does not match `params`, or the learning rate's schedule returns a value
-        that is negative or not finite.
+        If `params` cannot be optimized, `grads` does not match it, or the learning rate's
+        schedule returns a value that is negative or not finite.
     """
+    tree.check_params(params)
     tree.check_like(grads, params, "grads")
     return _update(self, params, grads, state)
 

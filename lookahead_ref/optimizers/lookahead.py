@@ -7,6 +7,7 @@ from lookahead_ref import hyperparameters, tree
 from lookahead_ref.elementwise import apply, interpolate, round_scalars, zeros_like
 from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers import base
+from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.base import Optimizer
 from lookahead_ref.tree import Tree
 
@@ -74,9 +75,9 @@ class Lookahead:
         The inner optimizer A of Algorithm 1. It may be a `Lookahead`.
     k : int, default: 5
         The synchronization period, in calls of `step`.
-    alpha : float or callable, default: 0.5
-        The slow weights' step size, in (0, 1], or its schedule over the number of
-        synchronizations done.
+    alpha : float, callable or AdaptiveAlpha, default: 0.5
+        The slow weights' step size, in (0, 1]; or its schedule over the number of
+        synchronizations done; or how it is estimated at each of them.
     inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
         What a synchronization does to the inner optimizer's slots (momentum, moments).
         *maintain* leaves them. *reset* makes them, and the count that bias correction uses,
@@ -87,7 +88,8 @@ class Lookahead:
     Raises
     ------
     TypeError
-        If `inner` cannot be wrapped, or a hyperparameter is of the wrong type.
+        If `inner` cannot be wrapped, or has not what `alpha` is to be estimated from, or a
+        hyperparameter is of the wrong type.
     ValueError
         If a hyperparameter is out of range.
 
@@ -124,7 +126,7 @@ class Lookahead:
 
     inner: Optimizer
     k: int = 5
-    alpha: float | Schedule = 0.5
+    alpha: float | Schedule | AdaptiveAlpha = 0.5
     inner_state: InnerStateKind = "maintain"
 
     def __post_init__(self) -> None:
@@ -135,7 +137,17 @@ class Lookahead:
                 "put it around Lookahead instead"
             )
         hyperparameters.count("k", self.k)
-        hyperparameters.constant_or_schedule("alpha", self.alpha, hyperparameters.step_size)
+        if isinstance(self.alpha, AdaptiveAlpha):
+            innermost = _innermost(self.inner)
+            if not hasattr(innermost, "curvature"):
+                raise TypeError(
+                    "inner must keep a second moment of the gradients for an adaptive "
+                    f"alpha, as Adam and AdaGrad do, got {type(innermost).__name__}"
+                )
+        else:
+            hyperparameters.constant_or_schedule(
+                "alpha", self.alpha, hyperparameters.step_size
+            )
         hyperparameters.option(
             "inner_state", self.inner_state, ("maintain", "reset", "interpolate")
         )
@@ -156,12 +168,21 @@ class Lookahead:
         Raises
         ------
         TypeError, ValueError
-            If `params` cannot be optimized; the error names the parameter.
+            If `params` cannot be optimized; the error names the parameter. If the state of
+            the inner optimizer is not one that can be synchronized.
         """
         inner = self.inner.init(params)
-        alpha = self._alpha(0)
+        lacking = [n for n in ("slots", "restart", "synchronize") if not hasattr(inner, n)]
+        if lacking:
+            raise TypeError(
+                "inner must have a state with slots, restart and synchronize, as "
+                f"lookahead_ref.optimizers.InnerState is, got {type(inner).__name__} "
+                f"without {' and '.join(lacking)}"
+            )
+        alpha = self.alpha
+        least = alpha.alpha_low if isinstance(alpha, AdaptiveAlpha) else _at(alpha, 0)
         for path, leaf in tree.flatten(params).items():
-            round_scalars({"alpha": alpha}, path, leaf)
+            round_scalars({"alpha": least}, path, leaf)
         anchor = inner.slots if self.inner_state == "interpolate" else None
         return LookaheadState(tree.copy(params), inner, 0, 0, anchor)
 
@@ -190,14 +211,15 @@ class Lookahead:
         Raises
         ------
         TypeError, ValueError
-            If `grads` does not match `params`, or a schedule returns a value out of range.
+            If `params` cannot be optimized, `grads` does not match it, or a schedule
+            returns a value out of range.
         """
         theta, inner = self.inner.step(params, grads, state.inner)  # (0.2)
         cycle_step = state.cycle_step + 1
         if cycle_step < self.k:
             return theta, state._replace(inner=inner, cycle_step=cycle_step)
 
-        alpha = {"alpha": self._alpha(state.syncs)}
+        alpha = {"alpha": self._alpha(state, theta, grads, inner)}
         (phi,) = apply(interpolate, alpha, state.phi, theta)
 
         slots = inner.slots
@@ -230,7 +252,24 @@ class Lookahead:
         """
         return state.phi
 
-    def _alpha(self, syncs: int) -> float:
-        return hyperparameters.value_at(
-            "alpha", self.alpha, syncs, hyperparameters.step_size
-        )
+    def _alpha(self, state: LookaheadState, theta: Tree, grads: Tree, inner: Any) -> float:
+        if not isinstance(self.alpha, AdaptiveAlpha):
+            return _at(self.alpha, state.syncs)
+        second_moment, factor = _curvature(self.inner, inner)
+        return self.alpha.estimate(state.phi, theta, grads, second_moment, factor)
+
+
+def _at(alpha: float | Schedule, syncs: int) -> float:
+    return hyperparameters.value_at("alpha", alpha, syncs, hyperparameters.step_size)
+
+
+def _innermost(optimizer: Any) -> Any:
+    return _innermost(optimizer.inner) if hasattr(optimizer, "inner") else optimizer
+
+
+def _curvature(optimizer: Any, state: Any) -> tuple[Tree, float]:
+    """Return the innermost optimizer's estimate, and what it is to be multiplied by."""
+    while hasattr(optimizer, "inner"):
+        optimizer, state = optimizer.inner, state.inner
+    estimate: tuple[Tree, float] = optimizer.curvature(state)
+    return estimate

@@ -17,7 +17,17 @@ from lookahead_ref.extras import require
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Curve", "Panel", "curves_figure", "png"]
+__all__ = [
+    "GHOST",
+    "INK",
+    "PALETTE",
+    "PAPER",
+    "Curve",
+    "Panel",
+    "curves_figure",
+    "png",
+    "svg",
+]
 
 Theme = Literal["light", "dark"]
 
@@ -73,13 +83,14 @@ class Panel:
 
 # Okabe and Ito's colours, which most readers can tell apart whatever their colour vision;
 # on dark ground lighter. M. Okabe and K. Ito, "Color Universal Design", 2008.
-_PALETTE: dict[Theme, tuple[str, ...]] = {
+PALETTE: dict[Theme, tuple[str, ...]] = {
     "light": ("#0072B2", "#D55E00", "#00785A", "#A8457F", "#8A6D00"),
     "dark": ("#56B4E9", "#F58A3C", "#2FC79C", "#E39AC6", "#E6C229"),
 }
-_INK: dict[Theme, str] = {"light": "#1b1f24", "dark": "#e6e9ec"}
-_PAPER: dict[Theme, str] = {"light": "#ffffff", "dark": "#14171b"}
-_GHOST: dict[Theme, str] = {"light": "#c9ced4", "dark": "#3f4750"}
+INK: dict[Theme, str] = {"light": "#1b1f24", "dark": "#e6e9ec"}
+"""Of text and axes."""
+PAPER: dict[Theme, str] = {"light": "#ffffff", "dark": "#14171b"}
+GHOST: dict[Theme, str] = {"light": "#c9ced4", "dark": "#3f4750"}
 _DASHES = {"plain": (0, (5, 2)), "lookahead": "solid", "other": (0, (1, 1.3))}
 _WIDTHS = {"plain": 1.8, "lookahead": 2.4, "other": 2.0}
 
@@ -133,7 +144,7 @@ def curves_figure(
         labels = max((_labels(rows[0], family) for family in headed), default=0)
         tops.append(height + _TOP + _LABEL * labels)
         height = tops[-1] + _PANEL_HEIGHT + _FOOT
-    figure = figures.Figure(figsize=(width, height), facecolor=_PAPER[theme])
+    figure = figures.Figure(figsize=(width, height), facecolor=PAPER[theme])
     for number, row in enumerate(rows):
         limits = row.limits or _limits(row)
         for place, family in enumerate(families):
@@ -143,18 +154,18 @@ def curves_figure(
             axes = figure.add_axes(
                 (left / width, bottom / height, panel_width / width, _PANEL_HEIGHT / height)
             )
-            _draw(axes, row, family, _PALETTE[theme][place % 5], theme)
+            _draw(axes, row, family, PALETTE[theme][place % 5], theme)
             if number == 0:
                 _legend(axes, theme)
             axes.set_ylim(*limits)
             if column == 0:
-                axes.set_ylabel(row.title, fontsize=11, color=_INK[theme])
+                axes.set_ylabel(row.title, fontsize=11, color=INK[theme])
                 axes.yaxis.set_label_coords(-0.62 / panel_width, 0.5)
             else:
                 axes.tick_params(labelleft=False, which="both")
             # Time runs alike in all: its title stands at the foot of each column only.
             if number == len(rows) - 1 and place + columns >= len(families):
-                axes.set_xlabel(x_title, fontsize=11, color=_INK[theme])
+                axes.set_xlabel(x_title, fontsize=11, color=INK[theme])
     return figure  # type: ignore[no-any-return]  # the module came by name
 
 
@@ -188,13 +199,42 @@ def png(figure: "Figure", *, dpi: int = 144) -> bytes:
     return buffer.getvalue()
 
 
+def svg(figure: "Figure") -> bytes:
+    """Render a figure as lines and text rather than pixels.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The figure.
+
+    Returns
+    -------
+    bytes
+        An SVG file, with the text as text; the same figure gives the same bytes.
+    """
+    matplotlib = require("matplotlib", "experiments", purpose="draw curves")
+    canvases = require(
+        "matplotlib.backends.backend_svg", "experiments", purpose="draw curves"
+    )
+    canvases.FigureCanvasSVG(figure)
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "lookahead-ref", "svg.fonttype": "none"}):
+        figure.savefig(
+            buffer,
+            format="svg",
+            facecolor=figure.get_facecolor(),
+            metadata={"Date": None, "Creator": None},
+        )
+    return buffer.getvalue()
+
+
 def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None:
-    ink = _INK[theme]
-    axes.set_facecolor(_PAPER[theme])
+    ink = INK[theme]
+    axes.set_facecolor(PAPER[theme])
     axes.set_yscale(row.scale)
     for curve in row.curves:
         if curve.family != family:
-            axes.plot(curve.x, curve.mean, color=_GHOST[theme], linewidth=0.9, zorder=1)
+            axes.plot(curve.x, curve.mean, color=GHOST[theme], linewidth=0.9, zorder=1)
     for curve in row.curves:
         if curve.family != family:
             continue
@@ -215,7 +255,7 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
         axes.fill_between(
             curve.x, low, high, color=shade, alpha=0.18, linewidth=0, zorder=2
         )
-    axes.grid(visible=True, axis="y", color=_GHOST[theme], linewidth=0.5, alpha=0.6)
+    axes.grid(visible=True, axis="y", color=GHOST[theme], linewidth=0.5, alpha=0.6)
     axes.minorticks_off()
     axes.margins(x=0.01)
     axes.tick_params(colors=ink, which="both", labelsize=10)
@@ -232,7 +272,7 @@ def _legend(axes: Any, theme: Theme) -> None:
         fontsize=10.5,
         frameon=False,
         handlelength=2.8,
-        labelcolor=_INK[theme],
+        labelcolor=INK[theme],
         borderpad=0.2,
         labelspacing=0.35,
     )

@@ -6,6 +6,7 @@ A cell is a mean and a sample standard deviation over seeds; the best of a colum
 import html
 import math
 import statistics
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -186,11 +187,17 @@ class Table:
             caption=self.caption,
             caption_justify="left",
             box=rich.box.SIMPLE_HEAD,
+            collapse_padding=True,
+            pad_edge=False,
         )
         table.add_column(self.stub, no_wrap=True)
-        for column in self.columns:
-            table.add_column(column.title, justify="right")
-        for row, cells in zip(self.rows, self.cells(), strict=True):
+        rows = self.cells()
+        for place, column in enumerate(self.columns):
+            # A title takes no more room than its numbers: room is short on a terminal.
+            widest = max((len(cells[place].text) for cells in rows), default=1)
+            title = textwrap.fill(column.title, widest, break_long_words=False)
+            table.add_column(title, justify="right", vertical="bottom")
+        for row, cells in zip(self.rows, rows, strict=True):
             table.add_row(
                 Text(row.name),
                 *(Text(cell.text, style="bold" if cell.bold else "") for cell in cells),

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 import lookahead_ref as la
+from lookahead_ref import hyperparameters
 from lookahead_ref.data import BatchStream, Dataset, Examples
 from lookahead_ref.training.events import (
     Callback,
@@ -173,8 +174,8 @@ def train(
     >>> result.history[-1].validation_accuracy > 0.5
     True
     """
-    _check_count("epochs", epochs, least=1)
-    _check_count("seed", seed, least=0)
+    epochs = hyperparameters.count("epochs", epochs)
+    seed = hyperparameters.count("seed", seed, least=0)
     if schedule is not None:
         optimizer = la.with_learning_rate(optimizer, schedule)
 
@@ -259,10 +260,3 @@ def _copied(params: Mapping[str, Any]) -> dict[str, Any]:
         name: _copied(item) if isinstance(item, Mapping) else np.array(item)
         for name, item in params.items()
     }
-
-
-def _check_count(name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")

@@ -1,6 +1,7 @@
 """Progress, as suits where it is shown: a live bar on a terminal, else plain lines."""
 
 import os
+import sys
 import time
 from types import TracebackType
 from typing import Protocol, Self
@@ -16,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from lookahead_ref.training.events import EpochEnded, Event, RunStarted, StepTaken
+from lookahead_ref.training.events import EpochEnded, Event, RunEnded, RunStarted, StepTaken
 
 __all__ = ["LiveBar", "PlainLines", "Reporter", "TrainingProgress", "reporter"]
 
@@ -87,6 +88,9 @@ class LiveBar:
                 table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
             ),
             console=console,
+            # What is printed meanwhile goes above the bar, unless it goes to a file.
+            redirect_stdout=sys.stdout.isatty(),
+            redirect_stderr=sys.stderr.isatty(),
         )
         self._task = self._progress.add_task("", total=total)
 
@@ -160,7 +164,8 @@ class PlainLines:
 class TrainingProgress:
     """A callback that shows how far a run is, epoch by epoch. A context manager.
 
-    It tells the loss over the training and the accuracy over the validation examples.
+    It tells the loss over the training and the accuracy over the validation examples. Of
+    several runs it shows one after the other.
 
     Parameters
     ----------
@@ -175,6 +180,7 @@ class TrainingProgress:
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
         if isinstance(event, RunStarted):
+            self._stop()
             total = event.epochs * event.steps_per_epoch
             self._reporter = reporter(total, "steps", self._console).__enter__()
             self._pending = 0
@@ -193,6 +199,14 @@ class TrainingProgress:
                 f"accuracy {100 * record.validation_accuracy:.2f} %"
             )
             self._flush()
+        elif isinstance(event, RunEnded):
+            self._stop()
+
+    def _stop(self) -> None:
+        # A live bar takes over standard output: left open, it would keep it.
+        if self._reporter is not None:
+            self._reporter.__exit__(None, None, None)
+            self._reporter = None
 
     def _flush(self) -> None:
         if self._reporter is not None:
@@ -208,5 +222,4 @@ class TrainingProgress:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._reporter is not None:
-            self._reporter.__exit__(exc_type, exc_value, traceback)
+        self._stop()

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from lookahead_ref import hyperparameters
 from lookahead_ref.zoo.activations import ACTIVATIONS
 from lookahead_ref.zoo.initializers import INITIALIZERS
 from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy
@@ -78,16 +79,12 @@ class MLP:
     initialization: Initialization = "he_normal"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sizes", tuple(self.sizes))
+        sizes = tuple(hyperparameters.count("sizes", size) for size in self.sizes)
+        object.__setattr__(self, "sizes", sizes)
         if len(self.sizes) < 2:
             raise ValueError(
                 f"sizes must give at least the inputs and the classes, got {self.sizes}"
             )
-        for size in self.sizes:
-            if isinstance(size, bool) or not isinstance(size, int):
-                raise TypeError(f"sizes must be integers, got {size!r}")
-            if size < 1:
-                raise ValueError(f"sizes must be positive, got {size}")
         _check_name("activation", self.activation, get_args(Activation))
         _check_name("initialization", self.initialization, get_args(Initialization))
 

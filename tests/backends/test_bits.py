@@ -204,6 +204,23 @@ def test_a_gradient_that_is_the_parameter_itself_is_read_before_it_is_written(
     assert_same_bits(stepper.params, second)
 
 
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_a_gradient_that_is_another_parameter_is_read_before_that_is_written(
+    backend: str,
+) -> None:
+    # That of the product of both. Whichever is written first, the other one reads it.
+    start = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 5.0])}
+    optimizer = la.Lookahead(INNER["sgd"](), k=2)
+    stepper = la.Stepper(optimizer, start, backend=backend)
+    params, state = start, optimizer.init(start)
+    for _ in range(4):
+        shown = stepper.params
+        stepper.step({"a": shown["b"], "b": shown["a"]})
+        params, state = optimizer.step(params, {"a": params["b"], "b": params["a"]}, state)
+        assert_same_bits(stepper.params, params)
+        assert_same_bits(stepper.evaluation_params(), state.phi)
+
+
 def test_what_the_comparison_takes_for_the_same() -> None:
     x = np.array([0.0, 1.0, np.nan])
     with pytest.raises(AssertionError, match="the first at 0"):

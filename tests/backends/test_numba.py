@@ -60,13 +60,27 @@ def test_a_second_process_compiles_nothing_and_an_edited_rule_is_compiled(
     assert in_a_process(tmp_path, "add") == ([3.5, 4.5], True)
 
 
-def test_a_file_that_holds_something_else_is_written_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage", [lambda text: text.replace(b"s0 * x0", b"s0 - x0"), lambda text: b"\xff"]
+)
+def test_a_file_that_holds_something_else_is_written_anew(
+    damage: Any, tmp_path: Path
+) -> None:
     NumbaBackend(cache=tmp_path).compile(DOUBLE, "float64")
     (path,) = tmp_path.glob("*.py")
-    path.write_text(path.read_text().replace("s0 * x0", "s0 - x0"))
+    path.write_bytes(damage(path.read_bytes()))
     x = np.array([1.5])
     NumbaBackend(cache=tmp_path).compile(DOUBLE, "float64")([x], [2.0])
     assert x.tolist() == [3.0]
+
+
+def test_machine_code_that_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+    for suffix in ("nbi", "nbc"):
+        assert in_a_process(tmp_path, "multiply") == ([3.0, 5.0], True)
+        for path in tmp_path.rglob(f"*.{suffix}"):
+            path.write_bytes(b"")
+        assert in_a_process(tmp_path, "multiply") == ([3.0, 5.0], True)
+        assert not list(tmp_path.rglob("*.nb?"))
 
 
 def test_another_program_or_dtype_is_another_file(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_batches_are_copies() -> None:
 @pytest.mark.parametrize(
     ("batch_size", "error", "told"),
     [
-        (0, ValueError, "batch_size must be from 1 to 4.*, got 0"),
+        (0, ValueError, "batch_size must be a positive integer, got 0"),
         (5, ValueError, "batch_size must be from 1 to 4.*, got 5"),
         (2.0, TypeError, "batch_size must be a positive integer, got 2.0"),
         (True, TypeError, "batch_size must be a positive integer, got True"),
@@ -189,3 +189,8 @@ class _Absent:
     def find_spec(self, name: str, *_: Any) -> None:
         if name.partition(".")[0] == self.top:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name.split(".")[0])
+
+
+def test_a_batch_size_may_be_a_numpy_integer() -> None:
+    stream = BatchStream(numbered(4), np.int64(2), seed=0)
+    assert [batch.size for batch in stream.epoch()] == [2, 2]

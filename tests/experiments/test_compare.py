@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,8 @@ def test_the_report_holds_table_pictures_and_the_command(
     assert comparison.table.html() in text
     assert text.count("data:image/png;base64,") == 4
     assert "lookahead-ref compare --seeds 2 --seed 0 --epochs 2" in text
-    assert "http" not in text
+    assert "http:" not in text
+    assert "https:" not in text
 
 
 def test_a_run_that_diverges_is_named_and_logged(
@@ -151,6 +153,19 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputFolderError, match="File exists"):
         new_folder(tmp_path / "kept", "compare")
     assert new_folder(tmp_path / "a" / "b", "compare").is_dir()
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(**_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    # Permissions do not stop a test that is run by the superuser.
+    monkeypatch.setattr("lookahead_ref.experiments.environment.TemporaryFile", read_only)
+    with pytest.raises(OutputFolderError, match=r"written to, got .*: Permission denied"):
+        new_folder(tmp_path, "compare")
 
 
 def test_the_default_folder_is_dated(
@@ -170,3 +185,11 @@ def test_results_come_in_the_order_of_the_tasks() -> None:
     assert list(in_order(square, range(5), jobs=1)) == [0, 1, 4, 9, 16]
     with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
         list(in_order(square, range(5), jobs=0))
+
+
+def test_who_stops_early_does_not_wait_for_what_is_under_way() -> None:
+    results = in_order(time.sleep, [0, 300, 300], jobs=2)
+    next(results)
+    began = time.monotonic()
+    del results
+    assert time.monotonic() - began < 60

@@ -433,3 +433,18 @@ def test_alpha_that_falls_until_it_rounds_to_zero_is_an_error() -> None:
     params, state = run(optimizer, start, [start, start])
     with pytest.raises(ValueError, match=r"alpha .*'x'.* = 1e-60 rounds to 0 in float32"):
         optimizer.step(params, start, state)
+
+
+def test_an_inner_state_that_cannot_be_synchronized_is_refused_at_the_start() -> None:
+    class Foreign:
+        def init(self, params: Any) -> dict[str, Any]:
+            return {}
+
+        def step(self, params: Any, grads: Any, state: Any) -> Any:
+            return params, state
+
+        def evaluation_params(self, params: Any, state: Any) -> Any:
+            return params
+
+    with pytest.raises(TypeError, match=r"inner must have .* got dict without slots"):
+        la.Lookahead(Foreign()).init(one(1.0))

@@ -74,3 +74,24 @@ def test_parameters_are_updated_each_by_its_own_gradient() -> None:
     assert after["a"]["b"].tolist() == [-4.0]
     assert after["a"]["c"].tolist() == [-8.0, -12.0]
     assert after["d"].tolist() == -16.0
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, "params must hold at least one array, got none"),
+        ({"x": np.arange(2)}, r"params\['x'\] must be float32 or float64, got int64"),
+        ({"x": np.ones(2, complex)}, r"params\['x'\] must be .*, got complex128"),
+        ({"x": np.ones(2, np.float16)}, r"params\['x'\] must be .*, got float16"),
+        ({"x": [1.0, 2.0]}, r"params\['x'\] must be an array, got list"),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda inner: inner, la.Lookahead, la.PolyakAveraging])
+def test_step_refuses_params_that_init_would_refuse(
+    wrap: Any, params: Any, message: str
+) -> None:
+    # SGD has no slots whose dtypes and names would give such params away.
+    optimizer = wrap(la.SGD(0.5))
+    state = optimizer.init(one(1.0, 2.0))
+    with pytest.raises((TypeError, ValueError), match=message):
+        optimizer.step(params, params, state)

@@ -83,6 +83,24 @@ def test_the_three_forms_hold_the_same_cells() -> None:
     assert "<strong>2.00 ± 0.25</strong>" in of.html()
 
 
+def test_a_terminal_of_80_columns_breaks_titles_and_no_numbers() -> None:
+    cell = Summary(-0.01956, 0.00261, 5)
+    columns = [
+        Column("A title of many words", "lower", digits=d, sign="+") for d in (2, 4, 5)
+    ]
+    of = Table(
+        "t", "c", "Stub", tuple(columns), (Row("Lookahead (heavy ball)", (cell,) * 3),)
+    )
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(of.rich())
+    line = next(line for line in stream.getvalue().splitlines() if "heavy" in line)
+    assert line.split("  ")[1:] == [
+        "-0.02 ± 0.00",
+        "-0.0196 ± 0.0026",
+        "-0.01956 ± 0.00261 ",
+    ]
+
+
 def test_html_and_terminal_show_markup_as_text() -> None:
     of = Table(
         "t",

@@ -187,3 +187,10 @@ def test_the_state_of_another_optimizer_is_refused() -> None:
     stepper = la.Stepper(la.Adam(), one(1.0))
     with pytest.raises(ValueError, match="saved must have an entry 'slots/first_moment/x'"):
         stepper.load_state_dict(la.Stepper(la.HeavyBall(0.1), one(1.0)).state_dict())
+
+
+def test_entries_may_be_views_of_the_stepper_itself() -> None:
+    stepper = la.Stepper(la.SGD(0.1), {"a": np.array([1.0]), "b": np.array([2.0])})
+    swapped = {"params/a": stepper.params["b"], "params/b": stepper.params["a"]}
+    stepper.load_state_dict(stepper.state_dict() | swapped)
+    assert (stepper.params["a"].item(), stepper.params["b"].item()) == (2.0, 1.0)

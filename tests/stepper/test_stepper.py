@@ -1,5 +1,7 @@
 """The stepper: whose memory it is, and what a failed step leaves."""
 
+import copy
+import pickle
 from typing import Any
 
 import array_api_strict as strict
@@ -93,6 +95,15 @@ def test_what_is_evaluated_is_phi_and_not_the_fast_weights() -> None:
         stepper.step(one(1.0))
         shown.append((stepper.params["x"].item(), stepper.evaluation_params()["x"].item()))
     assert shown == [(7.0, 8.0), (7.0, 7.0), (6.0, 7.0)]
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))]
+)
+def test_it_is_not_copied_into_one_whose_views_show_other_memory(duplicate: Any) -> None:
+    stepper = la.Stepper(optimizer(), one(1.0))
+    with pytest.raises(TypeError, match=r"cannot be copied or pickled: .* state_dict\(\)"):
+        duplicate(stepper)
 
 
 def test_an_optimizer_that_computes_what_is_evaluated_is_refused() -> None:
@@ -248,6 +259,43 @@ def test_a_step_interrupted_while_it_writes_cannot_be_gone_on_from() -> None:
     assert_same_bits(stepper.state_dict(), saved)
     stepper.step(GOOD)
     assert stepper.state_dict()["step"] == 2
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_number_that_overflows_does_not_stop_a_step_half_way(backend: str) -> None:
+    params = {"a": np.ones(2, np.float32), "b": np.ones(2, np.float32)}
+    huge = {"a": params["a"], "b": np.full(2, 1e30, np.float32)}  # its square is infinite
+    made = la.Adam(0.1)
+    stepper = la.Stepper(made, params, backend=backend)
+    with np.errstate(all="raise"):
+        stepper.step(huge)
+    with np.errstate(all="ignore"):
+        after, _ = made.step(params, huge, made.init(params))
+    assert_same_bits(stepper.params, after)
+    stepper.step(huge)  # nor does a warning that is an error, as in these tests
+
+
+def test_a_load_that_fails_while_it_writes_cannot_be_gone_on_from() -> None:
+    class FailingToAssign(NumpyBackend):
+        failing = False
+
+        def assign(self, target: Any, values: Any) -> None:  # type: ignore[override]
+            if self.failing and target.dtype == np.float32:
+                raise KernelError
+            target[...] = values
+
+    backend = FailingToAssign()
+    stepper = la.Stepper(la.SGD(0.5), GOOD, backend=backend)
+    saved = stepper.state_dict()
+    stepper.step(GOOD)
+    backend.failing = True
+    with pytest.raises(KernelError):
+        stepper.load_state_dict(saved)
+    with pytest.raises(RuntimeError, match="was interrupted while it wrote: load a"):
+        stepper.step(GOOD)
+    backend.failing = False
+    stepper.load_state_dict(saved)
+    assert_same_bits(stepper.state_dict(), saved)
 
 
 # Bad input.

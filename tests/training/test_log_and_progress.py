@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,34 @@ def test_a_run_shows_its_epochs() -> None:
     assert stream.getvalue().splitlines()[-1].startswith("20/20 steps, 0 s: epoch 1")
     assert "accuracy 80.00 %" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
+
+
+def test_runs_one_after_the_other_have_a_bar_each_and_give_standard_output_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    console, stream = terminal(True)
+    standard_output = sys.stdout
+    monkeypatch.setattr(standard_output, "isatty", lambda: True)
+    with TrainingProgress(console) as progress:
+        # The second one does not end, as one that was interrupted does not.
+        for events in ([started(1, 16), RunEnded(1, 1.0, None)], [started(1, 32)]):
+            for event in events:
+                progress(event)
+        progress(started(1, 48))
+        assert sys.stdout is not standard_output
+    assert sys.stdout is standard_output
+    for total in (16, 32, 48):
+        assert f"0/{total}" in stream.getvalue()
+
+
+def test_what_is_printed_to_a_file_while_the_bar_is_shown_goes_to_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console, stream = terminal(True)
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", output)
+    with LiveBar(2, "runs", console):
+        sys.stdout.write("a result\n")
+    assert output.getvalue() == "a result\n"
+    assert "a result" not in stream.getvalue()

@@ -165,11 +165,11 @@ def test_the_error_survives_the_way_between_processes() -> None:
 @pytest.mark.parametrize(
     ("wrong", "error", "told"),
     [
-        ({"epochs": 0}, ValueError, "epochs must be at least 1, got 0"),
-        ({"epochs": 1.0}, TypeError, "epochs must be an integer, got 1.0"),
-        ({"seed": -1}, ValueError, "seed must be at least 0, got -1"),
-        ({"seed": True}, TypeError, "seed must be an integer, got True"),
-        ({"batch_size": 0}, ValueError, "batch_size must be from 1 to 40"),
+        ({"epochs": 0}, ValueError, "epochs must be a positive integer, got 0"),
+        ({"epochs": 1.0}, TypeError, "epochs must be a positive integer, got 1.0"),
+        ({"seed": -1}, ValueError, "seed must be an integer >= 0, got -1"),
+        ({"seed": True}, TypeError, "seed must be an integer >= 0, got True"),
+        ({"batch_size": 0}, ValueError, "batch_size must be a positive integer, got 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused_before_anything_is_reported(

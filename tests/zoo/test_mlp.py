@@ -138,9 +138,9 @@ def test_activations_stay_float32_and_do_not_overflow() -> None:
     ("wrong", "error", "told"),
     [
         ({"sizes": (3,)}, ValueError, "sizes must give at least"),
-        ({"sizes": (3, 0)}, ValueError, "sizes must be positive, got 0"),
-        ({"sizes": (3, 2.0)}, TypeError, "sizes must be integers, got 2.0"),
-        ({"sizes": (3, True)}, TypeError, "sizes must be integers, got True"),
+        ({"sizes": (3, 0)}, ValueError, "sizes must be a positive integer, got 0"),
+        ({"sizes": (3, 2.0)}, TypeError, "sizes must be a positive integer, got 2.0"),
+        ({"sizes": (3, True)}, TypeError, "sizes must be a positive integer, got True"),
         ({"activation": "gelu"}, ValueError, "activation must be one of 'relu', 'tanh'"),
         ({"initialization": "zeros"}, ValueError, "initialization must be one of"),
     ],

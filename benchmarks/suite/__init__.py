@@ -1,0 +1,1 @@
+"""The suite that ``asv`` runs; ``benchmarks/README.md`` says how."""

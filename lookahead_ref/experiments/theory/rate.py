@@ -1,0 +1,154 @@
+"""How fast each optimizer converges without noise, by the condition number."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookahead_ref.experiments.theory import drawing
+from lookahead_ref.report.plots import GHOST, INK
+from lookahead_ref.theory.cycles import InnerState, Kind
+from lookahead_ref.theory.rates import best_possible_rate, tuned_rate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["compute", "draw", "summary"]
+
+TITLES: dict[Kind, str] = {"sgd": "SGD", "heavy-ball": "Heavy ball", "nesterov": "Nesterov"}
+STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
+WORDS = {"maintain": "maintained", "reset": "reset", "interpolate": "interpolated"}
+
+
+def compute(
+    momentum: float = 0.9, k: int = 5, alpha: float = 0.5, points: int = 17
+) -> dict[str, Any]:
+    """Tune the learning rate of every optimizer for each condition number.
+
+    Parameters
+    ----------
+    momentum : float, default: 0.9
+        Of heavy ball and Nesterov, in [0, 1).
+    k : int, default: 5
+        The synchronization period.
+    alpha : float, default: 0.5
+        The slow weights' step size.
+    points : int, default: 17
+        The number of condition numbers.
+
+    Returns
+    -------
+    dict
+        For each optimizer, alone and inside Lookahead, the rate of convergence for each
+        gradient evaluation and the learning rate times the largest curvature.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+    """
+    conditions = np.geomspace(2.0, 1e5, points)
+    found: dict[str, Any] = {}
+    for kind, title in TITLES.items():
+        mu = 0.0 if kind == "sgd" else momentum
+        cases: dict[str, dict[str, Any]] = {f"{title} alone": {}}
+        # Without a velocity there is nothing to maintain or reset.
+        for state in STATES[:1] if kind == "sgd" else STATES:
+            name = "Lookahead" if kind == "sgd" else f"Lookahead, velocity {WORDS[state]}"
+            cases[name] = {"k": k, "alpha": alpha, "inner_state": state}
+        found[title] = {}
+        for name, options in cases.items():
+            tuned = [tuned_rate(kind, float(kappa), mu, **options) for kappa in conditions]
+            found[title][name] = {
+                "rate": [one.rate for one in tuned],
+                "learning_rate": [one.learning_rate for one in tuned],
+            }
+    return {
+        "momentum": momentum,
+        "k": k,
+        "alpha": alpha,
+        "condition_number": conditions.tolist(),
+        "best_possible_rate": best_possible_rate(conditions).tolist(),
+        "optimizers": found,
+    }
+
+
+def draw(numbers: dict[str, Any]) -> "Figure":
+    """Draw one panel for each inner optimizer.
+
+    Parameters
+    ----------
+    numbers : dict
+        From `compute`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The picture.
+    """
+    figure, grid = drawing.panels(1, 3, width=12.6, height=5.0, sharey=True)
+    conditions = numbers["condition_number"]
+    # A line for each state, not told apart by colour alone.
+    dashes = ["solid", (0, (1, 1.3)), (0, (7, 2, 1.5, 2))]
+    for axes, (title, cases) in zip(grid.flat, numbers["optimizers"].items(), strict=True):
+        axes.plot(
+            conditions,
+            _steps(numbers["best_possible_rate"]),
+            color=GHOST["light"],
+            linewidth=4.0,
+            label="best possible of any method",
+        )
+        for place, (name, case) in enumerate(cases.items()):
+            axes.plot(
+                conditions,
+                _steps(case["rate"]),
+                color=INK["light"] if place == 0 else drawing.COLOURS[place - 1],
+                linestyle=(0, (5, 2)) if place == 0 else dashes[place - 1],
+                linewidth=2.0,
+                label=name,
+            )
+        momentum = "" if title == "SGD" else f", momentum {numbers['momentum']:g}"
+        drawing.label(axes, x="condition number")
+        drawing.grid_lines(axes)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        drawing.legend_above(axes, title=f"{title}{momentum}", alignment="left")
+    drawing.label(
+        grid[0, 0], y="gradient evaluations for each\ntenfold reduction of the error"
+    )
+    figure.supxlabel(
+        f"Lookahead with k = {numbers['k']}, α = {numbers['alpha']:g}. "
+        "All learning rates are the best for each condition number.",
+        fontsize=10,
+        color=INK["light"],
+    )
+    return figure
+
+
+def summary(numbers: dict[str, Any]) -> str:
+    """Say in a sentence what the picture shows.
+
+    Parameters
+    ----------
+    numbers : dict
+        From `compute`.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
+    condition = numbers["condition_number"][-1]
+    inner = [
+        ", ".join(f"{name} {_steps(case['rate'])[-1]:.3g}" for name, case in cases.items())
+        for cases in numbers["optimizers"].values()
+    ]
+    return (
+        "gradient evaluations for each tenfold reduction of the error at a condition "
+        f"number of {condition:g}: {'; '.join(inner)}"
+    )
+
+
+def _steps(rates: list[float]) -> list[float]:
+    """Turn rates into the number of steps to a tenth; a rate of 1 is none: never."""
+    return [math.log(0.1) / math.log(rate) if rate < 1.0 else math.nan for rate in rates]

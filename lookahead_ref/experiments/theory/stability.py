@@ -1,0 +1,155 @@
+"""Where Lookahead makes a stable heavy ball unstable, and where it does not."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookahead_ref.experiments.theory import drawing
+from lookahead_ref.extras import require
+from lookahead_ref.report.plots import GHOST, INK
+from lookahead_ref.theory.cycles import InnerState, cycle
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["compute", "draw", "summary"]
+
+STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
+WORDS = {"maintain": "maintained", "reset": "reset", "interpolate": "interpolated"}
+
+
+def compute(k: int = 5, alpha: float = 0.5) -> dict[str, Any]:
+    """Compute the spectral radius of a cycle over gamma a and the momentum.
+
+    Parameters
+    ----------
+    k : int, default: 5
+        The synchronization period.
+    alpha : float, default: 0.5
+        The slow weights' step size.
+
+    Returns
+    -------
+    dict
+        ``gamma_a``, shape (m,); ``momentum``, shape (n,); ``heavy_ball``, the spectral
+        radius of a step, and ``cycle``, that of a cycle by inner state: lists of shape (n,
+        m). ``example`` is one point of the map.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+    """
+    x = np.linspace(0.02, 4.0, 200)
+    momentum = np.linspace(0.0, 0.99, 67)
+    mu = momentum[:, None]
+    example: dict[str, Any] = {"gamma_a": 2.62, "momentum": 0.9}
+    around = {}
+    for state in STATES:
+        whole = cycle("heavy-ball", x, mu, k=k, alpha=alpha, inner_state=state)
+        around[state] = whole.spectral_radius.round(6).tolist()
+        one = cycle("heavy-ball", 2.62, 0.9, k=k, alpha=alpha, inner_state=state)
+        example[state] = float(one.spectral_radius)
+    return {
+        "k": k,
+        "alpha": alpha,
+        "gamma_a": x.tolist(),
+        "momentum": momentum.tolist(),
+        "heavy_ball": cycle("heavy-ball", x, mu).spectral_radius.round(6).tolist(),
+        "cycle": around,
+        "example": example,
+    }
+
+
+def draw(numbers: dict[str, Any]) -> "Figure":
+    """Draw one map for each thing that can be done to the velocity.
+
+    Parameters
+    ----------
+    numbers : dict
+        From `compute`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The picture.
+    """
+    figure, grid = drawing.panels(1, 3, width=12.6, height=4.4, sharey=True)
+    colours = require("matplotlib.colors", "experiments", purpose="draw pictures")
+    patches = require("matplotlib.patches", "experiments", purpose="draw pictures")
+    alone = np.array(numbers["heavy_ball"]) < 1.0
+    lost, gained = drawing.COLOURS[1], drawing.COLOURS[0]
+    kinds = (
+        (GHOST["light"], "stable, alone and in Lookahead"),
+        (lost, "stable alone, unstable in Lookahead"),
+        (gained, "unstable alone, stable in Lookahead"),
+        ("white", "unstable, alone and in Lookahead"),
+    )
+    for axes, (state, radius) in zip(grid.flat, numbers["cycle"].items(), strict=True):
+        around = np.array(radius) < 1.0
+        which = np.select([alone & around, alone & ~around, ~alone & around], [0, 1, 2], 3)
+        axes.pcolormesh(
+            numbers["gamma_a"],
+            numbers["momentum"],
+            which,
+            cmap=colours.ListedColormap([colour for colour, _ in kinds]),
+            vmin=-0.5,
+            vmax=3.5,
+            rasterized=True,
+        )
+        example = numbers["example"]
+        axes.plot(example["gamma_a"], example["momentum"], "o", color=INK["light"])
+        axes.annotate(
+            f"error × {example[state]:.3f}\nin a cycle",
+            (example["gamma_a"], example["momentum"]),
+            xytext=(-8, -6),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            fontsize=10.5,
+            color=INK["light"],
+        )
+        drawing.label(
+            axes, x="learning rate × curvature, γa", title=f"velocity {WORDS[state]}"
+        )
+    drawing.label(grid[0, 0], y="momentum of the heavy ball")
+    figure.legend(
+        handles=[
+            patches.Patch(
+                facecolor=colour, edgecolor=INK["light"], linewidth=0.6, label=words
+            )
+            for colour, words in kinds
+        ],
+        title=(
+            f"Lookahead around a heavy ball, k = {numbers['k']}, α = {numbers['alpha']:g}"
+        ),
+        loc="outside upper left",
+        ncols=2,
+        frameon=False,
+        fontsize=10.5,
+        title_fontsize=11.5,
+        alignment="left",
+        labelcolor=INK["light"],
+    )
+    return figure
+
+
+def summary(numbers: dict[str, Any]) -> str:
+    """Say in a sentence what the picture shows.
+
+    Parameters
+    ----------
+    numbers : dict
+        From `compute`.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
+    alone = np.array(numbers["heavy_ball"]) < 1.0
+    shares = ", ".join(
+        f"{100.0 * np.mean(np.array(radius)[alone] >= 1.0):.1f} % {WORDS[state]}"
+        for state, radius in numbers["cycle"].items()
+    )
+    return f"of the points where a heavy ball is stable, unstable in Lookahead: {shares}"

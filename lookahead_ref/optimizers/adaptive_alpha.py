@@ -1,0 +1,116 @@
+"""Proposition 1 on any loss: the slow weights' step size from a curvature estimate."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from lookahead_ref import hyperparameters
+from lookahead_ref.elementwise import evaluate
+from lookahead_ref.tree import Array, Tree
+
+
+@dataclass(frozen=True)
+class AdaptiveAlpha:
+    """Choose alpha at each synchronization, as the least loss along the cycle's line.
+
+    To be given as `alpha` to `Lookahead` around an optimizer that keeps a second moment of
+    the gradients, `Adam` or `AdaGrad`. Near an optimum the mean square of the gradient, the
+    empirical Fisher, stands for the diagonal of the Hessian A. With d = theta_{t,k} -
+    theta_{t,0} and the gradient g, equation (0.3) then is
+
+        alpha* = 1 - g'd / (d'Ad),
+
+    clipped to [alpha_low, 1]; it is 1 where d'Ad is not positive.
+
+    Parameters
+    ----------
+    scale : float, default: 1.0
+        What to multiply the second moment by to have the curvature. The square of a
+        mini-batch's mean gradient is, near an optimum, about 1 / (batch size) of the mean
+        square of single gradients: the batch size as scale makes up for that.
+    alpha_low : float, default: 0.2
+        The smallest alpha, in (0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    Two things are approximate, besides the curvature. g should be the gradient at
+    theta_{t,k}; taken is the one that was given to the cycle's last step, which was
+    computed one update earlier, on one batch. And the second moment, corrected for its
+    bias, is a mean over steps that lie further back still. That needs no evaluation of the
+    loss beyond those of training.
+
+    The two products are sums in float64 over each parameter, so alpha depends on how a
+    library orders a sum. Between the pure interface on NumPy arrays and a `Stepper` on
+    NumPy or Numba it is the same to the bit; between libraries it agrees to rounding. A
+    stepper does a cycle's last inner step twice: once to know alpha, once to write.
+
+    References
+    ----------
+    M. R. Zhang, J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1
+    step back", NeurIPS 2019, Proposition 1.
+
+    Examples
+    --------
+    Five steps from 1 go past the optimum, to -0.3; the slow weights stop next to it:
+
+    >>> import numpy as np
+    >>> import lookahead_ref as la
+    >>> optimizer = la.Lookahead(la.Adam(0.3), k=5, alpha=la.AdaptiveAlpha())
+    >>> params = {"x": np.array([1.0])}
+    >>> state = optimizer.init(params)
+    >>> for _ in range(5):
+    ...     params, state = optimizer.step(params, {"x": params["x"]}, state)
+    >>> params["x"].round(2)
+    array([0.03])
+    """
+
+    scale: float = 1.0
+    alpha_low: float = 0.2
+
+    def __post_init__(self) -> None:
+        hyperparameters.positive("scale", self.scale)
+        hyperparameters.step_size("alpha_low", self.alpha_low)
+
+    def estimate(
+        self, phi: Tree, theta: Tree, grads: Tree, curvature: Tree, factor: float
+    ) -> float:
+        """Estimate alpha*.
+
+        Parameters
+        ----------
+        phi : dict
+            The slow weights before the synchronization, theta_{t,0}.
+        theta : dict
+            The fast weights, theta_{t,k}.
+        grads : dict
+            The gradient.
+        curvature : dict
+            The second moment.
+        factor : float
+            What corrects its bias, by which it is multiplied.
+
+        Returns
+        -------
+        float
+            alpha.
+        """
+        parts = evaluate(_products, phi, theta, grads, curvature)
+        slope = sum(part[0] for part in parts)
+        bend = sum(part[1] for part in parts) * (float(self.scale) * factor)
+        alpha = 1.0 - slope / bend if bend > 0.0 else 1.0
+        return min(max(alpha, float(self.alpha_low)), 1.0) if math.isfinite(alpha) else 1.0
+
+
+def _products(phi: Array, theta: Array, g: Array, v: Array) -> tuple[float, float]:
+    """Return g'd and d'vd of one parameter."""
+    xp: Any = array_namespace(phi)
+    phi, theta, g, v = (xp.astype(each, xp.float64) for each in (phi, theta, g, v))
+    d = theta - phi
+    return float(xp.sum(g * d)), float(xp.sum(v * d * d))

@@ -1,0 +1,136 @@
+"""What the commands share: streams, exit codes, errors in one line."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "INTERRUPTED",
+    "JOB_FAILED",
+    "USAGE",
+    "console",
+    "epilog",
+    "failed",
+    "print_folder",
+    "print_json",
+    "reported",
+]
+
+JOB_FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn errors that a user can act on into one line and an exit code.
+
+    Raises
+    ------
+    typer.Exit
+        Instead of such an error.
+    """
+    from lookahead_ref.backend import BackendUnavailableError
+    from lookahead_ref.extras import MissingExtraError
+
+    try:
+        yield
+    except (MissingExtraError, BackendUnavailableError) as error:
+        raise failed(error, USAGE) from error
+    except ValueError as error:
+        raise failed(error, USAGE) from error
+    except (ArithmeticError, OSError) as error:
+        raise failed(error, JOB_FAILED) from error
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def epilog(examples: tuple[str, ...]) -> str:
+    """Lay out examples for the end of a command's help.
+
+    Parameters
+    ----------
+    examples : tuple of str
+        The command lines.
+
+    Returns
+    -------
+    str
+        The text, in Rich's markup.
+    """
+    return "\n\n".join(["[bold]Examples[/]", *examples])
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """Make a console for one of the two streams.
+
+    Parameters
+    ----------
+    stderr : bool, default: False
+        Whether to write to standard error.
+
+    Returns
+    -------
+    rich.console.Console
+        The console.
+    """
+    from rich.console import Console
+
+    return Console(stderr=stderr)
+
+
+def print_json(value: Any) -> None:
+    """Print plain data as one JSON document.
+
+    Parameters
+    ----------
+    value : object
+        Anything that `lookahead_ref.report.files.jsonable` takes.
+    """
+    from lookahead_ref.report.files import jsonable
+
+    typer.echo(json.dumps(jsonable(value), indent=1, allow_nan=False))
+
+
+def print_folder(to: "Console", folder: Path, files: str) -> None:
+    """Say what was written, and where.
+
+    Parameters
+    ----------
+    to : rich.console.Console
+        The console.
+    folder : pathlib.Path
+        The folder.
+    files : str
+        The names of the files in it.
+    """
+    # Not wrapped: a path is to be copied.
+    to.print(f"{folder}: {files}", highlight=False, soft_wrap=True)
+
+
+def failed(error: Exception, code: int) -> typer.Exit:
+    """Tell an error in one line on standard error.
+
+    Parameters
+    ----------
+    error : Exception
+        The error, with its notes.
+    code : int
+        The exit code.
+
+    Returns
+    -------
+    typer.Exit
+        To be raised.
+    """
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    typer.echo(f"lookahead-ref: {error}{notes}", err=True)
+    return typer.Exit(code)

@@ -1,0 +1,373 @@
+"""Momentum inside Lookahead on the noisy quadratic model: what the paper leaves out.
+
+A coordinate's state is z = (theta, u) with the velocity scaled by the learning rate, u =
+gamma v, so that everything depends on x = gamma a alone. With n = -x c, the noise of a
+step,
+
+- heavy ball: u <- momentum u + x theta + n; theta <- theta - u;
+- Nesterov: u <- momentum u + x theta + n; theta <- theta - (x theta + n) - momentum u;
+- SGD is either of them without momentum.
+
+So a step is z <- M z + n d, and a cycle of Lookahead, from a synchronization to the next,
+is z <- C z + (noise) with C = E + D M^k, where D and E say what the synchronization does:
+
+============  ===============  =======================
+inner state   D                E
+============  ===============  =======================
+maintain      diag(alpha, 1)   diag(1 - alpha, 0)
+reset         diag(alpha, 0)   diag(1 - alpha, 0)
+interpolate   alpha I          (1 - alpha) I
+============  ===============  =======================
+
+Then the mean goes as m <- C m and the covariance as S <- C S C' + D (sum_{i<k} M^i Q M'^i)
+D' with Q = x^2 sigma^2 d d'. The cycle is stable if and only if the spectral radius of C is
+below 1.
+
+Interpolating never makes a stable inner optimizer unstable: C = (1 - alpha) I + alpha M^k
+has the eigenvalues 1 - alpha + alpha lambda^k, lambda those of M, and |1 - alpha + alpha
+lambda^k| <= 1 - alpha + alpha |lambda|^k < 1 where |lambda| < 1. Maintaining and resetting
+do: their C mixes rows of M^k with rows of the identity, which an eigenvalue of M says
+nothing of.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lookahead_ref.theory import arguments
+from lookahead_ref.theory.arguments import Reals
+from lookahead_ref.theory.noisy_quadratic import DivergenceError
+
+__all__ = ["Cycle", "InnerState", "Kind", "cycle", "step_matrix", "step_noise"]
+
+Kind: TypeAlias = Literal["sgd", "heavy-ball", "nesterov"]
+InnerState: TypeAlias = Literal["maintain", "reset", "interpolate"]
+
+_IDENTITY = np.eye(2)
+
+
+@dataclass(frozen=True, eq=False)
+class Cycle:
+    """What one cycle of Lookahead does to the mean and the covariance of (theta, gamma v).
+
+    Made by `cycle`. The leading dimensions of both arrays are those of the grid.
+
+    Parameters
+    ----------
+    change : ndarray, shape (..., 2, 2)
+        C - I: what the cycle changes. C itself would lose a slow decay to rounding.
+    noise : ndarray, shape (..., 2, 2)
+        The covariance that the cycle adds.
+    k : ndarray of int, shape (...)
+        The number of inner steps.
+    """
+
+    change: Reals
+    noise: Reals
+    k: arguments.Counts
+
+    @property
+    def matrix(self) -> Reals:
+        """C, shape (..., 2, 2)."""
+        return self.change + _IDENTITY
+
+    @property
+    def spectral_radius(self) -> Reals:
+        """The largest modulus of an eigenvalue of C, shape (...)."""
+        return _spectral_radius(self.change)
+
+    @property
+    def stable(self) -> NDArray[np.bool_]:
+        """Whether the spectral radius is below 1, even where rounding hides it.
+
+        The roots of a quadratic lie in the unit circle if and only if it is positive at 1
+        and -1 and its last coefficient is below 1: det E > 0, 4 + 2 tr E + det E > 0, tr E
+        + det E < 0 for E = C - I.
+        """
+        e = self.change
+        trace = e[..., 0, 0] + e[..., 1, 1]
+        determinant = e[..., 0, 0] * e[..., 1, 1] - e[..., 0, 1] * e[..., 1, 0]
+        return np.asarray(
+            (determinant > 0.0)
+            & (4.0 + 2.0 * trace + determinant > 0.0)
+            & (trace + determinant < 0.0)
+        )
+
+    @property
+    def rate(self) -> Reals:
+        """The spectral radius for each gradient evaluation: its k-th root."""
+        return np.asarray(self.spectral_radius ** (1.0 / self.k))
+
+    def mean(self, mean: ArrayLike, cycles: int = 1) -> Reals:
+        """Return the mean of the state after some cycles.
+
+        Parameters
+        ----------
+        mean : array_like, shape (..., 2)
+            E[(theta, gamma v)] just after a synchronization.
+        cycles : int, default: 1
+            The number of cycles.
+
+        Returns
+        -------
+        ndarray, shape (..., 2)
+            The mean after them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of range.
+        DivergenceError
+            If the result exceeds the range of numbers.
+        """
+        state = arguments.reals("mean", mean)
+        cycles = int(arguments.counts("cycles", cycles, 0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(cycles):
+                state = state + np.einsum("...ij,...j->...i", self.change, state)
+        return _finite("mean", state)
+
+    def covariance(self, covariance: ArrayLike, cycles: int = 1) -> Reals:
+        """Return the covariance of the state after some cycles.
+
+        Parameters
+        ----------
+        covariance : array_like, shape (..., 2, 2)
+            The covariance of (theta, gamma v) just after a synchronization.
+        cycles : int, default: 1
+            The number of cycles.
+
+        Returns
+        -------
+        ndarray, shape (..., 2, 2)
+            The covariance after them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is out of range.
+        DivergenceError
+            If the result exceeds the range of numbers.
+        """
+        state = arguments.reals("covariance", covariance)
+        cycles = int(arguments.counts("cycles", cycles, 0))
+        matrix = self.matrix
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(cycles):
+                state = matrix @ state @ _transpose(matrix) + self.noise
+        return _finite("covariance", state)
+
+    def covariance_limit(self) -> Reals:
+        """Return the covariance that the cycle leaves as it is, S = C S C' + noise.
+
+        Returns
+        -------
+        ndarray, shape (..., 2, 2)
+            The covariance; the element [..., 0, 0] is the variance of the slow weights.
+
+        Raises
+        ------
+        ValueError
+            If the cycle does not contract.
+        """
+        if not np.all(self.stable):
+            worst = float(np.max(self.spectral_radius))
+            raise ValueError(
+                "learning_rate must be in the stable region of the cycle, got one where "
+                f"its spectral radius is {worst:g}: the covariance diverges"
+            )
+        e = self.change
+        # S - C S C' is -(E S + S E' + E S E') for C = I + E.
+        kron = np.einsum("...ij,...kl->...ikjl", e, e)
+        one_side = np.einsum("...ij,kl->...ikjl", e, _IDENTITY)
+        other = np.einsum("ij,...kl->...ikjl", _IDENTITY, e)
+        system = -(kron + one_side + other).reshape(*e.shape[:-2], 4, 4)
+        solved = np.linalg.solve(system, self.noise.reshape(*e.shape[:-2], 4, 1))
+        limit = solved.reshape(e.shape)
+        return np.asarray((limit + _transpose(limit)) / 2.0)
+
+
+def step_matrix(kind: Kind, x: ArrayLike, momentum: ArrayLike = 0.0) -> Reals:
+    """Return M, what a step of the inner optimizer does to (theta, gamma v).
+
+    Parameters
+    ----------
+    kind : {"sgd", "heavy-ball", "nesterov"}
+        The inner optimizer.
+    x : array_like
+        gamma a: learning rate times curvature, >= 0.
+    momentum : array_like, default: 0.0
+        In [0, 1); for SGD 0.
+
+    Returns
+    -------
+    ndarray, shape (..., 2, 2)
+        M.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> step_matrix("heavy-ball", 0.5, momentum=0.75)
+    array([[ 0.5 , -0.75],
+           [ 0.5 ,  0.75]])
+    """
+    return _step_change(kind, x, momentum) + _IDENTITY
+
+
+def step_noise(kind: Kind, momentum: ArrayLike = 0.0) -> Reals:
+    """Return d, how the noise of a gradient enters (theta, gamma v).
+
+    Parameters
+    ----------
+    kind : {"sgd", "heavy-ball", "nesterov"}
+        The inner optimizer.
+    momentum : array_like, default: 0.0
+        In [0, 1); for SGD 0.
+
+    Returns
+    -------
+    ndarray, shape (..., 2)
+        d.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+    """
+    mu = _momentum(kind, momentum)
+    ones = np.ones_like(mu)
+    return np.stack([-(1.0 + mu) if kind == "nesterov" else -ones, ones], axis=-1)
+
+
+def cycle(
+    kind: Kind,
+    x: ArrayLike,
+    momentum: ArrayLike = 0.0,
+    *,
+    k: ArrayLike = 1,
+    alpha: ArrayLike = 1.0,
+    inner_state: InnerState = "maintain",
+    noise: ArrayLike = 1.0,
+) -> Cycle:
+    """Return what a cycle of Lookahead around an optimizer does, exactly.
+
+    The arguments are broadcast against each other. With k = 1, alpha = 1 and a state that
+    is maintained, the defaults, it is a step of the inner optimizer itself.
+
+    Parameters
+    ----------
+    kind : {"sgd", "heavy-ball", "nesterov"}
+        The inner optimizer.
+    x : array_like
+        gamma a: learning rate times curvature, >= 0.
+    momentum : array_like, default: 0.0
+        In [0, 1); for SGD 0.
+    k : array_like of int, default: 1
+        The synchronization period.
+    alpha : array_like, default: 1.0
+        The slow weights' step size.
+    inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
+        What a synchronization does to the velocity.
+    noise : array_like, default: 1.0
+        sigma^2, the variance of the centres of (0.6).
+
+    Returns
+    -------
+    Cycle
+        The cycle.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+    DivergenceError
+        If a cycle exceeds the range of numbers.
+
+    Examples
+    --------
+    A stable heavy ball that Lookahead makes unstable:
+
+    >>> heavy_ball = cycle("heavy-ball", 2.62, 0.9)
+    >>> around = cycle("heavy-ball", 2.62, 0.9, k=5, alpha=0.5)
+    >>> round(float(heavy_ball.spectral_radius), 3), round(float(around.spectral_radius), 3)
+    (0.949, 1.031)
+    """
+    arguments.option("inner_state", inner_state, ("maintain", "reset", "interpolate"))
+    step = _step_change(kind, x, momentum)
+    sigma2 = arguments.non_negative("noise", noise)
+    k = arguments.counts("k", k)
+    alpha = arguments.step_size("alpha", alpha)
+    shape = np.broadcast_shapes(step.shape[:-2], sigma2.shape, k.shape, alpha.shape)
+    k = np.broadcast_to(k, shape)
+
+    d = np.broadcast_to(step_noise(kind, momentum), (*shape, 2))
+    with np.errstate(over="ignore"):
+        scale = np.broadcast_to(np.asarray(x, dtype=np.float64) ** 2 * sigma2, shape)
+    per_step = scale[..., None, None] * d[..., :, None] * d[..., None, :]
+    change = np.zeros((*shape, 2, 2))  # M^i - I
+    gathered = np.zeros((*shape, 2, 2))  # sum of M^j Q M'^j for j < i
+    with np.errstate(over="ignore", invalid="ignore"):
+        for i in range(int(k.max(initial=0))):
+            running = (i < k)[..., None, None]
+            power = change + _IDENTITY
+            gathered = np.where(
+                running, gathered + power @ per_step @ _transpose(power), gathered
+            )
+            change = np.where(running, change + step @ power, change)
+
+    one, zero = np.ones(shape), np.zeros(shape)
+    alpha = np.broadcast_to(alpha, shape)
+    velocity = {"maintain": one, "reset": zero, "interpolate": alpha}[inner_state]
+    scaling = np.stack([alpha, velocity], axis=-1)  # the diagonal of D
+    whole = scaling[..., :, None] * change
+    if inner_state == "reset":
+        whole[..., 1, 1] -= 1.0  # E + D is I but for a velocity that is not kept
+    added = scaling[..., :, None] * gathered * scaling[..., None, :]
+    return Cycle(_finite("cycle", whole), _finite("noise of a cycle", added), k)
+
+
+def _step_change(kind: Kind, x: ArrayLike, momentum: ArrayLike) -> Reals:
+    """Return M - I."""
+    x, mu = np.broadcast_arrays(arguments.non_negative("x", x), _momentum(kind, momentum))
+    if kind == "nesterov":
+        rows = [[-x * (1.0 + mu), -mu * mu], [x, mu - 1.0]]
+    else:
+        rows = [[-x, -mu], [x, mu - 1.0]]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def _momentum(kind: Kind, momentum: ArrayLike) -> Reals:
+    arguments.option("kind", kind, ("sgd", "heavy-ball", "nesterov"))
+    mu = arguments.momentum("momentum", momentum)
+    if kind == "sgd" and np.any(mu):
+        raise ValueError(f"momentum must be 0 for SGD, got {momentum!r}")
+    return mu
+
+
+def _spectral_radius(change: Reals) -> Reals:
+    """Return the spectral radius of I + change, for matrices of two rows."""
+    half = (change[..., 0, 0] + change[..., 1, 1]) / 2.0
+    product = change[..., 0, 1] * change[..., 1, 0]
+    spread = ((change[..., 0, 0] - change[..., 1, 1]) / 2.0) ** 2 + product
+    root = np.sqrt(np.abs(spread))
+    centre = np.abs(1.0 + half)
+    return np.where(spread >= 0.0, centre + root, np.hypot(centre, root))
+
+
+def _transpose(matrix: Reals) -> Reals:
+    return np.swapaxes(matrix, -1, -2)
+
+
+def _finite(name: str, values: Reals) -> Reals:
+    if not np.all(np.isfinite(values)):
+        raise DivergenceError(
+            f"the {name} exceeds the range of numbers: the iteration diverges, because "
+            "learning_rate lies outside of the stable region"
+        )
+    return values

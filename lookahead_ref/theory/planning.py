@@ -1,0 +1,332 @@
+"""How long Lookahead around SGD takes on a noisy quadratic, and what to run it with.
+
+Time is counted in gradient evaluations, so that Lookahead's k inner steps count as k.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lookahead_ref.theory import arguments, powers
+from lookahead_ref.theory.arguments import Reals
+from lookahead_ref.theory.noisy_loss import expected_loss
+from lookahead_ref.theory.noisy_quadratic import (
+    check_stable,
+    cycle_contraction,
+    is_stable,
+    lookahead_mean,
+    lookahead_variance,
+    lookahead_variance_limit,
+)
+
+__all__ = ["Best", "Problem", "best_hyperparameters", "loss_after", "steps_to_reach"]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A noisy quadratic and where the optimizer starts on it.
+
+    Parameters
+    ----------
+    curvature : array_like, shape (n,)
+        a of each coordinate, > 0.
+    noise : array_like, shape (n,) or ()
+        sigma^2 of each coordinate.
+    mean : array_like, shape (n,) or ()
+        E[phi_0].
+    variance : array_like, shape (n,) or (), default: 0.0
+        V[phi_0].
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range or does not fit `curvature`.
+    """
+
+    curvature: ArrayLike
+    noise: ArrayLike
+    mean: ArrayLike
+    variance: ArrayLike = 0.0
+
+    def __post_init__(self) -> None:
+        curvature = arguments.positive("curvature", self.curvature)
+        arguments.reals("curvature", curvature, 1)
+        checked = {
+            "curvature": curvature,
+            "noise": arguments.non_negative("noise", self.noise),
+            "mean": arguments.reals("mean", self.mean),
+            "variance": arguments.non_negative("variance", self.variance),
+        }
+        for name, value in checked.items():
+            if value.shape not in ((), curvature.shape):
+                raise ValueError(
+                    f"{name} must have the shape {curvature.shape} of curvature, or none, "
+                    f"got {value.shape}"
+                )
+            object.__setattr__(self, name, np.broadcast_to(value, curvature.shape))
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best hyperparameters that a search has found.
+
+    Parameters
+    ----------
+    loss : float
+        The expected loss at the horizon.
+    learning_rate : float
+        gamma.
+    alpha : float
+        The slow weights' step size.
+    """
+
+    loss: float
+    learning_rate: float
+    alpha: float
+
+
+def loss_after(
+    problem: Problem,
+    steps: ArrayLike,
+    learning_rate: ArrayLike,
+    k: ArrayLike = 1,
+    alpha: ArrayLike = 1.0,
+) -> Reals:
+    """Return the expected loss of the slow weights after some gradient evaluations, (0.7).
+
+    All arguments but the problem are broadcast against each other. With k = 1 and alpha =
+    1, the defaults, it is the loss of SGD.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    steps : array_like of int
+        The number of gradient evaluations; between synchronizations the slow weights rest.
+    learning_rate : array_like
+        gamma, the inner optimizer's.
+    k : array_like of int, default: 1
+        The synchronization period.
+    alpha : array_like, default: 1.0
+        The slow weights' step size.
+
+    Returns
+    -------
+    ndarray
+        The expected loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+    DivergenceError
+        If the loss exceeds the range of numbers.
+
+    Examples
+    --------
+    >>> problem = Problem([1.0], noise=1.0, mean=2.0)
+    >>> loss_after(problem, [0, 4, 5], 0.5, k=5, alpha=1.0).round(3)
+    array([2.5  , 2.5  , 0.668])
+    """
+    k = arguments.counts("k", k)
+    cycles = arguments.counts("steps", steps, 0) // k
+    given = [np.asarray(each)[..., None] for each in (learning_rate, k, alpha, cycles)]
+    rate, k, alpha, cycles = given
+    mean = lookahead_mean(problem.mean, rate, problem.curvature, k, alpha, cycles)
+    variance = lookahead_variance(
+        problem.variance, rate, problem.curvature, problem.noise, k, alpha, cycles
+    )
+    return expected_loss(mean, variance, problem.curvature, problem.noise)
+
+
+def steps_to_reach(
+    problem: Problem,
+    loss: float,
+    learning_rate: float,
+    k: int = 1,
+    alpha: float = 1.0,
+) -> int:
+    """Return how many gradient evaluations it takes to reach an expected loss.
+
+    The number is exact, however large: a synchronization multiplies each coordinate's
+    distance from its own limit by a constant, and whole ranges of synchronizations in which
+    the loss must be higher are passed over.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    loss : float
+        The expected loss to reach, (0.7), the noise's own part 1/2 sum a sigma^2 included.
+    learning_rate : float
+        gamma, the inner optimizer's.
+    k : int, default: 1
+        The synchronization period.
+    alpha : float, default: 1.0
+        The slow weights' step size.
+
+    Returns
+    -------
+    int
+        The number of gradient evaluations: a multiple of k.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, the cycle does not contract, or `loss` is never
+        reached; the error then names the loss in the limit.
+
+    Examples
+    --------
+    >>> problem = Problem([1.0, 0.01], noise=1.0, mean=10.0)
+    >>> steps_to_reach(problem, 1.05, learning_rate=1.0)
+    120
+    >>> steps_to_reach(problem, 1.05, learning_rate=1.0, k=5, alpha=0.5)
+    35
+    """
+    target = float(arguments.positive("loss", loss))
+    a, start = np.asarray(problem.curvature), np.asarray(problem.mean) ** 2
+    check_stable(learning_rate, a, k, alpha)
+    limit = lookahead_variance_limit(learning_rate, a, problem.noise, k, alpha)
+    settled = float(expected_loss(0.0 * a, limit, a, problem.noise))
+    # The loss after t cycles is settled + sum of distance * factor^(2 t), each term
+    # monotone.
+    distance = 0.5 * a * (start + np.asarray(problem.variance) - limit)
+    contraction = cycle_contraction(learning_rate, a, k, alpha)
+    rising, falling = np.minimum(distance, 0.0), np.maximum(distance, 0.0)
+
+    def left(cycles: int) -> Reals:
+        return powers.power(contraction, np.asarray(cycles)) ** 2
+
+    def lowest(first: int, last: int) -> float:
+        """Bound the loss from below, from cycle `first` to cycle `last`."""
+        return settled + float(falling @ left(last) + rising @ left(first))
+
+    def search(first: int, last: int) -> int | None:
+        if lowest(first, last) > target:
+            return None
+        if first == last:
+            return first
+        middle = (first + last) // 2
+        found = search(first, middle)
+        return search(middle + 1, last) if found is None else found
+
+    first, last = 0, 0
+    while settled + float(rising @ left(first)) <= target and last < 2**53:
+        found = search(first, last)
+        if found is not None:
+            return found * int(k)
+        first, last = last + 1, 2 * last + 1
+    raise ValueError(
+        f"loss must be one that is reached, got {target:g}: in the limit it is {settled:g}"
+    )
+
+
+def best_hyperparameters(
+    problem: Problem,
+    steps: int,
+    k: int = 1,
+    *,
+    learning_rates: tuple[float, float] | None = None,
+    alphas: tuple[float, float] = (0.05, 1.0),
+    points: int = 48,
+    rounds: int = 6,
+) -> Best:
+    """Find the learning rate and alpha with the least expected loss after some steps.
+
+    A grid, then finer grids around the best point: the result is never worse than the best
+    point of the first grid, but a dip narrower than that grid's cells can be missed.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    steps : int
+        The horizon, in gradient evaluations, at least k.
+    k : int, default: 1
+        The synchronization period. With k = 1 Lookahead is SGD of the learning rate alpha
+        gamma, so alpha is then held at 1.
+    learning_rates : tuple of float, optional
+        The lowest and highest learning rate; by default from 1e-4 to 4 over the largest
+        curvature.
+    alphas : tuple of float, default: (0.05, 1.0)
+        The lowest and highest alpha.
+    points : int, default: 48
+        Points of a grid along each axis.
+    rounds : int, default: 6
+        The number of grids.
+
+    Returns
+    -------
+    Best
+        The best point.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> problem = Problem([1.0], noise=0.0, mean=1.0)
+    >>> round(best_hyperparameters(problem, steps=10).learning_rate, 3)
+    1.0
+    """
+    period = int(arguments.counts("k", k))
+    horizon = int(arguments.counts("steps", steps, period))
+    points = int(arguments.counts("points", points, 3))
+    rounds = int(arguments.counts("rounds", rounds))
+    top = float(np.max(problem.curvature))
+    rates = (1e-4 / top, 4.0 / top) if learning_rates is None else learning_rates
+    low, high = np.log(
+        _range("learning_rates", arguments.positive("learning_rates", rates))
+    )
+    bottom, ceiling = _range("alphas", arguments.step_size("alphas", alphas))
+    if period == 1:
+        bottom = ceiling = 1.0
+
+    # A small alpha wants a large learning rate: the valley lies along a constant product of
+    # the two, so that is what one axis of the grid is.
+    limits = np.array(
+        [[low + np.log(bottom), high + np.log(ceiling)], np.log([bottom, ceiling])]
+    )
+    lows, highs = limits.T
+    best, centre = Best(np.inf, np.nan, np.nan), lows
+    for _ in range(rounds):
+        product = np.linspace(lows[0], highs[0], points)[:, None]
+        step = np.unique(np.linspace(lows[1], highs[1], points))[None, :]
+        rate, alpha = np.broadcast_arrays(
+            np.exp(np.clip(product - step, low, high)), np.exp(step)
+        )
+        alpha = np.clip(alpha, bottom, ceiling)
+        losses = _losses(problem, horizon, rate, period, alpha)
+        place = np.unravel_index(np.argmin(losses), losses.shape)
+        if losses[place] < best.loss:
+            best = Best(float(losses[place]), float(rate[place]), float(alpha[place]))
+            centre = np.log([best.learning_rate * best.alpha, best.alpha])
+        reach = 2.0 * (highs - lows) / (points - 1)
+        lows = np.maximum(centre - reach, limits[:, 0])
+        highs = np.minimum(centre + reach, limits[:, 1])
+    return best
+
+
+def _losses(
+    problem: Problem, steps: int, learning_rate: Reals, k: int, alpha: Reals
+) -> Reals:
+    """Return the loss on a grid; inf where a diverging run might overflow."""
+    rate, alpha = np.broadcast_arrays(learning_rate, alpha)
+    stable = is_stable(rate[..., None], problem.curvature, k, alpha[..., None])
+    # A short run may well use a rate that diverges in the end, but not one that overflows.
+    x = rate * np.max(problem.curvature)
+    usable = np.all(stable, axis=-1) | (steps * np.log1p(x) < 300.0)
+    losses = np.full(rate.shape, np.inf)
+    losses[usable] = loss_after(problem, steps, rate[usable], k, alpha[usable])
+    return losses
+
+
+def _range(name: str, values: Reals) -> tuple[float, float]:
+    if values.shape != (2,) or not values[0] <= values[1]:
+        came = values.tolist()
+        raise ValueError(f"{name} must be a lowest and a highest value, got {came}")
+    return float(values[0]), float(values[1])

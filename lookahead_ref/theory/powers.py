@@ -1,0 +1,106 @@
+"""Powers of 1 - x, accurate where x is near 0 or near 2 and 1 - x is not.
+
+SGD's error shrinks by 1 - x with x = gamma a, which for the flat directions of a loss is so
+near to 1 that the power of a rounded 1 - x would be wrong.
+"""
+
+import numpy as np
+
+from lookahead_ref.theory.arguments import Counts, Reals
+
+__all__ = ["geometric", "one_minus_power", "one_plus_power", "power"]
+
+
+def power(x: Reals, n: Counts) -> Reals:
+    """Return (1 - x)^n; inf where that is beyond the range of numbers.
+
+    Parameters
+    ----------
+    x : ndarray
+        Not negative.
+    n : ndarray of int
+        Not negative.
+
+    Returns
+    -------
+    ndarray
+        The power.
+    """
+    with np.errstate(over="ignore"):
+        magnitude = np.exp(_log(x, n))
+    return np.asarray(np.where(_negative(x, n), -magnitude, magnitude))
+
+
+def one_minus_power(x: Reals, n: Counts) -> Reals:
+    """Return 1 - (1 - x)^n; inf where that is beyond the range of numbers.
+
+    Parameters
+    ----------
+    x : ndarray
+        Not negative.
+    n : ndarray of int
+        Not negative.
+
+    Returns
+    -------
+    ndarray
+        The difference, to a relative accuracy of some roundings.
+    """
+    log = _log(x, n)
+    with np.errstate(over="ignore"):
+        return np.where(_negative(x, n), 1.0 + np.exp(log), -np.expm1(log))
+
+
+def one_plus_power(x: Reals, n: Counts) -> Reals:
+    """Return 1 + (1 - x)^n; inf where that is beyond the range of numbers.
+
+    Parameters
+    ----------
+    x : ndarray
+        Not negative.
+    n : ndarray of int
+        Not negative.
+
+    Returns
+    -------
+    ndarray
+        The sum, to a relative accuracy of some roundings.
+    """
+    log = _log(x, n)
+    with np.errstate(over="ignore"):
+        return np.where(_negative(x, n), -np.expm1(log), 1.0 + np.exp(log))
+
+
+def geometric(x: Reals, n: Counts) -> Reals:
+    """Return sum_{i<n} (1 - x)^{2i}; inf where that is beyond the range of numbers.
+
+    Parameters
+    ----------
+    x : ndarray
+        Not negative.
+    n : ndarray of int
+        Not negative.
+
+    Returns
+    -------
+    ndarray
+        The sum, (1 - (1 - x)^{2n}) / (x (2 - x)), to a relative accuracy of some roundings.
+    """
+    below = x * (2.0 - x)
+    level = below == 0.0  # each term is 1
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = -np.expm1(_log(x, 2 * n)) / np.where(level, 1.0, below)
+    return np.where(level, n, total)
+
+
+def _log(x: Reals, n: Counts) -> Reals:
+    """Return n log|1 - x|."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near_0 = np.log1p(-np.minimum(x, 1.0))
+        near_2 = np.log1p(np.maximum(x, 1.0) - 2.0)
+        return np.where(n == 0, 0.0, n * np.where(x < 1.0, near_0, near_2))
+
+
+def _negative(x: Reals, n: Counts) -> Reals:
+    """Tell where (1 - x)^n is negative."""
+    return np.asarray((x > 1.0) & (n % 2 == 1))

@@ -1,0 +1,376 @@
+"""Proposition 1: the step size of the slow weights that a quadratic loss asks for.
+
+The loss is L(x) = 1/2 x'Ax - b'x. Wherever a matrix A is taken it may be
+
+- a matrix, shape (n, n), symmetric;
+- its diagonal, shape (n,), if it is diagonal;
+- a function that maps a vector v, shape (n,), to A v.
+
+Equation numbers are those of the source document; `docs/errata.md` says where they are
+corrected.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lookahead_ref.theory import arguments
+from lookahead_ref.theory.arguments import Reals
+
+__all__ = [
+    "Matrix",
+    "curvature_alpha",
+    "gradient",
+    "loss",
+    "newton_optimum",
+    "optimal_alpha",
+    "optimum",
+]
+
+Matrix: TypeAlias = ArrayLike | Callable[[Reals], ArrayLike]
+"""A symmetric matrix: in full, as its diagonal, or as a function."""
+
+_EPSILON = float(np.finfo(np.float64).eps)
+
+
+def loss(x: ArrayLike, A: Matrix, b: ArrayLike) -> float:
+    """Return the loss, 1/2 x'Ax - b'x.
+
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        The point.
+    A : array_like or callable
+        The matrix, in full, as its diagonal or as a function.
+    b : array_like, shape (n,)
+        The linear term.
+
+    Returns
+    -------
+    float
+        The loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not finite, of a shape that does not fit, or A is not symmetric.
+
+    Examples
+    --------
+    >>> loss([1.0, 2.0], [2.0, 1.0], [1.0, 0.0])
+    2.0
+    """
+    x = arguments.reals("x", x, 1)
+    times = _operator(A, len(x), "x")
+    b = _vector("b", b, len(x), "x")
+    return float(x @ times(x) / 2.0 - b @ x)
+
+
+def gradient(x: ArrayLike, A: Matrix, b: ArrayLike) -> Reals:
+    """Return the gradient of the loss, Ax - b.
+
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        The point.
+    A : array_like or callable
+        The matrix, in full, as its diagonal or as a function.
+    b : array_like, shape (n,)
+        The linear term.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not finite, of a shape that does not fit, or A is not symmetric.
+
+    Examples
+    --------
+    >>> gradient([1.0, 2.0], [2.0, 1.0], [1.0, 0.0])
+    array([1., 2.])
+    """
+    x = arguments.reals("x", x, 1)
+    return _operator(A, len(x), "x")(x) - _vector("b", b, len(x), "x")
+
+
+def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
+    """Return theta* = A^{-1} b, the point where the gradient vanishes.
+
+    It minimises the loss if A is positive definite; otherwise it is a saddle or a maximum.
+
+    Parameters
+    ----------
+    A : array_like, shape (n, n) or (n,)
+        The matrix, in full or as its diagonal.
+    b : array_like, shape (n,)
+        The linear term.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        theta*.
+
+    Raises
+    ------
+    TypeError
+        If A is a function: it can be multiplied with, not inverted.
+    ValueError
+        If A is singular up to rounding, or an argument is not as `loss` wants it.
+
+    Examples
+    --------
+    >>> optimum([[2.0, 1.0], [1.0, 2.0]], [3.0, 3.0])
+    array([1., 1.])
+    """
+    if callable(A):
+        raise TypeError("A must be an array to be inverted, got a function")
+    b = arguments.reals("b", b, 1)
+    matrix = _matrix(A, len(b), "b")
+    if matrix.ndim == 1:
+        magnitudes = np.abs(matrix)
+        if not np.all(magnitudes > 0.0):
+            raise ValueError(
+                "A must be nonsingular for theta* to exist, got a zero on its diagonal"
+            )
+        return np.asarray(b / matrix)
+    magnitudes = np.abs(np.linalg.eigvalsh(matrix))
+    if magnitudes.min(initial=np.inf) <= len(b) * _EPSILON * magnitudes.max(initial=0.0):
+        raise ValueError(
+            "A must be nonsingular for theta* to exist, got one with an eigenvalue that is "
+            "0 up to rounding"
+        )
+    return np.asarray(np.linalg.solve(matrix, b), dtype=np.float64)
+
+
+def optimal_alpha(
+    theta_0: ArrayLike,
+    theta_k: ArrayLike,
+    A: Matrix,
+    b: ArrayLike | None = None,
+    *,
+    theta_star: ArrayLike | None = None,
+) -> float:
+    """Return the step size that minimises the loss between two points, equation (0.3).
+
+    With d = theta_k - theta_0 it is alpha* = d'(b - A theta_0) / (d'Ad). This needs neither
+    an inverse nor a definite A: only d'Ad > 0, that the loss is curved upwards along this
+    one line.
+
+    Parameters
+    ----------
+    theta_0 : array_like, shape (n,)
+        Where the inner loop started, theta_{t,0}.
+    theta_k : array_like, shape (n,)
+        Where it ended, theta_{t,k}.
+    A : array_like or callable
+        The matrix, in full, as its diagonal or as a function.
+    b : array_like, shape (n,), optional
+        The linear term.
+    theta_star : array_like, shape (n,), optional
+        The optimum instead of `b`, as in (0.3): then b - A theta_0 is A (theta* - theta_0).
+
+    Returns
+    -------
+    float
+        alpha*: any number, above 1 where the inner loop has not gone far enough, negative
+        where it went uphill.
+
+    Raises
+    ------
+    TypeError
+        If not exactly one of `b` and `theta_star` is given.
+    ValueError
+        If the two points are equal, the loss is not curved upwards between them by more
+        than the rounding of A d allows to tell, or an argument is not as `loss` wants it.
+        The rounding inside of an A that is a function is not known and not counted.
+
+    Examples
+    --------
+    >>> optimal_alpha([2.0, 0.0], [0.0, 0.0], [1.0, 3.0], [0.5, 0.0])
+    0.75
+    """
+    theta_0 = arguments.reals("theta_0", theta_0, 1)
+    theta_k = _vector("theta_k", theta_k, len(theta_0), "theta_0")
+    times = _operator(A, len(theta_0), "theta_0")
+    if b is not None and theta_star is None:
+        force = _vector("b", b, len(theta_0), "theta_0") - times(theta_0)
+    elif theta_star is not None and b is None:
+        force = times(_vector("theta_star", theta_star, len(theta_0), "theta_0") - theta_0)
+    else:
+        raise TypeError("optimal_alpha needs either b or theta_star, and not both")
+    d = theta_k - theta_0
+    if not np.any(d):
+        raise ValueError("theta_k must differ from theta_0, got two equal points")
+    # Only the direction matters, and its square must not underflow.
+    scale = float(np.abs(d).max())
+    d = d / scale
+    along = times(d)
+    curvature = float(d @ along)
+    if not curvature > (len(d) + 2) * _EPSILON * _magnitude(A, d, along):
+        raise ValueError(
+            "A must curve the loss upwards between theta_0 and theta_k, got d'Ad = "
+            f"{curvature * scale * scale:g} for d = theta_k - theta_0, which is not above "
+            "its rounding error"
+        )
+    return float(d @ force / curvature / scale)
+
+
+def newton_optimum(
+    theta_k: ArrayLike, gradient: ArrayLike, curvature: ArrayLike, *, scale: float = 1.0
+) -> Reals:
+    """Return the optimum that a diagonal curvature estimate foresees, theta_k - A^{-1} g.
+
+    Parameters
+    ----------
+    theta_k : array_like, shape (n,)
+        Where the inner loop ended.
+    gradient : array_like, shape (n,)
+        The gradient g there.
+    curvature : array_like, shape (n,)
+        The diagonal of A but for `scale`, such as Adam's second moment. Not zero.
+    scale : float, default: 1.0
+        What to multiply `curvature` by; see `curvature_alpha`.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The estimate of theta*.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not finite, of a shape that does not fit, or the curvature is zero
+        somewhere. `curvature_alpha` needs no inverse and takes such a curvature.
+    """
+    theta_k = arguments.reals("theta_k", theta_k, 1)
+    g = _vector("gradient", gradient, len(theta_k), "theta_k")
+    diagonal = _vector("curvature", curvature, len(theta_k), "theta_k")
+    scale = float(arguments.positive("scale", scale))
+    if not np.all(diagonal):
+        raise ValueError("curvature must not be 0 where theta* is asked for, got a 0")
+    return np.asarray(theta_k - g / (scale * diagonal))
+
+
+def curvature_alpha(
+    theta_0: ArrayLike,
+    theta_k: ArrayLike,
+    gradient: ArrayLike,
+    curvature: ArrayLike,
+    *,
+    scale: float = 1.0,
+    alpha_low: float = 0.2,
+) -> float:
+    """Estimate alpha* on any loss, from its gradient and a diagonal curvature estimate.
+
+    Equation (0.3) with theta* = theta_k - A^{-1} g, the optimum that A foresees, is
+    alpha* = 1 - g'd / (d'Ad), where d = theta_k - theta_0: the inverse cancels.
+
+    Parameters
+    ----------
+    theta_0 : array_like, shape (n,)
+        Where the inner loop started, theta_{t,0}.
+    theta_k : array_like, shape (n,)
+        Where it ended, theta_{t,k}.
+    gradient : array_like, shape (n,)
+        The gradient g of the loss at theta_k.
+    curvature : array_like, shape (n,)
+        The diagonal of A but for `scale`. The paper takes the empirical Fisher, which
+        Adam's second moment estimates: the mean square of the gradient.
+    scale : float, default: 1.0
+        What to multiply `curvature` by. The square of a mini-batch's mean gradient is about
+        1 / (batch size) of the mean square of single gradients, so the batch size restores
+        the empirical Fisher near an optimum.
+    alpha_low : float, default: 0.2
+        The smallest value returned, in (0, 1].
+
+    Returns
+    -------
+    float
+        alpha* clipped to [alpha_low, 1]; 1 where d'Ad is not positive, as then the inner
+        loop's result is all that is known.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not finite, of a shape that does not fit, or out of range.
+
+    Examples
+    --------
+    >>> curvature_alpha([1.0, 1.0], [0.0, -1.0], [0.0, -1.0], [1.0, 1.0])
+    0.6
+    """
+    theta_0 = arguments.reals("theta_0", theta_0, 1)
+    theta_k = _vector("theta_k", theta_k, len(theta_0), "theta_0")
+    g = _vector("gradient", gradient, len(theta_0), "theta_0")
+    diagonal = _vector("curvature", curvature, len(theta_0), "theta_0")
+    scale = float(arguments.positive("scale", scale))
+    low = float(arguments.step_size("alpha_low", alpha_low))
+    d = theta_k - theta_0
+    size = float(np.abs(d).max(initial=0.0))
+    if size == 0.0:
+        return 1.0
+    d = d / size
+    bend = float(d @ (diagonal * d)) * size * scale
+    if not bend > 0.0:
+        return 1.0
+    return min(max(1.0 - float(g @ d) / bend, low), 1.0)
+
+
+def _vector(name: str, value: ArrayLike, length: int, like: str) -> Reals:
+    array = arguments.reals(name, value, 1)
+    if len(array) != length:
+        raise ValueError(
+            f"{name} must have {length} elements as {like} has, got {len(array)}"
+        )
+    return array
+
+
+def _matrix(A: ArrayLike, length: int, like: str) -> Reals:
+    matrix = arguments.reals("A", A)
+    if matrix.shape not in ((length,), (length, length)):
+        raise ValueError(
+            f"A must have the shape ({length}, {length}) or ({length},) to fit {like}, "
+            f"got {matrix.shape}"
+        )
+    if matrix.ndim == 2:
+        # What products of matrices leave behind is let through, and then evened out.
+        off = np.abs(matrix - matrix.T).max(initial=0.0)
+        if off > 8 * length * _EPSILON * np.abs(matrix).max(initial=0.0):
+            raise ValueError(f"A must be symmetric, got one with A - A' up to {off:g}")
+        matrix = (matrix + matrix.T) / 2.0
+    return matrix
+
+
+def _operator(A: Matrix, length: int, like: str) -> Callable[[Reals], Reals]:
+    if callable(A):
+        function = A
+
+        def times(v: Reals) -> Reals:
+            product = arguments.reals("A(v)", function(v.copy()))
+            if product.shape != (length,):
+                raise ValueError(
+                    f"A(v) must have the shape ({length},), got {product.shape}"
+                )
+            return product
+
+        return times
+    matrix = _matrix(A, length, like)
+    if matrix.ndim == 1:
+        return lambda v: matrix * v
+    return lambda v: matrix @ v
+
+
+def _magnitude(A: Matrix, d: Reals, along: Reals) -> float:
+    """Return |d|'|A||d|, what the rounding errors of d'Ad are measured by."""
+    if callable(A):
+        return float(np.abs(d) @ np.abs(along))
+    matrix = np.abs(np.asarray(A, dtype=np.float64))
+    if matrix.ndim == 1:
+        return float(np.abs(d) @ (matrix * np.abs(d)))
+    return float(np.abs(d) @ matrix @ np.abs(d))

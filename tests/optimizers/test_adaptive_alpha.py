@@ -1,0 +1,272 @@
+"""AdaptiveAlpha: Proposition 1 with a curvature estimate, in training."""
+
+import math
+from typing import Any
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref import tree
+from lookahead_ref.theory import quadratic
+from support import INNER_STATES, assert_same_bits, gradients, mixed_params, one, saved
+
+INNER = {"adam": lambda: la.Adam(0.05, beta2=0.97), "adagrad": lambda: la.AdaGrad(0.3)}
+
+
+def flat(values: Any) -> Any:
+    """Every parameter in one vector, in float64."""
+    leaves = tree.flatten(values).values()
+    return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves])
+
+
+def alpha_of(before: Any, after: Any, theta: Any) -> float:
+    """The alpha that a synchronization took, from where it led."""
+    start, end, fast = flat(before), flat(after), flat(theta)
+    place = np.argmax(np.abs(fast - start))
+    return float((end - start)[place] / (fast - start)[place])
+
+
+class Recorded(la.AdaptiveAlpha):
+    """It, with what it has estimated."""
+
+    def __init__(self, scale: float, alpha_low: float = 0.05) -> None:
+        super().__init__(scale, alpha_low)
+        object.__setattr__(self, "seen", [])
+
+    seen: list[float]
+
+    def estimate(self, *arguments: Any) -> float:
+        self.seen.append(super().estimate(*arguments))
+        return self.seen[-1]
+
+
+def turning(params: Any, step: int, period: int) -> Any:
+    """Gradients that turn round in the last step of a cycle, so that alpha is below 1."""
+    generator = np.random.default_rng(step)
+    sign = -1.0 if step % period == period - 1 else 1.0
+    return tree.map(
+        lambda leaf: np.asarray(sign * generator.uniform(0.5, 1.5, leaf.shape), leaf.dtype),
+        params,
+    )
+
+
+@pytest.mark.parametrize("inner", INNER)
+@pytest.mark.parametrize("scale", [0.3, 3.0, 40.0])
+def test_a_synchronization_takes_the_alpha_of_the_theory(inner: str, scale: float) -> None:
+    """Against the function of `lookahead_ref.theory`, which shares no code with it."""
+    generator = np.random.default_rng(5)
+    curvature = generator.uniform(0.1, 2.0, 6)
+    params: Any = {"w": generator.standard_normal((2, 2)), "b": np.ones(2)}
+    optimizer = la.Lookahead(INNER[inner](), k=4, alpha=la.AdaptiveAlpha(scale, 0.1))
+    state = optimizer.init(params)
+    taken = []
+    for step in range(1, 25):
+        noisy = flat(params) * curvature + 0.3 * generator.standard_normal(6)
+        grads = {"w": noisy[:4].reshape(2, 2), "b": noisy[4:]}
+        before = state
+        params_before = params
+        params, state = optimizer.step(params, grads, state)
+        if step % 4:
+            continue
+        theta, after = optimizer.inner.step(params_before, grads, before.inner)
+        if inner == "adam":
+            moment = flat(after.slots["second_moment"]) / (1.0 - 0.97**step)
+        else:
+            moment = flat(after.slots["sum_of_squares"]) / step
+        expected = quadratic.curvature_alpha(
+            flat(before.phi), flat(theta), noisy, moment, scale=scale, alpha_low=0.1
+        )
+        alpha = alpha_of(before.phi, state.phi, theta)
+        assert alpha == pytest.approx(expected, rel=1e-12)
+        taken.append(alpha)
+    assert len(taken) == 6
+
+
+def test_alpha_lies_between_the_lowest_and_one_and_takes_all_kinds_of_values() -> None:
+    generator = np.random.default_rng(2)
+    taken = []
+    for seed in range(60):
+        optimizer = la.Lookahead(la.Adam(0.3), k=3, alpha=la.AdaptiveAlpha(2.0, 0.35))
+        params: Any = {"x": np.random.default_rng(seed).standard_normal(3)}
+        state = optimizer.init(params)
+        for _ in range(3):
+            grads = {"x": params["x"] + 0.5 * generator.standard_normal(3)}
+            theta, _ = optimizer.inner.step(params, grads, state.inner)
+            before = state
+            params, state = optimizer.step(params, grads, state)
+        taken.append(alpha_of(before.phi, state.phi, theta))
+    taken = np.round(taken, 12)
+    assert np.all((taken >= 0.35) & (taken <= 1.0))
+    assert {0.35, 1.0} < set(taken)
+
+
+# Executors.
+
+
+def assert_a_stepper_agrees(
+    optimizer: la.Lookahead, adaptive: Recorded, params: Any, backend: str, period: int
+) -> None:
+    """Compare parameters, state and alpha, to the bit, after each step."""
+    state = optimizer.init(params)
+    stepper = la.Stepper(optimizer, params, backend=backend)
+    for step in range(12):
+        grads = turning(params, step, period)
+        params, state = optimizer.step(params, grads, state)
+        stepper.step(grads)
+        assert_same_bits(stepper.state_dict(), saved(params, state))
+    pure, in_place = adaptive.seen[::2], adaptive.seen[1::2]
+    assert pure == in_place
+    # Neither bound, or nothing would be compared.
+    assert sum(0.05 < alpha < 1.0 for alpha in pure) >= 2
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("inner_state", INNER_STATES)
+@pytest.mark.parametrize(("inner", "scale"), [("adam", 60.0), ("adagrad", 10.0)])
+def test_the_stepper_has_the_bits_of_the_pure_interface(
+    inner: str, scale: float, inner_state: Any, backend: str
+) -> None:
+    adaptive = Recorded(scale)
+    optimizer = la.Lookahead(INNER[inner](), 3, adaptive, inner_state)
+    assert_a_stepper_agrees(optimizer, adaptive, mixed_params(), backend, 3)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("size", [100, 20_000, 140_001])
+def test_the_order_of_memory_does_not_change_the_bits(size: int, backend: str) -> None:
+    generator = np.random.default_rng(1)
+    made = generator.standard_normal((size // 10, 10)).astype(np.float32)
+    params = {"f": np.asfortranarray(made), "r": made[:, 0][::-1], "s": made[:, 3]}
+    adaptive = Recorded(60.0)
+    optimizer = la.Lookahead(la.Adam(0.05), 3, adaptive)
+    assert_a_stepper_agrees(optimizer, adaptive, params, backend, 3)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_one_lookahead_around_another_may_adapt_too(backend: str) -> None:
+    adaptive = Recorded(30.0)
+    inner = la.Lookahead(la.Adam(0.05), 2, la.AdaptiveAlpha(40.0, 0.1), "interpolate")
+    optimizer = la.Lookahead(inner, 3, adaptive)
+    assert_a_stepper_agrees(optimizer, adaptive, mixed_params(), backend, 6)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_gradients_of_all_magnitudes_lead_to_the_same_bits(backend: str) -> None:
+    params = mixed_params()
+    optimizer = la.Lookahead(la.Adam(0.05), 3, la.AdaptiveAlpha())
+    state = optimizer.init(params)
+    stepper = la.Stepper(optimizer, params, backend=backend)
+    with np.errstate(all="ignore"):
+        for grads in gradients(params, 20):
+            params, state = optimizer.step(params, grads, state)
+            stepper.step(grads)
+    assert_same_bits(stepper.state_dict(), saved(params, state))
+
+
+def test_a_strict_array_library_comes_to_the_same() -> None:
+    optimizer = la.Lookahead(la.Adam(0.05), k=2, alpha=la.AdaptiveAlpha(3.0))
+    made: Any = np.random.default_rng(3).standard_normal((4, 5))
+    params, other = {"x": made}, {"x": strict.asarray(made)}
+    state, second = optimizer.init(params), optimizer.init(other)
+    for _ in range(6):
+        params, state = optimizer.step(params, {"x": params["x"]}, state)
+        other, second = optimizer.step(other, {"x": other["x"]}, second)
+    np.testing.assert_allclose(np.asarray(other["x"]), params["x"], rtol=1e-13)
+
+
+def test_a_stepper_is_no_other_after_a_step_that_failed() -> None:
+    optimizer = la.Lookahead(la.Adam(0.05), k=1, alpha=la.AdaptiveAlpha(3.0))
+    stepper = la.Stepper(optimizer, one(1.0, 2.0))
+    stepper.step(one(0.5, 0.5))
+    before = stepper.state_dict()
+    with pytest.raises(ValueError, match="grads"):
+        stepper.step(one(0.5))
+    assert_same_bits(stepper.state_dict(), before)
+
+
+# Edges.
+
+
+def synchronized(grads: list[float], alpha: la.AdaptiveAlpha) -> tuple[Any, Any]:
+    """Phi after one cycle of one step, and where the fast weights were."""
+    optimizer = la.Lookahead(la.Adam(0.1), k=1, alpha=alpha)
+    params: Any = one(*np.ones(len(grads)).tolist())
+    state = optimizer.init(params)
+    theta, _ = optimizer.inner.step(params, one(*grads), state.inner)
+    params, _ = optimizer.step(params, one(*grads), state)
+    return params["x"], theta["x"]
+
+
+def test_alpha_is_one_where_nothing_has_moved() -> None:
+    phi, theta = synchronized([0.0, 0.0], la.AdaptiveAlpha(alpha_low=0.3))
+    assert phi.tolist() == theta.tolist() == [1.0, 1.0]
+
+
+def test_alpha_is_one_where_the_step_still_goes_downhill() -> None:
+    # A first step of Adam goes against the gradient: g'd < 0, so alpha* > 1.
+    phi, theta = synchronized([2.0, -3.0], la.AdaptiveAlpha(alpha_low=0.3))
+    assert phi.tolist() == theta.tolist()
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_what_is_not_finite_stays_visible_and_raises_nothing(broken: float) -> None:
+    with np.errstate(invalid="ignore"):
+        phi, _ = synchronized([broken, 1.0], la.AdaptiveAlpha())
+    assert not np.isfinite(phi[0])
+
+
+def test_tiny_float32_moves_do_not_vanish() -> None:
+    """The products would underflow in float32: d'Ad is of the order of 1e-60."""
+    phi = {"x": np.zeros(2, np.float32)}
+    theta = {"x": np.array([1e-20, -1e-20], np.float32)}
+    curvature = {"x": np.full(2, 1e-20, np.float32)}
+    g = {"x": np.array([5e-41, -5e-41], np.float32)}
+    found = la.AdaptiveAlpha().estimate(phi, theta, g, curvature, 1.0)
+    assert found == pytest.approx(0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("inner", [la.SGD(0.1), la.HeavyBall(0.1), la.Lookahead(la.SGD(1))])
+def test_an_optimizer_without_second_moment_is_refused(inner: Any) -> None:
+    with pytest.raises(TypeError, match=r"inner must keep a second moment .* got"):
+        la.Lookahead(inner, alpha=la.AdaptiveAlpha())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"scale": 0.0}, "scale must be a finite number > 0"),
+        ({"scale": math.nan}, "scale must be"),
+        ({"alpha_low": 0.0}, "alpha_low must be"),
+        ({"alpha_low": 1.5}, "alpha_low must be"),
+    ],
+)
+def test_arguments_out_of_range_are_told_by_name(
+    arguments: dict[str, float], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        la.AdaptiveAlpha(**arguments)
+
+
+# Training.
+
+
+def test_it_trains_and_beats_the_same_optimizer_with_the_lowest_alpha() -> None:
+    """A badly scaled quadratic with little noise, where the inner loop oscillates."""
+    curvature = np.geomspace(0.05, 5.0, 20)
+
+    def final(alpha: Any) -> float:
+        generator = np.random.default_rng(11)
+        optimizer = la.Lookahead(la.Adam(0.2), k=5, alpha=alpha)
+        stepper = la.Stepper(optimizer, {"x": np.full(20, 3.0)})
+        for _ in range(60):
+            noise = 0.05 * generator.standard_normal(20)
+            stepper.step({"x": curvature * stepper.params["x"] + noise})
+        x = stepper.evaluation_params()["x"]
+        return float(0.5 * np.sum(curvature * x * x))
+
+    start = 0.5 * np.sum(curvature) * 9.0
+    adaptive = final(la.AdaptiveAlpha(scale=1.0, alpha_low=0.2))
+    assert adaptive < 0.01 * start
+    assert adaptive < 0.5 * final(0.2)

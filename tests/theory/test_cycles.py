@@ -1,0 +1,258 @@
+"""Momentum inside Lookahead: exact moments, stability, and what was proved of it."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lookahead_ref as la
+from lookahead_ref.theory import noisy_quadratic
+from lookahead_ref.theory.cycles import InnerState, Kind, cycle, step_matrix
+from lookahead_ref.theory.noisy_quadratic import DivergenceError
+
+KINDS: tuple[Kind, ...] = ("heavy-ball", "nesterov")
+STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
+
+MOMENTUM = st.fractions(0, Fraction(19, 20), max_denominator=20)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    kind=st.sampled_from(KINDS),
+    inner_state=st.sampled_from(STATES),
+    x=st.fractions(Fraction(1, 50), 3, max_denominator=50),
+    mu=MOMENTUM,
+    alpha=st.fractions(Fraction(1, 10), 1, max_denominator=10),
+    k=st.integers(1, 4),
+    cycles=st.integers(0, 3),
+)
+def test_mean_and_covariance_are_those_of_rational_arithmetic(
+    exact_moments: Callable[..., Any],
+    kind: Kind,
+    inner_state: InnerState,
+    x: Fraction,
+    mu: Fraction,
+    alpha: Fraction,
+    k: int,
+    cycles: int,
+) -> None:
+    mean, spread = exact_moments(
+        kind, x, mu, Fraction(2), k, alpha, inner_state, cycles, Fraction(3), Fraction(1)
+    )
+    found = cycle(
+        kind,
+        float(x),
+        float(mu),
+        k=k,
+        alpha=float(alpha),
+        inner_state=inner_state,
+        noise=2.0,
+    )
+    start = np.array([[1.0, 0.0], [0.0, 0.0]])
+    # phi and the velocity after the synchronization, elements 0 and 1 of the exact state
+    np.testing.assert_allclose(
+        found.mean([3.0, 0.0], cycles),
+        np.array(mean[:2], dtype=float),
+        rtol=1e-8,
+        atol=1e-8,
+    )
+    np.testing.assert_allclose(
+        found.covariance(start, cycles),
+        np.array([row[:2] for row in spread[:2]], dtype=float),
+        rtol=1e-8,
+        atol=1e-8,
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("inner_state", STATES)
+def test_the_optimizers_of_this_library_do_what_is_computed(
+    kind: Kind,
+    inner_state: InnerState,
+    simulate: Callable[..., Any],
+    assert_agree: Callable[..., None],
+) -> None:
+    a, noise = np.array([0.05, 0.5, 1.0]), np.array([1.0, 0.2, 2.0])
+    start, rate, mu, k, alpha, cycles = np.array([3.0, -1.0, 0.5]), 0.3, 0.7, 3, 0.6, 4
+    inner = la.HeavyBall(rate, mu) if kind == "heavy-ball" else la.Nesterov(rate, mu)
+    optimizer = la.Lookahead(inner, k=k, alpha=alpha, inner_state=inner_state)
+    found = simulate(optimizer, a, noise, start, k * cycles, seed=11)
+    one = cycle(kind, rate * a, mu, k=k, alpha=alpha, inner_state=inner_state, noise=noise)
+    mean = one.mean(np.stack([start, np.zeros(3)], axis=-1), cycles)
+    spread = one.covariance(np.zeros((3, 2, 2)), cycles)
+    assert_agree(found, mean[:, 0], spread[:, 0, 0])
+
+
+@pytest.mark.parametrize("inner_state", STATES)
+def test_the_covariance_limit_is_where_a_long_simulation_ends(
+    inner_state: InnerState, simulate: Callable[..., Any], assert_agree: Callable[..., None]
+) -> None:
+    a, noise = np.array([0.4, 1.0]), np.array([1.0, 2.0])
+    optimizer = la.Lookahead(
+        la.HeavyBall(0.2, 0.8), k=4, alpha=0.5, inner_state=inner_state
+    )
+    found = simulate(optimizer, a, noise, np.zeros(2), 240, seed=12, replicas=5000)
+    one = cycle(
+        "heavy-ball", 0.2 * a, 0.8, k=4, alpha=0.5, inner_state=inner_state, noise=noise
+    )
+    assert_agree(found, np.zeros(2), one.covariance_limit()[:, 0, 0])
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    kind=st.sampled_from(KINDS),
+    inner_state=st.sampled_from(STATES),
+    x=st.floats(1e-3, 1.3),
+    mu=st.floats(0.0, 0.95),
+    k=st.integers(1, 12),
+    alpha=st.floats(0.05, 1.0),
+)
+def test_the_limit_is_left_as_it_is_by_a_cycle(
+    kind: Kind, inner_state: InnerState, x: float, mu: float, k: int, alpha: float
+) -> None:
+    one = cycle(kind, x, mu, k=k, alpha=alpha, inner_state=inner_state)
+    if one.spectral_radius > 0.999:
+        return
+    limit = one.covariance_limit()
+    np.testing.assert_allclose(one.covariance(limit), limit, rtol=1e-9, atol=1e-12)
+
+
+def test_without_momentum_it_is_lemma_1() -> None:
+    x, k, alpha = np.array([1e-9, 0.1, 1.0, 1.9]), 5, 0.5
+    for kind in ("sgd", *KINDS):
+        for inner_state in STATES:
+            one = cycle(kind, x, k=k, alpha=alpha, inner_state=inner_state, noise=2.0)
+            np.testing.assert_allclose(
+                one.covariance_limit()[:, 0, 0],
+                noisy_quadratic.lookahead_variance_limit(x, 1.0, 2.0, k, alpha),
+                rtol=1e-9,
+            )
+
+
+def test_the_known_variance_of_heavy_ball_is_met() -> None:
+    # Without Lookahead: x sigma^2 (1 + mu) / ((1 - mu) (2 (1 + mu) - x)).
+    x, mu = np.array([1e-14, 0.01, 1.0, 3.0]), 0.9
+    limit = cycle("heavy-ball", x, mu).covariance_limit()[:, 0, 0]
+    known = x * (1.0 + mu) / ((1.0 - mu) * (2.0 * (1.0 + mu) - x))
+    np.testing.assert_allclose(limit, known, rtol=1e-10)
+
+
+def test_tiny_gamma_a_is_stable_though_its_spectral_radius_rounds_to_1() -> None:
+    for inner_state in STATES:
+        one = cycle("heavy-ball", 1e-19, 0.9, k=5, alpha=0.5, inner_state=inner_state)
+        assert one.spectral_radius == 1.0
+        assert one.stable
+        assert one.covariance_limit()[0, 0] > 0.0
+    assert not cycle("heavy-ball", 0.0, 0.9, k=5).stable
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    kind=st.sampled_from(KINDS),
+    inner_state=st.sampled_from(STATES),
+    x=st.floats(1e-3, 4.0),
+    mu=st.floats(0.0, 0.99),
+    k=st.integers(1, 12),
+    alpha=st.floats(0.05, 1.0),
+)
+def test_radius_and_stability_are_those_of_the_eigenvalues(
+    kind: Kind, inner_state: InnerState, x: float, mu: float, k: int, alpha: float
+) -> None:
+    one = cycle(kind, x, mu, k=k, alpha=alpha, inner_state=inner_state)
+    radius = np.abs(np.linalg.eigvals(one.matrix)).max()
+    # Next to a double eigenvalue only half of the digits are known.
+    assert one.spectral_radius == pytest.approx(radius, rel=1e-6, abs=1e-6)
+    if abs(radius - 1.0) > 1e-6:
+        assert one.stable == (radius < 1.0)
+    assert one.rate == pytest.approx(float(one.spectral_radius) ** (1.0 / k))
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    kind=st.sampled_from(KINDS),
+    x=st.floats(1e-6, 4.0),
+    mu=st.floats(0.0, 0.999),
+    k=st.integers(1, 30),
+    alpha=st.floats(0.01, 1.0),
+)
+def test_interpolating_never_makes_a_stable_optimizer_unstable(
+    kind: Kind, x: float, mu: float, k: int, alpha: float
+) -> None:
+    inner = float(cycle(kind, x, mu).spectral_radius)
+    around = cycle(kind, x, mu, k=k, alpha=alpha, inner_state="interpolate")
+    if inner < 1.0 - 1e-9:
+        assert around.stable
+        # The bound of the proof.
+        assert around.spectral_radius <= 1.0 - alpha + alpha * inner**k + 1e-9
+
+
+def test_the_eigenvalues_of_interpolation_are_those_of_the_proof() -> None:
+    for kind in KINDS:
+        inner = np.linalg.eigvals(step_matrix(kind, 1.3, 0.8))
+        around = cycle(kind, 1.3, 0.8, k=4, alpha=0.3, inner_state="interpolate")
+        np.testing.assert_allclose(
+            np.sort_complex(np.linalg.eigvals(around.matrix)),
+            np.sort_complex(0.7 + 0.3 * inner**4),
+            rtol=1e-12,
+        )
+
+
+@pytest.mark.parametrize(
+    ("inner_state", "x", "radius"), [("maintain", 2.62, 1.031), ("reset", 3.2, 1.422)]
+)
+def test_a_stable_heavy_ball_becomes_unstable(
+    inner_state: InnerState, x: float, radius: float
+) -> None:
+    assert cycle("heavy-ball", x, 0.9).spectral_radius < 0.95
+    around = cycle("heavy-ball", x, 0.9, k=5, alpha=0.5, inner_state=inner_state)
+    assert around.spectral_radius == pytest.approx(radius, abs=5e-4)
+
+    # And so it is with the optimizer itself, without noise.
+    optimizer = la.Lookahead(la.HeavyBall(x, 0.9), k=5, alpha=0.5, inner_state=inner_state)
+    params: Any = {"x": np.array([1.0])}
+    state = optimizer.init(params)
+    sizes = []
+    for step in range(5 * 401):
+        params, state = optimizer.step(params, {"x": params["x"]}, state)
+        if step % 5 == 4:
+            sizes.append(abs(params["x"][0]))
+    growth = (max(sizes[300:]) / max(sizes[100:201])) ** (1 / 200)
+    assert growth == pytest.approx(radius, abs=0.002)
+    with pytest.raises(ValueError, match="learning_rate must be in the stable region"):
+        around.covariance_limit()
+
+
+def test_what_diverges_is_said_to_diverge() -> None:
+    one = cycle("heavy-ball", 3.9, 0.9)
+    with pytest.raises(DivergenceError, match="the iteration diverges"):
+        one.mean([1.0, 0.0], 100_000)
+    with pytest.raises(DivergenceError, match="the iteration diverges"):
+        one.covariance(np.zeros((2, 2)), 100_000)
+    with pytest.raises(DivergenceError, match="the iteration diverges"):
+        cycle("heavy-ball", 1e200, 0.9, k=5)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: cycle("adam", 1.0), "kind must be one of"),  # type: ignore[arg-type]
+        (lambda: cycle("sgd", 1.0, 0.9), "momentum must be 0 for SGD"),
+        (lambda: cycle("heavy-ball", 1.0, 1.0), r"momentum must be in \[0, 1\)"),
+        (lambda: cycle("heavy-ball", -1.0, 0.9), "x must be >= 0"),
+        (lambda: cycle("heavy-ball", 1.0, 0.9, k=0), "k must be >= 1"),
+        (lambda: cycle("heavy-ball", 1.0, 0.9, alpha=2.0), "alpha must be in"),
+        (lambda: cycle("heavy-ball", 1.0, 0.9, noise=np.nan), "noise must be finite"),
+        (
+            lambda: cycle("heavy-ball", 1.0, inner_state="keep"),  # type: ignore[arg-type]
+            "inner_state must be one of",
+        ),
+        (lambda: cycle("sgd", 1.0).mean([1.0, 0.0], -1), "cycles must be >= 0"),
+    ],
+)
+def test_bad_input_is_told_by_name(call: Callable[[], object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        call()

@@ -1,0 +1,348 @@
+"""What docs/errata.md says of the source, decided in rational arithmetic where that can."""
+
+import re
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref.program import Symbol, Tape
+from lookahead_ref.theory import noisy_loss, noisy_quadratic, quadratic
+
+HALF = Fraction(1, 2)
+GRID = list(
+    product(
+        [Fraction(1, 10), Fraction(1), Fraction(19, 10)],  # gamma a
+        [Fraction(1, 5), HALF, Fraction(1)],  # alpha
+        [1, 5],  # k
+        [Fraction(1, 3)],  # sigma^2
+    )
+)
+
+
+def final_fast_weights(count: int) -> list[Fraction]:
+    return [Fraction(3 * n * n - 7, n + 2) for n in range(count)]
+
+
+def test_0_1_the_weights_of_the_average() -> None:
+    alpha, phi_0 = Fraction(2, 5), Fraction(11)
+    theta = final_fast_weights(6)  # theta_{0,k}, theta_{1,k}, ...
+    phi = phi_0
+    for t in range(6):
+        phi = phi + alpha * (theta[t] - phi)  # the first line of (0.1): phi is phi_{t+1}
+        rest = 1 - alpha
+        corrected = [alpha * rest**j for j in range(t + 1)]  # of theta_t, theta_{t-1}, ...
+        assert phi == rest ** (t + 1) * phi_0 + sum(
+            w * theta[t - j] for j, w in enumerate(corrected)
+        )
+        assert sum(corrected) + rest ** (t + 1) == 1
+        if t > 0:
+            printed = [*corrected[:-1], alpha * rest ** (t - 1)]
+            assert sum(printed) + rest**t > 1
+            assert phi != rest**t * phi_0 + sum(
+                w * theta[t - j] for j, w in enumerate(printed)
+            )
+
+
+def test_algorithm_1_and_lemma_1_number_the_same_sequence() -> None:
+    # Exact in floats: SGD on a loss with gradient 1, by one, and alpha = 1/2.
+    optimizer = la.Lookahead(la.SGD(1.0), k=2, alpha=0.5)
+    params: Any = {"x": np.array([16.0])}
+    state = optimizer.init(params)
+    phi = [16.0]
+    for _ in range(4):
+        for _ in range(2):
+            params, state = optimizer.step(params, {"x": np.array([1.0])}, state)
+        phi.append(float(params["x"][0]))
+    algorithm_1 = {t: phi[t - 1] - 2.0 for t in range(1, 5)}  # theta_{t,k} of phi_{t-1}
+    lemma_1 = {t: phi[t] - 2.0 for t in range(4)}  # theta_{t,k} of phi_t
+    for t in range(1, 5):
+        assert phi[t] == phi[t - 1] + 0.5 * (algorithm_1[t] - phi[t - 1])
+        assert algorithm_1[t] == lemma_1[t - 1]
+
+
+@pytest.mark.parametrize("k", [1, 5, 10])
+def test_a_cycle_is_k_inner_steps_and_one_interpolation(k: int) -> None:
+    def rules(optimizer: Any, steps: int) -> int:
+        """Count the rules that some steps apply."""
+        tape = Tape(2)
+        params: Any = {"x": Symbol(tape, 0)}
+        grads = {"x": Symbol(tape, 1)}
+        state = optimizer.init({"x": np.zeros(1)})
+        if isinstance(optimizer, la.Lookahead):
+            state = state._replace(phi=params)
+        for _ in range(steps):
+            params, state = optimizer.step(params, grads, state)
+        return len(tape.calls)
+
+    inner = la.SGD(0.1)
+    alone, around = rules(inner, k), rules(la.Lookahead(inner, k=k), k)
+    assert around == alone + 1
+    each = alone // k
+    assert Fraction(around, alone) == 1 + Fraction(1, k * each)
+    if k > 1:
+        assert Fraction(around, alone) <= Fraction(k + 1, k) < k + Fraction(1, k)
+
+
+def test_proposition_1_needs_a_line_that_is_curved_upwards() -> None:
+    A, b, theta_0, theta_k = [1.0, -2.0], [1.0, 1.0], np.zeros(2), np.array([0.5, 1.0])
+    # (0.3) as printed, for an A that curves the loss downwards along the line.
+    star = quadratic.optimum(A, b)
+    d = theta_0 - theta_k
+    printed = float((theta_0 - star) @ (A * d) / (d @ (A * d)))
+    there = quadratic.loss(theta_0 - printed * d, A, b)
+    for alpha in np.linspace(printed - 1.0, printed + 1.0, 8):
+        assert quadratic.loss(theta_0 - alpha * d, A, b) < there
+    with pytest.raises(ValueError, match="A must curve the loss upwards"):
+        quadratic.optimal_alpha(theta_0, theta_k, A, b)
+    # Nor does theta* minimise the loss, though it exists.
+    assert quadratic.loss(star + np.array([0.0, 1.0]), A, b) < quadratic.loss(star, A, b)
+
+
+def test_proposition_1_needs_a_symmetric_matrix() -> None:
+    A = [[Fraction(2), Fraction(0)], [Fraction(4), Fraction(2)]]
+    b, theta_0, d = (1, 1), (0, 1), (1, 0)
+    theta_star = (HALF, -HALF)
+    assert [sum(a * x for a, x in zip(row, theta_star, strict=True)) for row in A] == [*b]
+
+    def form(u: Any, v: Any) -> Fraction:
+        return sum((u[i] * A[i][j] * v[j] for i in range(2) for j in range(2)), Fraction(0))
+
+    def loss(alpha: Fraction) -> Fraction:
+        x = [t + alpha * e for t, e in zip(theta_0, d, strict=True)]
+        return form(x, x) / 2 - sum(u * v for u, v in zip(b, x, strict=True))
+
+    away = [t - s for t, s in zip(theta_0, theta_star, strict=True)]
+    back = [-e for e in d]
+    printed = form(away, back) / form(back, back)
+    least = min((Fraction(n, 2) for n in range(-8, 9)), key=loss)
+    assert loss(least) < loss(least - HALF) == loss(least + HALF)  # a parabola's vertex
+    assert printed != least
+    with pytest.raises(ValueError, match="A must be symmetric"):
+        quadratic.optimal_alpha(theta_0, (1, 1), [[2, 0], [4, 2]], b)
+
+
+def parts_of_0_4() -> tuple[Any, Any, Any, Any]:
+    """Return A, b, theta_0, d of a problem in integers."""
+    return (
+        np.array([[3, 1], [1, 2]], dtype=object),
+        np.array([4, -1], dtype=object),
+        np.array([2, 5], dtype=object),
+        np.array([-3, 1], dtype=object),
+    )
+
+
+def test_0_4_is_the_derivative_in_alpha() -> None:
+    A, b, theta_0, d = parts_of_0_4()
+
+    def loss(alpha: Fraction) -> Any:
+        x = theta_0 + alpha * d
+        return x @ A @ x / Fraction(2) - b @ x
+
+    for alpha in (Fraction(0), HALF, Fraction(7, 3)):
+        right = d @ A @ (theta_0 + alpha * d) - d @ b
+        # The central difference of a parabola is its derivative.
+        assert right == (loss(alpha + 1) - loss(alpha - 1)) / 2
+        gradient = A @ (theta_0 + alpha * d) - b
+        assert gradient.shape == (2,)
+        assert right == d @ gradient
+
+
+def test_0_5_with_its_parenthesis() -> None:
+    A, b, theta_0, d = parts_of_0_4()
+    determinant = A[0, 0] * A[1, 1] - A[0, 1] ** 2
+    inverse = np.array([[A[1, 1], -A[0, 1]], [-A[0, 1], A[0, 0]]]) * Fraction(
+        1, determinant
+    )
+    theta_star = inverse @ b
+    alpha = (d @ A @ (theta_star - theta_0)) / (d @ A @ d)
+    assert d @ A @ (theta_0 + alpha * d) - d @ b == 0  # (0.4) vanishes
+    minus = -d
+    assert alpha == ((theta_0 - theta_star) @ A @ minus) / (minus @ A @ minus)  # (0.3)
+    printed = r"\theta_{t,k} - \theta_{t,0})^T A(\theta^* - \theta_{t,0})"
+    assert printed.count(")") == printed.count("(") + 1
+
+
+def test_0_7_is_an_expectation_over_the_iterate_too() -> None:
+    # Iterate and centre take two values each, with equal probability, independently.
+    a, iterates, centres = (
+        Fraction(3),
+        (Fraction(1), Fraction(5)),
+        (Fraction(-2), Fraction(2)),
+    )
+    mean, spread, noise = Fraction(3), Fraction(4), Fraction(4)
+    over_both = sum(a * (x - c) ** 2 / 2 for x in iterates for c in centres) / 4
+    assert over_both == a * (mean**2 + spread + noise) / 2
+    assert noisy_loss.expected_loss([3.0], [4.0], [3.0], [4.0]) == float(over_both)
+    over_c = {x: sum(a * (x - c) ** 2 / 2 for c in centres) / 2 for x in iterates}
+    assert len(set(over_c.values())) == 2
+    assert all(over_c[x] == a * (x**2 + noise) / 2 for x in iterates)
+
+
+def test_the_condition_of_proposition_2_is_enough_and_not_needed() -> None:
+    def factor(x: Fraction, k: int, alpha: Fraction) -> Fraction:
+        return 1 - alpha + alpha * (1 - x) ** k
+
+    grid = [Fraction(n, 20) for n in range(81)]
+    for k, alpha in product(range(1, 7), [Fraction(1, 10), HALF, Fraction(1)]):
+        contracts = [x for x in grid if abs(factor(x, k, alpha)) < 1]
+        assert {x for x in grid if 0 < x < 2} <= set(contracts)
+        assert (max(contracts) >= 2) == (k % 2 == 1 and alpha < 1)
+        for x in grid:
+            # The border itself is a matter of rounding.
+            if abs(factor(x, k, alpha)) != 1:
+                stable = noisy_quadratic.is_stable(float(x), 1.0, k, float(alpha))
+                assert stable == (x in contracts)
+    assert abs(factor(Fraction(22, 10), 5, HALF)) < 1
+    assert abs(factor(Fraction(1), 5, Fraction(2))) == 1
+    assert factor(Fraction(0), 5, HALF) == 1
+
+
+@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
+def test_0_8_holds_without_the_square(
+    x: Fraction, alpha: Fraction, k: int, sigma2: Fraction
+) -> None:
+    fixed = x**2 * sigma2 / (1 - (1 - x) ** 2)
+    assert fixed == (1 - x) ** 2 * fixed + x**2 * sigma2  # (0.11)
+    assert fixed == x * sigma2 / (2 - x)
+    printed = x**2 * sigma2**2 / (1 - (1 - x) ** 2)
+    assert printed != (1 - x) ** 2 * printed + x**2 * sigma2
+    assert noisy_quadratic.sgd_variance_limit(
+        float(x), 1.0, float(sigma2)
+    ) == pytest.approx(float(fixed), rel=1e-14)
+
+
+def fast_moments(
+    x: Fraction, sigma2: Fraction, k: int, variance: Fraction
+) -> list[tuple[Fraction, Fraction, Fraction]]:
+    """Return V[theta_i], cov(phi, theta_i), cov(theta_{i-1}, theta_i) for i = 0, ..., k.
+
+    Each step is theta <- (1 - x) theta + x c, with a c that is independent of all before
+    it.
+    """
+    moments = [(variance, variance, variance)]
+    for _ in range(k):
+        spread, with_phi, _ = moments[-1]
+        r = 1 - x
+        moments.append((r**2 * spread + x**2 * sigma2, r * with_phi, r * spread))
+    return moments
+
+
+@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
+def test_0_17_needs_an_induction_of_its_own(
+    x: Fraction, alpha: Fraction, k: int, sigma2: Fraction
+) -> None:
+    moments = fast_moments(x, sigma2, k, Fraction(3))
+    r = 1 - x
+    assert moments[k][2] == r * moments[k - 1][0]  # (0.16)
+    assert moments[k][1] == r**k * 3  # (0.17)
+    if k > 1 and r != 0:
+        # Neighbour after neighbour leads to what holds noise.
+        chained = r * moments[k - 1][0]
+        assert chained != moments[k][1]
+    line = r"E[((\theta - E[\theta])(\theta - (1 - a)E[\theta])))"  # of (0.16), shortened
+    assert line.count(")") - line.count("(") == line.count("[") - line.count("]") == 1
+
+
+@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
+def test_0_11_and_0_13_hold_with_the_covariance(
+    x: Fraction, alpha: Fraction, k: int, sigma2: Fraction
+) -> None:
+    spread, with_phi, _ = fast_moments(x, sigma2, k, Fraction(3))[k]
+    slow = (
+        (1 - alpha) ** 2 * 3 + alpha**2 * spread + 2 * alpha * (1 - alpha) * with_phi
+    )  # (0.15)
+    noise = sum((1 - x) ** (2 * i) for i in range(k)) * x**2 * sigma2
+    assert spread == (1 - x) ** (2 * k) * 3 + noise  # (0.11), k times
+    assert slow == (1 - alpha + alpha * (1 - x) ** k) ** 2 * 3 + alpha**2 * noise  # (0.13)
+
+
+@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
+def test_0_18_leads_to_0_13(x: Fraction, alpha: Fraction, k: int, sigma2: Fraction) -> None:
+    q = (1 - x) ** k
+    bracket = (1 - alpha) ** 2 + 2 * alpha * (1 - alpha) * q + alpha**2 * q**2
+    assert bracket == (1 - alpha + alpha * q) ** 2
+
+
+@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
+def test_0_19_needs_the_square_of_the_learning_rate(
+    x: Fraction, alpha: Fraction, k: int, sigma2: Fraction
+) -> None:
+    gamma, a = Fraction(1, 7), 7 * x
+    fixed = gamma**2 * a**2 * sigma2 / (1 - (1 - gamma * a) ** 2)
+    assert fixed == (1 - gamma * a) ** 2 * fixed + gamma**2 * a**2 * sigma2
+    assert fixed != (1 - gamma * a) ** 2 * fixed + gamma * a**2 * sigma2
+
+
+@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
+def test_0_9_and_every_step_of_0_20(
+    x: Fraction, alpha: Fraction, k: int, sigma2: Fraction
+) -> None:
+    r, q = 1 - x, (1 - x) ** k
+    added = alpha**2 * sum(r ** (2 * i) for i in range(k)) * x**2 * sigma2
+    factor = 1 - alpha + alpha * q
+    fixed = added / (1 - factor**2)
+    assert fixed == factor**2 * fixed + added
+    of_sgd = x**2 * sigma2 / (1 - r**2)
+    assert fixed == alpha**2 * (1 - q**2) / (1 - factor**2) * of_sgd
+    below = alpha**2 * (1 - q**2) + 2 * alpha * (1 - alpha) * (1 - q)
+    assert below == 1 - factor**2
+    assert fixed == alpha**2 * (1 - q**2) / below * of_sgd  # (0.9)
+    assert fixed == alpha * (1 + q) / (2 - alpha * (1 - q)) * of_sgd
+    assert (fixed < of_sgd) == (alpha < 1)
+
+
+def test_a_single_copy_of_the_parameters_is_added() -> None:
+    def arrays(optimizer: Any) -> int:
+        saved = la.Stepper(optimizer, {"x": np.zeros(3)}).state_dict()
+        return sum(1 for value in saved.values() if isinstance(value, np.ndarray))
+
+    for inner in (la.SGD(0.1), la.Adam(0.1)):
+        alone = arrays(inner)
+        assert arrays(la.Lookahead(inner)) == alone + 1
+        assert arrays(la.Lookahead(inner, inner_state="reset")) == alone + 1
+        kept = arrays(la.Lookahead(inner, inner_state="interpolate"))
+        assert kept == alone + 1 + len(inner.slots)
+
+
+TABLE_1_SGD, TABLE_1_LOOKAHEAD = Fraction("78.24"), Fraction("78.34")
+TABLE_5 = {
+    (5, Fraction("0.5")): Fraction("78.24"),
+    (5, Fraction("0.8")): Fraction("78.27"),
+    (10, Fraction("0.5")): Fraction("78.19"),
+    (10, Fraction("0.8")): Fraction("77.94"),
+}
+
+
+def test_table_5_has_k_in_its_rows() -> None:
+    for row, column in TABLE_5:
+        la.Lookahead(la.SGD(0.1), k=row, alpha=float(column))
+        with pytest.raises(ValueError, match="alpha must be"):
+            la.Lookahead(la.SGD(0.1), k=1, alpha=row)
+        with pytest.raises(TypeError, match="k must be"):
+            la.Lookahead(la.SGD(0.1), k=float(column))  # type: ignore[arg-type]
+
+
+def test_table_5_against_table_1() -> None:
+    assert all(accuracy > Fraction("77.72") for accuracy in TABLE_5.values())
+    assert sorted((a > TABLE_1_SGD) - (a < TABLE_1_SGD) for a in TABLE_5.values()) == [
+        *(-1, -1),
+        0,
+        1,
+    ]
+    assert TABLE_1_LOOKAHEAD not in TABLE_5.values()
+
+
+def test_every_test_that_the_page_names_exists() -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "errata.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    written = set()
+    for file in (root / "tests").rglob("test_*.py"):
+        written |= set(re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE))
+    assert len(named) > 15
+    assert named <= written

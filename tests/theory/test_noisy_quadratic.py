@@ -1,0 +1,357 @@
+"""Lemma 1 and Proposition 2, against rational arithmetic and the library's optimizers."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+import lookahead_ref as la
+from lookahead_ref.theory import noisy_loss, noisy_quadratic
+from lookahead_ref.theory.noisy_quadratic import (
+    DivergenceError,
+    cycle_contraction,
+    cycle_factor,
+    is_stable,
+    lookahead_mean,
+    lookahead_variance,
+    lookahead_variance_limit,
+    sgd_mean,
+    sgd_variance,
+    sgd_variance_limit,
+    variance_ratio,
+)
+
+CURVATURE = np.array([0.01, 0.3, 1.0, 1.9])
+NOISE = np.array([2.0, 1.0, 0.5, 3.0])
+START = np.array([5.0, -2.0, 1.0, 0.0])
+
+X = st.fractions(Fraction(1, 100), Fraction(5, 2), max_denominator=100)
+ALPHA = st.fractions(Fraction(1, 20), 1, max_denominator=20)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    x=X,
+    alpha=ALPHA,
+    k=st.integers(1, 6),
+    cycles=st.integers(0, 4),
+    start=st.integers(0, 5),
+)
+def test_the_recursions_are_those_of_rational_arithmetic(
+    exact_moments: Callable[..., Any],
+    x: Fraction,
+    alpha: Fraction,
+    k: int,
+    cycles: int,
+    start: int,
+) -> None:
+    mean, variance = exact_moments(
+        "sgd",
+        x,
+        Fraction(0),
+        Fraction(3),
+        k,
+        alpha,
+        "maintain",
+        cycles,
+        *[Fraction(start)] * 2,
+    )
+    a = float(x)
+    assert lookahead_mean(start, 1.0, a, k, float(alpha), cycles) == pytest.approx(
+        float(mean[0]), rel=1e-9, abs=1e-12
+    )
+    assert lookahead_variance(start, 1.0, a, 3.0, k, float(alpha), cycles) == pytest.approx(
+        float(variance[0][0]), rel=1e-9
+    )
+    # SGD is what Lookahead is with alpha = 1, whatever k.
+    steps = k * cycles
+    mean, variance = exact_moments(
+        "sgd",
+        x,
+        Fraction(0),
+        Fraction(3),
+        1,
+        Fraction(1),
+        "reset",
+        steps,
+        *[Fraction(start)] * 2,
+    )
+    assert sgd_mean(start, 1.0, a, steps) == pytest.approx(
+        float(mean[0]), rel=1e-9, abs=1e-12
+    )
+    assert sgd_variance(start, 1.0, a, 3.0, steps) == pytest.approx(
+        float(variance[0][0]), rel=1e-9
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(X, ALPHA, st.integers(1, 9))
+def test_the_limits_are_fixed_points_in_rational_arithmetic(
+    x: Fraction, alpha: Fraction, k: int
+) -> None:
+    q = (1 - x) ** k
+    factor = 1 - alpha + alpha * q
+    added = alpha**2 * x**2 * sum((1 - x) ** (2 * i) for i in range(k))
+    if abs(factor) >= 1:
+        with pytest.raises(ValueError, match="learning_rate must be in the stable region"):
+            lookahead_variance_limit(float(x), 1.0, 1.0, k, float(alpha))
+        return
+    exact = added / (1 - factor**2)
+    assert lookahead_variance_limit(float(x), 1.0, 1.0, k, float(alpha)) == pytest.approx(
+        float(exact), rel=1e-9
+    )
+    if x < 2:
+        sgd = x**2 / (1 - (1 - x) ** 2)
+        assert sgd_variance_limit(float(x), 1.0, 1.0) == pytest.approx(
+            float(sgd), rel=1e-12
+        )
+        assert variance_ratio(float(x), 1.0, k, float(alpha)) == pytest.approx(
+            float(exact / sgd), rel=1e-9
+        )
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(1e-12, 1.999), st.floats(0.01, 1.0, exclude_max=True), st.integers(1, 50))
+def test_lookahead_has_less_variance_than_sgd(x: float, alpha: float, k: int) -> None:
+    # In floats the two meet where q rounds to -1 next to x = 2, or alpha to 1.
+    ratio = float(variance_ratio(x, 1.0, k, alpha))
+    assert 0.0 < ratio <= 1.0
+    if alpha < 0.999:
+        assert ratio < 1.0
+        assert lookahead_variance_limit(x, 1.0, 1.0, k, alpha) < sgd_variance_limit(
+            x, 1.0, 1.0
+        )
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(1e-12, 1.999), st.integers(1, 50))
+def test_with_alpha_one_both_have_the_same_variance(x: float, k: int) -> None:
+    assert variance_ratio(x, 1.0, k, 1.0) == pytest.approx(1.0, rel=1e-12)
+    assert lookahead_variance_limit(x, 1.0, 2.0, k, 1.0) == pytest.approx(
+        float(sgd_variance_limit(x, 1.0, 2.0)), rel=1e-12
+    )
+
+
+def test_tiny_gamma_a_loses_no_accuracy() -> None:
+    tiny = Fraction(1, 2**70)
+    q = (1 - tiny) ** 5
+    factor = 1 - (1 - q) / 2
+    assert cycle_contraction(float(tiny), 1.0, 5, 0.5) == float(1 - factor)
+    added = Fraction(1, 4) * tiny**2 * sum((1 - tiny) ** (2 * i) for i in range(5))
+    exact = added / (1 - factor**2)
+    found = lookahead_variance_limit(float(tiny), 1.0, 1.0, 5, 0.5)
+    assert found == pytest.approx(float(exact), rel=1e-15)
+    assert is_stable(float(tiny), 1.0, 5, 0.5)
+    # 2^60 steps of 2^-60 each: e^-1, where (1 - gamma a)^steps in floats is 1.
+    assert sgd_mean(1.0, 2.0**-60, 1.0, 2**60) == pytest.approx(np.exp(-1.0), rel=1e-15)
+
+
+def test_next_to_the_border_of_sgd_no_accuracy_is_lost_either() -> None:
+    x = Fraction(2) - Fraction(1, 2**50)
+    q = (1 - x) ** 5
+    factor = 1 - (1 - q) * Fraction(1, 2)
+    added = Fraction(1, 4) * x**2 * sum((1 - x) ** (2 * i) for i in range(5))
+    found = lookahead_variance_limit(float(x), 1.0, 1.0, 5, 0.5)
+    assert found == pytest.approx(float(added / (1 - factor**2)), rel=1e-14)
+    ratio = added / (1 - factor**2) * (1 - (1 - x) ** 2) / x**2
+    assert variance_ratio(float(x), 1.0, 5, 0.5) == pytest.approx(float(ratio), rel=1e-14)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_sgd_and_lookahead_of_this_library_follow_lemma_1(
+    k: int, simulate: Callable[..., Any], assert_agree: Callable[..., None]
+) -> None:
+    cycles, alpha, rate = 4, 0.4, 0.8
+    sgd = simulate(la.SGD(rate), CURVATURE, NOISE, START, 7, seed=1)
+    assert_agree(
+        sgd,
+        sgd_mean(START, rate, CURVATURE, 7),
+        sgd_variance(0.0, rate, CURVATURE, NOISE, 7),
+    )
+    around = la.Lookahead(la.SGD(rate), k=k, alpha=alpha)
+    # One step more than the last synchronization, which phi does not see.
+    found = simulate(around, CURVATURE, NOISE, START, cycles * k + 1, seed=2)
+    assert_agree(
+        found,
+        lookahead_mean(START, rate, CURVATURE, k, alpha, cycles),
+        lookahead_variance(0.0, rate, CURVATURE, NOISE, k, alpha, cycles),
+    )
+
+
+def test_the_simulation_can_tell_a_wrong_alpha(
+    simulate: Callable[..., Any], assert_agree: Callable[..., None]
+) -> None:
+    found = simulate(
+        la.Lookahead(la.SGD(0.8), k=5, alpha=0.4), CURVATURE, NOISE, START, 20, seed=2
+    )
+    with pytest.raises(AssertionError):
+        assert_agree(
+            found,
+            lookahead_mean(START, 0.8, CURVATURE, 5, 0.42, 4),
+            lookahead_variance(0.0, 0.8, CURVATURE, NOISE, 5, 0.42, 4),
+        )
+
+
+def test_the_optimizers_reach_the_limits_0_8_and_0_9(
+    simulate: Callable[..., Any], assert_agree: Callable[..., None]
+) -> None:
+    a, noise, start = CURVATURE[1:], NOISE[1:], np.zeros(3)
+    found = simulate(la.SGD(0.7), a, noise, start, 120, seed=3, replicas=5000)
+    assert_agree(found, start, sgd_variance_limit(0.7, a, noise))
+    around = la.Lookahead(la.SGD(0.7), k=4, alpha=0.5)
+    found = simulate(around, a, noise, start, 200, seed=4, replicas=5000)
+    assert_agree(found, start, lookahead_variance_limit(0.7, a, noise, 4, 0.5))
+
+
+def test_lookahead_converges_where_sgd_diverges(
+    simulate: Callable[..., Any], assert_agree: Callable[..., None]
+) -> None:
+    rate, a, noise = 2.2, np.array([1.0]), np.array([1.0])
+    assert not is_stable(rate, a).any()
+    assert is_stable(rate, a, 5, 0.5).all()
+    with pytest.raises(ValueError, match="learning_rate must be in the stable region, 0 <"):
+        sgd_variance_limit(rate, a, noise)
+    assert sgd_variance(1.0, rate, a, noise, 500).item() > 1e70
+
+    around = la.Lookahead(la.SGD(rate), k=5, alpha=0.5)
+    found = simulate(around, a, noise, np.array([1.0]), 5 * 80, seed=5, replicas=5000)
+    limit = lookahead_variance_limit(rate, a, noise, 5, 0.5)
+    assert_agree(found, np.zeros(1), limit)
+    # (0.9) as printed gives the same, though (0.8), a factor of it, is negative here.
+    x, q = rate * a, (1.0 - rate * a) ** 5
+    sgd = x**2 * noise / (1.0 - (1.0 - x) ** 2)
+    assert sgd < 0.0
+    top = 0.25 * (1.0 - q**2)
+    np.testing.assert_allclose(limit, top / (top + 0.5 * (1.0 - q)) * sgd, rtol=1e-12)
+
+
+def test_a_training_run_reaches_the_predicted_variance() -> None:
+    """One long run in place; its time average, coordinate by coordinate, against (0.9)."""
+    copies, k, alpha, rate = 400, 5, 0.5, 0.5
+    a, noise = np.repeat([0.5, 1.5], copies), np.repeat([1.0, 0.3], copies)
+
+    def loss(params: Any, centre: Any) -> Any:
+        return 0.5 * (a * (params["x"] - centre) ** 2).sum()
+
+    value_and_grad = la.value_and_grad(loss)
+    stepper = la.Stepper(
+        la.Lookahead(la.SGD(rate), k=k, alpha=alpha), {"x": np.full(a.shape, 3.0)}
+    )
+    generator = np.random.default_rng(6)
+    seen = []
+    for step in range(k * 120):
+        centre = noisy_loss.sample_centre(generator, noise)
+        stepper.step(value_and_grad(stepper.params, centre)[1])
+        if step >= k * 20 and (step + 1) % k == 0:
+            seen.append(stepper.evaluation_params()["x"].copy())
+    # Coordinates are independent: the spread of their averages is the error of the mean.
+    averages = (np.array(seen) ** 2).mean(axis=0).reshape(2, copies)
+    error = averages.std(axis=1, ddof=1) / np.sqrt(copies)
+    predicted = lookahead_variance_limit(rate, a[[0, -1]], noise[[0, -1]], k, alpha)
+    bound = stats.t.ppf(1.0 - 1e-6, copies - 1)
+    assert np.all(np.abs(averages.mean(axis=1) - predicted) <= bound * error)
+    assert np.all(error < 0.02 * predicted)
+
+
+def test_the_expected_loss_is_the_mean_of_sampled_losses() -> None:
+    generator = np.random.default_rng(7)
+    spread = np.array([0.5, 1.0, 0.0, 2.0])
+    x = START + generator.standard_normal((40_000, 4)) * np.sqrt(spread)
+    centre = noisy_loss.sample_centre(generator, NOISE, (40_000,))
+    losses = noisy_loss.sampled_loss(x, centre, CURVATURE)
+    expected = float(noisy_loss.expected_loss(START, spread, CURVATURE, NOISE))
+    error = losses.std(ddof=1) / np.sqrt(len(losses))
+    assert abs(losses.mean() - expected) < 5.0 * error
+
+
+def test_a_point_and_a_centre_have_the_loss_and_gradient_of_0_6() -> None:
+    assert noisy_loss.sampled_loss([3.0, 0.0], [1.0, 1.0], [2.0, 4.0]) == 6.0
+    assert noisy_loss.sampled_gradient([3.0, 0.0], [1.0, 1.0], [2.0, 4.0]).tolist() == [
+        4,
+        -4,
+    ]
+
+
+def test_everything_broadcasts_over_grids() -> None:
+    alpha = np.linspace(0.1, 1.0, 4)[:, None, None]
+    k = np.array([1, 5])[:, None]
+    grid = lookahead_variance_limit(0.5, CURVATURE, NOISE, k, alpha)
+    assert grid.shape == (4, 2, 4)
+    one = lookahead_variance_limit(0.5, CURVATURE[2], NOISE[2], 5, float(alpha[1, 0, 0]))
+    assert grid[1, 1, 2] == one
+
+
+def test_what_diverges_is_said_to_diverge() -> None:
+    for call in (
+        lambda: sgd_variance(1.0, 3.0, 1.0, 1.0, 10_000),
+        lambda: sgd_mean(1.0, 3.0, 1.0, 10_000),
+        lambda: lookahead_mean(1.0, 5.0, 1.0, 5, 0.5, 10_000),
+        lambda: lookahead_variance(1.0, 5.0, 1.0, 1.0, 5, 0.5, 10_000),
+        lambda: cycle_factor(1e200, 1.0, 3, 0.5),
+        lambda: noisy_quadratic.cycle_noise(1e200, 1.0, 1.0, 3, 0.5),
+    ):
+        with pytest.raises(DivergenceError, match="the iteration diverges"):
+            call()
+    # Short of overflow a diverging recursion is a number like any other.
+    assert sgd_mean(1.0, 3.0, 1.0, 3) == pytest.approx(-8.0, rel=1e-14)
+    # At the border the variance grows by the noise of each step.
+    assert sgd_variance(0.0, 2.0, 1.0, 1.0, 10) == 40.0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "told"),
+    [
+        (
+            lambda: lookahead_variance_limit(0.0, 1.0, 1.0, 5, 0.5),
+            ValueError,
+            "learning_rate",
+        ),
+        (
+            lambda: lookahead_variance_limit(3.0, 1.0, 1.0, 4, 0.5),
+            ValueError,
+            "learning_rate",
+        ),
+        (lambda: lookahead_variance_limit(0.1, 0.0, 1.0, 5, 0.5), ValueError, "curvature"),
+        (lambda: lookahead_variance_limit(0.1, 1.0, -1.0, 5, 0.5), ValueError, "noise"),
+        (
+            lambda: lookahead_variance_limit(0.1, 1.0, 1.0, 0, 0.5),
+            ValueError,
+            "k must be >= 1",
+        ),
+        (
+            lambda: lookahead_variance_limit(0.1, 1.0, 1.0, 2.5, 0.5),
+            TypeError,
+            "k must hold",
+        ),
+        (
+            lambda: lookahead_variance_limit(0.1, 1.0, 1.0, 5, 1.5),
+            ValueError,
+            "alpha must be",
+        ),
+        (
+            lambda: lookahead_variance_limit(0.1, 1.0, 1.0, 5, 0.0),
+            ValueError,
+            "alpha must be",
+        ),
+        (lambda: sgd_mean(np.nan, 1.0, 1.0), ValueError, "mean must be finite"),
+        (lambda: sgd_mean(1.0, -1.0, 1.0), ValueError, "learning_rate must be >= 0"),
+        (lambda: sgd_mean(1.0, 1.0, 1.0, -1), ValueError, "steps must be >= 0"),
+        (lambda: sgd_variance(-1.0, 1.0, 1.0, 1.0), ValueError, "variance must be >= 0"),
+        (lambda: variance_ratio(2.0, 1.0, 5, 0.5), ValueError, "learning_rate must be in"),
+        (
+            lambda: noisy_loss.expected_loss([1.0], [-1.0], [1.0], [1.0]),
+            ValueError,
+            "variance must be",
+        ),
+    ],
+)
+def test_bad_input_is_told_by_name(
+    call: Callable[[], object], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        call()

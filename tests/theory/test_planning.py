@@ -1,0 +1,135 @@
+"""How long it takes, and what is best: against a search that tries everything."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lookahead_ref.theory.planning import (
+    Problem,
+    best_hyperparameters,
+    loss_after,
+    steps_to_reach,
+)
+
+PROBLEM = Problem([1.0, 0.3, 0.01], noise=[1.0, 0.5, 2.0], mean=[3.0, -5.0, 10.0])
+
+
+def test_the_slow_weights_rest_between_synchronizations() -> None:
+    losses = loss_after(PROBLEM, np.arange(12), 0.5, k=5, alpha=0.5)
+    assert losses[0] == losses[4] > losses[5] == losses[9] > losses[10] == losses[11]
+
+
+def test_with_k_and_alpha_1_it_is_sgd() -> None:
+    expected = loss_after(PROBLEM, 20, 0.5)
+    assert loss_after(PROBLEM, 20, 0.5, k=5, alpha=1.0) == pytest.approx(
+        expected, rel=1e-12
+    )
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    start=st.lists(st.tuples(st.floats(-5, 5), st.floats(0, 5)), min_size=3, max_size=3),
+    rate=st.floats(0.05, 1.9),
+    k=st.integers(1, 4),
+    alpha=st.floats(0.1, 1.0),
+    share=st.floats(0.0, 1.0),
+)
+def test_the_first_time_is_that_of_a_step_by_step_search(
+    start: list[tuple[float, float]], rate: float, k: int, alpha: float, share: float
+) -> None:
+    mean, variance = zip(*start, strict=True)
+    problem = Problem([1.0, 0.3, 0.1], [1.0, 0.5, 2.0], mean, variance)
+    times = np.arange(0, 40 * k, k)
+    losses = loss_after(problem, times, rate, k, alpha)
+    target = float(losses.min() + share * (losses.max() - losses.min()))
+    # What is equal up to rounding may be found a cycle apart.
+    if np.any((losses != target) & (np.abs(losses - target) < 1e-9)):
+        return
+    target += 1e-9
+    assert (
+        steps_to_reach(problem, target, rate, k, alpha)
+        == times[np.argmax(losses <= target)]
+    )
+
+
+def test_a_loss_that_dips_below_its_limit_is_found_in_the_dip() -> None:
+    # A coordinate that falls fast, and one that slowly takes up noise: down, then up again.
+    problem = Problem([1.0, 0.01], noise=[0.0, 50.0], mean=[10.0, 0.0])
+    losses = loss_after(problem, np.arange(4000), 0.9)
+    low = int(np.argmin(losses))
+    assert 0 < low < 100
+    assert losses[-1] > losses[low]
+    assert steps_to_reach(problem, float(losses[low]) + 1e-12, 0.9) == low
+    with pytest.raises(ValueError, match="loss must be one that is reached"):
+        steps_to_reach(problem, float(losses[low]) - 1e-6, 0.9)
+
+
+def test_very_long_runs_are_counted_too() -> None:
+    problem = Problem([1.0], noise=0.0, mean=1.0)
+    # 1/2 (1 - 1e-12)^(2 t) = 1/2 e^-2 at t = 1e12.
+    assert steps_to_reach(problem, 0.5 * np.exp(-2.0), 1e-12) == pytest.approx(
+        1e12, rel=1e-9
+    )
+
+
+def test_a_loss_below_the_limit_is_never_reached() -> None:
+    with pytest.raises(ValueError, match="loss must be one that is reached, got 0"):
+        steps_to_reach(Problem([1.0], 1.0, 1.0), 0.5, 1.0)
+    with pytest.raises(ValueError, match="learning_rate must be in the stable region"):
+        steps_to_reach(PROBLEM, 5.0, 2.5)
+
+
+@pytest.mark.parametrize(("steps", "k"), [(5, 1), (40, 1), (40, 5), (400, 10)])
+def test_no_point_of_another_grid_is_better_than_the_best(steps: int, k: int) -> None:
+    best = best_hyperparameters(PROBLEM, steps, k)
+    assert best.loss == loss_after(PROBLEM, steps, best.learning_rate, k, best.alpha)
+    rates = np.geomspace(1e-3, 1.99, 150)[:, None]
+    alphas = np.linspace(0.05, 1.0, 60)
+    if k == 1:
+        alphas = np.ones(1)
+    assert best.loss <= loss_after(PROBLEM, steps, rates, k, alphas).min() * (1.0 + 1e-9)
+
+
+def test_one_step_without_noise_is_newtons() -> None:
+    best = best_hyperparameters(Problem([4.0], 0.0, 1.0), 1)
+    assert best.learning_rate == pytest.approx(0.25, rel=1e-4)
+    assert best.loss == pytest.approx(0.0, abs=1e-7)
+
+
+def test_a_short_run_may_use_a_rate_that_diverges_in_the_long_run() -> None:
+    # All the error is where it is flat: a large step serves it, two steps do no harm
+    # elsewhere.
+    problem = Problem([1.0, 0.2], noise=0.0, mean=[1e-3, 1.0])
+    assert best_hyperparameters(problem, 2).learning_rate > 2.0
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "told"),
+    [
+        (lambda: Problem([0.0], 1.0, 1.0), ValueError, "curvature must be > 0"),
+        (lambda: Problem(1.0, 1.0, 1.0), ValueError, "curvature must have 1 dimension"),
+        (lambda: Problem([1.0], -1.0, 1.0), ValueError, "noise must be >= 0"),
+        (lambda: Problem([1.0], [1.0, 1.0], 1.0), ValueError, "noise must have the shape"),
+        (lambda: Problem([1.0], 1.0, "a"), TypeError, "mean must hold"),
+        (lambda: loss_after(PROBLEM, -1, 0.1), ValueError, "steps must be >= 0"),
+        (lambda: best_hyperparameters(PROBLEM, 4, 5), ValueError, "steps must be >= 5"),
+        (
+            lambda: best_hyperparameters(PROBLEM, 5, alphas=(0.5, 0.1)),
+            ValueError,
+            "alphas must be a lowest and",
+        ),
+        (
+            lambda: best_hyperparameters(PROBLEM, 5, learning_rates=(0.0, 0.1)),
+            ValueError,
+            "learning_rates must be > 0",
+        ),
+    ],
+)
+def test_bad_input_is_told_by_name(
+    call: Callable[[], object], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        call()

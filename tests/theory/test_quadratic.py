@@ -1,0 +1,224 @@
+"""Proposition 1, against a line minimiser that knows nothing of it."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.sparse.linalg import aslinearoperator
+
+import lookahead_ref as la
+from lookahead_ref.theory import quadratic
+
+Vector = NDArray[np.float64]
+
+
+def positive_definite(rng: np.random.Generator, n: int) -> Vector:
+    factor = rng.normal(size=(n, n))
+    return factor @ factor.T + 0.1 * np.eye(n)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_alpha_star_is_where_a_line_minimiser_ends(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 8))
+    A, b = positive_definite(rng, n), rng.normal(size=n)
+    theta_0, theta_k = rng.normal(size=(2, n))
+
+    found = minimize_scalar(
+        lambda alpha: quadratic.loss(theta_0 + alpha * (theta_k - theta_0), A, b),
+        method="brent",
+        tol=1e-10,
+    )
+
+    # A minimum is found to the square root of the accuracy of the loss.
+    assert quadratic.optimal_alpha(theta_0, theta_k, A, b) == pytest.approx(
+        found.x, rel=1e-6, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_way_to_say_the_same_problem_gives_the_same_alpha(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    diagonal, b = rng.uniform(0.1, 3.0, 6), rng.normal(size=6)
+    theta_0, theta_k = rng.normal(size=(2, 6))
+    full = np.diag(diagonal)
+    expected = quadratic.optimal_alpha(theta_0, theta_k, full, b)
+    ways: list[Any] = [diagonal, lambda v: diagonal * v, aslinearoperator(full)]
+    for A in ways:
+        assert quadratic.optimal_alpha(theta_0, theta_k, A, b) == pytest.approx(expected)
+        star = quadratic.optimum(diagonal, b)
+        assert quadratic.optimal_alpha(
+            theta_0, theta_k, A, theta_star=star
+        ) == pytest.approx(expected)
+
+
+def test_alpha_star_is_exact_where_the_arithmetic_is() -> None:
+    # (0.3) in rational numbers: d'(b - A theta_0) / d'Ad with d = (-2, 1).
+    A = [[2, 1], [1, 3]]
+    d, force = (-2, 1), (1 - (2 * 1 + 1 * 2), 2 - (1 * 1 + 3 * 2))
+    bend = sum(d[i] * A[i][j] * d[j] for i in range(2) for j in range(2))
+    expected = Fraction(d[0] * force[0] + d[1] * force[1], bend)
+    assert quadratic.optimal_alpha([1, 2], [-1, 3], A, [1, 2]) == float(expected)
+
+
+def test_the_printed_form_of_0_3_is_the_same_number() -> None:
+    rng = np.random.default_rng(3)
+    A, b = positive_definite(rng, 4), rng.normal(size=4)
+    theta_0, theta_k = rng.normal(size=(2, 4))
+    star = quadratic.optimum(A, b)
+    printed = ((theta_0 - star) @ A @ (theta_0 - theta_k)) / (
+        (theta_0 - theta_k) @ A @ (theta_0 - theta_k)
+    )
+    assert quadratic.optimal_alpha(theta_0, theta_k, A, b) == pytest.approx(printed)
+
+
+def test_a_singular_a_is_fine_where_the_line_is_curved() -> None:
+    # Flat along the second axis, where b has no part: a valley of minima.
+    assert quadratic.optimal_alpha([2.0, 5.0], [1.0, 7.0], [1.0, 0.0], [0.0, 0.0]) == 2.0
+    with pytest.raises(ValueError, match="A must be nonsingular"):
+        quadratic.optimum([1.0, 0.0], [0.0, 0.0])
+    with pytest.raises(ValueError, match="A must be nonsingular"):
+        quadratic.optimum([[1.0, 1.0], [1.0, 1.0]], [0.0, 0.0])
+
+
+def test_an_indefinite_a_is_fine_along_a_line_that_is_curved_upwards() -> None:
+    assert quadratic.optimal_alpha([2.0, 0.0], [1.0, 0.5], [1.0, -1.0], [0.0, 0.0]) == (
+        pytest.approx(2.0 / 0.75)
+    )
+    with pytest.raises(ValueError, match="A must curve the loss upwards"):
+        quadratic.optimal_alpha([2.0, 0.0], [2.0, 1.0], [1.0, -1.0], [0.0, 0.0])
+
+
+def test_curvature_that_is_zero_up_to_rounding_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    # d lies in the null space of A, but d'Ad is some 1e-17, of either sign.
+    null = rng.normal(size=5)
+    factor = rng.normal(size=(5, 5))
+    factor -= np.outer(factor @ null, null) / (null @ null)
+    A = factor.T @ factor
+    with pytest.raises(ValueError, match="not above its rounding error"):
+        quadratic.optimal_alpha(np.zeros(5), null, A, np.ones(5))
+
+
+def test_tiny_steps_do_not_underflow() -> None:
+    d = 1e-200
+    assert quadratic.optimal_alpha([d], [0.5 * d], [1.0], [0.0]) == 2.0
+    assert quadratic.curvature_alpha([d], [0.5 * d], [0.25 * d], [1.0]) == 1.0
+    assert quadratic.curvature_alpha([d], [-d], [-d], [1.0]) == 0.5
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(*[st.floats(-10, 10)] * 3, st.floats(0.01, 10)), min_size=1, max_size=5
+    ),
+    st.floats(0.1, 10),
+)
+def test_the_estimate_is_0_3_clipped_where_the_curvature_is_the_true_one(
+    rows: list[tuple[float, ...]], scale: float
+) -> None:
+    theta_0, theta_k, b, diagonal = np.array(rows).T
+    if not np.abs(theta_k - theta_0).max() > 1e-3:
+        return
+    gradient = quadratic.gradient(theta_k, diagonal, b)
+    exact = quadratic.optimal_alpha(theta_0, theta_k, diagonal, b)
+    estimated = quadratic.curvature_alpha(
+        theta_0, theta_k, gradient, diagonal / scale, scale=scale, alpha_low=0.1
+    )
+    assert estimated == pytest.approx(min(max(exact, 0.1), 1.0), rel=1e-6, abs=1e-6)
+    star = quadratic.newton_optimum(theta_k, gradient, diagonal / scale, scale=scale)
+    np.testing.assert_allclose(star, quadratic.optimum(diagonal, b), rtol=1e-6, atol=1e-6)
+
+
+def test_the_estimate_is_one_where_nothing_is_curved() -> None:
+    assert quadratic.curvature_alpha([0.0], [1.0], [3.0], [0.0]) == 1.0
+    assert quadratic.curvature_alpha([0.0], [1.0], [3.0], [-1.0]) == 1.0
+    assert quadratic.curvature_alpha([1.0], [1.0], [3.0], [1.0]) == 1.0
+
+
+def test_alpha_star_makes_the_least_loss_of_a_lookahead_cycle() -> None:
+    """The optimizer of this library, with alpha* for alpha, beats any other alpha."""
+    rng = np.random.default_rng(1)
+    A, b = positive_definite(rng, 3), rng.normal(size=3)
+    theta_0 = rng.normal(size=3)
+
+    def after_a_cycle(alpha: float) -> Vector:
+        optimizer = la.Lookahead(la.SGD(learning_rate=0.1), k=5, alpha=alpha)
+        params: Any = {"x": theta_0}
+        state = optimizer.init(params)
+        for _ in range(5):
+            params, state = optimizer.step(
+                params, {"x": quadratic.gradient(params["x"], A, b)}, state
+            )
+        return np.asarray(params["x"])
+
+    star = min(quadratic.optimal_alpha(theta_0, after_a_cycle(1.0), A, b), 1.0)
+    least = quadratic.loss(after_a_cycle(star), A, b)
+    for alpha in np.linspace(0.01, 1.0, 34):
+        assert least <= quadratic.loss(after_a_cycle(float(alpha)), A, b) + 1e-12
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "told"),
+    [
+        (lambda: quadratic.loss([1.0], [[1.0, 0.0]], [1.0]), ValueError, "A must have"),
+        (lambda: quadratic.loss([1.0], [1.0], [1.0, 2.0]), ValueError, "b must have 1"),
+        (lambda: quadratic.loss([NAN], [1.0], [1.0]), ValueError, "x must be finite"),
+        (lambda: quadratic.loss([1.0], [NAN], [1.0]), ValueError, "A must be finite"),
+        (lambda: quadratic.loss([[1.0]], [1.0], [1.0]), ValueError, "x must have 1 dim"),
+        (lambda: quadratic.loss(["a"], [1.0], [1.0]), TypeError, "x must hold real"),
+        (lambda: quadratic.loss([1j], [1.0], [1.0]), TypeError, "x must hold real"),
+        (
+            lambda: quadratic.gradient([1.0, 1.0], [[1.0, 0.5], [0.0, 1.0]], [0.0, 0.0]),
+            ValueError,
+            "A must be symmetric",
+        ),
+        (lambda: quadratic.gradient([1.0], lambda v: [1, 2], [1.0]), ValueError, r"A\(v\)"),
+        (lambda: quadratic.optimum(lambda v: v, [1.0]), TypeError, "A must be an array"),
+        (
+            lambda: quadratic.optimal_alpha([1.0], [1.0], [1.0], [1.0]),
+            ValueError,
+            "theta_k",
+        ),
+        (
+            lambda: quadratic.optimal_alpha([1.0], [2.0, 3.0], [1.0], [1.0]),
+            ValueError,
+            "theta_k",
+        ),
+        (lambda: quadratic.optimal_alpha([1.0], [2.0], [1.0]), TypeError, "either b or"),
+        (
+            lambda: quadratic.optimal_alpha([1.0], [2.0], [1.0], [1.0], theta_star=[1.0]),
+            TypeError,
+            "not both",
+        ),
+        (
+            lambda: quadratic.curvature_alpha([1.0], [2.0], [1.0], [1.0], scale=0.0),
+            ValueError,
+            "scale must be > 0",
+        ),
+        (
+            lambda: quadratic.curvature_alpha([1.0], [2.0], [1.0], [1.0], alpha_low=0.0),
+            ValueError,
+            "alpha_low must be in",
+        ),
+        (
+            lambda: quadratic.newton_optimum([1.0], [1.0], [0.0]),
+            ValueError,
+            "curvature must",
+        ),
+    ],
+)
+def test_bad_input_is_told_by_name(
+    call: Callable[[], object], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        call()
