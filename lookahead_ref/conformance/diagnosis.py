@@ -1,0 +1,288 @@
+"""Why a program departs: the smallest set of named departures that explains all it did.
+
+Each hypothesis is a departure of `lookahead_ref.conformance.catalogue`, or two of them,
+simulated by the oracle's own algorithm (`lookahead_ref.conformance.bent`) and compared with
+everything that was observed, the cases that passed included.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lookahead_ref.conformance import bent, oracle
+from lookahead_ref.conformance.catalogue import (
+    BUGS,
+    VARIANTS,
+    Departure,
+    by_name,
+    explanations,
+)
+from lookahead_ref.conformance.judging import Observation, Trajectory
+from lookahead_ref.conformance.runner import Result
+from lookahead_ref.conformance.vectors import Case, Float64Array
+
+__all__ = ["Diagnosis", "diagnose", "explain"]
+
+Explanation = tuple[Departure, ...]
+
+# A hypothesis is simulated in binary64, and what it is compared with was computed in
+# another order and perhaps in binary32. A few hundred roundings of the largest value so far
+# is more than correct programs differ by, and far less than any departure does.
+_TOLERANCES = 16
+_ULPS = {"float32": 256 * 2.0**-23, "float64": 256 * 2.0**-52}
+
+# Simulated without overflow or subnormals, these say nothing about a hypothesis.
+_UNTELLING = {"overflow", "subnormal"}
+
+
+class _Double:
+    """Binary64, as the machine has it: fast, and exact enough to tell departures apart."""
+
+    number = hyperparameter = staticmethod(float)
+    sqrt = staticmethod(math.sqrt)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What explains the departures of a program.
+
+    Parameters
+    ----------
+    scope : str or None
+        The profile that it is for; None for all that was observed.
+    conventions : tuple of str
+        The documented conventions that the cases which passed show the program to follow.
+    explanations : tuple of tuple of Departure
+        The smallest sets of departures that explain everything, each as good as the
+        others; empty where none of one or two does.
+    """
+
+    scope: str | None
+    conventions: tuple[str, ...]
+    explanations: tuple[Explanation, ...]
+
+
+class _Sight(NamedTuple):
+    """One trajectory, observed or simulated: the elements of each quantity by step."""
+
+    where: str
+    first: int
+    values: Float64Array
+
+
+def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
+    """Explain the departures among results.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        What came of the cases that were run.
+
+    Returns
+    -------
+    list of Diagnosis
+        Empty where nothing departs; one for all results where one or two departures explain
+        them; else one for all results, which has no explanation, and one for each profile
+        with departures, as its departures may have causes of their own.
+    """
+    if not any(result.status == "departed" for result in results):
+        return []
+    whole = explain(results)
+    if whole.explanations:
+        return [whole]
+    profiles = dict.fromkeys(r.case.profile for r in results if r.status == "departed")
+    if len(profiles) == 1:
+        return [whole]
+    return [
+        whole,
+        *(
+            explain([r for r in results if r.case.profile == profile], profile)
+            for profile in profiles
+        ),
+    ]
+
+
+def explain(results: Sequence[Result], scope: str | None = None) -> Diagnosis:
+    """Find the smallest sets of departures that explain all results.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        The results, of which at least one departed.
+    scope : str, optional
+        What to call their selection.
+
+    Returns
+    -------
+    Diagnosis
+        The explanations; those of two departures are looked for where no single one is
+        enough.
+    """
+    conventions = _conventions(results)
+    telling = [r for r in results if r.seen is not None and _tells(r.case)]
+    # The cheapest departure first: most hypotheses end at it.
+    telling.sort(key=lambda r: (r.status != "departed", r.case.steps * _elements(r.case)))
+    if not telling or telling[0].status != "departed":
+        return Diagnosis(scope, tuple(each.name for each in conventions), ())
+    simulated = _Simulations(conventions)
+    candidates = [
+        each for each in BUGS + VARIANTS if each.name not in {c.name for c in conventions}
+    ]
+    left: list[Explanation] = []
+    for size in (1, 2):
+        left = [
+            each
+            for each in explanations(tuple(candidates))
+            if len(each) == size and _coherent(each, conventions)
+        ]
+        for result in telling:
+            left = [each for each in left if simulated.explain(each, result)]
+            if not left:
+                break
+        if left:
+            break
+    return Diagnosis(scope, tuple(each.name for each in conventions), tuple(left))
+
+
+def _conventions(results: Iterable[Result]) -> Explanation:
+    """Return the variants that cases which passed follow, one for each switch."""
+    found: dict[str, dict[str, int]] = {}
+    for result in results:
+        if result.verdict is None or not result.verdict.passed:
+            continue
+        if result.verdict.outcome != "reference":
+            departure = by_name(result.verdict.outcome)
+            names = found.setdefault(departure.switch, {})
+            names[departure.name] = names.get(departure.name, 0) + 1
+    return tuple(
+        by_name(max(names, key=lambda name: names[name])) for names in found.values()
+    )
+
+
+def _tells(case: Case) -> bool:
+    return not _UNTELLING.intersection(case.flags)
+
+
+def _elements(case: Case) -> int:
+    return sum(math.prod(shape) for shape in case.shapes)
+
+
+def _coherent(explanation: Explanation, conventions: Explanation) -> bool:
+    """Return whether no switch would be set twice."""
+    taken = {each.switch for each in conventions}
+    return not taken.intersection(each.switch for each in explanation)
+
+
+class _Simulations:
+    """Runs of cases under hypotheses, each made once."""
+
+    def __init__(self, conventions: Explanation) -> None:
+        self._conventions = conventions
+        self._runs: dict[tuple[str, tuple[str, ...]], list[_Sight] | None] = {}
+
+    def explain(self, explanation: Explanation, result: Result) -> bool:
+        """Return whether departures explain all that was observed of a case."""
+        case, seen = result.case, result.seen
+        assert seen is not None
+        # Departures that cannot show in a case are not simulated in it.
+        bends = [
+            each for each in (*self._conventions, *explanation) if each.applies(case.data)
+        ]
+        key = case.id, tuple(each.name for each in bends)
+        if key not in self._runs:
+            self._runs[key] = _simulate(case, bends)
+        simulated = self._runs[key]
+        return simulated is not None and _same(case, seen, simulated, result.dtype)
+
+
+def _simulate(case: Case, bends: Sequence[Departure]) -> list[_Sight] | None:
+    switches = {each.switch: each.setting for each in bends}
+    try:
+        run = bent.simulate(case.data, _Double(), switches)
+    except (ArithmeticError, ValueError):  # it leaves the numbers that there are
+        return None
+    parts = [("", 1, run.steps)]
+    if case.save_after is not None:
+        parts.append((" after loading", case.save_after + 1, run.resumed))
+    sights = [
+        _Sight(f"{name}{suffix}", first, np.array(values, np.float64))
+        for suffix, first, steps in parts
+        for name, values in _simulated(steps)
+    ]
+    sights += [
+        _Sight("evaluated weights", step, np.array([_flat(weights)], np.float64))
+        for step, weights in run.evaluations.items()
+    ]
+    return sights
+
+
+def _simulated(steps: Sequence[oracle.Step]) -> Iterator[tuple[str, list[list[float]]]]:
+    if not steps:
+        return
+    yield "fast", [_flat(step.fast) for step in steps]
+    for level in range(len(steps[0].slow)):
+        yield f"slow {level}", [_flat(step.slow[level]) for step in steps]
+    for name in steps[0].slots:
+        yield name, [_flat(step.slots[name]) for step in steps]
+
+
+def _flat(tensors: oracle.Tensors) -> list[float]:
+    return [value for tensor in tensors for value in tensor]
+
+
+def _same(
+    case: Case, seen: Observation, simulated: Sequence[_Sight], dtype: str
+) -> bool:
+    observed = {(each.where, each.first): each.values for each in _observed(case, seen)}
+    slack = _slack(case, dtype)
+    for where, first, values in simulated:
+        got = observed.get((where, first))
+        if got is None:
+            continue
+        # What was large once leaves its rounding errors in all that follows.
+        sizes = np.abs(values).max(axis=1, initial=0.0)
+        largest = np.maximum.accumulate(sizes)[:, None]
+        rows = slice(first - 1, first - 1 + len(values))
+        allowed = _TOLERANCES * slack[rows] + _ULPS[dtype] * largest
+        with np.errstate(invalid="ignore"):
+            if not np.all(np.abs(got - values) <= allowed):
+                return False
+    return True
+
+
+def _slack(case: Case, dtype: str) -> Float64Array:
+    """Return the largest tolerance of any quantity, step by step, as a column."""
+    outcome = case.outcomes[0]
+    columns = [outcome.fast, *outcome.slow, *outcome.slots.values()]
+    return np.max(
+        [
+            each.tolerance[dtype, "strict"].max(axis=1, initial=0.0, keepdims=True)
+            for each in columns
+        ],
+        axis=0,
+    )
+
+
+def _observed(case: Case, seen: Observation) -> Iterator[_Sight]:
+    parts = [("", 1, seen.steps)]
+    if seen.resumed is not None and case.save_after is not None:
+        parts.append((" after loading", case.save_after + 1, seen.resumed))
+    for suffix, first, trajectory in parts:
+        for name, values in _quantities(trajectory):
+            yield _Sight(f"{name}{suffix}", first, np.stack(values))
+    for step, weights in seen.evaluations.items():
+        yield _Sight("evaluated weights", step, weights[None])
+
+
+def _quantities(trajectory: Trajectory) -> Iterator[tuple[str, list[Float64Array]]]:
+    if not trajectory.fast:
+        return
+    yield "fast", trajectory.fast
+    for level in range(min(len(each) for each in trajectory.slow)):
+        yield f"slow {level}", [each[level] for each in trajectory.slow]
+    shown = set.intersection(*(set(each) for each in trajectory.slots))
+    for name in sorted(shown):
+        yield name, [each[name] for each in trajectory.slots]
