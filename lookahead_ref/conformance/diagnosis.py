@@ -6,6 +6,7 @@ everything that was observed, the cases that passed included.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -149,17 +150,13 @@ def explain(results: Sequence[Result], scope: str | None = None) -> Diagnosis:
 
 def _conventions(results: Iterable[Result]) -> Explanation:
     """Return the variants that cases which passed follow, one for each switch."""
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, Counter[str]] = {}
     for result in results:
-        if result.verdict is None or not result.verdict.passed:
-            continue
-        if result.verdict.outcome != "reference":
-            departure = by_name(result.verdict.outcome)
-            names = found.setdefault(departure.switch, {})
-            names[departure.name] = names.get(departure.name, 0) + 1
-    return tuple(
-        by_name(max(names, key=lambda name: names[name])) for names in found.values()
-    )
+        follows = () if result.verdict is None else result.verdict.follows
+        if "reference" not in follows:
+            for name in follows:
+                found.setdefault(by_name(name).switch, Counter())[name] += 1
+    return tuple(by_name(names.most_common(1)[0][0]) for names in found.values())
 
 
 def _tells(case: Case) -> bool:
