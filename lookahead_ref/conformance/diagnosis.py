@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -59,11 +60,14 @@ class Diagnosis:
     explanations : tuple of tuple of Departure
         The smallest sets of departures that explain everything, each as good as the
         others; empty where none of one or two does.
+    exceptions : tuple of str
+        The ids of nested cases that they do not explain.
     """
 
     scope: str | None
     conventions: tuple[str, ...]
     explanations: tuple[Explanation, ...]
+    exceptions: tuple[str, ...] = ()
 
 
 class _Sight(NamedTuple):
@@ -119,44 +123,52 @@ def explain(results: Sequence[Result], scope: str | None = None) -> Diagnosis:
     Returns
     -------
     Diagnosis
-        The explanations; those of two departures are looked for where no single one is
-        enough.
+        The explanations: of one departure; failing that, of two; failing that, the same
+        for all but the nested cases, where what a departure does depends on how a program
+        is built.
     """
-    conventions = _conventions(results)
     telling = [r for r in results if r.seen is not None and _tells(r.case)]
     # The cheapest departure first: most hypotheses end at it.
     telling.sort(key=lambda r: (r.status != "departed", r.case.steps * _elements(r.case)))
-    if not telling or telling[0].status != "departed":
-        return Diagnosis(scope, tuple(each.name for each in conventions), ())
-    simulated = _Simulations(conventions)
-    candidates = [
-        each for each in BUGS + VARIANTS if each.name not in {c.name for c in conventions}
-    ]
-    left: list[Explanation] = []
-    for size in (1, 2):
-        left = [
-            each
-            for each in explanations(tuple(candidates))
-            if len(each) == size and _coherent(each, conventions)
-        ]
-        for result in telling:
-            left = [each for each in left if simulated.explain(each, result)]
-            if not left:
-                break
-        if left:
-            break
-    return Diagnosis(scope, tuple(each.name for each in conventions), tuple(left))
+    flat = [r for r in telling if not _nested(r.case)]
+    searches = [_Search(conventions) for conventions in _conventions(results)]
+    for selection in (telling, flat) if len(flat) < len(telling) else (telling,):
+        if not selection or selection[0].status != "departed":
+            continue
+        for size in (1, 2):
+            for search in searches:
+                found = search.explanations(selection, size)
+                if found:
+                    rest = {
+                        r.case.id
+                        for r in telling
+                        if not any(search.explains(each, r) for each in found)
+                    }
+                    return search.diagnosis(scope, found, sorted(rest))
+    return searches[0].diagnosis(scope, [], [])
 
 
-def _conventions(results: Iterable[Result]) -> Explanation:
-    """Return the variants that cases which passed follow, one for each switch."""
-    found: dict[str, Counter[str]] = {}
+def _conventions(results: Iterable[Result]) -> list[Explanation]:
+    """Return the sets of variants that the cases which passed follow best.
+
+    A set has one variant for each switch; there are several sets where the cases cannot
+    tell variants apart.
+    """
+    tally: dict[str, Counter[str]] = {}
     for result in results:
         follows = () if result.verdict is None else result.verdict.follows
         if "reference" not in follows:
             for name in follows:
-                found.setdefault(by_name(name).switch, Counter())[name] += 1
-    return tuple(by_name(names.most_common(1)[0][0]) for names in found.values())
+                tally.setdefault(by_name(name).switch, Counter())[name] += 1
+    best = [
+        [by_name(name) for name, count in names.items() if count == max(names.values())]
+        for names in tally.values()
+    ]
+    return list(product(*best))
+
+
+def _nested(case: Case) -> bool:
+    return len(case.data["lookahead"]) > 1
 
 
 def _tells(case: Case) -> bool:
@@ -167,23 +179,34 @@ def _elements(case: Case) -> int:
     return sum(math.prod(shape) for shape in case.shapes)
 
 
-def _coherent(explanation: Explanation, conventions: Explanation) -> bool:
-    """Return whether no switch would be set twice."""
-    taken = {each.switch for each in conventions}
-    return not taken.intersection(each.switch for each in explanation)
-
-
-class _Simulations:
-    """Runs of cases under hypotheses, each made once."""
+class _Search:
+    """Hypotheses about a program that follows some conventions; each is simulated once."""
 
     def __init__(self, conventions: Explanation) -> None:
         self._conventions = conventions
         self._runs: dict[tuple[str, tuple[str, ...]], list[_Sight] | None] = {}
 
-    def explain(self, explanation: Explanation, result: Result) -> bool:
+    def diagnosis(
+        self, scope: str | None, found: Iterable[Explanation], rest: Iterable[str]
+    ) -> Diagnosis:
+        names = tuple(each.name for each in self._conventions)
+        return Diagnosis(scope, names, tuple(found), tuple(rest))
+
+    def explanations(self, results: Sequence[Result], size: int) -> list[Explanation]:
+        """Return the sets of so many departures that explain all results."""
+        # No switch is set twice.
+        taken = {each.switch for each in self._conventions}
+        free = [each for each in BUGS + VARIANTS if each.switch not in taken]
+        left = list(explanations(tuple(free), size))
+        for result in results:
+            left = [each for each in left if self.explains(each, result)]
+            if not left:
+                break
+        return left
+
+    def explains(self, explanation: Explanation, result: Result) -> bool:
         """Return whether departures explain all that was observed of a case."""
         case, seen = result.case, result.seen
-        assert seen is not None
         # Departures that cannot show in a case are not simulated in it.
         bends = [
             each for each in (*self._conventions, *explanation) if each.applies(case.data)
@@ -192,7 +215,9 @@ class _Simulations:
         if key not in self._runs:
             self._runs[key] = _simulate(case, bends)
         simulated = self._runs[key]
-        return simulated is not None and _same(case, seen, simulated, result.dtype)
+        if seen is None or simulated is None:
+            return False
+        return _same(case, seen, simulated, result.dtype)
 
 
 def _simulate(case: Case, bends: Sequence[Departure]) -> list[_Sight] | None:

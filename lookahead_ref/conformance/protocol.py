@@ -219,6 +219,9 @@ def observe(
         if t + 1 in case.evaluate_after:
             weights = checked(case, "evaluated weights", adapter.evaluation())
             seen.evaluations[t + 1] = _flat(weights)
+            # The next gradient is taken where an evaluation has left the weights.
+            state = checked(case, "fast weights", adapter.fast())
+            state = [np.array(each) for each in state]
         if t + 1 == case.save_after:
             taken = (adapter.snapshot(), state)
     if taken is not None and case.save_after is not None:

@@ -87,7 +87,10 @@ class Server:
     def do_evaluate(self, request: Message) -> Message:  # noqa: ARG002
         """Show what would be evaluated."""
         weights = self._adapter.evaluation()
-        return {"weights": self._written("evaluated weights", weights)}
+        return {
+            "weights": self._written("evaluated weights", weights),
+            "fast": self._written("fast weights", self._adapter.fast()),
+        }
 
     def do_snapshot(self, request: Message) -> Message:  # noqa: ARG002
         """Take the state and keep it."""

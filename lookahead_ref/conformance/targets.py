@@ -21,7 +21,7 @@ from lookahead_ref.conformance.protocol import (
     TargetError,
     UnsupportedError,
 )
-from lookahead_ref.conformance.vectors import Case
+from lookahead_ref.conformance.vectors import Case, Float64Array
 
 __all__ = ["Program", "Recording", "Target", "adapter", "builtin", "open_target"]
 
@@ -198,6 +198,10 @@ class Program:
                 seen.evaluations[t + 1] = wire.tensors(
                     case, "evaluated weights", answer.get("weights")
                 )
+                # The next gradient is taken where an evaluation has left the weights.
+                if "fast" in answer:
+                    fast = wire.tensors(case, "fast weights", answer["fast"])
+                    state = _narrowed(case, fast, dtype)
             if t + 1 == case.save_after:
                 process.ask({"do": "snapshot"})
                 kept = state
@@ -225,8 +229,12 @@ def _step(
 ) -> list[Array]:
     answer = process.ask({"do": "step", "gradients": wire.gradients(case, gradients)})
     _record(case, answer, trajectory)
+    return _narrowed(case, trajectory.fast[-1], dtype)
+
+
+def _narrowed(case: Case, flat: Float64Array, dtype: str) -> list[Array]:
     with np.errstate(all="ignore"):
-        return [each.astype(dtype) for each in case.split(trajectory.fast[-1])]
+        return [each.astype(dtype) for each in case.split(flat)]
 
 
 def _record(case: Case, answer: Mapping[str, Any], trajectory: Trajectory) -> None:

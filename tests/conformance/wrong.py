@@ -73,26 +73,18 @@ class SynchronizesBeforeStep(Port):
 # What the slow weights are.
 
 
-class LateCapture(Level):
-    def capture(self) -> Any:
-        self.captured = False
-        return super().capture()
-
-
 @wrong("phi-after-first-step")
-class CapturesAfterFirstStep(LateCapture):
+class CapturesAfterFirstStep(Level):
     def after_step(self) -> bool:
-        if not self.captured:
-            self.captured = True
+        if self.port.clock == 1:
             self.phi = {name: array.copy() for name, array in self.port.p.items()}
         return super().after_step()
 
 
 @wrong("phi-at-first-sync")
-class CapturesAtFirstSync(LateCapture):
+class CapturesAtFirstSync(Level):
     def synchronize(self) -> None:
-        if not self.captured:
-            self.captured = True
+        if self.syncs == 0:
             self.phi = {name: array.copy() for name, array in self.port.p.items()}
         super().synchronize()
 
