@@ -255,9 +255,7 @@ def _flat(tensors: oracle.Tensors) -> list[float]:
     return [value for tensor in tensors for value in tensor]
 
 
-def _same(
-    case: Case, seen: Observation, simulated: Sequence[_Sight], dtype: str
-) -> bool:
+def _same(case: Case, seen: Observation, simulated: Sequence[_Sight], dtype: str) -> bool:
     observed = {(each.where, each.first): each.values for each in _observed(case, seen)}
     slack = _slack(case, dtype)
     for where, first, values in simulated:

@@ -106,9 +106,7 @@ def _entry(place: str, entry: Any, known: dict[str, set[str]]) -> Expectation:
     return Expectation(kind, entry[kind], entry["reason"], entry.get("link", ""))
 
 
-def expected(
-    result: Result, expectations: Iterable[Expectation]
-) -> Expectation | None:
+def expected(result: Result, expectations: Iterable[Expectation]) -> Expectation | None:
     """Return the first expectation that a departure meets."""
     return next((each for each in expectations if each.covers(result)), None)
 

@@ -6,11 +6,20 @@ Each takes what `lookahead_ref.conformance.summary` puts together, and nothing e
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from lookahead_ref.report.page import Section, page, paragraph
 
-__all__ = ["diagnosis_lines", "headline", "junit", "markdown", "matrix_rows", "to_html"]
+__all__ = [
+    "COLUMNS",
+    "diagnosis_lines",
+    "headline",
+    "junit",
+    "lists",
+    "markdown",
+    "matrix_rows",
+    "to_html",
+]
 
 Summary = Mapping[str, Any]
 
@@ -65,9 +74,7 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
     """Say what explains the departures: lines with their depth, from 0."""
     for each in summary["diagnosis"]:
         about = (
-            "All that was observed"
-            if each["scope"] is None
-            else f"Profile {each['scope']}"
+            "All that was observed" if each["scope"] is None else f"Profile {each['scope']}"
         )
         if not each["explanations"]:
             yield 0, f"{about}: no named departure explains it, nor do any two together."
@@ -108,7 +115,7 @@ def markdown(summary: Summary) -> str:
         for depth, text in diagnosis_lines(summary):
             bullet = "  " * (depth - 1) + "- " if depth else "\n"
             lines.append(bullet + _plain(text) + ("" if depth else "\n"))
-    for title, entries in _lists(summary):
+    for title, entries in lists(summary):
         lines += ["", f"### {title}", ""]
         lines += [f"- {_plain(each)}" for each in entries[:_SHOWN]]
         if len(entries) > _SHOWN:
@@ -123,7 +130,8 @@ def _plain(text: str) -> str:
     return text.replace("\n", " ")
 
 
-def _lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
+def lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
+    """List what is to be told case by case: titles, each with its lines."""
     unexpected = [each for each in summary["departures"] if each["known"] is None]
     if unexpected:
         yield "Departures", [departure_line(each) for each in unexpected]
@@ -194,7 +202,7 @@ def to_html(summary: Summary) -> str:
                 )
             )
         sections.append(Section("Departures", _table(columns, rows)))
-    for title, entries in _lists(summary):
+    for title, entries in lists(summary):
         if "departures" not in title.lower():
             sections.append(Section(title, "\n".join(paragraph(each) for each in entries)))
     about = (
@@ -236,12 +244,12 @@ def junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
     trouble = {(d["case"], d["dtype"]): ("departure", d) for d in summary["departures"]}
     trouble |= {(f["case"], f["dtype"]): ("failure", f) for f in summary["failures"]}
     trouble |= {(u["case"], u["dtype"]): ("absence", u) for u in summary["unsupported"]}
-    root = ElementTree.Element("testsuites", name=_legal(str(summary["target"])))
-    suites: dict[str, ElementTree.Element] = {}
+    root = ET.Element("testsuites", name=_legal(str(summary["target"])))
+    suites: dict[str, ET.Element] = {}
     for profile, case, dtype in checks:
         if profile not in suites:
-            suites[profile] = ElementTree.SubElement(root, "testsuite", name=profile)
-        test = ElementTree.SubElement(
+            suites[profile] = ET.SubElement(root, "testsuite", name=profile)
+        test = ET.SubElement(
             suites[profile], "testcase", classname=profile, name=f"{case} ({dtype})"
         )
         kind, entry = trouble.get((case, dtype), ("", {}))
@@ -252,10 +260,10 @@ def junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
         elif kind:
             _note(test, "error" if kind == "failure" else "skipped", entry["reason"])
     if summary["unexpected_passes"]:
-        suite = ElementTree.SubElement(root, "testsuite", name="expectations")
+        suite = ET.SubElement(root, "testsuite", name="expectations")
         for each in summary["unexpected_passes"]:
             name = each.get("case", each.get("flag", ""))
-            test = ElementTree.SubElement(
+            test = ET.SubElement(
                 suite, "testcase", classname="expectations", name=name
             )
             _note(test, "failure", f"passes though known to depart: {_known(each)}")
@@ -267,15 +275,17 @@ def junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
             ("skipped", "skipped"),
         ):
             suite.set(attribute, str(len(suite.findall(f"testcase/{tag}"))))
-    ElementTree.indent(root)
-    text = ElementTree.tostring(root, encoding="unicode", xml_declaration=False)
+    ET.indent(root)
+    text = ET.tostring(root, encoding="unicode", xml_declaration=False)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def _note(test: ElementTree.Element, tag: str, message: str) -> None:
-    ElementTree.SubElement(test, tag, message=_legal(message))
+def _note(test: ET.Element, tag: str, message: str) -> None:
+    ET.SubElement(test, tag, message=_legal(message))
 
 
 def _legal(text: str) -> str:
     """Replace the control characters that XML cannot hold."""
-    return "".join(c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(
+        c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )

@@ -134,7 +134,9 @@ def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
         "comment": case.data["comment"],
         "flags": case.flags,
         "known": None if known is None else _expectation(known),
-        "quantities": [] if verdict is None else [_seen(case, d) for d in verdict.departures],
+        "quantities": []
+        if verdict is None
+        else [_seen(case, d) for d in verdict.departures],
     }
 
 
