@@ -18,7 +18,8 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache as memoized, cached_property
+from functools import cache as memoized
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType

@@ -222,7 +222,7 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
     to = console()
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for place, column in enumerate(rendering.COLUMNS):
-        table.add_column(column, justify="left" if place < 2 else "right")  # noqa: PLR2004
+        table.add_column(column, justify="left" if place < 2 else "right")
     styles = {"passes": "green", "departs": "bold red", "failed": "bold red"}
     for name, verdict, *counts in rendering.matrix_rows(summary):
         table.add_row(name, Text(verdict, styles.get(verdict, "yellow")), *counts)

@@ -277,13 +277,14 @@ def _slack(case: Case, dtype: str) -> Float64Array:
     """Return the largest tolerance of any quantity, step by step, as a column."""
     outcome = case.outcomes[0]
     columns = [outcome.fast, *outcome.slow, *outcome.slots.values()]
-    return np.max(
+    slack: Float64Array = np.max(
         [
             each.tolerance[dtype, "strict"].max(axis=1, initial=0.0, keepdims=True)
             for each in columns
         ],
         axis=0,
     )
+    return slack
 
 
 def _observed(case: Case, seen: Observation) -> Iterator[_Sight]:

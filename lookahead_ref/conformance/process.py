@@ -91,9 +91,12 @@ class Process:
         self._received = b""
         self._said = b""
         self._over = False
-        self.name = self._hello()
+        said = self._hello()
+        self.name = str(said.get("name", ""))
+        # Only a Python adapter, which `serve` wraps, takes a whole case at once.
+        self.whole = said.get("whole") is True
 
-    def _hello(self) -> str:
+    def _hello(self) -> dict[str, Any]:
         try:
             answer = self.ask({"do": "hello", "version": PROTOCOL}, self._limits.startup)
         except TargetError as error:
@@ -104,9 +107,11 @@ class Process:
             raise StartError(
                 f"hello: version must be {PROTOCOL}, got {shown(answer.get('version'))}"
             )
-        return str(answer.get("name", ""))
+        return answer
 
-    def ask(self, request: Mapping[str, Any], timeout: float | None = None) -> Any:
+    def ask(
+        self, request: Mapping[str, Any], timeout: float | None = None
+    ) -> dict[str, Any]:
         """Send a request and wait for its answer.
 
         Parameters

@@ -18,6 +18,8 @@ __all__ = [
     "TargetError",
     "UnsupportedError",
     "checked",
+    "go_on",
+    "go_through",
     "observe",
     "setup",
 ]
@@ -207,33 +209,96 @@ def observe(
     TargetError
         If an answer has the wrong names or shapes.
     """
+    seen, snapshot, state = go_through(case, dtype, adapter)
+    if case.save_after is not None:
+        saved = adapter.dump(snapshot)
+        other = adapter if resumed is None else resumed()
+        seen.resumed = go_on(case, dtype, other, saved, state)
+    return seen
+
+
+def go_through(
+    case: Case, dtype: str, adapter: Adapter
+) -> tuple[Observation, Any, list[Array]]:
+    """Take a case through a program from start to end, without a break.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    dtype : {"float32", "float64"}
+        The precision to work in.
+    adapter : Adapter
+        The program.
+
+    Returns
+    -------
+    seen : Observation
+        What was observed.
+    snapshot : object
+        The state taken at the save point; None where the case has none.
+    fast : list of ndarray
+        The fast weights there.
+
+    Raises
+    ------
+    UnsupportedError, TargetError
+        As for `observe`.
+    """
     given = setup(case, dtype)
     gradients = Gradients(case, dtype)
     adapter.start(given)
     seen = Observation()
-    taken = None
-    state = list(given.params.values())
+    snapshot = None
+    fast = kept = list(given.params.values())
     for t in range(case.steps):
-        adapter.step(gradients.at(t, state))
-        state = _record(case, adapter, seen.steps)
+        adapter.step(gradients.at(t, fast))
+        fast = _record(case, adapter, seen.steps)
         if t + 1 in case.evaluate_after:
             weights = checked(case, "evaluated weights", adapter.evaluation())
             seen.evaluations[t + 1] = _flat(weights)
             # The next gradient is taken where an evaluation has left the weights.
-            state = checked(case, "fast weights", adapter.fast())
-            state = [np.array(each) for each in state]
+            fast = [np.array(x) for x in checked(case, "fast weights", adapter.fast())]
         if t + 1 == case.save_after:
-            taken = (adapter.snapshot(), state)
-    if taken is not None and case.save_after is not None:
-        snapshot, state = taken
-        saved = adapter.dump(snapshot)
-        other = adapter if resumed is None else resumed()
-        other.start(setup(case, dtype))
-        other.load(saved)
-        seen.resumed = Trajectory()
-        for t in range(case.save_after, case.steps):
-            other.step(gradients.at(t, state))
-            state = _record(case, other, seen.resumed)
+            snapshot, kept = adapter.snapshot(), fast
+    return seen, snapshot, kept
+
+
+def go_on(
+    case: Case, dtype: str, adapter: Adapter, saved: bytes, fast: list[Array]
+) -> Trajectory:
+    """Restore a saved state and take the rest of a case through a program.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    dtype : {"float32", "float64"}
+        The precision to work in.
+    adapter : Adapter
+        The program.
+    saved : bytes
+        The state.
+    fast : list of ndarray
+        The fast weights at the save point.
+
+    Returns
+    -------
+    Trajectory
+        What was observed after the save point.
+
+    Raises
+    ------
+    UnsupportedError, TargetError
+        As for `observe`.
+    """
+    gradients = Gradients(case, dtype)
+    adapter.start(setup(case, dtype))
+    adapter.load(saved)
+    seen = Trajectory()
+    for t in range(case.save_after or 0, case.steps):
+        adapter.step(gradients.at(t, fast))
+        fast = _record(case, adapter, seen)
     return seen
 
 

@@ -263,9 +263,7 @@ def junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
         suite = ET.SubElement(root, "testsuite", name="expectations")
         for each in summary["unexpected_passes"]:
             name = each.get("case", each.get("flag", ""))
-            test = ET.SubElement(
-                suite, "testcase", classname="expectations", name=name
-            )
+            test = ET.SubElement(suite, "testcase", classname="expectations", name=name)
             _note(test, "failure", f"passes though known to depart: {_known(each)}")
     for suite in root:
         suite.set("tests", str(len(suite)))

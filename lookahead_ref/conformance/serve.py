@@ -1,7 +1,7 @@
 """A Python adapter as a harness: ``python -m lookahead_ref.conformance.serve TARGET``.
 
-It speaks the protocol of ``docs/conformance/harness.md``, so that the runner takes every
-program in the same way, in processes of their own.
+It runs in a process of its own, as every program under test does, and takes whole cases:
+an exchange between processes at each step would take longer than the steps.
 """
 
 import base64
@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lookahead_ref.conformance import wire
 from lookahead_ref.conformance.protocol import (
     Adapter,
     UnsupportedError,
-    checked,
-    setup,
+    go_on,
+    go_through,
 )
-from lookahead_ref.conformance.vectors import Case, decode
-from lookahead_ref.conformance.wire import PROTOCOL, encode
+from lookahead_ref.conformance.vectors import Case
 
 Message = dict[str, Any]
 
@@ -54,63 +54,28 @@ class Server:
 
     def do_hello(self, request: Message) -> Message:  # noqa: ARG002
         """Say the version."""
-        return {"version": PROTOCOL}
+        return {"version": wire.PROTOCOL, "whole": True}
 
-    def do_start(self, request: Message) -> Message:
-        """Make everything anew."""
-        self._case = Case(request["case"])
-        self._dtype = request["dtype"]
-        self._adapter = self._make()
-        self._adapter.start(setup(self._case, self._dtype))
-        return {"ok": True}
+    def do_run(self, request: Message) -> Message:
+        """Take a case through a new adapter, and write the state of its save point."""
+        case, dtype = Case(request["case"]), request["dtype"]
+        adapter = self._make()
+        seen, snapshot, fast = go_through(case, dtype, adapter)
+        answer: Message = {"seen": wire.pack(seen)}
+        if case.save_after is not None:
+            state = adapter.dump(snapshot)
+            if not isinstance(state, bytes):
+                raise TypeError(f"dump must return bytes, got {type(state).__name__}")
+            answer["state"] = base64.b64encode(state).decode("ascii")
+            answer["fast"] = [wire.encode(each) for each in fast]
+        return answer
 
-    def do_step(self, request: Message) -> Message:
-        """Do a step, and show what there is to see."""
-        case, adapter = self._case, self._adapter
-        adapter.step(
-            {
-                name: values and decode(values).astype(self._dtype).reshape(shape)
-                for name, values, shape in zip(
-                    case.names, request["gradients"], case.shapes, strict=True
-                )
-            }
-        )
-        return {
-            "fast": self._written("fast weights", adapter.fast()),
-            "slow": [self._written("slow weights", each) for each in adapter.slow()],
-            "slots": [
-                {"name": name, "values": self._written(name, each)}
-                for name, each in adapter.slots().items()
-            ],
-        }
-
-    def do_evaluate(self, request: Message) -> Message:  # noqa: ARG002
-        """Show what would be evaluated."""
-        weights = self._adapter.evaluation()
-        return {
-            "weights": self._written("evaluated weights", weights),
-            "fast": self._written("fast weights", self._adapter.fast()),
-        }
-
-    def do_snapshot(self, request: Message) -> Message:  # noqa: ARG002
-        """Take the state and keep it."""
-        self._taken = self._adapter.snapshot()
-        return {"ok": True}
-
-    def do_dump(self, request: Message) -> Message:  # noqa: ARG002
-        """Write the state that was taken."""
-        state = self._adapter.dump(self._taken)
-        if not isinstance(state, bytes):
-            raise TypeError(f"dump must return bytes, got {type(state).__name__}")
-        return {"state": base64.b64encode(state).decode("ascii")}
-
-    def do_load(self, request: Message) -> Message:
-        """Restore a state."""
-        self._adapter.load(base64.b64decode(request["state"]))
-        return {"ok": True}
-
-    def _written(self, what: str, tensors: Any) -> list[list[str]]:
-        return [encode(each) for each in checked(self._case, what, tensors)]
+    def do_resume(self, request: Message) -> Message:
+        """Restore a state in a new adapter, and go on to the end of the case."""
+        case, dtype = Case(request["case"]), request["dtype"]
+        fast = case.arrays(request["fast"], dtype)
+        state = base64.b64decode(request["state"])
+        return {"seen": wire.pack_trajectory(go_on(case, dtype, self._make(), state, fast))}
 
 
 def main(target: str) -> None:

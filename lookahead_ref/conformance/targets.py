@@ -159,11 +159,25 @@ class Program:
             process = self._processes[place] = self._make()
         return process
 
+    def _time(self, steps: int) -> float:
+        return self._limits.step * (steps + 1)
+
     def observe(self, case: Case, dtype: str) -> Observation:
         """Take a case through it."""
         place = 0
         try:
             first = self._process(place)
+            if first.whole:
+                request = {"do": "run", **wire.whole(case, dtype)}
+                answer = first.ask(request, self._time(case.steps))
+                seen = wire.unpack(answer["seen"])
+                if case.save_after is not None:
+                    place = 1
+                    request["do"] = "resume"
+                    request |= {name: answer[name] for name in ("state", "fast")}
+                    answer = self._process(place).ask(request, self._time(case.steps))
+                    seen.resumed = wire.unpack_trajectory(answer["seen"])
+                return seen
             seen, saved, state = self._unbroken(first, case, dtype)
             if saved is None:
                 return seen

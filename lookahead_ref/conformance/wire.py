@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lookahead_ref.conformance.judging import Observation, Trajectory
 from lookahead_ref.conformance.protocol import TargetError
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
@@ -153,6 +154,52 @@ def start(case: Case, dtype: str) -> dict[str, Any]:
         "dtype": dtype,
         "case": {name: case.data[name] for name in kept},
     }
+
+
+def whole(case: Case, dtype: str) -> dict[str, Any]:
+    """Write all of a case that a program may know: what is expected is left out."""
+    known = {name: value for name, value in case.data.items() if name != "outcomes"}
+    return {"dtype": dtype, "case": known}
+
+
+def pack(seen: Observation) -> dict[str, Any]:
+    """Write what was observed up to the end of a case, in few strings."""
+    return {
+        "steps": pack_trajectory(seen.steps),
+        "evaluations": [[step, _packed(w)] for step, w in seen.evaluations.items()],
+    }
+
+
+def unpack(packed: Mapping[str, Any]) -> Observation:
+    """Read what `pack` wrote."""
+    evaluations = {step: _unpacked(values) for step, values in packed["evaluations"]}
+    return Observation(unpack_trajectory(packed["steps"]), None, evaluations)
+
+
+def pack_trajectory(seen: Trajectory) -> dict[str, Any]:
+    """Write a trajectory in few strings."""
+    return {
+        "fast": [_packed(each) for each in seen.fast],
+        "slow": [[_packed(each) for each in levels] for levels in seen.slow],
+        "slots": [{n: _packed(each) for n, each in slots.items()} for slots in seen.slots],
+    }
+
+
+def unpack_trajectory(packed: Mapping[str, Any]) -> Trajectory:
+    """Read what `pack_trajectory` wrote."""
+    return Trajectory(
+        [_unpacked(each) for each in packed["fast"]],
+        [[_unpacked(each) for each in levels] for levels in packed["slow"]],
+        [{n: _unpacked(each) for n, each in slots.items()} for slots in packed["slots"]],
+    )
+
+
+def _packed(values: Float64Array) -> str:
+    return values.astype(">f8").tobytes().hex()
+
+
+def _unpacked(text: str) -> Float64Array:
+    return np.frombuffer(bytes.fromhex(text), ">f8").astype(np.float64)
 
 
 def gradients(case: Case, given: Mapping[str, Any]) -> list[list[str] | None]:
