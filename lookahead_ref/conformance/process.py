@@ -17,6 +17,10 @@ from lookahead_ref.conformance.wire import PROTOCOL, parse, shown
 __all__ = ["DiedError", "Limits", "Process", "StartError"]
 
 
+_POLL = 0.1
+"""Seconds after which to look whether a program that says nothing still runs."""
+
+
 class StartError(TargetError):
     """A program that cannot be started, or does not say hello."""
 
@@ -58,6 +62,8 @@ class Process:
     ------
     StartError
         If it cannot be started, or does not answer ``hello`` in the version spoken here.
+    ValueError
+        If it refuses its arguments.
     """
 
     def __init__(
@@ -102,6 +108,9 @@ class Process:
         except TargetError as error:
             self.end()
             raise StartError(f"hello: {error}") from error
+        if "refused" in answer:
+            self.end()
+            raise ValueError(str(answer["refused"]))
         if answer.get("version") != PROTOCOL:
             self.end()
             raise StartError(
@@ -167,7 +176,11 @@ class Process:
                 wait = deadline - time.monotonic()
                 if wait <= 0:
                     return None
-                for key, _ in self._selector.select(wait):
+                events = self._selector.select(min(wait, _POLL))
+                # What it started may hold its output open when it is gone itself.
+                if not events and self._child.poll() is not None:
+                    raise DiedError(self._how_it_ended())
+                for key, _ in events:
                     if key.fd != self._in:
                         self._take()
                         continue

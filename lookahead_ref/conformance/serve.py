@@ -91,13 +91,21 @@ def main(target: str) -> None:
     # What the adapter prints must not pass for answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    server = Server(adapter(target))
+
+    def say(answer: Message) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    try:
+        server = Server(adapter(target))
+    except ValueError as error:
+        say({"refused": str(error)})
+        return
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "stop":
             break
-        answers.write(json.dumps(server.answer(request)) + "\n")
-        answers.flush()
+        say(server.answer(request))
 
 
 if __name__ == "__main__":
