@@ -5,6 +5,7 @@ What a command needs is imported inside it, so that ``--help`` answers at once.
 
 import json
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ import typer
 from lookahead_ref.terminal import USAGE, console, epilog, failed, print_json, reported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lookahead_ref.conformance.runner import Result
     from lookahead_ref.conformance.targets import Target
@@ -129,15 +130,27 @@ def conform(
         chosen = _chosen(case or [], profile or [])
         known = [] if expect is None else read(expect)
         limits = Limits(startup_timeout, step_timeout, line_limit)
-        try:
-            opened = open_target(target, command=command, recorded=recorded, limits=limits)
-        except StartError as error:
-            raise failed(error, FAILED) from error
-        try:
+        # A program of its own is one process for the whole suite; Python's are cheap.
+        dtypes = (
+            [("float32", "float64")] if target is None else [("float32",), ("float64",)]
+        )
+        with ExitStack() as stack:
+            try:
+                opened = {
+                    each: stack.enter_context(
+                        closing(
+                            open_target(
+                                target, command=command, recorded=recorded, limits=limits
+                            )
+                        )
+                    )
+                    for each in dtypes
+                }
+            except StartError as error:
+                raise failed(error, FAILED) from error
             results = _run(opened, chosen, level)
-        finally:
-            opened.close()
-        summary = _summary(opened.name, results, known, level)
+            name = opened[dtypes[0]].name
+        summary = _summary(name, results, known, level)
         _write(summary, results, html, junit, markdown, write_expect)
         if as_json:
             print_json(summary)
@@ -158,7 +171,12 @@ def _chosen(ids: "Sequence[str]", profiles: "Sequence[str]") -> "list[Case]":
     return list({each.id: each for each in found}.values())
 
 
-def _run(target: "Target", chosen: "Sequence[Case]", level: str) -> "list[Result]":
+def _run(
+    targets: "Mapping[Any, Target]", chosen: "Sequence[Case]", level: str
+) -> "list[Result]":
+    """Run cases on targets, one for some precisions each, side by side."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from rich.progress import Progress
 
     from lookahead_ref.conformance.runner import run
@@ -167,11 +185,25 @@ def _run(target: "Target", chosen: "Sequence[Case]", level: str) -> "list[Result
     began = time.monotonic()
     to = console(stderr=True)
     # In a pipe a bar is noise.
-    with Progress(console=to, transient=True, disable=not to.is_terminal) as bar:
-        task = bar.add_task(target.name, total=total)
-        results = run(
-            target, chosen, level=level, progress=lambda _: bar.update(task, advance=1)
-        )
+    with (
+        Progress(console=to, transient=True, disable=not to.is_terminal) as bar,
+        ThreadPoolExecutor(len(targets)) as pool,
+    ):
+        task = bar.add_task("conform", total=total)
+        runs = [
+            pool.submit(
+                run,
+                target,
+                chosen,
+                dtypes=dtypes,
+                level=level,
+                progress=lambda _: bar.update(task, advance=1),
+            )
+            for dtypes, target in targets.items()
+        ]
+        results = [result for each in runs for result in each.result()]
+    place = {each.id: number for number, each in enumerate(chosen)}
+    results.sort(key=lambda result: (place[result.case.id], result.dtype))
     to.print(
         f"{total} checks in {time.monotonic() - began:.1f} s", highlight=False, style="dim"
     )
