@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache as memoized
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -173,6 +174,7 @@ def loop(start, stop, {", ".join(buffers + scalars)}):
 '''
 
 
+@memoized  # one source is one loop, whichever stepper asks for it
 def _load(source: str, cache: Path) -> ModuleType:
     """Import a loop from the cache folder, or from another where that cannot be written."""
     name = "loop_" + hashlib.sha256(source.encode()).hexdigest()[:32]

@@ -44,6 +44,7 @@ EXAMPLES = {
         "lookahead-ref train --optimizer lookahead-sgd --k 10 --alpha 0.8 --output my-run",
     ),
     "info": ("lookahead-ref info", "lookahead-ref info --json"),
+    **conformance.EXAMPLES,
     **theory.EXAMPLES,
 }
 """What each command's help shows; the tests run them."""

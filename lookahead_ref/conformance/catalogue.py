@@ -72,7 +72,6 @@ _HAS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
         case["problem"]["kind"] == "tape"
         and any(g is None for grads in case["problem"]["gradients"] for g in grads)
     ),
-    "tape": lambda case: case["problem"]["kind"] == "tape",
 }
 
 
@@ -130,7 +129,6 @@ BUGS = (
         "starts phi at the first gradient",
         "the first synchronization mixes a gradient into the weights",
         "copy the parameter's data, not its gradient's",
-        "tape",
     ),
     _bug(
         "alpha-swapped", "alpha", "swapped",
@@ -494,22 +492,22 @@ def by_name(name: str) -> Departure:
 
 
 def explanations(
-    departures: tuple[Departure, ...] = BUGS + VARIANTS,
+    departures: tuple[Departure, ...] = BUGS + VARIANTS, size: int = 1
 ) -> Iterator[tuple[Departure, ...]]:
-    """List what may explain a trajectory, the smallest explanations first.
+    """List what may explain a trajectory.
 
     Parameters
     ----------
     departures : tuple of Departure
         What may depart.
+    size : int, default: 1
+        How many depart at once.
 
     Yields
     ------
     tuple of Departure
-        One departure, then two that differ in their switch.
+        So many departures with different switches.
     """
-    for each in departures:
-        yield (each,)
-    for first, second in combinations(departures, 2):
-        if first.switch != second.switch:
-            yield first, second
+    for each in combinations(departures, size):
+        if len({departure.switch for departure in each}) == size:
+            yield each

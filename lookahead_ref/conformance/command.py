@@ -1,13 +1,39 @@
-"""The commands of the golden suite, which the command line mounts."""
+"""The commands of the golden suite, which the command line mounts.
 
+What a command needs is imported inside it, so that ``--help`` answers at once.
+"""
+
+import json
+import time
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-__all__ = ["mount"]
+from lookahead_ref.terminal import USAGE, console, epilog, failed, print_json, reported
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lookahead_ref.conformance.runner import Result
+    from lookahead_ref.conformance.targets import Target
+    from lookahead_ref.conformance.vectors import Case
+
+__all__ = ["EXAMPLES", "mount"]
+
+EXAMPLES = {
+    "conform": (
+        "lookahead-ref conform pure",
+        "lookahead-ref conform numpy --profile wrapper --json",
+        "lookahead-ref conform pure --case smoke-wrapper --case smoke-resume",
+    ),
+    "golden generate": ("lookahead-ref golden generate --output vectors",),
+}
 
 golden = typer.Typer(no_args_is_help=True, help="The vectors of the golden suite.")
+
+_LISTED = 20
 
 
 def mount(app: typer.Typer) -> None:
@@ -18,7 +44,234 @@ def mount(app: typer.Typer) -> None:
     app : typer.Typer
         The command line.
     """
+    app.command(epilog=epilog(EXAMPLES["conform"]))(conform)
     app.add_typer(golden, name="golden")
+
+
+def _targets(incomplete: str) -> list[str]:
+    from lookahead_ref.conformance.targets import builtin
+
+    return [name for name in builtin() if name.startswith(incomplete)]
+
+
+def conform(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="What is built in, module:Class or file.py:Class.",
+            show_default=False,
+            autocompletion=_targets,
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            help="A program that speaks JSON lines, and its arguments.",
+            metavar="COMMAND",
+            show_default=False,
+        ),
+    ] = None,
+    recorded: Annotated[
+        Path | None,
+        typer.Option(help="Trajectories that a program wrote.", show_default=False),
+    ] = None,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this case; may be repeated.", metavar="ID"),
+    ] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option(help="Only this profile; may be repeated.")
+    ] = None,
+    level: Annotated[str, typer.Option(help="Tolerances: strict or gpu.")] = "strict",
+    expect: Annotated[
+        Path | None,
+        typer.Option(help="A list of known departures.", show_default=False),
+    ] = None,
+    write_expect: Annotated[
+        Path | None,
+        typer.Option(help="Write a first such list.", show_default=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for a program to read.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page.", show_default=False)
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write JUnit's XML.", show_default=False)
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write Markdown.", show_default=False)
+    ] = None,
+    startup_timeout: Annotated[
+        float, typer.Option(help="Seconds to start up in.", min=0.01)
+    ] = 10.0,
+    step_timeout: Annotated[
+        float, typer.Option(help="Seconds for each answer.", min=0.01)
+    ] = 10.0,
+    line_limit: Annotated[int, typer.Option(help="Bytes of an answer.", min=64)] = 2**20,
+) -> None:
+    """Take an implementation of Lookahead through the golden suite.
+
+    Prints a verdict for each profile, each departure, and what explains them. Exit code: 0
+    if all that it offers passes, 1 if something departs, 3 if it failed.
+    """
+    with reported():
+        from lookahead_ref.extras import require
+
+        require("mpmath", "conform", purpose="look for the cause of a departure")
+        from lookahead_ref.conformance.expectations import read
+        from lookahead_ref.conformance.process import Limits, StartError
+        from lookahead_ref.conformance.summary import FAILED
+        from lookahead_ref.conformance.targets import open_target
+
+        if level not in ("strict", "gpu"):
+            raise ValueError(f"--level must be 'strict' or 'gpu', got {level!r}")
+        chosen = _chosen(case or [], profile or [])
+        known = [] if expect is None else read(expect)
+        limits = Limits(startup_timeout, step_timeout, line_limit)
+        # A program of its own is one process for the whole suite; Python's are cheap.
+        dtypes = (
+            [("float32", "float64")] if target is None else [("float32",), ("float64",)]
+        )
+        with ExitStack() as stack:
+            try:
+                opened = {
+                    each: stack.enter_context(
+                        closing(
+                            open_target(
+                                target, command=command, recorded=recorded, limits=limits
+                            )
+                        )
+                    )
+                    for each in dtypes
+                }
+            except StartError as error:
+                raise failed(error, FAILED) from error
+            results = _run(opened, chosen, level)
+            name = opened[dtypes[0]].name
+        summary = _summary(name, results, known, level)
+        _write(summary, results, html, junit, markdown, write_expect)
+        if as_json:
+            print_json(summary)
+        else:
+            _print(summary, listed=None if case else _LISTED)
+        if summary["exit_code"]:
+            raise typer.Exit(summary["exit_code"])
+
+
+def _chosen(ids: "Sequence[str]", profiles: "Sequence[str]") -> "list[Case]":
+    from lookahead_ref.conformance.vectors import Suite, cases
+
+    if not ids and not profiles:
+        return cases()
+    suite = Suite({}, cases())
+    found = [suite.case(identity) for identity in ids]
+    found += [each for name in profiles for each in cases(name)]
+    return list({each.id: each for each in found}.values())
+
+
+def _run(
+    targets: "Mapping[Any, Target]", chosen: "Sequence[Case]", level: str
+) -> "list[Result]":
+    """Run cases on targets, one for some precisions each, side by side."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from rich.progress import Progress
+
+    from lookahead_ref.conformance.runner import run
+
+    total = sum(len(each.dtypes) for each in chosen)
+    began = time.monotonic()
+    to = console(stderr=True)
+    # In a pipe a bar is noise.
+    with (
+        Progress(console=to, transient=True, disable=not to.is_terminal) as bar,
+        ThreadPoolExecutor(len(targets)) as pool,
+    ):
+        task = bar.add_task("conform", total=total)
+        runs = [
+            pool.submit(
+                run,
+                target,
+                chosen,
+                dtypes=dtypes,
+                level=level,
+                progress=lambda _: bar.update(task, advance=1),
+            )
+            for dtypes, target in targets.items()
+        ]
+        results = [result for each in runs for result in each.result()]
+    place = {each.id: number for number, each in enumerate(chosen)}
+    results.sort(key=lambda result: (place[result.case.id], result.dtype))
+    to.print(
+        f"{total} checks in {time.monotonic() - began:.1f} s", highlight=False, style="dim"
+    )
+    return results
+
+
+def _summary(
+    name: str, results: "Sequence[Result]", known: "Sequence[Any]", level: str
+) -> dict[str, Any]:
+    from lookahead_ref.conformance.diagnosis import diagnose
+    from lookahead_ref.conformance.summary import summarize
+
+    return summarize(name, results, diagnose(results), known, level=level)
+
+
+def _write(
+    summary: dict[str, Any],
+    results: "Sequence[Result]",
+    html: Path | None,
+    junit: Path | None,
+    markdown: Path | None,
+    write_expect: Path | None,
+) -> None:
+    from lookahead_ref.conformance import rendering
+    from lookahead_ref.conformance.expectations import written
+    from lookahead_ref.report.files import write_atomically
+
+    checks = [(r.case.profile, r.case.id, r.dtype) for r in results]
+    if html is not None:
+        write_atomically(html, rendering.to_html(summary))
+    if junit is not None:
+        write_atomically(junit, rendering.junit(summary, checks))
+    if markdown is not None:
+        write_atomically(markdown, rendering.markdown(summary))
+    if write_expect is not None:
+        first = written(results, "departs as of now; say why here")
+        write_atomically(write_expect, json.dumps(first, indent=1) + "\n")
+
+
+def _print(summary: dict[str, Any], listed: int | None) -> None:
+    import rich.box
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    from lookahead_ref.conformance import rendering
+
+    to = console()
+    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for place, column in enumerate(rendering.COLUMNS):
+        table.add_column(column, justify="left" if place < 2 else "right")
+    styles = {"passes": "green", "departs": "bold red", "failed": "bold red"}
+    for name, verdict, *counts in rendering.matrix_rows(summary):
+        table.add_row(name, Text(verdict, styles.get(verdict, "yellow")), *counts)
+    to.print(table)
+    for title, entries in rendering.lists(summary):
+        to.print(Text(title, "bold"))
+        for each in entries[:listed]:
+            to.print(Padding(Text(each), (0, 0, 0, 2)))
+        if listed is not None and len(entries) > listed:
+            to.print(f"  and {len(entries) - listed} more, all of them with --json")
+        to.print()
+    if summary["diagnosis"]:
+        to.print(Text("Diagnosis", "bold"))
+        for depth, text in rendering.diagnosis_lines(summary):
+            to.print(Padding(Text(text), (0, 0, 0, 2 + 2 * depth)))
+        to.print()
+    to.print(Text(rendering.headline(summary)))
 
 
 @golden.callback()
@@ -26,9 +279,7 @@ def _golden() -> None:
     """Build the vectors of the golden suite."""
 
 
-@golden.command(
-    epilog="[bold]Examples[/]\n\nlookahead-ref golden generate --output vectors"
-)
+@golden.command(epilog=epilog(EXAMPLES["golden generate"]))
 def generate(
     output: Annotated[
         Path | None,
@@ -45,8 +296,7 @@ def generate(
     try:
         require("mpmath", "conform", purpose="compute in 50 digits")
     except MissingExtraError as error:
-        typer.echo(f"lookahead-ref: {error}", err=True)
-        raise typer.Exit(2) from error
+        raise failed(error, USAGE) from error
     from lookahead_ref.conformance.generate import write
 
     folder = Path(__file__).parent / "vectors" if output is None else output

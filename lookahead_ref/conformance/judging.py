@@ -1,7 +1,7 @@
 """Compare what a program did with what a case expects: |got - expected| <= tolerance."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -84,6 +84,8 @@ class Verdict:
     ----------
     outcome : str
         The outcome that it follows, or comes nearest to.
+    follows : tuple of str
+        All outcomes that it follows: where a case cannot tell them apart, several.
     departures : tuple of Departure
         For each quantity that departs from it, the first place, the earliest first.
     largest : float
@@ -91,6 +93,7 @@ class Verdict:
     """
 
     outcome: str
+    follows: tuple[str, ...]
     departures: tuple[Departure, ...]
     largest: float
 
@@ -170,10 +173,12 @@ def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> V
         followed for the longest.
     """
     verdicts = [_against(case, outcome, seen, dtype, level) for outcome in case.outcomes]
-    for verdict in verdicts:
-        if verdict.passed:
-            return verdict
-    return max(verdicts, key=lambda verdict: verdict.departures[0].step)
+    follows = tuple(verdict.outcome for verdict in verdicts if verdict.passed)
+    best = max(
+        verdicts,
+        key=lambda v: v.departures[0].step if v.departures else case.steps + 1,
+    )
+    return replace(best, follows=follows)
 
 
 def _against(
@@ -199,7 +204,7 @@ def _against(
                 )
             )
     departures.sort(key=lambda departure: departure.step)
-    return Verdict(outcome.name, tuple(departures), largest)
+    return Verdict(outcome.name, (), tuple(departures), largest)
 
 
 def _quantities(

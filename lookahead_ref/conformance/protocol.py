@@ -17,6 +17,9 @@ __all__ = [
     "Setup",
     "TargetError",
     "UnsupportedError",
+    "checked",
+    "go_on",
+    "go_through",
     "observe",
     "setup",
 ]
@@ -206,35 +209,109 @@ def observe(
     TargetError
         If an answer has the wrong names or shapes.
     """
-    given = setup(case, dtype)
-    gradients = _Gradients(case, dtype)
-    adapter.start(given)
-    seen = Observation()
-    taken = None
-    state = list(given.params.values())
-    for t in range(case.steps):
-        adapter.step(gradients.at(t, state))
-        state = _record(case, adapter, seen.steps)
-        if t + 1 in case.evaluate_after:
-            weights = _checked(case, "evaluated weights", adapter.evaluation())
-            seen.evaluations[t + 1] = _flat(weights)
-        if t + 1 == case.save_after:
-            taken = (adapter.snapshot(), state)
-    if taken is not None and case.save_after is not None:
-        snapshot, state = taken
+    seen, snapshot, state = go_through(case, dtype, adapter)
+    if case.save_after is not None:
         saved = adapter.dump(snapshot)
         other = adapter if resumed is None else resumed()
-        other.start(setup(case, dtype))
-        other.load(saved)
-        seen.resumed = Trajectory()
-        for t in range(case.save_after, case.steps):
-            other.step(gradients.at(t, state))
-            state = _record(case, other, seen.resumed)
+        seen.resumed = go_on(case, dtype, other, saved, state)
     return seen
 
 
-class _Gradients:
-    """The gradients of a case, computed in the precision that the program works in."""
+def go_through(
+    case: Case, dtype: str, adapter: Adapter
+) -> tuple[Observation, Any, list[Array]]:
+    """Take a case through a program from start to end, without a break.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    dtype : {"float32", "float64"}
+        The precision to work in.
+    adapter : Adapter
+        The program.
+
+    Returns
+    -------
+    seen : Observation
+        What was observed.
+    snapshot : object
+        The state taken at the save point; None where the case has none.
+    fast : list of ndarray
+        The fast weights there.
+
+    Raises
+    ------
+    UnsupportedError, TargetError
+        As for `observe`.
+    """
+    given = setup(case, dtype)
+    gradients = Gradients(case, dtype)
+    adapter.start(given)
+    seen = Observation()
+    snapshot = None
+    fast = kept = list(given.params.values())
+    for t in range(case.steps):
+        adapter.step(gradients.at(t, fast))
+        fast = _record(case, adapter, seen.steps)
+        if t + 1 in case.evaluate_after:
+            weights = checked(case, "evaluated weights", adapter.evaluation())
+            seen.evaluations[t + 1] = _flat(weights)
+            # The next gradient is taken where an evaluation has left the weights.
+            fast = [np.array(x) for x in checked(case, "fast weights", adapter.fast())]
+        if t + 1 == case.save_after:
+            snapshot, kept = adapter.snapshot(), fast
+    return seen, snapshot, kept
+
+
+def go_on(
+    case: Case, dtype: str, adapter: Adapter, saved: bytes, fast: list[Array]
+) -> Trajectory:
+    """Restore a saved state and take the rest of a case through a program.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    dtype : {"float32", "float64"}
+        The precision to work in.
+    adapter : Adapter
+        The program.
+    saved : bytes
+        The state.
+    fast : list of ndarray
+        The fast weights at the save point.
+
+    Returns
+    -------
+    Trajectory
+        What was observed after the save point.
+
+    Raises
+    ------
+    UnsupportedError, TargetError
+        As for `observe`.
+    """
+    gradients = Gradients(case, dtype)
+    adapter.start(setup(case, dtype))
+    adapter.load(saved)
+    seen = Trajectory()
+    for t in range(case.save_after or 0, case.steps):
+        adapter.step(gradients.at(t, fast))
+        fast = _record(case, adapter, seen)
+    return seen
+
+
+class Gradients:
+    """The gradients of a case, computed in the precision that the program works in.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    dtype : {"float32", "float64"}
+        The precision.
+    """
 
     def __init__(self, case: Case, dtype: str) -> None:
         self._case = case
@@ -279,18 +356,39 @@ class _Gradients:
 
 
 def _record(case: Case, adapter: Adapter, trajectory: Trajectory) -> list[Array]:
-    fast = _checked(case, "fast weights", adapter.fast())
+    fast = checked(case, "fast weights", adapter.fast())
     trajectory.fast.append(_flat(fast))
     trajectory.slow.append(
-        [_flat(_checked(case, "slow weights", each)) for each in adapter.slow()]
+        [_flat(checked(case, "slow weights", each)) for each in adapter.slow()]
     )
     trajectory.slots.append(
-        {name: _flat(_checked(case, name, each)) for name, each in adapter.slots().items()}
+        {name: _flat(checked(case, name, each)) for name, each in adapter.slots().items()}
     )
     return [np.array(each) for each in fast]
 
 
-def _checked(case: Case, what: str, tensors: Any) -> list[Array]:
+def checked(case: Case, what: str, tensors: Any) -> list[Array]:
+    """Check the tensors that an adapter returned.
+
+    Parameters
+    ----------
+    case : Case
+        The case.
+    what : str
+        What they are, for the message.
+    tensors : object
+        What it returned.
+
+    Returns
+    -------
+    list of ndarray
+        The tensors in the order of the parameters.
+
+    Raises
+    ------
+    TargetError
+        If names, shapes or dtypes are not those of the parameters.
+    """
     if not isinstance(tensors, Mapping) or list(tensors) != case.names:
         got = list(tensors) if isinstance(tensors, Mapping) else type(tensors).__name__
         raise TargetError(f"{what} must have the tensors {case.names}, got {got}")

@@ -1,0 +1,289 @@
+"""A run of the suite for people and for machines: text, Markdown, JUnit, HTML.
+
+Each takes what `lookahead_ref.conformance.summary` puts together, and nothing else.
+"""
+
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from lookahead_ref.report.page import Section, page, paragraph
+
+__all__ = [
+    "COLUMNS",
+    "diagnosis_lines",
+    "headline",
+    "junit",
+    "lists",
+    "markdown",
+    "matrix_rows",
+    "to_html",
+]
+
+Summary = Mapping[str, Any]
+
+COLUMNS = ("Profile", "Verdict", "Passed", "Departed", "Known", "Failed", "Not offered")
+"""The columns of the matrix."""
+
+_SHOWN = 50
+
+
+def matrix_rows(summary: Summary) -> list[tuple[str, ...]]:
+    """Return the rows of the matrix under `COLUMNS`."""
+    counts = ("passed", "departed", "known", "failed", "unsupported")
+    return [
+        (row["name"], row["verdict"], *(str(row[name] or "") for name in counts))
+        for row in summary["profiles"]
+    ]
+
+
+def headline(summary: Summary) -> str:
+    """Return what was found, in a sentence."""
+    total = {
+        name: sum(row[name] for row in summary["profiles"])
+        for name in ("passed", "departed", "known", "failed", "unsupported")
+    }
+    judged = total["passed"] + total["departed"] + total["known"]
+    words = [f"{total['passed']} of {judged} checks pass"]
+    if total["departed"]:
+        words.append(f"{total['departed']} depart")
+    if total["known"]:
+        words.append(f"{total['known']} depart as known")
+    if summary["unexpected_passes"]:
+        words.append(f"{len(summary['unexpected_passes'])} pass though known to depart")
+    if total["failed"]:
+        words.append(f"the target failed at {total['failed']}")
+    if total["unsupported"]:
+        words.append(f"{total['unsupported']} are not offered")
+    return f"{summary['target']}: {', '.join(words)}."
+
+
+def departure_line(departure: Mapping[str, Any]) -> str:
+    """Return where and by how much a case departs first."""
+    first = departure["quantities"][0]
+    return (
+        f"{departure['case']} ({departure['dtype']}): {first['where']} at step "
+        f"{first['step']}, {first['tensor']}[{first['element']}]: expected "
+        f"{first['expected']!r}, got {first['got']!r}, "
+        f"{first['distance']:.3g} tolerances apart"
+    )
+
+
+def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
+    """Say what explains the departures: lines with their depth, from 0."""
+    for each in summary["diagnosis"]:
+        about = (
+            "All that was observed" if each["scope"] is None else f"Profile {each['scope']}"
+        )
+        if not each["explanations"]:
+            yield 0, f"{about}: no named departure explains it, nor do any two together."
+            continue
+        if each["exceptions"]:
+            about += f", but for {len(each['exceptions'])} nested cases,"
+        yield 0, f"{about} is explained by:"
+        for place, explanation in enumerate(each["explanations"]):
+            if place:
+                yield 0, "or as well by:"
+            for cause in explanation:
+                yield 1, f"{cause['name']}: {cause['says']}"
+                yield 2, f"it breaks: {cause['breaks']}"
+                yield 2, f"to fix it: {cause['fix']}"
+        if each["conventions"]:
+            yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
+
+
+def markdown(summary: Summary) -> str:
+    """Write a summary for a page of continuous integration.
+
+    Parameters
+    ----------
+    summary : dict
+        What was found.
+
+    Returns
+    -------
+    str
+        Markdown, with a line end.
+    """
+    lines = ["## Lookahead conformance", "", _plain(headline(summary)), ""]
+    lines.append("| " + " | ".join(COLUMNS) + " |")
+    lines.append("| --- | --- |" + " ---: |" * (len(COLUMNS) - 2))
+    lines += ["| " + " | ".join(row) + " |" for row in matrix_rows(summary)]
+    if summary["diagnosis"]:
+        lines += ["", "### Diagnosis", ""]
+        for depth, text in diagnosis_lines(summary):
+            bullet = "  " * (depth - 1) + "- " if depth else "\n"
+            lines.append(bullet + _plain(text) + ("" if depth else "\n"))
+    for title, entries in lists(summary):
+        lines += ["", f"### {title}", ""]
+        lines += [f"- {_plain(each)}" for each in entries[:_SHOWN]]
+        if len(entries) > _SHOWN:
+            lines.append(f"- and {len(entries) - _SHOWN} more")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(text: str) -> str:
+    """Escape what Markdown would take for its own."""
+    for mark in "\\`*_<>|":
+        text = text.replace(mark, "\\" + mark)
+    return text.replace("\n", " ")
+
+
+def lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
+    """List what is to be told case by case: titles, each with its lines."""
+    unexpected = [each for each in summary["departures"] if each["known"] is None]
+    if unexpected:
+        yield "Departures", [departure_line(each) for each in unexpected]
+    known = [each for each in summary["departures"] if each["known"] is not None]
+    if known:
+        yield (
+            "Known departures",
+            [f"{departure_line(each)}: {each['known']['reason']}" for each in known],
+        )
+    if summary["unexpected_passes"]:
+        yield (
+            "Passes though known to depart",
+            [_known(each) for each in summary["unexpected_passes"]],
+        )
+    if summary["failures"]:
+        yield (
+            "Failures",
+            [f"{e['case']} ({e['dtype']}): {e['reason']}" for e in summary["failures"]],
+        )
+    reasons: dict[str, int] = {}
+    for each in summary["unsupported"]:
+        reasons[each["reason"]] = reasons.get(each["reason"], 0) + 1
+    if reasons:
+        yield "Not offered", [f"{reason} ({count})" for reason, count in reasons.items()]
+
+
+def _known(each: Mapping[str, str]) -> str:
+    kind = "case" if "case" in each else "flag"
+    return f"{kind} {each[kind]}: {each['reason']}"
+
+
+def to_html(summary: Summary) -> str:
+    """Write a page that opens with no network.
+
+    Parameters
+    ----------
+    summary : dict
+        What was found.
+
+    Returns
+    -------
+    str
+        A whole HTML document.
+    """
+    sections = [Section("Profiles", _table(COLUMNS, matrix_rows(summary)))]
+    if summary["diagnosis"]:
+        body = "\n".join(
+            f'<p style="margin-left: {1.5 * depth}rem">{html.escape(text)}</p>'
+            for depth, text in diagnosis_lines(summary)
+        )
+        sections.append(Section("Diagnosis", body))
+    if summary["departures"]:
+        columns = ("Case", "Precision", "Quantity", "Step", "Expected", "Got", "Tolerances")
+        rows = []
+        for each in summary["departures"]:
+            first = each["quantities"][0]
+            where = f"{first['where']}: {first['tensor']}[{first['element']}]"
+            known = "" if each["known"] is None else f" (known: {each['known']['reason']})"
+            rows.append(
+                (
+                    each["case"] + known,
+                    each["dtype"],
+                    where,
+                    str(first["step"]),
+                    repr(first["expected"]),
+                    repr(first["got"]),
+                    f"{first['distance']:.3g}",
+                )
+            )
+        sections.append(Section("Departures", _table(columns, rows)))
+    for title, entries in lists(summary):
+        if "departures" not in title.lower():
+            sections.append(Section(title, "\n".join(paragraph(each) for each in entries)))
+    about = (
+        f"Vectors {summary['vectors']}, tolerances {summary['level']}, "
+        f"lookahead-ref {summary['lookahead_ref']}."
+    )
+    sections.append(Section("About", paragraph(about)))
+    return page("Lookahead conformance", headline(summary), sections)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def cells(tag: str, row: Sequence[str]) -> str:
+        first, *rest = (html.escape(cell) for cell in row)
+        head = f'<th scope="{"col" if tag == "th" else "row"}">{first}</th>'
+        return "<tr>" + head + "".join(f"<{tag}>{cell}</{tag}>" for cell in rest) + "</tr>"
+
+    body = "\n".join(cells("td", row) for row in rows)
+    return (
+        f'<div class="wide"><table>\n<thead>{cells("th", columns)}</thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table></div>"
+    )
+
+
+def junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
+    """Write JUnit's XML, which continuous integration reads.
+
+    Parameters
+    ----------
+    summary : dict
+        What was found.
+    checks : sequence of tuple
+        Profile, case and precision of every check, in order.
+
+    Returns
+    -------
+    str
+        An XML document: a test suite for each profile.
+    """
+    trouble = {(d["case"], d["dtype"]): ("departure", d) for d in summary["departures"]}
+    trouble |= {(f["case"], f["dtype"]): ("failure", f) for f in summary["failures"]}
+    trouble |= {(u["case"], u["dtype"]): ("absence", u) for u in summary["unsupported"]}
+    root = ET.Element("testsuites", name=_legal(str(summary["target"])))
+    suites: dict[str, ET.Element] = {}
+    for profile, case, dtype in checks:
+        if profile not in suites:
+            suites[profile] = ET.SubElement(root, "testsuite", name=profile)
+        test = ET.SubElement(
+            suites[profile], "testcase", classname=profile, name=f"{case} ({dtype})"
+        )
+        kind, entry = trouble.get((case, dtype), ("", {}))
+        if kind == "departure" and entry["known"] is not None:
+            _note(test, "skipped", f"known: {entry['known']['reason']}")
+        elif kind == "departure":
+            _note(test, "failure", departure_line(entry))
+        elif kind:
+            _note(test, "error" if kind == "failure" else "skipped", entry["reason"])
+    if summary["unexpected_passes"]:
+        suite = ET.SubElement(root, "testsuite", name="expectations")
+        for each in summary["unexpected_passes"]:
+            name = each.get("case", each.get("flag", ""))
+            test = ET.SubElement(suite, "testcase", classname="expectations", name=name)
+            _note(test, "failure", f"passes though known to depart: {_known(each)}")
+    for suite in root:
+        suite.set("tests", str(len(suite)))
+        for attribute, tag in (
+            ("failures", "failure"),
+            ("errors", "error"),
+            ("skipped", "skipped"),
+        ):
+            suite.set(attribute, str(len(suite.findall(f"testcase/{tag}"))))
+    ET.indent(root)
+    text = ET.tostring(root, encoding="unicode", xml_declaration=False)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
+
+
+def _note(test: ET.Element, tag: str, message: str) -> None:
+    ET.SubElement(test, tag, message=_legal(message))
+
+
+def _legal(text: str) -> str:
+    """Replace the control characters that XML cannot hold."""
+    return "".join(
+        c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )

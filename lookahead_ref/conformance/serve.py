@@ -1,0 +1,112 @@
+"""A Python adapter as a harness: ``python -m lookahead_ref.conformance.serve TARGET``.
+
+It runs in a process of its own, as every program under test does, and takes whole cases:
+an exchange between processes at each step would take longer than the steps.
+"""
+
+import base64
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lookahead_ref.conformance import wire
+from lookahead_ref.conformance.protocol import (
+    Adapter,
+    UnsupportedError,
+    go_on,
+    go_through,
+)
+from lookahead_ref.conformance.vectors import Case
+
+Message = dict[str, Any]
+
+
+class Server:
+    """Answers requests from an adapter.
+
+    Parameters
+    ----------
+    make : callable
+        Makes the adapter; called for each case.
+    """
+
+    def __init__(self, make: Callable[[], Adapter]) -> None:
+        self._make = make
+
+    def answer(self, request: Message) -> Message:
+        """Answer one request."""
+        method: Callable[[Message], Message] = getattr(self, f"do_{request['do']}")
+        try:
+            return method(request)
+        except UnsupportedError as error:
+            return {"unsupported": str(error)}
+        # Whatever a program under test raises is a finding about it.
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            return {
+                "error": f"{type(error).__name__}: {error} "
+                f"({Path(place.filename).name}:{place.lineno})"
+            }
+
+    def do_hello(self, request: Message) -> Message:  # noqa: ARG002
+        """Say the version."""
+        return {"version": wire.PROTOCOL, "whole": True}
+
+    def do_run(self, request: Message) -> Message:
+        """Take a case through a new adapter, and write the state of its save point."""
+        case, dtype = Case(request["case"]), request["dtype"]
+        adapter = self._make()
+        seen, snapshot, fast = go_through(case, dtype, adapter)
+        answer: Message = {"seen": wire.pack(seen)}
+        if case.save_after is not None:
+            state = adapter.dump(snapshot)
+            if not isinstance(state, bytes):
+                raise TypeError(f"dump must return bytes, got {type(state).__name__}")
+            answer["state"] = base64.b64encode(state).decode("ascii")
+            answer["fast"] = [wire.encode(each) for each in fast]
+        return answer
+
+    def do_resume(self, request: Message) -> Message:
+        """Restore a state in a new adapter, and go on to the end of the case."""
+        case, dtype = Case(request["case"]), request["dtype"]
+        fast = case.arrays(request["fast"], dtype)
+        state = base64.b64decode(request["state"])
+        return {"seen": wire.pack_trajectory(go_on(case, dtype, self._make(), state, fast))}
+
+
+def main(target: str) -> None:
+    """Serve an adapter on standard input and output.
+
+    Parameters
+    ----------
+    target : str
+        What `lookahead_ref.conformance.targets.adapter` takes.
+    """
+    from lookahead_ref.conformance.targets import adapter
+
+    # What the adapter prints must not pass for answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(answer: Message) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    try:
+        server = Server(adapter(target))
+    except ValueError as error:
+        say({"refused": str(error)})
+        return
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["do"] == "stop":
+            break
+        say(server.answer(request))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,183 @@
+"""The command ``conform``: what it prints and writes, and its exit codes."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lookahead_ref.cli import app
+
+SWAPPED = """
+from dataclasses import replace
+
+from lookahead_ref.conformance.adapters.library import Pure
+from lookahead_ref.conformance import UnsupportedError
+
+
+class Swapped(Pure):
+    def start(self, setup):
+        if len(setup.levels) > 1:
+            raise UnsupportedError("no nesting <yet>")
+        level = setup.levels[0]
+        alpha = tuple(1 - each or 1.5e-45 for each in level.alpha)
+        super().start(replace(setup, levels=(replace(level, alpha=alpha),)))
+
+
+class Broken(Pure):
+    def fast(self):
+        raise RuntimeError("oh dear")
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    tmp_path.joinpath("mine.py").write_text(SWAPPED)
+    return tmp_path
+
+
+def conform(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, ["conform", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def listing(expected: object, version: int = 1) -> str:
+    return json.dumps(
+        {"format": "lookahead-expectations", "version": version, "expected": expected}
+    )
+
+
+def test_a_right_program_passes() -> None:
+    result = conform("pure", "--profile", "evaluation")
+    assert result.exit_code == 0
+    assert "pure: 22 of 22 checks pass." in result.stdout
+    assert "Diagnosis" not in result.stdout
+
+
+def test_departures_are_told_with_their_cause() -> None:
+    result = conform("mine.py:Swapped", "--profile", "wrapper", "--profile", "nesting")
+    assert result.exit_code == 1
+    assert "alpha-swapped: uses 1 - alpha for alpha" in result.stdout
+    assert "it breaks: alpha = 0.8 behaves as 0.2" in result.stdout
+    assert "to fix it: move phi the fraction alpha towards theta" in result.stdout
+    assert "no nesting <yet> (36)" in result.stdout
+    first = "wrapper-k1-alpha0.2 (float32): fast weights at step 1, w[0]: expected "
+    assert first in result.stdout.replace("\n", " ").replace("   ", " ")
+
+
+def test_json_holds_everything(folder: Path) -> None:
+    found = json.loads(conform("mine.py:Swapped", "--profile", "wrapper", "--json").stdout)
+    assert found["exit_code"] == 1
+    (profile,) = found["profiles"]
+    assert profile["verdict"] == "departs"
+    assert profile["departed"] == len(found["departures"])
+    first = found["departures"][0]["quantities"][0]
+    assert first["got"] == pytest.approx(float.fromhex(first["got"].hex()))
+    assert len(first["got_bits"]) == len(first["expected_bits"]) == 16
+    (diagnosis,) = found["diagnosis"]
+    (explanation,) = diagnosis["explanations"]
+    assert [each["name"] for each in explanation] == ["alpha-swapped"]
+
+
+def test_one_case_is_run_again_by_its_id() -> None:
+    result = conform("mine.py:Swapped", "--case", "wrapper-k5-alpha0.8", "--json")
+    found = json.loads(result.stdout)
+    assert {each["case"] for each in found["departures"]} == {"wrapper-k5-alpha0.8"}
+    assert {each["dtype"] for each in found["departures"]} == {"float32", "float64"}
+
+
+def test_known_departures_are_expected_and_must_go_on_departing(folder: Path) -> None:
+    some = ("--profile", "wrapper")
+    first = conform("mine.py:Swapped", *some, "--write-expect", "known.json")
+    assert first.exit_code == 1
+    again = conform("mine.py:Swapped", *some, "--expect", "known.json")
+    assert again.exit_code == 0
+    assert "departs as known" in again.stdout
+    # Mended, but still listed: the list must not outlive its reasons.
+    mended = conform("pure", *some, "--expect", "known.json")
+    assert mended.exit_code == 1
+    assert "pass though known to depart" in mended.stdout
+
+
+def test_a_flag_can_be_expected_to_depart(folder: Path) -> None:
+    entry = {"flag": "alpha-swapped", "reason": "as the blog has it", "link": ""}
+    folder.joinpath("known.json").write_text(listing([entry]))
+    some = ("--profile", "wrapper", "--expect", "known.json")
+    assert conform("mine.py:Swapped", *some).exit_code == 0
+    assert conform("pure", *some).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "cannot be read"),
+        ("{}", "must have the format 'lookahead-expectations'"),
+        (listing(3, version=2), "the version 1, got 2"),
+        (listing(3), "expected must be a list"),
+        (listing([{}]), "entry 1 must be an object with a case or a flag"),
+        (listing([{"case": "no-such"}]), "entry 1 must give a reason"),
+        (
+            listing([{"case": "no-such", "reason": "r"}]),
+            "no case of the suite has case 'no-such'",
+        ),
+        (listing([{"flag": 3, "reason": "r"}]), "must hold strings"),
+    ],
+)
+def test_expectations_that_cannot_be_used_are_refused(
+    folder: Path, content: str, says: str
+) -> None:
+    folder.joinpath("known.json").write_text(content)
+    result = conform("pure", "--expect", "known.json")
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_pages_for_people_and_for_continuous_integration(folder: Path) -> None:
+    files = ("--html", "a.html", "--junit", "a.xml", "--markdown", "a.md")
+    conform("mine.py:Swapped", "--profile", "wrapper", "--profile", "nesting", *files)
+    page = folder.joinpath("a.html").read_text()
+    assert "alpha-swapped" in page
+    assert "no nesting &lt;yet&gt;" in page
+    assert "<yet>" not in page
+    root = ET.fromstring(folder.joinpath("a.xml").read_text())
+    suites = {suite.get("name"): suite for suite in root}
+    assert list(suites) == ["wrapper", "nesting"]
+    assert suites["nesting"].get("skipped") == suites["nesting"].get("tests") == "36"
+    wrapper = suites["wrapper"]
+    assert len(wrapper.findall("testcase/failure")) == int(wrapper.get("failures", ""))
+    assert 0 < int(wrapper.get("failures", "")) < int(wrapper.get("tests", ""))
+    text = folder.joinpath("a.md").read_text()
+    assert "| wrapper | departs |" in text
+    assert "no nesting \\<yet\\>" in text
+
+
+def test_a_target_that_fails_has_its_own_exit_code() -> None:
+    result = conform("mine.py:Broken", "--case", "smoke-wrapper")
+    assert result.exit_code == 3
+    assert "RuntimeError: oh dear (mine.py:" in result.stdout.replace("\n", "")
+    assert conform("--command", "./no-such-program").exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "one of TARGET, --command and --recorded must be given"),
+        (("pure", "--command", "x"), "one of TARGET, --command and --recorded"),
+        (("nothing",), "target must be pure, numba, numpy, module:Class or file.py:Class"),
+        (("mine.py:Absent",), "target must name a class of mine.py, got 'Absent'"),
+        (("pure", "--case", "wrapper-0"), "the id of a case, got 'wrapper-0'"),
+        (("pure", "--profile", "all"), "profile must be one of wrapper, "),
+        (("pure", "--level", "lax"), "--level must be 'strict' or 'gpu', got 'lax'"),
+        (("--command", ""), "--command must name a program"),
+    ],
+)
+def test_a_wrong_command_is_told_in_a_line(arguments: tuple[str, ...], says: str) -> None:
+    result = conform(*arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1

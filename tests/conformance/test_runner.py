@@ -1,0 +1,241 @@
+"""Programs that misbehave: a verdict for the case, the run goes on, no child is left."""
+
+import json
+import secrets
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from lookahead_ref.conformance import Suite, cases
+from lookahead_ref.conformance.process import Limits, StartError
+from lookahead_ref.conformance.runner import Result, matrix, run
+from lookahead_ref.conformance.targets import Target, open_target
+
+PROGRAM = Path(__file__).parent / "programs" / "harness.py"
+SMOKE = [case for case in cases() if case.id.startswith("smoke-")]
+LIMITS = Limits(startup=20.0, step=5.0)
+
+
+def harness(*arguments: str, limits: Limits = LIMITS) -> Target:
+    command = shlex.join([sys.executable, str(PROGRAM), *arguments])
+    return open_target(command=command, limits=limits)
+
+
+def taken(target: Target) -> list[Result]:
+    try:
+        return run(target, SMOKE, dtypes=("float32",))
+    finally:
+        target.close()
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # All that a program starts inherits its environment, wherever it then belongs.
+    mark = secrets.token_hex(8)
+    monkeypatch.setenv("MARK", mark)
+    yield
+    # Their files in /proc can be read on Linux only, and then not of other users.
+    for place in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            assert f"MARK={mark}".encode() not in place.read_bytes(), place
+
+
+def test_a_harness_is_taken_through_the_cases_step_by_step() -> None:
+    results = taken(harness())
+    assert {result.status for result in results} == {"passed"}
+    assert {result.case.profile for result in results} >= {"wrapper", "resume"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("dies", "exit status 7; it wrote: out of cheese"),
+        ("child", "ended with exit status 0"),
+        ("hangs", "did not answer 'step' within 2 s"),
+        ("garbage", "an answer must be a JSON object, got 'phi = 3'"),
+        ("list", "an answer must be a JSON object, got '[1, 2]'"),
+        ("bytes", "an answer must be a JSON object"),
+        ("megabytes", "a line of more than 1048576 bytes"),
+        ("endless", "a line of more than 1048576 bytes"),
+        ("twice", "wrote what nobody asked for"),
+        ("long-number", "16 hexadecimal digits, got"),
+        ("decimal", "16 hexadecimal digits, got '0.5'"),
+        ("shape", "a list of 3 bit strings"),
+        ("missing", "fast weights must be a list"),
+        ("error", "answered an error: no such optimizer"),
+    ],
+)
+def test_a_fault_fails_its_case_and_the_run_goes_on(fault: str, says: str) -> None:
+    limits = Limits(20.0, 2.0) if fault == "hangs" else LIMITS
+    first, *rest = taken(harness(fault, limits=limits))
+    assert first.case.id == "smoke-wrapper"
+    assert first.status == "failed"
+    assert says in first.reason
+    assert len(first.reason) < 600
+    # A first answer that takes long is no fault of the program.
+    if fault != "hangs":
+        assert {result.status for result in rest} == {"passed"}
+
+
+def test_what_is_not_a_number_departs() -> None:
+    first, *rest = taken(harness("nan"))
+    assert first.status == "departed"
+    assert first.verdict is not None
+    assert first.verdict.departures[0].distance == float("inf")
+    assert {result.status for result in rest} == {"passed"}
+
+
+def test_what_is_not_offered_is_no_departure() -> None:
+    results = taken(harness("unsupported"))
+    assert results[0].status == "unsupported"
+    assert results[0].reason == "steps"
+    assert matrix(results)["wrapper"]["unsupported"] == 1
+
+
+def test_a_program_that_does_not_stop_is_ended() -> None:
+    assert {result.status for result in taken(harness("mute"))} == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limits", "says"),
+    [
+        (("silent",), Limits(0.5, 5.0), "hello: did not answer 'hello' within 0.5 s"),
+        (("old",), LIMITS, "hello: version must be 1, got '99'"),
+    ],
+)
+def test_a_program_that_does_not_say_hello_cannot_be_started(
+    arguments: tuple[str, ...], limits: Limits, says: str
+) -> None:
+    with pytest.raises(StartError, match=says):
+        harness(*arguments, limits=limits)
+
+
+def test_a_program_that_is_not_there_cannot_be_started() -> None:
+    with pytest.raises(StartError, match="no-such-program cannot be started"):
+        open_target(command="./no-such-program")
+
+
+def test_after_many_failures_in_a_row_the_rest_is_not_tried() -> None:
+    class Broken:
+        name = "broken"
+        calls = 0
+
+        def observe(self, case: object, dtype: str) -> object:
+            self.calls += 1
+            raise StartError("broken")
+
+        def close(self) -> None:
+            pass
+
+    target = Broken()
+    results = run(target, cases("wrapper"), dtypes=("float32",))  # type: ignore[arg-type]
+    assert {result.status for result in results} == {"failed"}
+    assert target.calls == 10
+    assert "not tried" in results[-1].reason
+
+
+def test_a_python_class_is_found_in_a_file_and_in_a_module(tmp_path: Path) -> None:
+    place = tmp_path / "mine.py"
+    place.write_text(
+        "from lookahead_ref.conformance.adapters.library import Pure\n"
+        "class Mine(Pure):\n"
+        "    def step(self, gradients):\n"
+        "        print('not an answer')\n"
+        "        super().step(gradients)\n"
+        "class Broken(Pure):\n"
+        "    def fast(self):\n"
+        "        raise RuntimeError('oh dear')\n"
+    )
+    assert {r.status for r in taken(open_target(f"{place}:Mine"))} == {"passed"}
+    module = "lookahead_ref.conformance.adapters.library:Pure"
+    assert {r.status for r in taken(open_target(module))} == {"passed"}
+    broken = taken(open_target(f"{place}:Broken"))
+    assert {r.status for r in broken} == {"failed"}
+    assert "RuntimeError: oh dear (mine.py:8)" in broken[0].reason
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("torch", "target must be pure, numba, numpy, module:Class or file.py:Class"),
+        ("no_such_module:Class", "a module that can be imported, got 'no_such_module'"),
+        ("absent.py:Class", "an existing file, got 'absent.py'"),
+        ("lookahead_ref.tree:Class", "a class of lookahead_ref.tree, got 'Class'"),
+    ],
+)
+def test_a_target_that_there_is_not_is_refused(target: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        open_target(target)
+
+
+def recording(path: Path, target: Target) -> Path:
+    """Write what a program would write that goes through the vectors by itself."""
+    from lookahead_ref.conformance.wire import encode
+
+    lines = [json.dumps({"recording": 1, "name": "recorded"})]
+    for result in taken(target):
+        case, seen = result.case, result.seen
+        assert seen is not None
+
+        def tensors(flat: object, case: object = case) -> list[list[str]]:
+            return [encode(each) for each in case.split(flat)]  # type: ignore[attr-defined]
+
+        def steps(trajectory: object) -> list[dict[str, object]]:
+            return [
+                {
+                    "fast": tensors(fast),
+                    "slow": [tensors(each) for each in slow],
+                    "slots": [{"name": n, "values": tensors(v)} for n, v in slots.items()],
+                }
+                for fast, slow, slots in zip(
+                    trajectory.fast,  # type: ignore[attr-defined]
+                    trajectory.slow,  # type: ignore[attr-defined]
+                    trajectory.slots,  # type: ignore[attr-defined]
+                    strict=True,
+                )
+            ]
+
+        entry = {"case": case.id, "dtype": result.dtype, "steps": steps(seen.steps)}
+        if seen.resumed is not None:
+            entry["resumed"] = steps(seen.resumed)
+        entry["evaluations"] = [{"weights": tensors(w)} for w in seen.evaluations.values()]
+        lines.append(json.dumps(entry))
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_recording_is_judged_as_the_program_itself(tmp_path: Path) -> None:
+    place = recording(tmp_path / "run.jsonl", open_target("pure"))
+    target = open_target(recorded=place)
+    assert target.name == "recorded"
+    assert {result.status for result in taken(target)} == {"passed"}
+    (absent,) = run(target, cases("wrapper")[1:2], dtypes=("float64",))
+    assert absent.status == "unsupported"
+    assert absent.reason == "it was not recorded"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "line 1: an answer must be a JSON object"),
+        ('{"recording": 2}', "line 1: recording must be 1, got '2'"),
+        ('{"recording": 1}\n{"case"', "line 2: an answer must be a JSON object"),
+        ('{"recording": 1}\n{"case": "a"}\n{"case": "a"}', "line 3: a in None is there tw"),
+    ],
+)
+def test_a_recording_that_is_none_is_refused(
+    tmp_path: Path, content: str, says: str
+) -> None:
+    place = tmp_path / "run.jsonl"
+    place.write_text(content)
+    with pytest.raises(StartError, match=says):
+        open_target(recorded=place)
+
+
+def test_a_case_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="case must be the id of a case, got 'wrapper-0'"):
+        Suite({}, cases()).case("wrapper-0")

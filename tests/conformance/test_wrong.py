@@ -1,0 +1,47 @@
+"""The suite fails wrong programs, and its diagnosis names what is wrong with them."""
+
+import pytest
+from conformance.port import Port
+from conformance.wrong import WRONG
+
+from lookahead_ref.conformance import cases, judge, observe
+from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.runner import Result
+
+TWO_AT_ONCE = 12
+
+
+def results(kind: type[Port], dtype: str) -> list[Result]:
+    found = []
+    for case in cases():
+        if dtype in case.dtypes:
+            seen = observe(case, dtype, kind(), kind)
+            verdict = judge(case, seen, dtype)
+            status = "passed" if verdict.passed else "departed"
+            found.append(Result(case, dtype, status, "", verdict, seen))
+    return found
+
+
+def test_there_are_enough_of_them() -> None:
+    single = [name for name, (_, causes) in WRONG.items() if causes and len(causes) == 1]
+    pairs = [name for name, (_, causes) in WRONG.items() if causes and len(causes) == 2]
+    assert len(single) >= 40
+    assert len(pairs) >= TWO_AT_ONCE
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_program_fails_and_its_cause_is_named(name: str) -> None:
+    kind, causes = WRONG[name]
+    # Both precisions: every other program in the one that shows less.
+    found = results(kind, "float32" if len(name) % 2 else "float64")
+    assert any(result.status == "departed" for result in found)
+    explanations = diagnose(found)[0].explanations
+    named = {frozenset(each.name for each in explanation) for explanation in explanations}
+    if causes is None:
+        assert named == set()
+    else:
+        assert causes in named
+
+
+def test_a_right_program_has_nothing_to_explain() -> None:
+    assert diagnose(results(Port, "float64")) == []
