@@ -28,10 +28,11 @@ EXAMPLES = {
         "lookahead-ref conform numpy --profile wrapper --json",
         "lookahead-ref conform pure --case smoke-wrapper --case smoke-resume",
     ),
+    "golden": ("lookahead-ref golden generate --output vectors",),
     "golden generate": ("lookahead-ref golden generate --output vectors",),
 }
 
-golden = typer.Typer(no_args_is_help=True, help="The vectors of the golden suite.")
+golden = typer.Typer(no_args_is_help=True)
 
 _LISTED = 20
 
@@ -274,7 +275,7 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
     to.print(Text(rendering.headline(summary)))
 
 
-@golden.callback()
+@golden.callback(epilog=epilog(EXAMPLES["golden"]))
 def _golden() -> None:
     """Build the vectors of the golden suite."""
 
