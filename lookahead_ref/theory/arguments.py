@@ -37,12 +37,7 @@ def reals(name: str, value: ArrayLike, ndim: int | None = None) -> Reals:
     array = _array(name, value)
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, got {value!r}")
-    array = array.astype(np.float64)
-    if ndim is not None and array.ndim != ndim:
-        raise ValueError(
-            f"{name} must have {ndim} dimension{'s' if ndim != 1 else ''}, "
-            f"got the shape {array.shape}"
-        )
+    array = _dimensions(name, array.astype(np.float64), ndim)
     return _require(name, array, np.asarray(np.isfinite(array)), "finite")
 
 
@@ -142,7 +137,7 @@ def momentum(name: str, value: ArrayLike) -> Reals:
     return _require(name, array, np.asarray((array >= 0.0) & (array < 1.0)), "in [0, 1)")
 
 
-def counts(name: str, value: ArrayLike, least: int = 1) -> Counts:
+def counts(name: str, value: ArrayLike, least: int = 1, ndim: int | None = None) -> Counts:
     """Check that a value is an array of whole numbers.
 
     Parameters
@@ -153,6 +148,8 @@ def counts(name: str, value: ArrayLike, least: int = 1) -> Counts:
         Its value.
     least : int, default: 1
         The smallest number allowed.
+    ndim : int, optional
+        The number of dimensions that it must have.
 
     Returns
     -------
@@ -164,14 +161,14 @@ def counts(name: str, value: ArrayLike, least: int = 1) -> Counts:
     TypeError
         If it holds anything but integers.
     ValueError
-        If one of them is too small.
+        If one of them is too small or too large, or the number of dimensions is another.
     """
     array = _array(name, value)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must hold integers, got {value!r}")
     if np.any(array > np.iinfo(np.int64).max):
         raise ValueError(f"{name} must be below 2^63, got {array.max().item()}")
-    array = array.astype(np.int64)
+    array = _dimensions(name, array.astype(np.int64), ndim)
     return _require(name, array, np.asarray(array >= least), f">= {least}")
 
 
@@ -234,6 +231,15 @@ def _array(name: str, value: ArrayLike) -> NDArray[Any]:
             f"{name} must be a number or an array whose rows have equal lengths, got "
             f"{value!r}"
         ) from error
+
+
+def _dimensions(name: str, array: NDArray[Number], ndim: int | None) -> NDArray[Number]:
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(
+            f"{name} must have {ndim} dimension{'s' if ndim != 1 else ''}, "
+            f"got the shape {array.shape}"
+        )
+    return array
 
 
 def _require(

@@ -86,13 +86,15 @@ class Cycle:
         and -1 and its last coefficient is below 1: det E > 0, 4 + 2 tr E + det E > 0, tr E
         + det E < 0 for E = C - I.
         """
-        e = self.change
+        size = np.abs(self.change).max(axis=(-2, -1))
+        # Scaled, so that the determinant does not underflow; a cycle may change nothing.
+        e = self.change / np.where(size > 0.0, size, 1.0)[..., None, None]
         trace = e[..., 0, 0] + e[..., 1, 1]
         determinant = e[..., 0, 0] * e[..., 1, 1] - e[..., 0, 1] * e[..., 1, 0]
         return np.asarray(
             (determinant > 0.0)
-            & (4.0 + 2.0 * trace + determinant > 0.0)
-            & (trace + determinant < 0.0)
+            & (4.0 + size * (2.0 * trace + size * determinant) > 0.0)
+            & (trace + size * determinant < 0.0)
         )
 
     @property
@@ -122,12 +124,12 @@ class Cycle:
         DivergenceError
             If the result exceeds the range of numbers.
         """
-        state = arguments.reals("mean", mean)
-        cycles = int(arguments.counts("cycles", cycles, 0))
+        state = _states("mean", mean, self.change.shape[:-2], (2,))
+        if not np.any(state):  # nothing moves, though C^n may exceed the range of numbers
+            return np.zeros(np.broadcast_shapes(state.shape, self.change.shape[:-1]))
+        change, _ = self._repeated(cycles)
         with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(cycles):
-                state = state + np.einsum("...ij,...j->...i", self.change, state)
-        return finite("mean", state)
+            return finite("mean", state + np.einsum("...ij,...j->...i", change, state))
 
     def covariance(self, covariance: ArrayLike, cycles: int = 1) -> Reals:
         """Return the covariance of the state after some cycles.
@@ -151,13 +153,15 @@ class Cycle:
         DivergenceError
             If the result exceeds the range of numbers.
         """
-        state = arguments.reals("covariance", covariance)
-        cycles = int(arguments.counts("cycles", cycles, 0))
-        matrix = self.matrix
+        state = _states("covariance", covariance, self.change.shape[:-2], (2, 2))
+        change, noise = self._repeated(cycles)
         with np.errstate(over="ignore", invalid="ignore"):
-            for _ in range(cycles):
-                state = matrix @ state @ _transpose(matrix) + self.noise
-        return finite("covariance", state)
+            return finite("covariance", _moved(change, state) + noise)
+
+    def _repeated(self, cycles: int) -> tuple[Reals, Reals]:
+        times = arguments.counts("cycles", cycles, 0, 0)
+        shape = self.change.shape[:-2]
+        return _repeat(self.change, self.noise, np.broadcast_to(times, shape))
 
     def covariance_limit(self) -> Reals:
         """Return the covariance that the cycle leaves as it is, S = C S C' + noise.
@@ -308,19 +312,11 @@ def cycle(
     k = np.broadcast_to(k, shape)
 
     d = np.broadcast_to(step_noise(kind, momentum), (*shape, 2))
-    with np.errstate(over="ignore"):
-        scale = np.broadcast_to(np.asarray(x, dtype=np.float64) ** 2 * sigma2, shape)
-    per_step = scale[..., None, None] * d[..., :, None] * d[..., None, :]
-    change = np.zeros((*shape, 2, 2))  # M^i - I
-    gathered = np.zeros((*shape, 2, 2))  # sum of M^j Q M'^j for j < i
     with np.errstate(over="ignore", invalid="ignore"):
-        for i in range(int(k.max(initial=0))):
-            running = (i < k)[..., None, None]
-            power = change + _IDENTITY
-            gathered = np.where(
-                running, gathered + power @ per_step @ _transpose(power), gathered
-            )
-            change = np.where(running, change + step @ power, change)
+        kick = np.sqrt(sigma2) * np.asarray(x, dtype=np.float64)
+        enters = np.broadcast_to(kick, shape)[..., None] * d
+        per_step = enters[..., :, None] * enters[..., None, :]
+    change, gathered = _repeat(np.broadcast_to(step, (*shape, 2, 2)), per_step, k)
 
     one, zero = np.ones(shape), np.zeros(shape)
     alpha = np.broadcast_to(alpha, shape)
@@ -359,6 +355,50 @@ def _spectral_radius(change: Reals) -> Reals:
     root = np.sqrt(np.abs(spread))
     centre = np.abs(1.0 + half)
     return np.where(spread >= 0.0, centre + root, np.hypot(centre, root))
+
+
+def _repeat(change: Reals, noise: Reals, times: arguments.Counts) -> tuple[Reals, Reals]:
+    """Return C^n - I and the noise that n times add, sum_{i<n} C^i noise C'^i.
+
+    By squaring, so that a long run costs no more than its number of digits. What exceeds
+    the range of numbers is left so.
+    """
+    total, gathered = np.zeros_like(change), np.zeros_like(noise)
+    left = np.array(times)
+    with np.errstate(over="ignore", invalid="ignore"):
+        while np.any(left):
+            odd = (left % 2 == 1)[..., None, None]
+            gathered = np.where(odd, _moved(change, gathered) + noise, gathered)
+            total = np.where(odd, total + change + change @ total, total)
+            noise = _moved(change, noise) + noise
+            change = 2.0 * change + change @ change
+            left = left // 2
+    return total, gathered
+
+
+def _moved(change: Reals, covariance: Reals) -> Reals:
+    """Return C S C', where change is C - I."""
+    matrix = change + _IDENTITY
+    return np.asarray(matrix @ covariance @ _transpose(matrix))
+
+
+def _states(
+    name: str, value: ArrayLike, grid: tuple[int, ...], shape: tuple[int, ...]
+) -> Reals:
+    """Check the moments of a state, one for each point of the grid or for all."""
+    states = arguments.reals(name, value)
+    leading = states.shape[: -len(shape)]
+    try:
+        if states.shape[-len(shape) :] != shape:
+            raise ValueError("the last dimensions differ")
+        np.broadcast_shapes(leading, grid)
+    except ValueError as error:
+        wanted = (*grid, *shape)
+        raise ValueError(
+            f"{name} must have the shape {wanted} or one that broadcasts to it, got "
+            f"{states.shape}"
+        ) from error
+    return states
 
 
 def _transpose(matrix: Reals) -> Reals:

@@ -148,6 +148,48 @@ def test_tiny_gamma_a_is_stable_though_its_spectral_radius_rounds_to_1() -> None
         assert one.stable
         assert one.covariance_limit()[0, 0] > 0.0
     assert not cycle("heavy-ball", 0.0, 0.9, k=5).stable
+    assert cycle("heavy-ball", 1e-300, 0.0, k=1, alpha=1.0).stable
+
+
+def test_a_million_million_cycles_end_at_the_limit_and_take_no_longer() -> None:
+    one = cycle("nesterov", [0.5, 1e-9], 0.5, k=[5, 3], alpha=0.8)
+    np.testing.assert_allclose(one.mean([1.0, 0.0], 10**12), 0.0, atol=1e-300)
+    np.testing.assert_allclose(
+        one.covariance(np.zeros((2, 2)), 10**12), one.covariance_limit(), rtol=1e-9
+    )
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    kind=st.sampled_from(KINDS),
+    x=st.floats(1e-3, 1.0),
+    mu=st.floats(0.0, 0.9),
+    first=st.integers(0, 30),
+    then=st.integers(0, 30),
+)
+def test_some_cycles_and_then_some_more_are_all_of_them(
+    kind: Kind, x: float, mu: float, first: int, then: int
+) -> None:
+    one = cycle(kind, x, mu, k=3, alpha=0.5)
+    start = np.array([1.0, -0.5])
+    np.testing.assert_allclose(
+        one.mean(one.mean(start, first), then),
+        one.mean(start, first + then),
+        rtol=1e-9,
+        atol=1e-12,
+    )
+    spread = np.outer(start, start)
+    np.testing.assert_allclose(
+        one.covariance(one.covariance(spread, first), then),
+        one.covariance(spread, first + then),
+        rtol=1e-9,
+        atol=1e-12,
+    )
+
+
+def test_a_state_of_zero_stays_where_it_is_though_the_cycle_diverges() -> None:
+    one = cycle("heavy-ball", [3.9, 3.95], 0.9)
+    assert np.array_equal(one.mean([0.0, 0.0], 100_000), np.zeros((2, 2)))
 
 
 @settings(deadline=None, max_examples=60)
@@ -252,6 +294,19 @@ def test_what_diverges_is_said_to_diverge() -> None:
         ),
         (lambda: cycle("sgd", [1.0, 2.0], k=[1, 2, 3]), r"broadcast, got x \(2,\), k"),
         (lambda: cycle("sgd", 1.0).mean([1.0, 0.0], -1), "cycles must be >= 0"),
+        (
+            lambda: cycle("sgd", 1.0).mean([1.0, 0.0], [1, 2]),  # type: ignore[arg-type]
+            "cycles must have 0 dimensions",
+        ),
+        (lambda: cycle("sgd", 1.0).mean([1.0]), r"mean must have the shape \(2,\)"),
+        (
+            lambda: cycle("sgd", [1.0, 1.5]).covariance(np.eye(3)),
+            r"covariance must have the shape \(2, 2, 2\) or one that broadcasts",
+        ),
+        (
+            lambda: cycle("sgd", [1.0, 1.5]).mean(np.ones((3, 2))),
+            r"mean must have the shape \(2, 2\) or one that broadcasts to it, got \(3, 2\)",
+        ),
     ],
 )
 def test_bad_input_is_told_by_name(call: Callable[[], object], told: str) -> None:
