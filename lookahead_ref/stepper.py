@@ -210,6 +210,10 @@ class Stepper:
             If an entry is missing, not expected, or of another kind, dtype or shape;
             parameters and state are then as they were.
         """
+        if not isinstance(saved, Mapping):
+            raise TypeError(
+                f"saved must be a dict as state_dict returns, got {type(saved).__name__}"
+            )
         targets = {
             f"{name}/{path}": leaf.buffers[number]
             for number, name in enumerate(["params", *self._names])

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
 from lookahead_ref.cli import EXAMPLES, app
+from lookahead_ref.experiments import single
 
 HIDE = """
 import sys
@@ -128,6 +129,12 @@ def test_compare_refuses_a_folder_that_is_not_empty(folder: Path) -> None:
     assert done.exit_code == 2
     assert "output must be a new or empty folder, got ." in done.stderr
     assert [path.name for path in folder.iterdir()] == ["kept"]
+
+
+def test_a_step_schedule_fits_a_run_of_one_step() -> None:
+    schedule = single.SCHEDULES["step"](0.5, 1)
+    assert schedule is not None
+    assert [schedule(0), schedule(1)] == [0.5, 0.1]
 
 
 def test_train_writes_its_folder(folder: Path) -> None:

@@ -31,7 +31,8 @@ def _constant(_rate: float, _steps: int) -> None:
 
 def _step(rate: float, steps: int) -> Callable[[int], float]:
     # The paper's CIFAR schedule divides by five after epochs 60, 120 and 160 of 200.
-    boundaries = sorted({round(share * steps) for share in (0.3, 0.6, 0.8)})
+    # Of a run of a few steps the first is left at the initial rate.
+    boundaries = sorted({max(1, round(share * steps)) for share in (0.3, 0.6, 0.8)})
     return la.schedules.StepDecay(rate, boundaries, factor=0.2)
 
 

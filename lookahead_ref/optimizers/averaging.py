@@ -126,6 +126,7 @@ class PolyakAveraging:
         TypeError, ValueError
             As the inner optimizer does.
         """
+        base.check_state(state, PolyakState)
         params, inner = self.inner.step(params, grads, state.inner)
         averaged = state.averaged + 1
         average = params

@@ -159,6 +159,28 @@ def check_optimizer(name: str, value: object) -> None:
         )
 
 
+def check_state(state: object, kind: type) -> None:
+    """Check that a state is of the optimizer that it is given to.
+
+    Parameters
+    ----------
+    state : object
+        What was given.
+    kind : type
+        What the optimizer's `init` returns.
+
+    Raises
+    ------
+    TypeError
+        If it is of another type.
+    """
+    if not isinstance(state, kind):
+        raise TypeError(
+            f"state must be the {kind.__name__} that init or the last step returned, got "
+            f"{type(state).__name__}"
+        )
+
+
 def check(rule: UpdateRule) -> None:
     """Check the hyperparameters that all inner optimizers have.
 
@@ -256,6 +278,7 @@ def step(
     """
     tree.check_params(params)
     tree.check_like(grads, params, "grads")
+    check_state(state, InnerState)
     return _update(self, params, grads, state)
 
 
@@ -273,9 +296,14 @@ def _update(
     if self.weight_decay and self.weight_decay_kind == "l2":
         (grads,) = apply(add_weight_decay, decay, grads, params)
     updates = state.updates + 1
-    update, *slots = apply(
-        self.rule, self.coefficients(updates), grads, *state.slots.values()
-    )
+    if state.slots.keys() != set(self.slots):
+        raise ValueError(
+            f"state must have the slots {', '.join(self.slots) or '(none)'}, got "
+            f"{', '.join(state.slots) or '(none)'}"
+        )
+    # By name: what stores a state may order a dict anew.
+    slots_before = [state.slots[slot] for slot in self.slots]
+    update, *slots = apply(self.rule, self.coefficients(updates), grads, *slots_before)
     if self.weight_decay and self.weight_decay_kind == "decoupled":
         (update,) = apply(add_weight_decay, decay, update, params)
     (theta,) = apply(descend, {"learning_rate": learning_rate}, params, update)

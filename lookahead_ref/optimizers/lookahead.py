@@ -214,6 +214,11 @@ class Lookahead:
             If `params` cannot be optimized, `grads` does not match it, or a schedule
             returns a value out of range.
         """
+        base.check_state(state, LookaheadState)
+        if state.cycle_step >= self.k:  # of another k: a synchronization would never come
+            raise ValueError(
+                f"state.cycle_step must be below k = {self.k}, got {state.cycle_step}"
+            )
         theta, inner = self.inner.step(params, grads, state.inner)  # (0.2)
         cycle_step = state.cycle_step + 1
         if cycle_step < self.k:

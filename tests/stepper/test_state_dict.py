@@ -194,3 +194,21 @@ def test_entries_may_be_views_of_the_stepper_itself() -> None:
     swapped = {"params/a": stepper.params["b"], "params/b": stepper.params["a"]}
     stepper.load_state_dict(stepper.state_dict() | swapped)
     assert (stepper.params["a"].item(), stepper.params["b"].item()) == (2.0, 1.0)
+
+
+def test_what_is_no_dict_is_refused() -> None:
+    stepper = la.Stepper(la.SGD(0.1), one(1.0))
+    with pytest.raises(
+        TypeError, match="saved must be a dict as state_dict returns, got No"
+    ):
+        stepper.load_state_dict(None)  # type: ignore[arg-type]
+
+
+def test_a_cycle_of_a_longer_period_is_not_gone_on_with() -> None:
+    longer, shorter = (la.Stepper(la.Lookahead(la.SGD(0.1), k=k), one(1.0)) for k in (5, 3))
+    for _ in range(4):
+        longer.step(one(1.0))
+    shorter.load_state_dict(longer.state_dict())
+    with pytest.raises(ValueError, match="cycle_step must be below k = 3, got 4"):
+        shorter.step(one(1.0))
+    assert_same_bits(shorter.state_dict(), longer.state_dict())
