@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "numpydoc",
     "command_reference",
+    "golden_suite",
     "mathml",
     "theory_pictures",
 ]

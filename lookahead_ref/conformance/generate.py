@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import statistics
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,11 +55,13 @@ def build(only: Collection[str] | None = None) -> dict[str, bytes]:
     """
     files: dict[str, bytes] = {}
     entries = []
+    shown: dict[str, list[dict[str, dict[str, float]]]] = {bug.name: [] for bug in BUGS}
     for name, cases in plan.cases().items():
         if only is not None and name not in only:
             continue
         for case in cases:
-            complete(case)
+            for flag, found in complete(case).items():
+                shown[flag].append(found)
         content = _file(name, cases)
         files[f"{name}.json"] = content
         entries.append(
@@ -69,7 +72,7 @@ def build(only: Collection[str] | None = None) -> dict[str, bytes]:
             }
         )
     if only is None:
-        files["index.json"] = _index(entries)
+        files["index.json"] = _index(entries, shown)
     return files
 
 
@@ -101,13 +104,18 @@ def write(folder: Path) -> list[str]:
     return changed
 
 
-def complete(case: Case) -> None:
+def complete(case: Case) -> dict[str, dict[str, dict[str, float]]]:
     """Add outcomes and flags to a case.
 
     Parameters
     ----------
     case : dict
         A case without outcomes; changed.
+
+    Returns
+    -------
+    dict
+        Each flag of a bug to its `margins`.
     """
     conditions = list(case["flags"])
     if "no-gradient" in conditions:
@@ -124,20 +132,18 @@ def complete(case: Case) -> None:
         outcomes = outcomes[:1] + [
             o for o in outcomes[1:] if _differs(reference, o["steps"])
         ]
-    if not conditions or conditions == ["subnormal"]:
-        case["flags"] = conditions + [
-            bug.name for bug in BUGS if margin(case, outcomes[0], bug) >= VISIBLE
-        ]
     case["outcomes"] = outcomes
+    if conditions and conditions != ["subnormal"]:
+        return {}
+    found = {bug.name: margins(case, outcomes[0], bug) for bug in BUGS}
+    shown = {name: each for name, each in found.items() if _least(each) >= VISIBLE}
+    case["flags"] = [*conditions, *shown]
+    return shown
 
 
-def margin(
-    case: Case,
-    outcome: Mapping[str, Any],
-    bug: Departure,
-    dtype: str = "float32",
-    level: str = "gpu",
-) -> float:
+def margins(
+    case: Case, outcome: Mapping[str, Any], bug: Departure
+) -> dict[str, dict[str, float]]:
     """Measure by how many tolerances a bug departs in a case, in what any program shows.
 
     Parameters
@@ -148,18 +154,16 @@ def margin(
         The outcome that a program without the bug has.
     bug : Departure
         The bug.
-    dtype, level : str
-        Which tolerance.
 
     Returns
     -------
-    float
-        The largest distance between what is expected and what the bug makes of it, among
-        the fast weights and the weights that are evaluated, in tolerances; 0 if the bug
-        does not apply.
+    dict
+        Precision to level to the largest distance between what is expected and what the bug
+        makes of it, among the fast weights and the weights that are evaluated, in
+        tolerances; empty if the bug does not apply.
     """
     if not bug.applies(case):
-        return 0.0
+        return {}
     seen = simulate(case, Plain(), {bug.switch: bug.setting})
     steps = outcome["steps"]
     pairs: list[tuple[Mapping[str, Any], Any]] = [
@@ -172,16 +176,33 @@ def margin(
             (e["fast"], step.fast) for e, step in zip(later, seen.resumed, strict=True)
         ]
     pairs += [(steps[t - 1]["slow"][0], phi) for t, phi in seen.evaluations.items()]
+    distances = [
+        [
+            [abs(number - value_of(value)) for number, value in zip(*tensor, strict=True)]
+            for tensor in zip(got, expected["expected"], strict=True)
+        ]
+        for expected, got in pairs
+    ]
+    return {
+        dtype: {
+            level: max(
+                _in_tolerances(distance, expected["tolerance"][dtype][level])
+                for (expected, _), distance in zip(pairs, distances, strict=True)
+            )
+            for level in LEVELS
+        }
+        for dtype in case["dtypes"]
+    }
+
+
+def _in_tolerances(
+    distances: Sequence[Sequence[float]], tolerances: Sequence[Sequence[float]]
+) -> float:
     largest = 0.0
-    for expected, got in pairs:
-        columns = zip(
-            expected["expected"], expected["tolerance"][dtype][level], got, strict=True
-        )
-        for values, tolerances, tensor in columns:
-            for value, tolerance, number in zip(values, tolerances, tensor, strict=True):
-                distance = abs(number - value_of(value))
-                if distance > largest * tolerance:
-                    largest = distance / tolerance if tolerance else math.inf
+    for row, allowed in zip(distances, tolerances, strict=True):
+        for distance, tolerance in zip(row, allowed, strict=True):
+            if distance > largest * tolerance:
+                largest = distance / tolerance if tolerance else math.inf
     return largest
 
 
@@ -302,7 +323,28 @@ def _file(name: str, cases: Sequence[Case]) -> bytes:
     return "\n".join(lines).encode()
 
 
-def _index(entries: Sequence[Mapping[str, Any]]) -> bytes:
+def _least(margins: Mapping[str, Mapping[str, float]]) -> float:
+    return min((x for levels in margins.values() for x in levels.values()), default=0.0)
+
+
+def _summary(
+    shown: Sequence[Mapping[str, Mapping[str, float]]],
+) -> dict[str, dict[str, list[float]]]:
+    """Return the least, the median and the largest margin by precision and level."""
+    summary: dict[str, dict[str, list[float]]] = {}
+    for dtype in ("float32", "float64"):
+        summary[dtype] = {}
+        for level in LEVELS:
+            sizes = sorted(each[dtype][level] for each in shown if dtype in each)
+            picked = [sizes[0], statistics.median_low(sizes), sizes[-1]]
+            summary[dtype][level] = [float(f"{size:.1e}") for size in picked]
+    return summary
+
+
+def _index(
+    entries: Sequence[Mapping[str, Any]],
+    shown: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]],
+) -> bytes:
     index = {
         "format": FORMAT,
         "version": VERSION,
@@ -317,6 +359,8 @@ def _index(entries: Sequence[Mapping[str, Any]]) -> bytes:
                 "says": bug.says,
                 "breaks": bug.breaks,
                 "fix": bug.fix,
+                "cases": len(shown[bug.name]),
+                "margin": _summary(shown[bug.name]),
             }
             for bug in BUGS
         ]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,17 @@ def test_every_flag_and_outcome_is_explained() -> None:
     assert flags >= {flag for case in cases() for flag in case.flags}
     assert outcomes >= {each.name for case in cases() for each in case.outcomes}
     assert profiles == {case.profile for case in cases()}
+
+
+def test_every_bug_is_shown_by_a_case_and_by_far() -> None:
+    shown = Counter(flag for case in cases() for flag in case.flags)
+    for flag in load().index["flags"]:
+        if flag["kind"] == "condition":
+            continue
+        assert flag["cases"] == shown[flag["name"]] >= 1
+        for levels in flag["margin"].values():
+            for least, median, largest in levels.values():
+                assert generate.VISIBLE <= least <= median <= largest
 
 
 @pytest.mark.parametrize("name", slow_but_for_some(CASES))
