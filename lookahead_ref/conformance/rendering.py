@@ -1,4 +1,4 @@
-"""A run of the suite for people and for machines: text, Markdown, JUnit, HTML.
+"""A run of the suite for people and for machines: text, Markdown, HTML.
 
 Each takes what `lookahead_ref.conformance.summary` puts together, and nothing else.
 """
@@ -6,15 +6,15 @@ Each takes what `lookahead_ref.conformance.summary` puts together, and nothing e
 import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree as ET
 
 from lookahead_ref.report.page import Section, page, paragraph
 
 __all__ = [
     "COLUMNS",
+    "departure_line",
     "diagnosis_lines",
     "headline",
-    "junit",
+    "known_line",
     "lists",
     "markdown",
     "matrix_rows",
@@ -144,7 +144,7 @@ def lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
     if summary["unexpected_passes"]:
         yield (
             "Passes though known to depart",
-            [_known(each) for each in summary["unexpected_passes"]],
+            [known_line(each) for each in summary["unexpected_passes"]],
         )
     if summary["failures"]:
         yield (
@@ -158,7 +158,8 @@ def lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
         yield "Not offered", [f"{reason} ({count})" for reason, count in reasons.items()]
 
 
-def _known(each: Mapping[str, str]) -> str:
+def known_line(each: Mapping[str, str]) -> str:
+    """Return what a known departure is of, and why."""
     kind = "case" if "case" in each else "flag"
     return f"{kind} {each[kind]}: {each['reason']}"
 
@@ -223,67 +224,4 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return (
         f'<div class="wide"><table>\n<thead>{cells("th", columns)}</thead>\n'
         f"<tbody>\n{body}\n</tbody>\n</table></div>"
-    )
-
-
-def junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
-    """Write JUnit's XML, which continuous integration reads.
-
-    Parameters
-    ----------
-    summary : dict
-        What was found.
-    checks : sequence of tuple
-        Profile, case and precision of every check, in order.
-
-    Returns
-    -------
-    str
-        An XML document: a test suite for each profile.
-    """
-    trouble = {(d["case"], d["dtype"]): ("departure", d) for d in summary["departures"]}
-    trouble |= {(f["case"], f["dtype"]): ("failure", f) for f in summary["failures"]}
-    trouble |= {(u["case"], u["dtype"]): ("absence", u) for u in summary["unsupported"]}
-    root = ET.Element("testsuites", name=_legal(str(summary["target"])))
-    suites: dict[str, ET.Element] = {}
-    for profile, case, dtype in checks:
-        if profile not in suites:
-            suites[profile] = ET.SubElement(root, "testsuite", name=profile)
-        test = ET.SubElement(
-            suites[profile], "testcase", classname=profile, name=f"{case} ({dtype})"
-        )
-        kind, entry = trouble.get((case, dtype), ("", {}))
-        if kind == "departure" and entry["known"] is not None:
-            _note(test, "skipped", f"known: {entry['known']['reason']}")
-        elif kind == "departure":
-            _note(test, "failure", departure_line(entry))
-        elif kind:
-            _note(test, "error" if kind == "failure" else "skipped", entry["reason"])
-    if summary["unexpected_passes"]:
-        suite = ET.SubElement(root, "testsuite", name="expectations")
-        for each in summary["unexpected_passes"]:
-            name = each.get("case", each.get("flag", ""))
-            test = ET.SubElement(suite, "testcase", classname="expectations", name=name)
-            _note(test, "failure", f"passes though known to depart: {_known(each)}")
-    for suite in root:
-        suite.set("tests", str(len(suite)))
-        for attribute, tag in (
-            ("failures", "failure"),
-            ("errors", "error"),
-            ("skipped", "skipped"),
-        ):
-            suite.set(attribute, str(len(suite.findall(f"testcase/{tag}"))))
-    ET.indent(root)
-    text = ET.tostring(root, encoding="unicode", xml_declaration=False)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
-
-
-def _note(test: ET.Element, tag: str, message: str) -> None:
-    ET.SubElement(test, tag, message=_legal(message))
-
-
-def _legal(text: str) -> str:
-    """Replace the control characters that XML cannot hold."""
-    return "".join(
-        c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
     )

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lookahead_ref
-from lookahead_ref.conformance.diagnosis import Diagnosis
 from lookahead_ref.conformance.expectations import Expectation, expected, stale
 from lookahead_ref.conformance.judging import Departure
 from lookahead_ref.conformance.runner import Result, matrix
 from lookahead_ref.conformance.vectors import VERSION, Case
 from lookahead_ref.conformance.wire import encode
+
+if TYPE_CHECKING:
+    from lookahead_ref.conformance.diagnosis import Diagnosis
 
 __all__ = ["DEPARTED", "FAILED", "PASSED", "summarize"]
 
@@ -24,7 +26,7 @@ FAILED = 3
 def summarize(
     target: str,
     results: Sequence[Result],
-    diagnoses: Sequence[Diagnosis],
+    diagnoses: "Sequence[Diagnosis]",
     expectations: Sequence[Expectation] = (),
     *,
     level: str = "strict",
@@ -170,7 +172,7 @@ def _expectation(each: Expectation) -> dict[str, str]:
     return {each.kind: each.name, "reason": each.reason, "link": each.link}
 
 
-def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+def _diagnosis(diagnosis: "Diagnosis") -> dict[str, Any]:
     return {
         "scope": diagnosis.scope,
         "conventions": list(diagnosis.conventions),
