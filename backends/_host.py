@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -119,7 +119,7 @@ def flatten(array: HostArray) -> HostArray:
     return array.reshape(-1)
 
 
-def gradient(array: Any, owned: Sequence[HostArray]) -> HostArray:
+def gradient(array: Any, owned: Mapping[int, HostArray]) -> HostArray:
     """Return a gradient as a contiguous array of one dimension.
 
     A gradient that shares memory with what is updated, as that of half the squared norm
@@ -129,8 +129,8 @@ def gradient(array: Any, owned: Sequence[HostArray]) -> HostArray:
     ----------
     array : ndarray
         The gradient.
-    owned : sequence of ndarray
-        The arrays that are updated.
+    owned : dict
+        The arrays that are updated, by their `id`.
 
     Returns
     -------
@@ -138,12 +138,15 @@ def gradient(array: Any, owned: Sequence[HostArray]) -> HostArray:
         The gradient, copied only where it must be.
     """
     # Compiled loops take aligned memory only.
-    flat: HostArray = np.require(array, requirements=["C", "A"]).reshape(-1)
-    root: Any = flat
+    flags = array.flags
+    if not (isinstance(array, np.ndarray) and flags.c_contiguous and flags.aligned):
+        array = np.require(array, requirements=["C", "A"])
+    flat: HostArray = array.reshape(-1)
+    root: Any = array
     while isinstance(root.base, np.ndarray):
         root = root.base
     # An array that owns its memory shares it with none of ours unless it is one of ours.
-    foreign = root.base is None and all(root is not each for each in owned)
-    if not foreign and any(np.may_share_memory(flat, each) for each in owned):
+    foreign = root.base is None and id(root) not in owned
+    if not foreign and any(np.may_share_memory(flat, each) for each in owned.values()):
         return flat.copy()
     return flat

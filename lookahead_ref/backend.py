@@ -6,7 +6,7 @@ class, called without arguments, whose instances follow the `Backend` protocol. 
 `BackendUnavailableError` where it cannot run, saying why.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -87,11 +87,11 @@ class Backend(Protocol):
     def flatten(self, array: Any) -> Any:
         """Return a contiguous array as one of one dimension, sharing its memory."""
 
-    def gradient(self, array: Any, owned: Sequence[Any]) -> Any:
+    def gradient(self, array: Any, owned: Mapping[int, Any]) -> Any:
         """Return a gradient as a contiguous array of one dimension.
 
         It is copied only where it is not contiguous or shares memory with one of the
-        `owned`.
+        `owned`, which are there by their `id`.
         """
 
     def compile(self, program: Program, dtype: str) -> Kernel:

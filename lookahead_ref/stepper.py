@@ -102,9 +102,12 @@ class Stepper:
             self._leaves[path] = _Leaf(dtype, tuple(buffers), flat)
             self._names = [name for name, _ in _arrays(state)]
             template = _rename(state, path)
+        self._expected = {path: leaf.buffers[0] for path, leaf in self._leaves.items()}
         self._gradient = 1 + len(self._names)
         self._state = _replace_arrays(template, iter(range(1, self._gradient)))
-        self._owned = [buffer for leaf in self._leaves.values() for buffer in leaf.buffers]
+        self._owned = {
+            id(buffer): buffer for leaf in self._leaves.values() for buffer in leaf.buffers
+        }
         self._kernels: dict[Any, dict[str, Kernel]] = {}
         self._views: dict[int, dict[str, Any]] = {}
         self._interrupted = False
@@ -135,9 +138,8 @@ class Stepper:
             raise RuntimeError(
                 "an earlier step was interrupted while it wrote: load a state"
             )
-        tree.check_like(grads, self.params, "grads")
-        arrays = tree.flatten(grads)
-
+        arrays = tree.flatten(grads, "grads")
+        tree.check_leaves_like(arrays, self._expected, "grads")
         gradients = {
             path: self.backend.gradient(arrays[path], self._owned) for path in self._leaves
         }
@@ -234,7 +236,9 @@ class Stepper:
             tree.check_leaf_like(f"saved[{name!r}]", saved[name], target)
         # An entry may be a view of what another one is written to.
         values = {
-            name: self.backend.own(f"saved[{name!r}]", saved[name], self._owned)
+            name: self.backend.own(
+                f"saved[{name!r}]", saved[name], list(self._owned.values())
+            )
             for name in targets
         }
         self._interrupted = True
@@ -339,18 +343,18 @@ def _backend(given: Any) -> Backend:
 
 
 def _parts(state: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(state, Mapping):
+    if isinstance(state, dict):
         yield from state.items()
     else:
         yield from zip(state._fields, state, strict=True)
 
 
 def _is_state(value: Any) -> bool:
-    return isinstance(value, Mapping) or hasattr(value, "_fields")
+    return isinstance(value, dict | tuple)
 
 
 def _rebuild(state: Any, parts: Mapping[str, Any]) -> Any:
-    return dict(parts) if isinstance(state, Mapping) else type(state)(**parts)
+    return dict(parts) if isinstance(state, dict) else type(state)(**parts)
 
 
 def _arrays(state: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
@@ -363,7 +367,7 @@ def _arrays(state: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
 
 
 def _counts(state: Any, prefix: str = "") -> Iterator[tuple[str, int]]:
-    if isinstance(state, Mapping):
+    if isinstance(state, dict):
         return
     for name, value in _parts(state):
         if _is_state(value):
@@ -384,7 +388,7 @@ def _walk(state: Any, leaf: Callable[[Any], Any]) -> Any:
 
 def _rename(state: Any, path: str) -> Any:
     """Give the one leaf of every tree in a state the name of the symbolic leaf."""
-    if isinstance(state, Mapping) and state.keys() == {path} and not _is_state(state[path]):
+    if isinstance(state, dict) and state.keys() == {path} and not _is_state(state[path]):
         return {_LEAF: state[path]}
     return _rebuild(
         state,
@@ -397,7 +401,7 @@ def _rename(state: Any, path: str) -> Any:
 
 def _replace_arrays(state: Any, values: Iterator[Any]) -> Any:
     """Replace the arrays of a state, in order; an integer inside a tree is one too."""
-    if isinstance(state, Mapping):
+    if isinstance(state, dict):
         return {
             name: _replace_arrays(value, values) if _is_state(value) else next(values)
             for name, value in state.items()
@@ -408,7 +412,7 @@ def _replace_arrays(state: Any, values: Iterator[Any]) -> Any:
 
 
 def _replace_counts(state: Any, counts: Mapping[str, int], prefix: str) -> Any:
-    if isinstance(state, Mapping):
+    if isinstance(state, dict):
         return state
     parts = {}
     for name, value in _parts(state):

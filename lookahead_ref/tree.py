@@ -5,7 +5,7 @@ arrays, in which a value may again be such a dict. A leaf is named by its path, 
 joined by ``/``.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
@@ -17,17 +17,27 @@ Tree: TypeAlias = Mapping[str, Any]
 """A dict from names to arrays or to further trees."""
 
 
-def _items(name: str, tree: Tree, prefix: str) -> Iterator[tuple[str, Array]]:
+def _is_tree(value: Any) -> bool:
+    # The abstract class is slow to ask, and this is asked of every leaf at every step.
+    return isinstance(value, dict) or (
+        not hasattr(value, "dtype") and isinstance(value, Mapping)
+    )
+
+
+def _collect(name: str, tree: Tree, prefix: str, leaves: dict[str, Array]) -> None:
     key: Any  # whatever the caller's dict holds
     for key, value in tree.items():
         if not isinstance(key, str):
             place = prefix.removesuffix("/")
             where = f"{name}[{place!r}]" if place else name
             raise TypeError(f"the names in {where} must be strings, got {key!r}")
-        if isinstance(value, Mapping):
-            yield from _items(name, value, f"{prefix}{key}/")
+        path = prefix + key
+        if _is_tree(value):
+            _collect(name, value, f"{path}/", leaves)
+        elif path in leaves:
+            raise ValueError(f"two leaves of {name} have the path {path!r}")
         else:
-            yield prefix + key, value
+            leaves[path] = value
 
 
 def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
@@ -60,10 +70,7 @@ def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
     if not isinstance(tree, Mapping):
         raise TypeError(f"{name} must be a dict of arrays, got {type(tree).__name__}")
     leaves: dict[str, Array] = {}
-    for path, leaf in _items(name, tree, ""):
-        if path in leaves:
-            raise ValueError(f"two leaves of {name} have the path {path!r}")
-        leaves[path] = leaf
+    _collect(name, tree, "", leaves)
     return leaves
 
 
@@ -93,7 +100,7 @@ def unflatten(
     """
     return {
         key: unflatten(value, leaves, f"{prefix}{key}/")
-        if isinstance(value, Mapping)
+        if _is_tree(value)
         else leaves[prefix + key]
         for key, value in template.items()
     }
@@ -120,7 +127,7 @@ def map(function: Callable[[Array], Any], tree: Tree) -> dict[str, Any]:  # noqa
     {'a': 1, 'b': {'c': 2}}
     """
     return {
-        key: map(function, value) if isinstance(value, Mapping) else function(value)
+        key: map(function, value) if _is_tree(value) else function(value)
         for key, value in tree.items()
     }
 
@@ -184,7 +191,26 @@ def check_like(tree: Tree, like: Tree, name: str) -> None:
     ValueError
         If a leaf is missing, not expected, or of another shape.
     """
-    leaves, expected = flatten(tree, name), flatten(like, "params")
+    check_leaves_like(flatten(tree, name), flatten(like, "params"), name)
+
+
+def check_leaves_like(
+    leaves: Mapping[str, Array], expected: Mapping[str, Array], name: str
+) -> None:
+    """Check that the leaves of two trees agree, as `check_like` does.
+
+    Parameters
+    ----------
+    leaves, expected : dict
+        Path to array, from `flatten`.
+    name : str
+        What `leaves` is, for the error.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_like`.
+    """
     if leaves.keys() != expected.keys():
         missing = [path for path in expected if path not in leaves]
         if missing:
