@@ -8,6 +8,7 @@ compiled once by the backend and run in one pass over the memory of each paramet
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lookahead_ref import tree
@@ -266,12 +267,7 @@ class Stepper:
         return self._views[number]
 
     def _record(self, gradients: Mapping[str, Array]) -> "tuple[Tape, _Recorded]":
-        def evaluate(
-            tape: Tape, function: Callable[..., Any], numbers: Sequence[int]
-        ) -> list[Any]:
-            return self._evaluate(tape, function, numbers, gradients)
-
-        tape = Tape(self._gradient + 1, evaluate)
+        tape = Tape(self._gradient + 1, partial(self._evaluate, gradients))
         symbols = [Symbol(tape, number) for number in range(self._gradient + 1)]
         state = _replace_arrays(self._state, iter(symbols[1:-1]))
         params, state = self.optimizer.step(
@@ -282,10 +278,10 @@ class Stepper:
 
     def _evaluate(
         self,
+        gradients: Mapping[str, Array],
         tape: Tape,
         function: Callable[..., Any],
         numbers: Sequence[int],
-        gradients: Mapping[str, Array],
     ) -> list[Any]:
         """Compute symbols in memory of their own, one leaf at a time."""
         computed = [number for number in numbers if number >= tape.buffers]
@@ -340,6 +336,7 @@ def _backend(given: Any) -> Backend:
 
 
 # A state is a NamedTuple of counts, of trees and dicts of trees, and of further states.
+_STATE = (dict, tuple)
 
 
 def _parts(state: Any) -> Iterator[tuple[str, Any]]:
@@ -350,7 +347,7 @@ def _parts(state: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_state(value: Any) -> bool:
-    return isinstance(value, dict | tuple)
+    return isinstance(value, _STATE)
 
 
 def _rebuild(state: Any, parts: Mapping[str, Any]) -> Any:
