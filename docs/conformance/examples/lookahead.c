@@ -1,0 +1,376 @@
+/* Lookahead in C, by itself, and what lets the golden suite talk to it.
+ *
+ *     cc -O2 -o lookahead lookahead.c -lm
+ *     ./lookahead                           answers JSON lines: lookahead-ref conform --command
+ *     ./lookahead wrapper.json > run.jsonl  records what it makes of the vectors: --recorded
+ */
+#define _POSIX_C_SOURCE 200809L /* getline */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "json.h"
+
+enum { SLOTS = 2 };
+
+/* --- Numbers are bit strings of binary64; a table's last entry holds from then on. --- */
+static double from_bits(const char *text)
+{
+    uint64_t bits = strtoull(text, NULL, 16);
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static void print_bits(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    printf("%016" PRIx64, bits);
+}
+
+static double at(const Json *table, long tick)
+{
+    long last = json_size(table) - 1;
+    return from_bits(json_at(table, tick < last ? tick : last)->text);
+}
+
+/* --- The optimizer. Rules are elementwise, so all parameters are one array of n. --- */
+static struct {
+    const Json *config, *levels;
+    const char *rule, *decay, *slot[SLOTS];
+    double momentum, beta1, beta2, epsilon, weight_decay;
+    int single, slots, depth;
+    long n;
+} my;
+
+/* The state is one piece of memory, so that a copy of it is a checkpoint. */
+static double *cells, *kept;
+static size_t size;
+
+static double *theta(void) { return cells; }
+static double *slot(int s) { return cells + my.n * (1 + s); }
+static double *phi(int level) { return cells + my.n * (1 + SLOTS) * (1 + level); }
+static double *anchor(int level, int s) { return phi(level) + my.n * (1 + s); }
+static double *count(int place) { return cells + size - 1 - place; }
+static double *step_count(void) { return count(0); }
+static double *updates(void) { return count(1); }
+static double *steps(int level) { return count(2 + 2 * level); }
+static double *syncs(int level) { return count(3 + 2 * level); }
+
+static double r(double x) { return my.single ? (double)(float)x : x; }
+
+/* From a gradient and slots to the update; t counts updates since the slots were made. */
+static double update(double g, double *s0, double *s1, double t)
+{
+    if (!strcmp(my.rule, "heavy-ball")) return *s0 = r(r(my.momentum * *s0) + g);
+    if (!strcmp(my.rule, "nesterov")) {
+        *s0 = r(r(my.momentum * *s0) + g);
+        return r(g + r(my.momentum * *s0));
+    }
+    if (!strcmp(my.rule, "adagrad")) {
+        *s0 = r(*s0 + r(g * g));
+        return r(g / r(r(sqrt(*s0)) + my.epsilon));
+    }
+    if (!strcmp(my.rule, "adam")) {
+        *s0 = r(r(my.beta1 * *s0) + r(r(1 - my.beta1) * g));
+        *s1 = r(r(my.beta2 * *s1) + r(r(1 - my.beta2) * r(g * g)));
+        double m = r(*s0 / r(1 - pow(my.beta1, t)));
+        return r(m / r(r(sqrt(r(*s1 / r(1 - pow(my.beta2, t))))) + my.epsilon));
+    }
+    return g;
+}
+
+static void move(double *slow, const double *fast, double alpha)
+{
+    for (long i = 0; i < my.n; i++) slow[i] = r(slow[i] + r(alpha * r(fast[i] - slow[i])));
+}
+
+static void copy(double *to, const double *from) { memcpy(to, from, my.n * sizeof *to); }
+
+static void synchronize(int level)
+{
+    const Json *config = json_at(my.levels, level);
+    const char *kind = json_get(config, "inner_state")->text;
+    double alpha = r(at(json_get(config, "alpha"), (long)*syncs(level)));
+    move(phi(level), theta(), alpha);
+    copy(theta(), phi(level));
+    for (int s = 0; s < my.slots; s++) {
+        if (!strcmp(kind, "interpolate")) {
+            move(anchor(level, s), slot(s), alpha);
+            copy(slot(s), anchor(level, s));
+        } else if (!strcmp(kind, "reset")) {
+            memset(slot(s), 0, my.n * sizeof(double));
+        }
+    }
+    if (!strcmp(kind, "reset")) *updates() = 0;
+    *steps(level) = 0;
+    *syncs(level) += 1;
+    /* It is a synchronization of every level below, too. */
+    for (int below = level; below < my.depth; below++) {
+        copy(phi(below), theta());
+        for (int s = 0; s < my.slots; s++) copy(anchor(below, s), slot(s));
+        if (!strcmp(kind, "reset")) *steps(below) = 0;
+    }
+}
+
+static void step(const double *gradient)
+{
+    double rate = r(at(json_get(my.config, "learning_rate"), (long)*step_count()));
+    *step_count() += 1;
+    *updates() += 1;
+    for (long i = 0; i < my.n; i++) {
+        double x = theta()[i], g = gradient[i];
+        if (!strcmp(my.decay, "l2")) g = r(g + r(my.weight_decay * x));
+        double u = update(g, slot(0) + i, slot(1) + i, *updates());
+        if (!strcmp(my.decay, "decoupled")) u = r(u + r(my.weight_decay * x));
+        theta()[i] = r(x - r(rate * u));
+    }
+    for (int level = 0; level < my.depth; level++) *steps(level) += 1;
+    /* The innermost first. */
+    for (int level = my.depth - 1; level >= 0; level--)
+        if (*steps(level) >= atof(json_get(json_at(my.levels, level), "k")->text))
+            synchronize(level);
+}
+
+static double hyperparameter(const char *name)
+{
+    const Json *each = json_get(json_get(my.config, "inner"), "hyperparameters")->first;
+    for (; each; each = each->next)
+        if (!strcmp(json_get(each, "name")->text, name))
+            return r(from_bits(json_get(each, "value")->text));
+    return 0;
+}
+
+/* Read tensors into one array; null, which is no gradient, as zeros. */
+static void read_tensors(const Json *tensors, double *to)
+{
+    const Json *param = json_get(my.config, "params")->first;
+    for (; tensors; tensors = tensors->next, param = param->next) {
+        const Json *each = tensors->kind == '{' ? json_get(tensors, "values") : tensors;
+        long length = json_size(json_get(param, "values"));
+        if (each->kind == '[') each = each->first;
+        else each = NULL;
+        for (long i = 0; i < length; i++, each = each ? each->next : NULL)
+            *to++ = each ? from_bits(each->text) : 0;
+    }
+}
+
+static void start(const Json *config, const char *dtype)
+{
+    const Json *inner = json_get(config, "inner");
+    my.config = config;
+    my.levels = json_get(config, "lookahead");
+    my.depth = (int)json_size(my.levels);
+    my.single = !strcmp(dtype, "float32");
+    my.rule = json_get(inner, "rule")->text;
+    my.decay = json_get(inner, "weight_decay_kind")->text;
+    my.momentum = hyperparameter("momentum");
+    my.beta1 = hyperparameter("beta1");
+    my.beta2 = hyperparameter("beta2");
+    my.epsilon = hyperparameter("epsilon");
+    my.weight_decay = hyperparameter("weight_decay");
+    my.slots = !strcmp(my.rule, "sgd") ? 0 : !strcmp(my.rule, "adam") ? 2 : 1;
+    my.slot[0] = my.slots == 2 ? "first_moment"
+                 : !strcmp(my.rule, "adagrad") ? "sum_of_squares" : "velocity";
+    my.slot[1] = "second_moment";
+    my.n = 0;
+    for (const Json *each = json_get(config, "params")->first; each; each = each->next)
+        my.n += json_size(json_get(each, "values"));
+    size = my.n * (1 + SLOTS) * (1 + my.depth) + 2 + 2 * my.depth;
+    free(cells);
+    cells = calloc(size, sizeof *cells);
+    read_tensors(json_get(config, "params")->first, theta());
+    /* phi starts as the parameters themselves, before any step. */
+    for (int level = 0; level < my.depth; level++) copy(phi(level), theta());
+}
+
+/* --- The protocol: each request an answer. --- */
+static void print_tensors(const double *values)
+{
+    const char *between = "[[";
+    for (const Json *p = json_get(my.config, "params")->first; p; p = p->next) {
+        printf("%s", between);
+        for (long i = json_size(json_get(p, "values")); i > 0; i--) {
+            printf("\"");
+            print_bits(*values++);
+            printf(i > 1 ? "\"," : "\"");
+        }
+        between = "],[";
+    }
+    printf("]]");
+}
+
+static void print_seen(void)
+{
+    printf("{\"fast\":");
+    print_tensors(theta());
+    for (int level = 0; level < my.depth; level++) {
+        printf(level ? "," : ",\"slow\":[");
+        print_tensors(phi(level));
+    }
+    printf("],\"slots\":[");
+    for (int s = 0; s < my.slots; s++) {
+        printf("%s{\"name\":\"%s\",\"values\":", s ? "," : "", my.slot[s]);
+        print_tensors(slot(s));
+        printf("}");
+    }
+    printf("]}");
+}
+
+static void print_evaluation(void)
+{
+    printf("{\"weights\":");
+    print_tensors(phi(0));
+    printf("}");
+}
+
+static void answer(const Json *request)
+{
+    const char *what = json_get(request, "do")->text;
+    if (!strcmp(what, "hello")) {
+        printf("{\"version\":1,\"name\":\"lookahead.c\"}");
+    } else if (!strcmp(what, "step")) {
+        double *gradient = calloc(my.n, sizeof *gradient);
+        read_tensors(json_get(request, "gradients")->first, gradient);
+        step(gradient);
+        free(gradient);
+        print_seen();
+    } else if (!strcmp(what, "evaluate")) {
+        print_evaluation();
+    } else if (!strcmp(what, "dump")) {
+        printf("{\"state\":\"");
+        for (size_t i = 0; i < size; i++) print_bits(kept[i]);
+        printf("\"}");
+    } else {
+        if (!strcmp(what, "start")) {
+            start(json_get(request, "case"), json_get(request, "dtype")->text);
+        } else if (!strcmp(what, "snapshot")) {
+            kept = realloc(kept, size * sizeof *kept);
+            memcpy(kept, cells, size * sizeof *kept);
+        } else if (!strcmp(what, "load")) {
+            const char *text = json_get(request, "state")->text;
+            char digits[17] = "";
+            for (size_t i = 0; i < size; i++) {
+                memcpy(digits, text + 16 * i, 16);
+                cells[i] = from_bits(digits);
+            }
+        }
+        printf("{\"ok\":true}");
+    }
+}
+
+/* --- Without a runner: the gradients of a case, and a recording of what came of it. --- */
+static void find_gradient(const Json *problem, long t, double *gradient)
+{
+    const char *kind = json_get(problem, "kind")->text;
+    if (!strcmp(kind, "tape")) {
+        read_tensors(json_at(json_get(problem, "gradients"), t)->first, gradient);
+    } else if (!strcmp(kind, "double-well")) {
+        read_tensors(json_get(problem, "curvature")->first, gradient);
+        for (long i = 0; i < my.n; i++) {
+            double x = theta()[i];
+            gradient[i] = r(r(gradient[i] * r(r(x * x) - 1)) * x);
+        }
+    } else { /* A (x - c), for each parameter by itself */
+        double *apart = calloc(my.n, sizeof *apart), *x = apart;
+        read_tensors(json_get(problem, "centre")->first, apart);
+        for (long i = 0; i < my.n; i++) apart[i] = r(theta()[i] - apart[i]);
+        const Json *matrix = json_get(problem, "matrix")->first;
+        const Json *param = json_get(my.config, "params")->first;
+        for (; param; param = param->next, matrix = matrix->next) {
+            long n = json_size(json_get(param, "values"));
+            const Json *a = matrix->first;
+            for (long row = 0; row < n; row++, gradient++) {
+                *gradient = 0;
+                for (long i = 0; i < n; i++, a = a->next)
+                    *gradient = r(*gradient + r(from_bits(a->text) * x[i]));
+            }
+            x += n;
+        }
+        free(apart);
+    }
+}
+
+static void record(const Json *config, const char *dtype)
+{
+    const Json *evaluate = json_get(config, "evaluate_after");
+    long last = atol(json_get(config, "steps")->text);
+    printf("{\"case\":\"%s\",\"dtype\":\"%s\",", json_get(config, "id")->text, dtype);
+    if (json_get(config, "save_after")) {
+        printf("\"unsupported\":\"this recorder is one process\"}\n");
+        return;
+    }
+    start(config, dtype);
+    double *gradient = calloc(my.n, sizeof *gradient);
+    double *evaluated = calloc(my.n * (size_t)(last + 1), sizeof *evaluated);
+    long evaluations = 0;
+    for (long t = 0; t < last; t++) {
+        find_gradient(json_get(config, "problem"), t, gradient);
+        step(gradient);
+        printf(t ? "," : "\"steps\":[");
+        print_seen();
+        for (const Json *e = evaluate ? evaluate->first : NULL; e; e = e->next)
+            if (atol(e->text) == t + 1) copy(evaluated + my.n * evaluations++, phi(0));
+    }
+    printf("],\"evaluations\":[");
+    for (long e = 0; e < evaluations; e++) {
+        printf(e ? ",{\"weights\":" : "{\"weights\":");
+        print_tensors(evaluated + my.n * e);
+        printf("}");
+    }
+    printf("]}\n");
+    free(gradient);
+    free(evaluated);
+}
+
+static char *read_file(const char *name)
+{
+    FILE *file = fopen(name, "rb");
+    if (!file) {
+        perror(name);
+        exit(2);
+    }
+    fseek(file, 0, SEEK_END);
+    long length = ftell(file);
+    char *text = calloc(length + 1, 1);
+    rewind(file);
+    if (fread(text, 1, length, file) != (size_t)length) exit(2);
+    fclose(file);
+    return text;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) printf("{\"recording\":1,\"name\":\"lookahead.c\"}\n");
+    for (int i = 1; i < argc; i++) {
+        char *text = read_file(argv[i]), *c = text;
+        Json *file = json_read(&c);
+        for (const Json *each = json_get(file, "cases")->first; each; each = each->next)
+            for (const Json *t = json_get(each, "dtypes")->first; t; t = t->next)
+                record(each, t->text);
+        json_free(file);
+        free(text);
+    }
+    char *line = NULL, *started = NULL;
+    Json *held = NULL;
+    size_t room = 0;
+    while (argc == 1 && getline(&line, &room, stdin) > 0) {
+        char *text = strdup(line), *c = text;
+        Json *request = json_read(&c);
+        const char *what = json_get(request, "do")->text;
+        if (!strcmp(what, "stop")) break;
+        int starts = !strcmp(what, "start");
+        answer(request);
+        printf("\n");
+        fflush(stdout);
+        /* The case is read from while it lasts. */
+        json_free(starts ? held : request);
+        free(starts ? started : text);
+        if (starts) {
+            held = request;
+            started = text;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,198 @@
+// Lookahead in JavaScript, by itself, and what lets the golden suite talk to it.
+//
+//   node lookahead.js                          answers JSON lines: lookahead-ref conform --command
+//   node lookahead.js wrapper.json > run.jsonl records what it makes of the vectors: --recorded
+"use strict";
+const fs = require("fs");
+const readline = require("readline");
+
+// --- Numbers are bit strings of binary64; a table's last entry holds from then on. ---
+const view = new DataView(new ArrayBuffer(8));
+const fromBits = (bits) => (view.setBigUint64(0, BigInt("0x" + bits)), view.getFloat64(0));
+const toBits = (x) => (view.setFloat64(0, x), view.getBigUint64(0).toString(16).padStart(16, "0"));
+const at = (table, tick) => fromBits(table[Math.min(tick, table.length - 1)]);
+const each = (tensors, f) => tensors.map((tensor, i) => tensor.map((x, j) => f(x, i, j)));
+const encode = (tensors) => tensors.map((tensor) => Array.from(tensor, toBits));
+const decode = (tensors) => tensors.map((tensor) => tensor.map(fromBits));
+
+// --- The inner optimizers: from gradient and slots s to the update; r rounds to the precision. ---
+const RULES = {
+  sgd: { slots: [], update: (g) => g },
+  "heavy-ball": {
+    slots: ["velocity"],
+    update: (g, s, h, r) => (s.velocity = r(r(h.momentum * s.velocity) + g)),
+  },
+  nesterov: {
+    slots: ["velocity"],
+    update: (g, s, h, r) => {
+      s.velocity = r(r(h.momentum * s.velocity) + g);
+      return r(g + r(h.momentum * s.velocity));
+    },
+  },
+  adagrad: {
+    slots: ["sum_of_squares"],
+    update: (g, s, h, r) => {
+      s.sum_of_squares = r(s.sum_of_squares + r(g * g));
+      return r(g / r(r(Math.sqrt(s.sum_of_squares)) + h.epsilon));
+    },
+  },
+  adam: {
+    slots: ["first_moment", "second_moment"],
+    update: (g, s, h, r, t) => {
+      const rest = (beta) => r(1 - beta);
+      const settled = (beta) => r(1 - Math.pow(beta, t));
+      s.first_moment = r(r(h.beta1 * s.first_moment) + r(rest(h.beta1) * g));
+      s.second_moment = r(r(h.beta2 * s.second_moment) + r(rest(h.beta2) * r(g * g)));
+      const m = r(s.first_moment / settled(h.beta1));
+      return r(m / r(r(Math.sqrt(r(s.second_moment / settled(h.beta2)))) + h.epsilon));
+    },
+  },
+};
+
+class Lookahead {
+  constructor(config, dtype) {
+    this.config = config;
+    this.round = dtype === "float32" ? Math.fround : (x) => x;
+    this.rule = RULES[config.inner.rule];
+    this.h = {};
+    for (const { name, value } of config.inner.hyperparameters) this.h[name] = this.round(fromBits(value));
+    const theta = decode(config.params.map((param) => param.values));
+    const slots = {};
+    for (const name of this.rule.slots) slots[name] = each(theta, () => 0);
+    // phi starts as the parameters themselves, before any step; levels: the outermost first.
+    const level = () => ({ phi: theta, anchor: slots, steps: 0, syncs: 0 });
+    this.state = { theta, slots, step: 0, updates: 0, levels: config.lookahead.map(level) };
+  }
+
+  step(gradients) {
+    const { state, round: r, h } = this;
+    const { weight_decay_kind: kind } = this.config.inner;
+    const rate = r(at(this.config.learning_rate, state.step));
+    const decay = h.weight_decay;
+    const t = state.updates + 1;
+    const slots = {};
+    for (const name of this.rule.slots) slots[name] = each(state.slots[name], (x) => x);
+    state.theta = each(state.theta, (theta, i, j) => {
+      let g = gradients[i] === null ? 0 : gradients[i][j]; // variant no-gradient-is-zero
+      if (kind === "l2") g = r(g + r(decay * theta));
+      const own = {};
+      for (const name in slots) own[name] = slots[name][i][j];
+      let update = this.rule.update(g, own, h, r, t);
+      for (const name in slots) slots[name][i][j] = own[name];
+      if (kind === "decoupled") update = r(update + r(decay * theta));
+      return r(theta - r(rate * update));
+    });
+    Object.assign(state, { slots, step: state.step + 1, updates: t });
+    for (const level of state.levels) level.steps += 1;
+    // The innermost first.
+    for (let i = state.levels.length - 1; i >= 0; i -= 1) {
+      if (state.levels[i].steps >= this.config.lookahead[i].k) this.synchronize(i);
+    }
+  }
+
+  synchronize(place) {
+    const { state, round: r } = this;
+    const { alpha: table, inner_state: kind } = this.config.lookahead[place];
+    const level = state.levels[place];
+    const alpha = r(at(table, level.syncs));
+    const move = (slow, fast) =>
+      each(slow, (x, i, j) => r(x + r(alpha * r(fast[i][j] - x))));
+    state.theta = move(level.phi, state.theta);
+    const slots = {};
+    for (const name in state.slots) {
+      if (kind === "reset") slots[name] = each(state.slots[name], () => 0);
+      else if (kind === "interpolate") slots[name] = move(level.anchor[name], state.slots[name]);
+      else slots[name] = state.slots[name];
+    }
+    state.slots = slots;
+    if (kind === "reset") state.updates = 0;
+    Object.assign(level, { steps: 0, syncs: level.syncs + 1 });
+    // It is a synchronization of every level below, too.
+    for (const below of state.levels.slice(place)) {
+      Object.assign(below, { phi: state.theta, anchor: slots });
+      if (kind === "reset") below.steps = 0;
+    }
+  }
+
+  seen() {
+    const { theta, slots, levels } = this.state;
+    return {
+      fast: encode(theta),
+      slow: levels.map((level) => encode(level.phi)),
+      slots: Object.keys(slots).map((name) => ({ name, values: encode(slots[name]) })),
+    };
+  }
+}
+
+// --- The protocol: each request an answer. ---
+let optimizer = null;
+let kept = null;
+const ANSWERS = {
+  hello: () => ({ version: 1, name: "lookahead.js" }),
+  start: ({ case: config, dtype }) => ((optimizer = new Lookahead(config, dtype)), { ok: true }),
+  step: ({ gradients }) => {
+    optimizer.step(gradients.map((tensor) => tensor && tensor.map(fromBits)));
+    return optimizer.seen();
+  },
+  evaluate: () => ({ weights: encode(optimizer.state.levels[0].phi) }),
+  // A copy: going on must not change it. JSON has no infinities, and loses -0; bits do not.
+  snapshot: () => ((kept = JSON.stringify(optimizer.state, bitsOfArrays)), { ok: true }),
+  dump: () => ({ state: kept }),
+  load: ({ state }) => ((optimizer.state = JSON.parse(state, arraysOfBits)), { ok: true }),
+};
+const isTensors = (x) => Array.isArray(x) && x.every(Array.isArray);
+const bitsOfArrays = (key, x) => (key !== "bits" && isTensors(x) ? { bits: encode(x) } : x);
+const arraysOfBits = (_, x) => (x !== null && x.bits ? decode(x.bits) : x);
+
+const answer = (request) => {
+  try {
+    return ANSWERS[request.do](request);
+  } catch (error) {
+    return { error: String(error) };
+  }
+};
+
+// --- Without a runner: the gradients of a case, and a recording of all that came of it. ---
+const GRADIENTS = {
+  tape: ({ gradients }, theta, step) => gradients[step],
+  quadratic: ({ matrix, centre }, theta, step, r) => {
+    const apart = each(theta, (x, i, j) => r(x - fromBits(centre[i][j])));
+    const row = (i, j) => matrix[i].slice(j * apart[i].length, (j + 1) * apart[i].length);
+    return encode(each(theta, (_, i, j) =>
+      row(i, j).reduce((sum, a, n) => r(sum + r(fromBits(a) * apart[i][n])), 0)));
+  },
+  "double-well": ({ curvature }, theta, step, r) =>
+    encode(each(theta, (x, i, j) => r(r(fromBits(curvature[i][j]) * r(r(x * x) - 1)) * x))),
+};
+
+function record(config, dtype) {
+  const line = { case: config.id, dtype };
+  if (config.save_after) return { ...line, unsupported: "this recorder is one process" };
+  answer({ do: "start", case: config, dtype });
+  Object.assign(line, { steps: [], evaluations: [] });
+  for (let step = 0; step < config.steps; step += 1) {
+    const { kind } = config.problem;
+    const { theta } = optimizer.state;
+    const gradients = GRADIENTS[kind](config.problem, theta, step, optimizer.round);
+    line.steps.push(answer({ do: "step", gradients }));
+    if (config.evaluate_after?.includes(step + 1)) line.evaluations.push(answer({ do: "evaluate" }));
+  }
+  return line;
+}
+
+const say = (message) => fs.writeSync(1, JSON.stringify(message) + "\n");
+const files = process.argv.slice(2);
+if (files.length > 0) {
+  say({ recording: 1, name: "lookahead.js" });
+  for (const file of files) {
+    for (const config of JSON.parse(fs.readFileSync(file, "utf8")).cases) {
+      for (const dtype of config.dtypes) say(record(config, dtype));
+    }
+  }
+} else {
+  readline.createInterface({ input: process.stdin }).on("line", (line) => {
+    const request = JSON.parse(line);
+    if (request.do === "stop") process.exit(0);
+    say(answer(request));
+  });
+}
