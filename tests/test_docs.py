@@ -117,7 +117,7 @@ def test_the_commands_of_the_pages_are_ones_that_the_program_takes(line: str) ->
     assert rest == []
     for parameter in command.get_params(context):
         if isinstance(given.get(parameter.name), str):
-            parameter.type.convert(given[parameter.name], parameter, context)
+            parameter.process_value(context, given[parameter.name])
 
 
 def test_readme_gives_the_two_commands() -> None:

@@ -346,7 +346,8 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         char *text = read_file(argv[i]), *c = text;
         Json *file = json_read(&c);
-        for (const Json *each = json_get(file, "cases")->first; each; each = each->next)
+        const Json *cases = json_get(file, "cases"); /* not in the index and the schemas */
+        for (const Json *each = cases ? cases->first : NULL; each; each = each->next)
             for (const Json *t = json_get(each, "dtypes")->first; t; t = t->next)
                 record(each, t->text);
         json_free(file);

@@ -15,7 +15,7 @@ const each = (tensors, f) => tensors.map((tensor, i) => tensor.map((x, j) => f(x
 const encode = (tensors) => tensors.map((tensor) => Array.from(tensor, toBits));
 const decode = (tensors) => tensors.map((tensor) => tensor.map(fromBits));
 
-// --- The inner optimizers: from gradient and slots s to the update; r rounds to the precision. ---
+// --- The optimizer. A rule makes the update of gradient and slots; r rounds to the precision. ---
 const RULES = {
   sgd: { slots: [], update: (g) => g },
   "heavy-ball": {
@@ -55,7 +55,9 @@ class Lookahead {
     this.round = dtype === "float32" ? Math.fround : (x) => x;
     this.rule = RULES[config.inner.rule];
     this.h = {};
-    for (const { name, value } of config.inner.hyperparameters) this.h[name] = this.round(fromBits(value));
+    for (const { name, value } of config.inner.hyperparameters) {
+      this.h[name] = this.round(fromBits(value));
+    }
     const theta = decode(config.params.map((param) => param.values));
     const slots = {};
     for (const name of this.rule.slots) slots[name] = each(theta, () => 0);
@@ -175,7 +177,9 @@ function record(config, dtype) {
     const { theta } = optimizer.state;
     const gradients = GRADIENTS[kind](config.problem, theta, step, optimizer.round);
     line.steps.push(answer({ do: "step", gradients }));
-    if (config.evaluate_after?.includes(step + 1)) line.evaluations.push(answer({ do: "evaluate" }));
+    if (config.evaluate_after?.includes(step + 1)) {
+      line.evaluations.push(answer({ do: "evaluate" }));
+    }
   }
   return line;
 }
@@ -185,7 +189,9 @@ const files = process.argv.slice(2);
 if (files.length > 0) {
   say({ recording: 1, name: "lookahead.js" });
   for (const file of files) {
-    for (const config of JSON.parse(fs.readFileSync(file, "utf8")).cases) {
+    const { cases } = JSON.parse(fs.readFileSync(file, "utf8"));
+    if (!Array.isArray(cases)) continue; // the index and the schemas
+    for (const config of cases) {
       for (const dtype of config.dtypes) say(record(config, dtype));
     }
   }

@@ -1,0 +1,126 @@
+"""The harnesses in JavaScript, C and Rust: built and run as their first lines say."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lookahead_ref.conformance import Case, cases, generate
+from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.process import Limits
+from lookahead_ref.conformance.runner import Result, run
+from lookahead_ref.conformance.targets import open_target
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "conformance" / "examples"
+VECTORS = Path(generate.__file__).parent / "vectors"
+FILES = sorted(VECTORS.glob("*.json"))  # the index and the schemas are passed over
+
+
+@dataclass(frozen=True)
+class Language:
+    """A harness, the tool that it needs, and a line of it with a mistake to make."""
+
+    source: str
+    tool: str
+    right: str
+    wrong: str
+
+
+LANGUAGES = [
+    Language(
+        "lookahead.js", "node", "r(at(table, level.syncs))", "r(1 - at(table, level.syncs))"
+    ),
+    Language("lookahead.c", "cc", "alpha = r(at(", "alpha = r(1 - at("),
+    Language("lookahead.rs", "rustc", "config.r(at(alpha,", "config.r(1.0 - at(alpha,"),
+]
+
+
+def build(language: Language, folder: Path) -> list[str]:
+    """Build the harness in a folder, and return the command that starts it."""
+    if shutil.which(language.tool) is None:
+        pytest.skip(f"needs {language.tool}")
+    source = folder / language.source
+    said = source.read_text().splitlines()[:8]
+    commands = [re.sub(r"^\W+", "", line).split("  ")[0] for line in said]
+    for command in commands:
+        if command.startswith(("cc ", "rustc ")):
+            subprocess.run(command.split(), cwd=folder, check=True)
+    if language.tool == "node":
+        return ["node", str(source)]
+    return [str(folder / "lookahead")]
+
+
+def copied(folder: Path) -> Path:
+    for path in EXAMPLES.iterdir():
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(params=LANGUAGES, ids=lambda each: each.tool, scope="module")
+def language(request: pytest.FixtureRequest) -> Language:
+    chosen: Language = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def command(language: Language, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return build(language, copied(tmp_path_factory.mktemp("harness")))
+
+
+def record(command: Sequence[str], files: Sequence[Path], folder: Path) -> Path:
+    recording = folder / "run.jsonl"
+    with recording.open("wb") as out:
+        subprocess.run([*command, *map(str, files)], stdout=out, check=True)
+    return recording
+
+
+def judged(chosen: Sequence[Case], **target: Any) -> list[Result]:
+    opened = open_target(None, limits=Limits(), **target)
+    try:
+        return run(opened, chosen)
+    finally:
+        opened.close()
+
+
+def statuses(results: Sequence[Result]) -> Counter[str]:
+    return Counter(result.status for result in results)
+
+
+def test_it_passes_what_one_process_can_show_by_reading_the_vectors_alone(
+    command: list[str], tmp_path: Path
+) -> None:
+    recording = record(command, FILES, tmp_path)
+    results = judged(cases(), command=None, recorded=recording)
+    left_out = {r.case.profile for r in results if r.status == "unsupported"}
+    assert left_out == {"resume"}
+    assert statuses(results).keys() == {"passed", "unsupported"}
+    assert statuses(results)["unsupported"] == sum(len(c.dtypes) for c in cases("resume"))
+
+
+def test_it_passes_over_the_wire_and_resumes_in_a_new_process(command: list[str]) -> None:
+    results = judged(
+        [*cases("resume"), *cases("evaluation")],
+        command=shlex.join(command),
+        recorded=None,
+    )
+    assert statuses(results).keys() == {"passed"}
+
+
+def test_a_mistake_in_it_is_found_and_named(language: Language, tmp_path: Path) -> None:
+    source = copied(tmp_path) / language.source
+    text = source.read_text()
+    assert text.count(language.right) == 1
+    source.write_text(text.replace(language.right, language.wrong))
+    recording = record(build(language, tmp_path), [VECTORS / "wrapper.json"], tmp_path)
+    results = judged(cases("wrapper"), command=None, recorded=recording)
+    assert statuses(results)["departed"] > 0
+    (diagnosis,) = diagnose(results)
+    named = [[bug.name for bug in each] for each in diagnosis.explanations]
+    assert named == [["alpha-swapped"]]
