@@ -1,0 +1,136 @@
+"""``optax.lookahead``, around what Optax composes its inner optimizers of."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lookahead_ref.conformance.protocol import (
+    Array,
+    Inner,
+    Setup,
+    Tensors,
+    UnsupportedError,
+)
+
+__all__ = ["Optax"]
+
+_SLOTS = {
+    "trace": "velocity",
+    "sum_of_squares": "sum_of_squares",
+    "mu": "first_moment",
+    "nu": "second_moment",
+}
+
+
+class Optax:
+    """An adapter for ``optax.lookahead``."""
+
+    def start(self, setup: Setup) -> None:
+        """Make parameters and transformation anew."""
+        if len(setup.levels) > 1:
+            raise UnsupportedError("a lookahead around another takes no such parameters")
+        (level,) = setup.levels
+        if len(level.alpha) > 1:
+            raise UnsupportedError("slow_step_size is constant")
+        if level.inner_state == "interpolate":
+            raise UnsupportedError("the inner state is maintained or reset")
+        # Without it JAX has no float64. This is a process of its own.
+        jax.config.update("jax_enable_x64", True)
+        self._transformation = optax.lookahead(
+            _inner(setup.inner),
+            sync_period=level.k,
+            slow_step_size=level.alpha[0],
+            reset_state=level.inner_state == "reset",
+        )
+        params = {name: jnp.asarray(array) for name, array in setup.params.items()}
+        self._params = optax.LookaheadParams.init_synced(params)
+        self._state: Any = self._transformation.init(self._params)
+
+    def step(self, gradients: Mapping[str, Array | None]) -> None:
+        """Do one step; every parameter has a gradient in JAX."""
+        found = {
+            name: jnp.zeros_like(param)
+            if gradients[name] is None
+            else jnp.asarray(gradients[name])
+            for name, param in self._params.fast.items()
+        }
+        updates, self._state = self._transformation.update(
+            found, self._state, self._params
+        )
+        self._params = optax.apply_updates(self._params, updates)
+
+    def fast(self) -> Tensors:
+        """Return the fast parameters."""
+        return _arrays(self._params.fast)
+
+    def slow(self) -> Sequence[Tensors]:
+        """Return the slow parameters."""
+        return [_arrays(self._params.slow)]
+
+    def slots(self) -> Mapping[str, Tensors]:
+        """Return the arrays of the inner state that have a name here."""
+        return {
+            _SLOTS[name]: _arrays(tree)
+            for name, tree in _fields(self._state.fast_state)
+            if name in _SLOTS and isinstance(tree, Mapping)
+        }
+
+    def evaluation(self) -> Tensors:
+        """Return the slow parameters, as the documentation says."""
+        return _arrays(self._params.slow)
+
+    def snapshot(self) -> Any:
+        """Take the state: nothing ever changes it."""
+        return self._params, self._state
+
+    def dump(self, snapshot: Any) -> bytes:
+        """Write the leaves of a state as bytes."""
+        buffer = io.BytesIO()
+        np.savez(buffer, *map(np.asarray, jax.tree.leaves(snapshot)))
+        return buffer.getvalue()
+
+    def load(self, state: bytes) -> None:
+        """Restore a state."""
+        structure = jax.tree.structure((self._params, self._state))
+        with np.load(io.BytesIO(state)) as saved:
+            leaves = [jnp.asarray(saved[f"arr_{n}"]) for n in range(len(saved.files))]
+        self._params, self._state = jax.tree.unflatten(structure, leaves)
+
+
+def _inner(inner: Inner) -> Any:
+    h = dict(inner.hyperparameters)
+    direction: Any = {
+        "sgd": optax.identity,
+        "heavy-ball": lambda: optax.trace(h["momentum"]),
+        "nesterov": lambda: optax.trace(h["momentum"], nesterov=True),
+        "adagrad": lambda: optax.scale_by_rss(0.0, h["epsilon"]),
+        "adam": lambda: optax.scale_by_adam(h["beta1"], h["beta2"], h["epsilon"]),
+    }[inner.rule]()
+    decay = [optax.add_decayed_weights(h["weight_decay"])] if "weight_decay" in h else []
+    before = decay if inner.weight_decay_kind == "l2" else []
+    after = decay if inner.weight_decay_kind == "decoupled" else []
+    rates = inner.learning_rate
+    rate: Any = rates[0] if len(rates) == 1 else _schedule(rates)
+    return optax.chain(*before, direction, *after, optax.scale_by_learning_rate(rate))
+
+
+def _schedule(rates: Sequence[float]) -> Any:
+    return lambda count: jnp.asarray(rates)[jnp.minimum(count, len(rates) - 1)]
+
+
+def _arrays(tree: Mapping[str, Any]) -> Tensors:
+    return {name: np.asarray(leaf) for name, leaf in tree.items()}
+
+
+def _fields(state: Any) -> Iterator[tuple[str, Any]]:
+    """List the fields of all the named tuples in a state."""
+    if hasattr(state, "_fields"):
+        yield from zip(state._fields, state, strict=True)
+    if isinstance(state, tuple):
+        for each in state:
+            yield from _fields(each)

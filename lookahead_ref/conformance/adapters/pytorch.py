@@ -1,0 +1,249 @@
+"""The Lookaheads of `torch_optimizer`, `pytorch_optimizer` and `timm`, as their users use them.
+
+The inner optimizers are PyTorch's own. A checkpoint is `state_dict`, of the optimizer and of the
+parameters, kept in memory as PyTorch's documentation advises, by a deep copy, and written by
+``torch.save``.
+"""
+
+import copy
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from lookahead_ref.conformance.protocol import (
+    Array,
+    Inner,
+    Level,
+    Setup,
+    Tensors,
+    UnsupportedError,
+)
+
+__all__ = ["PyTorch", "pytorch_optimizer", "timm", "torch_optimizer"]
+
+_SLOTS = {
+    "momentum_buffer": "velocity",
+    "sum": "sum_of_squares",
+    "exp_avg": "first_moment",
+    "exp_avg_sq": "second_moment",
+}
+
+
+@dataclass(frozen=True)
+class Wrapper:
+    """What tells the wrappers apart.
+
+    Parameters
+    ----------
+    wrap : callable
+        From the inner optimizer and the Lookahead asked for to the wrapper.
+    slow : callable
+        From the wrapper, the inner optimizer and a parameter to its phi, None before there
+        is one.
+    evaluated : callable, optional
+        A context in which the parameters are those to evaluate; None where the package has
+        nothing for it.
+    """
+
+    wrap: Callable[[Any, Level], Any]
+    slow: Callable[[Any, Any, Any], Any]
+    evaluated: Callable[[Any], Any] | None = None
+
+
+class PyTorch:
+    """An adapter for a wrapper.
+
+    Parameters
+    ----------
+    wrapper : Wrapper
+        The wrapper.
+    """
+
+    def __init__(self, wrapper: Wrapper) -> None:
+        self._wrapper = wrapper
+
+    def start(self, setup: Setup) -> None:
+        """Make parameters and optimizer anew."""
+        if len(setup.levels) > 1:
+            raise UnsupportedError("a Lookahead around another is not documented")
+        (level,) = setup.levels
+        if len(level.alpha) > 1:
+            raise UnsupportedError("alpha is constant")
+        self._params = {
+            name: torch.nn.Parameter(torch.tensor(array))
+            for name, array in setup.params.items()
+        }
+        self._inner = _inner(setup.inner, list(self._params.values()))
+        self._optimizer = self._wrapper.wrap(self._inner, level)
+        self._rates = setup.inner.learning_rate
+        self._steps = 0
+
+    def step(self, gradients: Mapping[str, Array | None]) -> None:
+        """Do one step, at the learning rate that a scheduler would have set."""
+        for name, param in self._params.items():
+            found = gradients[name]
+            param.grad = None if found is None else torch.tensor(found)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rates[min(self._steps, len(self._rates) - 1)]
+        self._optimizer.step()
+        self._steps += 1
+
+    def fast(self) -> Tensors:
+        """Return the parameters."""
+        return {name: _array(param) for name, param in self._params.items()}
+
+    def slow(self) -> Sequence[Tensors]:
+        """Return phi, once there is one for every parameter."""
+        found = {
+            name: self._wrapper.slow(self._optimizer, self._inner, param)
+            for name, param in self._params.items()
+        }
+        if any(each is None for each in found.values()):
+            return []
+        return [{name: _array(each) for name, each in found.items()}]
+
+    def slots(self) -> Mapping[str, Tensors]:
+        """Return the inner optimizer's buffers, once every parameter has them."""
+        states = {name: self._inner.state.get(p, {}) for name, p in self._params.items()}
+        return {
+            ours: {name: _array(state[theirs]) for name, state in states.items()}
+            for theirs, ours in _SLOTS.items()
+            if all(state.get(theirs) is not None for state in states.values())
+        }
+
+    def evaluation(self) -> Tensors:
+        """Return the parameters while they are those to evaluate."""
+        if self._wrapper.evaluated is None:
+            raise UnsupportedError("there is nothing to evaluate the slow weights with")
+        with self._wrapper.evaluated(self._optimizer):
+            return self.fast()
+
+    def snapshot(self) -> Any:
+        """Take the state of parameters and optimizer."""
+        params = {name: param.detach() for name, param in self._params.items()}
+        return copy.deepcopy((params, self._optimizer.state_dict(), self._steps))
+
+    def dump(self, snapshot: Any) -> bytes:
+        """Write a state as bytes."""
+        buffer = io.BytesIO()
+        torch.save(snapshot, buffer)
+        return buffer.getvalue()
+
+    def load(self, state: bytes) -> None:
+        """Restore a state."""
+        # The states of some of these packages hold more than plain tensors.
+        params, saved, self._steps = torch.load(io.BytesIO(state), weights_only=False)
+        with torch.no_grad():
+            for name, param in self._params.items():
+                param.copy_(params[name])
+        self._optimizer.load_state_dict(saved)
+
+
+def _array(tensor: Any) -> Array:
+    found: Array = tensor.detach().numpy().copy()
+    return found
+
+
+def _inner(inner: Inner, params: list[Any]) -> Any:
+    h = dict(inner.hyperparameters)
+    decay = h.get("weight_decay", 0.0)
+    decoupled = inner.weight_decay_kind == "decoupled"
+    rate = inner.learning_rate[0]
+    if inner.rule == "adam":
+        kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+        betas = (h["beta1"], h["beta2"])
+        return kind(params, rate, betas=betas, eps=h["epsilon"], weight_decay=decay)
+    if decoupled:
+        raise UnsupportedError(f"PyTorch has no decoupled weight decay for {inner.rule}")
+    if inner.rule == "adagrad":
+        return torch.optim.Adagrad(params, rate, eps=h["epsilon"], weight_decay=decay)
+    return torch.optim.SGD(
+        params,
+        rate,
+        momentum=h.get("momentum", 0.0),
+        nesterov=inner.rule == "nesterov",
+        weight_decay=decay,
+    )
+
+
+def _maintained(level: Level) -> None:
+    if level.inner_state != "maintain":
+        raise UnsupportedError(f"inner_state = {level.inner_state!r} is not offered")
+
+
+def torch_optimizer() -> PyTorch:
+    """Make an adapter for ``torch_optimizer.Lookahead``.
+
+    Returns
+    -------
+    PyTorch
+        The adapter.
+    """
+    from torch_optimizer import Lookahead
+
+    def wrap(inner: Any, level: Level) -> Any:
+        _maintained(level)
+        return Lookahead(inner, k=level.k, alpha=level.alpha[0])
+
+    return PyTorch(
+        Wrapper(wrap, lambda wrapper, _, param: wrapper.state[param].get("slow_param"))
+    )
+
+
+def timm() -> PyTorch:
+    """Make an adapter for ``timm.optim.Lookahead``.
+
+    Its training script calls ``sync_lookahead`` before it evaluates, at each epoch's end.
+
+    Returns
+    -------
+    PyTorch
+        The adapter.
+    """
+    from timm.optim import Lookahead
+
+    def wrap(inner: Any, level: Level) -> Any:
+        _maintained(level)
+        return Lookahead(inner, k=level.k, alpha=level.alpha[0])
+
+    @contextmanager
+    def evaluated(wrapper: Any) -> Iterator[None]:
+        wrapper.sync_lookahead()
+        yield
+
+    def slow(_: Any, inner: Any, param: Any) -> Any:
+        return inner.state[param].get("lookahead_slow_buff")
+
+    return PyTorch(Wrapper(wrap, slow, evaluated))
+
+
+def pytorch_optimizer() -> PyTorch:
+    """Make an adapter for ``pytorch_optimizer.Lookahead``.
+
+    Returns
+    -------
+    PyTorch
+        The adapter.
+    """
+    from pytorch_optimizer import Lookahead
+
+    kinds = {"maintain": "none", "reset": "reset", "interpolate": "pullback"}
+
+    def wrap(inner: Any, level: Level) -> Any:
+        kind = kinds[level.inner_state]
+        return Lookahead(inner, k=level.k, alpha=level.alpha[0], pullback_momentum=kind)
+
+    @contextmanager
+    def evaluated(wrapper: Any) -> Iterator[None]:
+        wrapper.backup_and_load_cache()
+        yield
+        wrapper.clear_and_load_backup()
+
+    return PyTorch(
+        Wrapper(wrap, lambda wrapper, _, p: wrapper.state[p].get("slow_params"), evaluated)
+    )
