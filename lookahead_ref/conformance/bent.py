@@ -172,6 +172,7 @@ class Lookahead(oracle.Lookahead):
         if self.switches.get("state") == "reset" and self.inner_state == "maintain":
             self.inner_state = "reset"
         self.own = [0] * len(theta)  # each tensor's own count of steps
+        self.captured = [0] * len(theta)  # whether its phi has been captured
 
     def _first(self) -> int:
         return self.k - 1 if "first" in self.switches else 0
@@ -226,6 +227,12 @@ class Lookahead(oracle.Lookahead):
             )
             due.append(g is not None and clock % self.k == 0)
         self.synchronized = any(due)
+        if self.switches.get("capture") == "first-sync":
+            first = [d and not c for d, c in zip(due, self.captured, strict=True)]
+            self.phi = [
+                x if f else p for x, p, f in zip(theta, self.phi, first, strict=True)
+            ]
+            self.captured = [c or d for c, d in zip(self.captured, due, strict=True)]
         moved = oracle.interpolate(self.phi, theta, oracle.at(self.alpha, self.syncs))
         self.phi = [m if d else p for m, p, d in zip(moved, self.phi, due, strict=True)]
         return [m if d else x for m, x, d in zip(moved, theta, due, strict=True)]
@@ -241,7 +248,9 @@ class Lookahead(oracle.Lookahead):
         counts = list(innermost.count)
         if "interpolation" in self.switches and self.inner_state == "interpolate":
             first = self.switches["interpolation"] == "late-anchor" and self.syncs == 0
-            if first or self.switches["interpolation"] == "aliased":
+            velocity = innermost.names == ("velocity",)
+            skips = self.switches["interpolation"] == "momentum-only" and not velocity
+            if first or skips or self.switches["interpolation"] == "aliased":
                 self.anchor = before
         new = super().synchronize(theta)
         if self.inner_state == "reset":
@@ -291,16 +300,18 @@ def _kinds(items: tuple[tuple[str, Any], ...]) -> tuple[type[Inner], type[Lookah
     )
 
 
+_LISTS = ("own", "captured")
 _TENSORS = ("phi", "slots", "anchor")
 
 
 def _save(levels: list[oracle.Lookahead]) -> list[dict[str, Any]]:
     objects: list[Any] = [*levels, levels[-1].inner]
-    kept = ("phi", "anchor", "cycle_step", "syncs", "calls", "own", "count", "clock")
+    kept = ("phi", "anchor", "cycle_step", "syncs", "calls", "count", "clock", *_LISTS)
     saved = []
     for each in objects:
         state = {name: getattr(each, name) for name in kept if hasattr(each, name)}
-        saved.append({n: list(v) if n in ("count", "own") else v for n, v in state.items()})
+        counts = ("count", *_LISTS)
+        saved.append({n: list(v) if n in counts else v for n, v in state.items()})
     saved[-1]["slots"] = objects[-1].slots
     return saved
 
@@ -369,9 +380,13 @@ def simulate(
         step, theta = go_on(levels, theta, t)
         steps.append(step)
         if t + 1 in evaluated:
-            fast = switches.get("evaluation") == "fast"
-            evaluations[t + 1] = theta if fast else levels[0].phi
-            if switches.get("evaluation") == "not-restored":
+            way = switches.get("evaluation")
+            if way == "synchronizes":
+                counted = levels[0].cycle_step
+                levels[0].synchronize(theta)
+                levels[0].cycle_step = counted
+            evaluations[t + 1] = theta if way == "fast" else levels[0].phi
+            if way in ("not-restored", "synchronizes"):
                 theta = levels[0].phi
         if t + 1 == save_after:
             saved = (theta, _save(levels))

@@ -210,6 +210,13 @@ BUGS = (
         "interpolate", "slots",
     ),
     _bug(
+        "only-momentum-interpolated", "interpolation", "momentum-only",
+        "interpolates a velocity by its name, and no slot of any other optimizer",
+        "interpolation works with SGD and silently does nothing with Adam or AdaGrad",
+        "interpolate every slot that the inner optimizer keeps, whatever its name",
+        "interpolate", "slots",
+    ),
+    _bug(
         "slots-anchored-at-first-sync", "interpolation", "late-anchor",
         "first keeps slots to interpolate from at the first synchronization",
         "the first synchronization leaves the slots alone",
@@ -228,6 +235,13 @@ BUGS = (
         "leaves phi in the parameters after an evaluation",
         "how often one evaluates changes the training",
         "put the fast weights back, to the bit, after the evaluation",
+        "evaluate",
+    ),
+    _bug(
+        "evaluation-synchronizes", "evaluation", "synchronizes",
+        "forces a synchronization in order to evaluate",
+        "how often one evaluates changes the training",
+        "evaluate phi as it is, and put the fast weights back afterwards",
         "evaluate",
     ),
     _bug(

@@ -17,6 +17,7 @@ import numpy as np
 from lookahead_ref.conformance import bent, oracle
 from lookahead_ref.conformance.catalogue import (
     BUGS,
+    NO_GRADIENT,
     VARIANTS,
     Departure,
     by_name,
@@ -131,7 +132,7 @@ def explain(results: Sequence[Result], scope: str | None = None) -> Diagnosis:
     # The cheapest departure first: most hypotheses end at it.
     telling.sort(key=lambda r: (r.status != "departed", r.case.steps * _elements(r.case)))
     flat = [r for r in telling if not _nested(r.case)]
-    searches = [_Search(conventions) for conventions in _conventions(results)]
+    searches = [_Search(conventions) for conventions in _supposed(results)]
     for selection in (telling, flat) if len(flat) < len(telling) else (telling,):
         if not selection or selection[0].status != "departed":
             continue
@@ -145,7 +146,7 @@ def explain(results: Sequence[Result], scope: str | None = None) -> Diagnosis:
                         if not any(search.explains(each, r) for each in found)
                     }
                     return search.diagnosis(scope, found, sorted(rest))
-    return searches[0].diagnosis(scope, [], [])
+    return _Search(_conventions(results)[0]).diagnosis(scope, [], [])
 
 
 def _conventions(results: Iterable[Result]) -> list[Explanation]:
@@ -165,6 +166,19 @@ def _conventions(results: Iterable[Result]) -> list[Explanation]:
         for names in tally.values()
     ]
     return list(product(*best))
+
+
+def _supposed(results: Sequence[Result]) -> list[Explanation]:
+    """Return the sets of variants to start from: those followed, and what cannot be seen.
+
+    Cases without gradients have no reference, so that a program which passes none of them
+    follows one variant or another.
+    """
+    followed = _conventions(results)
+    lacking = any("no-gradient" in result.case.flags for result in results)
+    if not lacking or any(each in NO_GRADIENT for each in followed[0]):
+        return followed
+    return [(*each, variant) for each in followed for variant in NO_GRADIENT]
 
 
 def _nested(case: Case) -> bool:

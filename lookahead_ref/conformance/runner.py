@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lookahead_ref.conformance.judging import Observation, Verdict, judge
-from lookahead_ref.conformance.process import StartError
+from lookahead_ref.conformance.process import DiedError, StartError
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
 from lookahead_ref.conformance.targets import Target
 from lookahead_ref.conformance.vectors import Case
@@ -16,7 +16,7 @@ __all__ = ["Result", "Status", "run"]
 Status = Literal["passed", "departed", "failed", "unsupported"]
 
 PATIENCE = 10
-"""Failures in a row after which the rest of the cases is not tried."""
+"""Cases in a row at which it died or hung, after which the rest is not tried."""
 
 
 @dataclass(frozen=True)
@@ -83,29 +83,31 @@ def run(
             if dtype not in case.dtypes:
                 continue
             if in_a_row < PATIENCE:
-                result = _one(target, case, dtype, level)
+                result, broken = _one(target, case, dtype, level)
+                in_a_row = in_a_row + 1 if broken else 0
             else:
-                reason = f"not tried: {PATIENCE} cases before it failed in a row"
+                reason = f"not tried: it broke at {PATIENCE} cases in a row"
                 result = Result(case, dtype, "failed", reason)
-            in_a_row = in_a_row + 1 if result.status == "failed" else 0
             results.append(result)
             if progress is not None:
                 progress(result)
     return results
 
 
-def _one(target: Target, case: Case, dtype: str, level: str) -> Result:
+def _one(target: Target, case: Case, dtype: str, level: str) -> tuple[Result, bool]:
+    """Run a case; return its result, and whether the target broke at it."""
     try:
         seen = target.observe(case, dtype)
     except UnsupportedError as error:
-        return Result(case, dtype, "unsupported", str(error))
+        return Result(case, dtype, "unsupported", str(error)), False
     except StartError as error:
-        return Result(case, dtype, "failed", f"it could not be started again: {error}")
+        reason = f"it could not be started again: {error}"
+        return Result(case, dtype, "failed", reason), True
     except TargetError as error:
-        return Result(case, dtype, "failed", str(error))
+        return Result(case, dtype, "failed", str(error)), isinstance(error, DiedError)
     verdict = judge(case, seen, dtype, level)
     status: Status = "passed" if verdict.passed else "departed"
-    return Result(case, dtype, status, "", verdict, seen)
+    return Result(case, dtype, status, "", verdict, seen), False
 
 
 def matrix(results: Sequence[Result]) -> dict[str, Counter[Status]]:

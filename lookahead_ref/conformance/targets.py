@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,8 @@ from lookahead_ref.conformance.protocol import (
     UnsupportedError,
 )
 from lookahead_ref.conformance.vectors import Case, Float64Array
+
+_FRAMEWORK_STARTUP = 60.0
 
 __all__ = ["Program", "Recording", "Target", "adapter", "builtin", "open_target"]
 
@@ -54,11 +57,12 @@ def builtin() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        ``pure``, then every backend.
+        ``pure``, then every backend, then the public implementations that are installed.
     """
     from lookahead_ref.backend import names
+    from lookahead_ref.conformance.adapters.peers import PEERS
 
-    return ("pure", *names())
+    return ("pure", *names(), *(name for name, peer in PEERS.items() if peer.installed))
 
 
 def adapter(target: str) -> Callable[[], Adapter]:
@@ -80,11 +84,14 @@ def adapter(target: str) -> Callable[[], Adapter]:
         If there is none of this name.
     """
     from lookahead_ref.conformance.adapters import library
+    from lookahead_ref.conformance.adapters.peers import PEERS
 
     place, colon, name = target.rpartition(":")
     if not colon:
         if target == "pure":
             return library.Pure
+        if target in PEERS:
+            return PEERS[target].make()
         known = builtin()
         if target not in known:
             raise ValueError(
@@ -360,6 +367,8 @@ def open_target(
     ------
     ValueError
         If not exactly one of the three is given, or there is no such target.
+    MissingExtraError
+        If the target is a public implementation that is not installed.
     BackendUnavailableError
         If the target is a backend that cannot run here.
     StartError
@@ -375,8 +384,16 @@ def open_target(
         if not words:
             raise ValueError("--command must name a program, got an empty string")
         return Program(command, words, limits)
-    name = str(target)
-    if ":" not in name:
+    from lookahead_ref.conformance.adapters.peers import PEERS
+
+    name = title = str(target)
+    if name in PEERS:
+        PEERS[name].require()
+        title = PEERS[name].title
+        limits = limits or Limits()
+        # A framework takes its time to start.
+        limits = replace(limits, startup=max(limits.startup, _FRAMEWORK_STARTUP))
+    elif ":" not in name:
         adapter(name)
         if name != "pure":
             from lookahead_ref.backend import load
@@ -385,4 +402,4 @@ def open_target(
     # Python's own flags, and paths that a test or notebook has added.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     serve = [sys.executable, "-m", "lookahead_ref.conformance.serve", name]
-    return Program(name, serve, limits, environment)
+    return Program(title, serve, limits, environment)

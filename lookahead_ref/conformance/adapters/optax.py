@@ -47,6 +47,7 @@ class Optax:
             slow_step_size=level.alpha[0],
             reset_state=level.inner_state == "reset",
         )
+        self._names = list(setup.params)
         params = {name: jnp.asarray(array) for name, array in setup.params.items()}
         self._params = optax.LookaheadParams.init_synced(params)
         self._state: Any = self._transformation.init(self._params)
@@ -59,30 +60,32 @@ class Optax:
             else jnp.asarray(gradients[name])
             for name, param in self._params.fast.items()
         }
-        updates, self._state = self._transformation.update(
-            found, self._state, self._params
-        )
+        updates, self._state = self._transformation.update(found, self._state, self._params)
         self._params = optax.apply_updates(self._params, updates)
 
     def fast(self) -> Tensors:
         """Return the fast parameters."""
-        return _arrays(self._params.fast)
+        return self._arrays(self._params.fast)
 
     def slow(self) -> Sequence[Tensors]:
         """Return the slow parameters."""
-        return [_arrays(self._params.slow)]
+        return [self._arrays(self._params.slow)]
 
     def slots(self) -> Mapping[str, Tensors]:
         """Return the arrays of the inner state that have a name here."""
         return {
-            _SLOTS[name]: _arrays(tree)
+            _SLOTS[name]: self._arrays(tree)
             for name, tree in _fields(self._state.fast_state)
             if name in _SLOTS and isinstance(tree, Mapping)
         }
 
     def evaluation(self) -> Tensors:
         """Return the slow parameters, as the documentation says."""
-        return _arrays(self._params.slow)
+        return self._arrays(self._params.slow)
+
+    def _arrays(self, tree: Mapping[str, Any]) -> Tensors:
+        # JAX has sorted the names.
+        return {name: np.asarray(tree[name]) for name in self._names}
 
     def snapshot(self) -> Any:
         """Take the state: nothing ever changes it."""
@@ -121,10 +124,6 @@ def _inner(inner: Inner) -> Any:
 
 def _schedule(rates: Sequence[float]) -> Any:
     return lambda count: jnp.asarray(rates)[jnp.minimum(count, len(rates) - 1)]
-
-
-def _arrays(tree: Mapping[str, Any]) -> Tensors:
-    return {name: np.asarray(leaf) for name, leaf in tree.items()}
 
 
 def _fields(state: Any) -> Iterator[tuple[str, Any]]:

@@ -1,18 +1,19 @@
-"""The Lookaheads of `torch_optimizer`, `pytorch_optimizer` and `timm`, as their users use them.
+"""The Lookaheads of torch_optimizer, pytorch_optimizer and timm, as their users use them.
 
-The inner optimizers are PyTorch's own. A checkpoint is `state_dict`, of the optimizer and of the
-parameters, kept in memory as PyTorch's documentation advises, by a deep copy, and written by
-``torch.save``.
+The inner optimizers are PyTorch's own. A checkpoint is `state_dict`, of the optimizer and
+of the parameters, kept in memory as PyTorch's documentation advises, by a deep copy, and
+written by ``torch.save``.
 """
 
 import copy
+import importlib.util
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from lookahead_ref.conformance.protocol import (
@@ -154,6 +155,8 @@ def _inner(inner: Inner, params: list[Any]) -> Any:
     decay = h.get("weight_decay", 0.0)
     decoupled = inner.weight_decay_kind == "decoupled"
     rate = inner.learning_rate[0]
+    if inner.rule == "nesterov" and not h["momentum"]:
+        raise UnsupportedError("PyTorch's Nesterov momentum must be above 0")
     if inner.rule == "adam":
         kind = torch.optim.AdamW if decoupled else torch.optim.Adam
         betas = (h["beta1"], h["beta2"])
@@ -205,11 +208,11 @@ def timm() -> PyTorch:
     PyTorch
         The adapter.
     """
-    from timm.optim import Lookahead
+    timm_lookahead = _one_file("timm", "optim/lookahead.py").Lookahead
 
     def wrap(inner: Any, level: Level) -> Any:
         _maintained(level)
-        return Lookahead(inner, k=level.k, alpha=level.alpha[0])
+        return timm_lookahead(inner, k=level.k, alpha=level.alpha[0])
 
     @contextmanager
     def evaluated(wrapper: Any) -> Iterator[None]:
@@ -220,6 +223,18 @@ def timm() -> PyTorch:
         return inner.state[param].get("lookahead_slow_buff")
 
     return PyTorch(Wrapper(wrap, slow, evaluated))
+
+
+def _one_file(package: str, path: str) -> Any:
+    """Import a module of a package that would import far more than it needs."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    place = Path(found.origin).parent / path
+    spec: Any = importlib.util.spec_from_file_location(place.stem, place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def pytorch_optimizer() -> PyTorch:
@@ -235,6 +250,8 @@ def pytorch_optimizer() -> PyTorch:
     kinds = {"maintain": "none", "reset": "reset", "interpolate": "pullback"}
 
     def wrap(inner: Any, level: Level) -> Any:
+        if level.alpha[0] == 1.0:
+            raise UnsupportedError("alpha must be below 1")
         kind = kinds[level.inner_state]
         return Lookahead(inner, k=level.k, alpha=level.alpha[0], pullback_momentum=kind)
 

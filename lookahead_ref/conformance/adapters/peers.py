@@ -1,0 +1,78 @@
+"""The public implementations that the suite can be run on by their names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+from lookahead_ref.extras import MissingExtraError
+
+__all__ = ["PEERS", "Peer"]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A public implementation.
+
+    Parameters
+    ----------
+    package : str
+        The package, as it is imported and as its distribution is named.
+    needs : tuple of str
+        What else its adapter imports.
+    place : str
+        The adapter: ``module:callable``, the module in this package.
+    """
+
+    package: str
+    needs: tuple[str, ...]
+    place: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether all that is needed is there."""
+        return all(find_spec(each) is not None for each in (self.package, *self.needs))
+
+    @property
+    def title(self) -> str:
+        """Its name and version."""
+        return f"{self.package} {version(self.package)}"
+
+    def require(self) -> None:
+        """Check that all that is needed is there, without the time that importing it takes.
+
+        Raises
+        ------
+        MissingExtraError
+            If something is not.
+        """
+        for each in (self.package, *self.needs):
+            if find_spec(each) is None:
+                raise MissingExtraError(each, "peers", f"run the suite on {self.package}")
+
+    def make(self) -> Callable[[], Any]:
+        """Import the adapter.
+
+        Returns
+        -------
+        callable
+            Makes one.
+        """
+        module, _, name = self.place.partition(":")
+        found = import_module(f"lookahead_ref.conformance.adapters.{module}")
+        make: Callable[[], Any] = getattr(found, name)
+        return make
+
+
+PEERS = {
+    peer.package: peer
+    for peer in (
+        Peer("optax", ("jax",), "optax:Optax"),
+        Peer("torch_optimizer", ("torch",), "pytorch:torch_optimizer"),
+        Peer("pytorch_optimizer", ("torch",), "pytorch:pytorch_optimizer"),
+        Peer("timm", ("torch",), "pytorch:timm"),
+    )
+}
+"""By package."""
