@@ -1,4 +1,4 @@
-"""The suite on public implementations: found by name, diagnosed where they are installed."""
+"""The suite on public implementations: found by name, diagnosed where they are there."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_one_that_is_not_installed_is_told_with_the_extra_that_installs_it() -> 
     absent = Peer("no_such_package", (), "optax:Optax")
     assert not absent.installed
     with pytest.raises(
-        MissingExtraError, match=r"no_such_package .*lookahead-ref\[peers\]"
+        MissingExtraError, match=r"no_such_package .*-ref\[peers\]"
     ):
         absent.require()
 
