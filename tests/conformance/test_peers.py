@@ -13,6 +13,7 @@ CAUSES = {
     "optax": {"reset-restarts-schedule"},
     "torch_optimizer": {"first-sync-at-step-1", "phi-after-first-step"},
     "pytorch_optimizer": {"only-momentum-reset", "only-momentum-interpolated"},
+    "paddlepaddle": {"phi-after-first-step"},
     "timm": {"phi-at-first-sync", "evaluation-synchronizes"},
 }
 PROFILES = ("state", "schedule", "evaluation", "inner:sgd")
@@ -42,9 +43,9 @@ def test_what_departs_in_it_is_named(name: str) -> None:
 
 
 def test_one_that_is_not_installed_is_told_with_the_extra_that_installs_it() -> None:
-    absent = Peer("no_such_package", (), "optax:Optax")
+    absent = Peer("no_such_package", ("no_such_module",), "optax:Optax")
     assert not absent.installed
-    with pytest.raises(MissingExtraError, match=r"no_such_package .*-ref\[peers\]"):
+    with pytest.raises(MissingExtraError, match=r"no_such_module .*-ref\[peers\]"):
         absent.require()
 
 

@@ -19,9 +19,9 @@ class Peer:
     Parameters
     ----------
     package : str
-        The package, as it is imported and as its distribution is named.
+        The package, by the name it is installed by.
     needs : tuple of str
-        What else its adapter imports.
+        What its adapter imports.
     place : str
         The adapter: ``module:callable``, the module in this package.
     """
@@ -33,7 +33,7 @@ class Peer:
     @property
     def installed(self) -> bool:
         """Whether all that is needed is there."""
-        return all(find_spec(each) is not None for each in (self.package, *self.needs))
+        return all(find_spec(each) is not None for each in self.needs)
 
     @property
     def title(self) -> str:
@@ -48,7 +48,7 @@ class Peer:
         MissingExtraError
             If something is not.
         """
-        for each in (self.package, *self.needs):
+        for each in self.needs:
             if find_spec(each) is None:
                 raise MissingExtraError(each, "peers", f"run the suite on {self.package}")
 
@@ -69,10 +69,11 @@ class Peer:
 PEERS = {
     peer.package: peer
     for peer in (
-        Peer("optax", ("jax",), "optax:Optax"),
-        Peer("torch_optimizer", ("torch",), "pytorch:torch_optimizer"),
-        Peer("pytorch_optimizer", ("torch",), "pytorch:pytorch_optimizer"),
-        Peer("timm", ("torch",), "pytorch:timm"),
+        Peer("optax", ("optax", "jax"), "optax:Optax"),
+        Peer("torch_optimizer", ("torch_optimizer", "torch"), "pytorch:torch_optimizer"),
+        Peer("pytorch_optimizer", ("pytorch_optimizer", "torch"), "pytorch:pytorch_optimizer"),
+        Peer("paddlepaddle", ("paddle",), "paddle:Paddle"),
+        Peer("timm", ("timm", "torch"), "pytorch:timm"),
     )
 }
 """By package."""
