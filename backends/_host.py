@@ -22,6 +22,22 @@ def devices() -> tuple[str, ...]:
     return (f"{platform.machine()}, {os.cpu_count()} cores",)
 
 
+def itself(array: HostArray) -> HostArray:
+    """Return an array as it is: what is in host memory need not be moved there.
+
+    Parameters
+    ----------
+    array : ndarray
+        The array.
+
+    Returns
+    -------
+    ndarray
+        The same.
+    """
+    return array
+
+
 def own(name: str, array: Any, taken: Sequence[HostArray]) -> HostArray:
     """Return an array as one contiguous array that shares no memory with others.
 

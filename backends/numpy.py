@@ -39,6 +39,8 @@ class NumpyBackend:
     name = "numpy"
     version = np.__version__
     devices = _host.devices()
+    from_host = staticmethod(_host.itself)
+    to_host = staticmethod(_host.itself)
     own = staticmethod(_host.own)
     copy = staticmethod(_host.copy)
     assign = staticmethod(_host.assign)

@@ -52,6 +52,12 @@ class Backend(Protocol):
     def devices(self) -> Sequence[str]:
         """The devices that it can run on, in words."""
 
+    def from_host(self, array: Any) -> Any:
+        """Return a NumPy array as one of this backend's; itself, where it is one."""
+
+    def to_host(self, array: Any) -> Any:
+        """Return one of this backend's arrays as a NumPy array; itself, where it is one."""
+
     def own(self, name: str, array: Any, taken: Sequence[Any]) -> Any:
         """Return an array as one contiguous array that shares no memory with others.
 

@@ -41,8 +41,8 @@ class Paddle:
             raise UnsupportedError("alpha is constant")
         if level.inner_state != "maintain":
             raise UnsupportedError(f"inner_state = {level.inner_state!r} is not offered")
-        # A checkpoint finds its tensors by generated names: count from the start, as in a new
-        # process.
+        # A checkpoint finds its tensors by generated names: count from the start, as a new
+        # process does.
         paddle.utils.unique_name.switch()
         self._params = {
             name: paddle.create_parameter(
@@ -114,7 +114,7 @@ class Paddle:
 
     def _of_every_parameter(self, optimizer: Any, accumulator: str) -> Tensors | None:
         # There is no other way to see them by parameter.
-        found = optimizer._accumulators.get(accumulator, {})
+        found = optimizer._accumulators.get(accumulator, {})  # noqa: SLF001
         if any(param.name not in found for param in self._params.values()):
             return None
         return {name: _array(found[param.name]) for name, param in self._params.items()}

@@ -71,7 +71,11 @@ PEERS = {
     for peer in (
         Peer("optax", ("optax", "jax"), "optax:Optax"),
         Peer("torch_optimizer", ("torch_optimizer", "torch"), "pytorch:torch_optimizer"),
-        Peer("pytorch_optimizer", ("pytorch_optimizer", "torch"), "pytorch:pytorch_optimizer"),
+        Peer(
+            "pytorch_optimizer",
+            ("pytorch_optimizer", "torch"),
+            "pytorch:pytorch_optimizer",
+        ),
         Peer("paddlepaddle", ("paddle",), "paddle:Paddle"),
         Peer("timm", ("timm", "torch"), "pytorch:timm"),
     )
