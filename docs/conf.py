@@ -25,6 +25,7 @@ extensions = [
     "command_reference",
     "golden_suite",
     "mathml",
+    "spec_clauses",
     "theory_pictures",
 ]
 exclude_patterns = ["_build"]
