@@ -1,11 +1,11 @@
 """Lookahead as an Optax transformation: plain parameters, deltas, and all under ``jit``.
 
-    optimizer = lookahead(optax.adam(1e-3), k=5, alpha=0.5)
-    state = optimizer.init(params)
-    updates, state = optimizer.update(gradients, state, params)
-    params = optax.apply_updates(params, updates)
-    ...
-    evaluate(state.phi)
+optimizer = lookahead(optax.adam(1e-3), k=5, alpha=0.5)
+state = optimizer.init(params)
+updates, state = optimizer.update(gradients, state, params)
+params = optax.apply_updates(params, updates)
+...
+evaluate(state.phi)
 """
 
 import io
@@ -33,15 +33,15 @@ def lookahead(
     inner: Any, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
 ) -> Any:
     """Wrap a transformation, which may be a lookahead."""
-    at_sync = alpha if callable(alpha) else lambda syncs: alpha
+    at_sync = alpha if callable(alpha) else lambda _: alpha
 
     def init(params: Any) -> LookaheadState:
-        # Copied: a jitted step that is donated both its arguments may not find one buffer
-        # in the two of them.
-        phi = jax.tree.map(jnp.copy, params)  # LA-1
+        # Copies, of the counts too: a jitted step that is donated its arguments may not
+        # find one buffer in them twice.
         state = inner.init(params)
-        zero = jnp.zeros((), jnp.int32)
-        return LookaheadState(phi, state, zero, zero, innermost(state))
+        zeros = jnp.zeros((2,), jnp.int32)
+        anchor = copy(innermost(state)) if inner_state == "interpolate" else None
+        return LookaheadState(copy(params), state, zeros[0], zeros[1], anchor)  # LA-1
 
     def update(gradients: Any, state: Any, params: Any) -> tuple[Any, LookaheadState]:
         updates, inside = inner.update(gradients, state.inner, params)
@@ -65,10 +65,20 @@ def lookahead(
             inside,
             jnp.where(due, 0, state.cycle_step + 1),
             state.syncs + due,
-            choose(due, last, state.anchor),
+            anchored(due, last, state.anchor),
         )
 
     return optax.GradientTransformation(init, update)
+
+
+def copy(tree: Any) -> Any:
+    """Copy every array."""
+    return jax.tree.map(jnp.copy, tree)
+
+
+def anchored(due: Any, last: Any, anchor: Any) -> Any:
+    """Return what is interpolated from next, where anything is."""
+    return None if anchor is None else choose(due, last, anchor)
 
 
 def choose(due: Any, yes: Any, no: Any) -> Any:
@@ -111,7 +121,7 @@ def follow(state: Any, due: Any, phi: Any, last: Any, *, reset: bool) -> Any:
         follow(state.inner, due, phi, last, reset=reset),
         jnp.where(due & reset, 0, state.cycle_step),
         state.syncs,
-        choose(due, last, state.anchor),
+        anchored(due, last, state.anchor),
     )
 
 

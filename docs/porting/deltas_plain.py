@@ -71,7 +71,7 @@ def lookahead(
     inner: Transformation, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
 ) -> Transformation:
     """Wrap a transformation, which may be a lookahead."""
-    at_sync = alpha if callable(alpha) else lambda syncs: alpha
+    at_sync = alpha if callable(alpha) else lambda _: alpha
 
     def init(params: Any) -> LookaheadState:
         state = inner.init(params)

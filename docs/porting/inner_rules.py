@@ -28,7 +28,7 @@ def zeros(rule: str, param: Any) -> Slots:
 def rule_of(rule: str, h: Mapping[str, float]) -> Rule:
     """Return what makes the update u; it replaces the slots that it is given."""
 
-    def sgd(g: Any, s: Slots, t: int) -> Any:
+    def sgd(g: Any, _: Slots, t: int) -> Any:
         return g
 
     def heavy_ball(g: Any, s: Slots, t: int) -> Any:

@@ -1,8 +1,8 @@
 """Lookahead as a rule for one tensor at a time, whose state is made when it is first seen.
 
 The shape of Keras 3 (``update_step``), MLX (``init_single`` and ``apply_single``) and Burn
-(``SimpleOptimizer``): the framework walks over the tensors that have a gradient; a rule gets
-one gradient, one tensor and the state of that tensor, and returns the tensor anew.
+(``SimpleOptimizer``): the framework walks over the tensors that have a gradient; a rule
+gets one gradient, one tensor and the state of that tensor, and returns the tensor anew.
 """
 
 import copy
@@ -56,7 +56,7 @@ class Lookahead:
         self, inner: Any, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
     ) -> None:
         self.inner, self.k, self.inner_state = inner, k, inner_state
-        self.alpha = alpha if callable(alpha) else lambda syncs: alpha
+        self.alpha = alpha if callable(alpha) else lambda _: alpha
 
     def init_single(self, param: Any, state: dict[str, Any]) -> None:
         """Make the state of a tensor before its first update: phi is the tensor (LA-1)."""
@@ -130,11 +130,13 @@ class Adapter:
         return self.params
 
     def slow(self) -> Any:
-        """Return phi by level; that of a tensor not seen yet is the tensor."""
-        found = []
-        states = dict(self.states)
+        """Return phi by level, once every tensor has one."""
+        found: list[Any] = []
+        states = {name: self.states.get(name) for name in self.params}
+        if None in states.values():
+            return found
         for _ in self.setup.levels:
-            found.append({n: states.get(n, {"phi": p})["phi"] for n, p in self.params.items()})
+            found.append({name: state["phi"] for name, state in states.items()})
             states = {name: state["inner"] for name, state in states.items()}
         return found
 

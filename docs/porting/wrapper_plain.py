@@ -56,7 +56,7 @@ class Lookahead:
         self, inner: Any, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
     ) -> None:
         self.inner, self.k, self.inner_state = inner, k, inner_state
-        self.alpha = alpha if callable(alpha) else lambda syncs: alpha
+        self.alpha = alpha if callable(alpha) else lambda _: alpha
         self.params = inner.params
         self.phi = {name: theta.copy() for name, theta in self.params.items()}  # LA-1
         self.anchor: dict[str, Any] = {}  # a slot that is not there is one of zeros
@@ -118,7 +118,9 @@ class Lookahead:
 
     def state_dict(self) -> dict[str, Any]:
         """Copy the state, the inner optimizer's within it (LA-22, LA-23)."""
-        own = {name: getattr(self, name) for name in ("phi", "anchor", "cycle_step", "syncs")}
+        own = {
+            name: getattr(self, name) for name in ("phi", "anchor", "cycle_step", "syncs")
+        }
         return copy.deepcopy(own | {"inner": self.inner.state_dict()})
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

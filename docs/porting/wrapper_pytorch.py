@@ -44,7 +44,7 @@ class Lookahead:
         if k < 1 or not (callable(alpha) or 0 < alpha <= 1):  # LA-26
             raise ValueError(f"k must be >= 1 and alpha in (0, 1], got {k} and {alpha}")
         self.inner, self.k, self.inner_state = inner, k, inner_state
-        self.alpha = alpha if callable(alpha) else lambda syncs: alpha
+        self.alpha = alpha if callable(alpha) else lambda _: alpha
         self.cycle_step = self.syncs = 0
         # Now, not at the first step: phi_0 = theta_0 (LA-1). Cloned: the parameters change
         # in place. A tensor shared by two layers is there once.

@@ -1,6 +1,7 @@
 """The specification: whole, and cited by everything that can be."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ def sections() -> list[Section]:
     ]
 
 
+@cache
 def cited() -> set[str]:
     """Return the clauses that a case, a flag or a variant cites."""
     suite = load()
