@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from inner_rules import at, direction, zeros
+from inner_rules import at, zeros
+from inner_rules import update as subtracted
 
 # --- What the framework has. ---
 
@@ -41,7 +42,7 @@ def make(inner: Any) -> Transformation:
         count = state.count + 1
         rate = at(inner.learning_rate, state.clock)
         updates = {
-            name: -rate * direction(inner, x, gradients[name], slots[name], count)
+            name: -subtracted(inner, x, gradients[name], slots[name], count, rate)
             for name, x in params.items()
         }
         return updates, InnerState(slots, count, state.clock + 1)

@@ -46,8 +46,9 @@ def rule_of(rule: str, h: Mapping[str, float]) -> Rule:
         beta1, beta2 = h["beta1"], h["beta2"]
         s["first_moment"] = beta1 * s["first_moment"] + (1 - beta1) * g
         s["second_moment"] = beta2 * s["second_moment"] + (1 - beta2) * (g * g)
-        m = s["first_moment"] / (1 - beta1**t)
-        return m / (np.sqrt(s["second_moment"] / (1 - beta2**t)) + h["epsilon"])
+        bias1, bias2 = 1 - beta1**t, 1 - beta2**t
+        root = np.sqrt(s["second_moment"] / bias2) + h["epsilon"]
+        return (s["first_moment"] / bias1) / root
 
     return {
         "sgd": sgd,
@@ -58,14 +59,17 @@ def rule_of(rule: str, h: Mapping[str, float]) -> Rule:
     }[rule]
 
 
-def direction(inner: Any, theta: Any, g: Any, slots: Slots, t: int) -> Any:
-    """Return the u of theta <- theta - gamma u, weight decay in it (IN-1 to IN-13)."""
-    h, kind = inner.hyperparameters, inner.weight_decay_kind
+def update(inner: Any, theta: Any, g: Any, slots: Slots, t: int, rate: float) -> Any:
+    """Return what is subtracted from theta: gamma u, weight decay in it (IN-1 to IN-4)."""
+    h = inner.hyperparameters
+    kind = inner.weight_decay_kind
     if kind == "l2":
         g = g + h["weight_decay"] * theta
     with np.errstate(over="ignore"):
         u = rule_of(inner.rule, h)(g, slots, t)
-    return u + h["weight_decay"] * theta if kind == "decoupled" else u
+    if kind == "decoupled":
+        u = u + h["weight_decay"] * theta
+    return rate * u
 
 
 def at(table: Sequence[float], clock: int) -> float:

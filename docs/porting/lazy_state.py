@@ -10,7 +10,7 @@ import pickle
 from typing import Any
 
 import numpy as np
-from inner_rules import at, direction, zeros
+from inner_rules import at, update, zeros
 
 # --- What the framework has: a rule, and the walk over the tensors. ---
 
@@ -28,8 +28,8 @@ class Inner:
     def apply_single(self, g: Any, param: Any, state: dict[str, Any], rate: float) -> Any:
         """Update a tensor."""
         state["count"] += 1
-        u = direction(self.inner, param, g, state["slots"], state["count"])
-        return param - rate * u
+        count = state["count"]
+        return param - update(self.inner, param, g, state["slots"], count, rate)
 
 
 def walk(rule: Any, params: Any, gradients: Any, states: Any, rate: float) -> None:

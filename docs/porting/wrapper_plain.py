@@ -1,8 +1,8 @@
 """Lookahead as a wrapper that changes the parameters in place, on plain arrays.
 
 The shape of PyTorch's optimizers, with the least of a framework around it: an optimizer
-holds the parameters and makes its slots at the first step. ``wrapper_pytorch.py`` is the
-same around PyTorch's own.
+holds the parameters and writes to them. ``wrapper_pytorch.py`` is the same around PyTorch's
+own.
 """
 
 import copy
@@ -11,39 +11,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-from inner_rules import at, direction, zeros
+from inner_rules import at, update, zeros
 
 # --- What the framework has. ---
 
 
 class Inner:
-    """An optimizer of the framework: it writes to the parameters, which it was given."""
+    """An optimizer of the framework."""
 
     def __init__(self, inner: Any, params: dict[str, Any]) -> None:
         self.inner, self.params = inner, params
-        self.state: dict[str, Any] = {}
-        self.rate = inner.learning_rate[0]  # a scheduler sets it
+        self.slots = {name: zeros(inner.rule, theta) for name, theta in params.items()}
+        self.count = dict.fromkeys(params, 0)
+        self.clock = 0
 
     def step(self, gradients: Any) -> None:
         """Update every parameter that has a gradient."""
+        rate = at(self.inner.learning_rate, self.clock)
+        self.clock += 1
         for name, g in gradients.items():
             if g is None:
                 continue
-            theta = self.params[name]
-            made = {"slots": zeros(self.inner.rule, theta), "count": 0}
-            state = self.state.setdefault(name, made)
-            state["count"] += 1
-            u = direction(self.inner, theta, g, state["slots"], state["count"])
-            theta -= self.rate * u
+            self.count[name] += 1
+            theta, slots = self.params[name], self.slots[name]
+            theta -= update(self.inner, theta, g, slots, self.count[name], rate)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state: the arrays themselves, as frameworks do."""
-        return {"state": self.state}
+        own = {"params": self.params, "slots": self.slots}
+        return own | {"count": dict(self.count), "clock": self.clock}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Restore the state."""
-        self.state = saved["state"]
+        for name, theta in self.params.items():
+            theta[...] = saved["params"][name]
+        self.slots = saved["slots"]
+        self.count = saved["count"]
+        self.clock = saved["clock"]
 
 
 # --- The port. ---
@@ -58,9 +62,11 @@ class Lookahead:
         self.inner, self.k, self.inner_state = inner, k, inner_state
         self.alpha = alpha if callable(alpha) else lambda _: alpha
         self.params = inner.params
-        self.phi = {name: theta.copy() for name, theta in self.params.items()}  # LA-1
-        self.anchor: dict[str, Any] = {}  # a slot that is not there is one of zeros
-        self.cycle_step = self.syncs = 0
+        self.phi = copy.deepcopy(self.params)  # LA-1
+        self.cycle_step = 0  # nothing done yet
+        self.syncs = 0
+        self.anchor: dict[str, Any] = {}
+        self.keep_anchor()
 
     def step(self, gradients: Any) -> None:
         """Do an inner step and, every k of them, synchronize (LA-3, LA-4)."""
@@ -76,28 +82,38 @@ class Lookahead:
             phi = self.phi[name]
             phi += alpha * (theta - phi)
             theta[...] = phi
-        state = self.innermost.state
-        for name, each in state.items():
-            if self.inner_state == "reset":  # LA-12, LA-15
-                each.update(slots=zeros(self.innermost.inner.rule, self.phi[name]), count=0)
+        inner = self.innermost
+        for name, slots in inner.slots.items():
+            if self.inner_state == "reset":  # LA-12
+                slots.update(zeros(inner.inner.rule, self.phi[name]))
+                inner.count[name] = 0  # LA-15
             if self.inner_state == "interpolate":  # LA-13
-                for slot, now in each["slots"].items():
-                    start = self.anchor.get(name, {}).get(slot, np.zeros_like(now))
-                    each["slots"][slot] = start + alpha * (now - start)
+                for slot, start in self.anchor[name].items():
+                    slots[slot] = start + alpha * (slots[slot] - start)
         self.syncs += 1
         self.cycle_step = 0
         level = self
         while isinstance(level, Lookahead):  # LA-19 to LA-21
-            level.follow(self.phi, state, reset=self.inner_state == "reset")
+            level.follow(self.phi, reset=self.inner_state == "reset")
             level = level.inner
 
-    def follow(self, phi: Any, state: Any, *, reset: bool) -> None:
+    def follow(self, phi: Any, *, reset: bool) -> None:
         """Take what a synchronization of this Lookahead, or one around it, arrived at."""
-        self.anchor = {name: dict(each["slots"]) for name, each in state.items()}
-        for name, array in phi.items():
-            self.phi[name][...] = array
+        self.keep_anchor()
+        for name, slow in phi.items():
+            self.phi[name][...] = slow
         if reset:
             self.cycle_step = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether a step has been done."""
+        return self.cycle_step + self.syncs > 0
+
+    def keep_anchor(self) -> None:
+        """Copy the slots, to interpolate from."""
+        for name, slots in self.innermost.slots.items():
+            self.anchor[name] = dict(slots)
 
     @property
     def innermost(self) -> Any:
@@ -107,7 +123,7 @@ class Lookahead:
     @contextmanager
     def slow_weights(self) -> Iterator[None]:
         """Have phi in the parameters meanwhile; put the fast weights back (LA-9, LA-10)."""
-        fast = {name: theta.copy() for name, theta in self.params.items()}
+        fast = copy.deepcopy(self.params)
         try:
             for name, theta in self.params.items():
                 theta[...] = self.phi[name]
@@ -117,11 +133,11 @@ class Lookahead:
                 theta[...] = fast[name]
 
     def state_dict(self) -> dict[str, Any]:
-        """Copy the state, the inner optimizer's within it (LA-22, LA-23)."""
-        own = {
-            name: getattr(self, name) for name in ("phi", "anchor", "cycle_step", "syncs")
-        }
-        return copy.deepcopy(own | {"inner": self.inner.state_dict()})
+        """Return a copy of the state, the inner optimizer's within it (LA-22, LA-23)."""
+        own = ("phi", "anchor", "cycle_step", "syncs")
+        state = {name: getattr(self, name) for name in own}
+        state["inner"] = self.inner.state_dict()
+        return copy.deepcopy(state)
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Restore the state (LA-24)."""
@@ -138,7 +154,6 @@ class Adapter:
 
     def start(self, setup: Any) -> None:
         """Make parameters and optimizer anew."""
-        self.rates, self.clock = setup.inner.learning_rate, 0
         self.params = {name: array.copy() for name, array in setup.params.items()}
         self.inner = optimizer = Inner(setup.inner, self.params)
         for level in reversed(setup.levels):
@@ -149,9 +164,7 @@ class Adapter:
         self.optimizer: Any = optimizer
 
     def step(self, gradients: Any) -> None:
-        """Do one step, at the rate that a scheduler would have set (LA-14)."""
-        self.inner.rate = at(self.rates, self.clock)
-        self.clock += 1
+        """Do one step."""
         self.optimizer.step(gradients)
 
     def fast(self) -> Any:
@@ -167,23 +180,19 @@ class Adapter:
         return found
 
     def slots(self) -> Any:
-        """Return the slots, once every parameter has them."""
-        slots = {name: each["slots"] for name, each in self.inner.state.items()}
-        if slots.keys() != self.params.keys():
-            return {}
-        return {
-            slot: {name: slots[name][slot] for name in self.params}
-            for slot in next(iter(slots.values()))
-        }
+        """Return the slots."""
+        slots = self.inner.slots
+        names = next(iter(slots.values()))
+        return {slot: {name: each[slot] for name, each in slots.items()} for slot in names}
 
     def evaluation(self) -> Any:
         """Return the parameters while they are phi."""
         with self.optimizer.slow_weights():
-            return {name: theta.copy() for name, theta in self.params.items()}
+            return copy.deepcopy(self.params)
 
     def snapshot(self) -> Any:
         """Take the state."""
-        return copy.deepcopy(self.params), self.optimizer.state_dict(), self.clock
+        return self.optimizer.state_dict()
 
     def dump(self, snapshot: Any) -> bytes:
         """Write it."""
@@ -191,7 +200,4 @@ class Adapter:
 
     def load(self, state: bytes) -> None:
         """Read it."""
-        params, saved, self.clock = pickle.loads(state)
-        for name, theta in self.params.items():
-            theta[...] = params[name]
-        self.optimizer.load_state_dict(saved)
+        self.optimizer.load_state_dict(pickle.loads(state))
