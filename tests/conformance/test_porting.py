@@ -75,8 +75,8 @@ def test_a_port_is_run_as_the_guide_says() -> None:
     [
         ("lazy_state", "rule.init_single(params[name]", "rule.init_single(g", "gradient"),
         ("lazy_state", "state.update(phi=param", "state.update(phi=0 * param", "zero"),
-        ("wrapper_plain", "theta.copy() for name, theta in self.params.items()}  # LA-1",
-         "theta for name, theta in self.params.items()}  # LA-1", "alias"),
+        ("wrapper_plain", "self.phi = copy.deepcopy(self.params)", "self.phi = self.params",
+         "alias"),
     ],
 )  # fmt: skip
 def test_the_traps_of_the_guide_are_caught(
