@@ -27,6 +27,7 @@ extensions = [
     "mathml",
     "spec_clauses",
     "theory_pictures",
+    "walk_page",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
