@@ -45,7 +45,7 @@ class Model(Protocol):
     def loss(self, params: Any, batch: Examples) -> Any:
         """Mean loss of a batch, differentiable."""
 
-    def evaluate(self, params: Any, examples: Examples) -> Evaluation:
+    def evaluate(self, params: Any, examples: Any) -> Evaluation:
         """Measure loss and accuracy."""
 
 
