@@ -37,110 +37,100 @@ def _registers() -> tuple[int, int]:
 
 _VECTOR_BYTES, _REGISTERS = _registers()
 _ROWS = 6  # of a tile: six rows of four vectors are 24 sums, for 32 registers
-_WIDEST = 4 if _REGISTERS == 32 else 2
+_WIDTHS = (1, 2, 4) if _REGISTERS == 32 else (1, 2)  # of a tile, in vectors
+_INTEGER = ir.IntType(64)
 _SCRATCH_BYTES = 1 << 19  # half of a common second-level cache
 _PLACES = 128  # over which a part of the kernel gradient is summed at once
 
 
-class Convolution:
-    """Kernels for arrays of shape (n, height, width, channels).
+def correlate(
+    share: Share,
+    x: NDArray[Any],
+    kernel: NDArray[Any],
+    out: NDArray[Any],
+    stride: int,
+    offset: tuple[int, int],
+) -> None:
+    """Write a correlation: see `lookahead_ref.convolution.ConvolutionKernels`."""
+    n, height, width, outputs = out.shape
+    rows, columns, channels, _ = kernel.shape
+    vectors, panel = _panel(x.itemsize, outputs)
+    x = np.ascontiguousarray(x)
+    panels = -(-outputs // panel)
+    packed = np.empty((panels, rows, columns * channels, panel), x.dtype)
+    share(lambda start, stop: _pack(start, stop, kernel, packed), panels * rows * columns)
+    # As many pictures, or as many rows of one, as the cache holds what they see of.
+    row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
+    seen = (height - 1) * stride + rows
+    block_rows = max(1, min(height, (_SCRATCH_BYTES // row_bytes - rows) // stride + 1))
+    pictures = max(1, min(n // 8, _SCRATCH_BYTES // (row_bytes * seen)))
+    blocks = -(-height // block_rows) * -(-n // pictures)
 
-    Parameters
-    ----------
-    share : callable
-        ``share(work, count)`` runs ``work(start, stop)`` over the parts of
-        ``range(count)``.
-    """
+    def work(start: int, stop: int) -> None:
+        _correlate(
+            start, stop, x, packed, out, vectors, columns, stride, *offset, pictures,
+            block_rows,
+        )  # fmt: skip
 
-    def __init__(self, share: Share) -> None:
-        self._share = share
+    share(work, blocks)
 
-    def correlate(
-        self,
-        x: NDArray[Any],
-        kernel: NDArray[Any],
-        out: NDArray[Any],
-        stride: int,
-        offset: tuple[int, int],
-    ) -> None:
-        """Write a correlation: see `lookahead_ref.layers.ConvolutionKernels`."""
-        n, height, width, _ = out.shape
-        rows, columns, channels, _ = kernel.shape
-        vectors, panel = _panel(kernel)
-        x = np.ascontiguousarray(x)
-        panels = -(-out.shape[3] // panel)
-        packed = np.empty((panels, rows, columns * channels, panel), x.dtype)
-        self._share(
-            lambda start, stop: _pack(start, stop, kernel, packed), panels * rows * columns
+
+def kernel_gradient(
+    share: Share,
+    x: NDArray[Any],
+    grad: NDArray[Any],
+    size: tuple[int, int],
+    stride: int,
+    offset: tuple[int, int],
+) -> NDArray[Any]:
+    """Compute a kernel gradient: see `lookahead_ref.convolution.ConvolutionKernels`."""
+    n, height, width, outputs = grad.shape
+    rows, columns = size
+    channels = x.shape[3]
+    vectors, panel = _panel(x.itemsize, outputs)
+    padded_outputs = -(-outputs // panel) * panel
+    if padded_outputs == outputs:
+        grad = np.ascontiguousarray(grad)
+    else:
+        grad = np.pad(grad, ((0, 0),) * 3 + ((0, padded_outputs - outputs),))
+    seen = ((height - 1) * stride + rows, (width - 1) * stride + columns)
+    # The last tile reads, in vain, up to six elements past the end.
+    memory = np.empty(n * seen[0] * seen[1] * channels + _ROWS, x.dtype)
+    memory[-_ROWS:] = 0
+    padded = memory[:-_ROWS].reshape(n, *seen, channels)
+    x = np.ascontiguousarray(x)
+    share(lambda start, stop: _pad(start, stop, x, padded, *offset), n)
+    run = columns * channels
+    tiles = -(-run // _ROWS)
+    result = np.zeros((rows, tiles * _ROWS, padded_outputs), x.dtype)
+
+    def work(start: int, stop: int) -> None:
+        _kernel_gradient(
+            start, stop, memory, grad, result, vectors, stride, *seen, channels
         )
-        # As many pictures, or as many rows of one, as the cache holds what they see of.
-        row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
-        seen = (height - 1) * stride + rows
-        block_rows = max(1, min(height, (_SCRATCH_BYTES // row_bytes - rows) // stride + 1))
-        pictures = max(1, min(n // 8, _SCRATCH_BYTES // (row_bytes * seen)))
-        blocks = -(-height // block_rows) * -(-n // pictures)
 
-        def work(start: int, stop: int) -> None:
-            _correlate(
-                start, stop, x, packed, out, vectors, columns, stride, *offset,
-                pictures, block_rows,
-            )  # fmt: skip
-
-        self._share(work, blocks)
-
-    def kernel_gradient(
-        self,
-        x: NDArray[Any],
-        grad: NDArray[Any],
-        size: tuple[int, int],
-        stride: int,
-        offset: tuple[int, int],
-    ) -> NDArray[Any]:
-        """Compute a kernel gradient: see `lookahead_ref.layers.ConvolutionKernels`."""
-        n, height, width, outputs = grad.shape
-        rows, columns = size
-        channels = x.shape[3]
-        vectors, panel = _panel(grad)
-        padded_outputs = -(-outputs // panel) * panel
-        if padded_outputs == outputs:
-            grad = np.ascontiguousarray(grad)
-        else:
-            grad = np.pad(grad, ((0, 0),) * 3 + ((0, padded_outputs - outputs),))
-        seen = ((height - 1) * stride + rows, (width - 1) * stride + columns)
-        # The last tile reads, in vain, up to six elements past the end.
-        memory = np.empty(n * seen[0] * seen[1] * channels + _ROWS, x.dtype)
-        memory[-_ROWS:] = 0
-        padded = memory[:-_ROWS].reshape(n, *seen, channels)
-        x = np.ascontiguousarray(x)
-        self._share(lambda start, stop: _pad(start, stop, x, padded, *offset), n)
-        run = columns * channels
-        tiles = -(-run // _ROWS)
-        result = np.zeros((rows, tiles * _ROWS, padded_outputs), x.dtype)
-
-        def work(start: int, stop: int) -> None:
-            _kernel_gradient(
-                start, stop, memory, grad, result, vectors, stride, *seen, channels
-            )
-
-        self._share(work, rows * tiles)
-        cut = result[:, :run, :outputs]
-        return np.ascontiguousarray(cut).reshape(rows, columns, channels, outputs)
+    share(work, rows * tiles)
+    cut = result[:, :run, :outputs]
+    return np.ascontiguousarray(cut).reshape(rows, columns, channels, outputs)
 
 
-def _panel(like: NDArray[Any]) -> tuple[int, int]:
+def _panel(itemsize: int, outputs: int) -> tuple[int, int]:
     """Choose the vectors of a tile, and its width, for so many outputs."""
-    lanes = _VECTOR_BYTES // like.itemsize
-    vectors = _WIDEST
-    while vectors > 1 and lanes * vectors // 2 >= like.shape[3]:
-        vectors //= 2
+    lanes = _VECTOR_BYTES // itemsize
+    fitting = [vectors for vectors in _WIDTHS if lanes * vectors >= outputs]
+    vectors = fitting[0] if fitting else _WIDTHS[-1]
     return vectors, lanes * vectors
 
 
-def _tile(vectors: int, *, steps: bool) -> Any:
+def _integer(value: int) -> Any:
+    return _INTEGER(value)
+
+
+def _tile(*, steps: bool) -> Any:
     """Make the innermost loop, for a tile of six rows by some vectors.
 
-    ``tile(a, places, first, shift, length, b, b_start, b_step, c, c_places, c_first,
-    c_shift, add)`` computes, over q in ``range(length)``,
+    ``tile(vectors, a, places, first, shift, length, b, b_start, b_step, c, c_places,
+    c_first, c_shift, add)`` computes, over q in ``range(length)``,
 
         c[c_places[c_first + m] + c_shift + j] (+)= sum of A[m, q] B[q, j]
         A[m, q] = a[places[first + m] + shift + q]   where `places` are those of the rows
@@ -152,122 +142,31 @@ def _tile(vectors: int, *, steps: bool) -> Any:
 
     @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
     def tile(
-        _typing: Any, a: Any, places: Any, first: Any, shift: Any, length: Any, b: Any,
-        b_start: Any, b_step: Any, c: Any, c_places: Any, c_first: Any, c_shift: Any,
-        add: Any,
+        _typing: Any, vectors: Any, a: Any, places: Any, first: Any, shift: Any,
+        length: Any, b: Any, b_start: Any, b_step: Any, c: Any, c_places: Any,
+        c_first: Any, c_shift: Any, add: Any,
     ) -> Any:  # fmt: skip
         count = types.intp
         signature = types.void(
-            a, places, count, count, count, b, count, count, c, c_places, count, count,
-            types.boolean,
+            count, a, places, count, count, count, b, count, count, c, c_places, count,
+            count, types.boolean,
         )  # fmt: skip
 
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            def data(place: int) -> Any:
-                kind = signature.args[place]
-                return context.make_array(kind)(context, builder, values[place]).data
-
-            scalar = context.get_data_type(signature.args[0].dtype)
-            bits = signature.args[0].dtype.bitwidth
-            lanes = 8 * _VECTOR_BYTES // bits
-            vector = ir.VectorType(scalar, lanes)
-            integer, number = ir.IntType(64), ir.IntType(32)
-            muladd = cgutils.get_or_insert_function(
-                builder.module,
-                ir.FunctionType(vector, [vector] * 3),
-                # Fused where the processor does so, else a product and a sum.
-                f"llvm.fmuladd.v{lanes}f{bits}",
-            )
-            base, left, right = data(8), data(0), data(5)
-            left_places, right_places = data(1), data(9)
-            first, shift, length = values[2:5]
-            b_start, b_step = values[6:8]
-            c_first, c_shift, add = values[10:13]
-
-            def place(table: Any, index: Any, shift: Any) -> Any:
-                return builder.add(builder.load(builder.gep(table, [index])), shift)
-
-            def lanes_at(pointer: Any) -> Any:
-                return builder.bitcast(pointer, vector.as_pointer())
-
-            def load(pointer: Any) -> Any:
-                loaded = builder.load(lanes_at(pointer))
-                loaded.align = bits // 8
-                return loaded
-
-            def row_start(m: int) -> Any:
-                index = builder.add(c_first, integer(m))
-                return builder.gep(base, [place(right_places, index, c_shift)])
-
-            targets = [
-                [builder.gep(row, [integer(j * lanes)]) for j in range(vectors)]
-                for row in map(row_start, range(_ROWS))
+            operands = [
+                context.make_array(kind)(context, builder, value).data
+                if isinstance(kind, types.Array)
+                else value
+                for kind, value in zip(signature.args, values, strict=True)
             ]
-            if not steps:
-                lefts = [
-                    builder.gep(
-                        left,
-                        [place(left_places, builder.add(first, integer(m)), shift)],
-                    )
-                    for m in range(_ROWS)
-                ]
-            right = builder.gep(right, [b_start])
-            zero = ir.Constant(vector, [0.0] * lanes)
-            entry = builder.block
-            earlier = builder.append_basic_block("earlier")
-            body = builder.append_basic_block("body")
-            done = builder.append_basic_block("done")
-            builder.cbranch(add, earlier, body)
-
-            builder.position_at_end(earlier)
-            before = [[load(pointer) for pointer in row] for row in targets]
-            builder.branch(body)
-
-            builder.position_at_end(body)
-            q = builder.phi(integer)
-            q.add_incoming(integer(0), entry)
-            q.add_incoming(integer(0), earlier)
-            sums = [[builder.phi(vector) for _ in row] for row in targets]
-            for row, starts in zip(sums, before, strict=True):
-                for total, start in zip(row, starts, strict=True):
-                    total.add_incoming(zero, entry)
-                    total.add_incoming(start, earlier)
-            step = builder.gep(right, [builder.mul(q, b_step)])
-            factors = [
-                load(builder.gep(step, [integer(j * lanes)])) for j in range(vectors)
-            ]
-            if steps:
-                seen = builder.gep(
-                    left, [place(left_places, builder.add(first, q), shift)]
-                )
-            undefined = ir.Constant(vector, ir.Undefined)
-            same = ir.Constant(ir.VectorType(number, lanes), [0] * lanes)
-            after = []
-            for m in range(_ROWS):
-                pointer = (
-                    builder.gep(seen, [integer(m)])
-                    if steps
-                    else builder.gep(lefts[m], [q])
-                )
-                one = builder.insert_element(undefined, builder.load(pointer), number(0))
-                factor = builder.shuffle_vector(one, undefined, same)
-                after.append(
-                    [
-                        builder.call(muladd, [factor, each, total])
-                        for each, total in zip(factors, sums[m], strict=True)
-                    ]
-                )
-            following = builder.add(q, integer(1))
-            q.add_incoming(following, body)
-            for row, results in zip(sums, after, strict=True):
-                for total, result in zip(row, results, strict=True):
-                    total.add_incoming(result, body)
-            builder.cbranch(builder.icmp_signed("<", following, length), body, done)
-
-            builder.position_at_end(done)
-            for row, results in zip(targets, after, strict=True):
-                for pointer, result in zip(row, results, strict=True):
-                    builder.store(result, lanes_at(pointer)).align = bits // 8
+            dtype = signature.args[1].dtype
+            for vectors in _WIDTHS:
+                wanted = builder.icmp_signed("==", operands[0], _integer(vectors))
+                with builder.if_then(wanted):
+                    _multiply(
+                        builder, context.get_data_type(dtype), dtype.bitwidth, vectors,
+                        steps, *operands[1:],
+                    )  # fmt: skip
             return context.get_dummy_value()
 
         return signature, generate
@@ -275,52 +174,99 @@ def _tile(vectors: int, *, steps: bool) -> Any:
     return tile
 
 
-_rows_1, _rows_2, _rows_4 = (_tile(vectors, steps=False) for vectors in (1, 2, 4))
-_steps_1, _steps_2, _steps_4 = (_tile(vectors, steps=True) for vectors in (1, 2, 4))
-
-
-@njit(nogil=True, error_model="numpy", cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
-def _rows(
-    vectors: int, a: Any, places: Any, first: int, shift: int, length: int, b: Any,
-    b_start: int, b_step: int, c: Any, c_places: Any, c_first: int, c_shift: int, add: bool,
+def _multiply(
+    builder: Any, scalar: Any, bits: int, vectors: int, steps: bool, a: Any, places: Any,
+    first: Any, shift: Any, length: Any, b: Any, b_start: Any, b_step: Any, c: Any,
+    c_places: Any, c_first: Any, c_shift: Any, add: Any,
 ) -> None:  # fmt: skip
-    if vectors == 4:
-        _rows_4(
-            a, places, first, shift, length, b, b_start, b_step, c, c_places, c_first,
-            c_shift, add,
-        )  # fmt: skip
-    elif vectors == 2:
-        _rows_2(
-            a, places, first, shift, length, b, b_start, b_step, c, c_places, c_first,
-            c_shift, add,
-        )  # fmt: skip
+    """Write the loop of a tile so many vectors wide: see `_tile`."""
+    lanes = 8 * _VECTOR_BYTES // bits
+    vector = ir.VectorType(scalar, lanes)
+    columns = [_integer(j * lanes) for j in range(vectors)]
+    # Fused where the processor does so, else a product and a sum.
+    muladd = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(vector, [vector] * 3),
+        f"llvm.fmuladd.v{lanes}f{bits}",
+    )
+
+    def place(table: Any, index: Any, shift: Any) -> Any:
+        return builder.add(builder.load(builder.gep(table, [index])), shift)
+
+    def as_vector(pointer: Any) -> Any:
+        return builder.bitcast(pointer, vector.as_pointer())
+
+    def load(pointer: Any) -> Any:
+        loaded = builder.load(as_vector(pointer))
+        loaded.align = bits // 8
+        return loaded
+
+    def broadcast(pointer: Any) -> Any:
+        undefined = ir.Constant(vector, ir.Undefined)
+        number = ir.IntType(32)
+        one = builder.insert_element(undefined, builder.load(pointer), number(0))
+        same = ir.Constant(ir.VectorType(number, lanes), [0] * lanes)
+        return builder.shuffle_vector(one, undefined, same)
+
+    targets = []
+    rows = []
+    for m in range(_ROWS):
+        target = place(c_places, builder.add(c_first, _integer(m)), c_shift)
+        row = builder.gep(c, [target])
+        targets.append([builder.gep(row, [column]) for column in columns])
+        if not steps:
+            start = place(places, builder.add(first, _integer(m)), shift)
+            rows.append(builder.gep(a, [start]))
+    b = builder.gep(b, [b_start])
+    entry = builder.block
+    earlier, body, done = (
+        builder.append_basic_block(name) for name in ("earlier", "body", "done")
+    )
+    builder.cbranch(add, earlier, body)
+
+    builder.position_at_end(earlier)
+    before = [[load(pointer) for pointer in row] for row in targets]
+    builder.branch(body)
+
+    builder.position_at_end(body)
+    q = builder.phi(_INTEGER)
+    q.add_incoming(_integer(0), entry)
+    q.add_incoming(_integer(0), earlier)
+    sums = [[builder.phi(vector) for _ in columns] for _ in targets]
+    step = builder.gep(b, [builder.mul(q, b_step)])
+    factors = [load(builder.gep(step, [column])) for column in columns]
+    if steps:
+        start = place(places, builder.add(first, q), shift)
+        ones = [builder.gep(a, [builder.add(start, _integer(m))]) for m in range(_ROWS)]
     else:
-        _rows_1(
-            a, places, first, shift, length, b, b_start, b_step, c, c_places, c_first,
-            c_shift, add,
-        )  # fmt: skip
+        ones = [builder.gep(row, [q]) for row in rows]
+    after = []
+    for one, totals in zip(ones, sums, strict=True):
+        left = broadcast(one)
+        after.append(
+            [
+                builder.call(muladd, [left, right, total])
+                for right, total in zip(factors, totals, strict=True)
+            ]
+        )
+    following = builder.add(q, _integer(1))
+    q.add_incoming(following, body)
+    zero = ir.Constant(vector, [0.0] * lanes)
+    for m in range(_ROWS):
+        for j in range(vectors):
+            sums[m][j].add_incoming(zero, entry)
+            sums[m][j].add_incoming(before[m][j], earlier)
+            sums[m][j].add_incoming(after[m][j], body)
+    builder.cbranch(builder.icmp_signed("<", following, length), body, done)
+
+    builder.position_at_end(done)
+    for m in range(_ROWS):
+        for j in range(vectors):
+            builder.store(after[m][j], as_vector(targets[m][j])).align = bits // 8
 
 
-@njit(nogil=True, error_model="numpy", cache=True, inline="always")  # type: ignore[untyped-decorator, unused-ignore]
-def _steps(
-    vectors: int, a: Any, places: Any, first: int, shift: int, length: int, b: Any,
-    b_start: int, b_step: int, c: Any, c_places: Any, c_first: int, c_shift: int, add: bool,
-) -> None:  # fmt: skip
-    if vectors == 4:
-        _steps_4(
-            a, places, first, shift, length, b, b_start, b_step, c, c_places, c_first,
-            c_shift, add,
-        )  # fmt: skip
-    elif vectors == 2:
-        _steps_2(
-            a, places, first, shift, length, b, b_start, b_step, c, c_places, c_first,
-            c_shift, add,
-        )  # fmt: skip
-    else:
-        _steps_1(
-            a, places, first, shift, length, b, b_start, b_step, c, c_places, c_first,
-            c_shift, add,
-        )  # fmt: skip
+_rows = _tile(steps=False)
+_steps = _tile(steps=True)
 
 
 @njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
