@@ -22,7 +22,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Share = Callable[[Callable[[int, int], None], int], None]
-"""``share(work, count)`` calls ``work(start, stop)`` for the parts of a range, on threads."""
+"""``share(work, count)`` calls ``work(start, stop)`` for parts of a range, on threads."""
 
 
 def _registers() -> tuple[int, int]:
@@ -142,9 +142,9 @@ def _tile(*, steps: bool) -> Any:
 
     @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
     def tile(
-        _typing: Any, vectors: Any, a: Any, places: Any, first: Any, shift: Any,
-        length: Any, b: Any, b_start: Any, b_step: Any, c: Any, c_places: Any,
-        c_first: Any, c_shift: Any, add: Any,
+        _typing: Any, _vectors: Any, a: Any, places: Any, _first: Any, _shift: Any,
+        _length: Any, b: Any, _b_start: Any, _b_step: Any, c: Any, c_places: Any,
+        _c_first: Any, _c_shift: Any, _add: Any,
     ) -> Any:  # fmt: skip
         count = types.intp
         signature = types.void(
@@ -272,7 +272,7 @@ _steps = _tile(steps=True)
 @njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def _pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
     """Order a kernel as the tiles read it: panel after panel, zeros past the end."""
-    panels, rows, _, width = packed.shape
+    _, rows, _, width = packed.shape
     _, columns, channels, outputs = kernel.shape
     for unit in range(start, stop):
         panel = unit // (rows * columns)
@@ -291,7 +291,7 @@ def _pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
 @njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
 def _copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
     """Copy what is seen of a picture, zeros around it, to (rows, columns, channels)."""
-    height, width, channels = x.shape[1:]
+    _, height, width, _ = x.shape
     rows, columns, _ = target.shape
     # `first` to `last` are the columns of the target that lie in the picture.
     first = min(max(0, -left), columns)

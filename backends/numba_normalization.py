@@ -1,7 +1,7 @@
 """Batch normalisation compiled by Numba: as few passes over memory as its sums allow.
 
-Sums are taken over blocks of rows and the blocks' sums then added in float64, so results are
-precise in float32 and do not depend on the number of threads.
+Sums are taken over blocks of rows and the blocks' sums then added in float64, so results
+are precise in float32 and do not depend on the number of threads.
 """
 
 from collections.abc import Callable

@@ -90,7 +90,9 @@ class ConvolutionKernels(Protocol):
             number.
         """
 
-    def affine(self, x: Any, factor: Any, term: Any, residual: Any, *, rectify: bool) -> Any:
+    def affine(
+        self, x: Any, factor: Any, term: Any, residual: Any, *, rectify: bool
+    ) -> Any:
         """Compute ``x * factor + term + residual``, each channel with its own numbers.
 
         Parameters

@@ -15,7 +15,50 @@ from lookahead_ref.zoo.fused import Backward, fused
 __all__ = ["convolution"]
 
 
-def _convolution(
+def _convolution(x: Any, kernel: Any, *, stride: int, padding: int) -> Any:
+    n, height, width, outputs = _shape(x, kernel, stride, padding)
+    sides = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    x = np.pad(x, sides, mode="constant")
+    total: Any = 0
+    for row in range(kernel.shape[0]):
+        for column in range(kernel.shape[1]):
+            seen = x[
+                :,
+                row : row + (height - 1) * stride + 1 : stride,
+                column : column + (width - 1) * stride + 1 : stride,
+            ]
+            total = total + np.matmul(seen, kernel[row, column])
+    return total
+
+
+def _forward(
+    wanted: tuple[bool, ...],
+    kernels: ConvolutionKernels,
+    x: Any,
+    kernel: Any,
+    *,
+    stride: int,
+    padding: int,
+) -> tuple[Any, Backward | None]:
+    offset = (-padding, -padding)
+    out = namespace(x).empty(_shape(x, kernel, stride, padding), dtype=x.dtype)
+    kernels.correlate(x, kernel, out, stride, offset)
+
+    def backward(g: Any) -> tuple[Any, ...]:
+        return (
+            _input_gradient(x, g, kernel, stride, padding, kernels) if wanted[0] else None,
+            kernels.kernel_gradient(x, g, kernel.shape[:2], stride, offset)
+            if wanted[1]
+            else None,
+        )
+
+    return out, backward if any(wanted) else None
+
+
+_fused = fused(_convolution, _forward)
+
+
+def convolution(
     x: Any,
     kernel: Any,
     *,
@@ -58,46 +101,7 @@ def _convolution(
            [21., 36., 27.],
            [20., 33., 24.]])
     """
-    n, height, width, outputs = _shape(x, kernel, stride, padding)
-    sides = ((0, 0), (padding, padding), (padding, padding), (0, 0))
-    x = np.pad(x, sides, mode="constant")
-    total: Any = 0
-    for row in range(kernel.shape[0]):
-        for column in range(kernel.shape[1]):
-            seen = x[
-                :,
-                row : row + (height - 1) * stride + 1 : stride,
-                column : column + (width - 1) * stride + 1 : stride,
-            ]
-            total = total + np.matmul(seen, kernel[row, column])
-    return total
-
-
-def _forward(
-    x: Any,
-    kernel: Any,
-    *,
-    wanted: tuple[bool, ...],
-    stride: int = 1,
-    padding: int = 0,
-    kernels: ConvolutionKernels = GeneralConvolution,
-) -> tuple[Any, Backward | None]:
-    offset = (-padding, -padding)
-    out = namespace(x).empty(_shape(x, kernel, stride, padding), dtype=x.dtype)
-    kernels.correlate(x, kernel, out, stride, offset)
-
-    def backward(g: Any) -> tuple[Any, ...]:
-        return (
-            _input_gradient(x, g, kernel, stride, padding, kernels) if wanted[0] else None,
-            kernels.kernel_gradient(x, g, kernel.shape[:2], stride, offset)
-            if wanted[1]
-            else None,
-        )
-
-    return out, backward if any(wanted) else None
-
-
-convolution = fused(_convolution, _forward)
+    return _fused(x, kernel, stride=stride, padding=padding, kernels=kernels)
 
 
 def _input_gradient(

@@ -11,6 +11,7 @@ References
    Reducing Internal Covariate Shift", ICML 2015.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import autograd.numpy as np
@@ -20,7 +21,7 @@ from lookahead_ref.zoo.arrays import namespace
 from lookahead_ref.zoo.channels_last import GeneralConvolution
 from lookahead_ref.zoo.fused import Backward, fused
 
-__all__ = ["Moments", "batch_norm", "fixed_norm"]
+__all__ = ["Moments", "Normalized", "batch_norm", "fixed_norm"]
 
 
 class Moments(NamedTuple):
@@ -69,49 +70,18 @@ class Moments(NamedTuple):
         )
 
 
+class Normalized(NamedTuple):
+    """What batch normalisation made of pictures, and the moments that it used."""
+
+    y: Any
+    """Array of the shape of the pictures."""
+    moments: Moments
+    """Of each channel, over the batch."""
+
+
 def _batch_norm(
-    x: Any,
-    scale: Any,
-    shift: Any,
-    *residual: Any,
-    moments: tuple[Any, Any],
-    epsilon: float = 1e-5,
-    rectify: bool = False,
-    kernels: ConvolutionKernels = GeneralConvolution,
+    x: Any, scale: Any, shift: Any, *residual: Any, epsilon: float, rectify: bool
 ) -> Any:
-    """Normalise pictures by the moments of the batch.
-
-    Parameters
-    ----------
-    x : array, shape (n, height, width, channels)
-        The pictures, channels last.
-    scale, shift : array, shape (channels,)
-        Parameters.
-    *residual : array of the shape of x
-        Nothing, or what is added.
-    moments : tuple of array
-        Mean and variance of the channels, as ``kernels.moments(x)`` computes them. They are
-        given since the caller keeps them; gradients flow through them all the same.
-    epsilon : float, default 1e-5
-        Added to the variance.
-    rectify : bool, default False
-        Whether negative results become zero.
-    kernels : ConvolutionKernels, optional
-        What computes it.
-
-    Returns
-    -------
-    array
-        ``(x - mean) / sqrt(variance + epsilon) * scale + shift + residual``, of the shape
-        of x.
-
-    Examples
-    --------
-    >>> x = np.array([1.0, 3.0]).reshape(2, 1, 1, 1)
-    >>> moments = GeneralConvolution.moments(x)
-    >>> batch_norm(x, np.ones(1), np.zeros(1), moments=moments, epsilon=0.0).ravel()
-    array([-1.,  1.])
-    """
     count = x.shape[0] * x.shape[1] * x.shape[2]
     axes = (0, 1, 2)
     centred = x - np.sum(x, axis=axes) / count
@@ -123,32 +93,75 @@ def _batch_norm(
 
 
 def _forward(
+    wanted: tuple[bool, ...],
+    kernels: ConvolutionKernels,
     x: Any,
     scale: Any,
     shift: Any,
     *residual: Any,
-    wanted: tuple[bool, ...],
-    moments: tuple[Any, Any],
-    epsilon: float = 1e-5,
-    rectify: bool = False,
-    kernels: ConvolutionKernels = GeneralConvolution,
-) -> tuple[Any, Backward | None]:
-    mean, variance = moments
+    epsilon: float,
+    rectify: bool,
+) -> tuple[Any, Backward | None, Any, Any]:
+    mean, variance = kernels.moments(x)
     inverse = 1 / namespace(x).sqrt(variance + epsilon)
     factor = scale * inverse
     added = residual[0] if residual else None
     y = kernels.affine(x, factor, shift - mean * factor, added, rectify=rectify)
 
     def backward(g: Any) -> tuple[Any, ...]:
-        found = kernels.normalize_gradient(
+        return kernels.normalize_gradient(
             g, y if rectify else None, x, mean, inverse, scale, residual=bool(residual)
         )
-        return found[: 3 + len(residual)]
 
-    return y, backward if any(wanted) else None
+    return y, backward if any(wanted) else None, mean, variance
 
 
-batch_norm = fused(_batch_norm, _forward)
+_fused = fused(_batch_norm, _forward)
+
+
+def batch_norm(
+    x: Any,
+    scale: Any,
+    shift: Any,
+    residual: Any = None,
+    *,
+    epsilon: float = 1e-5,
+    rectify: bool = False,
+    kernels: ConvolutionKernels = GeneralConvolution,
+) -> Normalized:
+    """Normalise pictures by the moments of the batch.
+
+    Parameters
+    ----------
+    x : array, shape (n, height, width, channels)
+        The pictures, channels last.
+    scale, shift : array, shape (channels,)
+        Parameters.
+    residual : array of the shape of x, optional
+        What is added.
+    epsilon : float, default 1e-5
+        Added to the variance.
+    rectify : bool, default False
+        Whether negative results become zero.
+    kernels : ConvolutionKernels, optional
+        What computes it.
+
+    Returns
+    -------
+    Normalized
+        ``(x - mean) / sqrt(variance + epsilon) * scale + shift + residual``, and the
+        moments. Gradients flow through the first alone, there through the moments too.
+
+    Examples
+    --------
+    >>> x = np.array([1.0, 3.0]).reshape(2, 1, 1, 1)
+    >>> y, moments = batch_norm(x, np.ones(1), np.zeros(1), epsilon=0.0)
+    >>> y.ravel(), moments.mean
+    (array([-1.,  1.]), array([2.]))
+    """
+    arrays = (x, scale, shift) if residual is None else (x, scale, shift, residual)
+    y, mean, variance = _fused(*arrays, epsilon=epsilon, rectify=rectify, kernels=kernels)
+    return Normalized(y, Moments(math.prod(x.shape[:3]), mean, variance))
 
 
 def fixed_norm(
