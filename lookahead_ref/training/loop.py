@@ -51,7 +51,7 @@ class Checkpoints(Protocol):
     def due(self, batches: int) -> bool:
         """Tell whether to save now, after so many batches in all."""
 
-    def save(self, snapshot: Snapshot) -> None:
+    def save(self, batches: int, snapshot: Snapshot) -> None:
         """Keep a state, whose arrays are NumPy's."""
 
     def stopping(self) -> bool:
@@ -314,6 +314,7 @@ class _Loop:
             self._updates()
             state.epoch += 1
             self._end_epoch()
+        self._pause(save=True)
         evaluate = self._evaluator()
         test = getattr(self._data, "test", None)
         tested = None if test is None else evaluate(test)
@@ -431,29 +432,32 @@ class _Loop:
 
     # Between batches and epochs.
 
-    def _pause(self) -> None:
+    def _pause(self, *, save: bool = False) -> None:
         """Save the state if it is time to, and stop if that is wanted."""
-        if self._checkpoints is None:
+        kept, state = self._checkpoints, self._state
+        if kept is None:
             return
-        state = self._state
-        stopping = self._checkpoints.stopping()
-        done = state.epoch * state.stream.batches_per_epoch + state.batches
-        if stopping or self._checkpoints.due(done):
+        stopping = kept.stopping()
+        batches = state.epoch * state.stream.batches_per_epoch + state.batches
+        # From weights that are not finite no run can go on: the last good ones stay.
+        if (save or stopping or kept.due(batches)) and (
+            first_nonfinite(state.stepper.params) is None
+        ):
             state.seconds = self._seconds()
-            snapshot = state.snapshot()
-            fetch = self._placement.fetch
-            self._checkpoints.save(
-                snapshot._replace(
-                    optimizer={
-                        name: value if isinstance(value, int) else fetch({"": value})[""]
-                        for name, value in snapshot.optimizer.items()
-                    },
-                    carried=fetch(snapshot.carried),
-                )
-            )
+            kept.save(batches, self._fetched(state.snapshot()))
         if stopping:
             self._end("stopped")
-            raise StoppedError("the run was stopped, and its state saved")
+            raise StoppedError(f"stopped after {state.step} steps")
+
+    def _fetched(self, snapshot: Snapshot) -> Snapshot:
+        """Bring the arrays of a snapshot to the host."""
+        place = self._placement
+        counts = {n: v for n, v in snapshot.optimizer.items() if isinstance(v, int)}
+        arrays = {n: v for n, v in snapshot.optimizer.items() if n not in counts}
+        return snapshot._replace(
+            optimizer={**counts, **place.fetch(arrays)},
+            carried=place.fetch(snapshot.carried),
+        )
 
     def _end_epoch(self) -> None:
         """Evaluate, and make ready for the next epoch."""
