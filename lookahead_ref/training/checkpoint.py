@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookahead_ref import tree
 from lookahead_ref.extras import require
 from lookahead_ref.training.state import Snapshot
 
@@ -183,6 +182,8 @@ def _end(content: bytes) -> int:
     try:
         length = int.from_bytes(content[:8], "little")
         tensors = [v for n, v in _header(content).items() if n != "__metadata__"]
-        return int(8 + length + max((each["data_offsets"][1] for each in tensors), default=0))
+        return int(
+            8 + length + max((each["data_offsets"][1] for each in tensors), default=0)
+        )
     except (ValueError, TypeError, LookupError, AttributeError):
         return 0

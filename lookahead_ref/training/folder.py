@@ -223,7 +223,9 @@ class CheckpointFolder:
                 note(f"{path} cannot be read: {error.strerror}")
                 continue
             if record.get("configuration") != self._configuration:
-                raise CheckpointError(f"{path} is of another run than the folder's run.json")
+                raise CheckpointError(
+                    f"{path} is of another run than the folder's run.json"
+                )
             self.last = path
             self._saved_at = time.monotonic()
             self._saved_batches = batches

@@ -13,7 +13,6 @@ import lookahead_ref as la
 from lookahead_ref import hyperparameters
 from lookahead_ref.backend import Backend
 from lookahead_ref.backend import load as load_backend
-from lookahead_ref.data import BatchStream
 from lookahead_ref.training.events import (
     Callback,
     EpochEnded,
@@ -29,14 +28,13 @@ from lookahead_ref.training.models import (
     Evaluation,
     Model,
     PlainModel,
-    Stream,
     carries,
 )
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite, joint_sum
 from lookahead_ref.training.placement import Placement
 from lookahead_ref.training.state import Snapshot, TrainingState
 
-__all__ = ["Checkpoints", "OnNonFinite", "TrainingResult", "stream_of", "train"]
+__all__ = ["Checkpoints", "OnNonFinite", "StoppedError", "TrainingResult", "train"]
 
 OnNonFinite = Literal["stop", "skip"]
 """What to do about a batch whose loss or gradient is not finite."""
@@ -189,7 +187,7 @@ def train(
     check_every = hyperparameters.count("check_every", check_every)
 
     init_seed, batch_seed, noise_seed = np.random.SeedSequence(seed).spawn(3)
-    stream = stream_of(data, batch_size, batch_seed)
+    stream = data.stream(batch_size, batch_seed)
     state = TrainingState(
         stepper=la.Stepper(
             optimizer, placement.put(model.init(init_seed)), backend=placement.backend
@@ -235,34 +233,6 @@ def train(
     # A loss that overflows is an error with a step, not a warning from inside NumPy.
     with np.errstate(over="ignore", invalid="ignore"):
         return loop.run(epochs)
-
-
-def stream_of(data: Data, batch_size: int, seed: int | np.random.SeedSequence) -> Stream:
-    """Make the stream of a data set's training batches.
-
-    Parameters
-    ----------
-    data : Dataset or Corpus
-        The data.
-    batch_size : int
-        Examples in a batch.
-    seed : int or numpy.random.SeedSequence
-        Decides their order.
-
-    Returns
-    -------
-    Stream
-        At the start of its first epoch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the batch size is out of range.
-    """
-    if hasattr(data, "stream"):
-        stream: Stream = data.stream(batch_size, seed)
-        return stream
-    return BatchStream(data.train, batch_size, seed)
 
 
 def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
