@@ -140,7 +140,7 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> names()
-    ('numba', 'numpy')
+    ('cupy', 'numba', 'numpy')
     """
     return tuple(sorted({entry.name for entry in entry_points(group=_GROUP)}))
 
