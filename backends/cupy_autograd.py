@@ -5,10 +5,10 @@ derivatives are written in those functions. The others make NumPy arrays on the 
 promote float32 to float64; they are written anew here.
 
 autograd's own tables of derivatives stay as they are. A device array has a box of its own,
-and a node that holds such a box looks up derivatives here first: whatever is done with NumPy
-arrays is done as before. Three functions of autograd make NumPy arrays of what they are
-given (in `concatenate`, `stack` and `array`); for device arrays, and for those alone, others
-take their place.
+and a node that holds such a box looks up derivatives here first: whatever is done with
+NumPy arrays is done as before. Three functions of autograd make NumPy arrays of what they
+are given (in `concatenate`, `stack` and `array`); for device arrays, and for those alone,
+others take their place.
 """
 
 import math
@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from autograd import numpy as anp
 from autograd.core import SparseObject, VJPNode, VSpace, primitive_vjps, vspace
 from autograd.extend import defvjp, primitive
-from autograd.numpy import numpy_vjps, numpy_wrapper
+from autograd.numpy import numpy_vjps
+from autograd.numpy import numpy_wrapper as anp
 from autograd.numpy.numpy_boxes import ArrayBox
-from autograd.tracer import Box, getval, notrace_primitives
+from autograd.tracer import Box, getval, notrace_primitives, trace_primitives_map
 
 __all__ = ["register"]
 
@@ -43,9 +43,9 @@ def register(array_type: type) -> None:
     DeviceBox.register(array_type)
     DeviceSpace.register(array_type)
     for name, ours in _ON_DEVICE.items():
-        theirs = getattr(numpy_wrapper, name)
+        theirs = getattr(anp, name)
         if not hasattr(theirs, "on_device"):
-            setattr(numpy_wrapper, name, _either(theirs, ours))
+            setattr(anp, name, _either(theirs, ours))
 
 
 class DeviceNode(VJPNode):  # type: ignore[misc]
@@ -60,8 +60,8 @@ class DeviceNode(VJPNode):  # type: ignore[misc]
         if maker is None:
             super().__init__(value, fun, args, kwargs, argnums, parents)
         else:
-            self.parents = parents
-            self.vjp = maker(argnums, value, args, kwargs)
+            self.parents = parents  # type: ignore[misc]
+            self.vjp = maker(argnums, value, args, kwargs)  # type: ignore[misc]
 
 
 # The same functions have no derivative.
@@ -131,7 +131,7 @@ class DeviceSpace(VSpace):  # type: ignore[misc]
 
 
 def _library(array: Any) -> Any:
-    """The package that an array is of."""
+    """Return the package that an array is of."""
     return sys.modules[type(array).__module__.partition(".")[0]]
 
 
@@ -152,20 +152,23 @@ def _either(theirs: Any, ours: Any) -> Any:
     return choose
 
 
-@primitive
+@primitive  # type: ignore[untyped-decorator]
 def _concatenate(axis: int, *arrays: Any) -> Any:
     return _library(arrays[0]).concatenate(arrays, axis)
 
 
-@primitive
+@primitive  # type: ignore[untyped-decorator]
 def _stack(args: Any, kwargs: Any, *items: Any) -> Any:
     like = next(item for item in items if _is_on_device(item))
     xp = _library(like)
-    parts = [i if _is_on_device(i) else xp.full(like.shape, i, like.dtype) for i in items]
+    parts = [
+        item if _is_on_device(item) else xp.full(like.shape, item.item(), like.dtype)
+        for item in items
+    ]
     return xp.array(xp.stack(parts), *args, **kwargs)
 
 
-@primitive
+@primitive  # type: ignore[untyped-decorator]
 def _copied(args: Any, kwargs: Any, array: Any) -> Any:
     return _library(array).array(array, *args, **kwargs)
 
@@ -178,7 +181,7 @@ _ON_DEVICE = {
 
 # The derivatives, by function.
 _VJPS: dict[Any, Any] = {
-    ours: primitive_vjps[getattr(numpy_wrapper, name)] for name, ours in _ON_DEVICE.items()
+    ours: primitive_vjps[getattr(anp, name)] for name, ours in _ON_DEVICE.items()
 }
 
 
@@ -230,7 +233,7 @@ def _sum(ans: Any, x: Any, axis: Any = None, **_: Any) -> Vjp:
     return lambda g: _spread(g, shape, axis)
 
 
-@_rule(numpy_wrapper._primitive_mean)  # noqa: SLF001 - as autograd's own table has it
+@_rule(anp._primitive_mean)  # noqa: SLF001 - as autograd's own table has it
 def _mean(ans: Any, x: Any, axis: Any = None, **_: Any) -> Vjp:
     shape = anp.shape(x)
     return lambda g: _spread(g / _count(shape, axis), shape, axis)
@@ -242,7 +245,7 @@ def _prod(ans: Any, x: Any, axis: Any = None, **_: Any) -> Vjp:
     return lambda g: _spread(g * ans, shape, axis) / x
 
 
-@_rule(numpy_wrapper._primitive_var)  # noqa: SLF001
+@_rule(anp._primitive_var)  # noqa: SLF001
 def _var(ans: Any, x: Any, axis: Any = None, ddof: int = 0, **_: Any) -> Vjp:
     shape = anp.shape(x)
 
@@ -253,7 +256,7 @@ def _var(ans: Any, x: Any, axis: Any = None, ddof: int = 0, **_: Any) -> Vjp:
     return vjp
 
 
-@_rule(numpy_wrapper._primitive_std)  # noqa: SLF001
+@_rule(anp._primitive_std)  # noqa: SLF001
 def _std(ans: Any, x: Any, axis: Any = None, ddof: int = 0, **_: Any) -> Vjp:
     shape = anp.shape(x)
     if _count(shape, axis) <= 1:
@@ -287,7 +290,9 @@ def _broadcast_to(ans: Any, x: Any, shape: Any) -> Vjp:
     before, after = anp.shape(x), anp.shape(ans)
     # Missing dimensions count as ones.
     padded = (1,) * (len(after) - len(before)) + before
-    summed = tuple(n for n, sizes in enumerate(zip(padded, after, strict=True)) if sizes[0] == 1)
+    summed = tuple(
+        n for n, sizes in enumerate(zip(padded, after, strict=True)) if sizes[0] == 1
+    )
     return lambda g: anp.reshape(anp.sum(g, axis=summed, keepdims=True), before)
 
 
@@ -343,7 +348,7 @@ def _sort(ans: Any, x: Any, axis: int = -1, **_: Any) -> Vjp:
 # Elements.
 
 
-@primitive
+@primitive  # type: ignore[untyped-decorator]
 def _untake(x: Any, index: Any, space: Any) -> Any:
     def add(target: Any) -> Any:
         _library(target).add.at(target, index, x)
@@ -352,7 +357,7 @@ def _untake(x: Any, index: Any, space: Any) -> Any:
     return SparseObject(space, add)
 
 
-_rules([_untake], lambda ans, x, index, space: lambda g: g[index])
+_rules((_untake,), lambda ans, x, index, space: lambda g: g[index])
 
 
 @_rule(ArrayBox.__getitem__)
@@ -369,7 +374,8 @@ def _unbroadcast(function: Vjp, target: Any) -> Vjp:
 
 
 _rules(
-    [anp.where],
+    # What autograd calls `where` is a function around it.
+    (trace_primitives_map[np.where],),
     lambda ans, c, x=None, y=None: lambda g: vspace(c).zeros(),
     lambda ans, c, x=None, y=None: _unbroadcast(lambda g: anp.where(c, g, 0), x),
     lambda ans, c, x=None, y=None: _unbroadcast(lambda g: anp.where(c, 0, g), y),
@@ -384,7 +390,7 @@ def _of_the_extreme(ans: Any, x: Any, other: Any) -> Vjp:
 
 
 _rules(
-    [anp.maximum, anp.minimum, anp.fmax, anp.fmin],
+    (anp.maximum, anp.minimum, anp.fmax, anp.fmin),
     _of_the_extreme,
     lambda ans, x, y: _of_the_extreme(ans, y, x),
 )
@@ -407,7 +413,7 @@ def _of_the_exponent(ans: Any, x: Any, y: Any) -> Vjp:
     return _unbroadcast(vjp, y)
 
 
-_rules([anp.power], _of_the_base, _of_the_exponent)
+_rules((anp.power,), _of_the_base, _of_the_exponent)
 
 _rule(anp.exp2)(lambda ans, x: lambda g: g * ans * math.log(2))
 _rule(anp.log2)(lambda ans, x: lambda g: g / x / math.log(2))
@@ -466,7 +472,7 @@ def _of_the_right(a: Any, b: Any, axes: Any) -> Vjp:
     return vjp
 
 
-def _of_a_product(axes: Callable[[Any, Any], Any], *functions: Any) -> None:
+def _of_a_product(axes: Callable[..., Any], *functions: Any) -> None:
     _rules(
         functions,
         lambda ans, a, b, *rest, **named: _of_the_left(a, b, axes(a, b, *rest, **named)),
@@ -474,7 +480,11 @@ def _of_a_product(axes: Callable[[Any, Any], Any], *functions: Any) -> None:
     )
 
 
-_of_a_product(lambda a, b, axes=2: axes, anp.tensordot)
+def _given(a: Any, b: Any, axes: Any = 2) -> Any:
+    return axes
+
+
+_of_a_product(_given, anp.tensordot)
 _of_a_product(lambda a, b: ((a.ndim - 1,), (max(b.ndim - 2, 0),)), anp.dot)
 _of_a_product(lambda a, b: ((a.ndim - 1,), (b.ndim - 1,)), anp.inner)
 
@@ -487,7 +497,9 @@ def _einsum(argnums: Sequence[int], ans: Any, args: Any, kwargs: Any) -> Any:
 def _of_einsum(argnum: int, args: Any) -> Vjp:
     string, *operands = args
     if not isinstance(string, str):
-        raise NotImplementedError("einsum of device arrays takes its subscripts as a string")
+        raise NotImplementedError(
+            "einsum of device arrays takes its subscripts as a string"
+        )
     # Only the shapes matter: arrays that take no memory have them too.
     shapes = [np.broadcast_to(0.0, anp.shape(each)) for each in operands]
     inputs, output, _ = anp.parse_einsum_input(string, *shapes)
@@ -503,14 +515,16 @@ def _of_einsum(argnum: int, args: Any) -> Vjp:
 
     def vjp(g: Any) -> Any:
         found = anp.einsum(equation, g, *others)
-        full = shape
-        if len(mine) == len(shape) and not summed:
-            full = anp.shape(found)  # an ellipsis may have been repeated
-        found = _spread(found, full, summed) if summed else found
+        sizes = iter(anp.shape(found))
+        full = tuple(
+            shape[place] if place in summed else next(sizes) for place in range(len(mine))
+        )
+        if summed:
+            found = _spread(found, full, summed)
+        # What an ellipsis stands for may have been repeated.
         return numpy_vjps.unbroadcast(found, meta)
 
     return vjp
 
 
 _VJPS[anp.einsum] = _einsum
-

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import standin
 
 import lookahead_ref as la
+import standin
 from lookahead_ref.backend import Program
 from lookahead_ref.backends import _cuda
 from lookahead_ref.backends.cupy import CupyBackend
