@@ -51,10 +51,9 @@ class Cuda:
 
     def __init__(self, cache: Path) -> None:
         self._cache = cache
-        runtime = cupy.cuda.runtime
         try:
-            count = runtime.getDeviceCount()
-        except runtime.CUDARuntimeError as error:
+            count = cupy.cuda.runtime.getDeviceCount()
+        except cupy.cuda.runtime.CUDARuntimeError as error:
             raise BackendUnavailableError(
                 f"backend 'cupy' finds no CUDA device to run on: {error}"
             ) from error
