@@ -5,12 +5,11 @@ stream over as many arrays at once as its argument has place for. Updates have t
 the CPU's, subnormals included.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..backend import BackendUnavailableError, Kernel, Program
+from ..backend import BackendUnavailableError, Kernel, Program, explained
 from . import _cuda
 
 try:
@@ -153,7 +152,7 @@ class CupyBackend:
         MemoryError
             If it does not fit; the message says how much memory there is.
         """
-        with self._explained():
+        with explained(self):
             return self._library.asarray(array)
 
     def to_host(self, array: Any) -> Any:
@@ -200,7 +199,7 @@ class CupyBackend:
             raise TypeError(
                 f"{name} must be a CuPy array for this backend, got one of {library}"
             )
-        with self._explained():
+        with explained(self):
             # CuPy's ascontiguousarray gives an array of no dimensions one.
             owned = self._library.ascontiguousarray(array).reshape(array.shape)
             if any(self._library.may_share_memory(owned, each) for each in taken):
@@ -225,7 +224,7 @@ class CupyBackend:
         MemoryError
             If it does not fit; the message says how much memory there is.
         """
-        with self._explained():
+        with explained(self):
             return array.copy(order="C")
 
     @staticmethod
@@ -293,7 +292,7 @@ class CupyBackend:
         MemoryError
             If a copy does not fit; the message says how much memory there is.
         """
-        with self._explained():
+        with explained(self):
             flat = self._library.ascontiguousarray(array).reshape(-1)
             start, stop = _range(flat)
             for each in owned.values():
@@ -317,35 +316,51 @@ class CupyBackend:
         callable
             The kernel.
         """
-        source = _cuda.write(program, dtype)
+        return _Kernel(_cuda.write(program, dtype), self._cuda)
 
-        def kernel(buffers: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
-            addresses = [buffer.data.ptr for buffer in buffers]
-            with buffers[0].device:
-                launch = self._cuda.launcher(source.text)
-                for blocks, table in _cuda.fill(
-                    source, [(addresses, buffers[0].size)], scalars
-                ):
-                    launch(blocks, table)
+    def memory(self, error: MemoryError) -> str | None:
+        """Say how much memory the device has that could not give what was asked.
 
-        return kernel
-
-    def memory(self) -> str:
-        """Say how much memory the current device has, for an error.
+        Parameters
+        ----------
+        error : MemoryError
+            CuPy's, which says how much was asked; or any.
 
         Returns
         -------
-        str
-            A sentence.
+        str or None
+            A sentence; None if the error is not CuPy's.
         """
+        if not isinstance(error, cupy.cuda.memory.OutOfMemoryError):
+            return None
         return str(self._cuda.memory())
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except MemoryError as error:
-            raise MemoryError(f"{error} {self.memory()}") from error
+
+class _Kernel:
+    """A program, launched for as many arrays at once as its argument has place for."""
+
+    def __init__(self, source: _cuda.Source, cuda: Any) -> None:
+        self._source = source
+        self._cuda = cuda
+
+    def __call__(self, buffers: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
+        self.many([buffers], scalars)
+
+    def many(
+        self, arrays: Sequence[Sequence[DeviceArray]], scalars: Sequence[float]
+    ) -> None:
+        by_device: dict[int, list[Sequence[DeviceArray]]] = {}
+        for buffers in arrays:
+            by_device.setdefault(buffers[0].device.id, []).append(buffers)
+        for there in by_device.values():
+            with there[0][0].device:
+                launch = self._cuda.launcher(self._source.text)
+                places = [
+                    ([buffer.data.ptr for buffer in buffers], buffers[0].size)
+                    for buffers in there
+                ]
+                for blocks, table in _cuda.fill(self._source, places, scalars):
+                    launch(blocks, table)
 
 
 def _range(array: DeviceArray) -> tuple[int, int]:

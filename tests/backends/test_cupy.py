@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.backend import BackendUnavailableError, Program, load
+from lookahead_ref.backend import BackendUnavailableError, Program, explained, load
 from lookahead_ref.backends import _cuda
 from support import (
     DECOUPLED,
@@ -224,6 +224,25 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
         )
 
 
+@needs_compiler
+def test_a_step_is_as_few_launches_as_arguments_have_place_for(cuda: HostCuda) -> None:
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    params = {
+        f"{dtype}{n}": np.full(n % 5, n, dtype)
+        for n in range(60)
+        for dtype in ("float32", "float64")
+    }
+    optimizer = la.Lookahead(la.Adam(0.1), k=2)
+    stepper = la.Stepper(optimizer, on_device(params), backend=CupyBackend(cuda=cuda))
+    for _ in range(2):
+        cuda.launches.clear()
+        stepper.step(on_device(params))
+        # Of both dtypes; of a Lookahead's five buffers there is place for 78 arrays.
+        assert len(cuda.launches) == 2
+        assert sum(cuda.launches) == 2 * 48
+
+
 def test_the_argument_of_a_kernel_fits_where_arguments_go() -> None:
     for program, dtype in every_program():
         source = _cuda.write(program, dtype)
@@ -284,11 +303,20 @@ def test_out_of_memory_says_how_much_was_asked_and_how_much_there_is(
     x = starved.from_host(np.zeros(3))
     monkeypatch.setattr(standin.ndarray, "copy", fail)
     monkeypatch.setattr(standin, "asarray", fail)
-    for attempt in (lambda: starved.from_host(np.zeros(3)), lambda: starved.copy(x)):
+    for attempt in (
+        lambda: starved.from_host(np.zeros(3)),
+        lambda: starved.copy(x),
+        lambda: la.Stepper(la.SGD(0.1), {"x": x}, backend=starved),
+    ):
         with pytest.raises(
             MemoryError, match=r"4,000,000,000 bytes.*8 MiB.*2 MiB are free"
         ):
             attempt()
+
+
+def test_an_error_of_the_host_s_memory_stays_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(MemoryError, match=r"^the host's$"), explained(backend(tmp_path)):
+        raise MemoryError("the host's")
 
 
 # Where it cannot run.
