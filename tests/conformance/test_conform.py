@@ -168,7 +168,7 @@ def test_a_target_that_fails_has_its_own_exit_code() -> None:
     [
         ((), "one of TARGET, --command and --recorded must be given"),
         (("pure", "--command", "x"), "one of TARGET, --command and --recorded"),
-        (("nothing",), "target must be pure, numba, numpy, module:Class or file.py:Class"),
+        (("nothing",), "target must be pure, cupy, numba, numpy, "),
         (("mine.py:Absent",), "target must name a class of mine.py, got 'Absent'"),
         (("pure", "--case", "wrapper-0"), "the id of a case, got 'wrapper-0'"),
         (("pure", "--profile", "all"), "profile must be one of wrapper, "),

@@ -161,7 +161,10 @@ def test_a_python_class_is_found_in_a_file_and_in_a_module(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ("torch", "target must be pure, numba, numpy, module:Class or file.py:Class"),
+        (
+            "torch",
+            "target must be pure, cupy, numba, numpy, .*module:Class or file.py:Class",
+        ),
         ("no_such_module:Class", "a module that can be imported, got 'no_such_module'"),
         ("absent.py:Class", "an existing file, got 'absent.py'"),
         ("lookahead_ref.tree:Class", "a class of lookahead_ref.tree, got 'Class'"),
