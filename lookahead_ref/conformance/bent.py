@@ -227,7 +227,14 @@ class Lookahead(oracle.Lookahead):
             )
             due.append(g is not None and clock % self.k == 0)
         self.synchronized = any(due)
-        if self.switches.get("capture") == "first-sync":
+        capture = self.switches.get("capture")
+        if capture in ("first-gradient", "after-first-step"):
+            seen = grads if capture == "first-gradient" else theta
+            self.phi = [
+                p if g is None or own > 1 or s is None else s
+                for s, p, g, own in zip(seen, self.phi, grads, self.own, strict=True)
+            ]
+        if capture == "first-sync":
             first = [d and not c for d, c in zip(due, self.captured, strict=True)]
             self.phi = [
                 x if f else p for x, p, f in zip(theta, self.phi, first, strict=True)

@@ -186,8 +186,8 @@ def _against(
 ) -> Verdict:
     departures = []
     largest = 0.0
-    for where, first, got, columns in _quantities(case, outcome, seen):
-        rows = slice(first - 1, first - 1 + len(got))
+    for where, steps, got, columns in _quantities(case, outcome, seen):
+        rows = np.array(steps) - 1
         expected = columns.expected[rows]
         apart = distances(np.stack(got), expected, columns.tolerance[dtype, level][rows])
         largest = max(largest, float(apart.max(initial=0.0)))
@@ -196,7 +196,7 @@ def _against(
             departures.append(
                 Departure(
                     where,
-                    first + int(row),
+                    steps[row],
                     int(element),
                     float(expected[row, element]),
                     float(got[row][element]),
@@ -209,22 +209,25 @@ def _against(
 
 def _quantities(
     case: Case, outcome: Outcome, seen: Observation
-) -> Iterator[tuple[str, int, list[Float64Array], Columns]]:
+) -> Iterator[tuple[str, list[int], list[Float64Array], Columns]]:
+    """Yield what was shown, with the steps at which it was: some of it may come late."""
     parts = [("", 1, seen.steps)]
     if seen.resumed is not None and case.save_after is not None:
         parts.append((" after loading", case.save_after + 1, seen.resumed))
     for suffix, first, trajectory in parts:
-        if trajectory.fast:
-            yield f"fast weights{suffix}", first, trajectory.fast, outcome.fast
-        if trajectory.slow:
-            for level, columns in enumerate(outcome.slow):
-                nested = f" of level {level + 1}" if level else ""
-                got = [each[level] for each in trajectory.slow if level < len(each)]
-                if got:
-                    yield f"slow weights{nested}{suffix}", first, got, columns
+        shown: list[tuple[str, Columns, list[Float64Array | None]]] = [
+            ("fast weights", outcome.fast, [*trajectory.fast])
+        ]
+        for level, columns in enumerate(outcome.slow):
+            nested = f" of level {level + 1}" if level else ""
+            slow = [each[level] if level < len(each) else None for each in trajectory.slow]
+            shown.append((f"slow weights{nested}", columns, slow))
         for name, columns in outcome.slots.items():
-            if trajectory.slots and all(name in each for each in trajectory.slots):
-                got = [each[name] for each in trajectory.slots]
-                yield f"{name}{suffix}", first, got, columns
+            shown.append((name, columns, [each.get(name) for each in trajectory.slots]))
+        for where, columns, values in shown:
+            there = [(first + n, x) for n, x in enumerate(values) if x is not None]
+            if there:
+                steps, got = zip(*there, strict=True)
+                yield f"{where}{suffix}", list(steps), list(got), columns
     for step, weights in sorted(seen.evaluations.items()):
-        yield "evaluated weights", step, [weights], outcome.slow[0]
+        yield "evaluated weights", [step], [weights], outcome.slow[0]
