@@ -220,6 +220,14 @@ class Lookahead(oracle.Lookahead):
     def _step_by_tensor(self, theta: Tensors, grads: Gradients) -> Tensors:
         theta = self.inner.step(theta, grads)
         self.cycle_step += 1
+        self.calls += 1
+        if self.calls == 1 and self.switches.get("capture") == "after-first-step":
+            # Where a slot is made with the first gradient, it holds zeros before.
+            zero = self.arithmetic.number(0.0)
+            self.phi = [
+                [zero] * len(x) if g is None else x
+                for x, g in zip(theta, grads, strict=True)
+            ]
         due = []
         for i, g in enumerate(grads):
             self.own[i] += g is not None
@@ -340,7 +348,7 @@ def _load(
 
 _LOST = {
     "phi": ("phi",),
-    "cycle": ("cycle_step",),
+    "cycle": ("cycle_step", "calls"),
     "count": ("count",),
     "slots": ("slots", "count"),
     "clock": ("clock",),

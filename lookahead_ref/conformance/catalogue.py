@@ -484,6 +484,14 @@ VARIANTS = (
     ),
 )  # fmt: skip
 
+SINGLE_PRECISION = _bug(
+    "single-precision", "precision", "float32",
+    "computes, or keeps hyperparameters, in float32 though it works in float64",
+    "float64 is hardly more exact than float32",
+    "keep hyperparameters, slots and phi in the precision of the parameters",
+)  # fmt: skip
+"""Seen by its size, not by a simulation, and in float64 only: no case has its flag."""
+
 NO_GRADIENT = tuple(each for each in VARIANTS if each.switch == "no_gradient")
 
 CONDITIONS = {
@@ -518,7 +526,7 @@ def by_name(name: str) -> Departure:
     KeyError
         If there is none of that name.
     """
-    return {each.name: each for each in (*BUGS, *VARIANTS)}[name]
+    return {each.name: each for each in (*BUGS, *VARIANTS, SINGLE_PRECISION)}[name]
 
 
 def explanations(

@@ -15,23 +15,12 @@ FORMS = [
     for dtype in ("float32", "float64")
 ]
 
-QUICK = [
-    ("paper", True, "float32"),
-    ("delta", False, "float64"),
-]
-
 
 def variant(form: str, fused: bool) -> type[Port]:
     return type("Variant", (Port,), {"form": form, "fused": fused})
 
 
-@pytest.mark.parametrize(
-    ("form", "fused", "dtype"),
-    [
-        pytest.param(*each, marks=[] if each in QUICK else [pytest.mark.slow])
-        for each in FORMS
-    ],
-)
+@pytest.mark.parametrize(("form", "fused", "dtype"), FORMS)
 def test_correct_programs_pass_every_case(form: str, fused: bool, dtype: str) -> None:
     kind = variant(form, fused)
     departed = {}
@@ -45,7 +34,7 @@ def test_correct_programs_pass_every_case(form: str, fused: bool, dtype: str) ->
 
 def test_tolerances_are_neither_tight_nor_wide() -> None:
     largest = {"float32": 0.0, "float64": 0.0}
-    for form, fused, dtype in QUICK:
+    for form, fused, dtype in FORMS:
         kind = variant(form, fused)
         for case in cases("wrapper") + cases("inner:adam"):
             if dtype in case.dtypes:
