@@ -5,8 +5,8 @@ A backend that has such kernels has an attribute ``convolution`` that follows
 general kernels of `lookahead_ref.zoo.channels_last`, which are also what each of these
 methods means.
 
-Pictures are arrays of shape (n, height, width, channels): a product over channels then reads
-memory in order. Convolution kernels have shape (rows, columns, channels, outputs).
+Pictures are arrays of shape (n, height, width, channels): a product over channels then
+reads memory in order. Convolution kernels have shape (rows, columns, channels, outputs).
 """
 
 from typing import Any, Protocol
@@ -117,8 +117,8 @@ class ConvolutionKernels(Protocol):
     ) -> tuple[Any, Any, Any, Any]:
         """Compute the gradients of batch normalisation.
 
-        It computes ``(x - mean) * inverse * scale + shift``, plus a residual, where mean and
-        inverse are those of the batch, and may have been rectified.
+        It computes ``(x - mean) * inverse * scale + shift``, plus a residual, where mean
+        and inverse are those of the batch; the result may have been rectified.
 
         Parameters
         ----------

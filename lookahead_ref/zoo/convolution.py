@@ -16,7 +16,7 @@ __all__ = ["convolution"]
 
 
 def _convolution(x: Any, kernel: Any, *, stride: int, padding: int) -> Any:
-    n, height, width, outputs = _shape(x, kernel, stride, padding)
+    _, height, width, _ = _shape(x, kernel, stride, padding)
     sides = ((0, 0), (padding, padding), (padding, padding), (0, 0))
     x = np.pad(x, sides, mode="constant")
     total: Any = 0

@@ -55,7 +55,7 @@ class Moments(NamedTuple):
         >>> x = np.array([[0.0], [1.0], [5.0], [2.0], [7.0]])
         >>> parts = [Moments(len(p), p.mean(0), p.var(0)) for p in (x[:2], x[2:])]
         >>> whole = parts[0].combine(parts[1])
-        >>> bool(np.allclose(whole.mean, x.mean(0)) and np.allclose(whole.variance, x.var(0)))
+        >>> np.allclose([whole.mean, whole.variance], [x.mean(0), x.var(0)])
         True
         """
         count = self.count + other.count

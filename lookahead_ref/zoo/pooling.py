@@ -167,7 +167,8 @@ def padded_identity(x: Any, *, stride: int, channels: int) -> Any:
 
     Examples
     --------
-    >>> padded_identity(np.arange(9.0).reshape(1, 3, 3, 1), stride=2, channels=2)[0, :, :, 0]
+    >>> x = np.arange(9.0).reshape(1, 3, 3, 1)
+    >>> padded_identity(x, stride=2, channels=2)[0, :, :, 0]
     array([[0., 2.],
            [6., 8.]])
     """
@@ -175,7 +176,7 @@ def padded_identity(x: Any, *, stride: int, channels: int) -> Any:
 
 
 def _views(x: Any, size: int, stride: int) -> list[Any]:
-    """The pictures as each place of a neighbourhood sees them."""
+    """List the pictures as each place of a neighbourhood sees them."""
     height, width = x.shape[1:3]
     last_row, last_column = height - size + 1, width - size + 1
     return [

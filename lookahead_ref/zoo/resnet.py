@@ -61,7 +61,7 @@ class _Layer(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Layers in a row, and what leads around them: a layer, a padded identity or nothing."""
+    """Layers in a row, and what leads around them if it is a layer too."""
 
     name: str
     layers: tuple[_Layer, ...]
@@ -169,10 +169,7 @@ class ResNet:
         for name in ("classes", "evaluation_batch"):
             object.__setattr__(self, name, hyperparameters.count(name, getattr(self, name)))
         if self.statistics_examples is not None:
-            examples = hyperparameters.count(
-                "statistics_examples", self.statistics_examples
-            )
-            object.__setattr__(self, "statistics_examples", examples)
+            hyperparameters.count("statistics_examples", self.statistics_examples)
         hyperparameters.positive("epsilon", self.epsilon)
         hyperparameters.below_one("momentum", self.momentum)
         for name in ("block", "stem", "shortcut"):
@@ -267,7 +264,7 @@ class ResNet:
         params : dict
             As `init` makes them.
         batch : object with attributes ``inputs`` and ``labels``
-            Shapes (n, channels, height, width), or (n, channels * height * width), and (n,).
+            Shapes (n, channels, height, width) or (n, channels * height * width), and (n,).
         carried : dict
             The running statistics that the last batch left, or `start`'s.
         rng : numpy.random.Generator, optional
@@ -301,13 +298,13 @@ class ResNet:
     def statistics(self, params: Params, source: ExampleSource) -> Statistics:
         """Compute the statistics of some weights over training examples.
 
-        Batches of `evaluation_batch` examples go through the network, each normalised by its
-        own moments, as in training. A layer's statistics are the mean and the variance of
-        all that its normalisation was given in this one pass: the moments of the batches
+        Batches of `evaluation_batch` examples go through the network, each normalised by
+        its own moments, as in training. A layer's statistics are the mean and the variance
+        of all that its normalisation was given in this one pass: the moments of the batches
         combined exactly (`lookahead_ref.zoo.normalization.Moments.combine`), not a running
-        mean, and the variance with what the batches' means differ by. The examples are taken
-        in an order that is drawn once for all, since a source may be sorted by class; their
-        number is a multiple of the batch, but for sources smaller than that.
+        mean, and the variance with what the batches' means differ by. Examples are taken in
+        an order that is drawn once for all, since a source may be sorted by class; those
+        that do not fill a last batch are left out.
 
         Parameters
         ----------
@@ -578,9 +575,10 @@ def resnet18(
 def resnet32(
     shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
 ) -> ResNet:
-    """Make the ResNet-32 of section 4.2 of [1]_: 5 basic blocks each of 16, 32, 64 channels.
+    """Make the ResNet-32 of section 4.2 of [1]_.
 
-    Its shortcuts have no parameters.
+    Its stages are five basic blocks each of 16, 32 and 64 channels; its shortcuts have no
+    parameters.
 
     Parameters
     ----------
