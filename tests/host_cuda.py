@@ -108,7 +108,7 @@ class HostCuda:
         return "device 0 has 8 MiB, of which 2 MiB are free"
 
 
-class _Recorder(NumpyBackend):
+class Recorder(NumpyBackend):
     """NumPy's backend, and a record of what it was asked to compile."""
 
     def __init__(self) -> None:
@@ -121,7 +121,7 @@ class _Recorder(NumpyBackend):
 
 def programs(optimizer: Any, params: Any, steps: int = 13) -> list[tuple[Program, str]]:
     """Every program that an optimizer's steps are made of."""
-    recorder = _Recorder()
+    recorder = Recorder()
     stepper = la.Stepper(optimizer, params, backend=recorder)
     for _ in range(steps):
         stepper.step(params)
@@ -150,6 +150,7 @@ def backend(folder: Path) -> CupyBackend:
 __all__ = [
     "COMPILER",
     "HostCuda",
+    "Recorder",
     "backend",
     "frozen",
     "needs_compiler",
