@@ -189,23 +189,32 @@ class Stepped:
     def start(self, setup: Setup) -> None:
         """Make parameters and optimizer anew."""
         self._levels = len(setup.levels)
-        self._names = list(setup.params)
+        self._params = dict(setup.params)
         self._stepper = Stepper(
-            make_optimizer(setup), dict(setup.params), backend=self._backend
+            make_optimizer(setup), self._moved(setup.params), backend=self._backend
         )
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
         """Do one step."""
         with np.errstate(all="ignore"):
-            self._stepper.step(_with_zeros(self._stepper.params, gradients))
-        self._saved = self._stepper.state_dict()
+            self._stepper.step(self._moved(_with_zeros(self._params, gradients)))
+        self._saved = self._fetched(self._stepper.state_dict())
+
+    def _moved(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._backend.from_host(array) for name, array in arrays.items()}
+
+    def _fetched(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: value if isinstance(value, int) else self._backend.to_host(value)
+            for name, value in values.items()
+        }
 
     def _tree(self, prefix: str) -> Tensors:
-        return {name: self._saved[f"{prefix}/{name}"] for name in self._names}
+        return {name: self._saved[f"{prefix}/{name}"] for name in self._params}
 
     def fast(self) -> Tensors:
         """Return the fast weights."""
-        return self._stepper.params
+        return self._fetched(self._stepper.params)
 
     def slow(self) -> Sequence[Tensors]:
         """Return the slow weights."""
@@ -223,11 +232,11 @@ class Stepped:
 
     def evaluation(self) -> Tensors:
         """Return what is to be evaluated."""
-        return self._stepper.evaluation_params()
+        return self._fetched(self._stepper.evaluation_params())
 
     def snapshot(self) -> Any:
         """Take the state."""
-        return self._stepper.state_dict()
+        return self._fetched(self._stepper.state_dict())
 
     def dump(self, snapshot: Any) -> bytes:
         """Write a state as bytes."""
@@ -235,4 +244,11 @@ class Stepped:
 
     def load(self, state: bytes) -> None:
         """Restore a state."""
-        self._stepper.load_state_dict(_read(state))
+        saved = _read(state)
+        # Counts come as arrays without dimensions too.
+        self._stepper.load_state_dict(
+            {
+                name: value if value.dtype.kind == "i" else self._backend.from_host(value)
+                for name, value in saved.items()
+            }
+        )
