@@ -19,9 +19,7 @@ SHAPES = [(1, 1, 2, 1), (3, 4, 5, 7), (9, 8, 8, 16)]
 def operands(shape: tuple[int, ...], dtype: Any = np.float64) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     shapes = {"x": shape, "scale": shape[3:], "shift": shape[3:], "residual": shape}
-    return {
-        name: rng.standard_normal(each).astype(dtype) for name, each in shapes.items()
-    }
+    return {name: rng.standard_normal(each).astype(dtype) for name, each in shapes.items()}
 
 
 @pytest.mark.parametrize("backend", KERNELS)
@@ -112,7 +110,9 @@ def test_what_is_not_a_number_stays_so(backend: str) -> None:
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6), st.integers(0, 2**32))
-def test_moments_of_parts_combine_to_those_of_the_whole(sizes: list[int], seed: int) -> None:
+def test_moments_of_parts_combine_to_those_of_the_whole(
+    sizes: list[int], seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     parts = [rng.standard_normal((size, 2)) * 3 + rng.integers(-9, 9) for size in sizes]
     moments = [Moments(len(part), part.mean(0), part.var(0)) for part in parts]
