@@ -311,10 +311,12 @@ def generate(
     except MissingExtraError as error:
         raise failed(error, USAGE) from error
     from lookahead_ref.conformance.generate import write
+    from lookahead_ref.conformance.models.generate import write as write_models
 
     folder = Path(__file__).parent / "vectors" if output is None else output
     try:
         changed = write(folder)
+        changed += [f"models/{name}" for name in write_models(folder / "models")]
     except OSError as error:
         typer.echo(f"lookahead-ref: {error}", err=True)
         raise typer.Exit(1) from error
