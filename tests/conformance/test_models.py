@@ -4,10 +4,12 @@ import ast
 import copy
 import hashlib
 import json
+import re
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jsonschema
 import mpmath
@@ -15,9 +17,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-import lookahead_ref as la
-from lookahead_ref.conformance import VectorFileError
+from lookahead_ref.cli import app
+from lookahead_ref.conformance import UnsupportedError, VectorFileError
+from lookahead_ref.conformance.adapters.zoo import loss_and_grads
 from lookahead_ref.conformance.bounds import LEVELS
 from lookahead_ref.conformance.models import (
     ModelAnswer,
@@ -27,9 +31,11 @@ from lookahead_ref.conformance.models import (
     model_cases,
     oracle,
     plan,
+    run_models,
 )
 from lookahead_ref.conformance.models.bounds import ModelBounding
-from lookahead_ref.zoo import LSTM, MLP
+from lookahead_ref.conformance.models.running import answer as answer_of
+from lookahead_ref.conformance.serve import Server
 
 FOLDER = Path(generate.__file__).parents[1] / "vectors" / "models"
 CASES = model_cases()
@@ -217,54 +223,16 @@ def test_every_value_is_exact_in_float32(case: ModelCase) -> None:
 # Who passes.
 
 
-class Batch(NamedTuple):
-    inputs: Any
-    labels: Any
-
-
-def nested(flat: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    out: dict[str, dict[str, Any]] = {}
-    for name, array in flat.items():
-        layer, _, part = name.partition(".")
-        out.setdefault(layer, {})[part] = array
-    return out
-
-
-def flat(tree: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    return {
-        f"{layer}.{part}": a for layer, parts in tree.items() for part, a in parts.items()
-    }
-
-
-def answer_of_the_library(case: ModelCase, dtype: str, backend: str) -> ModelAnswer:
-    params, batch = case.params(dtype), case.batch(dtype)
-    given = Batch(batch["inputs"], batch["labels"])
-    if case.model["kind"] == "mlp":
-        weights = [params[f"layer{n}.weight"] for n in range(1, case.model["layers"] + 1)]
-        sizes = (weights[0].shape[0], *(weight.shape[1] for weight in weights))
-        model = MLP(sizes, activation=case.model["activation"], backend=backend)
-        loss, grads = la.value_and_grad(model.loss)(nested(params), given)
-        return ModelAnswer(loss, flat(grads))
-    vocabulary, width = params["embedding.weight"].shape
-    lstm = LSTM(
-        vocabulary,
-        hidden=params["layer1.recurrent_weight"].shape[0],
-        layers=case.model["layers"],
-        embedding=width,
-        tied=case.model["tied"],
-        backend=backend,
-    )
-    value_and_grad = la.value_and_grad(lstm.loss, has_aux=True)
-    (loss, carried), grads = value_and_grad(nested(params), given, nested(batch["carried"]))
-    return ModelAnswer(loss, flat(grads), flat(carried))
-
-
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @BOTH
 @EACH
 def test_the_library_s_models_pass(case: ModelCase, dtype: str, backend: str) -> None:
-    answer = answer_of_the_library(case, dtype, backend)
-    assert np.asarray(answer.loss).dtype == dtype
+    answer = ModelAnswer(
+        *loss_and_grads(case.model, case.params(dtype), case.batch(dtype), backend=backend)
+    )
+    assert {np.asarray(each).dtype for each in answer.gradients.values()} == {
+        np.dtype(dtype)
+    }
     answered = len(answer.gradients) + len(answer.carried) + 1
     assert answered == len(case.expected)
     assert judge_model(case, answer, dtype) == []
@@ -426,6 +394,139 @@ def test_a_departure_says_where_and_by_how_much() -> None:
 def test_an_answer_of_another_form_is_refused(gradients: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         judge_model(case_of("mlp-smoke"), ModelAnswer(1.0, gradients), "float32")
+
+
+# Programs.
+
+
+class Wrong:
+    """Has a perceptron that adds the examples up, and breaks down over an LSTM."""
+
+    def model_loss_and_grads(self, model: Any, params: Any, batch: Any) -> Any:
+        if model["kind"] == "lstm":
+            raise ValueError("no gates here")
+        loss, grads, carried = loss_and_grads(model, params, batch, backend="numpy")
+        return loss * len(batch["labels"]), grads, carried
+
+
+def test_a_python_adapter_may_have_models() -> None:
+    server = Server(Wrong)  # type: ignore[arg-type]
+    passed, departed = run_models(
+        server.answer,
+        [case_of("mlp-one-example"), case_of("mlp-smoke")],
+        dtypes=["float64"],
+    )
+    assert (passed.status, departed.status) == ("passed", "departed")
+    assert [each.quantity for each in departed.departures] == ["loss"]
+
+
+def test_one_without_is_not_offered() -> None:
+    def ask(request: Any) -> Any:
+        raise UnsupportedError(Server(object).answer(request)["unsupported"])  # type: ignore[arg-type]
+
+    (result,) = run_models(ask, CASES[:1], dtypes=["float32"])
+    assert (result.status, result.reason) == ("unsupported", "it has no models")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"loss": None}, "loss must hold bit strings of 16 .* got 'null'"),
+        ({"loss": 0.5}, "loss must hold bit strings"),
+        ({"gradients": []}, "gradients must be a list of 4 tensors"),
+        ({"gradients": None}, "gradients must be a list of 4 tensors"),
+        (
+            {"gradients": [[]] * 4},
+            "gradients: layer1.weight must be a list of 6 bit strings",
+        ),
+        ({"carried": [[]]}, "carried must be a list of 0 tensors"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: str) -> None:
+    case = case_of("mlp-smoke")
+
+    def ask(request: Any) -> Any:
+        return {**answer_of(lambda: Wrong(), request), **changed}
+
+    (result,) = run_models(ask, [case], dtypes=["float32"])
+    assert result.status == "failed"
+    assert re.search(told, result.reason)
+
+
+@pytest.mark.parametrize(
+    ("gradients", "told"),
+    [
+        ({"layer1.weight": np.zeros((2, 3))}, "gradients must have the tensors"),
+        (
+            {name: np.zeros(1) for name in case_of("mlp-smoke").params("float32")},
+            "the shape",
+        ),
+    ],
+)
+def test_what_an_adapter_returns_is_checked(gradients: Any, told: str) -> None:
+    class Adapter:
+        def model_loss_and_grads(self, model: Any, params: Any, batch: Any) -> Any:
+            return 1.0, gradients, {}
+
+    answered = Server(Adapter).answer(  # type: ignore[arg-type]
+        {"do": "model", "dtype": "float32", "case": dict(case_of("mlp-smoke").data)}
+    )
+    assert told in answered["error"]
+
+
+PROGRAM = """
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["do"] == "hello":
+        answer = {"version": 1, "name": "softmax"}
+    elif request["do"] == "stop":
+        break
+    elif request["case"]["model"]["kind"] == "lstm":
+        answer = {"unsupported": "LSTM"}
+    elif request["case"]["id"] == "mlp-one-class":  # dies
+        sys.exit(3)
+    else:
+        sizes = [len(p["values"]) for p in request["case"]["params"]]
+        zero = "0" * 16
+        answer = {"loss": zero, "gradients": [[zero] * size for size in sizes]}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+def test_the_command_tells_what_passes_and_what_departs(tmp_path: Path) -> None:
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["golden", "models", *arguments])
+
+    good = run("pure", "--profile", "model:lstm")
+    assert good.exit_code == 0
+    assert "model:lstm: 22 passed" in good.stdout
+    assert "model:mlp" not in good.stdout
+
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    found = run("--command", f"{sys.executable} {program}", "--level", "gpu")
+    assert found.exit_code == 3
+    assert "model:mlp: 20 departed, 2 failed" in found.stdout
+    assert "model:lstm: 22 not offered" in found.stdout
+    assert "mlp-smoke in float32: loss is 0, expected 2.83" in found.stdout
+    assert "mlp-one-class in float64: ended with exit status 3" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ((), 2, "one of TARGET, --command"),
+        (("nothing",), 2, "target must be pure"),
+        (("pure", "--profile", "mlp"), 2, "profile must be one of model:mlp, model:lstm"),
+        (("pure", "--level", "loose"), 2, "level must be one of strict, gpu, got 'loose'"),
+        (("--command", "/no/such/program"), 3, "cannot be started"),
+    ],
+)
+def test_a_wrong_command_is_told(arguments: tuple[str, ...], code: int, told: str) -> None:
+    result = CliRunner().invoke(app, ["golden", "models", *arguments])
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert told in result.stderr
 
 
 # The bounds.
