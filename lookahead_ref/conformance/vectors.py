@@ -27,8 +27,8 @@ __all__ = [
 
 Float64Array = NDArray[np.float64]
 
-VERSION = 1
-"""The version of the vector files that is read here."""
+VERSION = 2
+"""The version of the files, raised where a reader of the old one would refuse them."""
 
 _FORMAT = "lookahead-vectors"
 

@@ -109,8 +109,8 @@ def test_files_that_cannot_be_trusted_are_refused_by_name(copy: Path) -> None:
     path.write_bytes(whole.replace(b"3f", b"3e", 1))
     with pytest.raises(VectorFileError, match=r"smoke\.json is not the file that index"):
         load(copy)
-    path.write_bytes(whole.replace(b'"version": 1', b'"version": 2', 1))
-    with pytest.raises(VectorFileError, match=r"smoke\.json has the vector version 2"):
+    path.write_bytes(whole.replace(b'"version": 2', b'"version": 3', 1))
+    with pytest.raises(VectorFileError, match=r"smoke\.json has the vector version 3"):
         load(copy)
     path.unlink()
     with pytest.raises(VectorFileError, match=r"smoke\.json cannot be read"):
