@@ -79,31 +79,23 @@ _HAS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 }
 
 
-def _bug(
-    name: str,
-    clause: str,
-    switch: str,
-    setting: Any,
-    says: str,
-    breaks: str,
-    fix: str,
-    *needs: str,
-) -> Departure:
-    return Departure(name, "bug", clause, switch, setting, says, breaks, fix, needs)
+def _makes(kind: Literal["bug", "variant"]) -> Callable[..., Departure]:
+    def make(
+        name: str,
+        clause: str,
+        switch: str,
+        setting: Any,
+        says: str,
+        breaks: str,
+        fix: str,
+        *needs: str,
+    ) -> Departure:
+        return Departure(name, kind, clause, switch, setting, says, breaks, fix, needs)
+
+    return make
 
 
-def _variant(
-    name: str,
-    clause: str,
-    switch: str,
-    setting: Any,
-    says: str,
-    breaks: str,
-    fix: str,
-    *needs: str,
-) -> Departure:
-    return Departure(name, "variant", clause, switch, setting, says, breaks, fix, needs)
-
+_bug, _variant = _makes("bug"), _makes("variant")
 
 BUGS = (
     _bug(

@@ -243,11 +243,11 @@ def _quantity(
     t: int,
     pick: Callable[[Step], Tensors],
 ) -> dict[str, Any]:
-    exact = [[_nearest(x) for x in tensor] for tensor in pick(expected.steps[t])]
+    exact = [[nearest_float(x) for x in tensor] for tensor in pick(expected.steps[t])]
 
     def tolerances(run: Run) -> list[list[float]]:
         return [
-            [_tolerance(x, bound) for x, bound in zip(values, bounded, strict=True)]
+            [tolerance_of(x, bound) for x, bound in zip(values, bounded, strict=True)]
             for values, bounded in zip(exact, pick(run.steps[t]), strict=True)
         ]
 
@@ -260,7 +260,7 @@ def _quantity(
     }
 
 
-def _nearest(number: Any) -> float:
+def nearest_float(number: Any) -> float:
     """Round a number of 50 digits to float64, ties to even, subnormal numbers included."""
     number = getattr(number, "exact", number)
     sign, mantissa, exponent, _ = number._mpf_
@@ -273,7 +273,7 @@ def _nearest(number: Any) -> float:
     return -size if sign else size
 
 
-def _tolerance(value: float, bound: Any) -> float:
+def tolerance_of(value: float, bound: Any) -> float:
     """Round a bound up to two digits; the expected value itself is rounded to float64."""
     if math.isinf(value):
         return 0.0
