@@ -103,7 +103,9 @@ def run(case: Mapping[str, Any], arithmetic: Arithmetic | None = None) -> Result
     """
     arithmetic = Exact() if arithmetic is None else arithmetic
     read = arithmetic.number
-    params = {p["name"]: [read(value(bits)) for bits in p["values"]] for p in case["params"]}
+    params = {
+        p["name"]: [read(value(bits)) for bits in p["values"]] for p in case["params"]
+    }
     model = _Perceptron if case["model"]["kind"] == "mlp" else _Lstm
     return model(case, params, arithmetic).run()
 
@@ -144,12 +146,7 @@ class _Layers:
         """Delta @ weight.T."""
         outputs = len(delta)
         return [
-            self.total(
-                [
-                    d * w
-                    for d, w in zip(delta, weight[i : i + outputs], strict=True)
-                ]
-            )
+            self.total([d * w for d, w in zip(delta, weight[i : i + outputs], strict=True)])
             for i in range(0, len(weight), outputs)
         ]
 
@@ -164,7 +161,9 @@ class _Layers:
         for terms, d in zip(self.terms[name], delta, strict=True):
             terms.append(d)
 
-    def cross_entropy(self, logits: Vector, label: int, count: int) -> tuple[Number, Vector]:
+    def cross_entropy(
+        self, logits: Vector, label: int, count: int
+    ) -> tuple[Number, Vector]:
         """Return the loss of one row, and the gradient of the mean over `count` rows.
 
         The largest logit is subtracted first, which changes neither and keeps an
@@ -197,7 +196,10 @@ class _Perceptron(_Layers):
         for x, label in zip(self.read(self.case["batch"]["inputs"]), labels, strict=True):
             reached = [x]
             for n in range(1, layers + 1):
-                weight, bias = self.params[f"layer{n}.weight"], self.params[f"layer{n}.bias"]
+                weight, bias = (
+                    self.params[f"layer{n}.weight"],
+                    self.params[f"layer{n}.bias"],
+                )
                 y = [
                     self.total([*self.products(reached[-1], weight, j), b])
                     for j, b in enumerate(bias)
@@ -211,7 +213,8 @@ class _Perceptron(_Layers):
                 if n > 1:
                     delta = self.back(delta, self.params[f"layer{n}.weight"])
                     delta = [
-                        d * self.slope(a) for d, a in zip(delta, reached[n - 1], strict=True)
+                        d * self.slope(a)
+                        for d, a in zip(delta, reached[n - 1], strict=True)
                     ]
         return self.result(losses, {})
 
@@ -300,7 +303,9 @@ class _Lstm(_Layers):
             for name in ("input_weight", "recurrent_weight", "bias")
         )
         sums = [
-            self.total([*self.products(x, inputs, j), *self.products(hidden, recurrent, j), b])
+            self.total(
+                [*self.products(x, inputs, j), *self.products(hidden, recurrent, j), b]
+            )
             for j, b in enumerate(bias)
         ]
         sigmoid, tanh = self.arithmetic.sigmoid, self.arithmetic.tanh
@@ -345,7 +350,9 @@ class _Lstm(_Layers):
         tied = self.case["model"]["tied"]
         weight = self.params["embedding.weight" if tied else "output.weight"]
         if tied:  # the embedding, transposed
-            weight = [weight[v * len(x) + i] for i in range(len(x)) for v in range(len(bias))]
+            weight = [
+                weight[v * len(x) + i] for i in range(len(x)) for v in range(len(bias))
+            ]
         logits = [self.total([*self.products(x, weight, j), b]) for j, b in enumerate(bias)]
         loss, delta = self.cross_entropy(logits, label, count)
         self.add("output.bias", delta)

@@ -140,7 +140,10 @@ def lstm(
 
     def text(what: str) -> list[list[int]]:
         return [
-            [_pick(f"{identity}/{what}/{t}/{column}", vocabulary) for column in range(columns)]
+            [
+                _pick(f"{identity}/{what}/{t}/{column}", vocabulary)
+                for column in range(columns)
+            ]
             for t in range(steps)
         ]
 
@@ -158,7 +161,9 @@ def lstm(
             "inputs": text("token") if tokens is None else [list(row) for row in tokens],
             "labels": text("label"),
             "carried": [
-                _tensor(identity, f"layer{n}.{state}", (columns, units), -1, zero=not carried)
+                _tensor(
+                    identity, f"layer{n}.{state}", (columns, units), -1, zero=not carried
+                )
                 for n in range(1, layers + 1)
                 for state in ("hidden", "cell")
             ],
