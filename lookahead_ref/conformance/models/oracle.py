@@ -1,12 +1,12 @@
 """A perceptron and an LSTM in 50-digit arithmetic, with their gradients in closed form.
 
-Where the expected values of the golden models come from. This file shares no code with the
-library; it is meant to be read beside the page of the golden models
-(``docs/conformance/models.md``) and to be right by inspection. That the closed forms are the
-gradients of the loss is tested by central differences in more digits.
+Where the expected values of the golden models come from. This file shares no code with
+the library; it is meant to be read beside the page of the golden models
+(``docs/conformance/models.md``) and to be right by inspection. That the closed forms are
+the gradients of the loss is tested by central differences.
 
-It reads a case as the vector files hold it. A vector is a list of numbers, a matrix the list
-of its elements row by row. The kind of number is a parameter: 50 digits for the expected
+It reads a case as the files hold it. A vector is a list of numbers, a matrix the list of
+its elements row by row. The kind of number is a parameter: 50 digits for the expected
 values, numbers that carry a bound of their rounding error for the tolerances
 (`lookahead_ref.conformance.models.bounds`).
 """
@@ -138,7 +138,7 @@ class _Layers:
         return [weight[i * outputs + j] for i in range(inputs)]
 
     def products(self, x: Vector, weight: Vector, j: int) -> list[Number]:
-        """The terms of element j of x @ weight."""
+        """Return the terms of element j of x @ weight."""
         column = self.column(weight, j, len(x))
         return [a * w for a, w in zip(x, column, strict=True)]
 
@@ -224,7 +224,7 @@ class _Perceptron(_Layers):
         return x if self.arithmetic.positive(x) else self.arithmetic.number(0.0)
 
     def slope(self, a: Number) -> Number:
-        """The derivative of the activation, from its value; of the rectifier, 0 at 0."""
+        """Return the activation's derivative from its value; the rectifier's is 0 at 0."""
         if self.case["model"]["activation"] == "tanh":
             return 1 - a * a
         return self.arithmetic.number(1.0 if self.arithmetic.positive(a) else 0.0)
@@ -319,7 +319,7 @@ class _Lstm(_Layers):
         return _Step(x, hidden, cell, [i, f, g, o], squashed), out, new
 
     def backward(self, n: int, made: list[_Step], deltas: list[Vector]) -> list[Vector]:
-        """Go back through time; `deltas` are those of the outputs, returned of the inputs."""
+        """Go back through time: from the outputs' gradients to the inputs'."""
         zero = self.arithmetic.number(0.0)
         units = len(made[0].hidden_before)
         later_hidden, later_cell = [zero] * units, [zero] * units
@@ -345,7 +345,7 @@ class _Lstm(_Layers):
         return of_inputs[::-1]
 
     def output(self, x: Vector, label: int, count: int) -> tuple[Number, Vector]:
-        """The loss of a place in the text, and the gradient of the layers' output there."""
+        """Return the loss of a place in the text, and the gradient of what led to it."""
         bias = self.params["output.bias"]
         tied = self.case["model"]["tied"]
         weight = self.params["embedding.weight" if tied else "output.weight"]
