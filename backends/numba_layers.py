@@ -23,8 +23,9 @@ Share = Callable[[Callable[[int, int], None], int, int], None]
 """``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, none
 smaller than `least`, on threads."""
 
-# Below this many elements for each thread, handing out work costs more than it saves.
+# With fewer additions than this for each thread, handing out work costs more than it saves.
 _LEAST_PIECE = 131072
+_COST_OF_EXP = 8  # in additions, with what goes with it
 _BLOCK = 128  # rows whose sums are taken at once
 
 _ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2}
@@ -66,15 +67,19 @@ class Layers:
     def __init__(self, share: Share) -> None:
         self._share = share
 
+    def _split(self, work: Callable[[int, int], None], count: int, cost: int) -> None:
+        """Share work of which each part costs as much as so many additions."""
+        least = -(-_LEAST_PIECE // max(cost, 1))
+        if count < 2 * least:
+            work(0, count)
+        else:
+            self._share(work, count, least)
+
     def activate(self, y: NDArray[Any], bias: NDArray[Any], activation: str | None) -> None:
         """Overwrite y by ``activation(y + bias)``."""
         number = _ACTIVATIONS[activation]
         n, units = y.shape
-        self._share(
-            lambda start, stop: _activate(start, stop, y, bias, number),
-            n,
-            -(-_LEAST_PIECE // units),
-        )
+        self._split(lambda start, stop: _activate(start, stop, y, bias, number), n, units)
 
     def activate_gradient(
         self, g: NDArray[Any], y: NDArray[Any], activation: str | None
@@ -85,12 +90,12 @@ class Layers:
         number = _ACTIVATIONS[activation]
         product = g if activation is None else np.empty_like(y)
         sums = np.zeros((blocks, units), y.dtype)
-        self._share(
+        self._split(
             lambda start, stop: _activate_gradient(
                 start, stop, g, y, number, product, sums
             ),
             blocks,
-            -(-_LEAST_PIECE // (units * _BLOCK)),
+            units * _BLOCK,
         )
         return product, sums[0] if blocks == 1 else np.sum(sums, axis=0)
 
@@ -107,12 +112,12 @@ class Layers:
         losses = np.empty(n, logits.dtype)
         right = np.ascontiguousarray(labels, np.int64)
         added = np.zeros(classes, logits.dtype) if bias is None else bias
-        self._share(
+        self._split(
             lambda start, stop: _cross_entropy(
                 start, stop, logits, added, right, gradient, losses
             ),
             n,
-            -(-_LEAST_PIECE // (8 * classes)),
+            _COST_OF_EXP * classes,
         )
         return losses
 

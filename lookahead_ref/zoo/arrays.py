@@ -3,6 +3,7 @@
 import sys
 from typing import Any
 
+import numpy as np
 from autograd.tracer import getval
 
 __all__ = ["check_indices", "like", "namespace"]
@@ -29,6 +30,8 @@ def namespace(array: Any) -> Any:
     'numpy'
     """
     value = getval(array)
+    if type(value) is np.ndarray:
+        return np  # what is below says so too, in ten times the time
     own = getattr(value, "__array_namespace__", None)
     if own is not None:
         return own()
