@@ -1,11 +1,12 @@
 """Layers of models compiled by Numba: all but their matrix products.
 
-NumPy passes over memory once for each operation, on one thread; here each layer passes once,
-in float32, on as many threads as the work is worth. The exponential function is ours, since
-a call of the C library's for each number is what the vectorizer cannot look into: range
-reduction by multiples of ln 2 in two parts, and a polynomial of degree 6. It is right to
-within 1.1 units in the last place from -87.33 up to 0, and what is below gives the value at
--87.33, 1.2e-38.
+NumPy passes over memory once for each operation, on one thread; here each layer passes
+once, in float32, on as many threads as the work is worth. The exponential function is ours,
+since a call of the C library's for each number is what the vectorizer cannot look into:
+range reduction by multiples of ln 2 in two parts, and a polynomial of degree 6. It is right
+to within 1.1 units in the last place from -87.33 up to 0, and what is below gives the value
+at -87.33, 1.2e-38. The logistic function and the hyperbolic tangent that are made of it are
+right to within 3.
 
 Sums over rows are those of blocks of rows, added up in order: results do not depend on the
 number of threads.
@@ -22,8 +23,9 @@ Share = Callable[[Callable[[int, int], None], int, int], None]
 """``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, none
 smaller than `least`, on threads."""
 
-# Below this many elements for each thread, handing out work costs more than it saves.
+# With fewer additions than this for each thread, handing out work costs more than it saves.
 _LEAST_PIECE = 131072
+_COST_OF_EXP = 8  # in additions, with what goes with it
 _BLOCK = 128  # rows whose sums are taken at once
 
 _ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2}
@@ -35,7 +37,7 @@ _PER_LN_2 = np.float32(1.4426950408889634)
 _LN_2_HIGH, _LN_2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 # Added, it leaves a number's integer part in the last bits.
 _ROUND = np.float32(12582912.0)
-# (exp(r) - 1 - r) / r**2 for |r| < ln(2) / 2: Chebyshev's approximation, lowest power first.
+# (exp(r) - 1 - r) / r**2 for |r| < ln(2) / 2, by Chebyshev; the lowest power first.
 _C0, _C1, _C2, _C3, _C4 = (
     np.float32(value)
     for value in (
@@ -65,15 +67,19 @@ class Layers:
     def __init__(self, share: Share) -> None:
         self._share = share
 
+    def _split(self, work: Callable[[int, int], None], count: int, cost: int) -> None:
+        """Share work of which each part costs as much as so many additions."""
+        least = -(-_LEAST_PIECE // max(cost, 1))
+        if count < 2 * least:
+            work(0, count)
+        else:
+            self._share(work, count, least)
+
     def activate(self, y: NDArray[Any], bias: NDArray[Any], activation: str | None) -> None:
         """Overwrite y by ``activation(y + bias)``."""
         number = _ACTIVATIONS[activation]
         n, units = y.shape
-        self._share(
-            lambda start, stop: _activate(start, stop, y, bias, number),
-            n,
-            -(-_LEAST_PIECE // units),
-        )
+        self._split(lambda start, stop: _activate(start, stop, y, bias, number), n, units)
 
     def activate_gradient(
         self, g: NDArray[Any], y: NDArray[Any], activation: str | None
@@ -84,12 +90,12 @@ class Layers:
         number = _ACTIVATIONS[activation]
         product = g if activation is None else np.empty_like(y)
         sums = np.zeros((blocks, units), y.dtype)
-        self._share(
+        self._split(
             lambda start, stop: _activate_gradient(
                 start, stop, g, y, number, product, sums
             ),
             blocks,
-            -(-_LEAST_PIECE // (units * _BLOCK)),
+            units * _BLOCK,
         )
         return product, sums[0] if blocks == 1 else np.sum(sums, axis=0)
 
@@ -106,12 +112,12 @@ class Layers:
         losses = np.empty(n, logits.dtype)
         right = np.ascontiguousarray(labels, np.int64)
         added = np.zeros(classes, logits.dtype) if bias is None else bias
-        self._share(
+        self._split(
             lambda start, stop: _cross_entropy(
                 start, stop, logits, added, right, gradient, losses
             ),
             n,
-            -(-_LEAST_PIECE // (8 * classes)),
+            _COST_OF_EXP * classes,
         )
         return losses
 

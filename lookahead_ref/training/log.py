@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,8 +35,15 @@ class JsonLines:
     ...     path = Path(folder) / "train.jsonl"
     ...     with JsonLines(path, method="Adam") as log:
     ...         log(RunEnded(epochs=3, seconds=1.5, error=None))
-    ...     print(path.read_text(), end="")
-    {"event": "run_ended", "method": "Adam", "epochs": 3, "seconds": 1.5, "error": null}
+    ...     for name, value in json.loads(path.read_text()).items():
+    ...         print(name, value, sep=": ")
+    event: run_ended
+    method: Adam
+    epochs: 3
+    seconds: 1.5
+    error: None
+    test_loss: None
+    test_accuracy: None
     """
 
     def __init__(self, path: Path, *, steps: bool = False, **labels: Any) -> None:
@@ -49,6 +57,18 @@ class JsonLines:
             line = json.dumps(as_record(event, **self._labels), allow_nan=False)
             self._file.write(line + "\n")
             self._file.flush()
+
+    def sync(self) -> int:
+        """Flush the file to the disk.
+
+        Returns
+        -------
+        int
+            How long it is, in bytes.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return os.fstat(self._file.fileno()).st_size
 
     def __enter__(self) -> Self:
         return self

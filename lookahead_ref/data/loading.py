@@ -1,0 +1,101 @@
+"""Data sets by one string, as the command line takes them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from lookahead_ref.data.cifar import load_cifar10, load_cifar100
+from lookahead_ref.data.corpus import Corpus
+from lookahead_ref.data.dataset import Dataset
+from lookahead_ref.data.digits import load_digits
+from lookahead_ref.data.folders import load_images
+from lookahead_ref.data.mnist import load_mnist
+from lookahead_ref.data.text import load_ptb, load_pydoc, load_text
+
+__all__ = ["SOURCES", "Source", "load"]
+
+
+class Source(NamedTuple):
+    """A kind of data set that `load` knows."""
+
+    argument: str
+    """What its argument is, such as ``"DIR"``; empty if it takes none."""
+    description: str
+    """One line for people."""
+    read: Callable[[Path], Dataset | Corpus]
+    """Loads it."""
+
+
+SOURCES: Mapping[str, Source] = MappingProxyType(
+    {
+        "digits": Source("", "scikit-learn's handwritten digits", lambda _: load_digits()),
+        "mnist": Source("DIR", "MNIST, in IDX files", load_mnist),
+        "fashion-mnist": Source(
+            "DIR",
+            "Fashion-MNIST, in IDX files",
+            lambda folder: load_mnist(folder, name="fashion-mnist"),
+        ),
+        "cifar10": Source("DIR", "CIFAR-10, binary version", load_cifar10),
+        "cifar100": Source("DIR", "CIFAR-100, binary version", load_cifar100),
+        "images": Source("DIR", "pictures in train/CLASS/ and val/CLASS/", load_images),
+        "ptb": Source("DIR", "Penn Treebank, by words", load_ptb),
+        "text": Source("FILE", "any text, by words", load_text),
+        "chars": Source(
+            "FILE",
+            "any text, by characters",
+            lambda path: load_text(path, unit="characters"),
+        ),
+        "pydoc": Source("", "Python's own help texts, by words", lambda _: load_pydoc()),
+    }
+)
+"""What `load` knows, by name."""
+
+
+def load(text: str) -> Dataset | Corpus:
+    """Load a data set by its name and, where it lies in files, where they are.
+
+    Parameters
+    ----------
+    text : str
+        ``NAME`` or ``NAME:PATH``, with a name in `SOURCES`.
+
+    Returns
+    -------
+    Dataset or Corpus
+        What was named. Large files are mapped into memory and pictures decoded when
+        they are taken.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known, or a path is missing or too much.
+    lookahead_ref.data.DataFileError
+        If a file is not what its format asks for: a ValueError that says where.
+    OSError
+        If a file cannot be read.
+    lookahead_ref.extras.MissingExtraError
+        If the data needs a distribution that is not installed.
+
+    Examples
+    --------
+    >>> load("digits").name
+    'digits'
+    >>> load("digits:here")
+    Traceback (most recent call last):
+        ...
+    ValueError: data must be digits, got 'digits:here'
+    """
+    name, colon, argument = text.partition(":")
+    if name not in SOURCES:
+        known = ", ".join(_form(name) for name in SOURCES)
+        raise ValueError(f"data must be one of {known}; got {text!r}")
+    source = SOURCES[name]
+    if bool(source.argument) != bool(argument) or (colon and not argument):
+        raise ValueError(f"data must be {_form(name)}, got {text!r}")
+    return source.read(Path(argument))
+
+
+def _form(name: str) -> str:
+    argument = SOURCES[name].argument
+    return f"{name}:{argument}" if argument else name
