@@ -22,8 +22,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Share = Callable[[Callable[[int, int], None], int, int], None]
-"""``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, each of
-a least size, on threads."""
+"""``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, each
+of a least size, on threads."""
 
 
 def _registers() -> tuple[int, int]:
