@@ -92,6 +92,28 @@ class Cuda:
         return lambda blocks, table: function((blocks,), (_cuda.THREADS,), (table,))
 
     @staticmethod
+    def seconds(run: Callable[[], Any]) -> float:
+        """Measure by the device's own clock how long something takes on the current stream.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        float
+            Seconds from what was on the stream before to the end of what `run` put there,
+            and of the gaps in between.
+        """
+        start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+        start.record()
+        run()
+        stop.record()
+        stop.synchronize()
+        return float(cupy.cuda.get_elapsed_time(start, stop)) / 1000
+
+    @staticmethod
     def memory() -> str:
         """Say how much memory the current device has.
 
@@ -317,6 +339,21 @@ class CupyBackend:
             The kernel.
         """
         return _Kernel(_cuda.write(program, dtype), self._cuda)
+
+    def seconds(self, run: Callable[[], Any]) -> float:
+        """Measure how long something takes on the device: see `Cuda.seconds`.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        return float(self._cuda.seconds(run))
 
     def memory(self, error: MemoryError) -> str | None:
         """Say how much memory the device has that could not give what was asked.
