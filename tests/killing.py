@@ -2,8 +2,7 @@
 
 It reads a JSON object a line and answers each with how the process ended. ``folder`` is
 where the run lives: it is begun there, or continued. ``seconds`` is when to kill it, and
-``point`` which of the moments, before and after each change to the disk, it is to kill
-itself at.
+``point`` the number of the change to the disk before which it is to kill itself.
 """
 
 import contextlib
@@ -14,6 +13,7 @@ import sys
 import time
 import traceback
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,44 +39,41 @@ class Killer:
     def __init__(self, point: int) -> None:
         self._left = point
 
-    def __call__(self) -> None:
-        self._left -= 1
-        if self._left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(self, owner: Any, name: str) -> None:
+    def watch(self, owner: Any, name: str) -> None:
         call: Any = getattr(owner, name)
 
         def watched(*arguments: Any, **options: Any) -> Any:
-            self()
-            result = call(*arguments, **options)
-            self()
-            return result
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*arguments, **options)
 
         setattr(owner, name, watched)
 
 
-def run(folder: Path, epochs: int, batch_size: int, every: int) -> None:
+@cache
+def prepared(epochs: int, batch_size: int) -> single.Prepared:
+    """Prepare the run, once."""
+    return single.prepare(replace(SETTINGS, epochs=epochs, batch_size=batch_size))
+
+
+def run(folder: Path, ready: single.Prepared, every: int) -> None:
     """Do, or go on with, the run."""
     with contextlib.ExitStack() as stack:
         if (folder / "run.json").exists():
             run = stack.enter_context(runs.continued(folder, lambda _: None))
-            single.run(single.prepare(run.settings), run)
+            assert run.settings == ready.settings
         else:
-            settings = replace(SETTINGS, epochs=epochs, batch_size=batch_size)
-            prepared = single.prepare(settings)
-            run = stack.enter_context(
-                runs.begin(
-                    *(folder, prepared.settings, lambda _: None),
-                    checkpoint_every=every,
-                    keep=2,
-                )
+            begun = runs.begin(
+                folder, ready.settings, lambda _: None, checkpoint_every=every, keep=2
             )
-            single.run(prepared, run)
+            run = stack.enter_context(begun)
+        single.run(ready, run)
 
 
 def forked(order: dict[str, Any]) -> dict[str, Any]:
     """Do a run in a process of its own and tell how that ended."""
+    ready = prepared(order["epochs"], order["batch_size"])
     child = os.fork()
     if child == 0:
         code = 1
@@ -84,10 +81,10 @@ def forked(order: dict[str, Any]) -> dict[str, Any]:
             if order.get("point"):
                 kill = Killer(order["point"])
                 for name in ("fsync", "truncate"):
-                    kill.around(os, name)
+                    kill.watch(os, name)
                 for name in ("replace", "rename", "unlink", "open"):
-                    kill.around(Path, name)
-            run(Path(order["folder"]), order["epochs"], order["batch_size"], order["every"])
+                    kill.watch(Path, name)
+            run(Path(order["folder"]), ready, order["every"])
             code = 0
         except BaseException:
             traceback.print_exc()
