@@ -55,8 +55,12 @@ class JsonLines:
         """Write an event."""
         if self._steps or not isinstance(event, StepTaken):
             line = json.dumps(as_record(event, **self._labels), allow_nan=False)
-            self._file.write(line + "\n")
-            self._file.flush()
+            try:
+                self._file.write(line + "\n")
+                self._file.flush()
+            except OSError as error:
+                error.filename = self._file.name  # a disk that is full does not say
+                raise
 
     def sync(self) -> int:
         """Flush the file to the disk.
