@@ -2,20 +2,24 @@
 
 It reads a JSON object a line and answers each with how the process ended. ``folder`` is
 where the run lives: it is begun there, or continued. ``seconds`` is when to kill it, and
-``point`` the number of the change to the disk before which it is to kill itself.
+``point`` the number of the change to the disk before which it is to kill itself; ``limit``
+is the size in bytes that no file can exceed, and ``nobody`` has it run without privileges.
 """
 
 import contextlib
 import json
 import os
+import resource
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lookahead_ref.experiments import runs, single
 
@@ -74,27 +78,73 @@ def run(folder: Path, ready: single.Prepared, every: int) -> None:
 def forked(order: dict[str, Any]) -> dict[str, Any]:
     """Do a run in a process of its own and tell how that ended."""
     ready = prepared(order["epochs"], order["batch_size"])
+    if order.get("nobody"):
+        # So that all is imported: the libraries may be where nobody can read them.
+        with tempfile.TemporaryDirectory() as name:
+            run(Path(name) / "run", ready, order["every"])
+            run(Path(name) / "run", ready, order["every"])
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        code = 1
         try:
-            if order.get("point"):
-                kill = Killer(order["point"])
-                for name in ("fsync", "truncate"):
-                    kill.watch(os, name)
-                for name in ("replace", "rename", "unlink", "open"):
-                    kill.watch(Path, name)
+            _restrict(order)
             run(Path(order["folder"]), ready, order["every"])
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
+        except BaseException as error:
+            os.write(writing, f"{type(error).__name__}: {error}".encode())
+            if not isinstance(error, OSError):
+                traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.close(writing)
     if order.get("seconds") is not None:
         time.sleep(order["seconds"])
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    return {"killed": os.WIFSIGNALED(status), "code": os.waitstatus_to_exitcode(status)}
+    with os.fdopen(reading) as told:
+        error = told.read()
+    return {"killed": os.WIFSIGNALED(status), "error": error}
+
+
+def _restrict(order: dict[str, Any]) -> None:
+    if order.get("point"):
+        kill = Killer(order["point"])
+        for name in ("fsync", "truncate"):
+            kill.watch(os, name)
+        for name in ("replace", "rename", "unlink", "open"):
+            kill.watch(Path, name)
+    if order.get("limit"):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
+    if order.get("nobody") and os.geteuid() == 0:  # whom nothing is forbidden
+        os.setuid(65534)
+
+
+class Program:
+    """This program, running. A context manager."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A process with threads cannot be forked safely.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
+
+    def __call__(self, folder: Path, **order: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"folder": str(folder), **order}) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
 
 
 if __name__ == "__main__":

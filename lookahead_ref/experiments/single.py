@@ -296,6 +296,8 @@ def run(
                 resume=None if restored is None else restored.snapshot,
                 callbacks=[*callbacks, write],
             )
+            log.sync()
+            _write(folder, prepared, result)
         except (NonFiniteLossError, OSError) as error:
             if checkpoints.last is not None and not isinstance(error, CheckpointError):
                 error.add_note(f"the last good checkpoint is {checkpoints.last}")
@@ -303,8 +305,6 @@ def run(
         except StoppedError as error:
             error.signal = request.signal
             raise
-        log.sync()
-    _write(folder, prepared, result)
     return result
 
 

@@ -199,7 +199,9 @@ def test_slow_weights_that_diverge_are_reported_once() -> None:
     with TrainingProgress(Console(file=stream, width=40)) as progress:
         result = train(
             *(Repelled(), data, optimizer),
-            seed=0, epochs=5, batch_size=2,
+            seed=0,
+            epochs=5,
+            batch_size=2,
             callbacks=[events.append, progress],
         )
     told = [event for event in events if isinstance(event, Diverging)]

@@ -15,45 +15,20 @@ from typing import Any
 
 import pytest
 
-import killing
+from killing import Program
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
+DONE = {"killed": False, "error": ""}
 LONG = {"epochs": 6, "batch_size": 4, "every": 2}
 SHORT = {"epochs": 1, "batch_size": 20, "every": 1}
-
-
-class Program:
-    """The program that forks."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, killing.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # A process with threads cannot be forked safely.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        )
-
-    def __call__(self, folder: Path, **order: Any) -> dict[str, Any]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"folder": str(folder), **order}) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        self._process.communicate()
 
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[Program]:
     """Start the program that forks."""
-    started = Program()
-    yield started
-    started.close()
+    with Program() as started:
+        yield started
 
 
 @pytest.fixture
@@ -81,7 +56,7 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
 ) -> None:
     for name in ("first", "undisturbed"):  # the first one is slower
         began = time.monotonic()
-        assert program(folder / name, **LONG) == {"killed": False, "code": 0}
+        assert program(folder / name, **LONG) == DONE
         whole = time.monotonic() - began
     expected = outcome(folder / "undisturbed")
 
@@ -93,7 +68,7 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
             ended = program(killed, seconds=rng.uniform(0.0, 0.6 * whole), **LONG)
             kills += ended["killed"]
             if not ended["killed"]:
-                assert ended["code"] == 0
+                assert ended == DONE
                 break
         assert outcome(killed) == expected
         runs += 1
@@ -103,11 +78,11 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
 def test_killed_before_any_change_to_the_disk_a_run_ends_with_the_same_bits(
     program: Program, folder: Path
 ) -> None:
-    assert program(folder / "undisturbed", **SHORT)["code"] == 0
+    assert program(folder / "undisturbed", **SHORT) == DONE
     expected = outcome(folder / "undisturbed")
     point = 1
     while program(folder / "run", point=point, **SHORT)["killed"]:
-        assert program(folder / "run", **SHORT) == {"killed": False, "code": 0}
+        assert program(folder / "run", **SHORT) == DONE
         assert outcome(folder / "run") == expected, f"point {point}"
         shutil.rmtree(folder / "run")
         point += 1
