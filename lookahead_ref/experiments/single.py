@@ -23,7 +23,7 @@ from lookahead_ref.training import (
 )
 from lookahead_ref.training.checkpoint import encode
 from lookahead_ref.training.events import Callback, Event, RunStarted
-from lookahead_ref.training.folder import CheckpointFolder
+from lookahead_ref.training.folder import CheckpointError, CheckpointFolder
 from lookahead_ref.training.loop import OnNonFinite, StoppedError, described, train
 from lookahead_ref.training.stopping import stop_requests
 from lookahead_ref.tree import flatten
@@ -296,15 +296,15 @@ def run(
                 resume=None if restored is None else restored.snapshot,
                 callbacks=[*callbacks, write],
             )
-        except NonFiniteLossError as error:
-            if checkpoints.last is not None:
+            log.sync()
+            _write(folder, prepared, result)
+        except (NonFiniteLossError, OSError) as error:
+            if checkpoints.last is not None and not isinstance(error, CheckpointError):
                 error.add_note(f"the last good checkpoint is {checkpoints.last}")
             raise
         except StoppedError as error:
             error.signal = request.signal
             raise
-        log.sync()
-    _write(folder, prepared, result)
     return result
 
 
@@ -334,7 +334,7 @@ def _write(folder: "Run", prepared: Prepared, result: TrainingResult) -> None:
         folder.path / "results.json",
         {
             "format": "lookahead-ref train",
-            "format_version": 2,
+            "format_version": 1,
             "configuration": {
                 **configuration,
                 "model_made": described(prepared.model),
