@@ -13,9 +13,8 @@ from lookahead_ref.data import BatchStream, Dataset, load_digits
 from lookahead_ref.experiments import methods
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.report.files import write_json
-from lookahead_ref.training import JsonLines, TrainingResult, train
+from lookahead_ref.training import JsonLines, Model, TrainingResult, train
 from lookahead_ref.training.events import Callback
-from lookahead_ref.training.loop import Model
 from lookahead_ref.zoo import MLP
 
 __all__ = ["DATA", "MODELS", "SCHEDULES", "Settings", "prepare", "run"]

@@ -11,6 +11,7 @@ __all__ = [
     "Event",
     "RunEnded",
     "RunStarted",
+    "StepSkipped",
     "StepTaken",
 ]
 
@@ -30,14 +31,16 @@ class EpochRecord:
     batch_loss: float | None
     """Mean loss of the epoch's batches at the fast weights, each before its update, in
     nats; None at epoch 0."""
-    train_loss: float
-    """Loss over the training examples, in nats."""
-    train_accuracy: float
-    """Accuracy over the training examples, from 0 to 1."""
+    train_loss: float | None
+    """Loss over the training examples, in nats; None where they were not evaluated."""
+    train_accuracy: float | None
+    """Accuracy over the training examples, from 0 to 1; None likewise."""
     validation_loss: float
     """Loss over the validation examples, in nats."""
     validation_accuracy: float
     """Accuracy over the validation examples, from 0 to 1."""
+    skipped: int = 0
+    """Batches skipped so far because their loss or gradient was not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,10 @@ class RunStarted:
     epochs: int
     batch_size: int
     steps_per_epoch: int
+    text: bool = False
+    """Whether the data is text: exp(loss) then is its perplexity."""
+    batches_done: int = 0
+    """Batches drawn before; not 0 where a run is continued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,20 @@ class StepTaken:
     """The epoch it belongs to: 1 is the first."""
     loss: float
     """Loss of the batch at the fast weights, before the update, in nats."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """No update was made, because the loss or the gradient was not finite."""
+
+    step: int
+    """The global step that the next batch has instead: updates made so far."""
+    epoch: int
+    """The epoch it belongs to: 1 is the first."""
+    loss: float
+    """Loss of the batch at the fast weights, in nats."""
+    parameter: str | None
+    """The first parameter whose gradient is not finite; None if only the loss is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +106,13 @@ class RunEnded:
     """Since the run began."""
     error: str | None
     """Why it stopped early; None if it did not."""
+    test_loss: float | None = None
+    """Loss over the test examples, in nats; None where there are none, or it stopped."""
+    test_accuracy: float | None = None
+    """Accuracy over the test examples, from 0 to 1; None likewise."""
 
 
-Event: TypeAlias = RunStarted | StepTaken | EpochEnded | RunEnded
+Event: TypeAlias = RunStarted | StepTaken | StepSkipped | EpochEnded | RunEnded
 """Any of the records."""
 
 Callback: TypeAlias = Callable[[Event], None]

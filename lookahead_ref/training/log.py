@@ -34,8 +34,15 @@ class JsonLines:
     ...     path = Path(folder) / "train.jsonl"
     ...     with JsonLines(path, method="Adam") as log:
     ...         log(RunEnded(epochs=3, seconds=1.5, error=None))
-    ...     print(path.read_text(), end="")
-    {"event": "run_ended", "method": "Adam", "epochs": 3, "seconds": 1.5, "error": null}
+    ...     for name, value in json.loads(path.read_text()).items():
+    ...         print(name, value, sep=": ")
+    event: run_ended
+    method: Adam
+    epochs: 3
+    seconds: 1.5
+    error: None
+    test_loss: None
+    test_accuracy: None
     """
 
     def __init__(self, path: Path, *, steps: bool = False, **labels: Any) -> None:

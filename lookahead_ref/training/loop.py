@@ -1,16 +1,19 @@
 """The training loop: batches, gradients, updates, and evaluation on the slow weights."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
-from lookahead_ref.data import BatchStream, Dataset, Examples
+from lookahead_ref.backend import Backend
+from lookahead_ref.backend import load as load_backend
+from lookahead_ref.data import BatchStream
 from lookahead_ref.training.events import (
     Callback,
     EpochEnded,
@@ -18,35 +21,45 @@ from lookahead_ref.training.events import (
     Event,
     RunEnded,
     RunStarted,
+    StepSkipped,
     StepTaken,
 )
+from lookahead_ref.training.models import (
+    Data,
+    Evaluation,
+    Model,
+    PlainModel,
+    Stream,
+    carries,
+)
+from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite, joint_sum
+from lookahead_ref.training.placement import Placement
+from lookahead_ref.training.state import Snapshot, TrainingState
 
-__all__ = ["Evaluation", "Model", "NonFiniteLossError", "TrainingResult", "train"]
+__all__ = ["Checkpoints", "OnNonFinite", "TrainingResult", "stream_of", "train"]
+
+OnNonFinite = Literal["stop", "skip"]
+"""What to do about a batch whose loss or gradient is not finite."""
+
+# On a device, reading a number waits for all that was begun before.
+_DEVICE_CHECK_EVERY = 50
 
 
-class Evaluation(Protocol):
-    """What a model's `evaluate` measures."""
+class Checkpoints(Protocol):
+    """Where a run's state is kept while it goes on."""
 
-    @property
-    def loss(self) -> float:
-        """Mean loss, in nats."""
+    def due(self, batches: int) -> bool:
+        """Tell whether to save now, after so many batches in all."""
 
-    @property
-    def accuracy(self) -> float:
-        """Share of right answers, from 0 to 1."""
+    def save(self, snapshot: Snapshot) -> None:
+        """Keep a state, whose arrays are NumPy's."""
+
+    def stopping(self) -> bool:
+        """Tell whether the run is to be saved and stopped."""
 
 
-class Model(Protocol):
-    """What the loop needs of a model; `lookahead_ref.zoo.MLP` is one."""
-
-    def init(self, seed: int | np.random.SeedSequence) -> Any:
-        """Draw initial parameters."""
-
-    def loss(self, params: Any, batch: Examples) -> Any:
-        """Mean loss of a batch, differentiable."""
-
-    def evaluate(self, params: Any, examples: Examples) -> Evaluation:
-        """Measure loss and accuracy."""
+class StoppedError(Exception):
+    """A run was asked to stop; its state was saved."""
 
 
 @dataclass(frozen=True)
@@ -61,77 +74,43 @@ class TrainingResult:
     steps: int
     """Updates made."""
     seconds: float
-    """Wall time, evaluation included."""
-
-
-class NonFiniteLossError(ArithmeticError):
-    """The loss became NaN or infinite.
-
-    Attributes
-    ----------
-    of : {"batch", "evaluation"}
-        Whether it is the loss of a batch, whose update was then not made, or that of
-        the evaluation after an epoch.
-    step : int
-        Updates made before; as the global step is 0 at the first update, also the step
-        of the batch.
-    epoch : int
-        The epoch it belongs to: 1 is the first.
-    loss : float
-        What it became.
-    history : tuple of EpochRecord
-        The epochs that were evaluated; the last one holds the loss if it is the
-        evaluation's.
-    """
-
-    def __init__(
-        self,
-        of: Literal["batch", "evaluation"],
-        step: int,
-        epoch: int,
-        loss: float,
-        history: Sequence[EpochRecord],
-    ) -> None:
-        which = "the batch" if of == "batch" else "the evaluated weights"
-        super().__init__(
-            f"the loss of {which} is {loss} at step {step}, in epoch {epoch}: training "
-            "stopped (a smaller learning rate may help)"
-        )
-        self.of = of
-        self.step = step
-        self.epoch = epoch
-        self.loss = loss
-        self.history = tuple(history)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Survive the way back from a worker process."""
-        return type(self), (self.of, self.step, self.epoch, self.loss, self.history)
+    """Wall time, evaluation included; of a run that was continued, all its parts."""
+    skipped: int = 0
+    """Batches skipped because their loss or gradient was not finite."""
+    test: Evaluation | None = None
+    """Loss and accuracy of the evaluation parameters over the test examples, if any."""
 
 
 def train(
     model: Model,
-    data: Dataset,
+    data: Data,
     optimizer: Any,
     *,
     schedule: Callable[[int], float] | None = None,
     seed: int,
     epochs: int,
     batch_size: int,
-    backend: str = "numpy",
+    backend: str | Backend = "numpy",
+    clip: float | None = None,
+    evaluate_train: bool = True,
+    on_nonfinite: OnNonFinite = "stop",
+    check_every: int | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: Snapshot | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> TrainingResult:
     """Train a model.
 
-    The seed decides the initial parameters and the batches, from two separate streams:
-    runs that differ only in the optimizer start at the same point and see the same
-    batches.
+    The seed decides the initial parameters, the batches and the model's randomness, from
+    three separate streams: runs that differ only in the optimizer start at the same point
+    and see the same batches.
 
     Parameters
     ----------
     model : Model
         Such as `lookahead_ref.zoo.MLP`.
-    data : Dataset
-        What to train on and what to validate on.
+    data : Dataset or Corpus
+        What to train on and what to validate on; what to test on at the end, if any.
     optimizer : Optimizer
         Any optimizer of this library.
     schedule : callable, optional
@@ -142,9 +121,28 @@ def train(
     epochs : int
         Passes over the training examples, at least 1.
     batch_size : int
-        Examples in a batch.
-    backend : str, default "numpy"
-        What makes the updates: see `lookahead_ref.Stepper`.
+        Examples in a batch; of a text, columns that are read side by side.
+    backend : str or Backend, default "numpy"
+        What makes the updates: see `lookahead_ref.Stepper`. Where it computes on a device,
+        parameters and batches are moved there.
+    clip : float, optional
+        The largest norm of all gradients together; larger ones are scaled down to it.
+    evaluate_train : bool, default True
+        Whether to evaluate the training examples too after each epoch.
+    on_nonfinite : {"stop", "skip"}, default "stop"
+        What to do about a batch whose loss or gradient is NaN or infinite. *skip* leaves
+        parameters, optimizer and what is carried as they were and goes on with the next
+        batch: no step is counted, so that neither a schedule nor Lookahead's cycle
+        advances, and a synchronization comes after k updates that were made.
+    check_every : int, optional
+        After how many batches losses and gradients are looked at. By default 1, before
+        each update, where the backend computes in host memory, and 50 elsewhere. If
+        something is not finite then, the batches since the last look are gone through
+        again, one by one, so that the outcome does not depend on this number.
+    checkpoints : Checkpoints, optional
+        Where to keep the state of the run.
+    resume : Snapshot, optional
+        A state that such a run was in; it goes on from there. All else must be as it was.
     callbacks : sequence of callable
         Called with each event, in this order. An exception in one ends the run.
 
@@ -156,8 +154,12 @@ def train(
     Raises
     ------
     NonFiniteLossError
-        If the loss of a batch or of an evaluation is NaN or infinite. The callbacks are
-        told first.
+        If the loss of an evaluation is NaN or infinite; if that of a batch or its gradient
+        is, and it was not to be skipped; if every batch of an epoch was skipped, or one
+        would be where the parameters themselves are not finite. The callbacks are told
+        first.
+    StoppedError
+        If `checkpoints` was asked to stop the run; its state was saved before.
     TypeError, ValueError
         If a number is out of range.
 
@@ -176,87 +178,344 @@ def train(
     """
     epochs = hyperparameters.count("epochs", epochs)
     seed = hyperparameters.count("seed", seed, least=0)
+    hyperparameters.option("on_nonfinite", on_nonfinite, ("stop", "skip"))
+    if clip is not None:
+        clip = hyperparameters.positive("clip", clip)
     if schedule is not None:
         optimizer = la.with_learning_rate(optimizer, schedule)
+    placement = Placement(load_backend(backend) if isinstance(backend, str) else backend)
+    if check_every is None:
+        check_every = 1 if placement.on_host else _DEVICE_CHECK_EVERY
+    check_every = hyperparameters.count("check_every", check_every)
 
-    init_seed, batch_seed = np.random.SeedSequence(seed).spawn(2)
-    stream = BatchStream(data.train, batch_size, batch_seed)
-    stepper = la.Stepper(optimizer, model.init(init_seed), backend=backend)
-    value_and_grad = la.value_and_grad(model.loss)
-
-    began = time.perf_counter()
-    history: list[EpochRecord] = []
-
-    def report(event: Event) -> None:
-        for callback in callbacks:
-            callback(event)
-
-    def end(error: str | None) -> float:
-        seconds = time.perf_counter() - began
-        report(RunEnded(epochs=max(len(history) - 1, 0), seconds=seconds, error=error))
-        return seconds
-
-    def check(of: Literal["batch", "evaluation"], loss: float, epoch: int) -> None:
-        if not math.isfinite(loss):
-            error = NonFiniteLossError(of, step, epoch, loss, history)
-            end(str(error))
-            raise error
-
-    def evaluate(epoch: int, batch_loss: float | None) -> None:
-        params = stepper.evaluation_params()
-        on_train = model.evaluate(params, data.train)
-        on_validation = model.evaluate(params, data.validation)
-        record = EpochRecord(
-            epoch=epoch,
-            step=step,
-            batch_loss=batch_loss,
-            train_loss=on_train.loss,
-            train_accuracy=on_train.accuracy,
-            validation_loss=on_validation.loss,
-            validation_accuracy=on_validation.accuracy,
+    init_seed, batch_seed, noise_seed = np.random.SeedSequence(seed).spawn(3)
+    stream = stream_of(data, batch_size, batch_seed)
+    state = TrainingState(
+        stepper=la.Stepper(
+            optimizer, placement.put(model.init(init_seed)), backend=placement.backend
+        ),
+        stream=stream,
+        rng=np.random.Generator(np.random.PCG64(noise_seed)),
+        carried=_start(model, batch_size, placement),
+    )
+    if resume is not None:
+        state.restore(
+            resume._replace(
+                optimizer=placement.put(resume.optimizer),
+                carried=placement.put(resume.carried),
+            )
         )
-        history.append(record)
-        report(EpochEnded(record, seconds=time.perf_counter() - began))
-        check("evaluation", on_train.loss + on_validation.loss, epoch)
-
-    report(
+    loop = _Loop(
+        model=model,
+        data=data,
+        state=state,
+        placement=placement,
+        batch_size=batch_size,
+        clip=clip,
+        evaluate_train=evaluate_train,
+        on_nonfinite=on_nonfinite,
+        check_every=check_every,
+        checkpoints=checkpoints,
+        callbacks=callbacks,
+    )
+    loop.report(
         RunStarted(
             model=repr(model),
             data=data.name,
             optimizer=repr(optimizer),
-            backend=backend,
+            backend=placement.backend.name,
             seed=seed,
             epochs=epochs,
             batch_size=batch_size,
             steps_per_epoch=stream.batches_per_epoch,
+            text=hasattr(data, "vocabulary"),
+            batches_done=state.epoch * stream.batches_per_epoch + state.batches,
         )
     )
-    step = 0
     # A loss that overflows is an error with a step, not a warning from inside NumPy.
     with np.errstate(over="ignore", invalid="ignore"):
-        evaluate(epoch=0, batch_loss=None)
-        for epoch in range(1, epochs + 1):
-            total = 0.0
-            for batch in stream.epoch():
-                value, grads = value_and_grad(stepper.params, batch)
-                loss = float(value)
-                check("batch", loss, epoch)
-                stepper.step(grads)
-                report(StepTaken(step=step, epoch=epoch, loss=loss))
-                step += 1
-                total += loss
-            evaluate(epoch, batch_loss=total / stream.batches_per_epoch)
-    seconds = end(None)
-    return TrainingResult(
-        params=_copied(stepper.evaluation_params()),
-        history=tuple(history),
-        steps=step,
-        seconds=seconds,
-    )
+        return loop.run(epochs)
 
 
-def _copied(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _copied(item) if isinstance(item, Mapping) else np.array(item)
-        for name, item in params.items()
-    }
+def stream_of(data: Data, batch_size: int, seed: int | np.random.SeedSequence) -> Stream:
+    """Make the stream of a data set's training batches.
+
+    Parameters
+    ----------
+    data : Dataset or Corpus
+        The data.
+    batch_size : int
+        Examples in a batch.
+    seed : int or numpy.random.SeedSequence
+        Decides their order.
+
+    Returns
+    -------
+    Stream
+        At the start of its first epoch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the batch size is out of range.
+    """
+    if hasattr(data, "stream"):
+        stream: Stream = data.stream(batch_size, seed)
+        return stream
+    return BatchStream(data.train, batch_size, seed)
+
+
+def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
+    return placement.put(dict(model.start(batch_size))) if carries(model) else {}
+
+
+class _Loop:
+    """One run: takes the state from batch to batch and from epoch to epoch."""
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        data: Data,
+        state: TrainingState,
+        placement: Placement,
+        batch_size: int,
+        clip: float | None,
+        evaluate_train: bool,
+        on_nonfinite: OnNonFinite,
+        check_every: int,
+        checkpoints: Checkpoints | None,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        self._model = model
+        self._data = data
+        self._state = state
+        self._placement = placement
+        self._batch_size = batch_size
+        self._clip = clip
+        self._evaluate_train = evaluate_train
+        self._on_nonfinite = on_nonfinite
+        self._check_every = check_every
+        self._checkpoints = checkpoints
+        self._callbacks = callbacks
+        self._carries = carries(model)
+        self._value_and_grad = la.value_and_grad(model.loss, has_aux=self._carries)
+        self._began = time.perf_counter() - state.seconds
+
+    def report(self, event: Event) -> None:
+        for callback in self._callbacks:
+            callback(event)
+
+    def run(self, epochs: int) -> TrainingResult:
+        state = self._state
+        if not state.history:
+            self._end_epoch()
+        while state.epoch < epochs:
+            self._updates()
+            state.epoch += 1
+            self._end_epoch()
+        evaluate = self._evaluator()
+        test = getattr(self._data, "test", None)
+        tested = None if test is None else evaluate(test)
+        self._end(None, tested)
+        return TrainingResult(
+            params=self._placement.fetch(state.stepper.evaluation_params()),
+            history=tuple(state.history),
+            steps=state.step,
+            seconds=self._seconds(),
+            skipped=state.skipped,
+            test=tested,
+        )
+
+    # One epoch.
+
+    def _updates(self) -> None:
+        """Go through what is left of the epoch's batches."""
+        state = self._state
+        per_epoch = state.stream.batches_per_epoch
+        while state.batches < per_epoch:
+            left = per_epoch - state.batches
+            if self._check_every == 1:
+                self._look_at_each(left)
+                continue
+            before, count = state.snapshot(), min(left, self._check_every)
+            if not self._look_after(count):
+                state.restore(before)
+                self._look_at_each(count)
+            self._pause()
+
+    def _look_at_each(self, count: int) -> None:
+        """Go through some batches, looking at each one's gradient before it is used."""
+        state = self._state
+        for batch in itertools.islice(state.stream.epoch(), count):
+            loss, carried, grads = self._gradient(batch)
+            state.batches += 1
+            if math.isfinite(float(joint_sum(loss, grads))) or self._is_finite(loss, grads):
+                self._update(grads, carried)
+                self._take(float(loss))
+            self._pause()
+
+    def _look_after(self, count: int) -> bool:
+        """Go through some batches without waiting for any; tell whether all was finite.
+
+        Where it was not, the state is useless.
+        """
+        state = self._state
+        pending = []
+        for batch in itertools.islice(state.stream.epoch(), count):
+            loss, carried, grads = self._gradient(batch)
+            state.batches += 1
+            pending.append((loss, joint_sum(loss, grads)))
+            self._update(grads, carried)
+        # A sum that overflowed is cleared up batch by batch.
+        if not all(math.isfinite(float(total)) for _, total in pending):
+            return False
+        for loss, _ in pending:
+            self._take(float(loss))
+        return True
+
+    def _gradient(self, batch: Any) -> tuple[Any, Any, Any]:
+        state = self._state
+        if getattr(batch, "first", False):
+            state.carried = _start(self._model, self._batch_size, self._placement)
+        batch = self._placement.put(batch)
+        params = state.stepper.params
+        if not self._carries:
+            loss, grads = self._value_and_grad(params, batch)
+            return loss, state.carried, grads
+        (loss, carried), grads = self._value_and_grad(
+            params, batch, state.carried, state.rng
+        )
+        return loss, carried, grads
+
+    def _update(self, grads: Any, carried: Any) -> None:
+        if self._clip is not None:
+            grads, _ = la.clip_by_global_norm(grads, self._clip)
+        self._state.stepper.step(grads)
+        self._state.carried = carried
+
+    def _take(self, loss: float) -> None:
+        """Count an update that was made."""
+        state = self._state
+        self.report(StepTaken(step=state.step, epoch=state.epoch + 1, loss=loss))
+        state.step += 1
+        state.epoch_updates += 1
+        state.epoch_loss += loss
+
+    def _is_finite(self, loss: Any, grads: Any) -> bool:
+        """Look into a suspicion; where it is right skip the batch, or stop."""
+        state = self._state
+        value, parameter = float(loss), first_nonfinite(grads)
+        if math.isfinite(value) and parameter is None:
+            return True
+        broken = first_nonfinite(state.stepper.params)
+        none_left = (
+            state.batches == state.stream.batches_per_epoch and not state.epoch_updates
+        )
+        # Weights that are not finite make every batch like this one.
+        if self._on_nonfinite == "stop" or broken is not None or none_left:
+            self._fail(
+                NonFiniteLossError(
+                    "gradient" if math.isfinite(value) else "batch",
+                    state.step,
+                    state.epoch + 1,
+                    value,
+                    state.history,
+                    parameter=parameter if broken is None else broken,
+                    parameter_is_finite=broken is None,
+                )
+            )
+        state.skipped += 1
+        self.report(StepSkipped(state.step, state.epoch + 1, value, parameter))
+        return False
+
+    # Between batches and epochs.
+
+    def _pause(self) -> None:
+        """Save the state if it is time to, and stop if that is wanted."""
+        if self._checkpoints is None:
+            return
+        state = self._state
+        stopping = self._checkpoints.stopping()
+        done = state.epoch * state.stream.batches_per_epoch + state.batches
+        if stopping or self._checkpoints.due(done):
+            state.seconds = self._seconds()
+            snapshot = state.snapshot()
+            fetch = self._placement.fetch
+            self._checkpoints.save(
+                snapshot._replace(
+                    optimizer={
+                        name: value if isinstance(value, int) else fetch({"": value})[""]
+                        for name, value in snapshot.optimizer.items()
+                    },
+                    carried=fetch(snapshot.carried),
+                )
+            )
+        if stopping:
+            self._end("stopped")
+            raise StoppedError("the run was stopped, and its state saved")
+
+    def _end_epoch(self) -> None:
+        """Evaluate, and make ready for the next epoch."""
+        state, data = self._state, self._data
+        evaluate = self._evaluator()
+        on_train = evaluate(data.train) if self._evaluate_train else None
+        on_validation = evaluate(data.validation)
+        mean = state.epoch_loss / state.epoch_updates if state.epoch_updates else None
+        record = EpochRecord(
+            epoch=state.epoch,
+            step=state.step,
+            batch_loss=mean,
+            train_loss=None if on_train is None else on_train.loss,
+            train_accuracy=None if on_train is None else on_train.accuracy,
+            validation_loss=on_validation.loss,
+            validation_accuracy=on_validation.accuracy,
+            skipped=state.skipped,
+        )
+        state.history.append(record)
+        self.report(EpochEnded(record, seconds=self._seconds()))
+        loss = on_validation.loss + (0.0 if on_train is None else on_train.loss)
+        if not math.isfinite(loss):
+            parameter = first_nonfinite(state.stepper.evaluation_params())
+            self._fail(
+                NonFiniteLossError(
+                    "evaluation",
+                    state.step,
+                    state.epoch,
+                    loss,
+                    state.history,
+                    parameter=parameter,
+                    parameter_is_finite=parameter is None,
+                )
+            )
+        state.batches = state.epoch_updates = 0
+        state.epoch_loss = 0.0
+        self._pause()
+
+    def _evaluator(self) -> Callable[[Any], Evaluation]:
+        """Make ready to evaluate the evaluation parameters as they are now."""
+        model, place = self._model, self._placement.source
+        params = self._state.stepper.evaluation_params()
+        if carries(model):
+            evaluate = model.evaluator(params, place(self._data.train))
+            return lambda source: evaluate(place(source))
+        plain = cast("PlainModel", model)
+        return lambda source: plain.evaluate(params, place(source))
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._began
+
+    def _end(self, error: str | None, tested: Evaluation | None = None) -> None:
+        self.report(
+            RunEnded(
+                epochs=self._state.epoch,
+                seconds=self._seconds(),
+                error=error,
+                test_loss=None if tested is None else tested.loss,
+                test_accuracy=None if tested is None else tested.accuracy,
+            )
+        )
+
+    def _fail(self, error: NonFiniteLossError) -> None:
+        self._end(str(error))
+        raise error

@@ -1,5 +1,6 @@
 """Progress, as suits where it is shown: a live bar on a terminal, else plain lines."""
 
+import math
 import os
 import sys
 import time
@@ -17,7 +18,15 @@ from rich.progress import (
 )
 from rich.table import Column
 
-from lookahead_ref.training.events import EpochEnded, Event, RunEnded, RunStarted, StepTaken
+from lookahead_ref.training.events import (
+    EpochEnded,
+    EpochRecord,
+    Event,
+    RunEnded,
+    RunStarted,
+    StepSkipped,
+    StepTaken,
+)
 
 __all__ = ["LiveBar", "PlainLines", "Reporter", "TrainingProgress", "reporter"]
 
@@ -164,8 +173,9 @@ class PlainLines:
 class TrainingProgress:
     """A callback that shows how far a run is, epoch by epoch. A context manager.
 
-    It tells the loss over the training and the accuracy over the validation examples. Of
-    several runs it shows one after the other.
+    It tells the loss over the training examples (where they are not evaluated, that of the
+    epoch's batches) and the accuracy over the validation examples, of a text its
+    perplexity. Of several runs it shows one after the other.
 
     Parameters
     ----------
@@ -183,21 +193,20 @@ class TrainingProgress:
             self._stop()
             total = event.epochs * event.steps_per_epoch
             self._reporter = reporter(total, "steps", self._console).__enter__()
-            self._pending = 0
+            self._pending = event.batches_done
             self._message = ""
+            self._text = event.text
+            if event.batches_done:
+                self._flush()
         elif self._reporter is None:
             return
-        elif isinstance(event, StepTaken):
+        elif isinstance(event, StepTaken | StepSkipped):
             self._pending += 1
             # A bar that moves ten times a second need not be told of every step.
             if self._pending == 16:
                 self._flush()
         elif isinstance(event, EpochEnded) and event.record.epoch:
-            record = event.record
-            self._message = (
-                f"epoch {record.epoch}, loss {record.train_loss:.4f}, "
-                f"accuracy {100 * record.validation_accuracy:.2f} %"
-            )
+            self._message = _told(event.record, self._text)
             self._flush()
         elif isinstance(event, RunEnded):
             self._stop()
@@ -223,3 +232,16 @@ class TrainingProgress:
         traceback: TracebackType | None,
     ) -> None:
         self._stop()
+
+
+def _told(record: EpochRecord, text: bool) -> str:
+    loss = record.batch_loss if record.train_loss is None else record.train_loss
+    measured = (
+        f"perplexity {math.exp(min(record.validation_loss, 700)):.2f}"
+        if text
+        else f"accuracy {100 * record.validation_accuracy:.2f} %"
+    )
+    parts = [f"epoch {record.epoch}", f"loss {loss:.4f}", measured]
+    if record.skipped:
+        parts.append(f"{record.skipped} skipped")
+    return ", ".join(parts)

@@ -1,0 +1,153 @@
+"""Small models, data and a backend for the tests of training."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import lookahead_ref as la
+from lookahead_ref.data import Dataset, Examples
+from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy
+
+
+class Measured(NamedTuple):
+    """What an evaluation gives."""
+
+    loss: float
+    accuracy: float
+
+
+def clouds(n: int = 40) -> Dataset:
+    """Two clouds of points in the plane, that overlap."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 2
+    inputs = (rng.standard_normal((n, 2)) + 2.0 * labels[:, None]).astype(np.float32)
+    validation = Examples(inputs[::2], labels[::2])
+    return Dataset("clouds", Examples(inputs, labels), validation, classes=2)
+
+
+class Normalised:
+    """Softmax regression with a running mean of its inputs, and noise on them."""
+
+    def init(self, seed: Any) -> Any:
+        rng = np.random.default_rng(seed)
+        return {"weight": rng.standard_normal((2, 2)).astype(np.float32)}
+
+    def start(self, batch_size: int) -> dict[str, Any]:
+        return {"mean": {"of": np.zeros(2, np.float32)}, "count": np.zeros((), np.int64)}
+
+    def loss(self, params: Any, batch: Any, carried: Any, rng: Any) -> Any:
+        mean = carried["mean"]["of"] * 0.9 + 0.1 * batch.inputs.mean(axis=0)
+        noise = rng.standard_normal(batch.inputs.shape).astype(np.float32)
+        logits = (batch.inputs + noise - mean) @ params["weight"]
+        count = np.asarray(carried["count"] + 1)
+        loss = softmax_cross_entropy(logits, batch.labels)
+        return loss, {"mean": {"of": mean}, "count": count}
+
+    def evaluator(self, params: Any, train_source: Any) -> Callable[[Any], Measured]:
+        # The training examples seen through these very weights, as statistics would be.
+        shift = train_source.inputs.mean(axis=0) * np.abs(params["weight"]).mean()
+
+        def evaluate(source: Any) -> Measured:
+            logits = (source.inputs - shift) @ params["weight"]
+            loss = softmax_cross_entropy(logits, source.labels)
+            return Measured(float(loss), accuracy(logits, source.labels))
+
+        return evaluate
+
+
+class Window(NamedTuple):
+    """Some steps of every column of a text."""
+
+    inputs: Any
+    labels: Any
+    first: Any
+
+
+class Text:
+    """Two kinds of token, read in columns, three steps at a time."""
+
+    name = "text"
+    vocabulary = ("a", "b")
+
+    def __init__(self) -> None:
+        self.train = self.validation = np.tile(np.array([0, 1, 1], np.int32), 8)
+
+    def stream(self, batch_size: int, seed: Any) -> "TextStream":
+        return TextStream(self.train, batch_size)
+
+
+class TextStream:
+    """The windows of a text, in order."""
+
+    def __init__(self, tokens: Any, batch_size: int) -> None:
+        self._columns = tokens.reshape(batch_size, -1).T
+        self._next = 0
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return (len(self._columns) - 1) // 3
+
+    def epoch(self) -> Iterator[Window]:
+        for number in range(self._next, self.batches_per_epoch):
+            self._next = (number + 1) % self.batches_per_epoch
+            inputs = self._columns[3 * number : 3 * number + 3]
+            labels = self._columns[3 * number + 1 : 3 * number + 4]
+            yield Window(inputs, labels, np.bool_(number == 0))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"next": self._next}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        self._next = saved["next"]
+
+
+class Bigram:
+    """The next token from the last; notes how far what it was handed has counted."""
+
+    def __init__(self) -> None:
+        self.counts: list[int] = []
+
+    def init(self, seed: Any) -> Any:
+        return {"logits": np.zeros((2, 2), np.float32)}
+
+    def start(self, batch_size: int) -> dict[str, Any]:
+        return {"count": np.zeros(batch_size, np.int64)}
+
+    def loss(self, params: Any, batch: Any, carried: Any, rng: Any) -> Any:
+        self.counts.append(int(carried["count"][0]))
+        logits = params["logits"][batch.inputs.reshape(-1)]
+        loss = softmax_cross_entropy(logits, batch.labels.reshape(-1))
+        return loss, {"count": carried["count"] + 1}
+
+    def evaluator(self, params: Any, train_source: Any) -> Callable[[Any], Measured]:
+        def evaluate(tokens: Any) -> Measured:
+            logits = params["logits"][tokens[:-1]]
+            loss = softmax_cross_entropy(logits, tokens[1:])
+            return Measured(float(loss), accuracy(logits, tokens[1:]))
+
+        return evaluate
+
+
+_Numpy: Any = type(la.backend.load("numpy"))
+
+
+class Elsewhere(_Numpy):  # type: ignore[misc]  # found by its name, as backends are
+    """NumPy that knows which arrays were moved to it, as if they were on a device."""
+
+    name = "elsewhere"
+
+    def __init__(self) -> None:
+        self._moved: dict[int, Any] = {}
+
+    def from_host(self, array: Any) -> Any:
+        copy = np.array(array)
+        self._moved[id(copy)] = copy
+        return copy
+
+    def to_host(self, array: Any) -> Any:
+        return np.array(array)
+
+    def has(self, *arrays: Any) -> bool:
+        """Whether these very arrays came by `from_host`."""
+        return all(id(array) in self._moved for array in arrays)

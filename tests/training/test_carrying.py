@@ -1,0 +1,168 @@
+"""The loop with models that carry something, with text, on a backend of its own memory."""
+
+import io
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import lookahead_ref as la
+from lookahead_ref.data import BatchStream, Examples
+from lookahead_ref.training import EpochEnded, TrainingProgress, train
+from lookahead_ref.zoo import MLP
+from toys import Bigram, Elsewhere, Normalised, Text, clouds
+
+
+class Splits(NamedTuple):
+    """Data with a test split."""
+
+    name: str
+    train: Any
+    validation: Any
+    test: Any = None
+
+
+DATA = clouds()
+OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.05), k=3, alpha=0.5)
+SETTINGS: dict[str, Any] = {"seed": 3, "epochs": 2, "batch_size": 16}
+
+
+def test_it_is_the_loop_of_the_paper_written_out_by_hand() -> None:
+    model = Normalised()
+    init_seed, batch_seed, noise_seed = np.random.SeedSequence(3).spawn(3)
+    params = model.init(init_seed)
+    state = OPTIMIZER.init(params)
+    stream = BatchStream(DATA.train, 16, batch_seed)
+    carried = model.start(16)
+    rng = np.random.Generator(np.random.PCG64(noise_seed))
+    value_and_grad = la.value_and_grad(model.loss, has_aux=True)
+    for _ in range(2):
+        for batch in stream.epoch():
+            (_, carried), grads = value_and_grad(params, batch, carried, rng)
+            params, state = OPTIMIZER.step(params, grads, state)
+    phi = OPTIMIZER.evaluation_params(params, state)
+
+    result = train(model, DATA, OPTIMIZER, **SETTINGS)
+    np.testing.assert_array_equal(result.params["weight"], phi["weight"])
+    evaluate = model.evaluator(phi, DATA.train)
+    assert result.history[-1].train_loss == evaluate(DATA.train).loss
+    assert result.history[-1].validation_loss == evaluate(DATA.validation).loss
+
+
+@pytest.mark.parametrize("check_every", [1, 2, 50])
+def test_where_the_backend_is_and_how_often_it_is_looked_at_change_nothing(
+    check_every: int,
+) -> None:
+    elsewhere = Elsewhere()
+
+    class Watching(Normalised):
+        def loss(self, params: Any, batch: Any, carried: Any, rng: Any) -> Any:
+            assert elsewhere.has(batch.inputs, batch.labels)
+            assert int(carried["count"]) or elsewhere.has(carried["mean"]["of"])
+            return super().loss(params, batch, carried, rng)
+
+        def evaluator(self, params: Any, train_source: Any) -> Any:
+            assert elsewhere.has(train_source.inputs)
+            return super().evaluator(params, train_source)
+
+    here: list[Any] = []
+    there: list[Any] = []
+    one = train(Normalised(), DATA, OPTIMIZER, **SETTINGS, callbacks=[here.append])
+    other = train(
+        Watching(),
+        DATA,
+        OPTIMIZER,
+        **SETTINGS,
+        backend=elsewhere,
+        check_every=check_every,
+        callbacks=[there.append],
+    )
+    np.testing.assert_array_equal(one.params["weight"], other.params["weight"])
+    assert one.history == other.history
+
+    def told(events: list[Any]) -> list[Any]:
+        # All but the first, which names the backend, and the last, which has a time.
+        return [e.record if isinstance(e, EpochEnded) else e for e in events[1:-1]]
+
+    assert told(here) == told(there)
+
+
+def test_examples_that_are_taken_from_a_source_are_moved_too() -> None:
+    elsewhere = Elsewhere()
+
+    class Source:
+        size = DATA.train.size
+
+        def take(self, indices: Any) -> Examples:
+            return DATA.train.take(indices)
+
+    class InBatches(MLP):
+        def evaluate(self, params: Any, examples: Any) -> Any:
+            batch = examples.take(np.arange(examples.size))
+            assert elsewhere.has(batch.inputs)
+            return super().evaluate(params, batch)
+
+    taken = train(
+        InBatches((2, 4, 2)),
+        Splits("clouds", Source(), Source()),
+        la.SGD(0.1),
+        **SETTINGS,
+        backend=elsewhere,
+    )
+    whole = train(
+        MLP((2, 4, 2)), Splits("clouds", DATA.train, DATA.train), la.SGD(0.1), **SETTINGS
+    )
+    assert taken.history == whole.history
+
+
+def test_a_test_split_is_measured_once_at_the_end() -> None:
+    data = Splits("clouds", DATA.train, DATA.validation, DATA.validation)
+    events: list[Any] = []
+    result = train(Normalised(), data, OPTIMIZER, **SETTINGS, callbacks=[events.append])
+    assert result.test is not None
+    assert result.test.loss == result.history[-1].validation_loss
+    assert events[-1].test_loss == result.test.loss
+    assert events[-1].test_accuracy == result.test.accuracy
+    assert train(Normalised(), DATA, OPTIMIZER, **SETTINGS).test is None
+
+
+def test_the_training_examples_need_not_be_evaluated() -> None:
+    without = train(Normalised(), DATA, OPTIMIZER, **SETTINGS, evaluate_train=False)
+    assert {record.train_loss for record in without.history} == {None}
+    assert {record.train_accuracy for record in without.history} == {None}
+    with_it = train(Normalised(), DATA, OPTIMIZER, **SETTINGS)
+    assert without.history[-1].validation_loss == with_it.history[-1].validation_loss
+
+
+def test_gradients_are_clipped_to_a_joint_norm() -> None:
+    start = Normalised().init(np.random.SeedSequence(3).spawn(3)[0])["weight"]
+
+    def way(**options: Any) -> float:
+        result = train(Normalised(), DATA, la.SGD(1.0), **SETTINGS, **options)
+        return float(np.linalg.norm(result.params["weight"] - start))
+
+    # Six updates, each no longer than the learning rate times the limit.
+    assert 0 < way(clip=1e-3) <= 6.001e-3
+    assert way() > 6e-2
+    with pytest.raises(ValueError, match=r"clip must be a finite number > 0, got 0\.0"):
+        way(clip=0.0)
+
+
+def test_what_is_carried_through_a_text_starts_anew_with_each_epoch() -> None:
+    model = Bigram()
+    train(model, Text(), la.SGD(0.1), seed=0, epochs=3, batch_size=2)
+    assert model.counts == [0, 1, 2] * 3
+
+
+def test_of_a_text_the_perplexity_is_shown() -> None:
+    stream = io.StringIO()
+    with TrainingProgress(Console(file=stream)) as progress:
+        result = train(
+            *(Bigram(), Text(), la.SGD(0.5)),
+            seed=0, epochs=1, batch_size=2,
+            callbacks=[progress],
+        )
+    perplexity = np.exp(result.history[-1].validation_loss)
+    assert 1 < perplexity < 2
+    assert f"perplexity {perplexity:.2f}" in stream.getvalue()
