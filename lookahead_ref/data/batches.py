@@ -1,14 +1,18 @@
 """Batches in an order that a seed decides and nothing else does."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.data.examples import Examples
+from lookahead_ref.data.examples import Examples, ExampleSource
 
-__all__ = ["BatchStream"]
+__all__ = ["Augmentation", "BatchStream"]
+
+Augmentation: TypeAlias = Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]
+"""A function from a batch's inputs and a source of randomness to inputs of that shape."""
 
 
 class BatchStream:
@@ -20,12 +24,16 @@ class BatchStream:
 
     Parameters
     ----------
-    examples : Examples
+    examples : ExampleSource
         What to draw from. Not copied.
     batch_size : int
         Number of examples in a batch, from 1 to the number of examples.
     seed : int or numpy.random.SeedSequence
         Seeds a PCG64 generator that belongs to this stream alone.
+    augment : callable, optional
+        From a batch's inputs and a generator to the inputs to train on. The generator
+        is new for every batch and seeded by the stream's own and the batch's number:
+        the order of the examples is the same with and without it.
 
     Raises
     ------
@@ -45,7 +53,12 @@ class BatchStream:
     """
 
     def __init__(
-        self, examples: Examples, batch_size: int, seed: int | np.random.SeedSequence
+        self,
+        examples: ExampleSource,
+        batch_size: int,
+        seed: int | np.random.SeedSequence,
+        *,
+        augment: Augmentation | None = None,
     ) -> None:
         batch_size = hyperparameters.count("batch_size", batch_size)
         if batch_size > examples.size:
@@ -55,6 +68,7 @@ class BatchStream:
             )
         self._examples = examples
         self._batch_size = batch_size
+        self._augment = augment
         self._generator = np.random.PCG64(seed)
         self._next_batch = 0
         self._shuffle()
@@ -78,6 +92,9 @@ class BatchStream:
         for number in range(self._next_batch, self.batches_per_epoch):
             start = number * self._batch_size
             batch = self._examples.take(self._order[start : start + self._batch_size])
+            if self._augment is not None:
+                rng = self._augmentation_generator(number)
+                batch = Examples(self._augment(batch.inputs, rng), batch.labels)
             self._next_batch = number + 1
             # Before the yield: a caller may drop the iterator after the last batch.
             if self._next_batch == self.batches_per_epoch:
@@ -113,12 +130,7 @@ class BatchStream:
         missing = {"next_batch", "generator"} - set(saved)
         if missing:
             raise ValueError(f"saved must hold {', '.join(sorted(missing))} too")
-        next_batch = saved["next_batch"]
-        if not (isinstance(next_batch, int) and 0 <= next_batch < self.batches_per_epoch):
-            raise ValueError(
-                f"saved['next_batch'] must be from 0 to {self.batches_per_epoch - 1}, "
-                f"got {next_batch!r}"
-            )
+        next_batch = position(saved["next_batch"], self.batches_per_epoch)
         generator = np.random.PCG64()
         try:
             generator.state = saved["generator"]
@@ -130,7 +142,40 @@ class BatchStream:
         self._next_batch = next_batch
         self._shuffle()
 
+    def _augmentation_generator(self, number: int) -> np.random.Generator:
+        # Seeded, not drawn: a restored stream needs no more than where it is.
+        return np.random.default_rng(
+            [self._epoch_generator_state["state"]["state"], number]
+        )
+
     def _shuffle(self) -> None:
-        self._epoch_generator_state = dict(self._generator.state)
+        self._epoch_generator_state: dict[str, Any] = dict(self._generator.state)
         rng = np.random.Generator(self._generator)
         self._order = rng.permutation(self._examples.size)
+
+
+def position(value: object, batches: int) -> int:
+    """Check the position in an epoch that a state gives.
+
+    Parameters
+    ----------
+    value : object
+        What was saved as ``next_batch``.
+    batches : int
+        Number of batches in an epoch.
+
+    Returns
+    -------
+    int
+        The value.
+
+    Raises
+    ------
+    ValueError
+        If it is no int from 0 to ``batches - 1``.
+    """
+    if isinstance(value, bool) or not (isinstance(value, int) and 0 <= value < batches):
+        raise ValueError(
+            f"saved['next_batch'] must be from 0 to {batches - 1}, got {value!r}"
+        )
+    return value

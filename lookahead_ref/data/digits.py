@@ -6,7 +6,8 @@ Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, 1998).
 
 import numpy as np
 
-from lookahead_ref.data.examples import Dataset, Examples, stratified_split
+from lookahead_ref.data.dataset import Dataset
+from lookahead_ref.data.examples import Examples, stratified_split
 from lookahead_ref.extras import require
 
 __all__ = ["load_digits"]
@@ -51,4 +52,6 @@ def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dat
     train, validation = stratified_split(
         examples, validation_fraction=validation_fraction, seed=split_seed
     )
-    return Dataset("digits", train=train, validation=validation, classes=10)
+    return Dataset(
+        "digits", train=train, validation=validation, classes=10, image_shape=(1, 8, 8)
+    )

@@ -115,8 +115,7 @@ class Settings:
 
     def model(self, data: Dataset) -> MLP:
         """Make the model that fits the data."""
-        features = data.train.inputs.shape[1]
-        return MLP((features, *self.hidden, data.classes))
+        return MLP((data.features, *self.hidden, data.classes))
 
 
 @dataclass(frozen=True)

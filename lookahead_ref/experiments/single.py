@@ -21,7 +21,7 @@ __all__ = ["DATA", "MODELS", "SCHEDULES", "Settings", "prepare", "run"]
 
 
 def _mlp(data: Dataset) -> MLP:
-    return MLP((data.train.inputs.shape[1], 64, 64, data.classes))
+    return MLP((data.features, 64, 64, data.classes))
 
 
 def _constant(_rate: float, _steps: int) -> None:

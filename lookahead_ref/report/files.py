@@ -15,7 +15,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that a reader sees the old content or the new, never a part.
 
     The content goes to a temporary file in the same folder, which is flushed to the disk
-    and then renamed.
+    and then renamed; the folder is flushed, too, where the system can do that.
 
     Parameters
     ----------
@@ -41,6 +41,12 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -56,6 +57,18 @@ class JsonLines:
             line = json.dumps(as_record(event, **self._labels), allow_nan=False)
             self._file.write(line + "\n")
             self._file.flush()
+
+    def sync(self) -> int:
+        """Flush the file to the disk.
+
+        Returns
+        -------
+        int
+            How long it is, in bytes.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return os.fstat(self._file.fileno()).st_size
 
     def __enter__(self) -> Self:
         return self

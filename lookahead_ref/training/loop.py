@@ -13,7 +13,6 @@ import lookahead_ref as la
 from lookahead_ref import hyperparameters
 from lookahead_ref.backend import Backend
 from lookahead_ref.backend import load as load_backend
-from lookahead_ref.data import BatchStream
 from lookahead_ref.training.events import (
     Callback,
     EpochEnded,
@@ -29,14 +28,13 @@ from lookahead_ref.training.models import (
     Evaluation,
     Model,
     PlainModel,
-    Stream,
     carries,
 )
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite, joint_sum
 from lookahead_ref.training.placement import Placement
 from lookahead_ref.training.state import Snapshot, TrainingState
 
-__all__ = ["Checkpoints", "OnNonFinite", "TrainingResult", "stream_of", "train"]
+__all__ = ["Checkpoints", "OnNonFinite", "StoppedError", "TrainingResult", "train"]
 
 OnNonFinite = Literal["stop", "skip"]
 """What to do about a batch whose loss or gradient is not finite."""
@@ -51,7 +49,7 @@ class Checkpoints(Protocol):
     def due(self, batches: int) -> bool:
         """Tell whether to save now, after so many batches in all."""
 
-    def save(self, snapshot: Snapshot) -> None:
+    def save(self, batches: int, snapshot: Snapshot) -> None:
         """Keep a state, whose arrays are NumPy's."""
 
     def stopping(self) -> bool:
@@ -189,7 +187,7 @@ def train(
     check_every = hyperparameters.count("check_every", check_every)
 
     init_seed, batch_seed, noise_seed = np.random.SeedSequence(seed).spawn(3)
-    stream = stream_of(data, batch_size, batch_seed)
+    stream = data.stream(batch_size, batch_seed)
     state = TrainingState(
         stepper=la.Stepper(
             optimizer, placement.put(model.init(init_seed)), backend=placement.backend
@@ -235,34 +233,6 @@ def train(
     # A loss that overflows is an error with a step, not a warning from inside NumPy.
     with np.errstate(over="ignore", invalid="ignore"):
         return loop.run(epochs)
-
-
-def stream_of(data: Data, batch_size: int, seed: int | np.random.SeedSequence) -> Stream:
-    """Make the stream of a data set's training batches.
-
-    Parameters
-    ----------
-    data : Dataset or Corpus
-        The data.
-    batch_size : int
-        Examples in a batch.
-    seed : int or numpy.random.SeedSequence
-        Decides their order.
-
-    Returns
-    -------
-    Stream
-        At the start of its first epoch.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the batch size is out of range.
-    """
-    if hasattr(data, "stream"):
-        stream: Stream = data.stream(batch_size, seed)
-        return stream
-    return BatchStream(data.train, batch_size, seed)
 
 
 def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
@@ -314,6 +284,7 @@ class _Loop:
             self._updates()
             state.epoch += 1
             self._end_epoch()
+        self._pause(save=True)
         evaluate = self._evaluator()
         test = getattr(self._data, "test", None)
         tested = None if test is None else evaluate(test)
@@ -431,29 +402,32 @@ class _Loop:
 
     # Between batches and epochs.
 
-    def _pause(self) -> None:
+    def _pause(self, *, save: bool = False) -> None:
         """Save the state if it is time to, and stop if that is wanted."""
-        if self._checkpoints is None:
+        kept, state = self._checkpoints, self._state
+        if kept is None:
             return
-        state = self._state
-        stopping = self._checkpoints.stopping()
-        done = state.epoch * state.stream.batches_per_epoch + state.batches
-        if stopping or self._checkpoints.due(done):
+        stopping = kept.stopping()
+        batches = state.epoch * state.stream.batches_per_epoch + state.batches
+        # From weights that are not finite no run can go on: the last good ones stay.
+        if (save or stopping or kept.due(batches)) and (
+            first_nonfinite(state.stepper.params) is None
+        ):
             state.seconds = self._seconds()
-            snapshot = state.snapshot()
-            fetch = self._placement.fetch
-            self._checkpoints.save(
-                snapshot._replace(
-                    optimizer={
-                        name: value if isinstance(value, int) else fetch({"": value})[""]
-                        for name, value in snapshot.optimizer.items()
-                    },
-                    carried=fetch(snapshot.carried),
-                )
-            )
+            kept.save(batches, self._fetched(state.snapshot()))
         if stopping:
             self._end("stopped")
-            raise StoppedError("the run was stopped, and its state saved")
+            raise StoppedError(f"stopped after {state.step} steps")
+
+    def _fetched(self, snapshot: Snapshot) -> Snapshot:
+        """Bring the arrays of a snapshot to the host."""
+        place = self._placement
+        counts = {n: v for n, v in snapshot.optimizer.items() if isinstance(v, int)}
+        arrays = {n: v for n, v in snapshot.optimizer.items() if n not in counts}
+        return snapshot._replace(
+            optimizer={**counts, **place.fetch(arrays)},
+            carried=place.fetch(snapshot.carried),
+        )
 
     def _end_epoch(self) -> None:
         """Evaluate, and make ready for the next epoch."""

@@ -101,6 +101,9 @@ class Data(Protocol):
     def validation(self) -> Any:
         """What to validate on."""
 
+    def stream(self, batch_size: int, seed: int | np.random.SeedSequence) -> Stream:
+        """Draw training batches, in an order that the seed decides."""
+
 
 def carries(model: Model) -> TypeGuard[CarryingModel]:
     """Tell which kind a model is of.

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lookahead_ref import tree
 from lookahead_ref.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
 from lookahead_ref.training.models import Stream
@@ -18,7 +19,7 @@ class Snapshot(NamedTuple):
     optimizer: dict[str, Any]
     """Weights, slow weights, slots and counts: `lookahead_ref.Stepper.state_dict`."""
     carried: dict[str, Any]
-    """What the next batch is handed, where the model hands something on."""
+    """What the next batch is handed, by paths."""
     record: dict[str, Any]
     """All else, as plain data that JSON can hold without loss."""
 
@@ -74,7 +75,8 @@ class TrainingState:
             "rng": self.rng.bit_generator.state,
         }
         # What is carried is made anew by each batch and never written to.
-        return Snapshot(self.stepper.state_dict(), dict(self.carried), record)
+        carried = tree.flatten(self.carried, "carried")
+        return Snapshot(self.stepper.state_dict(), carried, record)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back, or on, to a copied state.
@@ -82,7 +84,8 @@ class TrainingState:
         Parameters
         ----------
         snapshot : Snapshot
-            Of a run of the same model, data and optimizer, with the backend's arrays.
+            Of a run of the same model, data and optimizer, with the backend's arrays. What
+            is carried must be made up as it is now.
 
         Raises
         ------
@@ -93,7 +96,7 @@ class TrainingState:
         self.stepper.load_state_dict(snapshot.optimizer)
         self.stream.load_state_dict(record["stream"])
         self.rng.bit_generator.state = record["rng"]
-        self.carried = dict(snapshot.carried)
+        self.carried = tree.unflatten(self.carried, snapshot.carried)
         for name in _PLAIN:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]

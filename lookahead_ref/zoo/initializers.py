@@ -9,17 +9,25 @@ name                  distribution  standard deviation
 ``he_uniform``        uniform       ``sqrt(2 / fan_in)``
 ``glorot_normal``     normal        ``sqrt(2 / (fan_in + fan_out))``
 ``glorot_uniform``    uniform       ``sqrt(2 / (fan_in + fan_out))``
+``normal``            normal        `scale`
+``uniform``           uniform       ``scale / sqrt(3)``: within ±`scale`
 ====================  ============  =====================================
+
+``orthogonal`` weights are drawn together: their rows, or their columns where these are
+fewer, are orthonormal.
 
 References
 ----------
 .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving Deep into Rectifiers", ICCV 2015.
 .. [2] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep
    feedforward neural networks", AISTATS 2010.
+.. [3] A. Saxe, J. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of
+   learning in deep linear neural networks", ICLR 2014.
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +39,10 @@ __all__ = [
     "glorot_uniform",
     "he_normal",
     "he_uniform",
+    "initializer",
+    "normal",
+    "orthogonal",
+    "uniform",
 ]
 
 Initializer = Callable[[np.random.Generator, tuple[int, int], DTypeLike], NDArray[Any]]
@@ -90,6 +102,64 @@ def glorot_uniform(
     return _uniform(rng, shape, dtype, math.sqrt(2 / sum(shape)))
 
 
+def orthogonal(
+    rng: np.random.Generator, shape: tuple[int, int], dtype: DTypeLike
+) -> NDArray[Any]:
+    """Draw a matrix with orthonormal rows, or columns if these are fewer [1]_.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where the numbers come from.
+    shape : tuple of int
+        ``(fan_in, fan_out)``.
+    dtype : dtype
+        Of the result, to which it is rounded once.
+
+    Returns
+    -------
+    numpy.ndarray
+        Drawn evenly from all such matrices.
+
+    References
+    ----------
+    .. [1] A. Saxe, J. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics
+       of learning in deep linear neural networks", ICLR 2014.
+
+    Examples
+    --------
+    >>> weight = orthogonal(np.random.default_rng(0), (3, 5), np.float64)
+    >>> bool(np.allclose(weight @ weight.T, np.eye(3)))
+    True
+    """
+    q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+    # The signs of R's diagonal are the decomposition's choice: without it Q is uniform.
+    q *= np.sign(np.diagonal(r))
+    return np.ascontiguousarray(q if shape[0] >= shape[1] else q.T, dtype=dtype)
+
+
+def normal(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    dtype: DTypeLike,
+    *,
+    scale: float,
+) -> NDArray[Any]:
+    """Draw normal weights with the standard deviation `scale`: see `he_normal`."""
+    return _normal(rng, shape, dtype, scale)
+
+
+def uniform(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    dtype: DTypeLike,
+    *,
+    scale: float,
+) -> NDArray[Any]:
+    """Draw weights evenly from ``-scale`` to ``scale``: see `he_normal`."""
+    return rng.uniform(-scale, scale, shape).astype(dtype)
+
+
 def _normal(
     rng: np.random.Generator, shape: tuple[int, int], dtype: DTypeLike, deviation: float
 ) -> NDArray[Any]:
@@ -99,8 +169,7 @@ def _normal(
 def _uniform(
     rng: np.random.Generator, shape: tuple[int, int], dtype: DTypeLike, deviation: float
 ) -> NDArray[Any]:
-    limit = math.sqrt(3) * deviation
-    return rng.uniform(-limit, limit, shape).astype(dtype)
+    return uniform(rng, shape, dtype, scale=math.sqrt(3) * deviation)
 
 
 INITIALIZERS: dict[str, Initializer] = {
@@ -108,5 +177,41 @@ INITIALIZERS: dict[str, Initializer] = {
     "he_uniform": he_uniform,
     "glorot_normal": glorot_normal,
     "glorot_uniform": glorot_uniform,
+    "orthogonal": orthogonal,
 }
-"""The initializers by name."""
+"""The initializers by name that need nothing but the shape."""
+
+
+def initializer(name: str, *, scale: float) -> Initializer:
+    """Find an initializer by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of the module's.
+    scale : float
+        For ``normal`` and ``uniform``; the others have their own.
+
+    Returns
+    -------
+    callable
+        ``draw(rng, shape, dtype)``.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+
+    Examples
+    --------
+    >>> draw = initializer("uniform", scale=0.1)
+    >>> bool((abs(draw(np.random.default_rng(0), (20, 5), np.float32)) < 0.1).all())
+    True
+    """
+    scaled = {"normal": normal, "uniform": uniform}
+    if name in scaled:
+        return partial(scaled[name], scale=scale)
+    if name not in INITIALIZERS:
+        known = ", ".join(repr(each) for each in (*INITIALIZERS, *scaled))
+        raise ValueError(f"initialization must be one of {known}, got {name!r}")
+    return INITIALIZERS[name]

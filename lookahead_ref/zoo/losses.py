@@ -5,10 +5,39 @@ from typing import Any
 import autograd.numpy as np
 from autograd.tracer import getval
 
-__all__ = ["accuracy", "softmax_cross_entropy"]
+from lookahead_ref.layers import LayerKernels
+from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.zoo.fused import Backward, fused
+from lookahead_ref.zoo.kernels import GeneralKernels
+
+__all__ = ["accuracy", "dense_cross_entropy", "softmax_cross_entropy"]
 
 
-def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
+def _softmax_cross_entropy(logits: Any, *, labels: Any) -> Any:
+    count = labels.shape[0]
+    # The result does not depend on what is subtracted, so nothing flows back through it.
+    z = logits - np.max(getval(logits), axis=1, keepdims=True)
+    log_normalizer = np.log(np.sum(np.exp(z), axis=1))
+    chosen = z[np.arange(count), labels]
+    # Not np.mean, whose derivative is computed in float64.
+    return np.sum(log_normalizer - chosen) / count
+
+
+def _forward(
+    wanted: tuple[bool, ...], kernels: LayerKernels, logits: Any, *, labels: Any
+) -> tuple[Any, Backward | None]:
+    xp = namespace(logits)
+    gradient = xp.array(logits, order="C")
+    losses = kernels.cross_entropy(gradient, None, labels, gradient=any(wanted))
+    return xp.mean(losses), lambda g: (_scaled(gradient, g),)
+
+
+_fused = fused(_softmax_cross_entropy, _forward)
+
+
+def softmax_cross_entropy(
+    logits: Any, labels: Any, *, kernels: LayerKernels = GeneralKernels
+) -> Any:
     """Mean cross entropy between softmax of the logits and integer labels, in nats.
 
     The logarithm of the softmax is computed as ``z - log(sum(exp(z)))`` with ``z`` the
@@ -20,6 +49,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
         Unnormalised log-probabilities.
     labels : array of int, shape (n,)
         The right class of each row, from 0 to ``classes - 1``.
+    kernels : LayerKernels, optional
+        What computes it.
 
     Returns
     -------
@@ -32,13 +63,87 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     >>> softmax_cross_entropy(logits, np.array([0, 1]))
     np.float32(0.3465736)
     """
-    count = labels.shape[0]
-    # The result does not depend on what is subtracted, so nothing flows back through it.
-    z = logits - np.max(getval(logits), axis=1, keepdims=True)
-    log_normalizer = np.log(np.sum(np.exp(z), axis=1))
-    chosen = z[np.arange(count), labels]
-    # Not np.mean, whose derivative is computed in float64.
-    return np.sum(log_normalizer - chosen) / count
+    return _fused(logits, labels=labels, kernels=kernels)
+
+
+def _dense_cross_entropy(x: Any, weight: Any, bias: Any, *, labels: Any) -> Any:
+    return _softmax_cross_entropy(np.matmul(x, weight) + bias, labels=labels)
+
+
+def _dense_forward(
+    wanted: tuple[bool, ...],
+    kernels: LayerKernels,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    *,
+    labels: Any,
+) -> tuple[Any, Backward | None]:
+    xp = namespace(weight)
+    # From here on the memory of the logits is that of their gradient: with a vocabulary of
+    # words it is by far the largest array of a step.
+    gradient = xp.matmul(x, weight)
+    losses = kernels.cross_entropy(gradient, bias, labels, gradient=any(wanted))
+
+    def backward(g: Any) -> tuple[Any, ...]:
+        return (
+            _scaled(xp.matmul(gradient, weight.T), g) if wanted[0] else None,
+            _scaled(xp.matmul(x.T, gradient), g) if wanted[1] else None,
+            _scaled(xp.sum(gradient, axis=0), g) if wanted[2] else None,
+        )
+
+    return xp.mean(losses), backward if any(wanted) else None
+
+
+_dense_fused = fused(_dense_cross_entropy, _dense_forward)
+
+
+def dense_cross_entropy(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    labels: Any,
+    *,
+    kernels: LayerKernels = GeneralKernels,
+) -> Any:
+    """Mean cross entropy of a dense layer's outputs taken as logits, in nats.
+
+    It is ``softmax_cross_entropy(x @ weight + bias, labels)``, but the logits are never
+    seen: their gradient takes their place in memory.
+
+    Parameters
+    ----------
+    x : array of float32 or float64, shape (n, inputs)
+        What the layer is applied to.
+    weight : array, shape (inputs, classes)
+        Its weights.
+    bias : array, shape (classes,)
+        Its bias.
+    labels : array of int, shape (n,)
+        The right class of each row, from 0 to ``classes - 1``.
+    kernels : LayerKernels, optional
+        What computes all but the products.
+
+    Returns
+    -------
+    scalar
+        Of the dtype of the operands.
+
+    Examples
+    --------
+    >>> x, weight, bias = np.ones((2, 3)), np.zeros((3, 4)), np.zeros(4)
+    >>> dense_cross_entropy(x, weight, bias, np.array([0, 3])) == np.log(4)
+    np.True_
+    """
+    return _dense_fused(x, weight, bias, labels=labels, kernels=kernels)
+
+
+def _scaled(gradient: Any, g: Any) -> Any:
+    """Multiply in place, unless by the one with which a backward pass begins."""
+    # On the host only: to compare would wait for a device.
+    if not (namespace(gradient).__name__ == "numpy" and g == 1):
+        gradient *= g
+    return gradient
 
 
 def accuracy(logits: Any, labels: Any) -> float:
@@ -61,5 +166,6 @@ def accuracy(logits: Any, labels: Any) -> float:
     >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
     0.5
     """
-    right = int(np.sum(np.argmax(logits, axis=1) == labels))
-    return right / len(labels)
+    xp = namespace(logits)
+    right = int(xp.sum(xp.argmax(logits, axis=1) == labels))
+    return right / int(labels.shape[0])

@@ -1,42 +1,28 @@
 """The multilayer perceptron: dense layers with an activation between them."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.zoo.activations import ACTIVATIONS
+from lookahead_ref.zoo.dense import dense
+from lookahead_ref.zoo.evaluation import (
+    Evaluation,
+    ExampleSource,
+    LabelledInputs,
+    evaluate_classifier,
+)
 from lookahead_ref.zoo.initializers import INITIALIZERS
-from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy
+from lookahead_ref.zoo.kernels import find
+from lookahead_ref.zoo.losses import dense_cross_entropy
 
-__all__ = ["MLP", "Evaluation"]
+__all__ = ["MLP"]
 
 Activation = Literal["relu", "tanh"]
 Initialization = Literal["he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]
 Params = dict[str, dict[str, NDArray[Any]]]
-
-
-class LabelledInputs(Protocol):
-    """Inputs and their labels, as `lookahead_ref.data.Examples` holds them."""
-
-    @property
-    def inputs(self) -> NDArray[Any]:
-        """Array of float, shape (n, features)."""
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """Array of int, shape (n,)."""
-
-
-class Evaluation(NamedTuple):
-    """How well a model does on some examples."""
-
-    loss: float
-    """Mean cross entropy, in nats."""
-    accuracy: float
-    """Share of right answers, from 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +41,9 @@ class MLP:
     initialization : str
         How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`. Biases
         are zero at first.
+    backend : str, default "numpy"
+        Where the kernels of the layers come from. It changes how fast things are computed,
+        and results by rounding only.
 
     Raises
     ------
@@ -77,6 +66,7 @@ class MLP:
     sizes: tuple[int, ...]
     activation: Activation = "relu"
     initialization: Initialization = "he_normal"
+    backend: str = "numpy"
 
     def __post_init__(self) -> None:
         sizes = tuple(hyperparameters.count("sizes", size) for size in self.sizes)
@@ -132,11 +122,24 @@ class MLP:
         array, shape (n, classes)
             Unnormalised log-probabilities.
         """
-        activate = ACTIVATIONS[self.activation]
-        layers = len(self.sizes) - 1
-        for number in range(1, layers):
-            x = activate(dense(params[f"layer{number}"], x))
-        return dense(params[f"layer{layers}"], x)
+        hidden = self._hidden(params, x)
+        last = params[f"layer{len(self.sizes) - 1}"]
+        kernels = find(self.backend, last["weight"].dtype)
+        return dense(hidden, last["weight"], last["bias"], kernels=kernels)
+
+    def _hidden(self, params: Params, x: Any) -> Any:
+        """Compute the values of the last hidden layer."""
+        for number in range(1, len(self.sizes) - 1):
+            layer = params[f"layer{number}"]
+            kernels = find(self.backend, layer["weight"].dtype)
+            x = dense(
+                x,
+                layer["weight"],
+                layer["bias"],
+                activation=self.activation,
+                kernels=kernels,
+            )
+        return x
 
     def loss(self, params: Params, batch: LabelledInputs) -> Any:
         """Mean cross entropy of a batch, in nats.
@@ -153,46 +156,36 @@ class MLP:
         scalar
             Of the parameters' dtype; differentiable by `lookahead_ref.value_and_grad`.
         """
-        return softmax_cross_entropy(self.apply(params, batch.inputs), batch.labels)
+        last = params[f"layer{len(self.sizes) - 1}"]
+        return dense_cross_entropy(
+            self._hidden(params, batch.inputs),
+            last["weight"],
+            last["bias"],
+            batch.labels,
+            kernels=find(self.backend, last["weight"].dtype),
+        )
 
-    def evaluate(self, params: Params, examples: LabelledInputs) -> Evaluation:
+    def evaluate(self, params: Params, source: ExampleSource) -> Evaluation:
         """Measure loss and accuracy.
 
         Parameters
         ----------
         params : dict
             The weights to evaluate: for Lookahead, the slow ones.
-        examples : object with attributes ``inputs`` and ``labels``
-            Shapes (n, inputs) and (n,).
+        source : ExampleSource
+            Examples, such as `lookahead_ref.data.Examples`; taken a part at a time.
 
         Returns
         -------
         Evaluation
             Mean cross entropy in nats, and accuracy from 0 to 1.
         """
-        logits = self.apply(params, examples.inputs)
-        return Evaluation(
-            loss=float(softmax_cross_entropy(logits, examples.labels)),
-            accuracy=accuracy(logits, examples.labels),
+        dtype = params["layer1"]["weight"].dtype
+        return evaluate_classifier(
+            lambda inputs: self.apply(params, inputs),
+            source,
+            kernels=find(self.backend, dtype),
         )
-
-
-def dense(layer: dict[str, Any], x: Any) -> Any:
-    """Apply an affine map, ``x @ weight + bias``.
-
-    Parameters
-    ----------
-    layer : dict
-        ``weight`` of shape (inputs, units) and ``bias`` of shape (units,).
-    x : array, shape (n, inputs)
-        A batch.
-
-    Returns
-    -------
-    array, shape (n, units)
-        Of the dtype of the operands.
-    """
-    return x @ layer["weight"] + layer["bias"]
 
 
 def _check_name(parameter: str, value: object, known: tuple[str, ...]) -> None:

@@ -1,27 +1,17 @@
 """The loop with models that carry something, with text, on a backend of its own memory."""
 
 import io
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 import lookahead_ref as la
-from lookahead_ref.data import BatchStream, Examples
+from lookahead_ref.data import BatchStream, Dataset, Examples
 from lookahead_ref.training import EpochEnded, TrainingProgress, train
 from lookahead_ref.zoo import MLP
 from toys import Bigram, Elsewhere, Normalised, Text, clouds
-
-
-class Splits(NamedTuple):
-    """Data with a test split."""
-
-    name: str
-    train: Any
-    validation: Any
-    test: Any = None
-
 
 DATA = clouds()
 OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.05), k=3, alpha=0.5)
@@ -105,19 +95,22 @@ def test_examples_that_are_taken_from_a_source_are_moved_too() -> None:
 
     taken = train(
         InBatches((2, 4, 2)),
-        Splits("clouds", Source(), Source()),
+        Dataset("clouds", Source(), Source(), 2),
         la.SGD(0.1),
         **SETTINGS,
         backend=elsewhere,
     )
     whole = train(
-        MLP((2, 4, 2)), Splits("clouds", DATA.train, DATA.train), la.SGD(0.1), **SETTINGS
+        MLP((2, 4, 2)),
+        Dataset("clouds", DATA.train, DATA.train, 2),
+        la.SGD(0.1),
+        **SETTINGS,
     )
     assert taken.history == whole.history
 
 
 def test_a_test_split_is_measured_once_at_the_end() -> None:
-    data = Splits("clouds", DATA.train, DATA.validation, DATA.validation)
+    data = DATA._replace(test=DATA.validation)
     events: list[Any] = []
     result = train(Normalised(), data, OPTIMIZER, **SETTINGS, callbacks=[events.append])
     assert result.test is not None
@@ -160,7 +153,9 @@ def test_of_a_text_the_perplexity_is_shown() -> None:
     with TrainingProgress(Console(file=stream)) as progress:
         result = train(
             *(Bigram(), Text(), la.SGD(0.5)),
-            seed=0, epochs=1, batch_size=2,
+            seed=0,
+            epochs=1,
+            batch_size=2,
             callbacks=[progress],
         )
     perplexity = np.exp(result.history[-1].validation_loss)

@@ -1,0 +1,80 @@
+"""Data sets by one string, as the command line takes them."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from lookahead_ref.data.corpus import Corpus
+from lookahead_ref.data.dataset import Dataset
+from lookahead_ref.data.digits import load_digits
+
+__all__ = ["SOURCES", "Source", "load"]
+
+
+class Source(NamedTuple):
+    """A kind of data set that `load` knows."""
+
+    argument: str
+    """What its argument is, such as ``"DIR"``; empty if it takes none."""
+    description: str
+    """One line for people."""
+    read: Callable[[Path], Dataset | Corpus]
+    """Loads it."""
+
+
+SOURCES: Mapping[str, Source] = MappingProxyType(
+    {
+        "digits": Source("", "scikit-learn's handwritten digits", lambda _: load_digits()),
+    }
+)
+"""What `load` knows, by name."""
+
+
+def load(text: str) -> Dataset | Corpus:
+    """Load a data set by its name and, where it lies in files, where they are.
+
+    Parameters
+    ----------
+    text : str
+        ``NAME`` or ``NAME:PATH``, with a name in `SOURCES`.
+
+    Returns
+    -------
+    Dataset or Corpus
+        What was named. Large files are mapped into memory and pictures decoded when
+        they are taken.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known, or a path is missing or too much.
+    lookahead_ref.data.DataFileError
+        If a file is not what its format asks for: a ValueError that says where.
+    OSError
+        If a file cannot be read.
+    lookahead_ref.extras.MissingExtraError
+        If the data needs a distribution that is not installed.
+
+    Examples
+    --------
+    >>> load("digits").name
+    'digits'
+    >>> load("digits:here")
+    Traceback (most recent call last):
+        ...
+    ValueError: data must be digits, got 'digits:here'
+    """
+    name, colon, argument = text.partition(":")
+    if name not in SOURCES:
+        known = ", ".join(_form(name) for name in SOURCES)
+        raise ValueError(f"data must be one of {known}; got {text!r}")
+    source = SOURCES[name]
+    if bool(source.argument) != bool(argument) or (colon and not argument):
+        raise ValueError(f"data must be {_form(name)}, got {text!r}")
+    return source.read(Path(argument))
+
+
+def _form(name: str) -> str:
+    argument = SOURCES[name].argument
+    return f"{name}:{argument}" if argument else name

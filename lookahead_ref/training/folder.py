@@ -1,0 +1,251 @@
+"""The folder of a run: one writer at a time, the last few checkpoints, each whole or absent.
+
+A checkpoint is written to a temporary file, flushed to the disk and renamed; older ones are
+removed after that. Whatever happens to the process or the disk in between, the folder holds
+a whole one. Its name tells the number of batches drawn.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lookahead_ref import hyperparameters
+from lookahead_ref.report.files import write_atomically
+from lookahead_ref.training import checkpoint
+from lookahead_ref.training.log import JsonLines
+from lookahead_ref.training.state import Snapshot
+
+__all__ = [
+    "CheckpointError",
+    "CheckpointFolder",
+    "FolderInUseError",
+    "Restored",
+    "locked",
+    "remove_leftovers",
+]
+
+_NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}")
+_SECONDS = 60.0
+
+
+class CheckpointError(OSError):
+    """A checkpoint cannot be written, or there is none to continue from."""
+
+
+class FolderInUseError(ValueError):
+    """Another run writes to the folder."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Be the only run in a folder; the lock ends with the process, however that ends.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        An existing folder. Nothing is written to it.
+
+    Raises
+    ------
+    FolderInUseError
+        If another process holds the lock.
+    OSError
+        If the folder cannot be opened.
+    """
+    import fcntl  # Not on Windows, where the rest of the package works.
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUseError(
+                f"another run is writing to {folder}: wait for it, or take another folder"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of a run that was killed while it wrote.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder, locked.
+    """
+    for path in folder.iterdir():
+        if _LEFTOVER.fullmatch(path.name):
+            path.unlink()
+
+
+class Restored(NamedTuple):
+    """Where a run is to go on."""
+
+    snapshot: Snapshot
+    path: Path
+    """The checkpoint that it was read from."""
+    log_bytes: int
+    """The length that the log had."""
+
+
+class CheckpointFolder:
+    """Writes checkpoints to a folder, and finds the last good one.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder, locked.
+    configuration : dict
+        What decides the run, as plain data; a checkpoint of another is refused.
+    keep : int, default 3
+        How many checkpoints are kept.
+    every : int, optional
+        Batches from one to the next; by default one is written every minute.
+    stopping : callable, optional
+        Tells whether the run is to be saved and stopped.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is out of range.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        configuration: Mapping[str, Any],
+        *,
+        keep: int = 3,
+        every: int | None = None,
+        stopping: Callable[[], bool] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._configuration = configuration
+        self._keep = hyperparameters.count("keep", keep)
+        if every is not None:
+            every = hyperparameters.count("checkpoint_every", every)
+        self._every = every
+        self._stopping = stopping
+        self._saved_at = -float("inf")
+        self._saved_batches = 0
+        self.log: JsonLines | None = None
+        """The log, which is flushed to the disk before each checkpoint."""
+        self.last: Path | None = None
+        """The last good checkpoint."""
+
+    def due(self, batches: int) -> bool:
+        """Tell whether to save now: at the start, and at intervals."""
+        if self._every is None or self.last is None:
+            return time.monotonic() - self._saved_at >= _SECONDS
+        return batches // self._every > self._saved_batches // self._every
+
+    def stopping(self) -> bool:
+        """Tell whether the run is to be saved and stopped."""
+        return self._stopping is not None and self._stopping()
+
+    def save(self, batches: int, snapshot: Snapshot) -> None:
+        """Write a checkpoint, then remove those that are too many.
+
+        Parameters
+        ----------
+        batches : int
+            Batches drawn so far.
+        snapshot : Snapshot
+            The state, with NumPy arrays.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written. All earlier ones are as they were.
+        """
+        path = self._folder / f"checkpoint-{batches:08d}.safetensors"
+        arrays, state = checkpoint.pack(snapshot)
+        try:
+            # Flushed first: what a checkpoint says of the log must be true on the disk.
+            log_bytes = 0 if self.log is None else self.log.sync()
+            record = {
+                "format": "lookahead-ref checkpoint",
+                "format_version": 1,
+                "configuration": self._configuration,
+                "log_bytes": log_bytes,
+                "state": state,
+            }
+            write_atomically(path, checkpoint.encode(arrays, record))
+            for _, old in self._all()[: -self._keep]:
+                old.unlink()
+        except OSError as error:
+            last = "there is none yet" if self.last is None else f"the last is {self.last}"
+            raise CheckpointError(
+                f"the checkpoint {path} cannot be written: {error.strerror}; {last}"
+            ) from error
+        self.last = path
+        self._saved_at = time.monotonic()
+        self._saved_batches = batches
+
+    def restore(self, note: Callable[[str], None]) -> Restored | None:
+        """Read the newest checkpoint that is as it was written.
+
+        One that is damaged is put aside under another name, so that it is neither taken
+        again nor written over.
+
+        Parameters
+        ----------
+        note : callable
+            Told of each checkpoint that cannot be used, in words.
+
+        Returns
+        -------
+        Restored or None
+            Where to go on; None if no checkpoint was written yet.
+
+        Raises
+        ------
+        CheckpointError
+            If there are checkpoints, but none of them can be used.
+        """
+        found = self._all()
+        for batches, path in reversed(found):
+            try:
+                arrays, record = checkpoint.decode(path.read_bytes())
+            except checkpoint.DamagedError as damage:
+                aside = _aside(path)
+                note(f"{path} is damaged, {damage}; it is now {aside.name}")
+                path.rename(aside)
+                continue
+            except OSError as error:
+                note(f"{path} cannot be read: {error.strerror}")
+                continue
+            if record.get("configuration") != self._configuration:
+                raise CheckpointError(
+                    f"{path} is of another run than the folder's run.json"
+                )
+            self.last = path
+            self._saved_at = time.monotonic()
+            self._saved_batches = batches
+            snapshot = checkpoint.unpack(arrays, record["state"])
+            return Restored(snapshot, path, record["log_bytes"])
+        if found:
+            raise CheckpointError(f"no checkpoint in {self._folder} can be used")
+        return None
+
+    def _all(self) -> list[tuple[int, Path]]:
+        """List the checkpoints, oldest first."""
+        found = []
+        for path in self._folder.iterdir():
+            if match := _NAME.fullmatch(path.name):
+                found.append((int(match[1]), path))
+        return sorted(found)
+
+
+def _aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    return aside

@@ -1,0 +1,66 @@
+"""Stopping a run from outside: the first signal is noted, the second acts at once."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+__all__ = ["StopRequest", "stop_requests"]
+
+# What asks a process to end: Ctrl-C, a batch system, a terminal that was closed.
+_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class StopRequest:
+    """Whether a run was asked to stop, and by which signal."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+
+    def __call__(self) -> bool:
+        """Tell whether it was."""
+        return self.signal is not None
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Note the first signal that asks the process to end, instead of ending.
+
+    A second one acts as it would have without this. Signals that are ignored stay so, as
+    under ``nohup``.
+
+    Yields
+    ------
+    StopRequest
+        To be asked now and then.
+
+    Raises
+    ------
+    ValueError
+        Outside the main thread, where signals cannot be handled.
+    """
+    request = StopRequest()
+    before: dict[int, Any] = {}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        request.signal = number
+        _restore(before)
+        if number == signal.SIGINT:
+            # Not by a stream or a console: one of them may be in the middle of a write.
+            os.write(2, b"\nstopping after this batch; Ctrl-C again stops at once\n")
+
+    for name in _SIGNALS:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, note)
+    try:
+        yield request
+    finally:
+        _restore(before)
+
+
+def _restore(handlers: dict[int, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -1,0 +1,396 @@
+"""A language model of long short-term memory, as for the Penn Treebank.
+
+Tokens are embedded, go through layers of long short-term memory, and the last layer's
+hidden state gives the logits of the next token. Dropout is on the connections between
+layers, never on those through time [1]_. From batch to batch the state is carried on, so
+that the model reads the text as one, while gradients stop at the batch's beginning.
+
+References
+----------
+.. [1] W. Zaremba, I. Sutskever and O. Vinyals, "Recurrent Neural Network Regularization",
+   arXiv:1409.2329, 2014.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from lookahead_ref import hyperparameters
+from lookahead_ref.backend import load
+from lookahead_ref.zoo.dropout import dropout
+from lookahead_ref.zoo.embedding import embedding
+from lookahead_ref.zoo.evaluation import Evaluation
+from lookahead_ref.zoo.initializers import initializer
+from lookahead_ref.zoo.kernels import find
+from lookahead_ref.zoo.losses import accuracy, dense_cross_entropy, softmax_cross_entropy
+from lookahead_ref.zoo.lstm_layer import lstm_layer
+
+__all__ = ["LSTM"]
+
+Initialization = Literal[
+    "uniform",
+    "normal",
+    "he_normal",
+    "he_uniform",
+    "glorot_normal",
+    "glorot_uniform",
+    "orthogonal",
+]
+Params = dict[str, dict[str, NDArray[Any]]]
+Carried = dict[str, dict[str, Any]]
+
+_EVALUATED_TOGETHER = 20
+_EVALUATION_WINDOW = 35
+
+
+class Window(Protocol):
+    """A part of a text, as `lookahead_ref.data.Corpus` streams them."""
+
+    @property
+    def inputs(self) -> NDArray[Any]:
+        """Array of int, shape (steps, batch): tokens."""
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Array of int, shape (steps, batch): the tokens that follow."""
+
+
+@dataclass(frozen=True)
+class LSTM:
+    """A language model: embedding, layers of long short-term memory, softmax.
+
+    Parameters
+    ----------
+    vocabulary : int
+        Number of different tokens.
+    hidden : int, default 200
+        Units of each layer.
+    layers : int, default 2
+        Number of layers.
+    embedding : int, optional
+        Width of the embedding; by default `hidden`.
+    dropout : float, default 0
+        The share of units that is left out in training: of the embedding and of each
+        layer's output, on their way up.
+    tied : bool, default False
+        Whether the output's weights are the embedding, transposed; its width is then
+        `hidden`.
+    initialization : str, default "uniform"
+        How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`; each
+        gate's matrices by themselves. Biases are zero at first, but for the forget gate's.
+    scale : float, default 0.1
+        The limit of ``uniform``, the standard deviation of ``normal``; the embedding is
+        drawn by ``uniform`` within it where `initialization` is another.
+    forget_bias : float, default 0
+        The first bias of the forget gate.
+    backend : str, default "numpy"
+        Where the kernels of the layers come from. It changes how fast things are computed,
+        and results by rounding only.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, a name is not known, or weights are tied that differ
+        in shape.
+    TypeError
+        If a number is of the wrong type.
+
+    Notes
+    -----
+    Parameters, by name, with their shapes::
+
+        embedding   weight            (vocabulary, embedding)
+        layer1      input_weight      (embedding, 4 * hidden)
+                    recurrent_weight  (hidden, 4 * hidden)
+                    bias              (4 * hidden,)
+        layer2 ...  input_weight      (hidden, 4 * hidden), and so on
+        output      weight            (hidden, vocabulary), unless tied
+                    bias              (vocabulary,)
+
+    Columns of a layer's weights belong to the gates in the order input, forget, candidate,
+    output: see `lookahead_ref.zoo.lstm_layer`. There is one bias a gate, where PyTorch has
+    two that are added.
+
+    Examples
+    --------
+    >>> model = LSTM(vocabulary=50, hidden=8, layers=1)
+    >>> params = model.init(seed=0)
+    >>> {name: weight.shape for name, weight in params["layer1"].items()}
+    {'input_weight': (8, 32), 'recurrent_weight': (8, 32), 'bias': (32,)}
+    >>> logits, carried = model.apply(params, np.zeros((5, 2), int), model.start(2))
+    >>> logits.shape, carried["layer1"]["cell"].shape
+    ((5, 2, 50), (2, 8))
+    """
+
+    vocabulary: int
+    hidden: int = 200
+    layers: int = 2
+    embedding: int | None = None
+    dropout: float = 0.0
+    tied: bool = False
+    initialization: Initialization = "uniform"
+    scale: float = 0.1
+    forget_bias: float = 0.0
+    backend: str = "numpy"
+
+    def __post_init__(self) -> None:
+        for name in ("vocabulary", "hidden", "layers"):
+            object.__setattr__(self, name, hyperparameters.count(name, getattr(self, name)))
+        width = self.hidden if self.embedding is None else self.embedding
+        object.__setattr__(self, "embedding", hyperparameters.count("embedding", width))
+        hyperparameters.below_one("dropout", self.dropout)
+        hyperparameters.positive("scale", self.scale)
+        if self.tied and self.embedding != self.hidden:
+            raise ValueError(
+                "embedding must be as wide as hidden where weights are tied, got "
+                f"{self.embedding} and {self.hidden}"
+            )
+        known = get_args(Initialization)
+        if self.initialization not in known:
+            raise ValueError(
+                f"initialization must be one of {', '.join(map(repr, known))}, "
+                f"got {self.initialization!r}"
+            )
+
+    def init(
+        self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
+    ) -> Params:
+        """Draw initial parameters.
+
+        Parameters
+        ----------
+        seed : int or numpy.random.SeedSequence
+            The same seed gives the same parameters.
+        dtype : dtype, default float32
+            Of every parameter.
+
+        Returns
+        -------
+        dict
+            Name to arrays in host memory: see the class for names and shapes.
+        """
+        rng = np.random.default_rng(seed)
+        draw = initializer(self.initialization, scale=self.scale)
+        flat = self.initialization in ("uniform", "normal")
+        table = draw if flat else initializer("uniform", scale=self.scale)
+        width = self.embedding or self.hidden
+
+        def gates(fan_in: int) -> NDArray[Any]:
+            drawn = [draw(rng, (fan_in, self.hidden), dtype) for _ in range(4)]
+            return np.concatenate(drawn, axis=1)
+
+        params: Params = {
+            "embedding": {"weight": table(rng, (self.vocabulary, width), dtype)}
+        }
+        for number in range(1, self.layers + 1):
+            bias = np.zeros((4, self.hidden), dtype)
+            bias[1] = self.forget_bias
+            params[f"layer{number}"] = {
+                "input_weight": gates(width if number == 1 else self.hidden),
+                "recurrent_weight": gates(self.hidden),
+                "bias": bias.reshape(-1),
+            }
+        params["output"] = {"bias": np.zeros(self.vocabulary, dtype)}
+        if not self.tied:
+            params["output"]["weight"] = draw(rng, (self.hidden, self.vocabulary), dtype)
+        return params
+
+    def start(self, batch_size: int) -> Carried:
+        """Make the state with which a text begins: zeros.
+
+        Parameters
+        ----------
+        batch_size : int
+            Number of sequences that are read side by side.
+
+        Returns
+        -------
+        dict
+            ``{"layer1": {"hidden": (batch, hidden), "cell": (batch, hidden)}, ...}``,
+            float32, in the backend's memory.
+        """
+        batch_size = hyperparameters.count("batch_size", batch_size)
+        from_host = load(self.backend).from_host
+        return {
+            f"layer{number}": {
+                name: from_host(np.zeros((batch_size, self.hidden), np.float32))
+                for name in ("hidden", "cell")
+            }
+            for number in range(1, self.layers + 1)
+        }
+
+    def apply(self, params: Params, tokens: Any, carried: Carried) -> tuple[Any, Carried]:
+        """Compute the logits of the tokens that follow, without dropout.
+
+        Parameters
+        ----------
+        params : dict
+            As `init` makes them.
+        tokens : array of int, shape (steps, batch)
+            The text.
+        carried : dict
+            From `start`, or what the last call returned.
+
+        Returns
+        -------
+        logits : array, shape (steps, batch, vocabulary)
+            Unnormalised log-probabilities of the next token.
+        carried : dict
+            The state after the last step.
+        """
+        x, carried = self._read(params, tokens, carried, None)
+        weight, bias = self._output(params)
+        return x @ weight + bias, carried
+
+    def loss(
+        self,
+        params: Params,
+        batch: Window,
+        carried: Carried,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[Any, Carried]:
+        """Mean cross entropy of a batch, in nats a token.
+
+        Parameters
+        ----------
+        params : dict
+            As `init` makes them.
+        batch : object with attributes ``inputs`` and ``labels``
+            Tokens and those that follow, both of shape (steps, batch). Where an attribute
+            ``first`` is true the state starts anew.
+        carried : dict
+            The state that the last batch left, or `start`'s.
+        rng : numpy.random.Generator, optional
+            Decides what is dropped; needed where there is dropout.
+
+        Returns
+        -------
+        loss : scalar
+            Of the parameters' dtype; differentiable by ``value_and_grad(...,
+            has_aux=True)``.
+        carried : dict
+            The state for the next batch; plain arrays, through which no gradient flows.
+
+        Raises
+        ------
+        TypeError
+            If there is dropout and no generator.
+        """
+        if getattr(batch, "first", False):
+            carried = self.start(batch.inputs.shape[1])
+        if self.dropout and rng is None:
+            raise TypeError(
+                "rng must be a numpy Generator where there is dropout, got None"
+            )
+        x, carried = self._read(params, batch.inputs, carried, rng)
+        weight, bias = self._output(params)
+        loss = dense_cross_entropy(
+            x.reshape((-1, self.hidden)),
+            weight,
+            bias,
+            batch.labels.reshape(-1),
+            kernels=find(self.backend, bias.dtype),
+        )
+        return loss, carried
+
+    def evaluator(
+        self, params: Params, _train_source: Any = None
+    ) -> Callable[[NDArray[Any]], Evaluation]:
+        """Return a function that evaluates these weights on a text.
+
+        Parameters
+        ----------
+        params : dict
+            The weights to evaluate: for Lookahead, the slow ones.
+        _train_source : object, optional
+            Not used: this model has nothing to make ready.
+
+        Returns
+        -------
+        callable
+            From a text, an array of int of shape (n,), to an `Evaluation` over its n - 1
+            transitions, in nats a token; perplexity is the exponential of the loss. The
+            text is read in 20 parts side by side, each from a state of zeros, without
+            dropout.
+        """
+
+        def evaluate(tokens: NDArray[Any]) -> Evaluation:
+            transitions = len(tokens) - 1
+            if transitions < 1:
+                raise ValueError(f"a text must have two tokens at least, got {len(tokens)}")
+            columns = min(_EVALUATED_TOGETHER, transitions)
+            steps = transitions // columns
+            loss = right = 0.0
+            carried = self.start(columns)
+            for first in range(0, steps, _EVALUATION_WINDOW):
+                window = np.arange(first, min(first + _EVALUATION_WINDOW, steps))
+                places = window[:, None] + steps * np.arange(columns)
+                some_loss, some_right, carried = self._measure(
+                    params, tokens, places, carried
+                )
+                loss, right = loss + some_loss, right + some_right
+            # What does not fill all columns goes on from the last one.
+            places = np.arange(steps * columns, transitions)[:, None]
+            if places.size:
+                last = {
+                    layer: {name: array[-1:] for name, array in state.items()}
+                    for layer, state in carried.items()
+                }
+                some_loss, some_right, _ = self._measure(params, tokens, places, last)
+                loss, right = loss + some_loss, right + some_right
+            return Evaluation(loss / transitions, right / transitions)
+
+        return evaluate
+
+    def _measure(
+        self, params: Params, tokens: NDArray[Any], places: NDArray[Any], carried: Carried
+    ) -> tuple[float, float, Carried]:
+        """Sum loss and right answers over some places of a text."""
+        from_host = load(self.backend).from_host
+        logits, carried = self.apply(params, from_host(tokens[places]), carried)
+        logits = logits.reshape((-1, self.vocabulary))
+        labels = from_host(tokens[places + 1].reshape(-1))
+        kernels = find(self.backend, logits.dtype)
+        loss = float(softmax_cross_entropy(logits, labels, kernels=kernels))
+        return loss * places.size, accuracy(logits, labels) * places.size, carried
+
+    def _read(
+        self,
+        params: Params,
+        tokens: Any,
+        carried: Carried,
+        rng: np.random.Generator | None,
+    ) -> tuple[Any, Carried]:
+        """Run the layers: the last one's output, and the state."""
+        table = params["embedding"]["weight"]
+        kernels = find(self.backend, table.dtype)
+
+        def drop(x: Any) -> Any:
+            return x if rng is None else dropout(x, self.dropout, rng)
+
+        x = embedding(table, tokens, kernels=kernels)
+        left: Carried = {}
+        for number in range(1, self.layers + 1):
+            name = f"layer{number}"
+            layer, before = params[name], carried[name]
+            out = lstm_layer(
+                drop(x),
+                before["hidden"],
+                before["cell"],
+                layer["input_weight"],
+                layer["recurrent_weight"],
+                layer["bias"],
+                kernels=kernels,
+            )
+            x = out.outputs
+            left[name] = {"hidden": out.hidden, "cell": out.cell}
+        return drop(x), left
+
+    def _output(self, params: Params) -> tuple[Any, Any]:
+        bias = params["output"]["bias"]
+        if self.tied:
+            return params["embedding"]["weight"].T, bias
+        return params["output"]["weight"], bias
