@@ -210,7 +210,9 @@ def panels(runs: "Sequence[Run]") -> list[plots.Panel]:
     accuracy = curves("validation_accuracy", 100.0)
     return [
         plots.Panel("training loss", curves("train_loss", 1.0), scale="log"),
-        plots.Panel("validation accuracy (%)", accuracy, limits=plots.late_limits(accuracy)),
+        plots.Panel(
+            "validation accuracy (%)", accuracy, limits=plots.late_limits(accuracy)
+        ),
     ]
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "Workers",
     "available_cores",
     "in_order",
+    "workers",
 ]
 
 Task = TypeVar("Task")
@@ -162,6 +163,36 @@ class DaskCluster:
                         yield places[future], _lost()
             finally:
                 client.cancel(list(places))
+
+
+def workers(jobs: int | None, scheduler: str | None) -> Workers:
+    """Choose who does the tasks.
+
+    Parameters
+    ----------
+    jobs : int or None
+        Processes on this machine; as many as cores if None.
+    scheduler : str or None
+        The address of a Dask scheduler, whose workers do it instead.
+
+    Returns
+    -------
+    Workers
+        Them.
+
+    Raises
+    ------
+    ValueError
+        If both are given, or `jobs` is not positive.
+    """
+    if scheduler is None:
+        return LocalProcesses(available_cores() if jobs is None else jobs)
+    if jobs is not None:
+        raise ValueError(
+            f"jobs must not be given with a scheduler, got {jobs}: its workers are as many "
+            "as were started"
+        )
+    return DaskCluster(scheduler)
 
 
 def in_order(

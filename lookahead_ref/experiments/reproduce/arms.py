@@ -1,6 +1,6 @@
 """What is compared: methods, each trained once for each seed, and what came of each run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -130,8 +130,10 @@ def run(
     folder: Path,
     workers: Workers,
     progress: Reporter,
+    *,
+    measure: Callable[[single.Settings], Mapping[str, Any]] = train_one,
 ) -> list[Outcome]:
-    """Train every arm once for each seed.
+    """Run every arm once for each seed.
 
     Parameters
     ----------
@@ -145,6 +147,8 @@ def run(
         Who does the runs.
     progress : Reporter
         Is told of each run.
+    measure : callable
+        Does one run and returns plain data; trains and keeps the history by default.
 
     Returns
     -------
@@ -152,7 +156,7 @@ def run(
         In the order of the arms.
     """
     tasks = [replace(arm.settings, seed=seed) for arm in arms for seed in seeds]
-    results = complete(train_one, tasks, asdict, folder, workers, progress)
+    results = complete(measure, tasks, asdict, folder, workers, progress)
     return [
         Outcome(arm, tuple(results[place * len(seeds) : (place + 1) * len(seeds)]))
         for place, arm in enumerate(arms)
@@ -234,5 +238,3 @@ def curves(
             epochs = np.arange(values.shape[1])
             found.append(plots.Curve(arm.title, arm.family, arm.role, epochs, whole))
     return tuple(found)
-
-

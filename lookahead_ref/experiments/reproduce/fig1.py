@@ -155,9 +155,7 @@ def measure(settings: single.Settings) -> dict[str, Any]:
     path = np.array([plane.coordinates(point) for point in [*theta, *phi]])
     low, high = path.min(axis=0), path.max(axis=0)
     room = 0.25 * (high - low).max()
-    x, y = (
-        np.linspace(low[axis] - room, high[axis] + room, _GRID) for axis in range(2)
-    )
+    x, y = (np.linspace(low[axis] - room, high[axis] + room, _GRID) for axis in range(2))
     surface = [[accuracy(plane.point(np.array([a, b]))) for a in x] for b in y]
     extent = float(np.linalg.norm(high - low))
     return {
@@ -260,7 +258,9 @@ def _draw(run: Mapping[str, Any], theme: Theme) -> "Figure":
             label="fast weights theta" if cycle == 0 else None,
         )
         back = np.vstack([points[-1], phi[cycle + 1]])
-        axes.plot(back[:, 0], back[:, 1], color=slow, linewidth=1.0, linestyle=(0, (2, 1.5)))
+        axes.plot(
+            back[:, 0], back[:, 1], color=slow, linewidth=1.0, linestyle=(0, (2, 1.5))
+        )
     axes.plot(
         phi[:, 0],
         phi[:, 1],

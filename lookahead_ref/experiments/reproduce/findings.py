@@ -116,7 +116,8 @@ def against(differences: Table, quantity: str) -> str:
     )
     if clear:
         listed = "; ".join(
-            f"{name} {gains[name].mean:+.{differences.columns[0].digits}f}" for name in clear
+            f"{name} {gains[name].mean:+.{differences.columns[0].digits}f}"
+            for name in clear
         )
         text += f" ({listed})"
     if lost:
@@ -142,7 +143,9 @@ def accuracy_panels(outcomes: Sequence[Outcome]) -> list[plots.Panel]:
     accuracy = curves(outcomes, "validation_accuracy", factor=100.0)
     return [
         plots.Panel("training loss", curves(outcomes, "train_loss"), scale="log"),
-        plots.Panel("validation accuracy (%)", accuracy, limits=plots.late_limits(accuracy)),
+        plots.Panel(
+            "validation accuracy (%)", accuracy, limits=plots.late_limits(accuracy)
+        ),
     ]
 
 
