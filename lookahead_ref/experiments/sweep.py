@@ -1,4 +1,4 @@
-"""A grid of settings, each trained once for each seed: what ``lookahead-ref sweep`` does."""
+"""A grid of settings, each trained once for each seed: ``lookahead-ref sweep``."""
 
 import csv
 import io

@@ -16,9 +16,8 @@ __all__ = ["EXAMPLES", "mount"]
 
 EXAMPLES = {
     "sweep": (
-        "lookahead-ref sweep --optimizer lookahead-sgd --k 5 --k 10 --alpha 0.5 --alpha 0.8",
-        "lookahead-ref sweep --optimizer sgd --optimizer adam --learning-rate 0.01 "
-        "--learning-rate 0.1 --seeds 3 --output my-sweep",
+        "lookahead-ref sweep --optimizer lookahead-sgd --k 5 --k 10 --alpha 0.5 --epochs 3",
+        "lookahead-ref sweep --optimizer sgd --optimizer adam --seeds 2 --output my-sweep",
     ),
 }
 

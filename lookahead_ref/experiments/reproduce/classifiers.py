@@ -1,8 +1,8 @@
 """The settings of the paper's experiments on classifiers, and their small counterparts.
 
-The paper trains residual networks on CIFAR for 200 epochs in batches of 128, and divides the
-learning rate by five after epochs 60, 120 and 160. Its slides name neither learning rates
-nor weight decay; those of the full setting here are the ones that a public
+The paper trains residual networks on CIFAR for 200 epochs in batches of 128, and divides
+the learning rate by five after epochs 60, 120 and 160. Its slides name neither learning
+rates nor weight decay; those of the full setting here are the ones that a public
 re-implementation of its CIFAR experiments gives as the paper's choice: 0.05 and 0.001 for
 SGD with momentum 0.9, 0.0003 and 1 (decoupled) for Adam. Lookahead has the inner optimizer
 of the line above it, k = 5 and the alpha of the best cell of Table 5.
@@ -111,11 +111,16 @@ def differs(request: Request, paper: str) -> tuple[str, ...]:
     """
     if request.full:
         return (
-            f"The paper trains {paper}. Learning rates and weight decay are not stated in the "
-            "document that this follows; they are those that others give as the paper's.",
+            (
+                f"The paper trains {paper}. Learning rates and weight decay are not stated "
+                "in the document that this follows; they are those that others give as the "
+                "paper's."
+            ),
         )
     return (
-        f"The paper trains {paper}; this trains a small multilayer perceptron on small "
-        "pictures, for minutes. The shape of the result compares, its numbers do not.",
+        (
+            f"The paper trains {paper}; this trains a small multilayer perceptron on small "
+            "pictures, for minutes. The shape of the result compares, its numbers do not."
+        ),
         "Learning rates are those of the comparison of this library, without weight decay.",
     )

@@ -110,8 +110,10 @@ def plan(request: Request) -> Plan:
         setting=classifiers.described(settings),
         differs=(
             *classifiers.differs(request, "a ResNet-32 on CIFAR-100"),
-            "The document does not say which three points span its plane, nor where in "
-            f"training its cycles are; here they are the last {CYCLES} of the run.",
+            (
+                "The document does not say which three points span its plane, nor where in "
+                f"training its cycles are; here they are the last {CYCLES} of the run."
+            ),
         ),
         measure=measure,
     )
@@ -129,8 +131,8 @@ def measure(settings: single.Settings) -> dict[str, Any]:
     -------
     dict
         ``theta`` and ``phi``, the coordinates of the path and the accuracy on it; ``x``,
-        ``y`` and ``accuracy``, the map; ``off_plane``, the largest distance of a point of the
-        path from the plane, relative to the path's extent.
+        ``y`` and ``accuracy``, the map; ``off_plane``, the largest distance of a point of
+        the path from the plane, relative to the path's extent.
     """
     prepared = single.prepare(settings)
     evaluate = single.evaluations(prepared)
@@ -193,8 +195,8 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         title=f"Accuracy along the path of the last {CYCLES} cycles",
         caption=(
             "Mean validation accuracy of the points of the path, in weight space and not "
-            f"projected; mean ± sample standard deviation over {plan.seeds} seeds. The paper "
-            "shows a picture and no numbers."
+            f"projected; mean ± sample standard deviation over {plan.seeds} seeds. The "
+            "paper shows a picture and no numbers."
         ),
         stub="Weights",
         columns=(Column("Accuracy (%)", better="higher", digits=3),),
@@ -208,17 +210,19 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     summary = (
         "In the paper the fast weights explore around the minimum and the slow weights go "
         "to an area of better accuracy. Here the slow weights' accuracy is "
-        f"{gain.mean:+.3f} points from that of the fast weights, in the mean over the path; "
-        f"the best of the plane is {summarize(best).mean:.2f} %. The path leaves the plane by "
-        f"up to {100 * off:.0f} % of its extent."
+        f"{gain.mean:+.3f} points from that of the fast weights, in the mean over the "
+        f"path; the best of the plane is {summarize(best).mean:.2f} %. The path leaves the "
+        f"plane by up to {100 * off:.0f} % of its extent."
     )
     return Findings(
         summary=summary,
         tables=(table,),
         pictures={
             "plane": (
-                "Validation accuracy in the plane, seed 0, with the path of fast and slow "
-                "weights projected on it.",
+                (
+                    "Validation accuracy in the plane, seed 0, with the path of fast and "
+                    "slow weights projected on it."
+                ),
                 lambda theme: _draw(runs[0], theme),
             )
         },

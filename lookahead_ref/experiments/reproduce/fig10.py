@@ -1,5 +1,6 @@
 """Figure 10: test accuracy after every one of 60 fast steps, interpolations marked."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,11 @@ def plan(request: Request) -> Plan:
         setting=classifiers.described(settings),
         differs=(
             *classifiers.differs(request, "a ResNet-32 on CIFAR"),
-            f"The document does not say where in training the {STEPS} steps are; here they "
-            "are the last of the run, whose learning rate stays as it was at first.",
+            (
+                f"The document does not say where in training the {STEPS} steps are; here "
+                "they are the last of the run, whose learning rate stays as it was at "
+                "first."
+            ),
         ),
         measure=measure,
     )
@@ -117,9 +121,9 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title="What an inner loop and its interpolation do to the accuracy",
         caption=(
-            f"In points of validation accuracy, mean over the cycles of {STEPS} steps; mean ± "
-            f"sample standard deviation over {plan.seeds} seeds. The paper shows a picture "
-            "and no numbers."
+            f"In points of validation accuracy, mean over the cycles of {STEPS} steps; "
+            f"mean ± sample standard deviation over {plan.seeds} seeds. The paper shows a "
+            "picture and no numbers."
         ),
         stub="Change",
         columns=(Column("Accuracy (points)", better="neither", digits=3, sign="+"),),
@@ -141,8 +145,10 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         tables=(table,),
         pictures={
             "accuracy": (
-                "Validation accuracy of the fast weights after each step, seed 0; where a "
-                "cycle ends, the slow weights that they are drawn back to.",
+                (
+                    "Validation accuracy of the fast weights after each step, seed 0; "
+                    "where a cycle ends, the slow weights that they are drawn back to."
+                ),
                 lambda theme: _draw(runs[0], theme),
             )
         },
@@ -158,7 +164,7 @@ def _drops(visits: Sequence[Mapping[str, Any]]) -> list[float]:
     ends = [place for place, visit in enumerate(visits) if visit["synchronized"]]
     return [
         visits[end]["theta"] - visits[start + 1]["theta"]
-        for start, end in zip(ends[:-1], ends[1:], strict=True)
+        for start, end in itertools.pairwise(ends)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lookahead_ref.experiments.methods import Method
 from lookahead_ref.experiments.reproduce import classifiers
 from lookahead_ref.experiments.reproduce.arms import Arm, Outcome, curves
 from lookahead_ref.experiments.reproduce.findings import drawn, final_gap
@@ -17,6 +18,12 @@ RATES = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Learning rates, as multiples of that which is otherwise used."""
 
 MOMENTA = (0.8, 0.9, 0.95)
+"""Of the inner optimizer."""
+
+_METHODS = (
+    Method("heavy-ball", "SGD", "", "plain"),
+    Method("lookahead-heavy-ball", "Lookahead", "", "lookahead"),
+)
 
 
 def plan(request: Request) -> Plan:
@@ -38,22 +45,27 @@ def plan(request: Request) -> Plan:
         f"learning rate {factor * rate:g}": {"learning_rate": factor * rate}
         for factor in RATES
     } | {f"momentum {momentum}": {"momentum": momentum} for momentum in MOMENTA}
-    arms = []
-    for family, changes in varied.items():
-        for optimizer, title, role in (
-            ("heavy-ball", "SGD", "plain"),
-            ("lookahead-heavy-ball", "Lookahead", "lookahead"),
-        ):
-            settings = classifiers.changed(base, optimizer=optimizer, **changes)
-            arms.append(Arm(f"{title}, {family}", settings, family, role))  # type: ignore[arg-type]  # of the two roles above
+    arms = tuple(
+        Arm(
+            f"{method.title}, {family}",
+            classifiers.changed(base, optimizer=method.name, **changes),
+            family,
+            method.role,
+        )
+        for family, changes in varied.items()
+        for method in _METHODS
+    )
     return Plan(
-        arms=tuple(arms),
+        arms=arms,
         seeds=request.seeds or 3,
         setting=classifiers.described(base),
         differs=(
             *classifiers.differs(request, "ResNet-18 on CIFAR-10"),
-            "The rates and momenta of the figure are not stated in the document; here they "
-            "are multiples of the usual rate, and values around the usual momentum.",
+            (
+                "The rates and momenta of the figure are not stated in the document; here "
+                "they are multiples of the usual rate, and values around the usual "
+                "momentum."
+            ),
         ),
     )
 
@@ -77,8 +89,9 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title="Training loss at the end, SGD against Lookahead",
         caption=(
-            f"Mean ± sample standard deviation over {plan.seeds} seeds; the last two columns "
-            "are differences, Lookahead less SGD, seed by seed. NaN: a run diverged."
+            f"Mean ± sample standard deviation over {plan.seeds} seeds; the last two "
+            "columns are differences, Lookahead less SGD, seed by seed. NaN: a run "
+            "diverged."
         ),
         stub="Inner optimizer",
         columns=(
@@ -112,8 +125,8 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     ]
     summary = (
         "The paper's figure shows Lookahead training well over a wider range of inner "
-        "learning rates and momenta than SGD. Here Lookahead ends with a lower mean training "
-        f"loss in {len(lower)} of {len(pairs)} settings"
+        "learning rates and momenta than SGD. Here Lookahead ends with a lower mean "
+        f"training loss in {len(lower)} of {len(pairs)} settings"
         + (f" ({'; '.join(lower)})." if lower else ".")
     )
     if survived:
@@ -129,8 +142,10 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         tables=(table,),
         pictures={
             "curves": (
-                "Training loss; grey: the other settings. Line: mean over seeds; band: one "
-                "sample standard deviation to each side.",
+                (
+                    "Training loss; grey: the other settings. Line: mean over seeds; band: "
+                    "one sample standard deviation to each side."
+                ),
                 drawn([loss], x_title="epoch"),
             )
         },

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lookahead_ref.experiments.reproduce.arms import Outcome, curves, difference, stands_out
-from lookahead_ref.experiments.reproduce.plan import Theme
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import Column, Row, Summary, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from lookahead_ref.experiments.reproduce.plan import Theme
 
 __all__ = ["accuracy_panels", "against", "differences_from", "drawn", "final_gap"]
 
@@ -42,9 +43,9 @@ def differences_from(
     return Table(
         title=f"What differs from {reference.arm.title}",
         caption=(
-            f"Value less that of {reference.arm.title}: mean ± sample standard deviation of "
-            "the differences, seed by seed; both start at the same point and see the same "
-            "batches."
+            f"Value less that of {reference.arm.title}: mean ± sample standard deviation "
+            "of the differences, seed by seed; both start at the same point and see the "
+            "same batches."
         ),
         stub="Optimizer",
         columns=tuple(

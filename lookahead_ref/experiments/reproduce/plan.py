@@ -46,7 +46,8 @@ class Request:
     def __post_init__(self) -> None:
         if self.full and self.data is None:
             raise ValueError(
-                "data must be given for the full setting, as cifar10:DIR or ptb:DIR, got none"
+                "data must be given for the full setting, as cifar10:DIR or ptb:DIR, got "
+                "none"
             )
 
 

@@ -99,14 +99,16 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     differences = differences_from(sgd, others, quantities)
     return Findings(
         summary=(
-            "In the paper Lookahead has the highest accuracy on both data sets, by less than "
-            "the deviation on CIFAR-10. " + against(differences, "validation accuracy")
+            "In the paper Lookahead has the highest accuracy on both data sets, by less "
+            "than the deviation on CIFAR-10. " + against(differences, "validation accuracy")
         ),
         tables=(table, differences),
         pictures={
             "curves": (
-                "Training loss and validation accuracy. Line: mean over seeds; band: one "
-                "sample standard deviation to each side.",
+                (
+                    "Training loss and validation accuracy. Line: mean over seeds; band: "
+                    "one sample standard deviation to each side."
+                ),
                 drawn(accuracy_panels(outcomes), x_title="epoch"),
             )
         },

@@ -84,8 +84,8 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title="Validation accuracy before the end and at the end",
         caption=(
-            f"Here: mean ± sample standard deviation over {plan.seeds} seed(s), measured on "
-            "the slow weights. Paper: Table 2, single crops of ImageNet."
+            f"Here: mean ± sample standard deviation over {plan.seeds} seed(s), measured "
+            "on the slow weights. Paper: Table 2, single crops of ImageNet."
         ),
         stub="Optimizer",
         columns=tuple(
@@ -114,14 +114,16 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     differences = differences_from(sgd, [lookahead], quantities)
     return Findings(
         summary=(
-            "In the paper Lookahead is ahead of SGD at both points but for top-5 at the end. "
-            + against(differences, "final validation accuracy")
+            "In the paper Lookahead is ahead of SGD at both points but for top-5 at the "
+            "end. " + against(differences, "final validation accuracy")
         ),
         tables=(table, differences),
         pictures={
             "curves": (
-                "Training loss and validation accuracy. Line: mean over seeds; band: one "
-                "sample standard deviation to each side.",
+                (
+                    "Training loss and validation accuracy. Line: mean over seeds; band: "
+                    "one sample standard deviation to each side."
+                ),
                 drawn(accuracy_panels(outcomes), x_title="epoch"),
             )
         },

@@ -77,9 +77,12 @@ def plan(request: Request) -> Plan:
     )
     model = f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
     differs = [
-        "The paper's model is the three-layer LSTM of Merity et al. (2018), with several kinds "
-        "of dropout and a schedule that waits for the validation loss; this is an LSTM of "
-        f"{base.layers} layer(s) whose learning rate is divided by five three times.",
+        (
+            "The paper's model is the three-layer LSTM of Merity et al. (2018), with "
+            "several kinds of dropout and a schedule that waits for the validation loss; "
+            f"this is an LSTM of {base.layers} layer(s) whose learning rate is divided by "
+            "five three times."
+        ),
         "Polyak is the running mean of all iterates; Merity et al. begin to average late.",
     ]
     if not request.full:
@@ -149,14 +152,17 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     validation = curves(outcomes, "validation_loss")
     return Findings(
         summary=(
-            "In the paper Lookahead lowers all three perplexities of both inner optimizers. "
-            f"{against(of_sgd, 'validation loss')} {against(of_adam, 'validation loss')}"
+            "In the paper Lookahead lowers all three perplexities of both inner "
+            "optimizers. "
+            + " ".join(against(table, "validation loss") for table in (of_sgd, of_adam))
         ),
         tables=(table, of_sgd, of_adam),
         pictures={
             "curves": (
-                "Loss in nats a token, the logarithm of the perplexity. Line: mean over "
-                "seeds; band: one sample standard deviation to each side.",
+                (
+                    "Loss in nats a token, the logarithm of the perplexity. Line: mean "
+                    "over seeds; band: one sample standard deviation to each side."
+                ),
                 drawn(
                     [
                         plots.Panel("training loss", curves(outcomes, "train_loss")),

@@ -103,8 +103,10 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         tables=(table, differences),
         pictures={
             "curves": (
-                "Training loss and validation accuracy, as in Figure 9. Line: mean over "
-                "seeds; band: one sample standard deviation to each side.",
+                (
+                    "Training loss and validation accuracy, as in Figure 9. Line: mean "
+                    "over seeds; band: one sample standard deviation to each side."
+                ),
                 drawn(accuracy_panels(outcomes), x_title="epoch"),
             )
         },

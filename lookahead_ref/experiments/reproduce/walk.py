@@ -1,7 +1,7 @@
 """Lookahead step by step, with what a stepper does not show: theta before it is drawn back.
 
-In a stepper the last inner step of a cycle and the interpolation are one pass over memory, so
-that theta_{t,k} is never there to be looked at. Here the pure interface is used, and the
+In a stepper the last inner step of a cycle and the interpolation are one pass over memory,
+so that theta_{t,k} is never there to be looked at. Here the pure interface is used, and the
 inner step of a synchronization is done once more by itself. All else is as in `train`: the
 same initial weights, batches and noise for the same seed.
 """
