@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-__all__ = ["DataFileError"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DataFileError", "check_labels"]
 
 
 class DataFileError(ValueError):
@@ -56,3 +59,38 @@ class DataFileError(ValueError):
 
 def _again(path: Path, problem: str, offset: int | None, line: int | None) -> DataFileError:
     return DataFileError(path, problem, offset=offset, line=line)
+
+
+def check_labels(
+    path: Path,
+    labels: NDArray[np.uint8],
+    classes: int,
+    *,
+    first_offset: int,
+    stride: int = 1,
+) -> None:
+    """Check that the labels of a file are below the number of classes.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    labels : array of uint8, shape (n,)
+        As they lie in it.
+    classes : int
+        The number of classes.
+    first_offset, stride : int
+        Where the first one lies, and how far apart they are, in bytes.
+
+    Raises
+    ------
+    DataFileError
+        If one is too large; it tells where the first of them is.
+    """
+    wrong = np.flatnonzero(labels >= classes)
+    if len(wrong):
+        raise DataFileError(
+            path,
+            f"label {labels[wrong[0]]}, expected 0 to {classes - 1}",
+            offset=first_offset + stride * int(wrong[0]),
+        )

@@ -5,9 +5,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from lookahead_ref.data.cifar import load_cifar10, load_cifar100
 from lookahead_ref.data.corpus import Corpus
 from lookahead_ref.data.dataset import Dataset
 from lookahead_ref.data.digits import load_digits
+from lookahead_ref.data.folders import load_images
+from lookahead_ref.data.mnist import load_mnist
+from lookahead_ref.data.text import load_ptb, load_pydoc, load_text
 
 __all__ = ["SOURCES", "Source", "load"]
 
@@ -26,6 +30,23 @@ class Source(NamedTuple):
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         "digits": Source("", "scikit-learn's handwritten digits", lambda _: load_digits()),
+        "mnist": Source("DIR", "MNIST, in IDX files", load_mnist),
+        "fashion-mnist": Source(
+            "DIR",
+            "Fashion-MNIST, in IDX files",
+            lambda folder: load_mnist(folder, name="fashion-mnist"),
+        ),
+        "cifar10": Source("DIR", "CIFAR-10, binary version", load_cifar10),
+        "cifar100": Source("DIR", "CIFAR-100, binary version", load_cifar100),
+        "images": Source("DIR", "pictures in train/CLASS/ and val/CLASS/", load_images),
+        "ptb": Source("DIR", "Penn Treebank, by words", load_ptb),
+        "text": Source("FILE", "any text, by words", load_text),
+        "chars": Source(
+            "FILE",
+            "any text, by characters",
+            lambda path: load_text(path, unit="characters"),
+        ),
+        "pydoc": Source("", "Python's own help texts, by words", lambda _: load_pydoc()),
     }
 )
 """What `load` knows, by name."""

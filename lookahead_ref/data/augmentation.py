@@ -1,0 +1,78 @@
+"""What is done to training pictures at random, so that no two epochs are the same."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from lookahead_ref import hyperparameters
+
+__all__ = ["CropAndFlip"]
+
+
+@dataclass(frozen=True)
+class CropAndFlip:
+    """Pad each picture, crop it at random to its size, and mirror half of them.
+
+    With a padding of 4 it is the usual augmentation for CIFAR [1]_, which the paper's
+    experiments use too.
+
+    Parameters
+    ----------
+    padding : int
+        Pixels added on each side; 0 leaves pictures where they are.
+    fill : array, shape (channels, 1, 1) or ()
+        What the added pixels hold: black, in the units that the inputs were normalised
+        to. None other than 0 is needed without padding.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
+       Recognition", CVPR 2016, section 4.2.
+
+    Examples
+    --------
+    >>> picture = np.arange(9.0).reshape(1, 1, 3, 3)
+    >>> CropAndFlip(padding=1)(picture, np.random.default_rng(0))
+    array([[[[5., 4., 3.],
+             [8., 7., 6.],
+             [0., 0., 0.]]]])
+    """
+
+    padding: int
+    fill: Any = field(default=0.0, compare=False)
+
+    def __post_init__(self) -> None:
+        hyperparameters.count("padding", self.padding, least=0)
+
+    def __call__(self, inputs: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """Augment a batch.
+
+        Parameters
+        ----------
+        inputs : array, shape (n, channels, height, width)
+            Left as it is.
+        rng : numpy.random.Generator
+            Draws, for the whole batch, rows and columns to crop at and then whom to
+            mirror.
+
+        Returns
+        -------
+        array
+            A new one of the same shape and dtype.
+        """
+        n, channels, height, width = inputs.shape
+        pad = self.padding
+        padded = np.empty(
+            (n, channels, height + 2 * pad, width + 2 * pad), dtype=inputs.dtype
+        )
+        padded[:] = self.fill
+        padded[:, :, pad : pad + height, pad : pad + width] = inputs
+        top, left = rng.integers(0, 2 * pad, size=(2, n), endpoint=True)
+        windows = sliding_window_view(padded, (height, width), axis=(2, 3))
+        cropped = windows[np.arange(n), :, top, left]
+        mirrored = rng.random(n) < 0.5
+        cropped[mirrored] = cropped[mirrored, :, :, ::-1]
+        return cropped

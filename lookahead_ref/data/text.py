@@ -1,0 +1,208 @@
+"""Texts as numbers, by words or by characters: Penn Treebank, any file, Python's topics.
+
+A word is what stands between white space, and each line ends in ``<eos>``, as in the
+Penn Treebank of language models [1]_, whose files are already cut into words that way.
+
+References
+----------
+.. [1] T. Mikolov, M. Karafiat, L. Burget, J. Cernocky and S. Khudanpur, "Recurrent neural
+   network based language model", Interspeech 2010.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookahead_ref import hyperparameters
+from lookahead_ref.data.corpus import Corpus
+from lookahead_ref.data.errors import DataFileError
+
+__all__ = ["END_OF_LINE", "UNKNOWN", "load_ptb", "load_pydoc", "load_text"]
+
+Unit: TypeAlias = Literal["words", "characters"]
+
+END_OF_LINE = "<eos>"
+UNKNOWN = "<unk>"
+# Of the Penn Treebank's, which is full.
+MOST_TOKENS = 10_000
+# Of which a twentieth each for validation and the test is two tokens.
+FEWEST_TO_SPLIT = 40
+
+
+def load_ptb(folder: str | Path, *, window: int = 35) -> Corpus:
+    """Load the Penn Treebank as language models know it, by words.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Holds ``ptb.train.txt``, ``ptb.valid.txt`` and ``ptb.test.txt``.
+    window : int, default 35
+        Steps in a batch.
+
+    Returns
+    -------
+    Corpus
+        Its vocabulary is that of the training text, most frequent first; other words are
+        ``<unk>``, which the files themselves have for rare ones.
+
+    Raises
+    ------
+    DataFileError
+        If a file is missing, is not UTF-8 or has no words.
+    OSError
+        If a file cannot be read.
+    TypeError, ValueError
+        If the window is not a positive int.
+    """
+    folder = Path(folder)
+    hyperparameters.count("window", window)
+    paths = [folder / f"ptb.{part}.txt" for part in ("train", "valid", "test")]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise DataFileError(folder, f"{', '.join(missing)} not in it")
+    train, validation, test = (_tokens(path, _read(path), "words") for path in paths)
+    return _numbered("ptb", train, validation, test, window)
+
+
+def load_text(
+    path: str | Path, *, unit: Unit = "words", window: int | None = None
+) -> Corpus:
+    """Load any text in UTF-8; its first nine tenths are for training.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file.
+    unit : {"words", "characters"}
+        What a token is.
+    window : int, optional
+        Steps in a batch; by default 35 words or 100 characters.
+
+    Returns
+    -------
+    Corpus
+        The next twentieth is for validation, the last for the test. The vocabulary is
+        that of the training part, most frequent first and at most 10,000; what is not in
+        it is ``<unk>``.
+
+    Raises
+    ------
+    DataFileError
+        If the file is not UTF-8 or has too few tokens to split.
+    OSError
+        If the file cannot be read.
+    TypeError, ValueError
+        If an argument is out of range.
+    """
+    path = Path(path)
+    return _split(path, path.stem, _read(path), unit, window)
+
+
+def load_pydoc(*, unit: Unit = "words", window: int | None = None) -> Corpus:
+    """Load what Python's own ``help("TOPIC")`` says: a text that is always there.
+
+    It differs from one version of Python to the next.
+
+    Parameters
+    ----------
+    unit, window
+        As for `load_text`.
+
+    Returns
+    -------
+    Corpus
+        As `load_text` returns it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    Examples
+    --------
+    >>> corpus = load_pydoc(unit="characters")
+    >>> "".join(corpus.vocabulary[token] for token in corpus.train[:22])
+    'The "assert" statement'
+    """
+    # Half a megabyte, and of use to nothing else.
+    from pydoc_data import topics
+
+    text = "\n".join(topics.topics[topic] for topic in sorted(topics.topics))
+    return _split(Path(topics.__file__), "pydoc", text, unit, window)
+
+
+def _read(path: Path) -> str:
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataFileError(
+            path,
+            f"byte {raw[error.start]:02x} is not UTF-8",
+            offset=error.start,
+            line=raw.count(b"\n", 0, error.start) + 1,
+        ) from None
+    return text.replace("\r\n", "\n")
+
+
+def _tokens(path: Path, text: str, unit: Unit) -> Sequence[str]:
+    if not text.strip():
+        raise DataFileError(path, f"no {unit} in it, nothing but white space")
+    if unit == "characters":
+        return text
+    lines = text.removesuffix("\n").split("\n")
+    return [word for line in lines for word in (*line.split(), END_OF_LINE)]
+
+
+def _split(path: Path, name: str, text: str, unit: Unit, window: int | None) -> Corpus:
+    hyperparameters.option("unit", unit, get_args(Unit))
+    if window is None:
+        window = 35 if unit == "words" else 100
+    hyperparameters.count("window", window)
+    tokens = _tokens(path, text, unit)
+    if len(tokens) < FEWEST_TO_SPLIT:
+        raise DataFileError(
+            path,
+            f"{len(tokens)} {unit} in it, to split them takes {FEWEST_TO_SPLIT}",
+        )
+    twentieth = len(tokens) // 20
+    train, validation = len(tokens) - 2 * twentieth, len(tokens) - twentieth
+    return _numbered(
+        name, tokens[:train], tokens[train:validation], tokens[validation:], window
+    )
+
+
+def _numbered(
+    name: str,
+    train: Sequence[str],
+    validation: Sequence[str],
+    test: Sequence[str],
+    window: int,
+) -> Corpus:
+    frequencies = Counter(train)
+    vocabulary = sorted(frequencies, key=lambda token: (-frequencies[token], token))
+    everywhere = {*train, *validation, *test}
+    if UNKNOWN not in frequencies and len(everywhere) > min(len(vocabulary), MOST_TOKENS):
+        # Last: the place for what is not known, in or after the training text.
+        vocabulary = [*vocabulary[: MOST_TOKENS - 1], UNKNOWN]
+    vocabulary = vocabulary[:MOST_TOKENS]
+    number = {token: index for index, token in enumerate(vocabulary)}
+    unknown = number.get(UNKNOWN)
+
+    def numbers(part: Sequence[str]) -> NDArray[np.int32]:
+        return np.fromiter(
+            (number.get(token, unknown) for token in part), np.int32, len(part)
+        )
+
+    return Corpus(
+        name,
+        train=numbers(train),
+        validation=numbers(validation),
+        test=numbers(test),
+        vocabulary=tuple(vocabulary),
+        window=window,
+    )
