@@ -14,7 +14,6 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref.experiments import single
-from lookahead_ref.training.loop import stream_of
 from lookahead_ref.training.models import carries
 
 __all__ = ["Visit", "walk"]
@@ -63,7 +62,7 @@ def walk(prepared: single.Prepared, steps: int) -> Iterator[Visit]:
     if prepared.schedule is not None:
         optimizer = la.with_learning_rate(optimizer, prepared.schedule)
     seeds = np.random.SeedSequence(settings.seed).spawn(3)
-    stream = stream_of(prepared.data, settings.batch_size, seeds[1])
+    stream = prepared.data.stream(settings.batch_size, seeds[1])
     rng = np.random.Generator(np.random.PCG64(seeds[2]))
     carrying = carries(model)
     value_and_grad = la.value_and_grad(model.loss, has_aux=carrying)
