@@ -39,6 +39,9 @@ class EpochRecord:
     """Loss over the validation examples, in nats."""
     validation_accuracy: float
     """Accuracy over the validation examples, from 0 to 1."""
+    validation_top5_accuracy: float | None = None
+    """Share of the validation examples whose label is among the five highest scores; None
+    where the model does not measure it."""
     skipped: int = 0
     """Batches skipped so far because their loss or gradient was not finite."""
 

@@ -444,6 +444,7 @@ class _Loop:
             train_accuracy=None if on_train is None else on_train.accuracy,
             validation_loss=on_validation.loss,
             validation_accuracy=on_validation.accuracy,
+            validation_top5_accuracy=getattr(on_validation, "top5_accuracy", None),
             skipped=state.skipped,
         )
         state.history.append(record)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+import lookahead_ref as la
 from lookahead_ref.experiments import single
 from lookahead_ref.experiments.pool import Workers
 from lookahead_ref.experiments.trials import complete
@@ -156,7 +157,13 @@ def run(
         In the order of the arms.
     """
     tasks = [replace(arm.settings, seed=seed) for arm in arms for seed in seeds]
-    results = complete(measure, tasks, asdict, folder, workers, progress)
+
+    def described(settings: single.Settings) -> dict[str, Any]:
+        # A result of another version of this library is not what was asked for.
+        code = {"measure": measure.__module__, "version": la.__version__}
+        return {**code, **asdict(settings)}
+
+    results = complete(measure, tasks, described, folder, workers, progress)
     return [
         Outcome(arm, tuple(results[place * len(seeds) : (place + 1) * len(seeds)]))
         for place, arm in enumerate(arms)

@@ -14,7 +14,7 @@ from typing import Any
 from lookahead_ref.experiments import single
 from lookahead_ref.experiments.reproduce.plan import Request
 
-__all__ = ["ALPHA", "base", "changed", "described", "differs"]
+__all__ = ["ALPHA", "base", "changed", "described", "differs", "first_decay"]
 
 ALPHA = 0.8
 """Of Lookahead, with k = 5: the cell of Table 5 with the highest accuracy."""
@@ -23,7 +23,7 @@ _LAPTOP = single.Settings(
     model="mlp",
     data="digits",
     optimizer="heavy-ball",
-    learning_rate=0.1,
+    learning_rate=0.2,
     schedule="step",
     epochs=30,
     batch_size=64,
@@ -66,6 +66,11 @@ def base(request: Request, **of_full: Any) -> single.Settings:
 def changed(settings: single.Settings, **changes: Any) -> single.Settings:
     """Return settings with a few changed, Lookahead's being the paper's unless given."""
     return replace(settings, **{"k": 5, "alpha": ALPHA, **changes})
+
+
+def first_decay(settings: single.Settings) -> int:
+    """Return the last epoch before the learning rate first falls, of the step schedule."""
+    return max(1, int(0.3 * settings.epochs))
 
 
 def described(settings: single.Settings) -> dict[str, str]:
@@ -122,5 +127,8 @@ def differs(request: Request, paper: str) -> tuple[str, ...]:
             f"The paper trains {paper}; this trains a small multilayer perceptron on small "
             "pictures, for minutes. The shape of the result compares, its numbers do not."
         ),
-        "Learning rates are those of the comparison of this library, without weight decay.",
+        (
+            "The learning rates were the best of a grid on seeds 1000 to 1009, without "
+            "weight decay. SGD's is that of Lookahead and of the average too."
+        ),
     )

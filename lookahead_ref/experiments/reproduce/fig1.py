@@ -16,7 +16,11 @@ from lookahead_ref.experiments import single
 from lookahead_ref.experiments.reproduce import classifiers, figures
 from lookahead_ref.experiments.reproduce.arms import Arm, Outcome
 from lookahead_ref.experiments.reproduce.plan import Findings, Plan, Request, Theme
-from lookahead_ref.experiments.reproduce.walk import walk
+from lookahead_ref.experiments.reproduce.walk import (
+    steps_per_epoch,
+    validation_accuracy,
+    walk,
+)
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 
 if TYPE_CHECKING:
@@ -135,9 +139,9 @@ def measure(settings: single.Settings) -> dict[str, Any]:
         the path from the plane, relative to the path's extent.
     """
     prepared = single.prepare(settings)
-    evaluate = single.evaluations(prepared)
+    measured = validation_accuracy(prepared)
     k = settings.k
-    steps = settings.epochs * single.steps_per_epoch(prepared) // k * k
+    steps = settings.epochs * steps_per_epoch(prepared) // k * k
     first = steps - CYCLES * k
     theta, phi = [], []
     template: Any = None
@@ -152,7 +156,7 @@ def measure(settings: single.Settings) -> dict[str, Any]:
     plane = Plane(phi[0], theta[k - 1], phi[-1])
 
     def accuracy(point: NDArray[np.float64]) -> float:
-        return float(evaluate(_unflat(point, template)).accuracy)
+        return measured(_unflat(point, template))
 
     path = np.array([plane.coordinates(point) for point in [*theta, *phi]])
     low, high = path.min(axis=0), path.max(axis=0)

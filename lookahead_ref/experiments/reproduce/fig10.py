@@ -10,7 +10,11 @@ from lookahead_ref.experiments import single
 from lookahead_ref.experiments.reproduce import classifiers, figures
 from lookahead_ref.experiments.reproduce.arms import Arm, Outcome
 from lookahead_ref.experiments.reproduce.plan import Findings, Plan, Request, Theme
-from lookahead_ref.experiments.reproduce.walk import walk
+from lookahead_ref.experiments.reproduce.walk import (
+    steps_per_epoch,
+    validation_accuracy,
+    walk,
+)
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 
 if TYPE_CHECKING:
@@ -76,8 +80,8 @@ def measure(settings: single.Settings) -> dict[str, Any]:
         the validation examples of theta, before any interpolation, and of phi.
     """
     prepared = single.prepare(settings)
-    evaluate = single.evaluations(prepared)
-    steps = settings.epochs * single.steps_per_epoch(prepared)
+    accuracy = validation_accuracy(prepared)
+    steps = settings.epochs * steps_per_epoch(prepared)
     first = max(0, steps - STEPS)
     visits = []
     slow = None
@@ -85,12 +89,12 @@ def measure(settings: single.Settings) -> dict[str, Any]:
         if visit.step <= first:
             continue
         if slow is None or visit.synchronized:
-            slow = evaluate(visit.phi).accuracy
+            slow = accuracy(visit.phi)
         visits.append(
             {
                 "step": visit.step,
                 "synchronized": visit.synchronized,
-                "theta": evaluate(visit.theta).accuracy,
+                "theta": accuracy(visit.theta),
                 "phi": slow,
             }
         )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lookahead_ref.experiments.methods import Method
 from lookahead_ref.experiments.reproduce import classifiers
 from lookahead_ref.experiments.reproduce.arms import Arm, Outcome, curves
-from lookahead_ref.experiments.reproduce.findings import drawn, final_gap
+from lookahead_ref.experiments.reproduce.findings import drawn, gap
 from lookahead_ref.experiments.reproduce.plan import Findings, Plan, Request
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import Column, Row, Table
@@ -14,7 +14,7 @@ __all__ = ["MOMENTA", "RATES", "TITLE", "find", "plan"]
 
 TITLE = "Figure 8: other learning rates and momentum of the inner optimizer"
 
-RATES = (0.25, 0.5, 1.0, 2.0, 4.0)
+RATES = (0.25, 0.5, 1.0, 1.5, 2.0)
 """Learning rates, as multiples of that which is otherwise used."""
 
 MOMENTA = (0.8, 0.9, 0.95)
@@ -57,7 +57,7 @@ def plan(request: Request) -> Plan:
     )
     return Plan(
         arms=arms,
-        seeds=request.seeds or 3,
+        seeds=request.seeds or (3 if request.full else 10),
         setting=classifiers.described(base),
         differs=(
             *classifiers.differs(request, "ResNet-18 on CIFAR-10"),
@@ -106,23 +106,15 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
                 (
                     sgd.summary("train_loss"),
                     lookahead.summary("train_loss"),
-                    final_gap(lookahead, sgd, "train_loss"),
-                    final_gap(lookahead, sgd, "validation_accuracy", factor=100.0),
+                    gap(lookahead, sgd, "train_loss"),
+                    gap(lookahead, sgd, "validation_accuracy", factor=100.0),
                 ),
             )
             for sgd, lookahead in pairs
         ),
     )
-    lower = [
-        sgd.arm.family for sgd, la in pairs if final_gap(la, sgd, "train_loss").mean < 0
-    ]
+    lower = [sgd.arm.family for sgd, la in pairs if gap(la, sgd, "train_loss").mean < 0]
     survived = [sgd.arm.family for sgd, la in pairs if sgd.diverged > la.diverged]
-    spread = [
-        max(o.summary("train_loss").mean for o in side)
-        / min(o.summary("train_loss").mean for o in side)
-        for side in zip(*pairs, strict=True)
-        if all(o.diverged == 0 for o in side)
-    ]
     summary = (
         "The paper's figure shows Lookahead training well over a wider range of inner "
         "learning rates and momenta than SGD. Here Lookahead ends with a lower mean "
@@ -131,11 +123,6 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     )
     if survived:
         summary += f" Where SGD diverged and Lookahead did not: {'; '.join(survived)}."
-    if len(spread) == 2:
-        summary += (
-            f" From the best to the worst setting the loss grows {spread[0]:.3g} times for "
-            f"SGD and {spread[1]:.3g} times for Lookahead."
-        )
     loss = plots.Panel("training loss", curves(outcomes, "train_loss"), scale="log")
     return Findings(
         summary=summary,

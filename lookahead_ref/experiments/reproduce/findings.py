@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from lookahead_ref.experiments.reproduce.plan import Theme
 
-__all__ = ["accuracy_panels", "against", "differences_from", "drawn", "final_gap"]
+__all__ = ["accuracy_panels", "against", "differences_from", "drawn", "gap"]
 
 _TITLES = {
     "validation_accuracy": ("Validation accuracy (points)", 2),
@@ -22,7 +22,11 @@ _TITLES = {
 
 
 def differences_from(
-    reference: Outcome, others: Sequence[Outcome], quantities: Mapping[str, float]
+    reference: Outcome,
+    others: Sequence[Outcome],
+    quantities: Mapping[str, float],
+    *,
+    epoch: int = -1,
 ) -> Table:
     """Make the table of arms less one that they are compared with, seed by seed.
 
@@ -34,14 +38,19 @@ def differences_from(
         A row for each.
     quantities : dict
         Fields of `lookahead_ref.training.EpochRecord` to what they are multiplied by.
+    epoch : int, optional
+        After which epoch; at the end if not given.
 
     Returns
     -------
     Table
-        Of final values. A dash stands where a run diverged.
+        A dash stands where a run diverged.
     """
     return Table(
-        title=f"What differs from {reference.arm.title}",
+        title=(
+            f"What differs from {reference.arm.title} "
+            + ("at the end" if epoch == -1 else f"after epoch {epoch}")
+        ),
         caption=(
             f"Value less that of {reference.arm.title}: mean ± sample standard deviation "
             "of the differences, seed by seed; both start at the same point and see the "
@@ -56,7 +65,7 @@ def differences_from(
             Row(
                 other.arm.title,
                 tuple(
-                    final_gap(other, reference, name, factor=factor)
+                    gap(other, reference, name, factor=factor, epoch=epoch)
                     for name, factor in quantities.items()
                 ),
             )
@@ -65,10 +74,15 @@ def differences_from(
     )
 
 
-def final_gap(
-    one: Outcome, other: Outcome, quantity: str, *, factor: float = 1.0
+def gap(
+    one: Outcome,
+    other: Outcome,
+    quantity: str,
+    *,
+    factor: float = 1.0,
+    epoch: int = -1,
 ) -> Summary:
-    """Summarize how two arms differ at the end, seed by seed.
+    """Summarize how two arms differ, seed by seed.
 
     Parameters
     ----------
@@ -78,6 +92,8 @@ def final_gap(
         A field of `lookahead_ref.training.EpochRecord`.
     factor : float, default: 1.0
         What the values are multiplied by.
+    epoch : int, optional
+        After which epoch; at the end if not given.
 
     Returns
     -------
@@ -85,8 +101,8 @@ def final_gap(
         Missing if a run of either diverged.
     """
     return difference(
-        [factor * value for value in one.final(quantity)],
-        [factor * value for value in other.final(quantity)],
+        [factor * value for value in one.final(quantity, epoch=epoch)],
+        [factor * value for value in other.final(quantity, epoch=epoch)],
     )
 
 
@@ -105,13 +121,13 @@ def against(differences: Table, quantity: str) -> str:
     str
         Two sentences.
     """
-    reference = differences.title.removeprefix("What differs from ")
+    compared = differences.title.removeprefix("What differs from ")
     gains = {row.name: row.cells[0] for row in differences.rows}
     above = [name for name, gain in gains.items() if gain.mean > 0]
     clear = [name for name, gain in gains.items() if stands_out(gain)]
     lost = [name for name, gain in gains.items() if gain.n == 0]
     text = (
-        f"Here the mean {quantity} is above that of {reference} in {len(above)} of "
+        f"Here the mean {quantity} is above that of {compared} in {len(above)} of "
         f"{len(gains)} cases; the difference, up or down, is more than twice its standard "
         f"error in {len(clear)}"
     )

@@ -54,7 +54,7 @@ def plan(request: Request) -> Plan:
                 "lookahead",
             ),
         ),
-        seeds=request.seeds or (1 if request.full else 5),
+        seeds=request.seeds or (1 if request.full else 10),
         setting=classifiers.described(base),
         differs=(
             *classifiers.differs(request, "ResNet-50 on ImageNet"),

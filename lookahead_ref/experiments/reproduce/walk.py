@@ -6,9 +6,9 @@ inner step of a synchronization is done once more by itself. All else is as in `
 same initial weights, batches and noise for the same seed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,7 +16,10 @@ import lookahead_ref as la
 from lookahead_ref.experiments import single
 from lookahead_ref.training.models import carries
 
-__all__ = ["Visit", "walk"]
+if TYPE_CHECKING:
+    from lookahead_ref.training.models import PlainModel
+
+__all__ = ["Visit", "steps_per_epoch", "validation_accuracy", "walk"]
 
 
 @dataclass(frozen=True)
@@ -89,3 +92,30 @@ def walk(prepared: single.Prepared, steps: int) -> Iterator[Visit]:
             yield Visit(step, theta, state.phi, synchronized, float(loss))
             if step == steps:
                 return
+
+
+def steps_per_epoch(prepared: single.Prepared) -> int:
+    """Return the number of updates in an epoch."""
+    settings = prepared.settings
+    return prepared.data.stream(settings.batch_size, settings.seed).batches_per_epoch
+
+
+def validation_accuracy(prepared: single.Prepared) -> Callable[[Any], float]:
+    """Return what measures the accuracy of any weights over the validation examples.
+
+    Parameters
+    ----------
+    prepared : lookahead_ref.experiments.single.Prepared
+        Whose model and data.
+
+    Returns
+    -------
+    callable
+        From parameters to accuracy, from 0 to 1. Batch normalisation's statistics are
+        recomputed for each weights that are measured.
+    """
+    model, data = prepared.model, prepared.data
+    if carries(model):
+        return lambda params: model.evaluator(params, data.train)(data.validation).accuracy
+    plain = cast("PlainModel", model)
+    return lambda params: plain.evaluate(params, data.validation).accuracy
