@@ -15,7 +15,7 @@ import os
 import pickle
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache as memoized
@@ -30,6 +30,8 @@ import numpy as np
 import platformdirs
 
 from ..backend import Kernel, Program
+from ..convolution import ConvolutionKernels
+from ..layers import LayerKernels
 from . import _host
 from ._host import HostArray
 
@@ -111,6 +113,32 @@ class NumbaBackend:
                 each.result()
 
         return kernel
+
+    @cached_property
+    def convolution(self) -> ConvolutionKernels:
+        """Kernels for models of pictures."""
+        # Here, since most runs have no use for them.
+        from .numba_pictures import Pictures
+
+        return Pictures(self._share)
+
+    @cached_property
+    def layers(self) -> LayerKernels:
+        """Kernels for the layers of models."""
+        from .numba_layers import Layers
+
+        return Layers(self._share)
+
+    def _share(self, work: Callable[[int, int], None], count: int, least: int = 1) -> None:
+        """Call ``work(start, stop)`` for parts of a range, no smaller than `least`."""
+        pieces = max(1, min(self._threads, count // least))
+        bounds = [count * piece // pieces for piece in range(pieces + 1)]
+        given = [
+            self._pool.submit(work, start, stop) for start, stop in pairwise(bounds[1:])
+        ]
+        work(0, bounds[1])
+        for each in given:
+            each.result()
 
     @property
     def _pool(self) -> ThreadPoolExecutor:

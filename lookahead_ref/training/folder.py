@@ -1,4 +1,4 @@
-"""The folder of a run: one writer at a time, the last few checkpoints, each whole or absent.
+"""The folder of a run: one writer at a time, and the last few checkpoints, each whole.
 
 A checkpoint is written to a temporary file, flushed to the disk and renamed; older ones are
 removed after that. Whatever happens to the process or the disk in between, the folder holds
@@ -132,13 +132,16 @@ class CheckpointFolder:
         if every is not None:
             every = hyperparameters.count("checkpoint_every", every)
         self._every = every
+        self._log: JsonLines | None = None
         self._stopping = stopping
         self._saved_at = -float("inf")
         self._saved_batches = 0
-        self.log: JsonLines | None = None
-        """The log, which is flushed to the disk before each checkpoint."""
         self.last: Path | None = None
         """The last good checkpoint."""
+
+    def flush_first(self, log: JsonLines) -> None:
+        """Flush a log to the disk before each checkpoint, which notes how long it is."""
+        self._log = log
 
     def due(self, batches: int) -> bool:
         """Tell whether to save now: at the start, and at intervals."""
@@ -169,7 +172,7 @@ class CheckpointFolder:
         arrays, state = checkpoint.pack(snapshot)
         try:
             # Flushed first: what a checkpoint says of the log must be true on the disk.
-            log_bytes = 0 if self.log is None else self.log.sync()
+            log_bytes = 0 if self._log is None else self._log.sync()
             record = {
                 "format": "lookahead-ref checkpoint",
                 "format_version": 1,
@@ -237,11 +240,11 @@ class CheckpointFolder:
 
     def _all(self) -> list[tuple[int, Path]]:
         """List the checkpoints, oldest first."""
-        found = []
-        for path in self._folder.iterdir():
-            if match := _NAME.fullmatch(path.name):
-                found.append((int(match[1]), path))
-        return sorted(found)
+        return sorted(
+            (int(match[1]), path)
+            for path in self._folder.iterdir()
+            if (match := _NAME.fullmatch(path.name))
+        )
 
 
 def _aside(path: Path) -> Path:

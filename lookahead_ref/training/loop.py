@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,14 @@ from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite
 from lookahead_ref.training.placement import Placement
 from lookahead_ref.training.state import Snapshot, TrainingState
 
-__all__ = ["Checkpoints", "OnNonFinite", "StoppedError", "TrainingResult", "train"]
+__all__ = [
+    "Checkpoints",
+    "OnNonFinite",
+    "StoppedError",
+    "TrainingResult",
+    "described",
+    "train",
+]
 
 OnNonFinite = Literal["stop", "skip"]
 """What to do about a batch whose loss or gradient is not finite."""
@@ -57,7 +65,21 @@ class Checkpoints(Protocol):
 
 
 class StoppedError(Exception):
-    """A run was asked to stop; its state was saved."""
+    """A run was asked to stop; its state was saved.
+
+    Attributes
+    ----------
+    step : int
+        Updates made.
+    signal : int or None
+        The signal that asked, where it was one.
+    """
+
+    signal: int | None = None
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"stopped after {step} steps, with the state of the run saved")
+        self.step = step
 
 
 @dataclass(frozen=True)
@@ -218,9 +240,9 @@ def train(
     )
     loop.report(
         RunStarted(
-            model=repr(model),
+            model=described(model),
             data=data.name,
-            optimizer=repr(optimizer),
+            optimizer=described(optimizer),
             backend=placement.backend.name,
             seed=seed,
             epochs=epochs,
@@ -233,6 +255,27 @@ def train(
     # A loss that overflows is an error with a step, not a warning from inside NumPy.
     with np.errstate(over="ignore", invalid="ignore"):
         return loop.run(epochs)
+
+
+def described(value: object) -> str:
+    """Describe a thing in the same words in every run.
+
+    Parameters
+    ----------
+    value : object
+        A model, an optimizer, a schedule.
+
+    Returns
+    -------
+    str
+        Its `repr`, without places in memory.
+
+    Examples
+    --------
+    >>> described(object())
+    '<object object>'
+    """
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
@@ -417,7 +460,7 @@ class _Loop:
             kept.save(batches, self._fetched(state.snapshot()))
         if stopping:
             self._end("stopped")
-            raise StoppedError(f"stopped after {state.step} steps")
+            raise StoppedError(state.step)
 
     def _fetched(self, snapshot: Snapshot) -> Snapshot:
         """Bring the arrays of a snapshot to the host."""

@@ -60,20 +60,22 @@ class Placement:
         return value
 
     def source(self, source: Any) -> Any:
-        """Make what examples are taken from give the backend's arrays.
+        """Make what a model is evaluated on give the backend's arrays.
 
         Parameters
         ----------
         source : object
-            Arrays, as `put` takes them, or an object with ``size`` and ``take(indices)``.
+            An object with ``size`` and ``take(indices)``; or the tokens of a text, which
+            stay on the host, where a model picks what it reads next.
 
         Returns
         -------
         object
             Of the same use.
         """
-        arrays = isinstance(source, np.ndarray | tuple)
-        return self.put(source) if self.on_host or arrays else _PlacedSource(source, self)
+        if self.on_host or isinstance(source, np.ndarray):
+            return source
+        return _PlacedSource(source, self)
 
     def fetch(self, arrays: tree.Tree) -> dict[str, Any]:
         """Copy a tree of the backend's arrays to the host.
@@ -104,3 +106,7 @@ class _PlacedSource:
 
     def take(self, indices: Any) -> Any:
         return self.placement.put(self.source.take(indices))
+
+    def __getattr__(self, name: str) -> Any:
+        # All inputs or all labels at once, where a model asks for them.
+        return self.placement.put(getattr(self.source, name))

@@ -189,6 +189,13 @@ def test_a_picture_that_does_not_decode_is_named(
     assert caught.value.path == path
 
 
+def test_formats_that_nobody_asked_for_are_not_tried(folder: Path) -> None:
+    path = folder / "train" / "n01" / "c.jpg"
+    save(path, plain(30), format="TIFF")
+    with pytest.raises(DataFileError, match="it does not decode: cannot identify"):
+        load_images(folder).train.take(np.array([0]))
+
+
 def test_a_picture_that_is_gone_is_named(folder: Path) -> None:
     data = load_images(folder)
     remove(folder, "train/n01/c.jpg")

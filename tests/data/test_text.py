@@ -87,6 +87,7 @@ def test_lines_end_alike_however_they_are_written(
     corpus = load_text(path)
     assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 90
     assert spelled(corpus, corpus.test)[-3:] == ["<unk>", "x", "<eos>"]
+    assert "\r" not in load_text(path, unit="characters").vocabulary
 
 
 def test_a_word_that_training_does_not_have_is_unknown(tmp_path: Path) -> None:

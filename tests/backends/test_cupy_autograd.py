@@ -1,0 +1,185 @@
+"""Derivatives of functions of device arrays, on the strict stand-in."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import autograd
+import autograd.numpy as np
+import numpy as onp  # noqa: ICN001 - as autograd has it
+import pytest
+from autograd.core import primitive_vjps, vspace
+from autograd.numpy import numpy_wrapper
+from autograd.test_util import check_grads
+
+import lookahead_ref as la
+from lookahead_ref import gradients
+
+pytest.importorskip("cupy")
+
+import standin
+from functions import BEYOND, FUNCTIONS, MOVE
+from lookahead_ref.backends import cupy_autograd
+
+cupy_autograd.register(standin.ndarray)
+
+
+def moved(arrays: Any, dtype: Any = onp.float64) -> tuple[Any, ...]:
+    return tuple(standin.asarray(array.astype(dtype)) for array in arrays)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_derivatives_are_those_of_numpy_arrays_and_stay_on_the_device(name: str) -> None:
+    function, host = FUNCTIONS[name]
+    arrays = moved(host)
+    for number in range(len(arrays)):
+        gradient = autograd.grad(lambda *a: np.sum(function(*a) ** 2), number)
+        before = standin.counted()
+        found = gradient(*arrays)
+        if name not in MOVE:
+            assert standin.counted() - before == standin.Transfers()
+        assert isinstance(found, standin.ndarray)
+        assert found.dtype == arrays[number].dtype
+        if name not in BEYOND:
+            onp.testing.assert_allclose(
+                found.get(), gradient(*host), rtol=1e-12, atol=1e-14
+            )
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_derivatives_and_their_derivatives_agree_with_differences(name: str) -> None:
+    function, host = FUNCTIONS[name]
+    check_grads(function, modes=["rev"], order=2)(*moved(host))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_is_computed_in_float32_stays_in_float32(name: str) -> None:
+    if name == "astype":
+        return
+    function, host = FUNCTIONS[name]
+    arrays = moved(host, onp.float32)
+    seen: set[str] = set()
+    loss = lambda *a: np.sum(function(*a))  # noqa: E731
+    for number in range(len(arrays)):
+        # The gradient as the rules left it, before anything is cast.
+        vjp, value = autograd.make_vjp(loss, number)(*arrays)
+        seen.add(str(vjp(vspace(value).ones()).dtype))
+    assert seen == {"float32"}
+
+
+def test_autograd_s_own_rules_and_functions_stay_the_same_objects() -> None:
+    program = """
+import autograd.numpy as np
+import numpy as onp  # noqa: ICN001 - as autograd has it
+from autograd.core import VJPNode, VSpace, make_vjp, primitive_vjps
+from autograd.numpy import numpy_wrapper
+from autograd.tracer import Box, notrace_primitives
+
+rules, spaces, boxes = dict(primitive_vjps), dict(VSpace.mappings), dict(Box.type_mappings)
+functions, inner = dict(vars(np)), dict(vars(numpy_wrapper))
+untraced = {kind: set(found) for kind, found in notrace_primitives.items()}
+
+import standin
+from lookahead_ref.backends import cupy_autograd
+
+cupy_autograd.register(standin.ndarray)
+for before, after in (
+    (rules, primitive_vjps), (spaces, VSpace.mappings), (boxes, Box.type_mappings)
+):
+    assert before.items() <= after.items()
+assert vars(np) == functions
+assert {name for name in inner if getattr(numpy_wrapper, name) is not inner[name]} == {
+    "concatenate_args", "array_from_args", "_array_from_scalar_or_array"
+}
+for kind, found in untraced.items():
+    assert notrace_primitives[kind] == found
+
+# What is traced of NumPy arrays is what autograd traces.
+nodes = []
+made = VJPNode.__init__
+
+def record(self, value, function, *rest):
+    nodes.append((type(self), function))
+    made(self, value, function, *rest)
+
+VJPNode.__init__ = record
+x = onp.arange(6.0).reshape(2, 3)
+vjp, value = make_vjp(
+    lambda x: np.sum(np.concatenate([x, np.array([x[0], x[1]])]) * np.array(x[0])), x
+)
+assert {kind for kind, _ in nodes} == {VJPNode}
+assert {function for _, function in nodes} >= {
+    inner[name]
+    for name in ("concatenate_args", "array_from_args", "_array_from_scalar_or_array")
+}
+assert vjp(1.0).tolist() == [[6.0, 12.0, 18.0], [0.0, 2.0, 4.0]]
+"""
+    subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(standin.__file__).parent)},
+    )
+
+
+def test_to_register_twice_changes_nothing() -> None:
+    rules = dict(primitive_vjps)
+    chosen = numpy_wrapper.concatenate_args
+    cupy_autograd.register(standin.ndarray)
+    assert rules == primitive_vjps
+    assert numpy_wrapper.concatenate_args is chosen
+
+
+def test_value_and_grad_learns_of_a_library_by_its_entry_point(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Array(standin.ndarray):
+        pass
+
+    asked = []
+
+    def entries(*, group: str, name: str) -> Any:
+        asked.append((group, name))
+        return [SimpleNamespace(load=lambda: cupy_autograd.register)]
+
+    Array.__module__ = "standin.arrays"
+    monkeypatch.setattr(gradients, "entry_points", entries)
+    x = Array(onp.ones(3))
+    for _ in range(2):
+        _, grads = la.value_and_grad(lambda p: np.sum(p["x"] * 2.0))({"x": x})
+    assert grads["x"].tolist() == [2.0, 2.0, 2.0]
+    assert asked == [("lookahead_ref.gradients", "standin")]
+
+
+def test_value_and_grad_moves_nothing_and_gives_memory_to_each() -> None:
+    a, b = moved([onp.ones(3), onp.ones(3)], onp.float32)
+    params = {"a": a, "b": b}
+    before = standin.counted()
+    value, grads = la.value_and_grad(lambda p: np.sum(p["a"] + p["b"]))(params)
+    assert standin.counted() - before == standin.Transfers()
+    assert isinstance(value, standin.ndarray)
+    assert value.shape == ()
+    grads["a"] += 1
+    assert grads["a"].tolist() == [2.0] * 3
+    assert grads["b"].tolist() == [1.0] * 3
+    assert grads["a"].dtype == onp.float32
+
+
+def test_a_parameter_without_influence_has_zeros_on_the_device() -> None:
+    a, b = moved([onp.ones(2), onp.ones(3)])
+    params = {"a": a, "b": b}
+    _, grads = la.value_and_grad(lambda p: np.sum(p["a"]))(params)
+    assert isinstance(grads["b"], standin.ndarray)
+    assert grads["b"].tolist() == [0.0] * 3
+
+
+def test_device_and_host_do_not_mix_by_mistake() -> None:
+    with pytest.raises(TypeError, match="does not mix"):
+        autograd.grad(lambda x: np.sum(x * onp.ones(3)))(*moved([onp.ones(3)]))
+
+
+def test_complex_arrays_are_refused() -> None:
+    with pytest.raises(TypeError, match="complex"):
+        vspace(standin.asarray(onp.array([1j])))

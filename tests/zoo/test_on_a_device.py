@@ -1,0 +1,126 @@
+"""Every model on the strict stand-in: the same numbers, and nothing moves in a step."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref import backend, tree
+from lookahead_ref.data import Examples
+
+pytest.importorskip("cupy")
+
+import host_cuda
+import standin
+from lookahead_ref.backends import cupy_autograd
+from models import MODELS, begin, differentiate, moved
+
+cupy_autograd.register(standin.ndarray)
+
+
+@pytest.fixture(scope="module")
+def cuda(tmp_path_factory: pytest.TempPathFactory) -> host_cuda.HostCuda:
+    return host_cuda.HostCuda(tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture
+def device(cuda: host_cuda.HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a backend that is the CuPy backend on the host."""
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    found = backend.entry_points
+
+    def entries(*, group: str) -> Any:
+        made = SimpleNamespace(name="standin", load=lambda: lambda: CupyBackend(cuda=cuda))
+        return [*found(group=group), made]
+
+    monkeypatch.setattr(backend, "entry_points", entries)
+    return "standin"
+
+
+def assert_close(found: Any, wanted: Any) -> None:
+    on_host = host_cuda.on_host(found)
+    flat = tree.flatten(wanted)
+    assert on_host.keys() == flat.keys()
+    for path, array in flat.items():
+        assert on_host[path].dtype == array.dtype
+        np.testing.assert_allclose(on_host[path], array, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_loss_gradients_and_what_is_carried_agree_with_numpy(
+    name: str, device: str
+) -> None:
+    make, batch = MODELS[name]
+    host, other = make("numpy"), make(device)
+    params = host.init(seed=1)
+    carried, other_carried = begin(host, batch), begin(other, batch)
+    on_device, other_batch = host_cuda.on_device(params), moved(batch, standin.asarray)
+    for _ in range(2):
+        loss, grads, carried = differentiate(host, params, batch, carried)
+        before = standin.counted()
+        found, other_grads, other_carried = differentiate(
+            other, on_device, other_batch, other_carried
+        )
+        assert standin.counted() - before == standin.Transfers()
+        assert float(found) == pytest.approx(float(loss), rel=1e-6)
+        assert_close(other_grads, grads)
+        if carried:
+            assert_close(other_carried, carried)
+
+
+@host_cuda.needs_compiler
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_moves_in_a_step_of_training(name: str, device: str) -> None:
+    make, batch = MODELS[name]
+    model = make(device)
+    optimizer = la.Lookahead(la.Adam(0.01), k=2)
+    stepper = la.Stepper(optimizer, host_cuda.on_device(model.init(seed=1)), backend=device)
+    carried, batch = begin(model, batch), moved(batch, standin.asarray)
+    losses = []
+    before = standin.counted()
+    for _ in range(4):
+        loss, grads, carried = differentiate(model, stepper.params, batch, carried)
+        stepper.step(grads)
+        losses.append(loss)
+    assert standin.counted() - before == standin.Transfers()
+    assert float(losses[-1]) < float(losses[0])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_evaluation_agrees_with_numpy(name: str, device: str) -> None:
+    make, batch = MODELS[name]
+    host, other = make("numpy"), make(device)
+    params = host.init(seed=1)
+    on_device = host_cuda.on_device(params)
+    if name.startswith("LSTM"):
+        tokens = np.random.default_rng(2).integers(0, 11, 130).astype(np.int32)
+        measured = [
+            model.evaluator(given, None)(tokens)
+            for model, given in ((host, params), (other, on_device))
+        ]
+    else:
+        sources = [batch, _Moved(batch)]
+        measured = []
+        for model, given, source in zip(
+            (host, other), (params, on_device), sources, strict=True
+        ):
+            if hasattr(model, "evaluator"):
+                measured.append(model.evaluator(given, source)(source))
+            else:
+                measured.append(model.evaluate(given, source))
+    assert measured[1].loss == pytest.approx(measured[0].loss, rel=1e-5)
+    assert measured[1].accuracy == measured[0].accuracy
+
+
+class _Moved:
+    """Examples whose arrays come as the stand-in's."""
+
+    def __init__(self, examples: Examples) -> None:
+        self._examples = examples
+        self.size = examples.size
+
+    def take(self, indices: Any) -> Any:
+        return moved(self._examples.take(indices), standin.asarray)
