@@ -334,7 +334,7 @@ def _write(folder: "Run", prepared: Prepared, result: TrainingResult) -> None:
         folder.path / "results.json",
         {
             "format": "lookahead-ref train",
-            "format_version": 2,
+            "format_version": 1,
             "configuration": {
                 **configuration,
                 "model_made": described(prepared.model),

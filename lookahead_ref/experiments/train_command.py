@@ -386,6 +386,6 @@ def _show(
     if result.skipped:
         line += f"; {result.skipped} batches skipped"
     screen = console()
-    screen.print(line, highlight=False)
+    screen.print(line, highlight=False, soft_wrap=True)
     if folder is not None:
         print_folder(screen, folder, "final.safetensors, results.json, train.jsonl")

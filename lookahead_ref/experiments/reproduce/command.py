@@ -18,7 +18,7 @@ EXAMPLES = {
     "reproduce": (
         "lookahead-ref reproduce fig10",
         "lookahead-ref reproduce table5 --seeds 3 --output table5",
-        "lookahead-ref reproduce table1 --full --data cifar10:DIR --backend cupy",
+        "lookahead-ref reproduce table1 --seeds 2 --epochs 5 --json",
     ),
 }
 
