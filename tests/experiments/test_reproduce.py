@@ -116,7 +116,7 @@ def test_the_papers_numbers_are_those_of_the_document() -> None:
     assert paper.TABLE_1["Lookahead"][1] == Summary(78.34, 0.05, 1)
     assert paper.TABLE_3["Polyak"][0] is MISSING
     best = max(paper.TABLE_5, key=lambda title: paper.TABLE_5[title].mean)
-    assert best == f"Lookahead, k = 5, alpha = {classifiers.ALPHA}"
+    assert best == f"k = 5, alpha = {classifiers.ALPHA}"
 
 
 def test_the_full_setting_is_the_papers_and_needs_data() -> None:

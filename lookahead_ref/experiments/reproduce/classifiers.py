@@ -59,6 +59,7 @@ def base(request: Request, **of_full: Any) -> single.Settings:
         settings,
         data=request.data or settings.data,
         epochs=request.epochs or settings.epochs,
+        learning_rate=request.learning_rate or settings.learning_rate,
         backend=request.backend,
     )
 
@@ -122,13 +123,18 @@ def differs(request: Request, paper: str) -> tuple[str, ...]:
                 "paper's."
             ),
         )
+    rates = (
+        "SGD's learning rate was given on the command line"
+        if request.learning_rate is not None
+        else "The learning rates were the best of a grid on seeds 1000 to 1009"
+    )
     return (
         (
             f"The paper trains {paper}; this trains a small multilayer perceptron on small "
             "pictures, for minutes. The shape of the result compares, its numbers do not."
         ),
         (
-            "The learning rates were the best of a grid on seeds 1000 to 1009, without "
-            "weight decay. SGD's is that of Lookahead and of the average too."
+            f"{rates}, and are without weight decay. SGD's is that of Lookahead and of "
+            "the average too."
         ),
     )

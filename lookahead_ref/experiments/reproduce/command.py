@@ -69,6 +69,10 @@ def reproduce(
         int | None,
         typer.Option(help="Other than the setting's.", min=1, show_default=False),
     ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Of SGD, other than the setting's.", show_default=False),
+    ] = None,
     backend: Annotated[
         str, typer.Option(help="What makes the updates; see [bold]info[/].")
     ] = "numpy",
@@ -111,7 +115,7 @@ def reproduce(
         from lookahead_ref.extras import require
 
         require("matplotlib", "experiments", purpose="draw the pictures")
-        request = plan.Request(full, data, seeds, epochs, backend)
+        request = plan.Request(full, data, seeds, epochs, learning_rate, backend)
         run.check(name, request)
         who = workers(jobs, scheduler)
         words = shlex.join(["lookahead-ref", *sys.argv[1:]])

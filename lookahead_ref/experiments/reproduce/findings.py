@@ -17,7 +17,7 @@ __all__ = ["accuracy_panels", "against", "differences_from", "drawn", "gap"]
 _TITLES = {
     "validation_accuracy": ("Validation accuracy (points)", 2),
     "validation_loss": ("Validation loss", 4),
-    "train_loss": ("Training loss", 5),
+    "train_loss": ("Training loss", 4),
 }
 
 

@@ -55,10 +55,10 @@ TABLE_3: Mapping[str, tuple[Summary, Summary, Summary]] = MappingProxyType(
 TABLE_5: Mapping[str, Summary] = MappingProxyType(
     {
         "SGD": _reported(77.72),
-        "Lookahead, k = 5, alpha = 0.5": _reported(78.24, 0.02),
-        "Lookahead, k = 5, alpha = 0.8": _reported(78.27, 0.04),
-        "Lookahead, k = 10, alpha = 0.5": _reported(78.19, 0.22),
-        "Lookahead, k = 10, alpha = 0.8": _reported(77.94, 0.22),
+        "k = 5, alpha = 0.5": _reported(78.24, 0.02),
+        "k = 5, alpha = 0.8": _reported(78.27, 0.04),
+        "k = 10, alpha = 0.5": _reported(78.19, 0.22),
+        "k = 10, alpha = 0.8": _reported(77.94, 0.22),
     }
 )
 """Final validation accuracy in percent on CIFAR-100; that of SGD is from its caption."""

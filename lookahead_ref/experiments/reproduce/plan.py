@@ -28,6 +28,8 @@ class Request:
         setting for a laptop is made for. The paper's has no default.
     seeds, epochs : int, optional
         Other numbers than the setting's.
+    learning_rate : float, optional
+        Of SGD where it is not that of the setting: other data may need another.
     backend : str
         What makes the updates.
 
@@ -41,6 +43,7 @@ class Request:
     data: str | None = None
     seeds: int | None = None
     epochs: int | None = None
+    learning_rate: float | None = None
     backend: str = "numpy"
 
     def __post_init__(self) -> None:

@@ -18,12 +18,12 @@ TITLE = "Table 3: language models"
 
 _LAPTOP = single.Settings(
     model="lstm",
-    data="pydoc",
+    data="pydoc-chars",
     hidden=64,
     layers=1,
     dropout=0.0,
     schedule="step",
-    epochs=6,
+    epochs=12,
     batch_size=20,
     clip=0.25,
 )
@@ -40,7 +40,24 @@ _FULL = single.Settings(
 """The "small" model on this data; the paper's is that of Merity et al., with more layers
 and several kinds of dropout that are not in this library."""
 
-_RATES = {"sgd": 10.0, "adam": 0.003}
+_LAPTOP_RATES = {
+    "sgd": 30.0,
+    "lookahead-sgd": 30.0,
+    "adam": 0.02,
+    "lookahead-adam": 0.04,
+    "polyak-sgd": 30.0,
+}
+"""Each the best of a grid, on seed 1000 over six epochs: for SGD, its average and Lookahead
+around it 10, 30, 100; for Adam and Lookahead around it 0.005, 0.01, 0.02, 0.04."""
+
+_FULL_RATES = {
+    "sgd": 30.0,
+    "lookahead-sgd": 30.0,
+    "adam": 0.003,
+    "lookahead-adam": 0.003,
+    "polyak-sgd": 30.0,
+}
+"""Of SGD the one of Merity et al. (2018); Adam's was not searched for."""
 
 
 def plan(request: Request) -> Plan:
@@ -65,14 +82,17 @@ def plan(request: Request) -> Plan:
         k=5,
         alpha=0.5,
     )
+    rates = dict(_FULL_RATES if request.full else _LAPTOP_RATES)
+    if request.learning_rate is not None:
+        rates |= {name: request.learning_rate for name in rates if name.endswith("sgd")}
     arms = tuple(
-        Arm(title, replace(base, optimizer=name, learning_rate=_RATES[inner]), family, role)
-        for title, name, inner, family, role in (
-            ("SGD", "sgd", "sgd", "SGD", "plain"),
-            ("Lookahead (SGD)", "lookahead-sgd", "sgd", "SGD", "lookahead"),
-            ("Adam", "adam", "adam", "Adam", "plain"),
-            ("Lookahead (Adam)", "lookahead-adam", "adam", "Adam", "lookahead"),
-            ("Polyak", "polyak-sgd", "sgd", "SGD", "other"),
+        Arm(title, replace(base, optimizer=name, learning_rate=rates[name]), family, role)
+        for title, name, family, role in (
+            ("SGD", "sgd", "SGD", "plain"),
+            ("Lookahead (SGD)", "lookahead-sgd", "SGD", "lookahead"),
+            ("Adam", "adam", "Adam", "plain"),
+            ("Lookahead (Adam)", "lookahead-adam", "Adam", "lookahead"),
+            ("Polyak", "polyak-sgd", "SGD", "other"),
         )
     )
     model = f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
@@ -86,7 +106,10 @@ def plan(request: Request) -> Plan:
         "Polyak is the running mean of all iterates; Merity et al. begin to average late.",
     ]
     if not request.full:
-        differs.insert(0, "The paper's text is Penn Treebank, cut into words.")
+        differs.append(
+            "The paper's text is Penn Treebank, by words; this one is short, and by "
+            "default read by characters, so that perplexities do not compare."
+        )
     return Plan(
         arms=arms,
         seeds=request.seeds or 3,
@@ -96,7 +119,7 @@ def plan(request: Request) -> Plan:
             "Epochs": str(base.epochs),
             "Batch size": str(base.batch_size),
             "Gradient clipping": f"at norm {base.clip:g}",
-            "Learning rate": ", ".join(f"{rate:g} for {n}" for n, rate in _RATES.items()),
+            "Learning rate": ", ".join(f"{rate:g} for {n}" for n, rate in rates.items()),
             "Backend": base.backend,
         },
         differs=tuple(differs),

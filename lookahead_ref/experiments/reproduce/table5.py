@@ -37,7 +37,7 @@ def plan(request: Request) -> Plan:
     base = classifiers.base(request)
     lookahead = tuple(
         Arm(
-            f"Lookahead, k = {k}, alpha = {alpha}",
+            f"k = {k}, alpha = {alpha}",
             classifiers.changed(base, optimizer="lookahead-heavy-ball", k=k, alpha=alpha),
             f"k = {k}, alpha = {alpha}",
             "lookahead",
@@ -77,7 +77,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
             "the slow weights. Paper: Table 5, and the 77.72 % of SGD that its caption "
             "names; Table 1 gives 78.24 % for SGD on the same data."
         ),
-        stub="Optimizer",
+        stub="SGD, or Lookahead with",
         columns=(
             Column("Here (%)", better="higher"),
             Column(f"Here, epoch {early} (%)", better="higher"),
