@@ -246,3 +246,9 @@ def test_a_run_that_diverges_is_a_result(tmp_path: Path) -> None:
     result = arms.train_one(single.Settings(optimizer="sgd", learning_rate=1e6, epochs=2))
     assert "step" in result["error"]
     assert len(result["history"]) >= 1
+
+
+def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path) -> None:
+    with pytest.raises(ArithmeticError, match="every run diverged"):
+        run("fig9", tmp_path, replace(QUICK, learning_rate=1e6))
+    assert not (tmp_path / "report.html").exists()

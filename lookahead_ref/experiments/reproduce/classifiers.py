@@ -61,6 +61,7 @@ def base(request: Request, **of_full: Any) -> single.Settings:
         epochs=request.epochs or settings.epochs,
         learning_rate=request.learning_rate or settings.learning_rate,
         backend=request.backend,
+        evaluate_train=True,
     )
 
 

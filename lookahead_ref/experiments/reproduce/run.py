@@ -120,6 +120,8 @@ def reproduce(
         If there is no such reproduction, or the request does not fit.
     lookahead_ref.experiments.trials.TrialsLostError
         If the workers of some runs died whenever they were tried.
+    ArithmeticError
+        If every run diverged.
     """
     module = _module(name)
     plan: Plan = module.plan(request)
@@ -129,6 +131,10 @@ def reproduce(
     with reporter(len(plan.arms) * plan.seeds, "runs", console) as progress:
         outcomes = run(
             plan.arms, seeds, folder / "trials", workers, progress, measure=plan.measure
+        )
+    if all(outcome.diverged == len(outcome.runs) for outcome in outcomes):
+        raise ArithmeticError(
+            "every run diverged, there is nothing to compare: try a smaller learning rate"
         )
     findings: Findings = module.find(plan, outcomes)
     results = {

@@ -79,6 +79,7 @@ def plan(request: Request) -> Plan:
         data=request.data or base.data,
         epochs=request.epochs or base.epochs,
         backend=request.backend,
+        evaluate_train=True,
         k=5,
         alpha=0.5,
     )
