@@ -1,8 +1,10 @@
 """The reproductions: every one runs in small, and says what it found beside the paper."""
 
 import csv
+import importlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -19,6 +21,7 @@ from lookahead_ref.experiments import single
 from lookahead_ref.experiments.pool import LocalProcesses
 from lookahead_ref.experiments.reproduce import arms, classifiers, findings, paper
 from lookahead_ref.experiments.reproduce.fig1 import Plane
+from lookahead_ref.experiments.reproduce.page import page
 from lookahead_ref.experiments.reproduce.plan import Request
 from lookahead_ref.experiments.reproduce.run import NAMES, Reproduction, check, reproduce
 from lookahead_ref.experiments.reproduce.walk import steps_per_epoch, walk
@@ -69,11 +72,11 @@ def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["summary"] == made.findings.summary
     assert results["differs_from_the_paper"]
-    page = Text()
-    page.feed((tmp_path / "report.html").read_text())
-    assert page.outside == []
-    assert made.findings.summary in page.words
-    assert results["command"] in page.words
+    shown = Text()
+    shown.feed((tmp_path / "report.html").read_text())
+    assert shown.outside == []
+    assert made.findings.summary in shown.words
+    assert results["command"] in shown.words
     lines = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
     assert {line["arm"] for line in lines} == {arm["title"] for arm in results["arms"]}
 
@@ -104,8 +107,6 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing_again(
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table5"])
 def test_each_row_stands_beside_the_papers_number(name: str) -> None:
-    import importlib
-
     module = importlib.import_module(f"lookahead_ref.experiments.reproduce.{name}")
     plan = module.plan(QUICK)
     reported: Any = getattr(paper, name.upper().replace("TABLE", "TABLE_"))
@@ -252,3 +253,32 @@ def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path
     with pytest.raises(ArithmeticError, match="every run diverged"):
         run("fig9", tmp_path, replace(QUICK, learning_rate=1e6))
     assert not (tmp_path / "report.html").exists()
+
+
+ROW = re.compile(
+    r"^\| (`.*?`) \| (.*?) \| (\d+) \| (\d+) \| (.*?) \| (.*?) \|$", re.MULTILINE
+)
+
+
+def test_the_page_tells_the_full_settings() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reproducing.md").read_text()
+    told = {}
+    for names, model, epochs, batch, _, decay in ROW.findall(text):
+        for name in re.findall("`(.*?)`", names):
+            told[name] = (model, int(epochs), int(batch), decay.replace("none", "0.0"))
+    assert told.keys() == NAMES.keys()
+    for name, (model, epochs, batch, decay) in told.items():
+        module = importlib.import_module(f"lookahead_ref.experiments.reproduce.{name}")
+        settings = module.plan(Request(full=True, data="any")).arms[0].settings
+        assert model.replace("-", "").lower().startswith(settings.model)
+        assert (epochs, batch) == (settings.epochs, settings.batch_size)
+        assert float(decay) == settings.weight_decay
+
+
+def test_the_page_of_results_holds_tables_commands_and_machine(tmp_path: Path) -> None:
+    made = run("fig9", tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    text = page([results])
+    assert made.findings.tables[0].markdown() in text
+    assert results["command"] in text
+    assert results["machine"]["Processor"] in text

@@ -141,11 +141,13 @@ def reproduce(
         "format": "lookahead-ref reproduce",
         "format_version": 1,
         "name": name,
+        "title": module.TITLE,
         "command": command,
         "request": asdict(request),
         "setting": dict(plan.setting),
         "differs_from_the_paper": list(plan.differs),
         "summary": findings.summary,
+        "tables": [table.markdown() for table in findings.tables],
         "machine": machine(),
         "versions": versions("numpy", "autograd", "numba", "scikit-learn", "matplotlib"),
         "timing": {
