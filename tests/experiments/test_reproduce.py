@@ -263,7 +263,7 @@ ROW = re.compile(
 def test_the_page_tells_the_full_settings() -> None:
     text = (Path(__file__).parents[2] / "docs" / "reproducing.md").read_text()
     told = {}
-    for names, model, epochs, batch, _, decay in ROW.findall(text):
+    for names, model, epochs, batch, _, decay in re.findall(CELLS, text, re.MULTILINE):
         for name in re.findall("`(.*?)`", names):
             told[name] = (model, int(epochs), int(batch), decay.replace("none", "0.0"))
     assert told.keys() == NAMES.keys()

@@ -18,14 +18,14 @@ __all__ = ["page"]
 _HEAD = """\
 # The paper's experiments, repeated
 
-Each of the paper's tables and figures is a command, `lookahead-ref reproduce NAME`, with a full
-setting (`--full`, on data of yours) and a small one that takes minutes; see
-[how to repeat them](reproducing.md). This page holds what the small ones gave on one machine. It is
-written by a program from the folders that they left, and every run's numbers are in those.
+Each of the paper's tables and figures is a command, `lookahead-ref reproduce NAME`, with a
+full setting (`--full`, on data of yours) and a small one that takes minutes; see
+[how to repeat them](reproducing.md). This page holds what the small ones gave on one
+machine. It is written by a program from the folders that they left.
 
-The effect that a table or a figure of the paper shows is not always there in small; where it is not,
-the summary says so. Differences are taken seed by seed, and called clear where their mean is more than
-twice its standard error.
+The effect that a table or a figure of the paper shows is not always there in small; where it
+is not, the summary says so. Differences are taken seed by seed; one stands out where its mean
+is more than twice its standard error.
 """
 
 
@@ -53,8 +53,8 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
             f"What differs from the paper:\n\n{differs}\n\n"
             f"Setting: {setting}.\n\n"
             f"```sh\n{each['command']}\n```\n\n"
-            f"On {timing['started'][:10]}, {machine['Processor']}, {machine['Cores']} cores: "
-            f"{timing['seconds']:.0f} s.\n"
+            f"On {timing['started'][:10]}, {machine['Processor']}, "
+            f"{machine['Cores']} cores: {timing['seconds']:.0f} s.\n"
         )
     return "\n".join(parts)
 
