@@ -255,9 +255,7 @@ def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path
     assert not (tmp_path / "report.html").exists()
 
 
-ROW = re.compile(
-    r"^\| (`.*?`) \| (.*?) \| (\d+) \| (\d+) \| (.*?) \| (.*?) \|$", re.MULTILINE
-)
+CELLS = r"^\| (`.*?`) \| (.*?) \| (\d+) \| (\d+) \| (.*?) \| (.*?) \|$"
 
 
 def test_the_page_tells_the_full_settings() -> None:

@@ -23,9 +23,9 @@ full setting (`--full`, on data of yours) and a small one that takes minutes; se
 [how to repeat them](reproducing.md). This page holds what the small ones gave on one
 machine. It is written by a program from the folders that they left.
 
-The effect that a table or a figure of the paper shows is not always there in small; where it
-is not, the summary says so. Differences are taken seed by seed; one stands out where its mean
-is more than twice its standard error.
+The effect that a table or a figure of the paper shows is not always there in small; where
+it is not, the summary says so. Differences are taken seed by seed; one stands out where its
+mean is more than twice its standard error.
 """
 
 
