@@ -293,6 +293,24 @@ def test_a_gradient_that_shares_memory_is_read_before_it_is_written(
     assert_same_bits({"x": x.get()}, {"x": np.arange(1.0, 9.0)})
 
 
+@needs_compiler
+def test_a_gradient_that_is_another_parameter_is_read_before_that_is_written(
+    cuda: HostCuda,
+) -> None:
+    # That of the product of both.
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    start = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 5.0])}
+    optimizer = la.Lookahead(la.SGD(0.5), k=2)
+    stepper = la.Stepper(optimizer, on_device(start), backend=CupyBackend(cuda=cuda))
+    params, state = start, optimizer.init(start)
+    for _ in range(4):
+        shown = stepper.params
+        stepper.step({"a": shown["b"], "b": shown["a"]})
+        params, state = optimizer.step(params, {"a": params["b"], "b": params["a"]}, state)
+        assert_same_bits(on_host(stepper.params), params)
+
+
 def test_arrays_come_from_the_host_and_go_back(tmp_path: Path) -> None:
     moving = backend(tmp_path)
     host = np.arange(6.0, dtype=np.float32).reshape(2, 3)
