@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from ..backend import BackendUnavailableError, Kernel, Program, explained
 from . import _cuda
+from ._cuda_layers import Layers
 
 try:
     import cupy
@@ -154,6 +155,7 @@ class CupyBackend:
         folder = platformdirs.user_cache_path("lookahead-ref") if cache is None else cache
         self._cuda = Cuda(Path(folder)) if cuda is None else cuda
         self._library = self._cuda.library
+        self.layers = Layers(self._cuda)
         self.devices: Sequence[str] = self._cuda.devices
 
     def from_host(self, array: Any) -> DeviceArray:

@@ -11,7 +11,7 @@ import pytest
 
 import lookahead_ref as la
 from lookahead_ref.backend import BackendUnavailableError, Program, explained, load
-from lookahead_ref.backends import _cuda
+from lookahead_ref.backends import _cuda, _cuda_layers
 from support import (
     INNER,
     assert_same_bits,
@@ -96,6 +96,17 @@ def test_kernels_compile_for_old_and_new_devices(architecture: int) -> None:
         pytest.skip("this NVRTC does not know it")
     code = _cuda.translate(_cuda.write(program, dtype).text, architecture)
     assert code.startswith(b"\x7fELF")
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("body", [_cuda_layers._FORWARD, _cuda_layers._BACKWARD])
+def test_kernels_of_layers_compile_and_compute_in_their_dtype(
+    body: str, dtype: str
+) -> None:
+    ptx = _cuda.translate(_cuda_layers.source(body, dtype), 90, kind="ptx").decode()
+    if dtype == "float32":
+        assert ".f64" not in ptx
 
 
 @needs_nvrtc
