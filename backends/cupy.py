@@ -342,6 +342,34 @@ class CupyBackend:
         """
         return _Kernel(_cuda.write(program, dtype), self._cuda)
 
+    def bind(
+        self, program: Program, dtype: str, leaves: Sequence[Sequence[DeviceArray]]
+    ) -> Callable[[Sequence[DeviceArray], Sequence[float]], None]:
+        """Compile a program and bind it to the arrays that it is for.
+
+        Parameters
+        ----------
+        program : Program
+            The program.
+        dtype : str
+            The dtype of the arrays.
+        leaves : sequence of sequence of cupy.ndarray
+            For each parameter its buffers but the last, the gradient.
+
+        Returns
+        -------
+        callable
+            Called with the gradients, one for each parameter, and the scalars; runs the
+            program on all parameters in few launches.
+        """
+        kernel = _Kernel(_cuda.write(program, dtype), self._cuda)
+
+        def run(gradients: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
+            held = zip(leaves, gradients, strict=True)
+            kernel.many([(*buffers, gradient) for buffers, gradient in held], scalars)
+
+        return run
+
     def seconds(self, run: Callable[[], Any]) -> float:
         """Measure how long something takes on the device: see `Cuda.seconds`.
 

@@ -175,9 +175,9 @@ def test_info_lists_the_backends_and_why_one_is_not_available(folder: Path) -> N
     ("arguments", "told"),
     [
         ("train --optimizer rmsprop", "optimizer must be one of sgd"),
-        ("train --data cifar", "data must be one of digits; got 'cifar'"),
-        ("train --model vgg", "model must be one of mlp; got 'vgg'"),
-        ("train --schedule linear", "schedule must be one of constant, step, cosine"),
+        ("train --data cifar", "data must be one of digits, mnist:DIR"),
+        ("train --model vgg", "model must be one of mlp, lstm, resnet18"),
+        ("train --schedule linear", "schedule must be one of constant, step, shortened"),
         ("train --learning-rate nan", "learning_rate must be"),
         ("train --learning-rate=-1", "learning_rate must be"),
         ("train --learning-rate 1e-60 --output o", "= 1e-60 rounds to 0 in float32"),

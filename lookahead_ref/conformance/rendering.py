@@ -11,6 +11,7 @@ from lookahead_ref.report.page import Section, page, paragraph
 
 __all__ = [
     "COLUMNS",
+    "convention_line",
     "departure_line",
     "diagnosis_lines",
     "headline",
@@ -52,6 +53,8 @@ def headline(summary: Summary) -> str:
         words.append(f"{total['known']} depart as known")
     if summary["unexpected_passes"]:
         words.append(f"{len(summary['unexpected_passes'])} pass though known to depart")
+    if any(not each["names"] for each in summary["conventions"]):
+        words.append("it mixes conventions")
     if total["failed"]:
         words.append(f"the target failed at {total['failed']}")
     if total["unsupported"]:
@@ -62,12 +65,21 @@ def headline(summary: Summary) -> str:
 def departure_line(departure: Mapping[str, Any]) -> str:
     """Return where and by how much a case departs first."""
     first = departure["quantities"][0]
+    expected, got = _told_apart(first["expected"], first["got"])
     return (
         f"{departure['case']} ({departure['dtype']}): {first['where']} at step "
         f"{first['step']}, {first['tensor']}[{first['element']}]: expected "
-        f"{first['expected']!r}, got {first['got']!r}, "
-        f"{first['distance']:.3g} tolerances apart"
+        f"{expected}, got {got}, {first['distance']:.3g} tolerances apart"
     )
+
+
+def _told_apart(expected: float, got: float) -> tuple[str, str]:
+    """Write two numbers with as many digits as it takes to tell them apart."""
+    for digits in (6, 9, 12, 15):
+        texts = f"{expected:.{digits}g}", f"{got:.{digits}g}"
+        if texts[0] != texts[1]:
+            return texts
+    return repr(expected), repr(got)
 
 
 def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
@@ -146,6 +158,8 @@ def lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
             "Passes though known to depart",
             [known_line(each) for each in summary["unexpected_passes"]],
         )
+    if summary["conventions"]:
+        yield "Conventions", [convention_line(each) for each in summary["conventions"]]
     if summary["failures"]:
         yield (
             "Failures",
@@ -156,6 +170,15 @@ def lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
         reasons[each["reason"]] = reasons.get(each["reason"], 0) + 1
     if reasons:
         yield "Not offered", [f"{reason} ({count})" for reason, count in reasons.items()]
+
+
+def convention_line(each: Mapping[str, Any]) -> str:
+    """Return what the program does where programs differ."""
+    if not each["names"]:
+        counts = ", ".join(f"{name} in {n} checks" for name, n in each["checks"].items())
+        return f"mixed, where one is to be followed throughout: {counts}"
+    both = zip(each["names"], each["says"], strict=True)
+    return ", or as well ".join(f"{name}: {says}" for name, says in both)
 
 
 def known_line(each: Mapping[str, str]) -> str:
@@ -191,14 +214,15 @@ def to_html(summary: Summary) -> str:
             first = each["quantities"][0]
             where = f"{first['where']}: {first['tensor']}[{first['element']}]"
             known = "" if each["known"] is None else f" (known: {each['known']['reason']})"
+            expected, got = _told_apart(first["expected"], first["got"])
             rows.append(
                 (
                     each["case"] + known,
                     each["dtype"],
                     where,
                     str(first["step"]),
-                    repr(first["expected"]),
-                    repr(first["got"]),
+                    expected,
+                    got,
                     f"{first['distance']:.3g}",
                 )
             )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lookahead_ref.backend import Backend, load
+from lookahead_ref.conformance.adapters.zoo import loss_and_grads
 from lookahead_ref.conformance.protocol import Array, Setup, Tensors
 from lookahead_ref.optimizers import (
     SGD,
@@ -87,6 +88,12 @@ def _read(state: bytes) -> dict[str, Any]:
 
 class Pure:
     """The pure interface."""
+
+    def model_loss_and_grads(
+        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
+    ) -> tuple[Any, Tensors, Tensors]:
+        """Compute a golden model with NumPy."""
+        return loss_and_grads(model, params, batch, backend="numpy")
 
     def start(self, setup: Setup) -> None:
         """Make parameters and optimizer anew."""
@@ -169,7 +176,7 @@ def _filled(like: Any, saved: Mapping[str, Any], prefix: str) -> Any:
 
 
 @lru_cache
-def _loaded(backend: str) -> Backend:
+def loaded(backend: str) -> Backend:
     """Load a backend once: reading the entry points takes longer than a case."""
     return load(backend)
 
@@ -184,7 +191,14 @@ class Stepped:
     """
 
     def __init__(self, backend: str) -> None:
-        self._backend = _loaded(backend)
+        self._name = backend
+        self._backend = loaded(backend)
+
+    def model_loss_and_grads(
+        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
+    ) -> tuple[Any, Tensors, Tensors]:
+        """Compute a golden model with the backend's kernels."""
+        return loss_and_grads(model, params, batch, backend=self._name)
 
     def start(self, setup: Setup) -> None:
         """Make parameters and optimizer anew."""
