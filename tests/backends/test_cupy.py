@@ -236,9 +236,10 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
         wanted[at : at + x.size] = x - np.dtype(dtype).type(0.5) * g
         expected.append((wanted, whole[1].copy()))
     arrays = [([p.ctypes.data for p in parts], parts[0].size) for _, parts, _ in cases]
-    launches = _cuda.fill(source, arrays, [0.5])
+    launches = _cuda.fill(source, arrays)
     assert len(launches) == -(-(len(lengths) - 2) // source.arrays)
-    for blocks, table in launches:
+    for blocks, table, _ in launches:
+        table["scalars"][...] = 0.5
         launch(blocks, table)
     for (whole, _, _), wanted in zip(cases, expected, strict=True):
         assert_same_bits(
