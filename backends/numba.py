@@ -31,6 +31,7 @@ import platformdirs
 
 from ..backend import Kernel, Program
 from ..convolution import ConvolutionKernels
+from ..layers import LayerKernels
 from . import _host
 from ._host import HostArray
 
@@ -120,6 +121,13 @@ class NumbaBackend:
         from .numba_pictures import Pictures
 
         return Pictures(self._share)
+
+    @cached_property
+    def layers(self) -> LayerKernels:
+        """Kernels for the layers of models."""
+        from .numba_layers import Layers
+
+        return Layers(self._share)
 
     def _share(self, work: Callable[[int, int], None], count: int, least: int = 1) -> None:
         """Call ``work(start, stop)`` for parts of a range, no smaller than `least`."""

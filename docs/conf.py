@@ -17,7 +17,7 @@ copyright = author
 version = release = lookahead_ref.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # MyST, and notebooks
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
@@ -25,15 +25,24 @@ extensions = [
     "command_reference",
     "golden_suite",
     "mathml",
+    "spec_clauses",
     "theory_pictures",
+    "walk_page",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 smartquotes = False  # they make a dash of the two in --output
 default_role = "py:obj"  # how the docstrings refer to one another
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
+
+# Notebooks are kept without outputs, and run when the pages are built.
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_merge_streams = True
+nb_ipywidgets_js: dict[str, Any] = {}  # no page has widgets, and none needs a network
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say it in words, with shapes

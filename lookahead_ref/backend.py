@@ -6,7 +6,8 @@ class, called without arguments, whose instances follow the `Backend` protocol. 
 `BackendUnavailableError` where it cannot run, saying why.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Protocol, TypeAlias, runtime_checkable
@@ -21,13 +22,16 @@ __all__ = [
     "Kernel",
     "Program",
     "describe",
+    "explained",
     "load",
     "names",
+    "run",
 ]
 
 Kernel: TypeAlias = Callable[[Sequence[Any], Sequence[float]], None]
 """A compiled program: called with its buffers, contiguous and of one dimension, and its
-scalars, rounded to their dtype; writes to the buffers."""
+scalars, rounded to their dtype; writes to the buffers. One that has a method ``many`` is
+called by that instead, with a sequence of such buffers: it does all of them at once."""
 
 _GROUP = "lookahead_ref.backends"
 
@@ -104,6 +108,52 @@ class Backend(Protocol):
         """Compile a program for arrays of a dtype, ``float32`` or ``float64``."""
 
 
+@contextmanager
+def explained(backend: Backend) -> Iterator[None]:
+    """Say in an error for want of memory how much there is, where the backend knows.
+
+    A backend may have a method ``memory``: from such an error to a sentence about the
+    memory that did not suffice, or to None where the error is not of its own.
+
+    Parameters
+    ----------
+    backend : Backend
+        The backend.
+
+    Raises
+    ------
+    MemoryError
+        In the place of a backend's own.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        memory = getattr(backend, "memory", lambda _: None)(error)
+        if memory is None:
+            raise
+        raise MemoryError(f"{error} {memory}") from error
+
+
+def run(kernel: Kernel, arrays: Sequence[Sequence[Any]], scalars: Sequence[float]) -> None:
+    """Run a kernel over several arrays, in one call where it can do many.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        The kernel.
+    arrays : sequence of sequence of array
+        Its buffers, once for each array.
+    scalars : sequence of float
+        Its scalars, which are the same for all.
+    """
+    many = getattr(kernel, "many", None)
+    if many is not None:
+        many(arrays, scalars)
+        return
+    for buffers in arrays:
+        kernel(buffers, scalars)
+
+
 @dataclass(frozen=True)
 class BackendRecord:
     """What is known of a backend.
@@ -140,7 +190,7 @@ def names() -> tuple[str, ...]:
     Examples
     --------
     >>> names()
-    ('numba', 'numpy')
+    ('cupy', 'numba', 'numpy')
     """
     return tuple(sorted({entry.name for entry in entry_points(group=_GROUP)}))
 

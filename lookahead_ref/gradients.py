@@ -1,5 +1,8 @@
 """Values and gradients of NumPy programs, by HIPS autograd.
 
+Arrays of other libraries, such as CuPy's, are differentiated where something has registered
+how in the group ``lookahead_ref.gradients`` of entry points.
+
 The optimizers take gradients from anywhere. This is the one way that the library itself
 computes them: reverse-mode differentiation of a function that is written in
 ``autograd.numpy``.
@@ -9,11 +12,14 @@ a plain dict, and a gradient is accumulated in an array of its leaf's size only.
 """
 
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from typing import Any
 
 from lookahead_ref import tree
 
 __all__ = ["value_and_grad"]
+
+_GROUP = "lookahead_ref.gradients"
 
 
 def value_and_grad(
@@ -79,6 +85,7 @@ def value_and_grad(
             raise ValueError("params must hold at least one array, got none")
         for path, leaf in leaves.items():
             _check_leaf(f"params[{path!r}]", leaf)
+            _teach(type(leaf))
 
         with trace_stack.new_trace() as trace:
             roots = {path: VJPNode.new_root() for path in leaves}
@@ -114,6 +121,19 @@ def value_and_grad(
 
     value_and_grads.__name__ = f"value_and_grad_of_{getattr(fn, '__name__', 'fn')}"
     return value_and_grads
+
+
+def _teach(array_type: type) -> None:
+    """Make autograd know arrays of a type, where something is registered that can.
+
+    An entry point has the name of the type's package, and is a function of the type.
+    """
+    from autograd.tracer import Box
+
+    if array_type not in Box.type_mappings:
+        package = array_type.__module__.partition(".")[0]
+        for entry in entry_points(group=_GROUP, name=package):
+            entry.load()(array_type)
 
 
 def _backward(end: Any, outgrad: Any, roots: set[Any]) -> dict[Any, Any]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from lookahead_ref import tree
-from lookahead_ref.backend import Backend, Kernel, load
+from lookahead_ref.backend import Backend, Kernel, explained, load, run
 from lookahead_ref.elementwise import round_to
 from lookahead_ref.optimizers import Optimizer
 from lookahead_ref.optimizers.base import check_optimizer
@@ -90,19 +90,22 @@ class Stepper:
         self._params = tree.map(lambda _: None, params)
 
         self._leaves: dict[str, _Leaf] = {}
-        for path, array in tree.flatten(params).items():
-            buffers = [self.backend.copy(self.backend.own(f"params[{path!r}]", array, []))]
-            # One leaf at a time, so that no second copy of all the state ever exists.
-            state = optimizer.init({path: array})
-            for _, value in _arrays(state):
-                buffers.append(
-                    self.backend.own(f"params[{path!r}]", value, [array, *buffers])
-                )
-            flat = tuple(self.backend.flatten(buffer) for buffer in buffers)
-            dtype = "float32" if str(array.dtype).endswith("float32") else "float64"
-            self._leaves[path] = _Leaf(dtype, tuple(buffers), flat)
-            self._names = [name for name, _ in _arrays(state)]
-            template = _rename(state, path)
+        with explained(self.backend):
+            for path, array in tree.flatten(params).items():
+                buffers = [
+                    self.backend.copy(self.backend.own(f"params[{path!r}]", array, []))
+                ]
+                # One leaf at a time, so that no second copy of all the state ever exists.
+                state = optimizer.init({path: array})
+                for _, value in _arrays(state):
+                    buffers.append(
+                        self.backend.own(f"params[{path!r}]", value, [array, *buffers])
+                    )
+                flat = tuple(self.backend.flatten(buffer) for buffer in buffers)
+                dtype = "float32" if str(array.dtype).endswith("float32") else "float64"
+                self._leaves[path] = _Leaf(dtype, tuple(buffers), flat)
+                self._names = [name for name, _ in _arrays(state)]
+                template = _rename(state, path)
         self._expected = {path: leaf.buffers[0] for path, leaf in self._leaves.items()}
         self._gradient = 1 + len(self._names)
         self._state = _replace_arrays(template, iter(range(1, self._gradient)))
@@ -149,8 +152,13 @@ class Stepper:
         scalars = self._rounded(tape)
 
         self._interrupted = True
-        for path, leaf in self._leaves.items():
-            kernels[leaf.dtype]((*leaf.flat, gradients[path]), scalars[leaf.dtype])
+        for dtype, kernel in kernels.items():
+            held = [
+                (*leaf.flat, gradients[path])
+                for path, leaf in self._leaves.items()
+                if leaf.dtype == dtype
+            ]
+            run(kernel, held, scalars[dtype])
         self._state = _replace_arrays(state.state, iter(range(1, self._gradient)))
         self._interrupted = False
 

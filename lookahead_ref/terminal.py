@@ -46,7 +46,7 @@ def reported() -> Iterator[None]:
         raise failed(error, USAGE) from error
     except ValueError as error:
         raise failed(error, USAGE) from error
-    except (ArithmeticError, OSError) as error:
+    except (ArithmeticError, MemoryError, OSError) as error:
         raise failed(error, JOB_FAILED) from error
     except KeyboardInterrupt as error:
         typer.echo("interrupted", err=True)

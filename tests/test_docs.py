@@ -94,7 +94,7 @@ def test_the_examples_of_the_pages_run(
     run(page)
 
 
-@pytest.mark.parametrize("name", ["README", "quickstart", "contributing"])
+@pytest.mark.parametrize("name", ["README", "quickstart", "extending"])
 def test_pages_with_examples_are_found(name: str) -> None:
     paths = {page.stem.lower(): page for page in PAGES if page.parent == ROOT}
     page = paths.get(name.lower(), ROOT / "docs" / f"{name}.md")

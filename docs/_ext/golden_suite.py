@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from lookahead_ref.conformance import load
@@ -42,12 +43,27 @@ def _definitions(items: Sequence[Any], labels: Mapping[str, str]) -> nodes.defin
         for label, name in labels.items():
             told += [nodes.Text(" "), nodes.emphasis("", f"{label}:")]
             told += nodes.Text(f" {each[name]}.")
+        told += [nodes.Text(" "), nodes.emphasis("", "Clause:"), nodes.Text(" ")]
+        told += [_clause(each["clause"]), nodes.Text(".")]
         drawn += nodes.definition_list_item(
             "",
             nodes.term("", "", nodes.literal("", each["name"])),
             nodes.definition("", told),
         )
     return drawn
+
+
+def _clause(name: str) -> nodes.Node:
+    """Refer to a clause of the specification."""
+    return addnodes.pending_xref(
+        "",
+        nodes.inline("", name),
+        refdomain="std",
+        reftype="ref",
+        reftarget=name.lower(),
+        refexplicit=True,
+        refwarn=True,
+    )
 
 
 def _margins(bugs: Sequence[Any]) -> nodes.table:

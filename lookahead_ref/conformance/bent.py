@@ -217,6 +217,14 @@ class Lookahead(oracle.Lookahead):
     def _step_by_tensor(self, theta: Tensors, grads: Gradients) -> Tensors:
         theta = self.inner.step(theta, grads)
         self.cycle_step += 1
+        self.calls += 1
+        if self.calls == 1 and self.switches.get("capture") == "after-first-step":
+            # Where a slot is made with the first gradient, it holds zeros before.
+            zero = self.arithmetic.number(0.0)
+            self.phi = [
+                [zero] * len(x) if g is None else x
+                for x, g in zip(theta, grads, strict=True)
+            ]
         due = []
         for i, g in enumerate(grads):
             self.own[i] += g is not None
@@ -227,7 +235,14 @@ class Lookahead(oracle.Lookahead):
             )
             due.append(g is not None and clock % self.k == 0)
         self.synchronized = any(due)
-        if self.switches.get("capture") == "first-sync":
+        capture = self.switches.get("capture")
+        if capture in ("first-gradient", "after-first-step"):
+            seen = grads if capture == "first-gradient" else theta
+            self.phi = [
+                p if g is None or own > 1 or s is None else s
+                for s, p, g, own in zip(seen, self.phi, grads, self.own, strict=True)
+            ]
+        if capture == "first-sync":
             first = [d and not c for d, c in zip(due, self.captured, strict=True)]
             self.phi = [
                 x if f else p for x, p, f in zip(theta, self.phi, first, strict=True)
@@ -330,7 +345,7 @@ def _load(
 
 _LOST = {
     "phi": ("phi",),
-    "cycle": ("cycle_step",),
+    "cycle": ("cycle_step", "calls"),
     "count": ("count",),
     "slots": ("slots", "count"),
     "clock": ("clock",),

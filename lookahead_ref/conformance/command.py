@@ -4,9 +4,11 @@ What a command needs is imported inside it, so that ``--help`` answers at once.
 """
 
 import json
+import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +18,7 @@ import typer
 from lookahead_ref.terminal import USAGE, console, epilog, failed, print_json, reported
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from lookahead_ref.conformance.diagnosis import Diagnosis
@@ -109,8 +111,13 @@ def conform(
         Path | None, typer.Option(help="Write Markdown.", show_default=False)
     ] = None,
     startup_timeout: Annotated[
-        float, typer.Option(help="Seconds to start up in.", min=0.01)
-    ] = 10.0,
+        float | None,
+        typer.Option(
+            help="Seconds to start up in: 10, and 60 for a Python class.",
+            min=0.01,
+            show_default=False,
+        ),
+    ] = None,
     step_timeout: Annotated[
         float, typer.Option(help="Seconds for each answer.", min=0.01)
     ] = 10.0,
@@ -121,19 +128,23 @@ def conform(
     Prints a verdict for each profile, each departure, and what explains them. Exit code: 0
     if all that it offers passes, 1 if something departs, 3 if it failed.
     """
-    with reported():
+    with reported(), _interruptible():
         from lookahead_ref.extras import require
 
         require("mpmath", "conform", purpose="look for the cause of a departure")
         from lookahead_ref.conformance.expectations import read
         from lookahead_ref.conformance.process import Limits, StartError
         from lookahead_ref.conformance.summary import FAILED
-        from lookahead_ref.conformance.targets import open_target
+        from lookahead_ref.conformance.targets import PYTHON_STARTUP, open_target
 
         if level not in ("strict", "gpu"):
             raise ValueError(f"--level must be 'strict' or 'gpu', got {level!r}")
+        for path in (html, junit, markdown, write_expect):
+            if path is not None and not path.parent.is_dir():
+                raise ValueError(f"{path} must be in a folder that is there")
         known = [] if expect is None else read(expect)
-        limits = Limits(startup_timeout, step_timeout, line_limit)
+        usual = PYTHON_STARTUP if command is None else Limits.startup
+        limits = Limits(startup_timeout or usual, step_timeout, line_limit)
         # A program of its own is one process for the whole suite; Python's are cheap.
         dtypes = (
             [("float32", "float64")] if target is None else [("float32",), ("float64",)]
@@ -143,7 +154,7 @@ def conform(
         )
         with ThreadPoolExecutor(len(dtypes)) as pool, ExitStack() as stack:
             starting = [pool.submit(start) for _ in dtypes]
-            stack.callback(_close, starting)
+            stack.callback(_close, starting, pool)
             # To start them takes about as long as to read the vectors.
             chosen = _chosen(case or [], profile or [])
             try:
@@ -152,7 +163,10 @@ def conform(
                 raise failed(error, FAILED) from error
             results = _run(dict(zip(dtypes, opened, strict=True)), chosen, level)
         summary = _summary(opened[0].name, results, known, level)
-        _write(summary, results, html, junit, markdown, write_expect)
+        try:
+            _write(summary, results, html, junit, markdown, write_expect)
+        except OSError as error:  # not 1, which says that something departs
+            raise failed(error, USAGE) from error
         if as_json:
             print_json(summary)
         else:
@@ -161,10 +175,27 @@ def conform(
             raise typer.Exit(summary["exit_code"])
 
 
-def _close(starting: "Sequence[Future[Target]]") -> None:
-    for each in starting:
-        if each.exception() is None:
-            each.result().close()
+@contextmanager
+def _interruptible() -> "Iterator[None]":
+    """Take a request to terminate for an interruption: programs that run must be ended."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _close(starting: "Sequence[Future[Target]]", pool: ThreadPoolExecutor) -> None:
+    opened = [each.result() for each in starting if each.exception() is None]
+    # Side by side: each takes its time to end.
+    list(pool.map(lambda target: target.close(), opened))
 
 
 def _chosen(ids: "Sequence[str]", profiles: "Sequence[str]") -> "list[Case]":
@@ -206,7 +237,13 @@ def _run(
             )
             for dtypes, target in targets.items()
         ]
-        results = [result for each in runs for result in each.result()]
+        try:
+            results = [result for each in runs for result in each.result()]
+        except BaseException:
+            # Threads cannot be interrupted, but what they wait for can be.
+            for target in targets.values():
+                target.abort()
+            raise
     place = {each.id: number for number, each in enumerate(chosen)}
     results.sort(key=lambda result: (place[result.case.id], result.dtype))
     to.print(

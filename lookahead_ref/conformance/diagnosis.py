@@ -18,18 +18,21 @@ from lookahead_ref.conformance import bent, oracle
 from lookahead_ref.conformance.catalogue import (
     BUGS,
     NO_GRADIENT,
+    SINGLE_PRECISION,
     VARIANTS,
     Departure,
     by_name,
     explanations,
 )
-from lookahead_ref.conformance.judging import Observation, Trajectory
+from lookahead_ref.conformance.judging import Observation, parts, slot_at, slow_at
 from lookahead_ref.conformance.runner import Result
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
 __all__ = ["Diagnosis", "diagnose", "explain"]
 
 Explanation = tuple[Departure, ...]
+
+_Shown = dict[tuple[str, int], dict[int, Float64Array]]
 
 # A hypothesis is simulated in binary64, and what it is compared with was computed in
 # another order and perhaps in binary32. A few hundred roundings of the largest value so far
@@ -72,7 +75,7 @@ class Diagnosis:
 
 
 class _Sight(NamedTuple):
-    """One trajectory, observed or simulated: the elements of each quantity by step."""
+    """A simulated quantity: its name, its first step, its elements by step."""
 
     where: str
     first: int
@@ -126,27 +129,49 @@ def explain(results: Sequence[Result], scope: str | None = None) -> Diagnosis:
     Diagnosis
         The explanations: of one departure; failing that, of two; failing that, the same
         for all but the nested cases, where what a departure does depends on how a program
-        is built.
+        is built; failing that, all of it again with float64 no more exact than float32.
     """
     telling = [r for r in results if r.seen is not None and _tells(r.case)]
     # The cheapest departure first: most hypotheses end at it.
     telling.sort(key=lambda r: (r.status != "departed", r.case.steps * _elements(r.case)))
     flat = [r for r in telling if not _nested(r.case)]
-    searches = [_Search(conventions) for conventions in _supposed(results)]
-    for selection in (telling, flat) if len(flat) < len(telling) else (telling,):
-        if not selection or selection[0].status != "departed":
-            continue
-        for size in (1, 2):
-            for search in searches:
-                found = search.explanations(selection, size)
+    coarse = any(r.dtype == "float64" for r in telling)
+    for single in (False, True) if coarse else (False,):
+        searches = [_Search(each, single=single) for each in _supposed(results)]
+        for selection in (telling, flat) if len(flat) < len(telling) else (telling,):
+            if not selection or selection[0].status != "departed":
+                continue
+            for size in (0, 1, 2) if single else (1, 2):
+                found = _found(searches, selection, size)
                 if found:
-                    rest = {
-                        r.case.id
-                        for r in telling
-                        if not any(search.explains(each, r) for each in found)
-                    }
-                    return search.diagnosis(scope, found, sorted(rest))
-    return _Search(_conventions(results)[0]).diagnosis(scope, [], [])
+                    return _diagnosis(found, telling, scope)
+    names = tuple(each.name for each in _conventions(results)[0])
+    return Diagnosis(scope, names, ())
+
+
+_Found = list[tuple["_Search", Explanation]]
+
+
+def _found(searches: Sequence["_Search"], results: Sequence[Result], size: int) -> _Found:
+    # Where conventions cannot be told apart, each may have its explanations.
+    return [
+        (search, cause)
+        for search in searches
+        for cause in search.explanations(results, size)
+    ]
+
+
+def _diagnosis(found: _Found, telling: Sequence[Result], scope: str | None) -> Diagnosis:
+    rest = {
+        result.case.id
+        for result in telling
+        if not any(search.explains(cause, result) for search, cause in found)
+    }
+    first, _ = found[0]
+    more = (SINGLE_PRECISION,) if first.single else ()
+    causes = dict.fromkeys((*cause, *more) for _, cause in found)
+    names = tuple(each.name for each in first.conventions)
+    return Diagnosis(scope, names, tuple(causes), tuple(sorted(rest)))
 
 
 def _conventions(results: Iterable[Result]) -> list[Explanation]:
@@ -196,20 +221,16 @@ def _elements(case: Case) -> int:
 class _Search:
     """Hypotheses about a program that follows some conventions; each is simulated once."""
 
-    def __init__(self, conventions: Explanation) -> None:
-        self._conventions = conventions
+    def __init__(self, conventions: Explanation, *, single: bool = False) -> None:
+        self.conventions = conventions
+        self.single = single  # whether float64 is taken for no more exact than float32
         self._runs: dict[tuple[str, tuple[str, ...]], list[_Sight] | None] = {}
-
-    def diagnosis(
-        self, scope: str | None, found: Iterable[Explanation], rest: Iterable[str]
-    ) -> Diagnosis:
-        names = tuple(each.name for each in self._conventions)
-        return Diagnosis(scope, names, tuple(found), tuple(rest))
+        self._observed: dict[tuple[str, str], tuple[_Shown, Float64Array]] = {}
 
     def explanations(self, results: Sequence[Result], size: int) -> list[Explanation]:
         """Return the sets of so many departures that explain all results."""
         # No switch is set twice.
-        taken = {each.switch for each in self._conventions}
+        taken = {each.switch for each in self.conventions}
         free = [each for each in BUGS + VARIANTS if each.switch not in taken]
         left = list(explanations(tuple(free), size))
         for result in results:
@@ -223,7 +244,7 @@ class _Search:
         case, seen = result.case, result.seen
         # Departures that cannot show in a case are not simulated in it.
         bends = [
-            each for each in (*self._conventions, *explanation) if each.applies(case.data)
+            each for each in (*self.conventions, *explanation) if each.applies(case.data)
         ]
         key = case.id, tuple(each.name for each in bends)
         if key not in self._runs:
@@ -231,7 +252,11 @@ class _Search:
         simulated = self._runs[key]
         if seen is None or simulated is None:
             return False
-        return _same(case, seen, simulated, result.dtype)
+        dtype = "float32" if self.single else result.dtype
+        place = case.id, result.dtype
+        if place not in self._observed:
+            self._observed[place] = _observed(case, seen), _slack(case, dtype)
+        return _same(*self._observed[place], simulated, _ULPS[dtype])
 
 
 def _simulate(case: Case, bends: Sequence[Departure]) -> list[_Sight] | None:
@@ -240,12 +265,12 @@ def _simulate(case: Case, bends: Sequence[Departure]) -> list[_Sight] | None:
         run = bent.simulate(case.data, _Double(), switches)
     except (ArithmeticError, ValueError):  # it leaves the numbers that there are
         return None
-    parts = [("", 1, run.steps)]
+    trajectories = [("", 1, run.steps)]
     if case.save_after is not None:
-        parts.append((" after loading", case.save_after + 1, run.resumed))
+        trajectories.append((" after loading", case.save_after + 1, run.resumed))
     sights = [
         _Sight(f"{name}{suffix}", first, np.array(values, np.float64))
-        for suffix, first, steps in parts
+        for suffix, first, steps in trajectories
         for name, values in _simulated(steps)
     ]
     sights += [
@@ -269,20 +294,22 @@ def _flat(tensors: oracle.Tensors) -> list[float]:
     return [value for tensor in tensors for value in tensor]
 
 
-def _same(case: Case, seen: Observation, simulated: Sequence[_Sight], dtype: str) -> bool:
-    observed = {(each.where, each.first): each.values for each in _observed(case, seen)}
-    slack = _slack(case, dtype)
+def _same(
+    observed: _Shown, slack: Float64Array, simulated: Sequence[_Sight], ulps: float
+) -> bool:
     for where, first, values in simulated:
-        got = observed.get((where, first))
-        if got is None:
+        shown = observed.get((where, first))
+        if not shown:
             continue
         # What was large once leaves its rounding errors in all that follows.
         sizes = np.abs(values).max(axis=1, initial=0.0)
         largest = np.maximum.accumulate(sizes)[:, None]
-        rows = slice(first - 1, first - 1 + len(values))
-        allowed = _TOLERANCES * slack[rows] + _ULPS[dtype] * largest
+        steps = np.array(list(shown))
+        rows = steps - first
+        allowed = _TOLERANCES * slack[steps - 1] + ulps * largest[rows]
         with np.errstate(invalid="ignore"):
-            if not np.all(np.abs(got - values) <= allowed):
+            apart = np.abs(np.stack(list(shown.values())) - values[rows])
+            if not np.all(apart <= allowed):
                 return False
     return True
 
@@ -301,23 +328,15 @@ def _slack(case: Case, dtype: str) -> Float64Array:
     return slack
 
 
-def _observed(case: Case, seen: Observation) -> Iterator[_Sight]:
-    parts = [("", 1, seen.steps)]
-    if seen.resumed is not None and case.save_after is not None:
-        parts.append((" after loading", case.save_after + 1, seen.resumed))
-    for suffix, first, trajectory in parts:
-        for name, values in _quantities(trajectory):
-            yield _Sight(f"{name}{suffix}", first, np.stack(values))
+def _observed(case: Case, seen: Observation) -> _Shown:
+    """Return what was observed as the simulations name it: quantity to step to values."""
+    found: _Shown = {}
+    for suffix, first, trajectory in parts(case, seen):
+        found[f"fast{suffix}", first] = dict(enumerate(trajectory.fast, start=first))
+        for level in range(len(case.data["lookahead"])):
+            found[f"slow {level}{suffix}", first] = slow_at(trajectory, first, level)
+        for name in {name for each in trajectory.slots for name in each}:
+            found[f"{name}{suffix}", first] = slot_at(trajectory, first, name)
     for step, weights in seen.evaluations.items():
-        yield _Sight("evaluated weights", step, weights[None])
-
-
-def _quantities(trajectory: Trajectory) -> Iterator[tuple[str, list[Float64Array]]]:
-    if not trajectory.fast:
-        return
-    yield "fast", trajectory.fast
-    for level in range(min(len(each) for each in trajectory.slow)):
-        yield f"slow {level}", [each[level] for each in trajectory.slow]
-    shown = set.intersection(*(set(each) for each in trajectory.slots))
-    for name in sorted(shown):
-        yield name, [each[name] for each in trajectory.slots]
+        found["evaluated weights", step] = {step: weights}
+    return found

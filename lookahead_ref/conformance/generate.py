@@ -19,12 +19,11 @@ from lookahead_ref.conformance.catalogue import (
     VARIANTS,
     Departure,
 )
+from lookahead_ref.conformance.clauses import CLAUSES
 from lookahead_ref.conformance.oracle import Arithmetic, Exact, Step, Tensors
 from lookahead_ref.conformance.oracle import value as value_of
 from lookahead_ref.conformance.overflow import Overflowing
-
-VERSION = 1
-"""The version of the files, raised when a reader of the old one could not read them."""
+from lookahead_ref.conformance.vectors import VERSION
 
 FORMAT = "lookahead-vectors"
 
@@ -244,11 +243,11 @@ def _quantity(
     t: int,
     pick: Callable[[Step], Tensors],
 ) -> dict[str, Any]:
-    exact = [[_nearest(x) for x in tensor] for tensor in pick(expected.steps[t])]
+    exact = [[nearest_float(x) for x in tensor] for tensor in pick(expected.steps[t])]
 
     def tolerances(run: Run) -> list[list[float]]:
         return [
-            [_tolerance(x, bound) for x, bound in zip(values, bounded, strict=True)]
+            [tolerance_of(x, bound) for x, bound in zip(values, bounded, strict=True)]
             for values, bounded in zip(exact, pick(run.steps[t]), strict=True)
         ]
 
@@ -261,7 +260,7 @@ def _quantity(
     }
 
 
-def _nearest(number: Any) -> float:
+def nearest_float(number: Any) -> float:
     """Round a number of 50 digits to float64, ties to even, subnormal numbers included."""
     number = getattr(number, "exact", number)
     sign, mantissa, exponent, _ = number._mpf_
@@ -274,7 +273,7 @@ def _nearest(number: Any) -> float:
     return -size if sign else size
 
 
-def _tolerance(value: float, bound: Any) -> float:
+def tolerance_of(value: float, bound: Any) -> float:
     """Round a bound up to two digits; the expected value itself is rounded to float64."""
     if math.isinf(value):
         return 0.0
@@ -351,11 +350,13 @@ def _index(
         "encoding": "binary64",
         "cases": sum(entry["cases"] for entry in entries),
         "files": list(entries),
+        "clauses": [each._asdict() for each in CLAUSES],
         "profiles": [{"name": name, "says": says} for name, says in plan.PROFILES.items()],
         "flags": [
             {
                 "name": bug.name,
                 "kind": "bug",
+                "clause": bug.clause,
                 "says": bug.says,
                 "breaks": bug.breaks,
                 "fix": bug.fix,
@@ -365,11 +366,17 @@ def _index(
             for bug in BUGS
         ]
         + [
-            {"name": name, "kind": "condition", "says": says}
-            for name, says in CONDITIONS.items()
+            {"name": name, "kind": "condition", "clause": clause, "says": says}
+            for name, (clause, says) in CONDITIONS.items()
         ],
         "variants": [
-            {"name": v.name, "says": v.says, "found": v.breaks, "mind": v.fix}
+            {
+                "name": v.name,
+                "clause": v.clause,
+                "says": v.says,
+                "found": v.breaks,
+                "mind": v.fix,
+            }
             for v in VARIANTS
         ],
         "retired": list(plan.RETIRED),

@@ -186,20 +186,21 @@ def _against(
 ) -> Verdict:
     departures = []
     largest = 0.0
-    for where, first, got, columns in _quantities(case, outcome, seen):
-        rows = slice(first - 1, first - 1 + len(got))
-        expected = columns.expected[rows]
-        apart = distances(np.stack(got), expected, columns.tolerance[dtype, level][rows])
+    for where, shown, columns in _quantities(case, outcome, seen):
+        steps = list(shown)
+        rows = np.array(steps) - 1
+        got, expected = np.stack(list(shown.values())), columns.expected[rows]
+        apart = distances(got, expected, columns.tolerance[dtype, level][rows])
         largest = max(largest, float(apart.max(initial=0.0)))
         if np.any(apart > 1.0):
             row, element = np.argwhere(apart > 1.0)[0]
             departures.append(
                 Departure(
                     where,
-                    first + int(row),
+                    steps[row],
                     int(element),
                     float(expected[row, element]),
-                    float(got[row][element]),
+                    float(got[row, element]),
                     float(apart[row, element]),
                 )
             )
@@ -209,22 +210,46 @@ def _against(
 
 def _quantities(
     case: Case, outcome: Outcome, seen: Observation
-) -> Iterator[tuple[str, int, list[Float64Array], Columns]]:
-    parts = [("", 1, seen.steps)]
-    if seen.resumed is not None and case.save_after is not None:
-        parts.append((" after loading", case.save_after + 1, seen.resumed))
-    for suffix, first, trajectory in parts:
+) -> Iterator[tuple[str, dict[int, Float64Array], Columns]]:
+    """Yield what was shown of each quantity, by step, with what is expected of it."""
+    for suffix, first, trajectory in parts(case, seen):
         if trajectory.fast:
-            yield f"fast weights{suffix}", first, trajectory.fast, outcome.fast
-        if trajectory.slow:
-            for level, columns in enumerate(outcome.slow):
-                nested = f" of level {level + 1}" if level else ""
-                got = [each[level] for each in trajectory.slow if level < len(each)]
-                if got:
-                    yield f"slow weights{nested}{suffix}", first, got, columns
+            shown = dict(enumerate(trajectory.fast, start=first))
+            yield f"fast weights{suffix}", shown, outcome.fast
+        for level, columns in enumerate(outcome.slow):
+            nested = f" of level {level + 1}" if level else ""
+            if shown := slow_at(trajectory, first, level):
+                yield f"slow weights{nested}{suffix}", shown, columns
         for name, columns in outcome.slots.items():
-            if trajectory.slots and all(name in each for each in trajectory.slots):
-                got = [each[name] for each in trajectory.slots]
-                yield f"{name}{suffix}", first, got, columns
+            if shown := slot_at(trajectory, first, name):
+                yield f"{name}{suffix}", shown, columns
     for step, weights in sorted(seen.evaluations.items()):
-        yield "evaluated weights", step, [weights], outcome.slow[0]
+        yield "evaluated weights", {step: weights}, outcome.slow[0]
+
+
+def parts(case: Case, seen: Observation) -> Iterator[tuple[str, int, Trajectory]]:
+    """List the trajectories of an observation: name, first step, itself."""
+    yield "", 1, seen.steps
+    if seen.resumed is not None and case.save_after is not None:
+        yield " after loading", case.save_after + 1, seen.resumed
+
+
+def slow_at(trajectory: Trajectory, first: int, level: int) -> dict[int, Float64Array]:
+    """Return the slow weights of a level at the steps after which they were shown.
+
+    A program that makes them late has nothing to show before.
+    """
+    return {
+        step: each[level]
+        for step, each in enumerate(trajectory.slow, start=first)
+        if level < len(each)
+    }
+
+
+def slot_at(trajectory: Trajectory, first: int, name: str) -> dict[int, Float64Array]:
+    """Return a slot at the steps after which it was shown."""
+    return {
+        step: each[name]
+        for step, each in enumerate(trajectory.slots, start=first)
+        if name in each
+    }

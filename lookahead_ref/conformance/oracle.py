@@ -1,8 +1,7 @@
 """Lookahead in 50-digit arithmetic: where the golden suite's expected values come from.
 
 This file shares no code with the library. It is meant to be read beside Algorithm 1 of the
-paper and the table of conventions in the specification (``docs/conformance``), and to be
-right by inspection.
+paper and the specification (``docs/spec.md``), and to be right by inspection.
 
 It reads a case as the vector files hold it. Tensors are flat lists of numbers; nothing is
 changed in place. The kind of number is a parameter: 50 digits for the expected values,

@@ -81,16 +81,14 @@ def cases() -> dict[str, list[Case]]:
 
 
 def _smoke() -> Iterator[Case]:
-    yield build("smoke-wrapper", "wrapper", "outer-update", Level(2, 0.5), sgd(), 4)
+    yield build("smoke-wrapper", "wrapper", "LA-5", Level(2, 0.5), sgd(), 4)
+    yield build("smoke-alpha", "wrapper", "LA-5", Level(3, 0.8), sgd(), 7, shapes=SEVERAL)
+    yield build("smoke-reset", "state", "LA-12", Level(2, 0.5, "reset"), adam(), 5)
     yield build(
-        "smoke-alpha", "wrapper", "outer-update", Level(3, 0.8), sgd(), 7, shapes=SEVERAL
-    )
-    yield build("smoke-reset", "state", "inner-state", Level(2, 0.5, "reset"), adam(), 5)
-    yield build(
-        "smoke-resume", "resume", "checkpoint", Level(3, 0.5), heavy_ball(), 7, save_after=4
+        "smoke-resume", "resume", "LA-24", Level(3, 0.5), heavy_ball(), 7, save_after=4
     )
     yield build(
-        "smoke-evaluation", "evaluation", "evaluation", Level(3, 0.5), sgd(), 5,
+        "smoke-evaluation", "evaluation", "LA-9", Level(3, 0.5), sgd(), 5,
         evaluate_after=[2, 3, 4],
     )  # fmt: skip
 
@@ -102,7 +100,7 @@ def _wrapper() -> Iterator[Case]:
             # Half of them end on a synchronization.
             less = 0 if alpha in (0.2, 1.0) else 1
             yield build(
-                f"wrapper-k{k}-alpha{alpha}", "wrapper", "outer-update",
+                f"wrapper-k{k}-alpha{alpha}", "wrapper", "LA-5",
                 Level(k, alpha), sgd(), steps[k] - less,
             )  # fmt: skip
 
@@ -114,37 +112,37 @@ def _wrapper() -> Iterator[Case]:
             f"wrapper-{name}", "wrapper", clause, level, inner, steps, says=says, **rest
         )
 
-    yield case("no-sync", "period", "the run ends before the first synchronization",
+    yield case("no-sync", "LA-8", "the run ends before the first synchronization",
                level=Level(7, 0.5), steps=6)  # fmt: skip
-    yield case("one-cycle", "period", "the run ends on the first synchronization", steps=5)
-    yield case("start", "start", "one step, from which phi must be theta_0", steps=1)
-    yield case("several", "outer-update", "matrix, vector and scalar", shapes=SEVERAL,
+    yield case("one-cycle", "LA-3", "the run ends on the first synchronization", steps=5)
+    yield case("start", "LA-1", "one step, from which phi must be theta_0", steps=1)
+    yield case("several", "LA-30", "matrix, vector and scalar", shapes=SEVERAL,
                level=Level(2, 0.8), steps=5)  # fmt: skip
-    yield case("single", "outer-update", "one element", shapes=SINGLE,
+    yield case("single", "LA-30", "one element", shapes=SINGLE,
                level=Level(2, 0.2), steps=5)  # fmt: skip
-    yield case("large", "outer-update", "large weights and gradients", scale=50,
+    yield case("large", "LA-5", "large weights and gradients", scale=50,
                gradient_scale=52, level=Level(5, 0.2))  # fmt: skip
-    yield case("small", "outer-update", "small weights and gradients", scale=-50,
+    yield case("small", "LA-5", "small weights and gradients", scale=-50,
                gradient_scale=-50, level=Level(5, 0.8))  # fmt: skip
-    yield case("large-beside-small", "outer-update", "updates near the last digit",
+    yield case("large-beside-small", "LA-6", "updates near the last digit",
                scale=10, gradient_scale=-12, level=Level(2, 0.5), steps=5)  # fmt: skip
-    yield case("cancelling", "outer-update",
+    yield case("cancelling", "LA-6",
                "weights that cross zero: ulps of the result are no yardstick",
                initial=[[0.5, -0.25, 0.125]],
                problem=given_tape([[[1.25, -0.625, 0.3125]]] * 11))  # fmt: skip
     zeros = [[[0.0, 0.0, 0.0]]]
     ones = [[[1.0, -2.0, 0.5]]]
-    yield case("zero-gradients", "outer-update", "nothing moves",
+    yield case("zero-gradients", "LA-5", "nothing moves",
                problem=given_tape(zeros * 11))  # fmt: skip
-    yield case("zero-then-gradients", "outer-update", "the first cycle does not move",
+    yield case("zero-then-gradients", "LA-5", "the first cycle does not move",
                problem=given_tape(zeros * 5 + ones * 6))  # fmt: skip
-    yield case("zero-weights", "start", "weights that start at zero",
+    yield case("zero-weights", "LA-1", "weights that start at zero",
                initial=[[0.0, -0.0, 0.0]])  # fmt: skip
-    yield case("subnormal", "outer-update", "subnormal weights",
+    yield case("subnormal", "LA-32", "subnormal weights",
                initial=[[2.0**-140, -(2.0**-135), 3 * 2.0**-149]],
                problem=given_tape([[[2.0**-137, 2.0**-136, -(2.0**-138)]]] * 11),
                conditions=["subnormal"])  # fmt: skip
-    yield case("overflow", "outer-update", "weights that overflow",
+    yield case("overflow", "LA-32", "weights that overflow",
                initial=[[-(2.0**127), 2.0**127, 1.0]],
                inner=sgd(4.0), level=Level(5, 0.5), steps=4,
                problem=given_tape([[[2.0**126, -(2.0**126), 0.5]]] * 4),
@@ -153,11 +151,11 @@ def _wrapper() -> Iterator[Case]:
         ("coupled", COUPLED, None), ("separate", SEPARATE, None), ("wells", WELLS, BESIDE),
     ):  # fmt: skip
         for k, alpha in ((2, 0.5), (5, 0.8), (5, 0.2)):
-            yield case(f"{kind}-k{k}-alpha{alpha}", "closed-loop", "closed loop",
+            yield case(f"{kind}-k{k}-alpha{alpha}", "LA-2", "closed loop",
                        problem=problem, initial=initial,
                        level=Level(k, alpha), inner=sgd(0.2))  # fmt: skip
     for when, missing in _MISSING.items():
-        yield case(f"no-gradient-{when}", "no-gradient",
+        yield case(f"no-gradient-{when}", "LA-25",
                    f"no gradient {when} a synchronization",
                    shapes=PAIR, missing={"second": missing}, level=Level(3, 0.5), steps=10,
                    conditions=["no-gradient"])  # fmt: skip
@@ -172,6 +170,9 @@ _MISSING = {
 }
 
 
+_AT_SYNC = {"maintain": "LA-11", "reset": "LA-12", "interpolate": "LA-13"}
+
+
 def _state() -> Iterator[Case]:
     inners = {
         "heavy-ball": heavy_ball(),
@@ -183,30 +184,31 @@ def _state() -> Iterator[Case]:
         for inner_state in ("maintain", "reset", "interpolate"):
             for k, alpha, steps in ((2, 0.5, 6), (5, 0.8, 11), (5, 0.2, 12), (1, 0.5, 4)):
                 yield build(
-                    f"state-{name}-{inner_state}-k{k}-alpha{alpha}", "state", "inner-state",
+                    f"state-{name}-{inner_state}-k{k}-alpha{alpha}", "state",
+                    _AT_SYNC[inner_state],
                     Level(k, alpha, inner_state), inner, steps,
                 )  # fmt: skip
     for inner_state in ("maintain", "reset", "interpolate"):
         level = Level(3, 0.5, inner_state)
         yield build(
-            f"state-several-{inner_state}", "state", "inner-state", level, adam(), 7,
+            f"state-several-{inner_state}", "state", "LA-30", level, adam(), 7,
             says="matrix, vector and scalar", shapes=SEVERAL,
         )  # fmt: skip
         yield build(
-            f"state-coupled-{inner_state}", "state", "closed-loop", level,
+            f"state-coupled-{inner_state}", "state", "LA-2", level,
             heavy_ball(0.05), 8, says="closed loop", problem=COUPLED,
         )  # fmt: skip
         yield build(
-            f"state-wells-{inner_state}", "state", "closed-loop", level, adam(0.05), 8,
+            f"state-wells-{inner_state}", "state", "LA-2", level, adam(0.05), 8,
             says="closed loop", problem=WELLS, initial=BESIDE,
         )  # fmt: skip
         yield build(
-            f"state-decay-{inner_state}", "state", "inner-state", level,
+            f"state-decay-{inner_state}", "state", "LA-27", level,
             adam(decay=0.1, kind="decoupled"), 7, says="with decoupled weight decay",
         )  # fmt: skip
     for when, missing in _MISSING.items():
         yield build(
-            f"state-no-gradient-{when}", "state", "no-gradient",
+            f"state-no-gradient-{when}", "state", "LA-25",
             Level(3, 0.5), heavy_ball(), 8,
             says=f"no gradient {when} a synchronization", shapes=PAIR,
             missing={"second": missing}, conditions=["no-gradient"],
@@ -219,7 +221,7 @@ def _resume() -> Iterator[Case]:
     ) -> Iterator[Case]:
         for s in at:
             yield build(
-                f"resume-{name}-after{s}", "resume", "checkpoint", level, inner, 11,
+                f"resume-{name}-after{s}", "resume", "LA-24", level, inner, 11,
                 says=f"saved after step {s}", save_after=s,
             )  # fmt: skip
 
@@ -256,15 +258,16 @@ def _evaluation() -> Iterator[Case]:
         ("k1", Level(1, 0.5), sgd(), every),
     ):
         yield build(
-            f"evaluation-{name}", "evaluation", "evaluation", level, inner, 11,
+            f"evaluation-{name}", "evaluation", "LA-10" if when == every else "LA-9",
+            level, inner, 11,
             evaluate_after=when,
         )  # fmt: skip
     yield build(
-        "evaluation-wells", "evaluation", "evaluation", Level(4, 0.5), sgd(0.2), 10,
+        "evaluation-wells", "evaluation", "LA-9", Level(4, 0.5), sgd(0.2), 10,
         says="closed loop", problem=WELLS, initial=BESIDE, evaluate_after=[2, 6, 7],
     )  # fmt: skip
     yield build(
-        "evaluation-nested", "evaluation", "evaluation",
+        "evaluation-nested", "evaluation", "LA-9",
         [Level(4, 0.5), Level(2, 0.5)], sgd(), 9,
         says="the outermost phi counts", evaluate_after=[2, 3, 4, 5, 6, 9],
     )  # fmt: skip
@@ -273,27 +276,27 @@ def _evaluation() -> Iterator[Case]:
 def _nesting() -> Iterator[Case]:
     for outer, inner in ((4, 2), (5, 2), (2, 5), (6, 3), (3, 3)):
         yield build(
-            f"nesting-{outer}-{inner}", "nesting", "nesting",
+            f"nesting-{outer}-{inner}", "nesting", "LA-17" if outer % inner else "LA-18",
             [Level(outer, 0.5), Level(inner, 0.8)], sgd(), 13,
         )  # fmt: skip
     yield build(
-        "nesting-three", "nesting", "nesting",
+        "nesting-three", "nesting", "LA-19",
         [Level(8, 0.5), Level(4, 0.8), Level(2, 0.2)], sgd(), 17,
     )  # fmt: skip
     states = ("maintain", "reset", "interpolate")
     for outer_state in states:
         for inner_state in states:
             yield build(
-                f"nesting-{outer_state}-{inner_state}", "nesting", "nesting",
+                f"nesting-{outer_state}-{inner_state}", "nesting", "LA-20",
                 [Level(5, 0.5, outer_state), Level(2, 0.8, inner_state)], heavy_ball(), 11,
             )  # fmt: skip
     for outer_state in ("reset", "interpolate"):
         yield build(
-            f"nesting-adam-{outer_state}", "nesting", "nesting",
+            f"nesting-adam-{outer_state}", "nesting", "LA-21",
             [Level(5, 0.5, outer_state), Level(2, 0.8)], adam(), 11,
         )  # fmt: skip
     yield build(
-        "nesting-alphas", "nesting", "schedules",
+        "nesting-alphas", "nesting", "LA-16",
         [Level(5, [0.5, 0.2]), Level(2, [0.8, 0.6, 0.4, 0.2])], sgd(), 13,
         says="each alpha sees the synchronizations of its own level",
     )  # fmt: skip
@@ -302,25 +305,25 @@ def _nesting() -> Iterator[Case]:
 def _schedule() -> Iterator[Case]:
     for name, rate in (("warm-up", WARM_UP), ("decay", DECAY), ("moving", MOVING)):
         yield build(
-            f"schedule-sgd-{name}", "schedule", "schedules", Level(5, 0.5), sgd(rate), 12
+            f"schedule-sgd-{name}", "schedule", "LA-14", Level(5, 0.5), sgd(rate), 12
         )
         for inner_state in ("maintain", "reset", "interpolate"):
             yield build(
-                f"schedule-heavy-ball-{name}-{inner_state}", "schedule", "schedules",
+                f"schedule-heavy-ball-{name}-{inner_state}", "schedule", "LA-14",
                 Level(3, 0.5, inner_state), heavy_ball(rate), 10,
             )  # fmt: skip
         yield build(
-            f"schedule-adam-{name}-reset", "schedule", "schedules",
+            f"schedule-adam-{name}-reset", "schedule", "LA-14",
             Level(3, 0.8, "reset"), adam(rate), 10,
         )  # fmt: skip
-    yield build("schedule-zero", "schedule", "schedules", Level(3, 0.5), sgd([0.0, 0.1]), 7,
+    yield build("schedule-zero", "schedule", "LA-14", Level(3, 0.5), sgd([0.0, 0.1]), 7,
                 says="the first learning rate is 0")  # fmt: skip
     yield build(
-        "schedule-alpha", "schedule", "schedules",
+        "schedule-alpha", "schedule", "LA-16",
         Level(2, [0.2, 0.5, 0.8, 1.0]), sgd(), 11, says="alpha rises, then stays",
     )  # fmt: skip
     yield build(
-        "schedule-alpha-interpolate", "schedule", "schedules",
+        "schedule-alpha-interpolate", "schedule", "LA-16",
         Level(2, [0.8, 0.5, 0.2], "interpolate"), heavy_ball(), 9, says="alpha falls",
     )  # fmt: skip
 
@@ -331,11 +334,12 @@ def _inner(profile: str) -> Iterator[Case]:
     def case(part: str, inner: Inner, says: str = "", **rest: Any) -> Case:
         level = rest.pop("level", Level(7, 0.5))
         steps = rest.pop("steps", 6)
+        clause = _CLAUSES.get(f"{name}-{part}") or _CLAUSES.get(part, rule)
         return build(
-            f"inner-{name}-{part}", profile, name, level, inner, steps, says=says, **rest
+            f"inner-{name}-{part}", profile, clause, level, inner, steps, says=says, **rest
         )
 
-    make, others = _INNERS[name]
+    rule, make, others = _INNERS[name]
     plain = make()
     yield case("alone", plain, "no synchronization: the rule itself")
     yield case(
@@ -376,18 +380,43 @@ def _adamw(
     return adam(rate, decay=decay, kind=kind)
 
 
-_INNERS: dict[str, tuple[Any, dict[str, Inner]]] = {
-    "sgd": (sgd, {"rate": sgd(0.003), "l2-strong": sgd(0.1, 0.5, "l2")}),
+_CLAUSES = {
+    "rate": "IN-1",
+    "zero-first": "IN-2",
+    "l2": "IN-3",
+    "l2-strong": "IN-3",
+    "decoupled": "IN-4",
+    "decoupled-moving": "IN-4",
+    "strong": "IN-4",
+    "epsilon": "IN-11",
+    "adagrad-epsilon": "IN-13",
+    "betas": "IN-9",
+    "beta1-0": "IN-9",
+    "several": "LA-30",
+    "overflow": "LA-32",
+    "subnormal": "LA-32",
+}
+"""Part of an inner optimizer's case to its clause, where that is not the rule's."""
+
+_INNERS: dict[str, tuple[str, Any, dict[str, Inner]]] = {
+    "sgd": ("IN-5", sgd, {"rate": sgd(0.003), "l2-strong": sgd(0.1, 0.5, "l2")}),
     "heavy-ball": (
+        "IN-6",
         heavy_ball,
         {"momentum0": heavy_ball(momentum=0.0), "momentum0.5": heavy_ball(momentum=0.5)},
     ),
     "nesterov": (
+        "IN-7",
         nesterov,
         {"momentum0": nesterov(momentum=0.0), "momentum0.5": nesterov(momentum=0.5)},
     ),
-    "adagrad": (adagrad, {"epsilon": adagrad(epsilon=0.01), "rate": adagrad(0.5)}),
+    "adagrad": (
+        "IN-8",
+        adagrad,
+        {"epsilon": adagrad(epsilon=0.01), "rate": adagrad(0.5)},
+    ),
     "adam": (
+        "IN-10",
         adam,
         {
             "epsilon": adam(epsilon=0.01),
@@ -397,6 +426,7 @@ _INNERS: dict[str, tuple[Any, dict[str, Inner]]] = {
         },
     ),
     "adamw": (
+        "IN-4",
         _adamw,
         {
             "strong": _adamw(0.1, 0.5),

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
-from lookahead_ref.conformance.wire import PROTOCOL, parse, shown
+from lookahead_ref.conformance.wire import PROTOCOL, parse, shown, told
 
-__all__ = ["DiedError", "Limits", "Process", "StartError"]
+__all__ = ["DiedError", "HungError", "Limits", "Process", "StartError"]
 
 
 _POLL = 0.1
@@ -27,6 +27,10 @@ class StartError(TargetError):
 
 class DiedError(TargetError):
     """A program that ended, hung, or wrote what is no answer: it is of no more use."""
+
+
+class HungError(DiedError):
+    """A program that did not answer in time."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,7 @@ class Process:
         self._received = b""
         self._said = b""
         self._over = False
-        said = self._hello()
-        self.name = str(said.get("name", ""))
-        # Only a Python adapter, which `serve` wraps, takes a whole case at once.
-        self.whole = said.get("whole") is True
+        self.name = told(self._hello().get("name", ""))
 
     def _hello(self) -> dict[str, Any]:
         try:
@@ -150,15 +151,15 @@ class Process:
             raise DiedError(f"wrote what nobody asked for: {shown(self._received)}")
         line = self._exchange(json.dumps(request).encode() + b"\n", limit)
         if line is None:
-            raise DiedError(f"did not answer {request['do']!r} within {limit:g} s")
+            raise HungError(f"did not answer {request['do']!r} within {limit:g} s")
         try:
             answer = parse(line)
         except TargetError as error:
             raise DiedError(str(error)) from error
         if "unsupported" in answer:
-            raise UnsupportedError(str(answer["unsupported"]))
+            raise UnsupportedError(told(answer["unsupported"]))
         if "error" in answer:
-            raise TargetError(f"answered an error: {str(answer['error'])[:1000]}")
+            raise TargetError(f"answered an error: {told(answer['error'])}")
         return answer
 
     def _exchange(self, request: bytes, limit: float) -> bytes | None:
@@ -207,7 +208,11 @@ class Process:
     def _take(self) -> None:
         """Read what is there."""
         with contextlib.suppress(BlockingIOError):
-            self._said = (self._said + os.read(self._err, 65536))[-400:]
+            said = os.read(self._err, 65536)
+            self._said = (self._said + said)[-400:]
+            if not said and self._err in self._selector.get_map():
+                # A program may close it; it would be ready to be read for ever.
+                self._selector.unregister(self._err)
         with contextlib.suppress(BlockingIOError):
             found = os.read(self._out, 65536)
             self._received += found
@@ -219,22 +224,30 @@ class Process:
         self._take()
         code = self._child.returncode
         how = "closed its output" if code is None else f"ended with exit status {code}"
-        said = self._said.decode("utf-8", "replace").strip()
+        said = told(self._said.decode("utf-8", "replace").strip())
         return f"{how}; it wrote: {said}" if said else how
+
+    def stop(self) -> None:
+        """Ask the program to end, and do not wait for it."""
+        if self._child.poll() is None:
+            self._send(b'{"do": "stop"}\n')
 
     def end(self) -> None:
         """End the program and all that it started, and wait until it is gone."""
-        if self._child.poll() is None:
-            self._send(b'{"do": "stop"}\n')
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(0.5)
+        self.stop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(0.5)
         self.kill()
 
-    def kill(self) -> None:
-        """End the program and all that it started, by force."""
+    def abort(self) -> None:
+        """End the program by force, from another thread than the one that asks it."""
         # The group outlives its leader where that has left children.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the program and all that it started, by force."""
+        self.abort()
         self._child.kill()
         self._child.wait()
         self._selector.close()

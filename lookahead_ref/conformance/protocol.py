@@ -108,7 +108,8 @@ class Setup:
 class Adapter(Protocol):
     """A program under test, one case at a time.
 
-    Any method may raise; the case then counts as one at which the program failed.
+    Any method may raise; the case then counts as one at which the program failed, or as not
+    offered if what it raises is a `NotImplementedError`.
     """
 
     def start(self, setup: Setup) -> None:

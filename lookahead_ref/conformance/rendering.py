@@ -11,6 +11,7 @@ from lookahead_ref.report.page import Section, page, paragraph
 
 __all__ = [
     "COLUMNS",
+    "convention_line",
     "departure_line",
     "diagnosis_lines",
     "headline",
@@ -52,6 +53,8 @@ def headline(summary: Summary) -> str:
         words.append(f"{total['known']} depart as known")
     if summary["unexpected_passes"]:
         words.append(f"{len(summary['unexpected_passes'])} pass though known to depart")
+    if any(not each["names"] for each in summary["conventions"]):
+        words.append("it mixes conventions")
     if total["failed"]:
         words.append(f"the target failed at {total['failed']}")
     if total["unsupported"]:
@@ -146,6 +149,8 @@ def lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
             "Passes though known to depart",
             [known_line(each) for each in summary["unexpected_passes"]],
         )
+    if summary["conventions"]:
+        yield "Conventions", [convention_line(each) for each in summary["conventions"]]
     if summary["failures"]:
         yield (
             "Failures",
@@ -156,6 +161,15 @@ def lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
         reasons[each["reason"]] = reasons.get(each["reason"], 0) + 1
     if reasons:
         yield "Not offered", [f"{reason} ({count})" for reason, count in reasons.items()]
+
+
+def convention_line(each: Mapping[str, Any]) -> str:
+    """Return what the program does where programs differ."""
+    if not each["names"]:
+        counts = ", ".join(f"{name} in {n} checks" for name, n in each["checks"].items())
+        return f"mixed, where one is to be followed throughout: {counts}"
+    both = zip(each["names"], each["says"], strict=True)
+    return ", or as well ".join(f"{name}: {says}" for name, says in both)
 
 
 def known_line(each: Mapping[str, str]) -> str:

@@ -5,18 +5,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lookahead_ref.conformance.judging import Observation, Verdict, judge
-from lookahead_ref.conformance.process import DiedError, StartError
+from lookahead_ref.conformance.judging import Observation, Trajectory, Verdict, judge
+from lookahead_ref.conformance.process import DiedError, HungError, StartError
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
 from lookahead_ref.conformance.targets import Target
 from lookahead_ref.conformance.vectors import Case
+from lookahead_ref.conformance.wire import told
 
 __all__ = ["Result", "Status", "run"]
 
 Status = Literal["passed", "departed", "failed", "unsupported"]
 
-PATIENCE = 10
-"""Cases in a row at which it died or hung, after which the rest is not tried."""
+PATIENCE = 12
+"""Cases in a row at which it broke, after which the rest is not tried."""
+
+_HUNG = 3  # to hang counts as so many: it takes as long
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,9 @@ def run(
                 continue
             if in_a_row < PATIENCE:
                 result, broken = _one(target, case, dtype, level)
-                in_a_row = in_a_row + 1 if broken else 0
+                in_a_row = in_a_row + broken if broken else 0
             else:
-                reason = f"not tried: it broke at {PATIENCE} cases in a row"
+                reason = "not tried: it broke at all of the last cases"
                 result = Result(case, dtype, "failed", reason)
             results.append(result)
             if progress is not None:
@@ -94,20 +97,34 @@ def run(
     return results
 
 
-def _one(target: Target, case: Case, dtype: str, level: str) -> tuple[Result, bool]:
-    """Run a case; return its result, and whether the target broke at it."""
+def _one(target: Target, case: Case, dtype: str, level: str) -> tuple[Result, int]:
+    """Run a case; return its result, and how badly the target broke at it."""
     try:
         seen = target.observe(case, dtype)
+        _check_slots(case, seen)
     except UnsupportedError as error:
-        return Result(case, dtype, "unsupported", str(error)), False
+        return Result(case, dtype, "unsupported", str(error)), 0
     except StartError as error:
         reason = f"it could not be started again: {error}"
-        return Result(case, dtype, "failed", reason), True
+        return Result(case, dtype, "failed", reason), 1
     except TargetError as error:
-        return Result(case, dtype, "failed", str(error)), isinstance(error, DiedError)
+        died = _HUNG if isinstance(error, HungError) else isinstance(error, DiedError)
+        return Result(case, dtype, "failed", str(error)), int(died)
     verdict = judge(case, seen, dtype, level)
     status: Status = "passed" if verdict.passed else "departed"
-    return Result(case, dtype, status, "", verdict, seen), False
+    return Result(case, dtype, status, "", verdict, seen), 0
+
+
+def _check_slots(case: Case, seen: Observation) -> None:
+    """Refuse slots by other names: what is not compared must not seem to be."""
+    known = case.outcomes[0].slots
+    for trajectory in (seen.steps, seen.resumed or Trajectory()):
+        for name in {name for shown in trajectory.slots for name in shown}:
+            if name not in known:
+                raise TargetError(
+                    f"slots of {case.data['inner']['rule']} are named "
+                    f"{', '.join(known) or 'nothing: it has none'}, got {told(name)!r}"
+                )
 
 
 def matrix(results: Sequence[Result]) -> dict[str, Counter[Status]]:

@@ -44,6 +44,8 @@ class Server:
             return method(request)
         except UnsupportedError as error:
             return {"unsupported": str(error)}
+        except NotImplementedError as error:
+            return {"unsupported": str(error) or "not implemented"}
         # Whatever a program under test raises is a finding about it.
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
@@ -54,7 +56,7 @@ class Server:
 
     def do_hello(self, request: Message) -> Message:  # noqa: ARG002
         """Say the version."""
-        return {"version": wire.PROTOCOL, "whole": True}
+        return {"version": wire.PROTOCOL}
 
     def do_run(self, request: Message) -> Message:
         """Take a case through a new adapter, and write the state of its save point."""
@@ -86,11 +88,16 @@ def main(target: str) -> None:
     target : str
         What `lookahead_ref.conformance.targets.adapter` takes.
     """
+    from lookahead_ref.backend import BackendUnavailableError
     from lookahead_ref.conformance.targets import adapter
 
-    # What the adapter prints must not pass for answers.
+    # What the adapter prints must not pass for answers, nor what it reads be requests.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
     def say(answer: Message) -> None:
         answers.write(json.dumps(answer) + "\n")
@@ -98,10 +105,10 @@ def main(target: str) -> None:
 
     try:
         server = Server(adapter(target))
-    except ValueError as error:
+    except (ValueError, BackendUnavailableError) as error:
         say({"refused": str(error)})
         return
-    for line in sys.stdin:
+    for line in requests:
         request = json.loads(line)
         if request["do"] == "stop":
             break

@@ -6,6 +6,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import lookahead_ref
+from lookahead_ref.conformance.catalogue import by_name
+from lookahead_ref.conformance.conventions import Convention, followed
 from lookahead_ref.conformance.expectations import Expectation, expected, stale
 from lookahead_ref.conformance.judging import Departure
 from lookahead_ref.conformance.runner import Result, matrix
@@ -50,8 +52,8 @@ def summarize(
     -------
     dict
         Plain data. ``exit_code`` is 0 where everything that the target offers passes or is
-        expected to depart, 1 where something departs or passes unexpectedly, 3 where the
-        target failed at a case.
+        expected to depart, 1 where something departs or passes unexpectedly or follows one
+        convention here and another there, 3 where the target failed at a case.
     """
     departures = [
         _departure(result, expected(result, expectations))
@@ -65,7 +67,10 @@ def summarize(
         if r.status == "failed"
     ]
     unexpected = [each for each in departures if each["known"] is None]
-    code = FAILED if failures else DEPARTED if unexpected or surprises else PASSED
+    conventions = followed(results)
+    mixed = [each for each in conventions if not each.names]
+    wrong = unexpected or surprises or mixed
+    code = FAILED if failures else DEPARTED if wrong else PASSED
     return {
         "format": "lookahead-conformance",
         "version": 1,
@@ -75,6 +80,7 @@ def summarize(
         "level": level,
         "exit_code": code,
         "profiles": _profiles(results, departures),
+        "conventions": [_convention(each) for each in conventions],
         "departures": departures,
         "failures": failures,
         "unsupported": [
@@ -166,6 +172,14 @@ def _element(case: Case, element: int) -> tuple[str, int]:
         if start <= element < end:
             return name, element - start
     raise IndexError(f"element must be below {ends[-1]}, got {element}")
+
+
+def _convention(each: Convention) -> dict[str, Any]:
+    return {
+        "names": list(each.names),
+        "says": [by_name(name).says for name in each.names],
+        "checks": each.cases,
+    }
 
 
 def _expectation(each: Expectation) -> dict[str, str]:

@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,11 +21,20 @@ from lookahead_ref.conformance.protocol import (
     TargetError,
     UnsupportedError,
 )
-from lookahead_ref.conformance.vectors import Case, Float64Array
+from lookahead_ref.conformance.vectors import Case, Float64Array, cases
 
-_FRAMEWORK_STARTUP = 60.0
+__all__ = [
+    "PYTHON_STARTUP",
+    "Program",
+    "Recording",
+    "Target",
+    "adapter",
+    "builtin",
+    "open_target",
+]
 
-__all__ = ["Program", "Recording", "Target", "adapter", "builtin", "open_target"]
+PYTHON_STARTUP = 60.0
+"""Seconds to start a Python adapter in: it may import a framework."""
 
 
 class Target(Protocol):
@@ -46,6 +54,9 @@ class Target(Protocol):
         TargetError
             If it fails.
         """
+
+    def abort(self) -> None:
+        """Fail at every case from now on; called from another thread."""
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -82,6 +93,8 @@ def adapter(target: str) -> Callable[[], Adapter]:
     ------
     ValueError
         If there is none of this name.
+    BackendUnavailableError
+        If it is a backend that cannot run here.
     """
     from lookahead_ref.conformance.adapters import library
     from lookahead_ref.conformance.adapters.peers import PEERS
@@ -92,12 +105,8 @@ def adapter(target: str) -> Callable[[], Adapter]:
             return library.Pure
         if target in PEERS:
             return PEERS[target].make()
-        known = builtin()
-        if target not in known:
-            raise ValueError(
-                f"target must be {', '.join(known)}, module:Class or file.py:Class, got "
-                f"{target!r}"
-            )
+        _check_builtin(target)
+        library.loaded(target)
         return lambda: library.Stepped(target)
     if place.endswith(".py"):
         path = Path(place).resolve()
@@ -123,6 +132,15 @@ def adapter(target: str) -> Callable[[], Adapter]:
     return make
 
 
+def _check_builtin(name: str) -> None:
+    known = builtin()
+    if name not in known:
+        raise ValueError(
+            f"target must be {', '.join(known)}, module:Class or file.py:Class, got "
+            f"{name!r}"
+        )
+
+
 class Program:
     """A harness in a process of its own, and a second one for what is loaded.
 
@@ -136,6 +154,8 @@ class Program:
         What it may take.
     environment : dict, optional
         Its environment.
+    whole : bool, default: False
+        Whether it takes a whole case at once, as `lookahead_ref.conformance.serve` does.
 
     Raises
     ------
@@ -149,10 +169,14 @@ class Program:
         command: list[str],
         limits: Limits | None = None,
         environment: Mapping[str, str] | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
         self._command = command
         self._limits = limits or Limits()
         self._environment = environment
+        self._whole = whole
+        self._aborted = False
         self._processes: list[Process | None] = [self._make(), None]
         said = self._processes[0].name if self._processes[0] is not None else ""
         self.name = f"{name} ({said})" if said else name
@@ -161,20 +185,22 @@ class Program:
         return Process(self._command, self._limits, self._environment)
 
     def _process(self, place: int) -> Process:
+        if self._aborted:
+            raise TargetError("interrupted")
         process = self._processes[place]
         if process is None:
             process = self._processes[place] = self._make()
         return process
 
     def _time(self, steps: int) -> float:
-        return self._limits.step * (steps + 1)
+        return self._limits.step * (1.0 + steps / 10.0)
 
     def observe(self, case: Case, dtype: str) -> Observation:
         """Take a case through it."""
         place = 0
         try:
             first = self._process(place)
-            if first.whole:
+            if self._whole:
                 request = {"do": "run", **wire.whole(case, dtype)}
                 answer = first.ask(request, self._time(case.steps))
                 seen = wire.unpack(answer["seen"])
@@ -190,8 +216,8 @@ class Program:
                 return seen
             place = 1
             other = self._process(place)
-            other.ask(wire.start(case, dtype))
-            other.ask({"do": "load", "state": saved})
+            _told(other, wire.start(case, dtype))
+            _told(other, {"do": "load", "state": saved})
             seen.resumed = Trajectory()
             gradients = Gradients(case, dtype)
             for t in range(case.save_after or 0, case.steps):
@@ -207,7 +233,7 @@ class Program:
     def _unbroken(
         self, process: Process, case: Case, dtype: str
     ) -> tuple[Observation, str | None, list[Array]]:
-        process.ask(wire.start(case, dtype))
+        _told(process, wire.start(case, dtype))
         gradients = Gradients(case, dtype)
         seen = Observation()
         state: list[Array] = case.params(dtype)
@@ -224,7 +250,7 @@ class Program:
                     fast = wire.tensors(case, "fast weights", answer["fast"])
                     state = _narrowed(case, fast, dtype)
             if t + 1 == case.save_after:
-                process.ask({"do": "snapshot"})
+                _told(process, {"do": "snapshot"})
                 kept = state
         if case.save_after is None:
             return seen, None, kept
@@ -233,12 +259,29 @@ class Program:
             raise TargetError(f"state must be a string, got {wire.shown(saved)}")
         return seen, saved, kept
 
-    def close(self) -> None:
-        """End both processes."""
+    def abort(self) -> None:
+        """End both processes by force, and start none again."""
+        self._aborted = True
         for process in self._processes:
             if process is not None:
-                process.end()
+                process.abort()
+
+    def close(self) -> None:
+        """End both processes."""
+        running = [process for process in self._processes if process is not None]
+        for process in running:
+            process.stop()
+        for process in running:
+            process.end()
         self._processes = [None, None]
+
+
+def _told(process: Process, request: Mapping[str, Any]) -> None:
+    answer = process.ask(request)
+    if answer.get("ok") is not True:
+        raise TargetError(
+            f'{request["do"]} must be answered by {{"ok": true}}, got {wire.shown(answer)}'
+        )
 
 
 def _step(
@@ -292,7 +335,8 @@ class Recording:
                 f"{path}, line 1: recording must be {wire.PROTOCOL}, got "
                 f"{wire.shown(header.get('recording'))}"
             )
-        self.name = str(header.get("name", path.name))
+        self.name = wire.told(header.get("name", path.name))
+        known = {case.id: case.dtypes for case in cases()}
         self._entries: dict[tuple[str, str], Any] = {}
         for number, line in enumerate(lines[1:], start=2):
             if not line.strip():
@@ -302,6 +346,11 @@ class Recording:
             except TargetError as error:
                 raise StartError(f"{path}, line {number}: {error}") from error
             key = (str(entry.get("case")), str(entry.get("dtype")))
+            if key[1] not in known.get(key[0], ()):
+                raise StartError(
+                    f"{path}, line {number}: there is no case {wire.shown(key[0])} in "
+                    f"{wire.shown(key[1])}"
+                )
             if key in self._entries:
                 raise StartError(
                     f"{path}, line {number}: {key[0]} in {key[1]} is there twice"
@@ -314,9 +363,9 @@ class Recording:
         if entry is None:
             raise UnsupportedError("it was not recorded")
         if "unsupported" in entry:
-            raise UnsupportedError(str(entry["unsupported"]))
+            raise UnsupportedError(wire.told(entry["unsupported"]))
         if "error" in entry:
-            raise TargetError(f"recorded an error: {str(entry['error'])[:1000]}")
+            raise TargetError(f"recorded an error: {wire.told(entry['error'])}")
         seen = Observation()
         for step in wire.steps_of("steps", entry.get("steps"), case.steps):
             _record(case, step, seen.steps)
@@ -333,6 +382,9 @@ class Recording:
                 case, "evaluated weights", each.get("weights")
             )
         return seen
+
+    def abort(self) -> None:
+        """Nothing runs."""
 
     def close(self) -> None:
         """Nothing was opened."""
@@ -356,7 +408,8 @@ def open_target(
     recorded : path, optional
         A recording.
     limits : Limits, optional
-        What a process may take.
+        What a process may take; a Python adapter has `PYTHON_STARTUP` seconds to start if
+        not given.
 
     Returns
     -------
@@ -369,8 +422,6 @@ def open_target(
         If not exactly one of the three is given, or there is no such target.
     MissingExtraError
         If the target is a public implementation that is not installed.
-    BackendUnavailableError
-        If the target is a backend that cannot run here.
     StartError
         If it cannot be started.
     """
@@ -390,16 +441,10 @@ def open_target(
     if name in PEERS:
         PEERS[name].require()
         title = PEERS[name].title
-        limits = limits or Limits()
-        # A framework takes its time to start.
-        limits = replace(limits, startup=max(limits.startup, _FRAMEWORK_STARTUP))
     elif ":" not in name:
-        adapter(name)
-        if name != "pure":
-            from lookahead_ref.backend import load
-
-            load(name)
+        _check_builtin(name)
     # Python's own flags, and paths that a test or notebook has added.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     serve = [sys.executable, "-m", "lookahead_ref.conformance.serve", name]
-    return Program(title, serve, limits, environment)
+    limits = limits or Limits(startup=PYTHON_STARTUP)
+    return Program(title, serve, limits, environment, whole=True)

@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ __all__ = [
 
 Float64Array = NDArray[np.float64]
 
-VERSION = 1
-"""The version of the vector files that is read here."""
+VERSION = 2
+"""The version of the files, raised where a reader of the old one would refuse them."""
 
 _FORMAT = "lookahead-vectors"
 
@@ -289,22 +290,33 @@ def load(folder: Traversable | None = None) -> Suite:
     place = files(__package__).joinpath("vectors") if folder is None else folder
     index = _parse("index.json", _read(place, "index.json"))
     loaded = []
-    for entry in index["files"]:
-        name = entry["file"]
+    for name, size, digest in _listed(index):
         content = _read(place, name)
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        if hashlib.sha256(content).hexdigest() != digest:
             # The version is the more telling reason, where the file can be read at all.
             _parse(name, content)
             raise VectorFileError(
                 f"{name} is not the file that index.json lists: its SHA-256 differs"
             )
         found = _parse(name, content)["cases"]
-        if len(found) != entry["cases"]:
-            raise VectorFileError(
-                f"{name} must hold {entry['cases']} cases, got {len(found)}"
-            )
+        if len(found) != size:
+            raise VectorFileError(f"{name} must hold {size} cases, got {len(found)}")
         loaded += [Case(case) for case in found]
     return Suite(index, loaded)
+
+
+def _listed(index: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """Yield each file of the index, with its number of cases and its SHA-256."""
+    try:
+        for entry in index["files"]:
+            name, size, digest = entry["file"], entry["cases"], entry["sha256"]
+            if Path(name).name != name or not isinstance(size, int):
+                raise ValueError(f"no file and number of cases: {name!r}, {size!r}")
+            yield name, size, digest
+        if not all(isinstance(each["name"], str) for each in index["profiles"]):
+            raise ValueError("profiles must have names")
+    except (KeyError, TypeError, ValueError) as error:
+        raise VectorFileError(f"index.json does not follow its schema: {error}") from error
 
 
 @lru_cache(maxsize=1)

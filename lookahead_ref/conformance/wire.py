@@ -20,6 +20,7 @@ PROTOCOL = 1
 
 _BITS = re.compile(r"[0-9a-fA-F]{16}\Z")
 _SHOWN = 80
+_TOLD = 1000
 
 
 def encode(values: Any) -> list[str]:
@@ -76,6 +77,14 @@ def shown(value: Any) -> str:
         else json.dumps(value)
     )
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}... ({len(text)} long)"
+
+
+def told(value: Any) -> str:
+    """Take what a program says for a text that every output can hold."""
+    text = str(value)[:_TOLD].encode("utf-8", "replace").decode("utf-8")
+    return "".join(
+        c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 def tensors(case: Case, what: str, value: Any) -> Float64Array:

@@ -185,11 +185,9 @@ def _numbered(
 ) -> Corpus:
     frequencies = Counter(train)
     vocabulary = sorted(frequencies, key=lambda token: (-frequencies[token], token))
-    everywhere = {*train, *validation, *test}
-    if UNKNOWN not in frequencies and len(everywhere) > min(len(vocabulary), MOST_TOKENS):
-        # Last: the place for what is not known, in or after the training text.
-        vocabulary = [*vocabulary[: MOST_TOKENS - 1], UNKNOWN]
     vocabulary = vocabulary[:MOST_TOKENS]
+    if UNKNOWN not in vocabulary and not {*train, *validation, *test}.issubset(vocabulary):
+        vocabulary = [*vocabulary[: MOST_TOKENS - 1], UNKNOWN]
     number = {token: index for index, token in enumerate(vocabulary)}
     unknown = number.get(UNKNOWN)
 

@@ -5,7 +5,7 @@ from typing import Any
 import autograd.numpy as np
 
 from lookahead_ref.layers import LayerKernels
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.zoo.arrays import check_indices, namespace
 from lookahead_ref.zoo.fused import Backward, fused
 from lookahead_ref.zoo.kernels import GeneralKernels
 
@@ -21,6 +21,7 @@ def _forward(
     _wanted: Any, kernels: LayerKernels, table: Any, *, tokens: Any
 ) -> tuple[Any, Backward]:
     size, width = table.shape
+    check_indices("tokens", tokens, size)
 
     def backward(g: Any) -> tuple[Any, ...]:
         rows = namespace(g).ascontiguousarray(g).reshape(-1, width)
@@ -49,6 +50,11 @@ def embedding(table: Any, tokens: Any, *, kernels: LayerKernels = GeneralKernels
     -------
     array, shape of the tokens and (width,)
         The rows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a token in host memory is no integer, or out of range.
 
     Examples
     --------

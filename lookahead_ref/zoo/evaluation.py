@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref.layers import LayerKernels
+from lookahead_ref.zoo.arrays import namespace
 from lookahead_ref.zoo.kernels import GeneralKernels
 from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy
 
@@ -57,7 +58,7 @@ def evaluate_classifier(
     Parameters
     ----------
     logits_of : callable
-        From inputs of shape (n, ...) to logits of shape (n, classes).
+        From inputs in host memory, of shape (n, ...), to logits of shape (n, classes).
     source : ExampleSource
         What to evaluate on; at least one example.
     batch_size : int
@@ -89,6 +90,7 @@ def evaluate_classifier(
         batch = source.take(np.arange(start, min(start + batch_size, source.size)))
         count = len(batch.labels)
         logits = logits_of(batch.inputs)
-        loss += count * float(softmax_cross_entropy(logits, batch.labels, kernels=kernels))
-        right += count * accuracy(logits, batch.labels)
+        labels = namespace(logits).asarray(batch.labels)
+        loss += count * float(softmax_cross_entropy(logits, labels, kernels=kernels))
+        right += count * accuracy(logits, labels)
     return Evaluation(loss / source.size, right / source.size)

@@ -140,6 +140,7 @@ def _gates(gates: Any) -> list[Any]:
     return [gates[:, place * units : (place + 1) * units] for place in range(4)]
 
 
+@cache  # to find an entry point takes longer than a step of a small model
 def find(backend: str, dtype: Any) -> LayerKernels:
     """Find the kernels that a backend offers, or the general ones.
 
@@ -167,12 +168,7 @@ def find(backend: str, dtype: Any) -> LayerKernels:
     >>> find("numpy", "float32")
     <class 'lookahead_ref.zoo.kernels.GeneralKernels'>
     """
-    offered = _offered(backend)
+    offered: LayerKernels | None = getattr(load(backend), "layers", None)
     if offered is None or str(dtype) not in offered.dtypes:
         return GeneralKernels
     return offered
-
-
-@cache  # to find an entry point takes longer than a step of a small model
-def _offered(backend: str) -> LayerKernels | None:
-    return getattr(load(backend), "layers", None)

@@ -6,7 +6,7 @@ import autograd.numpy as np
 from autograd.tracer import getval
 
 from lookahead_ref.layers import LayerKernels
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.zoo.arrays import check_indices, namespace
 from lookahead_ref.zoo.fused import Backward, fused
 from lookahead_ref.zoo.kernels import GeneralKernels
 
@@ -27,6 +27,7 @@ def _forward(
     wanted: tuple[bool, ...], kernels: LayerKernels, logits: Any, *, labels: Any
 ) -> tuple[Any, Backward | None]:
     xp = namespace(logits)
+    check_indices("labels", labels, logits.shape[1])
     gradient = xp.array(logits, order="C")
     losses = kernels.cross_entropy(gradient, None, labels, gradient=any(wanted))
     return xp.mean(losses), lambda g: (_scaled(gradient, g),)
@@ -57,6 +58,11 @@ def softmax_cross_entropy(
     scalar
         Of the dtype of the logits.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a label in host memory is no integer, or out of range.
+
     Examples
     --------
     >>> logits = np.array([[1000.0, 0.0], [0.0, 0.0]], dtype=np.float32)
@@ -80,6 +86,7 @@ def _dense_forward(
     labels: Any,
 ) -> tuple[Any, Backward | None]:
     xp = namespace(weight)
+    check_indices("labels", labels, weight.shape[1])
     # From here on the memory of the logits is that of their gradient: with a vocabulary of
     # words it is by far the largest array of a step.
     gradient = xp.matmul(x, weight)
@@ -128,6 +135,11 @@ def dense_cross_entropy(
     -------
     scalar
         Of the dtype of the operands.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a label in host memory is no integer, or out of range.
 
     Examples
     --------

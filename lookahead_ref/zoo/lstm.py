@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.backend import load
+from lookahead_ref.zoo.arrays import namespace
 from lookahead_ref.zoo.dropout import dropout
 from lookahead_ref.zoo.embedding import embedding
 from lookahead_ref.zoo.evaluation import Evaluation
@@ -349,10 +350,10 @@ class LSTM:
         self, params: Params, tokens: NDArray[Any], places: NDArray[Any], carried: Carried
     ) -> tuple[float, float, Carried]:
         """Sum loss and right answers over some places of a text."""
-        from_host = load(self.backend).from_host
-        logits, carried = self.apply(params, from_host(tokens[places]), carried)
+        asarray = namespace(params["embedding"]["weight"]).asarray
+        logits, carried = self.apply(params, asarray(tokens[places]), carried)
         logits = logits.reshape((-1, self.vocabulary))
-        labels = from_host(tokens[places + 1].reshape(-1))
+        labels = asarray(tokens[places + 1].reshape(-1))
         kernels = find(self.backend, logits.dtype)
         loss = float(softmax_cross_entropy(logits, labels, kernels=kernels))
         return loss * places.size, accuracy(logits, labels) * places.size, carried

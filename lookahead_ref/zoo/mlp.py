@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lookahead_ref import hyperparameters
+from lookahead_ref.zoo.arrays import namespace
 from lookahead_ref.zoo.dense import dense
 from lookahead_ref.zoo.evaluation import (
     Evaluation,
@@ -180,11 +181,11 @@ class MLP:
         Evaluation
             Mean cross entropy in nats, and accuracy from 0 to 1.
         """
-        dtype = params["layer1"]["weight"].dtype
+        weight = params["layer1"]["weight"]
         return evaluate_classifier(
-            lambda inputs: self.apply(params, inputs),
+            lambda inputs: self.apply(params, namespace(weight).asarray(inputs)),
             source,
-            kernels=find(self.backend, dtype),
+            kernels=find(self.backend, weight.dtype),
         )
 
 

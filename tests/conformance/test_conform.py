@@ -12,6 +12,9 @@ from lookahead_ref.cli import app
 SWAPPED = """
 from dataclasses import replace
 
+import numpy as np
+from conformance.port import Port
+
 from lookahead_ref.conformance.adapters.library import Pure
 from lookahead_ref.conformance import UnsupportedError
 
@@ -23,6 +26,16 @@ class Swapped(Pure):
         level = setup.levels[0]
         alpha = tuple(1 - each or 1.5e-45 for each in level.alpha)
         super().start(replace(setup, levels=(replace(level, alpha=alpha),)))
+
+
+class Mixed(Port):
+    # Its Adam is of one form in float32 and of another in float64.
+
+    def corrected(self, name, m, v):
+        if self.setup.dtype == "float32":
+            return super().corrected(name, m, v)
+        bias1, bias2 = (1 - self.h(b) ** self.count[name] for b in ("beta1", "beta2"))
+        return m * np.sqrt(bias2) / bias1 / (np.sqrt(v) + self.h("epsilon"))
 
 
 class Broken(Pure):
@@ -56,6 +69,19 @@ def test_a_right_program_passes() -> None:
     assert result.exit_code == 0
     assert "pure: 22 of 22 checks pass." in result.stdout
     assert "Diagnosis" not in result.stdout
+
+
+def test_the_conventions_that_a_right_program_follows_are_told(folder: Path) -> None:
+    result = conform("pure", "--profile", "wrapper", "--markdown", "a.md")
+    assert "no-gradient-is-zero: takes no gradient for a gradient of zeros" in result.stdout
+    assert "no-gradient-is-zero" in folder.joinpath("a.md").read_text()
+
+
+def test_one_convention_is_to_be_followed_throughout() -> None:
+    result = conform("mine.py:Mixed", "--profile", "inner:adam")
+    assert result.exit_code == 1
+    assert "it mixes conventions." in result.stdout
+    assert "epsilon-hat in " in result.stdout
 
 
 def test_departures_are_told_with_their_cause() -> None:
@@ -168,12 +194,13 @@ def test_a_target_that_fails_has_its_own_exit_code() -> None:
     [
         ((), "one of TARGET, --command and --recorded must be given"),
         (("pure", "--command", "x"), "one of TARGET, --command and --recorded"),
-        (("nothing",), "target must be pure, numba, numpy, module:Class or file.py:Class"),
+        (("nothing",), "module:Class or file.py:Class, got 'nothing'"),
         (("mine.py:Absent",), "target must name a class of mine.py, got 'Absent'"),
         (("pure", "--case", "wrapper-0"), "the id of a case, got 'wrapper-0'"),
         (("pure", "--profile", "all"), "profile must be one of wrapper, "),
         (("pure", "--level", "lax"), "--level must be 'strict' or 'gpu', got 'lax'"),
         (("--command", ""), "--command must name a program"),
+        (("pure", "--case", "smoke-wrapper", "--html", "no/a.html"), "no/a.html must be"),
     ],
 )
 def test_a_wrong_command_is_told_in_a_line(arguments: tuple[str, ...], says: str) -> None:

@@ -3,7 +3,10 @@
 import json
 import secrets
 import shlex
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -67,6 +70,9 @@ def test_a_harness_is_taken_through_the_cases_step_by_step() -> None:
         ("shape", "a list of 3 bit strings"),
         ("missing", "fast weights must be a list"),
         ("error", "answered an error: no such optimizer"),
+        ("surrogate", "answered an error: ? \N{REPLACEMENT CHARACTER}[31m longlong"),
+        ("slot", "slots of sgd are named nothing: it has none, got 'momentum'"),
+        ("not-ok", 'start must be answered by {"ok": true}, got \'{"ok": false}\''),
     ],
 )
 def test_a_fault_fails_its_case_and_the_run_goes_on(fault: str, says: str) -> None:
@@ -75,10 +81,56 @@ def test_a_fault_fails_its_case_and_the_run_goes_on(fault: str, says: str) -> No
     assert first.case.id == "smoke-wrapper"
     assert first.status == "failed"
     assert says in first.reason
-    assert len(first.reason) < 600
+    assert len(first.reason) < 1100
     # A first answer that takes long is no fault of the program.
     if fault != "hangs":
         assert {result.status for result in rest} == {"passed"}
+
+
+def test_a_program_that_closes_its_standard_error_is_as_good_as_any() -> None:
+    assert {result.status for result in taken(harness("no-stderr"))} == {"passed"}
+
+
+def test_what_hangs_at_every_case_is_soon_given_up() -> None:
+    target = harness("stuck", limits=Limits(20.0, 0.05))
+    try:
+        results = run(target, cases("wrapper"), dtypes=("float32",))
+    finally:
+        target.close()
+    tried = [r for r in results if "not tried" not in r.reason]
+    assert len(tried) == 4
+    assert {result.status for result in results} == {"failed"}
+
+
+def test_a_target_that_is_aborted_fails_what_is_left_at_once() -> None:
+    target = harness()
+    target.abort()
+    results = taken(target)
+    assert {(r.status, r.reason) for r in results} == {("failed", "interrupted")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_at_once_with_all_its_programs(number: int) -> None:
+    command = shlex.join([sys.executable, str(PROGRAM), "hangs"])
+    called = subprocess.Popen(
+        [sys.executable, "-m", "lookahead_ref.cli", "conform", "--command", command],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(1.5)
+    called.send_signal(number)
+    _, said = called.communicate(timeout=5.0)
+    assert called.returncode == 130
+    assert said.strip() == "interrupted"
+
+
+def test_only_a_python_adapter_takes_whole_cases() -> None:
+    # Another program that says so is asked step by step all the same.
+    code = 'import sys\nfor _ in sys.stdin: print(\'{"version": 1, "whole": true}\')'
+    program = shlex.join([sys.executable, "-uc", code])
+    results = taken(open_target(command=program, limits=LIMITS))
+    assert {result.status for result in results} == {"failed"}
+    assert "must be answered by" in results[0].reason
 
 
 def test_what_is_not_a_number_departs() -> None:
@@ -128,13 +180,16 @@ def test_after_many_failures_in_a_row_the_rest_is_not_tried() -> None:
             self.calls += 1
             raise StartError("broken")
 
+        def abort(self) -> None:
+            pass
+
         def close(self) -> None:
             pass
 
     target = Broken()
     results = run(target, cases("wrapper"), dtypes=("float32",))  # type: ignore[arg-type]
     assert {result.status for result in results} == {"failed"}
-    assert target.calls == 10
+    assert target.calls == 12
     assert "not tried" in results[-1].reason
 
 
@@ -149,6 +204,12 @@ def test_a_python_class_is_found_in_a_file_and_in_a_module(tmp_path: Path) -> No
         "class Broken(Pure):\n"
         "    def fast(self):\n"
         "        raise RuntimeError('oh dear')\n"
+        "class Unfinished(Pure):\n"
+        "    def start(self, setup):\n"
+        "        assert input is not None and not __import__('sys').stdin.read()\n"
+        "        super().start(setup)\n"
+        "    def snapshot(self):\n"
+        "        raise NotImplementedError\n"
     )
     assert {r.status for r in taken(open_target(f"{place}:Mine"))} == {"passed"}
     module = "lookahead_ref.conformance.adapters.library:Pure"
@@ -156,12 +217,16 @@ def test_a_python_class_is_found_in_a_file_and_in_a_module(tmp_path: Path) -> No
     broken = taken(open_target(f"{place}:Broken"))
     assert {r.status for r in broken} == {"failed"}
     assert "RuntimeError: oh dear (mine.py:8)" in broken[0].reason
+    unfinished = taken(open_target(f"{place}:Unfinished"))
+    assert {r.case.id: r.status for r in unfinished} == {
+        case.id: "unsupported" if case.save_after else "passed" for case in SMOKE
+    }
 
 
 @pytest.mark.parametrize(
     ("target", "says"),
     [
-        ("torch", "target must be pure, numba, numpy, module:Class or file.py:Class"),
+        ("torch", r"target must be pure, .*numpy, .*module:Class or file.py:Class"),
         ("no_such_module:Class", "a module that can be imported, got 'no_such_module'"),
         ("absent.py:Class", "an existing file, got 'absent.py'"),
         ("lookahead_ref.tree:Class", "a class of lookahead_ref.tree, got 'Class'"),
@@ -224,7 +289,16 @@ def test_a_recording_is_judged_as_the_program_itself(tmp_path: Path) -> None:
         ("", "line 1: an answer must be a JSON object"),
         ('{"recording": 2}', "line 1: recording must be 1, got '2'"),
         ('{"recording": 1}\n{"case"', "line 2: an answer must be a JSON object"),
-        ('{"recording": 1}\n{"case": "a"}\n{"case": "a"}', "line 3: a in None is there tw"),
+        ('{"recording": 1}\n{"case": "a"}', "line 2: there is no case 'a' in 'None'"),
+        (
+            f'{{"recording": 1}}\n{json.dumps({"case": SMOKE[0].id, "dtype": "float16"})}',
+            "line 2: there is no case 'smoke-wrapper' in 'float16'",
+        ),
+        (
+            '{"recording": 1}'
+            + 2 * f"\n{json.dumps({'case': SMOKE[0].id, 'dtype': 'float32'})}",
+            "line 3: smoke-wrapper in float32 is there twice",
+        ),
     ],
 )
 def test_a_recording_that_is_none_is_refused(

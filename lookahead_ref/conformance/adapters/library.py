@@ -169,7 +169,7 @@ def _filled(like: Any, saved: Mapping[str, Any], prefix: str) -> Any:
 
 
 @lru_cache
-def _loaded(backend: str) -> Backend:
+def loaded(backend: str) -> Backend:
     """Load a backend once: reading the entry points takes longer than a case."""
     return load(backend)
 
@@ -184,7 +184,7 @@ class Stepped:
     """
 
     def __init__(self, backend: str) -> None:
-        self._backend = _loaded(backend)
+        self._backend = loaded(backend)
 
     def start(self, setup: Setup) -> None:
         """Make parameters and optimizer anew."""

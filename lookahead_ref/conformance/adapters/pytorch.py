@@ -27,11 +27,13 @@ from lookahead_ref.conformance.protocol import (
 
 __all__ = ["PyTorch", "pytorch_optimizer", "timm", "torch_optimizer"]
 
+_VELOCITY = {"momentum_buffer": "velocity"}
 _SLOTS = {
-    "momentum_buffer": "velocity",
-    "sum": "sum_of_squares",
-    "exp_avg": "first_moment",
-    "exp_avg_sq": "second_moment",
+    "sgd": {},
+    "heavy-ball": _VELOCITY,
+    "nesterov": _VELOCITY,
+    "adagrad": {"sum": "sum_of_squares"},
+    "adam": {"exp_avg": "first_moment", "exp_avg_sq": "second_moment"},
 }
 
 
@@ -82,6 +84,8 @@ class PyTorch:
         self._inner = _inner(setup.inner, list(self._params.values()))
         self._optimizer = self._wrapper.wrap(self._inner, level)
         self._rates = setup.inner.learning_rate
+        # A wrapper may put others beside them, which nothing reads.
+        self._slots = _SLOTS[setup.inner.rule]
         self._steps = 0
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
@@ -113,7 +117,7 @@ class PyTorch:
         states = {name: self._inner.state.get(p, {}) for name, p in self._params.items()}
         return {
             ours: {name: _array(state[theirs]) for name, state in states.items()}
-            for theirs, ours in _SLOTS.items()
+            for theirs, ours in self._slots.items()
             if all(state.get(theirs) is not None for state in states.values())
         }
 

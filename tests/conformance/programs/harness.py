@@ -5,6 +5,7 @@ It serves the library's pure path step by step, as a program in another language
 
 import base64
 import json
+import os
 import subprocess
 import sys
 import time
@@ -57,6 +58,10 @@ def spoil(case, answer):
         del answer["fast"]
     if FAULT == "error":
         return json.dumps({"error": "no such optimizer"})
+    if FAULT == "surrogate":
+        return json.dumps({"error": "\ud800 \x1b[31m " + "long" * 1000})
+    if FAULT == "slot":
+        answer["slots"] = [{"name": "momentum", "values": answer["fast"]}]
     if FAULT == "unsupported":
         return json.dumps({"unsupported": "steps"})
     if FAULT == "bytes":
@@ -81,6 +86,8 @@ def main():
         answer = {"ok": True}
         if do == "hello":
             answer = {"version": 99 if FAULT == "old" else 1, "name": "a test's"}
+            if FAULT == "no-stderr":
+                os.close(2)
         elif do == "start":
             case, dtype = Case(request["case"]), request["dtype"]
             adapter = Pure()
@@ -109,6 +116,10 @@ def main():
             answer = {"state": base64.b64encode(adapter.dump(kept)).decode()}
         elif do == "load":
             adapter.load(base64.b64decode(request["state"]))
+        if FAULT == "not-ok" and do == "start" and case.id == AT:
+            answer = {"ok": False}
+        if FAULT == "stuck" and do == "start":
+            time.sleep(60)
         line = spoil(case, answer) if do == "step" else json.dumps(answer)
         sys.stdout.write(line + "\n")
         sys.stdout.flush()

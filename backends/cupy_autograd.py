@@ -1,0 +1,530 @@
+"""HIPS autograd over arrays that are on a device.
+
+autograd's functions reach CuPy through NumPy's dispatch protocols, and most of its
+derivatives are written in those functions. The others make NumPy arrays on the way back, or
+promote float32 to float64; they are written anew here.
+
+autograd's own tables of derivatives stay as they are. A device array has a box of its own,
+and a node that holds such a box looks up derivatives here first: whatever is done with
+NumPy arrays is done as before. Three functions of autograd make NumPy arrays of what they
+are given (in `concatenate`, `stack` and `array`); for device arrays, and for those alone,
+others take their place.
+"""
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from autograd.core import SparseObject, VJPNode, VSpace, primitive_vjps, vspace
+from autograd.extend import defvjp, primitive
+from autograd.numpy import numpy_vjps
+from autograd.numpy import numpy_wrapper as anp
+from autograd.numpy.numpy_boxes import ArrayBox
+from autograd.tracer import Box, getval, notrace_primitives, trace_primitives_map
+
+__all__ = ["register"]
+
+Vjp = Callable[[Any], Any]
+
+
+def register(array_type: type) -> None:
+    """Make autograd differentiate functions of a library's arrays.
+
+    Parameters
+    ----------
+    array_type : type
+        Their type, whose package has NumPy's functions under NumPy's names:
+        ``cupy.ndarray``.
+    """
+    if array_type in Box.type_mappings:
+        return
+    DeviceBox.register(array_type)
+    DeviceSpace.register(array_type)
+    for name, ours in _ON_DEVICE.items():
+        theirs = getattr(anp, name)
+        if not hasattr(theirs, "on_device"):
+            setattr(anp, name, _either(theirs, ours))
+
+
+class DeviceNode(VJPNode):  # type: ignore[misc]
+    """A node of the graph that holds a device array."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, value: Any, fun: Any, args: Any, kwargs: Any, argnums: Any, parents: Any
+    ) -> None:
+        maker = _VJPS.get(fun)
+        if maker is None:
+            super().__init__(value, fun, args, kwargs, argnums, parents)
+        else:
+            self.parents = parents  # type: ignore[misc]
+            self.vjp = maker(argnums, value, args, kwargs)  # type: ignore[misc]
+
+
+# The same functions have no derivative.
+notrace_primitives[DeviceNode] = notrace_primitives[VJPNode]
+
+
+class DeviceBox(ArrayBox):  # type: ignore[misc]
+    """A box around a device array."""
+
+    __slots__ = ()
+
+    def __init__(self, value: Any, trace: int, node: Any) -> None:
+        # Where a graph begins, autograd makes a node before it sees a value.
+        if type(node) is VJPNode:
+            node.__class__ = DeviceNode
+        super().__init__(value, trace, node)
+
+    # Not by NumPy's functions, whose dispatch takes longer.
+    shape = property(lambda self: self._value.shape)
+    ndim = property(lambda self: self._value.ndim)
+    size = property(lambda self: self._value.size)
+    dtype = property(lambda self: self._value.dtype)
+
+
+class DeviceSpace(VSpace):  # type: ignore[misc]
+    """The vector space of device arrays of one shape and dtype."""
+
+    def __init__(self, value: Any) -> None:
+        if value.dtype.kind == "c":
+            raise TypeError("complex arrays on a device cannot be differentiated")
+        self.shape = value.shape
+        self.dtype = value.dtype
+        self._xp = _library(value)
+
+    @property
+    def size(self) -> int:
+        """The number of dimensions of the space."""
+        return math.prod(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions of the arrays."""
+        return len(self.shape)
+
+    def zeros(self) -> Any:
+        """Make the zero vector."""
+        return self._xp.zeros(self.shape, dtype=self.dtype)
+
+    def ones(self) -> Any:
+        """Make a vector of ones."""
+        return self._xp.ones(self.shape, dtype=self.dtype)
+
+    def standard_basis(self) -> Iterator[Any]:
+        """Yield the unit vectors."""
+        for index in np.ndindex(*self.shape):
+            vector = self.zeros()
+            vector[index] = 1
+            yield vector
+
+    def randn(self) -> Any:
+        """Draw a vector, on the host."""
+        values = np.asarray(np.random.randn(*self.shape), self.dtype)  # noqa: NPY002 - as autograd
+        return self._xp.asarray(values)
+
+    def _inner_prod(self, x: Any, y: Any) -> Any:
+        return self._xp.sum(x * y)
+
+
+def _library(array: Any) -> Any:
+    """Return the package that an array is of."""
+    return sys.modules[type(array).__module__.partition(".")[0]]
+
+
+def _is_on_device(value: Any) -> bool:
+    return Box.type_mappings.get(type(getval(value))) is DeviceBox
+
+
+# What autograd does by making NumPy arrays.
+
+
+def _either(theirs: Any, ours: Any) -> Any:
+    """Choose by whether there is a device array among the arguments."""
+
+    def choose(*args: Any) -> Any:
+        return (ours if any(map(_is_on_device, args)) else theirs)(*args)
+
+    choose.on_device = ours  # type: ignore[attr-defined]
+    return choose
+
+
+@primitive  # type: ignore[untyped-decorator]
+def _concatenate(axis: int, *arrays: Any) -> Any:
+    return _library(arrays[0]).concatenate(arrays, axis)
+
+
+@primitive  # type: ignore[untyped-decorator]
+def _stack(args: Any, kwargs: Any, *items: Any) -> Any:
+    like = next(item for item in items if _is_on_device(item))
+    xp = _library(like)
+    parts = [
+        item if _is_on_device(item) else xp.full(like.shape, item.item(), like.dtype)
+        for item in items
+    ]
+    return xp.array(xp.stack(parts), *args, **kwargs)
+
+
+@primitive  # type: ignore[untyped-decorator]
+def _copied(args: Any, kwargs: Any, array: Any) -> Any:
+    return _library(array).array(array, *args, **kwargs)
+
+
+_ON_DEVICE = {
+    "concatenate_args": _concatenate,
+    "array_from_args": _stack,
+    "_array_from_scalar_or_array": _copied,
+}
+
+# The derivatives, by function.
+_VJPS: dict[Any, Any] = {
+    ours: primitive_vjps[getattr(anp, name)] for name, ours in _ON_DEVICE.items()
+}
+
+
+def _rule(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function the derivative of others with respect to their first argument."""
+    return lambda maker: _rules(functions, maker)
+
+
+def _rules(functions: Sequence[Any], *makers: Callable[..., Any]) -> Any:
+    """Put derivatives with respect to each argument into the table.
+
+    autograd's `defvjp` knows how to make one entry of them, and puts it into its own table;
+    it is given a function that nobody else has.
+    """
+
+    def key() -> None:
+        """Stand in a table for a moment."""
+
+    defvjp(key, *makers)
+    entry = primitive_vjps.pop(key)
+    _VJPS.update(dict.fromkeys(functions, entry))
+    return makers[0]
+
+
+# Reductions.
+
+
+def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(ndim))
+    return tuple(each % ndim for each in (axis if isinstance(axis, tuple) else (axis,)))
+
+
+def _spread(g: Any, shape: tuple[int, ...], axis: Any) -> Any:
+    """Repeat along the axes that were reduced, into new memory."""
+    reduced = _axes(axis, len(shape))
+    kept = tuple(1 if place in reduced else size for place, size in enumerate(shape))
+    # One pass; a view of repeated elements might be written to later on.
+    return 1 * anp.broadcast_to(anp.reshape(g, kept), shape)
+
+
+def _count(shape: tuple[int, ...], axis: Any) -> int:
+    return math.prod(shape[place] for place in _axes(axis, len(shape)))
+
+
+@_rule(anp.sum)
+def _sum(ans: Any, x: Any, axis: Any = None, **_: Any) -> Vjp:
+    shape = anp.shape(x)
+    return lambda g: _spread(g, shape, axis)
+
+
+@_rule(anp._primitive_mean)  # noqa: SLF001 - as autograd's own table has it
+def _mean(ans: Any, x: Any, axis: Any = None, **_: Any) -> Vjp:
+    shape = anp.shape(x)
+    return lambda g: _spread(g / _count(shape, axis), shape, axis)
+
+
+@_rule(anp.prod)
+def _prod(ans: Any, x: Any, axis: Any = None, **_: Any) -> Vjp:
+    shape = anp.shape(x)
+    return lambda g: _spread(g * ans, shape, axis) / x
+
+
+@_rule(anp._primitive_var)  # noqa: SLF001
+def _var(ans: Any, x: Any, axis: Any = None, ddof: int = 0, **_: Any) -> Vjp:
+    shape = anp.shape(x)
+
+    def vjp(g: Any) -> Any:
+        centred = x - anp.mean(x, axis=axis, keepdims=True)
+        return _spread(g * 2 / (_count(shape, axis) - ddof), shape, axis) * centred
+
+    return vjp
+
+
+@_rule(anp._primitive_std)  # noqa: SLF001
+def _std(ans: Any, x: Any, axis: Any = None, ddof: int = 0, **_: Any) -> Vjp:
+    shape = anp.shape(x)
+    if _count(shape, axis) <= 1:
+        return lambda g: 0 * _spread(g, shape, axis)
+
+    def vjp(g: Any) -> Any:
+        centred = x - anp.mean(x, axis=axis, keepdims=True)
+        return _spread(g / ans / (_count(shape, axis) - ddof), shape, axis) * centred
+
+    return vjp
+
+
+@_rule(anp.max, anp.min, anp.amax, anp.amin)
+def _chosen(ans: Any, x: Any, axis: Any = None, **_: Any) -> Vjp:
+    shape, dtype = anp.shape(x), x.dtype
+
+    def vjp(g: Any) -> Any:
+        # Equal elements share; what shares how much is no function to differentiate.
+        place = (getval(x) == _spread(getval(ans), shape, axis)).astype(dtype)
+        share = place / anp.sum(place, axis=axis, keepdims=True)
+        return _spread(g, shape, axis) * share
+
+    return vjp
+
+
+# Shapes.
+
+
+@_rule(anp.broadcast_to)
+def _broadcast_to(ans: Any, x: Any, shape: Any) -> Vjp:
+    before, after = anp.shape(x), anp.shape(ans)
+    # Missing dimensions count as ones.
+    padded = (1,) * (len(after) - len(before)) + before
+    summed = tuple(
+        n for n, sizes in enumerate(zip(padded, after, strict=True)) if sizes[0] == 1
+    )
+    return lambda g: anp.reshape(anp.sum(g, axis=summed, keepdims=True), before)
+
+
+@_rule(anp.reshape)
+def _reshape(ans: Any, x: Any, *args: Any, order: str = "C", **_: Any) -> Vjp:
+    shape, order = anp.shape(x), args[1] if len(args) > 1 else order
+    return lambda g: anp.reshape(g, shape, order=order or "C")
+
+
+@_rule(anp.ravel)
+def _ravel(ans: Any, x: Any, order: str = "C") -> Vjp:
+    shape = anp.shape(x)
+    return lambda g: anp.reshape(g, shape, order=order or "C")
+
+
+def _inverse(order: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(order)), key=lambda place: order[place]))
+
+
+@_rule(anp.transpose)
+def _transpose(ans: Any, x: Any, axes: Any = None) -> Vjp:
+    ndim = anp.ndim(x)
+    inverse = None if axes is None else _inverse([axis % ndim for axis in axes])
+    return lambda g: anp.transpose(g, inverse)
+
+
+@_rule(anp.diagonal)
+def _diagonal(ans: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Vjp:
+    *_, rows, columns = anp.shape(x)
+    ndim = anp.ndim(x)
+    last = {axis1 % ndim, axis2 % ndim} == {ndim - 2, ndim - 1}
+    if offset or rows != columns or not last:
+        raise NotImplementedError("the diagonal of the last two axes, of squares alone")
+    unit = _library(getval(x)).eye(rows, dtype=x.dtype)
+    return lambda g: g[..., None] * unit
+
+
+@_rule(anp.trace)
+def _trace(ans: Any, x: Any, offset: int = 0) -> Vjp:
+    rows, columns = anp.shape(x)
+    unit = _library(getval(x)).eye(rows, columns, k=offset, dtype=x.dtype)
+    return lambda g: g * unit
+
+
+@_rule(anp.sort)
+def _sort(ans: Any, x: Any, axis: int = -1, **_: Any) -> Vjp:
+    if anp.ndim(x) > 1:
+        raise NotImplementedError("the derivative of sort is there for one dimension alone")
+    back = anp.argsort(anp.argsort(x))
+    return lambda g: g[back]
+
+
+# Elements.
+
+
+@primitive  # type: ignore[untyped-decorator]
+def _untake(x: Any, index: Any, space: Any) -> Any:
+    def add(target: Any) -> Any:
+        _library(target).add.at(target, index, x)
+        return target
+
+    return SparseObject(space, add)
+
+
+_rules((_untake,), lambda ans, x, index, space: lambda g: g[index])
+
+
+@_rule(ArrayBox.__getitem__)
+def _getitem(ans: Any, x: Any, index: Any) -> Vjp:
+    space = vspace(x)
+    if isinstance(index, list) and not any(isinstance(each, slice) for each in index):
+        index = np.asarray(index, np.int64)
+    return lambda g: _untake(g, index, space)
+
+
+def _unbroadcast(function: Vjp, target: Any) -> Vjp:
+    meta = anp.metadata(target)
+    return lambda g: numpy_vjps.unbroadcast(function(g), meta)
+
+
+_rules(
+    # What autograd calls `where` is a function around it.
+    (trace_primitives_map[np.where],),
+    lambda ans, c, x=None, y=None: lambda g: vspace(c).zeros(),
+    lambda ans, c, x=None, y=None: _unbroadcast(lambda g: anp.where(c, g, 0), x),
+    lambda ans, c, x=None, y=None: _unbroadcast(lambda g: anp.where(c, 0, g), y),
+)
+
+
+def _of_the_extreme(ans: Any, x: Any, other: Any) -> Vjp:
+    def vjp(g: Any) -> Any:
+        return anp.where(x == ans, anp.where(x == other, 0.5 * g, g), 0)
+
+    return _unbroadcast(vjp, x)
+
+
+_rules(
+    (anp.maximum, anp.minimum, anp.fmax, anp.fmin),
+    _of_the_extreme,
+    lambda ans, x, y: _of_the_extreme(ans, y, x),
+)
+
+
+def _of_the_base(ans: Any, x: Any, y: Any) -> Vjp:
+    def vjp(g: Any) -> Any:
+        less = anp.where(y, y - 1, 1) if _is_on_device(y) else y - 1 if y else 1
+        return g * y * x**less
+
+    return _unbroadcast(vjp, x)
+
+
+def _of_the_exponent(ans: Any, x: Any, y: Any) -> Vjp:
+    def vjp(g: Any) -> Any:
+        if _is_on_device(x):
+            return g * anp.log(anp.where(x == 0, 1, x)) * ans
+        return g * (math.log(x) if x else 0.0) * ans
+
+    return _unbroadcast(vjp, y)
+
+
+_rules((anp.power,), _of_the_base, _of_the_exponent)
+
+_rule(anp.exp2)(lambda ans, x: lambda g: g * ans * math.log(2))
+_rule(anp.log2)(lambda ans, x: lambda g: g / x / math.log(2))
+_rule(anp.log10)(lambda ans, x: lambda g: g / x / math.log(10))
+
+
+# Products.
+
+
+def _contraction(axes: Any, a: Any, b: Any) -> tuple[list[int], list[int]]:
+    """Which axes of both operands a tensor product sums over."""
+    if isinstance(axes, int):
+        of_a: Any = range(a.ndim - axes, a.ndim)
+        of_b: Any = range(axes)
+    else:
+        of_a, of_b = [(each,) if isinstance(each, int) else each for each in axes]
+    return [n % a.ndim for n in of_a], [n % b.ndim for n in of_b]
+
+
+def _rest(ndim: int, summed: Sequence[int]) -> list[int]:
+    return [axis for axis in range(ndim) if axis not in summed]
+
+
+def _of_the_left(a: Any, b: Any, axes: Any) -> Vjp:
+    if not a.ndim or not b.ndim:
+        return _unbroadcast(lambda g: g * b, a)
+    of_a, of_b = _contraction(axes, a, b)
+    free_a, free_b = _rest(a.ndim, of_a), _rest(b.ndim, of_b)
+    # What the product of `g` and `b` has, axis by axis, in the numbers of `a`.
+    order = free_a + [of_a[of_b.index(axis)] for axis in sorted(of_b)]
+    back = _inverse(order)
+
+    def vjp(g: Any) -> Any:
+        if not anp.ndim(g):
+            return g * anp.transpose(b, back)
+        shared = tuple(range(len(free_a), anp.ndim(g)))
+        return anp.transpose(anp.tensordot(g, b, (shared, tuple(free_b))), back)
+
+    return vjp
+
+
+def _of_the_right(a: Any, b: Any, axes: Any) -> Vjp:
+    if not a.ndim or not b.ndim:
+        return _unbroadcast(lambda g: g * a, b)
+    of_a, of_b = _contraction(axes, a, b)
+    free_a, free_b = _rest(a.ndim, of_a), _rest(b.ndim, of_b)
+    order = [of_b[of_a.index(axis)] for axis in sorted(of_a)] + free_b
+    back = _inverse(order)
+
+    def vjp(g: Any) -> Any:
+        if not anp.ndim(g):
+            return g * anp.transpose(a, back)
+        shared = tuple(range(len(free_a)))
+        return anp.transpose(anp.tensordot(a, g, (tuple(free_a), shared)), back)
+
+    return vjp
+
+
+def _of_a_product(axes: Callable[..., Any], *functions: Any) -> None:
+    _rules(
+        functions,
+        lambda ans, a, b, *rest, **named: _of_the_left(a, b, axes(a, b, *rest, **named)),
+        lambda ans, a, b, *rest, **named: _of_the_right(a, b, axes(a, b, *rest, **named)),
+    )
+
+
+def _given(a: Any, b: Any, axes: Any = 2) -> Any:
+    return axes
+
+
+_of_a_product(_given, anp.tensordot)
+_of_a_product(lambda a, b: ((a.ndim - 1,), (max(b.ndim - 2, 0),)), anp.dot)
+_of_a_product(lambda a, b: ((a.ndim - 1,), (b.ndim - 1,)), anp.inner)
+
+
+def _einsum(argnums: Sequence[int], ans: Any, args: Any, kwargs: Any) -> Any:
+    makers = [_of_einsum(argnum, args) for argnum in argnums]
+    return lambda g: (vjp(g) for vjp in makers)
+
+
+def _of_einsum(argnum: int, args: Any) -> Vjp:
+    string, *operands = args
+    if not isinstance(string, str):
+        raise NotImplementedError(
+            "einsum of device arrays takes its subscripts as a string"
+        )
+    # Only the shapes matter: arrays that take no memory have them too.
+    shapes = [np.broadcast_to(0.0, anp.shape(each)) for each in operands]
+    inputs, output, _ = anp.parse_einsum_input(string, *shapes)
+    subscripts = inputs.split(",")
+    mine, others = subscripts.pop(argnum - 1), operands[:]
+    shape = anp.shape(others.pop(argnum - 1))
+    meta = anp.metadata(operands[argnum - 1])
+    known = set("".join([output, *subscripts]))
+    kept = "".join(each for each in mine if each in known)
+    # A subscript that stands nowhere else was summed over.
+    summed = tuple(place for place, each in enumerate(mine) if each not in known)
+    equation = f"{','.join([output, *subscripts])}->{kept}"
+
+    def vjp(g: Any) -> Any:
+        found = anp.einsum(equation, g, *others)
+        sizes = iter(anp.shape(found))
+        full = tuple(
+            shape[place] if place in summed else next(sizes) for place in range(len(mine))
+        )
+        if summed:
+            found = _spread(found, full, summed)
+        # What an ellipsis stands for may have been repeated.
+        return numpy_vjps.unbroadcast(found, meta)
+
+    return vjp
+
+
+_VJPS[anp.einsum] = _einsum

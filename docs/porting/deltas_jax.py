@@ -1,0 +1,229 @@
+"""Lookahead as an Optax transformation: plain parameters, deltas, and all under ``jit``.
+
+optimizer = lookahead(optax.adam(1e-3), k=5, alpha=0.5)
+state = optimizer.init(params)
+updates, state = optimizer.update(gradients, state, params)
+params = optax.apply_updates(params, updates)
+...
+evaluate(state.phi)
+"""
+
+import io
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+# --- The port. ---
+
+
+class LookaheadState(NamedTuple):
+    """All that Lookahead remembers; the parameters themselves stay what they are."""
+
+    phi: Any
+    inner: Any
+    cycle_step: Any
+    syncs: Any
+    anchor: Any
+
+
+def lookahead(
+    inner: Any, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
+) -> Any:
+    """Wrap a transformation, which may be a lookahead."""
+    at_sync = alpha if callable(alpha) else lambda _: alpha
+
+    def init(params: Any) -> LookaheadState:
+        # Copies, of the counts too: a jitted step that is donated its arguments may not
+        # find one buffer in them twice.
+        state = inner.init(params)
+        zeros = jnp.zeros((2,), jnp.int32)
+        anchor = copy(innermost(state)) if inner_state == "interpolate" else None
+        return LookaheadState(copy(params), state, zeros[0], zeros[1], anchor)  # LA-1
+
+    def update(gradients: Any, state: Any, params: Any) -> tuple[Any, LookaheadState]:
+        updates, inside = inner.update(gradients, state.inner, params)
+        due = state.cycle_step + 1 == k  # LA-3
+        rate = at_sync(state.syncs)
+        theta = optax.apply_updates(params, updates)
+        target = jax.tree.map(lambda s, f: s + rate * (f - s), state.phi, theta)  # LA-5
+        back = jax.tree.map(lambda new, x: new - x, target, params)
+        updates = choose(due, back, updates)
+        # The caller adds the deltas, which rounds: phi is what comes of that (LA-7).
+        phi = choose(due, optax.apply_updates(params, updates), state.phi)
+
+        last = innermost(inside)
+        if inner_state == "reset":
+            last = choose(due, restarted(innermost(inner.init(params)), last), last)
+        if inner_state == "interpolate":
+            last = choose(due, interpolated(state.anchor, last, rate), last)
+        inside = follow(inside, due, phi, last, reset=inner_state == "reset")
+        return updates, LookaheadState(
+            phi,
+            inside,
+            jnp.where(due, 0, state.cycle_step + 1),
+            state.syncs + due,
+            anchored(due, last, state.anchor),
+        )
+
+    return optax.GradientTransformation(init, update)
+
+
+def copy(tree: Any) -> Any:
+    """Copy every array."""
+    return jax.tree.map(jnp.copy, tree)
+
+
+def anchored(due: Any, last: Any, anchor: Any) -> Any:
+    """Return what is interpolated from next, where anything is."""
+    return None if anchor is None else choose(due, last, anchor)
+
+
+def choose(due: Any, yes: Any, no: Any) -> Any:
+    """Choose between two trees without a branch, which ``jit`` could not follow."""
+    return jax.tree.map(lambda a, b: jnp.where(due, a, b), yes, no)
+
+
+def restarted(made: Any, now: Any) -> Any:
+    """Make the state anew, but for the clocks of schedules: LA-12, LA-14, LA-15."""
+
+    def is_clock(state: Any) -> bool:
+        return isinstance(state, optax.ScaleByScheduleState)
+
+    def part(new: Any, old: Any) -> Any:
+        return old if is_clock(new) else new
+
+    return jax.tree.map(part, made, now, is_leaf=is_clock)
+
+
+def interpolated(start: Any, now: Any, alpha: Any) -> Any:
+    """Move every slot; whole numbers are counts, and run on (LA-13)."""
+
+    def part(a: Any, b: Any) -> Any:
+        return a + alpha * (b - a) if jnp.issubdtype(b.dtype, jnp.floating) else b
+
+    return jax.tree.map(part, start, now)
+
+
+def innermost(state: Any) -> Any:
+    """Return the state of the transformation in the middle."""
+    return innermost(state.inner) if isinstance(state, LookaheadState) else state
+
+
+def follow(state: Any, due: Any, phi: Any, last: Any, *, reset: bool) -> Any:
+    """Return the state of what is inside after a synchronization: LA-19 to LA-21."""
+    if not isinstance(state, LookaheadState):
+        return last
+    return LookaheadState(
+        choose(due, phi, state.phi),
+        follow(state.inner, due, phi, last, reset=reset),
+        jnp.where(due & reset, 0, state.cycle_step),
+        state.syncs,
+        anchored(due, last, state.anchor),
+    )
+
+
+# --- What the golden suite asks of it. ---
+
+SLOTS = {
+    "trace": "velocity",
+    "sum_of_squares": "sum_of_squares",
+    "mu": "first_moment",
+    "nu": "second_moment",
+}
+
+
+class Adapter:
+    """``lookahead-ref conform deltas_jax.py:Adapter``."""
+
+    def start(self, setup: Any) -> None:
+        """Make parameters and transformation anew."""
+        jax.config.update("jax_enable_x64", True)  # without it there is no float64
+        transformation = make(setup.inner)
+        for level in reversed(setup.levels):
+            transformation = lookahead(
+                transformation, level.k, table(level.alpha, setup.dtype), level.inner_state
+            )
+        self.names = list(setup.params)
+        self.params = {name: jnp.asarray(x) for name, x in setup.params.items()}
+        self.state = transformation.init(self.params)
+        self.update = transformation.update
+
+    def step(self, gradients: Any) -> None:
+        """Do one step; every parameter has a gradient, if only of zeros (LA-25)."""
+        whole = {
+            name: jnp.zeros_like(x) if gradients[name] is None else gradients[name]
+            for name, x in self.params.items()
+        }
+        updates, self.state = self.update(whole, self.state, self.params)
+        self.params = optax.apply_updates(self.params, updates)
+
+    def _arrays(self, tree: Any) -> Any:
+        return {name: np.asarray(tree[name]) for name in self.names}  # JAX sorts names
+
+    def fast(self) -> Any:
+        """Return the parameters."""
+        return self._arrays(self.params)
+
+    def slow(self) -> Any:
+        """Return phi, of the outermost first."""
+        found, state = [], self.state
+        while isinstance(state, LookaheadState):
+            found.append(self._arrays(state.phi))
+            state = state.inner
+        return found
+
+    def slots(self) -> Any:
+        """Return what Optax keeps for each parameter."""
+        return {
+            SLOTS[name]: self._arrays(tree)
+            for part in innermost(self.state)
+            for name, tree in zip(getattr(part, "_fields", ()), part, strict=False)
+            if name in SLOTS
+        }
+
+    def evaluation(self) -> Any:
+        """Return phi of the outermost."""
+        return self._arrays(self.state.phi)
+
+    def snapshot(self) -> Any:
+        """Take the state: nothing ever changes it."""
+        return self.params, self.state
+
+    def dump(self, snapshot: Any) -> bytes:
+        """Write its leaves."""
+        buffer = io.BytesIO()
+        np.savez(buffer, *map(np.asarray, jax.tree.leaves(snapshot)))
+        return buffer.getvalue()
+
+    def load(self, state: bytes) -> None:
+        """Read its leaves."""
+        structure = jax.tree.structure((self.params, self.state))
+        with np.load(io.BytesIO(state)) as saved:
+            leaves = [jnp.asarray(saved[f"arr_{n}"]) for n in range(len(saved.files))]
+        self.params, self.state = jax.tree.unflatten(structure, leaves)
+
+
+def table(values: Any, dtype: str) -> Any:
+    """Return a schedule; its last value holds from then on."""
+    return lambda clock: jnp.asarray(values, dtype)[jnp.minimum(clock, len(values) - 1)]
+
+
+def make(inner: Any) -> Any:
+    """Make Optax's optimizer for a case."""
+    h = dict(inner.hyperparameters)
+    rule: Any = {
+        "sgd": optax.identity,
+        "heavy-ball": lambda: optax.trace(h["momentum"]),
+        "nesterov": lambda: optax.trace(h["momentum"], nesterov=True),
+        "adagrad": lambda: optax.scale_by_rss(0.0, h["epsilon"]),
+        "adam": lambda: optax.scale_by_adam(h["beta1"], h["beta2"], h["epsilon"]),
+    }[inner.rule]()
+    kind = inner.weight_decay_kind
+    decay = [optax.add_decayed_weights(h["weight_decay"])] if kind != "none" else []
+    l2, decoupled = decay * (kind == "l2"), decay * (kind == "decoupled")
+    # Always a schedule, so that there is a clock to be kept.
+    rate = optax.scale_by_learning_rate(table(inner.learning_rate, "float64"))
+    return optax.chain(*l2, rule, *decoupled, rate)

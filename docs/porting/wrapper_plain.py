@@ -1,0 +1,203 @@
+"""Lookahead as a wrapper that changes the parameters in place, on plain arrays.
+
+The shape of PyTorch's optimizers, with the least of a framework around it: an optimizer
+holds the parameters and writes to them. ``wrapper_pytorch.py`` is the same around PyTorch's
+own.
+"""
+
+import copy
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from inner_rules import at, update, zeros
+
+# --- What the framework has. ---
+
+
+class Inner:
+    """An optimizer of the framework."""
+
+    def __init__(self, inner: Any, params: dict[str, Any]) -> None:
+        self.inner, self.params = inner, params
+        self.slots = {name: zeros(inner.rule, theta) for name, theta in params.items()}
+        self.count = dict.fromkeys(params, 0)
+        self.clock = 0
+
+    def step(self, gradients: Any) -> None:
+        """Update every parameter that has a gradient."""
+        rate = at(self.inner.learning_rate, self.clock)
+        self.clock += 1
+        for name, g in gradients.items():
+            if g is None:
+                continue
+            self.count[name] += 1
+            theta, slots = self.params[name], self.slots[name]
+            theta -= update(self.inner, theta, g, slots, self.count[name], rate)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state: the arrays themselves, as frameworks do."""
+        own = {"params": self.params, "slots": self.slots}
+        return own | {"count": dict(self.count), "clock": self.clock}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Restore the state."""
+        for name, theta in self.params.items():
+            theta[...] = saved["params"][name]
+        self.slots = saved["slots"]
+        self.count = saved["count"]
+        self.clock = saved["clock"]
+
+
+# --- The port. ---
+
+
+class Lookahead:
+    """Lookahead around an optimizer, which may be a Lookahead."""
+
+    def __init__(
+        self, inner: Any, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
+    ) -> None:
+        self.inner, self.k, self.inner_state = inner, k, inner_state
+        self.alpha = alpha if callable(alpha) else lambda _: alpha
+        self.params = inner.params
+        self.phi = copy.deepcopy(self.params)  # LA-1
+        self.cycle_step = 0  # nothing done yet
+        self.syncs = 0
+        self.anchor: dict[str, Any] = {}
+        self.keep_anchor()
+
+    def step(self, gradients: Any) -> None:
+        """Do an inner step and, every k of them, synchronize (LA-3, LA-4)."""
+        self.inner.step(gradients)
+        self.cycle_step += 1
+        if self.cycle_step == self.k:
+            self.synchronize()
+
+    def synchronize(self) -> None:
+        """Do the outer update, of all parameters (LA-5, LA-7, LA-30)."""
+        alpha = self.alpha(self.syncs)
+        for name, theta in self.params.items():
+            phi = self.phi[name]
+            phi += alpha * (theta - phi)
+            theta[...] = phi
+        inner = self.innermost
+        for name, slots in inner.slots.items():
+            if self.inner_state == "reset":  # LA-12
+                slots.update(zeros(inner.inner.rule, self.phi[name]))
+                inner.count[name] = 0  # LA-15
+            if self.inner_state == "interpolate":  # LA-13
+                for slot, start in self.anchor[name].items():
+                    slots[slot] = start + alpha * (slots[slot] - start)
+        self.syncs += 1
+        self.cycle_step = 0
+        level = self
+        while isinstance(level, Lookahead):  # LA-19 to LA-21
+            level.follow(self.phi, reset=self.inner_state == "reset")
+            level = level.inner
+
+    def follow(self, phi: Any, *, reset: bool) -> None:
+        """Take what a synchronization of this Lookahead, or one around it, arrived at."""
+        self.keep_anchor()
+        for name, slow in phi.items():
+            self.phi[name][...] = slow
+        if reset:
+            self.cycle_step = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether a step has been done."""
+        return self.cycle_step + self.syncs > 0
+
+    def keep_anchor(self) -> None:
+        """Copy the slots, to interpolate from."""
+        for name, slots in self.innermost.slots.items():
+            self.anchor[name] = dict(slots)
+
+    @property
+    def innermost(self) -> Any:
+        """The optimizer in the middle."""
+        return self.inner.innermost if isinstance(self.inner, Lookahead) else self.inner
+
+    @contextmanager
+    def slow_weights(self) -> Iterator[None]:
+        """Have phi in the parameters meanwhile; put the fast weights back (LA-9, LA-10)."""
+        fast = copy.deepcopy(self.params)
+        try:
+            for name, theta in self.params.items():
+                theta[...] = self.phi[name]
+            yield
+        finally:
+            for name, theta in self.params.items():
+                theta[...] = fast[name]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of the state, the inner optimizer's within it (LA-22, LA-23)."""
+        own = ("phi", "anchor", "cycle_step", "syncs")
+        state = {name: getattr(self, name) for name in own}
+        state["inner"] = self.inner.state_dict()
+        return copy.deepcopy(state)
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Restore the state (LA-24)."""
+        saved = copy.deepcopy(saved)
+        self.inner.load_state_dict(saved.pop("inner"))
+        vars(self).update(saved)
+
+
+# --- What the golden suite asks of it. ---
+
+
+class Adapter:
+    """``lookahead-ref conform wrapper_plain.py:Adapter``."""
+
+    def start(self, setup: Any) -> None:
+        """Make parameters and optimizer anew."""
+        self.params = {name: array.copy() for name, array in setup.params.items()}
+        self.inner = optimizer = Inner(setup.inner, self.params)
+        for level in reversed(setup.levels):
+            table = level.alpha
+            optimizer = Lookahead(
+                optimizer, level.k, lambda syncs, a=table: at(a, syncs), level.inner_state
+            )
+        self.optimizer: Any = optimizer
+
+    def step(self, gradients: Any) -> None:
+        """Do one step."""
+        self.optimizer.step(gradients)
+
+    def fast(self) -> Any:
+        """Return the parameters."""
+        return self.params
+
+    def slow(self) -> Any:
+        """Return phi, of the outermost first."""
+        found, level = [], self.optimizer
+        while isinstance(level, Lookahead):
+            found.append(level.phi)
+            level = level.inner
+        return found
+
+    def slots(self) -> Any:
+        """Return the slots."""
+        slots = self.inner.slots
+        names = next(iter(slots.values()))
+        return {slot: {name: each[slot] for name, each in slots.items()} for slot in names}
+
+    def evaluation(self) -> Any:
+        """Return the parameters while they are phi."""
+        with self.optimizer.slow_weights():
+            return copy.deepcopy(self.params)
+
+    def snapshot(self) -> Any:
+        """Take the state."""
+        return self.optimizer.state_dict()
+
+    def dump(self, snapshot: Any) -> bytes:
+        """Write it."""
+        return pickle.dumps(snapshot)
+
+    def load(self, state: bytes) -> None:
+        """Read it."""
+        self.optimizer.load_state_dict(pickle.loads(state))

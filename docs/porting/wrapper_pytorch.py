@@ -1,0 +1,271 @@
+"""Lookahead as a wrapper around any of PyTorch's optimizers.
+
+    optimizer = Lookahead(torch.optim.AdamW(model.parameters(), lr=1e-3), k=5, alpha=0.5)
+
+A scheduler is given ``optimizer.inner``, whose learning rate it sets; it knows nothing of
+synchronizations, and so none can set its clock back (LA-14).
+"""
+
+import copy
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from lookahead_ref.conformance import UnsupportedError
+
+# --- The port. ---
+
+
+class Lookahead:
+    """Lookahead around an optimizer, which may be a Lookahead.
+
+    Parameters
+    ----------
+    inner : Optimizer
+        The inner optimizer; its parameters are what is optimized.
+    k : int
+        The synchronization period, in calls of `step`.
+    alpha : float or callable
+        The step size of the slow weights, or a function of the synchronizations done.
+    inner_state : {"maintain", "reset", "interpolate"}
+        What a synchronization does to the tensors that the inner optimizer keeps.
+    """
+
+    def __init__(
+        self,
+        inner: Any,
+        k: int = 5,
+        alpha: float | Callable[[int], float] = 0.5,
+        inner_state: str = "maintain",
+    ) -> None:
+        if k < 1 or not (callable(alpha) or 0 < alpha <= 1):  # LA-26
+            raise ValueError(f"k must be >= 1 and alpha in (0, 1], got {k} and {alpha}")
+        self.inner, self.k, self.inner_state = inner, k, inner_state
+        self.alpha = alpha if callable(alpha) else lambda _: alpha
+        self.cycle_step = self.syncs = 0
+        # Now, not at the first step: phi_0 = theta_0 (LA-1). Cloned: the parameters change
+        # in place. A tensor shared by two layers is there once.
+        self.phi = {p: p.detach().clone() for p in self._params()}
+        self.anchor: dict[Any, dict[str, Any]] = {}  # what is not there is zero
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Those of the inner optimizer, which a loss scaler or a logger looks at."""
+        groups: list[dict[str, Any]] = self.inner.param_groups
+        return groups
+
+    def _params(self) -> Iterator[Any]:
+        for group in self.param_groups:
+            yield from group["params"]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As PyTorch's."""
+        self.inner.zero_grad(set_to_none)
+
+    def add_param_group(self, group: dict[str, Any]) -> None:
+        """Add parameters in mid-run: their phi starts here (LA-34)."""
+        self.inner.add_param_group(group)
+        self._adopt()
+
+    def _adopt(self) -> None:
+        for p in self._params():
+            self.phi.setdefault(p, p.detach().clone())
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Do an inner step and, every k of them, synchronize (LA-3, LA-4)."""
+        self.inner.step()
+        self.cycle_step += 1
+        if self.cycle_step == self.k:
+            self._synchronize()
+
+    def _synchronize(self) -> None:
+        alpha = self.alpha(self.syncs)
+        for p in self._params():
+            phi = self.phi[p]
+            # phi + alpha (theta - phi): a frozen weight stays where it is, to the bit.
+            phi.add_(p - phi, alpha=alpha)  # LA-5
+            p.copy_(phi)  # LA-7
+        innermost = self
+        while isinstance(innermost, Lookahead):
+            innermost = innermost.inner
+        for p, state in innermost.state.items():
+            for name, slot in state.items():
+                if not torch.is_tensor(slot):
+                    continue
+                # Adam's count is a tensor too, `step`: reset with the others, never
+                # interpolated. Zeroed in place: AdaGrad makes its sum in the constructor,
+                # and would not find it again if the state were cleared.
+                if self.inner_state == "reset":  # LA-12, LA-15
+                    slot.zero_()
+                elif self.inner_state == "interpolate" and name != "step":  # LA-13
+                    start = self.anchor.get(p, {}).get(name)
+                    start = torch.zeros_like(slot) if start is None else start
+                    slot.copy_(start + alpha * (slot - start))
+        self.syncs += 1
+        self.cycle_step = 0
+        level = self
+        while isinstance(level, Lookahead):  # LA-19 to LA-21
+            level._follow(self.phi, innermost.state, reset=self.inner_state == "reset")
+            level = level.inner
+
+    def _follow(self, phi: Any, state: Any, *, reset: bool) -> None:
+        for p, slow in phi.items():
+            self.phi.setdefault(p, slow.clone()).copy_(slow)
+        if reset:
+            self.cycle_step = 0
+        if self.inner_state == "interpolate":
+            self.anchor = {
+                p: {n: s.clone() for n, s in each.items() if torch.is_tensor(s)}
+                for p, each in state.items()
+            }
+
+    @contextmanager
+    @torch.no_grad()
+    def slow_weights(self) -> Iterator[None]:
+        """Evaluate and save in here: the parameters are phi meanwhile (LA-9, LA-10)."""
+        fast = {p: p.clone() for p in self.phi}
+        try:
+            for p, phi in self.phi.items():
+                p.copy_(phi)
+            yield
+        finally:
+            for p, theta in fast.items():
+                p.copy_(theta)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copy the state (LA-22, LA-23), by the places of the parameters."""
+        params = list(self._params())
+        own = {
+            "phi": [self.phi[p] for p in params],
+            "anchor": [self.anchor.get(p, {}) for p in params],
+            "cycle_step": self.cycle_step,
+            "syncs": self.syncs,
+            "inner": self.inner.state_dict(),
+        }
+        return copy.deepcopy(own)
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Restore the state (LA-24); the parameters are loaded by the model."""
+        saved = copy.deepcopy(saved)
+        params = list(self._params())
+        self.inner.load_state_dict(saved["inner"])
+        self.phi = dict(zip(params, saved["phi"], strict=True))
+        self.anchor = dict(zip(params, saved["anchor"], strict=True))
+        self.cycle_step, self.syncs = saved["cycle_step"], saved["syncs"]
+
+
+# --- What the golden suite asks of it. ---
+
+SLOTS = {
+    "momentum_buffer": "velocity",
+    "sum": "sum_of_squares",
+    "exp_avg": "first_moment",
+    "exp_avg_sq": "second_moment",
+}
+
+
+class Adapter:
+    """``lookahead-ref conform wrapper_pytorch.py:Adapter``."""
+
+    def start(self, setup: Any) -> None:
+        """Make parameters and optimizer anew."""
+        self.rates, self.clock = setup.inner.learning_rate, 0
+        self.params = {
+            name: torch.nn.Parameter(torch.tensor(array))
+            for name, array in setup.params.items()
+        }
+        self.inner = optimizer = make(setup.inner, list(self.params.values()))
+        for level in reversed(setup.levels):
+            alpha = level.alpha
+            optimizer = Lookahead(
+                optimizer,
+                level.k,
+                lambda syncs, a=alpha: a[min(syncs, len(a) - 1)],
+                level.inner_state,
+            )
+        self.optimizer: Any = optimizer
+
+    def step(self, gradients: Any) -> None:
+        """Do one step, at the rate that a scheduler would have set (LA-14)."""
+        for name, param in self.params.items():
+            found = gradients[name]
+            param.grad = None if found is None else torch.tensor(found)
+        for group in self.inner.param_groups:
+            group["lr"] = self.rates[min(self.clock, len(self.rates) - 1)]
+        self.clock += 1
+        self.optimizer.step()
+
+    def fast(self) -> Any:
+        """Return the parameters."""
+        return {name: array(param) for name, param in self.params.items()}
+
+    def slow(self) -> Any:
+        """Return phi, of the outermost first."""
+        found, level = [], self.optimizer
+        while isinstance(level, Lookahead):
+            found.append({name: array(level.phi[p]) for name, p in self.params.items()})
+            level = level.inner
+        return found
+
+    def slots(self) -> Any:
+        """Return the slots that every parameter has."""
+        states = {name: self.inner.state.get(p, {}) for name, p in self.params.items()}
+        return {
+            ours: {name: array(state[theirs]) for name, state in states.items()}
+            for theirs, ours in SLOTS.items()
+            if all(state.get(theirs) is not None for state in states.values())
+        }
+
+    def evaluation(self) -> Any:
+        """Return the parameters while they are phi."""
+        with self.optimizer.slow_weights():
+            return self.fast()
+
+    def snapshot(self) -> Any:
+        """Take the state."""
+        params = {name: p.detach().clone() for name, p in self.params.items()}
+        return params, self.optimizer.state_dict(), self.clock
+
+    def dump(self, snapshot: Any) -> bytes:
+        """Write it."""
+        buffer = io.BytesIO()
+        torch.save(snapshot, buffer)
+        return buffer.getvalue()
+
+    def load(self, state: bytes) -> None:
+        """Read it."""
+        params, saved, self.clock = torch.load(io.BytesIO(state), weights_only=True)
+        with torch.no_grad():
+            for name, param in self.params.items():
+                param.copy_(params[name])
+        self.optimizer.load_state_dict(saved)
+
+
+def array(tensor: Any) -> Any:
+    """Copy a tensor out."""
+    return tensor.detach().numpy().copy()
+
+
+def make(inner: Any, params: list[Any]) -> Any:
+    """Make PyTorch's optimizer for a case."""
+    h = dict(inner.hyperparameters)
+    rate, decay = inner.learning_rate[0], h.get("weight_decay", 0.0)
+    decoupled = inner.weight_decay_kind == "decoupled"
+    if inner.rule == "adam":
+        kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+        betas = (h["beta1"], h["beta2"])
+        return kind(params, rate, betas=betas, eps=h["epsilon"], weight_decay=decay)
+    if decoupled:
+        raise UnsupportedError(f"PyTorch has no decoupled weight decay for {inner.rule}")
+    if inner.rule == "adagrad":
+        return torch.optim.Adagrad(params, rate, eps=h["epsilon"], weight_decay=decay)
+    nesterov, momentum = inner.rule == "nesterov", h.get("momentum", 0.0)
+    if nesterov and momentum == 0:
+        raise UnsupportedError("PyTorch's Nesterov momentum must be above 0")
+    return torch.optim.SGD(
+        params, rate, momentum=momentum, nesterov=nesterov, weight_decay=decay
+    )

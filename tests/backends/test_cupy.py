@@ -1,0 +1,382 @@
+"""The CuPy backend, as far as machines without a GPU can tell."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref.backend import BackendUnavailableError, Program, explained, load
+from lookahead_ref.backends import _cuda
+from support import (
+    DECOUPLED,
+    INNER,
+    INNER_STATES,
+    L2,
+    assert_same_bits,
+    gradients,
+    mixed_params,
+    saved,
+)
+
+pytest.importorskip("cupy")
+
+import standin
+from host_cuda import HostCuda, backend, needs_compiler, on_device, on_host, programs
+
+OPTIMIZERS: dict[str, Any] = {
+    f"{name}, {wrapped}": wrap(make(**options))
+    for name, make in INNER.items()
+    for options in ({}, L2, DECOUPLED)
+    for wrapped, wrap in {
+        f"plain {options}": lambda inner: inner,
+        **{
+            f"{kind} {options}": lambda inner, kind=kind: la.Lookahead(
+                inner, k=3, alpha=0.3, inner_state=kind
+            )
+            for kind in INNER_STATES
+        },
+    }.items()
+} | {
+    "the longest": la.PolyakAveraging(
+        la.Lookahead(
+            la.Lookahead(INNER["adam"](**DECOUPLED), k=2, inner_state="interpolate"),
+            k=3,
+            inner_state="interpolate",
+        )
+    )
+}
+
+
+def every_program() -> list[tuple[Program, str]]:
+    found = [programs(each, mixed_params()) for each in OPTIMIZERS.values()]
+    return list(dict.fromkeys(program for each in found for program in each))
+
+
+def nvrtc_is_there() -> bool:
+    from cupy.cuda import nvrtc
+
+    try:
+        nvrtc.getVersion()
+    except Exception:  # whatever the loader of NVIDIA's libraries raises
+        return False
+    return True
+
+
+needs_nvrtc = pytest.mark.skipif(not nvrtc_is_there(), reason="NVRTC is not installed")
+
+
+# What the device would run.
+
+
+@needs_nvrtc
+def test_no_kernel_flushes_subnormals_or_contracts_products_into_sums() -> None:
+    found = every_program()
+    assert len(found) > 60
+    for program, dtype in found:
+        ptx = _cuda.translate(_cuda.write(program, dtype).text, 90, kind="ptx").decode()
+        number = {"float32": "f32", "float64": "f64"}[dtype]
+        assert f"ld.global.v{16 // np.dtype(dtype).itemsize}.{number}" in ptx
+        assert ".local" not in ptx, "the table was copied to slow memory"
+        arithmetic = re.findall(
+            r"\b(add|sub|mul|div|sqrt|fma|mad|rcp|rsqrt)\.(\S*f\d\d)", ptx
+        )
+        assert arithmetic
+        for operation, kind in arithmetic:
+            # Without .rn the assembler would be free to contract; .ftz would stand between.
+            assert (operation, kind) in {
+                (each, f"rn.{number}") for each in ("add", "sub", "mul", "div", "sqrt")
+            }
+        assert "ftz" not in ptx
+        assert "approx" not in ptx
+
+
+@needs_nvrtc
+def test_what_the_reading_of_the_ptx_would_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    program, _ = programs(INNER["adam"](), mixed_params())[0]
+    text = _cuda.write(program, "float32").text
+    monkeypatch.setattr(_cuda, "OPTIONS", ("--ftz=true", "--std=c++17"))
+    ptx = _cuda.translate(text, 90, kind="ptx").decode()
+    assert "fma.rn.ftz.f32" in ptx
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("architecture", [60, 75, 80, 90, 120])
+def test_kernels_compile_for_old_and_new_devices(architecture: int) -> None:
+    program, dtype = programs(INNER["adam"](), mixed_params())[0]
+    from cupy.cuda import nvrtc
+
+    if architecture not in nvrtc.getSupportedArchs():
+        pytest.skip("this NVRTC does not know it")
+    code = _cuda.translate(_cuda.write(program, dtype).text, architecture)
+    assert code.startswith(b"\x7fELF")
+
+
+@needs_nvrtc
+def test_a_device_newer_than_nvrtc_gets_ptx() -> None:
+    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
+    code = _cuda.translate(_cuda.write(program, dtype).text, 999)
+    assert b".entry update" in code
+
+
+@needs_nvrtc
+def test_a_kernel_that_does_not_compile_is_shown_with_the_compiler_s_words() -> None:
+    with pytest.raises(RuntimeError, match="no_such_type"):
+        _cuda.translate("no_such_type x;", 90)
+
+
+@needs_nvrtc
+def test_compiled_kernels_are_kept_and_a_file_that_was_cut_short_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
+    text = _cuda.write(program, dtype).text
+    code = _cuda.cached(text, 90, tmp_path)
+    (file,) = tmp_path.iterdir()
+    for damage in (b"", b"\n", file.read_bytes()[:-9]):
+        file.write_bytes(damage)
+        assert _cuda.cached(text, 90, tmp_path) == code
+    _cuda.cached(text, 80, tmp_path)
+    _cuda.cached(text + "// edited", 90, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    monkeypatch.setattr(_cuda, "translate", None)
+    assert _cuda.cached(text, 90, tmp_path) == code
+
+
+@needs_nvrtc
+def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> None:
+    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert _cuda.cached(_cuda.write(program, dtype).text, 90, blocked / "cache")
+
+
+# The kernels' own arithmetic, run by the host.
+
+
+@pytest.fixture(scope="module")
+def cuda(tmp_path_factory: pytest.TempPathFactory) -> HostCuda:
+    made = HostCuda(tmp_path_factory.mktemp("kernels"))
+    made.prepare(_cuda.write(*each).text for each in every_program())
+    return made
+
+
+@needs_compiler
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
+    optimizer: Any, cuda: HostCuda
+) -> None:
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    params = mixed_params()
+    state = optimizer.init(params)
+    stepper = la.Stepper(optimizer, on_device(params), backend=CupyBackend(cuda=cuda))
+    with np.errstate(all="ignore"):
+        for grads in gradients(params, 40):
+            params, state = optimizer.step(params, grads, state)
+            moved = on_device(grads)
+            before = standin.counted()
+            stepper.step(moved)
+            assert standin.counted() - before == standin.Transfers()
+    assert_same_bits(on_host(stepper.params), la.tree.flatten(params))
+    assert_same_bits(
+        on_host(stepper.evaluation_params()),
+        la.tree.flatten(optimizer.evaluation_params(params, state)),
+    )
+    assert_same_bits(on_host(stepper.state_dict()), saved(params, state))
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
+    dtype: str, cuda: HostCuda
+) -> None:
+    program = programs(INNER["sgd"](), {"x": np.zeros(1, dtype)})[0][0]
+    source = _cuda.write(program, dtype)
+    launch = cuda.launcher(source.text)
+    lengths = [0, 1, 2, 3, 5, 4095, 4096, 4097, 8192, 12289, 0, 16]
+    lengths += [7] * (2 * source.arrays)
+    rng = np.random.default_rng(0)
+    cases = []
+    for number, length in enumerate(lengths):
+        # Every second array begins beside a boundary of sixteen bytes.
+        whole = [rng.standard_normal(length + 9).astype(dtype) for _ in range(2)]
+        at = 4 + number % 2
+        parts = [each[at : at + length] for each in whole]
+        cases.append((whole, parts, at))
+    expected = []
+    for whole, (x, g), at in cases:
+        wanted = whole[0].copy()
+        wanted[at : at + x.size] = x - np.dtype(dtype).type(0.5) * g
+        expected.append((wanted, whole[1].copy()))
+    arrays = [([p.ctypes.data for p in parts], parts[0].size) for _, parts, _ in cases]
+    launches = _cuda.fill(source, arrays, [0.5])
+    assert len(launches) == -(-(len(lengths) - 2) // source.arrays)
+    for blocks, table in launches:
+        launch(blocks, table)
+    for (whole, _, _), wanted in zip(cases, expected, strict=True):
+        assert_same_bits(
+            dict(zip("xg", whole, strict=True)), dict(zip("xg", wanted, strict=True))
+        )
+
+
+@needs_compiler
+def test_a_step_is_as_few_launches_as_arguments_have_place_for(cuda: HostCuda) -> None:
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    params = {
+        f"{dtype}{n}": np.full(n % 5, n, dtype)
+        for n in range(60)
+        for dtype in ("float32", "float64")
+    }
+    optimizer = la.Lookahead(la.Adam(0.1), k=2)
+    stepper = la.Stepper(optimizer, on_device(params), backend=CupyBackend(cuda=cuda))
+    for _ in range(2):
+        cuda.launches.clear()
+        stepper.step(on_device(params))
+        # Of both dtypes; of a Lookahead's five buffers there is place for 78 arrays.
+        assert len(cuda.launches) == 2
+        assert sum(cuda.launches) == 2 * 48
+
+
+def test_the_argument_of_a_kernel_fits_where_arguments_go() -> None:
+    for program, dtype in every_program():
+        source = _cuda.write(program, dtype)
+        assert source.arguments.itemsize <= 4096
+        assert source.arrays >= 20
+
+
+@needs_compiler
+def test_another_learning_rate_compiles_nothing(cuda: HostCuda) -> None:
+    texts = {
+        _cuda.write(*each).text
+        for rate in (0.1, 0.2)
+        for each in programs(la.SGD(rate), mixed_params())
+    }
+    assert len(texts) == 2  # one for each dtype
+
+
+# The backend around them.
+
+
+def test_a_numpy_array_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"params\['x'\] must be a CuPy array.* numpy"):
+        la.Stepper(la.SGD(0.1), {"x": np.zeros(2)}, backend=backend(tmp_path))
+
+
+@needs_compiler
+def test_a_gradient_that_shares_memory_is_read_before_it_is_written(
+    tmp_path: Path, cuda: HostCuda
+) -> None:
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    x = standin.asarray(np.arange(1.0, 9.0))
+    stepper = la.Stepper(la.SGD(0.5), {"x": x}, backend=CupyBackend(cuda=cuda))
+    stepper.step({"x": stepper.params["x"][::-1]})
+    wanted = np.arange(1.0, 9.0) - 0.5 * np.arange(1.0, 9.0)[::-1]
+    assert_same_bits(on_host(stepper.params), {"x": wanted})
+    assert_same_bits({"x": x.get()}, {"x": np.arange(1.0, 9.0)})
+
+
+def test_arrays_come_from_the_host_and_go_back(tmp_path: Path) -> None:
+    moving = backend(tmp_path)
+    host = np.arange(6.0, dtype=np.float32).reshape(2, 3)
+    device = moving.from_host(host)
+    assert moving.from_host(device) is device
+    assert_same_bits({"x": moving.to_host(device)}, {"x": host})
+    assert moving.to_host(host) is host
+
+
+def test_out_of_memory_says_how_much_was_asked_and_how_much_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cupy.cuda.memory import OutOfMemoryError
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise OutOfMemoryError(4_000_000_000, 1_000)
+
+    starved = backend(tmp_path)
+    x = starved.from_host(np.zeros(3))
+    monkeypatch.setattr(standin.ndarray, "copy", fail)
+    monkeypatch.setattr(standin, "asarray", fail)
+    for attempt in (
+        lambda: starved.from_host(np.zeros(3)),
+        lambda: starved.copy(x),
+        lambda: la.Stepper(la.SGD(0.1), {"x": x}, backend=starved),
+    ):
+        with pytest.raises(
+            MemoryError, match=r"4,000,000,000 bytes.*8 MiB.*2 MiB are free"
+        ):
+            attempt()
+
+
+def test_an_error_of_the_host_s_memory_stays_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(MemoryError, match=r"^the host's$"), explained(backend(tmp_path)):
+        raise MemoryError("the host's")
+
+
+# Where it cannot run.
+
+
+def has_a_device() -> bool:
+    import cupy
+
+    try:
+        return bool(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return False
+
+
+no_device = pytest.mark.skipif(has_a_device(), reason="there is a device")
+
+
+@no_device
+def test_a_machine_without_a_device_is_told_in_one_line() -> None:
+    with pytest.raises(BackendUnavailableError, match="no CUDA device") as raised:
+        load("cupy")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_machine_without_cupy_is_told_what_to_install() -> None:
+    program = "\n".join(
+        [
+            "import sys",
+            "sys.modules['cupy'] = None",
+            "from lookahead_ref.backend import load",
+            "load('cupy')",
+        ]
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stderr
+    last = shown.strip().splitlines()[-1]
+    assert "BackendUnavailableError: backend 'cupy' needs CuPy" in last
+    assert "lookahead-ref[cuda12]" in last
+
+
+@no_device
+@pytest.mark.parametrize(
+    "command", [["train"], ["compare", "--seeds", "1"], ["conform", "cupy"]]
+)
+def test_commands_end_with_one_line_and_the_code_of_wrong_usage(
+    command: list[str], tmp_path: Path
+) -> None:
+    options = [] if command[0] == "conform" else ["--backend", "cupy"]
+    done = subprocess.run(
+        [sys.executable, "-m", "lookahead_ref", *command, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "no CUDA device" in done.stderr

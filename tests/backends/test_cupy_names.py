@@ -1,0 +1,115 @@
+"""Every name of CuPy's that the library uses is there; to look needs no GPU."""
+
+import ast
+from collections.abc import Iterator
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+cupy = pytest.importorskip("cupy")
+
+from array_api_compat import cupy as compatible  # noqa: E402
+
+import lookahead_ref  # noqa: E402
+from lookahead_ref import backends  # noqa: E402
+
+SOURCES = [
+    *Path(lookahead_ref.__file__).parent.rglob("*.py"),
+    *Path(backends.__file__).parent.rglob("*.py"),
+]
+
+# Where an array's own namespace goes by these names, and how it is asked for.
+NAMESPACES = {"xp", "_xp", "_library"}
+ASKED = {"namespace", "array_namespace", "_library"}
+
+# Looked up only once an array is known to be NumPy's.
+OF_NUMPY_ALONE = {"memmap"}
+
+# What is used of objects that CuPy makes.
+OF_OBJECTS = {
+    "cuda.Device": {"id", "compute_capability", "mem_info", "__enter__", "__exit__"},
+    "cuda.Event": {"record", "synchronize"},
+    "cuda.MemoryPointer": {"ptr"},
+    "cuda.MemoryPool": {"free_bytes", "free_all_blocks", "used_bytes"},
+    "cuda.function.Module": {"load", "get_function"},
+    "cuda.nvrtc.NVRTCError": {"add_note"},
+    "ndarray": {"data", "nbytes", "device", "copy", "reshape", "view", "get"},
+}
+
+# Written for NumPy, and for it alone.
+HOST = {"conformance", "data", "experiments", "report", "theory", "training"}
+
+
+def chain(node: ast.expr) -> list[str]:
+    """The words of ``cupy.cuda.Device``, from the left."""
+    if isinstance(node, ast.Name):
+        return [node.id]
+    if isinstance(node, ast.Attribute) and (before := chain(node.value)):
+        return [*before, node.attr]
+    return []
+
+
+def cupy_s_own(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            words = chain(node)
+            if words[:1] == ["cupy"]:
+                yield ".".join(words[1:])
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cupy"):
+            place = (node.module or "").split(".")[1:]
+            yield from (".".join([*place, each.name]) for each in node.names)
+
+
+def of_a_namespace(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute):
+            continue
+        owner = node.value
+        if isinstance(owner, ast.Call):
+            asked = chain(owner.func)[-1:]
+            named = bool(asked) and asked[0] in ASKED
+        else:
+            words = chain(owner)
+            named = bool(words) and words[-1] in NAMESPACES
+        if named:
+            yield node.attr
+
+
+def parsed() -> Iterator[tuple[Path, ast.AST]]:
+    for path in SOURCES:
+        if not HOST & set(path.parts):
+            yield path, ast.parse(path.read_text())
+
+
+def test_the_backend_uses_names_that_cupy_has() -> None:
+    used = {name for _, tree in parsed() for name in cupy_s_own(tree)}
+    assert {"cuda.Device", "cuda.nvrtc", "cuda.runtime.getDeviceCount"} <= used
+    for name in used:
+        reduce(getattr, name.split("."), cupy)
+
+
+@pytest.mark.parametrize("place", OF_OBJECTS)
+def test_what_is_used_of_cupy_s_objects_is_there(place: str) -> None:
+    found = reduce(getattr, place.split("."), cupy)
+    assert OF_OBJECTS[place] <= set(dir(found))
+
+
+def test_models_and_rules_use_names_that_cupy_s_namespaces_have() -> None:
+    used = {name: path for path, tree in parsed() for name in of_a_namespace(tree)}
+    assert {"sqrt", "zeros_like", "matmul", "take", "ascontiguousarray"} <= used.keys()
+    missing = {
+        name: str(path)
+        for name, path in used.items()
+        if not hasattr(cupy, name)
+        and not hasattr(compatible, name)
+        and not name.startswith("__")
+        and name not in OF_NUMPY_ALONE
+    }
+    assert missing == {}
+
+
+def test_a_name_that_is_not_there_would_be_found() -> None:
+    tree = ast.parse("cupy.cuda.NoSuch; namespace(x).no_such(xp.nor_this)")
+    assert list(cupy_s_own(tree)) == ["cuda.NoSuch", "cuda"]
+    assert set(of_a_namespace(tree)) == {"no_such", "nor_this"}

@@ -1,0 +1,161 @@
+"""The compiled kernels of layers against the general ones, and their functions' errors."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+
+from lookahead_ref.backend import load
+from lookahead_ref.backends import numba_layers
+from lookahead_ref.backends.numba import NumbaBackend
+from lookahead_ref.zoo.kernels import GeneralKernels, find
+
+KERNELS = load("numba").layers  # type: ignore[attr-defined]
+sizes = st.integers(1, 40)
+
+
+def draw(seed: int, *shape: int) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+
+
+def assert_close(actual: Any, expected: Any) -> None:
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose(actual, expected, rtol=2e-5, atol=2e-6)
+
+
+@given(sizes, sizes, st.sampled_from([None, "relu", "tanh"]))
+@settings(max_examples=30)
+def test_activations_and_their_gradients(n: int, units: int, activation: Any) -> None:
+    y, bias, g = draw(0, n, units), draw(1, units), draw(2, n, units)
+    expected = y.copy()
+    GeneralKernels.activate(expected, bias, activation)
+    KERNELS.activate(y, bias, activation)
+    assert_close(y, expected)
+    for found, wanted in zip(
+        KERNELS.activate_gradient(g, y, activation),
+        GeneralKernels.activate_gradient(g, y, activation),
+        strict=True,
+    ):
+        assert_close(found, wanted)
+
+
+@given(sizes, sizes, st.booleans(), st.sampled_from([np.int32, np.int64]))
+@settings(max_examples=30)
+def test_cross_entropy(n: int, classes: int, biased: bool, dtype: Any) -> None:
+    logits, bias = 5 * draw(0, n, classes), draw(1, classes) if biased else None
+    labels = np.random.default_rng(2).integers(0, classes, n).astype(dtype)
+    expected = logits.copy()
+    losses = GeneralKernels.cross_entropy(expected, bias, labels, gradient=True)
+    assert_close(KERNELS.cross_entropy(logits, bias, labels, gradient=True), losses)
+    assert_close(logits, expected)
+
+
+@given(sizes, sizes, sizes)
+@settings(max_examples=30)
+def test_scattered_rows(n: int, size: int, width: int) -> None:
+    indices, rows = np.random.default_rng(0).integers(0, size, n), draw(1, n, width)
+    assert_close(
+        KERNELS.scatter(indices, rows, size), GeneralKernels.scatter(indices, rows, size)
+    )
+
+
+@given(sizes, sizes)
+@settings(max_examples=30)
+def test_a_step_of_an_lstm_and_its_gradient(n: int, units: int) -> None:
+    gates, recurrent, cell = draw(0, n, 4 * units), draw(1, n, 4 * units), draw(2, n, units)
+    results = []
+    for kernels in (KERNELS, GeneralKernels):
+        values, made = gates.copy(), np.empty((3, n, units), np.float32)
+        kernels.lstm_cell(values, recurrent, cell, *made)
+        gradient, dc = values.copy(), draw(3, n, units)
+        kernels.lstm_cell_gradient(
+            gradient, cell, made[1], draw(4, n, units), draw(5, n, units), dc
+        )
+        results.append([values, *made, gradient, dc])
+    for found, wanted in zip(*results, strict=True):
+        assert_close(found, wanted)
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    one, three = NumbaBackend(threads=1).layers, NumbaBackend(threads=3).layers
+    logits, bias = draw(0, 700, 1000), draw(1, 1000)
+    labels = np.random.default_rng(2).integers(0, 1000, 700)
+    for activation in ("relu", "tanh", None):
+        results = []
+        for kernels in (one, three):
+            y = logits.copy()
+            kernels.activate(y, bias, activation)
+            results.append([y, *kernels.activate_gradient(logits, y, activation)])
+        for found, wanted in zip(*results, strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    first, second = logits.copy(), logits.copy()
+    np.testing.assert_array_equal(
+        one.cross_entropy(first, bias, labels, gradient=True),
+        three.cross_entropy(second, bias, labels, gradient=True),
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_read_only_biases_are_taken() -> None:
+    y, bias = draw(0, 3, 4), draw(1, 4)
+    bias.flags.writeable = False
+    KERNELS.activate(y, bias, "relu")
+    KERNELS.cross_entropy(y, bias, np.zeros(3, int), gradient=True)
+
+
+@pytest.mark.parametrize("place", [0, 7, 40])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_what_is_not_a_number_stays_so(place: int, sign: float) -> None:
+    y, bias = draw(0, 2, 41), np.zeros(41, np.float32)
+    y[0, place] = math.copysign(math.nan, sign)
+    for activation in ("relu", "tanh", None):
+        activated = y.copy()
+        KERNELS.activate(activated, bias, activation)
+        np.testing.assert_array_equal(np.isnan(activated), np.isnan(y))
+    losses = KERNELS.cross_entropy(y, bias, np.array([1, 1]), gradient=True)
+    np.testing.assert_array_equal(np.isnan(losses), [True, False])
+
+
+def test_huge_logits_overflow_nothing() -> None:
+    logits = np.array([[3e38, -3e38, 0.0], [-3e38, -3e38, -3e38]], np.float32)
+    losses = KERNELS.cross_entropy(logits, None, np.array([0, 2]), gradient=True)
+    np.testing.assert_allclose(losses, [0.0, math.log(3)], rtol=1e-6)
+    assert np.isfinite(logits).all()
+
+
+@njit
+def _apply(function: Any, x: Any, out: Any) -> None:
+    for i in range(x.size):
+        out[i] = function(x[i])
+
+
+@pytest.mark.parametrize(
+    ("function", "exact", "lowest", "highest", "ulps"),
+    [
+        (numba_layers._exp, np.exp, -87.33, 0.0, 1.1),
+        (numba_layers._tanh, np.tanh, -100.0, 100.0, 3.0),
+        (numba_layers._logistic, lambda x: 1 / (1 + np.exp(-x)), -87.0, 87.0, 3.0),
+    ],
+    ids=["exp", "tanh", "logistic"],
+)
+def test_functions_are_as_precise_as_documented(
+    function: Any, exact: Any, lowest: float, highest: float, ulps: float
+) -> None:
+    magnitudes = np.logspace(-30, 2, 200_000)
+    x = np.concatenate([-magnitudes, [0.0], magnitudes]).astype(np.float32)
+    x = x[(x >= lowest) & (x <= highest)]
+    found = np.empty_like(x)
+    _apply(function, x, found)
+    wanted = exact(x.astype(np.float64))
+    spacing = np.spacing(np.abs(wanted).astype(np.float32)).astype(np.float64)
+    assert (np.abs(found - wanted) / spacing).max() < ulps
+
+
+def test_kernels_are_found_by_backend_and_dtype() -> None:
+    assert type(find("numba", np.dtype("float32"))) is numba_layers.Layers
+    assert find("numba", np.dtype("float64")) is GeneralKernels
+    assert find("numpy", np.dtype("float32")) is GeneralKernels

@@ -1,0 +1,69 @@
+"""The bug gallery: each named bug as a change of one line, which the suite finds."""
+
+import difflib
+import sys
+import tomllib
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lookahead_ref.conformance import Case, cases, judge, observe
+from lookahead_ref.conformance.catalogue import BUGS
+from lookahead_ref.conformance.diagnosis import explain
+from lookahead_ref.conformance.runner import Result
+
+DOCS = Path(__file__).parents[2] / "docs"
+GALLERY = tomllib.loads((DOCS / "notebooks" / "bugs.toml").read_text(encoding="utf-8"))
+FILES = ("inner_rules", "wrapper_plain")
+SOURCES = {
+    name: (DOCS / "porting" / f"{name}.py").read_text(encoding="utf-8") for name in FILES
+}
+
+
+def adapter(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the port with a bug put into it."""
+    change = GALLERY[name]
+    found = [file for file in FILES if change["right"] in SOURCES[file]]
+    assert [SOURCES[file].count(change["right"]) for file in found] == [1]
+    for file in FILES:
+        source = SOURCES[file].replace(change["right"], change["wrong"])
+        module = types.ModuleType(file)
+        monkeypatch.setitem(sys.modules, file, module)
+        exec(compile(source, f"{name}/{file}.py", "exec"), vars(module))
+    return module.Adapter  # type: ignore[attr-defined]
+
+
+def results(adapter: Any, chosen: list[Case]) -> list[Result]:
+    found = []
+    for case in chosen:
+        with np.errstate(all="ignore"):
+            seen = observe(case, "float64", adapter(), adapter)
+        verdict = judge(case, seen, "float64")
+        status: Any = "passed" if verdict.passed else "departed"
+        found.append(Result(case, "float64", status, "", verdict, seen))
+    return found
+
+
+def test_the_gallery_has_every_bug_and_no_other() -> None:
+    assert list(GALLERY) == [bug.name for bug in BUGS if bug.name in GALLERY]
+    assert GALLERY.keys() == {bug.name for bug in BUGS}
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_it_is_a_change_of_one_line(name: str) -> None:
+    right, wrong = (GALLERY[name][key].splitlines() for key in ("right", "wrong"))
+    changed = [line for line in difflib.ndiff(right, wrong) if line[:2] in ("+ ", "- ")]
+    assert [line[0] for line in sorted(changed)] == ["+", "-"]
+
+
+@pytest.mark.parametrize("name", GALLERY)
+def test_the_suite_finds_it_by_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    flagged = [case for case in cases() if name in case.flags]
+    single = [case for case in flagged if len(case.data["lookahead"]) == 1] or flagged
+    chosen = single[:: 1 + len(single) // 12]
+    found = results(adapter(name, monkeypatch), chosen)
+    assert {result.status for result in found} == {"departed"}
+    assert name in [each.name for one in explain(found).explanations for each in one]

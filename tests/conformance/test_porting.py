@@ -1,0 +1,235 @@
+"""The worked ports of the porting guide: right, and doing what the guide says of them."""
+
+import ast
+import importlib
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lookahead_ref.conformance import UnsupportedError, cases, judge, observe
+from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.runner import run
+from lookahead_ref.conformance.targets import open_target
+
+PORTING = Path(__file__).parents[2] / "docs" / "porting"
+GUIDE = PORTING.with_suffix(".md")
+PLAIN = {
+    "wrapper_plain": "no-gradient-skips",
+    "deltas_plain": "no-gradient-is-zero",
+    "lazy_state": "no-gradient-own-clock",
+}
+
+Load = Callable[[str], Any]
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Import a file of the guide, which finds its neighbours beside it."""
+    monkeypatch.syspath_prepend(str(PORTING))
+    return importlib.import_module
+
+
+def failures(adapter: Any, *, level: str = "strict", step: int = 1) -> dict[str, str]:
+    """Take cases through a port, both precisions; return what departs, by case."""
+    found: dict[str, str] = {}
+    follows: set[str] = set()
+    for case in cases()[::step]:
+        for dtype in case.dtypes:
+            try:
+                with np.errstate(all="ignore"):
+                    seen = observe(case, dtype, adapter(), adapter)
+            except UnsupportedError:
+                continue
+            verdict = judge(case, seen, dtype, level)
+            if not verdict.passed:
+                found[case.id] = dtype
+            elif "no-gradient" in case.flags:
+                follows.update(verdict.follows)
+    adapter.follows = follows
+    return found
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_port_on_plain_arrays_passes_every_case(name: str, load: Load) -> None:
+    adapter = load(name).Adapter
+    assert failures(adapter) == {}
+    assert PLAIN[name] in adapter.follows
+
+
+def test_a_port_is_run_as_the_guide_says() -> None:
+    target = open_target(f"{PORTING / 'lazy_state.py'}:Adapter")
+    try:
+        results = run(target, cases("nesting"))
+    finally:
+        target.close()
+    assert {result.status for result in results} == {"passed"}
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "bug"),
+    [
+        ("lazy_state", "rule.init_single(params[name]", "rule.init_single(g", "gradient"),
+        ("lazy_state", "state.update(phi=param", "state.update(phi=0 * param", "zero"),
+        ("wrapper_plain", "self.phi = copy.deepcopy(self.params)", "self.phi = self.params",
+         "alias"),
+    ],
+)  # fmt: skip
+def test_the_traps_of_the_guide_are_caught(
+    name: str, right: str, wrong: str, bug: str, tmp_path: Path
+) -> None:
+    named = {"gradient": "phi-starts-at-first-gradient", "zero": "phi-starts-at-zero"}
+    source = (PORTING / f"{name}.py").read_text()
+    assert source.count(right) == 1
+    (tmp_path / "inner_rules.py").write_text((PORTING / "inner_rules.py").read_text())
+    (tmp_path / "trap.py").write_text(source.replace(right, wrong))
+    target = open_target(f"{tmp_path / 'trap.py'}:Adapter")
+    try:
+        results = run(target, cases("wrapper"), dtypes=["float64"])
+    finally:
+        target.close()
+    assert "departed" in {result.status for result in results}
+    if bug in named:
+        (found,) = diagnose(results)
+        assert [[each.name for each in one] for one in found.explanations] == [[named[bug]]]
+
+
+def test_pytorch_port_passes_every_case_that_pytorch_offers(load: Load) -> None:
+    pytest.importorskip("torch")
+    assert failures(load("wrapper_pytorch").Adapter, step=3) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "needs", "level"),
+    [("wrapper_pytorch", "torch", "strict"), ("deltas_jax", "optax", "gpu")],
+)
+def test_port_to_a_framework_passes_every_case(
+    name: str, needs: str, level: str, load: Load
+) -> None:
+    pytest.importorskip(needs)
+    assert failures(load(name).Adapter, level=level) == {}
+
+
+def test_jax_port_is_compiled_once_with_its_arguments_donated(load: Load) -> None:
+    jax = pytest.importorskip("jax")
+    optax = pytest.importorskip("optax")
+    port = load("deltas_jax")
+    optimizer = port.lookahead(
+        port.lookahead(optax.adam(0.1), k=2), k=4, inner_state="interpolate"
+    )
+    traced = []
+
+    def step(params: Any, state: Any) -> Any:
+        traced.append(1)
+        updates, state = optimizer.update(params, state, params)
+        return optax.apply_updates(params, updates), state
+
+    compiled = jax.jit(step, donate_argnums=(0, 1))
+    params = {"x": jax.numpy.array([1.0, -2.0])}
+    state = optimizer.init(params)
+    theta, plain = {"x": jax.numpy.array([1.0, -2.0])}, optimizer.init(params)
+    for number in range(1, 10):
+        params, state = compiled(params, state)
+        theta, plain = step(theta, plain)
+        np.testing.assert_allclose(params["x"], theta["x"], rtol=1e-5)
+        assert (int(state.syncs), int(state.cycle_step)) == divmod(number, 4)
+    assert len(traced) == 1 + 9
+
+
+@pytest.fixture
+def pytorch(load: Load) -> Any:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    return torch, load("wrapper_pytorch").Lookahead
+
+
+def test_pytorch_scheduler_and_scaler_do_not_disturb_the_cycle(pytorch: Any) -> None:
+    torch, lookahead = pytorch
+    param = torch.nn.Parameter(torch.ones(2))
+    optimizer = lookahead(torch.optim.SGD([param], lr=1.0), k=2, inner_state="reset")
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer.inner, lambda n: 1 / (n + 1))
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    rates, places = [], []
+    for gradient in (1.0, float("inf"), 1.0, 1.0):
+        optimizer.zero_grad()
+        scaler.scale((param * gradient).sum()).backward()
+        before = scaler.get_scale()
+        scaler.step(optimizer)
+        scaler.update()
+        if scaler.get_scale() >= before:
+            rates.append(optimizer.param_groups[0]["lr"])
+            schedule.step()
+        places.append((optimizer.syncs, optimizer.cycle_step))
+    assert rates == [1.0, 1 / 2, 1 / 3]
+    assert places == [(0, 1), (0, 1), (1, 0), (1, 1)]
+
+
+def test_pytorch_frozen_tied_and_added_parameters(pytorch: Any) -> None:
+    torch, lookahead = pytorch
+    free, frozen = (torch.nn.Parameter(torch.full((3,), 0.1)) for _ in range(2))
+    frozen.requires_grad_(False)
+    optimizer = lookahead(torch.optim.SGD([free, frozen], lr=0.3), k=2, alpha=0.7)
+    added = torch.nn.Parameter(torch.full((2,), 5.0))
+    kept = frozen.clone()
+    for number in range(1, 5):
+        if number == 2:
+            optimizer.add_param_group({"params": [added]})
+        (free.sum() + (added.sum() if number > 1 else 0)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if number == 2:  # one step of 0.3, of which alpha is kept
+            assert torch.allclose(added, torch.full((2,), 5.0 - 0.7 * 0.3))
+    assert torch.equal(frozen, kept)
+
+
+def test_pytorch_training_loop_goes_on_from_what_it_saved(pytorch: Any, load: Load) -> None:
+    torch, _ = pytorch
+    loop = load("training_pytorch")
+    batches = [(torch.randn(16, 4), torch.randn(16, 1)) for _ in range(14)]
+    net = loop.model()
+    saved = loop.train(net, batches)
+    after = net.state_dict()
+    # Evaluation has left no trace, and what is shipped is neither weights nor statistics
+    # of the fast side.
+    for name, value in saved["model"].items():
+        assert torch.equal(value, after[name])
+    assert (saved["optimizer"]["syncs"], saved["optimizer"]["cycle_step"]) == (1, 2)
+    assert not torch.equal(saved["phi"]["0.weight"], after["0.weight"])
+    assert not torch.equal(saved["phi"]["1.running_mean"], after["1.running_mean"])
+
+
+ROW = re.compile(
+    r"^\| `([\w/]+\.py)` \| `(\w+)`(?: = (\S+))? \| `(\w+)`(?: = (\S+))? \|", re.M
+)
+
+
+@pytest.mark.parametrize("row", ROW.findall(GUIDE.read_text(encoding="utf-8")))
+def test_names_and_defaults_are_those_of_what_is_installed(row: tuple[str, ...]) -> None:
+    path, *expected = row
+    package = path.partition("/")[0]
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        pytest.skip(f"needs {package}")
+    source = (Path(spec.origin).parents[1] / path).read_text(encoding="utf-8")
+    defaults: dict[str, Any] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.arguments):
+            lacking = [None] * (len(node.args) - len(node.defaults))
+            values = zip(node.args, [*lacking, *node.defaults], strict=True)
+            defaults |= {
+                each.arg: value for each, value in values if each.arg not in defaults
+            }
+        if isinstance(node, ast.AnnAssign) and node.value:  # of a dataclass
+            defaults[ast.unparse(node.target)] = node.value
+    for name, default in (expected[:2], expected[2:]):
+        value = defaults[name]
+        assert (value is None and not default) or ast.unparse(value) == default
+
+
+def test_the_names_of_the_public_implementations_are_checked() -> None:
+    assert len(ROW.findall(GUIDE.read_text(encoding="utf-8"))) >= 6

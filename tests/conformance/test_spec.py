@@ -1,0 +1,86 @@
+"""The specification: whole, and cited by everything that can be."""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from lookahead_ref.conformance import load
+from lookahead_ref.conformance.clauses import CLAUSES
+
+ROOT = Path(__file__).parents[2]
+SPEC = ROOT / "docs" / "spec.md"
+ID = r"(?:LA|IN)-\d+"
+
+
+class Section(NamedTuple):
+    """A clause as the page has it."""
+
+    anchor: str
+    id: str
+    title: str
+    kind: str
+    source: str
+    text: str
+
+
+def sections() -> list[Section]:
+    page = SPEC.read_text(encoding="utf-8")
+    form = (
+        rf"^\(([a-z-]+\d+)\)=\n### ({ID}): (.+)\n\n\*([a-z ]+)\*([^\n]*(?:\n[^\n]+)*)\n\n"
+    )
+    starts = list(re.finditer(form, page, re.MULTILINE))
+    assert len(starts) == page.count("\n### "), "a clause is not of the form of the others"
+    ends = [each.start() for each in starts[1:]] + [len(page)]
+    return [
+        Section(*start.groups(), page[start.end() : end])
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+@cache
+def cited() -> set[str]:
+    """Return the clauses that a case, a flag or a variant cites."""
+    suite = load()
+    return {
+        *(case.data["clause"] for case in suite.cases),
+        *(flag["clause"] for flag in suite.index["flags"]),
+        *(variant["clause"] for variant in suite.index["variants"]),
+    }
+
+
+def test_the_page_has_every_clause_with_its_title_and_who_settles_it() -> None:
+    found = [(each.id, each.title, each.kind) for each in sections()]
+    assert found == [tuple(each) for each in CLAUSES]
+    assert [each.anchor for each in sections()] == [each.id.lower() for each in CLAUSES]
+
+
+def test_the_index_of_the_vectors_lists_the_same_clauses() -> None:
+    assert load().index["clauses"] == [each._asdict() for each in CLAUSES]
+
+
+def test_what_is_of_a_paper_names_its_equation_line_or_title() -> None:
+    for each in sections():
+        if each.kind == "paper":
+            assert re.search(r"Algorithm 1|\(0\.\d+\)|\d{4}", each.source), each.id
+
+
+def test_every_vector_flag_and_variant_cites_a_clause_that_exists() -> None:
+    assert cited() <= {each.id for each in CLAUSES}
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda each: each.id)
+def test_a_clause_has_a_vector_or_says_why_not(section: Section) -> None:
+    excused = "*No vector:*" in section.text
+    assert excused == (section.id not in cited())
+
+
+def test_no_page_names_a_clause_that_does_not_exist() -> None:
+    known = {each.id for each in CLAUSES}
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        text = page.read_text(encoding="utf-8")
+        assert set(re.findall(rf"\b{ID}\b", text)) <= known, page
+        linked = re.findall(r"spec\.md#((?:la|in)-\d+)", text)
+        assert {each.upper() for each in linked} <= known, page

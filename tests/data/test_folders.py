@@ -1,0 +1,249 @@
+"""Pictures in folders of classes, and data sets by one string."""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookahead_ref.data import SOURCES, DataFileError, load, load_images
+from lookahead_ref.data.folders import DEVIATION, MEAN, PictureFiles
+
+
+def save(path: Path, pixels: np.ndarray, **options: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+
+
+def plain(value: int, height: int = 9, width: int = 7) -> np.ndarray:
+    return np.full((height, width, 3), value, np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes: three pictures to train on, two to validate on."""
+    save(tmp_path / "train" / "n02" / "a.JPEG", plain(10))
+    save(tmp_path / "train" / "n02" / "b.png", plain(20))
+    save(tmp_path / "train" / "n01" / "c.jpg", plain(30))
+    save(tmp_path / "val" / "n01" / "x.png", plain(40))
+    save(tmp_path / "val" / "n02" / "y.bmp", plain(50))
+    return tmp_path
+
+
+def pixels(inputs: np.ndarray) -> np.ndarray:
+    return np.rint((inputs * DEVIATION + MEAN) * 255)
+
+
+def test_classes_are_folders_in_the_order_of_their_names(folder: Path) -> None:
+    data = load_images(folder, resize=5, crop=4)
+    assert (data.name, data.classes, data.image_shape) == ("images", 2, (3, 4, 4))
+    train = data.train.take(np.array([2, 0, 1]))
+    assert train.inputs.shape == (3, 3, 4, 4)
+    assert (train.inputs.dtype, train.labels.dtype) == (np.float32, np.int64)
+    assert train.labels.tolist() == [1, 0, 1]
+    assert pixels(train.inputs)[:, 0, 0, 0].tolist() == [20, 30, 10]
+    validation = data.validation.take(np.arange(2))
+    assert validation.labels.tolist() == [0, 1]
+    assert pixels(validation.inputs)[:, 2, 3, 3].tolist() == [40, 50]
+
+
+def test_imagenet_s_sizes_are_the_usual_ones(folder: Path) -> None:
+    data = load(f"images:{folder}")
+    assert data.image_shape == (3, 224, 224)
+    assert data.train.take(np.array([1])).inputs.shape == (1, 3, 224, 224)
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40), (40, 40)])
+def test_the_middle_is_cut_out_of_the_resized_picture(
+    tmp_path: Path, height: int, width: int
+) -> None:
+    rng = np.random.default_rng(0)
+    # Smooth, so that half a pixel more or less at the border does not matter.
+    coarse = rng.integers(0, 256, (height // 10, width // 10, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    path = tmp_path / "picture.png"
+    picture.save(path)
+    source = PictureFiles((str(path),), np.array([0]), resize=20, crop=16)
+    made = pixels(source.take(np.array([0])).inputs)[0].transpose(1, 2, 0)
+    # As two steps: the shorter side to 20, then 16 by 16 of the middle.
+    scaled = picture.resize((width // 2, height // 2), Image.Resampling.BILINEAR)
+    top, left = (height // 2 - 16) // 2, (width // 2 - 16) // 2
+    expected = np.asarray(scaled)[top : top + 16, left : left + 16]
+    np.testing.assert_allclose(made, expected, atol=1)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
+def test_pictures_of_any_colours_become_red_green_and_blue(
+    tmp_path: Path, mode: str
+) -> None:
+    name = "a.jpg" if mode == "CMYK" else "a.png"
+    (tmp_path / "train" / "one").mkdir(parents=True)
+    Image.fromarray(plain(255)).convert(mode).save(tmp_path / "train" / "one" / name)
+    save(tmp_path / "val" / "one" / "b.png", plain(0))
+    data = load_images(tmp_path, resize=4, crop=4)
+    assert (pixels(data.train.take(np.array([0])).inputs) > 250).all()
+
+
+def test_training_batches_are_mirrored_at_random(folder: Path) -> None:
+    data = load_images(folder, resize=4, crop=4)
+    inputs = np.arange(64 * 48, dtype=np.float32).reshape(64, 3, 4, 4)
+    out = data.augment(inputs, np.random.default_rng(0))
+    mirrored = (out == inputs[..., ::-1]).all(axis=(1, 2, 3))
+    assert 0 < mirrored.sum() < 64
+    np.testing.assert_array_equal(out[~mirrored], inputs[~mirrored])
+
+
+def test_hidden_files_and_other_files_are_passed_over(folder: Path) -> None:
+    (folder / "train" / ".cache").mkdir()
+    (folder / "train" / "README.txt").write_text("not a class")
+    (folder / "train" / "n01" / ".c.jpg").write_bytes(b"not a picture")
+    (folder / "train" / "n01" / "notes.txt").write_text("not a picture")
+    data = load_images(folder)
+    assert (data.classes, data.train.size) == (2, 3)
+
+
+def test_validation_may_lack_a_class(folder: Path) -> None:
+    (folder / "val" / "n01" / "x.png").unlink()
+    (folder / "val" / "n01").rmdir()
+    assert load_images(folder).validation.labels.tolist() == [1]
+
+
+def remove(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "told"),
+    [
+        (lambda f: (f / "val").rename(f / "test"), "val", "no such folder"),
+        (lambda f: (f / "train").rename(f / "test"), "train", "no such folder"),
+        (
+            lambda f: remove(f, "train/n01/c.jpg"),
+            "train/n01",
+            "no pictures in it",
+        ),
+        (
+            lambda f: (f / "train").rename(f / "other") and (f / "train").mkdir(),
+            "train",
+            "no folders, one for each class, in it",
+        ),
+        (
+            lambda f: (f / "val" / "n01").rename(f / "val" / "n03"),
+            "val/n03",
+            "there is no such class in train",
+        ),
+    ],
+)
+def test_folders_that_are_laid_out_otherwise_are_refused(
+    folder: Path, change: Any, where: str, told: str
+) -> None:
+    change(folder)
+    with pytest.raises(DataFileError, match=told) as caught:
+        load_images(folder)
+    assert caught.value.path == folder / where
+
+
+def png(width: int, height: int, packed: bytes) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body))
+            + kind
+            + body
+            + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", packed)
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "it does not decode"),
+        (b"\xff\xd8\xff\xe0 and nothing more", "it does not decode"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it does not decode"),
+        (png(9, 9, zlib.compress(bytes(100))[:-3]), "it does not decode"),
+        (png(2**31 - 1, 2**31 - 1, b""), "it does not decode"),
+        (png(10_000, 8_000, b""), "10000 by 8000 pixels, more than 67108864"),
+    ],
+)
+def test_a_picture_that_does_not_decode_is_named(
+    folder: Path, content: bytes, told: str
+) -> None:
+    path = folder / "train" / "n01" / "c.jpg"
+    path.write_bytes(content)
+    data = load_images(folder)
+    # The others still do.
+    data.train.take(np.array([1, 2]))
+    with pytest.raises(DataFileError, match=told) as caught:
+        data.train.take(np.array([1, 0, 2]))
+    assert caught.value.path == path
+
+
+def test_formats_that_nobody_asked_for_are_not_tried(folder: Path) -> None:
+    path = folder / "train" / "n01" / "c.jpg"
+    save(path, plain(30), format="TIFF")
+    with pytest.raises(DataFileError, match="it does not decode: cannot identify"):
+        load_images(folder).train.take(np.array([0]))
+
+
+def test_a_picture_that_is_gone_is_named(folder: Path) -> None:
+    data = load_images(folder)
+    remove(folder, "train/n01/c.jpg")
+    with pytest.raises(FileNotFoundError, match=r"c\.jpg"):
+        data.train.take(np.array([0]))
+
+
+def test_however_long_a_picture_is_only_its_middle_is_made(tmp_path: Path) -> None:
+    # Resized whole, its longer side would be 5 million pixels.
+    save(tmp_path / "long.png", np.zeros((1, 20_000, 3), np.uint8))
+    source = PictureFiles((str(tmp_path / "long.png"),), np.array([0]), 256, 224)
+    assert (pixels(source.take(np.array([0])).inputs) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ({"resize": 8, "crop": 9}, "crop must be at most resize, 8, got 9"),
+        ({"crop": 0}, "crop must be a positive integer, got 0"),
+    ],
+)
+def test_sizes_that_cannot_be_are_refused(
+    folder: Path, sizes: dict[str, int], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        load_images(folder, **sizes)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_name_says_how_it_is_called(name: str) -> None:
+    if SOURCES[name].argument:
+        called = rf"data must be {name}:{SOURCES[name].argument}, got"
+        for text in (name, f"{name}:"):
+            with pytest.raises(ValueError, match=called):
+                load(text)
+    else:
+        for text in (f"{name}:", f"{name}:something"):
+            with pytest.raises(ValueError, match=f"data must be {name}, got"):
+                load(text)
+
+
+@pytest.mark.parametrize("text", ["", "nist:here", ":", "DIGITS"])
+def test_a_name_that_is_not_known_is_answered_with_those_that_are(text: str) -> None:
+    with pytest.raises(ValueError, match=rf"digits, mnist:DIR, .*; got '{text}'"):
+        load(text)
+
+
+def test_a_path_may_hold_colons(tmp_path: Path) -> None:
+    path = tmp_path / "a:b.txt"
+    path.write_text("word " * 50)
+    assert load(f"text:{path}").name == "a:b"

@@ -1,0 +1,286 @@
+"""Texts by words and characters, and windows of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from formats import SHARED
+from lookahead_ref.data import (
+    Corpus,
+    DataFileError,
+    WindowStream,
+    load,
+    load_ptb,
+    load_pydoc,
+    load_text,
+)
+
+PTB = {
+    "train": " the cat <unk> the mat \n no it was n't \n the end \n",
+    "valid": " the dog was <unk> \n",
+    "test": " no end \n",
+}
+
+
+def write_ptb(folder: Path, **changed: str | None) -> None:
+    for part, text in {**PTB, **changed}.items():
+        if text is not None:
+            (folder / f"ptb.{part}.txt").write_text(text, encoding="utf-8", newline="")
+
+
+def spelled(corpus: Corpus, tokens: np.ndarray) -> list[str]:
+    return [corpus.vocabulary[token] for token in tokens]
+
+
+def test_penn_treebank_is_its_words_with_the_ends_of_lines(tmp_path: Path) -> None:
+    write_ptb(tmp_path)
+    corpus = load(f"ptb:{tmp_path}")
+    assert (corpus.name, corpus.window) == ("ptb", 35)
+    lines = ["the cat <unk> the mat", "no it was n't", "the end"]
+    words = " <eos> ".join([*lines, ""]).split()
+    assert spelled(corpus, corpus.train) == words
+    # "dog" is not in the training text.
+    assert spelled(corpus, corpus.validation) == ["the", "<unk>", "was", "<unk>", "<eos>"]
+    assert spelled(corpus, corpus.test) == ["no", "end", "<eos>"]
+    assert {tokens.dtype for tokens in (corpus.train, corpus.validation, corpus.test)} == {
+        np.dtype(np.int32)
+    }
+
+
+def test_the_vocabulary_goes_from_frequent_to_rare_and_then_by_spelling(
+    tmp_path: Path,
+) -> None:
+    write_ptb(tmp_path)
+    assert load_ptb(tmp_path).vocabulary == (
+        *("<eos>", "the"),
+        *("<unk>", "cat", "end", "it", "mat", "n't", "no", "was"),
+    )
+
+
+def test_a_text_is_cut_at_nine_tenths_and_nineteen_twentieths(tmp_path: Path) -> None:
+    path = tmp_path / "letters.txt"
+    path.write_text("ab" * 50, encoding="utf-8")
+    corpus = load(f"chars:{path}")
+    assert (corpus.name, corpus.vocabulary, corpus.window) == ("letters", ("a", "b"), 100)
+    assert [len(part) for part in (corpus.train, corpus.validation, corpus.test)] == [
+        90,
+        5,
+        5,
+    ]
+    whole = [*corpus.train, *corpus.validation, *corpus.test]
+    assert spelled(corpus, whole) == list("ab" * 50)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False], ids=["a last newline", "none"])
+def test_lines_end_alike_however_they_are_written(
+    tmp_path: Path, newline: str, last: bool
+) -> None:
+    path = tmp_path / "text"
+    lines = [f"w{number} x" for number in range(30)]
+    path.write_bytes((newline.join(lines) + newline * last).encode())
+    corpus = load_text(path)
+    assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 90
+    assert spelled(corpus, corpus.test)[-3:] == ["<unk>", "x", "<eos>"]
+    assert "\r" not in load_text(path, unit="characters").vocabulary
+
+
+def test_a_word_that_training_does_not_have_is_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("a b\n" * 20 + "new word\n", encoding="utf-8")
+    corpus = load_text(path)
+    assert corpus.vocabulary == ("<eos>", "a", "b", "<unk>")
+    assert spelled(corpus, corpus.test) == ["<unk>", "<unk>", "<eos>"]
+
+
+def test_no_token_is_unknown_where_none_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_text("a b\n" * 20, encoding="utf-8")
+    assert load_text(path).vocabulary == ("<eos>", "a", "b")
+
+
+def test_of_many_words_the_frequent_ones_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    rare = " ".join(f"rare{number}" for number in range(12_000))
+    path.write_text("often more\n" * 100 + rare, encoding="utf-8")
+    corpus = load_text(path)
+    assert len(corpus.vocabulary) == 10_000
+    assert corpus.vocabulary[:3] == ("<eos>", "more", "often")
+    assert corpus.vocabulary[-1] == "<unk>"
+    # The last words, rare ones all, and the end of their line.
+    assert (corpus.test[:-1] == 9_999).all()
+    assert corpus.test[-1] == 0
+
+
+def test_a_rare_word_for_the_unknown_is_kept_too(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    rare = " ".join(f"rare{number} rare{number}" for number in range(10_000))
+    new = " ".join(f"new{number}" for number in range(5000))
+    path.write_text(f"<unk>\n{rare}\n{new}\n", encoding="utf-8")
+    corpus = load_text(path)
+    assert len(corpus.vocabulary) == 10_000
+    assert spelled(corpus, corpus.test[:1]) == ["<unk>"]
+
+
+@given(st.text(st.sampled_from("aäß🎲 \n"), min_size=40, max_size=200))
+def test_characters_come_back(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    if not text.strip():
+        return
+    path = tmp_path_factory.getbasetemp() / "characters"
+    path.write_bytes(text.encode())
+    corpus = load_text(path, unit="characters")
+    whole = [*corpus.train, *corpus.validation, *corpus.test]
+    back = spelled(corpus, whole)
+    known = set(text[: len(corpus.train)])
+    assert back == [letter if letter in known else "<unk>" for letter in text]
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "told"),
+    [
+        (b"", (None, None), "no words in it"),
+        (b" \n\t\n", (None, None), "no words in it, nothing but white space"),
+        (b"one two\nthree\xff\n", (13, 2), "byte ff is not UTF-8"),
+        (b"x" * 100 + b"\n\xe4\xb8", (101, 2), "byte e4 is not UTF-8"),
+        (b"too few\n", (None, None), "3 words in it, to split them takes 40"),
+    ],
+)
+def test_a_text_that_cannot_be_used_is_refused_with_its_line(
+    tmp_path: Path, content: bytes, place: tuple[int | None, int | None], told: str
+) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(content)
+    with pytest.raises(DataFileError, match=told) as caught:
+        load_text(path)
+    assert caught.value.path == path
+    assert (caught.value.offset, caught.value.line) == place
+
+
+def test_each_file_of_the_treebank_must_be_there_and_have_words(tmp_path: Path) -> None:
+    write_ptb(tmp_path, test=" \n \n")
+    with pytest.raises(DataFileError, match=r"ptb.test.txt: no words in it"):
+        load_ptb(tmp_path)
+    (tmp_path / "ptb.valid.txt").unlink()
+    with pytest.raises(DataFileError, match=r"ptb.valid.txt not in it"):
+        load_ptb(tmp_path)
+
+
+def test_a_text_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        load(f"text:{tmp_path / 'nowhere'}")
+
+
+@pytest.mark.parametrize("wrong", [{"unit": "bytes"}, {"window": 0}])
+def test_wrong_arguments_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        load_pydoc(**wrong)
+
+
+def test_python_s_own_topics_are_a_text_of_thousands_of_words() -> None:
+    corpus = load("pydoc")
+    assert corpus.name == "pydoc"
+    assert len(corpus.train) > 50_000
+    assert 1000 < len(corpus.vocabulary) <= 10_000
+    assert spelled(corpus, corpus.train[:4]) == ["The", '"assert"', "statement", "<eos>"]
+    characters = load_pydoc(unit="characters")
+    assert (characters.name, characters.window) == ("pydoc", 100)
+    assert len(characters.vocabulary) < 300
+
+
+texts = st.tuples(st.integers(2, 60), st.integers(1, 59), st.integers(1, 20)).filter(
+    lambda case: case[1] < case[0]
+)
+
+
+def windows(stream: WindowStream) -> list[tuple[Any, Any, bool]]:
+    return [(w.inputs.tolist(), w.labels.tolist(), w.first) for w in stream.epoch()]
+
+
+@given(texts)
+def test_windows_go_through_each_column_once_and_in_order(
+    case: tuple[int, int, int],
+) -> None:
+    n, batch_size, window = case
+    tokens = np.arange(n, dtype=np.int32)
+    stream = WindowStream(tokens, batch_size, window)
+    for _ in range(2):
+        batches = list(stream.epoch())
+        assert len(batches) == stream.batches_per_epoch
+        assert [batch.first for batch in batches] == [True] + [False] * (len(batches) - 1)
+        assert all(batch.inputs.shape == (window, batch_size) for batch in batches[:-1])
+        inputs = np.concatenate([batch.inputs for batch in batches])
+        labels = np.concatenate([batch.labels for batch in batches])
+        assert inputs.dtype == labels.dtype == np.int32
+        np.testing.assert_array_equal(labels, inputs + 1)
+        # Column after column the text again, but for less than a row at the end.
+        joined = inputs.T.ravel()
+        np.testing.assert_array_equal(joined, tokens[: len(joined)])
+        assert n - 1 - batch_size < len(joined) <= n - 1
+
+
+@given(texts, st.integers(0, 30))
+def test_a_restored_window_stream_continues(case: tuple[int, int, int], taken: int) -> None:
+    n, batch_size, window = case
+    stream, restored = (WindowStream(np.arange(n), batch_size, window) for _ in range(2))
+    batches = stream.epoch()
+    for _ in range(taken % stream.batches_per_epoch):
+        next(batches)
+    restored.load_state_dict(json.loads(json.dumps(stream.state_dict())))
+    for _ in range(2):
+        assert windows(restored) == windows(stream)
+
+
+def test_windows_are_contiguous_copies() -> None:
+    tokens = np.arange(20, dtype=np.int32)
+    batch = next(WindowStream(tokens, 3, 2).epoch())
+    assert batch.inputs.flags.c_contiguous
+    assert batch.labels.flags.c_contiguous
+    batch.inputs[:] = -1
+    np.testing.assert_array_equal(tokens, np.arange(20))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "window", "told"),
+    [
+        (0, 1, "batch_size must be a positive integer"),
+        (10, 1, "batch_size must be from 1 to 9, one less than .*, got 10"),
+        (1, 0, "window must be a positive integer"),
+    ],
+)
+def test_columns_and_windows_that_cannot_be_are_refused(
+    batch_size: int, window: int, told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        WindowStream(np.arange(10), batch_size, window)
+
+
+@pytest.mark.parametrize("wrong", [{}, *({"next_batch": at} for at in (3, -1, 1.0, True))])
+def test_a_wrong_position_is_refused_and_changes_nothing(wrong: dict[str, Any]) -> None:
+    stream, twin = (WindowStream(np.arange(7), 2, 1) for _ in range(2))
+    next(stream.epoch())
+    next(twin.epoch())
+    with pytest.raises(ValueError, match=r"saved.*next_batch"):
+        stream.load_state_dict(wrong)
+    assert windows(stream) == windows(twin)
+
+
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the real files are not beside the checkout"
+)
+def test_tiny_shakespeare_is_read_whole() -> None:
+    path = SHARED / "tinyshakespeare.txt"
+    text = path.read_text(encoding="utf-8")
+    corpus = load(f"chars:{path}")
+    assert "".join(corpus.vocabulary) == "".join(
+        sorted(set(text), key=lambda letter: (-text[:1_003_856].count(letter), letter))
+    )
+    whole = np.concatenate([corpus.train, corpus.validation, corpus.test])
+    assert "".join(spelled(corpus, whole)) == text
+    words = load(f"text:{path}")
+    assert len(words.vocabulary) == 10_000
+    assert len(words.train) == 218_387

@@ -1,0 +1,159 @@
+"""The CuPy backend without a GPU: its kernels, compiled for the host, run block by block.
+
+The source of a kernel is compiled as it is, by a C++ compiler that may not contract ``a * b
++ c``, with a few words of CUDA's defined before it; each thread runs to its end before the
+next one begins, which kernels whose threads share nothing cannot tell. What this shows: the
+arithmetic that was written, the cutting into tiles, and everything around the kernels. What
+the device's compiler makes of the same source, the tests of its PTX show.
+"""
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+import standin
+from lookahead_ref.backend import Program
+from lookahead_ref.backends import _cuda
+from lookahead_ref.backends.cupy import CupyBackend
+from lookahead_ref.backends.numpy import NumpyBackend
+from support import frozen
+
+COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), None)
+
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+
+_BEFORE = """
+#include <cmath>
+using std::sqrt;
+static struct { int x; } threadIdx, blockIdx;
+#define __device__ static
+#define __global__
+#define __forceinline__ inline
+#define __grid_constant__
+#define __launch_bounds__(threads)
+"""
+
+_ONE = """
+namespace kernel_{number} {{
+#define {entry} update_{number}
+{text}
+#undef {entry}
+}}
+extern "C" void run_{number}(int blocks, const void *table) {{
+    for (blockIdx.x = 0; blockIdx.x < blocks; ++blockIdx.x)
+        for (threadIdx.x = 0; threadIdx.x < {threads}; ++threadIdx.x)
+            update_{number}(*static_cast<const kernel_{number}::Table *>(table));
+}}
+"""
+
+
+class HostCuda:
+    """In the place of `lookahead_ref.backends.cupy.Cuda`.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where kernels are compiled.
+    """
+
+    library = standin
+    devices = ("the host, as if it were a device",)
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kernels: dict[str, Callable[[int, Any], None]] = {}
+        self.launches: list[int] = []
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Compile many kernels at once: most of the time goes into starting a compiler."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._kernels]
+        if not new:
+            return
+        place = self._folder / f"kernels_{len(self._kernels)}"
+        source, library = place.with_suffix(".cpp"), place.with_suffix(".so")
+        pieces = [
+            _ONE.format(number=number, text=text, entry=_cuda.ENTRY, threads=_cuda.THREADS)
+            for number, text in enumerate(new)
+        ]
+        source.write_text("\n".join([_BEFORE, *pieces]))
+        options = ["-std=c++17", "-O1", "-ffp-contract=off", "-w", "-shared", "-fPIC"]
+        subprocess.run(
+            [str(COMPILER), *options, str(source), "-o", str(library)], check=True
+        )
+        loaded = ctypes.CDLL(str(library))
+        for number, text in enumerate(new):
+            run = loaded[f"run_{number}"]
+            run.argtypes = [ctypes.c_int, ctypes.c_void_p]
+            run.restype = None
+            self._kernels[text] = run
+
+    def launcher(self, text: str) -> Callable[[int, Any], None]:
+        self.prepare([text])
+
+        def launch(blocks: int, table: Any) -> None:
+            self.launches.append(blocks)
+            self._kernels[text](blocks, table.ctypes.data)
+
+        return launch
+
+    @staticmethod
+    def memory() -> str:
+        return "device 0 has 8 MiB, of which 2 MiB are free"
+
+
+class _Recorder(NumpyBackend):
+    """NumPy's backend, and a record of what it was asked to compile."""
+
+    def __init__(self) -> None:
+        self.programs: dict[tuple[Program, str], None] = {}
+
+    def compile(self, program: Program, dtype: str) -> Any:  # type: ignore[override]
+        self.programs[program, dtype] = None
+        return NumpyBackend.compile(program, dtype)
+
+
+def programs(optimizer: Any, params: Any, steps: int = 13) -> list[tuple[Program, str]]:
+    """Every program that an optimizer's steps are made of."""
+    recorder = _Recorder()
+    stepper = la.Stepper(optimizer, params, backend=recorder)
+    for _ in range(steps):
+        stepper.step(params)
+    return list(recorder.programs)
+
+
+def on_device(values: Any) -> Any:
+    """A tree of NumPy arrays, as one of the stand-in's."""
+    return la.tree.map(lambda leaf: standin.asarray(np.asarray(leaf)), values)
+
+
+def on_host(values: Any) -> Any:
+    """A tree of the stand-in's arrays and of counts, as one of NumPy's."""
+
+    def fetch(leaf: Any) -> Any:
+        return leaf.get() if isinstance(leaf, standin.ndarray) else leaf
+
+    return {name: fetch(leaf) for name, leaf in la.tree.flatten(values).items()}
+
+
+def backend(folder: Path) -> CupyBackend:
+    """The CuPy backend on the host."""
+    return CupyBackend(cuda=HostCuda(folder))
+
+
+__all__ = [
+    "COMPILER",
+    "HostCuda",
+    "backend",
+    "frozen",
+    "needs_compiler",
+    "on_device",
+    "on_host",
+    "programs",
+]

@@ -1,0 +1,418 @@
+"""A strict stand-in for CuPy: a duck array over NumPy, for tests on machines without a GPU.
+
+It behaves as CuPy does where CuPy is stricter than NumPy:
+
+- It does not become a NumPy array by itself: ``__array__`` raises. `asnumpy` and ``get`` do
+  it, and are counted in `transfers`, as are ``float``, ``bool``, ``item`` and whatever else
+  waits for the device; so are arrays that go the other way.
+- It does not mix with NumPy arrays; Python's and NumPy's scalars it takes.
+- It has no function, method or keyword that CuPy has not: all are looked up in CuPy, which
+  imports without a GPU, and calls are checked against CuPy's own signatures.
+- A reduction gives an array of no dimensions, never a scalar.
+
+What passes here calls nothing that CuPy lacks and leaves no array in the wrong place. It
+does not show that CuPy's functions return the right numbers, that anything is fast, nor
+that streams are in order; only a GPU can, and ``pytest -m gpu`` asks it.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, Self
+
+import cupy
+import numpy as np
+
+
+@dataclass
+class Transfers:
+    """How often something was moved between host and device."""
+
+    to_host: int = 0
+    to_device: int = 0
+
+    def __sub__(self, other: "Transfers") -> "Transfers":
+        return Transfers(self.to_host - other.to_host, self.to_device - other.to_device)
+
+
+transfers = Transfers()
+
+
+def counted() -> Transfers:
+    """What was moved so far; the difference of two of these is what was moved between."""
+    return Transfers(transfers.to_host, transfers.to_device)
+
+
+class ndarray:  # noqa: N801 - CuPy's name
+    """An array that lives where NumPy must not look."""
+
+    __array_priority__ = 100
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, host: Any, owner: "ndarray | None" = None) -> None:
+        self._host = host
+        self._owner = owner
+
+    # What is known of an array without looking at its elements.
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._host.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self._host.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._host.ndim
+
+    @property
+    def size(self) -> int:
+        return self._host.size
+
+    @property
+    def nbytes(self) -> int:
+        return self._host.nbytes
+
+    @property
+    def itemsize(self) -> int:
+        return self._host.itemsize
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        return self._host.strides
+
+    @property
+    def flags(self) -> Any:
+        flags = self._host.flags
+        return SimpleNamespace(
+            c_contiguous=flags.c_contiguous,
+            f_contiguous=flags.f_contiguous,
+            owndata=flags.owndata,
+        )
+
+    @property
+    def base(self) -> "ndarray | None":
+        return self._owner
+
+    @property
+    def data(self) -> Any:
+        return SimpleNamespace(ptr=self._host.ctypes.data)
+
+    @property
+    def device(self) -> Any:
+        return _Device()
+
+    @property
+    def T(self) -> "ndarray":  # noqa: N802
+        return _wrap(self._host.T, (self,))
+
+    def __len__(self) -> int:
+        return len(self._host)
+
+    # From device to host.
+
+    def get(self) -> Any:
+        transfers.to_host += 1
+        return self._host.copy()
+
+    def item(self) -> Any:
+        return self.get().item()
+
+    def tolist(self) -> Any:
+        return self.get().tolist()
+
+    def __float__(self) -> float:
+        return float(self.get())
+
+    def __int__(self) -> int:
+        return int(self.get())
+
+    def __index__(self) -> int:
+        return int(self.get().__index__())
+
+    def __bool__(self) -> bool:
+        return bool(self.get())
+
+    def __repr__(self) -> str:
+        return repr(self.get())
+
+    def __format__(self, spec: str) -> str:
+        return format(self.get(), spec)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise TypeError("implicit conversion of a device array to a NumPy array")
+
+    # NumPy's functions called on it.
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None)
+        if out is not None:
+            (kwargs["out"],) = out
+        if method != "__call__" or not hasattr(cupy, ufunc.__name__):
+            return NotImplemented
+        for each in (*inputs, *(out or ())):
+            if not isinstance(each, ndarray | np.ndarray | np.generic | float | int):
+                return NotImplemented
+        return _function(ufunc.__name__)(*inputs, **kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if not hasattr(cupy, function.__name__) or function.__module__ != "numpy":
+            return NotImplemented
+        if not all(issubclass(each, ndarray | np.ndarray) for each in types):
+            return NotImplemented
+        return _function(function.__name__)(*args, **kwargs)
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        import standin
+
+        return standin
+
+    # Elements.
+
+    def __getitem__(self, index: Any) -> "ndarray":
+        _count_masks(index)
+        return _wrap(np.asarray(self._host[_index(index)]), (self,))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        _count_masks(index)
+        self._host[_index(index)] = _unwrap(value)
+
+    def __iter__(self) -> Iterator["ndarray"]:
+        return (self[number] for number in range(len(self)))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(cupy.ndarray, name):
+            raise AttributeError(f"a CuPy array has no attribute {name!r}")
+        host = getattr(self._host, name)
+
+        def method(*args: Any, **kwargs: Any) -> Any:
+            _check_order(name, args, kwargs)
+            result = host(*map(_unwrap, args), **{k: _unwrap(v) for k, v in kwargs.items()})
+            out = kwargs.get("out")
+            return out if out is not None else _wrap(result, (self,))
+
+        return method
+
+    def copy(self, order: str = "C") -> "ndarray":
+        return ndarray(self._host.copy(order))
+
+    def view(self, dtype: Any = None) -> "ndarray":
+        return _wrap(
+            self._host.view() if dtype is None else self._host.view(dtype), (self,)
+        )
+
+
+class _Device:
+    """The one device there is."""
+
+    id = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def _operator(
+    name: str, ufunc: Any, *, reflected: bool = False, inplace: bool = False
+) -> None:
+    def operator(self: ndarray, other: Any) -> Any:
+        # Whatever else takes part in NumPy's protocol, such as a box, is asked first.
+        if not isinstance(other, ndarray | np.ndarray | np.generic | float | int):
+            if not hasattr(other, "__array_ufunc__"):
+                return NotImplemented
+            return ufunc(other, self) if reflected else ufunc(self, other)
+        operands = (other, self) if reflected else (self, other)
+        if inplace:
+            _function(ufunc.__name__)(*operands, out=self)
+            return self
+        return _function(ufunc.__name__)(*operands)
+
+    setattr(ndarray, f"__{name}__", operator)
+
+
+for _name, _ufunc in {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.true_divide,
+    "floordiv": np.floor_divide,
+    "mod": np.remainder,
+    "pow": np.power,
+    "matmul": np.matmul,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+}.items():
+    _operator(_name, _ufunc)
+    _operator(f"r{_name}", _ufunc, reflected=True)
+    _operator(f"i{_name}", _ufunc, inplace=True)
+for _name, _ufunc in {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}.items():
+    _operator(_name, _ufunc)
+for _name, _unary in {"neg": np.negative, "abs": np.absolute, "invert": np.invert}.items():
+    setattr(
+        ndarray, f"__{_name}__", lambda self, ufunc=_unary: _function(ufunc.__name__)(self)
+    )
+
+
+def _unwrap(value: Any) -> Any:
+    if isinstance(value, ndarray):
+        return value._host
+    if isinstance(value, np.ndarray):
+        raise TypeError("a device array does not mix with a NumPy array")
+    if isinstance(value, list | tuple):
+        return type(value)(_unwrap(item) for item in value)
+    if hasattr(value, "_trace"):
+        raise TypeError("a box of autograd's where an array must be")
+    return value
+
+
+def _index(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(_index(each) for each in index)
+    if isinstance(index, np.ndarray | list):
+        transfers.to_device += 1  # CuPy moves such an index to the device
+        return index
+    return _unwrap(index)
+
+
+def _count_masks(index: Any) -> None:
+    """How many elements a mask selects, the host must wait to hear."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(getattr(part, "dtype", None) == np.bool_ for part in parts):
+        transfers.to_host += 1
+
+
+def _root(host: Any) -> Any:
+    while isinstance(host.base, np.ndarray):
+        host = host.base
+    return host
+
+
+def _wrap(result: Any, sources: tuple[Any, ...]) -> Any:
+    if isinstance(result, np.generic):
+        return ndarray(np.asarray(result))
+    if isinstance(result, list | tuple) and any(isinstance(r, np.ndarray) for r in result):
+        return type(result)(_wrap(each, sources) for each in result)
+    if not isinstance(result, np.ndarray):
+        return result
+    root = _root(result)
+    for source in sources:
+        if result is source._host:
+            return source
+        if root is _root(source._host):
+            return ndarray(result, source if source._owner is None else source._owner)
+    return ndarray(result, None if root is result else ndarray(root))
+
+
+def _check_order(name: str, args: Any, kwargs: Any) -> None:
+    if name in ("reshape", "ravel", "flatten") and kwargs.get("order", "C") is None:
+        raise TypeError("CuPy takes no order that is None")
+
+
+def _arrays(values: Any) -> Iterator[ndarray]:
+    for value in values:
+        if isinstance(value, ndarray):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _arrays(value)
+
+
+@cache
+def _function(name: str) -> Callable[..., Any]:
+    """A function of CuPy's, computed by NumPy."""
+    real = getattr(cupy, name)
+    host = getattr(np, name)
+    try:
+        signature: Any = inspect.signature(real)
+    except (TypeError, ValueError):  # a ufunc
+        signature = None
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if signature is not None:
+            signature.bind(*args, **kwargs)
+        elif not kwargs.keys() <= {"out", "dtype", "casting", "where"}:
+            raise TypeError(f"cupy.{name} does not take {sorted(kwargs)}")
+        _check_order(name, args, kwargs)
+        # CuPy's reductions and creation take what NumPy's take, by other names.
+        if "newshape" in kwargs:
+            args, kwargs = (*args, kwargs.pop("newshape")), kwargs
+        kwargs.pop("blocking", None)
+        out = kwargs.get("out")
+        unwrapped = [_unwrap(arg) for arg in args]
+        named = {key: _unwrap(value) for key, value in kwargs.items()}
+        result = host(*unwrapped, **named)
+        if out is not None:
+            return out
+        return _wrap(result, tuple(_arrays([*args, *kwargs.values()])))
+
+    if isinstance(host, np.ufunc):
+        if name == "add":
+            function.at = _add_at  # type: ignore[attr-defined]
+        function.outer = lambda a, b: _wrap(  # type: ignore[attr-defined]
+            host.outer(_unwrap(a), _unwrap(b)), (a, b)
+        )
+    return function
+
+
+def _add_at(array: ndarray, index: Any, values: Any) -> None:
+    np.add.at(array._host, _index(index), _unwrap(values))
+
+
+def asarray(
+    a: Any,
+    dtype: Any = None,
+    order: Any = None,
+    *,
+    copy: Any = None,
+    blocking: bool = False,
+) -> ndarray:
+    if isinstance(a, ndarray):
+        return _wrap(np.array(a._host, dtype=dtype, order=order, copy=copy), (a,))
+    transfers.to_device += 1
+    return ndarray(np.array(a, dtype=dtype, order=order or "C"))
+
+
+def array(a: Any, dtype: Any = None, copy: Any = True, order: str = "K") -> ndarray:
+    if isinstance(a, ndarray):
+        return _wrap(np.array(a._host, dtype=dtype, order=order, copy=copy or None), (a,))
+    transfers.to_device += 1
+    return ndarray(np.array(a, dtype=dtype))
+
+
+def asnumpy(a: Any) -> Any:
+    return a.get() if isinstance(a, ndarray) else np.asarray(a)
+
+
+def astype(x: ndarray, dtype: Any, /, *, copy: bool = True) -> ndarray:
+    return _wrap(x._host.astype(dtype, copy=copy), (x,))
+
+
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    if x is None:
+        transfers.to_host += 1  # its length
+        return _function("nonzero")(condition)
+    return _wrap(np.where(_unwrap(condition), _unwrap(x), _unwrap(y)), ())
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if not hasattr(cupy, name):
+        raise AttributeError(f"CuPy has no {name!r}")
+    real = getattr(cupy, name)
+    if not callable(real) or isinstance(real, type):
+        return real  # a constant, or a dtype
+    return _function(name)

@@ -1,0 +1,110 @@
+"""The page on which Lookahead walks, in a headless Chromium: its numbers are right."""
+
+import html
+import json
+import re
+import runpy
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref.conformance import Observation, Trajectory, cases, decode, judge
+
+MAKE = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "walk" / "make.py"))
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+
+def opened(page: Path, settings: str) -> str:
+    """Return the page as the browser has it after its scripts have run."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    options += [f"--user-data-dir={page.parent / 'profile'}"]
+    command = [CHROMIUM, *options, f"{page.as_uri()}#{settings}"]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=90
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("walk") / "walk.html"
+    path.write_text(MAKE["page"](), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def dom(page: Path) -> str:
+    return opened(page, "step=43&k=5&alpha=0.5&rate=1.5")
+
+
+def data(dom: str, element: str, name: str) -> str:
+    found = re.search(rf'id="{element}"[^>]*? data-{name}="([^"]*)"', dom)
+    assert found is not None, f"{element} has no {name}"
+    return html.unescape(found[1])
+
+
+def test_the_page_refers_to_nothing_outside(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not re.findall(r"https?://|\bsrc=|url\(|@import|\bimport\(|\bfetch\(", text)
+    assert re.findall(r'href="([^"]*)"', text) == ["conformance/examples.html"]
+    assert "{{" not in text.replace("${{", "")
+
+
+def test_the_pages_numbers_are_those_of_the_golden_vectors(dom: str) -> None:
+    trajectories: dict[str, Any] = json.loads(data(dom, "check", "trajectories"))
+    assert tuple(trajectories) == MAKE["CASES"]
+    by_id = {case.id: case for case in cases()}
+    for name, steps in trajectories.items():
+        seen = Trajectory()
+        for step in steps:
+            seen.fast.append(np.concatenate([decode(each) for each in step["fast"]]))
+            slow = [np.concatenate([decode(x) for x in level]) for level in step["slow"]]
+            seen.slow.append(slow)
+            seen.slots.append({})
+        case = by_id[name]
+        assert len(seen.fast) == case.steps
+        verdict = judge(case, Observation(steps=seen), "float64")
+        assert (verdict.passed, verdict.outcome) == (True, "reference"), name
+    assert "Checked just now, in this browser: 8 cases" in dom
+
+
+def test_what_is_drawn_is_what_this_library_computes(dom: str) -> None:
+    angle, steps = 0.35, 43
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    matrix = rotation.T @ np.diag([0.03, 1.0]) @ rotation
+    shown = {
+        name: decode(data(dom, f"loss-{name}", "bits").split())
+        for name in ("fast", "slow", "alone")
+    }
+    inner = la.SGD(learning_rate=1.5)
+    for optimizer, fast in (
+        (la.Lookahead(inner, k=5, alpha=0.5), "fast"),
+        (inner, "alone"),
+    ):
+        params = {"x": np.array([-1.5, 0.45])}
+        state = optimizer.init(params)
+        for _ in range(steps):
+            grads = {"x": matrix @ params["x"]}
+            params, state = optimizer.step(params, grads, state)
+        np.testing.assert_allclose(shown[fast], params["x"], rtol=1e-9, atol=1e-12)
+        if fast == "fast":
+            phi = optimizer.evaluation_params(params, state)["x"]
+            np.testing.assert_allclose(shown["slow"], phi, rtol=1e-9, atol=1e-12)
+
+
+def test_settings_out_of_range_are_brought_into_it(page: Path) -> None:
+    dom = opened(page, "k=99&alpha=-3&rate=x&kind=nowhere&noise=0.5&step=7")
+    outputs = re.findall(r'<output for="(\w+)">([^<]*)</output>', dom)
+    assert dict(outputs) == {
+        "k": "20",
+        "alpha": "0.05",
+        "rate": "1.97",
+        "noise": "0.50",
+        "step": "7 of 120",
+    }
