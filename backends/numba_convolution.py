@@ -21,8 +21,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-Share = Callable[[Callable[[int, int], None], int], None]
-"""``share(work, count)`` calls ``work(start, stop)`` for parts of a range, on threads."""
+Share = Callable[[Callable[[int, int], None], int, int], None]
+"""``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, each
+of a least size, on threads."""
 
 
 def _registers() -> tuple[int, int]:
@@ -40,6 +41,7 @@ _ROWS = 6  # of a tile: six rows of four vectors are 24 sums, for 32 registers
 _WIDTHS = (1, 2, 4) if _REGISTERS == 32 else (1, 2)  # of a tile, in vectors
 _INTEGER = ir.IntType(64)
 _SCRATCH_BYTES = 1 << 19  # half of a common second-level cache
+_LEAST_PIECE = 32768  # elements for each thread, for which it is worth to be called
 _PLACES = 128  # over which a part of the kernel gradient is summed at once
 
 
@@ -58,7 +60,11 @@ def correlate(
     x = np.ascontiguousarray(x)
     panels = -(-outputs // panel)
     packed = np.empty((panels, rows, columns * channels, panel), x.dtype)
-    share(lambda start, stop: _pack(start, stop, kernel, packed), panels * rows * columns)
+    share(
+        lambda start, stop: _pack(start, stop, kernel, packed),
+        panels * rows * columns,
+        _least(channels * panel),
+    )
     # As many pictures, or as many rows of one, as the cache holds what they see of.
     row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
     seen = (height - 1) * stride + rows
@@ -72,7 +78,8 @@ def correlate(
             block_rows,
         )  # fmt: skip
 
-    share(work, blocks)
+    # A product costs less than to move a number.
+    share(work, blocks, _least(out.size * rows * columns * channels // blocks // 8))
 
 
 def kernel_gradient(
@@ -99,7 +106,11 @@ def kernel_gradient(
     memory[-_ROWS:] = 0
     padded = memory[:-_ROWS].reshape(n, *seen, channels)
     x = np.ascontiguousarray(x)
-    share(lambda start, stop: _pad(start, stop, x, padded, *offset), n)
+    share(
+        lambda start, stop: _pad(start, stop, x, padded, *offset),
+        n,
+        _least(padded.size // n),
+    )
     run = columns * channels
     tiles = -(-run // _ROWS)
     result = np.zeros((rows, tiles * _ROWS, padded_outputs), x.dtype)
@@ -109,9 +120,14 @@ def kernel_gradient(
             start, stop, memory, grad, result, vectors, stride, *seen, channels
         )
 
-    share(work, rows * tiles)
+    share(work, rows * tiles, _least(grad.size * _ROWS // 8))
     cut = result[:, :run, :outputs]
     return np.ascontiguousarray(cut).reshape(rows, columns, channels, outputs)
+
+
+def _least(size: int) -> int:
+    """Find how many units of a size a thread should have at least."""
+    return -(-_LEAST_PIECE // max(size, 1))
 
 
 def _panel(itemsize: int, outputs: int) -> tuple[int, int]:

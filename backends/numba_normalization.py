@@ -11,9 +11,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Share = Callable[[Callable[[int, int], None], int], None]
+Share = Callable[[Callable[[int, int], None], int, int], None]
 
 _BLOCK = 256  # rows whose sums are taken at once
+_LEAST_PIECE = 32768  # elements for each thread, for which it is worth to be called
 
 
 def moments(share: Share, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -22,7 +23,11 @@ def moments(share: Share, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     count, channels = rows.shape
     blocks = -(-count // _BLOCK)
     means, squares = np.empty((2, blocks, channels), x.dtype)
-    share(lambda start, stop: _moments(start, stop, rows, means, squares), blocks)
+    share(
+        lambda start, stop: _moments(start, stop, rows, means, squares),
+        blocks,
+        _least(channels * _BLOCK),
+    )
     sizes = np.full((blocks, 1), float(_BLOCK))
     sizes[-1] = count - (blocks - 1) * _BLOCK
     mean = np.sum(means * sizes, axis=0) / count
@@ -47,6 +52,7 @@ def affine(
         share(
             lambda start, stop: _affine(start, stop, rows, factor, term, rectify, result),
             rows.shape[0],
+            _least(rows.shape[1]),
         )
     else:
         added = _rows(residual)
@@ -55,6 +61,7 @@ def affine(
                 start, stop, rows, factor, term, added, rectify, result
             ),
             rows.shape[0],
+            _least(rows.shape[1]),
         )
     return y
 
@@ -86,6 +93,7 @@ def normalize_gradient(
                 start, stop, gradient, passed, rows, mean, masked, sums, products
             ),
             blocks,
+            _least(channels * _BLOCK),
         )
         gradient = masked
     else:
@@ -93,6 +101,7 @@ def normalize_gradient(
         share(
             lambda start, stop: _sum(start, stop, gradient, rows, mean, sums, products),
             blocks,
+            _least(channels * _BLOCK),
         )
     shift_gradient = np.sum(sums, axis=0, dtype=np.float64)
     product = np.sum(products, axis=0, dtype=np.float64)
@@ -103,6 +112,7 @@ def normalize_gradient(
     share(
         lambda start, stop: _combine(start, stop, gradient, rows, mean, factors, result),
         count,
+        _least(channels),
     )
     return (
         x_gradient,
@@ -110,6 +120,11 @@ def normalize_gradient(
         shift_gradient.astype(x.dtype),
         kept if residual else None,
     )
+
+
+def _least(size: int) -> int:
+    """Find how many units of a size a thread should have at least."""
+    return -(-_LEAST_PIECE // size)
 
 
 def _rows(x: NDArray[Any]) -> NDArray[Any]:

@@ -12,8 +12,8 @@ class Pictures:
     Parameters
     ----------
     share : callable
-        ``share(work, count)`` calls ``work(start, stop)`` for parts of ``range(count)``
-        that together are all of it, at the same time.
+        ``share(work, count, least)`` calls ``work(start, stop)`` for parts of
+        ``range(count)``, none but an only one smaller than `least`, at the same time.
     """
 
     dtypes = ("float32", "float64")

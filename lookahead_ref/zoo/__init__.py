@@ -3,5 +3,6 @@
 from lookahead_ref.zoo.evaluation import Evaluation
 from lookahead_ref.zoo.lstm import LSTM
 from lookahead_ref.zoo.mlp import MLP
+from lookahead_ref.zoo.resnet import ResNet, resnet18, resnet32, resnet50
 
-__all__ = ["LSTM", "MLP", "Evaluation"]
+__all__ = ["LSTM", "MLP", "Evaluation", "ResNet", "resnet18", "resnet32", "resnet50"]

@@ -70,8 +70,10 @@ class GeneralConvolution:
         flat = xp.reshape(x, (-1, x.shape[3]))
         mean = xp.mean(flat, axis=0)
         centred = flat - mean
+        # By what a float32 mean of many rows is off.
+        rest = xp.mean(centred, axis=0)
         centred *= centred
-        return mean, xp.mean(centred, axis=0)
+        return mean + rest, xp.mean(centred, axis=0) - rest * rest
 
     @staticmethod
     def affine(x: Any, factor: Any, term: Any, residual: Any, *, rectify: bool) -> Any:
