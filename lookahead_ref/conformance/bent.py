@@ -138,9 +138,12 @@ class Inner(oracle.Inner):
         if self.decay_kind == "l2":
             g = g + self.h["weight_decay"] * x
         v = self.h["momentum"] * v - gamma * g
+        moved = x + v
         if self.rule is oracle.nesterov:
-            return x + self.h["momentum"] * v - gamma * g, v
-        return x + v, v
+            moved = x + self.h["momentum"] * v - gamma * g
+        if self.decay_kind == "decoupled":
+            moved = moved - gamma * self.h["weight_decay"] * x
+        return moved, v
 
 
 class Lookahead(oracle.Lookahead):

@@ -485,7 +485,7 @@ VARIANTS = (
 )  # fmt: skip
 
 SINGLE_PRECISION = _bug(
-    "single-precision", "precision", "float32",
+    "single-precision", "LA-31", "precision", "float32",
     "computes, or keeps hyperparameters, in float32 though it works in float64",
     "float64 is hardly more exact than float32",
     "keep hyperparameters, slots and phi in the precision of the parameters",

@@ -35,6 +35,7 @@ EXAMPLES = {
         "lookahead-ref conform pure --case smoke-wrapper --case smoke-resume",
     ),
     "golden": ("lookahead-ref golden generate --output vectors",),
+    "golden models": ("lookahead-ref golden models numba --profile model:lstm",),
     "golden generate": ("lookahead-ref golden generate --output vectors",),
 }
 
@@ -324,9 +325,38 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
     to.print(Text(rendering.headline(summary)))
 
 
+@golden.command(epilog=epilog(EXAMPLES["golden models"]))
+def models(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="What is built in, module:Class or file.py:Class.",
+            show_default=False,
+            autocompletion=_targets,
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            help="A program that speaks JSON lines, and its arguments.",
+            metavar="COMMAND",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="model:mlp or model:lstm.", show_default=False)
+    ] = None,
+    level: Annotated[str, typer.Option(help="strict or gpu.")] = "strict",
+) -> None:
+    """Compare the loss and gradients of a program's models with the golden ones."""
+    from lookahead_ref.conformance.models.command import report
+
+    raise typer.Exit(report(target, command, profile, level))
+
+
 @golden.callback(epilog=epilog(EXAMPLES["golden"]))
 def _golden() -> None:
-    """Build the vectors of the golden suite."""
+    """Build the vectors of the golden suite, and run its models."""
 
 
 @golden.command(epilog=epilog(EXAMPLES["golden generate"]))
@@ -348,10 +378,12 @@ def generate(
     except MissingExtraError as error:
         raise failed(error, USAGE) from error
     from lookahead_ref.conformance.generate import write
+    from lookahead_ref.conformance.models.generate import write as write_models
 
     folder = Path(__file__).parent / "vectors" if output is None else output
     try:
         changed = write(folder)
+        changed += [f"models/{name}" for name in write_models(folder / "models")]
     except OSError as error:
         typer.echo(f"lookahead-ref: {error}", err=True)
         raise typer.Exit(1) from error

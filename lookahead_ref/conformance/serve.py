@@ -79,6 +79,12 @@ class Server:
         state = base64.b64decode(request["state"])
         return {"seen": wire.pack_trajectory(go_on(case, dtype, self._make(), state, fast))}
 
+    def do_model(self, request: Message) -> Message:
+        """Compute loss and gradients of a golden model."""
+        from lookahead_ref.conformance.models.running import answer
+
+        return answer(self._make, request)
+
 
 def main(target: str) -> None:
     """Serve an adapter on standard input and output.

@@ -13,10 +13,7 @@ import lookahead_ref as la
 from lookahead_ref.backend import BackendUnavailableError, Program, explained, load
 from lookahead_ref.backends import _cuda
 from support import (
-    DECOUPLED,
     INNER,
-    INNER_STATES,
-    L2,
     assert_same_bits,
     gradients,
     mixed_params,
@@ -26,30 +23,15 @@ from support import (
 pytest.importorskip("cupy")
 
 import standin
-from host_cuda import HostCuda, backend, needs_compiler, on_device, on_host, programs
-
-OPTIMIZERS: dict[str, Any] = {
-    f"{name}, {wrapped}": wrap(make(**options))
-    for name, make in INNER.items()
-    for options in ({}, L2, DECOUPLED)
-    for wrapped, wrap in {
-        f"plain {options}": lambda inner: inner,
-        **{
-            f"{kind} {options}": lambda inner, kind=kind: la.Lookahead(
-                inner, k=3, alpha=0.3, inner_state=kind
-            )
-            for kind in INNER_STATES
-        },
-    }.items()
-} | {
-    "the longest": la.PolyakAveraging(
-        la.Lookahead(
-            la.Lookahead(INNER["adam"](**DECOUPLED), k=2, inner_state="interpolate"),
-            k=3,
-            inner_state="interpolate",
-        )
-    )
-}
+from host_cuda import (
+    OPTIMIZERS,
+    HostCuda,
+    backend,
+    needs_compiler,
+    on_device,
+    on_host,
+    programs,
+)
 
 
 def every_program() -> list[tuple[Program, str]]:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-cupy = pytest.importorskip("cupy")
+pytest.importorskip("cupy")
 
-from array_api_compat import cupy as compatible  # noqa: E402
+import cupy
+from array_api_compat import cupy as compatible
 
-import lookahead_ref  # noqa: E402
-from lookahead_ref import backends  # noqa: E402
+import lookahead_ref
+from lookahead_ref import backends
 
 SOURCES = [
     *Path(lookahead_ref.__file__).parent.rglob("*.py"),

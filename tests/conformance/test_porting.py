@@ -13,6 +13,7 @@ import pytest
 
 from lookahead_ref.conformance import UnsupportedError, cases, judge, observe
 from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.process import Limits
 from lookahead_ref.conformance.runner import run
 from lookahead_ref.conformance.targets import open_target
 
@@ -24,6 +25,7 @@ PLAIN = {
     "lazy_state": "no-gradient-own-clock",
 }
 
+STATUSES = ("passed", "departed", "failed", "unsupported")
 Load = Callable[[str], Any]
 
 
@@ -101,6 +103,41 @@ def test_the_traps_of_the_guide_are_caught(
 def test_pytorch_port_passes_every_case_that_pytorch_offers(load: Load) -> None:
     pytest.importorskip("torch")
     assert failures(load("wrapper_pytorch").Adapter, step=3) == {}
+
+
+@pytest.mark.slow
+def test_keras_port_passes_but_for_what_its_adam_does_with_infinities() -> None:
+    for needed in ("keras", "torch"):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"needs {needed}")
+    target = open_target(f"{PORTING / 'rule_keras.py'}:Adapter", limits=Limits(startup=60))
+    try:
+        results = run(target, cases())
+    finally:
+        target.close()
+    found = {
+        status: {r.case.id for r in results if r.status == status} for status in STATUSES
+    }
+    assert found["failed"] == set()
+    assert found["departed"] == {"inner-adam-overflow", "inner-adamw-overflow"}
+    assert len(found["passed"]) > 200
+
+
+@pytest.mark.slow
+def test_mlx_makes_state_from_gradients_if_nobody_has_made_it() -> None:
+    mx = pytest.importorskip("mlx.core")
+    optimizers = importlib.import_module("mlx.optimizers")
+    made = []
+
+    class Rule(optimizers.Optimizer):  # type: ignore[misc]
+        def init_single(self, parameter: Any, state: Any) -> None:
+            made.append(float(parameter))
+
+        def apply_single(self, gradient: Any, parameter: Any, state: Any) -> Any:
+            return parameter
+
+    Rule().apply_gradients({"x": mx.array(5.0)}, {"x": mx.array(1.0)})
+    assert made == [5.0]
 
 
 @pytest.mark.slow
