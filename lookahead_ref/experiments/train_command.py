@@ -3,6 +3,7 @@
 What it needs is imported inside it, so that ``--help`` answers at once.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -339,13 +340,17 @@ def _told_how_to_continue(folder: Path | None) -> Iterator[None]:
     try:
         yield
     except StoppedError as stopped:
-        _note(f"{stopped}; to continue: lookahead-ref train --resume {folder}")
+        _note(f"{stopped}; {_continue(folder)}")
         number = 128 + (stopped.signal or 0)
         raise typer.Exit(number if stopped.signal else INTERRUPTED) from stopped
     except KeyboardInterrupt:
         if folder is not None:
-            _note(f"to continue: lookahead-ref train --resume {folder}")
+            _note(_continue(folder))
         raise
+
+
+def _continue(folder: Path | None) -> str:
+    return f"to continue: lookahead-ref train --resume {shlex.quote(str(folder))}"
 
 
 def _show(
