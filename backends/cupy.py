@@ -92,6 +92,28 @@ class Cuda:
         return lambda blocks, table: function((blocks,), (_cuda.THREADS,), (table,))
 
     @staticmethod
+    def seconds(run: Callable[[], Any]) -> float:
+        """Measure by the device's own clock how long something takes on the current stream.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        float
+            Seconds from what was on the stream before to the end of what `run` put there,
+            and of the gaps in between.
+        """
+        start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+        start.record()
+        run()
+        stop.record()
+        stop.synchronize()
+        return float(cupy.cuda.get_elapsed_time(start, stop)) / 1000
+
+    @staticmethod
     def memory() -> str:
         """Say how much memory the current device has.
 
@@ -317,6 +339,49 @@ class CupyBackend:
             The kernel.
         """
         return _Kernel(_cuda.write(program, dtype), self._cuda)
+
+    def bind(
+        self, program: Program, dtype: str, leaves: Sequence[Sequence[DeviceArray]]
+    ) -> Callable[[Sequence[DeviceArray], Sequence[float]], None]:
+        """Compile a program and bind it to the arrays that it is for.
+
+        Parameters
+        ----------
+        program : Program
+            The program.
+        dtype : str
+            The dtype of the arrays.
+        leaves : sequence of sequence of cupy.ndarray
+            For each parameter its buffers but the last, the gradient.
+
+        Returns
+        -------
+        callable
+            Called with the gradients, one for each parameter, and the scalars; runs the
+            program on all parameters in few launches.
+        """
+        kernel = _Kernel(_cuda.write(program, dtype), self._cuda)
+
+        def run(gradients: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
+            held = zip(leaves, gradients, strict=True)
+            kernel.many([(*buffers, gradient) for buffers, gradient in held], scalars)
+
+        return run
+
+    def seconds(self, run: Callable[[], Any]) -> float:
+        """Measure how long something takes on the device: see `Cuda.seconds`.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        return float(self._cuda.seconds(run))
 
     def memory(self, error: MemoryError) -> str | None:
         """Say how much memory the device has that could not give what was asked.

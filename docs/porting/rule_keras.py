@@ -23,7 +23,14 @@ from lookahead_ref.conformance import UnsupportedError
 
 # --- The port. ---
 
-HANDED_ON = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+HANDED_ON = (
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "loss_scale_factor",
+    "gradient_accumulation_steps",
+)
 
 
 class Lookahead(keras.optimizers.Optimizer):
@@ -59,6 +66,7 @@ class Lookahead(keras.optimizers.Optimizer):
         self.phi = [self.add_variable_from_reference(v, name="phi") for v in variables]
         for phi, variable in zip(self.phi, variables, strict=True):
             phi.assign(variable)  # not the zeros that it was made with (LA-1)
+        self.inner.gradient_accumulation_steps = None  # it needs no room of its own
         self.inner.build(variables)
         # All but the clock and the learning rate, which have no parameter's shape.
         own = [self.inner._iterations, self.inner._learning_rate]

@@ -12,7 +12,7 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
-from lookahead_ref.backend import Backend
+from lookahead_ref.backend import Backend, explained
 from lookahead_ref.backend import load as load_backend
 from lookahead_ref.training.events import (
     Callback,
@@ -256,7 +256,7 @@ def train(
         )
     )
     # A loss that overflows is an error with a step, not a warning from inside NumPy.
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), explained(placement.backend):
         return loop.run(epochs)
 
 

@@ -174,6 +174,35 @@ def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("inner", INNER)
+def test_any_bits_at_all_are_updated_as_by_numpy(
+    inner: str, dtype: str, cuda: HostCuda
+) -> None:
+    # Every pattern of bits is as likely: of each exponent, subnormal, infinite, no number.
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    rng = np.random.default_rng(0)
+    kind: Any = {"float32": np.uint32, "float64": np.uint64}[dtype]
+
+    def draw() -> Any:
+        most = np.iinfo(kind).max
+        return {"x": rng.integers(0, most, 1 << 14, kind, endpoint=True).view(dtype)}
+
+    params = draw()
+    optimizer = la.Lookahead(INNER[inner](), k=2, inner_state="interpolate")
+    state = optimizer.init(params)
+    stepper = la.Stepper(optimizer, on_device(params), backend=CupyBackend(cuda=cuda))
+    with np.errstate(all="ignore"):
+        for _ in range(4):
+            grads = draw()
+            params, state = optimizer.step(params, grads, state)
+            stepper.step(on_device(grads))
+    assert_same_bits(on_host(stepper.params), params)
+    assert_same_bits(on_host(stepper.state_dict()), saved(params, state))
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
     dtype: str, cuda: HostCuda
 ) -> None:

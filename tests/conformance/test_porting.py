@@ -4,6 +4,8 @@ import ast
 import importlib
 import importlib.util
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +123,31 @@ def test_keras_port_passes_but_for_what_its_adam_does_with_infinities() -> None:
     assert found["failed"] == set()
     assert found["departed"] == {"inner-adam-overflow", "inner-adamw-overflow"}
     assert len(found["passed"]) > 200
+
+
+ACCUMULATED = """
+from rule_keras import Lookahead, keras
+
+inner = keras.optimizers.SGD(0.5, gradient_accumulation_steps=2, clipvalue=1.0)
+optimizer = Lookahead(inner, k=2, alpha=0.5)
+variable = keras.Variable([4.0])
+for _ in range(8):
+    optimizer.apply([keras.ops.array([3.0])], [variable])
+    print(float(variable.numpy()[0]), float(optimizer.phi[0].numpy()[0]))
+"""
+
+
+@pytest.mark.slow
+def test_keras_port_counts_updates_and_not_micro_batches_and_clips() -> None:
+    if importlib.util.find_spec("keras") is None:
+        pytest.skip("needs keras")
+    command = [sys.executable, "-c", ACCUMULATED]
+    said = subprocess.run(command, cwd=PORTING, capture_output=True, text=True, check=True)
+    seen = [tuple(map(float, line.split())) for line in said.stdout.splitlines()]
+    assert seen == [
+        *[(4.0, 4.0), (3.5, 4.0), (3.5, 4.0), (3.5, 3.5)],
+        *[(3.5, 3.5), (3.0, 3.5), (3.0, 3.5), (3.0, 3.0)],
+    ]
 
 
 @pytest.mark.slow

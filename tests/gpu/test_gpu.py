@@ -23,7 +23,7 @@ from functions import BEYOND, FUNCTIONS
 from host_cuda import OPTIMIZERS
 from models import MODELS, begin, differentiate, moved
 
-# A device is rarely at hand: a warning of CuPy's must not stop what is to be found out there.
+# A device is rarely at hand: a warning of CuPy's must not hide what is to be found out.
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
 
 
