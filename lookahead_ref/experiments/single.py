@@ -176,9 +176,12 @@ def prepare(settings: Settings) -> Prepared:
     if settings.schedule not in SCHEDULES:
         known = ", ".join(SCHEDULES)
         raise ValueError(f"schedule must be one of {known}; got {settings.schedule!r}")
-    rate, optimizer = _optimizer(settings)
+    if not plugins.is_plugin(settings.optimizer):
+        methods.method(settings.optimizer)
     load_backend(settings.backend)
     data = _data(settings)
+    model = models.make(settings.model, data, settings.backend, options)
+    rate, optimizer = _optimizer(settings)
     batch_size = kind.batch_size if settings.batch_size is None else settings.batch_size
     steps = settings.epochs * data.stream(batch_size, 0).batches_per_epoch
     schedule = None
@@ -188,7 +191,6 @@ def prepare(settings: Settings) -> Prepared:
                 f"learning_rate must be given for schedule {settings.schedule}, got none"
             )
         schedule = SCHEDULES[settings.schedule](rate, steps)
-    model = models.make(settings.model, data, settings.backend, options)
     # What fits no float32 is found here.
     optimizer.init(model.init(settings.seed))
     resolved = replace(
