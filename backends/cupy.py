@@ -25,6 +25,12 @@ except ImportError as error:
         f"'lookahead-ref[cuda13]' ({told[-1] if told else type(error).__name__})"
     ) from error
 
+_ALLOCATED = (
+    cupy.cuda.memory.Memory,
+    cupy.cuda.memory.MemoryAsync,
+    cupy.cuda.memory.PooledMemory,
+)
+
 DeviceArray: TypeAlias = Any
 """A CuPy array; CuPy has no types to check."""
 
@@ -318,7 +324,14 @@ class CupyBackend:
             If a copy does not fit; the message says how much memory there is.
         """
         with explained(self):
+            root = array
+            while root.base is not None:
+                root = root.base
             flat = self._library.ascontiguousarray(array).reshape(-1)
+            # What CuPy allocated shares memory with none of ours unless it is one of ours;
+            # what came by way of another library may.
+            if id(root) not in owned and isinstance(root.data.mem, _ALLOCATED):
+                return flat
             start, stop = _range(flat)
             for each in owned.values():
                 first, past = _range(each)

@@ -63,7 +63,7 @@ What is known without one, because tests on every machine show it:
 What only a GPU can show is one command there, which writes this page anew:
 
 ```sh
-pip install -e ".[test,cuda12]"  # or cuda13
+pip install -e ".[test,cuda12]"  # newer drivers run what is for CUDA 12 too
 python benchmarks/device.py
 ```
 
