@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,12 +20,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 import killing
+import lookahead_ref as la
 from killing import Program
 from lookahead_ref.cli import app
 from lookahead_ref.experiments import runs, single
-from lookahead_ref.training import CheckpointError
+from lookahead_ref.training import CheckpointError, CheckpointFolder, train
 from lookahead_ref.training.checkpoint import DamagedError, decode, encode
 from lookahead_ref.training.folder import FolderInUseError
+from toys import Elsewhere, Normalised, clouds
 
 ARRAYS = {"b/w": np.arange(3.0), "a": np.float32(2.0), "empty": np.zeros((0, 2), np.int64)}
 RECORD = {"step": 7, "state": {"big": 2**127, "loss": 0.1}}
@@ -227,6 +230,52 @@ def test_a_folder_that_cannot_be_written_to_is_told(program: Program) -> None:
             path.chmod(0o755)
     assert ended["error"].startswith("PermissionError: ")
     assert "train.jsonl" in ended["error"]
+
+
+@pytest.mark.parametrize("check_every", [1, 3, 50])
+def test_the_state_of_a_device_is_saved_on_the_host_and_goes_back_to_the_device(
+    check_every: int, tmp_path: Path
+) -> None:
+    elsewhere = Elsewhere()
+
+    class Watching(Normalised):
+        handed: ClassVar[list[Any]] = []
+
+        def loss(self, params: Any, batch: Any, carried: Any, rng: Any) -> Any:
+            self.handed.append(carried["count"])
+            return super().loss(params, batch, carried, rng)
+
+    def train_some(**options: Any) -> Any:
+        return train(
+            *(Watching(), clouds(), la.Lookahead(la.Adam(0.05), k=3)),
+            seed=0,
+            epochs=2,
+            batch_size=4,
+            check_every=check_every,
+            backend=elsewhere,
+            **options,
+        )
+
+    whole = train_some(checkpoints=CheckpointFolder(tmp_path, {}, every=6, keep=9))
+    max(tmp_path.iterdir()).unlink()
+    checkpoints = CheckpointFolder(tmp_path, {}, every=6, keep=9)
+    restored = checkpoints.restore(quiet)
+    assert restored is not None
+    Watching.handed.clear()
+    again = train_some(checkpoints=checkpoints, resume=restored.snapshot)
+    assert elsewhere.has(Watching.handed[0])
+    assert int(Watching.handed[0]) > 0
+    assert again.history == whole.history
+    np.testing.assert_array_equal(again.params["weight"], whole.params["weight"])
+
+
+def test_outside_the_main_thread_a_run_goes_on_without_hearing_signals(
+    tmp_path: Path, whole: Path
+) -> None:
+    thread = threading.Thread(target=run_in, args=(tmp_path / "run",))
+    thread.start()
+    thread.join()
+    assert final(tmp_path / "run") == final(whole)
 
 
 def invoke(*arguments: str) -> Result:
