@@ -11,7 +11,8 @@ from array_api_compat import array_namespace
 
 from lookahead_ref import tree
 from lookahead_ref.program import Rule, Symbol, as_tuple
-from lookahead_ref.tree import SOLE, Array, Representative, Tree
+from lookahead_ref.representative import SOLE, Representative
+from lookahead_ref.tree import Array, Tree
 
 _FLOAT32 = struct.Struct("<f")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
-from lookahead_ref.tree import SOLE, Representative
+from lookahead_ref.representative import SOLE, Representative
 
 Rule: TypeAlias = Callable[[Any], Callable[..., Any]]
 """A function from an array namespace to the arithmetic of an update."""

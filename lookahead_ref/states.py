@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lookahead_ref.program import Symbol
-from lookahead_ref.tree import SOLE, Array
+from lookahead_ref.representative import SOLE
+from lookahead_ref.tree import Array
 
 _STATE = (dict, tuple)
 

@@ -17,7 +17,8 @@ from lookahead_ref.elementwise import round_to
 from lookahead_ref.optimizers import Optimizer
 from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.program import Program, Tape, compile_calls
-from lookahead_ref.tree import SOLE, Array, Tree
+from lookahead_ref.representative import SOLE
+from lookahead_ref.tree import Array, Tree
 
 _Run: TypeAlias = Callable[[Sequence[Array], Sequence[float]], None]
 
@@ -308,11 +309,11 @@ class Stepper:
         """Return the leaves of gradients that match the parameters, in their order."""
         try:
             if type(grads) is dict and len(grads) == len(self._kinds):
-                leaves = self._paths(grads)
+                leaves: Any = self._paths(grads)
                 if len(grads) == 1:  # an itemgetter of one item returns it bare
                     leaves = (leaves,)
                 if [(type(a), a.dtype, a.shape) for a in leaves] == self._kinds:
-                    return leaves
+                    return list(leaves)
         except (KeyError, AttributeError):
             pass
         # Nested, of another kind that may pass, or wrong: this tells which.

@@ -10,24 +10,13 @@ from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
+from lookahead_ref.representative import Representative
+
 Array: TypeAlias = Any
 """An array of any library that follows the Python array API standard."""
 
 Tree: TypeAlias = Mapping[str, Any]
 """A dict from names to arrays or to further trees."""
-
-SOLE = ""
-"""The name of the one leaf of a `Representative`."""
-
-
-class Representative(dict[str, Any]):
-    """A tree of one leaf, which stands for all the leaves of any tree.
-
-    An optimizer's step is recorded on such trees, several times in a millisecond. Nothing
-    about them needs to be checked, or to be walked through.
-    """
-
-    __slots__ = ()
 
 
 def _is_tree(value: Any) -> bool:

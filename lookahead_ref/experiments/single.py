@@ -146,6 +146,11 @@ class Prepared:
     optimizer: Any
     schedule: Callable[[int], float] | None
 
+    @property
+    def batch_size(self) -> int:
+        """The number of examples in a batch, which is not left open."""
+        return self.settings.batch_size or 1
+
 
 def prepare(settings: Settings) -> Prepared:
     """Look up everything that settings name, before anything is written.
@@ -256,7 +261,7 @@ def run(
             schedule=prepared.schedule,
             seed=settings.seed,
             epochs=settings.epochs,
-            batch_size=settings.batch_size or 1,
+            batch_size=prepared.batch_size,
             backend=settings.backend,
             clip=settings.clip or None,
             evaluate_train=bool(settings.evaluate_train),

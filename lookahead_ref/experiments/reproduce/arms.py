@@ -214,7 +214,7 @@ def stands_out(gain: Summary) -> bool:
     """
     if gain.deviation is None:
         return False
-    return abs(gain.mean) > 2 * gain.deviation / gain.n**0.5
+    return bool(abs(gain.mean) > 2 * gain.deviation / gain.n**0.5)
 
 
 def curves(

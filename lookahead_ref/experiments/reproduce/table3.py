@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lookahead_ref.experiments import single
+from lookahead_ref.experiments.methods import Method
 from lookahead_ref.experiments.reproduce import paper
 from lookahead_ref.experiments.reproduce.arms import Arm, Outcome, curves
 from lookahead_ref.experiments.reproduce.findings import against, differences_from, drawn
@@ -39,6 +40,14 @@ _FULL = single.Settings(
 )
 """The "small" model on this data; the paper's is that of Merity et al., with more layers
 and several kinds of dropout that are not in this library."""
+
+_METHODS = (
+    Method("sgd", "SGD", "SGD", "plain"),
+    Method("lookahead-sgd", "Lookahead (SGD)", "SGD", "lookahead"),
+    Method("adam", "Adam", "Adam", "plain"),
+    Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"),
+    Method("polyak-sgd", "Polyak", "SGD", "other"),
+)
 
 _LAPTOP_RATES = {
     "sgd": 30.0,
@@ -87,14 +96,13 @@ def plan(request: Request) -> Plan:
     if request.learning_rate is not None:
         rates |= {name: request.learning_rate for name in rates if name.endswith("sgd")}
     arms = tuple(
-        Arm(title, replace(base, optimizer=name, learning_rate=rates[name]), family, role)
-        for title, name, family, role in (
-            ("SGD", "sgd", "SGD", "plain"),
-            ("Lookahead (SGD)", "lookahead-sgd", "SGD", "lookahead"),
-            ("Adam", "adam", "Adam", "plain"),
-            ("Lookahead (Adam)", "lookahead-adam", "Adam", "lookahead"),
-            ("Polyak", "polyak-sgd", "SGD", "other"),
+        Arm(
+            method.title,
+            replace(base, optimizer=method.name, learning_rate=rates[method.name]),
+            method.family,
+            method.role,
         )
+        for method in _METHODS
     )
     model = f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
     differs = [

@@ -65,11 +65,11 @@ def walk(prepared: single.Prepared, steps: int) -> Iterator[Visit]:
     if prepared.schedule is not None:
         optimizer = la.with_learning_rate(optimizer, prepared.schedule)
     seeds = np.random.SeedSequence(settings.seed).spawn(3)
-    stream = prepared.data.stream(settings.batch_size, seeds[1])
+    stream = prepared.data.stream(prepared.batch_size, seeds[1])
     rng = np.random.Generator(np.random.PCG64(seeds[2]))
     carrying = carries(model)
     value_and_grad = la.value_and_grad(model.loss, has_aux=carrying)
-    carried = model.start(settings.batch_size) if carries(model) else None
+    carried = model.start(prepared.batch_size) if carries(model) else None
 
     params = model.init(seeds[0])
     state = optimizer.init(params)
@@ -77,7 +77,7 @@ def walk(prepared: single.Prepared, steps: int) -> Iterator[Visit]:
     while step < steps:
         for batch in stream.epoch():
             if getattr(batch, "first", False) and carries(model):
-                carried = model.start(settings.batch_size)
+                carried = model.start(prepared.batch_size)
             if carrying:
                 (loss, carried), grads = value_and_grad(params, batch, carried, rng)
             else:
@@ -97,7 +97,7 @@ def walk(prepared: single.Prepared, steps: int) -> Iterator[Visit]:
 def steps_per_epoch(prepared: single.Prepared) -> int:
     """Return the number of updates in an epoch."""
     settings = prepared.settings
-    return prepared.data.stream(settings.batch_size, settings.seed).batches_per_epoch
+    return prepared.data.stream(prepared.batch_size, settings.seed).batches_per_epoch
 
 
 def validation_accuracy(prepared: single.Prepared) -> Callable[[Any], float]:
