@@ -47,12 +47,12 @@ LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = MappingProxyType(
 )
 """Inner learning rates for other models.
 
-For the LSTM, those of the lowest validation loss in ``train --model lstm --data pydoc --hidden
-64 --layers 1 --epochs 2 --seed 1000``, one run each, of 1, 3, 10, 30 and 100 for SGD, 0.3, 1, 3,
-10 and 30 for heavy ball and Nesterov (3 and 10 differ by less than a thousandth: the smaller
-is taken), 0.03, 0.1 and 0.3 for AdaGrad, and 0.003, 0.01, 0.03 and 0.1 for Adam. Longer runs of
-wider models may want smaller ones. For residual networks, those that a public
-re-implementation of the paper's CIFAR experiments uses.
+For the LSTM, those of the lowest validation loss in ``train --model lstm --data pydoc
+--hidden 64 --layers 1 --epochs 2 --seed 1000``, one run each, of 1, 3, 10, 30 and 100
+for SGD, 0.3, 1, 3, 10 and 30 for heavy ball and Nesterov (3 and 10 differ by less than
+a thousandth: the smaller is taken), 0.03, 0.1 and 0.3 for AdaGrad, and 0.003, 0.01,
+0.03 and 0.1 for Adam. Longer runs of wider models may want smaller ones. For residual
+networks, those that a public re-implementation of the paper's CIFAR experiments uses.
 """
 
 NAMES: tuple[str, ...] = (
