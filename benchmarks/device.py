@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref as la
-from lookahead_ref.backend import BackendUnavailableError, Kernel, Program, load
+from lookahead_ref.backend import BackendUnavailableError, Program, load
 from lookahead_ref.gradients import value_and_grad
 
 ROOT = Path(__file__).parent.parent
@@ -63,7 +63,7 @@ What is known without one, because tests on every machine show it:
 What only a GPU can show is one command there, which writes this page anew:
 
 ```sh
-pip install -e ".[test,cuda12]"  # or cuda13
+pip install -e ".[test,cuda12]"  # newer drivers run what is for CUDA 12 too
 python benchmarks/device.py
 ```
 
@@ -150,20 +150,20 @@ class Traffic:
 
     def __init__(self, backend: Any) -> None:
         self.bytes = 0
-        self._compile = backend.compile
-        backend.compile = self._counted
+        self._bind = backend.bind
+        backend.bind = self._counted
 
-    def _counted(self, program: Program, dtype: str) -> Kernel:
-        kernel: Any = self._compile(program, dtype)
+    def _counted(self, program: Program, dtype: str, leaves: Any) -> Callable[..., None]:
+        run = self._bind(program, dtype, leaves)
         read = {operand for line in program.instructions for operand in line.operands}
         read |= {register for _, register in program.writes}
-        moved = sum(each < program.buffers for each in read) + len(program.writes)
+        buffers = sum(each < program.buffers for each in read) + len(program.writes)
+        moved = buffers * sum(leaf[0].nbytes for leaf in leaves)
 
-        def many(arrays: Any, scalars: Any) -> None:
-            self.bytes += moved * sum(buffers[0].nbytes for buffers in arrays)
-            kernel.many(arrays, scalars)
+        def counted(gradients: Any, scalars: Any) -> None:
+            self.bytes += moved
+            run(gradients, scalars)
 
-        counted: Any = SimpleNamespace(many=many)
         return counted
 
 

@@ -30,8 +30,7 @@ __all__ = [
 
 Kernel: TypeAlias = Callable[[Sequence[Any], Sequence[float]], None]
 """A compiled program: called with its buffers, contiguous and of one dimension, and its
-scalars, rounded to their dtype; writes to the buffers. One that has a method ``many`` is
-called by that instead, with a sequence of such buffers: it does all of them at once."""
+scalars, rounded to their dtype; writes to the buffers."""
 
 _GROUP = "lookahead_ref.backends"
 

@@ -41,23 +41,7 @@ def test_where_there_is_no_device_the_page_says_so_and_has_no_figures(
 def test_traffic_is_what_kernels_read_and_write() -> None:
     # Params and gradient are read, params are written; at the end of a cycle the slow
     # weights are read and written too.
-    backend: Any = load("numpy")
-    kernels = []
-    compiled = backend.compile
-
-    class Many:
-        def __init__(self, kernel: Any) -> None:
-            self._kernel = kernel
-
-        def many(self, arrays: Any, scalars: Any) -> None:
-            for buffers in arrays:
-                self._kernel(buffers, scalars)
-
-    def compile_(program: Any, dtype: str) -> Any:
-        kernels.append(program)
-        return Many(compiled(program, dtype))
-
-    backend.compile = compile_
+    backend: Any = load("numba")
     traffic = device.Traffic(backend)
     params = {"x": np.zeros(1000, np.float32)}
     stepper = la.Stepper(la.Lookahead(la.SGD(0.1), k=2), params, backend=backend)
