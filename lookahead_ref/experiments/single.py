@@ -146,6 +146,12 @@ class Prepared:
     optimizer: Any
     schedule: Callable[[int], float] | None
 
+    @property
+    def batch_size(self) -> int:
+        """Examples in a batch, or columns of a text."""
+        size = self.settings.batch_size
+        return models.defaults(self.settings.model).batch_size if size is None else size
+
 
 def prepare(settings: Settings) -> Prepared:
     """Look up everything that settings name, before anything is written.
@@ -256,7 +262,7 @@ def run(
             schedule=prepared.schedule,
             seed=settings.seed,
             epochs=settings.epochs,
-            batch_size=settings.batch_size or 1,
+            batch_size=prepared.batch_size,
             backend=settings.backend,
             clip=settings.clip or None,
             evaluate_train=bool(settings.evaluate_train),
