@@ -148,8 +148,9 @@ class Prepared:
 
     @property
     def batch_size(self) -> int:
-        """The number of examples in a batch, which is not left open."""
-        return self.settings.batch_size or 1
+        """Examples in a batch, or columns of a text."""
+        size = self.settings.batch_size
+        return models.defaults(self.settings.model).batch_size if size is None else size
 
 
 def prepare(settings: Settings) -> Prepared:
