@@ -49,7 +49,8 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
         differs = "\n".join(f"- {sentence}" for sentence in each["differs_from_the_paper"])
         setting = "; ".join(f"{name} {value}" for name, value in each["setting"].items())
         parts.append(
-            f"## {each['title']}, on {each['setting']['Data']}\n\n{each['summary']}\n\n{tables}\n\n"
+            f"## {each['title']}, on {each['setting']['Data']}\n\n"
+            f"{each['summary']}\n\n{tables}\n\n"
             f"What differs from the paper:\n\n{differs}\n\n"
             f"Setting: {setting}.\n\n"
             f"```sh\n{each['command']}\n```\n\n"
