@@ -372,6 +372,8 @@ def _inner(profile: str) -> Iterator[Case]:
     yield case(f"decoupled-moving{again}", make(MOVING, decay=0.2, kind="decoupled"),
                "decoupled weight decay follows the learning rate")  # fmt: skip
     if name in ("adam", "adamw"):
+        yield case("near-epsilon", plain, "gradients near epsilon: where it stands shows",
+                   gradient_scale=-27)  # fmt: skip
         yield case("overflow", plain, "second moments that overflow: the weights stay",
                    problem=given_tape([[[2.0**80, -(2.0**90), 2.0**100]]] * 4), steps=4,
                    conditions=["overflow"], dtypes=["float32"])  # fmt: skip
