@@ -302,7 +302,9 @@ def torch2_look_ahead() -> PyTorch:
         wrapper.clear_and_load_backup()
 
     return PyTorch(
-        Wrapper(wrap, lambda wrapper, _, p: wrapper.state[p].get("cached_params"), evaluated)
+        Wrapper(
+            wrap, lambda wrapper, _, p: wrapper.state[p].get("cached_params"), evaluated
+        )
     )
 
 
