@@ -36,6 +36,7 @@ EXAMPLES = {
     ),
     "golden": ("lookahead-ref golden generate --output vectors",),
     "golden models": ("lookahead-ref golden models numba --profile model:lstm",),
+    "golden survey": ("lookahead-ref golden survey --output implementations.json",),
     "golden generate": ("lookahead-ref golden generate --output vectors",),
 }
 
@@ -390,3 +391,46 @@ def generate(
     for name in changed:
         typer.echo(name)
     typer.echo(f"{len(changed)} files changed in {folder}", err=True)
+
+
+@golden.command(epilog=epilog(EXAMPLES["golden survey"]))
+def survey(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Which public implementations; all that are installed if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write it to a file, not to standard output.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Run the suite on public implementations, and say as JSON what was found of each."""
+    with reported():
+        from lookahead_ref.conformance.adapters.peers import PEERS
+        from lookahead_ref.conformance.process import StartError
+        from lookahead_ref.conformance.summary import FAILED
+        from lookahead_ref.conformance.survey import survey as run_all
+        from lookahead_ref.report.files import write_json
+
+        unknown = set(name or ()) - PEERS.keys()
+        if unknown:
+            known = ", ".join(PEERS)
+            raise ValueError(f"name must be among {known}, got {sorted(unknown)[0]!r}")
+        chosen = name or [each for each, peer in PEERS.items() if peer.installed]
+
+        def say(each: str) -> None:
+            typer.echo(each, err=True)
+
+        try:
+            found = run_all(chosen, progress=say)
+        except StartError as error:
+            raise failed(error, FAILED) from error
+        if output is None:
+            print_json(found)
+        else:
+            write_json(output, found)
