@@ -221,7 +221,7 @@ def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None
         (("nothing",), "module:Class or file.py:Class, got 'nothing'"),
         (("mine.py:Absent",), "target must name a class of mine.py, got 'Absent'"),
         (("pure", "--case", "wrapper-0"), "the id of a case, got 'wrapper-0'"),
-        (("pure", "--case", "smoke-wraper"), "got 'smoke-wraper'; close to it: smoke-wrapper"),
+        (("pure", "--case", "smoke-wraper"), "'smoke-wraper'; close to it: smoke-wrapper"),
         (("pure", "--profile", "all"), "profile must be one of wrapper, "),
         (("pure", "--level", "lax"), "--level must be 'strict' or 'gpu', got 'lax'"),
         (("--command", ""), "--command must name a program"),
