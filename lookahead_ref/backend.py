@@ -2,8 +2,8 @@
 
 A backend runs programs over arrays in place. Each is an entry point in the group
 ``lookahead_ref.backends``, so that another package can add one: the entry point names a
-class, called without arguments or with those of `load`, whose instances follow the `Backend` protocol. It raises
-`BackendUnavailableError` where it cannot run, saying why.
+class, called without arguments or with those of `load`, whose instances follow the
+`Backend` protocol. It raises `BackendUnavailableError` where it cannot run, saying why.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -305,11 +305,11 @@ class Stepper:
         """Return the leaves of gradients that match the parameters, in their order."""
         try:
             if type(grads) is dict and len(grads) == len(self._kinds):
-                leaves = self._paths(grads)
+                leaves: Any = self._paths(grads)
                 if len(grads) == 1:  # an itemgetter of one item returns it bare
                     leaves = (leaves,)
                 if [(type(a), a.dtype, a.shape) for a in leaves] == self._kinds:
-                    return leaves
+                    return list(leaves)
         except (KeyError, AttributeError):
             pass
         # Nested, of another kind that may pass, or wrong: this tells which.

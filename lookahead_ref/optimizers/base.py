@@ -314,6 +314,7 @@ def _update(
 
 def _decayed(self: UpdateRule, update: Tree, params: Tree) -> dict[str, Any]:
     decay = {"weight_decay": float(self.weight_decay)}
+    decayed: dict[str, Any]
     (decayed,) = apply(add_weight_decay, decay, update, params)
     return decayed
 
