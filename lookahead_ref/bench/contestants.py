@@ -1,7 +1,6 @@
-"""This library's executors, the plain functional form, and what memory allows."""
+"""What the library runs itself, the plain functional form, and what memory allows."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +9,9 @@ from lookahead_ref import backend
 from lookahead_ref.bench.cases import OPTIMIZERS, SLOTS, Arrays, arrays, traffic
 from lookahead_ref.bench.turns import Contestant
 from lookahead_ref.program import Instruction, Program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def elements(parameters: Arrays) -> int:
