@@ -1,6 +1,6 @@
 """The public implementations side by side: one run of the suite on each, as plain data."""
 
-import datetime
+import datetime as dt
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
@@ -56,7 +56,7 @@ def survey(
         found.append({"name": name, "title": PEERS[name].title, **condensed(results)})
     return {
         "format": "lookahead-survey",
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "vectors": VERSION,
         "lookahead_ref": lookahead_ref.__version__,
         "python": platform.python_version(),
