@@ -1,7 +1,7 @@
 """The directive ``golden-suite``: what the index of the vectors says, for people.
 
-Its argument is ``bugs``, ``margins``, ``variants`` or ``changes``. The margins are those that the
-program measured while it made the vectors.
+Its argument is ``bugs``, ``margins``, ``variants`` or ``changes``. The margins are those
+that the program measured while it made the vectors.
 
 The directive ``golden-survey`` draws the table of public implementations, or, with a name
 as its argument, what was found in one of them, from the file that ``lookahead-ref golden
@@ -144,7 +144,7 @@ def _survey(
 ) -> list[nodes.Node]:
     said = nodes.paragraph(
         "",
-        f"Run on {found['date']}: {found['cases']} cases of the vectors {found['vectors']}, "
+        f"Run on {found['date']}: {found['cases']} cases of vectors {found['vectors']}, "
         f"each in float32 and float64; Python {found['python']}, {found['machine']}.",
     )
     names = [row["name"] for row in those[0]["profiles"]]
