@@ -1,7 +1,7 @@
 """The directive ``golden-suite``: what the index of the vectors says, for people.
 
-Its argument is ``bugs``, ``margins`` or ``variants``. The margins are those that the
-program measured while it made the vectors.
+Its argument is ``bugs``, ``margins``, ``variants`` or ``changes``. The margins are those
+that the program measured while it made the vectors.
 
 The directive ``golden-survey`` draws the table of public implementations, or, with a name
 as its argument, what was found in one of them, from the file that ``lookahead-ref golden
@@ -9,7 +9,7 @@ survey`` wrote.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
-from lookahead_ref.conformance import load
+from lookahead_ref.conformance import load, releases
 
 
 class GoldenSuite(SphinxDirective):
@@ -31,7 +31,25 @@ class GoldenSuite(SphinxDirective):
             return [draw(bugs)]
         if self.arguments[0] == "variants":
             return [_variants(index["variants"])]
-        raise self.error("golden-suite takes bugs, margins or variants")
+        if self.arguments[0] == "changes":
+            return list(_changes(releases.recorded()))
+        raise self.error("golden-suite takes bugs, margins, variants or changes")
+
+
+def _changes(recorded: Sequence[Mapping[str, str]]) -> Iterator[nodes.Node]:
+    for number in range(len(recorded), 0, -1):
+        told = nodes.paragraph()
+        told += nodes.strong("", f"Release {number}")
+        told += nodes.Text(f": {len(recorded[number - 1])} cases.")
+        for kind, ids in changed(recorded, number).items():
+            if number > 1 and ids:
+                told += nodes.Text(f" {kind.capitalize()}: {', '.join(ids)}.")
+        yield told
+
+
+def changed(recorded: Sequence[Mapping[str, str]], number: int) -> Mapping[str, list[str]]:
+    before = recorded[number - 2] if number > 1 else {}
+    return releases.changes(before, recorded[number - 1])
 
 
 def _bugs(bugs: Sequence[Any]) -> nodes.Node:
@@ -126,9 +144,8 @@ def _survey(
 ) -> list[nodes.Node]:
     said = nodes.paragraph(
         "",
-        f"Run on {found['date']}: {found['cases']} cases of the vectors "
-        f"{found['vectors']}, each in float32 and float64; Python {found['python']}, "
-        f"{found['machine']}.",
+        f"Run on {found['date']}: {found['cases']} cases of vectors {found['vectors']}, "
+        f"each in float32 and float64; Python {found['python']}, {found['machine']}.",
     )
     names = [row["name"] for row in those[0]["profiles"]]
     rows = []
