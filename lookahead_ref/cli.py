@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 import lookahead_ref as la
+from lookahead_ref.bench import command as bench
 from lookahead_ref.conformance import command as conformance
 from lookahead_ref.experiments.theory import command as theory
 from lookahead_ref.terminal import (
@@ -44,6 +45,7 @@ EXAMPLES = {
         "lookahead-ref train --optimizer lookahead-sgd --k 10 --alpha 0.8 --output my-run",
     ),
     "info": ("lookahead-ref info", "lookahead-ref info --json"),
+    **bench.EXAMPLES,
     **conformance.EXAMPLES,
     **theory.EXAMPLES,
 }
@@ -298,6 +300,7 @@ def info(as_json: AsJson = False) -> None:
         show(found, console())
 
 
+bench.mount(app)
 conformance.mount(app)
 theory.mount(app)
 

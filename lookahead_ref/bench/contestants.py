@@ -1,4 +1,4 @@
-"""This library's executors, the plain functional form, and what memory allows."""
+"""The executors of this library, the plain functional form, and what memory allows."""
 
 from collections.abc import Callable
 from typing import Any
