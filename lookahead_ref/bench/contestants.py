@@ -1,6 +1,5 @@
 """The executors of this library, the plain functional form, and what memory allows."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -161,6 +160,6 @@ def _bound(
         [np.zeros(array.size, np.float32) for _ in range(program.buffers - 1)]
         for array in source.values()
     ]
-    run: Callable[..., None] = numba.bind(program, "float32", leaves)
+    run = numba.bind(program, "float32", leaves)
     grads = [array.reshape(-1) for array in source.values()]
     return Contestant(method, lambda: run(grads, ()), kind, moved * elements(source))
