@@ -337,7 +337,7 @@ def pylocron() -> PyTorch:
     PyTorch
         The adapter.
     """
-    holocron_lookahead = _one_file("holocron", "optim/wrapper.py").Lookahead
+    holocron_lookahead = one_file("holocron", "optim/wrapper.py").Lookahead
 
     def wrap(inner: Any, level: Level) -> Any:
         _maintained(level)
