@@ -108,13 +108,13 @@ def test_the_bar_tells_the_time_left_after_one_piece_however_long() -> None:
     now = 0.0
     console, stream = terminal(True)
     console.get_time = lambda: now
-    with LiveBar(10, "runs", console) as progress:
+    with LiveBar(11, "runs", console) as progress:
         progress.advance(6, "there already", found=True)
         now = 100.0
         progress.advance(message="seven")
         now = 200.0
         progress.advance(message="eight")
-    assert "03:20" in stream.getvalue()
+    assert "05:00" in stream.getvalue()
 
 
 def test_the_bar_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:
