@@ -137,3 +137,12 @@ def test_an_interrupted_command_says_how_to_continue(
         raise KeyboardInterrupt
     told = "lookahead-ref: to continue: lookahead-ref sweep --output 'a b'\n"
     assert capsys.readouterr().err == told
+
+
+def test_the_table_of_runs_holds_the_rate_in_effect_and_nothing_that_is_not(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, {"optimizer": ["sgd", "lookahead-sgd"]})
+    lines = csv.DictReader((tmp_path / "results.csv").read_text().splitlines())
+    found = {line["optimizer"]: (line["learning_rate"], line["k"]) for line in lines}
+    assert found == {"sgd": ("0.3", ""), "lookahead-sgd": ("0.3", "5")}
