@@ -22,8 +22,8 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 Share = Callable[[Callable[[int, int], None], int, int], None]
-"""``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, each of
-a least size, on threads."""
+"""``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, each
+of a least size, on threads."""
 
 
 def _registers() -> tuple[int, int]:
@@ -200,7 +200,7 @@ def _multiply(
     vector = ir.VectorType(scalar, lanes)
     columns = [_integer(j * lanes) for j in range(vectors)]
     # Fused where the processor does so, else a product and a sum.
-    muladd = cgutils.get_or_insert_function(
+    muladd = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
         builder.module,
         ir.FunctionType(vector, [vector] * 3),
         f"llvm.fmuladd.v{lanes}f{bits}",

@@ -15,7 +15,8 @@ import typer
 
 import lookahead_ref as la
 from lookahead_ref.conformance import command as conformance
-from lookahead_ref.experiments import train_command
+from lookahead_ref.experiments import sweep_command, train_command
+from lookahead_ref.experiments.reproduce import command as reproduction
 from lookahead_ref.experiments.theory import command as theory
 from lookahead_ref.terminal import (
     JOB_FAILED,
@@ -42,6 +43,8 @@ EXAMPLES = {
     ),
     "info": ("lookahead-ref info", "lookahead-ref info --json"),
     **train_command.EXAMPLES,
+    **sweep_command.EXAMPLES,
+    **reproduction.EXAMPLES,
     **conformance.EXAMPLES,
     **theory.EXAMPLES,
 }
@@ -189,6 +192,8 @@ def compare(
 
 
 train_command.mount(app)
+sweep_command.mount(app)
+reproduction.mount(app)
 
 
 @app.command(epilog=epilog(EXAMPLES["info"]))

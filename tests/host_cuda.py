@@ -32,6 +32,7 @@ needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C++ co
 _BEFORE = """
 #include <cmath>
 using std::sqrt;
+using std::tanh;
 static struct { int x; } threadIdx, blockIdx;
 #define __device__ static
 #define __global__

@@ -23,7 +23,7 @@ from lookahead_ref.training import (
 )
 from lookahead_ref.training.checkpoint import encode
 from lookahead_ref.training.events import Callback, Event, RunStarted
-from lookahead_ref.training.folder import CheckpointFolder
+from lookahead_ref.training.folder import CheckpointError, CheckpointFolder
 from lookahead_ref.training.loop import OnNonFinite, StoppedError, described, train
 from lookahead_ref.training.stopping import stop_requests
 from lookahead_ref.tree import flatten
@@ -146,6 +146,12 @@ class Prepared:
     optimizer: Any
     schedule: Callable[[int], float] | None
 
+    @property
+    def batch_size(self) -> int:
+        """Examples in a batch, or columns of a text."""
+        size = self.settings.batch_size
+        return models.defaults(self.settings.model).batch_size if size is None else size
+
 
 def prepare(settings: Settings) -> Prepared:
     """Look up everything that settings name, before anything is written.
@@ -176,9 +182,12 @@ def prepare(settings: Settings) -> Prepared:
     if settings.schedule not in SCHEDULES:
         known = ", ".join(SCHEDULES)
         raise ValueError(f"schedule must be one of {known}; got {settings.schedule!r}")
-    rate, optimizer = _optimizer(settings)
+    if not plugins.is_plugin(settings.optimizer):
+        methods.method(settings.optimizer)
     load_backend(settings.backend)
     data = _data(settings)
+    model = models.make(settings.model, data, settings.backend, options)
+    rate, optimizer = _optimizer(settings)
     batch_size = kind.batch_size if settings.batch_size is None else settings.batch_size
     steps = settings.epochs * data.stream(batch_size, 0).batches_per_epoch
     schedule = None
@@ -188,7 +197,6 @@ def prepare(settings: Settings) -> Prepared:
                 f"learning_rate must be given for schedule {settings.schedule}, got none"
             )
         schedule = SCHEDULES[settings.schedule](rate, steps)
-    model = models.make(settings.model, data, settings.backend, options)
     # What fits no float32 is found here.
     optimizer.init(model.init(settings.seed))
     resolved = replace(
@@ -254,7 +262,7 @@ def run(
             schedule=prepared.schedule,
             seed=settings.seed,
             epochs=settings.epochs,
-            batch_size=settings.batch_size or 1,
+            batch_size=prepared.batch_size,
             backend=settings.backend,
             clip=settings.clip or None,
             evaluate_train=bool(settings.evaluate_train),
@@ -296,15 +304,15 @@ def run(
                 resume=None if restored is None else restored.snapshot,
                 callbacks=[*callbacks, write],
             )
-        except NonFiniteLossError as error:
-            if checkpoints.last is not None:
+            log.sync()
+            _write(folder, prepared, result)
+        except (NonFiniteLossError, OSError) as error:
+            if checkpoints.last is not None and not isinstance(error, CheckpointError):
                 error.add_note(f"the last good checkpoint is {checkpoints.last}")
             raise
         except StoppedError as error:
             error.signal = request.signal
             raise
-        log.sync()
-    _write(folder, prepared, result)
     return result
 
 
@@ -334,7 +342,7 @@ def _write(folder: "Run", prepared: Prepared, result: TrainingResult) -> None:
         folder.path / "results.json",
         {
             "format": "lookahead-ref train",
-            "format_version": 2,
+            "format_version": 1,
             "configuration": {
                 **configuration,
                 "model_made": described(prepared.model),

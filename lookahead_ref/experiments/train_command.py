@@ -3,6 +3,7 @@
 What it needs is imported inside it, so that ``--help`` answers at once.
 """
 
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,6 +34,12 @@ EXAMPLES = {
         "lookahead-ref train --model lstm --data pydoc --hidden 16 --layers 1 --epochs 1",
     ),
 }
+
+
+_MODEL = "Model and data"
+_OPTIMIZER = "Optimizer"
+_RUN = "Run"
+_FOLDER = "Folder"
 
 
 def mount(app: typer.Typer) -> None:
@@ -91,6 +98,7 @@ def train(
     model: Annotated[
         str,
         typer.Option(
+            rich_help_panel=_MODEL,
             help="mlp, lstm, resnet18, resnet32, resnet50; or your own, as module:name or "
             "file.py:name.",
             autocompletion=_models,
@@ -99,6 +107,7 @@ def train(
     data: Annotated[
         str,
         typer.Option(
+            rich_help_panel=_MODEL,
             help="digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, "
             "images:DIR; for lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
             autocompletion=_data_sets,
@@ -107,6 +116,7 @@ def train(
     optimizer: Annotated[
         str,
         typer.Option(
+            rich_help_panel=_OPTIMIZER,
             help="sgd, heavy-ball, nesterov, adagrad or adam; alone, or with lookahead- or "
             "polyak- before it; or your own.",
             autocompletion=_optimizers,
@@ -115,59 +125,86 @@ def train(
     learning_rate: Annotated[
         float | None,
         typer.Option(
+            rich_help_panel=_OPTIMIZER,
             help="Of the innermost optimizer, at the start; if not given, one that was "
-            "measured or published for it and the model."
+            "measured or published for it and the model.",
         ),
     ] = None,
     schedule: Annotated[
         str,
         typer.Option(
+            rich_help_panel=_OPTIMIZER,
             help="Of the learning rate: constant, step, shortened or cosine.",
             autocompletion=_schedules,
         ),
     ] = "constant",
     epochs: Annotated[
-        int, typer.Option(help="Passes over the training examples.", min=1)
+        int,
+        typer.Option(
+            rich_help_panel=_RUN, help="Passes over the training examples.", min=1
+        ),
     ] = 30,
     batch_size: Annotated[
         int | None,
         typer.Option(
+            rich_help_panel=_MODEL,
             help="Examples in a batch, or columns of a text; if not given 64, for lstm 20, "
             "for a resnet 128.",
             min=1,
         ),
     ] = None,
     seed: Annotated[
-        int, typer.Option(help="Decides initial weights, batches and dropout.", min=0)
+        int,
+        typer.Option(
+            rich_help_panel=_RUN,
+            help="Decides initial weights, batches and dropout.",
+            min=0,
+        ),
     ] = 0,
     backend: Annotated[
         str,
         typer.Option(
+            rich_help_panel=_RUN,
             help="What makes the updates, and the layers' kernels; see [bold]info[/].",
             autocompletion=_backends,
         ),
     ] = "numpy",
     k: Annotated[
-        int, typer.Option("--k", help="Lookahead: inner steps to a synchronization.")
+        int,
+        typer.Option(
+            "--k",
+            rich_help_panel=_OPTIMIZER,
+            help="Lookahead: inner steps to a synchronization.",
+        ),
     ] = 5,
     alpha: Annotated[
-        float, typer.Option(help="Lookahead: step size of the slow weights.")
+        float,
+        typer.Option(
+            rich_help_panel=_OPTIMIZER, help="Lookahead: step size of the slow weights."
+        ),
     ] = 0.5,
     inner_state: Annotated[
         str,
         typer.Option(
+            rich_help_panel=_OPTIMIZER,
             help="Lookahead: maintain, reset or interpolate the inner state.",
             autocompletion=_inner_states,
         ),
     ] = "maintain",
-    momentum: Annotated[float, typer.Option(help="Of heavy-ball and nesterov.")] = 0.9,
+    momentum: Annotated[
+        float, typer.Option(rich_help_panel=_OPTIMIZER, help="Of heavy-ball and nesterov.")
+    ] = 0.9,
     weight_decay: Annotated[
-        float, typer.Option(help="Of the innermost optimizer.", min=0)
+        float,
+        typer.Option(rich_help_panel=_OPTIMIZER, help="Of the innermost optimizer.", min=0),
     ] = 0.0,
-    weight_decay_kind: Annotated[str, typer.Option(help="l2 or decoupled.")] = "l2",
+    weight_decay_kind: Annotated[
+        str, typer.Option(rich_help_panel=_OPTIMIZER, help="l2 or decoupled.")
+    ] = "l2",
     clip: Annotated[
         float | None,
         typer.Option(
+            rich_help_panel=_OPTIMIZER,
             help="Largest norm of the gradients, 0 for none; if not given 0.25 for lstm.",
             min=0,
         ),
@@ -175,34 +212,46 @@ def train(
     hidden: Annotated[
         list[int] | None,
         typer.Option(
+            rich_help_panel=_MODEL,
             help="mlp: units of a hidden layer, once for each, if not given 64 and 64; "
             "lstm: of all layers, if not given 200.",
             min=1,
         ),
     ] = None,
     layers: Annotated[
-        int | None, typer.Option(help="lstm: layers, if not given 2.", min=1)
+        int | None,
+        typer.Option(rich_help_panel=_MODEL, help="lstm: layers, if not given 2.", min=1),
     ] = None,
     dropout: Annotated[
-        float | None, typer.Option(help="lstm: share of units left out, if not given 0.")
+        float | None,
+        typer.Option(
+            rich_help_panel=_MODEL, help="lstm: share of units left out, if not given 0."
+        ),
     ] = None,
     tied: Annotated[
         bool | None,
-        typer.Option("--tied", help="lstm: output weights are those of the embedding."),
+        typer.Option(
+            "--tied",
+            rich_help_panel=_MODEL,
+            help="lstm: output weights are those of the embedding.",
+        ),
     ] = None,
     window: Annotated[
-        int | None, typer.Option(help="Texts: steps in a batch.", min=1)
+        int | None,
+        typer.Option(rich_help_panel=_MODEL, help="Texts: steps in a batch.", min=1),
     ] = None,
     evaluate_train: Annotated[
         bool | None,
         typer.Option(
+            rich_help_panel=_RUN,
             help="After each epoch, evaluate the training examples too; if not given, "
-            "where there are no more than 20,000, or 200,000 tokens."
+            "where there are no more than 20,000, or 200,000 tokens.",
         ),
     ] = None,
     on_nonfinite: Annotated[
         str,
         typer.Option(
+            rich_help_panel=_RUN,
             help="A loss or gradient that is not finite: stop, or skip the batch.",
             autocompletion=_on_nonfinite,
         ),
@@ -210,24 +259,33 @@ def train(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="A new or empty folder to write to.", metavar="DIR", show_default=False
+            rich_help_panel=_FOLDER,
+            help="A new or empty folder to write to.",
+            metavar="DIR",
+            show_default=False,
         ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Continue the run in this folder.", metavar="DIR", show_default=False
+            rich_help_panel=_FOLDER,
+            help="Continue the run in this folder.",
+            metavar="DIR",
+            show_default=False,
         ),
     ] = None,
     checkpoint_every: Annotated[
         int | None,
         typer.Option(
+            rich_help_panel=_FOLDER,
             help="Batches from one checkpoint to the next; if not given, one is "
             "written every minute.",
             min=1,
         ),
     ] = None,
-    keep: Annotated[int, typer.Option(help="Checkpoints that are kept.", min=1)] = 3,
+    keep: Annotated[
+        int, typer.Option(rich_help_panel=_FOLDER, help="Checkpoints that are kept.", min=1)
+    ] = 3,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, for a program to read.")
     ] = False,
@@ -339,13 +397,17 @@ def _told_how_to_continue(folder: Path | None) -> Iterator[None]:
     try:
         yield
     except StoppedError as stopped:
-        _note(f"{stopped}; to continue: lookahead-ref train --resume {folder}")
+        _note(f"{stopped}; {_continue(folder)}")
         number = 128 + (stopped.signal or 0)
         raise typer.Exit(number if stopped.signal else INTERRUPTED) from stopped
     except KeyboardInterrupt:
         if folder is not None:
-            _note(f"to continue: lookahead-ref train --resume {folder}")
+            _note(_continue(folder))
         raise
+
+
+def _continue(folder: Path | None) -> str:
+    return f"to continue: lookahead-ref train --resume {shlex.quote(str(folder))}"
 
 
 def _show(
@@ -386,6 +448,6 @@ def _show(
     if result.skipped:
         line += f"; {result.skipped} batches skipped"
     screen = console()
-    screen.print(line, highlight=False)
+    screen.print(line, highlight=False, soft_wrap=True)
     if folder is not None:
         print_folder(screen, folder, "final.safetensors, results.json, train.jsonl")

@@ -13,9 +13,9 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref.experiments.steps import Step, Work
-from lookahead_ref.zoo import LSTM, MLP
+from lookahead_ref.zoo import LSTM, MLP, resnet18
 
-__all__ = ["WORKS", "LSTMWork", "MLPWork"]
+__all__ = ["WORKS", "LSTMWork", "MLPWork", "ResNetWork"]
 
 _LEARNING_RATE = 0.01
 
@@ -128,9 +128,88 @@ class LSTMWork:
         return rng.integers(0, self.vocabulary, (self.length + 1, self.batch))
 
 
+@dataclass(frozen=True)
+class ResNetWork:
+    """The ResNet-18 for CIFAR."""
+
+    batch: int = 32
+    steps: int = 2
+    channels_last: bool = False
+    """Whether PyTorch's pictures lie in memory in its faster order, not the default one."""
+
+    def ours(self, backend: str) -> Step:
+        """Make a step of this library."""
+        model = resnet18((3, 32, 32), 10, backend=backend)
+        inputs, labels = self._batch()
+        batch = SimpleNamespace(inputs=inputs, labels=labels)
+        stepper = _stepper(model.init(0), backend)
+        value_and_grad = la.value_and_grad(model.loss, has_aux=True)
+        carried = model.start(self.batch)
+
+        def step() -> float:
+            nonlocal carried
+            (loss, carried), grads = value_and_grad(stepper.params, batch, carried)
+            stepper.step(grads)
+            return float(loss)
+
+        return step
+
+    def pytorch(self, update: str) -> Step:
+        """Make a step of PyTorch."""
+        import torch
+        from torch import nn
+
+        def layer(inputs: int, outputs: int, size: int, stride: int) -> list[Any]:
+            padding = size // 2
+            return [
+                nn.Conv2d(inputs, outputs, size, stride, padding, bias=False),
+                nn.BatchNorm2d(outputs),
+            ]
+
+        stem = nn.Sequential(*layer(3, 64, 3, 1), nn.ReLU())
+        blocks = nn.ModuleList()
+        inputs = 64
+        for width in (64, 128, 256, 512):
+            for stride in (1 if width == 64 else 2, 1):
+                first, second = layer(inputs, width, 3, stride), layer(width, width, 3, 1)
+                around = layer(inputs, width, 1, stride) if inputs != width else []
+                main = nn.Sequential(*first, nn.ReLU(), *second)
+                blocks.append(nn.ModuleList([main, nn.Sequential(*around)]))
+                inputs = width
+        output = nn.Linear(512, 10)
+        model = nn.ModuleList([stem, blocks, output])
+        x, labels = (torch.from_numpy(array) for array in self._batch())
+        if self.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+            x = x.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.SGD(model.parameters(), _LEARNING_RATE, **{update: True})
+
+        def step() -> float:
+            optimizer.zero_grad()
+            y = stem(x)
+            for main, around in blocks:
+                y = nn.functional.relu(main(y) + around(y))
+            loss = nn.functional.cross_entropy(output(y.mean((2, 3))), labels)
+            loss.backward()
+            optimizer.step()
+            return float(loss.item())
+
+        return step
+
+    def _batch(self) -> tuple[Any, Any]:
+        rng = np.random.default_rng(0)
+        inputs = rng.standard_normal((self.batch, 3, 32, 32), np.float32)
+        return inputs, rng.integers(0, 10, self.batch)
+
+
 def _stepper(params: Any, backend: str) -> la.Stepper:
     return la.Stepper(la.SGD(_LEARNING_RATE), params, backend=backend)
 
 
-WORKS: Mapping[str, Work] = {"mlp": MLPWork(), "lstm": LSTMWork()}
+WORKS: Mapping[str, Work] = {
+    "mlp": MLPWork(),
+    "lstm": LSTMWork(),
+    "resnet18": ResNetWork(),
+    "resnet18, channels last": ResNetWork(channels_last=True),
+}
 """Work by name."""

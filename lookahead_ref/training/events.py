@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 __all__ = [
     "Callback",
+    "Diverging",
     "EpochEnded",
     "EpochRecord",
     "Event",
@@ -100,6 +101,27 @@ class EpochEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Diverging:
+    """The evaluation parameters, of Lookahead the slow weights, became worse than at first.
+
+    It is sent after an epoch whose loss is above that of the start, unless that of the
+    epoch before was as well: the loss over the training examples or, where they are not
+    evaluated, over the validation examples.
+    """
+
+    epoch: int
+    """Epochs done."""
+    loss: float
+    """What the loss is now, in nats."""
+    initial_loss: float
+    """What it was before the first update, in nats."""
+    parameter: str
+    """The parameter that has moved farthest from where it began."""
+    moved: float
+    """How far: the norm of the difference."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Training is over."""
 
@@ -115,7 +137,7 @@ class RunEnded:
     """Accuracy over the test examples, from 0 to 1; None likewise."""
 
 
-Event: TypeAlias = RunStarted | StepTaken | StepSkipped | EpochEnded | RunEnded
+Event: TypeAlias = RunStarted | StepTaken | StepSkipped | EpochEnded | Diverging | RunEnded
 """Any of the records."""
 
 Callback: TypeAlias = Callable[[Event], None]

@@ -12,10 +12,11 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
-from lookahead_ref.backend import Backend
+from lookahead_ref.backend import Backend, explained
 from lookahead_ref.backend import load as load_backend
 from lookahead_ref.training.events import (
     Callback,
+    Diverging,
     EpochEnded,
     EpochRecord,
     Event,
@@ -34,6 +35,7 @@ from lookahead_ref.training.models import (
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite, joint_sum
 from lookahead_ref.training.placement import Placement
 from lookahead_ref.training.state import Snapshot, TrainingState
+from lookahead_ref.tree import flatten
 
 __all__ = [
     "Checkpoints",
@@ -237,6 +239,7 @@ def train(
         check_every=check_every,
         checkpoints=checkpoints,
         callbacks=callbacks,
+        initial=lambda: model.init(init_seed),
     )
     loop.report(
         RunStarted(
@@ -253,7 +256,7 @@ def train(
         )
     )
     # A loss that overflows is an error with a step, not a warning from inside NumPy.
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), explained(placement.backend):
         return loop.run(epochs)
 
 
@@ -299,6 +302,7 @@ class _Loop:
         check_every: int,
         checkpoints: Checkpoints | None,
         callbacks: Sequence[Callback],
+        initial: Callable[[], Any],
     ) -> None:
         self._model = model
         self._data = data
@@ -311,6 +315,7 @@ class _Loop:
         self._check_every = check_every
         self._checkpoints = checkpoints
         self._callbacks = callbacks
+        self._initial = initial
         self._carries = carries(model)
         self._value_and_grad = la.value_and_grad(model.loss, has_aux=self._carries)
         self._began = time.perf_counter() - state.seconds
@@ -506,9 +511,25 @@ class _Loop:
                     parameter_is_finite=parameter is None,
                 )
             )
+        self._watch()
         state.batches = state.epoch_updates = 0
         state.epoch_loss = 0.0
         self._pause()
+
+    def _watch(self) -> None:
+        """Tell of weights that have become worse than they were at first."""
+        records = (self._state.history[0], *self._state.history[-2:])
+        start, before, now = (
+            each.validation_loss if each.train_loss is None else each.train_loss
+            for each in (records[0], *records[-2:])
+        )
+        if not now > start or before > start:
+            return
+        began = flatten(self._initial())
+        phi = flatten(self._placement.fetch(self._state.stepper.evaluation_params()))
+        moved = {path: float(np.linalg.norm(phi[path] - began[path])) for path in phi}
+        parameter = max(moved, key=moved.__getitem__)
+        self.report(Diverging(self._state.epoch, now, start, parameter, moved[parameter]))
 
     def _evaluator(self) -> Callable[[Any], Evaluation]:
         """Make ready to evaluate the evaluation parameters as they are now."""

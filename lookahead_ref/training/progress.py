@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.table import Column
 
 from lookahead_ref.training.events import (
+    Diverging,
     EpochEnded,
     EpochRecord,
     Event,
@@ -208,6 +209,15 @@ class TrainingProgress:
         elif isinstance(event, EpochEnded) and event.record.epoch:
             self._message = _told(event.record, self._text)
             self._flush()
+        elif isinstance(event, Diverging):
+            self._console.print(
+                f"the weights after epoch {event.epoch} are worse than those of the start: "
+                f"loss {event.loss:.4g}, at first {event.initial_loss:.4g}; "
+                f"{event.parameter} has moved farthest, by {event.moved:.3g}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
         elif isinstance(event, RunEnded):
             self._stop()
 

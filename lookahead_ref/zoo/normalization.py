@@ -27,7 +27,7 @@ __all__ = ["Moments", "Normalized", "batch_norm", "fixed_norm"]
 class Moments(NamedTuple):
     """How many numbers each channel was seen with, their mean and their variance."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # it hides the tuple's method of that name
     """Pictures times places."""
     mean: Any
     """Array, shape (channels,)."""

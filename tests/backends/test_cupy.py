@@ -11,7 +11,7 @@ import pytest
 
 import lookahead_ref as la
 from lookahead_ref.backend import BackendUnavailableError, Program, explained, load
-from lookahead_ref.backends import _cuda
+from lookahead_ref.backends import _cuda, _cuda_layers
 from support import (
     INNER,
     assert_same_bits,
@@ -99,6 +99,17 @@ def test_kernels_compile_for_old_and_new_devices(architecture: int) -> None:
 
 
 @needs_nvrtc
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("body", [_cuda_layers._FORWARD, _cuda_layers._BACKWARD])
+def test_kernels_of_layers_compile_and_compute_in_their_dtype(
+    body: str, dtype: str
+) -> None:
+    ptx = _cuda.translate(_cuda_layers.source(body, dtype), 90, kind="ptx").decode()
+    if dtype == "float32":
+        assert ".f64" not in ptx
+
+
+@needs_nvrtc
 def test_a_device_newer_than_nvrtc_gets_ptx() -> None:
     program, dtype = programs(INNER["sgd"](), mixed_params())[0]
     code = _cuda.translate(_cuda.write(program, dtype).text, 999)
@@ -174,6 +185,35 @@ def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("inner", INNER)
+def test_any_bits_at_all_are_updated_as_by_numpy(
+    inner: str, dtype: str, cuda: HostCuda
+) -> None:
+    # Every pattern of bits is as likely: of each exponent, subnormal, infinite, no number.
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    rng = np.random.default_rng(0)
+    kind: Any = {"float32": np.uint32, "float64": np.uint64}[dtype]
+
+    def draw() -> Any:
+        most = np.iinfo(kind).max
+        return {"x": rng.integers(0, most, 1 << 14, kind, endpoint=True).view(dtype)}
+
+    params = draw()
+    optimizer = la.Lookahead(INNER[inner](), k=2, inner_state="interpolate")
+    state = optimizer.init(params)
+    stepper = la.Stepper(optimizer, on_device(params), backend=CupyBackend(cuda=cuda))
+    with np.errstate(all="ignore"):
+        for _ in range(4):
+            grads = draw()
+            params, state = optimizer.step(params, grads, state)
+            stepper.step(on_device(grads))
+    assert_same_bits(on_host(stepper.params), params)
+    assert_same_bits(on_host(stepper.state_dict()), saved(params, state))
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
     dtype: str, cuda: HostCuda
 ) -> None:
@@ -196,9 +236,10 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
         wanted[at : at + x.size] = x - np.dtype(dtype).type(0.5) * g
         expected.append((wanted, whole[1].copy()))
     arrays = [([p.ctypes.data for p in parts], parts[0].size) for _, parts, _ in cases]
-    launches = _cuda.fill(source, arrays, [0.5])
+    launches = _cuda.fill(source, arrays)
     assert len(launches) == -(-(len(lengths) - 2) // source.arrays)
-    for blocks, table in launches:
+    for blocks, table, _ in launches:
+        table["scalars"][...] = 0.5
         launch(blocks, table)
     for (whole, _, _), wanted in zip(cases, expected, strict=True):
         assert_same_bits(
@@ -262,6 +303,24 @@ def test_a_gradient_that_shares_memory_is_read_before_it_is_written(
     wanted = np.arange(1.0, 9.0) - 0.5 * np.arange(1.0, 9.0)[::-1]
     assert_same_bits(on_host(stepper.params), {"x": wanted})
     assert_same_bits({"x": x.get()}, {"x": np.arange(1.0, 9.0)})
+
+
+@needs_compiler
+def test_a_gradient_that_is_another_parameter_is_read_before_that_is_written(
+    cuda: HostCuda,
+) -> None:
+    # That of the product of both.
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    start = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 5.0])}
+    optimizer = la.Lookahead(la.SGD(0.5), k=2)
+    stepper = la.Stepper(optimizer, on_device(start), backend=CupyBackend(cuda=cuda))
+    params, state = start, optimizer.init(start)
+    for _ in range(4):
+        shown = stepper.params
+        stepper.step({"a": shown["b"], "b": shown["a"]})
+        params, state = optimizer.step(params, {"a": params["b"], "b": params["a"]}, state)
+        assert_same_bits(on_host(stepper.params), params)
 
 
 def test_arrays_come_from_the_host_and_go_back(tmp_path: Path) -> None:

@@ -31,11 +31,11 @@ OF_NUMPY_ALONE = {"memmap"}
 OF_OBJECTS = {
     "cuda.Device": {"id", "compute_capability", "mem_info", "__enter__", "__exit__"},
     "cuda.Event": {"record", "synchronize"},
-    "cuda.MemoryPointer": {"ptr"},
+    "cuda.MemoryPointer": {"mem", "ptr"},
     "cuda.MemoryPool": {"free_bytes", "free_all_blocks", "used_bytes"},
     "cuda.function.Module": {"load", "get_function"},
     "cuda.nvrtc.NVRTCError": {"add_note"},
-    "ndarray": {"data", "nbytes", "device", "copy", "reshape", "view", "get"},
+    "ndarray": {"base", "data", "nbytes", "device", "copy", "reshape", "view", "get"},
 }
 
 # Written for NumPy, and for it alone.

@@ -17,14 +17,14 @@ from lookahead_ref.backends.cupy import CupyBackend
 @host_cuda.needs_compiler
 def test_the_cupy_backend_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = host_cuda.Recorder()
-    monkeypatch.setattr(library, "_loaded", lambda _: recorder)
+    monkeypatch.setattr(library, "loaded", lambda _: recorder)
     every = [(case, dtype) for case in cases() for dtype in case.dtypes]
     for case, dtype in every:
         observe(case, dtype, library.Stepped("numpy"), lambda: library.Stepped("numpy"))
     cuda = host_cuda.HostCuda(tmp_path)
     cuda.prepare(_cuda.write(*each).text for each in recorder.programs)
     backend = CupyBackend(cuda=cuda)
-    monkeypatch.setattr(library, "_loaded", lambda _: backend)
+    monkeypatch.setattr(library, "loaded", lambda _: backend)
     for case, dtype in every:
         observed = observe(
             case, dtype, library.Stepped("cupy"), lambda: library.Stepped("cupy")

@@ -51,8 +51,11 @@ def test_the_survey_is_of_these_vectors_and_of_every_implementation() -> None:
     assert [each["name"] for each in found["implementations"]] == list(PEERS)
     known = {case.id for case in cases()}
     for each in found["implementations"]:
-        causes = chain.from_iterable(each["causes"])
-        for entry in (*each["beyond"], *each["failures"], *causes):
+        for entry in (
+            *each["beyond"],
+            *each["failures"],
+            *chain.from_iterable(each["causes"]),
+        ):
             assert entry["case"] in known
         assert each["explained"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lookahead_ref.experiments.steps import PYTORCH_UPDATES, Race, race, ratios
-from lookahead_ref.experiments.works import LSTMWork, MLPWork
+from lookahead_ref.experiments.works import LSTMWork, MLPWork, ResNetWork
 
 SMALL = {
     "mlp": MLPWork(sizes=(5, 4, 3), batch=6, steps=2),
@@ -33,6 +33,16 @@ def test_pytorch_s_step_learns_its_batch(name: str, update: str) -> None:
     step = work.pytorch(update)
     losses = [step() for _ in range(50)]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_both_residual_networks_learn_their_batch(channels_last: bool) -> None:
+    pytest.importorskip("torch")
+    work = ResNetWork(batch=2, channels_last=channels_last)
+    for step in (work.ours("numba"), work.pytorch("fused")):
+        first, *_, last = [step() for _ in range(4)]
+        assert last < first
 
 
 @pytest.mark.slow

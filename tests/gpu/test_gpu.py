@@ -23,7 +23,7 @@ from functions import BEYOND, FUNCTIONS
 from host_cuda import OPTIMIZERS
 from models import MODELS, begin, differentiate, moved
 
-# A device is rarely at hand: a warning of CuPy's must not stop what is to be found out there.
+# A device is rarely at hand: a warning of CuPy's must not hide what is to be found out.
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
 
 
@@ -124,6 +124,27 @@ def test_a_gradient_that_shares_memory_is_read_before_it_is_written() -> None:
     stepper = la.Stepper(la.SGD(0.5), on_device({"x": x}), backend="cupy")
     stepper.step({"x": stepper.params["x"][::-1]})
     assert_same_bits(on_host(stepper.params), {"x": x - 0.5 * x[::-1]})
+
+
+def test_a_gradient_that_is_another_parameter_is_read_before_that_is_written() -> None:
+    start = {"a": np.arange(1.0, 100_001.0), "b": np.arange(5.0, 100_005.0)}
+    optimizer = la.Lookahead(la.SGD(0.5), k=2)
+    stepper = la.Stepper(optimizer, on_device(start), backend="cupy")
+    params, state = start, optimizer.init(start)
+    for _ in range(4):
+        shown = stepper.params
+        stepper.step({"a": shown["b"], "b": shown["a"]})
+        params, state = optimizer.step(params, {"a": params["b"], "b": params["a"]}, state)
+        assert_same_bits(on_host(stepper.params), params)
+
+
+def test_a_gradient_that_another_library_made_of_the_parameters_is_read_first() -> None:
+    start = {"a": np.arange(1.0, 100_001.0), "b": np.arange(5.0, 100_005.0)}
+    stepper = la.Stepper(la.SGD(0.5), on_device(start), backend="cupy")
+    shown = stepper.params
+    stepper.step({"a": cupy.from_dlpack(shown["b"]), "b": cupy.from_dlpack(shown["a"])})
+    wanted = {"a": start["a"] - 0.5 * start["b"], "b": start["b"] - 0.5 * start["a"]}
+    assert_same_bits(on_host(stepper.params), wanted)
 
 
 def test_updates_run_on_the_current_stream() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import standin
 from lookahead_ref import tree
 from lookahead_ref.data import Examples
 from lookahead_ref.gradients import value_and_grad
@@ -14,6 +13,7 @@ from lookahead_ref.zoo import LSTM, MLP
 
 pytest.importorskip("cupy")
 
+import standin
 from lookahead_ref.backends import cupy_autograd
 
 cupy_autograd.register(standin.ndarray)
