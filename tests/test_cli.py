@@ -88,7 +88,9 @@ def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
     [
         pytest.param(
             line,
-            marks=[pytest.mark.slow] if line.split()[1] in ("compare", "theory") else [],
+            marks=[pytest.mark.slow]
+            if line.split()[1] in ("bench", "compare", "theory")
+            else [],
         )
         for line in sorted({line for lines in EXAMPLES.values() for line in lines})
     ],
