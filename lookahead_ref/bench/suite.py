@@ -33,6 +33,8 @@ class Plan:
         For the growth; the exponent is fitted to those of at least a tenth of the last.
     repeats : int
         Turns of each contestant.
+    turn : float
+        How long one lasts at least, in seconds.
     """
 
     large: str = "1e7"
@@ -40,9 +42,10 @@ class Plan:
     trees: tuple[str, ...] = ("resnet-50", "mlp")
     sizes: tuple[float, ...] = (1e4, 1e5, 1e6, 1e7, 2e7, 5e7, 1e8)
     repeats: int = 11
+    turn: float = 0.03
 
 
-QUICK = Plan("2e6", "4e6", ("mlp",), (1e4, 1e5, 1e6, 4e6), 3)
+QUICK = Plan("2e6", "4e6", ("mlp",), (1e4, 1e5, 1e6, 4e6), 3, 0.01)
 """Seconds instead of minutes; the figures mean little."""
 
 
@@ -125,8 +128,8 @@ class _Turns:
         self._where = (section, parameters, optimizer)
         self._times: dict[str, list[float]] = {}
 
-    def run(self, contestants: dict[str, Contestant], repeats: int, **how: float) -> None:
-        self._times = take_turns(contestants, repeats=repeats, **how)
+    def run(self, contestants: dict[str, Contestant], repeats: int, seconds: float) -> None:
+        self._times = take_turns(contestants, repeats=repeats, seconds=seconds)
         for name, each in contestants.items():
             low, middle, high = _quartiles(self._times[name])
             self._results.timings.append(
@@ -169,7 +172,7 @@ def _step(plan: Plan, results: Results) -> Iterator[str]:
             turns = _Turns(results, "step", parameters, optimizer)
             others = {each.method: each for each in peers(optimizer, parameters, grads)}
             mine = contestants.ours(optimizer, parameters, grads)
-            turns.run({mine.method: mine, **others}, plan.repeats)
+            turns.run({mine.method: mine, **others}, plan.repeats, plan.turn)
             if bars and others:
                 peer = turns.fastest(list(others))
                 turns.bar(f"plain / {peer}, the fastest", mine.method, peer, 1.0)
@@ -178,7 +181,7 @@ def _step(plan: Plan, results: Results) -> Iterator[str]:
                 each.method: each for each in peers(optimizer, parameters, grads, k=5)
             }
             mine = contestants.ours(optimizer, parameters, grads, k=5)
-            turns.run({mine.method: mine, **others}, plan.repeats)
+            turns.run({mine.method: mine, **others}, plan.repeats, plan.turn)
             for peer in others if bars else ():
                 bar = 0.8 if parameters == plan.large else 1.0
                 turns.bar(f"Lookahead, k = 5 / {peer}", mine.method, peer, bar)
@@ -197,7 +200,7 @@ def _cost(plan: Plan, results: Results) -> Iterator[str]:
             entries["k = 5, interpolate"] = contestants.ours(
                 optimizer, plan.large, grads, k=5, inner_state="interpolate"
             )
-        turns.run(entries, plan.repeats, seconds=0.03)
+        turns.run(entries, plan.repeats, plan.turn)
         for name, each in entries.items():
             if name == "inner step":
                 continue
@@ -224,7 +227,7 @@ def _bandwidth(plan: Plan, results: Results) -> Iterator[str]:
                 bound = contestants.limit(optimizer, parameters, synchronized=k == 1)
                 copied = contestants.copy(parameters)
                 entries = {each.method: each for each in (mine, bound, copied)}
-                turns.run(entries, plan.repeats, seconds=0.03)
+                turns.run(entries, plan.repeats, plan.turn)
                 turns.bar(
                     "bandwidth / that of the same reads and writes",
                     bound.method,
@@ -242,7 +245,7 @@ def _numpy(plan: Plan, results: Results) -> Iterator[str]:
         turns = _Turns(results, "numpy", plan.large, optimizer)
         mine = contestants.ours(optimizer, plan.large, grads, executor="numpy")
         plain = contestants.functional(optimizer, plan.large, grads)
-        turns.run({mine.method: mine, plain.method: plain}, plan.repeats)
+        turns.run({mine.method: mine, plain.method: plain}, plan.repeats, plan.turn)
         turns.bar(
             "times faster than the plain functional form",
             plain.method,
@@ -262,7 +265,7 @@ def _overhead(plan: Plan, results: Results) -> Iterator[str]:
             turns = _Turns(results, "overhead", "tiny", name)
             others = {each.method: each for each in peers(optimizer, "tiny", grads, k=k)}
             mine = contestants.ours(optimizer, "tiny", grads, k=k)
-            turns.run({mine.method: mine, **others}, max(plan.repeats, 7))
+            turns.run({mine.method: mine, **others}, max(plan.repeats, 7), plan.turn)
             for peer in others:
                 if peer.startswith("optax"):
                     turns.bar(f"step / {peer}", mine.method, peer, 1.0)
@@ -314,7 +317,7 @@ def _growth(plan: Plan, results: Results) -> Iterator[str]:
         for size in plan.sizes:
             grads = arrays(str(size), 1)
             entries[f"{size:.0e}"] = contestants.ours(optimizer, str(size), grads)
-        times = take_turns(entries, repeats=plan.repeats, seconds=0.02)
+        times = take_turns(entries, repeats=plan.repeats, seconds=plan.turn)
         points = []
         for size, (name, each) in zip(plan.sizes, entries.items(), strict=True):
             low, middle, high = _quartiles(times[name])
