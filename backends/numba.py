@@ -1,4 +1,4 @@
-"""Programs compiled by Numba: one pass over memory, one handing-out of work for all arrays.
+"""Programs compiled by Numba: one pass over memory, for all arrays at once.
 
 A program becomes a loop that is kept on disk (`_loops`). Bound to the arrays that it is
 for, it knows their addresses and a list of pieces of work, about equally large: several

@@ -65,11 +65,15 @@ def headline(summary: Summary) -> str:
 def departure_line(departure: Mapping[str, Any]) -> str:
     """Return where and by how much a case departs first."""
     first = departure["quantities"][0]
+    place = (
+        f"{departure['case']} ({departure['dtype']}): {first['where']} at step "
+        f"{first['step']}, {first['tensor']}[{first['element']}]"
+    )
+    if first["expected"] is None:
+        return f"{place}: got {first['got']:.9g}"
     expected, got = _told_apart(first["expected"], first["got"])
     return (
-        f"{departure['case']} ({departure['dtype']}): {first['where']} at step "
-        f"{first['step']}, {first['tensor']}[{first['element']}]: expected "
-        f"{expected}, got {got}, {first['distance']:.3g} tolerances apart"
+        f"{place}: expected {expected}, got {got}, {first['distance']:.3g} tolerances apart"
     )
 
 
@@ -214,7 +218,10 @@ def to_html(summary: Summary) -> str:
             first = each["quantities"][0]
             where = f"{first['where']}: {first['tensor']}[{first['element']}]"
             known = "" if each["known"] is None else f" (known: {each['known']['reason']})"
-            expected, got = _told_apart(first["expected"], first["got"])
+            expected, got, distance = "", f"{first['got']:.9g}", ""
+            if first["expected"] is not None:
+                expected, got = _told_apart(first["expected"], first["got"])
+                distance = f"{first['distance']:.3g}"
             rows.append(
                 (
                     each["case"] + known,
@@ -223,7 +230,7 @@ def to_html(summary: Summary) -> str:
                     str(first["step"]),
                     expected,
                     got,
-                    f"{first['distance']:.3g}",
+                    distance,
                 )
             )
         sections.append(Section("Departures", _table(columns, rows)))

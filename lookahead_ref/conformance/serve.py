@@ -16,6 +16,7 @@ from typing import Any
 from lookahead_ref.conformance import wire
 from lookahead_ref.conformance.protocol import (
     Adapter,
+    TargetError,
     UnsupportedError,
     go_on,
     go_through,
@@ -46,6 +47,8 @@ class Server:
             return {"unsupported": str(error)}
         except NotImplementedError as error:
             return {"unsupported": str(error) or "not implemented"}
+        except TargetError as error:  # it says all, and comes of this package
+            return {"error": str(error)}
         # Whatever a program under test raises is a finding about it.
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]

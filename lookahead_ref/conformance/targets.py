@@ -455,7 +455,10 @@ def open_target(
     """
     given = [each for each in (target, command, recorded) if each is not None]
     if len(given) != 1:
-        raise ValueError("one of TARGET, --command and --recorded must be given")
+        raise ValueError(
+            "one of TARGET, --command and --recorded must be given, got "
+            f"{len(given) or 'none'}"
+        )
     if recorded is not None:
         return Recording(recorded)
     if command is not None:

@@ -9,11 +9,11 @@ from lookahead_ref.conformance.targets import builtin, open_target
 from lookahead_ref.conformance.vectors import Case, cases
 from lookahead_ref.extras import MissingExtraError
 
-CAUSES: dict[str, set[str]] = {
+CAUSES = {
     "optax": {"reset-restarts-schedule"},
     "torch_optimizer": {"first-sync-at-step-1", "phi-after-first-step"},
     "pytorch_optimizer": {"only-momentum-reset", "only-momentum-interpolated"},
-    "paddlepaddle": {"phi-after-first-step", "single-precision"},
+    "paddlepaddle": {"phi-after-first-step"},
     "timm": {"phi-at-first-sync", "evaluation-synchronizes"},
     "pylocron": set(),
     "torch2-look-ahead": {"only-momentum-reset", "only-momentum-interpolated"},
@@ -40,11 +40,10 @@ def test_what_departs_in_it_is_named(name: str) -> None:
     assert name in builtin()
     assert target.name.startswith(f"{name} ")
     assert not [result for result in results if result.status == "failed"]
-    diagnoses = diagnose(results)
-    assert len(diagnoses) == bool(CAUSES[name])
-    for diagnosis in diagnoses:
-        causes = [{bug.name for bug in each} for each in diagnosis.explanations]
-        assert CAUSES[name] in causes
+    found = diagnose(results)
+    explanations = found[0].explanations if found else [()]
+    assert len(found) <= 1
+    assert CAUSES[name] in [{bug.name for bug in each} for each in explanations]
 
 
 def test_one_that_is_not_installed_is_told_with_the_extra_that_installs_it() -> None:
