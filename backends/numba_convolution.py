@@ -199,8 +199,9 @@ def _multiply(
     lanes = 8 * _VECTOR_BYTES // bits
     vector = ir.VectorType(scalar, lanes)
     columns = [_integer(j * lanes) for j in range(vectors)]
+    insert: Any = cgutils.get_or_insert_function
     # Fused where the processor does so, else a product and a sum.
-    muladd = cgutils.get_or_insert_function(  # type: ignore[no-untyped-call]
+    muladd = insert(
         builder.module,
         ir.FunctionType(vector, [vector] * 3),
         f"llvm.fmuladd.v{lanes}f{bits}",

@@ -1,9 +1,4 @@
-"""What phi loses with the fast weights' statistics.
-
-::
-
-    python -m suite.batch_statistics
-"""
+"""What phi loses with running statistics: ``python -m suite.batch_statistics``."""
 
 import numpy as np
 
@@ -37,10 +32,7 @@ def measure(k, seeds, epochs):
 def table(ks=(5, 20), seeds=range(5), epochs=3):
     """Write what was measured as a table of Markdown."""
     lines = [
-        (
-            "| k | epoch | loss, its own | loss, the fast weights' "
-            "| accuracy, its own | accuracy, the fast weights' |"
-        ),
+        "| k | epoch | loss, its own | loss, running | accuracy, its own | running |",
         "|---|---|---|---|---|---|",
     ]
     for k in ks:

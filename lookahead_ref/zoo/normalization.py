@@ -27,12 +27,12 @@ __all__ = ["Moments", "Normalized", "batch_norm", "fixed_norm"]
 class Moments(NamedTuple):
     """How many numbers each channel was seen with, their mean and their variance."""
 
-    count: int  # type: ignore[assignment]  # it hides the tuple's method of that name
+    size: int
     """Pictures times places."""
     mean: Any
     """Array, shape (channels,)."""
     variance: Any
-    """Array, shape (channels,): of the population, divided by `count`."""
+    """Array, shape (channels,): of the population, divided by `size`."""
 
     def combine(self, other: "Moments") -> "Moments":
         """Return the moments of both populations taken together, exactly.
@@ -58,11 +58,11 @@ class Moments(NamedTuple):
         >>> np.allclose([whole.mean, whole.variance], [x.mean(0), x.var(0)])
         True
         """
-        count = self.count + other.count
-        share = other.count / count
+        size = self.size + other.size
+        share = other.size / size
         distance = other.mean - self.mean
         return Moments(
-            count,
+            size,
             self.mean + share * distance,
             (1 - share) * self.variance
             + share * other.variance

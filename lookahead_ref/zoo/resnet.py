@@ -528,7 +528,7 @@ class ResNet:
     def _moved(self, running: dict[str, Any], seen: Moments) -> dict[str, Any]:
         """Move running statistics towards a batch's moments."""
         keep = 1 - self.momentum
-        sample = seen.variance * (seen.count / max(seen.count - 1, 1))
+        sample = seen.variance * (seen.size / max(seen.size - 1, 1))
         return {
             "mean": keep * running["mean"] + self.momentum * seen.mean,
             "variance": keep * running["variance"] + self.momentum * sample,

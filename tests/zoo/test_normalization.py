@@ -73,7 +73,7 @@ def test_each_channel_is_normalised_and_its_moments_are_told(backend: str) -> No
     assert y.dtype == np.float32
     np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-6)
     np.testing.assert_allclose(y.var((0, 1, 2)), 1, atol=1e-5)
-    assert moments.count == 36
+    assert moments.size == 36
     np.testing.assert_allclose(moments.mean, x.mean((0, 1, 2)), rtol=1e-5)
     np.testing.assert_allclose(moments.variance, x.var((0, 1, 2)), rtol=1e-5)
 
@@ -120,6 +120,6 @@ def test_moments_of_parts_combine_to_those_of_the_whole(
     for each in moments[1:]:
         combined = combined.combine(each)
     whole = np.concatenate(parts)
-    assert combined.count == len(whole)
+    assert combined.size == len(whole)
     np.testing.assert_allclose(combined.mean, whole.mean(0), atol=1e-12)
     np.testing.assert_allclose(combined.variance, whole.var(0), atol=1e-12)
