@@ -104,10 +104,12 @@ def value(typing, address):
     return types.intp(address), generate
 
 
-signature = types.void(types.intp, column, column, table, table{types})
-
-
-@njit(signature, error_model="numpy", nogil=True, cache=True)
+@njit(
+    types.void(types.intp, column, column, table, table{types}),
+    error_model="numpy",
+    nogil=True,
+    cache=True,
+)
 def loop(awaited, counters, groups, segments, addresses{arguments}):
     taken = np.intp(counters.ctypes.data)
     done = taken + {line}

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 import lookahead_ref as la
+from lookahead_ref.bench import command as bench
 from lookahead_ref.conformance import command as conformance
 from lookahead_ref.experiments import sweep_command, train_command
 from lookahead_ref.experiments.reproduce import command as reproduction
@@ -45,6 +46,7 @@ EXAMPLES = {
     **train_command.EXAMPLES,
     **sweep_command.EXAMPLES,
     **reproduction.EXAMPLES,
+    **bench.EXAMPLES,
     **conformance.EXAMPLES,
     **theory.EXAMPLES,
 }
@@ -209,6 +211,7 @@ def info(as_json: AsJson = False) -> None:
         show(found, console())
 
 
+bench.mount(app)
 conformance.mount(app)
 theory.mount(app)
 

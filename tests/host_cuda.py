@@ -69,13 +69,16 @@ OPTIMIZERS: dict[str, Any] = {
         },
     }.items()
 } | {
+    **{f"{name}, averaged": la.PolyakAveraging(make()) for name, make in INNER.items()},
+    "a Lookahead, averaged": la.PolyakAveraging(la.Lookahead(INNER["sgd"](), k=2)),
+    "a Lookahead in another": la.Lookahead(la.Lookahead(INNER["heavy-ball"](), k=2), k=3),
     "the longest": la.PolyakAveraging(
         la.Lookahead(
             la.Lookahead(INNER["adam"](**DECOUPLED), k=2, inner_state="interpolate"),
             k=3,
             inner_state="interpolate",
         )
-    )
+    ),
 }
 
 

@@ -144,9 +144,8 @@ def _survey(
 ) -> list[nodes.Node]:
     said = nodes.paragraph(
         "",
-        f"Run on {found['date']}: {found['cases']} cases of the vectors "
-        f"{found['vectors']}, each in float32 and float64; Python {found['python']}, "
-        f"{found['machine']}.",
+        f"Run on {found['date']}: {found['cases']} cases of vectors {found['vectors']}, "
+        f"each in float32 and float64; Python {found['python']}, {found['machine']}.",
     )
     names = [row["name"] for row in those[0]["profiles"]]
     rows = []

@@ -1,6 +1,6 @@
-"""What the library runs itself, the plain functional form, and what memory allows."""
+"""The executors of this library, the plain functional form, and what memory allows."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -9,9 +9,6 @@ from lookahead_ref import backend
 from lookahead_ref.bench.cases import OPTIMIZERS, SLOTS, Arrays, arrays, traffic
 from lookahead_ref.bench.turns import Contestant
 from lookahead_ref.program import Instruction, Program
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def elements(parameters: Arrays) -> int:
@@ -163,6 +160,6 @@ def _bound(
         [np.zeros(array.size, np.float32) for _ in range(program.buffers - 1)]
         for array in source.values()
     ]
-    run: Callable[..., None] = numba.bind(program, "float32", leaves)
+    run = numba.bind(program, "float32", leaves)
     grads = [array.reshape(-1) for array in source.values()]
     return Contestant(method, lambda: run(grads, ()), kind, moved * elements(source))

@@ -95,9 +95,9 @@ def _pytorch_optimizer(inner: Any, k: int) -> Any:
 
 
 def _timm(inner: Any, k: int) -> Any:
-    from timm.optim.lookahead import Lookahead
+    from lookahead_ref.conformance.adapters.pytorch import one_file
 
-    return Lookahead(inner, alpha=0.5, k=k)
+    return one_file("timm", "optim/lookahead.py").Lookahead(inner, alpha=0.5, k=k)
 
 
 def _optax(

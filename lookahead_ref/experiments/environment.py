@@ -1,6 +1,8 @@
 """What a result was computed with, and where it is put."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -9,6 +11,7 @@ from tempfile import TemporaryFile
 import lookahead_ref as la
 from lookahead_ref.experiments.pool import available_cores
 from lookahead_ref.report.files import write_atomically
+from lookahead_ref.training.folder import locked
 
 __all__ = ["OutputFolderError", "continued_folder", "machine", "new_folder", "versions"]
 
@@ -99,8 +102,9 @@ def new_folder(output: Path | None, prefix: str) -> Path:
     return output
 
 
-def continued_folder(output: Path | None, prefix: str, kind: str) -> Path:
-    """Make the folder of a job that may be stopped and continued, or find it again.
+@contextmanager
+def continued_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Path]:
+    """Make and hold the folder of a job that may be stopped and continued, or find it.
 
     Parameters
     ----------
@@ -111,25 +115,30 @@ def continued_folder(output: Path | None, prefix: str, kind: str) -> Path:
     kind : str
         What may share a folder: it is written there, and must be what is written there.
 
-    Returns
-    -------
+    Yields
+    ------
     pathlib.Path
-        The folder, new or of the same kind.
+        The folder, new or of the same kind, which no other job uses meanwhile.
 
     Raises
     ------
     OutputFolderError
         If it holds something else, or cannot be made or written to.
+    lookahead_ref.training.folder.FolderInUseError
+        If another job is using it.
     """
-    mark = None if output is None else output / "kind.txt"
-    if output is not None and mark is not None and mark.is_file():
+    if output is None or not (output / "kind.txt").is_file():
+        output = new_folder(output, prefix)
+    mark = output / "kind.txt"
+    with locked(output):
+        # Only now: another job may have begun there.
+        if not mark.is_file():
+            new_folder(output, prefix)
+            write_atomically(mark, kind + "\n")
         found = mark.read_text(encoding="utf-8").strip()
         if found != kind:
             raise OutputFolderError(
                 f"output must be a new or empty folder, or one of {kind}, got {output}, "
                 f"which is of {found}"
             )
-        return output
-    folder = new_folder(output, prefix)
-    write_atomically(folder / "kind.txt", kind + "\n")
-    return folder
+        yield output

@@ -7,6 +7,7 @@ killed costs the task that it was at, which another one then does; never those o
 import multiprocessing
 import os
 import signal
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -276,7 +277,7 @@ def _worker() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         1,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_ignore_interrupts,
+        initializer=_live_with_the_parent,
     )
 
 
@@ -292,6 +293,15 @@ def _on_one_thread(function: Callable[[Task], Outcome], task: Task) -> Outcome:
         return function(task)
 
 
-def _ignore_interrupts() -> None:
+def _live_with_the_parent() -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A parent that is killed tells nobody; its workers would wait for tasks for ever.
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -167,6 +167,16 @@ def sweep(
     return Sweep(folder, _table(outcomes, grid.seeds), tuple(outcomes))
 
 
+def _shown(axis: str, settings: single.Settings) -> Any:
+    """Return a setting as it was in effect; nothing where the optimizer has it not."""
+    if not _matters(axis, settings.optimizer):
+        return None
+    if axis == "learning_rate" and settings.learning_rate is None:
+        # Filled in by what the model and the optimizer decide.
+        return single.prepare(settings).settings.learning_rate
+    return getattr(settings, axis)
+
+
 def _rank(outcome: Outcome) -> tuple[int, float]:
     accuracy = percent(outcome.final("validation_accuracy")).mean
     return outcome.diverged, -accuracy if outcome.diverged == 0 else 0.0
@@ -209,7 +219,7 @@ def _csv(outcomes: Sequence[Outcome], seeds: Sequence[int]) -> str:
             final = each["history"][-1] if each["error"] is None else {}
             writer.writerow(
                 [
-                    *(getattr(outcome.arm.settings, axis) for axis in AXES),
+                    *(_shown(axis, outcome.arm.settings) for axis in AXES),
                     seed,
                     each["steps"],
                     *(final.get(quantity) for quantity in last),

@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 
-from lookahead_ref.terminal import console, epilog, print_folder, print_json, reported
+from lookahead_ref.terminal import (
+    console,
+    continuable,
+    epilog,
+    print_folder,
+    print_json,
+    reported,
+)
 
 __all__ = ["EXAMPLES", "mount"]
 
@@ -138,8 +145,11 @@ def sweep(
             single.prepare(arm.settings)
         who = workers(jobs, scheduler)
         words = shlex.join(["lookahead-ref", *sys.argv[1:]])
-        folder = continued_folder(output, "sweep", "sweep")
-    with reported():
+    with (
+        reported(),
+        continued_folder(output, "sweep", "sweep") as folder,
+        continuable(folder, named=output is not None),
+    ):
         made = sweeping.sweep(
             grid, folder, workers=who, command=words, console=console(stderr=True)
         )

@@ -67,7 +67,7 @@ def complete(
     results = [_read(*pair) for pair in zip(files, described, strict=True)]
     missing = [place for place, result in enumerate(results) if result is None]
     if len(missing) < len(tasks):
-        progress.advance(len(tasks) - len(missing), "there already")
+        progress.advance(len(tasks) - len(missing), "there already", found=True)
 
     lost = []
     outcomes = workers.outcomes(function, [tasks[place] for place in missing])

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,23 @@ def nvrtc_is_there() -> bool:
     return True
 
 
-needs_nvrtc = pytest.mark.skipif(not nvrtc_is_there(), reason="NVRTC is not installed")
+def nvrtc_was_installed_here() -> bool:
+    """Whether it is a package of this very environment, as the extra ``test`` makes it.
+
+    Packages that a `.pth` file adds from elsewhere do not count: CuPy does not look there.
+    """
+    try:
+        found = metadata.distribution("nvidia-cuda-nvrtc-cu12")
+    except metadata.PackageNotFoundError:
+        return False
+    return Path(str(found.locate_file(""))).is_relative_to(sys.prefix)
+
+
+# Where it was installed, tests that would be skipped because it does not load must fail.
+needs_nvrtc = pytest.mark.skipif(
+    not nvrtc_was_installed_here() and not nvrtc_is_there(),
+    reason="NVRTC is not installed",
+)
 
 
 # What the device would run.

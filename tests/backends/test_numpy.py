@@ -76,7 +76,7 @@ def test_any_program_gives_what_its_operations_give_one_at_a_time(
         np.testing.assert_array_equal(have, want)
 
 
-@pytest.mark.parametrize("size", [16383, 16384, 16385, 40000])
+@pytest.mark.parametrize("size", [32767, 32768, 32769, 80000])
 def test_blocks_cover_every_element_once(size: int) -> None:
     program = Program(1, 1, (Instruction("add", (0, 1)),), ((0, 2),))
     x = np.arange(float(size))

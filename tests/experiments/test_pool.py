@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -127,3 +128,20 @@ def test_tasks_under_way_are_given_up_where_the_caller_stops() -> None:
     assert next(outcomes) == (0, None)
     outcomes.close()  # type: ignore[attr-defined]  # a generator
     assert time.monotonic() - began < 60
+
+
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    program = (
+        "import worker_tasks; from lookahead_ref.experiments.pool import LocalProcesses\n"
+        "if __name__ == '__main__':\n"
+        "    list(LocalProcesses(2).outcomes(worker_tasks.kill_the_parent, [0, 1]))\n"
+    )
+    # The output, which the workers inherit, ends when the last of them has ended.
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL

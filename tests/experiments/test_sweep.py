@@ -14,6 +14,8 @@ from lookahead_ref.experiments import single
 from lookahead_ref.experiments.environment import OutputFolderError, continued_folder
 from lookahead_ref.experiments.pool import LocalProcesses
 from lookahead_ref.experiments.sweep import Grid, Sweep, sweep
+from lookahead_ref.terminal import continuable
+from lookahead_ref.training.folder import FolderInUseError
 
 BASE = single.Settings(optimizer="lookahead-sgd", epochs=1)
 
@@ -98,12 +100,49 @@ def test_a_wrong_grid_is_refused(axes: dict[str, Any], seeds: int, says: str) ->
 
 
 def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
-    folder = continued_folder(tmp_path / "run", "sweep", "sweep")
-    (folder / "trials").mkdir()
-    assert continued_folder(folder, "sweep", "sweep") == folder
-    with pytest.raises(OutputFolderError, match="which is of sweep"):
-        continued_folder(folder, "table5", "reproduce table5")
+    with continued_folder(tmp_path / "run", "sweep", "sweep") as folder:
+        (folder / "trials").mkdir()
+    with continued_folder(folder, "sweep", "sweep") as again:
+        assert again == folder
+    with (
+        pytest.raises(OutputFolderError, match="which is of sweep"),
+        continued_folder(folder, "table5", "reproduce table5"),
+    ):
+        pass
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
-    with pytest.raises(OutputFolderError, match="new or empty"):
-        continued_folder(tmp_path / "other", "sweep", "sweep")
+    with (
+        pytest.raises(OutputFolderError, match="new or empty"),
+        continued_folder(tmp_path / "other", "sweep", "sweep"),
+    ):
+        pass
+
+
+def test_a_folder_that_another_job_is_using_is_refused(tmp_path: Path) -> None:
+    with (
+        continued_folder(tmp_path, "sweep", "sweep"),
+        pytest.raises(FolderInUseError, match="another run is writing"),
+        continued_folder(tmp_path, "sweep", "sweep"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_interrupted_command_says_how_to_continue(
+    named: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["sweep", "--output", "a b"] if named else ["sweep"]
+    monkeypatch.setattr("sys.argv", ["lookahead-ref", *given])
+    with pytest.raises(KeyboardInterrupt), continuable(Path("a b"), named=named):
+        raise KeyboardInterrupt
+    told = "lookahead-ref: to continue: lookahead-ref sweep --output 'a b'\n"
+    assert capsys.readouterr().err == told
+
+
+def test_the_table_of_runs_holds_the_rate_in_effect_and_nothing_that_is_not(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, {"optimizer": ["sgd", "lookahead-sgd"]})
+    lines = csv.DictReader((tmp_path / "results.csv").read_text().splitlines())
+    found = {line["optimizer"]: (line["learning_rate"], line["k"]) for line in lines}
+    assert found == {"sgd": ("0.3", ""), "lookahead-sgd": ("0.3", "5")}

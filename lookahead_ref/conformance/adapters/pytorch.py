@@ -219,7 +219,7 @@ def timm() -> PyTorch:
     PyTorch
         The adapter.
     """
-    timm_lookahead = _one_file("timm", "optim/lookahead.py").Lookahead
+    timm_lookahead = one_file("timm", "optim/lookahead.py").Lookahead
 
     def wrap(inner: Any, level: Level) -> Any:
         _maintained(level)
@@ -236,8 +236,26 @@ def timm() -> PyTorch:
     return PyTorch(Wrapper(wrap, slow, evaluated))
 
 
-def _one_file(package: str, path: str) -> Any:
-    """Import a module of a package that would import far more than it needs."""
+def one_file(package: str, path: str) -> Any:
+    """Import a module of a package that would import far more than it needs.
+
+    Parameters
+    ----------
+    package : str
+        The package, which is not imported.
+    path : str
+        The module's file in it.
+
+    Returns
+    -------
+    module
+        The module.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If there is no such package.
+    """
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
@@ -319,7 +337,7 @@ def pylocron() -> PyTorch:
     PyTorch
         The adapter.
     """
-    holocron_lookahead = _one_file("holocron", "optim/wrapper.py").Lookahead
+    holocron_lookahead = one_file("holocron", "optim/wrapper.py").Lookahead
 
     def wrap(inner: Any, level: Level) -> Any:
         _maintained(level)

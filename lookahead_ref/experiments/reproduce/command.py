@@ -10,7 +10,14 @@ from typing import Annotated
 
 import typer
 
-from lookahead_ref.terminal import console, epilog, print_folder, print_json, reported
+from lookahead_ref.terminal import (
+    console,
+    continuable,
+    epilog,
+    print_folder,
+    print_json,
+    reported,
+)
 
 __all__ = ["EXAMPLES", "mount"]
 
@@ -119,8 +126,11 @@ def reproduce(
         run.check(name, request)
         who = workers(jobs, scheduler)
         words = shlex.join(["lookahead-ref", *sys.argv[1:]])
-        folder = continued_folder(output, name, f"reproduce {name}")
-    with reported():
+    with (
+        reported(),
+        continued_folder(output, name, f"reproduce {name}") as folder,
+        continuable(folder, named=output is not None),
+    ):
         made = run.reproduce(
             name, request, folder, workers=who, command=words, console=console(stderr=True)
         )

@@ -199,7 +199,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         title=f"Accuracy along the path of the last {CYCLES} cycles",
         caption=(
             "Mean validation accuracy of the points of the path, in weight space and not "
-            f"projected; mean ± sample standard deviation over {plan.seeds} seeds. The "
+            f"projected; mean ± sample standard deviation over {plan.over}. The "
             "paper shows a picture and no numbers."
         ),
         stub="Weights",

@@ -126,7 +126,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         title="What an inner loop and its interpolation do to the accuracy",
         caption=(
             f"In points of validation accuracy, mean over the cycles of {STEPS} steps; "
-            f"mean ± sample standard deviation over {plan.seeds} seeds. The paper shows a "
+            f"mean ± sample standard deviation over {plan.over}. The paper shows a "
             "picture and no numbers."
         ),
         stub="Change",

@@ -89,7 +89,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title="Training loss at the end, SGD against Lookahead",
         caption=(
-            f"Mean ± sample standard deviation over {plan.seeds} seeds; the last two "
+            f"Mean ± sample standard deviation over {plan.over}; the last two "
             "columns are differences, Lookahead less SGD, seed by seed. NaN: a run "
             "diverged."
         ),

@@ -78,6 +78,11 @@ class Plan:
     differs: tuple[str, ...]
     measure: Callable[[Any], Mapping[str, Any]] = train_one
 
+    @property
+    def over(self) -> str:
+        """The number of seeds in words: what a mean is over."""
+        return "one seed" if self.seeds == 1 else f"{self.seeds} seeds"
+
 
 @dataclass(frozen=True)
 class Findings:

@@ -75,7 +75,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title="Final validation accuracy",
         caption=(
-            f"Here: mean ± sample standard deviation over {plan.seeds} seeds, at the end "
+            f"Here: mean ± sample standard deviation over {plan.over}, at the end "
             "and before the learning rate first falls, measured on "
             "the slow weights, or on the average. Paper: Table 1."
         ),

@@ -84,7 +84,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title="Validation accuracy before the end and at the end",
         caption=(
-            f"Here: mean ± sample standard deviation over {plan.seeds} seed(s), measured "
+            f"Here: mean ± sample standard deviation over {plan.over}, measured "
             "on the slow weights. Paper: Table 2, single crops of ImageNet."
         ),
         stub="Optimizer",

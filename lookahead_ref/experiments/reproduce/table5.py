@@ -72,7 +72,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title="Final validation accuracy",
         caption=(
-            f"Here: mean ± sample standard deviation over {plan.seeds} seeds, at the end "
+            f"Here: mean ± sample standard deviation over {plan.over}, at the end "
             "and before the learning rate first falls, measured on "
             "the slow weights. Paper: Table 5, and the 77.72 % of SGD that its caption "
             "names; Table 1 gives 78.24 % for SGD on the same data."
