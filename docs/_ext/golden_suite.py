@@ -156,8 +156,9 @@ def _survey(
 
 def _cell(row: Mapping[str, Any]) -> str:
     judged = row["passed"] + row["departed"] + row["failed"]
-    wrong = {"departs": row["departed"], "failed": row["failed"]}.get(row["verdict"])
-    return row["verdict"] if wrong is None else f"{row['verdict']}: {wrong} of {judged}"
+    if row["verdict"] == "not offered":
+        return "\N{EN DASH}"
+    return "passes" if row["passed"] == judged else f"{row['passed']} of {judged}"
 
 
 def _found_in(one: Mapping[str, Any]) -> "list[nodes.Node]":

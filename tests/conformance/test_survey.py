@@ -26,14 +26,14 @@ REPORTS = dict(REPORT.findall((UPSTREAM / "index.md").read_text(encoding="utf-8"
 # Of these only one file is imported: with the rest comes what may not be there.
 ALONE = """
 import sys, types
-from lookahead_ref.conformance.adapters.pytorch import _one_file
+from lookahead_ref.conformance.adapters.pytorch import one_file
 file = sys.argv[1].rpartition("/")[2]
 for prefix, package, path, name in (
     ("timm", "timm", "optim/lookahead.py", "timm.optim"),
     ("pylocron", "holocron", "optim/wrapper.py", "holocron.optim.wrapper"),
 ):
     if file.startswith(prefix):
-        found = _one_file(package, path)
+        found = one_file(package, path)
         for parent in (package, f"{package}.optim"):
             sys.modules[parent] = types.ModuleType(parent)
         sys.modules[name] = found
