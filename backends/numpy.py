@@ -22,9 +22,10 @@ _UFUNCS = {
     "sqrt": np.sqrt,
 }
 
-# A few blocks of float32 fit into the second-level cache of common processors, all of a
-# program into the third; smaller ones cost more calls than they save time.
-_BLOCK = 32768
+# What the blocks of all arrays of a program may take together, in bytes: the second-level
+# cache of common processors and a little of the third. Smaller blocks cost more in calls
+# than they save in time.
+_CACHE = 1_500_000
 
 
 class NumpyBackend:
@@ -123,10 +124,12 @@ class _Blocked:
             if home.get(register, register) != buffer
         ]
         self._scratch = scratch + len(saved)
+        arrays = program.buffers + self._scratch
+        self.block = _CACHE // arrays // dtype.itemsize // 1024 * 1024 or 1024
 
     def __call__(self, buffers: Sequence[HostArray], scalars: Sequence[float]) -> None:
         length = buffers[0].size
-        block = min(_BLOCK, length)
+        block = min(self.block, length)
         if not block:
             return
         # Scratch counts from the end.

@@ -276,7 +276,8 @@ def _memory(plan: Plan, results: Results) -> Iterator[str]:
     grads = arrays(plan.large, 1)
     size = contestants.elements(grads)
     for optimizer in OPTIMIZERS:
-        for kind in ("plain", "maintain", "reset", "interpolate"):
+        kinds: tuple[Any, ...] = ("plain", "maintain", "reset", "interpolate")
+        for kind in kinds:
             yield f"{optimizer}, {kind}"
             made: Any = OPTIMIZERS[optimizer]
             copies = 1 + SLOTS[optimizer]
