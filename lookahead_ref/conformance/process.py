@@ -180,7 +180,11 @@ class Process:
                 events = self._selector.select(min(wait, _POLL))
                 # What it started may hold its output open when it is gone itself.
                 if not events and self._child.poll() is not None:
-                    raise DiedError(self._how_it_ended())
+                    # It may have answered after the wait was over, and ended then.
+                    before = len(self._received)
+                    self._take()
+                    if len(self._received) == before:
+                        raise DiedError(self._how_it_ended())
                 for key, _ in events:
                     if key.fd != self._in:
                         self._take()

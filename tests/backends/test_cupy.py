@@ -421,7 +421,14 @@ def test_a_machine_without_cupy_is_told_what_to_install() -> None:
 
 @no_device
 @pytest.mark.parametrize(
-    "command", [["train"], ["compare", "--seeds", "1"], ["conform", "cupy"]]
+    "command",
+    [
+        ["train"],
+        ["compare", "--seeds", "1"],
+        ["sweep"],
+        ["reproduce", "fig8"],
+        ["conform", "cupy"],
+    ],
 )
 def test_commands_end_with_one_line_and_the_code_of_wrong_usage(
     command: list[str], tmp_path: Path

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lookahead_ref.conformance import Suite, cases
-from lookahead_ref.conformance.process import Limits, StartError
+from lookahead_ref.conformance.process import Limits, Process, StartError
 from lookahead_ref.conformance.runner import Result, matrix, run
 from lookahead_ref.conformance.targets import Target, open_target
 
@@ -313,3 +313,24 @@ def test_a_recording_that_is_none_is_refused(
 def test_a_case_that_there_is_not_is_refused() -> None:
     with pytest.raises(ValueError, match="case must be the id of a case, got 'wrapper-0'"):
         Suite({}, cases()).case("wrapper-0")
+
+
+def test_an_answer_is_heard_of_a_program_that_ends_between_two_looks_at_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    code = (
+        "import sys\n"
+        "input(); print('{\"version\": 1}', flush=True)\n"
+        "input(); print('{\"said\": \"' + 'x' * 60_000 + '\"}', end='\\n', flush=True)"
+    )
+    process = Process([sys.executable, "-c", code], Limits())
+
+    def late(timeout: float) -> list[object]:
+        process._child.wait(30)
+        return []
+
+    monkeypatch.setattr(process._selector, "select", late)
+    try:
+        assert process.ask({"do": "anything"}) == {"said": "x" * 60_000}
+    finally:
+        process.end()
