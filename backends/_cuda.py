@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -221,10 +221,26 @@ extern "C" __global__ void __launch_bounds__({threads})
 """
 
 
-def fill(
-    source: Source, arrays: Sequence[tuple[Sequence[int], int]], scalars: Sequence[float]
-) -> list[tuple[int, Any]]:
-    """Fill the tables of as few launches as the arrays need.
+class Launch(NamedTuple):
+    """What a kernel is launched with.
+
+    Attributes
+    ----------
+    blocks : int
+        The number of blocks.
+    table : numpy.ndarray
+        The kernel's argument, of no dimensions.
+    places : tuple of int
+        Which of the arrays it updates, in the order of the table.
+    """
+
+    blocks: int
+    table: Any
+    places: tuple[int, ...]
+
+
+def fill(source: Source, arrays: Sequence[tuple[Sequence[int], int]]) -> list[Launch]:
+    """Fill the tables of as few launches as the arrays need, but for the scalars.
 
     Parameters
     ----------
@@ -232,28 +248,25 @@ def fill(
         The kernel.
     arrays : sequence of (sequence of int, int)
         For each array the addresses of its buffers, and its number of elements.
-    scalars : sequence of float
-        The scalars, rounded to the dtype.
 
     Returns
     -------
-    list of (int, numpy.ndarray)
-        For each launch its number of blocks and its argument, of no dimensions.
+    list of Launch
+        The launches; an array without elements is in none.
     """
     launches = []
-    filled = [each for each in arrays if each[1]]
+    filled = [place for place, (_, length) in enumerate(arrays) if length]
     for begin in range(0, len(filled), source.arrays):
-        batch = filled[begin : begin + source.arrays]
+        places = tuple(filled[begin : begin + source.arrays])
         table = np.zeros((), source.arguments)
-        count = len(batch)
-        table["address"][:count] = [addresses for addresses, _ in batch]
-        table["length"][:count] = lengths = np.array([length for _, length in batch])
+        count = len(places)
+        table["address"][:count] = [arrays[place][0] for place in places]
+        lengths = np.array([arrays[place][1] for place in places])
+        table["length"][:count] = lengths
         past = np.cumsum((lengths + TILE - 1) // TILE)
         table["first_tile"][1:count] = past[:-1]
         table["arrays"] = count
-        if scalars:
-            table["scalars"][...] = scalars
-        launches.append((int(past[-1]), table))
+        launches.append(Launch(int(past[-1]), table, places))
     return launches
 
 

@@ -153,15 +153,20 @@ def gradient(array: Any, owned: Mapping[int, HostArray]) -> HostArray:
     ndarray
         The gradient, copied only where it must be.
     """
-    # Compiled loops take aligned memory only.
-    flags = array.flags
-    if not (isinstance(array, np.ndarray) and flags.c_contiguous and flags.aligned):
-        array = np.require(array, requirements=["C", "A"])
+    # Compiled loops take aligned memory only. An array that owns its memory shares it with
+    # none of ours unless it is one of ours.
+    if (
+        type(array) is np.ndarray
+        and array.flags.carray
+        and array.base is None
+        and id(array) not in owned
+    ):
+        return array if array.ndim == 1 else array.ravel()
+    array = np.require(array, requirements=["C", "A"])
     flat: HostArray = array.reshape(-1)
     root: Any = array
     while isinstance(root.base, np.ndarray):
         root = root.base
-    # An array that owns its memory shares it with none of ours unless it is one of ours.
     foreign = root.base is None and id(root) not in owned
     if not foreign and any(np.may_share_memory(flat, each) for each in owned.values()):
         return flat.copy()

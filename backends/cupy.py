@@ -6,11 +6,13 @@ the CPU's, subnormals included.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..backend import BackendUnavailableError, Kernel, Program, explained
 from . import _cuda
+from ._cuda_layers import Layers
 
 try:
     import cupy
@@ -22,6 +24,12 @@ except ImportError as error:
         "backend 'cupy' needs CuPy: pip install 'lookahead-ref[cuda12]' or "
         f"'lookahead-ref[cuda13]' ({told[-1] if told else type(error).__name__})"
     ) from error
+
+_ALLOCATED = (
+    cupy.cuda.memory.Memory,
+    cupy.cuda.memory.MemoryAsync,
+    cupy.cuda.memory.PooledMemory,
+)
 
 DeviceArray: TypeAlias = Any
 """A CuPy array; CuPy has no types to check."""
@@ -92,6 +100,28 @@ class Cuda:
         return lambda blocks, table: function((blocks,), (_cuda.THREADS,), (table,))
 
     @staticmethod
+    def seconds(run: Callable[[], Any]) -> float:
+        """Measure by the device's own clock how long something takes on the current stream.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        float
+            Seconds from what was on the stream before to the end of what `run` put there,
+            and of the gaps in between.
+        """
+        start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+        start.record()
+        run()
+        stop.record()
+        stop.synchronize()
+        return float(cupy.cuda.get_elapsed_time(start, stop)) / 1000
+
+    @staticmethod
     def memory() -> str:
         """Say how much memory the current device has.
 
@@ -132,6 +162,7 @@ class CupyBackend:
         folder = platformdirs.user_cache_path("lookahead-ref") if cache is None else cache
         self._cuda = Cuda(Path(folder)) if cuda is None else cuda
         self._library = self._cuda.library
+        self.layers = Layers(self._cuda)
         self.devices: Sequence[str] = self._cuda.devices
 
     def from_host(self, array: Any) -> DeviceArray:
@@ -293,7 +324,14 @@ class CupyBackend:
             If a copy does not fit; the message says how much memory there is.
         """
         with explained(self):
+            root = array
+            while root.base is not None:
+                root = root.base
             flat = self._library.ascontiguousarray(array).reshape(-1)
+            # What CuPy allocated shares memory with none of ours unless it is one of ours;
+            # what came by way of another library may.
+            if id(root) not in owned and isinstance(root.data.mem, _ALLOCATED):
+                return flat
             start, stop = _range(flat)
             for each in owned.values():
                 first, past = _range(each)
@@ -316,7 +354,50 @@ class CupyBackend:
         callable
             The kernel.
         """
-        return _Kernel(_cuda.write(program, dtype), self._cuda)
+        source = _cuda.write(program, dtype)
+
+        def kernel(buffers: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
+            *held, last = buffers
+            _Bound(source, [held], self._cuda)([last], scalars)
+
+        return kernel
+
+    def bind(
+        self, program: Program, dtype: str, leaves: Sequence[Sequence[DeviceArray]]
+    ) -> Callable[[Sequence[DeviceArray], Sequence[float]], None]:
+        """Compile a program and bind it to the arrays that it is for.
+
+        Parameters
+        ----------
+        program : Program
+            The program.
+        dtype : str
+            The dtype of the arrays.
+        leaves : sequence of sequence of cupy.ndarray
+            For each parameter its buffers but the last, the gradient.
+
+        Returns
+        -------
+        callable
+            Called with the gradients, one for each parameter, and the scalars; runs the
+            program on all parameters in few launches.
+        """
+        return _Bound(_cuda.write(program, dtype), leaves, self._cuda)
+
+    def seconds(self, run: Callable[[], Any]) -> float:
+        """Measure how long something takes on the device: see `Cuda.seconds`.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        return float(self._cuda.seconds(run))
 
     def memory(self, error: MemoryError) -> str | None:
         """Say how much memory the device has that could not give what was asked.
@@ -336,31 +417,40 @@ class CupyBackend:
         return str(self._cuda.memory())
 
 
-class _Kernel:
-    """A program, launched for as many arrays at once as its argument has place for."""
+class _Bound:
+    """A kernel and the tables that it is launched with, but for what changes in a step."""
 
-    def __init__(self, source: _cuda.Source, cuda: Any) -> None:
-        self._source = source
-        self._cuda = cuda
-
-    def __call__(self, buffers: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
-        self.many([buffers], scalars)
-
-    def many(
-        self, arrays: Sequence[Sequence[DeviceArray]], scalars: Sequence[float]
+    def __init__(
+        self, source: _cuda.Source, leaves: Sequence[Sequence[DeviceArray]], cuda: Any
     ) -> None:
-        by_device: dict[int, list[Sequence[DeviceArray]]] = {}
-        for buffers in arrays:
-            by_device.setdefault(buffers[0].device.id, []).append(buffers)
+        self._leaves = leaves  # the tables have no more than their addresses
+        self._launches = []
+        by_device: dict[int, list[int]] = {}
+        for place, buffers in enumerate(leaves):
+            by_device.setdefault(buffers[0].device.id, []).append(place)
         for there in by_device.values():
-            with there[0][0].device:
-                launch = self._cuda.launcher(self._source.text)
-                places = [
-                    ([buffer.data.ptr for buffer in buffers], buffers[0].size)
-                    for buffers in there
-                ]
-                for blocks, table in _cuda.fill(self._source, places, scalars):
-                    launch(blocks, table)
+            device = leaves[there[0]][0].device
+            with device:
+                run = cuda.launcher(source.text)
+            # The gradient's address, the last, is not known yet.
+            arrays = [
+                ([*(buffer.data.ptr for buffer in leaves[place]), 0], leaves[place][0].size)
+                for place in there
+            ]
+            for blocks, table, places in _cuda.fill(source, arrays):
+                chosen = [there[place] for place in places]
+                addresses = table["address"][: len(chosen), -1]
+                scalars = table["scalars"] if "scalars" in table.dtype.names else None
+                launch = partial(run, blocks, table)
+                self._launches.append((device, launch, chosen, addresses, scalars))
+
+    def __call__(self, gradients: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
+        for device, launch, places, addresses, values in self._launches:
+            addresses[:] = [gradients[place].data.ptr for place in places]
+            if values is not None:
+                values[:] = scalars
+            with device:
+                launch()
 
 
 def _range(array: DeviceArray) -> tuple[int, int]:

@@ -1,44 +1,39 @@
-"""Programs compiled by Numba into one loop over memory.
+"""Programs compiled by Numba: one pass over memory, for all arrays at once.
 
-The source of the loop is written from the program and kept, under a name that is the hash
-of its text, in the user's cache folder, where Numba keeps the machine code beside it. An
-edited rule has another text, hence another name: an old kernel cannot be run by mistake.
+A program becomes a loop that is kept on disk (`_loops`). Bound to the arrays that it is
+for, it knows their addresses and a list of pieces of work, about equally large: several
+small arrays make one piece, a large one is cut. Threads take piece after piece until there
+is none left, so a thread that was kept from running holds up nobody.
 
-Kernels are compiled for one thread and release Python's lock; large arrays are cut into
-pieces for a pool of threads. No threading layer of Numba's is started, so a forked child
+Loops release Python's lock, and no threading layer of Numba's is started, so a forked child
 can go on.
 """
 
-import hashlib
-import importlib.util
 import os
-import pickle
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import cache as memoized
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numba
 import numpy as np
 import platformdirs
+from numpy.typing import NDArray
 
 from ..backend import Kernel, Program
 from ..convolution import ConvolutionKernels
 from ..layers import LayerKernels
-from . import _host
+from . import _host, _loops
 from ._host import HostArray
 
-_OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+# A piece of work, in elements: some tens of microseconds.
+_PIECE = 65536
 
-# Below this many elements for each thread, handing out work costs more than it saves.
-_LEAST_PIECE = 65536
+# With fewer pieces than this, waking a thread takes longer than doing its share.
+_LEAST_PIECES = 4
 
 
 class NumbaBackend:
@@ -48,14 +43,19 @@ class NumbaBackend:
     ----------
     threads : int, optional
         The number of threads for large arrays; by default, one for each core that this
-        process may use.
+        process may use. Small ones are always done by one thread, the caller's.
     cache : path, optional
         The folder for compiled loops; by default, one in the user's cache folder.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `threads` is not a positive integer.
 
     Examples
     --------
     >>> from lookahead_ref import backend
-    >>> backend.load("numba").name
+    >>> backend.load("numba", threads=2).name
     'numba'
     """
 
@@ -72,8 +72,8 @@ class NumbaBackend:
     gradient = staticmethod(_host.gradient)
 
     def __init__(self, threads: int | None = None, cache: Path | None = None) -> None:
-        self._threads = _cores() if threads is None else threads
-        self._cache = (
+        self._threads = _cores() if threads is None else _count(threads)
+        self._cache = Path(
             platformdirs.user_cache_path("lookahead-ref") if cache is None else cache
         )
         self._process = os.getpid()
@@ -93,24 +93,10 @@ class NumbaBackend:
         callable
             The kernel.
         """
-        loop = _load(_source(program, dtype), Path(self._cache)).loop
-        scalar = np.dtype(dtype).type
+        self._loop(program, dtype)  # compiled now, not while it is run
 
         def kernel(buffers: Sequence[HostArray], scalars: Sequence[float]) -> None:
-            values = [scalar(each) for each in scalars]
-            length = buffers[0].size
-            pieces = min(self._threads, length // _LEAST_PIECE)
-            if pieces < 2:
-                loop(0, length, *buffers, *values)
-                return
-            bounds = [length * piece // pieces for piece in range(pieces + 1)]
-            work = [
-                self._pool.submit(loop, start, stop, *buffers, *values)
-                for start, stop in pairwise(bounds[1:])
-            ]
-            loop(0, bounds[1], *buffers, *values)
-            for each in work:
-                each.result()
+            self.bind(program, dtype, [buffers])([], scalars)
 
         return kernel
 
@@ -140,6 +126,64 @@ class NumbaBackend:
         for each in given:
             each.result()
 
+    def bind(
+        self, program: Program, dtype: str, leaves: Sequence[Sequence[HostArray]]
+    ) -> Callable[[Sequence[HostArray], Sequence[float]], None]:
+        """Compile a program and bind it to the arrays that it is for.
+
+        Parameters
+        ----------
+        program : Program
+            The program.
+        dtype : str
+            The dtype of the arrays.
+        leaves : sequence of sequence of ndarray
+            For each parameter its buffers: all, or all but the last, the gradient.
+
+        Returns
+        -------
+        callable
+            Called with the gradients, one for each parameter, and the scalars; runs the
+            program on all parameters.
+        """
+        loop = self._loop(program, dtype)
+        sizes = [buffers[0].size for buffers in leaves]
+        # `gather` writes addresses by the eight: there is room for what is too much.
+        rows = -(-len(leaves) // _loops.GATHERED) * _loops.GATHERED
+        addresses = np.zeros((rows, program.buffers), np.intp)
+        for place, buffers in enumerate(leaves):
+            for number, buffer in enumerate(buffers):
+                addresses[place, number] = buffer.ctypes.data
+        gather = _loops.load(_loops.gather_source(dtype), self._cache).gather
+        missing = [np.zeros(0, dtype)] * (rows - len(leaves))
+        # What the addresses point to must stay: the loop holds on to nothing else.
+        held = [*leaves]
+        groups, segments = _pieces(sizes)
+        count = len(groups) - 1
+        threads = min(self._threads, count) if count >= _LEAST_PIECES else 1
+
+        def run(gradients: Sequence[HostArray], scalars: Sequence[float]) -> None:
+            if gradients:
+                given = [*gradients, *missing]
+                for first in range(0, len(held), _loops.GATHERED):
+                    gather(addresses, first, *given[first : first + _loops.GATHERED])
+            counters = np.zeros(2 * _loops.LINE, np.intp)
+            work = (counters, groups, segments, addresses, *scalars)
+            if threads == 1:
+                loop(0, *work)
+                return
+            # Without helpers, as while Python shuts down, the caller does everything. One
+            # that comes late finds nothing left, and touches nothing but the counters.
+            with suppress(RuntimeError):
+                for _ in range(threads - 1):
+                    self._pool.submit(loop, 0, *work)
+            loop(count, *work)
+
+        return run
+
+    def _loop(self, program: Program, dtype: str) -> Any:
+        return _loops.load(_loops.loop_source(program, dtype), self._cache).loop
+
     @property
     def _pool(self) -> ThreadPoolExecutor:
         # The threads of a pool do not live on in a forked child: it makes its own.
@@ -160,78 +204,31 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _source(program: Program, dtype: str) -> str:
-    """Write a program as a function for Numba."""
-    buffers = [f"b{number}" for number in range(program.buffers)]
-    scalars = [f"s{number}" for number in range(program.scalars)]
-    names = [f"x{number}" for number in range(program.buffers)] + scalars
-    read = {operand for line in program.instructions for operand in line.operands}
-    read |= {register for _, register in program.writes}
-    body = [
-        f"x{number} = b{number}[i]" for number in range(program.buffers) if number in read
-    ]
-    for number, line in enumerate(program.instructions):
-        operands = [names[operand] for operand in line.operands]
-        if line.operation == "zero":
-            value = "zero"
-        elif line.operation == "sqrt":
-            value = f"np.sqrt({operands[0]})"
-        else:
-            value = f" {_OPERATORS[line.operation]} ".join(operands)
-        names.append(f"r{number}")
-        body.append(f"r{number} = {value}")
-    body += [f"b{buffer}[i] = {names[register]}" for buffer, register in program.writes]
-    lines = "\n        ".join(body)
-    # What is only read, such as a gradient, may be in memory that cannot be written to.
-    written = {buffer for buffer, _ in program.writes}
-    kinds = ["array" if number in written else "view" for number in range(program.buffers)]
-    arguments = ", ".join(["types.int64"] * 2 + kinds + ["scalar"] * len(scalars))
-    return f'''"""Written by lookahead_ref from an update rule; safe to delete."""
-
-import numpy as np
-from numba import njit, types
-
-zero = np.{dtype}(0)
-scalar = types.{dtype}
-array = types.Array(scalar, 1, "C")
-view = types.Array(scalar, 1, "C", readonly=True)
+def _count(threads: Any) -> int:
+    if isinstance(threads, bool) or not isinstance(threads, int):
+        raise TypeError(f"threads must be a positive integer, got {threads!r}")
+    if threads < 1:
+        raise ValueError(f"threads must be a positive integer, got {threads!r}")
+    return threads
 
 
-@njit(types.void({arguments}), error_model="numpy", nogil=True, cache=True)
-def loop(start, stop, {", ".join(buffers + scalars)}):
-    for i in range(start, stop):
-        {lines}
-'''
-
-
-@memoized  # one source is one loop, whichever stepper asks for it
-def _load(source: str, cache: Path) -> ModuleType:
-    """Import a loop from the cache folder, or from another where that cannot be written."""
-    name = "loop_" + hashlib.sha256(source.encode()).hexdigest()[:32]
-    try:
-        path = cache / f"{name}.py"
-        if not (path.is_file() and path.read_bytes() == source.encode()):
-            cache.mkdir(parents=True, exist_ok=True)
-            # Another process may be writing the same: the last to rename wins, all are
-            # equal.
-            with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
-                file.write(source.encode())
-            Path(file.name).replace(path)
-        return _import(name, path)
-    except (OSError, EOFError, pickle.UnpicklingError):
-        # Machine code that was cut short, as when the power fails, is made anew next time.
-        for damaged in (cache / "__pycache__").glob(f"{name}.*.nb?"):
-            with suppress(OSError):
-                damaged.unlink()
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{name}.py"
-            path.write_text(source)
-            return _import(name, path)
-
-
-def _import(name: str, path: Path) -> ModuleType:
-    spec: Any = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
+def _pieces(sizes: Sequence[int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Cut work into pieces: where each begins, and segments of leaf, start and stop."""
+    groups, segments = [0], []
+    room = _PIECE
+    for leaf, size in enumerate(sizes):
+        start = 0
+        while start < size:
+            stop = min(start + room, size)
+            segments.append((leaf, start, stop))
+            room -= stop - start
+            start = stop
+            if not room:
+                groups.append(len(segments))
+                room = _PIECE
+    if groups[-1] < len(segments) or len(groups) == 1:
+        groups.append(len(segments))
+    return (
+        np.array(groups, np.intp),
+        np.array(segments, np.intp).reshape(len(segments), 3),
+    )

@@ -22,8 +22,10 @@ _UFUNCS = {
     "sqrt": np.sqrt,
 }
 
-# A dozen blocks of float32 fit into the second-level cache of common processors.
-_BLOCK = 16384
+# What the blocks of all arrays of a program may take together, in bytes: the second-level
+# cache of common processors and a little of the third. Smaller blocks cost more in calls
+# than they save in time.
+_CACHE = 1_500_000
 
 
 class NumpyBackend:
@@ -105,7 +107,7 @@ class _Blocked:
                     free.append(place)
         self._lines = [
             (
-                _UFUNCS.get(line.operation),
+                _UFUNCS.get(line.operation, np.positive),
                 tuple(home.get(operand, operand) for operand in line.operands),
                 home[first_result + number],
             )
@@ -122,31 +124,43 @@ class _Blocked:
             if home.get(register, register) != buffer
         ]
         self._scratch = scratch + len(saved)
+        arrays = program.buffers + self._scratch
+        self.block = _CACHE // arrays // dtype.itemsize // 1024 * 1024 or 1024
 
     def __call__(self, buffers: Sequence[HostArray], scalars: Sequence[float]) -> None:
         length = buffers[0].size
-        block = min(_BLOCK, length)
-        scratch = [np.empty(block, self._dtype) for _ in range(self._scratch)]
-        places: dict[int, Any] = {
-            self._buffers + number: self._dtype.type(scalar)
-            for number, scalar in enumerate(scalars)
-        }
+        block = min(self.block, length)
+        if not block:
+            return
+        # Scratch counts from the end.
+        places: list[Any] = [
+            *buffers,
+            *[np.asarray(scalar, self._dtype) for scalar in scalars],
+            *[np.empty(block, self._dtype) for _ in range(self._scratch)],
+        ]
+        whole = length - length % block
+        rows = [buffer[:whole].reshape(-1, block) for buffer in buffers]
         # Where NumPy raises or warns, and a warning may be an error, it would do so after a
         # part has been written.
         with np.errstate(all="ignore"):
-            for start in range(0, length, max(block, 1)):
-                stop = min(start + block, length)
-                for number, buffer in enumerate(buffers):
-                    places[number] = buffer[start:stop]
-                for number, array in enumerate(scratch):
-                    places[-1 - number] = array[: stop - start]
+            for blocks in zip(*rows, strict=True):
+                places[: self._buffers] = blocks
+                self._run_block(places)
+            if whole < length:
+                places[: self._buffers] = [buffer[whole:] for buffer in buffers]
+                for number in range(self._scratch):
+                    places[-1 - number] = places[-1 - number][: length - whole]
                 self._run_block(places)
 
-    def _run_block(self, places: dict[int, Any]) -> None:
+    def _run_block(self, places: list[Any]) -> None:
+        # Not all in one way: this runs some thousand times in a step.
         for ufunc, operands, result in self._lines:
-            if ufunc is None:
-                places[result].fill(0)
+            if len(operands) == 2:
+                first, second = operands
+                ufunc(places[first], places[second], places[result])
+            elif operands:
+                ufunc(places[operands[0]], places[result])
             else:
-                ufunc(*[places[operand] for operand in operands], out=places[result])
+                places[result].fill(0)
         for copy, source in self._copies:
             places[copy][...] = places[source]

@@ -2,8 +2,8 @@
 
 A backend runs programs over arrays in place. Each is an entry point in the group
 ``lookahead_ref.backends``, so that another package can add one: the entry point names a
-class, called without arguments, whose instances follow the `Backend` protocol. It raises
-`BackendUnavailableError` where it cannot run, saying why.
+class, called without arguments or with those of `load`, whose instances follow the
+`Backend` protocol. It raises `BackendUnavailableError` where it cannot run, saying why.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ __all__ = [
     "Backend",
     "BackendRecord",
     "BackendUnavailableError",
+    "BindingBackend",
     "Instruction",
     "Kernel",
     "Program",
@@ -25,13 +26,11 @@ __all__ = [
     "explained",
     "load",
     "names",
-    "run",
 ]
 
 Kernel: TypeAlias = Callable[[Sequence[Any], Sequence[float]], None]
 """A compiled program: called with its buffers, contiguous and of one dimension, and its
-scalars, rounded to their dtype; writes to the buffers. One that has a method ``many`` is
-called by that instead, with a sequence of such buffers: it does all of them at once."""
+scalars, rounded to their dtype; writes to the buffers."""
 
 _GROUP = "lookahead_ref.backends"
 
@@ -134,24 +133,35 @@ def explained(backend: Backend) -> Iterator[None]:
         raise MemoryError(f"{error} {memory}") from error
 
 
-def run(kernel: Kernel, arrays: Sequence[Sequence[Any]], scalars: Sequence[float]) -> None:
-    """Run a kernel over several arrays, in one call where it can do many.
+@runtime_checkable
+class BindingBackend(Backend, Protocol):
+    """What a backend offers that can run a program on all parameters at once.
 
-    Parameters
-    ----------
-    kernel : Kernel
-        The kernel.
-    arrays : sequence of sequence of array
-        Its buffers, once for each array.
-    scalars : sequence of float
-        Its scalars, which are the same for all.
+    A stepper uses `bind` where it is there, and calls the kernel from `compile` for one
+    parameter after the other where it is not.
     """
-    many = getattr(kernel, "many", None)
-    if many is not None:
-        many(arrays, scalars)
-        return
-    for buffers in arrays:
-        kernel(buffers, scalars)
+
+    def bind(
+        self, program: Program, dtype: str, leaves: Sequence[Sequence[Any]]
+    ) -> Callable[[Sequence[Any], Sequence[float]], None]:
+        """Compile a program and bind it to the arrays that it is for.
+
+        Parameters
+        ----------
+        program : Program
+            The program.
+        dtype : str
+            The dtype of the arrays, ``float32`` or ``float64``.
+        leaves : sequence of sequence of array
+            For each parameter its buffers, contiguous and of one dimension, but for the
+            last one, which is the gradient.
+
+        Returns
+        -------
+        callable
+            Called with the gradients, one for each parameter, and the scalars, rounded to
+            the dtype; runs the program on all parameters.
+        """
 
 
 @dataclass(frozen=True)
@@ -195,13 +205,15 @@ def names() -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entry_points(group=_GROUP)}))
 
 
-def load(name: str) -> Backend:
+def load(name: str, **options: Any) -> Backend:
     """Load a backend.
 
     Parameters
     ----------
     name : str
         The name of its entry point.
+    **options
+        What its class is called with, such as the number of `threads` of ``numba``.
 
     Returns
     -------
@@ -227,7 +239,7 @@ def load(name: str) -> Backend:
         )
         raise ValueError(f"backend must be one of {listed}, got {name!r}")
     try:
-        backend: Backend = entries[0].load()()
+        backend: Backend = entries[0].load()(**options)
     except ImportError as error:
         raise BackendUnavailableError(
             f"backend {name!r} is not available: {error}"

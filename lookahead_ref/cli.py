@@ -2,7 +2,8 @@
 
 Results go to standard output, progress and diagnostics to standard error. Exit codes: 0
 if all went well; 1 if the job failed; 2 if the command was wrong or something that it
-needs is not available; 130 if it was interrupted.
+needs is not available; 130 if it was interrupted, and 128 and its number if it was another
+signal that ended it.
 
 What a command needs is imported inside it, so that ``--help`` answers at once.
 """
@@ -13,7 +14,10 @@ from typing import Annotated
 import typer
 
 import lookahead_ref as la
+from lookahead_ref.bench import command as bench
 from lookahead_ref.conformance import command as conformance
+from lookahead_ref.experiments import sweep_command, train_command
+from lookahead_ref.experiments.reproduce import command as reproduction
 from lookahead_ref.experiments.theory import command as theory
 from lookahead_ref.terminal import (
     JOB_FAILED,
@@ -38,12 +42,11 @@ EXAMPLES = {
         "lookahead-ref compare --seeds 2 --epochs 5 --output my-comparison",
         "lookahead-ref compare --seeds 2 --epochs 5 --json",
     ),
-    "train": (
-        "lookahead-ref train --optimizer lookahead-adam --epochs 10",
-        "lookahead-ref train --optimizer nesterov --learning-rate 0.05 --schedule cosine",
-        "lookahead-ref train --optimizer lookahead-sgd --k 10 --alpha 0.8 --output my-run",
-    ),
     "info": ("lookahead-ref info", "lookahead-ref info --json"),
+    **train_command.EXAMPLES,
+    **sweep_command.EXAMPLES,
+    **reproduction.EXAMPLES,
+    **bench.EXAMPLES,
     **conformance.EXAMPLES,
     **theory.EXAMPLES,
 }
@@ -63,16 +66,6 @@ def _backends(incomplete: str) -> list[str]:
     from lookahead_ref.backend import names
 
     return [name for name in names() if name.startswith(incomplete)]
-
-
-def _optimizers(incomplete: str) -> list[str]:
-    from lookahead_ref.experiments.methods import NAMES
-
-    return [name for name in NAMES if name.startswith(incomplete)]
-
-
-def _schedules(incomplete: str) -> list[str]:
-    return [s for s in ("constant", "step", "cosine") if s.startswith(incomplete)]
 
 
 def _inner_states(incomplete: str) -> list[str]:
@@ -200,89 +193,9 @@ def compare(
     print_folder(screen, folder, "report.html, curves.png, results.json, train.jsonl")
 
 
-@app.command(epilog=epilog(EXAMPLES["train"]))
-def train(
-    model: Annotated[str, typer.Option(help="mlp.")] = "mlp",
-    data: Annotated[str, typer.Option(help="digits.")] = "digits",
-    optimizer: Annotated[
-        str,
-        typer.Option(
-            help="sgd, heavy-ball, nesterov, adagrad or adam; alone, or with lookahead- or "
-            "polyak- before it.",
-            autocompletion=_optimizers,
-        ),
-    ] = "lookahead-adam",
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(help="Of the innermost optimizer; that of compare if not given."),
-    ] = None,
-    schedule: Annotated[
-        str,
-        typer.Option(
-            help="Of the learning rate: constant, step or cosine.",
-            autocompletion=_schedules,
-        ),
-    ] = "constant",
-    epochs: Epochs = 30,
-    batch_size: BatchSize = 64,
-    seed: Seed = 0,
-    backend: Backend = "numpy",
-    k: K = 5,
-    alpha: Alpha = 0.5,
-    inner_state: InnerState = "maintain",
-    output: Output = None,
-    as_json: AsJson = False,
-) -> None:
-    """Train a model with one optimizer.
-
-    With --output it writes results.json and train.jsonl to that folder.
-    """
-    with reported():
-        from lookahead_ref.experiments import single
-        from lookahead_ref.experiments.environment import new_folder
-        from lookahead_ref.training import TrainingProgress
-
-        prepared = single.prepare(
-            single.Settings(
-                model=model,
-                data=data,
-                optimizer=optimizer,
-                learning_rate=learning_rate,
-                schedule=schedule,
-                epochs=epochs,
-                batch_size=batch_size,
-                seed=seed,
-                backend=backend,
-                k=k,
-                alpha=alpha,
-                inner_state=inner_state,
-            )
-        )
-        folder = None if output is None else new_folder(output, "train")
-    with reported(), TrainingProgress(console(stderr=True)) as progress:
-        result = single.run(prepared, folder, callbacks=[progress])
-    last = result.history[-1]
-    if as_json:
-        from dataclasses import asdict
-
-        print_json(
-            {
-                "folder": None if folder is None else str(folder),
-                "final": asdict(last),
-                "steps": result.steps,
-                "seconds": result.seconds,
-            }
-        )
-        return
-    screen = console()
-    screen.print(
-        f"validation accuracy {100 * last.validation_accuracy:.2f} %, validation loss "
-        f"{last.validation_loss:.4f}, training loss {last.train_loss:.4f} after "
-        f"{result.steps} steps, {result.seconds:.1f} s",
-        highlight=False,
-    )
-    if folder is not None:
-        print_folder(screen, folder, "results.json, train.jsonl")
+train_command.mount(app)
+sweep_command.mount(app)
+reproduction.mount(app)
 
 
 @app.command(epilog=epilog(EXAMPLES["info"]))
@@ -298,6 +211,7 @@ def info(as_json: AsJson = False) -> None:
         show(found, console())
 
 
+bench.mount(app)
 conformance.mount(app)
 theory.mount(app)
 

@@ -11,6 +11,7 @@ from array_api_compat import array_namespace
 
 from lookahead_ref import tree
 from lookahead_ref.program import Rule, Symbol, as_tuple
+from lookahead_ref.representative import SOLE, Representative
 from lookahead_ref.tree import Array, Tree
 
 _FLOAT32 = struct.Struct("<f")
@@ -142,6 +143,10 @@ def apply(rule: Rule, coefficients: Mapping[str, float], *trees: Tree) -> tuple[
         If the trees differ in names, libraries, dtypes or shapes, or a coefficient that is
         not zero rounds to zero in the dtype of a leaf.
     """
+    if type(trees[0]) is Representative:
+        symbols = [each[SOLE] for each in trees]
+        recorded = symbols[0].tape.record(rule, symbols, coefficients)
+        return tuple([result.tree for result in recorded])
     first, *others = [tree.flatten(each) for each in trees]
     for other in others:
         if other.keys() != first.keys():
@@ -198,7 +203,7 @@ def _apply_to_leaf(
 ) -> tuple[Array, ...]:
     leaf = leaves[0]
     if isinstance(leaf, Symbol):
-        return leaf.tape.record(rule, leaves, dict(coefficients))
+        return tuple(leaf.tape.record(rule, leaves, coefficients))
     for other in leaves[1:]:
         tree.check_leaf_like(f"the optimizer's state for {path!r}", other, leaf)
     scalars = round_scalars(coefficients, path, leaf)

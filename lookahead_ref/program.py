@@ -10,10 +10,12 @@ optimizer's own ``step`` on a `Symbol` and receives, on its `Tape`, the sequence
 that the step applies.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
+
+from lookahead_ref.representative import SOLE, Representative
 
 Rule: TypeAlias = Callable[[Any], Callable[..., Any]]
 """A function from an array namespace to the arithmetic of an update."""
@@ -179,9 +181,18 @@ class Symbol:
         Where it is recorded.
     number : int
         Its number there.
+
+    Attributes
+    ----------
+    tape : Tape
+        The tape.
+    number : int
+        The number.
+    tree : Representative
+        A tree of nothing but this symbol, made once.
     """
 
-    __slots__ = ("number", "tape")
+    __slots__ = ("number", "tape", "tree")
     shape = ()
     dtype = "symbol"
     float32 = float64 = "symbol"
@@ -189,6 +200,7 @@ class Symbol:
     def __init__(self, tape: "Tape", number: int) -> None:
         self.tape = tape
         self.number = number
+        self.tree = Representative({SOLE: self})
 
     def __array_namespace__(self, api_version: str | None = None) -> type["Symbol"]:
         """Return the namespace that the array API's protocol asks for."""
@@ -217,9 +229,8 @@ Evaluator: TypeAlias = Callable[["Tape", Callable[..., Any], Sequence[int]], lis
 """Calls a function with the values of symbols, given by their numbers, of each leaf."""
 
 
-@dataclass
 class Tape:
-    """The record of one optimizer step.
+    """The record of one optimizer step, and then of the next.
 
     Parameters
     ----------
@@ -227,20 +238,50 @@ class Tape:
         The number of arrays that the step may read: symbols 0, 1, ...
     evaluator : callable, optional
         What computes the values of symbols, where a step needs them.
+
+    Attributes
+    ----------
+    buffers : int
+        The number of arrays.
+    evaluator : callable or None
+        The evaluator.
+    numbers : list of int
+        What was recorded: for each call the number under which the tape knows it. Equal
+        numbers are equal calls, in every step.
+    scalars : list of float
+        The coefficients of the calls, in order, in float64.
     """
 
-    buffers: int
-    evaluator: Evaluator | None = None
-    calls: list[Call] = field(default_factory=list)
-    coefficients: list[tuple[str, float]] = field(default_factory=list)
-    _symbols: int = field(init=False)
+    def __init__(self, buffers: int, evaluator: Evaluator | None = None) -> None:
+        self.buffers = buffers
+        self.evaluator = evaluator
+        self.numbers: list[int] = []
+        self.scalars: list[float] = []
+        # A step does what the one before did, or the one a cycle before.
+        self._known: dict[Call, tuple[int, int]] = {}
+        self._symbols = [Symbol(self, number) for number in range(buffers)]
+        self._made = buffers
 
-    def __post_init__(self) -> None:
-        self._symbols = self.buffers
+    @property
+    def symbols(self) -> list[Symbol]:
+        """The symbols of the arrays that the step may read."""
+        return self._symbols[: self.buffers]
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls that were recorded."""
+        known = list(self._known)
+        return [known[number] for number in self.numbers]
+
+    def restart(self) -> None:
+        """Begin the record of another step."""
+        self.numbers = []
+        self.scalars = []
+        self._made = self.buffers
 
     def record(
-        self, rule: Rule, operands: Sequence[Symbol], coefficients: dict[str, float]
-    ) -> tuple[Symbol, ...]:
+        self, rule: Rule, operands: Sequence[Symbol], coefficients: Mapping[str, float]
+    ) -> list[Symbol]:
         """Record that a rule is applied.
 
         Parameters
@@ -254,13 +295,18 @@ class Tape:
 
         Returns
         -------
-        tuple of Symbol
+        list of Symbol
             Its results.
         """
-        names = tuple(coefficients)
-        self.calls.append(Call(rule, tuple([s.number for s in operands]), names))
-        self.coefficients.extend(coefficients.items())
-        return self._new(len(_write_down(rule, len(operands), names).results))
+        call: Any = (rule, tuple([each.number for each in operands]), tuple(coefficients))
+        known = self._known.get(call)
+        if known is None:
+            results = len(_write_down(rule, len(operands), call[2]).results)
+            known = self._known[Call(*call)] = (len(self._known), results)
+        number, results = known
+        self.numbers.append(number)
+        self.scalars += coefficients.values()
+        return self._new(results)
 
     def zero(self) -> Symbol:
         """Record an array of zeros.
@@ -270,7 +316,8 @@ class Tape:
         Symbol
             The zeros.
         """
-        self.calls.append(Call(None, (), ()))
+        number, _ = self._known.setdefault(Call(None, (), ()), (len(self._known), 1))
+        self.numbers.append(number)
         return self._new(1)[0]
 
     def evaluate(
@@ -301,10 +348,12 @@ class Tape:
             raise TypeError("a tape without an evaluator has no values")
         return self.evaluator(self, function, [each.number for each in operands])
 
-    def _new(self, count: int) -> tuple[Symbol, ...]:
-        first = self._symbols
-        self._symbols += count
-        return tuple([Symbol(self, number) for number in range(first, first + count)])
+    def _new(self, count: int) -> list[Symbol]:
+        first = self._made
+        self._made = last = first + count
+        while len(self._symbols) < last:
+            self._symbols.append(Symbol(self, len(self._symbols)))
+        return self._symbols[first:last]
 
 
 def compile_calls(

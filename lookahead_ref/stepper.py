@@ -3,24 +3,24 @@
 There is no second implementation here. Each step calls the optimizer's own pure ``step`` on
 a symbol that stands for every parameter at once (`lookahead_ref.program`); what it records,
 from the inner update to the interpolation at the end of a cycle, becomes one program,
-compiled once by the backend and run in one pass over the memory of each parameter.
+compiled and bound to memory once by the backend and run in one pass over it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, TypeAlias
 
-from lookahead_ref import tree
-from lookahead_ref.backend import Backend, Kernel, explained, load, run
+from lookahead_ref import states, tree
+from lookahead_ref.backend import Backend, BindingBackend, explained, load
 from lookahead_ref.elementwise import round_to
 from lookahead_ref.optimizers import Optimizer
 from lookahead_ref.optimizers.base import check_optimizer
-from lookahead_ref.program import Symbol, Tape, compile_calls
+from lookahead_ref.program import Program, Tape, compile_calls
+from lookahead_ref.representative import SOLE
 from lookahead_ref.tree import Array, Tree
 
-# The one leaf of the symbolic trees; no slot can have this name.
-_LEAF = ""
+_Run: TypeAlias = Callable[[Sequence[Array], Sequence[float]], None]
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,33 @@ class _Leaf:
     dtype: str
     buffers: tuple[Array, ...]
     flat: tuple[Array, ...]
+
+
+@dataclass
+class _Part:
+    """A recorded step, ready to be run on the leaves of one dtype."""
+
+    dtype: str
+    take: Callable[[Sequence[Array]], Sequence[Array]] | None
+    names: tuple[str, ...]
+    run: _Run
+    scalars: list[float] = field(default_factory=list)
+    rounded: list[float] = field(default_factory=list)
+
+    def round(self, scalars: list[float]) -> list[float]:
+        """Round scalars to the dtype; most of them are those of the step before."""
+        # Two zeros are equal and may differ in sign.
+        if scalars != self.scalars or 0.0 in scalars:
+            before = self.scalars or [0.0] * len(scalars)
+            known = self.rounded or before
+            self.rounded = [
+                old if new == last != 0.0 else round_to(self.dtype, name, new)
+                for name, new, last, old in zip(
+                    self.names, scalars, before, known, strict=True
+                )
+            ]
+            self.scalars = scalars
+        return self.rounded
 
 
 class Stepper:
@@ -97,22 +124,32 @@ class Stepper:
                 ]
                 # One leaf at a time, so that no second copy of all the state ever exists.
                 state = optimizer.init({path: array})
-                for _, value in _arrays(state):
+                for _, value in states.arrays(state):
                     buffers.append(
                         self.backend.own(f"params[{path!r}]", value, [array, *buffers])
                     )
                 flat = tuple(self.backend.flatten(buffer) for buffer in buffers)
                 dtype = "float32" if str(array.dtype).endswith("float32") else "float64"
                 self._leaves[path] = _Leaf(dtype, tuple(buffers), flat)
-                self._names = [name for name, _ in _arrays(state)]
-                template = _rename(state, path)
+                self._names = [name for name, _ in states.arrays(state)]
         self._expected = {path: leaf.buffers[0] for path, leaf in self._leaves.items()}
-        self._gradient = 1 + len(self._names)
-        self._state = _replace_arrays(template, iter(range(1, self._gradient)))
+        self._paths = itemgetter(*self._leaves)
+        self._kinds = [_kind(array) for array in self._expected.values()]
         self._owned = {
             id(buffer): buffer for leaf in self._leaves.values() for buffer in leaf.buffers
         }
-        self._kernels: dict[Any, dict[str, Kernel]] = {}
+        # Symbols for the parameter, the arrays of its state and its gradient.
+        self._gradient = 1 + len(self._names)
+        self._tape = Tape(self._gradient + 1, self._evaluate)
+        theta, *self._symbols, gradient = self._tape.symbols
+        self._theta, self._grads = theta.tree, gradient.tree
+        self._state = states.symbolic(state, iter(self._symbols))
+        self._given: Sequence[Array] = ()
+        self._parts: dict[Any, list[_Part]] = {}
+        self._programs: dict[Program, dict[str, Any]] = {}
+        self._places: dict[str, tuple[int, ...]] = {}
+        for place, leaf in enumerate(self._leaves.values()):
+            self._places[leaf.dtype] = (*self._places.get(leaf.dtype, ()), place)
         self._views: dict[int, dict[str, Any]] = {}
         self._interrupted = False
 
@@ -142,24 +179,22 @@ class Stepper:
             raise RuntimeError(
                 "an earlier step was interrupted while it wrote: load a state"
             )
-        arrays = tree.flatten(grads, "grads")
-        tree.check_leaves_like(arrays, self._expected, "grads")
-        gradients = {
-            path: self.backend.gradient(arrays[path], self._owned) for path in self._leaves
-        }
-        tape, state = self._record(gradients)
-        kernels = self._compiled(tape, list(enumerate(state.numbers)))
-        scalars = self._rounded(tape)
+        arrays = self._checked(grads)
+        gradient, owned = self.backend.gradient, self._owned
+        gradients = [gradient(array, owned) for array in arrays]
+        self._given = gradients
+        try:
+            state, numbers = self._record()
+            parts = self._compiled(numbers)
+            scalars = [part.round(self._tape.scalars) for part in parts]
+        finally:
+            self._given = ()
 
         self._interrupted = True
-        for dtype, kernel in kernels.items():
-            held = [
-                (*leaf.flat, gradients[path])
-                for path, leaf in self._leaves.items()
-                if leaf.dtype == dtype
-            ]
-            run(kernel, held, scalars[dtype])
-        self._state = _replace_arrays(state.state, iter(range(1, self._gradient)))
+        for part, rounded in zip(parts, scalars, strict=True):
+            # All of them, mostly: parameters are of one dtype.
+            part.run(part.take(gradients) if part.take else gradients, rounded)
+        self._state = state
         self._interrupted = False
 
     def evaluation_params(self) -> dict[str, Any]:
@@ -175,11 +210,7 @@ class Stepper:
         TypeError
             If the optimizer computes them anew, which a stepper cannot.
         """
-        tape = Tape(self._gradient)
-        symbols = [Symbol(tape, number) for number in range(self._gradient)]
-        result = self.optimizer.evaluation_params(
-            {_LEAF: symbols[0]}, _replace_arrays(self._state, iter(symbols[1:]))
-        )[_LEAF]
+        result = self.optimizer.evaluation_params(self._theta, self._state)[SOLE]
         if result.number >= self._gradient:
             name = type(self.optimizer).__name__
             raise TypeError(
@@ -201,7 +232,7 @@ class Stepper:
             raise RuntimeError(
                 "an earlier step was interrupted while it wrote: load a state"
             )
-        saved: dict[str, Any] = dict(_counts(self._state))
+        saved: dict[str, Any] = dict(states.counts(self._state))
         for number, name in enumerate(["params", *self._names]):
             for path, leaf in self._leaves.items():
                 saved[f"{name}/{path}"] = self.backend.copy(leaf.buffers[number])
@@ -230,7 +261,7 @@ class Stepper:
             for number, name in enumerate(["params", *self._names])
             for path, leaf in self._leaves.items()
         }
-        counts = dict(_counts(self._state))
+        counts = dict(states.counts(self._state))
         for name in [*counts, *targets]:
             if name not in saved:
                 raise ValueError(f"saved must have an entry {name!r}, got none")
@@ -253,7 +284,7 @@ class Stepper:
         self._interrupted = True
         for name, target in targets.items():
             self.backend.assign(target, values[name])
-        self._state = _replace_counts(self._state, counts, "")
+        self._state = states.replace_counts(self._state, counts)
         self._interrupted = False
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -274,65 +305,95 @@ class Stepper:
             )
         return self._views[number]
 
-    def _record(self, gradients: Mapping[str, Array]) -> "tuple[Tape, _Recorded]":
-        tape = Tape(self._gradient + 1, partial(self._evaluate, gradients))
-        symbols = [Symbol(tape, number) for number in range(self._gradient + 1)]
-        state = _replace_arrays(self._state, iter(symbols[1:-1]))
-        params, state = self.optimizer.step(
-            {_LEAF: symbols[0]}, {_LEAF: symbols[-1]}, state
-        )
-        numbers = [params[_LEAF].number, *[value.number for _, value in _arrays(state)]]
-        return tape, _Recorded(state, tuple(numbers))
+    def _checked(self, grads: Tree) -> Sequence[Array]:
+        """Return the leaves of gradients that match the parameters, in their order."""
+        try:
+            if type(grads) is dict and len(grads) == len(self._kinds):
+                leaves: Any = self._paths(grads)
+                if len(grads) == 1:  # an itemgetter of one item returns it bare
+                    leaves = (leaves,)
+                if [(type(a), a.dtype, a.shape) for a in leaves] == self._kinds:
+                    return list(leaves)
+        except (KeyError, AttributeError):
+            pass
+        # Nested, of another kind that may pass, or wrong: this tells which.
+        arrays = tree.flatten(grads, "grads")
+        tree.check_leaves_like(arrays, self._expected, "grads")
+        return [arrays[path] for path in self._leaves]
+
+    def _record(self) -> tuple[Any, list[int]]:
+        """Record a step: the state after it, and the symbol that each buffer then holds."""
+        tape = self._tape
+        tape.restart()
+        params, state = self.optimizer.step(self._theta, self._grads, self._state)
+        numbers = [params[SOLE].number]
+        state = states.settle(state, iter(self._symbols), numbers)
+        return state, numbers
 
     def _evaluate(
-        self,
-        gradients: Mapping[str, Array],
-        tape: Tape,
-        function: Callable[..., Any],
-        numbers: Sequence[int],
+        self, tape: Tape, function: Callable[..., Any], numbers: Sequence[int]
     ) -> list[Any]:
         """Compute symbols in memory of their own, one leaf at a time."""
         computed = [number for number in numbers if number >= tape.buffers]
-        places = [(tape.buffers + place, number) for place, number in enumerate(computed)]
-        kernels = self._compiled(tape, places, scratch=len(computed))
-        scalars = self._rounded(tape)
+        writes = [(tape.buffers + place, number) for place, number in enumerate(computed)]
+        program = compile_calls(tape.buffers, tape.calls, writes, scratch=len(computed))
+        kernels = self._kernels(program)
+        names = _coefficients(tape)
         results = []
-        for path, leaf in self._leaves.items():
-            held = (*leaf.flat, gradients[path])
+        for leaf, gradient in zip(self._leaves.values(), self._given, strict=True):
+            held = (*leaf.flat, gradient)
             scratch = [self.backend.copy(leaf.flat[0]) for _ in computed]
             if computed:
-                kernels[leaf.dtype]((*held, *scratch), scalars[leaf.dtype])
+                scalars = [
+                    round_to(leaf.dtype, name, value)
+                    for name, value in zip(names, tape.scalars, strict=True)
+                ]
+                kernels[leaf.dtype]((*held, *scratch), scalars)
             values = dict(zip(computed, scratch, strict=True))
             results.append(
                 function(*[values[n] if n in values else held[n] for n in numbers])
             )
         return results
 
-    def _rounded(self, tape: Tape) -> dict[str, list[float]]:
-        return {
-            dtype: [round_to(dtype, name, value) for name, value in tape.coefficients]
-            for dtype in {leaf.dtype for leaf in self._leaves.values()}
-        }
-
-    def _compiled(
-        self, tape: Tape, results: Sequence[tuple[int, int]], *, scratch: int = 0
-    ) -> dict[str, Kernel]:
-        key = (tuple(tape.calls), tuple(results))
-        if key not in self._kernels:
-            program = compile_calls(tape.buffers, tape.calls, results, scratch=scratch)
-            self._kernels[key] = {
-                dtype: self.backend.compile(program, dtype)
-                for dtype in sorted({leaf.dtype for leaf in self._leaves.values()})
+    def _kernels(self, program: Program) -> dict[str, Any]:
+        if program not in self._programs:
+            self._programs[program] = {
+                dtype: self.backend.compile(program, dtype) for dtype in self._places
             }
-        return self._kernels[key]
+        return self._programs[program]
 
+    def _compiled(self, numbers: Sequence[int]) -> list[_Part]:
+        tape = self._tape
+        key = (tuple(tape.numbers), tuple(numbers))
+        if key not in self._parts:
+            program = compile_calls(tape.buffers, tape.calls, list(enumerate(numbers)))
+            names = _coefficients(tape)
+            self._parts[key] = [
+                _Part(dtype, self._take(places), names, self._bind(program, dtype, places))
+                for dtype, places in self._places.items()
+            ]
+        return self._parts[key]
 
-@dataclass(frozen=True)
-class _Recorded:
-    """The state after a recorded step, and the symbol that each buffer then holds."""
+    def _take(
+        self, places: Sequence[int]
+    ) -> Callable[[Sequence[Array]], Sequence[Array]] | None:
+        if len(places) == len(self._leaves):
+            return None
+        return lambda gradients: [gradients[place] for place in places]
 
-    state: Any
-    numbers: tuple[int, ...]
+    def _bind(self, program: Program, dtype: str, places: Sequence[int]) -> _Run:
+        every = list(self._leaves.values())
+        leaves = [every[place].flat for place in places]
+        # Not every backend can run a program on all parameters at once.
+        if isinstance(self.backend, BindingBackend):
+            return self.backend.bind(program, dtype, leaves)
+        kernel = self.backend.compile(program, dtype)
+
+        def run(gradients: Sequence[Array], scalars: Sequence[float]) -> None:
+            for buffers, gradient in zip(leaves, gradients, strict=True):
+                kernel((*buffers, gradient), scalars)
+
+        return run
 
 
 def _backend(given: Any) -> Backend:
@@ -343,89 +404,12 @@ def _backend(given: Any) -> Backend:
     return given
 
 
-# A state is a NamedTuple of counts, of trees and dicts of trees, and of further states.
-_STATE = (dict, tuple)
+def _kind(array: Array) -> tuple[Any, ...]:
+    return type(array), array.dtype, array.shape
 
 
-def _parts(state: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(state, dict):
-        yield from state.items()
-    else:
-        yield from zip(state._fields, state, strict=True)
-
-
-def _is_state(value: Any) -> bool:
-    return isinstance(value, _STATE)
-
-
-def _rebuild(state: Any, parts: Mapping[str, Any]) -> Any:
-    return dict(parts) if isinstance(state, dict) else type(state)(**parts)
-
-
-def _arrays(state: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
-    """List the arrays of one leaf's state by their place, without the leaf's name."""
-    for name, value in _parts(state):
-        if _is_state(value):
-            yield from _arrays(value, f"{prefix}{name}/")
-        elif value is not None and not isinstance(value, int):
-            yield prefix.removesuffix("/"), value
-
-
-def _counts(state: Any, prefix: str = "") -> Iterator[tuple[str, int]]:
-    if isinstance(state, dict):
-        return
-    for name, value in _parts(state):
-        if _is_state(value):
-            yield from _counts(value, f"{prefix}{name}/")
-        elif isinstance(value, int) and isinstance(name, str):
-            yield prefix + name, value
-
-
-def _walk(state: Any, leaf: Callable[[Any], Any]) -> Any:
-    return _rebuild(
-        state,
-        {
-            name: _walk(value, leaf) if _is_state(value) else leaf(value)
-            for name, value in _parts(state)
-        },
-    )
-
-
-def _rename(state: Any, path: str) -> Any:
-    """Give the one leaf of every tree in a state the name of the symbolic leaf."""
-    if isinstance(state, dict) and state.keys() == {path} and not _is_state(state[path]):
-        return {_LEAF: state[path]}
-    return _rebuild(
-        state,
-        {
-            name: _rename(value, path) if _is_state(value) else value
-            for name, value in _parts(state)
-        },
-    )
-
-
-def _replace_arrays(state: Any, values: Iterator[Any]) -> Any:
-    """Replace the arrays of a state, in order; an integer inside a tree is one too."""
-    if isinstance(state, dict):
-        return {
-            name: _replace_arrays(value, values) if _is_state(value) else next(values)
-            for name, value in state.items()
-        }
-    return type(state)(
-        *[_replace_arrays(value, values) if _is_state(value) else value for value in state]
-    )
-
-
-def _replace_counts(state: Any, counts: Mapping[str, int], prefix: str) -> Any:
-    if isinstance(state, dict):
-        return state
-    parts = {}
-    for name, value in _parts(state):
-        if _is_state(value):
-            parts[name] = _replace_counts(value, counts, f"{prefix}{name}/")
-        else:
-            parts[name] = counts.get(prefix + name, value)
-    return type(state)(**parts)
+def _coefficients(tape: Tape) -> tuple[str, ...]:
+    return tuple(name for call in tape.calls for name in call.names)
 
 
 def _count(name: str, value: Any) -> int:

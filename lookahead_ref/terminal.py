@@ -1,6 +1,8 @@
 """What the commands share: streams, exit codes, errors in one line."""
 
 import json
+import shlex
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ __all__ = [
     "JOB_FAILED",
     "USAGE",
     "console",
+    "continuable",
     "epilog",
     "failed",
     "print_folder",
@@ -51,6 +54,26 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt as error:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from error
+
+
+@contextmanager
+def continuable(folder: Path, *, named: bool) -> Iterator[None]:
+    """Say how to continue the command of this process where it is interrupted.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where what is done so far is kept.
+    named : bool
+        Whether the command names the folder, as ``--output``.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        more = [] if named else ["--output", str(folder)]
+        words = shlex.join(["lookahead-ref", *sys.argv[1:], *more])
+        typer.echo(f"lookahead-ref: to continue: {words}", err=True)
+        raise
 
 
 def epilog(examples: tuple[str, ...]) -> str:

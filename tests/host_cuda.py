@@ -23,7 +23,7 @@ from lookahead_ref.backend import Program
 from lookahead_ref.backends import _cuda
 from lookahead_ref.backends.cupy import CupyBackend
 from lookahead_ref.backends.numpy import NumpyBackend
-from support import frozen
+from support import DECOUPLED, INNER, INNER_STATES, L2
 
 COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), None)
 
@@ -32,6 +32,7 @@ needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C++ co
 _BEFORE = """
 #include <cmath>
 using std::sqrt;
+using std::tanh;
 static struct { int x; } threadIdx, blockIdx;
 #define __device__ static
 #define __global__
@@ -52,6 +53,33 @@ extern "C" void run_{number}(int blocks, const void *table) {{
             update_{number}(*static_cast<const kernel_{number}::Table *>(table));
 }}
 """
+
+
+OPTIMIZERS: dict[str, Any] = {
+    f"{name}, {wrapped}": wrap(make(**options))
+    for name, make in INNER.items()
+    for options in ({}, L2, DECOUPLED)
+    for wrapped, wrap in {
+        f"plain {options}": lambda inner: inner,
+        **{
+            f"{kind} {options}": lambda inner, kind=kind: la.Lookahead(
+                inner, k=3, alpha=0.3, inner_state=kind
+            )
+            for kind in INNER_STATES
+        },
+    }.items()
+} | {
+    **{f"{name}, averaged": la.PolyakAveraging(make()) for name, make in INNER.items()},
+    "a Lookahead, averaged": la.PolyakAveraging(la.Lookahead(INNER["sgd"](), k=2)),
+    "a Lookahead in another": la.Lookahead(la.Lookahead(INNER["heavy-ball"](), k=2), k=3),
+    "the longest": la.PolyakAveraging(
+        la.Lookahead(
+            la.Lookahead(INNER["adam"](**DECOUPLED), k=2, inner_state="interpolate"),
+            k=3,
+            inner_state="interpolate",
+        )
+    ),
+}
 
 
 class HostCuda:
@@ -108,7 +136,7 @@ class HostCuda:
         return "device 0 has 8 MiB, of which 2 MiB are free"
 
 
-class _Recorder(NumpyBackend):
+class Recorder(NumpyBackend):
     """NumPy's backend, and a record of what it was asked to compile."""
 
     def __init__(self) -> None:
@@ -121,7 +149,7 @@ class _Recorder(NumpyBackend):
 
 def programs(optimizer: Any, params: Any, steps: int = 13) -> list[tuple[Program, str]]:
     """Every program that an optimizer's steps are made of."""
-    recorder = _Recorder()
+    recorder = Recorder()
     stepper = la.Stepper(optimizer, params, backend=recorder)
     for _ in range(steps):
         stepper.step(params)
@@ -149,9 +177,10 @@ def backend(folder: Path) -> CupyBackend:
 
 __all__ = [
     "COMPILER",
+    "OPTIMIZERS",
     "HostCuda",
+    "Recorder",
     "backend",
-    "frozen",
     "needs_compiler",
     "on_device",
     "on_host",

@@ -100,7 +100,7 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     @property
     def data(self) -> Any:
-        return SimpleNamespace(ptr=self._host.ctypes.data)
+        return SimpleNamespace(ptr=self._host.ctypes.data, mem=None)
 
     @property
     def device(self) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typer.testing import CliRunner, Result
 import lookahead_ref as la
 from lookahead_ref.cli import EXAMPLES, app
 from lookahead_ref.experiments import single
+
+SLOW = re.compile(r"lookahead-ref (bench|compare|theory)|lstm|survey")
 
 HIDE = """
 import sys
@@ -88,7 +91,7 @@ def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
     [
         pytest.param(
             line,
-            marks=[pytest.mark.slow] if line.split()[1] in ("compare", "theory") else [],
+            marks=[pytest.mark.slow] if SLOW.search(line) else [],
         )
         for line in sorted({line for lines in EXAMPLES.values() for line in lines})
     ],
@@ -175,10 +178,25 @@ def test_info_lists_the_backends_and_why_one_is_not_available(folder: Path) -> N
     ("arguments", "told"),
     [
         ("train --optimizer rmsprop", "optimizer must be one of sgd"),
-        ("train --data cifar", "data must be one of digits; got 'cifar'"),
-        ("train --model vgg", "model must be one of mlp; got 'vgg'"),
-        ("train --schedule linear", "schedule must be one of constant, step, cosine"),
+        ("train --data cifar", "data must be one of digits, mnist:DIR"),
+        ("train --model vgg", "model must be one of mlp, lstm, resnet18"),
+        ("train --schedule linear", "schedule must be one of constant, step, shortened"),
         ("train --learning-rate nan", "learning_rate must be"),
+        ("train --model lstm", "model lstm must be given text, as pydoc is; data 'digits'"),
+        ("train --dropout 0.5", "dropout is no option of model mlp, got 0.5"),
+        ("train --window 9", "window is an option of texts"),
+        ("train --optimizer polyak-sgd --model resnet18", "learning_rate must be given"),
+        ("train --on-nonfinite hope --output o", "on_nonfinite must be one of"),
+        ("train --clip -1", "--clip"),
+        ("train --weight-decay-kind l3", "weight_decay_kind must be one of"),
+        ("train --resume absent", "resume must be the folder of a run, got absent"),
+        ("train --model nowhere:it", "No module named 'nowhere'"),
+        ("train --data nowhere.py:it", "there is no file nowhere.py"),
+        ("train --optimizer json:nothing", "json has no 'nothing'"),
+        ("train --optimizer math:pi", "must be one or make one, got float"),
+        ("train --optimizer collections:Counter", "optimizer must be an optimizer"),
+        ("train --model collections:Counter", "'collections:Counter' cannot be made"),
+        ("train --data collections:Counter", "Counter has no name and no train"),
         ("train --learning-rate=-1", "learning_rate must be"),
         ("train --learning-rate 1e-60 --output o", "= 1e-60 rounds to 0 in float32"),
         ("train --k 0", "k must be a positive integer, got 0"),

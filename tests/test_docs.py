@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 from typer.main import get_command
+from typer.testing import CliRunner
 
 import lookahead_ref as la
 from lookahead_ref.cli import app
@@ -204,3 +205,22 @@ def test_the_backend_of_the_guide_is_found_by_its_entry_point(
     assert name in la.backend.names()
     assert la.backend.load(name).name == name
     monkeypatch.delitem(sys.modules, module)
+
+
+def test_what_the_page_plugs_in_is_taken_from_a_file_by_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lookahead_ref.experiments.plugins")
+    page = ROOT / "docs" / "extending.md"
+    code = [block.text for block in blocks(page) if block.language == "python"]
+    last = "import lookahead_ref as la\noptimizer = la.Lookahead(RMSProp(0.05))\n"
+    (tmp_path / "mine.py").write_text("\n".join([code[0], code[2], code[3], last]))
+    monkeypatch.chdir(tmp_path)
+    (line,) = commands(page)
+    words = [*shlex.split(line)[1:], "--epochs", "1"]
+    for place, name in enumerate(("mine.py:RMSProp", "mine.py:optimizer")):
+        if place:  # it has a learning rate of its own
+            words = [each for each in words if each not in ("--learning-rate", "0.05")]
+        words[words.index("--optimizer") + 1] = name
+        result = CliRunner().invoke(app, [*words, "--output", f"run-{place}"])
+        assert result.exit_code == 0, result.output

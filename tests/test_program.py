@@ -93,7 +93,7 @@ def test_a_tape_records_calls_coefficients_and_zeros() -> None:
     (last,) = tape.record(lambda xp: lambda a, b, d: a * b * d, [root, zero], {"d": 0.25})
     assert [s.number for s in (root, rest, zero, last)] == [2, 3, 4, 5]
     assert [call.operands for call in tape.calls] == [(0, 1), (), (2, 4)]
-    assert tape.coefficients == [("c", 0.5), ("d", 0.25)]
+    assert tape.scalars == [0.5, 0.25]
 
 
 @pytest.mark.parametrize(

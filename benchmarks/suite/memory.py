@@ -4,22 +4,22 @@ import tracemalloc
 
 import lookahead_ref as la
 
-from .cases import BACKENDS, INNER, SHAPES, arrays
+from .cases import BACKENDS, OPTIMIZERS, arrays
 
 
 class Peak:
     """Bytes for each parameter of 4 bytes, the gradients not counted."""
 
-    params = (list(INNER), ["plain", "maintain", "interpolate"], BACKENDS)
+    params = (list(OPTIMIZERS), ["plain", "maintain", "interpolate"], BACKENDS)
     param_names = ("optimizer", "inner_state", "backend")
-    parameters = "one million"
+    parameters = "1e6"
 
     def track_bytes_a_parameter(self, optimizer, inner_state, backend):
-        inner = INNER[optimizer]()
+        inner = OPTIMIZERS[optimizer]
         made = inner
         if inner_state != "plain":
             made = la.Lookahead(inner, k=2, inner_state=inner_state)
-        grads = arrays(SHAPES[self.parameters], 1)
+        grads = arrays(self.parameters, 1)
         # Compile first: what a compiler holds is no part of a run.
         self._run(made, grads, backend)
         tracemalloc.start()

@@ -3,21 +3,19 @@
 import statistics
 import time
 
-import lookahead_ref as la
-
-from .cases import BACKENDS, INNER, SHAPES, stepper
+from .cases import BACKENDS, OPTIMIZERS, PARAMETERS, stepper, traffic
 
 
 class Step:
-    """One step of an inner optimizer."""
+    """One step of an optimizer, alone or inside Lookahead: the mean over a cycle."""
 
-    params = (list(INNER), BACKENDS, list(SHAPES))
-    param_names = ("optimizer", "backend", "parameters")
+    params = (list(OPTIMIZERS), [None, 5], BACKENDS, PARAMETERS)
+    param_names = ("optimizer", "k", "backend", "parameters")
 
-    def setup(self, optimizer, backend, parameters):
-        self.stepper, self.grads = stepper(INNER[optimizer](), backend, parameters)
+    def setup(self, optimizer, k, backend, parameters):
+        self.stepper, self.grads = stepper(optimizer, k, backend, parameters)
 
-    def time_step(self, optimizer, backend, parameters):
+    def time_step(self, optimizer, k, backend, parameters):
         self.stepper.step(self.grads)
 
 
@@ -29,16 +27,14 @@ class Overhead:
     8 bytes more are read and written for a parameter of 4 bytes, once in k steps.
     """
 
-    params = (list(INNER), BACKENDS, [1, 2, 5, 10])
+    params = (list(OPTIMIZERS), BACKENDS, [1, 2, 5, 10])
     param_names = ("optimizer", "backend", "k")
     repetitions = 15
-    parameters = "one million"
-    bytes_moved = {"sgd": 12, "heavy-ball": 20, "nesterov": 20, "adam": 28}
+    parameters = "1e6"
 
     def setup(self, optimizer, backend, k):
-        inner = INNER[optimizer]()
-        self.inner, self.grads = stepper(inner, backend, self.parameters)
-        self.lookahead, _ = stepper(la.Lookahead(inner, k=k), backend, self.parameters)
+        self.inner, self.grads = stepper(optimizer, None, backend, self.parameters)
+        self.lookahead, _ = stepper(optimizer, k, backend, self.parameters)
 
     def _seconds(self, stepper, steps):
         start = time.perf_counter()
@@ -65,7 +61,6 @@ class Overhead:
     track_of_the_steps_counted.unit = "of (k + 1) / k"
 
     def track_of_the_bytes_counted(self, optimizer, backend, k):
-        moved = self.bytes_moved[optimizer]
-        return self._ratio(k) / ((k * moved + 8) / (k * moved))
+        return self._ratio(k) / (traffic(optimizer, k) / traffic(optimizer))
 
     track_of_the_bytes_counted.unit = "of the traffic model"

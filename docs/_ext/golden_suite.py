@@ -1,17 +1,23 @@
 """The directive ``golden-suite``: what the index of the vectors says, for people.
 
-Its argument is ``bugs``, ``margins`` or ``variants``. The margins are those that the
-program measured while it made the vectors.
+Its argument is ``bugs``, ``margins``, ``variants`` or ``changes``. The margins are those
+that the program measured while it made the vectors.
+
+The directive ``golden-survey`` draws the table of public implementations, or, with a name
+as its argument, what was found in one of them, from the file that ``lookahead-ref golden
+survey`` wrote.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
-from lookahead_ref.conformance import load
+from lookahead_ref.conformance import load, releases
 
 
 class GoldenSuite(SphinxDirective):
@@ -25,7 +31,25 @@ class GoldenSuite(SphinxDirective):
             return [draw(bugs)]
         if self.arguments[0] == "variants":
             return [_variants(index["variants"])]
-        raise self.error("golden-suite takes bugs, margins or variants")
+        if self.arguments[0] == "changes":
+            return list(_changes(releases.recorded()))
+        raise self.error("golden-suite takes bugs, margins, variants or changes")
+
+
+def _changes(recorded: Sequence[Mapping[str, str]]) -> Iterator[nodes.Node]:
+    for number in range(len(recorded), 0, -1):
+        told = nodes.paragraph()
+        told += nodes.strong("", f"Release {number}")
+        told += nodes.Text(f": {len(recorded[number - 1])} cases.")
+        for kind, ids in changed(recorded, number).items():
+            if number > 1 and ids:
+                told += nodes.Text(f" {kind.capitalize()}: {', '.join(ids)}.")
+        yield told
+
+
+def changed(recorded: Sequence[Mapping[str, str]], number: int) -> Mapping[str, list[str]]:
+    before = recorded[number - 2] if number > 1 else {}
+    return releases.changes(before, recorded[number - 1])
 
 
 def _bugs(bugs: Sequence[Any]) -> nodes.Node:
@@ -100,6 +124,68 @@ def _row(texts: Sequence[str], *first: nodes.Node) -> nodes.row:
     return nodes.row("", *[nodes.entry("", each) for each in paragraphs])
 
 
+SURVEY = Path(__file__).parents[1] / "conformance" / "implementations.json"
+
+
+class Survey(SphinxDirective):
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(SURVEY))
+        found = json.loads(SURVEY.read_text(encoding="utf-8"))
+        implementations = {each["name"]: each for each in found["implementations"]}
+        if self.arguments:
+            return list(_found_in(implementations[self.arguments[0]]))
+        return _survey(found, list(implementations.values()))
+
+
+def _survey(
+    found: Mapping[str, Any], those: Sequence[Mapping[str, Any]]
+) -> list[nodes.Node]:
+    said = nodes.paragraph(
+        "",
+        f"Run on {found['date']}: {found['cases']} cases of vectors {found['vectors']}, "
+        f"each in float32 and float64; Python {found['python']}, {found['machine']}.",
+    )
+    names = [row["name"] for row in those[0]["profiles"]]
+    rows = []
+    for place, name in enumerate(names):
+        rows.append([name, *[_cell(each["profiles"][place]) for each in those]])
+    return [said, _table(["profile", *[each["title"] for each in those]], rows)]
+
+
+def _cell(row: Mapping[str, Any]) -> str:
+    judged = row["passed"] + row["departed"] + row["failed"]
+    if row["verdict"] == "not offered":
+        return "\N{EN DASH}"
+    return "passes" if row["passed"] == judged else f"{row['passed']} of {judged}"
+
+
+def _found_in(one: Mapping[str, Any]) -> "list[nodes.Node]":
+    items = []
+    for convention in one["conventions"]:
+        names = " or ".join(convention["names"])
+        items.append(nodes.paragraph("", f"Convention: {names}."))
+    for place, explanation in enumerate(one["causes"]):
+        for cause in explanation:
+            told = nodes.paragraph("", "Or as well: " if place else "Diagnosis: ")
+            told += nodes.literal("", cause["name"])
+            told += nodes.Text(f". Its smallest case: {cause['shows']}.")
+            items.append(told)
+    if not one["explained"]:
+        items.append(nodes.paragraph("", "Diagnosis: none explains all of it."))
+    for each in one["failures"]:
+        text = f"Failed at {each['count']} checks, such as {each['case']}: {each['shows']}."
+        items.append(nodes.paragraph("", text))
+    for each in one["beyond"]:
+        text = f"With {each['condition']} values, {each['count']} checks: {each['shows']}."
+        items.append(nodes.paragraph("", text))
+    drawn = nodes.bullet_list()
+    drawn += [nodes.list_item("", item) for item in items]
+    return [drawn]
+
+
 def setup(app: Any) -> dict[str, Any]:
     app.add_directive("golden-suite", GoldenSuite)
+    app.add_directive("golden-survey", Survey)
     return {"parallel_read_safe": True}

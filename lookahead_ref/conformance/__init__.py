@@ -9,6 +9,8 @@ from lookahead_ref.conformance.judging import (
 )
 from lookahead_ref.conformance.protocol import (
     Adapter,
+    Inner,
+    Level,
     Setup,
     TargetError,
     UnsupportedError,
@@ -26,6 +28,8 @@ from lookahead_ref.conformance.vectors import (
 __all__ = [
     "Adapter",
     "Case",
+    "Inner",
+    "Level",
     "Observation",
     "Setup",
     "Suite",

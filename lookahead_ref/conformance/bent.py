@@ -91,7 +91,11 @@ class Inner(oracle.Inner):
             self.rule = oracle.heavy_ball
         form = self.switches.get("adam")
         if form is not None and self.rule is oracle.adam:
-            self.rule = lambda h, t, sqrt: _adam(h, t, sqrt, form)
+            self.rule = (
+                (lambda h, t, sqrt: oracle.adam(h, t + 1, sqrt))
+                if form == "count-ahead"
+                else (lambda h, t, sqrt: _adam(h, t, sqrt, form))
+            )
         if "adagrad" in self.switches and self.rule is oracle.adagrad:
             self.rule = _adagrad_in_root
         decay = self.switches.get("decay")
@@ -138,9 +142,12 @@ class Inner(oracle.Inner):
         if self.decay_kind == "l2":
             g = g + self.h["weight_decay"] * x
         v = self.h["momentum"] * v - gamma * g
+        moved = x + v
         if self.rule is oracle.nesterov:
-            return x + self.h["momentum"] * v - gamma * g, v
-        return x + v, v
+            moved = x + self.h["momentum"] * v - gamma * g
+        if self.decay_kind == "decoupled":
+            moved = moved - gamma * self.h["weight_decay"] * x
+        return moved, v
 
 
 class Lookahead(oracle.Lookahead):
@@ -175,7 +182,7 @@ class Lookahead(oracle.Lookahead):
         self.captured = [0] * len(theta)  # whether its phi has been captured
 
     def _first(self) -> int:
-        return self.k - 1 if "first" in self.switches else 0
+        return self.k - 1 if self.switches.get("first") == 1 else 0
 
     def _innermost(self) -> Any:
         inner: Any = self.inner
@@ -202,7 +209,11 @@ class Lookahead(oracle.Lookahead):
             counts = self.inner.synchronized
         self.cycle_step = before + counts
         self.synchronized = self.cycle_step == self.k and self.cycle_step != before
-        return self.synchronize(theta) if self.synchronized else theta
+        if self.switches.get("first") == "never":
+            self.synchronized = False
+        if not self.synchronized:
+            return theta
+        return self.synchronize(start if self.switches.get("order") == "stale" else theta)
 
     def _captured(self, start: Tensors, theta: Tensors, grads: Gradients) -> Tensors:
         capture = self.switches.get("capture")
@@ -218,13 +229,6 @@ class Lookahead(oracle.Lookahead):
         theta = self.inner.step(theta, grads)
         self.cycle_step += 1
         self.calls += 1
-        if self.calls == 1 and self.switches.get("capture") == "after-first-step":
-            # Where a slot is made with the first gradient, it holds zeros before.
-            zero = self.arithmetic.number(0.0)
-            self.phi = [
-                [zero] * len(x) if g is None else x
-                for x, g in zip(theta, grads, strict=True)
-            ]
         due = []
         for i, g in enumerate(grads):
             self.own[i] += g is not None
@@ -236,11 +240,19 @@ class Lookahead(oracle.Lookahead):
             due.append(g is not None and clock % self.k == 0)
         self.synchronized = any(due)
         capture = self.switches.get("capture")
-        if capture in ("first-gradient", "after-first-step"):
+        own_clock = self.switches["no_gradient"] == "own-clock"
+        if capture in ("first-gradient", "after-first-step") and own_clock:
             seen = grads if capture == "first-gradient" else theta
             self.phi = [
                 p if g is None or own > 1 or s is None else s
                 for s, p, g, own in zip(seen, self.phi, grads, self.own, strict=True)
+            ]
+        if capture == "after-first-step" and not own_clock and self.calls == 1:
+            # A slot that is made with the first gradient holds zeros until then.
+            zero = self.arithmetic.number(0.0)
+            self.phi = [
+                [zero] * len(x) if g is None else x
+                for x, g in zip(theta, grads, strict=True)
             ]
         if capture == "first-sync":
             first = [d and not c for d, c in zip(due, self.captured, strict=True)]
@@ -260,7 +272,8 @@ class Lookahead(oracle.Lookahead):
         if self.switches.get("alpha") == "sees-steps":
             self.syncs = self.calls - 1
         before, phi = self.slots, self.phi
-        counts = list(innermost.count)
+        counts, anchor = list(innermost.count), self.anchor
+        alpha = oracle.at(self.alpha, self.syncs)
         if "interpolation" in self.switches and self.inner_state == "interpolate":
             first = self.switches["interpolation"] == "late-anchor" and self.syncs == 0
             velocity = innermost.names == ("velocity",)
@@ -270,12 +283,30 @@ class Lookahead(oracle.Lookahead):
         new = super().synchronize(theta)
         if self.inner_state == "reset":
             self._bend_reset(before, counts, innermost)
+        if self.inner_state == "interpolate":
+            self._bend_interpolation(before, anchor, alpha)
         if self.switches.get("rate") == "sees-syncs":
             innermost.clock = self.syncs
         write = self.switches.get("write")
         if write == "slow-kept":
             self.phi = phi
+        if write == "slow-takes-fast":
+            self.phi = theta
         return theta if write == "fast-kept" else new
+
+    def _bend_interpolation(
+        self, before: oracle.Slots, anchor: oracle.Slots, alpha: Number
+    ) -> None:
+        bend = self.switches.get("interpolation")
+        if bend == "swapped":
+            self.slots = {
+                name: oracle.interpolate(anchor[name], tensors, 1 - alpha)
+                for name, tensors in before.items()
+            }
+            self.anchor = self.slots
+            self.inner.follow(self.phi)
+        if bend == "raw-anchor":
+            self.anchor = before
 
     def _bend_reset(self, before: oracle.Slots, counts: list[int], innermost: Any) -> None:
         bend = self.switches.get("reset")
@@ -409,6 +440,8 @@ def simulate(
         return Run(steps, [], evaluations)
 
     checkpoint = switches.get("checkpoint")
+    if checkpoint == "live":
+        saved = (theta, _save(levels))
     if (
         checkpoint == "shared"
     ):  # the arrays are those of the running program; counts are copied

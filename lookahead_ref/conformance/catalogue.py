@@ -117,6 +117,12 @@ BUGS = (
         "count the step before testing whether k divides the count",
     ),
     _bug(
+        "never-synchronizes", "LA-3", "first", "never",
+        "never synchronizes",
+        "this is the inner optimizer alone, with phi carried along for nothing",
+        "count the steps where all of them pass, and compare the count with k",
+    ),
+    _bug(
         "phi-after-first-step", "LA-1", "capture", "after-first-step",
         "captures phi after the first inner step",
         "phi_0 is not theta_0: every slow weight is displaced by the first update",
@@ -159,6 +165,12 @@ BUGS = (
         "do the inner step first, then the synchronization",
     ),
     _bug(
+        "sync-with-old-fast", "LA-4", "order", "stale",
+        "interpolates with the fast weights from before the k-th inner step",
+        "every k-th update is lost",
+        "hand the weights that the inner step returned to the outer update",
+    ),
+    _bug(
         "fast-not-restarted", "LA-7", "write", "fast-kept",
         "leaves the fast weights where they are at a synchronization",
         "phi is an average beside the training, which it never touches",
@@ -169,6 +181,12 @@ BUGS = (
         "writes the interpolation to the fast weights but keeps the old phi",
         "every cycle is pulled back towards the initial weights",
         "store the new phi as well as writing it to the parameters",
+    ),
+    _bug(
+        "phi-takes-fast", "LA-7", "write", "slow-takes-fast",
+        "stores the fast weights as phi, and writes the interpolation to the parameters",
+        "phi is where the last cycle ended, not an average of all of them",
+        "store the interpolation as phi, and write that to the parameters",
     ),
     _bug(
         "inner-state-not-reset", "LA-12", "reset", "kept",
@@ -217,6 +235,20 @@ BUGS = (
         "keeps a reference to the slots, not a copy, as what to interpolate from",
         "interpolation silently becomes maintain",
         "copy the slots after each synchronization",
+        "interpolate", "slots",
+    ),
+    _bug(
+        "interpolated-slots-swapped", "LA-13", "interpolation", "swapped",
+        "interpolates slots with 1 - alpha",
+        "slots follow the old cycle where weights follow the new one; not seen at 0.5",
+        "move slots by the same alpha as the weights",
+        "interpolate", "slots",
+    ),
+    _bug(
+        "interpolated-slots-not-kept", "LA-13", "interpolation", "raw-anchor",
+        "keeps the slots from before an interpolation as what to interpolate from next",
+        "the next synchronization starts from slots that the last one has left",
+        "copy the slots after the interpolation",
         "interpolate", "slots",
     ),
     _bug(
@@ -311,6 +343,13 @@ BUGS = (
         "save",
     ),
     _bug(
+        "checkpoint-is-live", "LA-23", "checkpoint", "live",
+        "hands out its running state, counts included, as the saved one",
+        "what is written later is a later state beside the step that was to be kept",
+        "copy arrays and counts when the state is taken",
+        "save",
+    ),
+    _bug(
         "nested-phi-kept", "LA-19", "nested", "phi-kept",
         "leaves the inner phi where it was at an outer synchronization",
         "the next inner synchronization pulls back to weights that the outer one has left",
@@ -385,6 +424,13 @@ BUGS = (
         "corrects the second moment's bias only",
         "the first updates are too small",
         "divide the first moment by 1 - beta1^t",
+        "adam",
+    ),
+    _bug(
+        "adam-count-one-ahead", "IN-10", "adam", "count-ahead",
+        "corrects the moments' bias with t + 1 for t",
+        "the first updates are of another size",
+        "let t be 1 at the first update",
         "adam",
     ),
     _bug(
@@ -485,7 +531,7 @@ VARIANTS = (
 )  # fmt: skip
 
 SINGLE_PRECISION = _bug(
-    "single-precision", "precision", "float32",
+    "single-precision", "LA-31", "precision", "float32",
     "computes, or keeps hyperparameters, in float32 though it works in float64",
     "float64 is hardly more exact than float32",
     "keep hyperparameters, slots and phi in the precision of the parameters",

@@ -33,8 +33,12 @@ EXAMPLES = {
         "lookahead-ref conform pure",
         "lookahead-ref conform numpy --profile wrapper --json",
         "lookahead-ref conform pure --case smoke-wrapper --case smoke-resume",
+        "lookahead-ref conform --init command --output my_lookahead.py",
     ),
     "golden": ("lookahead-ref golden generate --output vectors",),
+    "golden models": ("lookahead-ref golden models numba --profile model:lstm",),
+    "golden make-vectors": ("lookahead-ref golden make-vectors --output .",),
+    "golden survey": ("lookahead-ref golden survey",),
     "golden generate": ("lookahead-ref golden generate --output vectors",),
 }
 
@@ -122,12 +126,33 @@ def conform(
         float, typer.Option(help="Seconds for each answer.", min=0.01)
     ] = 10.0,
     line_limit: Annotated[int, typer.Option(help="Bytes of an answer.", min=64)] = 2**20,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say in plain words what is wrong.")
+    ] = False,
+    hide_expected: Annotated[
+        bool, typer.Option("--hide-expected", help="Keep expected values out of it all.")
+    ] = False,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Write a file to begin with: pytorch, optax, command or student.",
+            metavar="KIND",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where --init writes it.", metavar="FILE", show_default=False),
+    ] = None,
 ) -> None:
     """Take an implementation of Lookahead through the golden suite.
 
     Prints a verdict for each profile, each departure, and what explains them. Exit code: 0
     if all that it offers passes, 1 if something departs, 3 if it failed.
     """
+    if init is not None:
+        _begin(init, Path(f"my_{init}.py") if output is None else output)
+        return
     with reported(), _interruptible():
         from lookahead_ref.extras import require
 
@@ -163,16 +188,41 @@ def conform(
                 raise failed(error, FAILED) from error
             results = _run(dict(zip(dtypes, opened, strict=True)), chosen, level)
         summary = _summary(opened[0].name, results, known, level)
+        if hide_expected:
+            from lookahead_ref.conformance.explaining import hidden
+
+            summary = hidden(summary)
         try:
             _write(summary, results, html, junit, markdown, write_expect)
         except OSError as error:  # not 1, which says that something departs
             raise failed(error, USAGE) from error
         if as_json:
             print_json(summary)
+        elif explain:
+            _explain(summary)
         else:
             _print(summary, listed=None if case else _LISTED)
         if summary["exit_code"]:
             raise typer.Exit(summary["exit_code"])
+
+
+def _begin(kind: str, path: Path) -> None:
+    from lookahead_ref.conformance.starting import begin
+
+    try:
+        next_command = begin(kind, path)
+    except (OSError, ValueError) as error:
+        raise failed(error, USAGE) from error
+    typer.echo(f"{path} is written. Put yours in where it says so, then:\n  {next_command}")
+
+
+def _explain(summary: "Mapping[str, Any]") -> None:
+    from rich.text import Text
+
+    from lookahead_ref.conformance.explaining import explained
+
+    for paragraph in explained(summary):
+        console().print(Text(paragraph + "\n"))
 
 
 @contextmanager
@@ -324,9 +374,38 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
     to.print(Text(rendering.headline(summary)))
 
 
+@golden.command(epilog=epilog(EXAMPLES["golden models"]))
+def models(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="What is built in, module:Class or file.py:Class.",
+            show_default=False,
+            autocompletion=_targets,
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            help="A program that speaks JSON lines, and its arguments.",
+            metavar="COMMAND",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="model:mlp or model:lstm.", show_default=False)
+    ] = None,
+    level: Annotated[str, typer.Option(help="strict or gpu.")] = "strict",
+) -> None:
+    """Compare the loss and gradients of a program's models with the golden ones."""
+    from lookahead_ref.conformance.models.command import report
+
+    raise typer.Exit(report(target, command, profile, level))
+
+
 @golden.callback(epilog=epilog(EXAMPLES["golden"]))
 def _golden() -> None:
-    """Build the vectors of the golden suite."""
+    """Build the vectors of the golden suite, and run its models."""
 
 
 @golden.command(epilog=epilog(EXAMPLES["golden generate"]))
@@ -348,13 +427,78 @@ def generate(
     except MissingExtraError as error:
         raise failed(error, USAGE) from error
     from lookahead_ref.conformance.generate import write
+    from lookahead_ref.conformance.models.generate import write as write_models
 
     folder = Path(__file__).parent / "vectors" if output is None else output
     try:
         changed = write(folder)
+        changed += [f"models/{name}" for name in write_models(folder / "models")]
     except OSError as error:
         typer.echo(f"lookahead-ref: {error}", err=True)
         raise typer.Exit(1) from error
     for name in changed:
         typer.echo(name)
     typer.echo(f"{len(changed)} files changed in {folder}", err=True)
+
+
+@golden.command(epilog=epilog(EXAMPLES["golden survey"]))
+def survey(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Which public implementations; all that are installed if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write it to a file, not to standard output.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Run the suite on public implementations, and say as JSON what was found of each."""
+    with reported():
+        from lookahead_ref.conformance.adapters.peers import PEERS
+        from lookahead_ref.conformance.process import StartError
+        from lookahead_ref.conformance.summary import FAILED
+        from lookahead_ref.conformance.survey import survey as run_all
+        from lookahead_ref.report.files import write_json
+
+        unknown = set(name or ()) - PEERS.keys()
+        if unknown:
+            known = ", ".join(PEERS)
+            raise ValueError(f"name must be among {known}, got {sorted(unknown)[0]!r}")
+        chosen = name or [each for each, peer in PEERS.items() if peer.installed]
+
+        def say(each: str) -> None:
+            typer.echo(each, err=True)
+
+        try:
+            found = run_all(chosen, progress=say)
+        except StartError as error:
+            raise failed(error, FAILED) from error
+        if output is None:
+            print_json(found)
+        else:
+            write_json(output, found)
+
+
+@golden.command("make-vectors", epilog=epilog(EXAMPLES["golden make-vectors"]))
+def make_vectors(
+    output: Annotated[Path, typer.Option(help="The folder.", metavar="DIR")] = Path(),
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Give vectors that have changed the next number."),
+    ] = False,
+) -> None:
+    """Write the vectors as an archive to hand out, the same byte for byte each time."""
+    with reported():
+        from lookahead_ref.conformance import releases
+
+        if record and (number := releases.record()) is not None:
+            typer.echo(f"release {number}", err=True)
+        try:
+            typer.echo(str(releases.make(output)))
+        except OSError as error:
+            raise failed(error, USAGE) from error

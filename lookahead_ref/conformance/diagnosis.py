@@ -97,7 +97,7 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
         them; else one for all results, which has no explanation, and one for each profile
         with departures, as its departures may have causes of their own.
     """
-    if not any(result.status == "departed" for result in results):
+    if not any(result.status == "departed" and _tells(result.case) for result in results):
         return []
     whole = explain(results)
     if whole.explanations:

@@ -26,7 +26,12 @@ from lookahead_ref.conformance.building import (
     sgd,
 )
 
-RETIRED: tuple[str, ...] = ()
+RETIRED: tuple[str, ...] = (
+    "inner-heavy-ball-decoupled",
+    "inner-heavy-ball-decoupled-moving",
+    "inner-nesterov-decoupled",
+    "inner-nesterov-decoupled-moving",
+)
 """Ids of cases that there were."""
 
 PROFILES = {
@@ -360,10 +365,15 @@ def _inner(profile: str) -> Iterator[Case]:
                level=Level(5, 0.5))  # fmt: skip
     if name != "adamw":
         yield case("l2", make(decay=0.1, kind="l2"), "weight decay added to the gradient")
-    yield case("decoupled", make(decay=0.1, kind="decoupled"), "decoupled weight decay")
-    yield case("decoupled-moving", make(MOVING, decay=0.2, kind="decoupled"),
+    # With a velocity these are of version 2: in version 1 a variant of them had no decay.
+    again = "-again" if name in ("heavy-ball", "nesterov") else ""
+    yield case(f"decoupled{again}", make(decay=0.1, kind="decoupled"),
+               "decoupled weight decay")  # fmt: skip
+    yield case(f"decoupled-moving{again}", make(MOVING, decay=0.2, kind="decoupled"),
                "decoupled weight decay follows the learning rate")  # fmt: skip
     if name in ("adam", "adamw"):
+        yield case("near-epsilon", plain, "gradients near epsilon: where it stands shows",
+                   gradient_scale=-27)  # fmt: skip
         yield case("overflow", plain, "second moments that overflow: the weights stay",
                    problem=given_tape([[[2.0**80, -(2.0**90), 2.0**100]]] * 4), steps=4,
                    conditions=["overflow"], dtypes=["float32"])  # fmt: skip
@@ -387,6 +397,8 @@ _CLAUSES = {
     "l2-strong": "IN-3",
     "decoupled": "IN-4",
     "decoupled-moving": "IN-4",
+    "decoupled-again": "IN-4",
+    "decoupled-moving-again": "IN-4",
     "strong": "IN-4",
     "epsilon": "IN-11",
     "adagrad-epsilon": "IN-13",

@@ -109,7 +109,9 @@ class Adapter(Protocol):
     """A program under test, one case at a time.
 
     Any method may raise; the case then counts as one at which the program failed, or as not
-    offered if what it raises is a `NotImplementedError`.
+    offered if what it raises is an `UnsupportedError` or a `NotImplementedError`. What is
+    called tensors here is a dict of a NumPy array for each parameter, in the order of
+    `Setup.params`.
     """
 
     def start(self, setup: Setup) -> None:
@@ -122,19 +124,25 @@ class Adapter(Protocol):
         """
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
-        """Do one step; None stands for a parameter that has no gradient."""
+        """Do one step; a dict by name, None for a parameter that has no gradient."""
 
     def fast(self) -> Tensors:
-        """Return the fast weights: the parameters that the next gradient is taken at."""
+        """Return the fast weights, where the next gradient is taken, as tensors."""
 
     def slow(self) -> Sequence[Tensors]:
-        """Return phi of each Lookahead, the outermost first; empty if hidden."""
+        """Return a list of tensors, phi of each Lookahead, the outermost first.
+
+        Empty if hidden.
+        """
 
     def slots(self) -> Mapping[str, Tensors]:
-        """Return the inner optimizer's slots by name, but for those that are hidden."""
+        """Return a dict of tensors, the inner optimizer's slots by name.
+
+        Slots that are hidden are left out.
+        """
 
     def evaluation(self) -> Tensors:
-        """Return the weights that are evaluated now, in the way a user would."""
+        """Return the weights that are evaluated now, as a user would, as tensors."""
 
     def snapshot(self) -> Any:
         """Take the state, as a user who keeps it in memory while training goes on would."""
@@ -359,9 +367,12 @@ class Gradients:
 def _record(case: Case, adapter: Adapter, trajectory: Trajectory) -> list[Array]:
     fast = checked(case, "fast weights", adapter.fast())
     trajectory.fast.append(_flat(fast))
-    trajectory.slow.append(
-        [_flat(checked(case, "slow weights", each)) for each in adapter.slow()]
-    )
+    slow = adapter.slow()
+    if isinstance(slow, Mapping):
+        raise TargetError(
+            "slow weights must be a list, a dict for each Lookahead, got a dict"
+        )
+    trajectory.slow.append([_flat(checked(case, "slow weights", each)) for each in slow])
     trajectory.slots.append(
         {name: _flat(checked(case, name, each)) for name, each in adapter.slots().items()}
     )
@@ -392,7 +403,7 @@ def checked(case: Case, what: str, tensors: Any) -> list[Array]:
     """
     if not isinstance(tensors, Mapping) or list(tensors) != case.names:
         got = list(tensors) if isinstance(tensors, Mapping) else type(tensors).__name__
-        raise TargetError(f"{what} must have the tensors {case.names}, got {got}")
+        raise TargetError(f"{what} must be a dict with the tensors {case.names}, got {got}")
     arrays = [np.asarray(each) for each in tensors.values()]
     for name, array, shape in zip(case.names, arrays, case.shapes, strict=True):
         if array.shape != shape:

@@ -65,12 +65,25 @@ def headline(summary: Summary) -> str:
 def departure_line(departure: Mapping[str, Any]) -> str:
     """Return where and by how much a case departs first."""
     first = departure["quantities"][0]
-    return (
+    place = (
         f"{departure['case']} ({departure['dtype']}): {first['where']} at step "
-        f"{first['step']}, {first['tensor']}[{first['element']}]: expected "
-        f"{first['expected']!r}, got {first['got']!r}, "
-        f"{first['distance']:.3g} tolerances apart"
+        f"{first['step']}, {first['tensor']}[{first['element']}]"
     )
+    if first["expected"] is None:
+        return f"{place}: got {first['got']:.9g}"
+    expected, got = _told_apart(first["expected"], first["got"])
+    return (
+        f"{place}: expected {expected}, got {got}, {first['distance']:.3g} tolerances apart"
+    )
+
+
+def _told_apart(expected: float, got: float) -> tuple[str, str]:
+    """Write two numbers with as many digits as it takes to tell them apart."""
+    for digits in (6, 9, 12, 15):
+        texts = f"{expected:.{digits}g}", f"{got:.{digits}g}"
+        if texts[0] != texts[1]:
+            return texts
+    return repr(expected), repr(got)
 
 
 def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
@@ -205,15 +218,19 @@ def to_html(summary: Summary) -> str:
             first = each["quantities"][0]
             where = f"{first['where']}: {first['tensor']}[{first['element']}]"
             known = "" if each["known"] is None else f" (known: {each['known']['reason']})"
+            expected, got, distance = "", f"{first['got']:.9g}", ""
+            if first["expected"] is not None:
+                expected, got = _told_apart(first["expected"], first["got"])
+                distance = f"{first['distance']:.3g}"
             rows.append(
                 (
                     each["case"] + known,
                     each["dtype"],
                     where,
                     str(first["step"]),
-                    repr(first["expected"]),
-                    repr(first["got"]),
-                    f"{first['distance']:.3g}",
+                    expected,
+                    got,
+                    distance,
                 )
             )
         sections.append(Section("Departures", _table(columns, rows)))

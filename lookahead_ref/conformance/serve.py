@@ -16,6 +16,7 @@ from typing import Any
 from lookahead_ref.conformance import wire
 from lookahead_ref.conformance.protocol import (
     Adapter,
+    TargetError,
     UnsupportedError,
     go_on,
     go_through,
@@ -46,6 +47,8 @@ class Server:
             return {"unsupported": str(error)}
         except NotImplementedError as error:
             return {"unsupported": str(error) or "not implemented"}
+        except TargetError as error:  # it says all, and comes of this package
+            return {"error": str(error)}
         # Whatever a program under test raises is a finding about it.
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
@@ -78,6 +81,12 @@ class Server:
         fast = case.arrays(request["fast"], dtype)
         state = base64.b64decode(request["state"])
         return {"seen": wire.pack_trajectory(go_on(case, dtype, self._make(), state, fast))}
+
+    def do_model(self, request: Message) -> Message:
+        """Compute loss and gradients of a golden model."""
+        from lookahead_ref.conformance.models.running import answer
+
+        return answer(self._make, request)
 
 
 def main(target: str) -> None:

@@ -195,6 +195,7 @@ def _diagnosis(diagnosis: "Diagnosis") -> dict[str, Any]:
                 {
                     "name": each.name,
                     "kind": each.kind,
+                    "clause": each.clause,
                     "says": each.says,
                     "breaks": each.breaks,
                     "fix": each.fix,

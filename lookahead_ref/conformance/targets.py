@@ -230,6 +230,34 @@ class Program:
             raise
         return seen
 
+    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for what needs no state, and start anew if the program dies of it.
+
+        Parameters
+        ----------
+        request : dict
+            The request.
+
+        Returns
+        -------
+        dict
+            The answer.
+
+        Raises
+        ------
+        UnsupportedError
+            If it does not offer what is asked.
+        TargetError
+            If it fails.
+        """
+        process = self._process(0)
+        try:
+            return process.ask(request)
+        except DiedError:
+            process.kill()
+            self._processes[0] = None
+            raise
+
     def _unbroken(
         self, process: Process, case: Case, dtype: str
     ) -> tuple[Observation, str | None, list[Array]]:
@@ -427,7 +455,10 @@ def open_target(
     """
     given = [each for each in (target, command, recorded) if each is not None]
     if len(given) != 1:
-        raise ValueError("one of TARGET, --command and --recorded must be given")
+        raise ValueError(
+            "one of TARGET, --command and --recorded must be given, got "
+            f"{len(given) or 'none'}"
+        )
     if recorded is not None:
         return Recording(recorded)
     if command is not None:

@@ -1,5 +1,6 @@
 """Read the vector files, and refuse those that are not what the index says."""
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -250,7 +251,11 @@ class Suite:
         for case in self.cases:
             if case.id == identity:
                 return case
-        raise ValueError(f"case must be the id of a case, got {identity!r}")
+        close = difflib.get_close_matches(identity, [case.id for case in self.cases], 3)
+        raise ValueError(
+            f"case must be the id of a case, got {identity!r}"
+            + (f"; close to it: {', '.join(close)}" if close else "")
+        )
 
 
 def decode(values: list[str]) -> Float64Array:

@@ -116,18 +116,42 @@ def tensors(case: Case, what: str, value: Any) -> Float64Array:
         )
     digits = []
     for name, size, values in zip(case.names, sizes, value, strict=True):
-        if not isinstance(values, list) or len(values) != size:
-            raise TargetError(
-                f"{what}: {name} must be a list of {size} bit strings, got {shown(values)}"
-            )
-        for each in values:
-            if not isinstance(each, str) or not _BITS.match(each):
-                raise TargetError(
-                    f"{what}: {name} must hold bit strings of 16 hexadecimal digits, got "
-                    f"{shown(each)}"
-                )
-        digits += values
+        digits += elements(f"{what}: {name}", values, size)
     return np.frombuffer(bytes.fromhex("".join(digits)), ">f8").astype(np.float64)
+
+
+def elements(what: str, value: Any, size: int) -> list[str]:
+    """Check the bit strings of one tensor.
+
+    Parameters
+    ----------
+    what : str
+        What it is, for the message.
+    value : object
+        The JSON value.
+    size : int
+        The number of its elements.
+
+    Returns
+    -------
+    list of str
+        The value.
+
+    Raises
+    ------
+    TargetError
+        If it is something else.
+    """
+    if not isinstance(value, list) or len(value) != size:
+        raise TargetError(
+            f"{what} must be a list of {size} bit strings, got {shown(value)}"
+        )
+    for each in value:
+        if not isinstance(each, str) or not _BITS.match(each):
+            raise TargetError(
+                f"{what} must hold bit strings of 16 hexadecimal digits, got {shown(each)}"
+            )
+    return value
 
 
 def slow(case: Case, value: Any) -> list[Float64Array]:

@@ -47,6 +47,11 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             lambda path: load_text(path, unit="characters"),
         ),
         "pydoc": Source("", "Python's own help texts, by words", lambda _: load_pydoc()),
+        "pydoc-chars": Source(
+            "",
+            "Python's own help texts, by characters",
+            lambda _: load_pydoc(unit="characters"),
+        ),
     }
 )
 """What `load` knows, by name."""

@@ -1,6 +1,5 @@
 """What the comparison shows: two tables, a sentence, the curves and the page."""
 
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -211,18 +210,10 @@ def panels(runs: "Sequence[Run]") -> list[plots.Panel]:
     accuracy = curves("validation_accuracy", 100.0)
     return [
         plots.Panel("training loss", curves("train_loss", 1.0), scale="log"),
-        plots.Panel("validation accuracy (%)", accuracy, limits=_accuracy_limits(accuracy)),
+        plots.Panel(
+            "validation accuracy (%)", accuracy, limits=plots.late_limits(accuracy)
+        ),
     ]
-
-
-def _accuracy_limits(curves: Sequence[plots.Curve]) -> tuple[float, float]:
-    """Limits that show the differences at the end, not the climb at the start."""
-    late = slice(len(curves[0].x) // 6, None)
-    low = min(float(curve.mean[late].min()) for curve in curves)
-    high = max(float((curve.mean + curve.deviation)[late].max()) for curve in curves)
-    middle = statistics.median(float(curve.mean[-1]) for curve in curves)
-    low = max(low, middle - 4 * max(high - middle, 0.5))
-    return low, min(high, 100.0)
 
 
 def html(

@@ -25,7 +25,15 @@ def collect() -> dict[str, Any]:
     """
     return {
         "versions": versions(
-            "numpy", "autograd", "numba", "scikit-learn", "matplotlib", "typer", "rich"
+            "numpy",
+            "autograd",
+            "numba",
+            "cupy-cuda12x",
+            "cupy-cuda13x",
+            "scikit-learn",
+            "matplotlib",
+            "typer",
+            "rich",
         ),
         "cores": available_cores(),
         "backends": [asdict(record) for record in backend.describe()],

@@ -1,6 +1,6 @@
 """Optimizers by the names that the command line and the result files use."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -10,6 +10,7 @@ import lookahead_ref as la
 __all__ = [
     "COMPARED",
     "LEARNING_RATES",
+    "LEARNING_RATES_OF",
     "NAMES",
     "Method",
     "build",
@@ -17,20 +18,13 @@ __all__ = [
     "method",
 ]
 
-_MOMENTUM = 0.9
-_INNER: Mapping[str, tuple[str, Callable[[float], Any]]] = MappingProxyType(
+_INNER: Mapping[str, tuple[str, type[Any]]] = MappingProxyType(
     {
-        "sgd": ("SGD", lambda rate: la.SGD(learning_rate=rate)),
-        "heavy-ball": (
-            "Heavy ball",
-            lambda rate: la.HeavyBall(learning_rate=rate, momentum=_MOMENTUM),
-        ),
-        "nesterov": (
-            "Nesterov",
-            lambda rate: la.Nesterov(learning_rate=rate, momentum=_MOMENTUM),
-        ),
-        "adagrad": ("AdaGrad", lambda rate: la.AdaGrad(learning_rate=rate)),
-        "adam": ("Adam", lambda rate: la.Adam(learning_rate=rate)),
+        "sgd": ("SGD", la.SGD),
+        "heavy-ball": ("Heavy ball", la.HeavyBall),
+        "nesterov": ("Nesterov", la.Nesterov),
+        "adagrad": ("AdaGrad", la.AdaGrad),
+        "adam": ("Adam", la.Adam),
     }
 )
 _WRAPPERS = ("lookahead-", "polyak-")
@@ -39,6 +33,27 @@ LEARNING_RATES: Mapping[str, float] = MappingProxyType(
     {"sgd": 0.3, "heavy-ball": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adam": 0.01}
 )
 """Inner learning rates, chosen by `lookahead_ref.experiments.learning_rates`."""
+
+_PUBLISHED = MappingProxyType({"heavy-ball": 0.05, "nesterov": 0.05, "adam": 3e-4})
+LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        "lstm": MappingProxyType(
+            {"sgd": 30.0, "heavy-ball": 3.0, "nesterov": 3.0, "adagrad": 0.1, "adam": 0.03}
+        ),
+        "resnet18": _PUBLISHED,
+        "resnet32": _PUBLISHED,
+        "resnet50": _PUBLISHED,
+    }
+)
+"""Inner learning rates for other models.
+
+For the LSTM, those of the lowest validation loss in ``train --model lstm --data pydoc
+--hidden 64 --layers 1 --epochs 2 --seed 1000``, one run each, of 1, 3, 10, 30 and 100
+for SGD, 0.3, 1, 3, 10 and 30 for heavy ball and Nesterov (3 and 10 differ by less than
+a thousandth: the smaller is taken), 0.03, 0.1 and 0.3 for AdaGrad, and 0.003, 0.01,
+0.03 and 0.1 for Adam. Longer runs of wider models may want smaller ones. For residual
+networks, those that a public re-implementation of the paper's CIFAR experiments uses.
+"""
 
 NAMES: tuple[str, ...] = (
     *_INNER,
@@ -96,9 +111,39 @@ def method(name: str) -> Method:
     return Method(name, title, family, "other" if inner == "adagrad" else "plain")
 
 
-def default_learning_rate(name: str) -> float:
-    """Return the learning rate of the innermost optimizer, as `compare` uses it."""
-    return LEARNING_RATES[_parse(name)[1]]
+def default_learning_rate(name: str, model: str = "mlp") -> float:
+    """Return the learning rate of the innermost optimizer that is used if none is given.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`.
+    model : str, default "mlp"
+        The model that is to be trained, by the name of the command line.
+
+    Returns
+    -------
+    float
+        As `compare` uses it, for the MLP; of `LEARNING_RATES_OF` for others.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method, or no rate that was measured or published for it.
+
+    Examples
+    --------
+    >>> default_learning_rate("lookahead-adam"), default_learning_rate("adam", "resnet18")
+    (0.01, 0.0003)
+    """
+    inner = _parse(name)[1]
+    rates = LEARNING_RATES if model == "mlp" else LEARNING_RATES_OF.get(model, {})
+    if inner not in rates:
+        raise ValueError(
+            f"learning_rate must be given for optimizer {name} and model {model}: none was "
+            "measured or published for them"
+        )
+    return rates[inner]
 
 
 def inner_name(name: str) -> str:
@@ -113,18 +158,24 @@ def build(
     k: int = 5,
     alpha: float = 0.5,
     inner_state: str = "maintain",
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    weight_decay_kind: str = "l2",
 ) -> Any:
     """Make an optimizer.
 
     Parameters
     ----------
     name : str
-        One of `NAMES`. Momentum, where there is any, is 0.9; averaging is the running
-        mean.
+        One of `NAMES`. Averaging is the running mean.
     learning_rate : float, optional
         Of the innermost optimizer; by default the one of the main comparison.
     k, alpha, inner_state
         As for `lookahead_ref.Lookahead`; without effect on other methods.
+    momentum : float, default 0.9
+        Where there is any.
+    weight_decay, weight_decay_kind
+        Of the innermost optimizer: see `lookahead_ref.SGD`.
 
     Returns
     -------
@@ -143,7 +194,10 @@ def build(
     """
     wrapper, inner = _parse(name)
     rate = default_learning_rate(name) if learning_rate is None else learning_rate
-    optimizer = _INNER[inner][1](rate)
+    options = {"weight_decay": weight_decay, "weight_decay_kind": weight_decay_kind}
+    if inner in ("heavy-ball", "nesterov"):
+        options["momentum"] = momentum
+    optimizer = _INNER[inner][1](learning_rate=rate, **options)
     if wrapper == "lookahead-":
         return la.Lookahead(optimizer, k=k, alpha=alpha, inner_state=inner_state)  # type: ignore[arg-type]  # checked by Lookahead
     if wrapper == "polyak-":

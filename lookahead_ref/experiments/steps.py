@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["PYTORCH_UPDATES", "Race", "Step", "Work", "race", "ratios"]
+__all__ = ["PYTORCH_UPDATES", "Race", "Step", "Work", "race", "ratios", "report"]
 
 Step = Callable[[], float]
 """One step of training, forward, backward and update: returns the loss."""
@@ -201,20 +201,46 @@ class _Maker:
         return self.make(self.argument)
 
 
+def report(runs: Sequence[Mapping[tuple[str, str], tuple[float, float, float]]]) -> str:
+    """Lay out ratios as a table in Markdown.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        What `ratios` returned, once or more, of the same works.
+
+    Returns
+    -------
+    str
+        One line for each work and backend, one column for each run.
+
+    Examples
+    --------
+    >>> print(report([{("mlp", "numpy"): (1.012, 0.998, 1.03)}]))
+    | work | backend | run 1 |
+    | --- | --- | --- |
+    | mlp | numpy | 1.01 (1.00 to 1.03) |
+    """
+    head = ["work", "backend", *[f"run {number + 1}" for number in range(len(runs))]]
+    lines = [head, ["---"] * len(head)]
+    for key in runs[0]:
+        cells = ["{:.2f} ({:.2f} to {:.2f})".format(*run[key]) for run in runs]
+        lines.append([*key, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def _main() -> None:
-    """Race every work: ``python -m lookahead_ref.experiments.steps [name ...]``."""
+    """Race works three times: ``python -m lookahead_ref.experiments.steps [name ...]``."""
     import sys
 
+    from lookahead_ref.experiments.environment import machine, versions
     from lookahead_ref.experiments.works import WORKS
 
     works = {name: WORKS[name] for name in sys.argv[1:] or WORKS}
-    for (name, backend), (median, lower, upper) in ratios(
-        works, ("numpy", "numba")
-    ).items():
-        sys.stdout.write(
-            f"{name:10} {backend:6} {median:.3f} of PyTorch's time "
-            f"(quartiles {lower:.3f} to {upper:.3f})\n"
-        )
+    runs = [ratios(works, ("numpy", "numba")) for _ in range(3)]
+    used = {**machine(), **versions("numpy", "numba", "torch")}
+    told = ", ".join(f"{name} {value}" for name, value in used.items())
+    sys.stdout.write(f"{report(runs)}\n\n{told}.\n")
 
 
 if __name__ == "__main__":

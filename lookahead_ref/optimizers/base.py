@@ -292,9 +292,9 @@ def _update(
     self: UpdateRule, params: Tree, grads: Tree, state: InnerState
 ) -> tuple[dict[str, Any], InnerState]:
     learning_rate = _learning_rate(self, state.step)
-    decay = {"weight_decay": float(self.weight_decay)}
-    if self.weight_decay and self.weight_decay_kind == "l2":
-        (grads,) = apply(add_weight_decay, decay, grads, params)
+    decays = self.weight_decay_kind if self.weight_decay else None
+    if decays == "l2":
+        grads = _decayed(self, grads, params)
     updates = state.updates + 1
     if state.slots.keys() != set(self.slots):
         raise ValueError(
@@ -304,12 +304,19 @@ def _update(
     # By name: what stores a state may order a dict anew.
     slots_before = [state.slots[slot] for slot in self.slots]
     update, *slots = apply(self.rule, self.coefficients(updates), grads, *slots_before)
-    if self.weight_decay and self.weight_decay_kind == "decoupled":
-        (update,) = apply(add_weight_decay, decay, update, params)
+    if decays == "decoupled":
+        update = _decayed(self, update, params)
     (theta,) = apply(descend, {"learning_rate": learning_rate}, params, update)
     return theta, InnerState(
         state.step + 1, updates, dict(zip(self.slots, slots, strict=True))
     )
+
+
+def _decayed(self: UpdateRule, update: Tree, params: Tree) -> dict[str, Any]:
+    decay = {"weight_decay": float(self.weight_decay)}
+    decayed: dict[str, Any]
+    (decayed,) = apply(add_weight_decay, decay, update, params)
+    return decayed
 
 
 def evaluation_params(self: UpdateRule, params: Tree, state: InnerState) -> Tree:  # noqa: ARG001

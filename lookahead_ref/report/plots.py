@@ -5,6 +5,7 @@ other families behind it in grey, so that a panel is read by itself and against 
 """
 
 import io
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +26,7 @@ __all__ = [
     "Curve",
     "Panel",
     "curves_figure",
+    "late_limits",
     "png",
     "svg",
 ]
@@ -167,6 +169,27 @@ def curves_figure(
             if number == len(rows) - 1 and place + columns >= len(families):
                 axes.set_xlabel(x_title, fontsize=11, color=INK[theme])
     return figure  # type: ignore[no-any-return]  # the module came by name
+
+
+def late_limits(curves: Sequence[Curve]) -> tuple[float, float]:
+    """Find limits that show the differences at the end, not the climb at the start.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+        Of an accuracy in percent.
+
+    Returns
+    -------
+    tuple of float
+        The lower and the upper limit.
+    """
+    late = slice(len(curves[0].x) // 6, None)
+    low = min(float(curve.mean[late].min()) for curve in curves)
+    high = max(float((curve.mean + curve.deviation)[late].max()) for curve in curves)
+    middle = statistics.median(float(curve.mean[-1]) for curve in curves)
+    low = max(low, middle - 4 * max(high - middle, 0.5))
+    return low, min(high, 100.0)
 
 
 def png(figure: "Figure", *, dpi: int = 144) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     import rich.table
 
-__all__ = ["Column", "Row", "Summary", "Table", "summarize"]
+__all__ = ["MISSING", "Column", "Row", "Summary", "Table", "summarize"]
 
 
 class Summary(NamedTuple):
@@ -25,7 +25,11 @@ class Summary(NamedTuple):
     deviation: float | None
     """Sample standard deviation (divisor n - 1); None of a single value."""
     n: int
-    """How many values there were."""
+    """How many values there were; where there was none, a table shows a dash."""
+
+
+MISSING = Summary(math.nan, None, 0)
+"""The place of a number that there is not."""
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -266,6 +270,8 @@ def _rounded(value: float, digits: int) -> float:
 
 
 def _text(cell: Summary, column: Column) -> str:
+    if cell.n == 0:
+        return "–"
     mean = f"{cell.mean:{column.sign}.{column.digits}f}"
     if cell.deviation is None:
         return mean

@@ -1,6 +1,7 @@
 """Training: a loop, what it reports, and where the reports go."""
 
 from lookahead_ref.training.events import (
+    Diverging,
     EpochEnded,
     EpochRecord,
     Event,
@@ -9,15 +10,21 @@ from lookahead_ref.training.events import (
     StepSkipped,
     StepTaken,
 )
+from lookahead_ref.training.folder import CheckpointError, CheckpointFolder
 from lookahead_ref.training.log import JsonLines
-from lookahead_ref.training.loop import TrainingResult, train
+from lookahead_ref.training.loop import Checkpoints, StoppedError, TrainingResult, train
 from lookahead_ref.training.models import CarryingModel, Data, Model, PlainModel, Stream
 from lookahead_ref.training.nonfinite import NonFiniteLossError
 from lookahead_ref.training.progress import TrainingProgress, reporter
+from lookahead_ref.training.state import Snapshot
 
 __all__ = [
     "CarryingModel",
+    "CheckpointError",
+    "CheckpointFolder",
+    "Checkpoints",
     "Data",
+    "Diverging",
     "EpochEnded",
     "EpochRecord",
     "Event",
@@ -27,8 +34,10 @@ __all__ = [
     "PlainModel",
     "RunEnded",
     "RunStarted",
+    "Snapshot",
     "StepSkipped",
     "StepTaken",
+    "StoppedError",
     "Stream",
     "TrainingProgress",
     "TrainingResult",

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 __all__ = [
     "Callback",
+    "Diverging",
     "EpochEnded",
     "EpochRecord",
     "Event",
@@ -39,6 +40,9 @@ class EpochRecord:
     """Loss over the validation examples, in nats."""
     validation_accuracy: float
     """Accuracy over the validation examples, from 0 to 1."""
+    validation_top5_accuracy: float | None = None
+    """Share of the validation examples whose label is among the five highest scores; None
+    where the model does not measure it."""
     skipped: int = 0
     """Batches skipped so far because their loss or gradient was not finite."""
 
@@ -97,6 +101,27 @@ class EpochEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Diverging:
+    """The evaluation parameters, of Lookahead the slow weights, became worse than at first.
+
+    It is sent after an epoch whose loss is above that of the start, unless that of the
+    epoch before was as well: the loss over the training examples or, where they are not
+    evaluated, over the validation examples.
+    """
+
+    epoch: int
+    """Epochs done."""
+    loss: float
+    """What the loss is now, in nats."""
+    initial_loss: float
+    """What it was before the first update, in nats."""
+    parameter: str
+    """The parameter that has moved farthest from where it began."""
+    moved: float
+    """How far: the norm of the difference."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Training is over."""
 
@@ -112,7 +137,7 @@ class RunEnded:
     """Accuracy over the test examples, from 0 to 1; None likewise."""
 
 
-Event: TypeAlias = RunStarted | StepTaken | StepSkipped | EpochEnded | RunEnded
+Event: TypeAlias = RunStarted | StepTaken | StepSkipped | EpochEnded | Diverging | RunEnded
 """Any of the records."""
 
 Callback: TypeAlias = Callable[[Event], None]

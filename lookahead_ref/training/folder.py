@@ -108,8 +108,6 @@ class CheckpointFolder:
         How many checkpoints are kept.
     every : int, optional
         Batches from one to the next; by default one is written every minute.
-    log : JsonLines, optional
-        A log, which is flushed to the disk before each checkpoint.
     stopping : callable, optional
         Tells whether the run is to be saved and stopped.
 
@@ -126,7 +124,6 @@ class CheckpointFolder:
         *,
         keep: int = 3,
         every: int | None = None,
-        log: JsonLines | None = None,
         stopping: Callable[[], bool] | None = None,
     ) -> None:
         self._folder = folder
@@ -135,12 +132,16 @@ class CheckpointFolder:
         if every is not None:
             every = hyperparameters.count("checkpoint_every", every)
         self._every = every
-        self._log = log
+        self._log: JsonLines | None = None
         self._stopping = stopping
         self._saved_at = -float("inf")
         self._saved_batches = 0
         self.last: Path | None = None
         """The last good checkpoint."""
+
+    def flush_first(self, log: JsonLines) -> None:
+        """Flush a log to the disk before each checkpoint, which notes how long it is."""
+        self._log = log
 
     def due(self, batches: int) -> bool:
         """Tell whether to save now: at the start, and at intervals."""

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -55,8 +57,9 @@ class JsonLines:
         """Write an event."""
         if self._steps or not isinstance(event, StepTaken):
             line = json.dumps(as_record(event, **self._labels), allow_nan=False)
-            self._file.write(line + "\n")
-            self._file.flush()
+            with self._named():
+                self._file.write(line + "\n")
+                self._file.flush()
 
     def sync(self) -> int:
         """Flush the file to the disk.
@@ -66,9 +69,18 @@ class JsonLines:
         int
             How long it is, in bytes.
         """
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._named():
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return os.fstat(self._file.fileno()).st_size
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = self._file.name  # a disk that is full does not say for what
+            raise
 
     def __enter__(self) -> Self:
         return self

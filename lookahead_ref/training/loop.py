@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
-from lookahead_ref.backend import Backend
+from lookahead_ref.backend import Backend, explained
 from lookahead_ref.backend import load as load_backend
 from lookahead_ref.training.events import (
     Callback,
+    Diverging,
     EpochEnded,
     EpochRecord,
     Event,
@@ -33,8 +35,16 @@ from lookahead_ref.training.models import (
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite, joint_sum
 from lookahead_ref.training.placement import Placement
 from lookahead_ref.training.state import Snapshot, TrainingState
+from lookahead_ref.tree import flatten
 
-__all__ = ["Checkpoints", "OnNonFinite", "StoppedError", "TrainingResult", "train"]
+__all__ = [
+    "Checkpoints",
+    "OnNonFinite",
+    "StoppedError",
+    "TrainingResult",
+    "described",
+    "train",
+]
 
 OnNonFinite = Literal["stop", "skip"]
 """What to do about a batch whose loss or gradient is not finite."""
@@ -57,7 +67,21 @@ class Checkpoints(Protocol):
 
 
 class StoppedError(Exception):
-    """A run was asked to stop; its state was saved."""
+    """A run was asked to stop; its state was saved.
+
+    Attributes
+    ----------
+    step : int
+        Updates made.
+    signal : int or None
+        The signal that asked, where it was one.
+    """
+
+    signal: int | None = None
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"stopped after {step} steps, with the state of the run saved")
+        self.step = step
 
 
 @dataclass(frozen=True)
@@ -215,12 +239,13 @@ def train(
         check_every=check_every,
         checkpoints=checkpoints,
         callbacks=callbacks,
+        initial=lambda: model.init(init_seed),
     )
     loop.report(
         RunStarted(
-            model=repr(model),
+            model=described(model),
             data=data.name,
-            optimizer=repr(optimizer),
+            optimizer=described(optimizer),
             backend=placement.backend.name,
             seed=seed,
             epochs=epochs,
@@ -231,8 +256,29 @@ def train(
         )
     )
     # A loss that overflows is an error with a step, not a warning from inside NumPy.
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"), explained(placement.backend):
         return loop.run(epochs)
+
+
+def described(value: object) -> str:
+    """Describe a thing in the same words in every run.
+
+    Parameters
+    ----------
+    value : object
+        A model, an optimizer, a schedule.
+
+    Returns
+    -------
+    str
+        Its `repr`, without places in memory.
+
+    Examples
+    --------
+    >>> described(object())
+    '<object object>'
+    """
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
@@ -256,6 +302,7 @@ class _Loop:
         check_every: int,
         checkpoints: Checkpoints | None,
         callbacks: Sequence[Callback],
+        initial: Callable[[], Any],
     ) -> None:
         self._model = model
         self._data = data
@@ -268,6 +315,7 @@ class _Loop:
         self._check_every = check_every
         self._checkpoints = checkpoints
         self._callbacks = callbacks
+        self._initial = initial
         self._carries = carries(model)
         self._value_and_grad = la.value_and_grad(model.loss, has_aux=self._carries)
         self._began = time.perf_counter() - state.seconds
@@ -417,7 +465,7 @@ class _Loop:
             kept.save(batches, self._fetched(state.snapshot()))
         if stopping:
             self._end("stopped")
-            raise StoppedError(f"stopped after {state.step} steps")
+            raise StoppedError(state.step)
 
     def _fetched(self, snapshot: Snapshot) -> Snapshot:
         """Bring the arrays of a snapshot to the host."""
@@ -444,6 +492,7 @@ class _Loop:
             train_accuracy=None if on_train is None else on_train.accuracy,
             validation_loss=on_validation.loss,
             validation_accuracy=on_validation.accuracy,
+            validation_top5_accuracy=getattr(on_validation, "top5_accuracy", None),
             skipped=state.skipped,
         )
         state.history.append(record)
@@ -462,9 +511,25 @@ class _Loop:
                     parameter_is_finite=parameter is None,
                 )
             )
+        self._watch()
         state.batches = state.epoch_updates = 0
         state.epoch_loss = 0.0
         self._pause()
+
+    def _watch(self) -> None:
+        """Tell of weights that have become worse than they were at first."""
+        records = (self._state.history[0], *self._state.history[-2:])
+        start, before, now = (
+            each.validation_loss if each.train_loss is None else each.train_loss
+            for each in (records[0], *records[-2:])
+        )
+        if not now > start or before > start:
+            return
+        began = flatten(self._initial())
+        phi = flatten(self._placement.fetch(self._state.stepper.evaluation_params()))
+        moved = {path: float(np.linalg.norm(phi[path] - began[path])) for path in phi}
+        parameter = max(moved, key=moved.__getitem__)
+        self.report(Diverging(self._state.epoch, now, start, parameter, moved[parameter]))
 
     def _evaluator(self) -> Callable[[Any], Evaluation]:
         """Make ready to evaluate the evaluation parameters as they are now."""

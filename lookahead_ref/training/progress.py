@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.table import Column
 
 from lookahead_ref.training.events import (
+    Diverging,
     EpochEnded,
     EpochRecord,
     Event,
@@ -34,8 +35,11 @@ __all__ = ["LiveBar", "PlainLines", "Reporter", "TrainingProgress", "reporter"]
 class Reporter(Protocol):
     """Shows how far some work is. A context manager."""
 
-    def advance(self, amount: int = 1, message: str = "") -> None:
-        """Say that `amount` more is done, and what came of it."""
+    def advance(self, amount: int = 1, message: str = "", *, found: bool = False) -> None:
+        """Say that `amount` more is done, and what came of it.
+
+        What was `found` done already, at the start, says nothing of the time left.
+        """
 
     def __enter__(self) -> Self:
         """Begin to show."""
@@ -97,18 +101,27 @@ class LiveBar:
                 table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
             ),
             console=console,
+            # A piece may take hours; the time left is told from all that were done.
+            speed_estimate_period=math.inf,
             # What is printed meanwhile goes above the bar, unless it goes to a file.
             redirect_stdout=sys.stdout.isatty(),
             redirect_stderr=sys.stderr.isatty(),
         )
         self._task = self._progress.add_task("", total=total)
 
-    def advance(self, amount: int = 1, message: str = "") -> None:
+    def advance(self, amount: int = 1, message: str = "", *, found: bool = False) -> None:
         """Move the bar."""
+        if found:
+            # It forgets the speed.
+            self._progress.reset(self._task, completed=amount, description=message)
+            self._progress.advance(self._task, 0)
+            return
         self._progress.update(self._task, advance=amount, description=message)
 
     def __enter__(self) -> Self:
         self._progress.start()
+        # From here on, so that one piece is enough to tell the speed.
+        self._progress.advance(self._task, 0)
         return self
 
     def __exit__(
@@ -141,18 +154,24 @@ class PlainLines:
         self._unit = unit
         self._stream = console.file
         self._interval = interval
-        self._done = 0
+        self._done = self._found = 0
         self._began = time.monotonic()
         self._last_line = -float("inf")
 
-    def advance(self, amount: int = 1, message: str = "") -> None:
+    def advance(self, amount: int = 1, message: str = "", *, found: bool = False) -> None:
         """Count, and write a line if it is time."""
         self._done += amount
+        if found:
+            self._found += amount
         now = time.monotonic()
         if self._done < self._total and now - self._last_line < self._interval:
             return
         self._last_line = now
-        line = f"{self._done}/{self._total} {self._unit}, {now - self._began:.0f} s"
+        gone = now - self._began
+        line = f"{self._done}/{self._total} {self._unit}, {gone:.0f} s"
+        here, left = self._done - self._found, self._total - self._done
+        if here and left > 0:
+            line += f", about {_duration(gone / here * left)} left"
         # Not console.print: it wraps at the width of a terminal that is not there.
         self._stream.write(f"{line}: {message}\n" if message else f"{line}\n")
         self._stream.flush()
@@ -197,7 +216,7 @@ class TrainingProgress:
             self._message = ""
             self._text = event.text
             if event.batches_done:
-                self._flush()
+                self._flush(found=True)
         elif self._reporter is None:
             return
         elif isinstance(event, StepTaken | StepSkipped):
@@ -208,6 +227,15 @@ class TrainingProgress:
         elif isinstance(event, EpochEnded) and event.record.epoch:
             self._message = _told(event.record, self._text)
             self._flush()
+        elif isinstance(event, Diverging):
+            self._console.print(
+                f"the weights after epoch {event.epoch} are worse than those of the start: "
+                f"loss {event.loss:.4g}, at first {event.initial_loss:.4g}; "
+                f"{event.parameter} has moved farthest, by {event.moved:.3g}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
         elif isinstance(event, RunEnded):
             self._stop()
 
@@ -217,9 +245,9 @@ class TrainingProgress:
             self._reporter.__exit__(None, None, None)
             self._reporter = None
 
-    def _flush(self) -> None:
+    def _flush(self, *, found: bool = False) -> None:
         if self._reporter is not None:
-            self._reporter.advance(self._pending, self._message)
+            self._reporter.advance(self._pending, self._message, found=found)
             self._pending = 0
 
     def __enter__(self) -> Self:
@@ -232,6 +260,12 @@ class TrainingProgress:
         traceback: TracebackType | None,
     ) -> None:
         self._stop()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _told(record: EpochRecord, text: bool) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -29,17 +30,12 @@ def stop_requests() -> Iterator[StopRequest]:
     """Note the first signal that asks the process to end, instead of ending.
 
     A second one acts as it would have without this. Signals that are ignored stay so, as
-    under ``nohup``.
+    under ``nohup``. Outside the main thread, where none can be handled, none is noted.
 
     Yields
     ------
     StopRequest
         To be asked now and then.
-
-    Raises
-    ------
-    ValueError
-        Outside the main thread, where signals cannot be handled.
     """
     request = StopRequest()
     before: dict[int, Any] = {}
@@ -51,7 +47,7 @@ def stop_requests() -> Iterator[StopRequest]:
             # Not by a stream or a console: one of them may be in the middle of a write.
             os.write(2, b"\nstopping after this batch; Ctrl-C again stops at once\n")
 
-    for name in _SIGNALS:
+    for name in _SIGNALS if threading.current_thread() is threading.main_thread() else ():
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, note)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lookahead_ref.layers import LayerKernels
 from lookahead_ref.zoo.arrays import namespace
 from lookahead_ref.zoo.kernels import GeneralKernels
-from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy
+from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy, top_accuracy
 
 __all__ = ["Evaluation", "ExampleSource", "LabelledInputs", "evaluate_classifier"]
 
@@ -44,6 +44,9 @@ class Evaluation(NamedTuple):
     """Mean cross entropy, in nats."""
     accuracy: float
     """Share of right answers, from 0 to 1."""
+    top5_accuracy: float | None = None
+    """Share of examples whose label is among the five highest scores, from 0 to 1; None
+    where it was not measured."""
 
 
 def evaluate_classifier(
@@ -81,11 +84,11 @@ def evaluate_classifier(
     >>> from lookahead_ref.data import Examples
     >>> examples = Examples(np.eye(2), np.array([0, 0]))
     >>> evaluate_classifier(lambda x: 100 * x, examples)
-    Evaluation(loss=50.0, accuracy=0.5)
+    Evaluation(loss=50.0, accuracy=0.5, top5_accuracy=1.0)
     """
     if source.size == 0:
         raise ValueError("source must hold at least one example, got none")
-    loss = right = 0.0
+    loss = right = near = 0.0
     for start in range(0, source.size, batch_size):
         batch = source.take(np.arange(start, min(start + batch_size, source.size)))
         count = len(batch.labels)
@@ -93,4 +96,5 @@ def evaluate_classifier(
         labels = namespace(logits).asarray(batch.labels)
         loss += count * float(softmax_cross_entropy(logits, labels, kernels=kernels))
         right += count * accuracy(logits, labels)
-    return Evaluation(loss / source.size, right / source.size)
+        near += count * top_accuracy(logits, labels, 5)
+    return Evaluation(loss / source.size, right / source.size, near / source.size)

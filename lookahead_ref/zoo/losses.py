@@ -10,7 +10,7 @@ from lookahead_ref.zoo.arrays import check_indices, namespace
 from lookahead_ref.zoo.fused import Backward, fused
 from lookahead_ref.zoo.kernels import GeneralKernels
 
-__all__ = ["accuracy", "dense_cross_entropy", "softmax_cross_entropy"]
+__all__ = ["accuracy", "dense_cross_entropy", "softmax_cross_entropy", "top_accuracy"]
 
 
 def _softmax_cross_entropy(logits: Any, *, labels: Any) -> Any:
@@ -181,3 +181,33 @@ def accuracy(logits: Any, labels: Any) -> float:
     xp = namespace(logits)
     right = int(xp.sum(xp.argmax(logits, axis=1) == labels))
     return right / int(labels.shape[0])
+
+
+def top_accuracy(logits: Any, labels: Any, count: int) -> float:
+    """Share of the rows in which few logits are larger than that at the label.
+
+    Parameters
+    ----------
+    logits : array of float32 or float64, shape (n, classes)
+        Scores.
+    labels : array of int, shape (n,)
+        The right class of each row.
+    count : int
+        Fewer logits than this are larger: 5 gives what is called top-5 accuracy.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Examples
+    --------
+    >>> scores = np.array([[0.1, 0.9, 0.5], [0.8, 0.2, 0.5]])
+    >>> top_accuracy(scores, np.array([2, 1]), 2)
+    0.5
+    """
+    xp = namespace(logits)
+    rows = int(labels.shape[0])
+    chosen = logits[xp.arange(rows), labels]
+    larger = xp.sum(logits > chosen[:, None], axis=1)
+    return int(xp.sum(larger < count)) / rows

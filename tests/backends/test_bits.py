@@ -133,7 +133,7 @@ def test_large_arrays_are_cut_into_pieces_that_fit_together(
     backend: Any, dtype: Any
 ) -> None:
     # One element beside and on each boundary of NumPy's blocks and Numba's pieces.
-    sizes = [1, 2, 16383, 16384, 16385, 32768, 131071, 131072, 196613]
+    sizes = [1, 2, 32767, 32768, 32769, 65535, 65536, 65537, 131072, 196613]
     rng = np.random.default_rng(0)
     params = {str(size): rng.standard_normal(size).astype(dtype) for size in sizes}
     optimizer = la.Lookahead(INNER["adam"](), k=2, alpha=0.3, inner_state="interpolate")

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,9 @@ import pytest
 
 import lookahead_ref as la
 from lookahead_ref.backend import BackendUnavailableError, Program, explained, load
-from lookahead_ref.backends import _cuda
+from lookahead_ref.backends import _cuda, _cuda_layers
 from support import (
-    DECOUPLED,
     INNER,
-    INNER_STATES,
-    L2,
     assert_same_bits,
     gradients,
     mixed_params,
@@ -26,30 +24,15 @@ from support import (
 pytest.importorskip("cupy")
 
 import standin
-from host_cuda import HostCuda, backend, needs_compiler, on_device, on_host, programs
-
-OPTIMIZERS: dict[str, Any] = {
-    f"{name}, {wrapped}": wrap(make(**options))
-    for name, make in INNER.items()
-    for options in ({}, L2, DECOUPLED)
-    for wrapped, wrap in {
-        f"plain {options}": lambda inner: inner,
-        **{
-            f"{kind} {options}": lambda inner, kind=kind: la.Lookahead(
-                inner, k=3, alpha=0.3, inner_state=kind
-            )
-            for kind in INNER_STATES
-        },
-    }.items()
-} | {
-    "the longest": la.PolyakAveraging(
-        la.Lookahead(
-            la.Lookahead(INNER["adam"](**DECOUPLED), k=2, inner_state="interpolate"),
-            k=3,
-            inner_state="interpolate",
-        )
-    )
-}
+from host_cuda import (
+    OPTIMIZERS,
+    HostCuda,
+    backend,
+    needs_compiler,
+    on_device,
+    on_host,
+    programs,
+)
 
 
 def every_program() -> list[tuple[Program, str]]:
@@ -67,7 +50,23 @@ def nvrtc_is_there() -> bool:
     return True
 
 
-needs_nvrtc = pytest.mark.skipif(not nvrtc_is_there(), reason="NVRTC is not installed")
+def nvrtc_was_installed_here() -> bool:
+    """Whether it is a package of this very environment, as the extra ``test`` makes it.
+
+    Packages that a `.pth` file adds from elsewhere do not count: CuPy does not look there.
+    """
+    try:
+        found = metadata.distribution("nvidia-cuda-nvrtc-cu12")
+    except metadata.PackageNotFoundError:
+        return False
+    return Path(str(found.locate_file(""))).is_relative_to(sys.prefix)
+
+
+# Where it was installed, tests that would be skipped because it does not load must fail.
+needs_nvrtc = pytest.mark.skipif(
+    not nvrtc_was_installed_here() and not nvrtc_is_there(),
+    reason="NVRTC is not installed",
+)
 
 
 # What the device would run.
@@ -114,6 +113,17 @@ def test_kernels_compile_for_old_and_new_devices(architecture: int) -> None:
         pytest.skip("this NVRTC does not know it")
     code = _cuda.translate(_cuda.write(program, dtype).text, architecture)
     assert code.startswith(b"\x7fELF")
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("body", [_cuda_layers._FORWARD, _cuda_layers._BACKWARD])
+def test_kernels_of_layers_compile_and_compute_in_their_dtype(
+    body: str, dtype: str
+) -> None:
+    ptx = _cuda.translate(_cuda_layers.source(body, dtype), 90, kind="ptx").decode()
+    if dtype == "float32":
+        assert ".f64" not in ptx
 
 
 @needs_nvrtc
@@ -192,6 +202,35 @@ def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("inner", INNER)
+def test_any_bits_at_all_are_updated_as_by_numpy(
+    inner: str, dtype: str, cuda: HostCuda
+) -> None:
+    # Every pattern of bits is as likely: of each exponent, subnormal, infinite, no number.
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    rng = np.random.default_rng(0)
+    kind: Any = {"float32": np.uint32, "float64": np.uint64}[dtype]
+
+    def draw() -> Any:
+        most = np.iinfo(kind).max
+        return {"x": rng.integers(0, most, 1 << 14, kind, endpoint=True).view(dtype)}
+
+    params = draw()
+    optimizer = la.Lookahead(INNER[inner](), k=2, inner_state="interpolate")
+    state = optimizer.init(params)
+    stepper = la.Stepper(optimizer, on_device(params), backend=CupyBackend(cuda=cuda))
+    with np.errstate(all="ignore"):
+        for _ in range(4):
+            grads = draw()
+            params, state = optimizer.step(params, grads, state)
+            stepper.step(on_device(grads))
+    assert_same_bits(on_host(stepper.params), params)
+    assert_same_bits(on_host(stepper.state_dict()), saved(params, state))
+
+
+@needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
     dtype: str, cuda: HostCuda
 ) -> None:
@@ -214,9 +253,10 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
         wanted[at : at + x.size] = x - np.dtype(dtype).type(0.5) * g
         expected.append((wanted, whole[1].copy()))
     arrays = [([p.ctypes.data for p in parts], parts[0].size) for _, parts, _ in cases]
-    launches = _cuda.fill(source, arrays, [0.5])
+    launches = _cuda.fill(source, arrays)
     assert len(launches) == -(-(len(lengths) - 2) // source.arrays)
-    for blocks, table in launches:
+    for blocks, table, _ in launches:
+        table["scalars"][...] = 0.5
         launch(blocks, table)
     for (whole, _, _), wanted in zip(cases, expected, strict=True):
         assert_same_bits(
@@ -280,6 +320,24 @@ def test_a_gradient_that_shares_memory_is_read_before_it_is_written(
     wanted = np.arange(1.0, 9.0) - 0.5 * np.arange(1.0, 9.0)[::-1]
     assert_same_bits(on_host(stepper.params), {"x": wanted})
     assert_same_bits({"x": x.get()}, {"x": np.arange(1.0, 9.0)})
+
+
+@needs_compiler
+def test_a_gradient_that_is_another_parameter_is_read_before_that_is_written(
+    cuda: HostCuda,
+) -> None:
+    # That of the product of both.
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    start = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 5.0])}
+    optimizer = la.Lookahead(la.SGD(0.5), k=2)
+    stepper = la.Stepper(optimizer, on_device(start), backend=CupyBackend(cuda=cuda))
+    params, state = start, optimizer.init(start)
+    for _ in range(4):
+        shown = stepper.params
+        stepper.step({"a": shown["b"], "b": shown["a"]})
+        params, state = optimizer.step(params, {"a": params["b"], "b": params["a"]}, state)
+        assert_same_bits(on_host(stepper.params), params)
 
 
 def test_arrays_come_from_the_host_and_go_back(tmp_path: Path) -> None:

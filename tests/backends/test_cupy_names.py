@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-cupy = pytest.importorskip("cupy")
+pytest.importorskip("cupy")
 
-from array_api_compat import cupy as compatible  # noqa: E402
+import cupy
+from array_api_compat import cupy as compatible
 
-import lookahead_ref  # noqa: E402
-from lookahead_ref import backends  # noqa: E402
+import lookahead_ref
+from lookahead_ref import backends
 
 SOURCES = [
     *Path(lookahead_ref.__file__).parent.rglob("*.py"),
@@ -30,11 +31,11 @@ OF_NUMPY_ALONE = {"memmap"}
 OF_OBJECTS = {
     "cuda.Device": {"id", "compute_capability", "mem_info", "__enter__", "__exit__"},
     "cuda.Event": {"record", "synchronize"},
-    "cuda.MemoryPointer": {"ptr"},
+    "cuda.MemoryPointer": {"mem", "ptr"},
     "cuda.MemoryPool": {"free_bytes", "free_all_blocks", "used_bytes"},
     "cuda.function.Module": {"load", "get_function"},
     "cuda.nvrtc.NVRTCError": {"add_note"},
-    "ndarray": {"data", "nbytes", "device", "copy", "reshape", "view", "get"},
+    "ndarray": {"base", "data", "nbytes", "device", "copy", "reshape", "view", "get"},
 }
 
 # Written for NumPy, and for it alone.

@@ -76,12 +76,23 @@ def test_any_program_gives_what_its_operations_give_one_at_a_time(
         np.testing.assert_array_equal(have, want)
 
 
-@pytest.mark.parametrize("size", [16383, 16384, 16385, 40000])
-def test_blocks_cover_every_element_once(size: int) -> None:
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_blocks_cover_every_element_once(blocks: int, more: int) -> None:
     program = Program(1, 1, (Instruction("add", (0, 1)),), ((0, 2),))
+    kernel: Any = NumpyBackend.compile(program, "float64")
+    size = blocks * kernel.block + more
     x = np.arange(float(size))
-    NumpyBackend.compile(program, "float64")([x], [1.0])
+    kernel([x], [1.0])
     np.testing.assert_array_equal(x, np.arange(1.0, size + 1.0))
+
+
+def test_the_blocks_of_a_program_fit_the_cache_together() -> None:
+    small = Program(2, 1, (Instruction("multiply", (0, 2)),), ((1, 3),))
+    large = Program(9, 1, (Instruction("multiply", (0, 9)),), ((1, 10),))
+    blocks: list[Any] = [NumpyBackend.compile(each, "float32") for each in (small, large)]
+    for program, kernel in zip((small, large), blocks, strict=True):
+        assert 1_000_000 < 4 * program.buffers * kernel.block < 2_000_000
 
 
 def test_only_buffers_that_are_written_change() -> None:

@@ -8,11 +8,12 @@ import lookahead_ref as la
 from suite import memory, start, step
 
 
-@pytest.mark.parametrize("optimizer", step.INNER)
-def test_a_step_can_be_timed(optimizer: str) -> None:
+@pytest.mark.parametrize("k", [None, 5])
+@pytest.mark.parametrize("optimizer", step.OPTIMIZERS)
+def test_a_step_can_be_timed(optimizer: str, k: int | None) -> None:
     benchmark = step.Step()
-    benchmark.setup(optimizer, "numpy", "tiny")
-    benchmark.time_step(optimizer, "numpy", "tiny")
+    benchmark.setup(optimizer, k, "numpy", "tiny")
+    benchmark.time_step(optimizer, k, "numpy", "tiny")
 
 
 @pytest.mark.parametrize(("optimizer", "bytes_moved"), [("sgd", 12), ("adam", 28)])

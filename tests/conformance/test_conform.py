@@ -41,6 +41,16 @@ class Mixed(Port):
 class Broken(Pure):
     def fast(self):
         raise RuntimeError("oh dear")
+
+
+class Listed(Pure):
+    def fast(self):
+        return list(super().fast().values())
+
+
+class Unlisted(Pure):
+    def slow(self):
+        return super().slow()[0]
 """
 
 
@@ -190,13 +200,28 @@ def test_a_target_that_fails_has_its_own_exit_code() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Listed", "fast weights must be a dict with the tensors ['w'], got list"),
+        ("Unlisted", "slow weights must be a list, a dict for each Lookahead, got a dict"),
+    ],
+)
+def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None:
+    result = conform(f"mine.py:{name}", "--case", "smoke-wrapper", "--json")
+    assert result.exit_code == 3
+    (reason, _) = (each["reason"] for each in json.loads(result.stdout)["failures"])
+    assert reason == f"answered an error: {says}"
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "one of TARGET, --command and --recorded must be given"),
-        (("pure", "--command", "x"), "one of TARGET, --command and --recorded"),
+        ((), "one of TARGET, --command and --recorded must be given, got none"),
+        (("pure", "--command", "x"), "--command and --recorded must be given, got 2"),
         (("nothing",), "module:Class or file.py:Class, got 'nothing'"),
         (("mine.py:Absent",), "target must name a class of mine.py, got 'Absent'"),
         (("pure", "--case", "wrapper-0"), "the id of a case, got 'wrapper-0'"),
+        (("pure", "--case", "smoke-wraper"), "'smoke-wraper'; close to it: smoke-wrapper"),
         (("pure", "--profile", "all"), "profile must be one of wrapper, "),
         (("pure", "--level", "lax"), "--level must be 'strict' or 'gpu', got 'lax'"),
         (("--command", ""), "--command must name a program"),

@@ -49,7 +49,8 @@ def results(adapter: Any, chosen: list[Case]) -> list[Result]:
 
 def test_the_gallery_has_every_bug_and_no_other() -> None:
     assert list(GALLERY) == [bug.name for bug in BUGS if bug.name in GALLERY]
-    assert GALLERY.keys() == {bug.name for bug in BUGS}
+    # To keep the wrong slots takes two lines: one before the interpolation, one after.
+    assert {bug.name for bug in BUGS} - GALLERY.keys() == {"interpolated-slots-not-kept"}
 
 
 @pytest.mark.parametrize("name", GALLERY)

@@ -40,7 +40,7 @@ def constant(
     g: float = 1.0,
 ) -> dict[str, Any]:
     return build(
-        "hand", "wrapper", "start", levels, inner, steps,
+        "hand", "wrapper", "LA-1", levels, inner, steps,
         shapes=ONE, initial=[[start]], problem=given_tape([[[g]]] * steps),
     )  # fmt: skip
 
@@ -218,3 +218,16 @@ def test_every_departure_departs_by_itself() -> None:
             or departure.name in [outcome.name for outcome in case.outcomes]
             for case in telling
         ), departure.name
+
+
+@pytest.mark.parametrize("rule", [heavy_ball, nesterov])
+@pytest.mark.parametrize("kind", ["none", "l2", "decoupled"])
+def test_where_momentum_has_the_learning_rate_does_not_matter_while_it_is_constant(
+    rule: Any, kind: str
+) -> None:
+    inner = rule(0.1, decay=0.0 if kind == "none" else 0.25, kind=kind)
+    case = build("velocity", "inner", "IN-12", Level(3, 0.5), inner, 8)
+    varied = bent.simulate(case, oracle.Exact(), {"velocity": 1})
+    for step, expected in zip(varied.steps, oracle.run(case), strict=True):
+        for got, want in zip(step.fast[0], expected.fast[0], strict=True):
+            assert abs(got - want) < 1e-40

@@ -15,6 +15,8 @@ CAUSES = {
     "pytorch_optimizer": {"only-momentum-reset", "only-momentum-interpolated"},
     "paddlepaddle": {"phi-after-first-step"},
     "timm": {"phi-at-first-sync", "evaluation-synchronizes"},
+    "pylocron": set(),
+    "torch2-look-ahead": {"only-momentum-reset", "only-momentum-interpolated"},
 }
 PROFILES = ("state", "schedule", "evaluation", "inner:sgd")
 
@@ -38,8 +40,10 @@ def test_what_departs_in_it_is_named(name: str) -> None:
     assert name in builtin()
     assert target.name.startswith(f"{name} ")
     assert not [result for result in results if result.status == "failed"]
-    (diagnosis,) = diagnose(results)
-    assert CAUSES[name] in [{bug.name for bug in each} for each in diagnosis.explanations]
+    found = diagnose(results)
+    explanations = found[0].explanations if found else [()]
+    assert len(found) <= 1
+    assert CAUSES[name] in [{bug.name for bug in each} for each in explanations]
 
 
 def test_one_that_is_not_installed_is_told_with_the_extra_that_installs_it() -> None:

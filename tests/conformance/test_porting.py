@@ -4,6 +4,8 @@ import ast
 import importlib
 import importlib.util
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from lookahead_ref.conformance import UnsupportedError, cases, judge, observe
 from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.process import Limits
 from lookahead_ref.conformance.runner import run
 from lookahead_ref.conformance.targets import open_target
 
@@ -24,6 +27,7 @@ PLAIN = {
     "lazy_state": "no-gradient-own-clock",
 }
 
+STATUSES = ("passed", "departed", "failed", "unsupported")
 Load = Callable[[str], Any]
 
 
@@ -101,6 +105,66 @@ def test_the_traps_of_the_guide_are_caught(
 def test_pytorch_port_passes_every_case_that_pytorch_offers(load: Load) -> None:
     pytest.importorskip("torch")
     assert failures(load("wrapper_pytorch").Adapter, step=3) == {}
+
+
+@pytest.mark.slow
+def test_keras_port_passes_but_for_what_its_adam_does_with_infinities() -> None:
+    for needed in ("keras", "torch"):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"needs {needed}")
+    target = open_target(f"{PORTING / 'rule_keras.py'}:Adapter", limits=Limits(startup=60))
+    try:
+        results = run(target, cases())
+    finally:
+        target.close()
+    found = {
+        status: {r.case.id for r in results if r.status == status} for status in STATUSES
+    }
+    assert found["failed"] == set()
+    assert found["departed"] == {"inner-adam-overflow", "inner-adamw-overflow"}
+    assert len(found["passed"]) > 200
+
+
+ACCUMULATED = """
+from rule_keras import Lookahead, keras
+
+inner = keras.optimizers.SGD(0.5, gradient_accumulation_steps=2, clipvalue=1.0)
+optimizer = Lookahead(inner, k=2, alpha=0.5)
+variable = keras.Variable([4.0])
+for _ in range(8):
+    optimizer.apply([keras.ops.array([3.0])], [variable])
+    print(float(variable.numpy()[0]), float(optimizer.phi[0].numpy()[0]))
+"""
+
+
+@pytest.mark.slow
+def test_keras_port_counts_updates_and_not_micro_batches_and_clips() -> None:
+    if importlib.util.find_spec("keras") is None:
+        pytest.skip("needs keras")
+    command = [sys.executable, "-c", ACCUMULATED]
+    said = subprocess.run(command, cwd=PORTING, capture_output=True, text=True, check=True)
+    seen = [tuple(map(float, line.split())) for line in said.stdout.splitlines()]
+    assert seen == [
+        *[(4.0, 4.0), (3.5, 4.0), (3.5, 4.0), (3.5, 3.5)],
+        *[(3.5, 3.5), (3.0, 3.5), (3.0, 3.5), (3.0, 3.0)],
+    ]
+
+
+@pytest.mark.slow
+def test_mlx_makes_state_from_gradients_if_nobody_has_made_it() -> None:
+    mx = pytest.importorskip("mlx.core")
+    optimizers = importlib.import_module("mlx.optimizers")
+    made = []
+
+    class Rule(optimizers.Optimizer):  # type: ignore[misc]
+        def init_single(self, parameter: Any, state: Any) -> None:
+            made.append(float(parameter))
+
+        def apply_single(self, gradient: Any, parameter: Any, state: Any) -> Any:
+            return parameter
+
+    Rule().apply_gradients({"x": mx.array(5.0)}, {"x": mx.array(1.0)})
+    assert made == [5.0]
 
 
 @pytest.mark.slow

@@ -84,3 +84,23 @@ def test_no_page_names_a_clause_that_does_not_exist() -> None:
         assert set(re.findall(rf"\b{ID}\b", text)) <= known, page
         linked = re.findall(r"spec\.md#((?:la|in)-\d+)", text)
         assert {each.upper() for each in linked} <= known, page
+
+
+def test_the_vectors_page_names_every_rule_with_its_hyperparameters_and_slots() -> None:
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for case in load().cases:
+        inner, outcome = case.data["inner"], case.data["outcomes"][0]
+        names, slots = found.setdefault(inner["rule"], (set(), set()))
+        names.update(each["name"] for each in inner["hyperparameters"])
+        slots.update(each["name"] for each in outcome["steps"][0]["slots"])
+        assert (inner["weight_decay_kind"] != "none") == ("weight_decay" in names)
+        names.discard("weight_decay")
+    page = (ROOT / "docs" / "conformance" / "vectors.md").read_text(encoding="utf-8")
+    section = page.partition("## Inner optimizers")[2].partition("\n## ")[0]
+    row = r"^\| `([a-z-]+)` \|[^|]*\|([^|]*)\|([^|]*)\|$"
+    rows = re.findall(row, section, re.MULTILINE)
+    told = {
+        rule: (set(re.findall(r"`(\w+)`", names)), set(re.findall(r"`(\w+)`", slots)))
+        for rule, names, slots in rows[1:]  # without the head
+    }
+    assert told == found

@@ -12,12 +12,15 @@ from conformance.port import Level, Port
 
 Cause = frozenset[str] | None
 WRONG: dict[str, tuple[type[Port], Cause]] = {}
+ONLY: dict[str, str] = {}
 
 
-def wrong(*causes: str, unknown: bool = False) -> Any:
-    """Enter a program under its causes."""
+def wrong(*causes: str, unknown: bool = False, floats: str = "") -> Any:
+    """Enter a program under its causes, and the precision in which alone they show."""
 
     def enter(kind: Any) -> Any:
+        if floats:
+            ONLY[kind.__name__] = floats
         port = kind if issubclass(kind, Port) else type("Port", (Port,), {"level": kind})
         WRONG[kind.__name__] = (port, None if unknown else frozenset(causes))
         return kind
@@ -55,7 +58,7 @@ class SynchronizesOnce(Level):
         return self.steps == self.k
 
 
-@wrong(unknown=True)
+@wrong("never-synchronizes")
 class NeverSynchronizes(Level):
     def due(self) -> bool:
         return False
@@ -68,6 +71,19 @@ class SynchronizesBeforeStep(Port):
 
     def after_update(self) -> None:
         pass
+
+
+@wrong("sync-with-old-fast")
+class SynchronizesOldFast(Port):
+    def before_step(self, gradients: Mapping[str, Any]) -> None:
+        self.old = {name: array.copy() for name, array in self.p.items()}
+
+    def after_update(self) -> None:
+        for level in self.levels:
+            if (level.steps + 1) % level.k == 0:
+                for name, array in self.old.items():
+                    self.p[name][...] = array
+        super().after_update()
 
 
 # What the slow weights are.
@@ -151,6 +167,14 @@ class ForgetsPhi(Level):
         self.phi = phi
 
 
+@wrong("phi-takes-fast")
+class StoresFast(Level):
+    def synchronize(self) -> None:
+        fast = {name: array.copy() for name, array in self.port.p.items()}
+        super().synchronize()
+        self.phi = fast
+
+
 @wrong(unknown=True)
 class OnlyFirstTensor(Level):
     def synchronize(self) -> None:
@@ -225,6 +249,29 @@ class AnchorsLate(Level):
         if self.syncs == 0 and self.state == "interpolate":
             self.keep_anchor()
         super().treat_state()
+
+
+@wrong("interpolated-slots-swapped")
+class SwapsSlots(Level):
+    def treat_state(self) -> None:
+        for slot, arrays in self.port.arrays.items():
+            for key, array in arrays.items():
+                if self.state == "interpolate":
+                    anchor = self.anchor[slot][key]
+                    array[...] = array + array.dtype.type(self.alpha()) * (anchor - array)
+        if self.state == "interpolate":
+            self.keep_anchor()
+        else:
+            super().treat_state()
+
+
+@wrong("interpolated-slots-not-kept")
+class KeepsRawSlots(Level):
+    def treat_state(self) -> None:
+        raw = {n: {m: a.copy() for m, a in s.items()} for n, s in self.port.arrays.items()}
+        super().treat_state()
+        if self.state == "interpolate":
+            self.anchor = raw
 
 
 # Evaluation and checkpoints.
@@ -305,6 +352,15 @@ class SharesMemory(Port):
         return self.entries()
 
 
+@wrong("checkpoint-is-live")
+class SavesLater(Port):
+    def snapshot(self) -> Any:
+        return None
+
+    def dump(self, snapshot: Any) -> bytes:
+        return super().dump(super().snapshot())
+
+
 @wrong(unknown=True)
 class SavesNothing(Port):
     def load(self, state: bytes) -> None:
@@ -364,6 +420,24 @@ class Uncorrected(Port):
         return m / (np.sqrt(v) + self.h("epsilon"))
 
 
+@wrong("adam-count-one-ahead")
+class CountsAhead(Port):
+    def corrected(self, name: str, m: Any, v: Any) -> Any:
+        self.count[name] += 1
+        found = super().corrected(name, m, v)
+        self.count[name] -= 1
+        return found
+
+
+@wrong("single-precision", floats="float64")
+class RoundsToSingle(Port):
+    def h(self, name: str) -> Any:
+        return np.dtype(self.setup.dtype).type(np.float32(super().h(name)))
+
+    def rate(self) -> float:
+        return float(np.float32(super().rate()))
+
+
 @wrong("adam-epsilon-in-root")
 class EpsilonInRoot(Port):
     def corrected(self, name: str, m: Any, v: Any) -> Any:
@@ -419,3 +493,6 @@ both("SwapsAlpha", "Uncorrected")
 both("AliasesSlots", "SavesNoClock")
 both("CapturesAfterFirstStep", "IgnoresDecay")
 both("KeepsNestedPhi", "HeavyBallForNesterov")
+both("AliasesSlots", "RoundsToSingle")
+both("NeverSynchronizes", "CountsAhead")
+ONLY["AliasesSlotsAndRoundsToSingle"] = "float64"

@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import lookahead_ref as la
 from lookahead_ref.experiments import compare, methods
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder
 from lookahead_ref.experiments.learning_rates import GRID
-from lookahead_ref.experiments.pool import in_order
 from lookahead_ref.training import NonFiniteLossError
 
 SETTINGS = compare.Settings(seeds=2, epochs=2, hidden=(8,))
@@ -175,21 +173,3 @@ def test_the_default_folder_is_dated(
     folder = new_folder(None, "compare")
     assert folder.parent == Path("runs")
     assert folder.name.startswith("compare-20")
-
-
-def square(x: int) -> int:
-    return x * x
-
-
-def test_results_come_in_the_order_of_the_tasks() -> None:
-    assert list(in_order(square, range(5), jobs=1)) == [0, 1, 4, 9, 16]
-    with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
-        list(in_order(square, range(5), jobs=0))
-
-
-def test_who_stops_early_does_not_wait_for_what_is_under_way() -> None:
-    results = in_order(time.sleep, [0, 300, 300], jobs=2)
-    next(results)
-    began = time.monotonic()
-    del results
-    assert time.monotonic() - began < 60

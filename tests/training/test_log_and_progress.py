@@ -74,7 +74,7 @@ def test_plain_lines_come_first_last_and_now_and_then_without_control_characters
         for number in range(100):
             progress.advance(message=f"run {number}")
     lines = stream.getvalue().splitlines()
-    assert lines == ["1/100 runs, 0 s: run 0", "100/100 runs, 0 s: run 99"]
+    assert lines == ["1/100 runs, 0 s, about 0 s left: run 0", "100/100 runs, 0 s: run 99"]
 
 
 def test_with_no_interval_every_piece_of_work_has_a_line() -> None:
@@ -82,7 +82,39 @@ def test_with_no_interval_every_piece_of_work_has_a_line() -> None:
     with PlainLines(5, "runs", console, interval=0) as progress:
         for _ in range(5):
             progress.advance()
-    assert stream.getvalue().splitlines()[2] == "3/5 runs, 0 s"
+    assert stream.getvalue().splitlines()[2] == "3/5 runs, 0 s, about 0 s left"
+
+
+def test_lines_tell_the_time_left_from_what_was_done_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    console, stream = terminal(False)
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with PlainLines(10, "runs", console, interval=0) as progress:
+        progress.advance(5, "there already", found=True)
+        for now in (1040.0, 1080.0, 31000.0, 41000.0):  # noqa: B007  # the clock reads it
+            progress.advance()
+    assert stream.getvalue().splitlines() == [
+        "5/10 runs, 0 s: there already",
+        "6/10 runs, 40 s, about 3 min left",
+        "7/10 runs, 80 s, about 2 min left",
+        "8/10 runs, 30000 s, about 5.6 h left",
+        "9/10 runs, 40000 s, about 2.8 h left",
+    ]
+
+
+def test_the_bar_tells_the_time_left_after_one_piece_however_long() -> None:
+    now = 0.0
+    console, stream = terminal(True)
+    console.get_time = lambda: now
+    with LiveBar(11, "runs", console) as progress:
+        progress.advance(6, "there already", found=True)
+        now = 100.0
+        progress.advance(message="seven")
+        now = 200.0
+        progress.advance(message="eight")
+    assert "05:00" in stream.getvalue()
 
 
 def test_the_bar_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from lookahead_ref.gradients import value_and_grad
-from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy
+from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy, top_accuracy
 
 
 @st.composite
@@ -85,3 +85,14 @@ def test_a_nan_logit_makes_the_loss_nan() -> None:
 def test_accuracy_counts_rows_whose_largest_logit_is_at_the_label() -> None:
     logits = anp.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
     assert accuracy(logits, np.array([1, 1, 1])) == pytest.approx(2 / 3)
+
+
+def test_top_accuracy_counts_labels_among_the_highest_scores() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((200, 12))
+    labels = rng.integers(12, size=200)
+    for count in (1, 5, 12):
+        best = np.argsort(-logits, axis=1)[:, :count]
+        expected = np.mean([label in row for label, row in zip(labels, best, strict=True)])
+        assert top_accuracy(logits, labels, count) == expected
+    assert top_accuracy(logits, labels, 1) == accuracy(logits, labels)

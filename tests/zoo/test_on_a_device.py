@@ -1,6 +1,5 @@
 """Every model on the strict stand-in: the same numbers, and nothing moves in a step."""
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,15 +9,13 @@ import pytest
 import lookahead_ref as la
 from lookahead_ref import backend, tree
 from lookahead_ref.data import Examples
-from lookahead_ref.zoo.lstm import LSTM
-from lookahead_ref.zoo.mlp import MLP
-from lookahead_ref.zoo.resnet import ResNet
 
 pytest.importorskip("cupy")
 
 import host_cuda
 import standin
 from lookahead_ref.backends import cupy_autograd
+from models import MODELS, begin, differentiate, moved
 
 cupy_autograd.register(standin.ndarray)
 
@@ -43,65 +40,6 @@ def device(cuda: host_cuda.HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
     return "standin"
 
 
-def pictures(n: int, shape: tuple[int, ...], seed: int = 0) -> Examples:
-    rng = np.random.default_rng(seed)
-    inputs = rng.standard_normal((n, *shape)).astype(np.float32)
-    return Examples(inputs, rng.integers(0, 4, n))
-
-
-def text(steps: int, columns: int) -> Any:
-    tokens = np.random.default_rng(0).integers(0, 11, (steps + 1, columns)).astype(np.int32)
-    return SimpleNamespace(inputs=tokens[:-1], labels=tokens[1:], first=False)
-
-
-# The model on a backend, and a batch for it.
-MODELS: dict[str, tuple[Callable[[str], Any], Any]] = {
-    "perceptron, relu": (lambda on: MLP((6, 5, 4), backend=on), pictures(7, (6,))),
-    "perceptron, tanh": (
-        lambda on: MLP((6, 5, 5, 4), activation="tanh", backend=on),
-        pictures(7, (6,)),
-    ),
-    "LSTM": (lambda on: LSTM(11, hidden=5, layers=2, backend=on), text(6, 3)),
-    "LSTM, tied": (lambda on: LSTM(11, hidden=5, tied=True, backend=on), text(6, 3)),
-    "residual": (
-        lambda on: ResNet((2, 8, 8), 4, (1, 1), (4, 8), backend=on),
-        pictures(6, (2, 8, 8)),
-    ),
-    "residual, identity": (
-        lambda on: ResNet((2, 8, 8), 4, (2, 1), (4, 8), shortcut="identity", backend=on),
-        pictures(6, (2, 8, 8)),
-    ),
-    "residual, bottlenecks and a large stem": (
-        lambda on: ResNet(
-            (2, 16, 16), 4, (1, 1), (2, 4), block="bottleneck", stem="large", backend=on
-        ),
-        pictures(6, (2, 16, 16)),
-    ),
-}
-
-
-def moved(batch: Any) -> Any:
-    return SimpleNamespace(
-        inputs=standin.asarray(batch.inputs),
-        labels=standin.asarray(batch.labels),
-        first=getattr(batch, "first", False),
-    )
-
-
-def differentiate(model: Any, params: Any, batch: Any, carried: Any) -> Any:
-    """Loss, gradients, and what is handed on."""
-    if not hasattr(model, "start"):
-        loss, grads = la.value_and_grad(model.loss)(params, batch)
-        return loss, grads, carried
-    rng = np.random.default_rng(0)
-    pair, grads = la.value_and_grad(model.loss, has_aux=True)(params, batch, carried, rng)
-    return pair[0], grads, pair[1]
-
-
-def begin(model: Any, batch: Any) -> Any:
-    return model.start(batch.labels.shape[-1]) if hasattr(model, "start") else {}
-
-
 def assert_close(found: Any, wanted: Any) -> None:
     on_host = host_cuda.on_host(found)
     flat = tree.flatten(wanted)
@@ -119,7 +57,7 @@ def test_loss_gradients_and_what_is_carried_agree_with_numpy(
     host, other = make("numpy"), make(device)
     params = host.init(seed=1)
     carried, other_carried = begin(host, batch), begin(other, batch)
-    on_device, other_batch = host_cuda.on_device(params), moved(batch)
+    on_device, other_batch = host_cuda.on_device(params), moved(batch, standin.asarray)
     for _ in range(2):
         loss, grads, carried = differentiate(host, params, batch, carried)
         before = standin.counted()
@@ -140,7 +78,7 @@ def test_nothing_moves_in_a_step_of_training(name: str, device: str) -> None:
     model = make(device)
     optimizer = la.Lookahead(la.Adam(0.01), k=2)
     stepper = la.Stepper(optimizer, host_cuda.on_device(model.init(seed=1)), backend=device)
-    carried, batch = begin(model, batch), moved(batch)
+    carried, batch = begin(model, batch), moved(batch, standin.asarray)
     losses = []
     before = standin.counted()
     for _ in range(4):
@@ -185,4 +123,4 @@ class _Moved:
         self.size = examples.size
 
     def take(self, indices: Any) -> Any:
-        return moved(self._examples.take(indices))
+        return moved(self._examples.take(indices), standin.asarray)

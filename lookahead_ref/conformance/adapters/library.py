@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lookahead_ref.backend import Backend, load
+from lookahead_ref.conformance.adapters.zoo import loss_and_grads
 from lookahead_ref.conformance.protocol import Array, Setup, Tensors
 from lookahead_ref.optimizers import (
     SGD,
@@ -87,6 +88,12 @@ def _read(state: bytes) -> dict[str, Any]:
 
 class Pure:
     """The pure interface."""
+
+    def model_loss_and_grads(
+        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
+    ) -> tuple[Any, Tensors, Tensors]:
+        """Compute a golden model with NumPy."""
+        return loss_and_grads(model, params, batch, backend="numpy")
 
     def start(self, setup: Setup) -> None:
         """Make parameters and optimizer anew."""
@@ -184,28 +191,44 @@ class Stepped:
     """
 
     def __init__(self, backend: str) -> None:
+        self._name = backend
         self._backend = loaded(backend)
+
+    def model_loss_and_grads(
+        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
+    ) -> tuple[Any, Tensors, Tensors]:
+        """Compute a golden model with the backend's kernels."""
+        return loss_and_grads(model, params, batch, backend=self._name)
 
     def start(self, setup: Setup) -> None:
         """Make parameters and optimizer anew."""
         self._levels = len(setup.levels)
-        self._names = list(setup.params)
+        self._params = dict(setup.params)
         self._stepper = Stepper(
-            make_optimizer(setup), dict(setup.params), backend=self._backend
+            make_optimizer(setup), self._moved(setup.params), backend=self._backend
         )
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
         """Do one step."""
         with np.errstate(all="ignore"):
-            self._stepper.step(_with_zeros(self._stepper.params, gradients))
-        self._saved = self._stepper.state_dict()
+            self._stepper.step(self._moved(_with_zeros(self._params, gradients)))
+        self._saved = self._fetched(self._stepper.state_dict())
+
+    def _moved(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._backend.from_host(array) for name, array in arrays.items()}
+
+    def _fetched(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: value if isinstance(value, int) else self._backend.to_host(value)
+            for name, value in values.items()
+        }
 
     def _tree(self, prefix: str) -> Tensors:
-        return {name: self._saved[f"{prefix}/{name}"] for name in self._names}
+        return {name: self._saved[f"{prefix}/{name}"] for name in self._params}
 
     def fast(self) -> Tensors:
         """Return the fast weights."""
-        return self._stepper.params
+        return self._fetched(self._stepper.params)
 
     def slow(self) -> Sequence[Tensors]:
         """Return the slow weights."""
@@ -223,11 +246,11 @@ class Stepped:
 
     def evaluation(self) -> Tensors:
         """Return what is to be evaluated."""
-        return self._stepper.evaluation_params()
+        return self._fetched(self._stepper.evaluation_params())
 
     def snapshot(self) -> Any:
         """Take the state."""
-        return self._stepper.state_dict()
+        return self._fetched(self._stepper.state_dict())
 
     def dump(self, snapshot: Any) -> bytes:
         """Write a state as bytes."""
@@ -235,4 +258,11 @@ class Stepped:
 
     def load(self, state: bytes) -> None:
         """Restore a state."""
-        self._stepper.load_state_dict(_read(state))
+        saved = _read(state)
+        # Counts come as arrays without dimensions too.
+        self._stepper.load_state_dict(
+            {
+                name: value if value.dtype.kind == "i" else self._backend.from_host(value)
+                for name, value in saved.items()
+            }
+        )

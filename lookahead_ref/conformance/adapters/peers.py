@@ -78,6 +78,12 @@ PEERS = {
         ),
         Peer("paddlepaddle", ("paddle",), "paddle:Paddle"),
         Peer("timm", ("timm", "torch"), "pytorch:timm"),
+        Peer("pylocron", ("holocron", "torch"), "pytorch:pylocron"),
+        Peer(
+            "torch2-look-ahead",
+            ("lookahead_pytorch", "torch"),
+            "pytorch:torch2_look_ahead",
+        ),
     )
 }
 """By package."""

@@ -1,4 +1,4 @@
-"""The Lookaheads of torch_optimizer, pytorch_optimizer and timm, as their users use them.
+"""The Lookaheads of packages for PyTorch, as their users use them.
 
 The inner optimizers are PyTorch's own. A checkpoint is `state_dict`, of the optimizer and
 of the parameters, kept in memory as PyTorch's documentation advises, by a deep copy, and
@@ -25,7 +25,14 @@ from lookahead_ref.conformance.protocol import (
     UnsupportedError,
 )
 
-__all__ = ["PyTorch", "pytorch_optimizer", "timm", "torch_optimizer"]
+__all__ = [
+    "PyTorch",
+    "pylocron",
+    "pytorch_optimizer",
+    "timm",
+    "torch2_look_ahead",
+    "torch_optimizer",
+]
 
 _VELOCITY = {"momentum_buffer": "velocity"}
 _SLOTS = {
@@ -93,7 +100,7 @@ class PyTorch:
         for name, param in self._params.items():
             found = gradients[name]
             param.grad = None if found is None else torch.tensor(found)
-        for group in self._optimizer.param_groups:
+        for group in self._inner.param_groups:
             group["lr"] = self._rates[min(self._steps, len(self._rates) - 1)]
         self._optimizer.step()
         self._steps += 1
@@ -212,7 +219,7 @@ def timm() -> PyTorch:
     PyTorch
         The adapter.
     """
-    timm_lookahead = _one_file("timm", "optim/lookahead.py").Lookahead
+    timm_lookahead = one_file("timm", "optim/lookahead.py").Lookahead
 
     def wrap(inner: Any, level: Level) -> Any:
         _maintained(level)
@@ -229,8 +236,26 @@ def timm() -> PyTorch:
     return PyTorch(Wrapper(wrap, slow, evaluated))
 
 
-def _one_file(package: str, path: str) -> Any:
-    """Import a module of a package that would import far more than it needs."""
+def one_file(package: str, path: str) -> Any:
+    """Import a module of a package that would import far more than it needs.
+
+    Parameters
+    ----------
+    package : str
+        The package, which is not imported.
+    path : str
+        The module's file in it.
+
+    Returns
+    -------
+    module
+        The module.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If there is no such package.
+    """
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
@@ -268,3 +293,62 @@ def pytorch_optimizer() -> PyTorch:
     return PyTorch(
         Wrapper(wrap, lambda wrapper, _, p: wrapper.state[p].get("slow_params"), evaluated)
     )
+
+
+def torch2_look_ahead() -> PyTorch:
+    """Make an adapter for ``lookahead_pytorch.Lookahead`` of torch2-look-ahead.
+
+    Returns
+    -------
+    PyTorch
+        The adapter.
+    """
+    from lookahead_pytorch import Lookahead
+
+    kinds = {"maintain": "none", "reset": "reset", "interpolate": "pullback"}
+
+    def wrap(inner: Any, level: Level) -> Any:
+        kind = kinds[level.inner_state]
+        return Lookahead(
+            inner, la_steps=level.k, la_alpha=level.alpha[0], pullback_momentum=kind
+        )
+
+    @contextmanager
+    def evaluated(wrapper: Any) -> Iterator[None]:
+        wrapper.backup_and_load_cache()
+        yield
+        wrapper.clear_and_load_backup()
+
+    return PyTorch(
+        Wrapper(
+            wrap, lambda wrapper, _, p: wrapper.state[p].get("cached_params"), evaluated
+        )
+    )
+
+
+def pylocron() -> PyTorch:
+    """Make an adapter for ``holocron.optim.wrapper.Lookahead`` of pylocron.
+
+    Its slow weights are parameter groups of the wrapper; the learning rate is that of the
+    optimizer within.
+
+    Returns
+    -------
+    PyTorch
+        The adapter.
+    """
+    holocron_lookahead = one_file("holocron", "optim/wrapper.py").Lookahead
+
+    def wrap(inner: Any, level: Level) -> Any:
+        _maintained(level)
+        return holocron_lookahead(inner, level.alpha[0], level.k)
+
+    def slow(wrapper: Any, inner: Any, param: Any) -> Any:
+        groups = zip(inner.param_groups, wrapper.param_groups, strict=True)
+        for fast, kept in groups:
+            for ours, theirs in zip(fast["params"], kept["params"], strict=True):
+                if ours is param:
+                    return theirs
+        return None
+
+    return PyTorch(Wrapper(wrap, slow))

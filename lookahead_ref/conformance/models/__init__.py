@@ -5,6 +5,20 @@ what loss, gradients and carried state must come of them.
 """
 
 from lookahead_ref.conformance.models.judging import Departure, ModelAnswer, judge_model
+from lookahead_ref.conformance.models.running import (
+    ModelAdapter,
+    ModelResult,
+    run_models,
+)
 from lookahead_ref.conformance.models.vectors import ModelCase, model_cases
 
-__all__ = ["Departure", "ModelAnswer", "ModelCase", "judge_model", "model_cases"]
+__all__ = [
+    "Departure",
+    "ModelAdapter",
+    "ModelAnswer",
+    "ModelCase",
+    "ModelResult",
+    "judge_model",
+    "model_cases",
+    "run_models",
+]

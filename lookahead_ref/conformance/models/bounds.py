@@ -68,7 +68,9 @@ class ModelBounding(Bounding):
     def exp(self, value: Bounded) -> Bounded:
         """Take the exponential."""
         middle = float(_context.exp(value.middle))
-        return self._made(middle, middle * float(_context.expm1(value.radius)), middle, self._loss)
+        return self._made(
+            middle, middle * float(_context.expm1(value.radius)), middle, self._loss
+        )
 
     def log(self, value: Bounded) -> Bounded:
         """Take the natural logarithm."""
@@ -92,7 +94,9 @@ class ModelBounding(Bounding):
     def positive(self, value: Bounded) -> bool:
         """Return whether a number is above zero, which its error must not leave open."""
         if value.radius and abs(value.middle) <= value.radius:
-            raise ValueError("the sign of a number is open: a rectifier could go either way")
+            raise ValueError(
+                "the sign of a number is open: a rectifier could go either way"
+            )
         return value.middle > 0
 
     def _made(self, middle: float, radius: float, operand: float, loss: float) -> Bounded:

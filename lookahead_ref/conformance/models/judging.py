@@ -26,7 +26,7 @@ class Departure(NamedTuple):
 
     quantity: str
     """``loss``, ``gradient layer1.bias``, ``layer1.cell``, ..."""
-    index: tuple[int, ...]
+    place: tuple[int, ...]
     """The element that is farthest off."""
     got: float
     """What it is."""
@@ -36,7 +36,7 @@ class Departure(NamedTuple):
     """By how many tolerances it is off."""
 
     def __str__(self) -> str:
-        where = f"[{', '.join(map(str, self.index))}]" if self.index else ""
+        where = f"[{', '.join(map(str, self.place))}]" if self.place else ""
         return (
             f"{self.quantity}{where} is {self.got:.9g}, expected {self.expected:.9g}: "
             f"{self.tolerances:.3g} tolerances off"

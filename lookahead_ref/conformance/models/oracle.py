@@ -1,12 +1,12 @@
 """A perceptron and an LSTM in 50-digit arithmetic, with their gradients in closed form.
 
-Where the expected values of the golden models come from. This file shares no code with the
-library; it is meant to be read beside the page of the golden models
-(``docs/conformance/models.md``) and to be right by inspection. That the closed forms are the
-gradients of the loss is tested by central differences in more digits.
+Where the expected values of the golden models come from. This file shares no code with
+the library; it is meant to be read beside the page of the golden models
+(``docs/conformance/models.md``) and to be right by inspection. That the closed forms are
+the gradients of the loss is tested by central differences.
 
-It reads a case as the vector files hold it. A vector is a list of numbers, a matrix the list
-of its elements row by row. The kind of number is a parameter: 50 digits for the expected
+It reads a case as the files hold it. A vector is a list of numbers, a matrix the list of
+its elements row by row. The kind of number is a parameter: 50 digits for the expected
 values, numbers that carry a bound of their rounding error for the tolerances
 (`lookahead_ref.conformance.models.bounds`).
 """
@@ -103,7 +103,9 @@ def run(case: Mapping[str, Any], arithmetic: Arithmetic | None = None) -> Result
     """
     arithmetic = Exact() if arithmetic is None else arithmetic
     read = arithmetic.number
-    params = {p["name"]: [read(value(bits)) for bits in p["values"]] for p in case["params"]}
+    params = {
+        p["name"]: [read(value(bits)) for bits in p["values"]] for p in case["params"]
+    }
     model = _Perceptron if case["model"]["kind"] == "mlp" else _Lstm
     return model(case, params, arithmetic).run()
 
@@ -136,7 +138,7 @@ class _Layers:
         return [weight[i * outputs + j] for i in range(inputs)]
 
     def products(self, x: Vector, weight: Vector, j: int) -> list[Number]:
-        """The terms of element j of x @ weight."""
+        """Return the terms of element j of x @ weight."""
         column = self.column(weight, j, len(x))
         return [a * w for a, w in zip(x, column, strict=True)]
 
@@ -144,12 +146,7 @@ class _Layers:
         """Delta @ weight.T."""
         outputs = len(delta)
         return [
-            self.total(
-                [
-                    d * w
-                    for d, w in zip(delta, weight[i : i + outputs], strict=True)
-                ]
-            )
+            self.total([d * w for d, w in zip(delta, weight[i : i + outputs], strict=True)])
             for i in range(0, len(weight), outputs)
         ]
 
@@ -164,7 +161,9 @@ class _Layers:
         for terms, d in zip(self.terms[name], delta, strict=True):
             terms.append(d)
 
-    def cross_entropy(self, logits: Vector, label: int, count: int) -> tuple[Number, Vector]:
+    def cross_entropy(
+        self, logits: Vector, label: int, count: int
+    ) -> tuple[Number, Vector]:
         """Return the loss of one row, and the gradient of the mean over `count` rows.
 
         The largest logit is subtracted first, which changes neither and keeps an
@@ -197,7 +196,10 @@ class _Perceptron(_Layers):
         for x, label in zip(self.read(self.case["batch"]["inputs"]), labels, strict=True):
             reached = [x]
             for n in range(1, layers + 1):
-                weight, bias = self.params[f"layer{n}.weight"], self.params[f"layer{n}.bias"]
+                weight, bias = (
+                    self.params[f"layer{n}.weight"],
+                    self.params[f"layer{n}.bias"],
+                )
                 y = [
                     self.total([*self.products(reached[-1], weight, j), b])
                     for j, b in enumerate(bias)
@@ -211,7 +213,8 @@ class _Perceptron(_Layers):
                 if n > 1:
                     delta = self.back(delta, self.params[f"layer{n}.weight"])
                     delta = [
-                        d * self.slope(a) for d, a in zip(delta, reached[n - 1], strict=True)
+                        d * self.slope(a)
+                        for d, a in zip(delta, reached[n - 1], strict=True)
                     ]
         return self.result(losses, {})
 
@@ -221,7 +224,7 @@ class _Perceptron(_Layers):
         return x if self.arithmetic.positive(x) else self.arithmetic.number(0.0)
 
     def slope(self, a: Number) -> Number:
-        """The derivative of the activation, from its value; of the rectifier, 0 at 0."""
+        """Return the activation's derivative from its value; the rectifier's is 0 at 0."""
         if self.case["model"]["activation"] == "tanh":
             return 1 - a * a
         return self.arithmetic.number(1.0 if self.arithmetic.positive(a) else 0.0)
@@ -300,7 +303,9 @@ class _Lstm(_Layers):
             for name in ("input_weight", "recurrent_weight", "bias")
         )
         sums = [
-            self.total([*self.products(x, inputs, j), *self.products(hidden, recurrent, j), b])
+            self.total(
+                [*self.products(x, inputs, j), *self.products(hidden, recurrent, j), b]
+            )
             for j, b in enumerate(bias)
         ]
         sigmoid, tanh = self.arithmetic.sigmoid, self.arithmetic.tanh
@@ -314,7 +319,7 @@ class _Lstm(_Layers):
         return _Step(x, hidden, cell, [i, f, g, o], squashed), out, new
 
     def backward(self, n: int, made: list[_Step], deltas: list[Vector]) -> list[Vector]:
-        """Go back through time; `deltas` are those of the outputs, returned of the inputs."""
+        """Go back through time: from the outputs' gradients to the inputs'."""
         zero = self.arithmetic.number(0.0)
         units = len(made[0].hidden_before)
         later_hidden, later_cell = [zero] * units, [zero] * units
@@ -340,12 +345,14 @@ class _Lstm(_Layers):
         return of_inputs[::-1]
 
     def output(self, x: Vector, label: int, count: int) -> tuple[Number, Vector]:
-        """The loss of a place in the text, and the gradient of the layers' output there."""
+        """Return the loss of a place in the text, and the gradient of what led to it."""
         bias = self.params["output.bias"]
         tied = self.case["model"]["tied"]
         weight = self.params["embedding.weight" if tied else "output.weight"]
         if tied:  # the embedding, transposed
-            weight = [weight[v * len(x) + i] for i in range(len(x)) for v in range(len(bias))]
+            weight = [
+                weight[v * len(x) + i] for i in range(len(x)) for v in range(len(bias))
+            ]
         logits = [self.total([*self.products(x, weight, j), b]) for j, b in enumerate(bias)]
         loss, delta = self.cross_entropy(logits, label, count)
         self.add("output.bias", delta)

@@ -4,6 +4,7 @@ An id is never used again for another case, as in `lookahead_ref.conformance.pla
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -43,7 +44,7 @@ def _perceptrons() -> Iterator[Case]:
     yield perceptron(
         "large-logits", (3, 4, 3), "tanh", 3,
         "logits whose exponentials overflow unless the largest is subtracted",
-        scales={"layer2.weight": 9},
+        scales={"layer2.weight": 7},
     )  # fmt: skip
     yield perceptron(
         "small-logits", (3, 4, 3), "tanh", 3, "shares that are almost equal",
@@ -91,7 +92,7 @@ def perceptron(
     """Build a case of a perceptron."""
     identity = f"mlp-{name}"
     shapes: dict[str, tuple[int, ...]] = {}
-    for n, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True), start=1):
+    for n, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
         shapes[f"layer{n}.weight"] = (inputs, outputs)
         shapes[f"layer{n}.bias"] = (outputs,)
     return {
@@ -140,7 +141,10 @@ def lstm(
 
     def text(what: str) -> list[list[int]]:
         return [
-            [_pick(f"{identity}/{what}/{t}/{column}", vocabulary) for column in range(columns)]
+            [
+                _pick(f"{identity}/{what}/{t}/{column}", vocabulary)
+                for column in range(columns)
+            ]
             for t in range(steps)
         ]
 
@@ -158,7 +162,9 @@ def lstm(
             "inputs": text("token") if tokens is None else [list(row) for row in tokens],
             "labels": text("label"),
             "carried": [
-                _tensor(identity, f"layer{n}.{state}", (columns, units), -1, zero=not carried)
+                _tensor(
+                    identity, f"layer{n}.{state}", (columns, units), -1, zero=not carried
+                )
                 for n in range(1, layers + 1)
                 for state in ("hidden", "cell")
             ],

@@ -132,7 +132,10 @@ class ModelCase:
                 f"gradient {each['name']}": _expected(each, shapes[each["name"]])
                 for each in expected["gradients"]
             },
-            **{each["name"]: _expected(each, states[each["name"]]) for each in expected["carried"]},
+            **{
+                each["name"]: _expected(each, states[each["name"]])
+                for each in expected["carried"]
+            },
         }
 
 

@@ -1,0 +1,58 @@
+"""What the figures were measured on."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from lookahead_ref.bench.peers import NAMES
+from lookahead_ref.experiments.environment import versions
+from lookahead_ref.experiments.pool import available_cores
+
+
+def describe() -> dict[str, Any]:
+    """Describe the machine, and what is installed.
+
+    Returns
+    -------
+    dict
+        ``processor``, ``cores``, ``cache``, ``memory_gb``, ``system`` and ``versions``.
+    """
+    return {
+        "processor": _processor(),
+        "cores": available_cores(),
+        "cache": _cache(),
+        "memory_gb": _memory(),
+        "system": f"{platform.system()} {platform.release()}",
+        "versions": versions("numpy", "numba", "jax", *NAMES),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    told = dict(line.split(":", 1) for line in lines if ":" in line)
+    told = {name.strip(): value.strip() for name, value in told.items()}
+    name = told.get("model name", platform.machine())
+    if "cpu family" in told:
+        name += f", family {told['cpu family']}, model {told.get('model', '?')}"
+    return name
+
+
+def _cache() -> str:
+    places = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"))
+    found = []
+    for place in places:
+        kind = (place / "type").read_text().strip()
+        if kind != "Instruction":
+            level, size = [(place / what).read_text().strip() for what in ("level", "size")]
+            found.append(f"L{level} {size}")
+    return ", ".join(found)
+
+
+def _memory() -> float | None:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)

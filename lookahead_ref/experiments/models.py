@@ -1,0 +1,157 @@
+"""Models by the names that the command line and the result files use."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from lookahead_ref.data import Corpus, Dataset
+from lookahead_ref.experiments import plugins
+from lookahead_ref.training import Model
+from lookahead_ref.zoo import LSTM, MLP
+from lookahead_ref.zoo.resnet import resnet18, resnet32, resnet50
+
+__all__ = ["MODELS", "OPTIONS", "ModelKind", "defaults", "make"]
+
+OPTIONS = ("hidden", "layers", "dropout", "tied")
+"""Settings that some models take."""
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """What is known of a model before there is data."""
+
+    make: Callable[[Any, str, Mapping[str, Any]], Model]
+    """From the data, a backend and the options that it takes."""
+    text: bool = False
+    """Whether it reads text; the others look at labelled examples."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The settings of `OPTIONS` that it takes, with their values by default."""
+    batch_size: int = 64
+    """By default."""
+    clip: float = 0.0
+    """By default; 0 for none."""
+
+
+def _mlp(data: Dataset, backend: str, options: Mapping[str, Any]) -> Model:
+    inputs = data.train.take(np.arange(1)).inputs
+    if inputs.ndim != 2:
+        raise ValueError(
+            f"model mlp takes inputs of one dimension, got {data.name} with inputs of "
+            f"shape {inputs.shape[1:]}: a resnet takes those"
+        )
+    hidden = options["hidden"]
+    sizes = (hidden,) if isinstance(hidden, int) else tuple(hidden)
+    return MLP((data.features, *sizes, data.classes), backend=backend)
+
+
+def _lstm(data: Corpus, backend: str, options: Mapping[str, Any]) -> Model:
+    hidden = options["hidden"]
+    if not isinstance(hidden, int):
+        if len(hidden) != 1:
+            raise ValueError(
+                "hidden must be one number for model lstm, all of whose layers are as "
+                f"wide, got {', '.join(map(str, hidden))}"
+            )
+        (hidden,) = hidden
+    return LSTM(
+        len(data.vocabulary),
+        hidden,
+        options["layers"],
+        dropout=options["dropout"],
+        tied=options["tied"],
+        backend=backend,
+    )
+
+
+def _resnet(build: Callable[..., Model]) -> ModelKind:
+    def make_one(data: Dataset, backend: str, _options: Mapping[str, Any]) -> Model:
+        if data.image_shape is None:
+            raise ValueError(f"a resnet takes pictures, and {data.name} has none")
+        return build(data.image_shape, data.classes, backend=backend)
+
+    return ModelKind(make_one, batch_size=128)
+
+
+MODELS: Mapping[str, ModelKind] = MappingProxyType(
+    {
+        "mlp": ModelKind(_mlp, options={"hidden": (64, 64)}),
+        "lstm": ModelKind(
+            _lstm,
+            text=True,
+            options={"hidden": 200, "layers": 2, "dropout": 0.0, "tied": False},
+            batch_size=20,
+            clip=0.25,
+        ),
+        "resnet18": _resnet(resnet18),
+        "resnet32": _resnet(resnet32),
+        "resnet50": _resnet(resnet50),
+    }
+)
+"""Models by name; each is made to fit the data."""
+
+
+def defaults(name: str) -> ModelKind:
+    """Look a model up.
+
+    Parameters
+    ----------
+    name : str
+        In `MODELS`, or one of the user's own: see `lookahead_ref.experiments.plugins`.
+
+    Returns
+    -------
+    ModelKind
+        What is known of it.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    if plugins.is_plugin(name):
+        return ModelKind(lambda data, _backend, _options: plugins.load_model(name, data))
+    raise ValueError(
+        f"model must be one of {', '.join(MODELS)}, module:name or file.py:name; "
+        f"got {name!r}"
+    )
+
+
+def make(name: str, data: Any, backend: str, options: Mapping[str, Any]) -> Model:
+    """Make a model that fits the data.
+
+    Parameters
+    ----------
+    name : str
+        As for `defaults`.
+    data : Dataset or Corpus
+        What it is to be trained on.
+    backend : str
+        Where its layers' kernels come from.
+    options : dict
+        Values for all that it takes.
+
+    Returns
+    -------
+    Model
+        The model.
+
+    Raises
+    ------
+    ValueError
+        If it does not fit the data, or an option is out of range.
+    """
+    kind = defaults(name)
+    if name in MODELS:
+        text = hasattr(data, "vocabulary")
+        if kind.text != text:
+            wanted = "text, as pydoc is" if kind.text else "labelled examples, as digits"
+            got = "a text" if text else "no text"
+            raise ValueError(
+                f"model {name} must be given {wanted}; data {data.name!r} is {got}"
+            )
+    return kind.make(data, backend, options)

@@ -1,0 +1,121 @@
+"""Lookahead step by step, with what a stepper does not show: theta before it is drawn back.
+
+In a stepper the last inner step of a cycle and the interpolation are one pass over memory,
+so that theta_{t,k} is never there to be looked at. Here the pure interface is used, and the
+inner step of a synchronization is done once more by itself. All else is as in `train`: the
+same initial weights, batches and noise for the same seed.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+import lookahead_ref as la
+from lookahead_ref.experiments import single
+from lookahead_ref.training.models import carries
+
+if TYPE_CHECKING:
+    from lookahead_ref.training.models import PlainModel
+
+__all__ = ["Visit", "steps_per_epoch", "validation_accuracy", "walk"]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Where Lookahead is after a step of its inner optimizer."""
+
+    step: int
+    """Updates made."""
+    theta: Any
+    """The fast weights after the inner step, before an interpolation."""
+    phi: Any
+    """The slow weights, after the interpolation if there was one."""
+    synchronized: bool
+    """Whether there was one."""
+    loss: float
+    """Of the batch, in nats, before the step."""
+
+
+def walk(prepared: single.Prepared, steps: int) -> Iterator[Visit]:
+    """Take some steps of training.
+
+    Parameters
+    ----------
+    prepared : lookahead_ref.experiments.single.Prepared
+        Of settings whose optimizer is a Lookahead.
+    steps : int
+        How many, over as many epochs as that takes.
+
+    Yields
+    ------
+    Visit
+        One for each step.
+
+    Raises
+    ------
+    TypeError
+        If the optimizer is not a Lookahead.
+    """
+    settings, model = prepared.settings, prepared.model
+    optimizer = prepared.optimizer
+    if not isinstance(optimizer, la.Lookahead):
+        raise TypeError(f"optimizer must be a Lookahead, got {optimizer!r}")
+    if prepared.schedule is not None:
+        optimizer = la.with_learning_rate(optimizer, prepared.schedule)
+    seeds = np.random.SeedSequence(settings.seed).spawn(3)
+    stream = prepared.data.stream(prepared.batch_size, seeds[1])
+    rng = np.random.Generator(np.random.PCG64(seeds[2]))
+    carrying = carries(model)
+    value_and_grad = la.value_and_grad(model.loss, has_aux=carrying)
+    carried = model.start(prepared.batch_size) if carries(model) else None
+
+    params = model.init(seeds[0])
+    state = optimizer.init(params)
+    step = 0
+    while step < steps:
+        for batch in stream.epoch():
+            if getattr(batch, "first", False) and carries(model):
+                carried = model.start(prepared.batch_size)
+            if carrying:
+                (loss, carried), grads = value_and_grad(params, batch, carried, rng)
+            else:
+                loss, grads = value_and_grad(params, batch)
+            step += 1
+            after, following = optimizer.step(params, grads, state)
+            synchronized = following.syncs > state.syncs
+            theta = after
+            if synchronized:
+                theta, _ = optimizer.inner.step(params, grads, state.inner)
+            params, state = after, following
+            yield Visit(step, theta, state.phi, synchronized, float(loss))
+            if step == steps:
+                return
+
+
+def steps_per_epoch(prepared: single.Prepared) -> int:
+    """Return the number of updates in an epoch."""
+    settings = prepared.settings
+    return prepared.data.stream(prepared.batch_size, settings.seed).batches_per_epoch
+
+
+def validation_accuracy(prepared: single.Prepared) -> Callable[[Any], float]:
+    """Return what measures the accuracy of any weights over the validation examples.
+
+    Parameters
+    ----------
+    prepared : lookahead_ref.experiments.single.Prepared
+        Whose model and data.
+
+    Returns
+    -------
+    callable
+        From parameters to accuracy, from 0 to 1. Batch normalisation's statistics are
+        recomputed for each weights that are measured.
+    """
+    model, data = prepared.model, prepared.data
+    if carries(model):
+        return lambda params: model.evaluator(params, data.train)(data.validation).accuracy
+    plain = cast("PlainModel", model)
+    return lambda params: plain.evaluate(params, data.validation).accuracy

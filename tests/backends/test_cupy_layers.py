@@ -1,0 +1,73 @@
+"""The CuPy backend's kernels for layers do what the general ones do."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lookahead_ref.zoo.kernels import GeneralKernels
+
+pytest.importorskip("cupy")
+
+import host_cuda
+import standin
+from lookahead_ref.backends._cuda_layers import Layers
+
+N, UNITS = 5, 70  # more than one block, and not a whole number of them
+
+
+@pytest.fixture(scope="module")
+def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
+    return Layers(host_cuda.HostCuda(tmp_path_factory.mktemp("kernels")))
+
+
+def arrays(dtype: str, *shapes: tuple[int, ...]) -> list[Any]:
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def same(kernels: Any, name: str, host: list[Any], dtype: str, **options: Any) -> None:
+    """Call both; compare what they return and what they leave in their arguments."""
+    device = [each if each is None else standin.asarray(each) for each in host]
+    before = standin.counted()
+    found = getattr(kernels, name)(*device, **options)
+    assert standin.counted() - before == standin.Transfers()
+    wanted = getattr(GeneralKernels, name)(*host, **options)
+    many = wanted if isinstance(wanted, tuple) else (wanted,)
+    got = found if isinstance(found, tuple) else (found,)
+    tolerance = {"float32": 2e-6, "float64": 1e-14}[dtype]
+    for one, other in zip([*got, *device], [*many, *host], strict=True):
+        if other is not None:
+            assert one.dtype == other.dtype
+            np.testing.assert_allclose(one.get(), other, rtol=tolerance, atol=tolerance)
+
+
+@host_cuda.needs_compiler
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_lstm_cell(layers: Layers, dtype: str) -> None:
+    wide, narrow = (N, 4 * UNITS), (N, UNITS)
+    same(layers, "lstm_cell", arrays(dtype, wide, wide, *[narrow] * 4), dtype)
+    same(layers, "lstm_cell_gradient", arrays(dtype, wide, *[narrow] * 5), dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["relu", "tanh", None])
+def test_activations(layers: Layers, dtype: str, activation: str | None) -> None:
+    y, bias, g = arrays(dtype, (N, 3), (3,), (N, 3))
+    same(layers, "activate", [y, bias], dtype, activation=activation)
+    same(layers, "activate_gradient", [g, y], dtype, activation=activation)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("gradient", [True, False])
+@pytest.mark.parametrize("biased", [True, False])
+def test_cross_entropy(layers: Layers, dtype: str, gradient: bool, biased: bool) -> None:
+    logits, bias = arrays(dtype, (N, 4), (4,))
+    labels = np.array([0, 3, 1, 1, 2])
+    given = [logits, bias if biased else None, labels]
+    same(layers, "cross_entropy", given, dtype, gradient=gradient)
+
+
+def test_rows_are_summed_by_index(layers: Layers) -> None:
+    (rows,) = arrays("float32", (N, 3))
+    same(layers, "scatter", [np.array([2, 0, 2, 2, 1]), rows], "float32", size=4)

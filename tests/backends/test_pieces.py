@@ -1,0 +1,171 @@
+"""How work is cut into pieces, and who does them."""
+
+import multiprocessing
+import threading
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lookahead_ref as la
+from lookahead_ref import backend
+from lookahead_ref.backend import Instruction, Program
+from lookahead_ref.backends import numba as numba_backend
+from lookahead_ref.backends.numba import NumbaBackend
+from support import assert_same_bits, run
+
+TWICE = Program(1, 1, (Instruction("multiply", (1, 0)),), ((0, 2),))
+PIECE = numba_backend._PIECE
+
+
+@given(st.lists(st.one_of(st.integers(0, 20), st.integers(0, 5 * PIECE)), max_size=30))
+def test_pieces_cover_every_element_once_and_are_about_equal(sizes: list[int]) -> None:
+    groups, segments = numba_backend._pieces(sizes)
+    assert groups[0] == 0
+    assert groups[-1] == len(segments)
+    assert (np.diff(groups) >= 0).all()
+    reached = [0] * len(sizes)
+    for leaf, start, stop in segments.tolist():
+        assert start == reached[leaf] < stop
+        reached[leaf] = stop
+    assert reached == sizes
+    held = [
+        sum(stop - start for _, start, stop in segments[first:last].tolist())
+        for first, last in pairwise(groups)
+    ]
+    # All but the last are full.
+    assert all(size == PIECE for size in held[:-1])
+    assert held[-1] <= PIECE
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, threads: int, sizes: list[int]) -> list[Any]:
+    """What is handed to other threads while arrays of these sizes are doubled."""
+    made = NumbaBackend(threads=threads)
+    given: list[Any] = []
+    submit = made._pool.submit
+
+    def note(function: Any, *arguments: Any) -> Any:
+        given.append(function)
+        return submit(function, *arguments)
+
+    monkeypatch.setattr(made._pool, "submit", note)
+    arrays = [np.full(size, 1.5) for size in sizes]
+    made.bind(TWICE, "float64", [[array] for array in arrays])([], [2.0])
+    for array in arrays:
+        assert (array == 3.0).all()
+    return given
+
+
+def test_tiny_arrays_are_done_by_the_caller_however_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert counted(monkeypatch, 4, [10] * 1000) == []
+    assert counted(monkeypatch, 4, [PIECE]) == []
+
+
+def test_many_arrays_are_handed_out_once_for_each_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert len(counted(monkeypatch, 3, [PIECE // 8] * 200)) == 2
+    assert counted(monkeypatch, 1, [10 * PIECE]) == []
+
+
+def test_without_other_threads_the_caller_does_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = NumbaBackend(threads=3)
+
+    def refuse(*_: Any) -> Any:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr(made._pool, "submit", refuse)
+    x = np.ones(10 * PIECE)
+    made.bind(TWICE, "float64", [[x]])([], [2.0])
+    assert (x == 2.0).all()
+
+
+def test_a_thread_that_comes_late_finds_nothing_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = NumbaBackend(threads=2)
+    late: list[Any] = []
+    monkeypatch.setattr(made._pool, "submit", lambda *work: late.append(work))
+    x = np.ones(10 * PIECE)
+    step = made.bind(TWICE, "float64", [[x]])
+    for _ in range(2):
+        step([], [2.0])
+    for function, *arguments in late:
+        function(*arguments)
+    assert len(late) == 2
+    assert (x == 4.0).all()
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 17])
+def test_gradients_of_any_number_reach_their_arrays(count: int) -> None:
+    # Addresses are collected by the eight.
+    params = {str(place): np.full(place + 1, float(place)) for place in range(count)}
+    stepper = la.Stepper(la.SGD(1.0), params, backend="numba")
+    stepper.step({str(place): np.full(place + 1, 10.0 * place) for place in range(count)})
+    for place in range(count):
+        assert stepper.params[str(place)].tolist() == [-9.0 * place] * (place + 1)
+
+
+def test_the_number_of_threads_can_be_chosen() -> None:
+    made: Any = backend.load("numba", threads=2)
+    assert made._threads == 2
+    for bad in (0, -1):
+        with pytest.raises(ValueError, match="threads must be a positive integer, got"):
+            backend.load("numba", threads=bad)
+    for odd in (1.5, True, "2"):
+        with pytest.raises(TypeError, match="threads must be a positive integer, got"):
+            backend.load("numba", threads=odd)
+
+
+def stepped(folder: Path, start: Any, results: Any) -> None:
+    """Step in a process of its own, as soon as all are ready."""
+    made = NumbaBackend(threads=2, cache=folder)
+    stepper = la.Stepper(la.HeavyBall(0.1), {"x": np.ones(5 * PIECE)}, backend=made)
+    start.wait()
+    stepper.step({"x": np.ones(5 * PIECE)})
+    results.put(float(stepper.params["x"].sum()))
+
+
+def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, results = context.Barrier(3), context.Queue()
+    processes = [
+        context.Process(target=stepped, args=(tmp_path, start, results)) for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    found = [results.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join()
+    assert len(set(found)) == 1
+    assert len(list(tmp_path.glob("*.py"))) == 2  # the loop, and what collects addresses
+
+
+def test_steppers_of_several_threads_share_a_pool_without_waiting_for_each_other() -> None:
+    rng = np.random.default_rng(0)
+    params = {str(place): rng.standard_normal(PIECE) for place in range(6)}
+    grads = [{name: rng.standard_normal(PIECE) for name in params} for _ in range(5)]
+    optimizer = la.Lookahead(la.Adam(0.1), k=2, alpha=0.3, inner_state="interpolate")
+    expected, _ = run(optimizer, params, grads)
+    made = NumbaBackend(threads=2)
+    steppers = [la.Stepper(optimizer, params, backend=made) for _ in range(3)]
+
+    def go(stepper: la.Stepper) -> None:
+        for each in grads:
+            stepper.step(each)
+
+    threads = [threading.Thread(target=go, args=(stepper,)) for stepper in steppers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for stepper in steppers:
+        assert_same_bits(stepper.params, expected)

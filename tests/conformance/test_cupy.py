@@ -1,0 +1,34 @@
+"""The golden suite on the CuPy backend: its kernels, run by the host."""
+
+from pathlib import Path
+
+import pytest
+
+from lookahead_ref.conformance import cases, judge, observe
+from lookahead_ref.conformance.adapters import library
+
+pytest.importorskip("cupy")
+
+import host_cuda
+from lookahead_ref.backends import _cuda
+from lookahead_ref.backends.cupy import CupyBackend
+
+
+@host_cuda.needs_compiler
+def test_the_cupy_backend_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = host_cuda.Recorder()
+    monkeypatch.setattr(library, "loaded", lambda _: recorder)
+    every = [(case, dtype) for case in cases() for dtype in case.dtypes]
+    for case, dtype in every:
+        observe(case, dtype, library.Stepped("numpy"), lambda: library.Stepped("numpy"))
+    cuda = host_cuda.HostCuda(tmp_path)
+    cuda.prepare(_cuda.write(*each).text for each in recorder.programs)
+    backend = CupyBackend(cuda=cuda)
+    monkeypatch.setattr(library, "loaded", lambda _: backend)
+    for case, dtype in every:
+        observed = observe(
+            case, dtype, library.Stepped("cupy"), lambda: library.Stepped("cupy")
+        )
+        verdict = judge(case, observed, dtype)
+        assert verdict.passed, (case.id, dtype, verdict)
+    assert cuda.launches

@@ -1,0 +1,588 @@
+"""The golden models: the oracle, its bounds, the files, and who passes."""
+
+import ast
+import copy
+import hashlib
+import json
+import re
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from lookahead_ref.cli import app
+from lookahead_ref.conformance import UnsupportedError, VectorFileError
+from lookahead_ref.conformance.adapters.zoo import loss_and_grads
+from lookahead_ref.conformance.bounds import LEVELS
+from lookahead_ref.conformance.models import (
+    ModelAnswer,
+    ModelCase,
+    generate,
+    judge_model,
+    model_cases,
+    oracle,
+    plan,
+    run_models,
+)
+from lookahead_ref.conformance.models.bounds import ModelBounding
+from lookahead_ref.conformance.models.running import answer as answer_of
+from lookahead_ref.conformance.serve import Server
+
+FOLDER = Path(generate.__file__).parents[1] / "vectors" / "models"
+CASES = model_cases()
+BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
+EACH = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+# Its first layer stands at the rectifier's kink, where differences see half a slope.
+SMOOTH = [case for case in CASES if case.id != "mlp-zero-weights"]
+
+
+def case_of(identity: str) -> ModelCase:
+    return next(case for case in CASES if case.id == identity)
+
+
+def test_the_oracle_imports_nothing_but_mpmath_and_the_standard_library() -> None:
+    tree = ast.parse(Path(oracle.__file__).read_text())
+    imported: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module or ".")
+    assert imported == {"collections.abc", "mpmath", "struct", "typing"}
+
+
+def moved(case: ModelCase, move: Callable[[str, int], float]) -> dict[str, Any]:
+    """The case, with something added to each element of its parameters."""
+    data: dict[str, Any] = copy.deepcopy(dict(case.data))
+    for tensor in data["params"]:
+        for i, bits in enumerate(tensor["values"]):
+            before = oracle.value(bits)
+            after = before + move(tensor["name"], i)
+            tensor["values"][i] = struct.pack(">d", after).hex()
+    return data
+
+
+def difference(case: ModelCase, direction: Callable[[str, int], int]) -> Any:
+    """The slope of the loss in a direction of whole numbers, by central difference."""
+    step = 2.0**-40  # exact beside 24 bits; the difference's error is of its square
+    up = oracle.run(moved(case, lambda name, i: step * direction(name, i))).loss
+    down = oracle.run(moved(case, lambda name, i: -step * direction(name, i))).loss
+    return (up - down) / (2 * step)
+
+
+@pytest.mark.parametrize("case", SMOOTH, ids=[case.id for case in SMOOTH])
+def test_the_closed_forms_are_the_slopes_of_the_loss(case: ModelCase) -> None:
+    gradients = oracle.run(case.data).gradients
+    size = max(abs(g) for gradient in gradients.values() for g in gradient)
+    rng = np.random.default_rng(len(case.id))
+    for _ in range(3):
+        toward = {
+            name: rng.integers(-8, 9, len(g)).tolist() for name, g in gradients.items()
+        }
+        expected = sum(
+            d * g
+            for name, gradient in gradients.items()
+            for d, g in zip(toward[name], gradient, strict=True)
+        )
+        found = difference(case, lambda name, i, toward=toward: toward[name][i])
+        assert abs(found - expected) <= 1e-17 * size
+
+
+@pytest.mark.parametrize("name", ["mlp-smoke", "mlp-relu-deep", "lstm-smoke", "lstm-tied"])
+def test_each_element_of_the_gradient_is_the_slope_along_it(name: str) -> None:
+    case = case_of(name)
+    for parameter, gradient in oracle.run(case.data).gradients.items():
+        for place, expected in enumerate(gradient):
+            found = difference(
+                case,
+                lambda at, i, there=(parameter, place): int((at, i) == there),
+            )
+            assert abs(found - expected) <= 1e-18, (parameter, place)
+
+
+def test_the_slope_of_a_rectifier_at_zero_is_zero() -> None:
+    expected = case_of("mlp-zero-weights").expected
+    for name in ("weight", "bias"):
+        assert (expected[f"gradient layer1.{name}"].values == 0).all()
+    assert (expected["gradient layer2.bias"].values != 0).all()
+
+
+def test_loss_and_gradients_of_one_logit_layer_are_those_worked_out_by_hand() -> None:
+    one, zero = (struct.pack(">d", x).hex() for x in (1.0, 0.0))
+    case = {
+        "model": {"kind": "mlp", "layers": 1, "activation": "tanh"},
+        "params": [
+            {"name": "layer1.weight", "shape": [1, 2], "values": [one, zero]},
+            {"name": "layer1.bias", "shape": [2], "values": [zero, zero]},
+        ],
+        "batch": {
+            "inputs": {"name": "inputs", "shape": [2, 1], "values": [one, zero]},
+            "labels": [0, 1],
+        },
+    }
+    loss, gradients, _ = oracle.run(case)
+    # Logits (1, 0) with label 0, and (0, 0) with label 1.
+    share = 1 / (1 + mpmath.exp(-1))
+    assert mpmath.almosteq(loss, (mpmath.log(2) - mpmath.log(share)) / 2)
+    for found, by_hand in zip(
+        gradients["layer1.weight"], [(share - 1) / 2, (1 - share) / 2], strict=True
+    ):
+        assert mpmath.almosteq(found, by_hand)
+    assert mpmath.almosteq(gradients["layer1.bias"][0], (share - 1) / 2 + 0.25)
+
+
+def test_large_logits_overflow_in_float32_unless_the_largest_is_subtracted() -> None:
+    case = case_of("mlp-large-logits")
+    params, batch = case.params("float32"), case.batch("float32")
+    hidden = np.tanh(batch["inputs"] @ params["layer1.weight"] + params["layer1.bias"])
+    logits = hidden @ params["layer2.weight"] + params["layer2.bias"]
+    with np.errstate(over="ignore"):
+        assert np.isinf(np.exp(logits)).any()
+    assert np.isfinite(case.expected["loss"].values)
+
+
+# The files.
+
+
+@pytest.mark.parametrize("name", ["index", "mlp", "lstm"])
+def test_every_file_follows_its_schema(name: str) -> None:
+    schema = json.loads(
+        (FOLDER / f"{'index' if name == 'index' else 'cases'}.schema.json").read_bytes()
+    )
+    jsonschema.Draft7Validator.check_schema(schema)
+    data = json.loads((FOLDER / f"{name}.json").read_bytes())
+    validator = jsonschema.Draft7Validator(schema)
+    validator.validate(data)
+    if name != "index":
+        data["cases"][0]["params"][0]["values"][0] = "0.5"
+        assert not validator.is_valid(data)
+
+
+def test_everything_is_built_anew_byte_for_byte(tmp_path: Path) -> None:
+    assert sorted(generate.write(tmp_path)) == ["index.json", "lstm.json", "mlp.json"]
+    assert generate.write(tmp_path) == []
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (FOLDER / path.name).read_bytes()
+
+
+def test_the_index_lists_all_files_with_their_sums() -> None:
+    index = json.loads((FOLDER / "index.json").read_bytes())
+    for entry in index["files"]:
+        content = (FOLDER / entry["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+        assert len(json.loads(content)["cases"]) == entry["cases"]
+    assert {each["name"] for each in index["profiles"]} == {case.profile for case in CASES}
+    assert len({case.id for case in CASES}) == len(CASES)
+
+
+def test_files_that_cannot_be_trusted_are_refused_by_name(tmp_path: Path) -> None:
+    for path in FOLDER.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    path = tmp_path / "mlp.json"
+    whole = path.read_bytes()
+    for content, told in [
+        (whole[:100], r"mlp\.json is not JSON"),
+        (whole.replace(b"3f", b"3e", 1), r"mlp\.json is not the file that index"),
+        (
+            whole.replace(b'"version": 1', b'"version": 2', 1),
+            r"mlp\.json has the version 2",
+        ),
+        (
+            whole.replace(b"lookahead-models", b"models", 1),
+            r"mlp\.json must be of the form",
+        ),
+    ]:
+        path.write_bytes(content)
+        with pytest.raises(VectorFileError, match=told):
+            model_cases(folder=tmp_path)
+    path.unlink()
+    with pytest.raises(VectorFileError, match=r"mlp\.json cannot be read"):
+        model_cases(folder=tmp_path)
+
+
+def test_a_profile_that_is_not_there_is_answered_with_those_that_are() -> None:
+    with pytest.raises(ValueError, match="model:mlp, model:lstm, got 'mlp'"):
+        model_cases("mlp")
+
+
+@EACH
+def test_every_value_is_exact_in_float32(case: ModelCase) -> None:
+    for name, array in case.params("float64").items():
+        np.testing.assert_array_equal(array, case.params("float32")[name])
+
+
+# Who passes.
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@BOTH
+@EACH
+def test_the_library_s_models_pass(case: ModelCase, dtype: str, backend: str) -> None:
+    answer = ModelAnswer(
+        *loss_and_grads(case.model, case.params(dtype), case.batch(dtype), backend=backend)
+    )
+    assert {np.asarray(each).dtype for each in answer.gradients.values()} == {
+        np.dtype(dtype)
+    }
+    answered = len(answer.gradients) + len(answer.carried) + 1
+    assert answered == len(case.expected)
+    assert judge_model(case, answer, dtype) == []
+
+
+@BOTH
+@EACH
+def test_pytorch_passes(case: ModelCase, dtype: str) -> None:
+    torch = pytest.importorskip("torch")
+    batch = case.batch(dtype)
+    params = {
+        name: torch.tensor(array, requires_grad=True)
+        for name, array in case.params(dtype).items()
+    }
+    layers = range(1, case.model["layers"] + 1)
+    carried = {}
+    if case.model["kind"] == "mlp":
+        x = torch.tensor(batch["inputs"])
+        for n in layers:
+            x = x @ params[f"layer{n}.weight"] + params[f"layer{n}.bias"]
+            if n < case.model["layers"]:
+                x = torch.tanh(x) if case.model["activation"] == "tanh" else torch.relu(x)
+    else:
+        x = torch.nn.functional.embedding(
+            torch.tensor(batch["inputs"]), params["embedding.weight"]
+        )
+        for n in layers:
+            state = [
+                torch.tensor(batch["carried"][f"layer{n}.{s}"]) for s in ("hidden", "cell")
+            ]
+            weights = [
+                params[f"layer{n}.input_weight"].T.contiguous(),
+                params[f"layer{n}.recurrent_weight"].T.contiguous(),
+                params[f"layer{n}.bias"],
+                torch.zeros_like(params[f"layer{n}.bias"]),
+            ]
+            x, hidden, cell = torch.lstm(
+                x, [s[None] for s in state], weights, True, 1, 0.0, False, False, False
+            )
+            carried[f"layer{n}.hidden"] = hidden[0].detach().numpy()
+            carried[f"layer{n}.cell"] = cell[0].detach().numpy()
+        tied = case.model["tied"]
+        x = x @ (params["embedding.weight"].T if tied else params["output.weight"])
+        x = x + params["output.bias"]
+    labels = torch.tensor(batch["labels"]).reshape(-1)
+    loss = torch.nn.functional.cross_entropy(x.reshape(len(labels), -1), labels)
+    loss.backward()
+    answer = ModelAnswer(
+        loss.item(), {name: p.grad.numpy() for name, p in params.items()}, carried
+    )
+    assert judge_model(case, answer, dtype) == []
+
+
+# Who does not.
+
+
+def numbers(result: oracle.Result, case: ModelCase) -> ModelAnswer:
+    def arrays(of: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        return {
+            name: np.array([float(x) for x in values]).reshape(
+                case.expected[prefix + name].values.shape
+            )
+            for name, values in of.items()
+        }
+
+    return ModelAnswer(
+        float(result.loss), arrays(result.gradients, "gradient "), arrays(result.carried)
+    )
+
+
+def right(case: ModelCase) -> ModelAnswer:
+    return numbers(oracle.run(case.data), case)
+
+
+def with_gates(case: ModelCase, order: Sequence[int]) -> ModelAnswer:
+    """What a program makes of the weights that takes the gates for those in this order."""
+    data: dict[str, Any] = copy.deepcopy(dict(case.data))
+    for tensor in data["params"]:
+        if tensor["name"].startswith("layer"):
+            columns = tensor["shape"][-1]
+            table = np.array(tensor["values"]).reshape(-1, 4, columns // 4)
+            tensor["values"] = table[:, order].reshape(-1).tolist()
+    return numbers(oracle.run(data), case)
+
+
+def from_zeros(case: ModelCase) -> ModelAnswer:
+    data: dict[str, Any] = copy.deepcopy(dict(case.data))
+    for tensor in data["batch"]["carried"]:
+        tensor["values"] = ["0" * 16] * len(tensor["values"])
+    return numbers(oracle.run(data), case)
+
+
+def scaled(case: ModelCase, factor: float) -> ModelAnswer:
+    loss, gradients, carried = right(case)
+    return ModelAnswer(
+        loss * factor, {name: g * factor for name, g in gradients.items()}, carried
+    )
+
+
+def steps_summed(case: ModelCase) -> ModelAnswer:
+    return scaled(case, len(case.data["batch"]["inputs"]))
+
+
+def one_gradient(case: ModelCase, name: str, change: Callable[[Any], Any]) -> ModelAnswer:
+    loss, gradients, carried = right(case)
+    return ModelAnswer(loss, {**gradients, name: change(gradients[name])}, carried)
+
+
+WRONG: dict[str, tuple[str, Callable[[ModelCase], ModelAnswer]]] = {
+    "gates-ifog": ("lstm-one-layer", lambda case: with_gates(case, [0, 1, 3, 2])),
+    "gates-fiog": ("lstm-one-layer", lambda case: with_gates(case, [1, 0, 2, 3])),
+    "carried-is-ignored": ("lstm-carried", from_zeros),
+    "layers-share-what-is-carried": ("lstm-carried-two-layers", from_zeros),
+    "steps-are-summed": ("lstm-one-layer", steps_summed),
+    "examples-are-summed": ("mlp-tanh", lambda case: scaled(case, 4)),
+    "bits-for-nats": ("mlp-smoke", lambda case: scaled(case, 1 / np.log(2))),
+    "bias-twice": (
+        "lstm-smoke",  # as where two biases are added and both are given this one
+        lambda case: one_gradient(case, "layer1.bias", lambda g: 2 * g),
+    ),
+    "repeated-tokens-overwrite": (
+        "lstm-repeated",
+        lambda case: one_gradient(case, "embedding.weight", lambda g: g / 8),
+    ),
+    "tied-output-gives-no-gradient": (
+        "lstm-tied",
+        lambda case: one_gradient(case, "embedding.weight", lambda g: 0 * g),
+    ),
+    "overflow": ("mlp-large-logits", lambda case: scaled(case, np.nan)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_far_off(name: str) -> None:
+    identity, wrong = WRONG[name]
+    case = case_of(identity)
+    assert judge_model(case, right(case), "float64") == []
+    found = judge_model(case, wrong(case), "float32", "gpu")
+    assert max(each.tolerances for each in found) >= 64
+
+
+def test_a_departure_says_where_and_by_how_much() -> None:
+    case = case_of("mlp-smoke")
+    answer = one_gradient(case, "layer1.bias", lambda g: g + np.array([0, 0.5, 0]))
+    (departure,) = judge_model(case, answer, "float32")
+    assert departure.quantity == "gradient layer1.bias"
+    assert departure.place == (1,)
+    assert departure.got == pytest.approx(departure.expected + 0.5)
+    assert str(departure).startswith("gradient layer1.bias[1] is ")
+
+
+@pytest.mark.parametrize(
+    ("gradients", "told"),
+    [
+        ({"layer9.bias": np.zeros(3)}, "mlp-smoke has loss, .* got 'gradient layer9.bias'"),
+        ({"layer1.bias": np.zeros(4)}, r"gradient layer1.bias must have the shape \(3,\)"),
+    ],
+)
+def test_an_answer_of_another_form_is_refused(gradients: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        judge_model(case_of("mlp-smoke"), ModelAnswer(1.0, gradients), "float32")
+
+
+# Programs.
+
+
+class Wrong:
+    """Has a perceptron that adds the examples up, and breaks down over an LSTM."""
+
+    def model_loss_and_grads(self, model: Any, params: Any, batch: Any) -> Any:
+        if model["kind"] == "lstm":
+            raise ValueError("no gates here")
+        loss, grads, carried = loss_and_grads(model, params, batch, backend="numpy")
+        return loss * len(batch["labels"]), grads, carried
+
+
+def test_a_python_adapter_may_have_models() -> None:
+    server = Server(Wrong)  # type: ignore[arg-type]
+    passed, departed = run_models(
+        server.answer,
+        [case_of("mlp-one-example"), case_of("mlp-smoke")],
+        dtypes=["float64"],
+    )
+    assert (passed.status, departed.status) == ("passed", "departed")
+    assert [each.quantity for each in departed.departures] == ["loss"]
+
+
+def test_one_without_is_not_offered() -> None:
+    def ask(request: Any) -> Any:
+        raise UnsupportedError(Server(object).answer(request)["unsupported"])  # type: ignore[arg-type]
+
+    (result,) = run_models(ask, CASES[:1], dtypes=["float32"])
+    assert (result.status, result.reason) == ("unsupported", "it has no models")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"loss": None}, "loss must hold bit strings of 16 .* got 'null'"),
+        ({"loss": 0.5}, "loss must hold bit strings"),
+        ({"gradients": []}, "gradients must be a list of 4 tensors"),
+        ({"gradients": None}, "gradients must be a list of 4 tensors"),
+        (
+            {"gradients": [[]] * 4},
+            "gradients: layer1.weight must be a list of 6 bit strings",
+        ),
+        ({"carried": [[]]}, "carried must be a list of 0 tensors"),
+    ],
+)
+def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: str) -> None:
+    case = case_of("mlp-smoke")
+
+    def ask(request: Any) -> Any:
+        return {**answer_of(lambda: Wrong(), request), **changed}
+
+    (result,) = run_models(ask, [case], dtypes=["float32"])
+    assert result.status == "failed"
+    assert re.search(told, result.reason)
+
+
+@pytest.mark.parametrize(
+    ("gradients", "told"),
+    [
+        ({"layer1.weight": np.zeros((2, 3))}, "gradients must have the tensors"),
+        (
+            {name: np.zeros(1) for name in case_of("mlp-smoke").params("float32")},
+            "the shape",
+        ),
+    ],
+)
+def test_what_an_adapter_returns_is_checked(gradients: Any, told: str) -> None:
+    class Adapter:
+        def model_loss_and_grads(self, model: Any, params: Any, batch: Any) -> Any:
+            return 1.0, gradients, {}
+
+    answered = Server(Adapter).answer(  # type: ignore[arg-type]
+        {"do": "model", "dtype": "float32", "case": dict(case_of("mlp-smoke").data)}
+    )
+    assert told in answered["error"]
+
+
+PROGRAM = """
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["do"] == "hello":
+        answer = {"version": 1, "name": "softmax"}
+    elif request["do"] == "stop":
+        break
+    elif request["case"]["model"]["kind"] == "lstm":
+        answer = {"unsupported": "LSTM"}
+    elif request["case"]["id"] == "mlp-one-class":  # dies
+        sys.exit(3)
+    else:
+        sizes = [len(p["values"]) for p in request["case"]["params"]]
+        zero = "0" * 16
+        answer = {"loss": zero, "gradients": [[zero] * size for size in sizes]}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+def test_the_command_tells_what_passes_and_what_departs(tmp_path: Path) -> None:
+    def run(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["golden", "models", *arguments])
+
+    good = run("pure", "--profile", "model:lstm")
+    assert good.exit_code == 0
+    assert "model:lstm: 22 passed" in good.stdout
+    assert "model:mlp" not in good.stdout
+
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    found = run("--command", f"{sys.executable} {program}", "--level", "gpu")
+    assert found.exit_code == 3
+    assert "model:mlp: 20 departed, 2 failed" in found.stdout
+    assert "model:lstm: 22 not offered" in found.stdout
+    assert "mlp-smoke in float32: loss is 0, expected 2.83" in found.stdout
+    assert "mlp-one-class in float64: ended with exit status 3" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        ((), 2, "one of TARGET, --command"),
+        (("nothing",), 2, "target must be pure"),
+        (("pure", "--profile", "mlp"), 2, "profile must be one of model:mlp, model:lstm"),
+        (("pure", "--level", "loose"), 2, "level must be one of strict, gpu, got 'loose'"),
+        (("--command", "/no/such/program"), 3, "cannot be started"),
+    ],
+)
+def test_a_wrong_command_is_told(arguments: tuple[str, ...], code: int, told: str) -> None:
+    result = CliRunner().invoke(app, ["golden", "models", *arguments])
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert told in result.stderr
+
+
+# The bounds.
+
+singles = st.floats(-1e3, 1e3, width=32)
+
+
+@given(st.lists(singles, min_size=1, max_size=20), st.randoms())
+def test_a_sum_in_any_order_is_within_its_bound(terms: list[float], random: Any) -> None:
+    arithmetic = ModelBounding("float32", "strict")
+    bound = arithmetic.total([arithmetic.number(x) for x in terms])
+    random.shuffle(terms)
+    total = np.float32(0)
+    for term in terms:
+        total += np.float32(term)
+    assert abs(float(total) - bound.middle) <= bound.radius
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid"])
+@given(x=st.floats(-60, 60, width=32), off=st.floats(-1e-3, 1e-3))
+def test_a_function_of_a_number_that_is_off_is_within_its_bound(
+    name: str, x: float, off: float
+) -> None:
+    if name == "log":
+        x = abs(x) + 1
+    wrong = np.float32(x + off)
+    functions = {
+        "exp": np.exp,
+        "log": np.log,
+        "tanh": np.tanh,
+        "sigmoid": lambda x: np.float32(1) / (np.float32(1) + np.exp(-x)),
+    }
+    for level in LEVELS:
+        arithmetic = ModelBounding("float32", level)
+        given_ = arithmetic.number(x)
+        given_.radius = abs(float(wrong) - x)
+        bound = getattr(arithmetic, name)(given_)
+        assert abs(float(functions[name](wrong)) - bound.middle) <= bound.radius
+
+
+def test_the_tolerances_of_float32_are_a_small_share_of_what_is_expected() -> None:
+    for case in CASES:
+        # Logits of some hundred know their last digits only, and so the shares.
+        share = 5e-3 if case.id == "mlp-large-logits" else 2e-4
+        for name, expected in case.expected.items():
+            size = max(np.abs(expected.values).max(), 1)
+            assert (expected.tolerance["float32", "gpu"] <= share * size).all(), name
+
+
+def test_a_rectifier_at_a_number_of_open_sign_is_no_case() -> None:
+    arithmetic = ModelBounding("float32", "strict")
+    small = arithmetic.number(1e-9)
+    small.radius = 1e-8
+    with pytest.raises(ValueError, match="the sign of a number is open"):
+        arithmetic.positive(small)
+
+
+def test_the_plan_does_not_depend_on_when_it_is_made() -> None:
+    assert plan.cases() == plan.cases()

@@ -1,0 +1,153 @@
+"""Files to begin with work as they are written, and explanations are in plain words."""
+
+import json
+import re
+import sys
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lookahead_ref.cli import app
+from lookahead_ref.conformance.starting import KINDS
+
+DOCS = Path(__file__).parents[2] / "docs" / "conformance"
+
+WRONG = """
+from conformance.wrong import WRONG
+MyLookahead = WRONG["TestsBeforeCountingAndCapturesAfterFirstStep"][0]
+Unknown = WRONG["SquaresAlpha"][0]
+Right = WRONG["SwapsAlpha"][0].__mro__[1]
+
+
+class Stops(Right):
+    def fast(self):
+        raise RuntimeError("oh dear")
+"""
+
+
+def conform(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["conform", *arguments])
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")
+    tmp_path.joinpath("mine.py").write_text(WRONG)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_to_begin_with_is_written_and_says_how_to_go_on(
+    kind: str, folder: Path
+) -> None:
+    done = conform("--init", kind)
+    assert done.exit_code == 0
+    assert f"my_{kind}.py" in done.stdout.splitlines()[1]
+    source = folder.joinpath(f"my_{kind}.py").read_text()
+    compile(source, kind, "exec")
+    assert f"my_{kind}.py" in source
+    again = conform("--init", kind)
+    assert again.exit_code == 2
+    assert folder.joinpath(f"my_{kind}.py").read_text() == source
+
+
+def test_what_there_is_not_to_begin_with_is_refused() -> None:
+    done = conform("--init", "fortran")
+    assert done.exit_code == 2
+    assert "--init must be one of pytorch, optax, command, student" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "needs", "passes"),
+    [
+        ("command", "json", {"wrapper", "resume", "evaluation", "schedule"}),
+        ("pytorch", "torch", {"wrapper", "resume", "inner:sgd", "inner:heavy-ball"}),
+        ("optax", "optax", {"wrapper", "state", "resume", "inner:sgd"}),
+    ],
+)
+def test_it_works_as_it_is_written(kind: str, needs: str, passes: set[str]) -> None:
+    if find_spec(needs) is None:
+        pytest.skip(f"needs {needs}")
+    conform("--init", kind)
+    program = ("--command", f"{sys.executable} my_command.py")
+    target = program if kind == "command" else (f"my_{kind}.py:Adapter",)
+    found = json.loads(conform(*target, "--json", "--level", "gpu").stdout)
+    assert found["failures"] == []
+    # XLA's blend makes no number of an infinity.
+    assert {each["case"] for each in found["departures"]} <= {"wrapper-overflow"}
+    offered = {row["name"] for row in found["profiles"] if row["passed"]}
+    assert offered >= passes
+
+
+def test_the_skeleton_is_a_target_with_nothing_done_yet() -> None:
+    conform("--init", "student")
+    done = conform("my_student.py:MyLookahead", "--explain", "--profile", "wrapper")
+    assert done.exit_code == 0
+    assert "Not tested yet: wrapper. It said: start" in done.stdout
+
+
+def test_a_mistake_is_explained_in_plain_words() -> None:
+    done = conform("mine.py:MyLookahead", "--explain", "--profile", "wrapper")
+    assert done.exit_code == 1
+    said = done.stdout.replace("\n", " ")
+    assert "behaves exactly like one that synchronizes after step 1, and every k st" in said
+    assert "captures phi after the first inner step." in said
+    assert "What to do: count the step before testing whether k divides" in said
+    assert "clause LA-3 of the specification: when it synchronizes (paper)" in said
+    assert "and should be" in said
+
+
+def test_expected_values_can_be_hidden(folder: Path) -> None:
+    some = ("mine.py:MyLookahead", "--hide-expected", "--case", "smoke-wrapper")
+    said = conform(*some, "--explain", "--html", "a.html", "--markdown", "a.md").stdout
+    assert "should be" not in said
+    found = json.loads(conform(*some, "--json").stdout)
+    for departure in found["departures"]:
+        for each in departure["quantities"]:
+            assert each["expected"] is each["expected_bits"] is each["distance"] is None
+            assert isinstance(each["got"], float)
+    shown = json.loads(conform("mine.py:MyLookahead", *some[2:], "--json").stdout)
+    answers = [q["expected"] for d in shown["departures"] for q in d["quantities"]]
+    texts = [
+        said,
+        folder.joinpath("a.html").read_text(),
+        folder.joinpath("a.md").read_text(),
+    ]
+    for text in (*texts, conform(*some).stdout):
+        assert not any(f"{answer:.6g}" in text for answer in answers)
+
+
+def test_what_is_no_known_mistake_is_said_to_be_none() -> None:
+    said = conform("mine.py:Unknown", "--explain", "--profile", "wrapper").stdout
+    assert "none of the mistakes that are known here" in said
+
+
+def test_right_and_broken_programs_are_told_so() -> None:
+    said = conform("mine.py:Right", "--explain", "--profile", "evaluation").stdout
+    assert "Nothing that was tested is wrong." in said
+    said = conform("mine.py:Stops", "--explain", "--case", "smoke-wrapper").stdout
+    assert "It stopped at 2 checks, first at smoke-wrapper (float32): " in said
+    assert "oh dear" in said
+
+
+def test_the_workflow_and_the_page_use_what_the_command_takes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (DOCS / "examples" / "conformance.yml").read_text(encoding="utf-8")
+    (line,) = re.findall(r"run: lookahead-ref conform my_pytorch.py:Adapter (.*)", text)
+    folder.joinpath("my_pytorch.py").write_text(WRONG + "\nAdapter = MyLookahead\n")
+    some = ("my_pytorch.py:Adapter", "--profile", "wrapper")
+    assert conform(*some, "--write-expect", "known.json").exit_code == 1
+    assert conform(*some, *line.split()).exit_code == 0
+    assert folder.joinpath("summary.md").read_text().startswith("## Lookahead conformance")
+    assert "skipped" in folder.joinpath("conformance.xml").read_text()
+
+
+def test_the_extra_of_the_suite_brings_nothing_that_a_framework_pins() -> None:
+    with (DOCS.parents[1] / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    assert [re.split(r"[<>=]", each)[0] for each in extras["conform"]] == ["mpmath"]

@@ -1,0 +1,99 @@
+"""The survey of public implementations: its file, its page, and the reports to send."""
+
+import json
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance.wrong import WRONG
+
+from lookahead_ref.conformance import cases, judge, observe
+from lookahead_ref.conformance.adapters.peers import PEERS
+from lookahead_ref.conformance.runner import Result
+from lookahead_ref.conformance.survey import condensed
+from lookahead_ref.conformance.vectors import VERSION
+
+DOCS = Path(__file__).parents[2] / "docs"
+UPSTREAM = DOCS / "upstream"
+REPORT = re.compile(r"literalinclude\} (\w+\.py)\n```\n\n```output\n(.*?)```", re.DOTALL)
+REPORTS = dict(REPORT.findall((UPSTREAM / "index.md").read_text(encoding="utf-8")))
+
+# Of these only one file is imported: with the rest comes what may not be there.
+ALONE = """
+import sys, types
+from lookahead_ref.conformance.adapters.pytorch import one_file
+file = sys.argv[1].rpartition("/")[2]
+for prefix, package, path, name in (
+    ("timm", "timm", "optim/lookahead.py", "timm.optim"),
+    ("pylocron", "holocron", "optim/wrapper.py", "holocron.optim.wrapper"),
+):
+    if file.startswith(prefix):
+        found = one_file(package, path)
+        for parent in (package, f"{package}.optim"):
+            sys.modules[parent] = types.ModuleType(parent)
+        sys.modules[name] = found
+exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"))
+"""
+
+
+def survey() -> Any:
+    return json.loads((DOCS / "conformance" / "implementations.json").read_bytes())
+
+
+def test_the_survey_is_of_these_vectors_and_of_every_implementation() -> None:
+    found = survey()
+    assert (found["vectors"], found["cases"]) == (VERSION, len(cases()))
+    assert [each["name"] for each in found["implementations"]] == list(PEERS)
+    known = {case.id for case in cases()}
+    for each in found["implementations"]:
+        causes = chain.from_iterable(each["causes"])
+        for entry in (*each["beyond"], *each["failures"], *causes):
+            assert entry["case"] in known
+        assert each["explained"]
+
+
+def test_the_page_has_a_section_for_every_implementation() -> None:
+    page = (DOCS / "conformance" / "implementations.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (\S+)\n\n```\{golden-survey\} \1$", page, re.M) == list(PEERS)
+
+
+def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
+    kind, _ = WRONG["SwapsAlphaAndUncorrected"]
+    results = []
+    for case in cases():
+        seen = observe(case, case.dtypes[0], kind(), kind)
+        verdict = judge(case, seen, case.dtypes[0])
+        status: Any = "passed" if verdict.passed else "departed"
+        results.append(Result(case, case.dtypes[0], status, "", verdict, seen))
+    flags = {case.id: case.flags for case in cases()}
+    (causes,) = condensed(results)["causes"]
+    assert {each["name"] for each in causes} == {"alpha-swapped", "adam-uncorrected"}
+    for each in causes:
+        assert each["name"] in flags[each["case"]]
+        assert each["shows"].startswith(each["case"])
+
+
+def test_every_report_has_its_program_and_its_output() -> None:
+    assert sorted(REPORTS) == sorted(path.name for path in UPSTREAM.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_a_report_is_short_and_shows_what_it_says(name: str) -> None:
+    source = (UPSTREAM / name).read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 15
+    imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
+    if not all(find_spec(each) for each in imported):
+        pytest.skip(f"needs {', '.join(sorted(imported))}")
+    run = subprocess.run(
+        [sys.executable, "-c", ALONE, str(UPSTREAM / name)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=UPSTREAM,
+    )
+    assert run.stdout == REPORTS[name], run.stderr[-600:]

@@ -1,0 +1,152 @@
+"""Runs that are killed: a program that imports once, then forks a process for each of them.
+
+It reads a JSON object a line and answers each with how the process ended. ``folder`` is
+where the run lives: it is begun there, or continued. ``seconds`` is when to kill it, and
+``point`` the number of the change to the disk before which it is to kill itself; ``limit``
+is the size in bytes that no file can exceed, and ``nobody`` has it run without privileges.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from lookahead_ref.experiments import runs, single
+
+TOYS = Path(__file__).with_name("toys.py")
+SETTINGS = single.Settings(
+    model=f"{TOYS}:normalised",
+    data=f"{TOYS}:clouds",
+    optimizer="lookahead-adam",
+    learning_rate=0.05,
+    k=3,
+    inner_state="interpolate",
+    schedule="cosine",
+    clip=1.0,
+    seed=5,
+)
+
+
+class Killer:
+    """Kills this process at a moment that is given by its number."""
+
+    def __init__(self, point: int) -> None:
+        self._left = point
+
+    def watch(self, owner: Any, name: str) -> None:
+        call: Any = getattr(owner, name)
+
+        def watched(*arguments: Any, **options: Any) -> Any:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*arguments, **options)
+
+        setattr(owner, name, watched)
+
+
+@cache
+def prepared(epochs: int, batch_size: int) -> single.Prepared:
+    """Prepare the run, once."""
+    return single.prepare(replace(SETTINGS, epochs=epochs, batch_size=batch_size))
+
+
+def run(folder: Path, ready: single.Prepared, every: int) -> None:
+    """Do, or go on with, the run."""
+    with contextlib.ExitStack() as stack:
+        if (folder / "run.json").exists():
+            run = stack.enter_context(runs.continued(folder, lambda _: None))
+            assert run.settings == ready.settings
+        else:
+            begun = runs.begin(
+                folder, ready.settings, lambda _: None, checkpoint_every=every, keep=2
+            )
+            run = stack.enter_context(begun)
+        single.run(ready, run)
+
+
+def forked(order: dict[str, Any]) -> dict[str, Any]:
+    """Do a run in a process of its own and tell how that ended."""
+    ready = prepared(order["epochs"], order["batch_size"])
+    if order.get("nobody"):
+        # So that all is imported: the libraries may be where nobody can read them.
+        with tempfile.TemporaryDirectory() as name:
+            run(Path(name) / "run", ready, order["every"])
+            run(Path(name) / "run", ready, order["every"])
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _restrict(order)
+            run(Path(order["folder"]), ready, order["every"])
+        except BaseException as error:
+            os.write(writing, f"{type(error).__name__}: {error}".encode())
+            if not isinstance(error, OSError):
+                traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    os.close(writing)
+    if order.get("seconds") is not None:
+        time.sleep(order["seconds"])
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    with os.fdopen(reading) as told:
+        error = told.read()
+    return {"killed": os.WIFSIGNALED(status), "error": error}
+
+
+def _restrict(order: dict[str, Any]) -> None:
+    if order.get("point"):
+        kill = Killer(order["point"])
+        for name in ("fsync", "truncate"):
+            kill.watch(os, name)
+        for name in ("replace", "rename", "unlink", "open"):
+            kill.watch(Path, name)
+    if order.get("limit"):
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))
+    if order.get("nobody") and os.geteuid() == 0:  # whom nothing is forbidden
+        os.setuid(65534)
+
+
+class Program:
+    """This program, running. A context manager."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            # A process with threads cannot be forked safely.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
+
+    def __call__(self, folder: Path, **order: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"folder": str(folder), **order}) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(forked(json.loads(line))), flush=True)  # noqa: T201

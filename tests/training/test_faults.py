@@ -1,0 +1,225 @@
+"""When training goes wrong: what is not finite, and weights that diverge."""
+
+import dataclasses
+import io
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import lookahead_ref as la
+from lookahead_ref.data import Dataset, Examples
+from lookahead_ref.training import (
+    Diverging,
+    NonFiniteLossError,
+    StepSkipped,
+    StepTaken,
+    TrainingProgress,
+    train,
+)
+from toys import Measured, Normalised, clouds
+
+DATA = clouds()
+OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.05), k=3, alpha=0.5)
+SETTINGS: dict[str, Any] = {"seed": 3, "epochs": 3, "batch_size": 8}
+
+
+def broken_at(*numbers: int, by: float = np.nan) -> Any:
+    """Data whose batches of these numbers, counted over all epochs, hold one bad input."""
+
+    class Broken(NamedTuple):
+        name: str = "broken"
+        train: Any = DATA.train
+        validation: Any = DATA.validation
+
+        def stream(self, batch_size: int, seed: Any) -> Any:
+            return BrokenStream(DATA.stream(batch_size, seed))
+
+    class BrokenStream:
+        def __init__(self, whole: Any) -> None:
+            self._whole = whole
+            self._number = 0
+            self.batches_per_epoch = whole.batches_per_epoch
+
+        def epoch(self) -> Any:
+            for batch in self._whole.epoch():
+                if self._number in numbers:
+                    batch.inputs[0, 1] = by
+                self._number += 1
+                yield batch
+
+        def state_dict(self) -> Any:
+            return {"number": self._number, "whole": self._whole.state_dict()}
+
+        def load_state_dict(self, saved: Any) -> None:
+            self._number = saved["number"]
+            self._whole.load_state_dict(saved["whole"])
+
+    return Broken()
+
+
+CHECKED = pytest.mark.parametrize("check_every", [1, 2, 4, 50])
+
+
+@CHECKED
+def test_what_is_not_finite_stops_the_run_at_the_step_and_names_the_parameter(
+    check_every: int,
+) -> None:
+    events: list[Any] = []
+    with pytest.raises(NonFiniteLossError) as caught:
+        train(
+            *(Normalised(), broken_at(8), OPTIMIZER),
+            **SETTINGS,
+            check_every=check_every,
+            callbacks=[events.append],
+        )
+    error = caught.value
+    assert (error.of, error.step, error.epoch) == ("batch", 8, 2)
+    assert error.parameter == "weight"
+    assert "at step 8, in epoch 2, first in the parameter 'weight'" in str(error)
+    assert [e.step for e in events if isinstance(e, StepTaken)] == list(range(8))
+
+
+@CHECKED
+@pytest.mark.parametrize("bad", [(), (0,), (4, 5, 6), (8, 14)])
+def test_skipping_leaves_everything_as_it_was_however_often_it_is_looked_at(
+    check_every: int, bad: tuple[int, ...]
+) -> None:
+    model = Normalised()
+    init_seed, batch_seed, noise_seed = np.random.SeedSequence(3).spawn(3)
+    params = model.init(init_seed)
+    state = OPTIMIZER.init(params)
+    carried, rng = model.start(8), np.random.Generator(np.random.PCG64(noise_seed))
+    value_and_grad = la.value_and_grad(model.loss, has_aux=True)
+    stream = DATA.stream(8, batch_seed)
+    number = 0
+    for _ in range(3):
+        for batch in stream.epoch():
+            (_, after), grads = value_and_grad(params, batch, carried, rng)
+            if number not in bad:
+                carried = after
+                # k counts the updates that were made.
+                params, state = OPTIMIZER.step(params, grads, state)
+            number += 1
+
+    events: list[Any] = []
+    result = train(
+        *(model, broken_at(*bad), OPTIMIZER),
+        **SETTINGS,
+        on_nonfinite="skip",
+        check_every=check_every,
+        callbacks=[events.append],
+    )
+    phi = OPTIMIZER.evaluation_params(params, state)
+    np.testing.assert_array_equal(result.params["weight"], phi["weight"])
+    assert (result.steps, result.skipped) == (15 - len(bad), len(bad))
+    assert result.history[-1].skipped == len(bad)
+    skipped = [event for event in events if isinstance(event, StepSkipped)]
+    assert [event.parameter for event in skipped] == ["weight"] * len(bad)
+    taken = [event.step for event in events if isinstance(event, StepTaken)]
+    assert taken == list(range(15 - len(bad)))
+
+
+def test_a_gradient_that_is_not_finite_is_found_where_the_loss_is() -> None:
+    class Steep(Normalised):
+        def loss(self, params: Any, batch: Any, carried: Any, rng: Any) -> Any:
+            # Zero, with a gradient of infinity times zero.
+            root = ((params["weight"] * 0.0) ** 2).sum() ** 0.5
+            loss, after = super().loss(params, batch, carried, rng)
+            return loss + root, after
+
+    with np.errstate(divide="ignore"), pytest.raises(NonFiniteLossError) as caught:
+        train(Steep(), DATA, OPTIMIZER, **SETTINGS)
+    assert (caught.value.of, caught.value.step) == ("gradient", 0)
+    assert np.isfinite(caught.value.loss)
+    assert "the gradient of the batch is not finite (its loss is" in str(caught.value)
+
+
+@CHECKED
+def test_a_sum_that_overflows_is_no_fault(check_every: int) -> None:
+    class Large(Normalised):
+        def init(self, seed: Any) -> Any:
+            return {"weight": np.zeros((2, 2), np.float32)}
+
+        def loss(self, params: Any, batch: Any, carried: Any, rng: Any) -> Any:
+            # Each gradient fits a float32, their sum does not.
+            return (params["weight"] * np.float32(2e38)).sum(), carried
+
+    result = train(
+        Large(), DATA, la.SGD(learning_rate=0.0), **SETTINGS, check_every=check_every
+    )
+    assert (result.steps, result.skipped) == (15, 0)
+
+
+def test_weights_that_are_not_finite_cannot_be_skipped_over() -> None:
+    class Steep(Normalised):
+        def loss(self, *arguments: Any) -> Any:
+            loss, carried = super().loss(*arguments)
+            return loss * 1000, carried
+
+    with pytest.raises(NonFiniteLossError, match="'weight' is not finite itself") as caught:
+        train(
+            *(Steep(), DATA, la.SGD(learning_rate=1e38)),
+            **SETTINGS,
+            on_nonfinite="skip",
+        )
+    assert not caught.value.parameter_is_finite
+
+
+def test_an_epoch_of_nothing_but_skipped_batches_stops_the_run() -> None:
+    with pytest.raises(NonFiniteLossError) as caught:
+        train(
+            *(Normalised(), broken_at(*range(5, 10)), OPTIMIZER),
+            **SETTINGS,
+            on_nonfinite="skip",
+        )
+    assert (caught.value.step, caught.value.epoch) == (5, 2)
+
+
+class Repelled:
+    """One weight, whose gradient leads it away from where the loss is low."""
+
+    def init(self, seed: Any) -> Any:
+        return {"far": np.ones(2, np.float32), "near": np.ones(2, np.float32)}
+
+    def loss(self, params: Any, batch: Any) -> Any:
+        return -(params["far"] ** 2).sum() - (params["near"] ** 2).sum() / 4
+
+    def evaluate(self, params: Any, examples: Any) -> Measured:
+        return Measured(float((params["far"] ** 2).sum()), 0.0)
+
+
+def test_slow_weights_that_diverge_are_reported_once() -> None:
+    examples = Examples(np.zeros((4, 1), np.float32), np.zeros(4, np.int64))
+    data = Dataset("none", examples, examples, classes=1)
+    events: list[Any] = []
+    stream = io.StringIO()
+    optimizer = la.Lookahead(la.SGD(learning_rate=0.1), k=2, alpha=0.5)
+    with TrainingProgress(Console(file=stream, width=40)) as progress:
+        result = train(
+            *(Repelled(), data, optimizer),
+            seed=0,
+            epochs=5,
+            batch_size=2,
+            callbacks=[events.append, progress],
+        )
+    told = [event for event in events if isinstance(event, Diverging)]
+    assert [event.epoch for event in told] == [1]
+    assert told[0].parameter == "far"
+    assert told[0].initial_loss == 2.0
+    assert told[0].loss == result.history[1].train_loss
+    # From 1 to 1.2 and 1.44, and half the way back.
+    assert told[0].moved == pytest.approx(0.22 * 2**0.5)
+    line = "the weights after epoch 1 are worse than those of the start: loss"
+    assert line in stream.getvalue()
+    assert dataclasses.asdict(told[0]).keys() >= {"parameter", "moved"}
+
+
+def test_an_unknown_policy_is_refused() -> None:
+    with pytest.raises(ValueError, match="on_nonfinite must be one of 'stop', 'skip'"):
+        train(
+            *(Normalised(), DATA, OPTIMIZER),
+            **SETTINGS,
+            on_nonfinite="ignore",  # type: ignore[arg-type]
+        )

@@ -1,0 +1,354 @@
+"""Checkpoints and the folder of a run, on disks and in hands that fail."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner, Result
+
+import killing
+import lookahead_ref as la
+from killing import Program
+from lookahead_ref.cli import app
+from lookahead_ref.experiments import runs, single
+from lookahead_ref.training import CheckpointError, CheckpointFolder, train
+from lookahead_ref.training.checkpoint import DamagedError, decode, encode
+from lookahead_ref.training.folder import FolderInUseError
+from toys import Elsewhere, Normalised, clouds
+
+ARRAYS = {"b/w": np.arange(3.0), "a": np.float32(2.0), "empty": np.zeros((0, 2), np.int64)}
+RECORD = {"step": 7, "state": {"big": 2**127, "loss": 0.1}}
+CONTENT = encode(ARRAYS, RECORD)
+
+
+def test_what_is_read_is_what_was_written_and_the_same_is_the_same_bytes() -> None:
+    arrays, record = decode(CONTENT)
+    assert record == RECORD
+    assert arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        assert arrays[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays[name], array)
+    reordered = {name: ARRAYS[name] for name in reversed(ARRAYS)}
+    assert encode(reordered, dict(reversed(RECORD.items()))) == CONTENT
+
+
+@given(st.integers(0, 8 * len(CONTENT) - 1))
+def test_a_changed_bit_is_seen_wherever_it_is(bit: int) -> None:
+    changed = bytearray(CONTENT)
+    changed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(DamagedError):
+        decode(bytes(changed))
+
+
+@given(st.integers(0, len(CONTENT) - 1))
+def test_a_missing_end_is_seen(length: int) -> None:
+    with pytest.raises(DamagedError):
+        decode(CONTENT[:length])
+
+
+def test_it_is_a_safetensors_file_with_one_key_of_sorted_json(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors")
+    (tmp_path / "file").write_bytes(CONTENT)
+    with safetensors.safe_open(tmp_path / "file", framework="numpy") as file:
+        ((key, text),) = file.metadata().items()
+        assert set(file.keys()) == set(ARRAYS)
+    assert key == "lookahead-ref"
+    assert json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) == text
+
+
+ORDER = {"epochs": 2, "batch_size": 4, "every": 5}
+
+
+@pytest.fixture(scope="module")
+def program() -> Iterator[Program]:
+    """Start the program that forks."""
+    with Program() as started:
+        yield started
+
+
+def quiet(_text: str) -> None:
+    """Hear a note and forget it."""
+
+
+def run_in(folder: Path, note: Callable[[str], None] = quiet, **options: Any) -> Any:
+    """Begin the run of the kill tests in a folder, or go on with it."""
+    prepared = killing.prepared(2, 4)
+    if (folder / "run.json").exists():
+        with runs.continued(folder, note, **options) as run:
+            return single.run(prepared, run)
+    with runs.begin(folder, prepared.settings, note, **options) as run:
+        return single.run(prepared, run)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose run came to its end."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run_in(folder, checkpoint_every=5)
+    return folder
+
+
+@pytest.fixture
+def stopped(whole: Path, tmp_path: Path) -> Path:
+    """A folder whose run was stopped after its last checkpoint but one."""
+    folder = tmp_path / "stopped"
+    shutil.copytree(whole, folder)
+    for name in ("checkpoint-00000020.safetensors", "final.safetensors", "results.json"):
+        (folder / name).unlink()
+    return folder
+
+
+def final(folder: Path) -> bytes:
+    return (folder / "final.safetensors").read_bytes()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_last_few_checkpoints_are_kept(whole: Path, tmp_path: Path) -> None:
+    kept = sorted(path.name for path in whole.glob("checkpoint-*"))
+    assert kept == [f"checkpoint-000000{n}.safetensors" for n in (10, 15, 20)]
+    run_in(tmp_path / "one", checkpoint_every=5, keep=1)
+    assert [p.name for p in (tmp_path / "one").glob("checkpoint-*")] == [kept[-1]]
+
+
+def test_without_a_number_of_batches_there_is_one_checkpoint_at_the_start_and_the_end(
+    tmp_path: Path,
+) -> None:
+    run_in(tmp_path / "run")
+    kept = sorted(path.name for path in (tmp_path / "run").glob("checkpoint-*"))
+    assert kept == [f"checkpoint-000000{n}.safetensors" for n in ("00", "20")]
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed"])
+def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(
+    damage: str, stopped: Path, whole: Path
+) -> None:
+    last = stopped / "checkpoint-00000015.safetensors"
+    content = bytearray(last.read_bytes())
+    if damage == "cut":
+        del content[-100:]
+    else:
+        content[len(content) // 2] ^= 4
+    last.write_bytes(content)
+    notes: list[str] = []
+    run_in(stopped, notes.append)
+    told = {"cut": "100 bytes are missing", "changed": "its checksum does not match"}
+    assert f"{last} is damaged, it" in notes[0]
+    assert told[damage] in notes[0]
+    assert "continuing from" in notes[1]
+    assert "checkpoint-00000010" in notes[1]
+    aside = stopped / f"{last.name}.damaged-1"
+    assert aside.read_bytes() == content
+    assert final(stopped) == final(whole)
+
+
+def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(stopped: Path) -> None:
+    for path in stopped.glob("checkpoint-*"):
+        path.write_bytes(path.read_bytes()[:-1])
+    log = (stopped / "train.jsonl").read_bytes()
+    with pytest.raises(CheckpointError, match=r"no checkpoint in .* can be used"):
+        run_in(stopped)
+    assert (stopped / "train.jsonl").read_bytes() == log
+    assert not (stopped / "final.safetensors").exists()
+
+
+def test_a_checkpoint_of_another_run_is_refused(stopped: Path, tmp_path: Path) -> None:
+    prepared = single.prepare(single.replace(killing.prepared(2, 4).settings, seed=6))
+    with runs.begin(tmp_path / "other", prepared.settings, quiet) as run:
+        single.run(prepared, run)
+    shutil.copy(tmp_path / "other" / "checkpoint-00000020.safetensors", stopped)
+    before = contents(stopped)
+    with pytest.raises(CheckpointError, match="is of another run"):
+        run_in(stopped)
+    assert contents(stopped) == before
+
+
+@pytest.mark.parametrize("call", range(1, 9))
+def test_a_full_disk_is_told_and_the_last_checkpoint_is_as_it_was(
+    call: int, stopped: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (stopped / "checkpoint-00000015.safetensors").read_bytes()
+    flush, left = os.fsync, [call]
+
+    def full(descriptor: int) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            run_in(stopped)
+    told = " ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+    assert "checkpoint-000000" in told
+    assert not list(stopped.glob(".*"))
+    assert (stopped / "checkpoint-00000015.safetensors").read_bytes() == before
+    run_in(stopped)
+    assert final(stopped) == final(whole)
+
+
+def test_a_disk_that_takes_a_part_of_a_file_only(
+    program: Program, stopped: Path, whole: Path
+) -> None:
+    size = (stopped / "checkpoint-00000015.safetensors").stat().st_size
+    ended = program(stopped, limit=size - 10, **ORDER)
+    assert ended["error"].startswith("CheckpointError: the checkpoint")
+    assert "20.safetensors cannot be written: File too large; the last is" in ended["error"]
+    assert not list(stopped.glob(".*"))
+    assert not list(stopped.glob("*20.safetensors"))
+    run_in(stopped)
+    assert final(stopped) == final(whole)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(program: Program) -> None:
+    # Not in the folder of the tests, which other users may not enter.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "run"
+        assert program(folder, **ORDER)["error"] == ""
+        before = contents(folder)
+        for path in (Path(name), folder, *folder.iterdir()):
+            path.chmod(0o555)
+        ended = program(folder, nobody=True, **ORDER)
+        assert contents(folder) == before
+        for path in (Path(name), folder):
+            path.chmod(0o755)
+    assert ended["error"].startswith("PermissionError: ")
+    assert "train.jsonl" in ended["error"]
+
+
+@pytest.mark.parametrize("check_every", [1, 3, 50])
+def test_the_state_of_a_device_is_saved_on_the_host_and_goes_back_to_the_device(
+    check_every: int, tmp_path: Path
+) -> None:
+    elsewhere = Elsewhere()
+
+    class Watching(Normalised):
+        handed: ClassVar[list[Any]] = []
+
+        def loss(self, params: Any, batch: Any, carried: Any, rng: Any) -> Any:
+            self.handed.append(carried["count"])
+            return super().loss(params, batch, carried, rng)
+
+    def train_some(**options: Any) -> Any:
+        return train(
+            *(Watching(), clouds(), la.Lookahead(la.Adam(0.05), k=3)),
+            seed=0,
+            epochs=2,
+            batch_size=4,
+            check_every=check_every,
+            backend=elsewhere,
+            **options,
+        )
+
+    whole = train_some(checkpoints=CheckpointFolder(tmp_path, {}, every=6, keep=9))
+    max(tmp_path.iterdir()).unlink()
+    checkpoints = CheckpointFolder(tmp_path, {}, every=6, keep=9)
+    restored = checkpoints.restore(quiet)
+    assert restored is not None
+    Watching.handed.clear()
+    again = train_some(checkpoints=checkpoints, resume=restored.snapshot)
+    assert elsewhere.has(Watching.handed[0])
+    assert int(Watching.handed[0]) > 0
+    assert again.history == whole.history
+    np.testing.assert_array_equal(again.params["weight"], whole.params["weight"])
+
+
+def test_outside_the_main_thread_a_run_goes_on_without_hearing_signals(
+    tmp_path: Path, whole: Path
+) -> None:
+    thread = threading.Thread(target=run_in, args=(tmp_path / "run",))
+    thread.start()
+    thread.join()
+    assert final(tmp_path / "run") == final(whole)
+
+
+def invoke(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def test_a_second_run_in_the_folder_is_refused(stopped: Path) -> None:
+    before = contents(stopped)
+    with runs.continued(stopped, quiet):
+        with pytest.raises(FolderInUseError, match="another run is writing to"):
+            run_in(stopped)
+        done = invoke("train", "--resume", str(stopped))
+    assert done.exit_code == 2
+    assert f"another run is writing to {stopped}" in done.stderr
+    assert contents(stopped) == before
+
+
+def test_an_output_folder_with_a_run_in_it_is_refused(stopped: Path) -> None:
+    before = contents(stopped)
+    done = invoke("train", "--output", str(stopped))
+    assert done.exit_code == 2
+    assert f"--resume {stopped} continues that" in done.stderr
+    assert contents(stopped) == before
+
+
+def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "absent"):
+        done = invoke("train", "--resume", str(folder))
+        assert done.exit_code == 2
+        assert f"got {folder}, which has no run.json" in done.stderr
+    (tmp_path / "run.json").write_text('{"format": "something else"}')
+    done = invoke("train", "--resume", str(tmp_path))
+    assert done.exit_code == 2
+    assert "run.json cannot be understood" in done.stderr
+
+
+def test_options_that_decide_a_run_cannot_be_given_to_one_that_goes_on(
+    stopped: Path,
+) -> None:
+    done = invoke("train", "--resume", str(stopped), "--epochs", "9")
+    assert done.exit_code == 2
+    assert "resume cannot be given with --epochs" in done.stderr
+    done = invoke("train", "--resume", str(stopped), "--keep", "1", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["steps"] == 20
+    assert len(list(stopped.glob("checkpoint-*"))) == 1
+
+
+def command(*arguments: str) -> "subprocess.Popen[str]":
+    start = [sys.executable, "-m", "lookahead_ref", "train"]
+    return subprocess.Popen([*start, *arguments], stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_end_saves_its_state_and_says_how_to_continue(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    process = command("--epochs", "100000", "--output", str(folder))
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "steps" in line:
+            process.send_signal(number)
+            break
+    _, told = process.communicate()
+    assert process.returncode == 128 + number
+    assert f"to continue: lookahead-ref train --resume {folder}" in told
+    steps = int(told.split("stopped after ")[1].split()[0])
+    saved = max(folder.glob("checkpoint-*"))
+    _, record = decode(saved.read_bytes())
+    assert record["state"]["step"] == steps > 0
+    lines = (folder / "train.jsonl").read_bytes()[: record["log_bytes"]].splitlines()
+    assert json.loads(lines[-1])["event"] in ("step_taken", "epoch_ended")
+    assert lines.count(b"") == 0

@@ -1,0 +1,62 @@
+"""What the tests let worker processes do: they must find it in a module."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def die_once(task: tuple[int, Path]) -> int:
+    """Square a number; the first that is asked for 3 kills its process."""
+    number, marker = task
+    if number == 3 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def die_at_two(number: int) -> int:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def fail_at_two(number: int) -> int:
+    if number == 2:
+        raise ArithmeticError("two is too much")
+    time.sleep(0.01)
+    return number
+
+
+def threads(_: int) -> int:
+    """The most threads that linear algebra may use here."""
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return max(
+        each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"
+    )
+
+
+def record(task: tuple[int, Path]) -> dict[str, int]:
+    """Square a number, and note that it was done."""
+    number, log = task
+    with log.open("a") as file:
+        file.write(f"{number}\n")
+    return {"square": number * number}
+
+
+def record_and_die_at_two(task: tuple[int, Path]) -> dict[str, int]:
+    if task[0] == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return record(task)
+
+
+def kill_the_parent(_: int) -> None:
+    """Kill the process that waits for this one; if this one is then left, it stays so."""
+    os.kill(os.getppid(), signal.SIGKILL)
