@@ -142,7 +142,7 @@ def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
     ]
     for process in processes:
         process.start()
-    found = [results.get(timeout=120) for _ in processes]
+    found = [results.get(timeout=500) for _ in processes]
     for process in processes:
         process.join()
     assert len(set(found)) == 1
