@@ -30,7 +30,13 @@ extensions = [
     "walk_page",
 ]
 # Notebooks that ran are written beside the folder that is built.
-exclude_patterns = ["_build", "jupyter_execute", ".jupyter_cache", "**.ipynb_checkpoints"]
+exclude_patterns = [
+    "_build",
+    "jupyter_execute",
+    ".jupyter_cache",
+    "**.ipynb_checkpoints",
+    "zoo_speed.md",  # a table that a page includes
+]
 templates_path = ["_templates"]
 smartquotes = False  # they make a dash of the two in --output
 default_role = "py:obj"  # how the docstrings refer to one another
