@@ -101,7 +101,7 @@ def functional(optimizer: str, parameters: str, grads: Arrays) -> Contestant:
     )
 
 
-def limit(optimizer: str, parameters: str, *, synchronized: bool = False) -> Contestant:
+def limit(optimizer: str, grads: Arrays, *, synchronized: bool = False) -> Contestant:
     """Make a loop with an update's reads and writes, and none of its arithmetic.
 
     Each array that the update writes takes what another one holds. One addition brings in
@@ -111,8 +111,8 @@ def limit(optimizer: str, parameters: str, *, synchronized: bool = False) -> Con
     ----------
     optimizer : str
         The optimizer.
-    parameters : str
-        What is optimized.
+    grads : dict
+        The gradients, which are read.
     synchronized : bool, default: False
         Whether slow weights are read and written, too.
 
@@ -132,15 +132,15 @@ def limit(optimizer: str, parameters: str, *, synchronized: bool = False) -> Con
         ),
     )
     moved = traffic(optimizer, 1 if synchronized else None)
-    return _bound("the same reads and writes", program, parameters, moved, "limit")
+    return _bound("the same reads and writes", program, grads, moved, "limit")
 
 
-def copy(parameters: str) -> Contestant:
+def copy(grads: Arrays) -> Contestant:
     """Make a copy from array to array.
 
     Parameters
     ----------
-    parameters : str
+    grads : dict
         What is copied.
 
     Returns
@@ -148,14 +148,13 @@ def copy(parameters: str) -> Contestant:
     Contestant
         The copy.
     """
-    return _bound("copy", Program(2, 0, (), ((0, 1),)), parameters, 8.0, "copy")
+    return _bound("copy", Program(2, 0, (), ((0, 1),)), grads, 8.0, "copy")
 
 
 def _bound(
-    method: str, program: Program, parameters: str, moved: float, kind: str
+    method: str, program: Program, source: Arrays, moved: float, kind: str
 ) -> Contestant:
     numba: Any = backend.load("numba")
-    source = arrays(parameters, 1)
     leaves = [
         [np.zeros(array.size, np.float32) for _ in range(program.buffers - 1)]
         for array in source.values()

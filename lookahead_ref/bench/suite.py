@@ -224,8 +224,8 @@ def _bandwidth(plan: Plan, results: Results) -> Iterator[str]:
                 yield f"{name}, {parameters}"
                 turns = _Turns(results, "bandwidth", parameters, name)
                 mine = contestants.ours(optimizer, parameters, grads, k=k)
-                bound = contestants.limit(optimizer, parameters, synchronized=k == 1)
-                copied = contestants.copy(parameters)
+                bound = contestants.limit(optimizer, grads, synchronized=k == 1)
+                copied = contestants.copy(grads)
                 entries = {each.method: each for each in (mine, bound, copied)}
                 turns.run(entries, plan.repeats, plan.turn)
                 turns.bar(

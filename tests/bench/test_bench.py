@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import lookahead_ref as la
-from lookahead_ref.bench import cases, contestants, peers, suite, turns
+from lookahead_ref.bench import cases, contestants, peers, suite
 from lookahead_ref.bench.page import lines, page
 from lookahead_ref.bench.turns import Contestant, ratio, take_turns
 from lookahead_ref.cli import app
@@ -50,7 +51,7 @@ def test_the_traffic_model_counts_what_the_program_reads_and_writes(
 
 
 def test_the_limit_reads_and_writes_every_array_and_moves_as_much() -> None:
-    limit = contestants.limit("adam", "1000", synchronized=True)
+    limit = contestants.limit("adam", cases.arrays("1000", 1), synchronized=True)
     assert limit.bytes_moved == 1000 * cases.traffic("adam", 1) == 36_000
     limit.step()
 
@@ -59,8 +60,8 @@ def test_contestants_take_turns_and_only_whole_cycles_are_timed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, calls = [0.0], []
-    monkeypatch.setattr(turns.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(turns.time, "sleep", lambda seconds: calls.append("pause"))
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: calls.append("pause"))
 
     def step(name: str, seconds: float) -> Any:
         def go() -> None:
