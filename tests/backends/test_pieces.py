@@ -1,7 +1,9 @@
 """How work is cut into pieces, and who does them."""
 
-import multiprocessing
+import subprocess
+import sys
 import threading
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -133,27 +135,43 @@ def test_the_number_of_threads_can_be_chosen() -> None:
             backend.load("numba", threads=odd)
 
 
-def stepped(folder: Path, start: Any, results: Any) -> None:
-    """Step in a process of its own, as soon as all are ready."""
-    made = NumbaBackend(threads=2, cache=folder)
-    stepper = la.Stepper(la.HeavyBall(0.1), {"x": np.ones(5 * PIECE)}, backend=made)
-    start.wait()
-    stepper.step({"x": np.ones(5 * PIECE)})
-    results.put(float(stepper.params["x"].sum()))
+TOGETHER = """
+import sys
+import numpy as np
+import lookahead_ref as la
+from lookahead_ref.backends.numba import NumbaBackend
+
+size, folder = int(sys.argv[1]), sys.argv[2]
+stepper = la.Stepper(
+    la.HeavyBall(0.1), {"x": np.ones(size)}, backend=NumbaBackend(threads=2, cache=folder)
+)
+print("ready", flush=True)
+sys.stdin.readline()
+stepper.step({"x": np.ones(size)})
+print(float(stepper.params["x"].sum()))
+"""
 
 
 def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    start, results = context.Barrier(3), context.Queue()
-    processes = [
-        context.Process(target=stepped, args=(tmp_path, start, results)) for _ in range(3)
-    ]
-    for process in processes:
-        process.start()
-    found = [results.get(timeout=500) for _ in processes]
-    for process in processes:
-        process.join()
+    command = [sys.executable, "-c", TOGETHER, str(5 * PIECE), str(tmp_path)]
+    with ExitStack() as ended:
+        processes = []
+        for _ in range(3):
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            ended.callback(process.kill)  # also where an assertion fails
+            processes.append(ended.enter_context(process))
+        assert [process.stdout.readline() for process in processes if process.stdout] == (
+            ["ready\n"] * 3
+        )
+        for process in processes:
+            assert process.stdin
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        found = [process.communicate(timeout=500)[0] for process in processes]
     assert len(set(found)) == 1
+    assert float(found[0]) == pytest.approx(0.9 * 5 * PIECE)
     assert len(list(tmp_path.glob("*.py"))) == 2  # the loop, and what collects addresses
 
 
