@@ -427,6 +427,7 @@ def test_a_machine_without_cupy_is_told_what_to_install() -> None:
         ["compare", "--seeds", "1"],
         ["sweep"],
         ["reproduce", "fig8"],
+        ["bench", "--quick"],
         ["conform", "cupy"],
     ],
 )
