@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from lookahead_ref.experiments.steps import ratios
+from lookahead_ref.experiments.steps import PYTORCH, race_work
 from lookahead_ref.experiments.works import WORKS
 
 from .cases import BACKENDS
@@ -21,9 +21,8 @@ class OfPyTorch:
             raise NotImplementedError("PyTorch is not installed")
 
     def track_step(self, work, backend):
-        median, _, _ = ratios({work: WORKS[work]}, [backend], rounds=self.rounds)[
-            work, backend
-        ]
+        measured = race_work(WORKS[work], [backend], rounds=self.rounds)
+        median, _, _ = measured.ratio(backend, list(PYTORCH))
         return median
 
     track_step.unit = "of PyTorch's time"

@@ -37,8 +37,8 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="step, cost, bandwidth, numpy, overhead, memory, growth or first; repeat "
-            "it for several; all if not given. On a GPU, neither numpy nor first."
+            help="step, cost, bandwidth, numpy, overhead, memory, growth, models or first; "
+            "repeat it for several; all if not given. On a GPU, not numpy, models or first."
         ),
     ] = None,
     backend: Annotated[

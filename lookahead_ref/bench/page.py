@@ -11,6 +11,7 @@ _TITLES = {
     "overhead": "The cost of a call",
     "memory": "Peak memory",
     "growth": "Growth",
+    "models": "Training steps of models, beside PyTorch",
     "first": "The first steps of a process",
 }
 
@@ -26,8 +27,10 @@ lookahead-ref bench --only overhead    # one section
 
 Contestants take turns in one process: a pause, a cycle that is not timed, then the steps
 that are. A time is the median over the turns, with the quartiles. A ratio is taken turn
-by turn, so that what slows the machine for a while slows both sides of it; shown is the
-median, for each run.
+by turn, so that what slows the machine for a while slows both sides of it. Shown is the
+median, for each run, and the quartiles. A bar is met where the median meets it: what is
+missed by less than the spread is missed, and said to be so. A figure has as many digits as
+tell it from its bar.
 """
 
 _CLOCK = " Times are those of the device's own events."
@@ -127,7 +130,7 @@ def page(runs: Sequence[dict[str, Any]]) -> str:
 
 
 def tables(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield what the page says of each section that was measured.
+    """Yield what the page says of each section that was measured, then all times.
 
     Parameters
     ----------
@@ -140,9 +143,10 @@ def tables(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
         Title and tables, in Markdown.
     """
     for section, title in _TITLES.items():
-        text = _bars(section, runs) + _timings(section, runs)
-        if text:
+        if text := _bars(section, runs):
             yield f"## {title}\n\n{text}"
+    if times := "".join(_timings(section, runs) for section in _TITLES):
+        yield f"## Times of the last run\n\n{times}"
 
 
 def _met(bar: dict[str, Any]) -> bool:
@@ -151,31 +155,92 @@ def _met(bar: dict[str, Any]) -> bool:
     return bool(bar["value"] <= bar["bar"])
 
 
+def _within_the_spread(bar: dict[str, Any]) -> bool:
+    return bool(bar["low"] <= bar["bar"] <= bar["high"])
+
+
+def _rows(runs: Sequence[dict[str, Any]]) -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Gather what was measured of each bar, in the order of the runs."""
+    rows: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for run in runs:
+        for bar in run["bars"]:
+            key = tuple(bar[n] for n in ("section", "parameters", "optimizer", "measure"))
+            rows.setdefault(key, []).append(bar)
+    return rows
+
+
 def _summary(runs: Sequence[dict[str, Any]]) -> str:
-    bars = [bar for run in runs for bar in run["bars"]]
-    met = sum(map(_met, bars))
-    return f"Of {len(bars)} comparisons with a bar, {met} met it.\n"
+    rows = _rows(runs)
+    if not rows:
+        return ""
+    missed = {key: bars for key, bars in rows.items() if not all(map(_met, bars))}
+    counts = sorted({len(bars) for bars in rows.values()})
+    times = " or ".join(map(str, counts)) + (" time" if counts == [1] else " times")
+    text = f"{len(rows)} bars, each measured {times}, one run after the other: "
+    text += f"**{len(rows) - len(missed)} were met every time.**"
+    if missed:
+        text += (
+            " Those that were not:\n\n| | measured, each run | bar | |\n|---|---|---|---|"
+        )
+    for (section, parameters, optimizer, measure), bars in missed.items():
+        named = (_TITLES[section], parameters, optimizer, measure)
+        where = ", ".join(part for part in named if part)
+        text += f"\n| {where} | {'; '.join(map(_cell, bars))} | {_asked(bars[0])} | "
+        text += f"{_outcome(bars)} |"
+    return text + "\n"
 
 
 def _bars(section: str, runs: Sequence[dict[str, Any]]) -> str:
-    rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for run in runs:
-        for bar in run["bars"]:
-            if bar["section"] == section:
-                key = tuple(bar[name] for name in ("parameters", "optimizer", "measure"))
-                rows.setdefault(key, []).append(bar)
+    rows = {key[1:]: bars for key, bars in _rows(runs).items() if key[0] == section}
+    reasons = [run.get("left_out", {}).get(section) for run in runs]
+    text = "".join(f"Left out: {reason}.\n\n" for reason in {*reasons} if reason)
     if not rows:
-        return ""
-    text = "| parameters | optimizer | measure | measured, each run | bar | |\n"
-    text += "|---|---|---|---|---|---|\n"
-    for (parameters, optimizer, measure), bars in rows.items():
-        values = ", ".join(f"{bar['value']:.2f}" for bar in bars)
-        sign = "≥" if bars[0]["least"] else "≤"
-        met = sum(map(_met, bars))
-        mark = "met" if met == len(bars) else f"**met in {met} of {len(bars)}**"
-        text += f"| {parameters} | {optimizer} | {measure} | {values} | "
-        text += f"{sign} {bars[0]['bar']:g} | {mark} |\n"
-    return text + "\n"
+        return text
+    count = max(map(len, rows.values()))
+    head = ["parameters", "optimizer", "measure"]
+    head += [f"run {number + 1}" for number in range(count)] + ["bar", ""]
+    text += f"| {' | '.join(head)} |\n{'|---' * len(head)}|\n"
+    for key, bars in rows.items():
+        cells = [*map(_cell, bars), *[""] * (count - len(bars))]
+        text += f"| {' | '.join([*key, *cells, _asked(bars[0]), _outcome(bars)])} |\n"
+    text += "\n"
+    named = {
+        key: [bar["beside"] for bar in bars]
+        for key, bars in rows.items()
+        if any(bar.get("beside") for bar in bars)
+    }
+    if named:
+        told = [
+            f"{' '.join(key[:2])}: {', '.join(dict.fromkeys(beside))}"
+            for key, beside in named.items()
+        ]
+        text += f"The fastest peer was, for {'; '.join(told)}.\n\n"
+    return text
+
+
+def _asked(bar: dict[str, Any]) -> str:
+    return f"{'≥' if bar['least'] else '≤'} {bar['bar']:g}"
+
+
+def _cell(bar: dict[str, Any]) -> str:
+    """Write a figure with its quartiles, in as many digits as tell it from the bar."""
+    met, digits = _met(bar), 2
+    while digits < 6 and _met({**bar, "value": round(bar["value"], digits)}) != met:
+        digits += 1
+    text = f"{bar['value']:.{digits}f}" if met else f"**{bar['value']:.{digits}f}**"
+    if bar["low"] == bar["high"]:
+        return text
+    return f"{text} ({bar['low']:.{digits}f} to {bar['high']:.{digits}f})"
+
+
+def _outcome(bars: Sequence[dict[str, Any]]) -> str:
+    missed = [bar for bar in bars if not _met(bar)]
+    if not missed:
+        return "met"
+    text = f"met in {len(bars) - len(missed)} of {len(bars)}"
+    if all(map(_within_the_spread, missed)):
+        return f"{text}; where missed, the bar is between the quartiles"
+    return f"**{text}**"
 
 
 def _timings(section: str, runs: Sequence[dict[str, Any]]) -> str:
@@ -193,7 +258,8 @@ def _timings(section: str, runs: Sequence[dict[str, Any]]) -> str:
             )
             # Of little memory, calls cost more than moving it.
             text += f"{rate:.1f} |\n" if row["bytes_moved"] > 1e6 else "|\n"
-    return f"The times of the last run:\n\n{text}\n"
+    summary = f"<summary>{_TITLES[section]}</summary>"
+    return f"<details>\n{summary}\n\n{text}\n</details>\n\n"
 
 
 def _time(seconds: float) -> str:

@@ -51,6 +51,8 @@ class Bar:
         What it must reach.
     least : bool, default: False
         Whether the bar is the least that it may be, and not the most.
+    beside : str, default: ""
+        What it was compared with, where that was chosen by what was measured.
     """
 
     section: str
@@ -62,6 +64,7 @@ class Bar:
     high: float
     bar: float
     least: bool = False
+    beside: str = ""
 
     @property
     def met(self) -> bool:
@@ -71,10 +74,11 @@ class Bar:
 
 @dataclass
 class Results:
-    """What was measured so far."""
+    """What was measured so far, and why which sections were not."""
 
     timings: list[Timing] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 class Turns:
@@ -148,6 +152,7 @@ class Turns:
         *,
         scale: float = 1.0,
         least: bool = False,
+        beside: str = "",
     ) -> None:
         """Add the ratio of the times of two contestants, and what it must reach.
 
@@ -163,11 +168,11 @@ class Turns:
             What the ratio is multiplied by.
         least : bool, default: False
             Whether the bar is the least that it may be.
+        beside : str, default: ""
+            As for `Bar`.
         """
-        value, low, high = ratio(self._times[of], self._times[to])
-        self._results.bars.append(
-            Bar(*self._where, measure, value * scale, low * scale, high * scale, bar, least)
-        )
+        found = [scale * value for value in ratio(self._times[of], self._times[to])]
+        self._results.bars.append(Bar(*self._where, measure, *found, bar, least, beside))
 
 
 def quartiles(times: list[float]) -> tuple[float, float, float]:

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 import lookahead_ref as la
@@ -15,6 +16,8 @@ from lookahead_ref.bench.place import Place
 from lookahead_ref.bench.results import Bar, Results, Timing, Turns, quartiles
 from lookahead_ref.bench.start import first_steps
 from lookahead_ref.bench.turns import take_turns
+from lookahead_ref.experiments.steps import PYTORCH, race_work
+from lookahead_ref.experiments.works import WORKS
 
 __all__ = [
     "DEVICE",
@@ -27,6 +30,13 @@ __all__ = [
     "run",
     "sections",
 ]
+
+MODELS = {
+    "mlp": {"numpy": 1.05, "numba": 1.05},
+    "lstm": {"numpy": 1.4, "numba": 1.0},
+    "resnet18": {"numpy": 2.0, "numba": 2.0},
+}
+"""Work to the bar of each backend."""
 
 PAPER = ("sgd", "heavy-ball", "nesterov", "adam")
 
@@ -51,6 +61,8 @@ class Plan:
         The bar for Lookahead on one large tensor beside a wrapper of a fused optimizer.
     copied : float, optional
         The least part of a copy's bandwidth that a step is to reach.
+    works : tuple of str
+        Works whose steps are raced, with as many rounds as others have turns.
     """
 
     large: str = "1e7"
@@ -61,9 +73,10 @@ class Plan:
     turn: float = 0.03
     wrapped: float = 0.8
     copied: float | None = None
+    works: tuple[str, ...] = tuple(MODELS)
 
 
-QUICK = Plan("2e6", "4e6", ("mlp",), (1e4, 1e5, 1e6, 4e6), 3, 0.01)
+QUICK = Plan("2e6", "4e6", ("mlp",), (1e4, 1e5, 1e6, 4e6), 3, 0.01, works=("mlp",))
 """Seconds instead of minutes; the figures mean little."""
 
 DEVICE = Plan("1e8", "1e8", wrapped=1.0, copied=0.85)
@@ -86,7 +99,9 @@ def _step(plan: Plan, results: Results, place: Place) -> Iterator[str]:
             turns.run({mine.method: mine, **others}, plan.repeats, plan.turn)
             if bars and others:
                 peer = turns.fastest(list(others))
-                turns.bar(f"plain / {peer}, the fastest", mine.method, peer, 1.0)
+                turns.bar(
+                    "plain / the fastest plain peer", mine.method, peer, 1.0, beside=peer
+                )
             yield f"Lookahead of {optimizer}, {parameters}"
             others = {
                 each.method: each for each in peers(optimizer, parameters, grads, k=5)
@@ -273,6 +288,27 @@ def _growth(plan: Plan, results: Results, place: Place) -> Iterator[str]:
         results.bars.append(Bar("growth", "", optimizer, measure, away, away, away, 0.05))
 
 
+def _models(plan: Plan, results: Results, _: Place) -> Iterator[str]:
+    """Race training steps of models against PyTorch's, forward, backward and update."""
+    if find_spec("torch") is None:
+        results.left_out["models"] = "PyTorch is not installed"
+        yield "left out, PyTorch is not installed"
+        return
+    for name in plan.works:
+        yield name
+        bars = MODELS[name]
+        race = race_work(WORKS[name], list(bars), rounds=plan.repeats)
+        for method, times in race.seconds.items():
+            low, middle, high = quartiles(list(times))
+            results.timings.append(
+                Timing("models", name, "sgd", method, "model", middle, low, high, 0.0)
+            )
+        for each, bar in bars.items():
+            measure = f"{each} / PyTorch's faster update"
+            found = race.ratio(each, list(PYTORCH))
+            results.bars.append(Bar("models", name, "sgd", measure, *found, bar))
+
+
 def _first(_: Plan, results: Results, __: Place) -> Iterator[str]:
     """Time the first steps of a process, which compile what the disk does not hold."""
     yield "two processes"
@@ -290,11 +326,12 @@ SECTIONS: dict[str, Callable[[Plan, Results, Place], Iterator[str]]] = {
     "overhead": _overhead,
     "memory": _memory,
     "growth": _growth,
+    "models": _models,
     "first": _first,
 }
 """Name to measurement, which tells what it is at."""
 
-_OF_THE_HOST = ("numpy", "first")
+_OF_THE_HOST = ("numpy", "models", "first")
 
 
 def sections(place: Place) -> tuple[str, ...]:

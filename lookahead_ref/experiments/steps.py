@@ -14,12 +14,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["PYTORCH_UPDATES", "Race", "Step", "Work", "race", "ratios", "report"]
+__all__ = ["PYTORCH", "Race", "Step", "Work", "race", "race_work"]
 
 Step = Callable[[], float]
 """One step of training, forward, backward and update: returns the loss."""
 
-PYTORCH_UPDATES = ("fused", "foreach")
+PYTORCH: Mapping[str, str] = {"PyTorch, fused": "fused", "PyTorch, foreach": "foreach"}
 """PyTorch's fast implementations of an optimizer; ours is compared with the faster one."""
 
 _SETTLE = 0.05  # seconds in which the threads of the last contender stop waiting for work
@@ -160,36 +160,26 @@ def _stop(end: Any) -> None:
         return
 
 
-def ratios(
-    works: Mapping[str, Work], backends: Sequence[str], *, rounds: int = 15
-) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """Compare this library's steps with the faster of PyTorch's.
+def race_work(work: Work, backends: Sequence[str], *, rounds: int) -> Race:
+    """Let this library's steps of a work take turns with PyTorch's.
 
     Parameters
     ----------
-    works : dict
-        Name to work, such as `lookahead_ref.experiments.works.WORKS`.
+    work : Work
+        The work, such as one of `lookahead_ref.experiments.works.WORKS`.
     backends : sequence of str
-        Ours, to be measured each.
-    rounds : int, default 15
+        Ours, each of which is a contender by its name.
+    rounds : int
         Number of rounds.
 
     Returns
     -------
-    dict
-        Work and backend to our time divided by PyTorch's: the median over rounds and the
-        quartiles.
+    Race
+        What was measured, of `backends` and of `PYTORCH`.
     """
-    found = {}
-    for name, work in works.items():
-        makers: dict[str, Callable[[], Step]] = {
-            backend: _Maker(work.ours, backend) for backend in backends
-        }
-        theirs = {f"PyTorch, {u}": _Maker(work.pytorch, u) for u in PYTORCH_UPDATES}
-        measured = race({**makers, **theirs}, steps=work.steps, rounds=rounds)
-        for backend in backends:
-            found[name, backend] = measured.ratio(backend, list(theirs))
-    return found
+    ours = {backend: _Maker(work.ours, backend) for backend in backends}
+    theirs = {name: _Maker(work.pytorch, update) for name, update in PYTORCH.items()}
+    return race({**ours, **theirs}, steps=work.steps, rounds=rounds)
 
 
 @dataclass(frozen=True)
@@ -199,49 +189,3 @@ class _Maker:
 
     def __call__(self) -> Step:
         return self.make(self.argument)
-
-
-def report(runs: Sequence[Mapping[tuple[str, str], tuple[float, float, float]]]) -> str:
-    """Lay out ratios as a table in Markdown.
-
-    Parameters
-    ----------
-    runs : sequence of dict
-        What `ratios` returned, once or more, of the same works.
-
-    Returns
-    -------
-    str
-        One line for each work and backend, one column for each run.
-
-    Examples
-    --------
-    >>> print(report([{("mlp", "numpy"): (1.012, 0.998, 1.03)}]))
-    | work | backend | run 1 |
-    | --- | --- | --- |
-    | mlp | numpy | 1.01 (1.00 to 1.03) |
-    """
-    head = ["work", "backend", *[f"run {number + 1}" for number in range(len(runs))]]
-    lines = [head, ["---"] * len(head)]
-    for key in runs[0]:
-        cells = ["{:.2f} ({:.2f} to {:.2f})".format(*run[key]) for run in runs]
-        lines.append([*key, *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _main() -> None:
-    """Race works three times: ``python -m lookahead_ref.experiments.steps [name ...]``."""
-    import sys
-
-    from lookahead_ref.experiments.environment import machine, versions
-    from lookahead_ref.experiments.works import WORKS
-
-    works = {name: WORKS[name] for name in sys.argv[1:] or WORKS}
-    runs = [ratios(works, ("numpy", "numba")) for _ in range(3)]
-    used = {**machine(), **versions("numpy", "numba", "torch")}
-    told = ", ".join(f"{name} {value}" for name, value in used.items())
-    sys.stdout.write(f"{report(runs)}\n\n{told}.\n")
-
-
-if __name__ == "__main__":
-    _main()

@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from lookahead_ref.bench import cases, contestants, peers, place, results, suite
 from lookahead_ref.bench.page import lines, page
 from lookahead_ref.bench.turns import Contestant, ratio, take_turns
 from lookahead_ref.cli import app
+from lookahead_ref.experiments.steps import PYTORCH, Race
+from lookahead_ref.experiments.works import WORKS
 
 TINY = suite.Plan("1000", "2000", ("tiny",), (1000.0, 2000.0), 2, 1e-4)
 
@@ -109,10 +113,8 @@ def test_each_section_measures_on_any_machine(section: str) -> None:
     assert told
     assert all(each.seconds > 0 for each in found.timings)
     assert all(math.isfinite(each.value) for each in found.bars)
-    assert found.bars or section in (
-        "step",
-        "overhead",
-    )  # without peers, nothing to compare with
+    # Without peers, there is nothing to compare these with.
+    assert found.bars or section in ("step", "overhead", "models")
 
 
 def test_peak_memory_is_one_copy_of_everything() -> None:
@@ -147,27 +149,106 @@ def test_the_command_prints_each_bar_and_writes_its_files(
     assert json.loads(shown.stdout)["bars"]
 
 
-def test_the_page_shows_every_run_and_what_missed_its_bar() -> None:
-    def made(value: float) -> Any:
-        bar = results.Bar("cost", "1e7", "sgd", "measure", value, value, value, 1.0)
-        machine = {
-            "processor": "p",
-            "cores": 2,
-            "cache": "c",
-            "memory_gb": 1,
-            "system": "s",
-        }
-        return {
-            "machine": {**machine, "versions": {"numpy": "2"}},
-            "timings": [],
-            "bars": [vars(bar)],
-        }
+def test_models_are_left_out_without_pytorch_and_that_is_said() -> None:
+    told: list[str] = []
+    found = suite.run(TINY, ("models",), told.append, place.find("numba"))
+    assert told == ["models: left out, PyTorch is not installed"]
+    assert "Left out: PyTorch is not installed." in page([made(found)])
 
-    runs = [made(0.9), made(1.25)]
+
+def test_models_are_compared_with_the_faster_of_pytorch_s_updates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(suite, "find_spec", lambda name: name)
+    asked: list[Any] = []
+
+    def race(work: Any, backends: Any, *, rounds: int) -> Race:
+        asked.append((work, rounds))
+        seconds = {"numpy": [3.0, 3.0], "numba": [1.0, 1.0]}
+        theirs = {name: [2.0 + place] * 2 for place, name in enumerate(PYTORCH)}
+        return Race({name: seconds[name] for name in backends} | theirs)
+
+    monkeypatch.setattr(suite, "race_work", race)
+    plan = suite.Plan(repeats=2, works=("mlp", "lstm", "resnet18"))
+    found = suite.run(plan, ("models",), lambda _: None, place.find("numba"))
+    assert asked == [(WORKS[name], 2) for name in plan.works]
+    assert [(each.parameters, each.value, each.bar) for each in found.bars] == [
+        ("mlp", 1.5, 1.05),
+        ("mlp", 0.5, 1.05),
+        ("lstm", 1.5, 1.4),
+        ("lstm", 0.5, 1.0),
+        ("resnet18", 1.5, 2.0),
+        ("resnet18", 0.5, 2.0),
+    ]
+    assert {each.method: each.seconds for each in found.timings}["PyTorch, foreach"] == 3.0
+
+
+def test_the_fastest_peer_is_one_row_whoever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def peer(seconds: float) -> Any:
+        return lambda *_: lambda: time.sleep(seconds)
+
+    runs = []
+    for slow, fast in (("one", "other"), ("other", "one")):
+        makers = {slow: peer(2e-3), fast: peer(1e-4)}
+        monkeypatch.setattr(peers, "_PLAIN", makers)
+        monkeypatch.setattr(peers, "_LOOKAHEAD", {})
+        found = suite.run(TINY, ("step",), lambda _: None, place.find("numba"))
+        assert {bar.beside for bar in found.bars} == {fast}
+        runs.append(made(found))
+    text = page(runs)
+    row = re.escape("| 1000 | adam | plain / the fastest plain peer | ")
+    assert len(re.findall(f"^{row}", text, re.MULTILINE)) == 1
+    assert "1000 adam: other, one" in text
+
+
+def made(found: results.Results) -> Any:
+    """A run in which this was measured, as it is written to a file."""
+    machine = dict.fromkeys(["processor", "cores", "cache", "memory_gb", "system"], "?")
+    return {"machine": {**machine, "versions": {"numpy": "2"}}, **asdict(found)}
+
+
+def measured(value: float, low: float, high: float, least: bool = False) -> results.Bar:
+    measure = "at least" if least else "at most"
+    return results.Bar("cost", "1e7", "sgd", measure, value, low, high, 1.0, least)
+
+
+def test_the_page_shows_every_run_and_what_missed_its_bar() -> None:
+    runs = [
+        made(results.Results([], bars))
+        for bars in (
+            [measured(0.9, 0.8, 0.95), measured(1.25, 1.25, 1.25, least=True)],
+            [measured(1.25, 1.2, 1.5), measured(1.0, 0.9, 1.1, least=True)],
+        )
+    ]
     assert [line.split()[0] for run in runs for line in lines(run["bars"])] == [
-        "met",
-        "NOT",
+        *("met", "met"),
+        *("NOT", "met"),
     ]
     text = page(runs)
-    assert "| 1e7 | sgd | measure | 0.90, 1.25 | ≤ 1 | **met in 1 of 2** |" in text
-    assert "Of 2 comparisons with a bar, 1 met it." in text
+    told = text[: text.index("## The traffic model")]
+    assert "2 bars, each measured 2 times, one run after the other: **1 were met" in told
+    row = "0.90 (0.80 to 0.95)%s**1.25** (1.20 to 1.50) | ≤ 1 | **met in 1 of 2** |"
+    assert f"| What Lookahead adds, 1e7, sgd, at most | {row % '; '}" in told
+    assert f"| 1e7 | sgd | at most | {row % ' | '}" in text
+    assert "at least" not in told
+    assert "| 1e7 | sgd | at least | 1.25 | 1.00 (0.90 to 1.10) | ≥ 1 | met |" in text
+
+
+@pytest.mark.parametrize("least", [False, True])
+def test_a_bar_that_is_missed_by_little_is_missed_and_shown_to_be(least: bool) -> None:
+    value = 0.9996 if least else 1.0004
+    text = page([made(results.Results([], [measured(value, 0.98, 1.02, least)]))])
+    shown = "0.9996" if least else "1.0004"
+    assert f"| **{shown}** (0.9800 to 1.0200) | " in text
+    assert "met in 0 of 1; where missed, the bar is between the quartiles |" in text
+
+
+def test_times_come_after_all_bars_and_of_the_last_run_alone() -> None:
+    def timed(seconds: float) -> Any:
+        row = results.Timing("cost", "1e7", "sgd", "m", "plain", seconds, 1.0, 2.0, 8e9)
+        return made(results.Results([row], [measured(0.5, 0.5, 0.5)]))
+
+    text = page([timed(1.25), timed(1.5)])
+    assert text.index("| at most |") < text.index("## Times of the last run")
+    assert "| 1e7 | sgd | m | 1.5 s | 1 s to 2 s | 5.3 |\n\n</details>" in text
+    assert "1.25 s" not in text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lookahead_ref.experiments.steps import PYTORCH_UPDATES, Race, race, ratios
+from lookahead_ref.experiments.steps import PYTORCH, Race, race, race_work
 from lookahead_ref.experiments.works import LSTMWork, MLPWork, ResNetWork
 
 SMALL = {
@@ -26,7 +26,7 @@ def test_our_step_learns_its_batch(name: str, backend: str) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("update", PYTORCH_UPDATES)
+@pytest.mark.parametrize("update", PYTORCH.values())
 def test_pytorch_s_step_learns_its_batch(name: str, update: str) -> None:
     pytest.importorskip("torch")
     work: Any = SMALL[name]
@@ -48,8 +48,9 @@ def test_both_residual_networks_learn_their_batch(channels_last: bool) -> None:
 @pytest.mark.slow
 def test_contenders_take_turns_in_processes_of_their_own() -> None:
     pytest.importorskip("torch")
-    found = ratios({"mlp": SMALL["mlp"]}, ["numpy"], rounds=2)
-    median, lower, upper = found["mlp", "numpy"]
+    found = race_work(SMALL["mlp"], ["numpy"], rounds=2)
+    assert list(found.seconds) == ["numpy", *PYTORCH]
+    median, lower, upper = found.ratio("numpy", list(PYTORCH))
     assert 0 < lower <= median <= upper
 
 
