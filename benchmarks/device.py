@@ -147,9 +147,8 @@ def setting(backend: Any) -> str:
             lines.append((name, metadata.version(name)))
     import cupy
 
-    runtime = cupy.cuda.runtime
-    lines.append(("CUDA driver", _version(runtime.driverGetVersion())))
-    lines.append(("CUDA runtime", _version(runtime.runtimeGetVersion())))
+    lines.append(("CUDA driver", _version(cupy.cuda.runtime.driverGetVersion())))
+    lines.append(("CUDA runtime", _version(cupy.cuda.runtime.runtimeGetVersion())))
     lines.append(("NVRTC", ".".join(map(str, cupy.cuda.nvrtc.getVersion()))))
     return table(("", ""), lines)
 
