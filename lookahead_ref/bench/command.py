@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from lookahead_ref.terminal import console, epilog, print_folder, print_json, reported
+from lookahead_ref.terminal import (
+    backends,
+    console,
+    epilog,
+    print_folder,
+    print_json,
+    reported,
+)
 
 __all__ = ["EXAMPLES", "mount"]
 
@@ -42,7 +49,11 @@ def bench(
         ),
     ] = None,
     backend: Annotated[
-        str, typer.Option(help="What makes the updates: numba, or cupy for a GPU.")
+        str,
+        typer.Option(
+            help="What makes the updates: numba, or cupy for a GPU.",
+            autocompletion=backends,
+        ),
     ] = "numba",
     quick: Annotated[
         bool, typer.Option("--quick", help="Small parameters and few turns.")

@@ -172,12 +172,12 @@ def library_copy(grads: Arrays) -> Contestant:
     Contestant
         The copy.
     """
-    library = namespace(next(iter(grads.values())))
-    pairs = [(library.empty_like(array), array) for array in grads.values()]
+    xp = namespace(next(iter(grads.values())))
+    pairs = [(xp.empty_like(array), array) for array in grads.values()]
 
     def step() -> None:
         for target, source in pairs:
-            library.copyto(target, source)
+            xp.copyto(target, source)
 
     return Contestant("the library's copy", step, "copy", 8.0 * elements(grads))
 
