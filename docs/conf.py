@@ -35,7 +35,6 @@ exclude_patterns = [
     "jupyter_execute",
     ".jupyter_cache",
     "**.ipynb_checkpoints",
-    "zoo_speed.md",  # a table that a page includes
 ]
 templates_path = ["_templates"]
 smartquotes = False  # they make a dash of the two in --output
