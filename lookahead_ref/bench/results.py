@@ -171,8 +171,12 @@ class Turns:
         beside : str, default: ""
             As for `Bar`.
         """
-        found = [scale * value for value in ratio(self._times[of], self._times[to])]
-        self._results.bars.append(Bar(*self._where, measure, *found, bar, least, beside))
+        value, low, high = [
+            scale * each for each in ratio(self._times[of], self._times[to])
+        ]
+        self._results.bars.append(
+            Bar(*self._where, measure, value, low, high, bar, least, beside)
+        )
 
 
 def quartiles(times: list[float]) -> tuple[float, float, float]:

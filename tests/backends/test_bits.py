@@ -1,5 +1,6 @@
 """One rule, every executor: the pure interface, NumPy and Numba agree to the last bit."""
 
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -172,6 +173,29 @@ def test_gradients_need_not_be_contiguous(backend: str) -> None:
         params, state = optimizer.step(params, views, state)
         stepper.step(views)
     assert_same_bits(stepper.state_dict(), saved(params, state))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+@pytest.mark.parametrize("way", ["own", "part of a larger one", "read-only", "strided"])
+def test_gradients_are_copied_only_where_they_must_be(backend: str, way: str) -> None:
+    shape = (1000, 512)  # 2 MB, far more than a block of NumPy's
+    grads: dict[str, Any] = {
+        "own": np.ones(shape, np.float32),
+        "part of a larger one": np.ones((3, *shape), np.float32)[1],
+        "read-only": frozen({"": np.ones(shape, np.float32)})[""],
+        "strided": np.ones((shape[0], 2 * shape[1]), np.float32)[:, ::2],
+    }
+    optimizer = la.Lookahead(la.HeavyBall(0.1), k=2)
+    stepper = la.Stepper(optimizer, {"x": np.ones(shape, np.float32)}, backend=backend)
+    for _ in range(2):
+        stepper.step({"x": grads[way]})
+    tracemalloc.start()
+    for _ in range(2):
+        stepper.step({"x": grads[way]})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    size = 4 * shape[0] * shape[1]
+    assert size <= peak < 1.5 * size if way == "strided" else peak < size / 2
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
