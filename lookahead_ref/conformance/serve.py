@@ -65,6 +65,7 @@ class Server:
         """Take a case through a new adapter, and write the state of its save point."""
         case, dtype = Case(request["case"]), request["dtype"]
         adapter = self._make()
+        _check_methods(adapter, case)
         seen, snapshot, fast = go_through(case, dtype, adapter)
         answer: Message = {"seen": wire.pack(seen)}
         if case.save_after is not None:
@@ -87,6 +88,21 @@ class Server:
         from lookahead_ref.conformance.models.running import answer
 
         return answer(self._make, request)
+
+
+def _check_methods(adapter: object, case: Case) -> None:
+    """Raise what a method that is not there comes to: a fault, or something not offered."""
+
+    def missing(*names: str) -> list[str]:
+        return [name for name in names if not callable(getattr(adapter, name, None))]
+
+    for name in missing("start", "step", "fast", "slow", "slots"):
+        hides = {"slow": "; it may return []", "slots": "; it may return {}"}.get(name, "")
+        raise TargetError(f"the class must have the method {name}{hides}")
+    later = ["evaluation"] if case.evaluate_after else []
+    later += ["snapshot", "dump", "load"] if case.save_after is not None else []
+    for name in missing(*later):
+        raise UnsupportedError(f"the class has no method {name}")
 
 
 def main(target: str) -> None:
