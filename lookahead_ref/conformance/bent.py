@@ -237,9 +237,9 @@ class Lookahead(oracle.Lookahead):
     def _due(self, before: int) -> bool:
         first = self.switches.get("first")
         if first == "once":
-            return self.calls == self.k
+            return bool(self.calls == self.k)
         if first == "from-k":
-            return self.calls >= self.k
+            return bool(self.calls >= self.k)
         if first == "never":
             return False
         return bool(self.cycle_step == self.k and self.cycle_step != before)
