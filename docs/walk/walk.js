@@ -322,12 +322,12 @@ function drawLosses() {
 }
 
 function show() {
-  const { loss } = SURFACES[set.kind];
+  const { loss, least } = SURFACES[set.kind];
   drawSurface();
   drawLosses();
   for (const name of ["slow", "fast", "alone"]) {
     const cell = $(`loss-${name}`);
-    cell.textContent = short(loss(...paths[name][now]));
+    cell.textContent = short(loss(...paths[name][now]) - least);
     cell.dataset.bits = paths[name][now].map(toBits).join(" ");
   }
   $("step").value = now;
@@ -339,7 +339,7 @@ function show() {
     if (n < done) bar.className = "on";
     return bar;
   }));
-  $("play").textContent = playing ? "Pause" : now >= STEPS ? "Walk again" : "Walk";
+  $("play").textContent = playing ? "Pause" : now >= STEPS ? "Again" : "Walk";
   $("play").setAttribute("aria-pressed", String(playing));
 }
 
