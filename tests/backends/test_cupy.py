@@ -448,6 +448,24 @@ def test_a_machine_without_cupy_is_told_what_to_install() -> None:
     assert "lookahead-ref[cuda12]" in last
 
 
+def test_without_cupy_a_command_ends_with_one_line_and_the_code_of_wrong_usage() -> None:
+    program = "\n".join(
+        [
+            "import runpy, sys",
+            "sys.modules['cupy'] = None",
+            "sys.argv[1:] = ['train', '--backend', 'cupy']",
+            "runpy.run_module('lookahead_ref', run_name='__main__')",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "backend 'cupy' needs CuPy: pip install" in done.stderr
+
+
 @no_device
 @pytest.mark.parametrize(
     "command",

@@ -1,6 +1,7 @@
 """Training where arrays are not the host's: on the strict stand-in for CuPy's."""
 
 import itertools
+import weakref
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,25 @@ def test_between_two_looks_nothing_comes_back_from_the_device(
         assert (moved > 0) == (second % per_epoch % 3 == 0)
         if second % per_epoch == 3:
             assert moved == 2 * 3
+
+
+def test_one_state_is_kept_to_go_back_to_and_no_two(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[weakref.ref[Any]] = []
+    copy = la.Stepper.state_dict
+
+    def watched(self: la.Stepper) -> dict[str, Any]:
+        assert not any(array() is not None for array in kept)
+        saved = copy(self)
+        kept.extend(
+            weakref.ref(each) for each in saved.values() if not isinstance(each, int)
+        )
+        return saved
+
+    monkeypatch.setattr(la.Stepper, "state_dict", watched)
+    trained(device, some_digits(), check_every=2)
+    assert kept
 
 
 def test_losses_are_numbers_of_the_host(device: str) -> None:
