@@ -147,7 +147,8 @@ def test_the_workflow_and_the_page_use_what_the_command_takes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (DOCS / "examples" / "conformance.yml").read_text(encoding="utf-8")
-    (line,) = re.findall(r"run: lookahead-ref conform my_pytorch.py:Adapter (.*)", text)
+    command = r"run: >-\n +lookahead-ref conform my_pytorch.py:Adapter ((?:.|\n)*?)\n +- "
+    (line,) = re.findall(command, text)
     folder.joinpath("my_pytorch.py").write_text(WRONG + "\nAdapter = MyLookahead\n")
     some = ("my_pytorch.py:Adapter", "--profile", "wrapper")
     assert conform(*some, "--write-expect", "known.json").exit_code == 1
