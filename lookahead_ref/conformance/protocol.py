@@ -57,7 +57,17 @@ class Level:
     inner_state: str
 
     def alpha_at(self, synchronization: int) -> float:
-        """Return alpha at a synchronization, 0 the first.
+        """Look up alpha.
+
+        Parameters
+        ----------
+        synchronization : int
+            At which one, 0 the first.
+
+        Returns
+        -------
+        float
+            The step size.
 
         Examples
         --------
@@ -91,7 +101,17 @@ class Inner:
     learning_rate: tuple[float, ...]
 
     def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate at a step, 0 the first.
+        """Look up the learning rate.
+
+        Parameters
+        ----------
+        step : int
+            At which one, 0 the first.
+
+        Returns
+        -------
+        float
+            The learning rate.
 
         Examples
         --------
