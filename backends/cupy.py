@@ -122,6 +122,28 @@ class Cuda:
         return float(cupy.cuda.get_elapsed_time(start, stop)) / 1000
 
     @staticmethod
+    def peak(run: Callable[[], Any]) -> int:
+        """Measure how much of the current device's memory something takes at most.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments. What was given back before is not counted.
+
+        Returns
+        -------
+        int
+            Bytes, of what CuPy allocates.
+        """
+        pool = cupy.get_default_memory_pool()
+        pool.free_all_blocks()
+        before = pool.total_bytes()
+        run()
+        # The pool keeps what is given back to it, and takes more only where that is not
+        # enough: what it has at the end is the most that it had.
+        return int(pool.total_bytes() - before)
+
+    @staticmethod
     def memory() -> str:
         """Say how much memory the current device has.
 
@@ -398,6 +420,21 @@ class CupyBackend:
             Seconds.
         """
         return float(self._cuda.seconds(run))
+
+    def peak(self, run: Callable[[], Any]) -> int:
+        """Measure how much memory something takes on the device: see `Cuda.peak`.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
+        return int(self._cuda.peak(run))
 
     def memory(self, error: MemoryError) -> str | None:
         """Say how much memory the device has that could not give what was asked.

@@ -23,6 +23,8 @@ from lookahead_ref.backend import Program
 from lookahead_ref.backends import _cuda
 from lookahead_ref.backends.cupy import CupyBackend
 from lookahead_ref.backends.numpy import NumpyBackend
+from lookahead_ref.bench.place import traced
+from lookahead_ref.bench.turns import wall
 from support import DECOUPLED, INNER, INNER_STATES, L2
 
 COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), None)
@@ -130,6 +132,9 @@ class HostCuda:
             self._kernels[text](blocks, table.ctypes.data)
 
         return launch
+
+    seconds = staticmethod(wall)
+    peak = staticmethod(traced)
 
     @staticmethod
     def memory() -> str:

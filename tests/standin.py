@@ -385,11 +385,19 @@ def asarray(
     return ndarray(np.array(a, dtype=dtype, order=order or "C"))
 
 
-def array(a: Any, dtype: Any = None, copy: Any = True, order: str = "K") -> ndarray:
+def array(
+    a: Any,
+    dtype: Any = None,
+    copy: Any = True,
+    order: str = "K",
+    *,
+    ndmin: int = 0,
+) -> ndarray:
     if isinstance(a, ndarray):
-        return _wrap(np.array(a._host, dtype=dtype, order=order, copy=copy or None), (a,))
+        made = np.array(a._host, dtype, copy=copy or None, order=order, ndmin=ndmin)
+        return _wrap(made, (a,))
     transfers.to_device += 1
-    return ndarray(np.array(a, dtype=dtype))
+    return ndarray(np.array(a, dtype=dtype, ndmin=ndmin))
 
 
 def asnumpy(a: Any) -> Any:

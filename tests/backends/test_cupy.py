@@ -419,6 +419,31 @@ def test_a_machine_without_cupy_is_told_what_to_install() -> None:
     assert "lookahead-ref[cuda12]" in last
 
 
+@pytest.mark.parametrize("command", ["train", "bench"])
+def test_commands_without_cupy_say_so_in_one_line(command: str, tmp_path: Path) -> None:
+    program = "\n".join(
+        [
+            "import sys",
+            "sys.modules['cupy'] = None",
+            f"sys.argv = ['lookahead-ref', {command!r}, '--backend', 'cupy']",
+            "from lookahead_ref.cli import main",
+            "main()",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "needs CuPy" in done.stderr
+    assert "lookahead-ref[cuda12]" in done.stderr
+
+
 @no_device
 @pytest.mark.parametrize(
     "command",
@@ -427,6 +452,7 @@ def test_a_machine_without_cupy_is_told_what_to_install() -> None:
         ["compare", "--seeds", "1"],
         ["sweep"],
         ["reproduce", "fig8"],
+        ["bench", "--quick"],
         ["conform", "cupy"],
     ],
 )
