@@ -1,4 +1,4 @@
-"""Students' programs: what is wrong is named, and what is missing is told as missing."""
+"""Students' programs: what is wrong is named."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,6 @@ from lookahead_ref.conformance.catalogue import BUGS, VARIANTS
 from lookahead_ref.conformance.diagnosis import explain
 from lookahead_ref.conformance.mistakes import MISTAKES
 from lookahead_ref.conformance.runner import Result
-from lookahead_ref.conformance.serve import Server
 
 CHOSEN = [
     case
@@ -196,14 +195,3 @@ def test_a_mistake_is_named_and_no_other(name: str) -> None:
     assert "departed" in {result.status for result in found}
     named = [[each.name for each in one] for one in explain(found).explanations]
     assert named == [[name]]
-
-
-def test_a_method_that_is_missing_is_a_fault_or_not_offered() -> None:
-    case = next(case for case in cases("evaluation"))
-    request = {"do": "run", "case": case.data, "dtype": "float64"}
-    assert Server(Student).answer(request) == {  # type: ignore[arg-type]
-        "unsupported": "the class has no method evaluation"
-    }
-    without = type("Without", (Student,), {"slots": None})
-    (says,) = Server(without).answer(request).values()
-    assert says == "the class must have the method slots; it may return {}"
