@@ -42,8 +42,7 @@ EXAMPLES = {
         "lookahead-ref compare",
         "lookahead-ref compare --seeds 2 --epochs 5 --output my-comparison",
         "lookahead-ref compare --seeds 2 --epochs 5 --json",
-        "lookahead-ref compare --optimizer adam --optimizer sgd --learning-rate sgd=0.1 "
-        "--seeds 2 --epochs 2",
+        "lookahead-ref compare --optimizer adam --learning-rate 0.003 --seeds 2 --epochs 2",
     ),
     "info": ("lookahead-ref info", "lookahead-ref info --json"),
     **train_command.EXAMPLES,

@@ -203,13 +203,15 @@ class Settings:
                     f"{type(optimizers[name]).__name__}, which wraps another"
                 )
         data = self.load_data()
-        data.stream(self.batch_size, 0)
+        with plugins.blamed("data", self.data):
+            data.stream(self.batch_size, 0)
         plugins.try_out(
             (self.model, self.make_model(data)),
             (self.data, data),
             optimizers,
             seed=self.seed,
             batch_size=self.batch_size,
+            backend=self.backend,
         )
 
     def make_optimizer(self, name: str) -> Any:
@@ -236,7 +238,9 @@ class Settings:
 
     def make_model(self, data: Any) -> Model:
         """Make the model that fits the data."""
-        return models.make(self.model, data, "numpy", {"hidden": self.hidden})
+        # The user's data may have nothing that a model of this library asks for.
+        with plugins.blamed("data", self.data):
+            return models.make(self.model, data, "numpy", {"hidden": self.hidden})
 
 
 @dataclass(frozen=True)

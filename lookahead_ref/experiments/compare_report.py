@@ -177,7 +177,9 @@ def learning_rates(settings: "Settings") -> str:
     str
         A few sentences of plain text.
     """
-    given, own, chosen = [], [], []
+    given: list[str] = []
+    own: list[str] = []
+    chosen: list[str] = []
     for name in settings.inner_names:
         if settings.learning_rate(name) is not None:
             given.append(name)

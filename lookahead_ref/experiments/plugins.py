@@ -17,10 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from lookahead_ref.backend import load as load_backend
 from lookahead_ref.data import SOURCES, load
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers.base import check_optimizer
+from lookahead_ref.stepper import Stepper
 from lookahead_ref.training.models import carries
+from lookahead_ref.training.placement import Placement
 
 __all__ = [
     "PluginError",
@@ -227,6 +230,7 @@ def try_out(
     *,
     seed: int,
     batch_size: int,
+    backend: str,
 ) -> None:
     """Make one update, so that what fails of the user's own fails before a run begins.
 
@@ -236,7 +240,7 @@ def try_out(
         What the user named, and it.
     optimizers : mapping
         The same of each optimizer; each makes its first update.
-    seed, batch_size : int
+    seed, batch_size, backend
         Of the run that is to begin.
 
     Raises
@@ -248,24 +252,29 @@ def try_out(
     """
     with blamed("model", model[0]):
         params = model[1].init(seed)
+    for text, optimizer in optimizers.items():
+        with blamed("optimizer", text):
+            optimizer.init(params)
     own = _own("data", data[0]) or any(map(is_plugin, (model[0], *optimizers)))
     if not own or carries(model[1]):
-        for text, optimizer in optimizers.items():
-            with blamed("optimizer", text):
-                optimizer.init(params)
         return
+    placement = Placement(load_backend(backend))
     with blamed("data", data[0]):
         batch = next(iter(data[1].stream(batch_size, seed).epoch()))
         some = data[1].validation
         some = some.take(np.arange(1)) if hasattr(some, "take") else some
-    with blamed("model", model[0]):
-        _, grads = value_and_grad(model[1].loss)(params, batch)
-        found = model[1].evaluate(params, some)
-        float(found.loss), float(found.accuracy)
-    for text, optimizer in optimizers.items():
-        with blamed("optimizer", text):
-            after, state = optimizer.step(params, grads, optimizer.init(params))
-            optimizer.evaluation_params(after, state)
+    # A loss or gradient that is not finite is for the run to tell.
+    with np.errstate(all="ignore"):
+        with blamed("model", model[0]):
+            params = placement.put(params)
+            _, grads = value_and_grad(model[1].loss)(params, placement.put(batch))
+            found = model[1].evaluate(params, placement.source(some))
+            float(found.loss), float(found.accuracy)
+        for text, optimizer in optimizers.items():
+            with blamed("optimizer", text):
+                stepper = Stepper(optimizer, params, backend=placement.backend)
+                stepper.step(grads)
+                stepper.evaluation_params()
 
 
 def _own(option: str, text: str) -> bool:

@@ -199,7 +199,9 @@ def prepare(settings: Settings) -> Prepared:
     methods.method(settings.optimizer)
     load_backend(settings.backend)
     data = _data(settings)
-    model = models.make(settings.model, data, settings.backend, options)
+    # The user's data may have nothing that a model of this library asks for.
+    with plugins.blamed("data", settings.data):
+        model = models.make(settings.model, data, settings.backend, options)
     rate, optimizer = _optimizer(settings)
     batch_size = kind.batch_size if settings.batch_size is None else settings.batch_size
     with plugins.blamed("data", settings.data):
@@ -218,6 +220,7 @@ def prepare(settings: Settings) -> Prepared:
         {settings.optimizer: optimizer},
         seed=settings.seed,
         batch_size=batch_size,
+        backend=settings.backend,
     )
     resolved = replace(
         settings,

@@ -57,7 +57,7 @@ class Grid:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
-        for name, values in self.axes.items():
+        for name in self.axes:
             if name not in AXES:
                 raise ValueError(f"axes must be of {', '.join(AXES)}; got {name!r}")
         for name, values in [*self.axes.items(), *self.hyperparameters.items()]:
