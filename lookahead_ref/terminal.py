@@ -18,6 +18,7 @@ __all__ = [
     "JOB_FAILED",
     "USAGE",
     "assigned",
+    "backends",
     "console",
     "continuable",
     "epilog",
@@ -77,15 +78,13 @@ def continuable(folder: Path, *, named: bool) -> Iterator[None]:
         raise
 
 
-def assigned(texts: Iterable[str], option: str = "hyperparameter") -> dict[str, list[Any]]:
-    """Read the values of an option that is given as ``NAME=VALUE``.
+def assigned(texts: Iterable[str]) -> dict[str, list[Any]]:
+    """Read hyperparameters that are given as ``NAME=VALUE``.
 
     Parameters
     ----------
     texts : iterable of str
         What was given.
-    option : str, default: "hyperparameter"
-        The option, for the error.
 
     Returns
     -------
@@ -105,9 +104,9 @@ def assigned(texts: Iterable[str], option: str = "hyperparameter") -> dict[str, 
     """
     found: dict[str, list[Any]] = {}
     for text in texts:
-        name, equals, written = text.rpartition("=")
-        if not (name and equals and written):
-            raise ValueError(f"{option} must be NAME=VALUE, got {text!r}")
+        name, _, written = text.partition("=")
+        if not (name and written):
+            raise ValueError(f"hyperparameter must be NAME=VALUE, got {text!r}")
         try:
             value = json.loads(written)
         except ValueError:
@@ -117,6 +116,29 @@ def assigned(texts: Iterable[str], option: str = "hyperparameter") -> dict[str, 
             value = written
         found.setdefault(name, []).append(value)
     return found
+
+
+def backends(incomplete: str) -> list[str]:
+    """Complete the name of a backend.
+
+    Parameters
+    ----------
+    incomplete : str
+        Its beginning.
+
+    Returns
+    -------
+    list of str
+        The names of those that are registered.
+
+    Examples
+    --------
+    >>> backends("nu")
+    ['numba', 'numpy']
+    """
+    from lookahead_ref.backend import names
+
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 def epilog(examples: tuple[str, ...]) -> str:

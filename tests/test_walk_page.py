@@ -87,7 +87,7 @@ def test_what_is_drawn_is_what_this_library_computes(dom: str) -> None:
         (la.Lookahead(inner, k=5, alpha=0.5), "fast"),
         (inner, "alone"),
     ):
-        params = {"x": np.array([-1.5, 0.45])}
+        params = {"x": np.array([-1.5, 0.3])}
         state = optimizer.init(params)
         for _ in range(steps):
             grads = {"x": matrix @ params["x"]}
@@ -108,3 +108,15 @@ def test_settings_out_of_range_are_brought_into_it(page: Path) -> None:
         "noise": "0.50",
         "step": "7 of 120",
     }
+
+
+@pytest.mark.parametrize("place", ["kind=bend", "kind=wells", "inner=adam"])
+def test_what_is_chosen_comes_with_a_learning_rate_that_suits_it(
+    page: Path, place: str
+) -> None:
+    losses = []
+    for step in (0, 120):
+        dom = opened(page, f"{place}&step={step}")
+        losses.append(re.findall(r'id="loss-(?:fast|slow)"[^>]*>([^<]*)<', dom))
+    for before, after in zip(*losses, strict=True):
+        assert float(after) < 0.1 * float(before)

@@ -151,7 +151,9 @@ def _survey(
     rows = []
     for place, name in enumerate(names):
         rows.append([name, *[_cell(each["profiles"][place]) for each in those]])
-    return [said, _table(["profile", *[each["title"] for each in those]], rows)]
+    table = _table(["profile", *[each["title"] for each in those]], rows)
+    table["classes"].append("survey")
+    return [said, table]
 
 
 def _cell(row: Mapping[str, Any]) -> str:
@@ -175,14 +177,20 @@ def _found_in(one: Mapping[str, Any]) -> "list[nodes.Node]":
     if not one["explained"]:
         items.append(nodes.paragraph("", "Diagnosis: none explains all of it."))
     for each in one["failures"]:
-        text = f"Failed at {each['count']} checks, such as {each['case']}: {each['shows']}."
+        checks = _checks(each["count"])
+        text = f"Failed at {checks}, such as {each['case']}: {each['shows']}."
         items.append(nodes.paragraph("", text))
     for each in one["beyond"]:
-        text = f"With {each['condition']} values, {each['count']} checks: {each['shows']}."
+        checks = _checks(each["count"])
+        text = f"With {each['condition']} values, {checks}: {each['shows']}."
         items.append(nodes.paragraph("", text))
     drawn = nodes.bullet_list()
     drawn += [nodes.list_item("", item) for item in items]
     return [drawn]
+
+
+def _checks(count: int) -> str:
+    return "1 check" if count == 1 else f"{count} checks"
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import typer
 from lookahead_ref.terminal import (
     INTERRUPTED,
     assigned,
+    backends,
     console,
     epilog,
     print_folder,
@@ -52,12 +53,6 @@ def mount(app: typer.Typer) -> None:
         The command line.
     """
     app.command(epilog=epilog(EXAMPLES["train"]))(train)
-
-
-def _backends(incomplete: str) -> list[str]:
-    from lookahead_ref.backend import names
-
-    return _starting(names(), incomplete)
 
 
 def _models(incomplete: str) -> list[str]:
@@ -167,7 +162,7 @@ def train(
         typer.Option(
             rich_help_panel=_RUN,
             help="What makes the updates, and the layers' kernels; see [bold]info[/].",
-            autocompletion=_backends,
+            autocompletion=backends,
         ),
     ] = "numpy",
     k: Annotated[

@@ -83,6 +83,15 @@ def test_it_works_as_it_is_written(kind: str, needs: str, passes: set[str]) -> N
     assert offered >= passes
 
 
+@pytest.mark.parametrize("kind", ["pytorch", "optax"])
+def test_an_adapter_is_of_about_thirty_lines(kind: str, folder: Path) -> None:
+    conform("--init", kind)
+    lines = folder.joinpath(f"my_{kind}.py").read_text().splitlines()
+    adapter = lines[lines.index("class Adapter:") :]
+    code = [line for line in adapter if line.strip() and not line.lstrip().startswith("#")]
+    assert len(code) <= 32
+
+
 def test_the_skeleton_is_a_target_with_nothing_done_yet() -> None:
     conform("--init", "student")
     done = conform("my_student.py:MyLookahead", "--explain", "--profile", "wrapper")
@@ -138,7 +147,8 @@ def test_the_workflow_and_the_page_use_what_the_command_takes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (DOCS / "examples" / "conformance.yml").read_text(encoding="utf-8")
-    (line,) = re.findall(r"run: lookahead-ref conform my_pytorch.py:Adapter (.*)", text)
+    command = r"run: >-\n +lookahead-ref conform my_pytorch.py:Adapter ((?:.|\n)*?)\n +- "
+    (line,) = re.findall(command, text)
     folder.joinpath("my_pytorch.py").write_text(WRONG + "\nAdapter = MyLookahead\n")
     some = ("my_pytorch.py:Adapter", "--profile", "wrapper")
     assert conform(*some, "--write-expect", "known.json").exit_code == 1

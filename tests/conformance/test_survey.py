@@ -55,6 +55,9 @@ def test_the_survey_is_of_these_vectors_and_of_every_implementation() -> None:
         for entry in (*each["beyond"], *each["failures"], *causes):
             assert entry["case"] in known
         assert each["explained"]
+        # Two runs are to differ by what has changed alone.
+        for convention in each["conventions"]:
+            assert list(convention["checks"]) == sorted(convention["checks"])
 
 
 def test_the_page_has_a_section_for_every_implementation() -> None:
