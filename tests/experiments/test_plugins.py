@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,13 @@ def test_a_sweep_tries_hyperparameters_of_the_users_own_in_worker_processes(
         found["mine.py:Signed", "", "2"],
     )
     assert found["mine.py:Signed", "", "0.5"] != found["mine.py:Signed", "", "2"]
+
+
+def test_settings_are_the_same_after_they_were_written_as_json() -> None:
+    settings = single.Settings(hyperparameters=(("share", 0.5),), hidden=(8, 8))
+    again = single.Settings(**json.loads(json.dumps(asdict(settings))))
+    assert again == settings
+    assert hash(again) == hash(settings)
 
 
 def test_a_run_with_hyperparameters_of_the_users_own_goes_on(folder: Path) -> None:
