@@ -1,7 +1,7 @@
 """The directive ``golden-suite``: what the index of the vectors says, for people.
 
-Its argument is ``bugs``, ``margins``, ``variants`` or ``changes``. The margins are those
-that the program measured while it made the vectors.
+Its argument is ``bugs``, ``mistakes``, ``margins``, ``variants`` or ``changes``. The
+margins are those that the program measured while it made the vectors.
 
 The directive ``golden-survey`` draws the table of public implementations, or, with a name
 as its argument, what was found in one of them, from the file that ``lookahead-ref golden
@@ -10,6 +10,7 @@ survey`` wrote.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from lookahead_ref.conformance import load, releases
+from lookahead_ref.conformance.mistakes import MISTAKES
 
 
 class GoldenSuite(SphinxDirective):
@@ -29,11 +31,13 @@ class GoldenSuite(SphinxDirective):
         draw = {"bugs": _bugs, "margins": _margins}.get(self.arguments[0])
         if draw is not None:
             return [draw(bugs)]
+        if self.arguments[0] == "mistakes":
+            return [_bugs([asdict(each) for each in MISTAKES])]
         if self.arguments[0] == "variants":
             return [_variants(index["variants"])]
         if self.arguments[0] == "changes":
             return list(_changes(releases.recorded()))
-        raise self.error("golden-suite takes bugs, margins, variants or changes")
+        raise self.error("golden-suite takes bugs, mistakes, margins, variants or changes")
 
 
 def _changes(recorded: Sequence[Mapping[str, str]]) -> Iterator[nodes.Node]:

@@ -324,12 +324,12 @@ function drawLosses() {
 }
 
 function show() {
-  const { loss } = SURFACES[set.kind];
+  const { loss, least } = SURFACES[set.kind];
   drawSurface();
   drawLosses();
   for (const name of ["slow", "fast", "alone"]) {
     const cell = $(`loss-${name}`);
-    cell.textContent = short(loss(...paths[name][now]));
+    cell.textContent = short(loss(...paths[name][now]) - least);
     cell.dataset.bits = paths[name][now].map(toBits).join(" ");
   }
   $("step").value = now;

@@ -52,11 +52,7 @@ class Server:
             return {"error": str(error)}
         # Whatever a program under test raises is a finding about it.
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            return {
-                "error": f"{type(error).__name__}: {error} "
-                f"({Path(place.filename).name}:{place.lineno})"
-            }
+            return {"error": _line(error)}
 
     def do_hello(self, request: Message) -> Message:  # noqa: ARG002
         """Say the version."""
@@ -90,6 +86,14 @@ class Server:
         return answer(self._make, request)
 
 
+def _line(error: Exception) -> str:
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):  # it says where
+        return said
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{said} ({Path(place.filename).name}:{place.lineno})"
+
+
 def main(target: str) -> None:
     """Serve an adapter on standard input and output.
 
@@ -117,6 +121,9 @@ def main(target: str) -> None:
         server = Server(adapter(target))
     except (ValueError, BackendUnavailableError) as error:
         say({"refused": str(error)})
+        return
+    except Exception as error:  # of the file itself, as it is imported
+        say({"error": _line(error)})
         return
     for line in requests:
         request = json.loads(line)

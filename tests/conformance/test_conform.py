@@ -201,6 +201,26 @@ def test_a_target_that_fails_has_its_own_exit_code() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import no_such_framework", "No module named 'no_such_framework' (theirs.py:1)"),
+        (
+            "class Adapter:\n    def fast(self",
+            "SyntaxError: '(' was never closed (theirs.py",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_told_in_a_line(
+    folder: Path, source: str, says: str
+) -> None:
+    folder.joinpath("theirs.py").write_text(source)
+    result = conform("theirs.py:Adapter", "--case", "smoke-wrapper")
+    assert result.exit_code == 3
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("name", "says"),
     [
         ("Listed", "fast weights must be a dict with the tensors ['w'], got list"),

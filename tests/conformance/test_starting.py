@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lookahead_ref.cli import app
+from lookahead_ref.conformance import load
 from lookahead_ref.conformance.starting import KINDS
+from lookahead_ref.conformance.vectors import decode
 
 DOCS = Path(__file__).parents[2] / "docs" / "conformance"
 
@@ -108,11 +110,15 @@ def test_a_mistake_is_explained_in_plain_words() -> None:
     assert "What to do: count the step before testing whether k divides" in said
     assert "clause LA-3 of the specification: when it synchronizes (paper)" in said
     assert "and should be" in said
+    assert re.search(
+        r"This element starts at -?\d\.\d+, and its gradient is -?\d\.\d+\. ", said
+    )
 
 
 def test_expected_values_can_be_hidden(folder: Path) -> None:
     some = ("mine.py:MyLookahead", "--hide-expected", "--case", "smoke-wrapper")
-    said = conform(*some, "--explain", "--html", "a.html", "--markdown", "a.md").stdout
+    files = ("--html", "a.html", "--markdown", "a.md", "--junit", "a.xml")
+    said = conform(*some, "--explain", *files).stdout
     assert "should be" not in said
     found = json.loads(conform(*some, "--json").stdout)
     for departure in found["departures"]:
@@ -120,11 +126,13 @@ def test_expected_values_can_be_hidden(folder: Path) -> None:
             assert each["expected"] is each["expected_bits"] is each["distance"] is None
             assert isinstance(each["got"], float)
     shown = json.loads(conform("mine.py:MyLookahead", *some[2:], "--json").stdout)
-    answers = [q["expected"] for d in shown["departures"] for q in d["quantities"]]
+    given = decode(load().case("smoke-wrapper").data["params"][0]["values"])
+    answers = {q["expected"] for d in shown["departures"] for q in d["quantities"]}
+    answers -= {*given.tolist()}  # where phi starts is no secret
+    assert answers
     texts = [
         said,
-        folder.joinpath("a.html").read_text(),
-        folder.joinpath("a.md").read_text(),
+        *(folder.joinpath(file).read_text() for file in files[1::2]),
     ]
     for text in (*texts, conform(*some).stdout):
         assert not any(f"{answer:.6g}" in text for answer in answers)

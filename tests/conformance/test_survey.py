@@ -85,6 +85,15 @@ def test_every_report_has_its_program_and_its_output() -> None:
     assert sorted(REPORTS) == sorted(path.name for path in UPSTREAM.glob("*.py"))
 
 
+def test_every_report_names_the_version_that_the_survey_found_it_in() -> None:
+    _, *reports = (UPSTREAM / "index.md").read_text(encoding="utf-8").split("\n## ")
+    titles = [each["title"] for each in survey()["implementations"]]
+    assert len(reports) == len(REPORTS)
+    for report in reports:
+        _, text = report.split("\n\n", 1)
+        assert text.startswith(tuple(f"{title}. " for title in titles)), report
+
+
 @pytest.mark.parametrize("name", sorted(REPORTS))
 def test_a_report_is_short_and_shows_what_it_says(name: str) -> None:
     source = (UPSTREAM / name).read_text(encoding="utf-8")
