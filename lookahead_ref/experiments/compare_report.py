@@ -187,7 +187,7 @@ def learning_rates(settings: "Settings") -> str:
             (own if is_plugin(name) else chosen).append(name)
     said = []
     if chosen:
-        of = "each inner optimizer" if not (given or own) else " and ".join(chosen)
+        of = "each inner optimizer" if not (given or own) else _enumerated(chosen)
         said.append(
             f"The learning rate of {of} is the best of a grid, by validation accuracy on "
             "other seeds, and is the same alone and inside Lookahead."
@@ -199,15 +199,20 @@ def learning_rates(settings: "Settings") -> str:
             )
     if given:
         said.append(
-            f"The learning rate of {' and '.join(given)} was given with the command, and "
+            f"The learning rate of {_enumerated(given)} was given with the command, and "
             "is the same alone and inside Lookahead; nothing was tuned here."
         )
     if own:
         said.append(
-            f"{' and '.join(own)} came with a learning rate, the same alone and inside "
+            f"{_enumerated(own)} came with a learning rate, the same alone and inside "
             "Lookahead; nothing was tuned here."
         )
     return " ".join(said)
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _over_seeds(settings: "Settings") -> str:
@@ -240,7 +245,7 @@ def summary(table: Table, differences: Table) -> str:
     # Where two accuracies are equal, rounding may leave a difference of either sign.
     higher = sum(gain.mean > 1e-9 for gain in gains)
     text = (
-        f"{' and '.join(best)} {verb} the highest mean validation accuracy, "
+        f"{_enumerated(best)} {verb} the highest mean validation accuracy, "
         f"{top.mean:.2f} %. Lookahead has a higher mean than its inner optimizer in "
         f"{higher} of {len(gains)} cases"
     )
