@@ -175,16 +175,19 @@ def tested() -> tuple[bool, str]:
 
 def sections(plan: suite.Plan, where: Place) -> Iterator[str]:
     """Measure all that `lookahead-ref bench` measures on a device."""
+    found = Results()
     for name in suite.sections(where):
         # What one section cannot do must not lose what the others found.
         try:
-            found = suite.run(
+            each = suite.run(
                 plan, (name,), lambda what: print(what, file=sys.stderr), where
             )
         except Exception as error:
             yield failed(name, error)
         else:
-            yield from tables([asdict(found)])
+            found.timings += each.timings
+            found.bars += each.bars
+    yield from tables([asdict(found)])
 
 
 def failed(name: str, error: Exception) -> str:

@@ -159,11 +159,13 @@ def copy(executor: Any, grads: Arrays) -> Contestant:
     return _bound(executor, "copy", Program(2, 0, (), ((0, 1),)), grads, 8.0, "copy")
 
 
-def library_copy(grads: Arrays) -> Contestant:
+def library_copy(executor: Any, grads: Arrays) -> Contestant:
     """Make a copy from array to array by the library of the arrays: CUDA's, for CuPy's.
 
     Parameters
     ----------
+    executor : Backend
+        What makes the arrays.
     grads : dict
         What is copied.
 
@@ -173,7 +175,10 @@ def library_copy(grads: Arrays) -> Contestant:
         The copy.
     """
     xp = namespace(next(iter(grads.values())))
-    pairs = [(xp.empty_like(array), array) for array in grads.values()]
+    pairs = [
+        (executor.from_host(np.zeros(array.shape, np.float32)), array)
+        for array in grads.values()
+    ]
 
     def step() -> None:
         for target, source in pairs:

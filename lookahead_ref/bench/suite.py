@@ -161,7 +161,7 @@ def _bandwidth(plan: Plan, results: Results, place: Place) -> Iterator[str]:
                 if plan.copied is None:
                     copied = contestants.copy(place.backend, grads)
                 else:
-                    copied = contestants.library_copy(grads)
+                    copied = contestants.library_copy(place.backend, grads)
                 entries[copied.method] = copied
                 turns.run(entries, plan.repeats, plan.turn)
                 turns.bar(

@@ -73,7 +73,8 @@ def _forward(
     steps, batch, inputs = x.shape
     units = recurrent_weight.shape[0]
     dtype = input_weight.dtype
-    x = xp.ascontiguousarray(x).reshape(-1, inputs)
+    # Kernels take arrays of one dtype, and some cannot tell that they got others.
+    x = xp.ascontiguousarray(x, dtype=dtype).reshape(-1, inputs)
 
     # What the inputs contribute is one product for all steps.
     gates = xp.matmul(x, input_weight)
@@ -101,7 +102,7 @@ def _forward(
         return hiddens[1:], None, last_hidden, last_cell
 
     def backward(g: Any) -> tuple[Any, ...]:
-        g = xp.ascontiguousarray(g)
+        g = xp.ascontiguousarray(g, dtype=dtype)
         dh = xp.zeros((batch, units), dtype=dtype)
         dc = xp.zeros((batch, units), dtype=dtype)
         back = recurrent_weight.T
