@@ -60,10 +60,13 @@ Adam, unless the wrapper moves more.
 
 **Plain steps, at most 1.0 of the fastest.** Where both sides reach what memory allows,
 as the rows of the same reads and writes show, the ratio is 1 but for chance, and chance
-decides on which side of the bar it falls. SGD of 10 M runs at a higher rate than of 100 M:
-a part of its 80 MB stays in the cache from step to step. To walk the arrays backwards
-every second step, so as to find more of it there, is no help: SGD then took 1.14 of the
-time (1.11 to 1.17, 41 turns), heavy ball 0.99, Adam 0.96, SGD of 100 M 0.98.
+decides on which side of the bar it falls. What is left for SGD is the second thread, which
+starts 0.05 ms late in a step of 1.4 ms: between steps it sleeps and has to be woken, where
+OpenMP's threads, which PyTorch uses, spin for a while. Two ideas were measured and are no
+help. Larger pieces of work, from 16 to 10 or 8, leave the time as it is: 0.99 to 1.00 of
+it, 41 turns. To walk the arrays backwards every second step, so as to find in the cache
+what the last step left there, took SGD 1.14 of the time (1.11 to 1.17, 41 turns), heavy
+ball 0.99, Adam 0.96, SGD of 100 M 0.98.
 
 **SGD, k = 1 and 2, at most 1.05 of the bytes counted.** The model counts bytes and
 knows no cache. Of the two arrays of a step of SGD more stays in the last level than of
