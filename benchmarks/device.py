@@ -309,7 +309,7 @@ def many_arrays(backend: Any, count: int) -> str:
     import cupy
 
     from lookahead_ref import tree
-    from lookahead_ref.zoo.resnet import resnet50
+    from lookahead_ref.zoo import resnet50
 
     params = tree.map(cupy.asarray, resnet50((3, 224, 224), 1000).init(0))
     leaves = tree.flatten(params)

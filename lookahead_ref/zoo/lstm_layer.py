@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import autograd.numpy as np
 
 from lookahead_ref.layers import LayerKernels
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.zoo.arrays import check, namespace
 from lookahead_ref.zoo.fused import Backward, fused
-from lookahead_ref.zoo.kernels import GeneralKernels
+from lookahead_ref.zoo.kernels import GeneralKernels, suited
 
 __all__ = ["LayerOutput", "lstm_layer"]
 
@@ -73,6 +73,13 @@ def _forward(
     steps, batch, inputs = x.shape
     units = recurrent_weight.shape[0]
     dtype = input_weight.dtype
+    check("x", x, (steps, batch, input_weight.shape[0]), dtype)
+    for name, state in (("hidden", hidden), ("cell", cell)):
+        check(name, state, (batch, units))
+    check("input_weight", input_weight, (inputs, 4 * units))
+    check("recurrent_weight", recurrent_weight, (units, 4 * units), dtype)
+    check("bias", bias, (4 * units,), dtype)
+    kernels = suited(kernels, dtype)
     x = xp.ascontiguousarray(x).reshape(-1, inputs)
 
     # What the inputs contribute is one product for all steps.
@@ -161,6 +168,11 @@ def lstm_layer(
     LayerOutput
         The output and the last state. Gradients flow through the output alone, to
         everything that was given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit, or dtypes differ; a state may be of another dtype.
 
     References
     ----------
