@@ -134,6 +134,8 @@ def _red_green_blue(path: Path, image: Any) -> Any:
         image = require("PIL.Image", "experiments", purpose="decode pictures").fromarray(
             upper
         )
+    # Of a palette with some of it Pillow says that it goes, which is what is wanted.
+    image.info.pop("transparency", None)
     return image.convert("RGB")
 
 

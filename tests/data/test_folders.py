@@ -89,6 +89,16 @@ def test_pictures_of_any_colours_become_red_green_and_blue(
     assert (pixels(data.train.take(np.array([0])).inputs) > 250).all()
 
 
+def test_transparency_goes_without_a_word(folder: Path) -> None:
+    path = folder / "train" / "n01" / "c.jpg"
+    picture = Image.new("P", (9, 9), 1)
+    picture.putpalette([0, 0, 0, 200, 100, 50])
+    picture.save(path, "PNG", transparency=bytes([255, 100]))
+    data = load_images(folder, resize=4, crop=4)
+    first = pixels(data.train.take(np.array([0])).inputs)[0, :, 1, 1]
+    assert first.tolist() == [200, 100, 50]
+
+
 def depth_of_16(kind: str) -> bytes:
     stream = io.BytesIO()
     half = np.full((9, 9), 0x8000, np.uint16)
