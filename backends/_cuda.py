@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import Program
+from ..backend import BackendUnavailableError, Program
 
 OPTIONS = (
     # The CPU rounds a product before it adds, and keeps subnormals.
@@ -290,12 +290,21 @@ def translate(text: str, architecture: int, *, kind: str = "code") -> bytes:
 
     Raises
     ------
+    BackendUnavailableError
+        If NVRTC compiles nothing for a device as old as that.
     RuntimeError
         If it cannot be compiled; the message has the compiler's log.
     """
     from cupy.cuda import nvrtc
 
-    newest = max(each for each in nvrtc.getSupportedArchs() if each <= architecture)
+    known = nvrtc.getSupportedArchs()
+    if architecture < min(known):
+        version = ".".join(map(str, nvrtc.getVersion()))
+        raise BackendUnavailableError(
+            f"backend 'cupy' needs a device of compute capability {min(known) / 10} or "
+            f"more with NVRTC {version}, got one of {architecture / 10}: try another CUDA"
+        )
+    newest = max(each for each in known if each <= architecture)
     exact = newest == architecture and kind == "code"
     arch = f"--gpu-architecture={'sm' if exact else 'compute'}_{newest}"
     compiled = nvrtc.createProgram(text, f"{ENTRY}.cu", (), ())

@@ -59,12 +59,14 @@ class Cuda:
     def __init__(self, cache: Path) -> None:
         self._cache = cache
         try:
-            count = cupy.cuda.runtime.getDeviceCount()
+            self.devices = tuple(
+                _described(number) for number in range(cupy.cuda.runtime.getDeviceCount())
+            )
         except cupy.cuda.runtime.CUDARuntimeError as error:
             raise BackendUnavailableError(
                 f"backend 'cupy' finds no CUDA device to run on: {error}"
             ) from error
-        if count == 0:
+        if not self.devices:
             raise BackendUnavailableError("backend 'cupy' finds no CUDA device to run on")
         try:
             cupy.cuda.nvrtc.getVersion()
@@ -74,7 +76,6 @@ class Cuda:
                 "'lookahead-ref[cuda12]' or 'lookahead-ref[cuda13]' "
                 f"({type(error).__name__})"
             ) from error
-        self.devices = tuple(_described(number) for number in range(count))
         self._functions: dict[tuple[str, int], Any] = {}
 
     def launcher(self, text: str) -> Launch:
@@ -120,6 +121,28 @@ class Cuda:
         stop.record()
         stop.synchronize()
         return float(cupy.cuda.get_elapsed_time(start, stop)) / 1000
+
+    @staticmethod
+    def peak(run: Callable[[], Any]) -> int:
+        """Measure how much of the current device's memory something takes at most.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments. What was given back before is not counted.
+
+        Returns
+        -------
+        int
+            Bytes, of what CuPy allocates.
+        """
+        pool = cupy.get_default_memory_pool()
+        pool.free_all_blocks()
+        before = pool.total_bytes()
+        run()
+        # The pool keeps what is given back to it, and takes more only where that is not
+        # enough: what it has at the end is the most that it had.
+        return int(pool.total_bytes() - before)
 
     @staticmethod
     def memory() -> str:
@@ -320,9 +343,18 @@ class CupyBackend:
 
         Raises
         ------
+        ValueError
+            If it is on another device than the arrays that are updated.
         MemoryError
             If a copy does not fit; the message says how much memory there is.
         """
+        # A kernel that reads what its device cannot reach ends every use of the device.
+        there, here = array.data, next(iter(owned.values()), array).data
+        if there.device_id != here.device_id:
+            raise ValueError(
+                f"grads must be on device {here.device_id}, as the parameters are, got an "
+                f"array of shape {array.shape} on device {there.device_id}"
+            )
         with explained(self):
             root = array
             while root.base is not None:
@@ -398,6 +430,21 @@ class CupyBackend:
             Seconds.
         """
         return float(self._cuda.seconds(run))
+
+    def peak(self, run: Callable[[], Any]) -> int:
+        """Measure how much memory something takes on the device: see `Cuda.peak`.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
+        return int(self._cuda.peak(run))
 
     def memory(self, error: MemoryError) -> str | None:
         """Say how much memory the device has that could not give what was asked.

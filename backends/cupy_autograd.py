@@ -337,11 +337,14 @@ def _trace(ans: Any, x: Any, offset: int = 0) -> Vjp:
     return lambda g: g * unit
 
 
-@_rule(anp.sort)
-def _sort(ans: Any, x: Any, axis: int = -1, **_: Any) -> Vjp:
+@_rule(anp.sort, anp.partition)
+def _sort(ans: Any, x: Any, *_: Any, **__: Any) -> Vjp:
     if anp.ndim(x) > 1:
-        raise NotImplementedError("the derivative of sort is there for one dimension alone")
-    back = anp.argsort(anp.argsort(x))
+        raise NotImplementedError(
+            "the derivatives of sort and partition are there for one dimension alone"
+        )
+    # A library may choose among the orders that a partition can have.
+    back = anp.argsort(ans)[anp.argsort(anp.argsort(x))]
     return lambda g: g[back]
 
 
@@ -415,6 +418,40 @@ def _of_the_exponent(ans: Any, x: Any, y: Any) -> Vjp:
 
 _rules((anp.power,), _of_the_base, _of_the_exponent)
 
+
+@_rule(anp.clip)
+def _clip(ans: Any, x: Any, a_min: Any = None, a_max: Any = None, **_: Any) -> Vjp:
+    bounds = [bound for bound in (a_min, a_max) if bound is not None]
+
+    def vjp(g: Any) -> Any:
+        for bound in bounds:
+            g = g * (ans != bound)
+        return g
+
+    return vjp
+
+
+def _linspace(
+    ans: Any, start: Any, stop: Any, num: int = 50, endpoint: bool = True, **_: Any
+) -> Any:
+    """Return the two derivatives of numbers from a scalar to another."""
+    if anp.ndim(start) or anp.ndim(stop):
+        raise NotImplementedError("linspace is differentiated by scalars alone")
+    xp = _library(getval(ans))
+    return [
+        lambda g, ends=ends: anp.sum(g * xp.linspace(*ends, num, endpoint, dtype=ans.dtype))
+        for ends in ((1.0, 0.0), (0.0, 1.0))
+    ]
+
+
+_rules(
+    (anp.linspace,),
+    lambda *args, **named: _linspace(*args, **named)[0],
+    lambda *args, **named: _linspace(*args, **named)[1],
+)
+
+# Of real numbers, and no others are here.
+_rule(anp.imag, anp.angle)(lambda ans, x, *_: lambda g: 0 * g)
 _rule(anp.exp2)(lambda ans, x: lambda g: g * ans * math.log(2))
 _rule(anp.log2)(lambda ans, x: lambda g: g / x / math.log(2))
 _rule(anp.log10)(lambda ans, x: lambda g: g / x / math.log(10))

@@ -21,6 +21,7 @@ from lookahead_ref.experiments.reproduce import command as reproduction
 from lookahead_ref.experiments.theory import command as theory
 from lookahead_ref.terminal import (
     JOB_FAILED,
+    backends,
     console,
     epilog,
     failed,
@@ -62,12 +63,6 @@ app = typer.Typer(
 )
 
 
-def _backends(incomplete: str) -> list[str]:
-    from lookahead_ref.backend import names
-
-    return [name for name in names() if name.startswith(incomplete)]
-
-
 def _inner_states(incomplete: str) -> list[str]:
     return [s for s in ("maintain", "reset", "interpolate") if s.startswith(incomplete)]
 
@@ -84,7 +79,7 @@ Seed = Annotated[int, typer.Option(help="Decides initial weights and batches.", 
 Backend = Annotated[
     str,
     typer.Option(
-        help="What makes the updates; see [bold]info[/].", autocompletion=_backends
+        help="What makes the updates; see [bold]info[/].", autocompletion=backends
     ),
 ]
 K = Annotated[int, typer.Option("--k", help="Lookahead: inner steps to a synchronization.")]

@@ -17,6 +17,7 @@ __all__ = [
     "INTERRUPTED",
     "JOB_FAILED",
     "USAGE",
+    "backends",
     "console",
     "continuable",
     "epilog",
@@ -74,6 +75,29 @@ def continuable(folder: Path, *, named: bool) -> Iterator[None]:
         words = shlex.join(["lookahead-ref", *sys.argv[1:], *more])
         typer.echo(f"lookahead-ref: to continue: {words}", err=True)
         raise
+
+
+def backends(incomplete: str) -> list[str]:
+    """Complete the name of a backend.
+
+    Parameters
+    ----------
+    incomplete : str
+        Its beginning.
+
+    Returns
+    -------
+    list of str
+        The names of those that are registered.
+
+    Examples
+    --------
+    >>> backends("nu")
+    ['numba', 'numpy']
+    """
+    from lookahead_ref.backend import names
+
+    return [name for name in names() if name.startswith(incomplete)]
 
 
 def epilog(examples: tuple[str, ...]) -> str:

@@ -56,12 +56,40 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         (M,),
     ),
     "sin, cos, arctan": (lambda x: np.sin(x) * np.cos(x) + np.arctan(x), (M,)),
+    "sinh, cosh, tan, sinc": (
+        lambda x: np.sinh(x) * np.cosh(x) + np.tan(x) * np.sinc(x),
+        (M,),
+    ),
+    "arcsin, arccos, arctanh": (
+        lambda x: np.arcsin(x / 2) * np.arccos(x / 2) + np.arctanh(x / 2),
+        (M,),
+    ),
+    "arcsinh, arccosh": (lambda x: np.arcsinh(x) * np.arccosh(x + 1.0), (M,)),
+    "arctan2, hypot": (lambda x, y: np.arctan2(x, y) * np.hypot(x, y), (M, V)),
+    "degrees, radians": (
+        lambda x: np.degrees(x) * np.deg2rad(x) + np.radians(x) * np.rad2deg(x),
+        (M,),
+    ),
+    "expm1, reciprocal": (lambda x: np.expm1(x) * np.reciprocal(x), (M,)),
+    "mod, remainder": (lambda x, y: np.mod(x, y) * np.remainder(x, y), (M, V)),
+    "fabs, nan_to_num": (lambda x: np.fabs(x) * np.nan_to_num(x), (M,)),
+    "parts of real numbers": (
+        lambda x: np.real(x) * np.conj(x) + np.imag(x) * np.angle(x),
+        (M,),
+    ),
+    "real_if_close, conjugate": (lambda x: np.real_if_close(np.conjugate(x)) * x, (M,)),
     "abs, negative, square": (lambda x: np.abs(-x) + np.square(x), (M,)),
     "clip": (lambda x: np.clip(x, 0.7, 1.2), (M,)),
+    "clip from below": (lambda x: np.clip(x, 0.7, None), (M,)),
+    "clip from above": (lambda x: np.clip(x, None, 1.2), (M,)),
+    "fmax, fmin": (lambda x, y: np.fmax(x, y) * np.fmin(x, y), (M, V)),
+    "amax, amin": (lambda x: np.amax(x, axis=1) * np.amin(x, axis=1), (M,)),
     "where": (lambda x, y: np.where(x > 1.0, x, y), (M, draw(3, 4, seed=7))),
     "where, broadcast": (lambda x, y: np.where(y > 1.0, x, y), (V, M)),
     "where, with a number": (lambda x: np.where(x > 1.0, x, 0.0), (M,)),
     "logaddexp": (lambda x, y: np.logaddexp(x, y), (M, V)),
+    "logaddexp2": (lambda x, y: np.logaddexp2(x, y), (M, V)),
+    "cross": (lambda x, y: np.cross(x, y), (draw(4, 3), draw(4, 3, seed=7))),
     "matmul": (lambda x, y: x @ y, (M, N)),
     "matmul, batched": (lambda x, y: np.matmul(x, y), (B, N)),
     "matmul with a vector": (lambda x, y: x @ y, (B, V)),
@@ -105,10 +133,24 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "concatenate": (lambda x, y: np.concatenate([x, y], axis=0), (M, draw(2, 4))),
     "stack": (lambda x, y: np.stack([x, y, x]), (M, draw(3, 4, seed=7))),
     "vstack, hstack": (lambda x: np.vstack([x, x]) * np.hstack([x[0], x[1, :0]]), (M,)),
+    "column_stack": (lambda x, y: np.column_stack([x, y, x]), (V, draw(4, 2, seed=7))),
     "array of scalars": (lambda x: np.array([x[0], 2.0, x[1] * x[2]]), (V,)),
     "array of an array": (lambda x: np.array(x), (V,)),
     "append": (lambda x: np.append(x, x), (V,)),
     "split": (lambda x: np.split(x, 2, axis=1)[1], (M,)),
+    "array_split, hsplit": (
+        lambda x: np.array_split(x, 3, axis=1)[1] * np.hsplit(x, 2)[0][:, :1],
+        (M,),
+    ),
+    "vsplit, dsplit": (
+        lambda x: np.vsplit(x, 2)[0][..., :2] * np.dsplit(x, 2)[1][:1],
+        (B,),
+    ),
+    "atleast_1d, 2d, 3d": (
+        lambda x: np.atleast_3d(x)[0] * np.atleast_2d(np.atleast_1d(x)).T,
+        (V,),
+    ),
+    "rollaxis, rot90": (lambda x: np.rollaxis(np.rot90(x), 1, 0), (M,)),
     "repeat, tile": (lambda x: np.repeat(x, 2, axis=1) * np.tile(x, (1, 2)), (M,)),
     "roll, flip": (lambda x: np.roll(x, 1, axis=0) * np.flipud(np.fliplr(x)), (M,)),
     "pad": (lambda x: np.pad(x, ((1, 0), (0, 2)), mode="constant"), (M,)),
@@ -121,15 +163,37 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "diag": (lambda x: np.diag(x), (S,)),
     "diagonal": (lambda x: np.diagonal(x, axis1=-1, axis2=-2), (draw(2, 3, 3),)),
     "trace": (lambda x: np.trace(x), (S,)),
-    "triu": (lambda x: np.triu(x), (S,)),
+    "triu, tril": (lambda x: np.triu(x) + 2 * np.tril(x), (S,)),
     "sort": (lambda x: np.sort(x), (V,)),
+    "partition": (lambda x: np.partition(x, 2), (draw(9),)),
+    "linspace": (lambda x, y: np.linspace(x, y, 5), (draw(), draw(seed=1))),
+    "linspace, without its end": (
+        lambda x: np.linspace(x, 2.0, num=5, endpoint=False),
+        (draw(),),
+    ),
     "diff": (lambda x: np.diff(x, axis=0), (M,)),
     "kron": (lambda x, y: np.kron(x, y), (M, S)),
     "astype": (lambda x: x.astype(onp.float64), (M,)),
 }
 
 # Where autograd's own rule fails, or returns another shape than that of the argument.
-BEYOND = {"where, broadcast", "broadcast_to", "broadcast_to of ones"}
+BEYOND = {
+    "where, broadcast",
+    "broadcast_to",
+    "broadcast_to of ones",
+    "linspace, without its end",
+}
 
 # Where an index on the host must get to the device.
 MOVE = {"a list of rows", "rows, twice", "rows and columns"}
+
+# What is not differentiated, of arrays for which autograd's own derivative is there.
+MISSING: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "full": (lambda x: np.full((2, 3), x), (draw(),)),
+    "gradient": (lambda x: np.gradient(x), (V,)),
+    "make_diagonal": (lambda x: np.make_diagonal(x, axis1=-1, axis2=-2), (M,)),
+    "select": (lambda x: np.select([x > 1.0, x > 0.7], [x, 2.0 * x]), (M,)),
+    "einsum with lists of subscripts": (lambda x: np.einsum(x, [0, 1], [1, 0]), (M,)),
+    "linalg": (lambda x: np.linalg.inv(x), (S,)),
+    "fft": (lambda x: np.real(np.fft.fft(x)), (V,)),
+}

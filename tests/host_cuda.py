@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,13 @@ import pytest
 
 import lookahead_ref as la
 import standin
+from lookahead_ref import backend as registry
 from lookahead_ref.backend import Program
 from lookahead_ref.backends import _cuda
 from lookahead_ref.backends.cupy import CupyBackend
 from lookahead_ref.backends.numpy import NumpyBackend
+from lookahead_ref.bench.place import traced
+from lookahead_ref.bench.turns import wall
 from support import DECOUPLED, INNER, INNER_STATES, L2
 
 COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), None)
@@ -131,6 +135,9 @@ class HostCuda:
 
         return launch
 
+    seconds = staticmethod(wall)
+    peak = staticmethod(traced)
+
     @staticmethod
     def memory() -> str:
         return "device 0 has 8 MiB, of which 2 MiB are free"
@@ -175,6 +182,18 @@ def backend(folder: Path) -> CupyBackend:
     return CupyBackend(cuda=HostCuda(folder))
 
 
+def register(cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Give the CuPy backend on the host a name that `la.backend.load` knows."""
+    found = registry.entry_points
+
+    def entries(*, group: str) -> Any:
+        made = SimpleNamespace(name="standin", load=lambda: lambda: CupyBackend(cuda=cuda))
+        return [*found(group=group), made]
+
+    monkeypatch.setattr(registry, "entry_points", entries)
+    return "standin"
+
+
 __all__ = [
     "COMPILER",
     "OPTIMIZERS",
@@ -185,4 +204,5 @@ __all__ = [
     "on_device",
     "on_host",
     "programs",
+    "register",
 ]

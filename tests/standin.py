@@ -7,7 +7,8 @@ It behaves as CuPy does where CuPy is stricter than NumPy:
   waits for the device; so are arrays that go the other way.
 - It does not mix with NumPy arrays; Python's and NumPy's scalars it takes.
 - It has no function, method or keyword that CuPy has not: all are looked up in CuPy, which
-  imports without a GPU, and calls are checked against CuPy's own signatures.
+  imports without a GPU, and calls are checked against CuPy's own signatures. Lists are not
+  arrays, nor are numbers where CuPy asks an array for a method.
 - A reduction gives an array of no dimensions, never a scalar.
 
 What passes here calls nothing that CuPy lacks and leaves no array in the wrong place. It
@@ -16,6 +17,7 @@ that streams are in order; only a GPU can, and ``pytest -m gpu`` asks it.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -100,7 +102,9 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     @property
     def data(self) -> Any:
-        return SimpleNamespace(ptr=self._host.ctypes.data, mem=None)
+        return SimpleNamespace(
+            ptr=self._host.ctypes.data, mem=None, device_id=self.device.id
+        )
 
     @property
     def device(self) -> Any:
@@ -130,9 +134,6 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     def __int__(self) -> int:
         return int(self.get())
-
-    def __index__(self) -> int:
-        return int(self.get().__index__())
 
     def __bool__(self) -> bool:
         return bool(self.get())
@@ -166,6 +167,7 @@ class ndarray:  # noqa: N801 - CuPy's name
             return NotImplemented
         return _function(function.__name__)(*args, **kwargs)
 
+    # CuPy's arrays have none: array-api-compat knows them by their type.
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         import standin
 
@@ -188,8 +190,10 @@ class ndarray:  # noqa: N801 - CuPy's name
         if name.startswith("_") or not hasattr(cupy.ndarray, name):
             raise AttributeError(f"a CuPy array has no attribute {name!r}")
         host = getattr(self._host, name)
+        signature = _signature(name)
 
         def method(*args: Any, **kwargs: Any) -> Any:
+            signature.bind(*args, **kwargs)
             _check_order(name, args, kwargs)
             result = host(*map(_unwrap, args), **{k: _unwrap(v) for k, v in kwargs.items()})
             out = kwargs.get("out")
@@ -251,7 +255,8 @@ for _name, _ufunc in {
 }.items():
     _operator(_name, _ufunc)
     _operator(f"r{_name}", _ufunc, reflected=True)
-    _operator(f"i{_name}", _ufunc, inplace=True)
+    if _name != "matmul":  # CuPy's arrays take none in place
+        _operator(f"i{_name}", _ufunc, inplace=True)
 for _name, _ufunc in {
     "eq": np.equal,
     "ne": np.not_equal,
@@ -317,6 +322,20 @@ def _wrap(result: Any, sources: tuple[Any, ...]) -> Any:
     return ndarray(result, None if root is result else ndarray(root))
 
 
+@cache
+def _signature(name: str) -> inspect.Signature:
+    """What a method of CuPy's arrays takes, as the first line of its docstring says."""
+    line = (getattr(cupy.ndarray, name).__doc__ or "").partition("\n")[0]
+    found = re.search(r"\(self(?:, )?(.*)\)", line)
+    if found is None:
+        raise AttributeError(f"the stand-in does not know what {name!r} takes")
+    # Some parameters have a type before them.
+    words = [re.sub(r"^\w+ (?=\w)", "", each) for each in found[1].split(", ") if each]
+    namespace: dict[str, Any] = {}
+    exec(f"def method({', '.join(words)}): ...", namespace)
+    return inspect.signature(namespace["method"])
+
+
 def _check_order(name: str, args: Any, kwargs: Any) -> None:
     if name in ("reshape", "ravel", "flatten") and kwargs.get("order", "C") is None:
         raise TypeError("CuPy takes no order that is None")
@@ -328,6 +347,15 @@ def _arrays(values: Any) -> Iterator[ndarray]:
             yield value
         elif isinstance(value, list | tuple):
             yield from _arrays(value)
+
+
+# What CuPy's functions hand on to a method of their first argument.
+_OF_ARRAYS = {
+    name
+    for name, function in vars(cupy).items()
+    if inspect.isfunction(function)
+    and re.search(rf"\ba\.{name}\(", inspect.getsource(function))
+}
 
 
 @cache
@@ -345,6 +373,10 @@ def _function(name: str) -> Callable[..., Any]:
             signature.bind(*args, **kwargs)
         elif not kwargs.keys() <= {"out", "dtype", "casting", "where"}:
             raise TypeError(f"cupy.{name} does not take {sorted(kwargs)}")
+        elif any(isinstance(arg, list | tuple) for arg in args):
+            raise TypeError(f"cupy.{name} takes no lists")
+        if args and name in _OF_ARRAYS and not isinstance(args[0], ndarray):
+            raise TypeError(f"cupy.{name} takes a device array, got {type(args[0])}")
         _check_order(name, args, kwargs)
         # CuPy's reductions and creation take what NumPy's take, by other names.
         if "newshape" in kwargs:
@@ -385,11 +417,19 @@ def asarray(
     return ndarray(np.array(a, dtype=dtype, order=order or "C"))
 
 
-def array(a: Any, dtype: Any = None, copy: Any = True, order: str = "K") -> ndarray:
+def array(
+    a: Any,
+    dtype: Any = None,
+    copy: Any = True,
+    order: str = "K",
+    *,
+    ndmin: int = 0,
+) -> ndarray:
     if isinstance(a, ndarray):
-        return _wrap(np.array(a._host, dtype=dtype, order=order, copy=copy or None), (a,))
+        made = np.array(a._host, dtype, copy=copy or None, order=order, ndmin=ndmin)
+        return _wrap(made, (a,))
     transfers.to_device += 1
-    return ndarray(np.array(a, dtype=dtype))
+    return ndarray(np.array(a, dtype=dtype, ndmin=ndmin))
 
 
 def asnumpy(a: Any) -> Any:
@@ -401,6 +441,8 @@ def astype(x: ndarray, dtype: Any, /, *, copy: bool = True) -> ndarray:
 
 
 def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    if not isinstance(condition, ndarray):
+        raise TypeError(f"cupy.where takes a device array, got {type(condition)}")
     if x is None:
         transfers.to_host += 1  # its length
         return _function("nonzero")(condition)

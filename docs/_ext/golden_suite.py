@@ -1,7 +1,7 @@
 """The directive ``golden-suite``: what the index of the vectors says, for people.
 
-Its argument is ``bugs``, ``margins``, ``variants`` or ``changes``. The margins are those
-that the program measured while it made the vectors.
+Its argument is ``bugs``, ``mistakes``, ``margins``, ``variants`` or ``changes``. The
+margins are those that the program measured while it made the vectors.
 
 The directive ``golden-survey`` draws the table of public implementations, or, with a name
 as its argument, what was found in one of them, from the file that ``lookahead-ref golden
@@ -10,6 +10,7 @@ survey`` wrote.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from lookahead_ref.conformance import load, releases
+from lookahead_ref.conformance.mistakes import MISTAKES
 
 
 class GoldenSuite(SphinxDirective):
@@ -29,11 +31,13 @@ class GoldenSuite(SphinxDirective):
         draw = {"bugs": _bugs, "margins": _margins}.get(self.arguments[0])
         if draw is not None:
             return [draw(bugs)]
+        if self.arguments[0] == "mistakes":
+            return [_bugs([asdict(each) for each in MISTAKES])]
         if self.arguments[0] == "variants":
             return [_variants(index["variants"])]
         if self.arguments[0] == "changes":
             return list(_changes(releases.recorded()))
-        raise self.error("golden-suite takes bugs, margins, variants or changes")
+        raise self.error("golden-suite takes bugs, mistakes, margins, variants or changes")
 
 
 def _changes(recorded: Sequence[Mapping[str, str]]) -> Iterator[nodes.Node]:
@@ -151,7 +155,9 @@ def _survey(
     rows = []
     for place, name in enumerate(names):
         rows.append([name, *[_cell(each["profiles"][place]) for each in those]])
-    return [said, _table(["profile", *[each["title"] for each in those]], rows)]
+    table = _table(["profile", *[each["title"] for each in those]], rows)
+    table["classes"].append("survey")
+    return [said, table]
 
 
 def _cell(row: Mapping[str, Any]) -> str:
@@ -175,14 +181,20 @@ def _found_in(one: Mapping[str, Any]) -> "list[nodes.Node]":
     if not one["explained"]:
         items.append(nodes.paragraph("", "Diagnosis: none explains all of it."))
     for each in one["failures"]:
-        text = f"Failed at {each['count']} checks, such as {each['case']}: {each['shows']}."
+        checks = _checks(each["count"])
+        text = f"Failed at {checks}, such as {each['case']}: {each['shows']}."
         items.append(nodes.paragraph("", text))
     for each in one["beyond"]:
-        text = f"With {each['condition']} values, {each['count']} checks: {each['shows']}."
+        checks = _checks(each["count"])
+        text = f"With {each['condition']} values, {checks}: {each['shows']}."
         items.append(nodes.paragraph("", text))
     drawn = nodes.bullet_list()
     drawn += [nodes.list_item("", item) for item in items]
     return [drawn]
+
+
+def _checks(count: int) -> str:
+    return "1 check" if count == 1 else f"{count} checks"
 
 
 def setup(app: Any) -> dict[str, Any]:

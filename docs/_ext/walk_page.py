@@ -10,7 +10,8 @@ from typing import Any
 
 def write(app: Any, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
-        made = runpy.run_path(str(Path(app.srcdir) / "walk" / "make.py"))["page"]()
+        make = runpy.run_path(str(Path(app.srcdir) / "walk" / "make.py"))
+        made = make["page"]("conformance/examples.html")
         target = Path(app.outdir) / "lookahead-walk.html"
         target.write_text(made, encoding="utf-8")
 

@@ -31,14 +31,15 @@ def part(source: str, start: str, end: str) -> str:
     return source[source.index(f"// --- {start}") : source.index(f"// --- {end}")]
 
 
-def page(example: str = "conformance/examples.html") -> str:
+def page(example: str | None = None) -> str:
     """Return the page.
 
     Parameters
     ----------
-    example : str
-        Where the harness is shown.
+    example : str, optional
+        Where the harness is shown; a page that stands alone refers to nothing.
     """
+    told = "JavaScript harness"
     harness = HARNESS.read_text(encoding="utf-8")
     optimizer = part(harness, "Numbers", "The protocol")
     whole = part(harness + "// --- End", "Without a runner", "End")
@@ -46,7 +47,7 @@ def page(example: str = "conformance/examples.html") -> str:
     chosen = {case.id: case for case in cases() if case.id in CASES}
     parts = {
         "style": (HERE / "page.css").read_text(encoding="utf-8"),
-        "example": example,
+        "harness": told if example is None else f'<a href="{example}">{told}</a>',
         "cases": json.dumps([chosen[name].data for name in CASES], separators=(",", ":")),
         "optimizer": optimizer + gradients,
         "walk": (HERE / "walk.js").read_text(encoding="utf-8"),

@@ -4,7 +4,7 @@ const [cosine, sine] = turn(0.35);
 const STEEP = 1, FLAT = 0.03;
 const SURFACES = {
   valley: {
-    title: "narrow valley", start: [-1.5, 0.45], least: 0,
+    title: "narrow valley", start: [-1.5, 0.3], rate: 1.97, least: 0,
     loss: (x, y) => {
       const u = cosine * y - sine * x, v = cosine * x + sine * y;
       return 0.5 * (STEEP * u * u + FLAT * v * v);
@@ -15,7 +15,7 @@ const SURFACES = {
     },
   },
   bend: {
-    title: "bent valley", start: [-1.35, 0.9], least: 0,
+    title: "bent valley", start: [-1.35, 0.9], rate: 0.3, least: 0,
     loss: (x, y) => {
       const apart = y + 0.8 - 0.6 * x * x, along = x - 1.1;
       return 0.05 * along * along + 0.8 * apart * apart;
@@ -26,7 +26,7 @@ const SURFACES = {
     },
   },
   wells: {
-    title: "two wells", start: [-1.75, 1.0], least: -0.3198610852655923,
+    title: "two wells", start: [-1.75, 1.0], rate: 0.5, least: -0.3198610852655923,
     loss: (x, y) => 0.25 * (x * x - 1) * (x * x - 1) - 0.3 * x + 0.6 * y * y,
     gradient: (x, y) => [(x * x - 1) * x - 0.3, 1.2 * y],
   },
@@ -111,8 +111,10 @@ function check(cases) {
 
 // --- What is set, from the address and to it. ---
 const DEFAULTS = {
-  kind: "valley", inner: "sgd", state: "maintain", k: 5, alpha: 0.5, rate: 1.97, noise: 0, seed: 1,
+  kind: "valley", inner: "sgd", state: "maintain", k: 5, alpha: 0.5, rate: 0, noise: 0, seed: 1,
 };
+// What is too much on one surface is too little on another, and Adam's is a length.
+const suited = () => (set.inner === "adam" ? 0.1 : SURFACES[set.kind].rate);
 const set = { ...DEFAULTS };
 for (const [name, text] of new URLSearchParams(location.hash.slice(1))) {
   const known = DEFAULTS[name];
@@ -125,7 +127,7 @@ const given = new URLSearchParams(location.hash.slice(1));
 const at_least = (low, x, high) => Math.min(Math.max(x, low), high);
 set.k = Math.round(at_least(1, set.k, 20));
 set.alpha = at_least(0.05, set.alpha, 1);
-set.rate = at_least(10 ** -2.5, set.rate, 10 ** 0.5);
+set.rate = at_least(10 ** -2.5, set.rate || suited(), 10 ** 0.5);
 set.noise = at_least(0, set.noise, 1);
 set.start = [...SURFACES[set.kind].start];
 let paths = walk(set);
@@ -322,12 +324,12 @@ function drawLosses() {
 }
 
 function show() {
-  const { loss } = SURFACES[set.kind];
+  const { loss, least } = SURFACES[set.kind];
   drawSurface();
   drawLosses();
   for (const name of ["slow", "fast", "alone"]) {
     const cell = $(`loss-${name}`);
-    cell.textContent = short(loss(...paths[name][now]));
+    cell.textContent = short(loss(...paths[name][now]) - least);
     cell.dataset.bits = paths[name][now].map(toBits).join(" ");
   }
   $("step").value = now;
@@ -339,7 +341,7 @@ function show() {
     if (n < done) bar.className = "on";
     return bar;
   }));
-  $("play").textContent = playing ? "Pause" : now >= STEPS ? "Walk again" : "Walk";
+  $("play").textContent = playing ? "Pause" : now >= STEPS ? "Again" : "Walk";
   $("play").setAttribute("aria-pressed", String(playing));
 }
 
@@ -360,7 +362,8 @@ function changed() {
 for (const [name, { title }] of Object.entries(SURFACES)) $("kind").append(new Option(title, name));
 $("step").max = STEPS;
 const remember = () => {
-  const kept = Object.entries(set).filter(([name]) => name in DEFAULTS && set[name] !== DEFAULTS[name]);
+  const usual = { ...DEFAULTS, rate: suited() };
+  const kept = Object.entries(set).filter(([name]) => name in usual && set[name] !== usual[name]);
   history.replaceState(null, "", "#" + new URLSearchParams(kept));
 };
 for (const id of ["k", "alpha", "rate", "noise"]) {
@@ -373,8 +376,10 @@ for (const id of ["k", "alpha", "rate", "noise"]) {
 }
 for (const id of ["kind", "inner", "state"]) {
   $(id).addEventListener("change", () => {
+    const before = suited();
     set[id] = $(id).value;
     if (id === "kind") set.start = [...SURFACES[set.kind].start];
+    if (suited() !== before) set.rate = suited();
     changed();
     remember();
   });

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from lookahead_ref.terminal import console, epilog, print_folder, print_json, reported
+from lookahead_ref.terminal import (
+    backends,
+    console,
+    epilog,
+    print_folder,
+    print_json,
+    reported,
+)
 
 __all__ = ["EXAMPLES", "mount"]
 
@@ -17,6 +24,7 @@ EXAMPLES = {
         "lookahead-ref bench",
         "lookahead-ref bench --quick --output my-figures",
         "lookahead-ref bench --quick --only overhead --only memory --json",
+        "lookahead-ref bench --backend cupy --output my-gpu",
     )
 }
 
@@ -37,9 +45,16 @@ def bench(
         list[str] | None,
         typer.Option(
             help="step, cost, bandwidth, numpy, overhead, memory, growth or first; repeat "
-            "it for several; all if not given."
+            "it for several; all if not given. On a GPU, neither numpy nor first."
         ),
     ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="What makes the updates: numba, or cupy for a GPU.",
+            autocompletion=backends,
+        ),
+    ] = "numba",
     quick: Annotated[
         bool, typer.Option("--quick", help="Small parameters and few turns.")
     ] = False,
@@ -56,23 +71,24 @@ def bench(
     """Time a step beside the implementations that are installed, and beside memory.
 
     PyTorch, optax, torch_optimizer, pytorch_optimizer and timm are compared where they are
-    installed. With --output it writes results.json, benchmarks.md and, with matplotlib,
-    roofline.svg to that folder. Timings mean something on a machine that does nothing else.
+    installed, with --backend cupy those that run on the GPU. With --output it writes
+    results.json, benchmarks.md and, with matplotlib, roofline.svg to that folder. Timings
+    mean something on a machine that does nothing else.
     """
     with reported():
         from dataclasses import asdict
 
-        from lookahead_ref import backend
-        from lookahead_ref.bench import machine, page, suite
+        from lookahead_ref.bench import machine, page, place, suite
         from lookahead_ref.experiments.environment import new_folder
 
-        backend.load("numba")
-        plan = suite.QUICK if quick else suite.Plan()
+        where = place.find(backend)
+        plan = suite.plan_for(where, quick=quick)
+        suite.check(where, tuple(only or ()))
         folder = None if output is None else new_folder(output, "bench")
     errors = console(stderr=True)
     with reported():
-        results = suite.run(plan, tuple(only or ()), errors.print)
-        found = {"machine": machine.describe(), **asdict(results)}
+        results = suite.run(plan, tuple(only or ()), errors.print, where)
+        found = {"machine": machine.describe(where), **asdict(results)}
         if folder is not None:
             _write(found, folder)
     if as_json:

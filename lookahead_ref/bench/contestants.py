@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref as la
-from lookahead_ref import backend
 from lookahead_ref.bench.cases import OPTIMIZERS, SLOTS, Arrays, arrays, traffic
 from lookahead_ref.bench.turns import Contestant
 from lookahead_ref.program import Instruction, Program
+from lookahead_ref.zoo.arrays import namespace
 
 
 def elements(parameters: Arrays) -> int:
@@ -28,11 +28,11 @@ def elements(parameters: Arrays) -> int:
 
 
 def ours(
+    executor: Any,
     optimizer: str,
     parameters: str,
     grads: Arrays,
     *,
-    executor: str = "numba",
     k: int | None = None,
     inner_state: Any = "maintain",
 ) -> Contestant:
@@ -40,14 +40,14 @@ def ours(
 
     Parameters
     ----------
+    executor : Backend
+        What makes the updates.
     optimizer : str
         The inner optimizer.
     parameters : str
         What is optimized.
     grads : dict
-        The gradients.
-    executor : str, default: "numba"
-        The backend.
+        The gradients, as arrays of the backend's.
     k : int, optional
         The period of a Lookahead around it.
     inner_state : str, default: "maintain"
@@ -61,10 +61,12 @@ def ours(
     made: Any = OPTIMIZERS[optimizer]
     if k is not None:
         made = la.Lookahead(made, k=k, inner_state=inner_state)
-    stepper = la.Stepper(made, arrays(parameters, 0), backend=executor)
+    drawn = arrays(parameters, 0)
+    params = {name: executor.from_host(array) for name, array in drawn.items()}
+    stepper = la.Stepper(made, params, backend=executor)
     moved = traffic(optimizer, k, interpolated=inner_state == "interpolate")
     return Contestant(
-        f"Stepper, {executor}",
+        f"Stepper, {executor.name}",
         lambda: stepper.step(grads),
         "plain" if k is None else "lookahead",
         moved * elements(grads),
@@ -101,7 +103,9 @@ def functional(optimizer: str, parameters: str, grads: Arrays) -> Contestant:
     )
 
 
-def limit(optimizer: str, grads: Arrays, *, synchronized: bool = False) -> Contestant:
+def limit(
+    executor: Any, optimizer: str, grads: Arrays, *, synchronized: bool = False
+) -> Contestant:
     """Make a loop with an update's reads and writes, and none of its arithmetic.
 
     Each array that the update writes takes what another one holds. One addition brings in
@@ -109,6 +113,8 @@ def limit(optimizer: str, grads: Arrays, *, synchronized: bool = False) -> Conte
 
     Parameters
     ----------
+    executor : BindingBackend
+        What runs the loop.
     optimizer : str
         The optimizer.
     grads : dict
@@ -132,14 +138,16 @@ def limit(optimizer: str, grads: Arrays, *, synchronized: bool = False) -> Conte
         ),
     )
     moved = traffic(optimizer, 1 if synchronized else None)
-    return _bound("the same reads and writes", program, grads, moved, "limit")
+    return _bound(executor, "the same reads and writes", program, grads, moved, "limit")
 
 
-def copy(grads: Arrays) -> Contestant:
+def copy(executor: Any, grads: Arrays) -> Contestant:
     """Make a copy from array to array.
 
     Parameters
     ----------
+    executor : BindingBackend
+        What runs the loop.
     grads : dict
         What is copied.
 
@@ -148,17 +156,52 @@ def copy(grads: Arrays) -> Contestant:
     Contestant
         The copy.
     """
-    return _bound("copy", Program(2, 0, (), ((0, 1),)), grads, 8.0, "copy")
+    return _bound(executor, "copy", Program(2, 0, (), ((0, 1),)), grads, 8.0, "copy")
+
+
+def library_copy(executor: Any, grads: Arrays) -> Contestant:
+    """Make a copy from array to array by the library of the arrays: CUDA's, for CuPy's.
+
+    Parameters
+    ----------
+    executor : Backend
+        What makes the arrays.
+    grads : dict
+        What is copied.
+
+    Returns
+    -------
+    Contestant
+        The copy.
+    """
+    xp = namespace(next(iter(grads.values())))
+    pairs = [
+        (executor.from_host(np.zeros(array.shape, np.float32)), array)
+        for array in grads.values()
+    ]
+
+    def step() -> None:
+        for target, source in pairs:
+            xp.copyto(target, source)
+
+    return Contestant("the library's copy", step, "copy", 8.0 * elements(grads))
 
 
 def _bound(
-    method: str, program: Program, source: Arrays, moved: float, kind: str
+    executor: Any,
+    method: str,
+    program: Program,
+    source: Arrays,
+    moved: float,
+    kind: str,
 ) -> Contestant:
-    numba: Any = backend.load("numba")
     leaves = [
-        [np.zeros(array.size, np.float32) for _ in range(program.buffers - 1)]
+        [
+            executor.from_host(np.zeros(array.size, np.float32))
+            for _ in range(program.buffers - 1)
+        ]
         for array in source.values()
     ]
-    run = numba.bind(program, "float32", leaves)
+    run = executor.bind(program, "float32", leaves)
     grads = [array.reshape(-1) for array in source.values()]
     return Contestant(method, lambda: run(grads, ()), kind, moved * elements(source))

@@ -6,19 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from lookahead_ref.bench.peers import NAMES
+from lookahead_ref.bench.place import Place
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.experiments.pool import available_cores
 
 
-def describe() -> dict[str, Any]:
+def describe(place: Place) -> dict[str, Any]:
     """Describe the machine, and what is installed.
+
+    Parameters
+    ----------
+    place : Place
+        Where it is measured.
 
     Returns
     -------
     dict
-        ``processor``, ``cores``, ``cache``, ``memory_gb``, ``system`` and ``versions``.
+        ``processor``, ``cores``, ``cache``, ``memory_gb``, ``system``, ``versions`` and,
+        where there are some, ``devices``.
     """
-    return {
+    told: dict[str, Any] = {
         "processor": _processor(),
         "cores": available_cores(),
         "cache": _cache(),
@@ -26,6 +33,10 @@ def describe() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()}",
         "versions": versions("numpy", "numba", "jax", *NAMES),
     }
+    if place.on_device:
+        told["versions"][place.backend.name] = place.backend.version
+        told["devices"] = list(place.backend.devices)
+    return told
 
 
 def _processor() -> str:

@@ -30,6 +30,8 @@ by turn, so that what slows the machine for a while slows both sides of it; show
 median, for each run.
 """
 
+_CLOCK = " Times are those of the device's own events."
+
 _MODEL = """## The traffic model
 
 An optimizer's arithmetic is cheap beside the memory that it moves. For each float32
@@ -109,21 +111,38 @@ def page(runs: Sequence[dict[str, Any]]) -> str:
             machine["processor"],
             f"{machine['cores']} cores, {machine['cache']}, {machine['memory_gb']} GB",
             machine["system"],
+            *machine.get("devices", ()),
         ]
     )
     parts = [
         _HEAD,
-        f"Measured on: {where}; {told}.\n",
+        f"Measured on: {where}; {told}.{_CLOCK if 'devices' in machine else ''}\n",
         _summary(runs),
         "![Bytes moved by a step against its time](_static/roofline.svg)\n",
         _MODEL,
         *([_WHY] if len(runs) > 1 else []),
+        *tables(runs),
     ]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def tables(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield what the page says of each section that was measured.
+
+    Parameters
+    ----------
+    runs : sequence of dict
+        As for `page`.
+
+    Yields
+    ------
+    str
+        Title and tables, in Markdown.
+    """
     for section, title in _TITLES.items():
         text = _bars(section, runs) + _timings(section, runs)
         if text:
-            parts.append(f"## {title}\n\n{text}")
-    return "\n".join(parts).rstrip() + "\n"
+            yield f"## {title}\n\n{text}"
 
 
 def _met(bar: dict[str, Any]) -> bool:

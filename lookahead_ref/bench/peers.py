@@ -26,7 +26,7 @@ def peers(
     parameters : str
         What is optimized.
     grads : dict
-        The gradients.
+        The gradients, on the host or on a device, where PyTorch then runs.
     k : int, optional
         The period of a Lookahead around it.
 
@@ -55,8 +55,9 @@ def _torch(
 
     tensors = []
     for name, array in params.items():
-        tensor = torch.from_numpy(array.copy()).requires_grad_()
-        tensor.grad = torch.from_numpy(grads[name])
+        grad = torch.from_dlpack(grads[name])  # where the arrays are, there it runs
+        tensor = torch.from_numpy(array.copy()).to(grad.device).requires_grad_()
+        tensor.grad = grad
         tensors.append(tensor)
     make: dict[str, Callable[[], Any]] = {
         "sgd": lambda: torch.optim.SGD(tensors, 1e-3, **how),

@@ -54,7 +54,7 @@ def roofline(timings: Sequence[dict[str, Any]]) -> "Figure":
             "s",
             lambda row: row["method"] == "Stepper, numpy",
         ),
-        ("Stepper, numba", PALETTE["light"][0], "o", _is_ours),
+        (_measured(rows), PALETTE["light"][0], "o", _is_ours),
     )
     taken: set[int] = set()
     drawn = []
@@ -84,4 +84,13 @@ def roofline(timings: Sequence[dict[str, Any]]) -> "Figure":
 
 
 def _is_ours(row: dict[str, Any]) -> bool:
-    return row["method"] == "Stepper, numba" or row["section"] in ("cost", "growth")
+    ours = row["method"].startswith("Stepper, ") and row["method"] != "Stepper, numpy"
+    return ours or row["section"] in ("cost", "growth")
+
+
+def _measured(rows: Sequence[dict[str, Any]]) -> str:
+    """Return what the rows call this library, on the backend that is measured."""
+    return next(
+        (row["method"] for row in rows if "Stepper" in row["method"] and _is_ours(row)),
+        "Stepper",
+    )

@@ -2,19 +2,31 @@
 
 import math
 import statistics
-import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lookahead_ref as la
+from lookahead_ref import backend
 from lookahead_ref.bench import contestants
-from lookahead_ref.bench.cases import OPTIMIZERS, SLOTS, arrays
+from lookahead_ref.bench.cases import OPTIMIZERS, SLOTS
 from lookahead_ref.bench.peers import peers
+from lookahead_ref.bench.place import Place
+from lookahead_ref.bench.results import Bar, Results, Timing, Turns, quartiles
 from lookahead_ref.bench.start import first_steps
-from lookahead_ref.bench.turns import Contestant, ratio, take_turns
+from lookahead_ref.bench.turns import take_turns
 
-__all__ = ["SECTIONS", "Bar", "Plan", "Results", "Timing", "run"]
+__all__ = [
+    "DEVICE",
+    "QUICK",
+    "QUICK_DEVICE",
+    "SECTIONS",
+    "Plan",
+    "check",
+    "plan_for",
+    "run",
+    "sections",
+]
 
 PAPER = ("sgd", "heavy-ball", "nesterov", "adam")
 
@@ -35,6 +47,10 @@ class Plan:
         Turns of each contestant.
     turn : float
         How long one lasts at least, in seconds.
+    wrapped : float
+        The bar for Lookahead on one large tensor beside a wrapper of a fused optimizer.
+    copied : float, optional
+        The least part of a copy's bandwidth that a step is to reach.
     """
 
     large: str = "1e7"
@@ -43,135 +59,30 @@ class Plan:
     sizes: tuple[float, ...] = (1e4, 1e5, 1e6, 1e7, 2e7, 5e7, 1e8)
     repeats: int = 11
     turn: float = 0.03
+    wrapped: float = 0.8
+    copied: float | None = None
 
 
 QUICK = Plan("2e6", "4e6", ("mlp",), (1e4, 1e5, 1e6, 4e6), 3, 0.01)
 """Seconds instead of minutes; the figures mean little."""
 
+DEVICE = Plan("1e8", "1e8", wrapped=1.0, copied=0.85)
+"""What a device is to reach, it is to reach where its caches are of no use."""
 
-@dataclass(frozen=True)
-class Timing:
-    """What a contestant took.
-
-    Parameters
-    ----------
-    section, parameters, optimizer, method, kind : str
-        What was measured.
-    seconds : float
-        Median of a step.
-    low, high : float
-        Its quartiles.
-    bytes_moved : float
-        What a step must move.
-    """
-
-    section: str
-    parameters: str
-    optimizer: str
-    method: str
-    kind: str
-    seconds: float
-    low: float
-    high: float
-    bytes_moved: float
+QUICK_DEVICE = replace(QUICK, wrapped=DEVICE.wrapped, copied=DEVICE.copied)
+"""The same in seconds."""
 
 
-@dataclass(frozen=True)
-class Bar:
-    """A measure, and what it must reach.
-
-    Parameters
-    ----------
-    section, parameters, optimizer, measure : str
-        What it is.
-    value : float
-        The median, of ratios taken turn by turn where it is a ratio.
-    low, high : float
-        The quartiles.
-    bar : float
-        What it must reach.
-    least : bool, default: False
-        Whether the bar is the least that it may be, and not the most.
-    """
-
-    section: str
-    parameters: str
-    optimizer: str
-    measure: str
-    value: float
-    low: float
-    high: float
-    bar: float
-    least: bool = False
-
-    @property
-    def met(self) -> bool:
-        """Whether it is reached."""
-        return self.value >= self.bar if self.least else self.value <= self.bar
-
-
-@dataclass
-class Results:
-    """What was measured so far."""
-
-    timings: list[Timing] = field(default_factory=list)
-    bars: list[Bar] = field(default_factory=list)
-
-
-class _Turns:
-    """Contestants of one comparison, timed; ratios of them become bars."""
-
-    def __init__(
-        self, results: Results, section: str, parameters: str, optimizer: str
-    ) -> None:
-        self._results = results
-        self._where = (section, parameters, optimizer)
-        self._times: dict[str, list[float]] = {}
-
-    def run(self, contestants: dict[str, Contestant], repeats: int, seconds: float) -> None:
-        self._times = take_turns(contestants, repeats=repeats, seconds=seconds)
-        for name, each in contestants.items():
-            low, middle, high = _quartiles(self._times[name])
-            self._results.timings.append(
-                Timing(*self._where, name, each.kind, middle, low, high, each.bytes_moved)
-            )
-
-    def fastest(self, names: list[str]) -> str:
-        return min(names, key=lambda name: statistics.median(self._times[name]))
-
-    def bar(
-        self,
-        measure: str,
-        of: str,
-        to: str,
-        bar: float,
-        *,
-        scale: float = 1.0,
-        least: bool = False,
-    ) -> None:
-        value, low, high = ratio(self._times[of], self._times[to])
-        self._results.bars.append(
-            Bar(*self._where, measure, value * scale, low * scale, high * scale, bar, least)
-        )
-
-
-def _quartiles(times: list[float]) -> tuple[float, float, float]:
-    if len(times) < 3:
-        return min(times), statistics.median(times), max(times)
-    low, middle, high = statistics.quantiles(times, n=4)
-    return low, middle, high
-
-
-def _step(plan: Plan, results: Results) -> Iterator[str]:
+def _step(plan: Plan, results: Results, place: Place) -> Iterator[str]:
     """Time steps of one large tensor and of many, beside those of the peers."""
     for parameters in (plan.large, *plan.trees):
-        grads = arrays(parameters, 1)
+        grads = place.arrays(parameters, 1)
         for optimizer in OPTIMIZERS:
             yield f"{optimizer}, {parameters}"
             bars = optimizer in PAPER
-            turns = _Turns(results, "step", parameters, optimizer)
+            turns = Turns(results, "step", parameters, optimizer, place.clock)
             others = {each.method: each for each in peers(optimizer, parameters, grads)}
-            mine = contestants.ours(optimizer, parameters, grads)
+            mine = contestants.ours(place.backend, optimizer, parameters, grads)
             turns.run({mine.method: mine, **others}, plan.repeats, plan.turn)
             if bars and others:
                 peer = turns.fastest(list(others))
@@ -180,25 +91,29 @@ def _step(plan: Plan, results: Results) -> Iterator[str]:
             others = {
                 each.method: each for each in peers(optimizer, parameters, grads, k=5)
             }
-            mine = contestants.ours(optimizer, parameters, grads, k=5)
+            mine = contestants.ours(place.backend, optimizer, parameters, grads, k=5)
             turns.run({mine.method: mine, **others}, plan.repeats, plan.turn)
             for peer in others if bars else ():
-                bar = 0.8 if parameters == plan.large else 1.0
+                bar = plan.wrapped if parameters == plan.large else 1.0
                 turns.bar(f"Lookahead, k = 5 / {peer}", mine.method, peer, bar)
 
 
-def _cost(plan: Plan, results: Results) -> Iterator[str]:
+def _cost(plan: Plan, results: Results, place: Place) -> Iterator[str]:
     """Compare cycles of Lookahead with as many steps of the inner optimizer."""
-    grads = arrays(plan.large, 1)
+    grads = place.arrays(plan.large, 1)
     for optimizer in OPTIMIZERS:
         yield optimizer
-        turns = _Turns(results, "cost", plan.large, optimizer)
-        entries = {"inner step": contestants.ours(optimizer, plan.large, grads)}
+        turns = Turns(results, "cost", plan.large, optimizer, place.clock)
+        entries = {
+            "inner step": contestants.ours(place.backend, optimizer, plan.large, grads)
+        }
         for k in (1, 2, 5, 10):
-            entries[f"k = {k}"] = contestants.ours(optimizer, plan.large, grads, k=k)
+            entries[f"k = {k}"] = contestants.ours(
+                place.backend, optimizer, plan.large, grads, k=k
+            )
         if SLOTS[optimizer]:
             entries["k = 5, interpolate"] = contestants.ours(
-                optimizer, plan.large, grads, k=5, inner_state="interpolate"
+                place.backend, optimizer, plan.large, grads, k=5, inner_state="interpolate"
             )
         turns.run(entries, plan.repeats, plan.turn)
         for name, each in entries.items():
@@ -214,19 +129,25 @@ def _cost(plan: Plan, results: Results) -> Iterator[str]:
             )
 
 
-def _bandwidth(plan: Plan, results: Results) -> Iterator[str]:
+def _bandwidth(plan: Plan, results: Results, place: Place) -> Iterator[str]:
     """Compare steps with loops that move the same bytes and compute nothing."""
-    for parameters in (plan.large, plan.largest):
-        grads = arrays(parameters, 1)
+    for parameters in dict.fromkeys((plan.large, plan.largest)):
+        grads = place.arrays(parameters, 1)
         for optimizer in OPTIMIZERS:
             for k in (None, 1):
                 name = optimizer if k is None else f"Lookahead of {optimizer}, k = 1"
                 yield f"{name}, {parameters}"
-                turns = _Turns(results, "bandwidth", parameters, name)
-                mine = contestants.ours(optimizer, parameters, grads, k=k)
-                bound = contestants.limit(optimizer, grads, synchronized=k == 1)
-                copied = contestants.copy(grads)
-                entries = {each.method: each for each in (mine, bound, copied)}
+                turns = Turns(results, "bandwidth", parameters, name, place.clock)
+                mine = contestants.ours(place.backend, optimizer, parameters, grads, k=k)
+                bound = contestants.limit(
+                    place.backend, optimizer, grads, synchronized=k == 1
+                )
+                entries = {each.method: each for each in (mine, bound)}
+                if plan.copied is None:
+                    copied = contestants.copy(place.backend, grads)
+                else:
+                    copied = contestants.library_copy(place.backend, grads)
+                entries[copied.method] = copied
                 turns.run(entries, plan.repeats, plan.turn)
                 turns.bar(
                     "bandwidth / that of the same reads and writes",
@@ -235,15 +156,24 @@ def _bandwidth(plan: Plan, results: Results) -> Iterator[str]:
                     0.9,
                     least=True,
                 )
+                if plan.copied is not None:
+                    turns.bar(
+                        f"bandwidth / that of {copied.method}",
+                        copied.method,
+                        mine.method,
+                        plan.copied,
+                        scale=mine.bytes_moved / copied.bytes_moved,
+                        least=True,
+                    )
 
 
-def _numpy(plan: Plan, results: Results) -> Iterator[str]:
+def _numpy(plan: Plan, results: Results, place: Place) -> Iterator[str]:
     """Compare NumPy in blocks with the plain functional form."""
-    grads = arrays(plan.large, 1)
+    grads = place.arrays(plan.large, 1)
     for optimizer in OPTIMIZERS:
         yield optimizer
-        turns = _Turns(results, "numpy", plan.large, optimizer)
-        mine = contestants.ours(optimizer, plan.large, grads, executor="numpy")
+        turns = Turns(results, "numpy", plan.large, optimizer, place.clock)
+        mine = contestants.ours(backend.load("numpy"), optimizer, plan.large, grads)
         plain = contestants.functional(optimizer, plan.large, grads)
         turns.run({mine.method: mine, plain.method: plain}, plan.repeats, plan.turn)
         turns.bar(
@@ -255,25 +185,25 @@ def _numpy(plan: Plan, results: Results) -> Iterator[str]:
         )
 
 
-def _overhead(plan: Plan, results: Results) -> Iterator[str]:
+def _overhead(plan: Plan, results: Results, place: Place) -> Iterator[str]:
     """Time steps of parameters so small that only calls cost something."""
-    grads = arrays("tiny", 1)
+    grads = place.arrays("tiny", 1)
     for optimizer in OPTIMIZERS:
         for k in (None, 5):
             name = optimizer if k is None else f"Lookahead of {optimizer}"
             yield name
-            turns = _Turns(results, "overhead", "tiny", name)
+            turns = Turns(results, "overhead", "tiny", name, place.clock)
             others = {each.method: each for each in peers(optimizer, "tiny", grads, k=k)}
-            mine = contestants.ours(optimizer, "tiny", grads, k=k)
+            mine = contestants.ours(place.backend, optimizer, "tiny", grads, k=k)
             turns.run({mine.method: mine, **others}, max(plan.repeats, 7), plan.turn)
             for peer in others:
                 if peer.startswith("optax"):
                     turns.bar(f"step / {peer}", mine.method, peer, 1.0)
 
 
-def _memory(plan: Plan, results: Results) -> Iterator[str]:
+def _memory(plan: Plan, results: Results, place: Place) -> Iterator[str]:
     """Measure the most that a run holds, beside parameters, slow weights and slots."""
-    grads = arrays(plan.large, 1)
+    grads = place.arrays(plan.large, 1)
     size = contestants.elements(grads)
     for optimizer in OPTIMIZERS:
         kinds: tuple[Any, ...] = ("plain", "maintain", "reset", "interpolate")
@@ -286,16 +216,12 @@ def _memory(plan: Plan, results: Results) -> Iterator[str]:
                 made = la.Lookahead(made, k=2, inner_state=kind)
 
             def steps(made: Any = made) -> None:
-                stepper = la.Stepper(made, grads, backend="numba")
+                stepper = la.Stepper(made, grads, backend=place.backend)
                 for _ in range(4):
                     stepper.step(grads)
 
             steps()  # what a compiler holds is no part of a run
-            tracemalloc.start()
-            steps()
-            peak = tracemalloc.get_traced_memory()[1]
-            tracemalloc.stop()
-            extra = (peak - copies * 4 * size) / 1e6
+            extra = (place.peak(steps) - copies * 4 * size) / 1e6
             results.bars.append(
                 Bar(
                     "memory",
@@ -310,18 +236,22 @@ def _memory(plan: Plan, results: Results) -> Iterator[str]:
             )
 
 
-def _growth(plan: Plan, results: Results) -> Iterator[str]:
+def _growth(plan: Plan, results: Results, place: Place) -> Iterator[str]:
     """Fit the exponent with which the time of a step grows."""
     for optimizer in ("sgd", "adam"):
         yield optimizer
         entries = {}
         for size in plan.sizes:
-            grads = arrays(str(size), 1)
-            entries[f"{size:.0e}"] = contestants.ours(optimizer, str(size), grads)
-        times = take_turns(entries, repeats=plan.repeats, seconds=plan.turn)
+            grads = place.arrays(str(size), 1)
+            entries[f"{size:.0e}"] = contestants.ours(
+                place.backend, optimizer, str(size), grads
+            )
+        times = take_turns(
+            entries, repeats=plan.repeats, seconds=plan.turn, clock=place.clock
+        )
         points = []
         for size, (name, each) in zip(plan.sizes, entries.items(), strict=True):
-            low, middle, high = _quartiles(times[name])
+            low, middle, high = quartiles(times[name])
             results.timings.append(
                 Timing(
                     "growth",
@@ -343,7 +273,7 @@ def _growth(plan: Plan, results: Results) -> Iterator[str]:
         results.bars.append(Bar("growth", "", optimizer, measure, away, away, away, 0.05))
 
 
-def _first(_: Plan, results: Results) -> Iterator[str]:
+def _first(_: Plan, results: Results, __: Place) -> Iterator[str]:
     """Time the first steps of a process, which compile what the disk does not hold."""
     yield "two processes"
     for method, seconds in first_steps().items():
@@ -352,7 +282,7 @@ def _first(_: Plan, results: Results) -> Iterator[str]:
         )
 
 
-SECTIONS: dict[str, Callable[[Plan, Results], Iterator[str]]] = {
+SECTIONS: dict[str, Callable[[Plan, Results, Place], Iterator[str]]] = {
     "step": _step,
     "cost": _cost,
     "bandwidth": _bandwidth,
@@ -364,18 +294,83 @@ SECTIONS: dict[str, Callable[[Plan, Results], Iterator[str]]] = {
 }
 """Name to measurement, which tells what it is at."""
 
+_OF_THE_HOST = ("numpy", "first")
 
-def run(plan: Plan, sections: tuple[str, ...], told: Callable[[str], object]) -> Results:
+
+def sections(place: Place) -> tuple[str, ...]:
+    """List what can be measured somewhere.
+
+    Parameters
+    ----------
+    place : Place
+        Where.
+
+    Returns
+    -------
+    tuple of str
+        Names in `SECTIONS`.
+    """
+    return tuple(
+        name for name in SECTIONS if not (place.on_device and name in _OF_THE_HOST)
+    )
+
+
+def plan_for(place: Place, *, quick: bool = False) -> Plan:
+    """Choose how much is measured somewhere.
+
+    Parameters
+    ----------
+    place : Place
+        Where.
+    quick : bool, default: False
+        Whether it is to take seconds instead of minutes.
+
+    Returns
+    -------
+    Plan
+        The plan.
+    """
+    if place.on_device:
+        return QUICK_DEVICE if quick else DEVICE
+    return QUICK if quick else Plan()
+
+
+def check(place: Place, only: tuple[str, ...]) -> None:
+    """Refuse what cannot be measured somewhere.
+
+    Parameters
+    ----------
+    place : Place
+        Where.
+    only : tuple of str
+        What.
+
+    Raises
+    ------
+    ValueError
+        If there is no such section.
+    """
+    known = sections(place)
+    for name in only:
+        if name not in known:
+            raise ValueError(f"only must be one of {', '.join(known)}, got {name!r}")
+
+
+def run(
+    plan: Plan, only: tuple[str, ...], told: Callable[[str], object], place: Place
+) -> Results:
     """Measure.
 
     Parameters
     ----------
     plan : Plan
         How much.
-    sections : tuple of str
-        What; names in `SECTIONS`.
+    only : tuple of str
+        What; all that can be measured there, if empty.
     told : callable
         Called with what is measured next.
+    place : Place
+        Where.
 
     Returns
     -------
@@ -387,12 +382,9 @@ def run(plan: Plan, sections: tuple[str, ...], told: Callable[[str], object]) ->
     ValueError
         If there is no such section.
     """
-    for name in sections:
-        if name not in SECTIONS:
-            listed = ", ".join(SECTIONS)
-            raise ValueError(f"only must be one of {listed}, got {name!r}")
+    check(place, only)
     results = Results()
-    for name in sections or tuple(SECTIONS):
-        for what in SECTIONS[name](plan, results):
+    for name in only or sections(place):
+        for what in SECTIONS[name](plan, results, place):
             told(f"{name}: {what}")
     return results

@@ -9,6 +9,28 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
+
+Clock: TypeAlias = Callable[[Callable[[], object]], float]
+"""Runs something and says how long it took, in seconds."""
+
+
+def wall(run: Callable[[], object]) -> float:
+    """Measure by the host's clock how long something takes.
+
+    Parameters
+    ----------
+    run : callable
+        Called without arguments.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 @dataclass(frozen=True)
@@ -42,6 +64,7 @@ def take_turns(
     repeats: int,
     seconds: float = 0.01,
     pause: float = 0.005,
+    clock: Clock = wall,
 ) -> dict[str, list[float]]:
     """Time contestants in turn.
 
@@ -55,6 +78,9 @@ def take_turns(
         How long a turn is to last at least.
     pause : float, default: 0.005
         The pause before it, in seconds.
+    clock : callable, default: `wall`
+        What measures it. What runs on a device, the device must time: on the host, a call
+        returns before it is done.
 
     Returns
     -------
@@ -65,7 +91,7 @@ def take_turns(
     for name, each in contestants.items():
         for _ in range(2 * each.steps):  # what is compiled at first use is, after this
             each.step()
-        once = _seconds(each, each.steps)
+        once = _seconds(each, each.steps, clock)
         counts[name] = each.steps * max(1, round(seconds / max(once, 1e-9)))
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
@@ -73,16 +99,18 @@ def take_turns(
             time.sleep(pause)
             for _ in range(each.steps):
                 each.step()
-            times[name].append(_seconds(each, counts[name]) / counts[name])
+            times[name].append(_seconds(each, counts[name], clock) / counts[name])
     return times
 
 
-def _seconds(contestant: Contestant, count: int) -> float:
+def _seconds(contestant: Contestant, count: int, clock: Clock) -> float:
     step = contestant.step
-    start = time.perf_counter()
-    for _ in range(count):
-        step()
-    return time.perf_counter() - start
+
+    def steps() -> None:
+        for _ in range(count):
+            step()
+
+    return clock(steps)
 
 
 def ratio(of: list[float], to: list[float]) -> tuple[float, float, float]:

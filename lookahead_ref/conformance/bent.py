@@ -67,6 +67,13 @@ def _adagrad_in_root(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # n
     return update
 
 
+def _forgotten(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
+    def update(g: Number, v: Number) -> tuple[Number, ...]:  # noqa: ARG001
+        return g, g
+
+    return update
+
+
 def _dampened(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
     def update(g: Number, v: Number) -> tuple[Number, ...]:
         v = h["momentum"] * v + (1 - h["momentum"]) * g
@@ -87,10 +94,14 @@ class Inner(oracle.Inner):
         momentum = self.switches.get("momentum")
         if momentum == "dampened" and self.rule is oracle.heavy_ball:
             self.rule = _dampened
+        if momentum == "forgotten" and self.rule is oracle.heavy_ball:
+            self.rule = _forgotten
         if momentum == "not-nesterov" and self.rule is oracle.nesterov:
             self.rule = oracle.heavy_ball
         form = self.switches.get("adam")
-        if form is not None and self.rule is oracle.adam:
+        if form == "betas-swapped" and self.rule is oracle.adam:
+            self.h["beta1"], self.h["beta2"] = self.h["beta2"], self.h["beta1"]
+        elif form is not None and self.rule is oracle.adam:
             self.rule = (
                 (lambda h, t, sqrt: oracle.adam(h, t + 1, sqrt))
                 if form == "count-ahead"
@@ -108,6 +119,8 @@ class Inner(oracle.Inner):
         rate = self.switches.get("rate")
         if rate == "frozen":
             self.learning_rate = self.learning_rate[:1]
+        if rate == "negative":
+            self.learning_rate = [-each for each in self.learning_rate]
         if rate == "one-ahead":
             self.clock = 1
 
@@ -165,7 +178,9 @@ class Lookahead(oracle.Lookahead):
         super().__init__(inner, level, theta, arithmetic)
         self.arithmetic = arithmetic
         self.calls = 0
-        self.k = max(1, self.k + self.switches.get("period", 0))
+        period = self.switches.get("period", 0)
+        fixed = {"one": 1, "five": 5}.get(period)
+        self.k = max(1, self.k + period) if fixed is None else fixed
         self.cycle_step = self._first()
         if self.switches.get("capture") == "zero":
             self.phi = [[arithmetic.number(0.0)] * len(x) for x in theta]
@@ -174,6 +189,8 @@ class Lookahead(oracle.Lookahead):
             self.alpha = [1 - each for each in self.alpha]
         if alpha == "one":
             self.alpha = [arithmetic.number(1.0)]
+        if alpha == "half":
+            self.alpha = [arithmetic.number(0.5)]
         if alpha == "frozen":
             self.alpha = self.alpha[:1]
         if self.switches.get("state") == "reset" and self.inner_state == "maintain":
@@ -208,16 +225,30 @@ class Lookahead(oracle.Lookahead):
         if "cycles" in self.switches and isinstance(self.inner, Lookahead):
             counts = self.inner.synchronized
         self.cycle_step = before + counts
-        self.synchronized = self.cycle_step == self.k and self.cycle_step != before
-        if self.switches.get("first") == "never":
-            self.synchronized = False
+        self.synchronized = self._due(before)
+        if self.switches.get("outer") == "every-step":
+            self.phi = oracle.interpolate(
+                self.phi, theta, oracle.at(self.alpha, self.syncs)
+            )
         if not self.synchronized:
             return theta
         return self.synchronize(start if self.switches.get("order") == "stale" else theta)
 
+    def _due(self, before: int) -> bool:
+        first = self.switches.get("first")
+        if first == "once":
+            return bool(self.calls == self.k)
+        if first == "from-k":
+            return bool(self.calls >= self.k)
+        if first == "never":
+            return False
+        return bool(self.cycle_step == self.k and self.cycle_step != before)
+
     def _captured(self, start: Tensors, theta: Tensors, grads: Gradients) -> Tensors:
         capture = self.switches.get("capture")
         if self.calls == 1 and capture == "after-first-step":
+            self.phi = theta
+        if capture == "alias" or (capture == "alias-after-sync" and self.syncs):
             self.phi = theta
         if self.calls == 1 and capture == "first-gradient":
             self.phi = [
@@ -280,19 +311,39 @@ class Lookahead(oracle.Lookahead):
             skips = self.switches["interpolation"] == "momentum-only" and not velocity
             if first or skips or self.switches["interpolation"] == "aliased":
                 self.anchor = before
-        new = super().synchronize(theta)
+        new = super().synchronize(self._reached(theta))
         if self.inner_state == "reset":
             self._bend_reset(before, counts, innermost)
         if self.inner_state == "interpolate":
             self._bend_interpolation(before, anchor, alpha)
         if self.switches.get("rate") == "sees-syncs":
             innermost.clock = self.syncs
+        if self.switches.get("first") == "recount":
+            self.cycle_step = 1
+        if "tensors" in self.switches:
+            place = 0 if self.switches["tensors"] == "first" else len(new) - 1
+            self.phi = [*phi[:place], new[place], *phi[place + 1 :]]
+            new = [*theta[:place], new[place], *theta[place + 1 :]]
         write = self.switches.get("write")
         if write == "slow-kept":
             self.phi = phi
         if write == "slow-takes-fast":
             self.phi = theta
         return theta if write == "fast-kept" else new
+
+    def _reached(self, theta: Tensors) -> Tensors:
+        """Return what phi is to be moved towards."""
+        outer = self.switches.get("outer")
+        if outer == "every-step":  # there already
+            return self.phi
+        if outer == "backwards":
+            return oracle.interpolate(theta, self.phi, self.arithmetic.number(2.0))
+        if outer == "adds":
+            return [
+                [p + x for p, x in zip(a, b, strict=True)]
+                for a, b in zip(self.phi, theta, strict=True)
+            ]
+        return theta
 
     def _bend_interpolation(
         self, before: oracle.Slots, anchor: oracle.Slots, alpha: Number
@@ -412,14 +463,17 @@ def simulate(
     evaluated = set(case.get("evaluate_after", ()))
     evaluations: dict[int, Tensors] = {}
     steps: list[Step] = []
+    shown = switches.get("shown")
 
     def go_on(
         levels: list[oracle.Lookahead], theta: Tensors, t: int
     ) -> tuple[Step, Tensors]:
-        theta = levels[0].step(theta, problem.gradients(theta, t))
+        at = levels[0].phi if shown == "slow-for-fast" else theta
+        theta = levels[0].step(theta, problem.gradients(at, t))
         marks = [level.synchronized for level in levels]
-        step = Step(marks, theta, [level.phi for level in levels], levels[0].slots)
-        return step, theta
+        slow = [theta if shown == "fast-for-slow" else level.phi for level in levels]
+        fast = slow[0] if shown == "slow-for-fast" else theta
+        return Step(marks, fast, slow, levels[0].slots), theta
 
     saved = None
     for t in range(case["steps"]):

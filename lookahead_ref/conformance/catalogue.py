@@ -4,98 +4,13 @@ A *bug* breaks something. A *variant* is a convention that other libraries docum
 program that follows it throughout passes, and the report names it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import combinations
-from typing import Any, Literal
 
+from lookahead_ref.conformance.departures import Departure, makes
+from lookahead_ref.conformance.mistakes import MISTAKES
 
-@dataclass(frozen=True)
-class Departure:
-    """A way in which programs depart from the reference.
-
-    Parameters
-    ----------
-    name : str
-        Its name: the flag of the cases that can show it.
-    kind : {"bug", "variant"}
-        Whether it breaks something.
-    clause : str
-        The clause of the specification that it departs from, or settles where that leaves
-        a choice.
-    switch, setting : str, object
-        How `lookahead_ref.conformance.bent` simulates it.
-    says : str
-        What the program does.
-    breaks : str
-        What that breaks in practice; for a variant, where it is found.
-    fix : str
-        How to fix it; for a variant, what to watch for.
-    needs : tuple of str
-        What a case must have for it to show; see `applies`.
-    """
-
-    name: str
-    kind: Literal["bug", "variant"]
-    clause: str
-    switch: str
-    setting: Any
-    says: str
-    breaks: str
-    fix: str
-    needs: tuple[str, ...] = ()
-
-    def applies(self, case: Mapping[str, Any]) -> bool:
-        """Return whether a case has what this departure needs to show."""
-        return all(_HAS[need](case) for need in self.needs)
-
-
-def _inner_states(case: Mapping[str, Any]) -> list[str]:
-    return [level["inner_state"] for level in case["lookahead"]]
-
-
-_HAS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
-    "reset": lambda case: "reset" in _inner_states(case),
-    "maintain": lambda case: "maintain" in _inner_states(case),
-    "interpolate": lambda case: "interpolate" in _inner_states(case),
-    "slots": lambda case: case["inner"]["rule"] != "sgd",
-    "velocity": lambda case: case["inner"]["rule"] in ("heavy-ball", "nesterov"),
-    "heavy-ball": lambda case: case["inner"]["rule"] == "heavy-ball",
-    "nesterov": lambda case: case["inner"]["rule"] == "nesterov",
-    "adagrad": lambda case: case["inner"]["rule"] == "adagrad",
-    "adam": lambda case: case["inner"]["rule"] == "adam",
-    "decay": lambda case: case["inner"]["weight_decay_kind"] != "none",
-    "l2": lambda case: case["inner"]["weight_decay_kind"] == "l2",
-    "decoupled": lambda case: case["inner"]["weight_decay_kind"] == "decoupled",
-    "rates": lambda case: len(case["learning_rate"]) > 1,
-    "alphas": lambda case: any(len(level["alpha"]) > 1 for level in case["lookahead"]),
-    "nested": lambda case: len(case["lookahead"]) > 1,
-    "save": lambda case: "save_after" in case,
-    "evaluate": lambda case: bool(case.get("evaluate_after")),
-    "no-gradient": lambda case: (
-        case["problem"]["kind"] == "tape"
-        and any(g is None for grads in case["problem"]["gradients"] for g in grads)
-    ),
-}
-
-
-def _makes(kind: Literal["bug", "variant"]) -> Callable[..., Departure]:
-    def make(
-        name: str,
-        clause: str,
-        switch: str,
-        setting: Any,
-        says: str,
-        breaks: str,
-        fix: str,
-        *needs: str,
-    ) -> Departure:
-        return Departure(name, kind, clause, switch, setting, says, breaks, fix, needs)
-
-    return make
-
-
-_bug, _variant = _makes("bug"), _makes("variant")
+_bug, _variant = makes("bug"), makes("variant")
 
 BUGS = (
     _bug(
@@ -572,7 +487,9 @@ def by_name(name: str) -> Departure:
     KeyError
         If there is none of that name.
     """
-    return {each.name: each for each in (*BUGS, *VARIANTS, SINGLE_PRECISION)}[name]
+    return {each.name: each for each in (*BUGS, *VARIANTS, *MISTAKES, SINGLE_PRECISION)}[
+        name
+    ]
 
 
 def explanations(

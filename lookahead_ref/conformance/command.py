@@ -147,8 +147,13 @@ def conform(
 ) -> None:
     """Take an implementation of Lookahead through the golden suite.
 
-    Prints a verdict for each profile, each departure, and what explains them. Exit code: 0
-    if all that it offers passes, 1 if something departs, 3 if it failed.
+    Prints a verdict for each profile, each departure, and what explains them.
+
+    Exit code:
+    0, if all that it offers passes;
+    1, if something departs, or passes that was expected to depart;
+    2, if the command was wrong;
+    3, if the program itself failed.
     """
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)

@@ -49,7 +49,7 @@ def followed(results: Iterable[Result]) -> list[Convention]:
         if result.verdict is None or not result.verdict.passed:
             continue
         variants = [o.name for o in result.case.outcomes if o.name != REFERENCE]
-        for switch in {by_name(name).switch for name in variants}:
+        for switch in sorted({by_name(name).switch for name in variants}):
             # Under the outcome of another switch, this one is as in the reference.
             allowed = {
                 name if name != REFERENCE and by_name(name).switch == switch else REFERENCE
@@ -58,7 +58,7 @@ def followed(results: Iterable[Result]) -> list[Convention]:
             common[switch] = common.get(switch, allowed) & allowed
             counts.setdefault(switch, Counter()).update(allowed)
     return [
-        Convention(tuple(sorted(names)), dict(counts[switch]))
+        Convention(tuple(sorted(names)), dict(sorted(counts[switch].items())))
         for switch, names in common.items()
         if REFERENCE not in names
     ]

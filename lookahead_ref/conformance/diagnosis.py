@@ -20,11 +20,12 @@ from lookahead_ref.conformance.catalogue import (
     NO_GRADIENT,
     SINGLE_PRECISION,
     VARIANTS,
-    Departure,
     by_name,
     explanations,
 )
+from lookahead_ref.conformance.departures import Departure
 from lookahead_ref.conformance.judging import Observation, parts, slot_at, slow_at
+from lookahead_ref.conformance.mistakes import MISTAKES
 from lookahead_ref.conformance.runner import Result
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
@@ -231,7 +232,7 @@ class _Search:
         """Return the sets of so many departures that explain all results."""
         # No switch is set twice.
         taken = {each.switch for each in self.conventions}
-        free = [each for each in BUGS + VARIANTS if each.switch not in taken]
+        free = [each for each in BUGS + VARIANTS + MISTAKES if each.switch not in taken]
         left = list(explanations(tuple(free), size))
         for result in results:
             left = [each for each in left if self.explains(each, result)]

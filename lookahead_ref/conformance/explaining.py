@@ -5,7 +5,8 @@ from math import prod
 from typing import Any
 
 from lookahead_ref.conformance.clauses import CLAUSES
-from lookahead_ref.conformance.vectors import cases
+from lookahead_ref.conformance.protocol import Array, Gradients, setup
+from lookahead_ref.conformance.vectors import Case, cases
 
 __all__ = ["explained", "hidden"]
 
@@ -89,8 +90,26 @@ def _smallest(summary: Summary) -> str:
         f"({smallest['comment'].rstrip('.')}), in {smallest['dtype']}. After step "
         f"{first['step']} its {first['where']}, element {first['element']} of "
         f"{first['tensor']!r}, are {first['got']:.9g}{should}. Up to there all is well. "
+        f"{_given(known[smallest['case']], smallest)}"
         f"Run it alone with --case {smallest['case']}."
     )
+
+
+def _given(case: Case, departure: Mapping[str, Any]) -> str:
+    """Return what the step can be done from by hand: where it starts, and its gradients."""
+    if case.data["problem"]["kind"] != "tape":
+        return ""
+    first, dtype = departure["quantities"][0], departure["dtype"]
+    name, element = first["tensor"], first["element"]
+
+    def told(array: Array | None) -> str:
+        return "none" if array is None else f"{array.reshape(-1)[element]:.9g}"
+
+    gradients = Gradients(case, dtype)
+    tape = [told(gradients.at(t, [])[name]) for t in range(first["step"])]
+    start = told(setup(case, dtype).params[name])
+    many = f"s up to there are {', '.join(tape)}" if len(tape) > 1 else f" is {tape[0]}"
+    return f"This element starts at {start}, and its gradient{many}. "
 
 
 def _causes(summary: Summary) -> Iterator[str]:

@@ -17,9 +17,9 @@ from lookahead_ref.conformance.catalogue import (
     CONDITIONS,
     NO_GRADIENT,
     VARIANTS,
-    Departure,
 )
 from lookahead_ref.conformance.clauses import CLAUSES
+from lookahead_ref.conformance.departures import Departure
 from lookahead_ref.conformance.oracle import Arithmetic, Exact, Step, Tensors
 from lookahead_ref.conformance.oracle import value as value_of
 from lookahead_ref.conformance.overflow import Overflowing

@@ -1,11 +1,11 @@
 """What the runner asks of a program, and how it takes a case through it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lookahead_ref.conformance.judging import Observation, Trajectory
 from lookahead_ref.conformance.vectors import Case, Float64Array, decode
@@ -26,6 +26,7 @@ __all__ = [
 
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
+Answer = Mapping[str, ArrayLike]
 
 
 class UnsupportedError(Exception):
@@ -55,6 +56,26 @@ class Level:
     alpha: tuple[float, ...]
     inner_state: str
 
+    def alpha_at(self, synchronization: int) -> float:
+        """Look up alpha.
+
+        Parameters
+        ----------
+        synchronization : int
+            At which one, 0 the first.
+
+        Returns
+        -------
+        float
+            The step size.
+
+        Examples
+        --------
+        >>> Level(5, (0.5, 0.8), "maintain").alpha_at(7)
+        0.8
+        """
+        return _at(self.alpha, synchronization)
+
 
 @dataclass(frozen=True)
 class Inner:
@@ -79,6 +100,26 @@ class Inner:
     weight_decay_kind: str
     learning_rate: tuple[float, ...]
 
+    def learning_rate_at(self, step: int) -> float:
+        """Look up the learning rate.
+
+        Parameters
+        ----------
+        step : int
+            At which one, 0 the first.
+
+        Returns
+        -------
+        float
+            The learning rate.
+
+        Examples
+        --------
+        >>> Inner("sgd", {}, "none", (0.1, 0.2, 0.3)).learning_rate_at(1)
+        0.2
+        """
+        return _at(self.learning_rate, step)
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -91,7 +132,7 @@ class Setup:
     dtype : {"float32", "float64"}
         The precision to work in.
     params : dict
-        Name to initial array, new and of that dtype; their order is that of all answers.
+        Name to initial array, new and of that dtype.
     levels : tuple of Level
         The Lookaheads, the outermost first.
     inner : Inner
@@ -104,14 +145,69 @@ class Setup:
     levels: tuple[Level, ...]
     inner: Inner
 
+    def only(
+        self,
+        *,
+        rules: Collection[str] | None = None,
+        weight_decay: Collection[str] | None = None,
+        inner_states: Collection[str] | None = None,
+        nesting: bool = False,
+        alpha_schedule: bool = False,
+    ) -> None:
+        """Stop at a case that asks for more than a program offers.
+
+        Parameters
+        ----------
+        rules : collection of str, optional
+            The inner optimizers that it has, as in `Inner.rule`; all if not given.
+        weight_decay : collection of str, optional
+            The kinds that it has, as in `Inner.weight_decay_kind`; all if not given.
+        inner_states : collection of str, optional
+            What a synchronization can do, as in `Level.inner_state`; all if not given.
+        nesting : bool, default: False
+            Whether a Lookahead may be around another.
+        alpha_schedule : bool, default: False
+            Whether alpha may change.
+
+        Raises
+        ------
+        UnsupportedError
+            If the case asks for more: it is then one that is not offered, and not a wrong
+            one.
+
+        Examples
+        --------
+        >>> inner = Inner("adam", {"beta1": 0.9}, "none", (0.1,))
+        >>> setup = Setup("one", "float32", {}, (Level(5, (0.5,), "reset"),), inner)
+        >>> setup.only(rules={"sgd", "adam"})
+        >>> setup.only(inner_states={"maintain"})
+        Traceback (most recent call last):
+            ...
+        lookahead_ref.conformance.protocol.UnsupportedError: inner_state 'reset'
+        """
+        if len(self.levels) > 1 and not nesting:
+            raise UnsupportedError("a Lookahead around another")
+        if any(len(level.alpha) > 1 for level in self.levels) and not alpha_schedule:
+            raise UnsupportedError("an alpha that changes")
+        asked = [
+            ("rule", self.inner.rule, rules),
+            ("weight decay", self.inner.weight_decay_kind, weight_decay),
+            *[("inner_state", level.inner_state, inner_states) for level in self.levels],
+        ]
+        for what, value, offered in asked:
+            if offered is not None and value not in offered:
+                raise UnsupportedError(f"{what} {value!r}")
+
 
 class Adapter(Protocol):
     """A program under test, one case at a time.
 
-    Any method may raise; the case then counts as one at which the program failed, or as not
+    `start`, `step` and `fast` are enough to begin with. Without `slow` or `slots` these
+    count as hidden; what needs another method that is not there counts as not offered. Any
+    method may raise; the case then counts as one at which the program failed, or as not
     offered if what it raises is an `UnsupportedError` or a `NotImplementedError`. What is
-    called tensors here is a dict of a NumPy array for each parameter, in the order of
-    `Setup.params`.
+    called tensors here is a dict by name of an array for each parameter: of NumPy, or
+    whatever else `numpy.asarray` takes.
     """
 
     def start(self, setup: Setup) -> None:
@@ -126,22 +222,22 @@ class Adapter(Protocol):
     def step(self, gradients: Mapping[str, Array | None]) -> None:
         """Do one step; a dict by name, None for a parameter that has no gradient."""
 
-    def fast(self) -> Tensors:
+    def fast(self) -> Answer:
         """Return the fast weights, where the next gradient is taken, as tensors."""
 
-    def slow(self) -> Sequence[Tensors]:
+    def slow(self) -> Sequence[Answer]:
         """Return a list of tensors, phi of each Lookahead, the outermost first.
 
         Empty if hidden.
         """
 
-    def slots(self) -> Mapping[str, Tensors]:
+    def slots(self) -> Mapping[str, Answer]:
         """Return a dict of tensors, the inner optimizer's slots by name.
 
         Slots that are hidden are left out.
         """
 
-    def evaluation(self) -> Tensors:
+    def evaluation(self) -> Answer:
         """Return the weights that are evaluated now, as a user would, as tensors."""
 
     def snapshot(self) -> Any:
@@ -220,7 +316,7 @@ def observe(
     """
     seen, snapshot, state = go_through(case, dtype, adapter)
     if case.save_after is not None:
-        saved = adapter.dump(snapshot)
+        saved = method(adapter, "dump")(snapshot)
         other = adapter if resumed is None else resumed()
         seen.resumed = go_on(case, dtype, other, saved, state)
     return seen
@@ -264,12 +360,12 @@ def go_through(
         adapter.step(gradients.at(t, fast))
         fast = _record(case, adapter, seen.steps)
         if t + 1 in case.evaluate_after:
-            weights = checked(case, "evaluated weights", adapter.evaluation())
+            weights = checked(case, "evaluated weights", method(adapter, "evaluation")())
             seen.evaluations[t + 1] = _flat(weights)
             # The next gradient is taken where an evaluation has left the weights.
             fast = [np.array(x) for x in checked(case, "fast weights", adapter.fast())]
         if t + 1 == case.save_after:
-            snapshot, kept = adapter.snapshot(), fast
+            snapshot, kept = method(adapter, "snapshot")(), fast
     return seen, snapshot, kept
 
 
@@ -303,7 +399,7 @@ def go_on(
     """
     gradients = Gradients(case, dtype)
     adapter.start(setup(case, dtype))
-    adapter.load(saved)
+    method(adapter, "load")(saved)
     seen = Trajectory()
     for t in range(case.save_after or 0, case.steps):
         adapter.step(gradients.at(t, fast))
@@ -367,16 +463,43 @@ class Gradients:
 def _record(case: Case, adapter: Adapter, trajectory: Trajectory) -> list[Array]:
     fast = checked(case, "fast weights", adapter.fast())
     trajectory.fast.append(_flat(fast))
-    slow = adapter.slow()
+    slow: Any = getattr(adapter, "slow", list)()
     if isinstance(slow, Mapping):
         raise TargetError(
             "slow weights must be a list, a dict for each Lookahead, got a dict"
         )
     trajectory.slow.append([_flat(checked(case, "slow weights", each)) for each in slow])
+    slots: Any = getattr(adapter, "slots", dict)()
     trajectory.slots.append(
-        {name: _flat(checked(case, name, each)) for name, each in adapter.slots().items()}
+        {name: _flat(checked(case, name, each)) for name, each in slots.items()}
     )
     return [np.array(each) for each in fast]
+
+
+def method(adapter: Adapter, name: str) -> Callable[..., Any]:
+    """Return a method of an adapter that it need not have.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        The adapter.
+    name : str
+        The method.
+
+    Returns
+    -------
+    callable
+        It.
+
+    Raises
+    ------
+    UnsupportedError
+        If it is not there.
+    """
+    found: Callable[..., Any] | None = getattr(adapter, name, None)
+    if found is None:
+        raise UnsupportedError(f"there is no method {name}")
+    return found
 
 
 def checked(case: Case, what: str, tensors: Any) -> list[Array]:
@@ -401,10 +524,10 @@ def checked(case: Case, what: str, tensors: Any) -> list[Array]:
     TargetError
         If names, shapes or dtypes are not those of the parameters.
     """
-    if not isinstance(tensors, Mapping) or list(tensors) != case.names:
+    if not isinstance(tensors, Mapping) or set(tensors) != set(case.names):
         got = list(tensors) if isinstance(tensors, Mapping) else type(tensors).__name__
         raise TargetError(f"{what} must be a dict with the tensors {case.names}, got {got}")
-    arrays = [np.asarray(each) for each in tensors.values()]
+    arrays = [np.asarray(tensors[name]) for name in case.names]
     for name, array, shape in zip(case.names, arrays, case.shapes, strict=True):
         if array.shape != shape:
             raise TargetError(
@@ -423,3 +546,7 @@ def _flat(arrays: list[Array]) -> Float64Array:
 
 def _table(bits: list[str]) -> tuple[float, ...]:
     return tuple(decode(bits).tolist())
+
+
+def _at(table: Sequence[float], tick: int) -> float:
+    return table[min(tick, len(table) - 1)]

@@ -20,6 +20,7 @@ from lookahead_ref.conformance.protocol import (
     UnsupportedError,
     go_on,
     go_through,
+    method,
 )
 from lookahead_ref.conformance.vectors import Case
 
@@ -51,11 +52,7 @@ class Server:
             return {"error": str(error)}
         # Whatever a program under test raises is a finding about it.
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            return {
-                "error": f"{type(error).__name__}: {error} "
-                f"({Path(place.filename).name}:{place.lineno})"
-            }
+            return {"error": _line(error)}
 
     def do_hello(self, request: Message) -> Message:  # noqa: ARG002
         """Say the version."""
@@ -68,7 +65,7 @@ class Server:
         seen, snapshot, fast = go_through(case, dtype, adapter)
         answer: Message = {"seen": wire.pack(seen)}
         if case.save_after is not None:
-            state = adapter.dump(snapshot)
+            state = method(adapter, "dump")(snapshot)
             if not isinstance(state, bytes):
                 raise TypeError(f"dump must return bytes, got {type(state).__name__}")
             answer["state"] = base64.b64encode(state).decode("ascii")
@@ -87,6 +84,14 @@ class Server:
         from lookahead_ref.conformance.models.running import answer
 
         return answer(self._make, request)
+
+
+def _line(error: Exception) -> str:
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):  # it says where
+        return said
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{said} ({Path(place.filename).name}:{place.lineno})"
 
 
 def main(target: str) -> None:
@@ -116,6 +121,9 @@ def main(target: str) -> None:
         server = Server(adapter(target))
     except (ValueError, BackendUnavailableError) as error:
         say({"refused": str(error)})
+        return
+    except Exception as error:  # of the file itself, as it is imported
+        say({"error": _line(error)})
         return
     for line in requests:
         request = json.loads(line)

@@ -7,7 +7,7 @@ __all__ = ["KINDS", "begin"]
 
 KINDS = {
     "pytorch": "lookahead-ref conform {file}:Adapter",
-    "optax": "lookahead-ref conform {file}:Adapter",
+    "optax": "lookahead-ref conform {file}:Adapter --level gpu",  # XLA flushes subnormals
     "command": 'lookahead-ref conform --command "python {file}"',
     "student": "lookahead-ref conform {file}:MyLookahead --explain",
 }

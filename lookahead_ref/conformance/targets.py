@@ -345,15 +345,17 @@ class Recording:
 
     Raises
     ------
+    ValueError
+        If it cannot be read.
     StartError
-        If it cannot be read, or is no recording.
+        If it is no recording.
     """
 
     def __init__(self, path: Path) -> None:
         try:
             lines = path.read_bytes().splitlines()
         except OSError as error:
-            raise StartError(f"{path} cannot be read: {error}") from error
+            raise ValueError(f"--recorded {path} cannot be read: {error}") from error
         try:
             header = wire.parse(lines[0] if lines else b"")
         except TargetError as error:
@@ -447,7 +449,7 @@ def open_target(
     Raises
     ------
     ValueError
-        If not exactly one of the three is given, or there is no such target.
+        If not exactly one of the three is given, or there is no such target or recording.
     MissingExtraError
         If the target is a public implementation that is not installed.
     StartError

@@ -13,6 +13,7 @@ import typer
 
 from lookahead_ref.terminal import (
     INTERRUPTED,
+    backends,
     console,
     epilog,
     print_folder,
@@ -51,12 +52,6 @@ def mount(app: typer.Typer) -> None:
         The command line.
     """
     app.command(epilog=epilog(EXAMPLES["train"]))(train)
-
-
-def _backends(incomplete: str) -> list[str]:
-    from lookahead_ref.backend import names
-
-    return _starting(names(), incomplete)
 
 
 def _models(incomplete: str) -> list[str]:
@@ -166,7 +161,7 @@ def train(
         typer.Option(
             rich_help_panel=_RUN,
             help="What makes the updates, and the layers' kernels; see [bold]info[/].",
-            autocompletion=_backends,
+            autocompletion=backends,
         ),
     ] = "numpy",
     k: Annotated[

@@ -361,6 +361,7 @@ class _Loop:
             if not self._look_after(count):
                 state.restore(before)
                 self._look_at_each(count)
+            del before  # there is room for one, not for this and the next
             self._pause()
 
     def _look_at_each(self, count: int) -> None:

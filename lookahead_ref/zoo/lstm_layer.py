@@ -73,14 +73,15 @@ def _forward(
     steps, batch, inputs = x.shape
     units = recurrent_weight.shape[0]
     dtype = input_weight.dtype
-    check("x", x, (steps, batch, input_weight.shape[0]), dtype)
+    check("x", x, (steps, batch, input_weight.shape[0]))
     for name, state in (("hidden", hidden), ("cell", cell)):
         check(name, state, (batch, units))
     check("input_weight", input_weight, (inputs, 4 * units))
     check("recurrent_weight", recurrent_weight, (units, 4 * units), dtype)
     check("bias", bias, (4 * units,), dtype)
     kernels = suited(kernels, dtype)
-    x = xp.ascontiguousarray(x).reshape(-1, inputs)
+    # Kernels take arrays of one dtype, and some cannot tell that they got others.
+    x = xp.ascontiguousarray(x, dtype=dtype).reshape(-1, inputs)
 
     # What the inputs contribute is one product for all steps.
     gates = xp.matmul(x, input_weight)
@@ -108,7 +109,7 @@ def _forward(
         return hiddens[1:], None, last_hidden, last_cell
 
     def backward(g: Any) -> tuple[Any, ...]:
-        g = xp.ascontiguousarray(g)
+        g = xp.ascontiguousarray(g, dtype=dtype)
         dh = xp.zeros((batch, units), dtype=dtype)
         dc = xp.zeros((batch, units), dtype=dtype)
         back = recurrent_weight.T
@@ -172,7 +173,8 @@ def lstm_layer(
     Raises
     ------
     ValueError, TypeError
-        If shapes do not fit, or dtypes differ; a state may be of another dtype.
+        If shapes do not fit, or the weights' dtypes differ. Input and state of another
+        dtype are made of that of the weights.
 
     References
     ----------

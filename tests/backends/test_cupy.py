@@ -5,6 +5,7 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,15 @@ def test_a_device_newer_than_nvrtc_gets_ptx() -> None:
     program, dtype = programs(INNER["sgd"](), mixed_params())[0]
     code = _cuda.translate(_cuda.write(program, dtype).text, 999)
     assert b".entry update" in code
+
+
+@needs_nvrtc
+def test_a_device_older_than_nvrtc_compiles_for_is_told_so_in_one_line() -> None:
+    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
+    with pytest.raises(
+        BackendUnavailableError, match=r"capability \d+\.\d or more .* 3\.5:"
+    ):
+        _cuda.translate(_cuda.write(program, dtype).text, 35)
 
 
 @needs_nvrtc
@@ -340,6 +350,25 @@ def test_a_gradient_that_is_another_parameter_is_read_before_that_is_written(
         assert_same_bits(on_host(stepper.params), params)
 
 
+@needs_compiler
+def test_a_gradient_on_another_device_is_refused_and_nothing_is_updated(
+    cuda: HostCuda,
+) -> None:
+    from lookahead_ref.backends.cupy import CupyBackend
+
+    class Elsewhere(standin.ndarray):
+        device = SimpleNamespace(id=1)
+
+    start = {"a": np.ones(2), "b": np.ones(3)}
+    stepper = la.Stepper(la.SGD(0.5), on_device(start), backend=CupyBackend(cuda=cuda))
+    there = {"a": standin.asarray(np.ones(2)), "b": Elsewhere(np.ones(3))}
+    with pytest.raises(ValueError, match=r"grads must be on device 0.* on device 1"):
+        stepper.step(there)
+    assert_same_bits(on_host(stepper.params), start)
+    stepper.step(on_device(start))
+    assert_same_bits(on_host(stepper.params), {"a": np.full(2, 0.5), "b": np.full(3, 0.5)})
+
+
 def test_arrays_come_from_the_host_and_go_back(tmp_path: Path) -> None:
     moving = backend(tmp_path)
     host = np.arange(6.0, dtype=np.float32).reshape(2, 3)
@@ -419,6 +448,31 @@ def test_a_machine_without_cupy_is_told_what_to_install() -> None:
     assert "lookahead-ref[cuda12]" in last
 
 
+@pytest.mark.parametrize("command", ["train", "bench"])
+def test_commands_without_cupy_say_so_in_one_line(command: str, tmp_path: Path) -> None:
+    program = "\n".join(
+        [
+            "import sys",
+            "sys.modules['cupy'] = None",
+            f"sys.argv = ['lookahead-ref', {command!r}, '--backend', 'cupy']",
+            "from lookahead_ref.cli import main",
+            "main()",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "needs CuPy" in done.stderr
+    assert "lookahead-ref[cuda12]" in done.stderr
+
+
 @no_device
 @pytest.mark.parametrize(
     "command",
@@ -427,6 +481,7 @@ def test_a_machine_without_cupy_is_told_what_to_install() -> None:
         ["compare", "--seeds", "1"],
         ["sweep"],
         ["reproduce", "fig8"],
+        ["bench", "--quick"],
         ["conform", "cupy"],
     ],
 )

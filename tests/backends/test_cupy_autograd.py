@@ -11,7 +11,7 @@ import autograd
 import autograd.numpy as np
 import numpy as onp  # noqa: ICN001 - as autograd has it
 import pytest
-from autograd.core import primitive_vjps, vspace
+from autograd.core import VJPNode, primitive_vjps, vspace
 from autograd.numpy import numpy_wrapper
 from autograd.test_util import check_grads
 
@@ -21,7 +21,7 @@ from lookahead_ref import gradients
 pytest.importorskip("cupy")
 
 import standin
-from functions import BEYOND, FUNCTIONS, MOVE
+from functions import BEYOND, FUNCTIONS, MISSING, MOVE
 from lookahead_ref.backends import cupy_autograd
 
 cupy_autograd.register(standin.ndarray)
@@ -68,6 +68,43 @@ def test_what_is_computed_in_float32_stays_in_float32(name: str) -> None:
         vjp, value = autograd.make_vjp(loss, number)(*arrays)
         seen.add(str(vjp(vspace(value).ones()).dtype))
     assert seen == {"float32"}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_what_is_said_to_be_missing_is_refused_and_has_a_derivative_on_the_host(
+    name: str,
+) -> None:
+    function, host = MISSING[name]
+    loss = lambda *a: np.sum(function(*a))  # noqa: E731
+    autograd.grad(loss)(*host)
+    with pytest.raises((TypeError, NotImplementedError)):
+        autograd.grad(loss)(*moved(host))
+
+
+def test_what_autograd_differentiates_is_differentiated_or_said_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: set[Any] = set()
+
+    def record(self: Any, value: Any, function: Any, *rest: Any) -> None:
+        called.add(function)
+        self.parents = []
+
+    # On the host, where autograd says which functions there are.
+    monkeypatch.setattr(VJPNode, "__init__", record)
+    for function, host in {**FUNCTIONS, **MISSING}.values():
+        for number in range(len(host)):
+            autograd.make_vjp(function, number)(*host)
+    by_name = {
+        name: function
+        for name, function in vars(np).items()
+        if callable(function) and not isinstance(function, type)
+    }
+    differentiated = {
+        name for name, function in by_name.items() if function in primitive_vjps
+    }
+    assert len(differentiated) > 100
+    assert {name for name in differentiated if by_name[name] not in called} == set()
 
 
 def test_autograd_s_own_rules_and_functions_stay_the_same_objects() -> None:

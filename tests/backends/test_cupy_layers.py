@@ -2,16 +2,22 @@
 
 from typing import Any
 
+import autograd.numpy as anp
 import numpy as np
 import pytest
 
+import lookahead_ref as la
 from lookahead_ref.zoo.kernels import GeneralKernels
+from lookahead_ref.zoo.lstm_layer import lstm_layer
 
 pytest.importorskip("cupy")
 
 import host_cuda
 import standin
+from lookahead_ref.backends import cupy_autograd
 from lookahead_ref.backends._cuda_layers import Layers
+
+cupy_autograd.register(standin.ndarray)
 
 N, UNITS = 5, 70  # more than one block, and not a whole number of them
 
@@ -48,6 +54,30 @@ def test_an_lstm_cell(layers: Layers, dtype: str) -> None:
     wide, narrow = (N, 4 * UNITS), (N, UNITS)
     same(layers, "lstm_cell", arrays(dtype, wide, wide, *[narrow] * 4), dtype)
     same(layers, "lstm_cell_gradient", arrays(dtype, wide, *[narrow] * 5), dtype)
+
+
+@host_cuda.needs_compiler
+def test_what_meets_an_lstm_in_a_wider_dtype_is_computed_in_that_of_its_weights(
+    layers: Layers,
+) -> None:
+    # A kernel knows addresses, and reads there what it was written for.
+    shapes = [(3, N, 4), (N, UNITS), (N, UNITS), (4, 4 * UNITS), (UNITS, 4 * UNITS)]
+    wide, *narrow = arrays("float32", *shapes, (4 * UNITS,))
+    factors = np.linspace(-1, 1, 3 * N * UNITS).reshape(3, N, UNITS)
+
+    def gradients(move: Any, kernels: Any, dtype: str) -> Any:
+        moved = [move(each) for each in narrow]
+        scale = move(factors.astype(dtype))
+
+        def loss(params: Any) -> Any:
+            return anp.sum(lstm_layer(params["x"], *moved, kernels=kernels).outputs * scale)
+
+        return la.value_and_grad(loss)({"x": move(wide.astype(dtype))})
+
+    wanted, expected = gradients(np.asarray, GeneralKernels, "float32")
+    found, got = gradients(standin.asarray, layers, "float64")
+    assert float(found) == pytest.approx(float(wanted), rel=1e-5)
+    np.testing.assert_allclose(got["x"].get(), expected["x"], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

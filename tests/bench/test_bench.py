@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import lookahead_ref as la
-from lookahead_ref.bench import cases, contestants, peers, suite
+from lookahead_ref.bench import cases, contestants, peers, place, results, suite
 from lookahead_ref.bench.page import lines, page
 from lookahead_ref.bench.turns import Contestant, ratio, take_turns
 from lookahead_ref.cli import app
@@ -51,7 +51,9 @@ def test_the_traffic_model_counts_what_the_program_reads_and_writes(
 
 
 def test_the_limit_reads_and_writes_every_array_and_moves_as_much() -> None:
-    limit = contestants.limit("adam", cases.arrays("1000", 1), synchronized=True)
+    limit = contestants.limit(
+        la.backend.load("numba"), "adam", cases.arrays("1000", 1), synchronized=True
+    )
     assert limit.bytes_moved == 1000 * cases.traffic("adam", 1) == 36_000
     limit.step()
 
@@ -103,11 +105,11 @@ def test_a_peer_that_does_not_run_is_left_out(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("section", [name for name in suite.SECTIONS if name != "first"])
 def test_each_section_measures_on_any_machine(section: str) -> None:
     told: list[str] = []
-    results = suite.run(TINY, (section,), told.append)
+    found = suite.run(TINY, (section,), told.append, place.find("numba"))
     assert told
-    assert all(each.seconds > 0 for each in results.timings)
-    assert all(math.isfinite(each.value) for each in results.bars)
-    assert results.bars or section in (
+    assert all(each.seconds > 0 for each in found.timings)
+    assert all(math.isfinite(each.value) for each in found.bars)
+    assert found.bars or section in (
         "step",
         "overhead",
     )  # without peers, nothing to compare with
@@ -115,7 +117,7 @@ def test_each_section_measures_on_any_machine(section: str) -> None:
 
 def test_peak_memory_is_one_copy_of_everything() -> None:
     plan = suite.Plan(large="300000")
-    for bar in suite.run(plan, ("memory",), lambda _: None).bars:
+    for bar in suite.run(plan, ("memory",), lambda _: None, place.find("numba")).bars:
         # An array more would be 1.2 MB.
         assert 0.0 < bar.value < 0.3, bar
 
@@ -147,7 +149,7 @@ def test_the_command_prints_each_bar_and_writes_its_files(
 
 def test_the_page_shows_every_run_and_what_missed_its_bar() -> None:
     def made(value: float) -> Any:
-        bar = suite.Bar("cost", "1e7", "sgd", "measure", value, value, value, 1.0)
+        bar = results.Bar("cost", "1e7", "sgd", "measure", value, value, value, 1.0)
         machine = {
             "processor": "p",
             "cores": 2,

@@ -1,6 +1,7 @@
 """The page about GPUs is what the script writes."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 import device
+import functions
 import lookahead_ref as la
-from lookahead_ref.backend import load
+from lookahead_ref.bench import suite
+from lookahead_ref.bench.place import Place
 
 
 def test_the_page_is_as_the_script_writes_it() -> None:
@@ -30,7 +33,7 @@ def test_where_there_is_no_device_the_page_says_so_and_has_no_figures(
     def unavailable(name: str) -> Any:
         raise la.BackendUnavailableError("there is none")
 
-    monkeypatch.setattr(device, "load", unavailable)
+    monkeypatch.setattr(device, "find", unavailable)
     page = tmp_path / "gpu.md"
     assert device.main(["--output", str(page)]) == 0
     text = page.read_text()
@@ -38,17 +41,83 @@ def test_where_there_is_no_device_the_page_says_so_and_has_no_figures(
     assert not re.search(r"\d (ms|GB)", text)
 
 
-def test_traffic_is_what_kernels_read_and_write() -> None:
-    # Params and gradient are read, params are written; at the end of a cycle the slow
-    # weights are read and written too.
-    backend: Any = load("numba")
-    traffic = device.Traffic(backend)
-    params = {"x": np.zeros(1000, np.float32)}
-    stepper = la.Stepper(la.Lookahead(la.SGD(0.1), k=2), params, backend=backend)
-    stepper.step(params)
-    assert traffic.bytes == 3 * 4000
-    stepper.step(params)
-    assert traffic.bytes == (3 + 5) * 4000
+def test_the_page_lists_what_the_tests_know_to_be_missing() -> None:
+    assert set(device.MISSING) == set(functions.MISSING)
+    listed = re.findall(r"^- `?([a-z_ ]+)`?$", device.missing(), re.MULTILINE)
+    assert set(listed) == set(functions.MISSING)
+    assert device.missing() in device.PAGE.read_text()
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little to measure, and no tests to run again."""
+    for name in ("torch", "jax", "optax"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name, value in {"HIDDEN": 8, "VOCABULARY": 11, "STEPS": 3, "BATCH": 2}.items():
+        monkeypatch.setattr(device, name, value)
+    tiny = suite.Plan("1000", "1000", ("tiny",), (1e3, 2e3), 2, 1e-4, 1.0, 0.85)
+    monkeypatch.setattr(suite, "DEVICE", tiny)
+    monkeypatch.setattr(device, "tested", lambda: (True, "## Tests\n"))
+    monkeypatch.setattr(device, "setting", lambda backend: "")
+
+
+def test_where_there_is_a_device_the_page_holds_every_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: None
+) -> None:
+    # The page is written in the same way on any device; this one is none.
+    backend: Any = la.backend.load("numba")
+    place = Place(backend, on_device=True)
+    monkeypatch.setattr(device, "find", lambda name: place)
+    page = tmp_path / "gpu.md"
+    assert device.main(["--output", str(page)]) == 0
+    text = page.read_text()
+    for title in (
+        "What Lookahead adds",
+        "Beside what memory allows",
+        "Peak memory",
+        "Growth",
+        "A language model: two layers of 8 units",
+        "What is not differentiated on a device",
+    ):
+        assert text.count(f"## {title}\n") == 1
+    # A step and the cost of a call have times alone where there is nothing beside them.
+    assert "| 1000 | adam | Stepper, numba |" in text
+    assert "| tiny | Lookahead of adam | Stepper, numba |" in text
+    assert "that of the library's copy" in text
+    assert device.FAILED not in text
+
+
+def test_what_cannot_be_measured_is_told_and_loses_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: None
+) -> None:
+    backend: Any = la.backend.load("numba")
+
+    def broken(run: Any) -> int:
+        raise MemoryError("there is none left")
+
+    place = Place(backend, peak=broken, on_device=True)
+    monkeypatch.setattr(device, "find", lambda name: place)
+    page = tmp_path / "gpu.md"
+    assert device.main(["--output", str(page), "--count", "500"]) == 1
+    text = page.read_text()
+    assert f"{device.FAILED} `memory`: `MemoryError: there is none left`" in text
+    assert "## Growth" in text
+    assert "| 500 | sgd |" in text
+
+
+def test_pytorch_s_language_model_does_forward_and_backward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch = pytest.importorskip("torch")
+    for name, value in {"HIDDEN": 8, "VOCABULARY": 11, "STEPS": 3, "BATCH": 2}.items():
+        monkeypatch.setattr(device, name, value)
+    tokens = np.zeros((4, 2), np.int64)
+    enabled = torch.backends.cudnn.enabled
+    device.theirs(tokens, "cpu")()
+    assert torch.backends.cudnn.enabled == enabled
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ImportError):
+        device.theirs(tokens)
 
 
 def test_a_table_has_a_row_for_each() -> None:

@@ -1,6 +1,7 @@
 """The command ``conform``: what it prints and writes, and its exit codes."""
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -200,6 +201,26 @@ def test_a_target_that_fails_has_its_own_exit_code() -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("import no_such_framework", "No module named 'no_such_framework' (theirs.py:1)"),
+        (
+            "class Adapter:\n    def fast(self",
+            "SyntaxError: '(' was never closed (theirs.py",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_told_in_a_line(
+    folder: Path, source: str, says: str
+) -> None:
+    folder.joinpath("theirs.py").write_text(source)
+    result = conform("theirs.py:Adapter", "--case", "smoke-wrapper")
+    assert result.exit_code == 3
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("name", "says"),
     [
         ("Listed", "fast weights must be a dict with the tensors ['w'], got list"),
@@ -225,6 +246,9 @@ def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None
         (("pure", "--profile", "all"), "profile must be one of wrapper, "),
         (("pure", "--level", "lax"), "--level must be 'strict' or 'gpu', got 'lax'"),
         (("--command", ""), "--command must name a program"),
+        (("--recorded", "missing.jsonl"), "--recorded missing.jsonl cannot be read: "),
+        (("--recorded", "."), "--recorded . cannot be read: "),
+        (("pure", "--expect", "missing.json"), "--expect missing.json cannot be read: "),
         (("pure", "--case", "smoke-wrapper", "--html", "no/a.html"), "no/a.html must be"),
     ],
 )
@@ -233,3 +257,8 @@ def test_a_wrong_command_is_told_in_a_line(arguments: tuple[str, ...], says: str
     assert result.exit_code == 2
     assert says in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_the_help_says_every_exit_code() -> None:
+    told = conform("--help").stdout.partition("Exit code:")[2].partition("Arguments")[0]
+    assert re.findall(r"(\d), if", told) == ["0", "1", "2", "3"]

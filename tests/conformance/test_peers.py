@@ -13,7 +13,7 @@ CAUSES = {
     "optax": {"reset-restarts-schedule"},
     "torch_optimizer": {"first-sync-at-step-1", "phi-after-first-step"},
     "pytorch_optimizer": {"only-momentum-reset", "only-momentum-interpolated"},
-    "paddlepaddle": {"phi-after-first-step"},
+    "paddlepaddle": {"phi-after-first-step", "single-precision"},
     "timm": {"phi-at-first-sync", "evaluation-synchronizes"},
     "pylocron": set(),
     "torch2-look-ahead": {"only-momentum-reset", "only-momentum-interpolated"},

@@ -273,6 +273,38 @@ def recording(path: Path, target: Target) -> Path:
     return path
 
 
+def test_a_python_class_needs_three_methods_and_no_order_of_names(tmp_path: Path) -> None:
+    place = tmp_path / "mine.py"
+    place.write_text(
+        "from lookahead_ref.conformance.adapters.library import Pure\n"
+        "class Least:\n"
+        "    def start(self, setup):\n"
+        "        self.it = Pure()\n"
+        "        self.it.start(setup)\n"
+        "    def step(self, gradients):\n"
+        "        self.it.step(gradients)\n"
+        "    def fast(self):\n"
+        "        back = reversed(list(self.it.fast().items()))\n"
+        "        return {name: array.tolist() for name, array in back}\n"
+        "class Snaps(Least):\n"
+        "    def snapshot(self):\n"
+        "        return self.it.snapshot()\n"
+        "class Dumps(Snaps):\n"
+        "    def dump(self, snapshot):\n"
+        "        return self.it.dump(snapshot)\n"
+    )
+    lacks = {"Least": "snapshot", "Snaps": "dump", "Dumps": "load"}
+    for name, method in lacks.items():
+        for result in taken(open_target(f"{place}:{name}")):
+            case = result.case
+            if case.save_after or case.evaluate_after:
+                missing = method if case.save_after else "evaluation"
+                assert result.status == "unsupported"
+                assert result.reason == f"there is no method {missing}"
+            else:
+                assert result.status == "passed"
+
+
 def test_a_recording_is_judged_as_the_program_itself(tmp_path: Path) -> None:
     place = recording(tmp_path / "run.jsonl", open_target("pure"))
     target = open_target(recorded=place)

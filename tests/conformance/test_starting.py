@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lookahead_ref.cli import app
+from lookahead_ref.conformance import load
 from lookahead_ref.conformance.starting import KINDS
+from lookahead_ref.conformance.vectors import decode
 
 DOCS = Path(__file__).parents[2] / "docs" / "conformance"
 
@@ -83,6 +85,15 @@ def test_it_works_as_it_is_written(kind: str, needs: str, passes: set[str]) -> N
     assert offered >= passes
 
 
+@pytest.mark.parametrize("kind", ["pytorch", "optax"])
+def test_an_adapter_is_of_about_thirty_lines(kind: str, folder: Path) -> None:
+    conform("--init", kind)
+    lines = folder.joinpath(f"my_{kind}.py").read_text().splitlines()
+    adapter = lines[lines.index("class Adapter:") :]
+    code = [line for line in adapter if line.strip() and not line.lstrip().startswith("#")]
+    assert len(code) <= 32
+
+
 def test_the_skeleton_is_a_target_with_nothing_done_yet() -> None:
     conform("--init", "student")
     done = conform("my_student.py:MyLookahead", "--explain", "--profile", "wrapper")
@@ -99,11 +110,15 @@ def test_a_mistake_is_explained_in_plain_words() -> None:
     assert "What to do: count the step before testing whether k divides" in said
     assert "clause LA-3 of the specification: when it synchronizes (paper)" in said
     assert "and should be" in said
+    assert re.search(
+        r"This element starts at -?\d\.\d+, and its gradient is -?\d\.\d+\. ", said
+    )
 
 
 def test_expected_values_can_be_hidden(folder: Path) -> None:
     some = ("mine.py:MyLookahead", "--hide-expected", "--case", "smoke-wrapper")
-    said = conform(*some, "--explain", "--html", "a.html", "--markdown", "a.md").stdout
+    files = ("--html", "a.html", "--markdown", "a.md", "--junit", "a.xml")
+    said = conform(*some, "--explain", *files).stdout
     assert "should be" not in said
     found = json.loads(conform(*some, "--json").stdout)
     for departure in found["departures"]:
@@ -111,11 +126,13 @@ def test_expected_values_can_be_hidden(folder: Path) -> None:
             assert each["expected"] is each["expected_bits"] is each["distance"] is None
             assert isinstance(each["got"], float)
     shown = json.loads(conform("mine.py:MyLookahead", *some[2:], "--json").stdout)
-    answers = [q["expected"] for d in shown["departures"] for q in d["quantities"]]
+    given = decode(load().case("smoke-wrapper").data["params"][0]["values"])
+    answers = {q["expected"] for d in shown["departures"] for q in d["quantities"]}
+    answers -= {*given.tolist()}  # where phi starts is no secret
+    assert answers
     texts = [
         said,
-        folder.joinpath("a.html").read_text(),
-        folder.joinpath("a.md").read_text(),
+        *(folder.joinpath(file).read_text() for file in files[1::2]),
     ]
     for text in (*texts, conform(*some).stdout):
         assert not any(f"{answer:.6g}" in text for answer in answers)
@@ -138,7 +155,8 @@ def test_the_workflow_and_the_page_use_what_the_command_takes(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (DOCS / "examples" / "conformance.yml").read_text(encoding="utf-8")
-    (line,) = re.findall(r"run: lookahead-ref conform my_pytorch.py:Adapter (.*)", text)
+    command = r"run: >-\n +lookahead-ref conform my_pytorch.py:Adapter ((?:.|\n)*?)\n +- "
+    (line,) = re.findall(command, text)
     folder.joinpath("my_pytorch.py").write_text(WRONG + "\nAdapter = MyLookahead\n")
     some = ("my_pytorch.py:Adapter", "--profile", "wrapper")
     assert conform(*some, "--write-expect", "known.json").exit_code == 1

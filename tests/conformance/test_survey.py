@@ -55,6 +55,9 @@ def test_the_survey_is_of_these_vectors_and_of_every_implementation() -> None:
         for entry in (*each["beyond"], *each["failures"], *causes):
             assert entry["case"] in known
         assert each["explained"]
+        # Two runs are to differ by what has changed alone.
+        for convention in each["conventions"]:
+            assert list(convention["checks"]) == sorted(convention["checks"])
 
 
 def test_the_page_has_a_section_for_every_implementation() -> None:
@@ -80,6 +83,15 @@ def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
 
 def test_every_report_has_its_program_and_its_output() -> None:
     assert sorted(REPORTS) == sorted(path.name for path in UPSTREAM.glob("*.py"))
+
+
+def test_every_report_names_the_version_that_the_survey_found_it_in() -> None:
+    _, *reports = (UPSTREAM / "index.md").read_text(encoding="utf-8").split("\n## ")
+    titles = [each["title"] for each in survey()["implementations"]]
+    assert len(reports) == len(REPORTS)
+    for report in reports:
+        _, text = report.split("\n\n", 1)
+        assert text.startswith(tuple(f"{title}. " for title in titles)), report
 
 
 @pytest.mark.parametrize("name", sorted(REPORTS))

@@ -52,7 +52,7 @@ class TestsBeforeCounting(Level):
         return (self.steps - 1) % self.k == 0
 
 
-@wrong(unknown=True)
+@wrong("synchronizes-once")
 class SynchronizesOnce(Level):
     def due(self) -> bool:
         return self.steps == self.k

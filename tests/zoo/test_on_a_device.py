@@ -1,13 +1,12 @@
 """Every model on the strict stand-in: the same numbers, and nothing moves in a step."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import backend, tree
+from lookahead_ref import tree
 from lookahead_ref.data import Examples
 
 pytest.importorskip("cupy")
@@ -28,16 +27,7 @@ def cuda(tmp_path_factory: pytest.TempPathFactory) -> host_cuda.HostCuda:
 @pytest.fixture
 def device(cuda: host_cuda.HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a backend that is the CuPy backend on the host."""
-    from lookahead_ref.backends.cupy import CupyBackend
-
-    found = backend.entry_points
-
-    def entries(*, group: str) -> Any:
-        made = SimpleNamespace(name="standin", load=lambda: lambda: CupyBackend(cuda=cuda))
-        return [*found(group=group), made]
-
-    monkeypatch.setattr(backend, "entry_points", entries)
-    return "standin"
+    return host_cuda.register(cuda, monkeypatch)
 
 
 def assert_close(found: Any, wanted: Any) -> None:

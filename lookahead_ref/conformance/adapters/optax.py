@@ -14,7 +14,6 @@ from lookahead_ref.conformance.protocol import (
     Inner,
     Setup,
     Tensors,
-    UnsupportedError,
 )
 
 __all__ = ["Optax"]
@@ -32,13 +31,9 @@ class Optax:
 
     def start(self, setup: Setup) -> None:
         """Make parameters and transformation anew."""
-        if len(setup.levels) > 1:
-            raise UnsupportedError("a lookahead around another takes no such parameters")
+        # A lookahead around another would take other parameters.
+        setup.only(inner_states=["maintain", "reset"])
         (level,) = setup.levels
-        if len(level.alpha) > 1:
-            raise UnsupportedError("slow_step_size is constant")
-        if level.inner_state == "interpolate":
-            raise UnsupportedError("the inner state is maintained or reset")
         # Without it JAX has no float64. This is a process of its own.
         jax.config.update("jax_enable_x64", True)
         self._transformation = optax.lookahead(
@@ -47,7 +42,6 @@ class Optax:
             slow_step_size=level.alpha[0],
             reset_state=level.inner_state == "reset",
         )
-        self._names = list(setup.params)
         params = {name: jnp.asarray(array) for name, array in setup.params.items()}
         self._params = optax.LookaheadParams.init_synced(params)
         self._state: Any = self._transformation.init(self._params)
@@ -65,27 +59,23 @@ class Optax:
 
     def fast(self) -> Tensors:
         """Return the fast parameters."""
-        return self._arrays(self._params.fast)
+        return _arrays(self._params.fast)
 
     def slow(self) -> Sequence[Tensors]:
         """Return the slow parameters."""
-        return [self._arrays(self._params.slow)]
+        return [_arrays(self._params.slow)]
 
     def slots(self) -> Mapping[str, Tensors]:
         """Return the arrays of the inner state that have a name here."""
         return {
-            _SLOTS[name]: self._arrays(tree)
+            _SLOTS[name]: _arrays(tree)
             for name, tree in _fields(self._state.fast_state)
             if name in _SLOTS and isinstance(tree, Mapping)
         }
 
     def evaluation(self) -> Tensors:
         """Return the slow parameters, as the documentation says."""
-        return self._arrays(self._params.slow)
-
-    def _arrays(self, tree: Mapping[str, Any]) -> Tensors:
-        # JAX has sorted the names.
-        return {name: np.asarray(tree[name]) for name in self._names}
+        return _arrays(self._params.slow)
 
     def snapshot(self) -> Any:
         """Take the state: nothing ever changes it."""
@@ -103,6 +93,10 @@ class Optax:
         with np.load(io.BytesIO(state)) as saved:
             leaves = [jnp.asarray(saved[f"arr_{n}"]) for n in range(len(saved.files))]
         self._params, self._state = jax.tree.unflatten(structure, leaves)
+
+
+def _arrays(tree: Mapping[str, Any]) -> Tensors:
+    return {name: np.asarray(each) for name, each in tree.items()}
 
 
 def _inner(inner: Inner) -> Any:

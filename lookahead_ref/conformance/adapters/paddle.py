@@ -34,13 +34,8 @@ class Paddle:
 
     def start(self, setup: Setup) -> None:
         """Make parameters and optimizer anew."""
-        if len(setup.levels) > 1:
-            raise UnsupportedError("a LookAhead around another is not documented")
+        setup.only(inner_states=["maintain"])
         (level,) = setup.levels
-        if len(level.alpha) > 1:
-            raise UnsupportedError("alpha is constant")
-        if level.inner_state != "maintain":
-            raise UnsupportedError(f"inner_state = {level.inner_state!r} is not offered")
         # A checkpoint finds its tensors by generated names: count from the start, as a new
         # process does.
         paddle.utils.unique_name.switch()
@@ -58,7 +53,7 @@ class Paddle:
         self._optimizer = paddle.incubate.LookAhead(
             self._inner, alpha=level.alpha[0], k=level.k
         )
-        self._rates = setup.inner.learning_rate
+        self._rate = setup.inner.learning_rate_at
         self._steps = 0
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
@@ -66,7 +61,7 @@ class Paddle:
         for name, param in self._params.items():
             found = gradients[name]
             param.grad = None if found is None else paddle.to_tensor(found)
-        self._inner.set_lr(self._rates[min(self._steps, len(self._rates) - 1)])
+        self._inner.set_lr(self._rate(self._steps))
         self._optimizer.step()
         self._steps += 1
 

@@ -79,18 +79,15 @@ class PyTorch:
 
     def start(self, setup: Setup) -> None:
         """Make parameters and optimizer anew."""
-        if len(setup.levels) > 1:
-            raise UnsupportedError("a Lookahead around another is not documented")
+        setup.only()
         (level,) = setup.levels
-        if len(level.alpha) > 1:
-            raise UnsupportedError("alpha is constant")
         self._params = {
             name: torch.nn.Parameter(torch.tensor(array))
             for name, array in setup.params.items()
         }
         self._inner = _inner(setup.inner, list(self._params.values()))
         self._optimizer = self._wrapper.wrap(self._inner, level)
-        self._rates = setup.inner.learning_rate
+        self._rate = setup.inner.learning_rate_at
         # A wrapper may put others beside them, which nothing reads.
         self._slots = _SLOTS[setup.inner.rule]
         self._steps = 0
@@ -101,7 +98,7 @@ class PyTorch:
             found = gradients[name]
             param.grad = None if found is None else torch.tensor(found)
         for group in self._inner.param_groups:
-            group["lr"] = self._rates[min(self._steps, len(self._rates) - 1)]
+            group["lr"] = self._rate(self._steps)
         self._optimizer.step()
         self._steps += 1
 

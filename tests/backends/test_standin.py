@@ -1,0 +1,98 @@
+"""The stand-in refuses what CuPy refuses, and tells of all that moves."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cupy")
+
+import cupy
+
+import standin
+
+
+def x() -> Any:
+    return standin.asarray(np.arange(6.0, dtype=np.float32).reshape(2, 3))
+
+
+HOST = np.ones((2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    {
+        "become a NumPy array": lambda: np.asarray(x()),
+        "be added to one": lambda: x() + HOST,
+        "be added to one, the other way round": lambda: HOST + x(),
+        "be written to from one": lambda: x().__setitem__(0, HOST[0]),
+        "be joined to one": lambda: np.concatenate([x(), HOST]),
+        "be added in place": lambda: x().__iadd__(HOST),
+        "meet a list": lambda: standin.add(x(), [1.0, 2.0, 3.0]),
+        "take a number's place": lambda: standin.sum(3.0),
+        "choose by a bool": lambda: standin.where(True, x(), x()),
+        "count": lambda: range(x()[0, 0]),
+        "be iterated over without dimensions": lambda: list(x()[0, 0]),
+        "sum from a number": lambda: x().sum(initial=1.0),
+        "sum where": lambda: np.sum(x(), where=x() > 1),
+        "multiply in place": lambda: x().__imatmul__(x()),
+        "an order that is None": lambda: x().reshape(6, order=None),
+        "a method that CuPy has not": lambda: x().byteswap_no(),
+        "a property that CuPy has not": lambda: x().ctypes,
+        "a function that CuPy has not": lambda: standin.no_such(x()),
+        "a keyword that CuPy has not": lambda: standin.zeros(3, like=x()),
+    }.items(),
+    ids=lambda each: each[0],
+)
+def test_what_cupy_refuses_is_refused(attempt: tuple[str, Callable[[], Any]]) -> None:
+    with pytest.raises((TypeError, AttributeError)):
+        attempt[1]()
+
+
+def test_it_has_no_attribute_that_cupy_s_arrays_have_not() -> None:
+    of_classes_in_python = {"__dict__", "__weakref__", "__getattr__"}
+    # How array-api-compat gets to know it; CuPy's arrays it knows by their type.
+    beyond = set(dir(standin.ndarray)) - set(dir(cupy.ndarray))
+    assert beyond == {*of_classes_in_python, "__array_namespace__"}
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        float,
+        int,
+        bool,
+        repr,
+        "{:.1f}".format,
+        lambda array: array.item(),
+        lambda array: array.tolist(),
+        standin.asnumpy,
+    ],
+)
+def test_to_look_at_it_is_counted(look: Callable[[Any], Any]) -> None:
+    scalar = x()[1, 1]
+    before = standin.counted()
+    look(scalar)
+    assert standin.counted() - before == standin.Transfers(to_host=1)
+
+
+@pytest.mark.parametrize(
+    ("use", "moved"),
+    [
+        (lambda array: array[array > 2], standin.Transfers(to_host=1)),
+        (lambda array: standin.where(array > 2), standin.Transfers(to_host=1)),
+        (lambda array: array[[0, 1]], standin.Transfers(to_device=1)),
+        (lambda array: array[np.array([0, 1])], standin.Transfers(to_device=1)),
+        (lambda array: standin.asarray([1.0]), standin.Transfers(to_device=1)),
+        (lambda array: standin.asarray(array), standin.Transfers()),
+        (lambda array: array[1:, 0] + np.float32(1) * 2, standin.Transfers()),
+    ],
+)
+def test_what_moves_on_the_way_is_counted(
+    use: Callable[[Any], Any], moved: standin.Transfers
+) -> None:
+    array = x()
+    before = standin.counted()
+    use(array)
+    assert standin.counted() - before == moved

@@ -1,0 +1,55 @@
+"""What a case asks for, and what a program offers of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lookahead_ref.conformance import Inner, Level, Setup, UnsupportedError, cases
+from lookahead_ref.conformance.protocol import setup
+
+ALL = {"nesting": True, "alpha_schedule": True}
+
+OFFERED: list[tuple[dict[str, Any], Callable[[Setup], bool]]] = [
+    (ALL, lambda _: True),
+    (ALL | {"nesting": False}, lambda given: len(given.levels) == 1),
+    (
+        ALL | {"alpha_schedule": False},
+        lambda given: all(len(level.alpha) == 1 for level in given.levels),
+    ),
+    (ALL | {"rules": ["sgd", "adam"]}, lambda given: given.inner.rule in ("sgd", "adam")),
+    (
+        ALL | {"weight_decay": ["l2"]},
+        lambda given: given.inner.weight_decay_kind == "l2",
+    ),
+    (
+        ALL | {"inner_states": ["maintain"]},
+        lambda given: {level.inner_state for level in given.levels} == {"maintain"},
+    ),
+    ({}, lambda given: len(given.levels) == 1 == len(given.levels[0].alpha)),
+]
+
+
+@pytest.mark.parametrize(("offered", "asked"), OFFERED)
+def test_a_case_stops_where_it_asks_for_more_than_is_offered(
+    offered: dict[str, Any], asked: Callable[[Setup], bool]
+) -> None:
+    found = set()
+    for case in cases():
+        given = setup(case, "float32")
+        expected = asked(given)
+        found.add(expected)
+        if expected:
+            given.only(**offered)
+        else:
+            with pytest.raises(UnsupportedError):
+                given.only(**offered)
+    assert True in found
+    assert offered == ALL or False in found
+
+
+def test_the_last_entry_of_a_table_holds() -> None:
+    inner = Inner("sgd", {}, "none", (0.3, 0.2, 0.1))
+    assert [inner.learning_rate_at(t) for t in range(5)] == [0.3, 0.2, 0.1, 0.1, 0.1]
+    level = Level(5, (0.5, 0.8), "maintain")
+    assert [level.alpha_at(n) for n in range(3)] == [0.5, 0.8, 0.8]

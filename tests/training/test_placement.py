@@ -1,0 +1,130 @@
+"""Training where arrays are not the host's: on the strict stand-in for CuPy's."""
+
+import itertools
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref.data import Dataset, Examples, load_digits
+from lookahead_ref.training import StepTaken, train
+from lookahead_ref.zoo import MLP
+
+pytest.importorskip("cupy")
+
+import host_cuda
+import standin
+from lookahead_ref.backends import cupy_autograd
+
+cupy_autograd.register(standin.ndarray)
+
+pytestmark = host_cuda.needs_compiler
+
+OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.01), k=3)
+SETTINGS: dict[str, Any] = {"seed": 3, "epochs": 2, "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def cuda(tmp_path_factory: pytest.TempPathFactory) -> host_cuda.HostCuda:
+    return host_cuda.HostCuda(tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture
+def device(cuda: host_cuda.HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
+    return host_cuda.register(cuda, monkeypatch)
+
+
+def some_digits(*, broken: tuple[int, ...] = ()) -> Dataset:
+    """The first digits; the inputs of some of them are not numbers."""
+    whole = load_digits()
+    inputs = np.array(whole.train.inputs[:96])
+    inputs[list(broken), 5] = np.nan
+    return Dataset(
+        "some digits",
+        Examples(inputs, whole.train.labels[:96]),
+        Examples(whole.validation.inputs[:40], whole.validation.labels[:40]),
+        classes=10,
+    )
+
+
+def trained(on: str, data: Dataset, **options: Any) -> Any:
+    return train(
+        MLP((64, 8, 10), backend=on), data, OPTIMIZER, **SETTINGS, backend=on, **options
+    )
+
+
+@pytest.mark.parametrize("options", [{}, {"clip": 0.05}, {"evaluate_train": True}])
+def test_a_run_comes_out_as_on_the_host(device: str, options: dict[str, Any]) -> None:
+    wanted, found = [trained(on, some_digits(), **options) for on in ("numpy", device)]
+    assert found.steps == wanted.steps == 12
+    for one, other in zip(found.history, wanted.history, strict=True):
+        assert one.validation_loss == pytest.approx(other.validation_loss, rel=1e-4)
+        if other.batch_loss is not None:
+            assert one.batch_loss == pytest.approx(other.batch_loss, rel=1e-4)
+    for path, array in la.tree.flatten(wanted.params).items():
+        got = la.tree.flatten(found.params)[path]
+        assert type(got) is np.ndarray
+        np.testing.assert_allclose(got, array, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("check_every", [2, 5, 50])
+def test_batches_that_are_not_finite_are_skipped_however_often_it_is_looked_at(
+    device: str, check_every: int
+) -> None:
+    data = some_digits(broken=(7, 50))
+    options: dict[str, Any] = {"on_nonfinite": "skip", "evaluate_train": False}
+    wanted = trained("numpy", data, **options)
+    found = trained(device, data, **options, check_every=check_every)
+    assert 0 < found.skipped == wanted.skipped
+    assert found.steps == wanted.steps
+    last, other = found.history[-1], wanted.history[-1]
+    assert last.validation_loss == pytest.approx(other.validation_loss, rel=1e-4)
+
+
+def test_between_two_looks_nothing_comes_back_from_the_device(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    step = la.Stepper.step
+
+    def counted(self: la.Stepper, grads: Any) -> None:
+        looked_at.append(standin.counted().to_host)
+        step(self, grads)
+
+    monkeypatch.setattr(la.Stepper, "step", counted)
+    trained(device, some_digits(), check_every=3)
+    per_epoch = 6
+    for first, second in itertools.pairwise(range(len(looked_at))):
+        moved = looked_at[second] - looked_at[first]
+        # After three batches their losses and sums are read; after an epoch, evaluations.
+        assert (moved > 0) == (second % per_epoch % 3 == 0)
+        if second % per_epoch == 3:
+            assert moved == 2 * 3
+
+
+def test_one_state_is_kept_to_go_back_to_and_no_two(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[weakref.ref[Any]] = []
+    copy = la.Stepper.state_dict
+
+    def watched(self: la.Stepper) -> dict[str, Any]:
+        assert not any(array() is not None for array in kept)
+        saved = copy(self)
+        kept.extend(
+            weakref.ref(each) for each in saved.values() if not isinstance(each, int)
+        )
+        return saved
+
+    monkeypatch.setattr(la.Stepper, "state_dict", watched)
+    trained(device, some_digits(), check_every=2)
+    assert kept
+
+
+def test_losses_are_numbers_of_the_host(device: str) -> None:
+    events: list[Any] = []
+    trained(device, some_digits(), callbacks=[events.append])
+    losses = [event.loss for event in events if isinstance(event, StepTaken)]
+    assert {type(loss) for loss in losses} == {float}
