@@ -8,6 +8,7 @@ signal that ended it.
 What a command needs is imported inside it, so that ``--help`` answers at once.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,7 @@ EXAMPLES = {
         "lookahead-ref compare",
         "lookahead-ref compare --seeds 2 --epochs 5 --output my-comparison",
         "lookahead-ref compare --seeds 2 --epochs 5 --json",
+        "lookahead-ref compare --optimizer adam --learning-rate 0.003 --seeds 2 --epochs 2",
     ),
     "info": ("lookahead-ref info", "lookahead-ref info --json"),
     **train_command.EXAMPLES,
@@ -136,9 +138,37 @@ def compare(
         typer.Option(help="Processes; as many as cores if not given.", min=1),
     ] = None,
     output: Output = None,
+    optimizer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="sgd, heavy-ball, nesterov, adagrad, adam or your own as module:name or "
+            "file.py:name: compared alone and inside Lookahead; with polyak- before it as "
+            "it is. Repeat it for several; if not given, the ten of the paper's table.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of an optimizer by its name, or of all that are not named; if not given, "
+            "one that was chosen on the digits, of your own its own.",
+            metavar="[NAME=]RATE",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="mlp; or your own, as module:name or file.py:name.")
+    ] = "mlp",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="Labelled examples, as for train; or your own.", metavar="NAME[:PATH]"
+        ),
+    ] = "digits",
     as_json: AsJson = False,
 ) -> None:
-    """Compare optimizers, alone and inside Lookahead, on handwritten digits.
+    """Compare optimizers, alone and inside Lookahead, on handwritten digits or other data.
 
     Prints the table and writes results.json, train.jsonl, curves.png and report.html to a
     folder, runs/compare-DATE-TIME if --output is not given.
@@ -151,7 +181,8 @@ def compare(
 
         # Before anything is trained or written.
         require("matplotlib", "experiments", purpose="draw the curves")
-        require("sklearn", "experiments", purpose="load the digits")
+        if data == "digits":
+            require("sklearn", "experiments", purpose="load the digits")
         settings = experiment.Settings(
             seeds=seeds,
             seed=seed,
@@ -161,6 +192,10 @@ def compare(
             alpha=alpha,
             inner_state=inner_state,
             backend=backend,
+            optimizers=tuple(optimizer or ()),
+            learning_rates=_rates(learning_rate or ()),
+            model=model,
+            data=data,
         )
         settings.check()
         folder = new_folder(output, "compare")
@@ -186,6 +221,21 @@ def compare(
     screen.print(comparison.differences.rich())
     screen.print(comparison.summary, highlight=False)
     print_folder(screen, folder, "report.html, curves.png, results.json, train.jsonl")
+
+
+def _rates(texts: Iterable[str]) -> tuple[tuple[str, float], ...]:
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, rate = text.rpartition("=")
+        if name in found:
+            raise ValueError(f"learning_rate must be given once for each, got {text!r} too")
+        try:
+            found[name] = float(rate)
+        except ValueError as error:
+            raise ValueError(
+                f"learning_rate must be a number or NAME=NUMBER, got {text!r}"
+            ) from error
+    return tuple(found.items())
 
 
 train_command.mount(app)

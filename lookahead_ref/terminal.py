@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ __all__ = [
     "INTERRUPTED",
     "JOB_FAILED",
     "USAGE",
+    "assigned",
     "backends",
     "console",
     "continuable",
@@ -75,6 +76,46 @@ def continuable(folder: Path, *, named: bool) -> Iterator[None]:
         words = shlex.join(["lookahead-ref", *sys.argv[1:], *more])
         typer.echo(f"lookahead-ref: to continue: {words}", err=True)
         raise
+
+
+def assigned(texts: Iterable[str]) -> dict[str, list[Any]]:
+    """Read hyperparameters that are given as ``NAME=VALUE``.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        What was given.
+
+    Returns
+    -------
+    dict
+        Each name to its values, in the order given: numbers, true and false as JSON has
+        them, anything else as text.
+
+    Raises
+    ------
+    ValueError
+        If a text has not that form.
+
+    Examples
+    --------
+    >>> assigned(["decay=0.9", "decay=0.99", "kind=l2"])
+    {'decay': [0.9, 0.99], 'kind': ['l2']}
+    """
+    found: dict[str, list[Any]] = {}
+    for text in texts:
+        name, _, written = text.partition("=")
+        if not (name and written):
+            raise ValueError(f"hyperparameter must be NAME=VALUE, got {text!r}")
+        try:
+            value = json.loads(written)
+        except ValueError:
+            value = written
+        # Of what JSON has, these are values of an option.
+        if not isinstance(value, (bool, int, float)):
+            value = written
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def backends(incomplete: str) -> list[str]:

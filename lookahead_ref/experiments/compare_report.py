@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookahead_ref.experiments import methods
+from lookahead_ref.experiments.plugins import is_plugin
 from lookahead_ref.report import plots
 from lookahead_ref.report.page import (
     Section,
@@ -20,7 +21,18 @@ from lookahead_ref.report.tables import Column, Row, Table, summarize
 if TYPE_CHECKING:
     from lookahead_ref.experiments.compare import Comparison, Run, Settings
 
-__all__ = ["FINAL", "by_method", "difference_table", "html", "panels", "summary", "table"]
+__all__ = [
+    "FINAL",
+    "by_method",
+    "difference_table",
+    "html",
+    "learning_rates",
+    "panels",
+    "summary",
+    "table",
+]
+
+_SPLITS = ("train", "validation")
 
 FINAL = ("validation_accuracy", "validation_loss", "train_loss")
 """What is compared at the end of the runs."""
@@ -39,7 +51,7 @@ def by_method(runs: "Sequence[Run]") -> "Iterator[tuple[methods.Method, list[Run
     tuple of Method and list of Run
         In the order of the table, and of the seeds.
     """
-    for method in methods.COMPARED:
+    for method in dict.fromkeys(run.method for run in runs):
         yield method, [r for r in runs if r.method == method]
 
 
@@ -48,13 +60,15 @@ def _final(run: "Run", quantity: str) -> float:
     return 100 * value if quantity.endswith("accuracy") else value
 
 
-def table(settings: "Settings", runs: "Sequence[Run]") -> Table:
+def table(settings: "Settings", data: str, runs: "Sequence[Run]") -> Table:
     """Make the table in the shape of the paper's Table 1.
 
     Parameters
     ----------
     settings : Settings
         Of the comparison.
+    data : str
+        The name of the data.
     runs : sequence of Run
         All of them.
 
@@ -63,11 +77,13 @@ def table(settings: "Settings", runs: "Sequence[Run]") -> Table:
     Table
         A row for each method.
     """
+    rates = "" if _as_published(settings) else f" {learning_rates(settings)}"
+    title = "Handwritten digits" if settings.data == "digits" else data
     return Table(
-        title="Handwritten digits: final validation accuracy",
+        title=f"{title}: final validation accuracy",
         caption=(
             f"{_over_seeds(settings)}, after {settings.epochs} epochs; best in bold. "
-            "Measured on the slow weights, or on the average."
+            f"Measured on the slow weights, or on the average.{rates}"
         ),
         stub="Optimizer",
         columns=(
@@ -102,16 +118,16 @@ def difference_table(settings: "Settings", runs: "Sequence[Run]") -> Table:
     """
     found = {(r.method.name, r.seed): r for r in runs}
     rows = []
-    for method in methods.COMPARED:
+    for method, _ in by_method(runs):
         if method.role != "lookahead":
             continue
-        inner = methods.method(methods.inner_name(method.name))
+        inner = methods.inner_name(method.name)
         seeds = [r.seed for r in runs if r.method == method]
         cells = tuple(
             summarize(
                 [
                     _final(found[method.name, seed], quantity)
-                    - _final(found[inner.name, seed], quantity)
+                    - _final(found[inner, seed], quantity)
                     for seed in seeds
                 ]
             )
@@ -132,6 +148,71 @@ def difference_table(settings: "Settings", runs: "Sequence[Run]") -> Table:
         ),
         rows=tuple(rows),
     )
+
+
+def _as_published(settings: "Settings") -> bool:
+    return (
+        settings.optimizers,
+        settings.learning_rates,
+        settings.model,
+        settings.data,
+    ) == (
+        (),
+        (),
+        "mlp",
+        "digits",
+    )
+
+
+def learning_rates(settings: "Settings") -> str:
+    """Say where the learning rates come from, and for what they were chosen.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the comparison.
+
+    Returns
+    -------
+    str
+        A few sentences of plain text.
+    """
+    given: list[str] = []
+    own: list[str] = []
+    chosen: list[str] = []
+    for name in settings.inner_names:
+        if settings.learning_rate(name) is not None:
+            given.append(name)
+        else:
+            (own if is_plugin(name) else chosen).append(name)
+    said = []
+    if chosen:
+        of = "each inner optimizer" if not (given or own) else _enumerated(chosen)
+        said.append(
+            f"The learning rate of {of} is the best of a grid, by validation accuracy on "
+            "other seeds, and is the same alone and inside Lookahead."
+        )
+        if (settings.model, settings.data) != ("mlp", "digits"):
+            said.append(
+                "That grid was of a multilayer perceptron on the handwritten digits: for "
+                "this model and these data it was not tuned."
+            )
+    if given:
+        said.append(
+            f"The learning rate of {_enumerated(given)} was given with the command, and "
+            "is the same alone and inside Lookahead; nothing was tuned here."
+        )
+    if own:
+        said.append(
+            f"{_enumerated(own)} came with a learning rate, the same alone and inside "
+            "Lookahead; nothing was tuned here."
+        )
+    return " ".join(said)
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _over_seeds(settings: "Settings") -> str:
@@ -164,7 +245,7 @@ def summary(table: Table, differences: Table) -> str:
     # Where two accuracies are equal, rounding may leave a difference of either sign.
     higher = sum(gain.mean > 1e-9 for gain in gains)
     text = (
-        f"{' and '.join(best)} {verb} the highest mean validation accuracy, "
+        f"{_enumerated(best)} {verb} the highest mean validation accuracy, "
         f"{top.mean:.2f} %. Lookahead has a higher mean than its inner optimizer in "
         f"{higher} of {len(gains)} cases"
     )
@@ -217,12 +298,17 @@ def panels(runs: "Sequence[Run]") -> list[plots.Panel]:
 
 
 def html(
-    comparison: "Comparison", results: Mapping[str, Any], runs: "Sequence[Run]"
+    settings: "Settings",
+    comparison: "Comparison",
+    results: Mapping[str, Any],
+    runs: "Sequence[Run]",
 ) -> str:
     """Lay out the report.
 
     Parameters
     ----------
+    settings : Settings
+        Of the comparison.
     comparison : Comparison
         The tables and the summary.
     results : mapping
@@ -249,8 +335,11 @@ def html(
 
     loss, accuracy = panels(runs)
     band = "Line: mean over seeds; band: one sample standard deviation to each side."
+    data = configuration["data"]
+    sizes = [f"{data[x]} for {x.replace('train', 'training')}" for x in _SPLITS if data[x]]
+    digits = settings.data == "digits"
     return page(
-        "Lookahead on handwritten digits",
+        f"Lookahead on {'handwritten digits' if digits else data['name']}",
         comparison.summary,
         [
             Section(
@@ -277,11 +366,7 @@ def html(
                 "Configuration",
                 definitions(
                     {
-                        "Data": (
-                            f"{configuration['data']['name']}, "
-                            f"{configuration['data']['train']} for training, "
-                            f"{configuration['data']['validation']} for validation"
-                        ),
+                        "Data": ", ".join([data["name"], *sizes]),
                         "Model": configuration["model"],
                         "Batch size": configuration["batch_size"],
                         "Epochs": configuration["epochs"],
@@ -292,11 +377,7 @@ def html(
             ),
             Section(
                 "Optimizers",
-                paragraph(
-                    "The learning rate of each inner optimizer is the best of a grid, by "
-                    "validation accuracy on other seeds, and is the same alone and inside "
-                    "Lookahead."
-                )
+                paragraph(learning_rates(settings))
                 + definitions({m["title"]: m["optimizer"] for m in results["methods"]}),
             ),
             Section(

@@ -148,7 +148,7 @@ def _final(task: tuple[Settings, Dataset, str, float, int]) -> tuple[float, floa
     settings, data, name, rate, seed = task
     try:
         result = train(
-            settings.model(data),
+            settings.make_model(data),
             data,
             methods.build(name, learning_rate=rate),
             seed=seed,

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import lookahead_ref as la
+from lookahead_ref.experiments import plugins
 
 __all__ = [
     "COMPARED",
@@ -15,6 +16,7 @@ __all__ = [
     "Method",
     "build",
     "default_learning_rate",
+    "inner_name",
     "method",
 ]
 
@@ -59,7 +61,7 @@ NAMES: tuple[str, ...] = (
     *_INNER,
     *(wrapper + inner for wrapper in _WRAPPERS for inner in _INNER),
 )
-"""Every name that `build` takes."""
+"""Every name that `build` takes, but for those of the user's own."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ def method(name: str) -> Method:
     Parameters
     ----------
     name : str
-        One of `NAMES`.
+        One of `NAMES`; or an optimizer of the user's own, as
+        `lookahead_ref.experiments.plugins` takes it, with or without ``lookahead-`` or
+        ``polyak-`` before it. A file whose name begins so is ``./lookahead-file.py``.
 
     Returns
     -------
@@ -98,9 +102,11 @@ def method(name: str) -> Method:
     --------
     >>> method("lookahead-heavy-ball").title
     'Lookahead (heavy ball)'
+    >>> method("lookahead-mine.py:RMSProp").title
+    'Lookahead (RMSProp)'
     """
     wrapper, inner = _parse(name)
-    title = _INNER[inner][0]
+    title = _INNER[inner][0] if inner in _INNER else inner.rpartition(":")[2]
     family = "adaptive" if inner in ("adagrad", "adam") else inner
     if wrapper == "lookahead-":
         within = title if title != "Heavy ball" else "heavy ball"
@@ -111,20 +117,21 @@ def method(name: str) -> Method:
     return Method(name, title, family, "other" if inner == "adagrad" else "plain")
 
 
-def default_learning_rate(name: str, model: str = "mlp") -> float:
+def default_learning_rate(name: str, model: str = "mlp") -> float | None:
     """Return the learning rate of the innermost optimizer that is used if none is given.
 
     Parameters
     ----------
     name : str
-        One of `NAMES`.
+        As for `method`.
     model : str, default "mlp"
         The model that is to be trained, by the name of the command line.
 
     Returns
     -------
-    float
-        As `compare` uses it, for the MLP; of `LEARNING_RATES_OF` for others.
+    float or None
+        As `compare` uses it, for the MLP; of `LEARNING_RATES_OF` for others. None for an
+        optimizer of the user's own, which may have one.
 
     Raises
     ------
@@ -137,6 +144,8 @@ def default_learning_rate(name: str, model: str = "mlp") -> float:
     (0.01, 0.0003)
     """
     inner = _parse(name)[1]
+    if inner not in _INNER:
+        return None
     rates = LEARNING_RATES if model == "mlp" else LEARNING_RATES_OF.get(model, {})
     if inner not in rates:
         raise ValueError(
@@ -147,7 +156,28 @@ def default_learning_rate(name: str, model: str = "mlp") -> float:
 
 
 def inner_name(name: str) -> str:
-    """Return the name of what a method wraps; its own if it wraps nothing."""
+    """Return the name of what a method wraps; its own if it wraps nothing.
+
+    Parameters
+    ----------
+    name : str
+        As for `method`.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method.
+
+    Examples
+    --------
+    >>> inner_name("polyak-sgd"), inner_name("lookahead-mine.py:RMSProp")
+    ('sgd', 'mine.py:RMSProp')
+    """
     return _parse(name)[1]
 
 
@@ -161,21 +191,26 @@ def build(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     weight_decay_kind: str = "l2",
+    hyperparameters: Mapping[str, Any] | None = None,
 ) -> Any:
     """Make an optimizer.
 
     Parameters
     ----------
     name : str
-        One of `NAMES`. Averaging is the running mean.
+        As for `method`. Averaging is the running mean.
     learning_rate : float, optional
-        Of the innermost optimizer; by default the one of the main comparison.
+        Of the innermost optimizer; by default the one of the main comparison, or its own
+        where it is the user's.
     k, alpha, inner_state
         As for `lookahead_ref.Lookahead`; without effect on other methods.
     momentum : float, default 0.9
         Where there is any.
     weight_decay, weight_decay_kind
-        Of the innermost optimizer: see `lookahead_ref.SGD`.
+        Of the innermost optimizer: see `lookahead_ref.SGD`. Without effect on the user's
+        own, as `momentum` is.
+    hyperparameters : mapping, optional
+        What the user's own is made with, besides the learning rate.
 
     Returns
     -------
@@ -186,6 +221,8 @@ def build(
     ------
     TypeError, ValueError
         If a name or a number is not one that the optimizer takes.
+    lookahead_ref.experiments.plugins.PluginError
+        If the user's own cannot be loaded, or does not go inside what is to wrap it.
 
     Examples
     --------
@@ -193,11 +230,24 @@ def build(
     6
     """
     wrapper, inner = _parse(name)
+    if inner not in _INNER:
+        optimizer = plugins.load_optimizer(inner, learning_rate, hyperparameters)
+        with plugins.blamed("optimizer", inner):
+            return _wrapped(wrapper, optimizer, k, alpha, inner_state)
+    if hyperparameters:
+        raise ValueError(
+            f"hyperparameter {next(iter(hyperparameters))} is of optimizers of your own, "
+            f"got it for {name}"
+        )
     rate = default_learning_rate(name) if learning_rate is None else learning_rate
     options = {"weight_decay": weight_decay, "weight_decay_kind": weight_decay_kind}
     if inner in ("heavy-ball", "nesterov"):
         options["momentum"] = momentum
-    optimizer = _INNER[inner][1](learning_rate=rate, **options)
+    made = _INNER[inner][1](learning_rate=rate, **options)
+    return _wrapped(wrapper, made, k, alpha, inner_state)
+
+
+def _wrapped(wrapper: str, optimizer: Any, k: int, alpha: float, inner_state: str) -> Any:
     if wrapper == "lookahead-":
         return la.Lookahead(optimizer, k=k, alpha=alpha, inner_state=inner_state)  # type: ignore[arg-type]  # checked by Lookahead
     if wrapper == "polyak-":
@@ -206,11 +256,15 @@ def build(
 
 
 def _parse(name: str) -> tuple[str, str]:
-    for wrapper in ("", *_WRAPPERS):
+    for wrapper in (*_WRAPPERS, ""):
         inner = name.removeprefix(wrapper)
-        if name.startswith(wrapper) and inner in _INNER:
+        known = inner in _INNER or plugins.is_plugin(inner)
+        if name.startswith(wrapper) and known:
             return wrapper, inner
-    raise ValueError(f"optimizer must be one of {', '.join(NAMES)}; got {name!r}")
+    raise ValueError(
+        f"optimizer must be one of {', '.join(NAMES)}, or your own as module:name or "
+        f"file.py:name; got {name!r}"
+    )
 
 
 COMPARED: tuple[Method, ...] = tuple(

@@ -4,19 +4,37 @@ What is named is the thing itself or makes it when it is called. Modules are loo
 the working folder too, and what a file imports in its own.
 """
 
+import hashlib
 import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lookahead_ref.optimizers.base import check_optimizer
+import numpy as np
 
-__all__ = ["PluginError", "is_plugin", "load_data", "load_model", "load_optimizer"]
+from lookahead_ref.backend import load as load_backend
+from lookahead_ref.data import SOURCES, load
+from lookahead_ref.gradients import value_and_grad
+from lookahead_ref.optimizers.base import check_optimizer
+from lookahead_ref.stepper import Stepper
+from lookahead_ref.training.models import carries
+from lookahead_ref.training.placement import Placement
+
+__all__ = [
+    "PluginError",
+    "blamed",
+    "digest",
+    "is_plugin",
+    "load_data",
+    "load_model",
+    "load_optimizer",
+    "try_out",
+]
 
 _FORM = re.compile(r"(?P<where>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 
@@ -46,7 +64,11 @@ def is_plugin(text: str) -> bool:
     return _FORM.fullmatch(text) is not None
 
 
-def load_optimizer(text: str, learning_rate: float | None) -> Any:
+def load_optimizer(
+    text: str,
+    learning_rate: float | None,
+    hyperparameters: Mapping[str, Any] | None = None,
+) -> Any:
     """Load an optimizer.
 
     Parameters
@@ -55,6 +77,8 @@ def load_optimizer(text: str, learning_rate: float | None) -> Any:
         Where it is.
     learning_rate : float, optional
         What a function or class is called with, as ``learning_rate``, if it is given.
+    hyperparameters : mapping, optional
+        What else it is called with, by name.
 
     Returns
     -------
@@ -67,13 +91,15 @@ def load_optimizer(text: str, learning_rate: float | None) -> Any:
         If it cannot be loaded.
     """
     found = _find("optimizer", text)
+    options = dict(hyperparameters or {})
+    if learning_rate is not None:
+        options = {"learning_rate": learning_rate, **options}
     if isinstance(found, type) or not hasattr(found, "evaluation_params"):
-        options = {} if learning_rate is None else {"learning_rate": learning_rate}
         found = _call("optimizer", text, found, **options)
-    elif learning_rate is not None:
+    elif options:
         raise PluginError(
-            f"learning_rate must be left out with {text!r}, which is an optimizer with "
-            "one of its own"
+            f"{next(iter(options))} must be left out with {text!r}, which is an optimizer "
+            "with one of its own"
         )
     try:
         check_optimizer("optimizer", found)
@@ -110,12 +136,12 @@ def load_model(text: str, data: Any) -> Any:
 
 
 def load_data(text: str) -> Any:
-    """Load data.
+    """Load data, of this library or of the user's own.
 
     Parameters
     ----------
     text : str
-        Where it is.
+        What `lookahead_ref.data.load` takes; or where it is.
 
     Returns
     -------
@@ -125,12 +151,136 @@ def load_data(text: str) -> Any:
     Raises
     ------
     PluginError
-        If it cannot be loaded.
+        If the user's own cannot be loaded.
+    ValueError, OSError, lookahead_ref.extras.MissingExtraError
+        As `lookahead_ref.data.load` does.
     """
+    if not _own("data", text):
+        return load(text)
     found = _find("data", text)
     if isinstance(found, type) or not hasattr(found, "stream"):
         found = _call("data", text, found)
     return _having("data", text, found, ("name", "train", "validation", "stream"))
+
+
+def digest(text: str) -> str:
+    """Tell one state of a user's file from another.
+
+    Parameters
+    ----------
+    text : str
+        ``file.py:name`` or ``module:name``.
+
+    Returns
+    -------
+    str
+        Sixteen digits, of the contents of the file or of the module's. What that imports
+        is not looked at.
+
+    Raises
+    ------
+    PluginError
+        If it cannot be read.
+    """
+    where = text.rpartition(":")[0]
+    try:
+        with _importing_from(Path.cwd()):
+            spec = None if where.endswith(".py") else importlib.util.find_spec(where)
+        path = where if spec is None else spec.origin
+        contents = Path(str(path)).read_bytes()
+    except (ImportError, OSError, ValueError) as error:
+        raise PluginError(f"{text!r} cannot be read: {_told(error)}") from error
+    return hashlib.sha256(contents).hexdigest()[:16]
+
+
+@contextmanager
+def blamed(option: str, text: str) -> Iterator[None]:
+    """Name what the user named where something of the user's own fails.
+
+    Parameters
+    ----------
+    option : str
+        Such as ``"model"``.
+    text : str
+        Its value. Where it names nothing of the user's, nothing is changed.
+
+    Raises
+    ------
+    PluginError
+        Instead of whatever is raised inside, but for a ValueError: that tells what is
+        wrong with a number of the command line, and has the name in a note.
+    """
+    try:
+        yield
+    except PluginError:
+        raise
+    except Exception as error:
+        if not _own(option, text):
+            raise
+        if isinstance(error, ValueError):
+            error.add_note(f"{option} {text!r}")
+            raise
+        raise PluginError(f"{option} {text!r} fails: {_told(error)}") from error
+
+
+def try_out(
+    model: tuple[str, Any],
+    data: tuple[str, Any],
+    optimizers: Mapping[str, Any],
+    *,
+    seed: int,
+    batch_size: int,
+    backend: str,
+) -> None:
+    """Make one update, so that what fails of the user's own fails before a run begins.
+
+    Parameters
+    ----------
+    model, data : tuple of str and object
+        What the user named, and it.
+    optimizers : mapping
+        The same of each optimizer; each makes its first update.
+    seed, batch_size, backend
+        Of the run that is to begin.
+
+    Raises
+    ------
+    PluginError
+        If something of the user's own fails, naming it.
+    TypeError, ValueError
+        If a hyperparameter fits no dtype of the model's parameters.
+    """
+    with blamed("model", model[0]):
+        params = model[1].init(seed)
+    for text, optimizer in optimizers.items():
+        with blamed("optimizer", text):
+            optimizer.init(params)
+    own = _own("data", data[0]) or any(map(is_plugin, (model[0], *optimizers)))
+    if not own or carries(model[1]):
+        return
+    placement = Placement(load_backend(backend))
+    with blamed("data", data[0]):
+        batch = next(iter(data[1].stream(batch_size, seed).epoch()))
+        some = data[1].validation
+        some = some.take(np.arange(1)) if hasattr(some, "take") else some
+    # A loss or gradient that is not finite is for the run to tell.
+    with np.errstate(all="ignore"):
+        with blamed("model", model[0]):
+            params = placement.put(params)
+            _, grads = value_and_grad(model[1].loss)(params, placement.put(batch))
+            found = model[1].evaluate(params, placement.source(some))
+            float(found.loss), float(found.accuracy)
+        for text, optimizer in optimizers.items():
+            with blamed("optimizer", text):
+                stepper = Stepper(optimizer, params, backend=placement.backend)
+                stepper.step(grads)
+                stepper.evaluation_params()
+
+
+def _own(option: str, text: str) -> bool:
+    # A folder in mnist:folder looks like a name in a module.
+    named = option == "data" and text.partition(":")[0] in SOURCES
+    return is_plugin(text) and not named
 
 
 def _find(option: str, text: str) -> Any:

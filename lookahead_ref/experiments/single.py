@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import lookahead_ref as la
 from lookahead_ref.backend import load as load_backend
 from lookahead_ref.data import SOURCES
-from lookahead_ref.data import load as load_data
 from lookahead_ref.experiments import methods, models, plugins
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.report.files import jsonable, write_atomically, write_json
@@ -31,7 +30,15 @@ from lookahead_ref.tree import flatten
 if TYPE_CHECKING:
     from lookahead_ref.experiments.runs import Run
 
-__all__ = ["SCHEDULES", "Prepared", "Settings", "perplexity", "prepare", "run"]
+__all__ = [
+    "SCHEDULES",
+    "Prepared",
+    "Settings",
+    "digests",
+    "perplexity",
+    "prepare",
+    "run",
+]
 
 _DISTRIBUTIONS = ("numpy", "autograd", "numba", "cupy", "scikit-learn", "safetensors")
 
@@ -77,7 +84,8 @@ class Settings:
     model, optimizer : str
         Names in `lookahead_ref.experiments.models.MODELS` and
         `lookahead_ref.experiments.methods.NAMES`; or the user's own, see
-        `lookahead_ref.experiments.plugins`.
+        `lookahead_ref.experiments.plugins`, the optimizer also with ``lookahead-`` or
+        ``polyak-`` before it.
     data : str
         What `lookahead_ref.data.load` takes, or the user's own.
     learning_rate : float, optional
@@ -95,6 +103,9 @@ class Settings:
         Of `lookahead_ref.Lookahead`, where there is one.
     momentum, weight_decay, weight_decay_kind
         Of the innermost optimizer.
+    hyperparameters : tuple of (str, object)
+        Of an optimizer of the user's own: what it is made with besides its learning rate,
+        name and value.
     clip : float, optional
         Largest norm of the gradients; 0 for none. By default the model's.
     hidden, layers, dropout, tied : optional
@@ -121,6 +132,7 @@ class Settings:
     momentum: float = 0.9
     weight_decay: float = 0.0
     weight_decay_kind: str = "l2"
+    hyperparameters: tuple[tuple[str, Any], ...] = ()
     clip: float | None = None
     hidden: int | tuple[int, ...] | None = None
     layers: int | None = None
@@ -133,6 +145,8 @@ class Settings:
         hidden: Any = self.hidden
         if isinstance(hidden, list):  # as JSON has it
             object.__setattr__(self, "hidden", tuple(hidden))
+        pairs = tuple((name, value) for name, value in self.hyperparameters)
+        object.__setattr__(self, "hyperparameters", pairs)
 
 
 @dataclass(frozen=True)
@@ -182,14 +196,16 @@ def prepare(settings: Settings) -> Prepared:
     if settings.schedule not in SCHEDULES:
         known = ", ".join(SCHEDULES)
         raise ValueError(f"schedule must be one of {known}; got {settings.schedule!r}")
-    if not plugins.is_plugin(settings.optimizer):
-        methods.method(settings.optimizer)
+    methods.method(settings.optimizer)
     load_backend(settings.backend)
     data = _data(settings)
-    model = models.make(settings.model, data, settings.backend, options)
+    # The user's data may have nothing that a model of this library asks for.
+    with plugins.blamed("data", settings.data):
+        model = models.make(settings.model, data, settings.backend, options)
     rate, optimizer = _optimizer(settings)
     batch_size = kind.batch_size if settings.batch_size is None else settings.batch_size
-    steps = settings.epochs * data.stream(batch_size, 0).batches_per_epoch
+    with plugins.blamed("data", settings.data):
+        steps = settings.epochs * data.stream(batch_size, 0).batches_per_epoch
     schedule = None
     if settings.schedule != "constant":
         if rate is None:
@@ -198,7 +214,14 @@ def prepare(settings: Settings) -> Prepared:
             )
         schedule = SCHEDULES[settings.schedule](rate, steps)
     # What fits no float32 is found here.
-    optimizer.init(model.init(settings.seed))
+    plugins.try_out(
+        (settings.model, model),
+        (settings.data, data),
+        {settings.optimizer: optimizer},
+        seed=settings.seed,
+        batch_size=batch_size,
+        backend=settings.backend,
+    )
     resolved = replace(
         settings,
         learning_rate=rate,
@@ -316,6 +339,30 @@ def run(
     return result
 
 
+def digests(settings: Settings) -> dict[str, str]:
+    """Tell in what state the user's own files are that settings name.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of a run.
+
+    Returns
+    -------
+    dict
+        What is named to a digest of its file; nothing where all is of the library.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be read.
+    """
+    named = [methods.inner_name(settings.optimizer), settings.model]
+    if settings.data.partition(":")[0] not in SOURCES:
+        named.append(settings.data)
+    return {text: plugins.digest(text) for text in named if plugins.is_plugin(text)}
+
+
 def perplexity(loss: float) -> float | None:
     """Return the perplexity that a loss of so many nats is; None if it has no number."""
     return math.exp(loss) if loss < math.log(sys.float_info.max) else None
@@ -376,9 +423,6 @@ def _options(settings: Settings, kind: models.ModelKind) -> dict[str, Any]:
 
 def _optimizer(settings: Settings) -> tuple[float | None, Any]:
     """Return the learning rate at the start and the optimizer."""
-    if plugins.is_plugin(settings.optimizer):
-        rate = settings.learning_rate
-        return rate, plugins.load_optimizer(settings.optimizer, rate)
     rate = settings.learning_rate
     if rate is None:
         rate = methods.default_learning_rate(settings.optimizer, settings.model)
@@ -391,14 +435,12 @@ def _optimizer(settings: Settings) -> tuple[float | None, Any]:
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         weight_decay_kind=settings.weight_decay_kind,
+        hyperparameters=dict(settings.hyperparameters),
     )
 
 
 def _data(settings: Settings) -> Any:
-    if settings.data.partition(":")[0] in SOURCES or not plugins.is_plugin(settings.data):
-        data: Any = load_data(settings.data)
-    else:
-        data = plugins.load_data(settings.data)
+    data = plugins.load_data(settings.data)
     if settings.window is None:
         return data
     if not hasattr(data, "window"):

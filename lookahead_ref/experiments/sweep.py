@@ -5,15 +5,16 @@ import io
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from lookahead_ref.experiments import single
+from lookahead_ref.experiments import methods, single
 from lookahead_ref.experiments.environment import machine, versions
+from lookahead_ref.experiments.plugins import is_plugin
 from lookahead_ref.experiments.pool import Workers
 from lookahead_ref.experiments.reproduce.arms import Arm, Outcome, percent, run
 from lookahead_ref.report.files import write_atomically, write_json
@@ -38,6 +39,8 @@ class Grid:
         Names in `AXES` to the values that are tried, each with each.
     seeds : int
         Runs of each trial, from the seed of `base` on.
+    hyperparameters : dict
+        More axes, for optimizers of the user's own: what they are made with.
 
     Raises
     ------
@@ -49,15 +52,23 @@ class Grid:
     base: single.Settings
     axes: Mapping[str, Sequence[Any]]
     seeds: int = 1
+    hyperparameters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
-        for name, values in self.axes.items():
+        for name in self.axes:
             if name not in AXES:
                 raise ValueError(f"axes must be of {', '.join(AXES)}; got {name!r}")
+        for name, values in [*self.axes.items(), *self.hyperparameters.items()]:
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"{name} must have values, each once; got {list(values)}")
+        tried = self.axes.get("optimizer", (self.base.optimizer,))
+        if self.hyperparameters and not any(map(_of_the_user, tried)):
+            raise ValueError(
+                f"hyperparameter {next(iter(self.hyperparameters))} is of optimizers of "
+                f"your own, got {', '.join(tried)}"
+            )
 
     def arms(self) -> tuple[Arm, ...]:
         """Return one arm for each point of the grid, in the order of the axes' values.
@@ -68,21 +79,28 @@ class Grid:
         arms: dict[single.Settings, Arm] = {}
         for values in itertools.product(*self.axes.values()):
             chosen = dict(zip(self.axes, values, strict=True))
-            settings = replace(self.base, **chosen)
-            for name in (n for n in chosen if not _matters(n, settings.optimizer)):
-                settings = replace(settings, **{name: getattr(self.base, name)})
-            told = [f"{n} {v}" for n, v in chosen.items() if n != "optimizer"]
-            shown = [x for x in told if _matters(x.split()[0], settings.optimizer)]
-            title = ", ".join([settings.optimizer, *shown]).replace("_", " ")
-            arms.setdefault(settings, Arm(title, settings))
+            optimizer = chosen.pop("optimizer", self.base.optimizer)
+            chosen = {n: v for n, v in chosen.items() if _matters(n, optimizer)}
+            own = self.hyperparameters if _of_the_user(optimizer) else {}
+            for more in itertools.product(*own.values()):
+                pairs = tuple(zip(own, more, strict=True))
+                told = [f"{n.replace('_', ' ')} {v}" for n, v in [*chosen.items(), *pairs]]
+                settings = replace(
+                    self.base, optimizer=optimizer, hyperparameters=pairs, **chosen
+                )
+                arms.setdefault(settings, Arm(", ".join([optimizer, *told]), settings))
         return tuple(arms.values())
+
+
+def _of_the_user(optimizer: str) -> bool:
+    return is_plugin(methods.inner_name(optimizer))
 
 
 def _matters(name: str, optimizer: str) -> bool:
     if name in ("k", "alpha"):
         return optimizer.startswith("lookahead-")
     if name == "momentum":
-        return optimizer.endswith(("heavy-ball", "nesterov"))
+        return methods.inner_name(optimizer) in ("heavy-ball", "nesterov")
     return True
 
 
@@ -143,6 +161,7 @@ def sweep(
             "command": command,
             "base": asdict(grid.base),
             "axes": {name: list(values) for name, values in grid.axes.items()},
+            "hyperparameters": {n: list(v) for n, v in grid.hyperparameters.items()},
             "seeds": list(seeds),
             "machine": machine(),
             "versions": versions("numpy", "autograd", "numba", "scikit-learn"),
@@ -163,7 +182,8 @@ def sweep(
             ],
         },
     )
-    write_atomically(folder / "results.csv", _csv(outcomes, seeds))
+    text = _csv(outcomes, seeds, tuple(grid.hyperparameters))
+    write_atomically(folder / "results.csv", text)
     return Sweep(folder, _table(outcomes, grid.seeds), tuple(outcomes))
 
 
@@ -209,17 +229,18 @@ def _table(outcomes: Sequence[Outcome], seeds: int) -> Table:
     )
 
 
-def _csv(outcomes: Sequence[Outcome], seeds: Sequence[int]) -> str:
+def _csv(outcomes: Sequence[Outcome], seeds: Sequence[int], own: Sequence[str]) -> str:
     text = io.StringIO(newline="")
     last = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*AXES, "seed", "steps", *last, "error"])
+    writer.writerow([*AXES, *own, "seed", "steps", *last, "error"])
     for outcome in outcomes:
         for seed, each in zip(seeds, outcome.runs, strict=True):
             final = each["history"][-1] if each["error"] is None else {}
             writer.writerow(
                 [
                     *(_shown(axis, outcome.arm.settings) for axis in AXES),
+                    *(dict(outcome.arm.settings.hyperparameters).get(n) for n in own),
                     seed,
                     each["steps"],
                     *(final.get(quantity) for quantity in last),

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from lookahead_ref.terminal import (
+    assigned,
     console,
     continuable,
     epilog,
@@ -69,6 +70,14 @@ def sweep(
     alpha: Annotated[
         list[float] | None,
         typer.Option(help="Lookahead: step size of the slow weights.", show_default=False),
+    ] = None,
+    hyperparameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of an optimizer of your own, as for train; once for each value.",
+            metavar="NAME=VALUE",
+            show_default=False,
+        ),
     ] = None,
     inner_state: Annotated[
         str, typer.Option(help="Lookahead: maintain, reset or interpolate.")
@@ -139,6 +148,7 @@ def sweep(
             ),
             {name: values for name, values in axes.items() if values},
             seeds,
+            assigned(hyperparameter or ()),
         )
         # What is wrong in any of them is found before the first is trained.
         for arm in grid.arms():

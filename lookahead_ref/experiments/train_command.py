@@ -13,6 +13,7 @@ import typer
 
 from lookahead_ref.terminal import (
     INTERRUPTED,
+    assigned,
     backends,
     console,
     epilog,
@@ -113,7 +114,7 @@ def train(
         typer.Option(
             rich_help_panel=_OPTIMIZER,
             help="sgd, heavy-ball, nesterov, adagrad or adam; alone, or with lookahead- or "
-            "polyak- before it; or your own.",
+            "polyak- before it; or your own, which may have that before it too.",
             autocompletion=_optimizers,
         ),
     ] = "lookahead-adam",
@@ -196,6 +197,16 @@ def train(
     weight_decay_kind: Annotated[
         str, typer.Option(rich_help_panel=_OPTIMIZER, help="l2 or decoupled.")
     ] = "l2",
+    hyperparameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            rich_help_panel=_OPTIMIZER,
+            help="Of an optimizer of your own: what it is made with besides the learning "
+            "rate. Repeat it for several.",
+            metavar="NAME=VALUE",
+            show_default=False,
+        ),
+    ] = None,
     clip: Annotated[
         float | None,
         typer.Option(
@@ -321,6 +332,7 @@ def train(
                 momentum=momentum,
                 weight_decay=weight_decay,
                 weight_decay_kind=weight_decay_kind,
+                hyperparameters=_one_each(hyperparameter or ()),
                 clip=clip,
                 hidden=tuple(hidden) if hidden else None,
                 layers=layers,
@@ -331,6 +343,14 @@ def train(
             )
         )
     _train(prepared, output, options, as_json=as_json)
+
+
+def _one_each(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
+    found = assigned(texts)
+    for name, values in found.items():
+        if len(values) > 1:
+            raise ValueError(f"hyperparameter {name} must be given once, got {values}")
+    return tuple((name, values[0]) for name, values in found.items())
 
 
 def _given(context: typer.Context, name: str) -> bool:

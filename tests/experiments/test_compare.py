@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 from rich.console import Console
 
 import lookahead_ref as la
-from lookahead_ref.experiments import compare, methods
+from lookahead_ref.experiments import compare, compare_report, methods
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder
 from lookahead_ref.experiments.learning_rates import GRID
+from lookahead_ref.report.tables import Summary
 from lookahead_ref.training import NonFiniteLossError
 
 SETTINGS = compare.Settings(seeds=2, epochs=2, hidden=(8,))
@@ -83,6 +85,22 @@ def test_differences_are_taken_seed_by_seed(comparison: compare.Comparison) -> N
     cell = comparison.differences.rows[-1].cells[1]
     assert cell.mean == pytest.approx(difference.mean())
     assert cell.deviation == pytest.approx(difference.std(ddof=1))
+
+
+def test_several_that_are_best_are_all_named(comparison: compare.Comparison) -> None:
+    rows = [
+        replace(row, cells=(Summary(accuracy, None, 1), *row.cells[1:]))
+        for row, accuracy in zip(
+            comparison.table.rows, [99.0, 98.0, 99.0, 98.5, 99.0], strict=False
+        )
+    ]
+    found = compare_report.summary(
+        replace(comparison.table, rows=tuple(rows)), comparison.differences
+    )
+    first, _, third, _, fifth = (row.name for row in rows)
+    assert found.startswith(
+        f"{first}, {third} and {fifth} have the highest mean validation accuracy, 99.00 %."
+    )
 
 
 def test_the_log_has_a_line_for_each_epoch_of_each_run(

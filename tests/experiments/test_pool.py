@@ -1,5 +1,6 @@
 """Many tasks: on processes of this machine, and on a Dask cluster."""
 
+import io
 import json
 import os
 import signal
@@ -7,11 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import worker_tasks
+from rich.console import Console
 
+from lookahead_ref.experiments import single
 from lookahead_ref.experiments.pool import (
     DaskCluster,
     LocalProcesses,
@@ -19,6 +23,9 @@ from lookahead_ref.experiments.pool import (
     Workers,
     in_order,
 )
+from lookahead_ref.experiments.reproduce.arms import train_one
+from lookahead_ref.experiments.sweep import Grid, sweep
+from lookahead_ref.report.files import jsonable
 
 TESTS = Path(worker_tasks.__file__).parent
 
@@ -145,3 +152,44 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
         check=False,
     )
     assert ended.returncode == -signal.SIGKILL
+
+
+OWN = """
+import lookahead_ref as la
+from lookahead_ref.data import load_digits
+
+class Scaled(la.SGD):
+    pass
+
+class Data:
+    def __init__(self):
+        self.digits = load_digits()
+
+    def __getattr__(self, name):
+        if name == "digits":
+            raise AttributeError(name)
+        return getattr(self.digits, name)
+"""
+
+
+def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
+    workers: Workers, tmp_path: Path
+) -> None:
+    file = tmp_path / "only_here.py"
+    file.write_text(OWN)
+    base = single.Settings(
+        optimizer=f"lookahead-{file}:Scaled",
+        learning_rate=0.125,
+        data=f"{file}:Data",
+        epochs=1,
+    )
+    console = Console(file=io.StringIO())
+    made = sweep(
+        Grid(base, {"k": [2, 3]}), tmp_path, workers=workers, command="", console=console
+    )
+    for outcome in made.outcomes:
+        k = outcome.arm.settings.k
+        same = replace(base, optimizer="lookahead-sgd", data="digits", k=k)
+        (run,) = outcome.runs
+        ((_, told),) = LocalProcesses(1).outcomes(train_one, [same])
+        assert run["history"] == jsonable(told["history"])  # type: ignore[index]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lookahead_ref as la
-from lookahead_ref.experiments import single
+from lookahead_ref.experiments import plugins, single
 from lookahead_ref.experiments.pool import Workers
 from lookahead_ref.experiments.trials import complete
 from lookahead_ref.report import plots
@@ -156,18 +156,41 @@ def run(
     list of Outcome
         In the order of the arms.
     """
-    tasks = [replace(arm.settings, seed=seed) for arm in arms for seed in seeds]
-
-    def described(settings: single.Settings) -> dict[str, Any]:
-        # A result of another version of this library is not what was asked for.
-        code = {"measure": measure.__module__, "version": la.__version__}
-        return {**code, **asdict(settings)}
-
-    results = complete(measure, tasks, described, folder, workers, progress)
+    tasks = [
+        (measure, replace(arm.settings, seed=seed), files)
+        for arm, files in [(arm, single.digests(arm.settings)) for arm in arms]
+        for seed in seeds
+    ]
+    results = complete(_measured, tasks, _described, folder, workers, progress)
     return [
         Outcome(arm, tuple(results[place * len(seeds) : (place + 1) * len(seeds)]))
         for place, arm in enumerate(arms)
     ]
+
+
+_Measure = Callable[[single.Settings], Mapping[str, Any]]
+
+
+def _described(task: tuple[_Measure, single.Settings, dict[str, str]]) -> dict[str, Any]:
+    measure, settings, files = task
+    # A result of another version of this library is not what was asked for, nor one of
+    # another state of the user's own files.
+    code = {"measure": measure.__module__, "version": la.__version__}
+    return {**code, **({"files": files} if files else {}), **asdict(settings)}
+
+
+def _measured(
+    task: tuple[_Measure, single.Settings, dict[str, str]],
+) -> Mapping[str, Any]:
+    measure, settings, files = task
+    # Where this is done there may be another file, and a file may be edited meanwhile.
+    changed = [text for text, was in files.items() if plugins.digest(text) != was]
+    if changed:
+        raise plugins.PluginError(
+            f"{' and '.join(map(repr, changed))} must be the same wherever trials run and "
+            "until all are done, got a file that differs from when this began"
+        )
+    return measure(settings)
 
 
 def percent(values: Sequence[float]) -> Summary:

@@ -1,0 +1,400 @@
+"""Optimizers, models and data of the user's own in every command that trains."""
+
+import csv
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import lookahead_ref as la
+from lookahead_ref.cli import app
+from lookahead_ref.experiments import compare, methods, plugins, single
+
+OWN = """
+from dataclasses import dataclass
+import numpy as np
+import lookahead_ref as la
+from lookahead_ref.data import Dataset, Examples
+from lookahead_ref.zoo import MLP
+
+@dataclass(frozen=True)
+class Signed(la.SGD):
+    learning_rate: float = 0.25
+    share: float = 1.0
+
+    def coefficients(self, t):
+        return {"share": self.share}
+
+    @staticmethod
+    def rule(xp):
+        def signed(g, share):
+            return (share * g,)
+        return signed
+
+class Adam(la.Adam):
+    pass
+
+class Small:
+    def __init__(self, data):
+        self.inner = MLP((data.features, 4, data.classes))
+        self.init, self.loss = self.inner.init, self.inner.loss
+        self.evaluate = self.inner.evaluate
+
+class Mine(Examples):  # a class that only this file knows
+    pass
+
+def halves():
+    inputs = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    examples = Mine(inputs, (inputs[:, 0] > 0).astype(np.int64))
+    return Dataset("halves", examples, examples, classes=2)
+"""
+WRONG = """
+from dataclasses import dataclass
+import numpy as np
+import lookahead_ref as la
+from mine import Signed
+
+averaged = la.PolyakAveraging(la.SGD(0.1))
+wrapped = la.Lookahead(la.SGD(0.1))
+number = 3
+
+class Raises(Signed):
+    @staticmethod
+    def rule(xp):
+        def rule(g, share):
+            raise KeyError("oh")
+        return rule
+
+class Literal(Signed):
+    @staticmethod
+    def rule(xp):
+        def rule(g, share):
+            return (2 * g,)
+        return rule
+
+class NoLoss:
+    def __init__(self, data):
+        pass
+
+    def init(self, seed):
+        return {"w": np.zeros(3, np.float32)}
+
+    def loss(self, params, batch):
+        raise RuntimeError("no loss")
+
+    evaluate = None
+
+class Stream:
+    name, train, validation = "stream", [1], [2]
+
+    def stream(self, batch_size, seed):
+        raise KeyError("no stream")
+"""
+SHORT = ("--epochs", "1", "--batch-size", "20")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a working folder with a user's own code in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "wrong.py").write_text(WRONG)
+    return tmp_path
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def read(folder: Path) -> Any:
+    return json.loads((folder / "results.json").read_text())
+
+
+def test_compare_takes_an_optimizer_a_model_and_data_in_any_number_of_processes(
+    folder: Path,
+) -> None:
+    found = []
+    for jobs in ("1", "2"):
+        done = invoke(
+            *("compare", "--optimizer", "mine.py:Signed", "--model", "mine.py:Small"),
+            *("--data", "mine.py:halves", "--seeds", "1", "--jobs", jobs, *SHORT),
+            *("--output", jobs),
+        )
+        assert done.exit_code == 0, done.stderr
+        assert "halves: final validation accuracy" in done.stdout
+        results = read(folder / jobs)
+        results.pop("timing")
+        found.append(results)
+    assert found[0] == found[1]
+    assert [each["title"] for each in found[0]["methods"]] == [
+        "Signed",
+        "Lookahead (Signed)",
+    ]
+    configuration = found[0]["configuration"]
+    assert configuration["learning_rates"] == {"mine.py:Signed": 0.25}
+    assert configuration["model"] == "<mine.Small object>"
+    assert configuration["data"] == {"name": "halves", "train": 60, "validation": 60}
+    report = (folder / "1" / "report.html").read_text()
+    assert "Lookahead on halves" in report
+    assert "mine.py:Signed came with a learning rate" in report
+    assert "best of a grid" not in report
+
+
+def test_the_command_that_a_report_shows_repeats_the_comparison() -> None:
+    settings = compare.Settings(
+        optimizers=("a file.py:Own", "adam"),
+        learning_rates=(("", 0.5), ("adam", 0.1)),
+        model="m.py:M",
+        data="d.py:d",
+    )
+    assert settings.command.endswith(
+        " --optimizer 'a file.py:Own' --optimizer adam --learning-rate 0.5 "
+        "--learning-rate adam=0.1 --model m.py:M --data d.py:d"
+    )
+    assert "--optimizer" not in compare.Settings().command
+
+
+def test_each_optimizer_is_compared_alone_and_inside_lookahead() -> None:
+    names = [
+        method.name
+        for method in compare.Settings(
+            optimizers=("adam", "polyak-sgd", "adagrad", "adam")
+        ).methods
+    ]
+    assert names == ["adam", "adagrad", "polyak-sgd", "lookahead-adam", "lookahead-adagrad"]
+    assert compare.Settings().methods == methods.COMPARED
+
+
+def test_an_optimizer_named_like_another_is_told_by_its_file() -> None:
+    found = compare.Settings(optimizers=("adam", "mine.py:Adam")).methods
+    assert [method.title for method in found] == [
+        "Adam",
+        "mine.py:Adam",
+        "Lookahead (Adam)",
+        "lookahead-mine.py:Adam",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, {"best of a grid"}),
+        ({"optimizers": ("adam",)}, {"best of a grid"}),
+        ({"data": "mnist:DIR"}, {"best of a grid", "not tuned"}),
+        ({"learning_rates": (("adam", 0.1),)}, {"best of a grid", "given with"}),
+        ({"learning_rates": (("", 0.1),)}, {"given with"}),
+        ({"optimizers": ("mine.py:Signed",)}, {"came with"}),
+    ],
+)
+def test_a_report_says_where_its_learning_rates_come_from(
+    options: dict[str, Any], said: set[str]
+) -> None:
+    text = compare.compare_report.learning_rates(compare.Settings(**options))
+    words = {"best of a grid", "not tuned", "given with", "came with"}
+    assert {word for word in words if word in text} == said
+
+
+def test_a_rate_is_of_the_optimizer_that_it_names(folder: Path) -> None:
+    settings = compare.Settings(
+        optimizers=("mine.py:Signed", "adam", "sgd"),
+        learning_rates=(("", 0.5), ("adam", 0.125)),
+    )
+    settings.check()
+    rates = [settings.make_optimizer(n).learning_rate for n in settings.inner_names]
+    assert rates == [0.5, 0.125, 0.5]
+    assert settings.make_optimizer("lookahead-adam").inner.learning_rate == 0.125
+
+
+def test_lookahead_goes_around_an_optimizer_of_the_users_own(folder: Path) -> None:
+    prepared = single.prepare(
+        single.Settings(
+            optimizer="lookahead-mine.py:Signed",
+            k=7,
+            hyperparameters=(("share", 0.5),),
+        )
+    )
+    assert isinstance(prepared.optimizer, la.Lookahead)
+    assert prepared.optimizer.k == 7
+    assert prepared.optimizer.inner.share == 0.5
+    average = methods.build("polyak-mine.py:Signed", learning_rate=0.5)
+    assert isinstance(average, la.PolyakAveraging)
+    assert average.inner.learning_rate == 0.5
+
+
+SWEEP = (
+    *("sweep", "--optimizer", "mine.py:Signed", "--optimizer", "lookahead-mine.py:Signed"),
+    *("--optimizer", "sgd", "--learning-rate", "0.1", "--k", "2", "--k", "3"),
+    *("--hyperparameter", "share=0.5", "--hyperparameter", "share=2"),
+    *("--data", "mine.py:halves", *SHORT, "--output", "swept"),
+)
+
+
+def test_a_sweep_tries_hyperparameters_of_the_users_own_in_worker_processes(
+    folder: Path,
+) -> None:
+    done = invoke(*SWEEP, "--jobs", "2")
+    assert done.exit_code == 0, done.stderr
+    results = read(folder / "swept")
+    assert sorted(trial["title"] for trial in results["trials"]) == [
+        *(
+            f"lookahead-mine.py:Signed, learning rate 0.1, k {k}, share {share}"
+            for k in (2, 3)
+            for share in (0.5, 2)
+        ),
+        "mine.py:Signed, learning rate 0.1, share 0.5",
+        "mine.py:Signed, learning rate 0.1, share 2",
+        "sgd, learning rate 0.1",
+    ]
+    lines = csv.DictReader((folder / "swept" / "results.csv").read_text().splitlines())
+    found = {(x["optimizer"], x["k"], x["share"]): x["validation_loss"] for x in lines}
+    assert found["sgd", "", ""] not in (
+        found["mine.py:Signed", "", "0.5"],
+        found["mine.py:Signed", "", "2"],
+    )
+    assert found["mine.py:Signed", "", "0.5"] != found["mine.py:Signed", "", "2"]
+
+
+def test_settings_are_the_same_after_they_were_written_as_json() -> None:
+    settings = single.Settings(hyperparameters=(("share", 0.5),), hidden=(8, 8))
+    again = single.Settings(**json.loads(json.dumps(asdict(settings))))
+    assert again == settings
+    assert hash(again) == hash(settings)
+
+
+def test_a_run_with_hyperparameters_of_the_users_own_goes_on(folder: Path) -> None:
+    wanted = ("--optimizer", "polyak-mine.py:Signed", "--hyperparameter", "share=0.5")
+    done = invoke("train", *wanted, *SHORT, "--output", "run")
+    assert done.exit_code == 0, done.stderr
+    weights = (folder / "run" / "final.safetensors").read_bytes()
+    assert "share=0.5" in read(folder / "run")["configuration"]["optimizer_made"]
+    done = invoke("train", "--resume", "run")
+    assert done.exit_code == 0, done.stderr
+    assert (folder / "run" / "final.safetensors").read_bytes() == weights
+
+
+def test_a_sweep_goes_on_and_does_anew_what_an_edit_changes(folder: Path) -> None:
+    trials = folder / "swept" / "trials"
+
+    def swept() -> set[str]:
+        done = invoke(*SWEEP, "--model", "mlp", "--jobs", "1")
+        assert done.exit_code == 0, done.stderr
+        return {path.name for path in trials.iterdir()}
+
+    first = swept()
+    assert swept() == first
+    (folder / "mine.py").write_text(OWN.replace("share * g", "share * share * g"))
+    # The data are of the file too: all seven are done again.
+    assert len(swept() - first) == len(first) == 7
+
+
+def test_a_sweep_ends_where_a_file_changes_meanwhile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = compare.train
+
+    def edit(*arguments: Any, **options: Any) -> Any:
+        (folder / "mine.py").write_text(OWN + "# edited\n")
+        return trained(*arguments, **options)
+
+    monkeypatch.setattr(single, "train", edit)
+    done = invoke(*SWEEP, "--jobs", "1")
+    assert done.exit_code == 2
+    assert "'mine.py:Signed' and 'mine.py:halves' must be the same" in done.stderr
+
+
+def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
+    assert plugins.digest("mine:Signed") == plugins.digest("mine.py:Signed")
+    assert plugins.digest("mine.py:Signed") != plugins.digest("wrong.py:Signed")
+    with pytest.raises(plugins.PluginError, match=r"'no\.py:x' cannot be read"):
+        plugins.digest("no.py:x")
+
+
+@pytest.mark.parametrize("command", ["compare", "sweep", "train"])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--optimizer no.py:it", "optimizer 'no.py:it' cannot be loaded: FileNotFound"),
+        (
+            "--optimizer mine.py:no",
+            "optimizer 'mine.py:no' cannot be loaded: mine.py has no",
+        ),
+        ("--optimizer wrong.py:number", "optimizer 'wrong.py:number' must be one or make"),
+        (
+            "--optimizer wrong.py:Raises",
+            "optimizer 'wrong.py:Raises' fails: KeyError: 'oh'",
+        ),
+        ("--model no.py:it --learning-rate 1", "model 'no.py:it' cannot be loaded"),
+        ("--model wrong.py:number --learning-rate 1", "model 'wrong.py:number' must be"),
+        (
+            "--model wrong.py:NoLoss --learning-rate 1",
+            "model 'wrong.py:NoLoss' fails: Runt",
+        ),
+        ("--data no.py:it", "data 'no.py:it' cannot be loaded"),
+        ("--data wrong.py:number", "data 'wrong.py:number' must be one or make one"),
+        ("--data wrong.py:Stream", "data 'wrong.py:Stream' fails: "),
+        ("--data mine.py:halves --batch-size 99", "(data 'mine.py:halves')"),
+    ],
+)
+def test_what_is_wrong_with_the_users_own_is_told_in_one_line_before_a_run(
+    command: str, options: str, told: str, folder: Path
+) -> None:
+    before = set(folder.iterdir())
+    done = invoke(command, *options.split())
+    assert done.exit_code == 2, done.stderr
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert {path for path in folder.iterdir() if path.name != "__pycache__"} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("compare --optimizer lookahead-adam", "got 'lookahead-adam': give 'adam'"),
+        ("compare --optimizer polyak-sgd", "optimizer must name at least one"),
+        ("compare --optimizer rms", "optimizer must be one of sgd"),
+        ("compare --optimizer wrong.py:wrapped", "got Lookahead, which wraps another"),
+        ("compare --optimizer wrong.py:averaged", "must not average its parameters"),
+        ("compare --optimizer wrong.py:Literal --backend numba", "must hold no literals"),
+        ("compare --optimizer adam --learning-rate sgd=1", "learning_rate must be of one"),
+        ("compare --learning-rate much", "learning_rate must be a number or NAME=NUMBER"),
+        ("compare --learning-rate 1 --learning-rate 2", "learning_rate must be given once"),
+        ("compare --model mine.py:Small", "learning_rate must be given for optimizer sgd"),
+        ("compare --model lstm", "model must be mlp, or your own"),
+        ("compare --data pydoc", "data must be labelled examples, as digits, got 'pydoc'"),
+        ("compare --optimizer mine.py:Signed --k 0", "k must be a positive integer, got 0"),
+        ("train --optimizer sgd --hyperparameter a=1", "hyperparameter a is of optimizers"),
+        ("train --hyperparameter a", "hyperparameter must be NAME=VALUE, got 'a'"),
+        (
+            "train --optimizer mine.py:Signed --hyperparameter a=1 --hyperparameter a=2",
+            "hyperparameter a must be given once",
+        ),
+        ("train --optimizer mine.py:Signed --hyperparameter a=1", "unexpected keyword"),
+        ("sweep --hyperparameter a=1", "hyperparameter a is of optimizers of your own"),
+        ("sweep --optimizer lookahead-wrong.py:averaged", "must not average"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(
+    arguments: str, told: str, folder: Path
+) -> None:
+    if "numba" in arguments:
+        pytest.importorskip("numba")
+    done = invoke(*arguments.split())
+    assert done.exit_code == 2, done.stderr
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "runs").exists()
+
+
+def test_an_update_that_is_tried_changes_nothing_of_the_run(folder: Path) -> None:
+    settings = single.Settings(optimizer="mine.py:Signed", learning_rate=0.5, epochs=1)
+    own = single.run(single.prepare(settings))
+    same = single.run(
+        single.prepare(single.Settings(optimizer="sgd", learning_rate=0.5, epochs=1))
+    )
+    for layer, parts in own.params.items():
+        for name, array in parts.items():
+            np.testing.assert_array_equal(array, same.params[layer][name])
