@@ -54,6 +54,7 @@ def correlate(
     offset: tuple[int, int],
 ) -> None:
     """Write a correlation: see `lookahead_ref.convolution.ConvolutionKernels`."""
+    _same_dtype(x, kernel, out)
     n, height, width, outputs = out.shape
     rows, columns, channels, _ = kernel.shape
     vectors, panel = _panel(x.itemsize, outputs)
@@ -91,6 +92,7 @@ def kernel_gradient(
     offset: tuple[int, int],
 ) -> NDArray[Any]:
     """Compute a kernel gradient: see `lookahead_ref.convolution.ConvolutionKernels`."""
+    _same_dtype(x, grad)
     n, height, width, outputs = grad.shape
     rows, columns = size
     channels = x.shape[3]
@@ -123,6 +125,13 @@ def kernel_gradient(
     share(work, rows * tiles, _least(grad.size * _ROWS // 8))
     cut = result[:, :run, :outputs]
     return np.ascontiguousarray(cut).reshape(rows, columns, channels, outputs)
+
+
+def _same_dtype(first: NDArray[Any], *others: NDArray[Any]) -> None:
+    # The innermost loops take memory as it lies: of another dtype they would write past it.
+    for each in others:
+        if each.dtype != first.dtype:
+            raise TypeError(f"arrays must be of one dtype, got {first.dtype}, {each.dtype}")
 
 
 def _least(size: int) -> int:

@@ -10,6 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ class PictureFiles:
                     side = min(width, height) * self.crop / self.resize
                     left, top = (width - side) / 2, (height - side) / 2
                     middle = (left, top, left + side, top + side)
-                    picture = image.convert("RGB").resize(
+                    picture = _red_green_blue(path, image).resize(
                         (self.crop, self.crop), image_module.Resampling.BILINEAR, middle
                     )
             except DataFileError:
@@ -123,6 +124,21 @@ class PictureFiles:
         return pixels
 
 
+def _red_green_blue(path: Path, image: Any) -> Any:
+    if image.mode == "F":
+        raise DataFileError(path, "its pixels are floating-point numbers, not bytes")
+    if image.mode.startswith("I"):
+        # One channel of 16 bits: Pillow would make 255 of all that is more. The upper
+        # byte, as it takes itself where there are three channels of 16 bits.
+        upper = np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
+        image = require("PIL.Image", "experiments", purpose="decode pictures").fromarray(
+            upper
+        )
+    # Of a palette with some of it Pillow says that it goes, which is what is wanted.
+    image.info.pop("transparency", None)
+    return image.convert("RGB")
+
+
 def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Dataset:
     """Load pictures from folders named after their classes, as those of ImageNet [1]_ are.
 
@@ -130,8 +146,8 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
     ----------
     folder : str or pathlib.Path
         Holds ``train`` and ``val``, each with a folder for every class. The classes are
-        numbered in the order of their names. Files that do not end like a picture, and
-        whatever begins with a dot, are passed over.
+        numbered in the order of their names. Files that do not end like a picture,
+        folders in those of the classes, and whatever begins with a dot, are passed over.
     resize : int, default 256
         What the shorter side of a picture is brought to, in pixels.
     crop : int, default 224
@@ -147,7 +163,8 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
     ------
     DataFileError
         If a folder is missing, has no classes or a class no pictures, or ``val`` has a
-        class that ``train`` has not.
+        class that ``train`` has not; if what is named like a picture is no file, such as
+        a link to nowhere.
     OSError
         If a folder cannot be read.
     TypeError, ValueError
@@ -196,12 +213,19 @@ def _visible(folder: Path, *, folders: bool) -> list[str]:
     if not folder.is_dir():
         raise DataFileError(folder, "no such folder")
     with os.scandir(folder) as entries:
-        names = sorted(
-            entry.name
-            for entry in entries
-            if not entry.name.startswith(".")
-            and (entry.is_dir() if folders else Path(entry.name).suffix.lower() in SUFFIXES)
-        )
+        shown = [entry for entry in entries if not entry.name.startswith(".")]
+        if folders:
+            found = [entry for entry in shown if entry.is_dir()]
+        else:
+            found = [
+                entry
+                for entry in shown
+                if Path(entry.name).suffix.lower() in SUFFIXES and not entry.is_dir()
+            ]
+            for entry in found:
+                if not entry.is_file():
+                    raise DataFileError(Path(entry.path), "it is no file to be read")
+        names = sorted(entry.name for entry in found)
     if not names:
         kind = "folders, one for each class," if folders else "pictures"
         raise DataFileError(folder, f"no {kind} in it")

@@ -146,7 +146,8 @@ def _read(path: Path) -> str:
             offset=error.start,
             line=raw.count(b"\n", 0, error.start) + 1,
         ) from None
-    return text.replace("\r\n", "\n")
+    # As Python reads a text file; a mark of the byte order is no part of a text.
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _tokens(path: Path, text: str, unit: Unit) -> Sequence[str]:

@@ -10,8 +10,7 @@ import numpy as np
 from lookahead_ref.data import Corpus, Dataset
 from lookahead_ref.experiments import plugins
 from lookahead_ref.training import Model
-from lookahead_ref.zoo import LSTM, MLP
-from lookahead_ref.zoo.resnet import resnet18, resnet32, resnet50
+from lookahead_ref.zoo import LSTM, MLP, resnet18, resnet32, resnet50
 
 __all__ = ["MODELS", "OPTIONS", "ModelKind", "defaults", "make"]
 

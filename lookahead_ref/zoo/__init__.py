@@ -3,6 +3,7 @@
 from lookahead_ref.zoo.evaluation import Evaluation
 from lookahead_ref.zoo.lstm import LSTM
 from lookahead_ref.zoo.mlp import MLP
-from lookahead_ref.zoo.resnet import ResNet, resnet18, resnet32, resnet50
+from lookahead_ref.zoo.resnet import ResNet
+from lookahead_ref.zoo.resnets import resnet18, resnet32, resnet50
 
 __all__ = ["LSTM", "MLP", "Evaluation", "ResNet", "resnet18", "resnet32", "resnet50"]

@@ -4,9 +4,9 @@ import sys
 from typing import Any
 
 import numpy as np
-from autograd.tracer import getval
+from autograd.tracer import getval, isbox
 
-__all__ = ["check_indices", "like", "namespace"]
+__all__ = ["check", "check_indices", "check_inputs", "like", "namespace"]
 
 
 def namespace(array: Any) -> Any:
@@ -46,7 +46,8 @@ def like(array: Any, values: Any) -> Any:
     array : array
         Of the library and dtype that are wanted; or autograd's box around one.
     values : numpy.ndarray or array
-        In host memory, or of that library already.
+        In host memory, or of that library already. A box of autograd is left as it is:
+        what is differentiated has the dtype that its gradient shall have.
 
     Returns
     -------
@@ -59,7 +60,75 @@ def like(array: Any, values: Any) -> Any:
     >>> like(np.ones(2, np.float32), np.arange(3)).dtype
     dtype('float32')
     """
+    if isbox(values):
+        return values
     return namespace(array).asarray(values, dtype=getval(array).dtype)
+
+
+def check(name: str, array: Any, shape: tuple[int, ...], dtype: Any = None) -> None:
+    """Refuse an array of another shape or dtype.
+
+    Kernels that are compiled believe what they are told: they would read past the end of
+    an array that is too short, where NumPy stretches it.
+
+    Parameters
+    ----------
+    name : str
+        The argument, for the error.
+    array : array
+        What came.
+    shape : tuple of int
+        What is wanted.
+    dtype : dtype, optional
+        What is wanted, if it matters.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another.
+    TypeError
+        If the dtype is.
+
+    Examples
+    --------
+    >>> check("bias", np.zeros(1), (3,))
+    Traceback (most recent call last):
+        ...
+    ValueError: bias must have shape (3,), got (1,)
+    """
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    if dtype is not None and array.dtype != dtype:
+        raise TypeError(
+            f"{name} must be of dtype {dtype}, as the weights are, got {array.dtype}"
+        )
+
+
+def check_inputs(inputs: Any, *shapes: tuple[int, ...]) -> None:
+    """Refuse a batch whose examples have another shape than a model takes.
+
+    Parameters
+    ----------
+    inputs : array, shape (n, ...)
+        The batch.
+    *shapes : tuple of int
+        Of an example: any of these.
+
+    Raises
+    ------
+    ValueError
+        If it has none of them.
+
+    Examples
+    --------
+    >>> check_inputs(np.zeros((5, 8, 8, 3)), (3, 8, 8), (192,))
+    Traceback (most recent call last):
+        ...
+    ValueError: inputs must have shape (n, 3, 8, 8) or (n, 192), got (5, 8, 8, 3)
+    """
+    if tuple(inputs.shape[1:]) not in shapes:
+        known = " or ".join(f"(n, {', '.join(map(str, shape))})" for shape in shapes)
+        raise ValueError(f"inputs must have shape {known}, got {tuple(inputs.shape)}")
 
 
 def check_indices(name: str, indices: Any, size: int) -> None:

@@ -90,8 +90,10 @@ def convolution(
     Raises
     ------
     ValueError
-        If the channels of x and kernel differ, or the kernel does not fit into the padded
-        pictures.
+        If the channels of x and kernel differ, the kernel does not fit into the padded
+        pictures, there are none, or stride or padding are out of range.
+    TypeError
+        If the dtypes of x and kernel differ.
 
     Examples
     --------
@@ -137,6 +139,14 @@ def _first(remainder: int, taps: int, stride: int, padding: int) -> tuple[int, i
 def _shape(x: Any, kernel: Any, stride: int, padding: int) -> tuple[int, int, int, int]:
     n, height, width, channels = x.shape
     rows, columns, inputs, outputs = kernel.shape
+    if stride < 1 or padding < 0:
+        raise ValueError(
+            f"stride must be at least 1 and padding at least 0, got {stride} and {padding}"
+        )
+    if n == 0:
+        raise ValueError("x must hold at least one picture, got none")
+    if kernel.dtype != x.dtype:
+        raise TypeError(f"kernel must be of x's dtype {x.dtype}, got {kernel.dtype}")
     if channels != inputs:
         raise ValueError(
             f"x must have the kernel's {inputs} channels, last, got shape {x.shape}"

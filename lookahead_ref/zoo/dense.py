@@ -6,8 +6,9 @@ import autograd.numpy as np
 
 from lookahead_ref.layers import LayerKernels
 from lookahead_ref.zoo.activations import ACTIVATIONS
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.zoo.arrays import check, namespace
 from lookahead_ref.zoo.fused import Backward, fused
+from lookahead_ref.zoo.kernels import suited
 
 __all__ = ["dense"]
 
@@ -39,6 +40,11 @@ def _dense(
     array, shape (n, units)
         Of the dtype of the operands.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If the operands' shapes do not fit, or their dtypes differ.
+
     Examples
     --------
     >>> dense(np.eye(2), np.array([[1.0], [-2.0]]), np.zeros(1), activation="relu")
@@ -59,6 +65,9 @@ def _forward(
     activation: str | None = None,
 ) -> tuple[Any, Backward | None]:
     xp = namespace(weight)
+    check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
+    check("bias", bias, weight.shape[1:], weight.dtype)
+    kernels = suited(kernels, weight.dtype)
     y = xp.matmul(x, weight)
     kernels.activate(y, bias, activation)
     if not any(wanted):

@@ -25,7 +25,7 @@ __all__ = ["Backward", "Forward", "fused"]
 Backward: TypeAlias = Callable[[Any], tuple[Any, ...]]
 """From the gradient of the value to one gradient for each array, None where none is
 wanted. It is called once at most and may overwrite what it keeps, but not what it is
-given."""
+given, which is of the value's dtype."""
 
 Forward: TypeAlias = Callable[..., tuple[Any, ...]]
 """``forward(wanted, kernels, *arrays, **options)``: the value and a `Backward`, which may
@@ -70,7 +70,7 @@ def fused(twin: Callable[..., Any], forward: Forward) -> Callable[..., Any]:
         )
         return value
 
-    def gradients(argnums: Any, _value: Any, arrays: Any, keywords: Any) -> Any:
+    def gradients(argnums: Any, value: Any, arrays: Any, keywords: Any) -> Any:
         call = keywords["call"]
 
         def vjp(g: Any) -> Any:
@@ -79,7 +79,7 @@ def fused(twin: Callable[..., Any], forward: Forward) -> Callable[..., Any]:
             traced = isbox(g) or any(isbox(array) for array in arrays)
             backward = None if traced else call.pop("backward", None)
             if backward is not None:
-                found = backward(g)
+                found = backward(_of_dtype(g, value))
                 return [found[number] for number in argnums]
 
             def restricted(chosen: Any) -> Any:
@@ -105,3 +105,11 @@ def fused(twin: Callable[..., Any], forward: Forward) -> Callable[..., Any]:
         return (value, *call["rest"]) if call["rest"] else value
 
     return layer
+
+
+def _of_dtype(g: Any, value: Any) -> Any:
+    # Autograd lets a float64 gradient come back to a float32 value that was multiplied by
+    # a float64 array; compiled kernels take arrays of one dtype.
+    wanted = getattr(value, "dtype", None)
+    came = getattr(g, "dtype", wanted)
+    return g if came == wanted else g.astype(wanted)

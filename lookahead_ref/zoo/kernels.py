@@ -11,7 +11,7 @@ from lookahead_ref.backend import load
 from lookahead_ref.layers import LayerKernels
 from lookahead_ref.zoo.arrays import namespace
 
-__all__ = ["GeneralKernels", "find"]
+__all__ = ["GeneralKernels", "find", "suited"]
 
 # Passes over rows that stay in the second-level cache cost a fraction of those that do not.
 _BLOCK = 131072
@@ -169,6 +169,27 @@ def find(backend: str, dtype: Any) -> LayerKernels:
     <class 'lookahead_ref.zoo.kernels.GeneralKernels'>
     """
     offered: LayerKernels | None = getattr(load(backend), "layers", None)
-    if offered is None or str(dtype) not in offered.dtypes:
-        return GeneralKernels
-    return offered
+    return GeneralKernels if offered is None else suited(offered, dtype)
+
+
+def suited(kernels: LayerKernels, dtype: Any) -> LayerKernels:
+    """Return kernels where they take a dtype, else the general ones.
+
+    Parameters
+    ----------
+    kernels : LayerKernels
+        What is wanted.
+    dtype : dtype
+        Of the arrays.
+
+    Returns
+    -------
+    LayerKernels
+        Either.
+
+    Examples
+    --------
+    >>> suited(GeneralKernels, "float64") is GeneralKernels
+    True
+    """
+    return kernels if str(dtype) in kernels.dtypes else GeneralKernels

@@ -6,9 +6,9 @@ import autograd.numpy as np
 from autograd.tracer import getval
 
 from lookahead_ref.layers import LayerKernels
-from lookahead_ref.zoo.arrays import check_indices, namespace
+from lookahead_ref.zoo.arrays import check, check_indices, namespace
 from lookahead_ref.zoo.fused import Backward, fused
-from lookahead_ref.zoo.kernels import GeneralKernels
+from lookahead_ref.zoo.kernels import GeneralKernels, suited
 
 __all__ = ["accuracy", "dense_cross_entropy", "softmax_cross_entropy", "top_accuracy"]
 
@@ -27,7 +27,8 @@ def _forward(
     wanted: tuple[bool, ...], kernels: LayerKernels, logits: Any, *, labels: Any
 ) -> tuple[Any, Backward | None]:
     xp = namespace(logits)
-    check_indices("labels", labels, logits.shape[1])
+    _check_labels(labels, *logits.shape)
+    kernels = suited(kernels, logits.dtype)
     gradient = xp.array(logits, order="C")
     losses = kernels.cross_entropy(gradient, None, labels, gradient=any(wanted))
     return xp.mean(losses), lambda g: (_scaled(gradient, g),)
@@ -61,7 +62,8 @@ def softmax_cross_entropy(
     Raises
     ------
     TypeError, ValueError
-        If a label in host memory is no integer, or out of range.
+        If a label in host memory is no integer, or out of range, or there is not one label
+        for each row and a row at least.
 
     Examples
     --------
@@ -86,7 +88,10 @@ def _dense_forward(
     labels: Any,
 ) -> tuple[Any, Backward | None]:
     xp = namespace(weight)
-    check_indices("labels", labels, weight.shape[1])
+    check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
+    check("bias", bias, weight.shape[1:], weight.dtype)
+    _check_labels(labels, x.shape[0], weight.shape[1])
+    kernels = suited(kernels, weight.dtype)
     # From here on the memory of the logits is that of their gradient: with a vocabulary of
     # words it is by far the largest array of a step.
     gradient = xp.matmul(x, weight)
@@ -139,7 +144,8 @@ def dense_cross_entropy(
     Raises
     ------
     TypeError, ValueError
-        If a label in host memory is no integer, or out of range.
+        If a label in host memory is no integer, or out of range, or there is not one label
+        for each row and a row at least; if the operands do not fit.
 
     Examples
     --------
@@ -148,6 +154,13 @@ def dense_cross_entropy(
     np.True_
     """
     return _dense_fused(x, weight, bias, labels=labels, kernels=kernels)
+
+
+def _check_labels(labels: Any, count: int, classes: int) -> None:
+    check_indices("labels", labels, classes)
+    check("labels", labels, (count,))
+    if count == 0:
+        raise ValueError("labels must hold at least one label, got none")
 
 
 def _scaled(gradient: Any, g: Any) -> Any:
@@ -178,6 +191,7 @@ def accuracy(logits: Any, labels: Any) -> float:
     >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
     0.5
     """
+    check("labels", labels, logits.shape[:1])
     xp = namespace(logits)
     right = int(xp.sum(xp.argmax(logits, axis=1) == labels))
     return right / int(labels.shape[0])
@@ -206,8 +220,10 @@ def top_accuracy(logits: Any, labels: Any, count: int) -> float:
     >>> top_accuracy(scores, np.array([2, 1]), 2)
     0.5
     """
+    check("labels", labels, logits.shape[:1])
     xp = namespace(logits)
     rows = int(labels.shape[0])
     chosen = logits[xp.arange(rows), labels]
-    larger = xp.sum(logits > chosen[:, None], axis=1)
+    # Said so that a score which is not a number counts as larger, not as right.
+    larger = xp.sum(~(logits <= chosen[:, None]), axis=1)
     return int(xp.sum(larger < count)) / rows

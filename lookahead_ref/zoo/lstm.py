@@ -20,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.backend import load
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.zoo.arrays import check, namespace
 from lookahead_ref.zoo.dropout import dropout
 from lookahead_ref.zoo.embedding import embedding
 from lookahead_ref.zoo.evaluation import Evaluation
@@ -279,7 +279,14 @@ class LSTM:
         ------
         TypeError
             If there is dropout and no generator.
+        ValueError
+            If the labels or the state do not fit the tokens.
         """
+        if len(batch.inputs.shape) != 2:
+            raise ValueError(
+                f"inputs must have shape (steps, batch), got {batch.inputs.shape}"
+            )
+        check("labels", batch.labels, batch.inputs.shape)
         if getattr(batch, "first", False):
             carried = self.start(batch.inputs.shape[1])
         if self.dropout and rng is None:

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import autograd.numpy as np
 
 from lookahead_ref.layers import LayerKernels
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.zoo.arrays import check, namespace
 from lookahead_ref.zoo.fused import Backward, fused
-from lookahead_ref.zoo.kernels import GeneralKernels
+from lookahead_ref.zoo.kernels import GeneralKernels, suited
 
 __all__ = ["LayerOutput", "lstm_layer"]
 
@@ -73,6 +73,13 @@ def _forward(
     steps, batch, inputs = x.shape
     units = recurrent_weight.shape[0]
     dtype = input_weight.dtype
+    check("x", x, (steps, batch, input_weight.shape[0]))
+    for name, state in (("hidden", hidden), ("cell", cell)):
+        check(name, state, (batch, units))
+    check("input_weight", input_weight, (inputs, 4 * units))
+    check("recurrent_weight", recurrent_weight, (units, 4 * units), dtype)
+    check("bias", bias, (4 * units,), dtype)
+    kernels = suited(kernels, dtype)
     # Kernels take arrays of one dtype, and some cannot tell that they got others.
     x = xp.ascontiguousarray(x, dtype=dtype).reshape(-1, inputs)
 
@@ -162,6 +169,12 @@ def lstm_layer(
     LayerOutput
         The output and the last state. Gradients flow through the output alone, to
         everything that was given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit, or the weights' dtypes differ. Input and state of another
+        dtype are made of that of the weights.
 
     References
     ----------

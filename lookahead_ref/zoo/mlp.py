@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.zoo.arrays import check_inputs, like
 from lookahead_ref.zoo.dense import dense
 from lookahead_ref.zoo.evaluation import (
     Evaluation,
@@ -115,13 +115,18 @@ class MLP:
         ----------
         params : dict
             As `init` makes them.
-        x : array of the parameters' dtype, shape (n, inputs)
-            A batch of inputs.
+        x : array, shape (n, inputs)
+            A batch of inputs; made of the parameters' dtype if it is of another.
 
         Returns
         -------
         array, shape (n, classes)
             Unnormalised log-probabilities.
+
+        Raises
+        ------
+        ValueError
+            If the inputs are of another shape.
         """
         hidden = self._hidden(params, x)
         last = params[f"layer{len(self.sizes) - 1}"]
@@ -130,6 +135,8 @@ class MLP:
 
     def _hidden(self, params: Params, x: Any) -> Any:
         """Compute the values of the last hidden layer."""
+        check_inputs(x, (self.sizes[0],))
+        x = like(params["layer1"]["weight"], x)
         for number in range(1, len(self.sizes) - 1):
             layer = params[f"layer{number}"]
             kernels = find(self.backend, layer["weight"].dtype)
@@ -156,6 +163,11 @@ class MLP:
         -------
         scalar
             Of the parameters' dtype; differentiable by `lookahead_ref.value_and_grad`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If inputs or labels do not fit the model, or each other.
         """
         last = params[f"layer{len(self.sizes) - 1}"]
         return dense_cross_entropy(
@@ -181,11 +193,10 @@ class MLP:
         Evaluation
             Mean cross entropy in nats, and accuracy from 0 to 1.
         """
-        weight = params["layer1"]["weight"]
         return evaluate_classifier(
-            lambda inputs: self.apply(params, namespace(weight).asarray(inputs)),
+            lambda inputs: self.apply(params, inputs),
             source,
-            kernels=find(self.backend, weight.dtype),
+            kernels=find(self.backend, params["layer1"]["weight"].dtype),
         )
 
 

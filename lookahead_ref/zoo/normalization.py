@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import autograd.numpy as np
 
 from lookahead_ref.convolution import ConvolutionKernels
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.zoo.arrays import check, like, namespace
 from lookahead_ref.zoo.channels_last import GeneralConvolution
 from lookahead_ref.zoo.fused import Backward, fused
 
@@ -102,6 +102,7 @@ def _forward(
     epsilon: float,
     rectify: bool,
 ) -> tuple[Any, Backward | None, Any, Any]:
+    _check(x, scale, shift, *residual)
     mean, variance = kernels.moments(x)
     inverse = 1 / namespace(x).sqrt(variance + epsilon)
     factor = scale * inverse
@@ -152,6 +153,11 @@ def batch_norm(
         ``(x - mean) / sqrt(variance + epsilon) * scale + shift + residual``, and the
         moments. Gradients flow through the first alone, there through the moments too.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit, or dtypes differ.
+
     Examples
     --------
     >>> x = np.array([1.0, 3.0]).reshape(2, 1, 1, 1)
@@ -192,6 +198,11 @@ def fixed_norm(
     array
         Of the shape of x. Not differentiable.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes do not fit, or dtypes differ; moments may be of another dtype.
+
     Examples
     --------
     >>> x = np.array([1.0, 3.0]).reshape(2, 1, 1, 1)
@@ -200,5 +211,18 @@ def fixed_norm(
     >>> fixed_norm(x, one, none, None, **moments, epsilon=0.0, rectify=False).ravel()
     array([0.5, 1.5])
     """
+    _check(x, scale, shift, *([] if residual is None else [residual]))
+    mean, variance = like(scale, mean), like(scale, variance)
+    for name, moment in (("mean", mean), ("variance", variance)):
+        check(name, moment, scale.shape)
     factor = scale / namespace(x).sqrt(variance + epsilon)
     return kernels.affine(x, factor, shift - mean * factor, residual, rectify=rectify)
+
+
+def _check(x: Any, scale: Any, shift: Any, *residual: Any) -> None:
+    if 0 in x.shape:
+        raise ValueError(f"x must hold at least one picture, got shape {x.shape}")
+    check("scale", scale, x.shape[3:], x.dtype)
+    check("shift", shift, x.shape[3:], x.dtype)
+    for each in residual:
+        check("residual", each, x.shape, x.dtype)

@@ -58,7 +58,7 @@ def _max_pool(x: Any, *, size: int, stride: int, padding: int) -> Any:
     views = _views(np.pad(x, sides, mode="constant", constant_values=-np.inf), size, stride)
     best = views[0]
     for view in views[1:]:
-        best = np.where(view > best, view, best)
+        best = np.where(_better(view, best), view, best)
     return best
 
 
@@ -78,7 +78,7 @@ def _max_forward(
     best = xp.array(views[0], copy=True)
     chosen = xp.zeros(best.shape, dtype=xp.int8 if size * size < 128 else xp.int32)
     for number, view in enumerate(views[1:], start=1):
-        better = view > best
+        better = _better(view, best)
         best = xp.where(better, view, best)
         chosen = xp.where(better, chosen.dtype.type(number), chosen)
 
@@ -113,12 +113,27 @@ def max_pool(x: Any, *, size: int, stride: int, padding: int = 0) -> Any:
     array, shape (n, out_height, out_width, channels)
         Of the dtype of x. The gradient goes to the first of equal largest ones.
 
+    Raises
+    ------
+    ValueError
+        If a neighbourhood does not fit into the padded pictures.
+
     Examples
     --------
     >>> max_pool(np.arange(16.0).reshape(1, 4, 4, 1), size=2, stride=2).ravel()
     array([ 5.,  7., 13., 15.])
     """
+    if min(x.shape[1:3]) + 2 * padding < size:
+        raise ValueError(
+            f"size {size} must fit into pictures of {x.shape[1]} by {x.shape[2]} with "
+            f"{padding} places on each side"
+        )
     return _max_pool_fused(x, size=size, stride=stride, padding=padding)
+
+
+def _better(view: Any, best: Any) -> Any:
+    # What is not a number stays so: a maximum that passes it over would hide it.
+    return (view > best) | (view != view)
 
 
 def _padded_identity(x: Any, *, stride: int, channels: int) -> Any:

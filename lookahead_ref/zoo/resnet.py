@@ -1,8 +1,7 @@
 """Residual networks for pictures, with batch normalisation (He, Zhang, Ren and Sun [1]_).
 
-Three of them are made by name: `resnet18`, with the stem and the sizes that are usual for
-CIFAR; `resnet32`, that of section 4.2 of [1]_; `resnet50`, that of its table 1. All take
-pictures of any size and number of channels.
+They take pictures of any size and number of channels. Those that have a name are made in
+`lookahead_ref.zoo.resnets`.
 
 Batch normalisation makes what a network computes depend on the batch it is given, so to
 evaluate it, fixed means and variances must take the place of the batch's: the *statistics*.
@@ -18,17 +17,19 @@ References
    Reducing Internal Covariate Shift", ICML 2015.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
+from autograd.tracer import isbox
 from numpy.typing import DTypeLike
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.backend import load
 from lookahead_ref.zoo import channels_last, kernels
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.zoo.arrays import check_inputs, like, namespace
 from lookahead_ref.zoo.convolution import convolution
 from lookahead_ref.zoo.dense import dense
 from lookahead_ref.zoo.evaluation import (
@@ -42,7 +43,7 @@ from lookahead_ref.zoo.losses import dense_cross_entropy
 from lookahead_ref.zoo.normalization import Moments, batch_norm, fixed_norm
 from lookahead_ref.zoo.pooling import max_pool, mean_pool, padded_identity
 
-__all__ = ["ResNet", "resnet18", "resnet32", "resnet50"]
+__all__ = ["ResNet"]
 
 Params = dict[str, Any]
 Statistics = dict[str, dict[str, Any]]
@@ -451,10 +452,13 @@ class ResNet:
 
     def _features_of(self, params: Params, inputs: Any, normalize: _Normalize) -> Any:
         """Compute what the dense layer is given, shape (n, features)."""
-        found = channels_last.find(self.backend, params["stem"]["kernel"].dtype)
-        xp = namespace(inputs)
-        x = xp.reshape(inputs, (inputs.shape[0], *self.shape))
-        x = xp.ascontiguousarray(xp.transpose(x, (0, 2, 3, 1)))
+        first = params["stem"]["kernel"]
+        found = channels_last.find(self.backend, first.dtype)
+        check_inputs(inputs, self.shape, (math.prod(self.shape),))
+        x = like(first, inputs)
+        x = x.reshape((x.shape[0], *self.shape)).transpose((0, 2, 3, 1))
+        if not isbox(x):
+            x = namespace(x).ascontiguousarray(x)
 
         def run(
             layer: _Layer, path: str, some: Params, x: Any, residual: Any, *, rectify: bool
@@ -533,115 +537,3 @@ class ResNet:
             "mean": keep * running["mean"] + self.momentum * seen.mean,
             "variance": keep * running["variance"] + self.momentum * sample,
         }
-
-
-def resnet18(
-    shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
-) -> ResNet:
-    """Make the ResNet-18 that is usual for CIFAR, and in the paper's experiments.
-
-    The stages of table 1 of [1]_ (two basic blocks each of 64, 128, 256 and 512 channels)
-    behind a stem of 3 by 3 without stride or pooling, since the pictures are small.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Channels, height and width of a picture: ``(3, 32, 32)`` for CIFAR.
-    classes : int
-        Number of classes.
-    backend : str, default "numpy"
-        As `ResNet` takes it.
-
-    Returns
-    -------
-    ResNet
-        Of 62 arrays; for CIFAR-10, 11,173,962 parameters.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
-       Recognition", CVPR 2016.
-
-    Examples
-    --------
-    >>> from lookahead_ref import tree
-    >>> leaves = tree.flatten(resnet18((3, 32, 32), 10).init(seed=0))
-    >>> len(leaves), sum(leaf.size for leaf in leaves.values())
-    (62, 11173962)
-    """
-    return ResNet(shape, classes, (2, 2, 2, 2), (64, 128, 256, 512), backend=backend)
-
-
-def resnet32(
-    shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
-) -> ResNet:
-    """Make the ResNet-32 of section 4.2 of [1]_.
-
-    Its stages are five basic blocks each of 16, 32 and 64 channels; its shortcuts have no
-    parameters.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Channels, height and width of a picture: ``(3, 32, 32)`` for CIFAR.
-    classes : int
-        Number of classes.
-    backend : str, default "numpy"
-        As `ResNet` takes it.
-
-    Returns
-    -------
-    ResNet
-        Of 95 arrays; for CIFAR-10, 464,154 parameters.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
-       Recognition", CVPR 2016.
-
-    Examples
-    --------
-    >>> from lookahead_ref import tree
-    >>> leaves = tree.flatten(resnet32((3, 32, 32), 10).init(seed=0))
-    >>> len(leaves), sum(leaf.size for leaf in leaves.values())
-    (95, 464154)
-    """
-    return ResNet(
-        shape, classes, (5, 5, 5), (16, 32, 64), shortcut="identity", backend=backend
-    )
-
-
-def resnet50(
-    shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
-) -> ResNet:
-    """Make the ResNet-50 of table 1 of [1]_, the stride in the 3 by 3 convolutions.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Channels, height and width of a picture: ``(3, 224, 224)`` for ImageNet.
-    classes : int
-        Number of classes.
-    backend : str, default "numpy"
-        As `ResNet` takes it.
-
-    Returns
-    -------
-    ResNet
-        Of 161 arrays; for ImageNet, 25,557,032 parameters.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
-       Recognition", CVPR 2016.
-
-    Examples
-    --------
-    >>> model = resnet50((3, 224, 224), 1000)
-    >>> model.block, model.stem, model.blocks
-    ('bottleneck', 'large', (3, 4, 6, 3))
-    """
-    return ResNet(
-        shape, classes, (3, 4, 6, 3), (64, 128, 256, 512), "bottleneck", "large",
-        backend=backend,
-    )  # fmt: skip

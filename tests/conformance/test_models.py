@@ -15,7 +15,7 @@ import jsonschema
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -547,6 +547,7 @@ def test_a_sum_in_any_order_is_within_its_bound(terms: list[float], random: Any)
 
 @pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid"])
 @given(x=st.floats(-60, 60, width=32), off=st.floats(-1e-3, 1e-3))
+@example(x=0.0, off=-(2.0**-24))
 def test_a_function_of_a_number_that_is_off_is_within_its_bound(
     name: str, x: float, off: float
 ) -> None:

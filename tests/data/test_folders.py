@@ -1,5 +1,7 @@
 """Pictures in folders of classes, and data sets by one string."""
 
+import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -87,6 +89,42 @@ def test_pictures_of_any_colours_become_red_green_and_blue(
     assert (pixels(data.train.take(np.array([0])).inputs) > 250).all()
 
 
+def test_transparency_goes_without_a_word(folder: Path) -> None:
+    path = folder / "train" / "n01" / "c.jpg"
+    picture = Image.new("P", (9, 9), 1)
+    picture.putpalette([0, 0, 0, 200, 100, 50])
+    picture.save(path, "PNG", transparency=bytes([255, 100]))
+    data = load_images(folder, resize=4, crop=4)
+    first = pixels(data.train.take(np.array([0])).inputs)[0, :, 1, 1]
+    assert first.tolist() == [200, 100, 50]
+
+
+def depth_of_16(kind: str) -> bytes:
+    stream = io.BytesIO()
+    half = np.full((9, 9), 0x8000, np.uint16)
+    if kind == "png":
+        Image.fromarray(half).save(stream, "PNG")
+        return stream.getvalue()
+    largest, value = (65535, 0x8000) if kind == "pgm" else (1023, 512)
+    return b"P5 9 9 %d\n" % largest + struct.pack(">H", value) * 81
+
+
+@pytest.mark.parametrize("kind", ["png", "pgm", "10 bits"])
+def test_greys_of_more_than_8_bits_are_scaled_and_not_cut_off(
+    folder: Path, kind: str
+) -> None:
+    (folder / "train" / "n01" / "c.jpg").write_bytes(depth_of_16(kind))
+    data = load_images(folder, resize=4, crop=4)
+    assert (pixels(data.train.take(np.array([0])).inputs) == 128).all()
+
+
+def test_floating_point_pixels_are_refused(folder: Path) -> None:
+    path = folder / "train" / "n01" / "c.jpg"
+    path.write_bytes(b"Pf 9 9 -1.0\n" + struct.pack("<f", 0.5) * 81)
+    with pytest.raises(DataFileError, match="its pixels are floating-point numbers"):
+        load_images(folder).train.take(np.array([0]))
+
+
 def test_training_batches_are_mirrored_at_random(folder: Path) -> None:
     data = load_images(folder, resize=4, crop=4)
     inputs = np.arange(64 * 48, dtype=np.float32).reshape(64, 3, 4, 4)
@@ -103,6 +141,27 @@ def test_hidden_files_and_other_files_are_passed_over(folder: Path) -> None:
     (folder / "train" / "n01" / "notes.txt").write_text("not a picture")
     data = load_images(folder)
     assert (data.classes, data.train.size) == (2, 3)
+
+
+def test_a_folder_named_like_a_picture_is_passed_over(folder: Path) -> None:
+    (folder / "train" / "n01" / "older.jpg").mkdir()
+    assert load_images(folder).train.size == 3
+
+
+def test_links_are_followed_and_one_to_nowhere_is_named(folder: Path) -> None:
+    place = folder / "train" / "n01"
+    (place / "d.jpg").symlink_to(place / "c.jpg")
+    assert load_images(folder).train.size == 4
+    (place / "e.jpg").symlink_to("nowhere")
+    with pytest.raises(DataFileError, match="it is no file to be read") as caught:
+        load_images(folder)
+    assert caught.value.path == place / "e.jpg"
+
+
+def test_a_pipe_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "train" / "n01" / "pipe.png")
+    with pytest.raises(DataFileError, match=r"pipe\.png: it is no file to be read"):
+        load_images(folder)
 
 
 def test_validation_may_lack_a_class(folder: Path) -> None:

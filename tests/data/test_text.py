@@ -76,7 +76,7 @@ def test_a_text_is_cut_at_nine_tenths_and_nineteen_twentieths(tmp_path: Path) ->
     assert spelled(corpus, whole) == list("ab" * 50)
 
 
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("last", [True, False], ids=["a last newline", "none"])
 def test_lines_end_alike_however_they_are_written(
     tmp_path: Path, newline: str, last: bool
@@ -88,6 +88,16 @@ def test_lines_end_alike_however_they_are_written(
     assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 90
     assert spelled(corpus, corpus.test)[-3:] == ["<unk>", "x", "<eos>"]
     assert "\r" not in load_text(path, unit="characters").vocabulary
+
+
+@pytest.mark.parametrize("unit", ["words", "characters"])
+def test_a_mark_of_the_byte_order_is_no_part_of_a_text(tmp_path: Path, unit: Any) -> None:
+    path = tmp_path / "text"
+    text = "the cat\n" * 20
+    path.write_text(text, encoding="utf-8-sig")
+    marked = load_text(path, unit=unit)
+    path.write_text(text, encoding="utf-8")
+    assert marked.vocabulary == load_text(path, unit=unit).vocabulary
 
 
 def test_a_word_that_training_does_not_have_is_unknown(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 import lookahead_ref as la
 from lookahead_ref.data import BatchStream, Dataset, Examples
 from lookahead_ref.training import EpochEnded, TrainingProgress, train
-from lookahead_ref.zoo import MLP
+from lookahead_ref.zoo import MLP, ResNet
 from toys import Bigram, Elsewhere, Normalised, Text, clouds
 
 DATA = clouds()
@@ -38,6 +38,22 @@ def test_it_is_the_loop_of_the_paper_written_out_by_hand() -> None:
     evaluate = model.evaluator(phi, DATA.train)
     assert result.history[-1].train_loss == evaluate(DATA.train).loss
     assert result.history[-1].validation_loss == evaluate(DATA.validation).loss
+
+
+def test_a_residual_network_is_evaluated_as_phi_with_statistics_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    train_part, validation = (
+        Examples(rng.standard_normal((n, 1, 4, 4), np.float32), rng.integers(0, 2, n))
+        for n in (14, 6)
+    )
+    data = Dataset("noise", train=train_part, validation=validation, classes=2)
+    model = ResNet((1, 4, 4), 2, (1,), (4,))
+    # Three batches an epoch, the last of two examples: epochs end between synchronizations.
+    optimizer = la.Lookahead(la.SGD(learning_rate=0.3), k=4, alpha=0.5)
+    result = train(model, data, optimizer, seed=0, epochs=3, batch_size=6)
+    own = model.evaluator(result.params, train_part)(validation)
+    assert result.history[-1].validation_loss == own.loss
+    assert result.steps == 9
 
 
 @pytest.mark.parametrize("check_every", [1, 2, 50])

@@ -76,13 +76,15 @@ class ModelBounding(Bounding):
         """Take the natural logarithm."""
         middle = float(_context.log(value.middle))
         radius = value.radius / (value.middle - value.radius)
-        return self._made(middle, radius, abs(middle), self._loss)
+        # Of what came out, which is farther from zero than the middle, if that is at zero.
+        return self._made(middle, radius, abs(middle) + radius, self._loss)
 
     def tanh(self, value: Bounded) -> Bounded:
         """Take the hyperbolic tangent."""
         middle = _tanh(value.middle)
         steepest = 1 - _tanh(_nearest_to_zero(value)) ** 2
-        return self._made(middle, value.radius * steepest, abs(middle), self._loss)
+        radius = value.radius * steepest
+        return self._made(middle, radius, abs(middle) + radius, self._loss)
 
     def sigmoid(self, value: Bounded) -> Bounded:
         """Take the sigmoid."""
