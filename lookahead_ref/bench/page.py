@@ -73,6 +73,10 @@ knows no cache. Of the two arrays of a step of SGD more stays in the last level 
 the three of a synchronization. The loop of the same reads and writes without arithmetic
 shows the same ratio between its two rows.
 
+**Models on `numpy`.** [NumPy's own BLAS](resnet.md) computes here with vectors of half the
+processor's width, and all but the matrix products runs on one thread, where PyTorch's
+runs on all. What it takes depends on what else the two cores do.
+
 **Growth.** A machine that does other things at some sizes and not at others bends the
 line.
 """

@@ -79,7 +79,8 @@ def roofline(timings: Sequence[dict[str, Any]]) -> "Figure":
             )
     axes.set(xscale="log", yscale="log", xlabel="bytes moved by a step", ylabel="seconds")
     axes.tick_params(colors=INK["light"])
-    axes.legend(frameon=False)
+    if axes.get_legend_handles_labels()[0]:  # models alone have no points
+        axes.legend(frameon=False)
     return figure  # type: ignore[no-any-return]  # the module came by name
 
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import lookahead_ref as la
 from lookahead_ref.bench import cases, contestants, peers, place, results, suite
 from lookahead_ref.bench.page import lines, page
+from lookahead_ref.bench.picture import roofline
 from lookahead_ref.bench.turns import Contestant, ratio, take_turns
 from lookahead_ref.cli import app
 from lookahead_ref.experiments.steps import PYTORCH, Race
@@ -212,6 +213,12 @@ def made(found: results.Results) -> Any:
 def measured(value: float, low: float, high: float, least: bool = False) -> results.Bar:
     measure = "at least" if least else "at most"
     return results.Bar("cost", "1e7", "sgd", measure, value, low, high, 1.0, least)
+
+
+def test_a_run_of_models_alone_has_a_picture_without_points() -> None:
+    pytest.importorskip("matplotlib")
+    row = results.Timing("models", "mlp", "sgd", "numba", "model", 1.0, 1.0, 1.0, 0.0)
+    assert not roofline([vars(row)]).axes[0].collections
 
 
 def test_the_page_shows_every_run_and_what_missed_its_bar() -> None:
