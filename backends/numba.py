@@ -11,11 +11,11 @@ can go on.
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numba
@@ -27,6 +27,7 @@ from ..backend import Kernel, Program
 from ..convolution import ConvolutionKernels
 from ..layers import LayerKernels
 from . import _host, _loops
+from ._helpers import Helpers
 from ._host import HostArray
 
 # A piece of work, in elements: as large as leaves each thread some of them, within bounds.
@@ -122,12 +123,14 @@ class NumbaBackend:
         """Call ``work(start, stop)`` for parts of a range, no smaller than `least`."""
         pieces = max(1, min(self._threads, count // least))
         bounds = [count * piece // pieces for piece in range(pieces + 1)]
-        given = [
-            self._pool.submit(work, start, stop) for start, stop in pairwise(bounds[1:])
-        ]
-        work(0, bounds[1])
-        for each in given:
-            each.result()
+        ended: SimpleQueue[BaseException | None] = SimpleQueue()
+        for start, stop in pairwise(bounds[1:]):
+            self._helpers.start(_told, work, start, stop, ended)
+        _told(work, 0, bounds[1], ended)
+        errors = [ended.get() for _ in range(pieces)]
+        for error in errors:
+            if error is not None:
+                raise error
 
     def bind(
         self, program: Program, dtype: str, leaves: Sequence[Sequence[HostArray]]
@@ -179,7 +182,7 @@ class NumbaBackend:
             # that comes late finds nothing left, and touches nothing but the counters.
             with suppress(RuntimeError):
                 for _ in range(threads - 1):
-                    self._pool.submit(loop, 0, *work)
+                    self._helpers.start(loop, 0, *work)
             loop(count, *work)
 
         return run
@@ -188,16 +191,30 @@ class NumbaBackend:
         return _loops.load(_loops.loop_source(program, dtype), self._cache).loop
 
     @property
-    def _pool(self) -> ThreadPoolExecutor:
-        # The threads of a pool do not live on in a forked child: it makes its own.
+    def _helpers(self) -> Helpers:
+        # Threads do not live on in a forked child: it makes its own.
         if self._process != os.getpid():
             self._process = os.getpid()
-            self.__dict__.pop("_executor", None)
-        return self._executor
+            self.__dict__.pop("_started", None)
+        return self._started
 
     @cached_property
-    def _executor(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(max(self._threads - 1, 1), "lookahead-ref")
+    def _started(self) -> Helpers:
+        return Helpers(max(self._threads - 1, 1))
+
+
+def _told(
+    work: Callable[[int, int], None],
+    start: int,
+    stop: int,
+    ended: "SimpleQueue[BaseException | None]",
+) -> None:
+    try:
+        work(start, stop)
+    except BaseException as error:
+        ended.put(error)
+    else:
+        ended.put(None)
 
 
 def _cores() -> int:

@@ -56,13 +56,13 @@ def counted(monkeypatch: pytest.MonkeyPatch, threads: int, sizes: list[int]) -> 
     """What is handed to other threads while arrays of these sizes are doubled."""
     made = NumbaBackend(threads=threads)
     given: list[Any] = []
-    submit = made._pool.submit
+    submit = made._helpers.start
 
     def note(function: Any, *arguments: Any) -> Any:
         given.append(function)
         return submit(function, *arguments)
 
-    monkeypatch.setattr(made._pool, "submit", note)
+    monkeypatch.setattr(made._helpers, "start", note)
     arrays = [np.full(size, 1.5) for size in sizes]
     made.bind(TWICE, "float64", [[array] for array in arrays])([], [2.0])
     for array in arrays:
@@ -87,12 +87,11 @@ def test_many_arrays_are_handed_out_once_for_each_thread(
 def test_without_other_threads_the_caller_does_everything(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading, "Thread", refuse)
     made = NumbaBackend(threads=3)
-
-    def refuse(*_: Any) -> Any:
-        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
-
-    monkeypatch.setattr(made._pool, "submit", refuse)
     x = np.ones(10 * PIECE)
     made.bind(TWICE, "float64", [[x]])([], [2.0])
     assert (x == 2.0).all()
@@ -103,7 +102,7 @@ def test_a_thread_that_comes_late_finds_nothing_left(
 ) -> None:
     made = NumbaBackend(threads=2)
     late: list[Any] = []
-    monkeypatch.setattr(made._pool, "submit", lambda *work: late.append(work))
+    monkeypatch.setattr(made._helpers, "start", lambda *work: late.append(work))
     x = np.ones(10 * PIECE)
     step = made.bind(TWICE, "float64", [[x]])
     for _ in range(2):
