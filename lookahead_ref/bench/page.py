@@ -61,7 +61,7 @@ Adam, unless the wrapper moves more.
 **Plain steps, at most 1.0 of the fastest.** Where both sides reach what memory allows,
 as the rows of the same reads and writes show, the ratio is 1 but for chance, and chance
 decides on which side of the bar it falls. What is left for SGD is the second thread, which
-starts 0.05 ms late in a step of 1.4 ms: between steps it sleeps and has to be woken, where
+starts 0.03 ms late in a step of 1.4 ms: between steps it sleeps and has to be woken, where
 OpenMP's threads, which PyTorch uses, spin for a while. Two ideas were measured and are no
 help. Larger pieces of work, from 16 to 10 or 8, leave the time as it is: 0.99 to 1.00 of
 it, 41 turns. To walk the arrays backwards every second step, so as to find in the cache
