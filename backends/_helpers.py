@@ -3,15 +3,27 @@
 The executors of Python's library make a future for each call, with a condition and two
 locks; a step over 100,000 numbers takes no longer than that. Here a call goes through a
 queue and leaves nothing behind.
+
+Where there is a thread for each core, each stays on its own, and work goes to those on
+other cores than the caller's. Left to the system, a thread that is woken may be put on the
+caller's own core, and then the two take turns. Under a hypervisor this is common: a core
+that sleeps looks as if it were taken away, and is not chosen.
 """
 
+import ctypes
+import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import cycle
 from queue import SimpleQueue
 from typing import Any
 
-Work = Callable[..., Any]
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A function and what it is called with. It must not raise: nobody would hear of it."""
+
+Queue = SimpleQueue[Call | None]
 
 
 class Helpers:
@@ -20,7 +32,9 @@ class Helpers:
     Parameters
     ----------
     count : int
-        How many.
+        How many, where nothing is said of cores.
+    cores : sequence of int
+        The cores to have one thread each, for a caller on any of them.
 
     Raises
     ------
@@ -28,34 +42,56 @@ class Helpers:
         If no thread can be started, as while Python shuts down.
     """
 
-    def __init__(self, count: int) -> None:
-        self._given: SimpleQueue[tuple[Work, tuple[Any, ...]] | None] = SimpleQueue()
-        for number in range(count):
+    def __init__(self, count: int, cores: Sequence[int] = ()) -> None:
+        places: list[int | None] = [*cores] if cores and _CORE else [None] * count
+        self._queues: list[Queue] = [SimpleQueue() for _ in places]
+        self._beside = {
+            core: [queue for queue in self._queues if queue is not own]
+            for core, own in zip(places, self._queues, strict=True)
+            if core is not None
+        }
+        for place, queue in zip(places, self._queues, strict=True):
             threading.Thread(
                 target=_serve,
-                args=(self._given,),
-                name=f"lookahead-ref-{number}",
+                args=(queue, place),
+                name=f"lookahead-ref-{place}",
                 daemon=True,
             ).start()
             # They hold the queue and not this object, or it would never end. When the
             # process ends they are needed until the last moment.
-            weakref.finalize(self, self._given.put, None).atexit = False
+            weakref.finalize(self, queue.put, None).atexit = False
 
-    def start(self, work: Work, *arguments: Any) -> None:
-        """Have a thread call a function, as soon as one is free.
+    def start(self, calls: Sequence[Call]) -> None:
+        """Have other threads call functions, as soon as they are free.
 
         Parameters
         ----------
-        work : callable
-            The function. It must not raise: nobody would hear of it.
-        *arguments
-            What it is called with.
+        calls : sequence of Call
+            The functions, each for another thread while there are enough of them.
         """
-        self._given.put((work, arguments))
+        queues = self._queues
+        if self._beside:
+            queues = self._beside.get(_CORE(), queues)
+        for call, queue in zip(calls, cycle(queues), strict=False):
+            queue.put(call)
 
 
-def _serve(given: "SimpleQueue[tuple[Work, tuple[Any, ...]] | None]") -> None:
-    while (call := given.get()) is not None:
+def _serve(queue: Queue, core: int | None) -> None:
+    if core is not None:
+        with suppress(OSError):  # it was taken away from the process
+            os.sched_setaffinity(0, {core})
+    while (call := queue.get()) is not None:
         work, arguments = call
         work(*arguments)
         del call, work, arguments  # arrays, which a thread that waits would keep
+
+
+def _which_core() -> Any:
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    # It holds Python's lock, for to give it away takes longer.
+    return getattr(ctypes.PyDLL(None), "sched_getcpu", None)
+
+
+_CORE = _which_core()
+"""Tells the core that runs the caller; None where the system does not."""

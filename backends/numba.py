@@ -76,7 +76,7 @@ class NumbaBackend:
     gradient = staticmethod(_host.gradient)
 
     def __init__(self, threads: int | None = None, cache: Path | None = None) -> None:
-        self._threads = _cores() if threads is None else _count(threads)
+        self._threads = len(_cores()) if threads is None else _count(threads)
         self._cache = Path(
             platformdirs.user_cache_path("lookahead-ref") if cache is None else cache
         )
@@ -124,8 +124,9 @@ class NumbaBackend:
         pieces = max(1, min(self._threads, count // least))
         bounds = [count * piece // pieces for piece in range(pieces + 1)]
         ended: SimpleQueue[BaseException | None] = SimpleQueue()
-        for start, stop in pairwise(bounds[1:]):
-            self._helpers.start(_told, work, start, stop, ended)
+        if pieces > 1:
+            rest = pairwise(bounds[1:])
+            self._helpers.start([(_told, (work, *bound, ended)) for bound in rest])
         _told(work, 0, bounds[1], ended)
         errors = [ended.get() for _ in range(pieces)]
         for error in errors:
@@ -181,8 +182,7 @@ class NumbaBackend:
             # Without helpers, as while Python shuts down, the caller does everything. One
             # that comes late finds nothing left, and touches nothing but the counters.
             with suppress(RuntimeError):
-                for _ in range(threads - 1):
-                    self._helpers.start(loop, 0, *work)
+                self._helpers.start([(loop, (0, *work))] * (threads - 1))
             loop(count, *work)
 
         return run
@@ -200,7 +200,8 @@ class NumbaBackend:
 
     @cached_property
     def _started(self) -> Helpers:
-        return Helpers(max(self._threads - 1, 1))
+        cores = _cores()
+        return Helpers(self._threads - 1, cores if len(cores) == self._threads else ())
 
 
 def _told(
@@ -217,11 +218,11 @@ def _told(
         ended.put(None)
 
 
-def _cores() -> int:
+def _cores() -> Sequence[int]:
     # Which cores a process may use, only some systems tell.
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return range(os.cpu_count() or 1)
 
 
 def _count(threads: Any) -> int:

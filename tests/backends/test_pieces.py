@@ -56,11 +56,11 @@ def counted(monkeypatch: pytest.MonkeyPatch, threads: int, sizes: list[int]) -> 
     """What is handed to other threads while arrays of these sizes are doubled."""
     made = NumbaBackend(threads=threads)
     given: list[Any] = []
-    submit = made._helpers.start
+    start = made._helpers.start
 
-    def note(function: Any, *arguments: Any) -> Any:
-        given.append(function)
-        return submit(function, *arguments)
+    def note(calls: Any) -> None:
+        given.extend(calls)
+        start(calls)
 
     monkeypatch.setattr(made._helpers, "start", note)
     arrays = [np.full(size, 1.5) for size in sizes]
@@ -102,12 +102,12 @@ def test_a_thread_that_comes_late_finds_nothing_left(
 ) -> None:
     made = NumbaBackend(threads=2)
     late: list[Any] = []
-    monkeypatch.setattr(made._helpers, "start", lambda *work: late.append(work))
+    monkeypatch.setattr(made._helpers, "start", late.extend)
     x = np.ones(10 * PIECE)
     step = made.bind(TWICE, "float64", [[x]])
     for _ in range(2):
         step([], [2.0])
-    for function, *arguments in late:
+    for function, arguments in late:
         function(*arguments)
     assert len(late) == 2
     assert (x == 4.0).all()
