@@ -29,13 +29,18 @@ from ..backend import Program
 GATHERED = 8
 """How many gradients one call of ``gather`` takes."""
 
+COUNTERS = 4
+"""How many counters threads need to share work."""
+
 LINE = 16
 """Counters lie this far apart, so that two threads do not share a line of the cache."""
 
 _OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
-# Threads share work by two counters: the next piece to be taken, and how many are done. The
-# caller waits for all of them, spinning: the last piece takes less time than to be woken.
+# Threads share work by counters: how many pieces are taken, how many of them from the front
+# and from the back, and how many are done. The caller takes from the front, its helpers from
+# the back: each finds near it what it worked on in the last step. The caller waits for all,
+# spinning: the last piece takes less time than to be woken.
 _TEMPLATE = '''"""Written by lookahead_ref from an update rule; safe to delete."""
 
 import numpy as np
@@ -112,12 +117,11 @@ def value(typing, address):
 )
 def loop(awaited, counters, groups, segments, addresses{arguments}):
     taken = np.intp(counters.ctypes.data)
-    done = taken + {line}
+    front, back, done = taken + {line}, taken + 2 * {line}, taken + 3 * {line}
+    count = len(groups) - 1
     {scalars}
-    while True:
-        group = take(taken)
-        if group >= len(groups) - 1:
-            break
+    while take(taken) < count:
+        group = take(front) if awaited else count - 1 - take(back)
         for segment in range(groups[group], groups[group + 1]):
             leaf = segments[segment, 0]
             start = segments[segment, 1]

@@ -36,8 +36,8 @@ _PIECE = 65536
 _LARGEST = 1 << 20
 _PIECES = 8
 
-# With fewer pieces than this, waking a thread takes longer than doing its share.
-_LEAST_PIECES = 4
+# With fewer bytes than this, in all arrays, to wake a thread takes longer than its share.
+_LEAST = 8 << 20
 
 
 class NumbaBackend:
@@ -167,22 +167,21 @@ class NumbaBackend:
         held = [*leaves]
         groups, segments = _pieces(sizes, self._threads)
         count = len(groups) - 1
-        threads = min(self._threads, count) if count >= _LEAST_PIECES else 1
+        moved = sum(sizes) * program.buffers * np.dtype(dtype).itemsize
+        threads = min(self._threads, count) if moved >= _LEAST else 1
 
         def run(gradients: Sequence[HostArray], scalars: Sequence[float]) -> None:
             if gradients:
                 given = [*gradients, *missing]
                 for first in range(0, len(held), _loops.GATHERED):
                     gather(addresses, first, *given[first : first + _loops.GATHERED])
-            counters = np.zeros(2 * _loops.LINE, np.intp)
+            counters = np.zeros(_loops.COUNTERS * _loops.LINE, np.intp)
             work = (counters, groups, segments, addresses, *scalars)
-            if threads == 1:
-                loop(0, *work)
-                return
-            # Without helpers, as while Python shuts down, the caller does everything. One
-            # that comes late finds nothing left, and touches nothing but the counters.
-            with suppress(RuntimeError):
-                self._helpers.start([(loop, (0, *work))] * (threads - 1))
+            if threads > 1:
+                # Without helpers, as while Python shuts down, the caller does everything.
+                # One that comes late finds nothing left, and touches only the counters.
+                with suppress(RuntimeError):
+                    self._helpers.start([(loop, (0, *work))] * (threads - 1))
             loop(count, *work)
 
         return run

@@ -114,8 +114,8 @@ def test_the_cache_is_in_the_user_s_folder(
 def large_case() -> tuple[Any, Any, list[Any]]:
     """Large enough for three threads."""
     rng = np.random.default_rng(0)
-    params = {"x": rng.standard_normal(200_001)}
-    grads = [{"x": rng.standard_normal(200_001)} for _ in range(4)]
+    params = {"x": rng.standard_normal(400_001)}
+    grads = [{"x": rng.standard_normal(400_001)} for _ in range(4)]
     return la.Lookahead(la.HeavyBall(0.1), k=2, alpha=0.3), params, grads
 
 
@@ -149,6 +149,7 @@ def test_a_forked_child_goes_on() -> None:
     stepper = la.Stepper(optimizer, params, backend=NumbaBackend(threads=3))
     for grad in grads[:2]:
         stepper.step(grad)
+    assert any(each.name.startswith("lookahead-ref") for each in threading.enumerate())
     child = os.fork()
     if child == 0:
         # A child of the test's process must not return into it, whatever happens.

@@ -81,7 +81,7 @@ def test_many_arrays_are_handed_out_once_for_each_thread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert len(counted(monkeypatch, 3, [PIECE // 8] * 200)) == 2
-    assert counted(monkeypatch, 1, [10 * PIECE]) == []
+    assert counted(monkeypatch, 1, [20 * PIECE]) == []
 
 
 def test_without_other_threads_the_caller_does_everything(
@@ -92,7 +92,7 @@ def test_without_other_threads_the_caller_does_everything(
 
     monkeypatch.setattr(threading, "Thread", refuse)
     made = NumbaBackend(threads=3)
-    x = np.ones(10 * PIECE)
+    x = np.ones(20 * PIECE)
     made.bind(TWICE, "float64", [[x]])([], [2.0])
     assert (x == 2.0).all()
 
@@ -103,7 +103,7 @@ def test_a_thread_that_comes_late_finds_nothing_left(
     made = NumbaBackend(threads=2)
     late: list[Any] = []
     monkeypatch.setattr(made._helpers, "start", late.extend)
-    x = np.ones(10 * PIECE)
+    x = np.ones(20 * PIECE)
     step = made.bind(TWICE, "float64", [[x]])
     for _ in range(2):
         step([], [2.0])
@@ -152,7 +152,7 @@ print(float(stepper.params["x"].sum()))
 
 
 def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", TOGETHER, str(5 * PIECE), str(tmp_path)]
+    command = [sys.executable, "-c", TOGETHER, str(8 * PIECE), str(tmp_path)]
     with ExitStack() as ended:
         processes = []
         for _ in range(3):
@@ -170,13 +170,13 @@ def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
             process.stdin.flush()
         found = [process.communicate(timeout=500)[0] for process in processes]
     assert len(set(found)) == 1
-    assert float(found[0]) == pytest.approx(0.9 * 5 * PIECE)
+    assert float(found[0]) == pytest.approx(0.9 * 8 * PIECE)
     assert len(list(tmp_path.glob("*.py"))) == 2  # the loop, and what collects addresses
 
 
 def test_steppers_of_several_threads_share_a_pool_without_waiting_for_each_other() -> None:
     rng = np.random.default_rng(0)
-    params = {str(place): rng.standard_normal(PIECE) for place in range(6)}
+    params = {str(place): rng.standard_normal(PIECE) for place in range(8)}
     grads = [{name: rng.standard_normal(PIECE) for name in params} for _ in range(5)]
     optimizer = la.Lookahead(la.Adam(0.1), k=2, alpha=0.3, inner_state="interpolate")
     expected, _ = run(optimizer, params, grads)
