@@ -38,9 +38,9 @@ LINE = 16
 _OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 # Threads share work by counters: how many pieces are taken, how many of them from the front
-# and from the back, and how many are done. The caller takes from the front, its helpers from
-# the back: each finds near it what it worked on in the last step. The caller waits for all,
-# spinning: the last piece takes less time than to be woken.
+# and from the back, and how many are done. The caller takes from the front, its helpers
+# from the back: each finds near it what it worked on in the last step. The caller waits for
+# all, spinning: the last piece takes less time than to be woken.
 _TEMPLATE = '''"""Written by lookahead_ref from an update rule; safe to delete."""
 
 import numpy as np

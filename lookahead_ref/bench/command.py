@@ -78,16 +78,16 @@ def bench(
     with reported():
         from dataclasses import asdict
 
-        from lookahead_ref.bench import machine, page, place, suite
+        from lookahead_ref.bench import apart, machine, page, place, suite
         from lookahead_ref.experiments.environment import new_folder
 
         where = place.find(backend)
         plan = suite.plan_for(where, quick=quick)
         suite.check(where, tuple(only or ()))
         folder = None if output is None else new_folder(output, "bench")
-    errors = console(stderr=True)
     with reported():
-        results = suite.run(plan, tuple(only or ()), errors.print, where)
+        names = tuple(only or suite.sections(where))
+        results = apart.run(plan, names, backend, _tell)
         found = {"machine": machine.describe(where), **asdict(results)}
         if folder is not None:
             _write(found, folder)
@@ -99,6 +99,10 @@ def bench(
         screen.print(line, highlight=False, soft_wrap=True)
     if folder is not None:
         print_folder(screen, folder, "results.json, benchmarks.md")
+
+
+def _tell(what: str) -> None:
+    console(stderr=True).print(what)
 
 
 def _write(found: dict[str, object], folder: Path) -> None:

@@ -25,12 +25,12 @@ lookahead-ref bench --quick            # a glance
 lookahead-ref bench --only overhead    # one section
 ```
 
-Contestants take turns in one process: a pause, a cycle that is not timed, then the steps
-that are. A time is the median over the turns, with the quartiles. A ratio is taken turn
-by turn, so that what slows the machine for a while slows both sides of it. Shown is the
-median, for each run, and the quartiles. A bar is met where the median meets it. One that
-lies between the quartiles of every run that missed it was missed within the spread. A
-figure has as many digits as tell it from its bar.
+Each section has a process of its own, in which contestants take turns: a pause, a cycle
+that is not timed, then the steps that are. A time is the median over the turns, with the
+quartiles. A ratio is taken turn by turn, so that what slows the machine for a while slows
+both sides of it. Shown is the median, for each run, and the quartiles. A bar is met where
+the median meets it. One that lies between the quartiles of every run that missed it was
+missed within the spread. A figure has as many digits as tell it from its bar.
 """
 
 _CLOCK = " Times are those of the device's own events."

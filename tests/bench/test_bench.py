@@ -6,15 +6,17 @@ import re
 import sys
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
+from worker_tasks import note_process
 
 import lookahead_ref as la
-from lookahead_ref.bench import cases, contestants, peers, place, results, suite
+from lookahead_ref.bench import apart, cases, contestants, peers, place, results, suite
 from lookahead_ref.bench.page import lines, page
 from lookahead_ref.bench.picture import roofline
 from lookahead_ref.bench.turns import Contestant, ratio, take_turns
@@ -129,6 +131,20 @@ def test_an_unknown_section_is_told_those_that_exist() -> None:
     done = CliRunner().invoke(app, ["bench", "--only", "speed"])
     assert done.exit_code == 2
     assert "only must be one of step, cost, bandwidth" in done.stderr
+
+
+def test_each_section_has_a_process_of_its_own(tmp_path: Path) -> None:
+    told = partial(note_process, tmp_path / "told")
+    found = apart.run(TINY, ("memory", "bandwidth"), "numba", told)
+    assert {bar.section for bar in found.bars} == {"memory", "bandwidth"}
+    assert {timing.section for timing in found.timings} == {"bandwidth"}
+    processes: dict[str, set[str]] = {}
+    for line in (tmp_path / "told").read_text().splitlines():
+        process, section, *_ = line.replace(":", "").split()
+        processes.setdefault(section, set()).add(process)
+    assert list(processes) == ["memory", "bandwidth"]
+    first, second = processes.values()
+    assert len(first) == len(second) == len(first | second) - 1 == 1
 
 
 def test_the_command_prints_each_bar_and_writes_its_files(

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import lookahead_ref as la
-from lookahead_ref.bench import cases, contestants, peers, place, suite
+from lookahead_ref.bench import apart, cases, contestants, peers, place, suite
 from lookahead_ref.bench.page import page
 from lookahead_ref.bench.turns import Contestant, take_turns, wall
 from lookahead_ref.cli import app
@@ -191,6 +191,11 @@ def test_the_command_writes_what_a_device_reached(
     device: place.Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(suite, "QUICK_DEVICE", TINY)
+
+    def here(plan: suite.Plan, only: tuple[str, ...], _: str, told: Any) -> Any:
+        return suite.run(plan, only, told, device)  # other processes know no stand-in
+
+    monkeypatch.setattr(apart, "run", here)
     folder = tmp_path / "out"
     arguments = ["bench", "--backend", "cupy", "--quick", "--output", str(folder)]
     done = CliRunner().invoke(app, [*arguments, "--only", "bandwidth", "--only", "memory"])
