@@ -226,11 +226,11 @@ def compare(
 def _rates(texts: Iterable[str]) -> tuple[tuple[str, float], ...]:
     found: dict[str, float] = {}
     for text in texts:
-        name, _, rate = text.rpartition("=")
+        name, equals, rate = text.rpartition("=")
         if name in found:
             raise ValueError(f"learning_rate must be given once for each, got {text!r} too")
         try:
-            found[name] = float(rate)
+            found[name] = float(rate if name or not equals else "")
         except ValueError as error:
             raise ValueError(
                 f"learning_rate must be a number or NAME=NUMBER, got {text!r}"

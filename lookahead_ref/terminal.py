@@ -220,5 +220,7 @@ def failed(error: Exception, code: int) -> typer.Exit:
         To be raised.
     """
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-    typer.echo(f"lookahead-ref: {error}{notes}", err=True)
+    # Of a user's own code an error may have several lines.
+    line = " ".join(f"{error}{notes}".splitlines())
+    typer.echo(f"lookahead-ref: {line}", err=True)
     return typer.Exit(code)

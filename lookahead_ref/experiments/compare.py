@@ -362,17 +362,23 @@ def _train_one(task: tuple[Settings, Any, methods.Method, int]) -> Run:
             events.append(event)
 
     error = None
+    own = {
+        "model": settings.model,
+        "data": settings.data,
+        "optimizer": methods.inner_name(method.name),
+    }
     try:
-        train(
-            settings.make_model(data),
-            data,
-            settings.make_optimizer(method.name),
-            seed=seed,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            backend=settings.backend,
-            callbacks=[keep],
-        )
+        with plugins.told_where(**own):
+            train(
+                settings.make_model(data),
+                data,
+                settings.make_optimizer(method.name),
+                seed=seed,
+                epochs=settings.epochs,
+                batch_size=settings.batch_size,
+                backend=settings.backend,
+                callbacks=[keep],
+            )
     except NonFiniteLossError as diverged:
         error = diverged
     return Run(method, seed, tuple(events), error)

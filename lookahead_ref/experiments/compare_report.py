@@ -204,8 +204,8 @@ def learning_rates(settings: "Settings") -> str:
         )
     if own:
         said.append(
-            f"{_enumerated(own)} came with a learning rate, the same alone and inside "
-            "Lookahead; nothing was tuned here."
+            f"No learning rate was given for {_enumerated(own)}: what came with it is the "
+            "same alone and inside Lookahead; nothing was tuned here."
         )
     return " ".join(said)
 

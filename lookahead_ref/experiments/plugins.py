@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.stepper import Stepper
 from lookahead_ref.training.models import carries
 from lookahead_ref.training.placement import Placement
+from lookahead_ref.tree import check_params
 
 __all__ = [
     "PluginError",
@@ -33,6 +35,7 @@ __all__ = [
     "load_data",
     "load_model",
     "load_optimizer",
+    "told_where",
     "try_out",
 ]
 
@@ -93,6 +96,11 @@ def load_optimizer(
     found = _find("optimizer", text)
     options = dict(hyperparameters or {})
     if learning_rate is not None:
+        if "learning_rate" in options:
+            raise PluginError(
+                f"learning_rate of {text!r} must be given once, got {learning_rate} and "
+                f"hyperparameter {options['learning_rate']}"
+            )
         options = {"learning_rate": learning_rate, **options}
     if isinstance(found, type) or not hasattr(found, "evaluation_params"):
         found = _call("optimizer", text, found, **options)
@@ -104,7 +112,7 @@ def load_optimizer(
     try:
         check_optimizer("optimizer", found)
     except TypeError as error:
-        raise PluginError(str(error)) from error
+        raise PluginError(f"optimizer {text!r} is none: {error}") from error
     return found
 
 
@@ -160,7 +168,10 @@ def load_data(text: str) -> Any:
     found = _find("data", text)
     if isinstance(found, type) or not hasattr(found, "stream"):
         found = _call("data", text, found)
-    return _having("data", text, found, ("name", "train", "validation", "stream"))
+    found = _having("data", text, found, ("name", "train", "validation", "stream"))
+    if not isinstance(found.name, str):
+        raise PluginError(f"name of data {text!r} must be a text, got {found.name!r}")
+    return found
 
 
 def digest(text: str) -> str:
@@ -214,13 +225,49 @@ def blamed(option: str, text: str) -> Iterator[None]:
         yield
     except PluginError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if not _own(option, text):
             raise
         if isinstance(error, ValueError):
             error.add_note(f"{option} {text!r}")
             raise
         raise PluginError(f"{option} {text!r} fails: {_told(error)}") from error
+
+
+@contextmanager
+def told_where(**options: str) -> Iterator[None]:
+    """Tell, of an error in the midst of a run, in which of the user's files it is.
+
+    Parameters
+    ----------
+    **options : str
+        What is named as model, data and optimizer.
+
+    Raises
+    ------
+    PluginError
+        Instead of an error that came through a file of the user's own. Others, such as of
+        a loss that is not finite, are left as they are.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        named = {
+            (option, text): _file(text)
+            for option, text in options.items()
+            if _own(option, text)
+        }
+        passed = [
+            (Path(frame.f_code.co_filename).resolve(), line)
+            for frame, line in traceback.walk_tb(error.__traceback__)
+        ]
+        for file, line in reversed(passed):
+            blame = [f"{o} {t!r}" for (o, t), own in named.items() if own == file]
+            if blame:
+                raise PluginError(
+                    f"{' or '.join(blame)} fails: {_told(error)} ({file.name}, line {line})"
+                ) from error
+        raise
 
 
 def try_out(
@@ -252,6 +299,7 @@ def try_out(
     """
     with blamed("model", model[0]):
         params = model[1].init(seed)
+        check_params(params)
     for text, optimizer in optimizers.items():
         with blamed("optimizer", text):
             optimizer.init(params)
@@ -283,6 +331,14 @@ def _own(option: str, text: str) -> bool:
     return is_plugin(text) and not named
 
 
+def _file(text: str) -> Path | None:
+    where = text.rpartition(":")[0]
+    if where.endswith(".py"):
+        return Path(where).resolve()
+    file = getattr(sys.modules.get(where), "__file__", None)
+    return None if file is None else Path(file).resolve()
+
+
 def _find(option: str, text: str) -> Any:
     form = _FORM.fullmatch(text)
     if form is None:
@@ -290,7 +346,7 @@ def _find(option: str, text: str) -> Any:
     where, name = form["where"], form["name"]
     try:
         module = _from_file(Path(where)) if where.endswith(".py") else _from_module(where)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Whatever the user's code raises is for the user to read.
         raise PluginError(f"{option} {text!r} cannot be loaded: {_told(error)}") from error
     if not hasattr(module, name):
@@ -305,7 +361,8 @@ def _from_module(name: str) -> ModuleType:
 
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+        among = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise FileNotFoundError(f"there is no file {path}{among}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
@@ -338,7 +395,7 @@ def _call(option: str, text: str, found: Any, *arguments: Any, **options: Any) -
         )
     try:
         return found(*arguments, **options)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(f"{option} {text!r} cannot be made: {_told(error)}") from error
 
 
@@ -352,5 +409,5 @@ def _having(option: str, text: str, found: Any, names: tuple[str, ...]) -> Any:
     return found
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

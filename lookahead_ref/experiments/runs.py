@@ -15,7 +15,7 @@ from typing import Any
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder, versions
-from lookahead_ref.experiments.single import Settings
+from lookahead_ref.experiments.single import Settings, digests
 from lookahead_ref.extras import require
 from lookahead_ref.report.files import write_json
 from lookahead_ref.training.folder import locked, remove_leftovers
@@ -134,6 +134,7 @@ def begin(
                 "settings": asdict(settings),
                 "options": {name: getattr(run, name) for name in _OPTIONS},
                 "started": started,
+                "files": digests(settings),
                 "versions": versions(*_VERSIONS),
             },
         )
@@ -195,6 +196,16 @@ def continued(folder: Path, note: Callable[[str], None], **options: Any) -> Iter
             if found["versions"].get(name) != version
         ]:
             note(f"the last bits may differ: the run began with {'; '.join(changed)}")
+        before = found.get("files", {})
+        if edited := [
+            name
+            for name, state in digests(run.settings).items()
+            if before.get(name, state) != state
+        ]:
+            note(
+                f"what follows is of other code than what was: the file of "
+                f"{' and of '.join(edited)} has changed since the run began"
+            )
         yield replace(run, **options)
 
 

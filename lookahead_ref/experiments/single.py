@@ -278,20 +278,25 @@ def run(
         on_nonfinite = "stop" if folder is None else folder.on_nonfinite
 
     def trained(**more: Any) -> TrainingResult:
-        return train(
-            prepared.model,
-            prepared.data,
-            prepared.optimizer,
-            schedule=prepared.schedule,
-            seed=settings.seed,
-            epochs=settings.epochs,
-            batch_size=prepared.batch_size,
-            backend=settings.backend,
-            clip=settings.clip or None,
-            evaluate_train=bool(settings.evaluate_train),
-            on_nonfinite=on_nonfinite,
-            **more,
-        )
+        with plugins.told_where(
+            model=settings.model,
+            data=settings.data,
+            optimizer=methods.inner_name(settings.optimizer),
+        ):
+            return train(
+                prepared.model,
+                prepared.data,
+                prepared.optimizer,
+                schedule=prepared.schedule,
+                seed=settings.seed,
+                epochs=settings.epochs,
+                batch_size=prepared.batch_size,
+                backend=settings.backend,
+                clip=settings.clip or None,
+                evaluate_train=bool(settings.evaluate_train),
+                on_nonfinite=on_nonfinite,
+                **more,
+            )
 
     if folder is None:
         return trained(callbacks=callbacks)

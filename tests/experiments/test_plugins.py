@@ -140,7 +140,7 @@ def test_compare_takes_an_optimizer_a_model_and_data_in_any_number_of_processes(
     assert configuration["data"] == {"name": "halves", "train": 60, "validation": 60}
     report = (folder / "1" / "report.html").read_text()
     assert "Lookahead on halves" in report
-    assert "mine.py:Signed came with a learning rate" in report
+    assert "No learning rate was given for mine.py:Signed: what came with it" in report
     assert "best of a grid" not in report
 
 
@@ -398,3 +398,107 @@ def test_an_update_that_is_tried_changes_nothing_of_the_run(folder: Path) -> Non
     for layer, parts in own.params.items():
         for name, array in parts.items():
             np.testing.assert_array_equal(array, same.params[layer][name])
+
+
+LATE = """
+import sys
+from mine import Signed, Small, halves
+
+def ends(learning_rate=1.0):
+    sys.exit(0)
+
+def lines(learning_rate=1.0):
+    raise ValueError("one\\ntwo")
+
+def nothing(learning_rate=1.0):
+    return None
+
+def nameless():
+    return halves()._replace(name=None)
+
+class NoArrays(Small):
+    def __init__(self, data):
+        super().__init__(data)
+        self.init = lambda seed: 3
+
+class Second(Small):
+    def __init__(self, data):
+        super().__init__(data)
+        self.calls = 0
+        self.loss = self.failing
+
+    def failing(self, params, batch):
+        self.calls += 1
+        if self.calls == 2:
+            raise RuntimeError("at the second\\nbatch")
+        return self.inner.loss(params, batch)
+"""
+
+
+@pytest.mark.parametrize("command", ["compare", "sweep", "train"])
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--optimizer late.py:ends", "optimizer 'late.py:ends' cannot be made: SystemExit"),
+        ("--optimizer late.py:lines", "cannot be made: ValueError: one two"),
+        ("--optimizer late.py:nothing", "optimizer 'late.py:nothing' is none"),
+        ("--data late.py:nameless", "name of data 'late.py:nameless' must be a text"),
+        (
+            "--model late.py:NoArrays --data mine.py:halves --learning-rate 1",
+            "model 'late.py:NoArrays' fails: TypeError: params must be",
+        ),
+    ],
+)
+def test_what_is_odd_in_the_users_own_is_laid_to_what_it_is_in(
+    command: str, options: str, told: str, folder: Path
+) -> None:
+    (folder / "late.py").write_text(LATE)
+    done = invoke(command, *options.split(), *SHORT)
+    assert done.exit_code == 2, done.stderr
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("command", ["compare", "sweep", "train"])
+def test_an_error_in_the_midst_of_a_run_is_told_with_its_line(
+    command: str, folder: Path
+) -> None:
+    (folder / "late.py").write_text(LATE)
+    jobs = () if command == "train" else ("--jobs", "2")
+    done = invoke(
+        *(command, "--model", "late.py:Second", "--data", "mine.py:halves", *SHORT, *jobs),
+        *("--optimizer", "mine.py:Signed", "--learning-rate", "0.1"),
+    )
+    assert done.exit_code == 2, done.stderr
+    line = 1 + LATE.splitlines().index(
+        '            raise RuntimeError("at the second\\nbatch")'
+    )
+    told = f"fails: RuntimeError: at the second batch (late.py, line {line})"
+    assert f"lookahead-ref: model 'late.py:Second' {told}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_learning_rate_is_given_once(folder: Path) -> None:
+    given = ("--learning-rate", "0.1", "--hyperparameter", "learning_rate=0.2")
+    done = invoke("train", "--optimizer", "mine.py:Signed", *given)
+    assert done.exit_code == 2
+    assert "learning_rate of 'mine.py:Signed' must be given once, got 0.1" in done.stderr
+    done = invoke("compare", "--optimizer", "sgd", "--learning-rate", "=0.1")
+    assert done.exit_code == 2
+    assert "learning_rate must be a number or NAME=NUMBER, got '=0.1'" in done.stderr
+
+
+def test_a_resumed_run_tells_of_an_edit_and_of_a_file_that_is_gone(folder: Path) -> None:
+    done = invoke("train", "--optimizer", "mine.py:Signed", *SHORT, "--output", "run")
+    assert done.exit_code == 0, done.stderr
+    assert "has changed" not in invoke("train", "--resume", "run").stderr
+    (folder / "mine.py").write_text(OWN + "# edited\n")
+    done = invoke("train", "--resume", "run")
+    assert done.exit_code == 0
+    assert "the file of mine.py:Signed has changed since the run began" in done.stderr
+    (folder / "mine.py").unlink()
+    done = invoke("train", "--resume", "run")
+    assert done.exit_code == 2
+    assert "'mine.py:Signed' cannot be read: FileNotFoundError" in done.stderr
+    assert done.stderr.count("\n") == 1
