@@ -367,7 +367,8 @@ def _from_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    with _importing_from(path.resolve().parent):
+    folder = path.resolve().parent
+    with _without_namesakes(folder), _importing_from(folder):
         # Dataclasses look their module up by its name.
         before = sys.modules.get(path.stem)
         sys.modules[path.stem] = module
@@ -377,6 +378,31 @@ def _from_file(path: Path) -> ModuleType:
             if before is not None:
                 sys.modules[path.stem] = before
     return module
+
+
+@contextmanager
+def _without_namesakes(folder: Path) -> Iterator[None]:
+    # Two folders of the user's may each have a utils.py, and each file means its own.
+    importable = {Path(entry).resolve() for entry in sys.path}
+    hidden = {}
+    for name, module in list(sys.modules.items()):
+        first = sys.modules.get(name.partition(".")[0])
+        file = getattr(first, "__file__", None)
+        if first is None or file is None:
+            continue
+        place = Path(file).parent
+        place = (place.parent if hasattr(first, "__path__") else place).resolve()
+        if place == folder or place in importable:
+            continue
+        own = folder / name.partition(".")[0]
+        if own.with_suffix(".py").exists() or (own / "__init__.py").exists():
+            hidden[name] = module
+    for name in hidden:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        sys.modules.update(hidden)
 
 
 @contextmanager

@@ -502,3 +502,16 @@ def test_a_resumed_run_tells_of_an_edit_and_of_a_file_that_is_gone(folder: Path)
     assert done.exit_code == 2
     assert "'mine.py:Signed' cannot be read: FileNotFoundError" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_each_file_imports_what_lies_beside_it(folder: Path) -> None:
+    for name, rate in (("first", 0.25), ("second", 0.5)):
+        (folder / name).mkdir()
+        (folder / name / "beside_it.py").write_text(f"RATE = {rate}\n")
+        (folder / name / "made.py").write_text(
+            "import lookahead_ref as la\nfrom beside_it import RATE\n\n"
+            "def make():\n    return la.SGD(RATE)\n"
+        )
+    for name, rate in (("first", 0.25), ("second", 0.5), ("first", 0.25)):
+        made = plugins.load_optimizer(f"{name}/made.py:make", None)
+        assert made.learning_rate == rate
