@@ -363,21 +363,32 @@ def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
         among = "" if path.is_absolute() else f" in {Path.cwd()}"
         raise FileNotFoundError(f"there is no file {path}{among}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = _module_name(path)
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     folder = path.resolve().parent
     with _without_namesakes(folder), _importing_from(folder):
         # Dataclasses look their module up by its name.
-        before = sys.modules.get(path.stem)
-        sys.modules[path.stem] = module
+        before = sys.modules.get(name)
+        sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
         finally:
             if before is not None:
-                sys.modules[path.stem] = before
+                sys.modules[name] = before
     return module
+
+
+def _module_name(path: Path) -> str:
+    name = path.stem
+    if not name.isidentifier() or name in sys.modules:
+        return name
+    # A library that is imported later must not find this file in its place.
+    other = importlib.util.find_spec(name)
+    same = other is None or Path(str(other.origin)).resolve() == path.resolve()
+    return name if same else f"own_{name}"
 
 
 @contextmanager

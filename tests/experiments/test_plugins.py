@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -515,3 +516,13 @@ def test_each_file_imports_what_lies_beside_it(folder: Path) -> None:
     for name, rate in (("first", 0.25), ("second", 0.5), ("first", 0.25)):
         made = plugins.load_optimizer(f"{name}/made.py:make", None)
         assert made.learning_rate == rate
+
+
+def test_a_file_named_like_a_library_does_not_take_its_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    monkeypatch.setitem(sys.modules, "own_this", sys)  # to be taken away again
+    (folder / "this.py").write_text(OWN)
+    assert plugins.load_optimizer("this.py:Signed", None).learning_rate == 0.25
+    assert "this" not in sys.modules
