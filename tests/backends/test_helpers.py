@@ -38,8 +38,13 @@ def test_threads_end_with_the_object_but_not_before_what_they_were_given_is_done
     helpers, go, done = Helpers(3), threading.Event(), SimpleQueue[int]()
     begun = threads() - before
     assert len(begun) == 3
+
+    def work(number: int) -> None:
+        go.wait(60)
+        done.put(number)
+
     for number in range(6):
-        helpers.start([(lambda n: (go.wait(60), done.put(n)), (number,))])
+        helpers.start([(work, (number,))])
     del helpers
     gc.collect()
     go.set()
@@ -91,7 +96,8 @@ def test_threads_stay_on_cores_only_where_there_is_one_for_each(
     made = numba_backend.NumbaBackend(threads=threads)
     asked: list[tuple[int, Any]] = []
     monkeypatch.setattr(numba_backend, "Helpers", lambda *args: asked.append(args))
-    assert made._helpers is None
+    found: Any = made._helpers
+    assert found is None
     (count, cores), *_ = asked
     assert count == made._threads - 1
     assert len(cores) == (made._threads if pinned else 0)
@@ -189,17 +195,21 @@ def test_threads_of_a_forked_child_all_find_helpers_that_run() -> None:
     old.start([(go.wait, (60,))] * 9)  # work that waits while the process forks
     child = os.fork()
     if child == 0:
-        done: list[int] = []
+        failed = 1
+        try:
+            done: list[int] = []
 
-        def share() -> None:
-            made._share(lambda start, _: done.append(start), 3)
+            def share() -> None:
+                made._share(lambda start, _: done.append(start), 3)
 
-        callers = [threading.Thread(target=share, daemon=True) for _ in range(8)]
-        for each in callers:
-            each.start()
-        for each in callers:
-            each.join(30)
-        os._exit(0 if len(done) == 24 and made._helpers is not old else 1)
+            callers = [threading.Thread(target=share, daemon=True) for _ in range(8)]
+            for each in callers:
+                each.start()
+            for each in callers:
+                each.join(30)
+            failed = int(len(done) != 24 or made._helpers is old)
+        finally:
+            os._exit(failed)
     go.set()
     assert os.waitpid(child, 0)[1] == 0
     assert made._helpers is old
@@ -235,7 +245,7 @@ def test_systems_that_know_no_cores_are_never_asked(
         monkeypatch.delattr(os, missing, raising=False)
     else:
         monkeypatch.setattr(os, "sched_setaffinity", None, raising=False)
-    monkeypatch.setattr(_helpers.ctypes, "PyDLL", load)
+    monkeypatch.setattr("ctypes.PyDLL", load)
     monkeypatch.setattr(_helpers, "_CORE", _helpers._which_core())
     assert _helpers._CORE is None
     helpers, done = Helpers(1, [0, 1]), SimpleQueue[int]()
