@@ -12,6 +12,7 @@ that sleeps looks as if it were taken away, and is not chosen.
 
 import ctypes
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -43,6 +44,9 @@ class Helpers:
     """
 
     def __init__(self, count: int, cores: Sequence[int] = ()) -> None:
+        # Python 3.11 would start one, and wait for ever until it runs.
+        if sys.is_finalizing():
+            raise RuntimeError("no thread can be started while Python shuts down")
         places: list[int | None] = [*cores] if cores and _CORE else [None] * count
         self._queues: list[Queue] = [SimpleQueue() for _ in places]
         self._beside = {

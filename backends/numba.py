@@ -10,6 +10,7 @@ can go on.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -38,6 +39,12 @@ _PIECES = 8
 
 # With fewer bytes than this, in all arrays, to wake a thread takes longer than its share.
 _LEAST = 8 << 20
+
+Work = Callable[[int, int], None]
+"""Does a part of a range, from start to stop."""
+
+Parts = deque[tuple[int, int]]
+Ended = SimpleQueue[BaseException | None]
 
 
 class NumbaBackend:
@@ -80,7 +87,7 @@ class NumbaBackend:
         self._cache = Path(
             platformdirs.user_cache_path("lookahead-ref") if cache is None else cache
         )
-        self._process = os.getpid()
+        self._started: tuple[int, Helpers | None] = os.getpid(), None
 
     def compile(self, program: Program, dtype: str) -> Kernel:
         """Compile a program into a loop.
@@ -119,16 +126,19 @@ class NumbaBackend:
 
         return Layers(self._share)
 
-    def _share(self, work: Callable[[int, int], None], count: int, least: int = 1) -> None:
+    def _share(self, work: Work, count: int, least: int = 1) -> None:
         """Call ``work(start, stop)`` for parts of a range, no smaller than `least`."""
-        pieces = max(1, min(self._threads, count // least))
-        bounds = [count * piece // pieces for piece in range(pieces + 1)]
-        ended: SimpleQueue[BaseException | None] = SimpleQueue()
-        if pieces > 1:
-            rest = pairwise(bounds[1:])
-            self._helpers.start([(_told, (work, *bound, ended)) for bound in rest])
-        _told(work, 0, bounds[1], ended)
-        errors = [ended.get() for _ in range(pieces)]
+        parts = max(1, min(self._threads, count // least))
+        left = deque(pairwise(count * part // parts for part in range(parts + 1)))
+        ended: Ended = SimpleQueue()
+        calls = [(_take_back, (work, left, ended))] * (parts - 1)
+        # The caller waits only for parts that somebody has begun, so nothing stands still
+        # where helpers are busy, or none can be had, or one calls this itself.
+        if calls:
+            with suppress(RuntimeError):
+                self._helpers.start(calls)
+        _take_front(work, left, ended)
+        errors = [ended.get() for _ in range(parts)]
         for error in errors:
             if error is not None:
                 raise error
@@ -177,12 +187,15 @@ class NumbaBackend:
                     gather(addresses, first, *given[first : first + _loops.GATHERED])
             counters = np.zeros(_loops.COUNTERS * _loops.LINE, np.intp)
             work = (counters, groups, segments, addresses, *scalars)
-            if threads > 1:
-                # Without helpers, as while Python shuts down, the caller does everything.
-                # One that comes late finds nothing left, and touches only the counters.
-                with suppress(RuntimeError):
-                    self._helpers.start([(loop, (0, *work))] * (threads - 1))
-            loop(count, *work)
+            # Without helpers, as while Python shuts down, the caller does everything. One
+            # that comes late finds nothing left, and touches only the counters.
+            try:
+                if threads > 1:
+                    with suppress(RuntimeError):
+                        self._helpers.start([(loop, (0, *work))] * (threads - 1))
+            finally:
+                # Also when interrupted: helpers may be at it, and know arrays by address.
+                loop(count, *work)
 
         return run
 
@@ -191,24 +204,30 @@ class NumbaBackend:
 
     @property
     def _helpers(self) -> Helpers:
-        # Threads do not live on in a forked child: it makes its own.
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self.__dict__.pop("_started", None)
-        return self._started
+        # Threads do not live on in a forked child: it makes its own. Both are set at once,
+        # for several threads of a child may come first.
+        process, helpers = self._started
+        if helpers is None or process != os.getpid():
+            cores = _cores()
+            pinned = cores if len(cores) == self._threads else ()
+            helpers = Helpers(self._threads - 1, pinned)
+            self._started = os.getpid(), helpers
+        return helpers
 
-    @cached_property
-    def _started(self) -> Helpers:
-        cores = _cores()
-        return Helpers(self._threads - 1, cores if len(cores) == self._threads else ())
+
+def _take_front(work: Work, left: Parts, ended: Ended) -> None:
+    with suppress(IndexError):
+        while True:
+            _told(work, *left.popleft(), ended)
 
 
-def _told(
-    work: Callable[[int, int], None],
-    start: int,
-    stop: int,
-    ended: "SimpleQueue[BaseException | None]",
-) -> None:
+def _take_back(work: Work, left: Parts, ended: Ended) -> None:
+    with suppress(IndexError):
+        while True:
+            _told(work, *left.pop(), ended)
+
+
+def _told(work: Work, start: int, stop: int, ended: Ended) -> None:
     try:
         work(start, stop)
     except BaseException as error:

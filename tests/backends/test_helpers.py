@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -36,8 +38,13 @@ def test_threads_end_with_the_object_but_not_before_what_they_were_given_is_done
     helpers, go, done = Helpers(3), threading.Event(), SimpleQueue[int]()
     begun = threads() - before
     assert len(begun) == 3
+
+    def work(number: int) -> None:
+        go.wait(60)
+        done.put(number)
+
     for number in range(6):
-        helpers.start([(lambda n: (go.wait(60), done.put(n)), (number,))])
+        helpers.start([(work, (number,))])
     del helpers
     gc.collect()
     go.set()
@@ -89,7 +96,8 @@ def test_threads_stay_on_cores_only_where_there_is_one_for_each(
     made = numba_backend.NumbaBackend(threads=threads)
     asked: list[tuple[int, Any]] = []
     monkeypatch.setattr(numba_backend, "Helpers", lambda *args: asked.append(args))
-    assert made._helpers is None
+    found: Any = made._helpers
+    assert found is None
     (count, cores), *_ = asked
     assert count == made._threads - 1
     assert len(cores) == (made._threads if pinned else 0)
@@ -107,3 +115,139 @@ def test_an_error_in_a_part_is_raised_when_all_parts_are_done() -> None:
     with pytest.raises(ArithmeticError, match="part 0"):
         made._share(work, 30)
     assert sorted(done) == [10, 20]
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_part_may_share_work_itself_and_helpers_may_be_kept_from_it(threads: int) -> None:
+    made = numba_backend.NumbaBackend(threads=threads)
+    go, done = threading.Event(), list[int]()
+    made._helpers.start([(go.wait, (60,))] * threads)
+
+    def inner(start: int, _: int) -> None:
+        done.append(start)
+
+    made._share(lambda *_: made._share(inner, threads), threads)
+    assert not go.is_set()
+    assert sorted(done) == sorted([*range(threads)] * threads)
+    go.set()
+    for _ in range(100):  # helpers, too, share what they were given
+        made._share(lambda *_: made._share(inner, threads), threads)
+    assert len(done) == 101 * threads**2
+
+
+def test_one_helper_may_be_slow_and_still_its_part_is_waited_for() -> None:
+    made = numba_backend.NumbaBackend(threads=2)
+    taken, done = threading.Event(), list[int]()
+
+    def work(start: int, _: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            assert taken.wait(60)
+        else:
+            taken.set()
+            time.sleep(0.05)
+        done.append(start)
+
+    made._share(work, 2)
+    assert sorted(done) == [0, 1]
+
+
+ENDING = """
+import atexit
+from lookahead_ref.backends.numba import NumbaBackend
+
+begun, fresh = NumbaBackend(threads=3), NumbaBackend(threads=3)
+begun._share(lambda *_: None, 3)
+
+
+def parts(made):
+    done = []
+    made._share(lambda start, stop: done.append(start), 3)
+    return len(done)
+
+
+class Last:
+    def __init__(self):
+        self.made = [begun, NumbaBackend(threads=3)]
+
+    def __del__(self):
+        print([parts(made) for made in self.made], flush=True)
+
+
+_last = Last()  # what begins so is ended before the rest of a module
+atexit.register(lambda: print([parts(made) for made in (begun, fresh)], flush=True))
+"""
+
+
+def test_work_is_done_to_the_very_end_of_the_process() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60
+    )
+    assert ended.stderr == ""
+    assert ended.stdout == "[3, 3]\n[3, 3]\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_threads_of_a_forked_child_all_find_helpers_that_run() -> None:
+    made = numba_backend.NumbaBackend(threads=3)
+    go = threading.Event()
+    old = made._helpers
+    old.start([(go.wait, (60,))] * 9)  # work that waits while the process forks
+    child = os.fork()
+    if child == 0:
+        failed = 1
+        try:
+            done: list[int] = []
+
+            def share() -> None:
+                made._share(lambda start, _: done.append(start), 3)
+
+            callers = [threading.Thread(target=share, daemon=True) for _ in range(8)]
+            for each in callers:
+                each.start()
+            for each in callers:
+                each.join(30)
+            failed = int(len(done) != 24 or made._helpers is old)
+        finally:
+            os._exit(failed)
+    go.set()
+    assert os.waitpid(child, 0)[1] == 0
+    assert made._helpers is old
+
+
+def test_the_cores_of_the_caller_and_of_its_children_stay_as_they_are() -> None:
+    if not hasattr(os, "sched_getaffinity"):
+        pytest.skip("the system does not tell cores")
+    before = os.sched_getaffinity(0)
+    made = numba_backend.NumbaBackend()
+    made._share(lambda *_: None, 100)
+    seen: list[set[int]] = []
+    thread = threading.Thread(target=lambda: seen.append(os.sched_getaffinity(0)))
+    thread.start()
+    thread.join()
+    assert [os.sched_getaffinity(0), *seen] == [before, before]
+    command = "import os; print(sorted(os.sched_getaffinity(0)))"
+    child = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert child.stdout == f"{sorted(before)}\n"
+
+
+@pytest.mark.parametrize("missing", ["sched_setaffinity", "sched_getcpu"])
+def test_systems_that_know_no_cores_are_never_asked(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: Any) -> Any:
+        # As on Windows, where there is no name for the process itself.
+        if missing == "sched_setaffinity":
+            raise TypeError(f"expected a name, got {name}")
+        return object()
+
+    if missing == "sched_setaffinity":
+        monkeypatch.delattr(os, missing, raising=False)
+    else:
+        monkeypatch.setattr(os, "sched_setaffinity", None, raising=False)
+    monkeypatch.setattr("ctypes.PyDLL", load)
+    monkeypatch.setattr(_helpers, "_CORE", _helpers._which_core())
+    assert _helpers._CORE is None
+    helpers, done = Helpers(1, [0, 1]), SimpleQueue[int]()
+    helpers.start([(done.put, (number,)) for number in range(3)])
+    assert sorted(done.get(timeout=60) for _ in range(3)) == [0, 1, 2]

@@ -113,6 +113,45 @@ def test_a_thread_that_comes_late_finds_nothing_left(
     assert (x == 4.0).all()
 
 
+def test_a_step_that_is_interrupted_is_over_when_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Helpers know arrays by address: nothing may go on when the caller has left.
+    made = NumbaBackend(threads=2)
+    start = made._helpers.start
+
+    def interrupted(calls: Any) -> None:
+        start(calls)
+        raise KeyboardInterrupt
+
+    x = np.ones(20 * PIECE)
+    step = made.bind(TWICE, "float64", [[x]])
+    monkeypatch.setattr(made._helpers, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        step([], [2.0])
+    found = x.copy()
+    assert (found == 2.0).all()
+
+
+@pytest.mark.parametrize("threads", [3, 8, 64])
+def test_more_threads_than_cores_do_each_element_once(threads: int) -> None:
+    made = NumbaBackend(threads=threads)
+    arrays = [np.ones(20 * PIECE + place) for place in range(3)]
+
+    def double(array: Any) -> None:
+        step = made.bind(TWICE, "float64", [[array]])
+        for _ in range(30):
+            step([], [2.0])
+
+    callers = [threading.Thread(target=double, args=(array,)) for array in arrays]
+    for each in callers:
+        each.start()
+    for each in callers:
+        each.join()
+    for array in arrays:
+        assert (array == 2.0**30).all()
+
+
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 17])
 def test_gradients_of_any_number_reach_their_arrays(count: int) -> None:
     # Addresses are collected by the eight.
