@@ -72,7 +72,14 @@ class Helpers:
         ----------
         calls : sequence of Call
             The functions, each for another thread while there are enough of them.
+
+        Raises
+        ------
+        RuntimeError
+            While Python shuts down: threads end then wherever they are.
         """
+        if sys.is_finalizing():
+            raise RuntimeError("no thread is left while Python shuts down")
         queues = self._queues
         if self._beside:
             queues = self._beside.get(_CORE(), queues)

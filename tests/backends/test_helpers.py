@@ -183,7 +183,8 @@ def test_work_is_done_to_the_very_end_of_the_process() -> None:
         [sys.executable, "-c", ENDING], capture_output=True, text=True, timeout=60
     )
     assert ended.stderr == ""
-    assert ended.stdout == "[3, 3]\n[3, 3]\n"
+    # Python does not promise to call __del__ at its end; if it does, that ends, too.
+    assert ended.stdout in ("[3, 3]\n", "[3, 3]\n[3, 3]\n")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
