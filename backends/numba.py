@@ -43,7 +43,6 @@ _LEAST = 8 << 20
 Work = Callable[[int, int], None]
 """Does a part of a range, from start to stop."""
 
-Parts = deque[tuple[int, int]]
 Ended = SimpleQueue[BaseException | None]
 
 
@@ -131,13 +130,13 @@ class NumbaBackend:
         parts = max(1, min(self._threads, count // least))
         left = deque(pairwise(count * part // parts for part in range(parts + 1)))
         ended: Ended = SimpleQueue()
-        calls = [(_take_back, (work, left, ended))] * (parts - 1)
+        calls = [(_take, (left.pop, work, ended))] * (parts - 1)
         # The caller waits only for parts that somebody has begun, so nothing stands still
         # where helpers are busy, or none can be had, or one calls this itself.
         if calls:
             with suppress(RuntimeError):
                 self._helpers.start(calls)
-        _take_front(work, left, ended)
+        _take(left.popleft, work, ended)
         errors = [ended.get() for _ in range(parts)]
         for error in errors:
             if error is not None:
@@ -215,16 +214,10 @@ class NumbaBackend:
         return helpers
 
 
-def _take_front(work: Work, left: Parts, ended: Ended) -> None:
+def _take(next_part: Callable[[], tuple[int, int]], work: Work, ended: Ended) -> None:
     with suppress(IndexError):
         while True:
-            _told(work, *left.popleft(), ended)
-
-
-def _take_back(work: Work, left: Parts, ended: Ended) -> None:
-    with suppress(IndexError):
-        while True:
-            _told(work, *left.pop(), ended)
+            _told(work, *next_part(), ended)
 
 
 def _told(work: Work, start: int, stop: int, ended: Ended) -> None:

@@ -1,6 +1,7 @@
 """What test files share: trees to optimize, gradients, runs, and comparison of bits."""
 
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -140,3 +141,12 @@ def run(optimizer: Any, params: Any, grads: Any) -> tuple[Any, Any]:
 def one(*values: float, dtype: Any = np.float64) -> dict[str, Any]:
     """A tree of one leaf."""
     return {"x": np.array(values, dtype)}
+
+
+def in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:
+    """Call a function for each item, each in a thread of its own, and wait for all."""
+    threads = [threading.Thread(target=work, args=(item,)) for item in items]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

@@ -85,7 +85,6 @@ def bench(
         plan = suite.plan_for(where, quick=quick)
         suite.check(where, tuple(only or ()))
         folder = None if output is None else new_folder(output, "bench")
-    with reported():
         names = tuple(only or suite.sections(where))
         results = apart.run(plan, names, backend, _tell)
         found = {"machine": machine.describe(where), **asdict(results)}

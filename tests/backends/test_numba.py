@@ -14,7 +14,7 @@ import lookahead_ref as la
 from lookahead_ref.backend import Instruction, Program
 from lookahead_ref.backends import numba as numba_backend
 from lookahead_ref.backends.numba import NumbaBackend
-from support import assert_same_bits, run
+from support import assert_same_bits, in_threads, run
 
 DOUBLE = Program(1, 1, (Instruction("multiply", (1, 0)),), ((0, 2),))
 SQUARE = Program(1, 1, (Instruction("multiply", (0, 0)),), ((0, 2),))
@@ -131,11 +131,7 @@ def test_several_threads_may_step_at_once() -> None:
         for grad in grads:
             stepper.step(grad)
 
-    threads = [threading.Thread(target=go, args=(stepper,)) for stepper in steppers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(go, steppers)
     for stepper in steppers:
         assert_same_bits(stepper.params, expected)
 

@@ -18,7 +18,7 @@ from lookahead_ref import backend
 from lookahead_ref.backend import Instruction, Program
 from lookahead_ref.backends import numba as numba_backend
 from lookahead_ref.backends.numba import NumbaBackend
-from support import assert_same_bits, run
+from support import assert_same_bits, in_threads, run
 
 TWICE = Program(1, 1, (Instruction("multiply", (1, 0)),), ((0, 2),))
 PIECE = numba_backend._PIECE
@@ -226,10 +226,6 @@ def test_steppers_of_several_threads_share_a_pool_without_waiting_for_each_other
         for each in grads:
             stepper.step(each)
 
-    threads = [threading.Thread(target=go, args=(stepper,)) for stepper in steppers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(go, steppers)
     for stepper in steppers:
         assert_same_bits(stepper.params, expected)
