@@ -31,11 +31,11 @@ from . import _host, _loops
 from ._helpers import Helpers
 from ._host import HostArray
 
-# A piece of work, in elements: as large as leaves each thread some of them, within bounds.
-# Moving on in memory from piece to piece costs a little; waiting for the last one, too.
+# The least and the most elements in a piece of work. Threads begin at both ends with large
+# ones, as moving on in memory from piece to piece costs a little, and meet among small
+# ones: who is done first waits for one of the other's.
 _PIECE = 65536
 _LARGEST = 1 << 20
-_PIECES = 8
 
 # With fewer bytes than this, in all arrays, to wake a thread takes longer than its share.
 _LEAST = 8 << 20
@@ -249,21 +249,35 @@ def _pieces(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Cut work into pieces: where each begins, and segments of leaf, start and stop."""
     groups, segments = [0], []
-    piece = min(max(sum(sizes) // (_PIECES * threads), _PIECE), _LARGEST)
-    room = piece
-    for leaf, size in enumerate(sizes):
-        start = 0
-        while start < size:
-            stop = min(start + room, size)
-            segments.append((leaf, start, stop))
+    leaf = start = 0
+    for piece in _cut(sum(sizes), threads):
+        room = piece
+        while room:
+            stop = min(start + room, sizes[leaf])
+            if stop > start:
+                segments.append((leaf, start, stop))
             room -= stop - start
             start = stop
-            if not room:
-                groups.append(len(segments))
-                room = piece
-    if groups[-1] < len(segments) or len(groups) == 1:
+            if start == sizes[leaf]:
+                leaf, start = leaf + 1, 0
         groups.append(len(segments))
     return (
         np.array(groups, np.intp),
         np.array(segments, np.intp).reshape(len(segments), 3),
     )
+
+
+def _cut(total: int, threads: int) -> list[int]:
+    """Cut a number into pieces, for one thread from the front, the others from the back."""
+    front = total // threads
+    back = _shrinking(total - front, threads - 1) if threads > 1 else []
+    return [*_shrinking(front, 1), *reversed(back)]
+
+
+def _shrinking(total: int, threads: int) -> list[int]:
+    pieces = []
+    while total:
+        piece = min(max(total // (3 * threads), _PIECE), _LARGEST, total)
+        pieces.append(piece)
+        total -= piece
+    return pieces

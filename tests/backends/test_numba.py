@@ -1,6 +1,7 @@
 """Numba's loops: their cache, threads and forks."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -175,3 +176,22 @@ def test_the_number_of_threads_is_that_of_the_cores_this_process_may_use(
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     assert NumbaBackend()._threads == 7
+
+
+def machine_code(optimizer: la.Optimizer, folder: Path) -> str:
+    la.Stepper(
+        optimizer, {"x": np.ones(3, np.float32)}, backend=NumbaBackend(cache=folder)
+    ).step({"x": np.ones(3, np.float32)})
+    (place,) = [path for path in folder.glob("*.py") if "def loop(" in path.read_text()]
+    (text,) = sys.modules[place.stem].loop.inspect_asm().values()
+    return str(text)
+
+
+def test_loops_that_wait_for_memory_use_registers_of_32_bytes(tmp_path: Path) -> None:
+    wide = re.compile(r"\tv(add|sub|mul|div)ps\t.*%zmm")
+    if not wide.search(machine_code(la.Adam(1e-3), tmp_path / "adam")):
+        pytest.skip("Numba makes no loops with registers of 64 bytes for this processor")
+    for place, optimizer in enumerate((la.SGD(1e-3), la.Lookahead(la.HeavyBall(1e-3)))):
+        code = machine_code(optimizer, tmp_path / str(place))
+        assert not wide.search(code)
+        assert re.search(r"\tvmulps\t.*%ymm", code)

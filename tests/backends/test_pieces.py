@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ from support import assert_same_bits, in_threads, run
 
 TWICE = Program(1, 1, (Instruction("multiply", (1, 0)),), ((0, 2),))
 PIECE = numba_backend._PIECE
+LARGEST = numba_backend._LARGEST
 
 
 @given(
     st.lists(st.one_of(st.integers(0, 20), st.integers(0, 5 * PIECE)), max_size=30),
     st.integers(1, 4),
 )
-def test_pieces_cover_every_element_once_and_are_about_equal(
+def test_pieces_cover_every_element_once_and_shrink_to_where_threads_meet(
     sizes: list[int], threads: int
 ) -> None:
     groups, segments = numba_backend._pieces(sizes, threads)
@@ -44,12 +45,16 @@ def test_pieces_cover_every_element_once_and_are_about_equal(
         sum(stop - start for _, start, stop in segments[first:last].tolist())
         for first, last in pairwise(groups)
     ]
-    # All but the last are full.
-    assert len(set(held[:-1])) <= 1
-    assert held[-1] <= max(held[0], PIECE)
-    assert all(PIECE <= size <= numba_backend._LARGEST for size in held[:-1])
-    # No thread waits long for the last one.
-    assert len(held) >= min(sum(sizes) // PIECE, numba_backend._PIECES * threads)
+    # One thread works from the front and the others from the back, each on its share.
+    front = sum(sizes) // threads
+    reaches = [0, *accumulate(held)]
+    assert front in reaches
+    meet = reaches.index(front)
+    assert held[:meet] == sorted(held[:meet], reverse=True)
+    assert held[meet:] == sorted(held[meet:])
+    # None is so large that a thread waits long for the last one of another's.
+    share = -(-sum(sizes) // threads)
+    assert all(size <= min(max(PIECE, share // 3), LARGEST) for size in held)
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, threads: int, sizes: list[int]) -> list[Any]:
