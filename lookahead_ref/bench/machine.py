@@ -5,6 +5,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from lookahead_ref.bench.caches import caches
 from lookahead_ref.bench.peers import NAMES
 from lookahead_ref.bench.place import Place
 from lookahead_ref.experiments.environment import versions
@@ -53,14 +54,7 @@ def _processor() -> str:
 
 
 def _cache() -> str:
-    places = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"))
-    found = []
-    for place in places:
-        kind = (place / "type").read_text().strip()
-        if kind != "Instruction":
-            level, size = [(place / what).read_text().strip() for what in ("level", "size")]
-            found.append(f"L{level} {size}")
-    return ", ".join(found)
+    return ", ".join(f"L{level} {size >> 10}K" for level, size in caches().items())
 
 
 def _memory() -> float | None:

@@ -30,7 +30,10 @@ that is not timed, then the steps that are. A time is the median over the turns,
 quartiles. A ratio is taken turn by turn, so that what slows the machine for a while slows
 both sides of it. Shown is the median, for each run, and the quartiles. A bar is met where
 the median meets it. One that lies between the quartiles of every run that missed it was
-missed within the spread. A figure has as many digits as tell it from its bar.
+missed within the spread. A figure has as many digits as tell it from its bar. Beside a bar
+that was missed stands, where it may say why, how long a line of the cache took from one
+core to the other meanwhile: tens of nanoseconds where they share the last level of cache,
+and hundreds where they do not.
 """
 
 _CLOCK = " Times are those of the device's own events."
@@ -197,7 +200,7 @@ def _summary(runs: Sequence[dict[str, Any]]) -> str:
     for (section, parameters, optimizer, measure), bars in missed.items():
         named = (_TITLES[section], parameters, optimizer, measure)
         where = ", ".join(part for part in named if part)
-        text += f"\n| {where} | {'; '.join(map(_cell, bars))} | {_asked(bars[0])} | "
+        text += f"\n| {where} | {'; '.join(map(_told, bars))} | {_asked(bars[0])} | "
         text += f"{_outcome(bars)} |"
     return text + "\n"
 
@@ -251,6 +254,11 @@ def _cell(bar: dict[str, Any]) -> str:
     return f"{text} ({bar['low']:.{digits}f} to {bar['high']:.{digits}f})"
 
 
+def _told(bar: dict[str, Any]) -> str:
+    latency = bar.get("core_latency")
+    return _cell(bar) + ("" if latency is None else f", {_time(latency)}")
+
+
 def _outcome(bars: Sequence[dict[str, Any]]) -> str:
     missed = [bar for bar in bars if not _met(bar)]
     if not missed:
@@ -265,8 +273,10 @@ def _timings(section: str, runs: Sequence[dict[str, Any]]) -> str:
     last = [run for run in runs if any(t["section"] == section for t in run["timings"])]
     if not last:
         return ""
-    text = "| parameters | optimizer | method | a step | quartiles | GB/s |\n"
-    text += "|---|---|---|---|---|---|\n"
+    text = (
+        "| parameters | optimizer | method | a step | quartiles | GB/s | core to core |\n"
+    )
+    text += "|---|---|---|---|---|---|---|\n"
     for row in last[-1]["timings"]:
         if row["section"] == section:
             rate = row["bytes_moved"] / row["seconds"] / 1e9
@@ -275,7 +285,9 @@ def _timings(section: str, runs: Sequence[dict[str, Any]]) -> str:
                 f"{_time(row['seconds'])} | {_time(row['low'])} to {_time(row['high'])} | "
             )
             # Of little memory, calls cost more than moving it.
-            text += f"{rate:.1f} |\n" if row["bytes_moved"] > 1e6 else "|\n"
+            text += f"{rate:.1f} | " if row["bytes_moved"] > 1e6 else "| "
+            latency = row.get("core_latency")
+            text += "|\n" if latency is None else f"{_time(latency)} |\n"
     summary = f"<summary>{_TITLES[section]}</summary>"
     return f"<details>\n{summary}\n\n{text}\n</details>\n\n"
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from lookahead_ref import backend
+from lookahead_ref.bench.caches import caches
 from lookahead_ref.bench.cases import Arrays, arrays
+from lookahead_ref.bench.results import Results, Turns
 from lookahead_ref.bench.turns import Clock, wall
 
 __all__ = ["Peak", "Place", "find", "traced"]
@@ -49,12 +51,18 @@ class Place:
         What measures memory there.
     on_device : bool, default: False
         Whether its arrays are on a device.
+    core_latency : callable, optional
+        What measures how far apart the cores are that share the work.
+    cache : int, default: 0
+        The bytes of the largest cache that a core has; 0 where that is not known.
     """
 
     backend: Any
     clock: Clock = wall
     peak: Peak = traced
     on_device: bool = False
+    core_latency: Callable[[], float | None] | None = None
+    cache: int = 0
 
     def arrays(self, parameters: str, seed: int) -> Arrays:
         """Draw float32 arrays, and move them there.
@@ -73,6 +81,25 @@ class Place:
         """
         drawn = arrays(parameters, seed)
         return {name: self.backend.from_host(array) for name, array in drawn.items()}
+
+    def turns(
+        self, results: Results, section: str, parameters: str, optimizer: str
+    ) -> Turns:
+        """Prepare a comparison, timed there.
+
+        Parameters
+        ----------
+        results : Results
+            Where what is found is added.
+        section, parameters, optimizer : str
+            What is compared.
+
+        Returns
+        -------
+        Turns
+            The comparison.
+        """
+        return Turns(results, section, parameters, optimizer, self.clock, self.core_latency)
 
 
 def find(name: str) -> Place:
@@ -114,4 +141,6 @@ def find(name: str) -> Place:
         )
     if hasattr(found, "seconds") and hasattr(found, "peak"):
         return Place(found, found.seconds, found.peak, on_device=True)
-    return Place(found)
+    from lookahead_ref.bench.cores import latency  # compiled, which takes a second
+
+    return Place(found, core_latency=latency, cache=max(caches().values(), default=0))

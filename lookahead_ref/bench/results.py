@@ -1,6 +1,7 @@
 """What was measured: times, and ratios of them with what they must reach."""
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lookahead_ref.bench.turns import Clock, Contestant, ratio, take_turns, wall
@@ -22,6 +23,8 @@ class Timing:
         Its quartiles.
     bytes_moved : float
         What a step must move.
+    core_latency : float, optional
+        As for `Bar`.
     """
 
     section: str
@@ -33,6 +36,7 @@ class Timing:
     low: float
     high: float
     bytes_moved: float
+    core_latency: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class Bar:
         Whether the bar is the least that it may be, and not the most.
     beside : str, default: ""
         What it was compared with, where that was chosen by what was measured.
+    core_latency : float, optional
+        How long a line of the cache took from core to core, in seconds: the median over the
+        rounds of turns, where that was measured.
     """
 
     section: str
@@ -65,6 +72,7 @@ class Bar:
     bar: float
     least: bool = False
     beside: str = ""
+    core_latency: float | None = None
 
     @property
     def met(self) -> bool:
@@ -92,6 +100,8 @@ class Turns:
         What is compared.
     clock : callable, default: `wall`
         What measures time.
+    core_latency : callable, optional
+        What measures how far apart cores are, where that tells something.
     """
 
     def __init__(
@@ -101,9 +111,12 @@ class Turns:
         parameters: str,
         optimizer: str,
         clock: Clock = wall,
+        core_latency: Callable[[], float | None] | None = None,
     ) -> None:
         self._results = results
         self._clock = clock
+        self._measure = core_latency
+        self._core_latency: float | None = None
         self._where = (section, parameters, optimizer)
         self._times: dict[str, list[float]] = {}
 
@@ -119,13 +132,30 @@ class Turns:
         seconds : float
             How long a turn is to last at least.
         """
+        latencies: list[float | None] = []
+        measure = self._measure
         self._times = take_turns(
-            contestants, repeats=repeats, seconds=seconds, clock=self._clock
+            contestants,
+            repeats=repeats,
+            seconds=seconds,
+            clock=self._clock,
+            before=measure and (lambda: latencies.append(measure())),
         )
+        known = [each for each in latencies if each is not None]
+        self._core_latency = statistics.median(known) if known else None
         for name, each in contestants.items():
             low, middle, high = quartiles(self._times[name])
             self._results.timings.append(
-                Timing(*self._where, name, each.kind, middle, low, high, each.bytes_moved)
+                Timing(
+                    *self._where,
+                    name,
+                    each.kind,
+                    middle,
+                    low,
+                    high,
+                    each.bytes_moved,
+                    self._core_latency,
+                )
             )
 
     def fastest(self, names: list[str]) -> str:
@@ -175,7 +205,17 @@ class Turns:
             scale * each for each in ratio(self._times[of], self._times[to])
         ]
         self._results.bars.append(
-            Bar(*self._where, measure, value, low, high, bar, least, beside)
+            Bar(
+                *self._where,
+                measure,
+                value,
+                low,
+                high,
+                bar,
+                least,
+                beside,
+                self._core_latency,
+            )
         )
 
 

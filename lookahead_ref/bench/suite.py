@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,7 +14,7 @@ from lookahead_ref.bench import contestants
 from lookahead_ref.bench.cases import OPTIMIZERS, SLOTS
 from lookahead_ref.bench.peers import peers
 from lookahead_ref.bench.place import Place
-from lookahead_ref.bench.results import Bar, Results, Timing, Turns, quartiles
+from lookahead_ref.bench.results import Bar, Results, Timing, quartiles
 from lookahead_ref.bench.start import first_steps
 from lookahead_ref.bench.turns import take_turns
 from lookahead_ref.experiments.steps import PYTORCH, race_work
@@ -41,20 +42,24 @@ MODELS = {
 PAPER = ("sgd", "heavy-ball", "nesterov", "adam")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """How much is measured.
 
     Parameters
     ----------
-    large, largest : str
-        Numbers of parameters in one tensor.
+    large, beyond, largest : str
+        Numbers of parameters in one tensor. Of those beyond the cache, next to nothing is
+        found in it.
     trees : tuple of str
         Sets of parameters in many tensors.
     sizes : tuple of float
-        For the growth; the exponent is fitted to those of at least a tenth of the last.
+        For the growth. The exponent is fitted to those of at least a tenth of the last, and
+        four times as large as the cache, if these are two or more.
     repeats : int
         Turns of each contestant.
+    close : int
+        Turns where contestants are close together.
     turn : float
         How long one lasts at least, in seconds.
     wrapped : float
@@ -66,20 +71,32 @@ class Plan:
     """
 
     large: str = "1e7"
+    beyond: str = "4e7"
     largest: str = "1e8"
     trees: tuple[str, ...] = ("resnet-50", "mlp")
     sizes: tuple[float, ...] = (1e4, 1e5, 1e6, 1e7, 2e7, 5e7, 1e8)
     repeats: int = 11
+    close: int = 31
     turn: float = 0.03
     wrapped: float = 0.8
     copied: float | None = None
     works: tuple[str, ...] = tuple(MODELS)
 
 
-QUICK = Plan("2e6", "4e6", ("mlp",), (1e4, 1e5, 1e6, 4e6), 3, 0.01, works=("mlp",))
+QUICK = Plan(
+    large="2e6",
+    beyond="4e6",
+    largest="4e6",
+    trees=("mlp",),
+    sizes=(1e4, 1e5, 1e6, 4e6),
+    repeats=3,
+    close=3,
+    turn=0.01,
+    works=("mlp",),
+)
 """Seconds instead of minutes; the figures mean little."""
 
-DEVICE = Plan("1e8", "1e8", wrapped=1.0, copied=0.85)
+DEVICE = Plan(large="1e8", beyond="1e8", largest="1e8", wrapped=1.0, copied=0.85)
 """What a device is to reach, it is to reach where its caches are of no use."""
 
 QUICK_DEVICE = replace(QUICK, wrapped=DEVICE.wrapped, copied=DEVICE.copied)
@@ -93,10 +110,10 @@ def _step(plan: Plan, results: Results, place: Place) -> Iterator[str]:
         for optimizer in OPTIMIZERS:
             yield f"{optimizer}, {parameters}"
             bars = optimizer in PAPER
-            turns = Turns(results, "step", parameters, optimizer, place.clock)
+            turns = place.turns(results, "step", parameters, optimizer)
             others = {each.method: each for each in peers(optimizer, parameters, grads)}
             mine = contestants.ours(place.backend, optimizer, parameters, grads)
-            turns.run({mine.method: mine, **others}, plan.repeats, plan.turn)
+            turns.run({mine.method: mine, **others}, plan.close, plan.turn)
             if bars and others:
                 peer = turns.fastest(list(others))
                 turns.bar(
@@ -115,33 +132,28 @@ def _step(plan: Plan, results: Results, place: Place) -> Iterator[str]:
 
 def _cost(plan: Plan, results: Results, place: Place) -> Iterator[str]:
     """Compare cycles of Lookahead with as many steps of the inner optimizer."""
-    grads = place.arrays(plan.large, 1)
-    for optimizer in OPTIMIZERS:
-        yield optimizer
-        turns = Turns(results, "cost", plan.large, optimizer, place.clock)
-        entries = {
-            "inner step": contestants.ours(place.backend, optimizer, plan.large, grads)
-        }
-        for k in (1, 2, 5, 10):
-            entries[f"k = {k}"] = contestants.ours(
-                place.backend, optimizer, plan.large, grads, k=k
-            )
-        if SLOTS[optimizer]:
-            entries["k = 5, interpolate"] = contestants.ours(
-                place.backend, optimizer, plan.large, grads, k=5, inner_state="interpolate"
-            )
-        turns.run(entries, plan.repeats, plan.turn)
-        for name, each in entries.items():
-            if name == "inner step":
-                continue
-            counted = (each.steps + 1) / each.steps
-            model = each.bytes_moved / entries["inner step"].bytes_moved
-            turns.bar(
-                f"cost, {name} / steps counted", name, "inner step", 1.0, scale=1 / counted
-            )
-            turns.bar(
-                f"cost, {name} / bytes counted", name, "inner step", 1.05, scale=1 / model
-            )
+    for parameters in dict.fromkeys((plan.large, plan.beyond)):
+        grads = place.arrays(parameters, 1)
+        for optimizer in OPTIMIZERS:
+            yield f"{optimizer}, {parameters}"
+            turns = place.turns(results, "cost", parameters, optimizer)
+            make = partial(contestants.ours, place.backend, optimizer, parameters, grads)
+            inner = make()
+            cycles = {f"k = {k}": make(k=k) for k in (1, 2, 5, 10)}
+            if SLOTS[optimizer]:
+                cycles["k = 5, interpolate"] = make(k=5, inner_state="interpolate")
+            turns.run({"inner step": inner, **cycles}, plan.repeats, plan.turn)
+            for name, each in cycles.items():
+                counted = (each.steps + 1) / each.steps
+                model = each.bytes_moved / inner.bytes_moved
+                for what, bar, scale in (("steps", 1.0, counted), ("bytes", 1.05, model)):
+                    turns.bar(
+                        f"cost, {name} / {what} counted",
+                        name,
+                        "inner step",
+                        bar,
+                        scale=1 / scale,
+                    )
 
 
 def _bandwidth(plan: Plan, results: Results, place: Place) -> Iterator[str]:
@@ -152,7 +164,7 @@ def _bandwidth(plan: Plan, results: Results, place: Place) -> Iterator[str]:
             for k in (None, 1):
                 name = optimizer if k is None else f"Lookahead of {optimizer}, k = 1"
                 yield f"{name}, {parameters}"
-                turns = Turns(results, "bandwidth", parameters, name, place.clock)
+                turns = place.turns(results, "bandwidth", parameters, name)
                 mine = contestants.ours(place.backend, optimizer, parameters, grads, k=k)
                 bound = contestants.limit(
                     place.backend, optimizer, grads, synchronized=k == 1
@@ -187,7 +199,7 @@ def _numpy(plan: Plan, results: Results, place: Place) -> Iterator[str]:
     grads = place.arrays(plan.large, 1)
     for optimizer in OPTIMIZERS:
         yield optimizer
-        turns = Turns(results, "numpy", plan.large, optimizer, place.clock)
+        turns = place.turns(results, "numpy", plan.large, optimizer)
         mine = contestants.ours(backend.load("numpy"), optimizer, plan.large, grads)
         plain = contestants.functional(optimizer, plan.large, grads)
         turns.run({mine.method: mine, plain.method: plain}, plan.repeats, plan.turn)
@@ -207,7 +219,7 @@ def _overhead(plan: Plan, results: Results, place: Place) -> Iterator[str]:
         for k in (None, 5):
             name = optimizer if k is None else f"Lookahead of {optimizer}"
             yield name
-            turns = Turns(results, "overhead", "tiny", name, place.clock)
+            turns = place.turns(results, "overhead", "tiny", name)
             others = {each.method: each for each in peers(optimizer, "tiny", grads, k=k)}
             mine = contestants.ours(place.backend, optimizer, "tiny", grads, k=k)
             turns.run({mine.method: mine, **others}, max(plan.repeats, 7), plan.turn)
@@ -280,11 +292,17 @@ def _growth(plan: Plan, results: Results, place: Place) -> Iterator[str]:
                     each.bytes_moved,
                 )
             )
-            if size >= plan.sizes[-1] / 10:
-                points.append((math.log(size), math.log(middle)))
-        exponent = statistics.linear_regression(*zip(*points, strict=True)).slope
+            points.append((size, middle))
+        fitted = [each for each in points if each[0] >= plan.sizes[-1] / 10]
+        # Of arrays four times as large, a quarter at most is found in the cache.
+        held = 4 * (2 + SLOTS[optimizer])
+        beyond = [each for each in fitted if held * each[0] >= 4 * place.cache]
+        if len(beyond) > 1:
+            fitted = beyond
+        logs = [[math.log(each) for each in values] for values in zip(*fitted, strict=True)]
+        exponent = statistics.linear_regression(*logs).slope
         away = abs(exponent - 1)
-        measure = f"exponent's distance from 1, above {plan.sizes[-1] / 10:.0e}"
+        measure = f"exponent's distance from 1, from {fitted[0][0]:.0e} on"
         results.bars.append(Bar("growth", "", optimizer, measure, away, away, away, 0.05))
 
 

@@ -65,6 +65,7 @@ def take_turns(
     seconds: float = 0.01,
     pause: float = 0.005,
     clock: Clock = wall,
+    before: Callable[[], object] | None = None,
 ) -> dict[str, list[float]]:
     """Time contestants in turn.
 
@@ -81,6 +82,8 @@ def take_turns(
     clock : callable, default: `wall`
         What measures it. What runs on a device, the device must time: on the host, a call
         returns before it is done.
+    before : callable, optional
+        Called before each round of turns.
 
     Returns
     -------
@@ -95,6 +98,8 @@ def take_turns(
         counts[name] = each.steps * max(1, round(seconds / max(once, 1e-9)))
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(repeats):
+        if before is not None:
+            before()
         for name, each in contestants.items():
             time.sleep(pause)
             for _ in range(each.steps):

@@ -2,10 +2,11 @@
 
 import json
 import math
+import os
 import re
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,16 @@ from typer.testing import CliRunner
 from worker_tasks import note_process
 
 import lookahead_ref as la
-from lookahead_ref.bench import apart, cases, contestants, peers, place, results, suite
+from lookahead_ref.bench import (
+    apart,
+    cases,
+    contestants,
+    cores,
+    peers,
+    place,
+    results,
+    suite,
+)
 from lookahead_ref.bench.page import lines, page
 from lookahead_ref.bench.picture import roofline
 from lookahead_ref.bench.turns import Contestant, ratio, take_turns
@@ -24,7 +34,16 @@ from lookahead_ref.cli import app
 from lookahead_ref.experiments.steps import PYTORCH, Race
 from lookahead_ref.experiments.works import WORKS
 
-TINY = suite.Plan("1000", "2000", ("tiny",), (1000.0, 2000.0), 2, 1e-4)
+TINY = suite.Plan(
+    large="1000",
+    beyond="2000",
+    largest="2000",
+    trees=("tiny",),
+    sizes=(1000.0, 2000.0),
+    repeats=2,
+    close=2,
+    turn=1e-4,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +109,54 @@ def test_contestants_take_turns_and_only_whole_cycles_are_timed(
     assert times == {"a": [0.5, 0.5], "b": [0.25, 0.25]}
     turn = ["pause", *["a"] * 3, "pause", *["b"] * 6]
     assert calls[-2 * len(turn) :] == turn * 2
+
+
+def test_how_far_apart_cores_are_is_measured_in_each_round_and_shown_where_a_bar_is_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    latencies = iter([3e-8, None, 2e-7, 2e-7])
+    found = results.Results()
+    turns = results.Turns(found, "step", "1e7", "sgd", core_latency=lambda: next(latencies))
+    steps = {
+        name: Contestant(name, partial(time.sleep, seconds), "plain", 8e6)
+        for name, seconds in (("slow", 0.002), ("fast", 0.0))
+    }
+    turns.run(steps, repeats=4, seconds=1e-4)
+    turns.bar("slow / fast", "slow", "fast", 1.0)
+    turns.bar("fast / slow", "fast", "slow", 1.0)
+    assert [each.core_latency for each in (*found.timings, *found.bars)] == [2e-7] * 4
+    text = page([made(found)])
+    told = text[: text.index("## The traffic model")]
+    assert len(re.findall(r"slow / fast \| \*\*.*\), 200 ns \| ≤ 1 \|", told)) == 1
+    assert "fast / slow" not in told
+    assert len(re.findall(r"\| 200 ns \|\n", text)) == 2
+
+
+def test_a_line_of_the_cache_takes_less_than_a_microsecond_between_cores() -> None:
+    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
+        assert cores.latency() is None
+        return
+    allowed = os.sched_getaffinity(0)
+    # What else runs here can only make it longer.
+    assert 1e-9 < min(cores.latency() or 0.0 for _ in range(20)) < 1e-6
+    assert os.sched_getaffinity(0) == allowed
+
+
+def test_the_exponent_is_fitted_where_the_cache_is_of_little_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # 16 bytes are held for each parameter of Adam: up to 2000 of them the cache helps.
+    def turns(contestants: Any, **_: Any) -> dict[str, list[float]]:
+        found = {name: float(name) for name in contestants}
+        return {name: [size / (1 + (size <= 2000))] * 3 for name, size in found.items()}
+
+    monkeypatch.setattr(suite, "take_turns", turns)
+    plan = replace(TINY, sizes=(1e3, 2e3, 4e3, 8e3))
+    where = replace(place.find("numba"), cache=16_000)
+    sgd, adam = suite.run(plan, ("growth",), lambda _: None, where).bars
+    assert adam.value == pytest.approx(0.0)
+    assert adam.measure == "exponent's distance from 1, from 4e+03 on"
+    assert not sgd.met  # 8 bytes: only one size is four times as large, so all are fitted
 
 
 def test_ratios_are_taken_turn_by_turn() -> None:
@@ -275,5 +342,5 @@ def test_times_come_after_all_bars_and_of_the_last_run_alone() -> None:
 
     text = page([timed(1.25), timed(1.5)])
     assert text.index("| at most |") < text.index("## Times of the last run")
-    assert "| 1e7 | sgd | m | 1.5 s | 1 s to 2 s | 5.3 |\n\n</details>" in text
+    assert "| 1e7 | sgd | m | 1.5 s | 1 s to 2 s | 5.3 | |\n\n</details>" in text
     assert "1.25 s" not in text

@@ -26,7 +26,18 @@ import host_cuda
 import standin
 from lookahead_ref.backends.cupy import CupyBackend
 
-TINY = suite.Plan("1000", "1000", ("tiny",), (1000.0, 2000.0), 2, 1e-4, 1.0, 0.85)
+TINY = suite.Plan(
+    large="1000",
+    beyond="1000",
+    largest="1000",
+    trees=("tiny",),
+    sizes=(1000.0, 2000.0),
+    repeats=2,
+    close=2,
+    turn=1e-4,
+    wrapped=1.0,
+    copied=0.85,
+)
 
 
 @pytest.fixture(autouse=True)

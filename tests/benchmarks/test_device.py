@@ -55,7 +55,18 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     for name, value in {"HIDDEN": 8, "VOCABULARY": 11, "STEPS": 3, "BATCH": 2}.items():
         monkeypatch.setattr(device, name, value)
-    tiny = suite.Plan("1000", "1000", ("tiny",), (1e3, 2e3), 2, 1e-4, 1.0, 0.85)
+    tiny = suite.Plan(
+        large="1000",
+        beyond="1000",
+        largest="1000",
+        trees=("tiny",),
+        sizes=(1000.0, 2000.0),
+        repeats=2,
+        close=2,
+        turn=1e-4,
+        wrapped=1.0,
+        copied=0.85,
+    )
     monkeypatch.setattr(suite, "DEVICE", tiny)
     monkeypatch.setattr(device, "tested", lambda: (True, "## Tests\n"))
     monkeypatch.setattr(device, "setting", lambda backend: "")
