@@ -21,8 +21,7 @@ __all__ = ["latency"]
 _TURNS = 2000
 
 
-@intrinsic
-def _value(typing: Any, address: Any) -> Any:  # noqa: ARG001
+def _load(typing: Any, address: Any) -> Any:  # noqa: ARG001
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
         pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
         return builder.load_atomic(pointer, "acquire", 8)
@@ -30,14 +29,17 @@ def _value(typing: Any, address: Any) -> Any:  # noqa: ARG001
     return types.int64(address), generate
 
 
-@intrinsic
-def _write(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001
+def _store(typing: Any, address: Any, value: Any) -> Any:  # noqa: ARG001
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
         pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
         builder.store_atomic(args[1], pointer, "release", 8)
         return context.get_dummy_value()
 
     return types.void(address, value), generate
+
+
+_value: Any = intrinsic(_load)
+_write: Any = intrinsic(_store)
 
 
 @njit("void(int64, int64)", nogil=True)
