@@ -71,7 +71,7 @@ class Plan:
     """
 
     large: str = "1e7"
-    beyond: str = "4e7"
+    beyond: str = "3e7"
     largest: str = "1e8"
     trees: tuple[str, ...] = ("resnet-50", "mlp")
     sizes: tuple[float, ...] = (1e4, 1e5, 1e6, 1e7, 2e7, 5e7, 1e8)
