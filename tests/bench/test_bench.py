@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 import sys
 import time
@@ -21,7 +20,6 @@ from lookahead_ref.bench import (
     apart,
     cases,
     contestants,
-    cores,
     peers,
     place,
     results,
@@ -130,16 +128,6 @@ def test_how_far_apart_cores_are_is_measured_in_each_round_and_shown_where_a_bar
     assert len(re.findall(r"slow / fast \| \*\*.*\), 200 ns \| ≤ 1 \|", told)) == 1
     assert "fast / slow" not in told
     assert len(re.findall(r"\| 200 ns \|\n", text)) == 2
-
-
-def test_a_line_of_the_cache_takes_less_than_a_microsecond_between_cores() -> None:
-    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
-        assert cores.latency() is None
-        return
-    allowed = os.sched_getaffinity(0)
-    # What else runs here can only make it longer.
-    assert 1e-9 < min(cores.latency() or 0.0 for _ in range(20)) < 1e-6
-    assert os.sched_getaffinity(0) == allowed
 
 
 def test_the_exponent_is_fitted_where_the_cache_is_of_little_use(
