@@ -18,8 +18,10 @@ from worker_tasks import note_process
 import lookahead_ref as la
 from lookahead_ref.bench import (
     apart,
+    caches,
     cases,
     contestants,
+    cores,
     peers,
     place,
     results,
@@ -128,6 +130,14 @@ def test_how_far_apart_cores_are_is_measured_in_each_round_and_shown_where_a_bar
     assert len(re.findall(r"slow / fast \| \*\*.*\), 200 ns \| ≤ 1 \|", told)) == 1
     assert "fast / slow" not in told
     assert len(re.findall(r"\| 200 ns \|\n", text)) == 2
+
+
+def test_cost_is_measured_in_the_cache_and_beyond_it() -> None:
+    where = place.find("numba")
+    assert where.core_latency is cores.latency
+    assert where.cache == max(caches.caches().values(), default=0)
+    found = suite.run(TINY, ("cost",), lambda _: None, where).bars
+    assert {bar.parameters for bar in found} == {TINY.large, TINY.beyond}
 
 
 def test_the_exponent_is_fitted_where_the_cache_is_of_little_use(
