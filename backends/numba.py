@@ -1,9 +1,9 @@
 """Programs compiled by Numba: one pass over memory, for all arrays at once.
 
 A program becomes a loop that is kept on disk (`_loops`). Bound to the arrays that it is
-for, it knows their addresses and a list of pieces of work, about equally large: several
-small arrays make one piece, a large one is cut. Threads take piece after piece until there
-is none left, so a thread that was kept from running holds up nobody.
+for, it knows their addresses and a list of pieces of work, the smaller the later they are
+taken: several small arrays make one piece, a large one is cut. Threads take piece after
+piece until there is none left, so a thread that was kept from running holds up nobody.
 
 Loops release Python's lock, and no threading layer of Numba's is started, so a forked child
 can go on.

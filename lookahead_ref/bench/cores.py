@@ -9,6 +9,7 @@ move a machine's cores from the one to the other at any moment, and does not tel
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,10 @@ from numba.extending import intrinsic
 __all__ = ["latency"]
 
 _TURNS = 2000
+
+# How often to look before the other is given up, which takes about a second: it may have
+# been interrupted, and nothing can interrupt who looks.
+_PATIENCE = 1 << 32
 
 
 def _load(typing: Any, address: Any) -> Any:  # noqa: ARG001
@@ -42,12 +47,17 @@ _value: Any = intrinsic(_load)
 _write: Any = intrinsic(_store)
 
 
-@njit("void(int64, int64)", nogil=True)
-def _volley(address: int, first: int) -> None:
+@njit("boolean(int64[::1], int64)", nogil=True)
+def _volley(count: Any, first: int) -> bool:
+    address = np.int64(count.ctypes.data)
     for turn in range(first, first + 2 * _TURNS, 2):
-        while _value(address) != turn:
-            pass
+        for _ in range(_PATIENCE):
+            if _value(address) == turn:
+                break
+        else:
+            return False
         _write(address, turn + 1)
+    return True
 
 
 def latency() -> float | None:
@@ -58,7 +68,8 @@ def latency() -> float | None:
     Returns
     -------
     float or None
-        Seconds; None where there is one core, or the system puts threads where it likes.
+        Seconds; None where there is one core, the system puts threads where it likes, or
+        the other core did not answer.
     """
     if not hasattr(os, "sched_setaffinity"):
         return None
@@ -66,13 +77,13 @@ def latency() -> float | None:
     if len(allowed) < 2:
         return None
     one, other = sorted(allowed)[:2]
-    counts = np.zeros(2, np.int64)
-    begun, timed = (counts.ctypes.data + 8 * place for place in range(2))
+    begun, timed = np.zeros((2, 1), np.int64)
 
     def answer() -> None:
-        os.sched_setaffinity(0, {other})
-        _volley(begun, 1)
-        _volley(timed, 1)
+        with suppress(OSError):  # the core was taken away from the process
+            os.sched_setaffinity(0, {other})
+            _volley(begun, 1)
+            _volley(timed, 1)
 
     thread = threading.Thread(target=answer)
     try:
@@ -80,9 +91,11 @@ def latency() -> float | None:
         thread.start()
         _volley(begun, 0)  # both are awake after it
         start = time.perf_counter()
-        _volley(timed, 0)
+        answered = _volley(timed, 0)
         seconds = time.perf_counter() - start
         thread.join()
+    except OSError:
+        return None
     finally:
         os.sched_setaffinity(0, allowed)
-    return seconds / (2 * _TURNS)
+    return seconds / (2 * _TURNS) if answered else None

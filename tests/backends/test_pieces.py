@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lookahead_ref as la
@@ -29,6 +29,7 @@ LARGEST = numba_backend._LARGEST
     st.lists(st.one_of(st.integers(0, 20), st.integers(0, 5 * PIECE)), max_size=30),
     st.integers(1, 4),
 )
+@example([2 * LARGEST, 0, 2 * LARGEST], 1)
 def test_pieces_cover_every_element_once_and_shrink_to_where_threads_meet(
     sizes: list[int], threads: int
 ) -> None:

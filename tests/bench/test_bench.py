@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import re
 import sys
 import time
@@ -19,6 +18,7 @@ from worker_tasks import note_process
 import lookahead_ref as la
 from lookahead_ref.bench import (
     apart,
+    caches,
     cases,
     contestants,
     cores,
@@ -132,14 +132,12 @@ def test_how_far_apart_cores_are_is_measured_in_each_round_and_shown_where_a_bar
     assert len(re.findall(r"\| 200 ns \|\n", text)) == 2
 
 
-def test_a_line_of_the_cache_takes_less_than_a_microsecond_between_cores() -> None:
-    if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
-        assert cores.latency() is None
-        return
-    allowed = os.sched_getaffinity(0)
-    # What else runs here can only make it longer.
-    assert 1e-9 < min(cores.latency() or 0.0 for _ in range(20)) < 1e-6
-    assert os.sched_getaffinity(0) == allowed
+def test_cost_is_measured_in_the_cache_and_beyond_it() -> None:
+    where = place.find("numba")
+    assert where.core_latency is cores.latency
+    assert where.cache == max(caches.caches().values(), default=0)
+    found = suite.run(TINY, ("cost",), lambda _: None, where).bars
+    assert {bar.parameters for bar in found} == {TINY.large, TINY.beyond}
 
 
 def test_the_exponent_is_fitted_where_the_cache_is_of_little_use(
