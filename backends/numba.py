@@ -31,9 +31,9 @@ from . import _host, _loops
 from ._helpers import Helpers
 from ._host import HostArray
 
-# The least and the most elements in a piece of work. Threads begin at both ends with large
-# ones, as moving on in memory from piece to piece costs a little, and meet among small
-# ones: who is done first waits for one of the other's.
+# The least and the most elements in a piece of work, but for what is left at last. Threads
+# begin at both ends with large ones, as moving on in memory from piece to piece costs a
+# little, and meet among small ones: who is done first waits for one of the other's.
 _PIECE = 65536
 _LARGEST = 1 << 20
 

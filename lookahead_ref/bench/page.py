@@ -256,7 +256,7 @@ def _cell(bar: dict[str, Any]) -> str:
 
 def _told(bar: dict[str, Any]) -> str:
     latency = bar.get("core_latency")
-    return _cell(bar) + ("" if latency is None else f", {_time(latency)}")
+    return _cell(bar) + ("" if latency is None else f", cores {_time(latency)} apart")
 
 
 def _outcome(bars: Sequence[dict[str, Any]]) -> str:

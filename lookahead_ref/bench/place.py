@@ -85,7 +85,7 @@ class Place:
     def turns(
         self, results: Results, section: str, parameters: str, optimizer: str
     ) -> Turns:
-        """Prepare a comparison, timed there.
+        """Prepare a comparison of what all cores share, timed there.
 
         Parameters
         ----------

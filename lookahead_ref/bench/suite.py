@@ -14,7 +14,7 @@ from lookahead_ref.bench import contestants
 from lookahead_ref.bench.cases import OPTIMIZERS, SLOTS
 from lookahead_ref.bench.peers import peers
 from lookahead_ref.bench.place import Place
-from lookahead_ref.bench.results import Bar, Results, Timing, quartiles
+from lookahead_ref.bench.results import Bar, Results, Timing, Turns, quartiles
 from lookahead_ref.bench.start import first_steps
 from lookahead_ref.bench.turns import take_turns
 from lookahead_ref.experiments.steps import PYTORCH, race_work
@@ -199,7 +199,7 @@ def _numpy(plan: Plan, results: Results, place: Place) -> Iterator[str]:
     grads = place.arrays(plan.large, 1)
     for optimizer in OPTIMIZERS:
         yield optimizer
-        turns = place.turns(results, "numpy", plan.large, optimizer)
+        turns = Turns(results, "numpy", plan.large, optimizer, place.clock)
         mine = contestants.ours(backend.load("numpy"), optimizer, plan.large, grads)
         plain = contestants.functional(optimizer, plan.large, grads)
         turns.run({mine.method: mine, plain.method: plain}, plan.repeats, plan.turn)
@@ -219,7 +219,7 @@ def _overhead(plan: Plan, results: Results, place: Place) -> Iterator[str]:
         for k in (None, 5):
             name = optimizer if k is None else f"Lookahead of {optimizer}"
             yield name
-            turns = place.turns(results, "overhead", "tiny", name)
+            turns = Turns(results, "overhead", "tiny", name, place.clock)
             others = {each.method: each for each in peers(optimizer, "tiny", grads, k=k)}
             mine = contestants.ours(place.backend, optimizer, "tiny", grads, k=k)
             turns.run({mine.method: mine, **others}, max(plan.repeats, 7), plan.turn)

@@ -127,7 +127,9 @@ def test_how_far_apart_cores_are_is_measured_in_each_round_and_shown_where_a_bar
     assert [each.core_latency for each in (*found.timings, *found.bars)] == [2e-7] * 4
     text = page([made(found)])
     told = text[: text.index("## The traffic model")]
-    assert len(re.findall(r"slow / fast \| \*\*.*\), 200 ns \| ≤ 1 \|", told)) == 1
+    assert (
+        len(re.findall(r"slow / fast \| \*\*.*\), cores 200 ns apart \| ≤ 1 \|", told)) == 1
+    )
     assert "fast / slow" not in told
     assert len(re.findall(r"\| 200 ns \|\n", text)) == 2
 
@@ -266,7 +268,10 @@ def test_models_are_compared_with_the_faster_of_pytorch_s_updates(
 
 
 def test_the_fastest_peer_is_one_row_whoever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def turns(contestants: Any, **_: Any) -> dict[str, list[float]]:
+    repeated = []
+
+    def turns(contestants: Any, repeats: int, **_: Any) -> dict[str, list[float]]:
+        repeated.append(repeats)
         return {name: [seconds.get(name, 1.0)] * 3 for name in contestants}
 
     monkeypatch.setattr(results, "take_turns", turns)
@@ -277,8 +282,10 @@ def test_the_fastest_peer_is_one_row_whoever_it_is(monkeypatch: pytest.MonkeyPat
     runs = []
     for slow in ("one", "other"):
         seconds = {slow: 2.0}
-        found = suite.run(TINY, ("step",), lambda _: None, place.find("numba"))
+        plan = replace(TINY, close=5)
+        found = suite.run(plan, ("step",), lambda _: None, place.find("numba"))
         runs.append(made(found))
+    assert repeated[:2] == [5, 2]  # plain steps are close together, wrapped ones are not
     text = page(runs)
     row = re.escape("| 1000 | adam | plain / the fastest plain peer | ")
     assert len(re.findall(f"^{row}", text, re.MULTILINE)) == 1
