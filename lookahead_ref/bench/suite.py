@@ -142,7 +142,7 @@ def _cost(plan: Plan, results: Results, place: Place) -> Iterator[str]:
             cycles = {f"k = {k}": make(k=k) for k in (1, 2, 5, 10)}
             if SLOTS[optimizer]:
                 cycles["k = 5, interpolate"] = make(k=5, inner_state="interpolate")
-            turns.run({"inner step": inner, **cycles}, plan.repeats, plan.turn)
+            turns.run({"inner step": inner, **cycles}, plan.close, plan.turn)
             for name, each in cycles.items():
                 counted = (each.steps + 1) / each.steps
                 model = each.bytes_moved / inner.bytes_moved
