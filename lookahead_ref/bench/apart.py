@@ -10,6 +10,7 @@ from multiprocessing import get_context
 
 from lookahead_ref.bench import place, suite
 from lookahead_ref.bench.results import Results
+from lookahead_ref.experiments.pool import end_with_the_parent
 
 __all__ = ["run"]
 
@@ -42,7 +43,10 @@ def run(plan: suite.Plan, only: Sequence[str], backend: str, told: Told) -> Resu
     """
     found = Results()
     with ProcessPoolExecutor(
-        1, mp_context=get_context("spawn"), max_tasks_per_child=1
+        1,
+        mp_context=get_context("spawn"),
+        initializer=end_with_the_parent,
+        max_tasks_per_child=1,
     ) as processes:
         for name in only:
             part = processes.submit(_section, plan, name, backend, told).result()

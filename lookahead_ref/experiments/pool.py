@@ -23,6 +23,7 @@ __all__ = [
     "LostWorkerError",
     "Workers",
     "available_cores",
+    "end_with_the_parent",
     "in_order",
     "workers",
 ]
@@ -296,12 +297,20 @@ def _on_one_thread(function: Callable[[Task], Outcome], task: Task) -> Outcome:
 def _live_with_the_parent() -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # A parent that is killed tells nobody; its workers would wait for tasks for ever.
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    end_with_the_parent()
 
 
-def _end_with_the_parent() -> None:
+def end_with_the_parent() -> None:
+    """Have this process, which another one started, end when that one does.
+
+    A parent that is killed tells nobody: its workers would finish their task, and then wait
+    for another for ever.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
-    parent.join()
-    os._exit(1)
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
@@ -349,3 +350,29 @@ def test_times_come_after_all_bars_and_of_the_last_run_alone() -> None:
     assert text.index("| at most |") < text.index("## Times of the last run")
     assert "| 1e7 | sgd | m | 1.5 s | 1 s to 2 s | 5.3 | |\n\n</details>" in text
     assert "1.25 s" not in text
+
+
+KILLED = """
+import time
+from lookahead_ref.bench import apart, suite
+
+def show(what):
+    print("begun", flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    apart.run(suite.QUICK, ["memory"], "numba", show)
+"""
+
+
+def test_a_run_that_is_killed_leaves_no_section_running(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "begun\n"
+        process.kill()
+        # The section holds the pipe open as long as it lives.
+        assert process.communicate(timeout=30)[0] == ""
