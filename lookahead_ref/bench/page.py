@@ -61,29 +61,29 @@ bytes), then copies one to the other (8): at k = 5 the least that bytes allow is
 8) / (5 b + 20), which is 0.85 for SGD, 0.90 for heavy ball and Nesterov and 0.925 for
 Adam, unless the wrapper moves more.
 
-**Plain steps of 10 M, at most 1.0 of the fastest.** Such steps come in two speeds, by the
-process and from one moment to the next, for every contestant at once: SGD takes 1.45 ms or
-1.0 ms. In the slower, both sides reach what memory allows, as the rows of the same reads
-and writes show, and the ratio is 1 but for chance. In the faster, more of the arrays stays
-in the cache, and PyTorch is ahead by 5 to 17 percent. Why is not known. It is not how
-arrays are aligned, nor the size of pieces (16, 32, 64 or 128 take the same time to 2
-percent), nor their order: to walk the arrays backwards every second step took SGD 1.14 of
-the time (1.11 to 1.17, 41 turns). The second thread starts 0.03 ms late, as between steps
-it sleeps and has to be woken, where OpenMP's threads, which PyTorch uses, spin for a while;
-that explains 1.5 percent.
+**Plain steps of 10 M, at most 1.0 of the fastest.** Steps that wait for memory come in
+two speeds here, for every contestant at once, and change from one to the other at any
+moment: plain SGD takes 1.5 ms or 0.86 ms. It is the distance of the two cores that
+decides, which the hypervisor chooses. A loop of SGD's reads and writes in C, 500 times in 4
+minutes, took 1.53 ms (1.45 to 1.62) the 392 times that a line of the cache took 40 to 85
+ns from core to core, and 0.89 ms (0.78 to 1.01) the 102 times that it took 200 to 258
+ns: cores so far apart have a cache and a way to memory each. Near each other, all reach
+what the one way to memory allows. Apart, what counts is how a core fills its own:
+registers of 32 bytes instead of 64, and pieces of work that shrink to where threads meet,
+took SGD from 1.04 ms to 0.90 ms, where PyTorch took 0.93 ms (170 turns of each). What is
+left of the difference is Python: between two steps it runs for 0.1 ms, 0.01 ms if nothing
+had driven it out of the cache, and the second thread, which has to be woken, begins 0.04 ms
+later than the first. A thread that spins between steps, as those of OpenMP do, would save
+that, and take a core from what computes the gradients.
 
-**SGD, k = 1 and 2, at most 1.05 of the bytes counted.** The model counts bytes and
-knows no cache. Of the two arrays of a step of SGD more stays in the last level than of
-the three of a synchronization. The loop of the same reads and writes without arithmetic
-shows the same ratio between its two rows.
+**10 M, k = 1 and 2, at most 1.05 of the bytes counted; interpolated slots, steps counted.**
+The model counts bytes and knows no cache. Of the arrays of a plain step more stays in the
+last level than of those of a synchronization, which are more. At 30 M, where next to
+nothing stays, the same code meets every one of these bars.
 
 **ResNet-18 on `numpy`.** [NumPy's own BLAS](resnet.md) computes here with vectors of half
 the processor's width, and all but the matrix products runs on one thread, where PyTorch's
 runs on all. With one thread each it takes 1.91 of PyTorch's time.
-
-**Growth of SGD.** At 10 M a part of the 80 MB of its arrays is still found in the cache,
-and at 20 M and more almost nothing is, so that the line is steeper than 1 there: the
-exponent is above 1, not below.
 """
 
 

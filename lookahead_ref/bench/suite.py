@@ -54,8 +54,8 @@ class Plan:
     trees : tuple of str
         Sets of parameters in many tensors.
     sizes : tuple of float
-        For the growth. The exponent is fitted to those of at least a tenth of the last, and
-        four times as large as the cache, if these are two or more.
+        For the growth. The exponent is fitted to those of at least a tenth of the last of
+        which the arrays are eight times as large as the cache, if these are two or more.
     repeats : int
         Turns of each contestant.
     close : int
@@ -74,7 +74,7 @@ class Plan:
     beyond: str = "3e7"
     largest: str = "1e8"
     trees: tuple[str, ...] = ("resnet-50", "mlp")
-    sizes: tuple[float, ...] = (1e4, 1e5, 1e6, 1e7, 2e7, 5e7, 1e8)
+    sizes: tuple[float, ...] = (1e4, 1e5, 1e6, 1e7, 2e7, 4e7, 7e7, 1e8)
     repeats: int = 11
     close: int = 31
     turn: float = 0.03
@@ -294,9 +294,10 @@ def _growth(plan: Plan, results: Results, place: Place) -> Iterator[str]:
             )
             points.append((size, middle))
         fitted = [each for each in points if each[0] >= plan.sizes[-1] / 10]
-        # Of arrays four times as large, a quarter at most is found in the cache.
+        # At most an eighth of arrays eight times as large is found in the cache, or a
+        # quarter where a hypervisor tells of one, but runs two cores that have one each.
         held = 4 * (2 + SLOTS[optimizer])
-        beyond = [each for each in fitted if held * each[0] >= 4 * place.cache]
+        beyond = [each for each in fitted if held * each[0] >= 8 * place.cache]
         if len(beyond) > 1:
             fitted = beyond
         logs = [[math.log(each) for each in values] for values in zip(*fitted, strict=True)]
