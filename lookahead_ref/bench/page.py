@@ -81,6 +81,10 @@ The model counts bytes and knows no cache. Of the arrays of a plain step more st
 last level than of those of a synchronization, which are more. At 30 M, where next to
 nothing stays, the same code meets every one of these bars.
 
+**MLP on `numpy`.** Where it missed, all took longer, PyTorch and `numba` by a fifth to a
+third. With cores near each other, 35 to 58 ns before and after, it was 0.97 to 0.99 ten
+times in a row. That it is the cores' distance, too, is likely, and was not measured.
+
 **ResNet-18 on `numpy`.** [NumPy's own BLAS](resnet.md) computes here with vectors of half
 the processor's width, and all but the matrix products runs on one thread, where PyTorch's
 runs on all. With one thread each it takes 1.91 of PyTorch's time.
