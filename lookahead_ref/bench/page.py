@@ -36,6 +36,11 @@ core to the other meanwhile: tens of nanoseconds where they share the last level
 and hundreds where they do not.
 """
 
+_PICTURE = """The line is the fastest of the loops that move memory and compute nothing, in
+the last run. Points below it are of arrays that the cache holds, or of a moment in which
+memory was faster.
+"""
+
 _CLOCK = " Times are those of the device's own events."
 
 _MODEL = """## The traffic model
@@ -141,6 +146,7 @@ def page(runs: Sequence[dict[str, Any]]) -> str:
         f"Measured on: {where}; {told}.{_CLOCK if 'devices' in machine else ''}\n",
         _summary(runs),
         "![Bytes moved by a step against its time](_static/roofline.svg)\n",
+        _PICTURE,
         _MODEL,
         *([_WHY] if len(runs) > 1 else []),
         *tables(runs),

@@ -44,7 +44,7 @@ def roofline(timings: Sequence[dict[str, Any]]) -> "Figure":
             [end / rate for end in ends],
             color=INK["light"],
             linewidth=1,
-            label=f"{rate / 1e9:.0f} GB/s, the most measured",
+            label=f"{rate / 1e9:.0f} GB/s, a loop that only moves memory",
         )
     groups = (
         ("peers", GHOST["light"], "o", lambda _: True),
