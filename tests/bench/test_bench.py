@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plans import TINY
 from typer.testing import CliRunner
 from worker_tasks import note_process
 
@@ -34,17 +35,6 @@ from lookahead_ref.bench.turns import Contestant, ratio, take_turns
 from lookahead_ref.cli import app
 from lookahead_ref.experiments.steps import PYTORCH, Race
 from lookahead_ref.experiments.works import WORKS
-
-TINY = suite.Plan(
-    large="1000",
-    beyond="2000",
-    largest="2000",
-    trees=("tiny",),
-    sizes=(1000.0, 2000.0),
-    repeats=2,
-    close=2,
-    turn=1e-4,
-)
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from plans import TINY_DEVICE
 from typer.testing import CliRunner
 
 import lookahead_ref as la
@@ -25,19 +26,6 @@ pytest.importorskip("cupy")
 import host_cuda
 import standin
 from lookahead_ref.backends.cupy import CupyBackend
-
-TINY = suite.Plan(
-    large="1000",
-    beyond="1000",
-    largest="1000",
-    trees=("tiny",),
-    sizes=(1000.0, 2000.0),
-    repeats=2,
-    close=2,
-    turn=1e-4,
-    wrapped=1.0,
-    copied=0.85,
-)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +53,7 @@ def cuda(tmp_path_factory: pytest.TempPathFactory) -> host_cuda.HostCuda:
     listing = Listing(tmp_path_factory.mktemp("none"))
     there = CupyBackend(cuda=listing)
     where = place.Place(there, there.seconds, there.peak, on_device=True)
-    suite.run(TINY, ("cost", "bandwidth"), lambda _: None, where)
+    suite.run(TINY_DEVICE, ("cost", "bandwidth"), lambda _: None, where)
     made = host_cuda.HostCuda(tmp_path_factory.mktemp("kernels"))
     made.prepare(listing.texts)
     return made
@@ -85,7 +73,7 @@ def device(cuda: host_cuda.HostCuda, monkeypatch: pytest.MonkeyPatch) -> place.P
 )
 def test_each_section_measures_on_a_device(section: str, device: place.Place) -> None:
     assert section in suite.sections(device)
-    found = suite.run(TINY, (section,), lambda _: None, device)
+    found = suite.run(TINY_DEVICE, (section,), lambda _: None, device)
     assert found.timings or section == "memory"
     assert found.bars or section in ("step", "overhead")  # without peers
     assert all(each.seconds > 0 for each in found.timings)
@@ -153,10 +141,10 @@ def test_every_section_uses_the_place_s_clock_and_memory() -> None:
 
     where = place.Place(la.backend.load("numba"), clock, peak)
     for section in ("step", "cost", "bandwidth", "numpy", "overhead", "growth"):
-        suite.run(TINY, (section,), lambda _: None, where)
+        suite.run(TINY_DEVICE, (section,), lambda _: None, where)
         assert told["clock"], section
         told["clock"] = 0
-    suite.run(TINY, ("memory",), lambda _: None, where)
+    suite.run(TINY_DEVICE, ("memory",), lambda _: None, where)
     assert told == {"clock": 0, "peak": 4 * len(cases.OPTIMIZERS)}
 
 
@@ -201,7 +189,7 @@ def test_pytorch_s_peers_run_where_the_gradients_are(
 def test_the_command_writes_what_a_device_reached(
     device: place.Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(suite, "QUICK_DEVICE", TINY)
+    monkeypatch.setattr(suite, "QUICK_DEVICE", TINY_DEVICE)
 
     def here(plan: suite.Plan, only: tuple[str, ...], _: str, told: Any) -> Any:
         return suite.run(plan, only, told, device)  # other processes know no stand-in

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plans import TINY_DEVICE
 
 import device
 import functions
@@ -55,19 +56,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     for name, value in {"HIDDEN": 8, "VOCABULARY": 11, "STEPS": 3, "BATCH": 2}.items():
         monkeypatch.setattr(device, name, value)
-    tiny = suite.Plan(
-        large="1000",
-        beyond="1000",
-        largest="1000",
-        trees=("tiny",),
-        sizes=(1000.0, 2000.0),
-        repeats=2,
-        close=2,
-        turn=1e-4,
-        wrapped=1.0,
-        copied=0.85,
-    )
-    monkeypatch.setattr(suite, "DEVICE", tiny)
+    monkeypatch.setattr(suite, "DEVICE", TINY_DEVICE)
     monkeypatch.setattr(device, "tested", lambda: (True, "## Tests\n"))
     monkeypatch.setattr(device, "setting", lambda backend: "")
 
