@@ -270,7 +270,7 @@ def _pieces(
 def _cut(total: int, threads: int) -> list[int]:
     """Cut a number into pieces, for one thread from the front, the others from the back."""
     front = total // threads
-    back = _shrinking(total - front, threads - 1) if threads > 1 else []
+    back = _shrinking(total - front, threads - 1)
     return [*_shrinking(front, 1), *reversed(back)]
 
 

@@ -47,7 +47,7 @@ _value: Any = intrinsic(_load)
 _write: Any = intrinsic(_store)
 
 
-@njit("boolean(int64[::1], int64)", nogil=True)
+@njit(nogil=True)  # compiled at its first call: most sections have no use for it
 def _volley(count: Any, first: int) -> bool:
     address = np.int64(count.ctypes.data)
     for turn in range(first, first + 2 * _TURNS, 2):

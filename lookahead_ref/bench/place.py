@@ -141,6 +141,6 @@ def find(name: str) -> Place:
         )
     if hasattr(found, "seconds") and hasattr(found, "peak"):
         return Place(found, found.seconds, found.peak, on_device=True)
-    from lookahead_ref.bench.cores import latency  # compiled, which takes a second
+    from lookahead_ref.bench.cores import latency  # where there is Numba
 
     return Place(found, core_latency=latency, cache=max(caches().values(), default=0))
