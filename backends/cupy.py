@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..backend import BackendUnavailableError, Kernel, Program, explained
+from ..stepping.backend import BackendUnavailableError, Kernel, Program, explained
 from . import _cuda
 from ._cuda_layers import Layers
 

@@ -24,9 +24,9 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from ..backend import Kernel, Program
 from ..convolution import ConvolutionKernels
 from ..layers import LayerKernels
+from ..stepping.backend import Kernel, Program
 from . import _host, _loops
 from ._helpers import Helpers
 from ._host import HostArray
@@ -64,7 +64,7 @@ class NumbaBackend:
 
     Examples
     --------
-    >>> from lookahead_ref import backend
+    >>> from lookahead_ref.stepping import backend
     >>> backend.load("numba", threads=2).name
     'numba'
     """

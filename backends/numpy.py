@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import Kernel, Program
+from ..stepping.backend import Kernel, Program
 from . import _host
 from ._host import HostArray
 
@@ -33,7 +33,7 @@ class NumpyBackend:
 
     Examples
     --------
-    >>> from lookahead_ref import backend
+    >>> from lookahead_ref.stepping import backend
     >>> backend.load("numpy").name
     'numpy'
     """

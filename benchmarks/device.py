@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref.backend import BackendUnavailableError
 from lookahead_ref.bench import suite
 from lookahead_ref.bench.page import lines, tables
 from lookahead_ref.bench.place import Place, find
 from lookahead_ref.bench.results import Results, Turns
 from lookahead_ref.bench.turns import Contestant
 from lookahead_ref.gradients import value_and_grad
+from lookahead_ref.stepping.backend import BackendUnavailableError
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "gpu.md"
@@ -233,12 +233,12 @@ def language_model(plan: suite.Plan, where: Place) -> str:
 
 def ours(where: Place, tokens: Any) -> Callable[[], object]:
     """Make forward and backward of this library."""
-    from lookahead_ref import tree
+    from lookahead_ref import trees
     from lookahead_ref.zoo.lstm import LSTM
 
     move = where.backend.from_host
     model = LSTM(VOCABULARY, hidden=HIDDEN, layers=2, backend=where.backend.name)
-    params = tree.map(move, model.init(0))
+    params = trees.map(move, model.init(0))
     tokens = tokens.astype(np.int32)
     batch = SimpleNamespace(inputs=move(tokens[:-1]), labels=move(tokens[1:]), first=False)
     run = value_and_grad(model.loss, has_aux=True)

@@ -1,7 +1,5 @@
 """The readable reference for the Lookahead optimizer of Zhang, Lucas, Hinton and Ba."""
 
-from lookahead_ref import backend, schedules
-from lookahead_ref.backend import BackendUnavailableError
 from lookahead_ref.clipping import clip_by_global_norm
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers import (
@@ -14,9 +12,12 @@ from lookahead_ref.optimizers import (
     Nesterov,
     Optimizer,
     PolyakAveraging,
+    schedules,
     with_learning_rate,
 )
-from lookahead_ref.stepper import Stepper
+from lookahead_ref.stepping import backend
+from lookahead_ref.stepping.backend import BackendUnavailableError
+from lookahead_ref.stepping.stepper import Stepper
 
 __version__ = "0.1.0"
 

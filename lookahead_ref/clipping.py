@@ -4,9 +4,9 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from lookahead_ref import hyperparameters, tree
+from lookahead_ref import hyperparameters, trees
 from lookahead_ref.elementwise import round_to
-from lookahead_ref.tree import Array, Tree
+from lookahead_ref.trees import Array, Tree
 
 
 def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], Array]:
@@ -55,8 +55,10 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
     (5.0, array([0.6]), array([0.8]))
     """
     limit = hyperparameters.positive("max_norm", max_norm)
-    tree.check_params(grads, "grads")
-    leaves = [leaf for leaf in tree.flatten(grads, "grads").values() if 0 not in leaf.shape]
+    trees.check_params(grads, "grads")
+    leaves = [
+        leaf for leaf in trees.flatten(grads, "grads").values() if 0 not in leaf.shape
+    ]
     if not leaves:
         raise ValueError("grads must hold at least one element, got none")
     xp = array_namespace(*leaves)
@@ -75,7 +77,7 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
     root = xp.sqrt(xp.sum(xp.stack(squares)))
     norm = xp.where(largest > 0, scale * root, largest)
     clipped = limit / xp.where(largest > 0, root, xp.ones_like(root))
-    return tree.map(
+    return trees.map(
         lambda leaf: xp.where(
             norm > limit, xp.astype(relative(leaf) * clipped, leaf.dtype), leaf
         ),

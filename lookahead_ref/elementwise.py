@@ -9,10 +9,10 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from lookahead_ref import tree
-from lookahead_ref.program import Rule, Symbol, as_tuple
-from lookahead_ref.representative import SOLE, Representative
-from lookahead_ref.tree import Array, Tree
+from lookahead_ref import trees
+from lookahead_ref.stepping.recording import Rule, Symbol, as_tuple
+from lookahead_ref.stepping.representative import SOLE, Representative
+from lookahead_ref.trees import Array, Tree
 
 _FLOAT32 = struct.Struct("<f")
 
@@ -97,12 +97,12 @@ def round_scalars(scalars: Mapping[str, float], path: str, leaf: Array) -> dict[
     }
 
 
-def zeros_like(trees: Tree) -> dict[str, Any]:
+def zeros_like(tree: Tree) -> dict[str, Any]:
     """Make a tree of zeros in the shape of another.
 
     Parameters
     ----------
-    trees : dict
+    tree : dict
         A tree of arrays.
 
     Returns
@@ -116,10 +116,12 @@ def zeros_like(trees: Tree) -> dict[str, Any]:
             return leaf.tape.zero()
         return array_namespace(leaf).zeros_like(leaf)
 
-    return tree.map(zeros, trees)
+    return trees.map(zeros, tree)
 
 
-def apply(rule: Rule, coefficients: Mapping[str, float], *trees: Tree) -> tuple[Any, ...]:
+def apply(
+    rule: Rule, coefficients: Mapping[str, float], *operands: Tree
+) -> tuple[Any, ...]:
     """Apply a rule to the corresponding leaves of trees.
 
     Parameters
@@ -129,7 +131,7 @@ def apply(rule: Rule, coefficients: Mapping[str, float], *trees: Tree) -> tuple[
         array from each tree and of the coefficients by name.
     coefficients : dict
         The scalars, in float64.
-    *trees : dict
+    *operands : dict
         Trees of arrays, all like the first.
 
     Returns
@@ -143,11 +145,11 @@ def apply(rule: Rule, coefficients: Mapping[str, float], *trees: Tree) -> tuple[
         If the trees differ in names, libraries, dtypes or shapes, or a coefficient that is
         not zero rounds to zero in the dtype of a leaf.
     """
-    if type(trees[0]) is Representative:
-        symbols = [each[SOLE] for each in trees]
+    if type(operands[0]) is Representative:
+        symbols = [each[SOLE] for each in operands]
         recorded = symbols[0].tape.record(rule, symbols, coefficients)
         return tuple([result.tree for result in recorded])
-    first, *others = [tree.flatten(each) for each in trees]
+    first, *others = [trees.flatten(each) for each in operands]
     for other in others:
         if other.keys() != first.keys():
             path = next(iter(first.keys() ^ other.keys()))
@@ -162,12 +164,14 @@ def apply(rule: Rule, coefficients: Mapping[str, float], *trees: Tree) -> tuple[
     }
     count = len(next(iter(results.values())))
     return tuple(
-        tree.unflatten(trees[0], {path: result[number] for path, result in results.items()})
+        trees.unflatten(
+            operands[0], {path: result[number] for path, result in results.items()}
+        )
         for number in range(count)
     )
 
 
-def evaluate(function: Callable[..., Any], *trees: Tree) -> list[Any]:
+def evaluate(function: Callable[..., Any], *operands: Tree) -> list[Any]:
     """Call a function with the corresponding leaves of trees: where a step needs values.
 
     Unlike a rule it may do anything with the arrays, and what it returns stays with the
@@ -177,7 +181,7 @@ def evaluate(function: Callable[..., Any], *trees: Tree) -> list[Any]:
     ----------
     function : callable
         A function of one array from each tree, each of one dimension.
-    *trees : dict
+    *operands : dict
         Trees of arrays, all like the first.
 
     Returns
@@ -185,7 +189,7 @@ def evaluate(function: Callable[..., Any], *trees: Tree) -> list[Any]:
     list
         What it returns for each leaf, in the order of the first tree.
     """
-    first, *others = [tree.flatten(each) for each in trees]
+    first, *others = [trees.flatten(each) for each in operands]
     results = []
     for path, leaf in first.items():
         leaves = [leaf, *[other[path] for other in others]]
@@ -205,7 +209,7 @@ def _apply_to_leaf(
     if isinstance(leaf, Symbol):
         return tuple(leaf.tape.record(rule, leaves, coefficients))
     for other in leaves[1:]:
-        tree.check_leaf_like(f"the optimizer's state for {path!r}", other, leaf)
+        trees.check_leaf_like(f"the optimizer's state for {path!r}", other, leaf)
     scalars = round_scalars(coefficients, path, leaf)
     xp = array_namespace(leaf)
     results = as_tuple(rule(xp)(*leaves, **scalars))

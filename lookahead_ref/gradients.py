@@ -15,7 +15,7 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
-from lookahead_ref import tree
+from lookahead_ref import trees
 
 __all__ = ["value_and_grad"]
 
@@ -80,7 +80,7 @@ def value_and_grad(
         from autograd.core import VJPNode, vspace
         from autograd.tracer import isbox, new_box, trace_stack
 
-        leaves = tree.flatten(params, "params")
+        leaves = trees.flatten(params, "params")
         if not leaves:
             raise ValueError("params must hold at least one array, got none")
         for path, leaf in leaves.items():
@@ -92,7 +92,7 @@ def value_and_grad(
             boxed = {
                 path: new_box(leaf, trace, roots[path]) for path, leaf in leaves.items()
             }
-            output = fn(tree.unflatten(params, boxed), *args, **kwargs)
+            output = fn(trees.unflatten(params, boxed), *args, **kwargs)
 
         value, aux = _split(output) if has_aux else (output, None)
         traced = isbox(value) and value._trace == trace  # noqa: SLF001 - autograd's own field
@@ -114,7 +114,7 @@ def value_and_grad(
             grads[path] = _like(grad, leaf, copy=root in owners)
             owners.add(root)
 
-        gradient = tree.unflatten(params, grads)
+        gradient = trees.unflatten(params, grads)
         if has_aux:
             return (plain, _unboxed(aux, trace)), gradient
         return plain, gradient
@@ -155,7 +155,7 @@ def _backward(end: Any, outgrad: Any, roots: set[Any]) -> dict[Any, Any]:
 
 
 def _check_leaf(name: str, leaf: Any) -> None:
-    # Not tree.check_params: the leaf may be a box of an enclosing differentiation.
+    # Not trees.check_params: the leaf may be a box of an enclosing differentiation.
     dtype = getattr(leaf, "dtype", None)
     if dtype is None or not hasattr(leaf, "shape"):
         raise TypeError(f"{name} must be an array of floats, got {type(leaf).__name__}")

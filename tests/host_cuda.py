@@ -20,13 +20,13 @@ import pytest
 
 import lookahead_ref as la
 import standin
-from lookahead_ref import backend as registry
-from lookahead_ref.backend import Program
 from lookahead_ref.backends import _cuda
 from lookahead_ref.backends.cupy import CupyBackend
 from lookahead_ref.backends.numpy import NumpyBackend
 from lookahead_ref.bench.place import traced
 from lookahead_ref.bench.turns import wall
+from lookahead_ref.stepping import backend as registry
+from lookahead_ref.stepping.backend import Program
 from support import DECOUPLED, INNER, INNER_STATES, L2
 
 COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), None)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lookahead_ref as la
-from lookahead_ref import tree
+from lookahead_ref import trees
 
 INNER: dict[str, Callable[..., Any]] = {
     "sgd": lambda **options: la.SGD(0.05, **options),
@@ -40,7 +40,7 @@ def bits(array: Any) -> NDArray[Any]:
 
 def assert_same_bits(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """Compare two trees of arrays and counts, to the bit."""
-    got, wanted = tree.flatten(actual), tree.flatten(expected)
+    got, wanted = trees.flatten(actual), trees.flatten(expected)
     if got.keys() != wanted.keys():
         raise AssertionError(f"{sorted(got)} are not {sorted(wanted)}")
     for path, want in wanted.items():
@@ -85,7 +85,7 @@ def frozen(values: Mapping[str, Any]) -> dict[str, Any]:
         copy.flags.writeable = False
         return copy
 
-    return tree.map(freeze, values)
+    return trees.map(freeze, values)
 
 
 def mixed_params(seed: int = 0) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def gradients(like: Mapping[str, Any], steps: int, seed: int = 1) -> Iterator[An
 
     for step in range(steps):
         special = step >= steps - steps // 10
-        yield frozen(tree.map(lambda leaf: draw(leaf, special), like))  # noqa: B023
+        yield frozen(trees.map(lambda leaf: draw(leaf, special), like))  # noqa: B023
 
 
 def run(optimizer: Any, params: Any, grads: Any) -> tuple[Any, Any]:

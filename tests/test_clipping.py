@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookahead_ref import clip_by_global_norm, tree
+from lookahead_ref import clip_by_global_norm, trees
 from support import assert_same_bits, frozen, one
 
 elements = st.floats(-1e6, 1e6).map(lambda number: round(number, 4))
-trees = st.fixed_dictionaries(
+some_trees = st.fixed_dictionaries(
     {
         "a": st.lists(elements, max_size=4).map(np.array),
         "b": st.fixed_dictionaries(
@@ -21,16 +21,18 @@ trees = st.fixed_dictionaries(
         ),
         "d": elements.map(np.array),
     }
-).map(lambda found: tree.map(lambda leaf: leaf.astype(np.float64), found))
+).map(lambda found: trees.map(lambda leaf: leaf.astype(np.float64), found))
 
 
 def norm_of(grads: Any) -> float:
     return math.sqrt(
-        math.fsum(float(x) ** 2 for leaf in tree.flatten(grads).values() for x in leaf.flat)
+        math.fsum(
+            float(x) ** 2 for leaf in trees.flatten(grads).values() for x in leaf.flat
+        )
     )
 
 
-@given(trees, st.floats(1e-3, 1e6))
+@given(some_trees, st.floats(1e-3, 1e6))
 def test_all_gradients_are_scaled_by_one_factor(grads: Any, max_norm: float) -> None:
     clipped, norm = clip_by_global_norm(grads, max_norm)
     expected = norm_of(grads)
@@ -39,13 +41,13 @@ def test_all_gradients_are_scaled_by_one_factor(grads: Any, max_norm: float) -> 
     if norm <= max_norm:
         assert_same_bits(clipped, grads)
     else:
-        for path, leaf in tree.flatten(clipped).items():
+        for path, leaf in trees.flatten(clipped).items():
             np.testing.assert_allclose(
-                leaf, tree.flatten(grads)[path] * (max_norm / expected), rtol=1e-14
+                leaf, trees.flatten(grads)[path] * (max_norm / expected), rtol=1e-14
             )
 
 
-@given(trees, st.floats(1e-3, 1e6))
+@given(some_trees, st.floats(1e-3, 1e6))
 def test_the_norm_after_clipping_is_at_most_the_limit_up_to_rounding(
     grads: Any, max_norm: float
 ) -> None:

@@ -24,8 +24,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import lookahead_ref as la
-from lookahead_ref.cli import app
-from lookahead_ref.experiments.theory.command import NAMES
+from lookahead_ref.cli.app import app
+from lookahead_ref.cli.theory import NAMES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -132,10 +132,10 @@ def test_readme_gives_the_two_commands() -> None:
     "module",
     [
         "lookahead_ref",
-        "lookahead_ref.backend",
+        "lookahead_ref.stepping.backend",
         "lookahead_ref.data",
         "lookahead_ref.optimizers",
-        "lookahead_ref.schedules",
+        "lookahead_ref.optimizers.schedules",
         "lookahead_ref.theory.cycles",
         "lookahead_ref.theory.noisy_loss",
         "lookahead_ref.theory.noisy_quadratic",

@@ -12,7 +12,7 @@ from rich.text import Text
 from sphinx.util.docutils import SphinxDirective
 from typer.main import get_command
 
-from lookahead_ref.cli import EXAMPLES, app
+from lookahead_ref.cli.app import EXAMPLES, app
 
 
 class CommandReference(SphinxDirective):

@@ -13,7 +13,7 @@ from typing import Any
 from sphinx.util import logging
 
 import lookahead_ref
-from lookahead_ref.experiments.theory.command import NAMES
+from lookahead_ref.cli.theory import NAMES
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lookahead_ref.terminal import (
+from lookahead_ref.cli.terminal import (
     backends,
     console,
     epilog,

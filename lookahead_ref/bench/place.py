@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from lookahead_ref import backend
 from lookahead_ref.bench.caches import caches
 from lookahead_ref.bench.cases import Arrays, arrays
 from lookahead_ref.bench.results import Results, Turns
 from lookahead_ref.bench.turns import Clock, wall
+from lookahead_ref.stepping import backend
 
 __all__ = ["Peak", "Place", "find", "traced"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import lookahead_ref as la
 start = time.perf_counter()
 from pathlib import Path
-from lookahead_ref import backend
+from lookahead_ref.stepping import backend
 numba = backend.load("numba", cache=Path(sys.argv[1]))
 loaded = time.perf_counter()
 params = {"x": np.ones(10, np.float32)}

@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import lookahead_ref as la
-from lookahead_ref import backend
 from lookahead_ref.bench import contestants
 from lookahead_ref.bench.cases import OPTIMIZERS, SLOTS
 from lookahead_ref.bench.peers import peers
@@ -19,6 +18,7 @@ from lookahead_ref.bench.start import first_steps
 from lookahead_ref.bench.turns import take_turns
 from lookahead_ref.experiments.steps import PYTORCH, race_work
 from lookahead_ref.experiments.works import WORKS
+from lookahead_ref.stepping import backend
 
 __all__ = [
     "DEVICE",

@@ -102,8 +102,8 @@ def main(target: str) -> None:
     target : str
         What `lookahead_ref.conformance.targets.adapter` takes.
     """
-    from lookahead_ref.backend import BackendUnavailableError
     from lookahead_ref.conformance.targets import adapter
+    from lookahead_ref.stepping.backend import BackendUnavailableError
 
     # What the adapter prints must not pass for answers, nor what it reads be requests.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -70,8 +70,8 @@ def builtin() -> tuple[str, ...]:
     tuple of str
         ``pure``, then every backend, then the public implementations that are installed.
     """
-    from lookahead_ref.backend import names
     from lookahead_ref.conformance.adapters.peers import PEERS
+    from lookahead_ref.stepping.backend import names
 
     return ("pure", *names(), *(name for name, peer in PEERS.items() if peer.installed))
 

@@ -24,13 +24,13 @@ from typing import Any
 
 from rich.console import Console
 
-from lookahead_ref.backend import load as load_backend
 from lookahead_ref.experiments import compare_report, methods, models, plugins
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.experiments.pool import in_order
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import write_atomically, write_json
 from lookahead_ref.report.tables import Table, summarize
+from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training import (
     EpochEnded,
     EpochRecord,
@@ -180,7 +180,7 @@ class Settings:
         ------
         TypeError, ValueError
             If a setting is out of range.
-        lookahead_ref.backend.BackendUnavailableError
+        lookahead_ref.stepping.backend.BackendUnavailableError
             If the backend cannot be used.
         """
         load_backend(self.backend)

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lookahead_ref import backend
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.experiments.pool import available_cores
+from lookahead_ref.stepping import backend
 
 __all__ = ["collect", "show"]
 
@@ -21,7 +21,7 @@ def collect() -> dict[str, Any]:
     -------
     dict
         ``versions`` (name to version), ``cores`` (int), and ``backends``, a list of
-        what `lookahead_ref.backend.describe` says of each.
+        what `lookahead_ref.stepping.backend.describe` says of each.
     """
     return {
         "versions": versions(

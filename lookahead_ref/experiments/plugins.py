@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref.backend import load as load_backend
 from lookahead_ref.data import SOURCES, load
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers.base import check_optimizer
-from lookahead_ref.stepper import Stepper
+from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.models import carries
 from lookahead_ref.training.placement import Placement
-from lookahead_ref.tree import check_params
+from lookahead_ref.trees import check_params
 
 __all__ = [
     "PluginError",

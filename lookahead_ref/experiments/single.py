@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import lookahead_ref as la
-from lookahead_ref.backend import load as load_backend
 from lookahead_ref.data import SOURCES
 from lookahead_ref.experiments import methods, models, plugins
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.report.files import jsonable, write_atomically, write_json
+from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training import (
     Data,
     JsonLines,
@@ -25,7 +25,7 @@ from lookahead_ref.training.events import Callback, Event, RunStarted
 from lookahead_ref.training.folder import CheckpointError, CheckpointFolder
 from lookahead_ref.training.loop import OnNonFinite, StoppedError, described, train
 from lookahead_ref.training.stopping import stop_requests
-from lookahead_ref.tree import flatten
+from lookahead_ref.trees import flatten
 
 if TYPE_CHECKING:
     from lookahead_ref.experiments.runs import Run
@@ -188,7 +188,7 @@ def prepare(settings: Settings) -> Prepared:
         If the data cannot be read.
     lookahead_ref.extras.MissingExtraError
         If the data needs a distribution that is not installed.
-    lookahead_ref.backend.BackendUnavailableError
+    lookahead_ref.stepping.backend.BackendUnavailableError
         If the backend cannot be used.
     """
     kind = models.defaults(settings.model)

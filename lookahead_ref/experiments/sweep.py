@@ -14,9 +14,9 @@ from rich.console import Console
 
 from lookahead_ref.experiments import methods, single
 from lookahead_ref.experiments.environment import machine, versions
+from lookahead_ref.experiments.paper.arms import Arm, Outcome, percent, run
 from lookahead_ref.experiments.plugins import is_plugin
 from lookahead_ref.experiments.pool import Workers
-from lookahead_ref.experiments.reproduce.arms import Arm, Outcome, percent, run
 from lookahead_ref.report.files import write_atomically, write_json
 from lookahead_ref.report.tables import Column, Row, Table
 from lookahead_ref.training import reporter

@@ -8,7 +8,7 @@ from lookahead_ref import hyperparameters
 from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.base import InnerState, WeightDecayKind
-from lookahead_ref.tree import Array, Tree
+from lookahead_ref.trees import Array, Tree
 
 
 @dataclass(frozen=True)

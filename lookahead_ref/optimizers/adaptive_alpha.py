@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.elementwise import evaluate
-from lookahead_ref.tree import Array, Tree
+from lookahead_ref.trees import Array, Tree
 
 
 @dataclass(frozen=True)

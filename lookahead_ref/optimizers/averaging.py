@@ -7,7 +7,7 @@ from lookahead_ref import hyperparameters
 from lookahead_ref.elementwise import apply, interpolate
 from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.base import Optimizer
-from lookahead_ref.tree import Tree
+from lookahead_ref.trees import Tree
 
 
 class PolyakState(NamedTuple):

@@ -8,10 +8,10 @@ module make an optimizer of it; each inner optimizer takes them as its methods.
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
-from lookahead_ref import hyperparameters, tree
+from lookahead_ref import hyperparameters, trees
 from lookahead_ref.elementwise import apply, round_scalars, zeros_like
 from lookahead_ref.hyperparameters import Schedule
-from lookahead_ref.tree import Array, Tree
+from lookahead_ref.trees import Array, Tree
 
 WeightDecayKind: TypeAlias = Literal["l2", "decoupled"]
 
@@ -238,13 +238,13 @@ def init(self: UpdateRule, params: Tree) -> InnerState:
         If `params` cannot be optimized, or a hyperparameter rounds to zero in the dtype of
         one of them; the error names the parameter.
     """
-    tree.check_params(params)
+    trees.check_params(params)
     scalars = {
         "learning_rate": _learning_rate(self, 0),
         "weight_decay": float(self.weight_decay),
         **self.coefficients(1),
     }
-    for path, leaf in tree.flatten(params).items():
+    for path, leaf in trees.flatten(params).items():
         round_scalars(scalars, path, leaf)
     return InnerState(0, 0, {slot: zeros_like(params) for slot in self.slots})
 
@@ -276,8 +276,8 @@ def step(
         If `params` cannot be optimized, `grads` does not match it, or the learning rate's
         schedule returns a value that is negative or not finite.
     """
-    tree.check_params(params)
-    tree.check_like(grads, params, "grads")
+    trees.check_params(params)
+    trees.check_like(grads, params, "grads")
     check_state(state, InnerState)
     return _update(self, params, grads, state)
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
-from lookahead_ref import hyperparameters, tree
+from lookahead_ref import hyperparameters, trees
 from lookahead_ref.elementwise import apply, interpolate, round_scalars, zeros_like
 from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.base import Optimizer
-from lookahead_ref.tree import Tree
+from lookahead_ref.trees import Tree
 
 InnerStateKind: TypeAlias = Literal["maintain", "reset", "interpolate"]
 
@@ -181,10 +181,10 @@ class Lookahead:
             )
         alpha = self.alpha
         least = alpha.alpha_low if isinstance(alpha, AdaptiveAlpha) else _at(alpha, 0)
-        for path, leaf in tree.flatten(params).items():
+        for path, leaf in trees.flatten(params).items():
             round_scalars({"alpha": least}, path, leaf)
         anchor = inner.slots if self.inner_state == "interpolate" else None
-        return LookaheadState(tree.copy(params), inner, 0, 0, anchor)
+        return LookaheadState(trees.copy(params), inner, 0, 0, anchor)
 
     def step(
         self, params: Tree, grads: Tree, state: LookaheadState

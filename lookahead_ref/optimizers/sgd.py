@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.base import WeightDecayKind
-from lookahead_ref.tree import Array
+from lookahead_ref.trees import Array
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
-from lookahead_ref.backend import Backend, explained
-from lookahead_ref.backend import load as load_backend
+from lookahead_ref.stepping.backend import Backend, explained
+from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training.events import (
     Callback,
     Diverging,
@@ -35,7 +35,7 @@ from lookahead_ref.training.models import (
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite, joint_sum
 from lookahead_ref.training.placement import Placement
 from lookahead_ref.training.state import Snapshot, TrainingState
-from lookahead_ref.tree import flatten
+from lookahead_ref.trees import flatten
 
 __all__ = [
     "Checkpoints",

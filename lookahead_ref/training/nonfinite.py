@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeAlias
 
 from array_api_compat import array_namespace
 
-from lookahead_ref import tree
+from lookahead_ref import trees
 from lookahead_ref.training.events import EpochRecord
-from lookahead_ref.tree import Tree
+from lookahead_ref.trees import Tree
 
 __all__ = ["NonFiniteLossError", "Where", "first_nonfinite", "joint_sum"]
 
@@ -113,7 +113,7 @@ def joint_sum(loss: Any, grads: Tree) -> Any:
         overflows.
     """
     total = loss
-    for leaf in tree.flatten(grads, "grads").values():
+    for leaf in trees.flatten(grads, "grads").values():
         total = total + array_namespace(leaf).sum(leaf)
     return total
 
@@ -137,7 +137,7 @@ def first_nonfinite(arrays: Tree) -> str | None:
     >>> first_nonfinite({"a": {"b": np.ones(3), "c": np.array([0.0, np.inf])}})
     'a/c'
     """
-    for path, leaf in tree.flatten(arrays).items():
+    for path, leaf in trees.flatten(arrays).items():
         xp = array_namespace(leaf)
         if not bool(xp.all(xp.isfinite(leaf))):
             return path

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref import tree
-from lookahead_ref.backend import Backend
+from lookahead_ref import trees
+from lookahead_ref.stepping.backend import Backend
 
 __all__ = ["Placement"]
 
@@ -77,7 +77,7 @@ class Placement:
             return source
         return _PlacedSource(source, self)
 
-    def fetch(self, arrays: tree.Tree) -> dict[str, Any]:
+    def fetch(self, arrays: trees.Tree) -> dict[str, Any]:
         """Copy a tree of the backend's arrays to the host.
 
         Parameters
@@ -90,7 +90,7 @@ class Placement:
         dict
             Of NumPy arrays in memory of their own.
         """
-        return tree.map(lambda leaf: np.array(self.backend.to_host(leaf)), arrays)
+        return trees.map(lambda leaf: np.array(self.backend.to_host(leaf)), arrays)
 
 
 @dataclass(frozen=True)

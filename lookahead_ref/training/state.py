@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lookahead_ref import tree
-from lookahead_ref.stepper import Stepper
+from lookahead_ref import trees
+from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
 from lookahead_ref.training.models import Stream
 
@@ -75,7 +75,7 @@ class TrainingState:
             "rng": self.rng.bit_generator.state,
         }
         # What is carried is made anew by each batch and never written to.
-        carried = tree.flatten(self.carried, "carried")
+        carried = trees.flatten(self.carried, "carried")
         return Snapshot(self.stepper.state_dict(), carried, record)
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -96,7 +96,7 @@ class TrainingState:
         self.stepper.load_state_dict(snapshot.optimizer)
         self.stream.load_state_dict(record["stream"])
         self.rng.bit_generator.state = record["rng"]
-        self.carried = tree.unflatten(self.carried, snapshot.carried)
+        self.carried = trees.unflatten(self.carried, snapshot.carried)
         for name in _PLAIN:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from lookahead_ref.backend import load
 from lookahead_ref.convolution import ConvolutionKernels
+from lookahead_ref.stepping.backend import load
 from lookahead_ref.zoo.arrays import namespace
 
 __all__ = ["GeneralConvolution", "find"]

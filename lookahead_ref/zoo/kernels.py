@@ -7,8 +7,8 @@ faster ones.
 from functools import cache
 from typing import Any
 
-from lookahead_ref.backend import load
 from lookahead_ref.layers import LayerKernels
+from lookahead_ref.stepping.backend import load
 from lookahead_ref.zoo.arrays import namespace
 
 __all__ = ["GeneralKernels", "find", "suited"]

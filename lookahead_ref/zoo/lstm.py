@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.backend import load
+from lookahead_ref.stepping.backend import load
 from lookahead_ref.zoo.arrays import check, namespace
 from lookahead_ref.zoo.dropout import dropout
 from lookahead_ref.zoo.embedding import embedding

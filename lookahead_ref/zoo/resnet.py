@@ -27,7 +27,7 @@ from autograd.tracer import isbox
 from numpy.typing import DTypeLike
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.backend import load
+from lookahead_ref.stepping.backend import load
 from lookahead_ref.zoo import channels_last, kernels
 from lookahead_ref.zoo.arrays import check_inputs, like, namespace
 from lookahead_ref.zoo.convolution import convolution

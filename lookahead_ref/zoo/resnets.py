@@ -34,8 +34,8 @@ def resnet18(
 
     Examples
     --------
-    >>> from lookahead_ref import tree
-    >>> leaves = tree.flatten(resnet18((3, 32, 32), 10).init(seed=0))
+    >>> from lookahead_ref import trees
+    >>> leaves = trees.flatten(resnet18((3, 32, 32), 10).init(seed=0))
     >>> len(leaves), sum(leaf.size for leaf in leaves.values())
     (62, 11173962)
     """
@@ -71,8 +71,8 @@ def resnet32(
 
     Examples
     --------
-    >>> from lookahead_ref import tree
-    >>> leaves = tree.flatten(resnet32((3, 32, 32), 10).init(seed=0))
+    >>> from lookahead_ref import trees
+    >>> leaves = trees.flatten(resnet32((3, 32, 32), 10).init(seed=0))
     >>> len(leaves), sum(leaf.size for leaf in leaves.values())
     (95, 464154)
     """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import tree
+from lookahead_ref import trees
 from lookahead_ref.backends.numba import NumbaBackend
 from lookahead_ref.backends.numpy import NumpyBackend
 from support import (
@@ -141,7 +141,7 @@ def test_large_arrays_are_cut_into_pieces_that_fit_together(
     stepper = la.Stepper(optimizer, params, backend=backend)
     state = optimizer.init(params)
     for _ in range(5):
-        grads = tree.map(lambda leaf: rng.standard_normal(leaf.size).astype(dtype), params)
+        grads = trees.map(lambda leaf: rng.standard_normal(leaf.size).astype(dtype), params)
         params, state = optimizer.step(params, grads, state)
         stepper.step(grads)
     assert_same_bits(stepper.state_dict(), saved(params, state))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.backend import BackendUnavailableError, Program, explained, load
 from lookahead_ref.backends import _cuda, _cuda_layers
+from lookahead_ref.stepping.backend import BackendUnavailableError, Program, explained, load
 from support import (
     INNER,
     assert_same_bits,
@@ -433,7 +433,7 @@ def test_a_machine_without_cupy_is_told_what_to_install() -> None:
         [
             "import sys",
             "sys.modules['cupy'] = None",
-            "from lookahead_ref.backend import load",
+            "from lookahead_ref.stepping.backend import load",
             "load('cupy')",
         ]
     )
@@ -455,7 +455,7 @@ def test_commands_without_cupy_say_so_in_one_line(command: str, tmp_path: Path) 
             "import sys",
             "sys.modules['cupy'] = None",
             f"sys.argv = ['lookahead-ref', {command!r}, '--backend', 'cupy']",
-            "from lookahead_ref.cli import main",
+            "from lookahead_ref.cli.app import main",
             "main()",
         ]
     )

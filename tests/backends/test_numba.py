@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.backend import Instruction, Program
 from lookahead_ref.backends import numba as numba_backend
 from lookahead_ref.backends.numba import NumbaBackend
+from lookahead_ref.stepping.backend import Instruction, Program
 from support import assert_same_bits, in_threads, run
 
 DOUBLE = Program(1, 1, (Instruction("multiply", (1, 0)),), ((0, 2),))
@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from numba.core import event
-from lookahead_ref.backend import Instruction, Program
+from lookahead_ref.stepping.backend import Instruction, Program
 from lookahead_ref.backends.numba import NumbaBackend
 
 program = Program(1, 1, (Instruction(sys.argv[2], (1, 0)),), ((0, 2),))

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from lookahead_ref.backend import load
 from lookahead_ref.backends import numba_layers
 from lookahead_ref.backends.numba import NumbaBackend
+from lookahead_ref.stepping.backend import load
 from lookahead_ref.zoo.kernels import GeneralKernels, find
 
 KERNELS = load("numba").layers  # type: ignore[attr-defined]

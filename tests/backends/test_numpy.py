@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookahead_ref.backend import Instruction, Program
 from lookahead_ref.backends.numpy import NumpyBackend
+from lookahead_ref.stepping.backend import Instruction, Program
 
 OPERATIONS = {
     "add": np.add,

@@ -32,7 +32,7 @@ from lookahead_ref.bench import (
 from lookahead_ref.bench.page import lines, page
 from lookahead_ref.bench.picture import roofline
 from lookahead_ref.bench.turns import Contestant, ratio, take_turns
-from lookahead_ref.cli import app
+from lookahead_ref.cli.app import app
 from lookahead_ref.experiments.steps import PYTORCH, Race
 from lookahead_ref.experiments.works import WORKS
 

@@ -19,7 +19,7 @@ import lookahead_ref as la
 from lookahead_ref.bench import apart, cases, contestants, peers, place, suite
 from lookahead_ref.bench.page import page
 from lookahead_ref.bench.turns import Contestant, take_turns, wall
-from lookahead_ref.cli import app
+from lookahead_ref.cli.app import app
 
 pytest.importorskip("cupy")
 

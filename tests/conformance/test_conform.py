@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from typer.testing import CliRunner, Result
 
-from lookahead_ref.cli import app
+from lookahead_ref.cli.app import app
 
 SWAPPED = """
 from dataclasses import replace

@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from lookahead_ref.cli import app
+from lookahead_ref.cli.app import app
 from lookahead_ref.conformance import UnsupportedError, VectorFileError
 from lookahead_ref.conformance.adapters.zoo import loss_and_grads
 from lookahead_ref.conformance.bounds import LEVELS

@@ -113,7 +113,7 @@ def test_a_target_that_is_aborted_fails_what_is_left_at_once() -> None:
 def test_an_interrupted_run_ends_at_once_with_all_its_programs(number: int) -> None:
     command = shlex.join([sys.executable, str(PROGRAM), "hangs"])
     called = subprocess.Popen(
-        [sys.executable, "-m", "lookahead_ref.cli", "conform", "--command", command],
+        [sys.executable, "-m", "lookahead_ref", "conform", "--command", command],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -229,7 +229,7 @@ def test_a_python_class_is_found_in_a_file_and_in_a_module(tmp_path: Path) -> No
         ("torch", r"target must be pure, .*numpy, .*module:Class or file.py:Class"),
         ("no_such_module:Class", "a module that can be imported, got 'no_such_module'"),
         ("absent.py:Class", "an existing file, got 'absent.py'"),
-        ("lookahead_ref.tree:Class", "a class of lookahead_ref.tree, got 'Class'"),
+        ("lookahead_ref.trees:Class", "a class of lookahead_ref.trees, got 'Class'"),
     ],
 )
 def test_a_target_that_there_is_not_is_refused(target: str, says: str) -> None:

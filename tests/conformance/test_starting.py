@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from lookahead_ref.cli import app
+from lookahead_ref.cli.app import app
 from lookahead_ref.conformance import load
 from lookahead_ref.conformance.starting import KINDS
 from lookahead_ref.conformance.vectors import decode

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from lookahead_ref.cli import app
+from lookahead_ref.cli.app import app
 
 pytest.importorskip("cupy")
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
-from lookahead_ref.cli import app
+from lookahead_ref.cli.app import app
 from lookahead_ref.experiments import compare, methods, plugins, single
 
 OWN = """

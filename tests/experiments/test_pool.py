@@ -16,6 +16,7 @@ import worker_tasks
 from rich.console import Console
 
 from lookahead_ref.experiments import single
+from lookahead_ref.experiments.paper.arms import train_one
 from lookahead_ref.experiments.pool import (
     DaskCluster,
     LocalProcesses,
@@ -23,7 +24,6 @@ from lookahead_ref.experiments.pool import (
     Workers,
     in_order,
 )
-from lookahead_ref.experiments.reproduce.arms import train_one
 from lookahead_ref.experiments.sweep import Grid, sweep
 from lookahead_ref.report.files import jsonable
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
-from lookahead_ref.cli import app
+from lookahead_ref.cli.app import app
 from lookahead_ref.experiments import methods, models, single
 from lookahead_ref.training.checkpoint import decode
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lookahead_ref.cli.terminal import continuable
 from lookahead_ref.experiments import single
 from lookahead_ref.experiments.environment import OutputFolderError, continued_folder
 from lookahead_ref.experiments.pool import LocalProcesses
 from lookahead_ref.experiments.sweep import Grid, Sweep, sweep
-from lookahead_ref.terminal import continuable
 from lookahead_ref.training.folder import FolderInUseError
 
 BASE = single.Settings(optimizer="lookahead-sgd", epochs=1)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import tree
+from lookahead_ref import trees
 from lookahead_ref.conformance import cases, judge, observe
 from support import INNER, assert_same_bits, gradients, mixed_params, saved
 
@@ -35,13 +35,13 @@ def _one_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def on_device(values: Any) -> Any:
-    return tree.map(lambda leaf: cupy.asarray(np.asarray(leaf)), values)
+    return trees.map(lambda leaf: cupy.asarray(np.asarray(leaf)), values)
 
 
 def on_host(values: Any) -> dict[str, Any]:
     return {
         path: leaf if isinstance(leaf, int) else cupy.asnumpy(leaf)
-        for path, leaf in tree.flatten(values).items()
+        for path, leaf in trees.flatten(values).items()
     }
 
 
@@ -57,10 +57,10 @@ def test_updates_have_the_bits_of_the_cpu(optimizer: Any) -> None:
         for grads in gradients(params, 200):
             params, state = optimizer.step(params, grads, state)
             stepper.step(on_device(grads))
-    assert_same_bits(on_host(stepper.params), tree.flatten(params))
+    assert_same_bits(on_host(stepper.params), trees.flatten(params))
     assert_same_bits(
         on_host(stepper.evaluation_params()),
-        tree.flatten(optimizer.evaluation_params(params, state)),
+        trees.flatten(optimizer.evaluation_params(params, state)),
     )
     assert_same_bits(on_host(stepper.state_dict()), saved(params, state))
 
@@ -210,8 +210,8 @@ def test_models_agree_with_numpy(name: str) -> None:
             other, device, other_batch, other_carried
         )
         assert float(found) == pytest.approx(float(loss), rel=1e-5)
-        for path, grad in tree.flatten(grads).items():
-            got = cupy.asnumpy(tree.flatten(other_grads)[path])
+        for path, grad in trees.flatten(grads).items():
+            got = cupy.asnumpy(trees.flatten(other_grads)[path])
             np.testing.assert_allclose(got, grad, rtol=2e-4, atol=2e-5, err_msg=path)
 
 
@@ -286,5 +286,5 @@ def test_training_on_the_gpu_comes_out_as_on_the_cpu() -> None:
     losses = [result.history[-1].validation_loss for result in results]
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
     assert all(
-        isinstance(leaf, np.ndarray) for leaf in tree.flatten(results[1].params).values()
+        isinstance(leaf, np.ndarray) for leaf in trees.flatten(results[1].params).values()
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import tree
+from lookahead_ref import trees
 from lookahead_ref.theory import quadratic
 from support import INNER_STATES, assert_same_bits, gradients, mixed_params, one, saved
 
@@ -17,7 +17,7 @@ INNER = {"adam": lambda: la.Adam(0.05, beta2=0.97), "adagrad": lambda: la.AdaGra
 
 def flat(values: Any) -> Any:
     """Every parameter in one vector, in float64."""
-    leaves = tree.flatten(values).values()
+    leaves = trees.flatten(values).values()
     return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves])
 
 
@@ -46,7 +46,7 @@ def turning(params: Any, step: int, period: int) -> Any:
     """Gradients that turn round in the last step of a cycle, so that alpha is below 1."""
     generator = np.random.default_rng(step)
     sign = -1.0 if step % period == period - 1 else 1.0
-    return tree.map(
+    return trees.map(
         lambda leaf: np.asarray(sign * generator.uniform(0.5, 1.5, leaf.shape), leaf.dtype),
         params,
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import tree
+from lookahead_ref import trees
 from support import DECOUPLED, INNER, INNER_STATES, L2, assert_same_bits, saved
 
 WRAPS: dict[str, Any] = {
@@ -30,7 +30,7 @@ WRAPS: dict[str, Any] = {
 
 
 def to_strict(values: Any) -> Any:
-    return tree.map(lambda leaf: strict.asarray(np.array(leaf)), values)
+    return trees.map(lambda leaf: strict.asarray(np.array(leaf)), values)
 
 
 def to_numpy(values: dict[str, Any]) -> dict[str, Any]:
@@ -77,12 +77,12 @@ def test_strict_arrays_have_the_bits_of_numpy_and_stay_strict(
         )
         assert_same_bits(
             to_numpy(saved(strict_params, strict_state)),
-            tree.flatten(saved(params, state)),
+            trees.flatten(saved(params, state)),
         )
         evaluated = optimizer.evaluation_params(strict_params, strict_state)
         assert_same_bits(
-            to_numpy(tree.flatten(evaluated)),
-            tree.flatten(optimizer.evaluation_params(params, state)),
+            to_numpy(trees.flatten(evaluated)),
+            trees.flatten(optimizer.evaluation_params(params, state)),
         )
 
 

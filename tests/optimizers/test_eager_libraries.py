@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import tree
+from lookahead_ref import trees
 from support import INNER, INNER_STATES
 
 STEPS = 60
@@ -29,12 +29,12 @@ def draw(rng: np.random.Generator, dtype: Any) -> Any:
 def check(optimizer: Any, convert: Any, kind: Any, dtype: Any) -> None:
     rng = np.random.default_rng(0)
     params = draw(rng, dtype)
-    other = tree.map(convert, params)
+    other = trees.map(convert, params)
     state, other_state = optimizer.init(params), optimizer.init(other)
     for _ in range(STEPS):
         grads = draw(rng, dtype)
         params, state = optimizer.step(params, grads, state)
-        other, other_state = optimizer.step(other, tree.map(convert, grads), other_state)
+        other, other_state = optimizer.step(other, trees.map(convert, grads), other_state)
         for tree_here, tree_there in (
             (params, other),
             (
@@ -43,7 +43,7 @@ def check(optimizer: Any, convert: Any, kind: Any, dtype: Any) -> None:
             ),
             (state.slots, other_state.slots),
         ):
-            here, there = tree.flatten(tree_here), tree.flatten(tree_there)
+            here, there = trees.flatten(tree_here), trees.flatten(tree_there)
             assert here.keys() == there.keys()
             for path, leaf in there.items():
                 assert isinstance(leaf, kind), path

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.program import Symbol, Tape
+from lookahead_ref.stepping.recording import Symbol, Tape
 from lookahead_ref.theory import noisy_loss, noisy_quadratic, quadratic
 
 HALF = Fraction(1, 2)

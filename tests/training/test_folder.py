@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 import killing
 import lookahead_ref as la
 from killing import Program
-from lookahead_ref.cli import app
+from lookahead_ref.cli.app import app
 from lookahead_ref.experiments import runs, single
 from lookahead_ref.training import CheckpointError, CheckpointFolder, train
 from lookahead_ref.training.checkpoint import DamagedError, decode, encode

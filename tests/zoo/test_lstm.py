@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookahead_ref import tree
+from lookahead_ref import trees
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo import LSTM
 
@@ -37,14 +37,14 @@ def test_the_gradient_agrees_with_central_differences(options: dict[str, Any]) -
     (_, carried), grads = value_and_grad(model.loss, has_aux=True)(
         params, batch, model.start(2)
     )
-    assert all(type(array) is np.ndarray for array in tree.flatten(carried).values())
+    assert all(type(array) is np.ndarray for array in trees.flatten(carried).values())
     rng, step = np.random.default_rng(0), 1e-5
-    for path, grad in tree.flatten(grads).items():
+    for path, grad in trees.flatten(grads).items():
         for _ in range(4):
             direction = rng.standard_normal(grad.shape)
             above, below = copy.deepcopy(params), copy.deepcopy(params)
-            tree.flatten(above)[path][...] += step * direction
-            tree.flatten(below)[path][...] -= step * direction
+            trees.flatten(above)[path][...] += step * direction
+            trees.flatten(below)[path][...] -= step * direction
             slope = (loss(model, above, batch) - loss(model, below, batch)) / (2 * step)
             assert np.sum(grad * direction) == pytest.approx(slope, abs=1e-8)
 
@@ -63,10 +63,10 @@ def test_parameters_state_loss_and_gradients_are_float32(
         np.random.default_rng(0),
     )
     assert value.dtype == np.float32
-    leaves = tree.flatten(params)
-    for path, grad in tree.flatten(grads).items():
+    leaves = trees.flatten(params)
+    for path, grad in trees.flatten(grads).items():
         assert (grad.dtype, grad.shape) == (np.float32, leaves[path].shape)
-    for state in tree.flatten(carried).values():
+    for state in trees.flatten(carried).values():
         assert (state.dtype, state.shape) == (np.float32, (batch_size, 3))
     assert ("weight" in params["output"]) is not tied
 
@@ -79,8 +79,8 @@ def test_a_text_in_two_batches_with_the_state_carried_is_the_text_in_one() -> No
     first, carried = model.apply(params, tokens[:2], model.start(2))
     second, carried = model.apply(params, tokens[2:], carried)
     np.testing.assert_allclose(np.concatenate([first, second]), whole, atol=1e-15)
-    for path, state in tree.flatten(carried).items():
-        np.testing.assert_allclose(state, tree.flatten(end)[path], rtol=1e-6)
+    for path, state in trees.flatten(carried).items():
+        np.testing.assert_allclose(state, trees.flatten(end)[path], rtol=1e-6)
 
 
 def test_at_the_first_window_of_a_text_the_state_starts_anew() -> None:
@@ -119,7 +119,7 @@ def test_dropout_is_decided_by_its_generator_and_needs_one() -> None:
 @settings(max_examples=30)
 def test_a_text_is_evaluated_at_each_of_its_transitions(length: int) -> None:
     model = LSTM(WORDS, hidden=2, layers=1)
-    params = tree.map(np.zeros_like, model.init(0, np.float64))
+    params = trees.map(np.zeros_like, model.init(0, np.float64))
     # Without weights every token is predicted by the bias alone.
     params["output"]["bias"] = np.linspace(0.0, 1.0, WORDS)
     text = np.random.default_rng(length).integers(0, WORDS, length)

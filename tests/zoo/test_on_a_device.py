@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import tree
+from lookahead_ref import trees
 from lookahead_ref.data import Examples
 
 pytest.importorskip("cupy")
@@ -32,7 +32,7 @@ def device(cuda: host_cuda.HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def assert_close(found: Any, wanted: Any) -> None:
     on_host = host_cuda.on_host(found)
-    flat = tree.flatten(wanted)
+    flat = trees.flatten(wanted)
     assert on_host.keys() == flat.keys()
     for path, array in flat.items():
         assert on_host[path].dtype == array.dtype

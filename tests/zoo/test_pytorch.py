@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookahead_ref import tree
+from lookahead_ref import trees
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo import LSTM, MLP
 
@@ -24,8 +24,8 @@ def leaf(array: Any) -> Any:
 
 
 def assert_same(ours: Any, theirs: Any, dtype: Any) -> None:
-    for path, grad in tree.flatten(ours).items():
-        wanted = tree.flatten(theirs)[path].grad.numpy()
+    for path, grad in trees.flatten(ours).items():
+        wanted = trees.flatten(theirs)[path].grad.numpy()
         error = np.abs(grad - wanted).max() / np.abs(wanted).max()
         assert error < PRECISION[dtype], path
 
@@ -43,7 +43,7 @@ def test_an_mlp_has_the_loss_and_gradients_of_pytorch(
         params, SimpleNamespace(inputs=x, labels=labels)
     )
 
-    theirs = tree.map(leaf, params)
+    theirs = trees.map(leaf, params)
     y = torch.from_numpy(x)
     for name, layer in theirs.items():
         y = y @ layer["weight"] + layer["bias"]
@@ -63,12 +63,12 @@ def test_an_lstm_has_the_loss_gradients_and_state_of_pytorch(
     params = model.init(0, dtype)
     rng = np.random.default_rng(1)
     tokens = rng.integers(0, 30, (8, 4))
-    start = tree.map(lambda state: rng.standard_normal(state.shape), model.start(4))
-    start = tree.map(lambda state: state.astype(dtype), start)
+    start = trees.map(lambda state: rng.standard_normal(state.shape), model.start(4))
+    start = trees.map(lambda state: state.astype(dtype), start)
     batch = SimpleNamespace(inputs=tokens[:-1], labels=tokens[1:])
     (loss, carried), grads = value_and_grad(model.loss, has_aux=True)(params, batch, start)
 
-    theirs = tree.map(leaf, params)
+    theirs = trees.map(leaf, params)
     states = {
         name: torch.stack([torch.from_numpy(start[f"layer{n}"][name]) for n in (1, 2)])
         for name in ("hidden", "cell")

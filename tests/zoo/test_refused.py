@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookahead_ref import tree
+from lookahead_ref import trees
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo import LSTM, MLP, ResNet, channels_last, kernels
 from lookahead_ref.zoo.convolution import convolution
@@ -187,7 +187,7 @@ def test_a_gradient_comes_back_in_the_dtype_of_the_value(backend: str) -> None:
         return (y * weights).sum()  # in float64, and so is what flows back
 
     _, grads = value_and_grad(loss)(params)
-    _, expected = value_and_grad(loss)(tree.map(np.float64, params))
+    _, expected = value_and_grad(loss)(trees.map(np.float64, params))
     for name, grad in grads.items():
         assert grad.dtype == np.float32
         np.testing.assert_allclose(grad, expected[name], rtol=0, atol=2e-4)
@@ -235,8 +235,8 @@ def test_a_model_computes_in_its_parameters_dtype_whatever_it_is_given(
     expected, gradients = differentiated(model, params, inputs.astype(dtype))
     assert loss.dtype == dtype
     assert loss == expected
-    for path, grad in tree.flatten(grads).items():
-        np.testing.assert_array_equal(grad, tree.flatten(gradients)[path])
+    for path, grad in trees.flatten(grads).items():
+        np.testing.assert_array_equal(grad, trees.flatten(gradients)[path])
 
 
 @on_every_backend

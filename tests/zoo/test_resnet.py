@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import tree
+from lookahead_ref import trees
 from lookahead_ref.data import Examples, load_digits
 from lookahead_ref.zoo import ResNet, resnet18, resnet32, resnet50
 from lookahead_ref.zoo.losses import softmax_cross_entropy
@@ -38,7 +38,7 @@ def batch(n: int = 5, dtype: Any = np.float64, seed: int = 1) -> Examples:
 def drawn(model: ResNet, seed: int = 3) -> Any:
     """Float64 parameters, scales and shifts drawn too, so that none is at its start."""
     rng = np.random.default_rng(seed)
-    return tree.map(
+    return trees.map(
         lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape),
         model.init(seed, np.float64),
     )
@@ -51,11 +51,11 @@ def test_the_gradient_agrees_with_central_differences(name: str, backend: str) -
     params, some, carried = drawn(model), batch(), model.start(5)
     _, grads = la.value_and_grad(model.loss, has_aux=True)(params, some, carried)
     rng, step = np.random.default_rng(0), 1e-6
-    for path, grad in tree.flatten(grads).items():
+    for path, grad in trees.flatten(grads).items():
         direction = rng.standard_normal(grad.shape)
         above, below = copy.deepcopy(params), copy.deepcopy(params)
-        tree.flatten(above)[path][...] += step * direction
-        tree.flatten(below)[path][...] -= step * direction
+        trees.flatten(above)[path][...] += step * direction
+        trees.flatten(below)[path][...] -= step * direction
         rise = model.loss(above, some, carried)[0] - model.loss(below, some, carried)[0]
         assert np.sum(grad * direction) == pytest.approx(rise / (2 * step), abs=1e-7), path
 
@@ -72,7 +72,7 @@ def test_loss_gradients_and_statistics_are_those_of_pytorch(
     given, grads = la.value_and_grad(model.loss, has_aux=True)(params, some, model.start(5))
     leaves = {
         path: torch.tensor(leaf, requires_grad=True)
-        for path, leaf in tree.flatten(params).items()
+        for path, leaf in trees.flatten(params).items()
     }
     running = {
         path: {kind: torch.tensor(leaf, dtype=torch.float64) for kind, leaf in two.items()}
@@ -115,7 +115,7 @@ def test_loss_gradients_and_statistics_are_those_of_pytorch(
     loss.backward()
 
     assert given[0] == pytest.approx(loss.item(), abs=1e-12)
-    for path, grad in tree.flatten(grads).items():
+    for path, grad in trees.flatten(grads).items():
         np.testing.assert_allclose(
             grad, leaves[path].grad.numpy(), rtol=0, atol=1e-10, err_msg=path
         )
@@ -135,8 +135,8 @@ def test_everything_is_float32(name: str, backend: str) -> None:
     statistics = model.statistics(params, some)
     assert value.dtype == model.apply(params, some.inputs, statistics).dtype == np.float32
     for found, like in ((grads, params), (carried, statistics)):
-        leaves = tree.flatten(like)
-        for path, leaf in tree.flatten(found).items():
+        leaves = trees.flatten(like)
+        for path, leaf in trees.flatten(found).items():
             assert type(leaf) is np.ndarray
             assert (leaf.dtype, leaf.shape) == (np.float32, leaves[path].shape)
 
@@ -153,7 +153,7 @@ def test_everything_is_float32(name: str, backend: str) -> None:
 def test_the_named_networks_have_the_known_numbers_of_parameters(
     model: ResNet, arrays: int, parameters: int
 ) -> None:
-    leaves = tree.flatten(model.init(0))
+    leaves = trees.flatten(model.init(0))
     assert (len(leaves), sum(leaf.size for leaf in leaves.values())) == (arrays, parameters)
 
 
@@ -181,8 +181,8 @@ def test_flat_pictures_are_taken_as_well() -> None:
 def test_the_same_seed_gives_the_same_parameters_in_both_precisions() -> None:
     model = make("bottleneck")
     single, double, other = model.init(0), model.init(0, np.float64), model.init(1)
-    leaves = tree.flatten(single)
-    for path, leaf in tree.flatten(double).items():
+    leaves = trees.flatten(single)
+    for path, leaf in trees.flatten(double).items():
         np.testing.assert_array_equal(leaves[path], leaf.astype(np.float32))
     assert (other["stem"]["kernel"] != single["stem"]["kernel"]).any()
 

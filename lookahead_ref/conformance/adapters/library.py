@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref.backend import Backend, load
 from lookahead_ref.conformance.adapters.zoo import loss_and_grads
 from lookahead_ref.conformance.protocol import Array, Setup, Tensors
 from lookahead_ref.optimizers import (
@@ -19,7 +18,8 @@ from lookahead_ref.optimizers import (
     Nesterov,
     Optimizer,
 )
-from lookahead_ref.stepper import Stepper
+from lookahead_ref.stepping.backend import Backend, load
+from lookahead_ref.stepping.stepper import Stepper
 
 _RULES: dict[str, Any] = {
     "sgd": SGD,

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lookahead_ref.backend import load
 from lookahead_ref.gradients import value_and_grad
+from lookahead_ref.stepping.backend import load
 
 __all__ = ["loss_and_grads"]
 

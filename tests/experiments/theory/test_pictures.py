@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 import lookahead_ref as la
-from lookahead_ref.cli import app
+from lookahead_ref.cli.app import app
+from lookahead_ref.cli.theory import NAMES
 from lookahead_ref.experiments.theory import (
     alpha,
     drawing,
@@ -20,7 +21,6 @@ from lookahead_ref.experiments.theory import (
     stability,
     variance,
 )
-from lookahead_ref.experiments.theory.command import NAMES
 from lookahead_ref.theory import quadratic
 from lookahead_ref.theory.noisy_quadratic import DivergenceError
 from lookahead_ref.theory.planning import loss_after

@@ -1,0 +1,509 @@
+"""The commands of the golden suite, which the command line mounts.
+
+What a command needs is imported inside it, so that ``--help`` answers at once.
+"""
+
+import json
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from lookahead_ref.conformance.diagnosis import Diagnosis
+    from lookahead_ref.conformance.runner import Result
+    from lookahead_ref.conformance.targets import Target
+    from lookahead_ref.conformance.vectors import Case
+
+__all__ = ["EXAMPLES", "mount"]
+
+EXAMPLES = {
+    "conform": (
+        "lookahead-ref conform pure",
+        "lookahead-ref conform numpy --profile wrapper --json",
+        "lookahead-ref conform pure --case smoke-wrapper --case smoke-resume",
+        "lookahead-ref conform --init command --output my_lookahead.py",
+    ),
+    "golden": ("lookahead-ref golden generate --output vectors",),
+    "golden models": ("lookahead-ref golden models numba --profile model:lstm",),
+    "golden make-vectors": ("lookahead-ref golden make-vectors --output .",),
+    "golden survey": ("lookahead-ref golden survey",),
+    "golden generate": ("lookahead-ref golden generate --output vectors",),
+}
+
+golden = typer.Typer(no_args_is_help=True)
+
+_LISTED = 20
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands to the command line.
+
+    Parameters
+    ----------
+    app : typer.Typer
+        The command line.
+    """
+    app.command(epilog=epilog(EXAMPLES["conform"]))(conform)
+    app.add_typer(golden, name="golden")
+
+
+def _targets(incomplete: str) -> list[str]:
+    from lookahead_ref.conformance.targets import builtin
+
+    return [name for name in builtin() if name.startswith(incomplete)]
+
+
+def conform(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="What is built in, module:Class or file.py:Class.",
+            show_default=False,
+            autocompletion=_targets,
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            help="A program that speaks JSON lines, and its arguments.",
+            metavar="COMMAND",
+            show_default=False,
+        ),
+    ] = None,
+    recorded: Annotated[
+        Path | None,
+        typer.Option(help="Trajectories that a program wrote.", show_default=False),
+    ] = None,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this case; may be repeated.", metavar="ID"),
+    ] = None,
+    profile: Annotated[
+        list[str] | None, typer.Option(help="Only this profile; may be repeated.")
+    ] = None,
+    level: Annotated[str, typer.Option(help="Tolerances: strict or gpu.")] = "strict",
+    expect: Annotated[
+        Path | None,
+        typer.Option(help="A list of known departures.", show_default=False),
+    ] = None,
+    write_expect: Annotated[
+        Path | None,
+        typer.Option(help="Write a first such list.", show_default=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, for a program to read.")
+    ] = False,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page.", show_default=False)
+    ] = None,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write JUnit's XML.", show_default=False)
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write Markdown.", show_default=False)
+    ] = None,
+    startup_timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds to start up in: 10, and 60 for a Python class.",
+            min=0.01,
+            show_default=False,
+        ),
+    ] = None,
+    step_timeout: Annotated[
+        float, typer.Option(help="Seconds for each answer.", min=0.01)
+    ] = 10.0,
+    line_limit: Annotated[int, typer.Option(help="Bytes of an answer.", min=64)] = 2**20,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say in plain words what is wrong.")
+    ] = False,
+    hide_expected: Annotated[
+        bool, typer.Option("--hide-expected", help="Keep expected values out of it all.")
+    ] = False,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Write a file to begin with: pytorch, optax, command or student.",
+            metavar="KIND",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Where --init writes it.", metavar="FILE", show_default=False),
+    ] = None,
+) -> None:
+    """Take an implementation of Lookahead through the golden suite.
+
+    Prints a verdict for each profile, each departure, and what explains them.
+
+    Exit code:
+    0, if all that it offers passes;
+    1, if something departs, or passes that was expected to depart;
+    2, if the command was wrong;
+    3, if the program itself failed.
+    """
+    if init is not None:
+        _begin(init, Path(f"my_{init}.py") if output is None else output)
+        return
+    with reported(), _interruptible():
+        from lookahead_ref.extras import require
+
+        require("mpmath", "conform", purpose="look for the cause of a departure")
+        from lookahead_ref.conformance.expectations import read
+        from lookahead_ref.conformance.process import Limits, StartError
+        from lookahead_ref.conformance.summary import FAILED
+        from lookahead_ref.conformance.targets import PYTHON_STARTUP, open_target
+
+        if level not in ("strict", "gpu"):
+            raise ValueError(f"--level must be 'strict' or 'gpu', got {level!r}")
+        for path in (html, junit, markdown, write_expect):
+            if path is not None and not path.parent.is_dir():
+                raise ValueError(f"{path} must be in a folder that is there")
+        known = [] if expect is None else read(expect)
+        usual = PYTHON_STARTUP if command is None else Limits.startup
+        limits = Limits(startup_timeout or usual, step_timeout, line_limit)
+        # A program of its own is one process for the whole suite; Python's are cheap.
+        dtypes = (
+            [("float32", "float64")] if target is None else [("float32",), ("float64",)]
+        )
+        start = partial(
+            open_target, target, command=command, recorded=recorded, limits=limits
+        )
+        with ThreadPoolExecutor(len(dtypes)) as pool, ExitStack() as stack:
+            starting = [pool.submit(start) for _ in dtypes]
+            stack.callback(_close, starting, pool)
+            # To start them takes about as long as to read the vectors.
+            chosen = _chosen(case or [], profile or [])
+            try:
+                opened = [each.result() for each in starting]
+            except StartError as error:
+                raise failed(error, FAILED) from error
+            results = _run(dict(zip(dtypes, opened, strict=True)), chosen, level)
+        summary = _summary(opened[0].name, results, known, level)
+        if hide_expected:
+            from lookahead_ref.conformance.explaining import hidden
+
+            summary = hidden(summary)
+        try:
+            _write(summary, results, html, junit, markdown, write_expect)
+        except OSError as error:  # not 1, which says that something departs
+            raise failed(error, USAGE) from error
+        if as_json:
+            print_json(summary)
+        elif explain:
+            _explain(summary)
+        else:
+            _print(summary, listed=None if case else _LISTED)
+        if summary["exit_code"]:
+            raise typer.Exit(summary["exit_code"])
+
+
+def _begin(kind: str, path: Path) -> None:
+    from lookahead_ref.conformance.starting import begin
+
+    try:
+        next_command = begin(kind, path)
+    except (OSError, ValueError) as error:
+        raise failed(error, USAGE) from error
+    typer.echo(f"{path} is written. Put yours in where it says so, then:\n  {next_command}")
+
+
+def _explain(summary: "Mapping[str, Any]") -> None:
+    from rich.text import Text
+
+    from lookahead_ref.conformance.explaining import explained
+
+    for paragraph in explained(summary):
+        console().print(Text(paragraph + "\n"))
+
+
+@contextmanager
+def _interruptible() -> "Iterator[None]":
+    """Take a request to terminate for an interruption: programs that run must be ended."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _close(starting: "Sequence[Future[Target]]", pool: ThreadPoolExecutor) -> None:
+    opened = [each.result() for each in starting if each.exception() is None]
+    # Side by side: each takes its time to end.
+    list(pool.map(lambda target: target.close(), opened))
+
+
+def _chosen(ids: "Sequence[str]", profiles: "Sequence[str]") -> "list[Case]":
+    from lookahead_ref.conformance.vectors import Suite, cases
+
+    if not ids and not profiles:
+        return cases()
+    suite = Suite({}, cases())
+    found = [suite.case(identity) for identity in ids]
+    found += [each for name in profiles for each in cases(name)]
+    return list({each.id: each for each in found}.values())
+
+
+def _run(
+    targets: "Mapping[Any, Target]", chosen: "Sequence[Case]", level: str
+) -> "list[Result]":
+    """Run cases on targets, one for some precisions each, side by side."""
+    from rich.progress import Progress
+
+    from lookahead_ref.conformance.runner import run
+
+    total = sum(len(each.dtypes) for each in chosen)
+    began = time.monotonic()
+    to = console(stderr=True)
+    # In a pipe a bar is noise.
+    with (
+        Progress(console=to, transient=True, disable=not to.is_terminal) as bar,
+        ThreadPoolExecutor(len(targets)) as pool,
+    ):
+        task = bar.add_task("conform", total=total)
+        runs = [
+            pool.submit(
+                run,
+                target,
+                chosen,
+                dtypes=dtypes,
+                level=level,
+                progress=lambda _: bar.update(task, advance=1),
+            )
+            for dtypes, target in targets.items()
+        ]
+        try:
+            results = [result for each in runs for result in each.result()]
+        except BaseException:
+            # Threads cannot be interrupted, but what they wait for can be.
+            for target in targets.values():
+                target.abort()
+            raise
+    place = {each.id: number for number, each in enumerate(chosen)}
+    results.sort(key=lambda result: (place[result.case.id], result.dtype))
+    to.print(
+        f"{total} checks in {time.monotonic() - began:.1f} s", highlight=False, style="dim"
+    )
+    return results
+
+
+def _summary(
+    name: str, results: "Sequence[Result]", known: "Sequence[Any]", level: str
+) -> dict[str, Any]:
+    from lookahead_ref.conformance.summary import summarize
+
+    causes: Sequence[Diagnosis] = []
+    if any(result.status == "departed" for result in results):
+        # The simulations need the arithmetic of 50 digits.
+        from lookahead_ref.conformance.diagnosis import diagnose
+
+        causes = diagnose(results)
+    return summarize(name, results, causes, known, level=level)
+
+
+def _write(
+    summary: dict[str, Any],
+    results: "Sequence[Result]",
+    html: Path | None,
+    junit: Path | None,
+    markdown: Path | None,
+    write_expect: Path | None,
+) -> None:
+    from lookahead_ref.conformance import rendering
+    from lookahead_ref.report.files import write_atomically
+
+    if html is not None:
+        write_atomically(html, rendering.to_html(summary))
+    if markdown is not None:
+        write_atomically(markdown, rendering.markdown(summary))
+    if junit is not None:
+        from lookahead_ref.conformance.junit import to_junit
+
+        checks = [(r.case.profile, r.case.id, r.dtype) for r in results]
+        write_atomically(junit, to_junit(summary, checks))
+    if write_expect is not None:
+        from lookahead_ref.conformance.expectations import written
+
+        first = written(results, "departs as of now; say why here")
+        write_atomically(write_expect, json.dumps(first, indent=1) + "\n")
+
+
+def _print(summary: dict[str, Any], listed: int | None) -> None:
+    import rich.box
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    from lookahead_ref.conformance import rendering
+
+    to = console()
+    table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for place, column in enumerate(rendering.COLUMNS):
+        table.add_column(column, justify="left" if place < 2 else "right")
+    styles = {"passes": "green", "departs": "bold red", "failed": "bold red"}
+    for name, verdict, *counts in rendering.matrix_rows(summary):
+        table.add_row(name, Text(verdict, styles.get(verdict, "yellow")), *counts)
+    to.print(table)
+    for title, entries in rendering.lists(summary):
+        to.print(Text(title, "bold"))
+        for each in entries[:listed]:
+            to.print(Padding(Text(each), (0, 0, 0, 2)))
+        if listed is not None and len(entries) > listed:
+            to.print(f"  and {len(entries) - listed} more, all of them with --json")
+        to.print()
+    if summary["diagnosis"]:
+        to.print(Text("Diagnosis", "bold"))
+        for depth, text in rendering.diagnosis_lines(summary):
+            to.print(Padding(Text(text), (0, 0, 0, 2 + 2 * depth)))
+        to.print()
+    to.print(Text(rendering.headline(summary)))
+
+
+@golden.command(epilog=epilog(EXAMPLES["golden models"]))
+def models(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="What is built in, module:Class or file.py:Class.",
+            show_default=False,
+            autocompletion=_targets,
+        ),
+    ] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(
+            help="A program that speaks JSON lines, and its arguments.",
+            metavar="COMMAND",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="model:mlp or model:lstm.", show_default=False)
+    ] = None,
+    level: Annotated[str, typer.Option(help="strict or gpu.")] = "strict",
+) -> None:
+    """Compare the loss and gradients of a program's models with the golden ones."""
+    from lookahead_ref.conformance.models.command import report
+
+    raise typer.Exit(report(target, command, profile, level))
+
+
+@golden.callback(epilog=epilog(EXAMPLES["golden"]))
+def _golden() -> None:
+    """Build the vectors of the golden suite, and run its models."""
+
+
+@golden.command(epilog=epilog(EXAMPLES["golden generate"]))
+def generate(
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder; that of the package if not given.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Build the vector files from 50-digit arithmetic, byte for byte the same each time."""
+    from lookahead_ref.extras import MissingExtraError, require
+
+    try:
+        require("mpmath", "conform", purpose="compute in 50 digits")
+    except MissingExtraError as error:
+        raise failed(error, USAGE) from error
+    from lookahead_ref.conformance.generate import write
+    from lookahead_ref.conformance.models.generate import write as write_models
+
+    folder = Path(__file__).parent / "vectors" if output is None else output
+    try:
+        changed = write(folder)
+        changed += [f"models/{name}" for name in write_models(folder / "models")]
+    except OSError as error:
+        typer.echo(f"lookahead-ref: {error}", err=True)
+        raise typer.Exit(1) from error
+    for name in changed:
+        typer.echo(name)
+    typer.echo(f"{len(changed)} files changed in {folder}", err=True)
+
+
+@golden.command(epilog=epilog(EXAMPLES["golden survey"]))
+def survey(
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Which public implementations; all that are installed if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write it to a file, not to standard output.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Run the suite on public implementations, and say as JSON what was found of each."""
+    with reported():
+        from lookahead_ref.conformance.adapters.peers import PEERS
+        from lookahead_ref.conformance.process import StartError
+        from lookahead_ref.conformance.summary import FAILED
+        from lookahead_ref.conformance.survey import survey as run_all
+        from lookahead_ref.report.files import write_json
+
+        unknown = set(name or ()) - PEERS.keys()
+        if unknown:
+            known = ", ".join(PEERS)
+            raise ValueError(f"name must be among {known}, got {sorted(unknown)[0]!r}")
+        chosen = name or [each for each, peer in PEERS.items() if peer.installed]
+
+        def say(each: str) -> None:
+            typer.echo(each, err=True)
+
+        try:
+            found = run_all(chosen, progress=say)
+        except StartError as error:
+            raise failed(error, FAILED) from error
+        if output is None:
+            print_json(found)
+        else:
+            write_json(output, found)
+
+
+@golden.command("make-vectors", epilog=epilog(EXAMPLES["golden make-vectors"]))
+def make_vectors(
+    output: Annotated[Path, typer.Option(help="The folder.", metavar="DIR")] = Path(),
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Give vectors that have changed the next number."),
+    ] = False,
+) -> None:
+    """Write the vectors as an archive to hand out, the same byte for byte each time."""
+    with reported():
+        from lookahead_ref.conformance import releases
+
+        if record and (number := releases.record()) is not None:
+            typer.echo(f"release {number}", err=True)
+        try:
+            typer.echo(str(releases.make(output)))
+        except OSError as error:
+            raise failed(error, USAGE) from error

@@ -1,0 +1,173 @@
+"""The commands that draw the theory, which the command line mounts.
+
+What a command needs is imported inside it, so that ``--help`` answers at once.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lookahead_ref.cli.terminal import console, epilog, print_folder, print_json, reported
+
+__all__ = ["EXAMPLES", "NAMES", "mount"]
+
+NAMES = ("alpha", "variance", "horizon", "rate", "stability")
+"""The pictures that there are."""
+
+EXAMPLES = {
+    "theory": ("lookahead-ref theory alpha", "lookahead-ref theory variance --k 5"),
+    "theory alpha": (
+        "lookahead-ref theory alpha",
+        "lookahead-ref theory alpha --k 10 --learning-rate 0.5 --output my-line",
+    ),
+    "theory variance": (
+        "lookahead-ref theory variance",
+        "lookahead-ref theory variance --k 5 --k 20 --json",
+    ),
+    "theory horizon": (
+        "lookahead-ref theory horizon",
+        "lookahead-ref theory horizon --k 10 --longest 1000",
+    ),
+    "theory rate": (
+        "lookahead-ref theory rate",
+        "lookahead-ref theory rate --momentum 0.5 --k 10 --points 5",
+    ),
+    "theory stability": (
+        "lookahead-ref theory stability",
+        "lookahead-ref theory stability --k 4 --alpha 0.8",
+    ),
+}
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        help="A new or empty folder to write to.", metavar="DIR", show_default=False
+    ),
+]
+K = Annotated[
+    int, typer.Option("--k", help="Inner steps to a synchronization.", min=1, max=100)
+]
+Periods = Annotated[
+    list[int],
+    typer.Option("--k", help="Inner steps to a synchronization; repeat it to compare."),
+]
+Alpha = Annotated[float, typer.Option(help="Step size of the slow weights.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
+
+pictures = typer.Typer(no_args_is_help=True)
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands to the command line.
+
+    Parameters
+    ----------
+    app : typer.Typer
+        The command line.
+    """
+    app.add_typer(pictures, name="theory")
+
+
+@pictures.callback(epilog=epilog(EXAMPLES["theory"]))
+def _theory() -> None:
+    """Draw what the theory says: each command writes a picture and its numbers."""
+
+
+@pictures.command(epilog=epilog(EXAMPLES["theory alpha"]))
+def alpha(
+    k: K = 5,
+    learning_rate: Annotated[
+        float, typer.Option(help="Of the inner SGD; the largest curvature is 1.14.")
+    ] = 1.7,
+    alpha: Alpha = 0.5,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the line that a cycle goes along, the loss on it, and the best alpha.
+
+    Proposition 1, on a quadratic of two weights.
+    """
+    _run("alpha", output, as_json, k=k, learning_rate=learning_rate, alpha=alpha)
+
+
+@pictures.command(epilog=epilog(EXAMPLES["theory variance"]))
+def variance(
+    k: Periods = [1, 2, 5, 10],  # noqa: B006  # Typer reads it, and copies it
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw how much less the slow weights vary than SGD does, in the long run.
+
+    Proposition 2: (0.9) over (0.8), by alpha and learning rate, a map for each k.
+    """
+    _run("variance", output, as_json, periods=tuple(k))
+
+
+@pictures.command(epilog=epilog(EXAMPLES["theory horizon"]))
+def horizon(
+    k: Periods = [5, 20],  # noqa: B006  # Typer reads it, and copies it
+    longest: Annotated[
+        int, typer.Option(help="The longest horizon, in gradient evaluations.", min=1)
+    ] = 10_000,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the best expected loss of SGD and of Lookahead, by the length of the run.
+
+    Lemma 1 on a noisy quadratic; learning rate and alpha are the best for each length.
+    """
+    _run("horizon", output, as_json, periods=tuple(k), longest=longest)
+
+
+@pictures.command(epilog=epilog(EXAMPLES["theory rate"]))
+def rate(
+    momentum: Annotated[float, typer.Option(help="Of heavy ball and Nesterov.")] = 0.9,
+    k: K = 5,
+    alpha: Alpha = 0.5,
+    points: Annotated[
+        int, typer.Option(help="Condition numbers from 2 to 100,000.", min=2)
+    ] = 17,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw how fast each optimizer converges without noise, by the condition number.
+
+    SGD, heavy ball and Nesterov, alone and inside Lookahead, each with its best learning
+    rate.
+    """
+    _run("rate", output, as_json, momentum=momentum, k=k, alpha=alpha, points=points)
+
+
+@pictures.command(epilog=epilog(EXAMPLES["theory stability"]))
+def stability(
+    k: K = 5, alpha: Alpha = 0.5, output: Output = None, as_json: AsJson = False
+) -> None:
+    """Draw where Lookahead makes a stable heavy ball unstable, and where it does not.
+
+    A map of learning rate and momentum for each thing that can be done to the velocity.
+    """
+    _run("stability", output, as_json, k=k, alpha=alpha)
+
+
+def _run(name: str, output: Path | None, as_json: bool, **settings: Any) -> None:
+    with reported():
+        from lookahead_ref.experiments.environment import new_folder
+        from lookahead_ref.experiments.theory import drawing
+        from lookahead_ref.extras import require
+
+        require("matplotlib", "experiments", purpose="draw the picture")
+        picture = importlib.import_module(f"lookahead_ref.experiments.theory.{name}")
+        # Settings are found wrong here, before a folder is made.
+        numbers = picture.compute(**settings)
+        folder = new_folder(output, f"theory-{name}")
+        files = drawing.save(folder, name, picture.draw(numbers), numbers)
+    summary = picture.summary(numbers)
+    if as_json:
+        paths = {Path(file).suffix[1:]: str(folder / file) for file in files}
+        print_json({"folder": str(folder), **paths, "summary": summary})
+        return
+    screen = console()
+    screen.print(summary, highlight=False)
+    print_folder(screen, folder, ", ".join(files))

@@ -1,0 +1,286 @@
+"""Figure 1: the path of fast and slow weights in a plane, over the accuracy there.
+
+Three points of weight space span the plane: the slow weights before the cycles that are
+drawn, the fast weights at the end of the first of them, and the slow weights after the
+last. All other points of the path are projected on it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookahead_ref import trees
+from lookahead_ref.experiments import single
+from lookahead_ref.experiments.paper import classifiers, figures
+from lookahead_ref.experiments.paper.arms import Arm, Outcome
+from lookahead_ref.experiments.paper.plan import Findings, Plan, Request, Theme
+from lookahead_ref.experiments.paper.walk import (
+    steps_per_epoch,
+    validation_accuracy,
+    walk,
+)
+from lookahead_ref.report.tables import Column, Row, Table, summarize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["CYCLES", "TITLE", "Plane", "find", "measure", "plan"]
+
+TITLE = "Figure 1: fast and slow weights over the accuracy around them"
+
+CYCLES = 4
+"""Cycles that are drawn, the last of the run."""
+
+_GRID = 31
+
+
+class Plane:
+    """The plane through three points of weight space.
+
+    Parameters
+    ----------
+    origin, first, second : array, shape (n,)
+        Not on one line. The first axis goes from the origin to the first point.
+
+    Raises
+    ------
+    ValueError
+        If they are on one line.
+
+    Examples
+    --------
+    >>> plane = Plane(np.zeros(3), np.array([2.0, 0.0, 0.0]), np.array([1.0, 3.0, 0.0]))
+    >>> plane.coordinates(np.array([1.0, 2.0, 5.0]))
+    array([1., 2.])
+    >>> plane.point(np.array([1.0, 2.0]))
+    array([1., 2., 0.])
+    """
+
+    def __init__(
+        self,
+        origin: NDArray[np.float64],
+        first: NDArray[np.float64],
+        second: NDArray[np.float64],
+    ) -> None:
+        self._origin = origin
+        one = first - origin
+        one = one / np.linalg.norm(one)
+        two = second - origin
+        two = two - (two @ one) * one
+        length = np.linalg.norm(two)
+        if not length > 1e-9 * np.linalg.norm(second - origin):
+            raise ValueError("origin, first and second must not be on one line")
+        self._axes = np.stack([one, two / length])
+
+    def coordinates(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Project a point on the plane: its two coordinates there."""
+        return np.asarray(self._axes @ (point - self._origin))
+
+    def distance(self, point: NDArray[np.float64]) -> float:
+        """Return how far a point is from the plane."""
+        return float(np.linalg.norm(point - self.point(self.coordinates(point))))
+
+    def point(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the point of weight space at two coordinates."""
+        return np.asarray(self._origin + coordinates @ self._axes)
+
+
+def plan(request: Request) -> Plan:
+    """Plan the run.
+
+    Parameters
+    ----------
+    request : Request
+        What the user asks for.
+
+    Returns
+    -------
+    Plan
+        Lookahead around SGD with momentum.
+    """
+    base = classifiers.base(request, model="resnet32")
+    settings = classifiers.changed(
+        base,
+        optimizer="lookahead-heavy-ball",
+        schedule="constant",
+        alpha=0.5,
+        epochs=request.epochs or (60 if request.full else 10),
+    )
+    return Plan(
+        arms=(Arm("Lookahead", settings, "Lookahead", "lookahead"),),
+        seeds=request.seeds or (1 if request.full else 5),
+        setting=classifiers.described(settings),
+        differs=(
+            *classifiers.differs(request, "a ResNet-32 on CIFAR-100"),
+            (
+                "The document does not say which three points span its plane, nor where in "
+                f"training its cycles are; here they are the last {CYCLES} of the run."
+            ),
+        ),
+        measure=measure,
+    )
+
+
+def measure(settings: single.Settings) -> dict[str, Any]:
+    """Train, and map the accuracy around the last cycles.
+
+    Parameters
+    ----------
+    settings : lookahead_ref.experiments.single.Settings
+        Of the run.
+
+    Returns
+    -------
+    dict
+        ``theta`` and ``phi``, the coordinates of the path and the accuracy on it; ``x``,
+        ``y`` and ``accuracy``, the map; ``off_plane``, the largest distance of a point of
+        the path from the plane, relative to the path's extent.
+    """
+    prepared = single.prepare(settings)
+    measured = validation_accuracy(prepared)
+    k = settings.k
+    steps = settings.epochs * steps_per_epoch(prepared) // k * k
+    first = steps - CYCLES * k
+    theta, phi = [], []
+    template: Any = None
+    for visit in walk(prepared, steps):
+        if visit.step == first:
+            phi.append(_flat(visit.phi))
+        if visit.step > first:
+            theta.append(_flat(visit.theta))
+            if visit.synchronized:
+                phi.append(_flat(visit.phi))
+        template = visit.phi
+    plane = Plane(phi[0], theta[k - 1], phi[-1])
+
+    def accuracy(point: NDArray[np.float64]) -> float:
+        return measured(_unflat(point, template))
+
+    path = np.array([plane.coordinates(point) for point in [*theta, *phi]])
+    low, high = path.min(axis=0), path.max(axis=0)
+    room = 0.25 * (high - low).max()
+    x, y = (np.linspace(low[axis] - room, high[axis] + room, _GRID) for axis in range(2))
+    surface = [[accuracy(plane.point(np.array([a, b]))) for a in x] for b in y]
+    extent = float(np.linalg.norm(high - low))
+    return {
+        "theta": [[*plane.coordinates(point), accuracy(point)] for point in theta],
+        "phi": [[*plane.coordinates(point), accuracy(point)] for point in phi],
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "accuracy": surface,
+        "off_plane": max(plane.distance(point) for point in [*theta, *phi]) / extent,
+        "k": k,
+        "error": None,
+    }
+
+
+def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
+    """Compare the accuracies along the path.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `plan`.
+    outcomes : sequence of Outcome
+        Of its arm.
+
+    Returns
+    -------
+    Findings
+        What came out.
+    """
+    runs = outcomes[0].runs
+    fast = [100 * float(np.mean([a for *_, a in run["theta"]])) for run in runs]
+    slow = [100 * float(np.mean([a for *_, a in run["phi"]])) for run in runs]
+    gain = summarize([s - f for s, f in zip(slow, fast, strict=True)])
+    table = Table(
+        title=f"Accuracy along the path of the last {CYCLES} cycles",
+        caption=(
+            "Mean validation accuracy of the points of the path, in weight space and not "
+            f"projected; mean ± sample standard deviation over {plan.over}. The "
+            "paper shows a picture and no numbers."
+        ),
+        stub="Weights",
+        columns=(Column("Accuracy (%)", better="higher", digits=3),),
+        rows=(
+            Row("Fast weights, after each step", (summarize(fast),)),
+            Row("Slow weights, after each synchronization", (summarize(slow),)),
+        ),
+    )
+    best = [100 * max(max(row) for row in run["accuracy"]) for run in runs]
+    off = max(run["off_plane"] for run in runs)
+    summary = (
+        "In the paper the fast weights explore around the minimum and the slow weights go "
+        "to an area of better accuracy. Here the slow weights' accuracy is "
+        f"{gain.mean:+.3f} points from that of the fast weights, in the mean over the "
+        f"path; the best of the plane is {summarize(best).mean:.2f} %. The path leaves the "
+        f"plane by up to {100 * off:.0f} % of its extent."
+    )
+    return Findings(
+        summary=summary,
+        tables=(table,),
+        pictures={
+            "plane": (
+                (
+                    "Validation accuracy in the plane, seed 0, with the path of fast and "
+                    "slow weights projected on it."
+                ),
+                lambda theme: _draw(runs[0], theme),
+            )
+        },
+    )
+
+
+def _flat(params: Any) -> NDArray[np.float64]:
+    leaves = trees.flatten(params).values()
+    return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in leaves])
+
+
+def _unflat(point: NDArray[np.float64], template: Any) -> dict[str, Any]:
+    leaves, start = {}, 0
+    for path, leaf in trees.flatten(template).items():
+        values = point[start : start + leaf.size].reshape(leaf.shape)
+        leaves[path] = values.astype(leaf.dtype)
+        start += leaf.size
+    return trees.unflatten(template, leaves)
+
+
+def _draw(run: Mapping[str, Any], theme: Theme) -> "Figure":
+    figure, axes = figures.single(theme, width=6.8, height=5.4)
+    accuracy = 100 * np.array(run["accuracy"])
+    levels = np.linspace(accuracy.min(), accuracy.max(), 14)
+    filled = axes.contourf(run["x"], run["y"], accuracy, levels, cmap="Greys_r", alpha=0.8)
+    fast, slow = figures.colours(theme)[:2]
+    theta, phi, k = np.array(run["theta"]), np.array(run["phi"]), run["k"]
+    for cycle in range(len(phi) - 1):
+        points = np.vstack([phi[cycle], theta[cycle * k : (cycle + 1) * k]])
+        axes.plot(
+            points[:, 0],
+            points[:, 1],
+            color=fast,
+            marker="o",
+            markersize=3.5,
+            linewidth=1.2,
+            label="fast weights theta" if cycle == 0 else None,
+        )
+        back = np.vstack([points[-1], phi[cycle + 1]])
+        axes.plot(
+            back[:, 0], back[:, 1], color=slow, linewidth=1.0, linestyle=(0, (2, 1.5))
+        )
+    axes.plot(
+        phi[:, 0],
+        phi[:, 1],
+        color=slow,
+        marker="D",
+        markersize=6,
+        linewidth=2.0,
+        label="slow weights phi",
+    )
+    axes.set_aspect("equal")
+    figures.label(axes, theme, x="first axis of the plane", y="second axis")
+    figures.legend(axes, theme, ncols=2)
+    bar = figure.colorbar(filled, ax=axes, shrink=0.85)
+    figures.tint(bar, theme, "validation accuracy (%)")
+    return figure

@@ -1,0 +1,208 @@
+"""Figure 10: test accuracy after every one of 60 fast steps, interpolations marked."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookahead_ref.experiments import single
+from lookahead_ref.experiments.paper import classifiers, figures
+from lookahead_ref.experiments.paper.arms import Arm, Outcome
+from lookahead_ref.experiments.paper.plan import Findings, Plan, Request, Theme
+from lookahead_ref.experiments.paper.walk import (
+    steps_per_epoch,
+    validation_accuracy,
+    walk,
+)
+from lookahead_ref.report.tables import Column, Row, Table, summarize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["STEPS", "TITLE", "find", "measure", "plan"]
+
+TITLE = "Figure 10: accuracy within the inner loops"
+
+STEPS = 60
+"""Fast steps that are looked at, the last of the run."""
+
+
+def plan(request: Request) -> Plan:
+    """Plan the runs.
+
+    Parameters
+    ----------
+    request : Request
+        What the user asks for.
+
+    Returns
+    -------
+    Plan
+        Lookahead around SGD with momentum.
+    """
+    base = classifiers.base(request)
+    # At the rate at which training begins: where the steps of the inner loop go far.
+    settings = classifiers.changed(
+        base,
+        optimizer="lookahead-heavy-ball",
+        schedule="constant",
+        epochs=request.epochs or (60 if request.full else 10),
+    )
+    return Plan(
+        arms=(Arm("Lookahead", settings, "Lookahead", "lookahead"),),
+        seeds=request.seeds or (1 if request.full else 5),
+        setting=classifiers.described(settings),
+        differs=(
+            *classifiers.differs(request, "a ResNet-32 on CIFAR"),
+            (
+                f"The document does not say where in training the {STEPS} steps are; here "
+                "they are the last of the run, whose learning rate stays as it was at "
+                "first."
+            ),
+        ),
+        measure=measure,
+    )
+
+
+def measure(settings: single.Settings) -> dict[str, Any]:
+    """Train, and measure the accuracy after each of the last steps.
+
+    Parameters
+    ----------
+    settings : lookahead_ref.experiments.single.Settings
+        Of the run.
+
+    Returns
+    -------
+    dict
+        ``visits``: for each step its number, whether it ends a cycle, and the accuracy over
+        the validation examples of theta, before any interpolation, and of phi.
+    """
+    prepared = single.prepare(settings)
+    accuracy = validation_accuracy(prepared)
+    steps = settings.epochs * steps_per_epoch(prepared)
+    first = max(0, steps - STEPS)
+    visits = []
+    slow = None
+    for visit in walk(prepared, steps):
+        if visit.step <= first:
+            continue
+        if slow is None or visit.synchronized:
+            slow = accuracy(visit.phi)
+        visits.append(
+            {
+                "step": visit.step,
+                "synchronized": visit.synchronized,
+                "theta": accuracy(visit.theta),
+                "phi": slow,
+            }
+        )
+    return {"visits": visits, "error": None}
+
+
+def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
+    """Compare the fast weights at the end of each cycle with what they are drawn back to.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `plan`.
+    outcomes : sequence of Outcome
+        Of its arm.
+
+    Returns
+    -------
+    Findings
+        What came out.
+    """
+    runs = [run["visits"] for run in outcomes[0].runs]
+    within = [100 * _mean(_drops(visits)) for visits in runs]
+    back = [
+        100 * _mean([v["phi"] - v["theta"] for v in visits if v["synchronized"]])
+        for visits in runs
+    ]
+    table = Table(
+        title="What an inner loop and its interpolation do to the accuracy",
+        caption=(
+            f"In points of validation accuracy, mean over the cycles of {STEPS} steps; "
+            f"mean ± sample standard deviation over {plan.over}. The paper shows a "
+            "picture and no numbers."
+        ),
+        stub="Change",
+        columns=(Column("Accuracy (points)", better="neither", digits=3, sign="+"),),
+        rows=(
+            Row("Within the inner loop, first fast step to last", (summarize(within),)),
+            Row("By the interpolation", (summarize(back),)),
+        ),
+    )
+    falls, rises = summarize(within), summarize(back)
+    both = falls.mean < 0 < rises.mean
+    summary = (
+        "In the paper the inner loop tends to degrade the accuracy and the interpolation "
+        f"recovers it. Here an inner loop changes it by {falls.mean:+.3f} points and the "
+        f"interpolation by {rises.mean:+.3f}: "
+        + ("the same effect." if both else "not the same effect.")
+    )
+    return Findings(
+        summary=summary,
+        tables=(table,),
+        pictures={
+            "accuracy": (
+                (
+                    "Validation accuracy of the fast weights after each step, seed 0; "
+                    "where a cycle ends, the slow weights that they are drawn back to."
+                ),
+                lambda theme: _draw(runs[0], theme),
+            )
+        },
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _drops(visits: Sequence[Mapping[str, Any]]) -> list[float]:
+    """From the first fast step of each whole cycle to its last."""
+    ends = [place for place, visit in enumerate(visits) if visit["synchronized"]]
+    return [
+        visits[end]["theta"] - visits[start + 1]["theta"]
+        for start, end in itertools.pairwise(ends)
+    ]
+
+
+def _draw(visits: Sequence[Mapping[str, Any]], theme: Theme) -> "Figure":
+    figure, axes = figures.single(theme, width=8.0, height=3.6)
+    steps = [visit["step"] for visit in visits]
+    fast, slow = figures.colours(theme)[:2]
+    axes.plot(
+        steps,
+        [100 * visit["theta"] for visit in visits],
+        color=fast,
+        marker="o",
+        markersize=3.5,
+        linewidth=1.2,
+        label="fast weights theta",
+    )
+    ends = [visit for visit in visits if visit["synchronized"]]
+    for visit in ends:
+        axes.plot(
+            [visit["step"]] * 2,
+            [100 * visit["theta"], 100 * visit["phi"]],
+            color=slow,
+            linewidth=1.2,
+            linestyle=(0, (2, 1.5)),
+        )
+    axes.plot(
+        [visit["step"] for visit in ends],
+        [100 * visit["phi"] for visit in ends],
+        color=slow,
+        marker="D",
+        markersize=6,
+        linestyle="none",
+        label="slow weights phi after the interpolation",
+    )
+    figures.label(axes, theme, x="step", y="validation accuracy (%)")
+    figures.legend(axes, theme, ncols=2)
+    return figure

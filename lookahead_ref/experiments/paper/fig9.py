@@ -1,0 +1,7 @@
+"""Figure 9: training loss on the way, for several k and alpha: the runs of Table 5."""
+
+from lookahead_ref.experiments.paper.table5 import find, plan
+
+__all__ = ["TITLE", "find", "plan"]
+
+TITLE = "Figure 9: training loss and final accuracy for several k and alpha"

@@ -1,0 +1,71 @@
+"""The documentation's page of results, made of the folders of reproductions.
+
+::
+
+    python -m lookahead_ref.experiments.paper.page FOLDER... >docs/reproduction.md
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lookahead_ref.experiments.paper.run import NAMES
+
+__all__ = ["page"]
+
+_HEAD = """\
+# The paper's experiments, repeated
+
+Each of the paper's tables and figures is a command, `lookahead-ref reproduce NAME`, with a
+full setting (`--full`, on data of yours) and a small one that takes minutes; see
+[how to repeat them](reproducing.md). This page holds what the small ones gave on one
+machine. It is written by a program from the folders that they left.
+
+The effect that a table or a figure of the paper shows is not always there in small; where
+it is not, the summary says so. Differences are taken seed by seed; one stands out where its
+mean is more than twice its standard error.
+"""
+
+
+def page(results: Sequence[Mapping[str, Any]]) -> str:
+    """Write the page.
+
+    Parameters
+    ----------
+    results : sequence of dict
+        What the ``results.json`` of reproductions hold.
+
+    Returns
+    -------
+    str
+        The page, in Markdown.
+    """
+    parts = [_HEAD]
+    for each in sorted(results, key=lambda each: [*NAMES].index(each["name"])):
+        machine, timing = each["machine"], each["timing"]
+        tables = "\n\n".join(each["tables"])
+        differs = "\n".join(f"- {sentence}" for sentence in each["differs_from_the_paper"])
+        setting = "; ".join(f"{name} {value}" for name, value in each["setting"].items())
+        parts.append(
+            f"## {each['title']}, on {each['setting']['Data']}\n\n"
+            f"{each['summary']}\n\n{tables}\n\n"
+            f"What differs from the paper:\n\n{differs}\n\n"
+            f"Setting: {setting}.\n\n"
+            f"```sh\n{each['command']}\n```\n\n"
+            f"On {timing['started'][:10]}, {machine['Processor']}, "
+            f"{machine['Cores']} cores: {timing['seconds']:.0f} s.\n"
+        )
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Print the page that the folders of the command line make."""
+    folders = [Path(name) for name in sys.argv[1:]]
+    results = [json.loads((folder / "results.json").read_text()) for folder in folders]
+    print(page(results), end="")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""What a backend is, and how one is found.
+
+A backend runs programs over arrays in place. Each is an entry point in the group
+``lookahead_ref.backends``, so that another package can add one: the entry point names a
+class, called without arguments or with those of `load`, whose instances follow the
+`Backend` protocol. It raises `BackendUnavailableError` where it cannot run, saying why.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from lookahead_ref.stepping.recording import Instruction, Program
+
+__all__ = [
+    "Backend",
+    "BackendRecord",
+    "BackendUnavailableError",
+    "BindingBackend",
+    "Instruction",
+    "Kernel",
+    "Program",
+    "describe",
+    "explained",
+    "load",
+    "names",
+]
+
+Kernel: TypeAlias = Callable[[Sequence[Any], Sequence[float]], None]
+"""A compiled program: called with its buffers, contiguous and of one dimension, and its
+scalars, rounded to their dtype; writes to the buffers."""
+
+_GROUP = "lookahead_ref.backends"
+
+
+class BackendUnavailableError(RuntimeError):
+    """A backend that is not installed, or cannot run on this machine."""
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What a backend offers."""
+
+    @property
+    def name(self) -> str:
+        """The name of its entry point."""
+
+    @property
+    def version(self) -> str:
+        """The version of the library that it runs on."""
+
+    @property
+    def devices(self) -> Sequence[str]:
+        """The devices that it can run on, in words."""
+
+    def from_host(self, array: Any) -> Any:
+        """Return a NumPy array as one of this backend's; itself, where it is one."""
+
+    def to_host(self, array: Any) -> Any:
+        """Return one of this backend's arrays as a NumPy array; itself, where it is one."""
+
+    def own(self, name: str, array: Any, taken: Sequence[Any]) -> Any:
+        """Return an array as one contiguous array that shares no memory with others.
+
+        Parameters
+        ----------
+        name : str
+            The parameter, for the error.
+        array : array
+            An array of this backend's library. It may become the result itself.
+        taken : sequence of array
+            Arrays with which the result must share no memory.
+
+        Returns
+        -------
+        array
+            The array or a copy.
+
+        Raises
+        ------
+        TypeError
+            If the array is of another library.
+        """
+
+    def copy(self, array: Any) -> Any:
+        """Return a copy in new memory."""
+
+    def assign(self, target: Any, values: Any) -> None:
+        """Write values into one of this backend's arrays."""
+
+    def readonly(self, array: Any) -> Any:
+        """Return a view that cannot be written to, where the library knows such views."""
+
+    def flatten(self, array: Any) -> Any:
+        """Return a contiguous array as one of one dimension, sharing its memory."""
+
+    def gradient(self, array: Any, owned: Mapping[int, Any]) -> Any:
+        """Return a gradient as a contiguous array of one dimension.
+
+        It is copied only where it is not contiguous or shares memory with one of the
+        `owned`, which are there by their `id`.
+        """
+
+    def compile(self, program: Program, dtype: str) -> Kernel:
+        """Compile a program for arrays of a dtype, ``float32`` or ``float64``."""
+
+
+@contextmanager
+def explained(backend: Backend) -> Iterator[None]:
+    """Say in an error for want of memory how much there is, where the backend knows.
+
+    A backend may have a method ``memory``: from such an error to a sentence about the
+    memory that did not suffice, or to None where the error is not of its own.
+
+    Parameters
+    ----------
+    backend : Backend
+        The backend.
+
+    Raises
+    ------
+    MemoryError
+        In the place of a backend's own.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        memory = getattr(backend, "memory", lambda _: None)(error)
+        if memory is None:
+            raise
+        raise MemoryError(f"{error} {memory}") from error
+
+
+@runtime_checkable
+class BindingBackend(Backend, Protocol):
+    """What a backend offers that can run a program on all parameters at once.
+
+    A stepper uses `bind` where it is there, and calls the kernel from `compile` for one
+    parameter after the other where it is not.
+    """
+
+    def bind(
+        self, program: Program, dtype: str, leaves: Sequence[Sequence[Any]]
+    ) -> Callable[[Sequence[Any], Sequence[float]], None]:
+        """Compile a program and bind it to the arrays that it is for.
+
+        Parameters
+        ----------
+        program : Program
+            The program.
+        dtype : str
+            The dtype of the arrays, ``float32`` or ``float64``.
+        leaves : sequence of sequence of array
+            For each parameter its buffers, contiguous and of one dimension, but for the
+            last one, which is the gradient.
+
+        Returns
+        -------
+        callable
+            Called with the gradients, one for each parameter, and the scalars, rounded to
+            the dtype; runs the program on all parameters.
+        """
+
+
+@dataclass(frozen=True)
+class BackendRecord:
+    """What is known of a backend.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    available : bool
+        Whether it can run here.
+    version : str
+        The version of the library that it runs on; empty where it is not available.
+    devices : tuple of str
+        The devices that it can run on.
+    reason : str
+        Why it is not available; empty where it is.
+    """
+
+    name: str
+    available: bool
+    version: str
+    devices: tuple[str, ...]
+    reason: str
+
+
+def names() -> tuple[str, ...]:
+    """List the backends that are registered, whether or not they can run here.
+
+    Returns
+    -------
+    tuple of str
+        Their names, sorted.
+
+    Examples
+    --------
+    >>> names()
+    ('cupy', 'numba', 'numpy')
+    """
+    return tuple(sorted({entry.name for entry in entry_points(group=_GROUP)}))
+
+
+def load(name: str, **options: Any) -> Backend:
+    """Load a backend.
+
+    Parameters
+    ----------
+    name : str
+        The name of its entry point.
+    **options
+        What its class is called with, such as the number of `threads` of ``numba``.
+
+    Returns
+    -------
+    Backend
+        The backend.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of this name.
+    BackendUnavailableError
+        If it cannot run here; the message says why.
+
+    Examples
+    --------
+    >>> load("numpy").name
+    'numpy'
+    """
+    entries = [entry for entry in entry_points(group=_GROUP) if entry.name == name]
+    if not entries:
+        listed = (
+            ", ".join(repr(known) for known in names()) or "none: reinstall the package"
+        )
+        raise ValueError(f"backend must be one of {listed}, got {name!r}")
+    try:
+        backend: Backend = entries[0].load()(**options)
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"backend {name!r} is not available: {error}"
+        ) from error
+    return backend
+
+
+def describe() -> list[BackendRecord]:
+    """Find out which backends can run here.
+
+    Returns
+    -------
+    list of BackendRecord
+        One record for each registered backend, sorted by name.
+    """
+    records = []
+    for name in names():
+        try:
+            backend = load(name)
+            found = BackendRecord(name, True, backend.version, tuple(backend.devices), "")
+        # A backend of another package may fail in any way; that is what is to be reported.
+        except Exception as error:
+            found = BackendRecord(name, False, "", (), str(error) or type(error).__name__)
+        records.append(found)
+    return records

@@ -1,0 +1,427 @@
+"""The in-place execution of any optimizer.
+
+There is no second implementation here. Each step calls the optimizer's own pure ``step`` on
+a symbol that stands for every parameter at once
+(`lookahead_ref.stepping.recording`); what it records,
+from the inner update to the interpolation at the end of a cycle, becomes one program,
+compiled and bound to memory once by the backend and run in one pass over it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+from lookahead_ref import trees
+from lookahead_ref.elementwise import round_to
+from lookahead_ref.optimizers import Optimizer
+from lookahead_ref.optimizers.base import check_optimizer
+from lookahead_ref.stepping import states
+from lookahead_ref.stepping.backend import Backend, BindingBackend, explained, load
+from lookahead_ref.stepping.recording import Program, Tape, compile_calls
+from lookahead_ref.stepping.representative import SOLE
+from lookahead_ref.trees import Array, Tree
+
+_Run: TypeAlias = Callable[[Sequence[Array], Sequence[float]], None]
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """A parameter's memory: the parameter, then one buffer for each array of state."""
+
+    dtype: str
+    buffers: tuple[Array, ...]
+    flat: tuple[Array, ...]
+
+
+@dataclass
+class _Part:
+    """A recorded step, ready to be run on the leaves of one dtype."""
+
+    dtype: str
+    take: Callable[[Sequence[Array]], Sequence[Array]] | None
+    names: tuple[str, ...]
+    run: _Run
+    scalars: list[float] = field(default_factory=list)
+    rounded: list[float] = field(default_factory=list)
+
+    def round(self, scalars: list[float]) -> list[float]:
+        """Round scalars to the dtype; most of them are those of the step before."""
+        # Two zeros are equal and may differ in sign.
+        if scalars != self.scalars or 0.0 in scalars:
+            before = self.scalars or [0.0] * len(scalars)
+            known = self.rounded or before
+            self.rounded = [
+                old if new == last != 0.0 else round_to(self.dtype, name, new)
+                for name, new, last, old in zip(
+                    self.names, scalars, before, known, strict=True
+                )
+            ]
+            self.scalars = scalars
+        return self.rounded
+
+
+class Stepper:
+    """Run an optimizer in place, each step fused into one pass over memory.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimizer.
+    params : dict
+        The initial parameters: names to float32 or float64 arrays of the backend's library,
+        possibly nested. They are copied.
+    backend : str or Backend, default: "numpy"
+        What runs the updates: the name of a registered backend, or one itself.
+
+    Attributes
+    ----------
+    optimizer : Optimizer
+        The optimizer.
+    backend : Backend
+        The backend.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `params` cannot be optimized, or there is no such backend.
+    BackendUnavailableError
+        If the backend cannot run here.
+
+    Notes
+    -----
+    Memory is the parameters and the optimizer's state, each once. On every backend of this
+    package that computes in host memory, parameters and state agree bit for bit with the
+    pure interface. A step neither raises nor warns where a result overflows or is not a
+    number.
+
+    A stepper cannot be copied or pickled; its `state_dict` can.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lookahead_ref as la
+    >>> optimizer = la.Lookahead(la.SGD(learning_rate=1.0), k=2, alpha=0.5)
+    >>> stepper = la.Stepper(optimizer, {"x": np.array([8.0])})
+    >>> for _ in range(2):
+    ...     stepper.step({"x": np.array([1.0])})
+    >>> stepper.params["x"]
+    array([7.])
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, params: Tree, *, backend: str | Backend = "numpy"
+    ) -> None:
+        check_optimizer("optimizer", optimizer)
+        self.backend = _backend(backend)
+        trees.check_params(params)
+        self.optimizer = optimizer
+        self._params = trees.map(lambda _: None, params)
+
+        self._leaves: dict[str, _Leaf] = {}
+        with explained(self.backend):
+            for path, array in trees.flatten(params).items():
+                buffers = [
+                    self.backend.copy(self.backend.own(f"params[{path!r}]", array, []))
+                ]
+                # One leaf at a time, so that no second copy of all the state ever exists.
+                state = optimizer.init({path: array})
+                for _, value in states.arrays(state):
+                    buffers.append(
+                        self.backend.own(f"params[{path!r}]", value, [array, *buffers])
+                    )
+                flat = tuple(self.backend.flatten(buffer) for buffer in buffers)
+                dtype = "float32" if str(array.dtype).endswith("float32") else "float64"
+                self._leaves[path] = _Leaf(dtype, tuple(buffers), flat)
+                self._names = [name for name, _ in states.arrays(state)]
+        self._expected = {path: leaf.buffers[0] for path, leaf in self._leaves.items()}
+        self._paths = itemgetter(*self._leaves)
+        self._kinds = [_kind(array) for array in self._expected.values()]
+        self._owned = {
+            id(buffer): buffer for leaf in self._leaves.values() for buffer in leaf.buffers
+        }
+        # Symbols for the parameter, the arrays of its state and its gradient.
+        self._gradient = 1 + len(self._names)
+        self._tape = Tape(self._gradient + 1, self._evaluate)
+        theta, *self._symbols, gradient = self._tape.symbols
+        self._theta, self._grads = theta.tree, gradient.tree
+        self._state = states.symbolic(state, iter(self._symbols))
+        self._given: Sequence[Array] = ()
+        self._parts: dict[Any, list[_Part]] = {}
+        self._programs: dict[Program, dict[str, Any]] = {}
+        self._places: dict[str, tuple[int, ...]] = {}
+        for place, leaf in enumerate(self._leaves.values()):
+            self._places[leaf.dtype] = (*self._places.get(leaf.dtype, ()), place)
+        self._views: dict[int, dict[str, Any]] = {}
+        self._interrupted = False
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters: read-only views, valid until the next step."""
+        return self._view(0)
+
+    def step(self, grads: Tree) -> None:
+        """Do one update in place.
+
+        Parameters
+        ----------
+        grads : dict
+            The gradient of the loss, like the parameters in names, shapes, dtypes and
+            library. It is not changed, and not copied unless it is not contiguous.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `grads` does not match the parameters, or a schedule returns a value out of
+            range; parameters and state are then as they were.
+        RuntimeError
+            If an earlier step was interrupted while it wrote.
+        """
+        if self._interrupted:
+            raise RuntimeError(
+                "an earlier step was interrupted while it wrote: load a state"
+            )
+        arrays = self._checked(grads)
+        gradient, owned = self.backend.gradient, self._owned
+        gradients = [gradient(array, owned) for array in arrays]
+        self._given = gradients
+        try:
+            state, numbers = self._record()
+            parts = self._compiled(numbers)
+            scalars = [part.round(self._tape.scalars) for part in parts]
+        finally:
+            self._given = ()
+
+        self._interrupted = True
+        for part, rounded in zip(parts, scalars, strict=True):
+            # All of them, mostly: parameters are of one dtype.
+            part.run(part.take(gradients) if part.take else gradients, rounded)
+        self._state = state
+        self._interrupted = False
+
+    def evaluation_params(self) -> dict[str, Any]:
+        """Return the parameters to evaluate, save and report.
+
+        Returns
+        -------
+        dict
+            A tree like the parameters, of read-only views, valid until the next step.
+
+        Raises
+        ------
+        TypeError
+            If the optimizer computes them anew, which a stepper cannot.
+        """
+        result = self.optimizer.evaluation_params(self._theta, self._state)[SOLE]
+        if result.number >= self._gradient:
+            name = type(self.optimizer).__name__
+            raise TypeError(
+                f"{name}.evaluation_params must return params or a part of the state"
+            )
+        return self._view(result.number)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copy parameters and state.
+
+        Returns
+        -------
+        dict
+            Path to array or int: ``params/`` and the path of each parameter, then the
+            arrays and counts of the optimizer's state by their place in it, as
+            ``inner/slots/velocity/w``.
+        """
+        if self._interrupted:
+            raise RuntimeError(
+                "an earlier step was interrupted while it wrote: load a state"
+            )
+        saved: dict[str, Any] = dict(states.counts(self._state))
+        for number, name in enumerate(["params", *self._names]):
+            for path, leaf in self._leaves.items():
+                saved[f"{name}/{path}"] = self.backend.copy(leaf.buffers[number])
+        return saved
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Restore parameters and state.
+
+        Parameters
+        ----------
+        saved : dict
+            What `state_dict` returned, of a stepper for the same optimizer and parameters.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an entry is missing, not expected, or of another kind, dtype or shape;
+            parameters and state are then as they were.
+        """
+        if not isinstance(saved, Mapping):
+            raise TypeError(
+                f"saved must be a dict as state_dict returns, got {type(saved).__name__}"
+            )
+        targets = {
+            f"{name}/{path}": leaf.buffers[number]
+            for number, name in enumerate(["params", *self._names])
+            for path, leaf in self._leaves.items()
+        }
+        counts = dict(states.counts(self._state))
+        for name in [*counts, *targets]:
+            if name not in saved:
+                raise ValueError(f"saved must have an entry {name!r}, got none")
+        for name in saved:
+            if name not in targets and name not in counts:
+                raise ValueError(
+                    f"saved has an entry {name!r}, which this optimizer has not"
+                )
+        for name in counts:
+            counts[name] = _count(f"saved[{name!r}]", saved[name])
+        for name, target in targets.items():
+            trees.check_leaf_like(f"saved[{name!r}]", saved[name], target)
+        # An entry may be a view of what another one is written to.
+        values = {
+            name: self.backend.own(
+                f"saved[{name!r}]", saved[name], list(self._owned.values())
+            )
+            for name in targets
+        }
+        self._interrupted = True
+        for name, target in targets.items():
+            self.backend.assign(target, values[name])
+        self._state = states.replace_counts(self._state, counts)
+        self._interrupted = False
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse to be copied or pickled: views and what they show would part."""
+        raise TypeError(
+            "a Stepper cannot be copied or pickled: make another one for the same "
+            "optimizer and params, and load its state_dict()"
+        )
+
+    def _view(self, number: int) -> dict[str, Any]:
+        if number not in self._views:
+            self._views[number] = trees.unflatten(
+                self._params,
+                {
+                    path: self.backend.readonly(leaf.buffers[number])
+                    for path, leaf in self._leaves.items()
+                },
+            )
+        return self._views[number]
+
+    def _checked(self, grads: Tree) -> Sequence[Array]:
+        """Return the leaves of gradients that match the parameters, in their order."""
+        try:
+            if type(grads) is dict and len(grads) == len(self._kinds):
+                leaves: Any = self._paths(grads)
+                if len(grads) == 1:  # an itemgetter of one item returns it bare
+                    leaves = (leaves,)
+                if [(type(a), a.dtype, a.shape) for a in leaves] == self._kinds:
+                    return list(leaves)
+        except (KeyError, AttributeError):
+            pass
+        # Nested, of another kind that may pass, or wrong: this tells which.
+        arrays = trees.flatten(grads, "grads")
+        trees.check_leaves_like(arrays, self._expected, "grads")
+        return [arrays[path] for path in self._leaves]
+
+    def _record(self) -> tuple[Any, list[int]]:
+        """Record a step: the state after it, and the symbol that each buffer then holds."""
+        tape = self._tape
+        tape.restart()
+        params, state = self.optimizer.step(self._theta, self._grads, self._state)
+        numbers = [params[SOLE].number]
+        state = states.settle(state, iter(self._symbols), numbers)
+        return state, numbers
+
+    def _evaluate(
+        self, tape: Tape, function: Callable[..., Any], numbers: Sequence[int]
+    ) -> list[Any]:
+        """Compute symbols in memory of their own, one leaf at a time."""
+        computed = [number for number in numbers if number >= tape.buffers]
+        writes = [(tape.buffers + place, number) for place, number in enumerate(computed)]
+        program = compile_calls(tape.buffers, tape.calls, writes, scratch=len(computed))
+        kernels = self._kernels(program)
+        names = _coefficients(tape)
+        results = []
+        for leaf, gradient in zip(self._leaves.values(), self._given, strict=True):
+            held = (*leaf.flat, gradient)
+            scratch = [self.backend.copy(leaf.flat[0]) for _ in computed]
+            if computed:
+                scalars = [
+                    round_to(leaf.dtype, name, value)
+                    for name, value in zip(names, tape.scalars, strict=True)
+                ]
+                kernels[leaf.dtype]((*held, *scratch), scalars)
+            values = dict(zip(computed, scratch, strict=True))
+            results.append(
+                function(*[values[n] if n in values else held[n] for n in numbers])
+            )
+        return results
+
+    def _kernels(self, program: Program) -> dict[str, Any]:
+        if program not in self._programs:
+            self._programs[program] = {
+                dtype: self.backend.compile(program, dtype) for dtype in self._places
+            }
+        return self._programs[program]
+
+    def _compiled(self, numbers: Sequence[int]) -> list[_Part]:
+        tape = self._tape
+        key = (tuple(tape.numbers), tuple(numbers))
+        if key not in self._parts:
+            program = compile_calls(tape.buffers, tape.calls, list(enumerate(numbers)))
+            names = _coefficients(tape)
+            self._parts[key] = [
+                _Part(dtype, self._take(places), names, self._bind(program, dtype, places))
+                for dtype, places in self._places.items()
+            ]
+        return self._parts[key]
+
+    def _take(
+        self, places: Sequence[int]
+    ) -> Callable[[Sequence[Array]], Sequence[Array]] | None:
+        if len(places) == len(self._leaves):
+            return None
+        return lambda gradients: [gradients[place] for place in places]
+
+    def _bind(self, program: Program, dtype: str, places: Sequence[int]) -> _Run:
+        every = list(self._leaves.values())
+        leaves = [every[place].flat for place in places]
+        # Not every backend can run a program on all parameters at once.
+        if isinstance(self.backend, BindingBackend):
+            return self.backend.bind(program, dtype, leaves)
+        kernel = self.backend.compile(program, dtype)
+
+        def run(gradients: Sequence[Array], scalars: Sequence[float]) -> None:
+            for buffers, gradient in zip(leaves, gradients, strict=True):
+                kernel((*buffers, gradient), scalars)
+
+        return run
+
+
+def _backend(given: Any) -> Backend:
+    if isinstance(given, str):
+        return load(given)
+    if not isinstance(given, Backend) or isinstance(given, type):
+        raise TypeError(f"backend must be the name of one or one itself, got {given!r}")
+    return given
+
+
+def _kind(array: Array) -> tuple[Any, ...]:
+    return type(array), array.dtype, array.shape
+
+
+def _coefficients(tape: Tape) -> tuple[str, ...]:
+    return tuple(name for call in tape.calls for name in call.names)
+
+
+def _count(name: str, value: Any) -> int:
+    # Formats for arrays keep a count as an array of no dimensions.
+    if isinstance(value, bool) or getattr(value, "shape", ()) != ():
+        raise TypeError(f"{name} must be an integer >= 0, got {value!r}")
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be an integer >= 0, got {value!r}") from None
+    if number != value or number < 0:
+        raise ValueError(f"{name} must be an integer >= 0, got {value!r}")
+    return number

@@ -1,0 +1,282 @@
+"""The reproductions: every one runs in small, and says what it found beside the paper."""
+
+import csv
+import importlib
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import lookahead_ref as la
+from lookahead_ref import trees
+from lookahead_ref.experiments import single
+from lookahead_ref.experiments.paper import arms, classifiers, findings, paper
+from lookahead_ref.experiments.paper.fig1 import Plane
+from lookahead_ref.experiments.paper.page import page
+from lookahead_ref.experiments.paper.plan import Request
+from lookahead_ref.experiments.paper.run import NAMES, Reproduction, check, reproduce
+from lookahead_ref.experiments.paper.walk import steps_per_epoch, walk
+from lookahead_ref.experiments.pool import LocalProcesses
+from lookahead_ref.report.tables import MISSING, Summary, summarize
+from lookahead_ref.training import train
+
+QUICK = Request(seeds=1, epochs=1)
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+def run(name: str, folder: Path, request: Request = QUICK) -> Reproduction:
+    folder.mkdir(exist_ok=True)
+    return reproduce(
+        name,
+        request,
+        folder,
+        workers=LocalProcesses(1),
+        command=f"lookahead-ref reproduce {name}",
+        console=quiet(),
+    )
+
+
+class Text(HTMLParser):
+    """The words of a page, and what it refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.outside: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("href", "src") and value and not value.startswith(("data:", "#")):
+                self.outside.append(value)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "table3"])
+def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -> None:
+    made = run(name, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*made.files, "trials"}
+    assert sum(file.endswith(".svg") for file in made.files) >= 1
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["summary"] == made.findings.summary
+    assert results["differs_from_the_paper"]
+    shown = Text()
+    shown.feed((tmp_path / "report.html").read_text())
+    assert shown.outside == []
+    assert made.findings.summary in shown.words
+    assert results["command"] in shown.words
+    lines = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
+    assert {line["arm"] for line in lines} == {arm["title"] for arm in results["arms"]}
+
+
+@pytest.mark.slow
+def test_language_models_run_in_small(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("the cat sat on the mat and the dog on the log\n" * 400)
+    made = run("table3", tmp_path / "run", Request(data=f"text:{text}", seeds=1, epochs=1))
+    perplexities = [row.cells[:3] for row in made.findings.tables[0].rows]
+    assert all(1.0 < cell.mean < 20.0 for row in perplexities for cell in row)
+
+
+def test_the_same_request_gives_the_same_numbers_and_trains_nothing_again(
+    tmp_path: Path,
+) -> None:
+    first = run("table5", tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
+    again = run("table5", tmp_path)
+    assert again.findings.tables == first.findings.tables
+    assert written == {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()
+    }
+    other = json.loads((tmp_path / "results.json").read_text())
+    assert results["arms"] == other["arms"]
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3", "table5"])
+def test_each_row_stands_beside_the_papers_number(name: str) -> None:
+    module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
+    plan = module.plan(QUICK)
+    reported: Any = getattr(paper, name.upper().replace("TABLE", "TABLE_"))
+    assert [arm.title for arm in plan.arms] == list(reported)
+
+
+def test_the_papers_numbers_are_those_of_the_document() -> None:
+    assert paper.TABLE_1["Lookahead"][1] == Summary(78.34, 0.05, 1)
+    assert paper.TABLE_3["Polyak"][0] is MISSING
+    best = max(paper.TABLE_5, key=lambda title: paper.TABLE_5[title].mean)
+    assert best == f"k = 5, alpha = {classifiers.ALPHA}"
+
+
+def test_the_full_setting_is_the_papers_and_needs_data() -> None:
+    with pytest.raises(ValueError, match="data must be given for the full setting"):
+        Request(full=True)
+    settings = classifiers.base(Request(full=True, data="cifar10:here"))
+    assert (settings.model, settings.epochs, settings.batch_size) == ("resnet18", 200, 128)
+
+
+def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(ValueError, match=r"name must be one of table1, .*; got 'table4'"):
+        check("table4", QUICK)
+
+
+def test_data_that_is_not_there_is_found_before_a_run() -> None:
+    with pytest.raises((ValueError, OSError), match="no-such-folder"):
+        check("table5", replace(QUICK, data="mnist:no-such-folder"))
+
+
+def prepared() -> single.Prepared:
+    return single.prepare(
+        single.Settings(
+            optimizer="lookahead-heavy-ball", learning_rate=0.1, epochs=1, seed=3
+        )
+    )
+
+
+def test_walking_ends_where_training_does() -> None:
+    ready = prepared()
+    *_, last = walk(ready, steps_per_epoch(ready))
+    result = train(
+        ready.model,
+        ready.data,
+        ready.optimizer,
+        seed=3,
+        epochs=1,
+        batch_size=ready.settings.batch_size,
+    )
+    trained, walked = trees.flatten(result.params), trees.flatten(last.phi)
+    assert all(np.array_equal(trained[path], walked[path]) for path in trained)
+
+
+def test_a_visit_shows_theta_before_it_is_drawn_back() -> None:
+    visits = list(walk(prepared(), 5))
+    assert [visit.synchronized for visit in visits] == [False] * 4 + [True]
+    before, after = trees.flatten(visits[3].phi), trees.flatten(visits[4].phi)
+    theta = trees.flatten(visits[4].theta)
+    half = np.float32(0.5)
+    for path, phi in after.items():
+        assert np.array_equal(phi, before[path] + half * (theta[path] - before[path]))
+        assert not np.array_equal(phi, theta[path])
+
+
+def test_only_lookahead_can_be_walked() -> None:
+    ready = replace(prepared(), optimizer=la.SGD(0.1))
+    with pytest.raises(TypeError, match="optimizer must be a Lookahead, got SGD"):
+        next(walk(ready, 1))
+
+
+def test_a_plane_goes_through_its_three_points() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((3, 20))
+    plane = Plane(*points)
+    for point in points:
+        assert np.allclose(plane.point(plane.coordinates(point)), point)
+        assert plane.distance(point) < 1e-12
+    other = rng.standard_normal(20)
+    shown = plane.point(plane.coordinates(other))
+    # The rest is at right angles to the plane.
+    assert abs((other - shown) @ (points[1] - points[0])) < 1e-9
+    assert plane.distance(other) == pytest.approx(float(np.linalg.norm(other - shown)))
+
+
+def test_three_points_on_a_line_span_no_plane() -> None:
+    line = np.arange(4.0)
+    with pytest.raises(ValueError, match="must not be on one line"):
+        Plane(line, line + 1.0, line + 2.0)
+
+
+def outcome(title: str, finals: Sequence[float | None]) -> arms.Outcome:
+    """An arm whose runs end with these validation accuracies; None: diverged."""
+
+    def record(accuracy: float) -> dict[str, float]:
+        return {
+            "validation_accuracy": accuracy,
+            "validation_loss": 1.0,
+            "train_loss": 1.0,
+        }
+
+    return arms.Outcome(
+        arms.Arm(title, single.Settings(epochs=1)),
+        tuple(
+            {"history": [record(0.1)], "error": "diverged", "test": None}
+            if final is None
+            else {"history": [record(0.1), record(final)], "error": None, "test": None}
+            for final in finals
+        ),
+    )
+
+
+def test_a_clear_difference_is_told_and_one_within_the_spread_is_not() -> None:
+    sgd = outcome("SGD", [0.5, 0.6, 0.7])
+    clear = outcome("Clear", [0.61, 0.70, 0.81])
+    noisy = outcome("Noisy", [0.7, 0.4, 0.75])
+    table = findings.differences_from(sgd, [clear, noisy], {"validation_accuracy": 100.0})
+    words = findings.against(table, "validation accuracy")
+    assert "in 2 of 2 cases" in words or "in 1 of 2 cases" in words
+    assert "standard error in 1 (Clear +10.67)" in words
+
+
+def test_of_a_run_that_diverged_nothing_is_said() -> None:
+    sgd = outcome("SGD", [0.5, None])
+    table = findings.differences_from(
+        sgd, [outcome("Other", [0.6, 0.7])], {"validation_accuracy": 100.0}
+    )
+    assert table.rows[0].cells == (MISSING,)
+    assert "Nothing can be said of Other" in findings.against(table, "accuracy")
+    assert "–" in table.markdown()
+
+
+def test_a_single_seed_never_stands_out() -> None:
+    assert not arms.stands_out(summarize([3.0]))
+    assert arms.stands_out(summarize([3.0, 3.1, 2.9]))
+
+
+def test_a_run_that_diverges_is_a_result(tmp_path: Path) -> None:
+    result = arms.train_one(single.Settings(optimizer="sgd", learning_rate=1e6, epochs=2))
+    assert "step" in result["error"]
+    assert len(result["history"]) >= 1
+
+
+def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path) -> None:
+    with pytest.raises(ArithmeticError, match="every run diverged"):
+        run("fig9", tmp_path, replace(QUICK, learning_rate=1e6))
+    assert not (tmp_path / "report.html").exists()
+
+
+CELLS = r"^\| (`.*?`) \| (.*?) \| (\d+) \| (\d+) \| (.*?) \| (.*?) \|$"
+
+
+def test_the_page_tells_the_full_settings() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reproducing.md").read_text()
+    told = {}
+    for names, model, epochs, batch, _, decay in re.findall(CELLS, text, re.MULTILINE):
+        for name in re.findall("`(.*?)`", names):
+            told[name] = (model, int(epochs), int(batch), decay.replace("none", "0.0"))
+    assert told.keys() == NAMES.keys()
+    for name, (model, epochs, batch, decay) in told.items():
+        module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
+        settings = module.plan(Request(full=True, data="any")).arms[0].settings
+        assert model.replace("-", "").lower().startswith(settings.model)
+        assert (epochs, batch) == (settings.epochs, settings.batch_size)
+        assert float(decay) == settings.weight_decay
+
+
+def test_the_page_of_results_holds_tables_commands_and_machine(tmp_path: Path) -> None:
+    made = run("fig9", tmp_path)
+    results = json.loads((tmp_path / "results.json").read_text())
+    text = page([results])
+    assert made.findings.tables[0].markdown() in text
+    assert results["command"] in text
+    assert results["machine"]["Processor"] in text

@@ -1,0 +1,144 @@
+"""Schedules: values written out, and what they refuse."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookahead_ref.optimizers.schedules import (
+    Constant,
+    Cosine,
+    StepDecay,
+    WarmUp,
+    cifar_step_decay,
+)
+
+NOT_NON_NEGATIVE = [-0.1, float("nan"), float("inf"), "x", None, True]
+
+
+@given(st.integers(0, 10**9))
+def test_constant_is_constant(step: int) -> None:
+    assert Constant(0.3)(step) == 0.3
+
+
+def test_step_decay_multiplies_from_each_boundary_on() -> None:
+    schedule = StepDecay(8.0, boundaries=[2, 3, 10], factor=0.5)
+    values = [schedule(step) for step in range(12)]
+    assert values == [8.0, 8.0, 4.0] + [2.0] * 7 + [1.0] * 2
+    assert StepDecay(8.0, [], 0.5)(99) == 8.0
+    assert StepDecay(8.0, [0], 0.5)(0) == 4.0
+
+
+def test_the_cifar_schedule_divides_by_5_after_epochs_60_120_and_160() -> None:
+    schedule = cifar_step_decay(0.1, steps_per_epoch=7)
+    last_and_first = [
+        [round(schedule(epoch * 7 - 1), 12), round(schedule(epoch * 7), 12)]
+        for epoch in (60, 120, 160, 200)
+    ]
+    assert last_and_first == [
+        [0.1, 0.02],
+        [0.02, 0.004],
+        [0.004, 0.0008],
+        [0.0008, 0.0008],
+    ]
+
+
+@given(st.integers(1, 1000), st.floats(0.0, 10.0), st.floats(0.0, 10.0))
+def test_cosine_falls_from_one_value_to_the_other_and_stays(
+    steps: int, initial: float, final: float
+) -> None:
+    schedule = Cosine(initial, steps, final)
+    assert schedule(0) == pytest.approx(initial, rel=1e-12, abs=1e-12)
+    assert schedule(steps) == final
+    assert schedule(10 * steps) == final
+    for step in range(0, steps, 1 + steps // 10):
+        # Half a turn is symmetric about its middle.
+        both = schedule(step) + schedule(steps - step)
+        assert both == pytest.approx(initial + final, rel=1e-12, abs=1e-12)
+
+
+def test_cosine_is_a_quarter_down_at_a_third_of_the_way() -> None:
+    schedule = Cosine(4.0, steps=300, final=2.0)
+    assert schedule(100) == pytest.approx(2.0 + 2.0 * 0.75, rel=1e-15)
+    assert schedule(75) == pytest.approx(3.0 + math.sqrt(0.5), rel=1e-15)
+
+
+def test_warm_up_rises_linearly_and_its_last_step_is_full() -> None:
+    schedule = WarmUp(4, after=8.0)
+    assert [schedule(step) for step in range(6)] == [2.0, 4.0, 6.0, 8.0, 8.0, 8.0]
+    assert WarmUp(1, after=8.0)(0) == 8.0
+
+
+def test_warm_up_multiplies_a_schedule_that_runs_from_step_0() -> None:
+    schedule = WarmUp(4, after=StepDecay(8.0, [2, 5], 0.5))
+    assert [schedule(step) for step in range(6)] == [2.0, 4.0, 3.0, 4.0, 4.0, 2.0]
+
+
+@pytest.mark.parametrize("value", NOT_NON_NEGATIVE)
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("value", Constant),
+        ("initial", lambda value: StepDecay(value, [1], 0.5)),
+        ("factor", lambda value: StepDecay(0.1, [1], value)),
+        ("initial", lambda value: Cosine(value, 10)),
+        ("final", lambda value: Cosine(0.1, 10, value)),
+        ("after", lambda value: WarmUp(3, value)),
+        ("initial", lambda value: cifar_step_decay(value, 10)),
+    ],
+)
+def test_values_must_be_finite_and_not_negative(name: str, make: Any, value: Any) -> None:
+    with pytest.raises(
+        (TypeError, ValueError), match=f"{name} must be a finite number >= 0, got {value!r}"
+    ):
+        make(value)
+
+
+@pytest.mark.parametrize("value", [0, -3, 2.5, True, "5"])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("steps", lambda value: Cosine(0.1, value)),
+        ("steps", lambda value: WarmUp(value, 0.1)),
+        ("steps_per_epoch", lambda value: cifar_step_decay(0.1, value)),
+    ],
+)
+def test_numbers_of_steps_must_be_positive_integers(
+    name: str, make: Any, value: Any
+) -> None:
+    with pytest.raises(
+        (TypeError, ValueError), match=f"{name} must be a positive integer, got {value!r}"
+    ):
+        make(value)
+
+
+@pytest.mark.parametrize(
+    ("boundaries", "message"),
+    [
+        ([2, 2], r"boundaries must increase, got \[2, 2\]"),
+        ([3, 1], r"boundaries must increase, got \[3, 1\]"),
+        ([-1], "boundaries must be an integer >= 0, got -1"),
+        ([1.5], "boundaries must be an integer >= 0, got 1.5"),
+        (7, "boundaries must be a list of integers, got 7"),
+    ],
+)
+def test_boundaries_must_be_increasing_integers(boundaries: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        StepDecay(0.1, boundaries, 0.5)
+
+
+def test_schedules_are_values() -> None:
+    assert StepDecay(0.1, [1, 2], 0.5) == StepDecay(0.1, (1, 2), 0.5)
+    assert hash(StepDecay(0.1, [1, 2], 0.5)) == hash(StepDecay(0.1, (1, 2), 0.5))
+
+
+@pytest.mark.parametrize("value", NOT_NON_NEGATIVE)
+def test_what_a_schedule_that_is_warmed_up_returns_is_checked(value: Any) -> None:
+    schedule = WarmUp(4, after=lambda step: value)
+    with pytest.raises(
+        (TypeError, ValueError),
+        match=rf"after \(its schedule at 2\) must be a finite number >= 0, got {value!r}",
+    ):
+        schedule(2)

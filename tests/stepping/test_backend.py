@@ -1,0 +1,133 @@
+"""The registry of backends: what is there, what is not, and why."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref.stepping import backend
+
+PARAMS = {"x": np.zeros(2)}
+
+
+class Broken:
+    def __init__(self) -> None:
+        raise backend.BackendUnavailableError("backend 'broken': no device was found")
+
+
+class Faulty:
+    def __init__(self) -> None:
+        raise ValueError("a fault of its own")
+
+
+class Odd:
+    def __init__(self) -> None:
+        raise RuntimeError
+
+
+def missing() -> Any:
+    raise ModuleNotFoundError("No module named 'cupyx'", name="cupyx")
+
+
+@pytest.fixture
+def more_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered = backend.entry_points(group="lookahead_ref.backends")
+    more = [
+        SimpleNamespace(name="broken", load=lambda: Broken),
+        SimpleNamespace(name="faulty", load=lambda: Faulty),
+        SimpleNamespace(name="missing", load=missing),
+        SimpleNamespace(name="odd", load=lambda: Odd),
+    ]
+    monkeypatch.setattr(backend, "entry_points", lambda group: [*registered, *more])
+
+
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+def test_the_backends_of_this_package_follow_the_protocol(name: str) -> None:
+    found = backend.load(name)
+    assert isinstance(found, backend.Backend)
+    assert found.name == name
+    assert found.version[0].isdigit()
+    assert found.devices
+
+
+def test_another_package_can_add_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    numpy = type(backend.load("numpy"))
+    mine = type("Mine", (numpy,), {"name": "mine"})
+    monkeypatch.setattr(
+        backend,
+        "entry_points",
+        lambda group: {
+            "lookahead_ref.backends": [SimpleNamespace(name="mine", load=lambda: mine)]
+        }[group],
+    )
+    assert backend.names() == ("mine",)
+    stepper = la.Stepper(la.SGD(1.0), PARAMS, backend="mine")
+    stepper.step({"x": np.ones(2)})
+    assert stepper.params["x"].tolist() == [-1.0, -1.0]
+
+
+def test_an_unknown_name_is_told_those_that_exist() -> None:
+    message = "backend must be one of 'cupy', 'numba', 'numpy', got 'nunpy'"
+    with pytest.raises(ValueError, match=message):
+        backend.load("nunpy")
+    with pytest.raises(ValueError, match=message):
+        la.Stepper(la.SGD(0.1), PARAMS, backend="nunpy")
+
+
+def test_without_any_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "entry_points", lambda group: [])
+    with pytest.raises(ValueError, match="one of none: reinstall the package, got 'numpy'"):
+        backend.load("numpy")
+
+
+@pytest.mark.usefixtures("more_backends")
+def test_a_backend_whose_library_is_missing_is_unavailable() -> None:
+    with pytest.raises(
+        la.BackendUnavailableError,
+        match="backend 'missing' is not available: No module named 'cupyx'",
+    ):
+        la.Stepper(la.SGD(0.1), PARAMS, backend="missing")
+
+
+@pytest.mark.usefixtures("more_backends")
+def test_a_backend_that_cannot_run_says_why() -> None:
+    with pytest.raises(la.BackendUnavailableError, match="no device was found"):
+        la.Stepper(la.SGD(0.1), PARAMS, backend="broken")
+
+
+@pytest.mark.usefixtures("more_backends")
+def test_a_fault_of_a_backend_is_passed_on_as_it_is() -> None:
+    with pytest.raises(ValueError, match="a fault of its own"):
+        backend.load("faulty")
+
+
+@pytest.mark.usefixtures("more_backends")
+def test_describe_reports_each_and_why_it_is_not_available() -> None:
+    records = {record.name: record for record in backend.describe()}
+    assert list(records) == [
+        *("broken", "cupy", "faulty", "missing", "numba", "numpy", "odd")
+    ]
+    available = [name for name, record in records.items() if record.available]
+    assert [name for name in available if name != "cupy"] == ["numba", "numpy"]
+    assert records["numpy"].version == np.__version__
+    assert records["numpy"].reason == ""
+    assert records["numpy"].devices == tuple(backend.load("numpy").devices)
+    assert records["broken"].reason == "backend 'broken': no device was found"
+    assert records["faulty"].reason == "a fault of its own"
+    assert "No module named 'cupyx'" in records["missing"].reason
+    assert records["odd"].reason == "RuntimeError"
+    assert (records["broken"].version, records["broken"].devices) == ("", ())
+
+
+@pytest.mark.parametrize("bad", [None, 5, np, b"numpy"])
+def test_a_backend_is_a_name_or_follows_the_protocol(bad: Any) -> None:
+    with pytest.raises(
+        TypeError, match="backend must be the name of one or one itself, got"
+    ):
+        la.Stepper(la.SGD(0.1), PARAMS, backend=bad)
+    with pytest.raises(
+        TypeError, match="backend must be the name of one or one itself, got"
+    ):
+        la.Stepper(la.SGD(0.1), PARAMS, backend=type(backend.load("numpy")))  # type: ignore[arg-type]

@@ -1,0 +1,154 @@
+"""Rules written down as programs."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lookahead_ref.stepping.recording import (
+    Call,
+    Instruction,
+    Program,
+    Symbol,
+    Tape,
+    as_tuple,
+    compile_calls,
+)
+from support import INNER
+
+
+def every_operation(xp: Any) -> Any:
+    def rule(x: Any, y: Any, c: Any) -> Any:
+        total = x + y
+        return xp.sqrt(total * c), x - y / total
+
+    return rule
+
+
+def test_a_rule_writes_down_what_it_does_in_order() -> None:
+    call = Call(every_operation, (0, 1), ("c",))
+    program = compile_calls(2, [call], [(0, 2), (1, 3)])
+    # Registers 0 and 1 are the buffers, 2 the scalar; results follow.
+    assert program == Program(
+        buffers=2,
+        scalars=1,
+        instructions=(
+            Instruction("add", (0, 1)),
+            Instruction("multiply", (3, 2)),
+            Instruction("sqrt", (4,)),
+            Instruction("divide", (1, 3)),
+            Instruction("subtract", (0, 6)),
+        ),
+        writes=((0, 5), (1, 7)),
+    )
+
+
+def test_calls_are_joined_with_scalars_of_their_own() -> None:
+    def move(xp: Any) -> Any:
+        return lambda x, y, c: x + c * y
+
+    program = compile_calls(
+        2,
+        [Call(move, (0, 1), ("c",)), Call(None, (), ()), Call(move, (2, 3), ("c",))],
+        [(0, 4), (1, 3)],
+    )
+    assert (program.buffers, program.scalars) == (2, 2)
+    assert program.instructions == (
+        Instruction("multiply", (2, 1)),
+        Instruction("add", (0, 4)),
+        Instruction("zero", ()),
+        Instruction("multiply", (3, 6)),
+        Instruction("add", (5, 7)),
+    )
+    assert program.writes == ((0, 8), (1, 6))
+
+
+def test_a_buffer_that_keeps_what_it_held_is_not_written() -> None:
+    program = compile_calls(3, [], [(0, 1), (1, 1), (2, 0)])
+    assert program == Program(3, 0, (), ((0, 1), (2, 0)))
+
+
+def test_scratch_stands_between_the_buffers_and_the_scalars() -> None:
+    call = Call(every_operation, (0, 1), ("c",))
+    # Symbol 2 goes to buffer 2: that these numbers are equal means nothing.
+    program = compile_calls(2, [call], [(2, 2), (3, 3)], scratch=2)
+    assert (program.buffers, program.scalars) == (4, 1)
+    assert program.instructions[:2] == (
+        Instruction("add", (0, 1)),
+        Instruction("multiply", (5, 4)),
+    )
+    assert program.writes == ((2, 7), (3, 9))
+
+
+def test_a_tape_computes_only_with_an_evaluator() -> None:
+    with pytest.raises(TypeError, match="without an evaluator"):
+        Tape(1).evaluate(float, [])
+
+
+def test_a_tape_records_calls_coefficients_and_zeros() -> None:
+    tape = Tape(2)
+    x, y = Symbol(tape, 0), Symbol(tape, 1)
+    root, rest = tape.record(every_operation, [x, y], {"c": 0.5})
+    zero = tape.zero()
+    (last,) = tape.record(lambda xp: lambda a, b, d: a * b * d, [root, zero], {"d": 0.25})
+    assert [s.number for s in (root, rest, zero, last)] == [2, 3, 4, 5]
+    assert [call.operands for call in tape.calls] == [(0, 1), (), (2, 4)]
+    assert tape.scalars == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (lambda xp: lambda x: 2.0 * x, "a rule must hold no literals, got 2.0 in multiply"),
+        (lambda xp: lambda x: x + 1, "a rule must hold no literals, got 1 in add"),
+        (lambda xp: lambda x: 1 - x, "a rule must hold no literals, got 1 in subtract"),
+        (lambda xp: lambda x: x / 3, "a rule must hold no literals, got 3 in divide"),
+        (
+            lambda xp: lambda x: xp.sqrt(2.0),
+            "sqrt in a rule takes an array or a coefficient",
+        ),
+        (lambda xp: lambda x: -x if x else x, "a rule must not branch on values"),
+        (lambda xp: lambda x: 0.0, "a rule must return arrays, got 0.0"),
+    ],
+)
+def test_what_a_program_cannot_hold_is_refused(rule: Any, message: str) -> None:
+    tape = Tape(1)
+    with pytest.raises(TypeError, match=message):
+        tape.record(rule, [Symbol(tape, 0)], {})
+
+
+def test_operations_other_than_the_four_and_sqrt_are_refused() -> None:
+    tape = Tape(1)
+    with pytest.raises(AttributeError, match="exp"):
+        tape.record(lambda xp: lambda x: xp.exp(x), [Symbol(tape, 0)], {})
+    with pytest.raises(TypeError, match="unsupported operand"):
+        tape.record(lambda xp: lambda x: x**2, [Symbol(tape, 0)], {})
+
+
+@pytest.mark.parametrize("inner", list(INNER))
+def test_every_rule_of_this_package_is_a_program_of_what_it_computes(inner: str) -> None:
+    optimizer = INNER[inner]()
+    coefficients = dict(optimizer.coefficients(3))
+    rng = np.random.default_rng(0)
+    arrays = [rng.random(4) + 0.5 for _ in range(1 + len(optimizer.slots))]
+    expected = as_tuple(optimizer.rule(np)(*arrays, **coefficients))
+    count = len(arrays)
+    results = [(number, count + number) for number in range(len(expected))]
+    call = Call(optimizer.rule, tuple(range(count)), tuple(coefficients))
+    program = compile_calls(count, [call], results)
+
+    registers: list[Any] = [*arrays, *coefficients.values()]
+    interpret = {
+        "add": np.add,
+        "subtract": np.subtract,
+        "multiply": np.multiply,
+        "divide": np.divide,
+        "sqrt": np.sqrt,
+    }
+    for line in program.instructions:
+        registers.append(
+            interpret[line.operation](*[registers[number] for number in line.operands])
+        )
+    written = dict(program.writes)
+    for number, want in enumerate(expected):
+        np.testing.assert_array_equal(registers[written.get(number, number)], want)

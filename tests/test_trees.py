@@ -1,0 +1,186 @@
+"""Trees: walking them, and errors that name the leaf."""
+
+from types import MappingProxyType
+from typing import Any
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookahead_ref import trees
+
+names = st.text("abc", min_size=1, max_size=2)
+leaves = st.integers()
+below = st.dictionaries(
+    names, leaves | st.dictionaries(names, leaves, max_size=2), max_size=2
+)
+some_trees = st.dictionaries(names, leaves | below, max_size=3)
+
+
+@given(some_trees)
+def test_unflatten_undoes_flatten(values: Any) -> None:
+    assert trees.unflatten(values, trees.flatten(values)) == values
+
+
+@given(some_trees)
+def test_map_keeps_the_structure_and_calls_once_for_each_leaf(values: Any) -> None:
+    seen = []
+
+    def negate(leaf: int) -> int:
+        seen.append(leaf)
+        return -leaf
+
+    mapped = trees.map(negate, values)
+    assert trees.flatten(mapped) == {
+        path: -leaf for path, leaf in trees.flatten(values).items()
+    }
+    assert seen == list(trees.flatten(values).values())
+    assert trees.map(lambda leaf: -leaf, mapped) == values
+
+
+def test_leaves_are_named_by_their_path_in_the_order_of_the_tree() -> None:
+    values = {"b": 1, "a": MappingProxyType({"d": {"e": 2}, "c": 3})}
+    assert list(trees.flatten(values).items()) == [("b", 1), ("a/d/e", 2), ("a/c", 3)]
+
+
+def test_copies_share_no_memory() -> None:
+    values = {"a": {"b": np.arange(3.0)}, "c": strict.asarray([1.0, 2.0])}
+    copied = trees.copy(values)
+    values["a"]["b"][:] = 9.0
+    values["c"][0] = 9.0
+    assert copied["a"]["b"].tolist() == [0.0, 1.0, 2.0]
+    assert np.asarray(copied["c"]).tolist() == [1.0, 2.0]
+    assert type(copied["c"]) is type(values["c"])
+
+
+@pytest.mark.parametrize("values", [[1], None, 3, "ab", np.zeros(2)])
+def test_a_tree_must_be_a_dict(values: Any) -> None:
+    with pytest.raises(TypeError, match="grads must be a dict of arrays, got "):
+        trees.flatten(values, "grads")
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [({1: 0}, "params"), ({"a": {"b": {2: 0}}}, r"params\['a/b'\]"), ({None: 0}, "params")],
+)
+def test_names_must_be_strings(values: Any, where: str) -> None:
+    with pytest.raises(TypeError, match=f"the names in {where} must be strings, got "):
+        trees.flatten(values)
+
+
+def test_a_name_may_hold_a_slash_where_paths_stay_different() -> None:
+    assert trees.flatten({"a/b": 1, "a": {"c": 2}}) == {"a/b": 1, "a/c": 2}
+    with pytest.raises(ValueError, match="two leaves of params have the path 'a/b'"):
+        trees.flatten({"a/b": 1, "a": {"b": 2}})
+
+
+@pytest.mark.parametrize("values", [{}, {"a": {}}, {"a": {"b": {}}, "c": {}}])
+def test_params_must_not_be_empty(values: Any) -> None:
+    with pytest.raises(ValueError, match="params must hold at least one array, got none"):
+        trees.check_params(values)
+
+
+@pytest.mark.parametrize(
+    ("leaf", "message"),
+    [
+        (1.0, "must be an array, got float"),
+        ([1.0], "must be an array, got list"),
+        (None, "must be an array, got NoneType"),
+        ("x", "must be an array, got str"),
+        (np.array([1]), "must be float32 or float64, got int64"),
+        (np.array([True]), "must be float32 or float64, got bool"),
+        (np.array([1j]), "must be float32 or float64, got complex128"),
+        (np.array([1.0], np.float16), "must be float32 or float64, got float16"),
+        (
+            np.array([1.0], np.longdouble),
+            "must be float32 or float64, got .*128|longdouble",
+        ),
+        (np.array([1.0], object), "must be float32 or float64, got object"),
+        (np.array([1.0]).astype(">f8"), "must be float32 or float64, got >f8"),
+        (np.ma.array([1.0]), "must be a plain numpy.ndarray, got MaskedArray"),
+        (strict.asarray([1]), "must be float32 or float64, got array_api_strict.int64"),
+    ],
+)
+def test_params_must_be_float32_or_float64_arrays(leaf: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=rf"params\['layer/w'\] {message}"):
+        trees.check_params({"ok": np.zeros(1), "layer": {"w": leaf}})
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (0,), (2, 3)])
+def test_arrays_of_any_shape_are_params(dtype: Any, shape: tuple[int, ...]) -> None:
+    trees.check_params(
+        {"numpy": np.zeros(shape, dtype), "scalar": dtype(1.0), "no leaf": {}}
+    )
+    trees.check_params({"strict": strict.asarray(np.zeros(shape, dtype))})
+
+
+W = np.zeros((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("grads", "error", "message"),
+    [
+        (None, TypeError, "grads must be a dict of arrays, got NoneType"),
+        ({}, ValueError, "grads must have a leaf 'a/w' as params has, got none"),
+        ({"a": {}}, ValueError, "grads must have a leaf 'a/w' as params has, got none"),
+        ({"a": W}, ValueError, "grads must have a leaf 'a/w' as params has, got none"),
+        (
+            {"a": {"w": W, "z": W}},
+            ValueError,
+            "grads has a leaf 'a/z', which params has not",
+        ),
+        (
+            {"a": {"w": np.zeros((3, 2))}},
+            ValueError,
+            r"grads\['a/w'\] must have the shape \(2, 3\) of the parameter, got \(3, 2\)",
+        ),
+        (
+            {"a": {"w": np.float64(0.0)}},
+            ValueError,
+            r"grads\['a/w'\] must have the shape \(2, 3\) of the parameter, got \(\)",
+        ),
+        (
+            {"a": {"w": W.astype(np.float32)}},
+            TypeError,
+            r"grads\['a/w'\] must be float64 as the parameter is, got float32",
+        ),
+        (
+            {"a": {"w": W.astype(int)}},
+            TypeError,
+            r"grads\['a/w'\] must be float64 as the parameter is, got int64",
+        ),
+        (
+            {"a": {"w": W.tolist()}},
+            TypeError,
+            r"grads\['a/w'\] must be an array, got list",
+        ),
+        ({"a": {"w": None}}, TypeError, r"grads\['a/w'\] must be an array, got NoneType"),
+        (
+            {"a": {"w": strict.asarray(W)}},
+            TypeError,
+            r"must be an array of numpy as the parameter is, got one of array_api_strict",
+        ),
+        (
+            {"a": {"w": np.ma.array(W)}},
+            TypeError,
+            r"grads\['a/w'\] must be a plain numpy.ndarray, got MaskedArray",
+        ),
+    ],
+)
+def test_trees_that_differ_are_told_where(
+    grads: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        trees.check_like(grads, {"a": {"w": W}}, "grads")
+
+
+def test_an_array_of_no_dimensions_may_be_a_scalar_of_numpy() -> None:
+    trees.check_like({"x": np.float64(1.0)}, {"x": np.array(2.0)}, "grads")
+    trees.check_like({"x": np.array(1.0)}, {"x": np.float64(2.0)}, "grads")
+
+
+def test_the_order_of_names_does_not_matter() -> None:
+    trees.check_like({"b": W, "a": W}, {"a": W, "b": W}, "grads")
