@@ -10,7 +10,7 @@ from multiprocessing import get_context
 
 from lookahead_ref.bench import place, suite
 from lookahead_ref.bench.results import Results
-from lookahead_ref.experiments.pool import end_with_the_parent
+from lookahead_ref.experiments.workers import end_with_the_parent
 
 __all__ = ["run"]
 

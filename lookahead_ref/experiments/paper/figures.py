@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lookahead_ref.experiments.paper.plan import Theme
 from lookahead_ref.extras import require
-from lookahead_ref.report.plots import INK, PALETTE, PAPER
+from lookahead_ref.report.plots import INK, PALETTE, PAPER, Theme
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -13,22 +12,7 @@ __all__ = ["colours", "label", "legend", "single", "tint"]
 
 
 def single(theme: Theme, *, width: float, height: float) -> "tuple[Figure, Any]":
-    """Make a figure of one panel.
-
-    Parameters
-    ----------
-    theme : {"light", "dark"}
-        The ground it will be seen on.
-    width, height : float
-        In inches.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        Free of matplotlib's global state.
-    axes : matplotlib.axes.Axes
-        The panel.
-    """
+    """Make a figure of one panel, of so many inches."""
     figures = require("matplotlib.figure", "experiments", purpose="draw pictures")
     figure = figures.Figure(
         figsize=(width, height), layout="constrained", facecolor=PAPER[theme]
