@@ -68,8 +68,6 @@ def compare(
             "results": str(folder / "results.json"),
             "report": str(folder / "report.html"),
             "summary": made.findings.summary,
-            "validation_accuracy_percent": {
-                row.name: row.cells[0]._asdict() for row in rows
-            },
+            "validation_accuracy_percent": accuracy,
         }
     )
