@@ -1,8 +1,8 @@
 """Files that are checked before they are believed: the error, and the IDX format.
 
 IDX is the format of MNIST (Y. LeCun, C. Cortes and C. Burges, "The MNIST database of
-handwritten digits"): two zero bytes, one byte for the type of the values and one for the number
-of dimensions; then the dimensions, as 32-bit integers, and the values, all big-endian.
+handwritten digits"): two zero bytes, a byte for the type of the values and one for the
+number of dimensions; then the dimensions, as 32-bit integers, and the values, big-endian.
 """
 
 import gzip
@@ -175,8 +175,8 @@ def _unpack(path: Path, packed: io.BufferedIOBase, limit: int) -> NDArray[Any]:
             if wanted > limit:
                 raise DataFileError(
                     path,
-                    f"{_promise(shape, dtype)}, {wanted} bytes unpacked, more than "
-                    f"{limit}: unpack it to a file of its own, which is not read into memory",
+                    f"{_promise(shape, dtype)}, {wanted} bytes unpacked, more than {limit}"
+                    ": unpack it to a file of its own, which is not read into memory",
                     offset=4,
                 )
             values = bytearray()
