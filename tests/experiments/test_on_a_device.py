@@ -13,8 +13,7 @@ pytest.importorskip("cupy")
 
 import host_cuda
 import standin
-from lookahead_ref.backends import cupy_autograd
-from lookahead_ref.backends.cupy import backend as cupy
+from lookahead_ref.backends import cupy, cupy_autograd
 
 cupy_autograd.register(standin.ndarray)
 
