@@ -31,7 +31,9 @@ def tracked() -> list[Path]:
 def shown() -> set[str]:
     """Return the names that the reference pages list."""
     pages = (ROOT / "docs" / "reference").glob("*.md")
-    listed = (re.findall(r"^   ([A-Za-z_][\w.]*)$", page.read_text(), re.M) for page in pages)
+    listed = (
+        re.findall(r"^   ([A-Za-z_][\w.]*)$", page.read_text(), re.M) for page in pages
+    )
     return {name.rpartition(".")[2] for names in listed for name in names}
 
 

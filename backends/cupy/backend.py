@@ -1,8 +1,8 @@
 """Programs run by a CUDA device, on CuPy arrays.
 
-Each program is one kernel (`lookahead_ref.backends._cuda`), launched on CuPy's current
-stream over as many arrays at once as its argument has place for. Updates have the bits of
-the CPU's, subnormals included.
+Each program is one kernel (`compiler`), launched on CuPy's current stream over as many
+arrays at once as its argument has place for. Updates have the bits of the CPU's, subnormals
+included.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..stepping.backend import BackendUnavailableError, Kernel, Program, explained
-from . import _cuda
-from ._cuda_layers import Layers
+from ...stepping.backend import BackendUnavailableError, Kernel, Program, explained
+from . import compiler
+from .layers import CupyLayers
 
 try:
     import cupy
@@ -95,10 +95,10 @@ class Cuda:
         key = (text, device.id)
         if key not in self._functions:
             module = cupy.cuda.function.Module()
-            module.load(_cuda.cached(text, int(device.compute_capability), self._cache))
-            self._functions[key] = module.get_function(_cuda.ENTRY)
+            module.load(compiler.cached(text, int(device.compute_capability), self._cache))
+            self._functions[key] = module.get_function(compiler.ENTRY)
         function = self._functions[key]
-        return lambda blocks, table: function((blocks,), (_cuda.THREADS,), (table,))
+        return lambda blocks, table: function((blocks,), (compiler.THREADS,), (table,))
 
     @staticmethod
     def seconds(run: Callable[[], Any]) -> float:
@@ -185,7 +185,7 @@ class CupyBackend:
         folder = platformdirs.user_cache_path("lookahead-ref") if cache is None else cache
         self._cuda = Cuda(Path(folder)) if cuda is None else cuda
         self._library = self._cuda.library
-        self.layers = Layers(self._cuda)
+        self.layers = CupyLayers(self._cuda)
         self.devices: Sequence[str] = self._cuda.devices
 
     def from_host(self, array: Any) -> DeviceArray:
@@ -386,7 +386,7 @@ class CupyBackend:
         callable
             The kernel.
         """
-        source = _cuda.write(program, dtype)
+        source = compiler.write(program, dtype)
 
         def kernel(buffers: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
             *held, last = buffers
@@ -414,7 +414,7 @@ class CupyBackend:
             Called with the gradients, one for each parameter, and the scalars; runs the
             program on all parameters in few launches.
         """
-        return _Bound(_cuda.write(program, dtype), leaves, self._cuda)
+        return _Bound(compiler.write(program, dtype), leaves, self._cuda)
 
     def seconds(self, run: Callable[[], Any]) -> float:
         """Measure how long something takes on the device: see `Cuda.seconds`.
@@ -468,7 +468,7 @@ class _Bound:
     """A kernel and the tables that it is launched with, but for what changes in a step."""
 
     def __init__(
-        self, source: _cuda.Source, leaves: Sequence[Sequence[DeviceArray]], cuda: Any
+        self, source: compiler.Source, leaves: Sequence[Sequence[DeviceArray]], cuda: Any
     ) -> None:
         self._leaves = leaves  # the tables have no more than their addresses
         self._launches = []
@@ -484,7 +484,7 @@ class _Bound:
                 ([*(buffer.data.ptr for buffer in leaves[place]), 0], leaves[place][0].size)
                 for place in there
             ]
-            for blocks, table, places in _cuda.fill(source, arrays):
+            for blocks, table, places in compiler.fill(source, arrays):
                 chosen = [there[place] for place in places]
                 addresses = table["address"][: len(chosen), -1]
                 scalars = table["scalars"] if "scalars" in table.dtype.names else None

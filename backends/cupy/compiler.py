@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..stepping.backend import BackendUnavailableError, Program
+from ...stepping.backend import BackendUnavailableError, Program
 
 OPTIONS = (
     # The CPU rounds a product before it adds, and keeps subnormals.

@@ -26,6 +26,10 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 Queue = SimpleQueue[Call | None]
 
+Share = Callable[[Callable[[int, int], None], int, int], None]
+"""``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, none
+smaller than `least`, on threads."""
+
 
 class Helpers:
     """Threads that end with this object, or with the process.

@@ -13,15 +13,18 @@ number of threads.
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Share = Callable[[Callable[[int, int], None], int, int], None]
-"""``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, none
-smaller than `least`, on threads."""
+from ...kernels import LayerKernels
+from . import convolution, normalization
+from .threads import Share
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # With fewer additions than this for each thread, handing out work costs more than it saves.
 _LEAST_PIECE = 131072
@@ -52,17 +55,25 @@ _BIAS_OF_EXPONENTS, _BITS_OF_MANTISSA = np.int32(127), np.int32(23)
 _SIGN_BIT, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
 
 
-class Layers:
-    """Compiled kernels: see `lookahead_ref.layers.LayerKernels`.
+def _compiled(*dtypes: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Leave arrays of other dtypes, as the first one has, to the general kernel."""
+    taken = {np.dtype(dtype) for dtype in dtypes}
 
-    Parameters
-    ----------
-    share : callable
-        ``share(work, count, least)`` calls ``work(start, stop)`` for parts of
-        ``range(count)`` that together are all of it, at the same time.
-    """
+    def decorate(method: Callable[P, R]) -> Callable[P, R]:
+        general: Callable[P, R] = getattr(LayerKernels, method.__name__)
 
-    dtypes = ("float32",)
+        @wraps(method)
+        def kernel(*args: P.args, **options: P.kwargs) -> R:
+            first: Any = args[1]
+            return (method if first.dtype in taken else general)(*args, **options)
+
+        return kernel
+
+    return decorate
+
+
+class NumbaLayers(LayerKernels):
+    """Compiled kernels; ``share(work, count, least)`` is how they get threads."""
 
     def __init__(self, share: Share) -> None:
         self._share = share
@@ -75,16 +86,14 @@ class Layers:
         else:
             self._share(work, count, least)
 
-    def activate(self, y: NDArray[Any], bias: NDArray[Any], activation: str | None) -> None:
-        """Overwrite y by ``activation(y + bias)``."""
+    @_compiled(np.float32)
+    def activate(self, y: Any, bias: Any, activation: str | None) -> None:
         number = _ACTIVATIONS[activation]
         n, units = y.shape
         self._split(lambda start, stop: _activate(start, stop, y, bias, number), n, units)
 
-    def activate_gradient(
-        self, g: NDArray[Any], y: NDArray[Any], activation: str | None
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Compute the gradients of what `activate` does."""
+    @_compiled(np.float32)
+    def activate_gradient(self, g: Any, y: Any, activation: str | None) -> tuple[Any, Any]:
         n, units = g.shape
         blocks = -(-n // _BLOCK)
         number = _ACTIVATIONS[activation]
@@ -99,15 +108,8 @@ class Layers:
         )
         return product, sums[0] if blocks == 1 else np.sum(sums, axis=0)
 
-    def cross_entropy(
-        self,
-        logits: NDArray[Any],
-        bias: NDArray[Any] | None,
-        labels: NDArray[Any],
-        *,
-        gradient: bool,
-    ) -> NDArray[Any]:
-        """Compute softmax cross entropies, and overwrite the logits by their gradient."""
+    @_compiled(np.float32)
+    def cross_entropy(self, logits: Any, bias: Any, labels: Any, *, gradient: bool) -> Any:
         n, classes = logits.shape
         losses = np.empty(n, logits.dtype)
         right = np.ascontiguousarray(labels, np.int64)
@@ -121,37 +123,71 @@ class Layers:
         )
         return losses
 
-    @staticmethod
-    def scatter(indices: NDArray[Any], rows: NDArray[Any], size: int) -> NDArray[Any]:
-        """Sum rows by their index."""
+    @_compiled(np.float32)
+    def scatter(self, rows: Any, indices: Any, size: int) -> Any:
         sums = np.zeros((size, rows.shape[1]), rows.dtype)
         _scatter(np.ascontiguousarray(indices, np.int64), rows, sums)
         return sums
 
-    @staticmethod
+    @_compiled(np.float32)
     def lstm_cell(
-        gates: NDArray[Any],
-        recurrent: NDArray[Any],
-        cell: NDArray[Any],
-        next_cell: NDArray[Any],
-        squashed: NDArray[Any],
-        hidden: NDArray[Any],
+        self,
+        gates: Any,
+        recurrent: Any,
+        cell: Any,
+        next_cell: Any,
+        squashed: Any,
+        hidden: Any,
     ) -> None:
-        """Do what a step of an LSTM does after its matrix products."""
         _lstm_cell(gates, recurrent, cell, next_cell, squashed, hidden)
 
-    @staticmethod
+    @_compiled(np.float32)
     def lstm_cell_gradient(
-        gates: NDArray[Any],
-        cell: NDArray[Any],
-        squashed: NDArray[Any],
-        output_gradient: NDArray[Any],
-        hidden_gradient: NDArray[Any],
-        cell_gradient: NDArray[Any],
+        self,
+        gates: Any,
+        cell: Any,
+        squashed: Any,
+        output_gradient: Any,
+        hidden_gradient: Any,
+        cell_gradient: Any,
     ) -> None:
-        """Compute the gradients of what `lstm_cell` does."""
         _lstm_cell_gradient(
             gates, cell, squashed, output_gradient, hidden_gradient, cell_gradient
+        )
+
+    @_compiled(np.float32, np.float64)
+    def correlate(
+        self, x: Any, kernel: Any, out: Any, stride: int, offset: tuple[int, int]
+    ) -> None:
+        convolution.correlate(self._share, x, kernel, out, stride, offset)
+
+    @_compiled(np.float32, np.float64)
+    def kernel_gradient(
+        self,
+        x: Any,
+        grad: Any,
+        size: tuple[int, int],
+        stride: int,
+        offset: tuple[int, int],
+    ) -> Any:
+        return convolution.kernel_gradient(self._share, x, grad, size, stride, offset)
+
+    @_compiled(np.float32, np.float64)
+    def moments(self, x: Any) -> tuple[Any, Any]:
+        return normalization.moments(self._share, x)
+
+    @_compiled(np.float32, np.float64)
+    def affine(
+        self, x: Any, factor: Any, term: Any, residual: Any, *, rectify: bool
+    ) -> Any:
+        return normalization.affine(self._share, x, factor, term, residual, rectify=rectify)
+
+    @_compiled(np.float32, np.float64)
+    def normalize_gradient(
+        self, g: Any, y: Any, x: Any, mean: Any, inverse: Any, scale: Any, *, residual: bool
+    ) -> tuple[Any, Any, Any, Any]:
+        return normalization.normalize_gradient(
+            self._share, g, y, x, mean, inverse, scale, residual=residual
         )
 
 

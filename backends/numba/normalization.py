@@ -4,21 +4,20 @@ Sums are taken over blocks of rows and the blocks' sums then added in float64, s
 are precise in float32 and do not depend on the number of threads.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-Share = Callable[[Callable[[int, int], None], int, int], None]
+from .threads import Share
 
 _BLOCK = 256  # rows whose sums are taken at once
 _LEAST_PIECE = 32768  # elements for each thread, for which it is worth to be called
 
 
 def moments(share: Share, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Compute moments: see `lookahead_ref.convolution.ConvolutionKernels`."""
+    """Compute moments."""
     rows = _rows(x)
     count, channels = rows.shape
     blocks = -(-count // _BLOCK)
@@ -45,7 +44,7 @@ def affine(
     *,
     rectify: bool,
 ) -> NDArray[Any]:
-    """Scale and shift: see `lookahead_ref.convolution.ConvolutionKernels`."""
+    """Scale and shift."""
     y = np.empty(x.shape, x.dtype)
     rows, result = _rows(x), _rows(y)
     if residual is None:
@@ -77,7 +76,7 @@ def normalize_gradient(
     *,
     residual: bool,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any] | None]:
-    """Compute gradients: see `lookahead_ref.convolution.ConvolutionKernels`."""
+    """Compute gradients."""
     x_gradient = np.empty(x.shape, x.dtype)
     rows, gradient, result = _rows(x), _rows(g), _rows(x_gradient)
     count, channels = rows.shape

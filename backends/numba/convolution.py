@@ -11,7 +11,6 @@ Work is cut into pieces for several threads such that no sum is cut: results do 
 on the number of threads.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,9 +20,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-Share = Callable[[Callable[[int, int], None], int, int], None]
-"""``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, each
-of a least size, on threads."""
+from .threads import Share
 
 
 def _registers() -> tuple[int, int]:
@@ -53,7 +50,7 @@ def correlate(
     stride: int,
     offset: tuple[int, int],
 ) -> None:
-    """Write a correlation: see `lookahead_ref.convolution.ConvolutionKernels`."""
+    """Write a correlation."""
     _same_dtype(x, kernel, out)
     n, height, width, outputs = out.shape
     rows, columns, channels, _ = kernel.shape
@@ -91,7 +88,7 @@ def kernel_gradient(
     stride: int,
     offset: tuple[int, int],
 ) -> NDArray[Any]:
-    """Compute a kernel gradient: see `lookahead_ref.convolution.ConvolutionKernels`."""
+    """Compute a kernel gradient."""
     _same_dtype(x, grad)
     n, height, width, outputs = grad.shape
     rows, columns = size

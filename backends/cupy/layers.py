@@ -1,16 +1,13 @@
-"""Kernels for the layers of models on a device: `lookahead_ref.layers.LayerKernels`.
+"""Layers on a device: what would be many launches, each for little work, is one."""
 
-What a step of an LSTM does after its products would be twenty launches, each for little
-work; here it is one. All else is a few of CuPy's functions on whole arrays: on a device
-there is no cache to cut them for.
-"""
-
+import sys
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from . import _cuda
+from ...kernels import LayerKernels
+from . import compiler
 
 _TYPES = {"float32": "float", "float64": "double"}
 
@@ -79,77 +76,19 @@ _TABLE = np.dtype([("address", np.uint64, 6), ("rows", np.int64), ("units", np.i
 
 @cache  # asked for at every step of a sequence
 def source(body: str, dtype: str) -> str:
-    """Write a kernel.
-
-    Parameters
-    ----------
-    body : str
-        What one thread does for one unit of one row.
-    dtype : str
-        ``float32`` or ``float64``.
-
-    Returns
-    -------
-    str
-        The source.
-    """
+    """Write the kernel whose body is what a thread does for one unit of one row."""
     return _CELL.format(
-        scalar=_TYPES[dtype], threads=_cuda.THREADS, entry=_cuda.ENTRY, body=body
+        scalar=_TYPES[dtype], threads=compiler.THREADS, entry=compiler.ENTRY, body=body
     )
 
 
-class Layers:
-    """What `lookahead_ref.layers.LayerKernels` describes.
+class CupyLayers(LayerKernels):
+    """Kernels on the devices that `cuda` knows."""
 
-    Parameters
-    ----------
-    cuda : object
-        What knows the devices and runs kernels there.
-    """
-
-    dtypes = ("float32", "float64")
+    block = sys.maxsize  # no cache to cut work for: each launch does all
 
     def __init__(self, cuda: Any) -> None:
         self._cuda = cuda
-        self._xp = cuda.library
-
-    def activate(self, y: Any, bias: Any, activation: str | None) -> None:
-        """Overwrite y by ``activation(y + bias)``."""
-        y += bias
-        if activation == "relu":
-            self._xp.maximum(y, 0, out=y)
-        elif activation == "tanh":
-            self._xp.tanh(y, out=y)
-
-    def activate_gradient(self, g: Any, y: Any, activation: str | None) -> tuple[Any, Any]:
-        """Compute the gradients of what `activate` does."""
-        if activation == "relu":
-            g = g * (y > 0)
-        elif activation == "tanh":
-            g = g * (1 - y * y)
-        return g, self._xp.sum(g, axis=0)
-
-    def cross_entropy(self, logits: Any, bias: Any, labels: Any, *, gradient: bool) -> Any:
-        """Compute softmax cross entropies, and overwrite the logits by their gradient."""
-        n = logits.shape[0]
-        rows = self._xp.arange(n)
-        if bias is not None:
-            logits += bias
-        # The result does not depend on what is subtracted: nothing overflows.
-        logits -= self._xp.max(logits, axis=1, keepdims=True)
-        chosen = logits[rows, labels]
-        self._xp.exp(logits, out=logits)
-        total = self._xp.sum(logits, axis=1)
-        if gradient:
-            logits /= (total * n)[:, None]
-            logits[rows, labels] -= 1 / n
-        return self._xp.log(total) - chosen
-
-    def scatter(self, indices: Any, rows: Any, size: int) -> Any:
-        """Sum rows by their index."""
-        sums = self._xp.zeros((size, rows.shape[1]), dtype=rows.dtype)
-        self._xp.add.at(sums, indices, rows)
-        return sums
 
     def lstm_cell(
         self,
@@ -160,8 +99,11 @@ class Layers:
         squashed: Any,
         hidden: Any,
     ) -> None:
-        """Do what a step of an LSTM does after its matrix products."""
-        self._run(_FORWARD, cell, (gates, recurrent, cell, next_cell, squashed, hidden))
+        arrays = (gates, recurrent, cell, next_cell, squashed, hidden)
+        if str(cell.dtype) in _TYPES:
+            self._run(_FORWARD, cell, arrays)
+        else:
+            super().lstm_cell(*arrays)
 
     def lstm_cell_gradient(
         self,
@@ -172,9 +114,11 @@ class Layers:
         hidden_gradient: Any,
         cell_gradient: Any,
     ) -> None:
-        """Compute the gradients of what `lstm_cell` does."""
         arrays = (gates, cell, squashed, output_gradient, hidden_gradient, cell_gradient)
-        self._run(_BACKWARD, cell, arrays)
+        if str(cell.dtype) in _TYPES:
+            self._run(_BACKWARD, cell, arrays)
+        else:
+            super().lstm_cell_gradient(*arrays)
 
     def _run(self, body: str, like: Any, arrays: tuple[Any, ...]) -> None:
         table = np.zeros((), _TABLE)
@@ -182,4 +126,4 @@ class Layers:
         table["rows"], table["units"] = like.shape
         with like.device:
             launch = self._cuda.launcher(source(body, str(like.dtype)))
-            launch(-(-like.size // _cuda.THREADS), table)
+            launch(-(-like.size // compiler.THREADS), table)

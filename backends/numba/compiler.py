@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from ..stepping.backend import Program
+from ...stepping.backend import Program
 
 GATHERED = 8
 """How many gradients one call of ``gather`` takes."""

@@ -1,8 +1,8 @@
-"""IDX, the format of MNIST: a magic number, the dimensions, then the values.
+"""Files that are checked before they are believed: the error, and the IDX format.
 
-The magic number is two zero bytes, one byte for the type of the values and one for the
-number of dimensions; each dimension is a big-endian 32-bit integer, and so is each value
-big-endian (Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits").
+IDX is the format of MNIST (Y. LeCun, C. Cortes and C. Burges, "The MNIST database of
+handwritten digits"): two zero bytes, a byte for the type of the values and one for the
+number of dimensions; then the dimensions, as 32-bit integers, and the values, big-endian.
 """
 
 import gzip
@@ -15,13 +15,71 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookahead_ref.data.errors import DataFileError
-
-__all__ = ["read_idx"]
+__all__ = ["DataFileError", "check_labels", "read_idx"]
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_DIMENSIONS = 32
 CHUNK = 2**20
+
+
+class DataFileError(ValueError):
+    """A file or folder of data is not what its format asks for.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file or folder.
+    problem : str
+        What was expected and what came.
+    offset : int, optional
+        Where in the file, in bytes from 0; of a gzip, where in what it unpacks to.
+    line : int, optional
+        Where in a text; the first line is 1.
+
+    Attributes
+    ----------
+    path, problem, offset, line
+        As given.
+
+    Examples
+    --------
+    >>> raise DataFileError(Path("labels"), "label 12, expected 0 to 9", offset=8)
+    Traceback (most recent call last):
+        ...
+    lookahead_ref.data.files.DataFileError: labels, offset 8: label 12, expected 0 to 9
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        problem: str,
+        offset: int | None = None,
+        line: int | None = None,
+    ) -> None:
+        # All of them, so that pickle can make it again on the way back from a worker.
+        super().__init__(path, problem, offset, line)
+        self.path = path
+        self.problem = problem
+        self.offset = offset
+        self.line = line
+
+    def __str__(self) -> str:
+        at_line = "" if self.line is None else f", line {self.line}"
+        at_offset = "" if self.offset is None else f", offset {self.offset}"
+        return f"{self.path}{at_line}{at_offset}: {self.problem}"
+
+
+def check_labels(
+    path: Path, labels: NDArray[np.uint8], classes: int, *, first_offset: int, stride: int
+) -> None:
+    """Refuse labels that are not below the number of classes; tell where the first is."""
+    wrong = np.flatnonzero(labels >= classes)
+    if len(wrong):
+        raise DataFileError(
+            path,
+            f"label {labels[wrong[0]]}, expected 0 to {classes - 1}",
+            offset=first_offset + stride * int(wrong[0]),
+        )
 
 
 def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
@@ -62,19 +120,18 @@ def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
     """
     path = Path(path)
     with path.open("rb") as file:
-        if file.read(2) == b"\x1f\x8b":
-            file.seek(0)
-            return _unpack(path, file, unpacked_limit)
+        packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
+        if packed:
+            return _unpack(path, file, unpacked_limit)
         offset, dtype, shape = _header(path, file)
         size = file.seek(0, 2)
         wanted = offset + dtype.itemsize * math.prod(shape)
         if size != wanted:
-            raise DataFileError(
-                path,
-                f"{_said(shape, dtype)}, {wanted} bytes in all; the file has {size}",
-                offset=min(size, wanted),
+            problem = (
+                f"{_promise(shape, dtype)}, {wanted} bytes in all; the file has {size}"
             )
+            raise DataFileError(path, problem, offset=min(size, wanted))
         mapped = np.memmap(file, dtype=dtype, mode="r", offset=offset, shape=shape)
     return np.asarray(mapped)
 
@@ -118,8 +175,8 @@ def _unpack(path: Path, packed: io.BufferedIOBase, limit: int) -> NDArray[Any]:
             if wanted > limit:
                 raise DataFileError(
                     path,
-                    f"{_said(shape, dtype)}, {wanted} bytes unpacked, more than {limit}: "
-                    "unpack it to a file of its own, which is not read into memory",
+                    f"{_promise(shape, dtype)}, {wanted} bytes unpacked, more than {limit}"
+                    ": unpack it to a file of its own, which is not read into memory",
                     offset=4,
                 )
             values = bytearray()
@@ -136,17 +193,14 @@ def _unpack(path: Path, packed: io.BufferedIOBase, limit: int) -> NDArray[Any]:
         raise DataFileError(path, f"the gzip is damaged: {error}", offset=read) from error
     if read != wanted:
         came = "it goes on" if read > wanted else f"it unpacks to {read}"
-        raise DataFileError(
-            path,
-            f"{_said(shape, dtype)}, {wanted} bytes in all; {came}",
-            offset=min(read, wanted),
-        )
+        problem = f"{_promise(shape, dtype)}, {wanted} bytes in all; {came}"
+        raise DataFileError(path, problem, offset=min(read, wanted))
     array = np.frombuffer(values, dtype).reshape(shape)
     array.flags.writeable = False
     return array
 
 
-def _said(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+def _promise(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
     return f"the header says {_times(shape)} values of {dtype.itemsize} bytes"
 
 

@@ -1,6 +1,6 @@
 """Programs compiled by Numba: one pass over memory, for all arrays at once.
 
-A program becomes a loop that is kept on disk (`_loops`). Bound to the arrays that it is
+A program becomes a loop that is kept on disk (`compiler`). Bound to the arrays that it is
 for, it knows their addresses and a list of pieces of work, the smaller the later they are
 taken: several small arrays make one piece, a large one is cut. Threads take piece after
 piece until there is none left, so a thread that was kept from running holds up nobody.
@@ -24,12 +24,12 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
-from ..convolution import ConvolutionKernels
-from ..layers import LayerKernels
-from ..stepping.backend import Kernel, Program
-from . import _host, _loops
-from ._helpers import Helpers
-from ._host import HostArray
+from ...kernels import LayerKernels
+from ...stepping.backend import Kernel, Program
+from .. import host
+from ..host import HostArray
+from . import compiler
+from .threads import Helpers
 
 # The least and the most elements in a piece of work, but for what is left at last. Threads
 # begin at both ends with large ones, as moving on in memory from piece to piece costs a
@@ -71,15 +71,15 @@ class NumbaBackend:
 
     name = "numba"
     version = numba.__version__
-    devices = _host.devices()
-    from_host = staticmethod(_host.itself)
-    to_host = staticmethod(_host.itself)
-    own = staticmethod(_host.own)
-    copy = staticmethod(_host.copy)
-    assign = staticmethod(_host.assign)
-    readonly = staticmethod(_host.readonly)
-    flatten = staticmethod(_host.flatten)
-    gradient = staticmethod(_host.gradient)
+    devices = host.devices()
+    from_host = staticmethod(host.itself)
+    to_host = staticmethod(host.itself)
+    own = staticmethod(host.own)
+    copy = staticmethod(host.copy)
+    assign = staticmethod(host.assign)
+    readonly = staticmethod(host.readonly)
+    flatten = staticmethod(host.flatten)
+    gradient = staticmethod(host.gradient)
 
     def __init__(self, threads: int | None = None, cache: Path | None = None) -> None:
         self._threads = len(_cores()) if threads is None else _count(threads)
@@ -111,19 +111,12 @@ class NumbaBackend:
         return kernel
 
     @cached_property
-    def convolution(self) -> ConvolutionKernels:
-        """Kernels for models of pictures."""
-        # Here, since most runs have no use for them.
-        from .numba_pictures import Pictures
-
-        return Pictures(self._share)
-
-    @cached_property
     def layers(self) -> LayerKernels:
         """Kernels for the layers of models."""
-        from .numba_layers import Layers
+        # Here, since most runs have no use for them.
+        from .layers import NumbaLayers
 
-        return Layers(self._share)
+        return NumbaLayers(self._share)
 
     def _share(self, work: Work, count: int, least: int = 1) -> None:
         """Call ``work(start, stop)`` for parts of a range, no smaller than `least`."""
@@ -165,12 +158,12 @@ class NumbaBackend:
         loop = self._loop(program, dtype)
         sizes = [buffers[0].size for buffers in leaves]
         # `gather` writes addresses by the eight: there is room for what is too much.
-        rows = -(-len(leaves) // _loops.GATHERED) * _loops.GATHERED
+        rows = -(-len(leaves) // compiler.GATHERED) * compiler.GATHERED
         addresses = np.zeros((rows, program.buffers), np.intp)
         for place, buffers in enumerate(leaves):
             for number, buffer in enumerate(buffers):
                 addresses[place, number] = buffer.ctypes.data
-        gather = _loops.load(_loops.gather_source(dtype), self._cache).gather
+        gather = compiler.load(compiler.gather_source(dtype), self._cache).gather
         missing = [np.zeros(0, dtype)] * (rows - len(leaves))
         # What the addresses point to must stay: the loop holds on to nothing else.
         held = [*leaves]
@@ -182,9 +175,9 @@ class NumbaBackend:
         def run(gradients: Sequence[HostArray], scalars: Sequence[float]) -> None:
             if gradients:
                 given = [*gradients, *missing]
-                for first in range(0, len(held), _loops.GATHERED):
-                    gather(addresses, first, *given[first : first + _loops.GATHERED])
-            counters = np.zeros(_loops.COUNTERS * _loops.LINE, np.intp)
+                for first in range(0, len(held), compiler.GATHERED):
+                    gather(addresses, first, *given[first : first + compiler.GATHERED])
+            counters = np.zeros(compiler.COUNTERS * compiler.LINE, np.intp)
             work = (counters, groups, segments, addresses, *scalars)
             # Without helpers, as while Python shuts down, the caller does everything. One
             # that comes late finds nothing left, and touches only the counters.
@@ -199,7 +192,7 @@ class NumbaBackend:
         return run
 
     def _loop(self, program: Program, dtype: str) -> Any:
-        return _loops.load(_loops.loop_source(program, dtype), self._cache).loop
+        return compiler.load(compiler.loop_source(program, dtype), self._cache).loop
 
     @property
     def _helpers(self) -> Helpers:
