@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from lookahead_ref.conformance import plan
-from lookahead_ref.conformance.bent import Run, simulate
 from lookahead_ref.conformance.bounds import LEVELS, Bounding
-from lookahead_ref.conformance.building import Case, bits
-from lookahead_ref.conformance.catalogue import (
+from lookahead_ref.conformance.bugs import (
     BUGS,
     CONDITIONS,
+    CONVENTIONS,
     NO_GRADIENT,
-    VARIANTS,
+    Bug,
+    Run,
+    simulate,
 )
+from lookahead_ref.conformance.building import Case, bits
 from lookahead_ref.conformance.clauses import CLAUSES
-from lookahead_ref.conformance.departures import Departure
 from lookahead_ref.conformance.oracle import Arithmetic, Exact, Step, Tensors
 from lookahead_ref.conformance.oracle import value as value_of
 from lookahead_ref.conformance.overflow import Overflowing
@@ -123,7 +124,7 @@ def complete(case: Case) -> dict[str, dict[str, dict[str, float]]]:
         outcomes = [_outcome(case, "reference", None)]
         outcomes += [
             _outcome(case, each.name, each)
-            for each in VARIANTS
+            for each in CONVENTIONS
             if each.applies(case) and "overflow" not in conditions
         ]
         # A variant that makes no difference here needs no outcome of its own.
@@ -141,7 +142,7 @@ def complete(case: Case) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def margins(
-    case: Case, outcome: Mapping[str, Any], bug: Departure
+    case: Case, outcome: Mapping[str, Any], bug: type[Bug]
 ) -> dict[str, dict[str, float]]:
     """Measure by how many tolerances a bug departs in a case, in what any program shows.
 
@@ -151,7 +152,7 @@ def margins(
         The case.
     outcome : dict
         The outcome that a program without the bug has.
-    bug : Departure
+    bug : Bug
         The bug.
 
     Returns
@@ -163,7 +164,7 @@ def margins(
     """
     if not bug.applies(case):
         return {}
-    seen = simulate(case, Plain(), {bug.switch: bug.setting})
+    seen = simulate(case, Plain(), [bug])
     steps = outcome["steps"]
     pairs: list[tuple[Mapping[str, Any], Any]] = [
         (expected["fast"], step.fast)
@@ -205,12 +206,12 @@ def _in_tolerances(
     return largest
 
 
-def _outcome(case: Case, name: str, variant: Departure | None) -> dict[str, Any]:
-    switches = {} if variant is None else {variant.switch: variant.setting}
+def _outcome(case: Case, name: str, variant: type[Bug] | None) -> dict[str, Any]:
+    bugs = [] if variant is None else [variant]
     exact: Arithmetic = Overflowing() if "overflow" in case["flags"] else Exact()
-    expected = simulate(case, exact, switches)
+    expected = simulate(case, exact, bugs)
     bounds = {
-        dtype: {level: simulate(case, Bounding(dtype, level), switches) for level in LEVELS}
+        dtype: {level: simulate(case, Bounding(dtype, level), bugs) for level in LEVELS}
         for dtype in case["dtypes"]
     }
     return {"name": name, "steps": list(_steps(expected, bounds))}
@@ -377,7 +378,7 @@ def _index(
                 "found": v.breaks,
                 "mind": v.fix,
             }
-            for v in VARIANTS
+            for v in CONVENTIONS
         ],
         "retired": list(plan.RETIRED),
     }
