@@ -1,10 +1,10 @@
-"""Checks of hyperparameters: what each may be, said in the error."""
+"""What a hyperparameter may be: each check names it and says what was expected and came."""
 
 import math
 import operator
 from collections.abc import Callable
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj
 
@@ -12,142 +12,48 @@ Schedule: TypeAlias = Callable[[int], float]
 """A function from a clock (a count that starts at 0) to a value."""
 
 
+class Range(NamedTuple):
+    """What numbers are allowed; `holds` takes a number, or an array element by element."""
+
+    noun: str
+    words: str
+    holds: Callable[[Any], Any]
+
+
+FINITE = Range("a number", "finite", lambda x: abs(x) < math.inf)
+NON_NEGATIVE = Range("a finite number", ">= 0", lambda x: (x >= 0.0) & (x < math.inf))
+POSITIVE = Range("a finite number", "> 0", lambda x: (x > 0.0) & (x < math.inf))
+BELOW_ONE = Range("a number", "in [0, 1)", lambda x: (x >= 0.0) & (x < 1.0))
+STEP_SIZE = Range("a number", "in (0, 1]", lambda x: (x > 0.0) & (x <= 1.0))
+
+
+def at_least(least: int) -> Range:
+    """Return the range of the integers from `least` on."""
+    return Range("an integer", f">= {least}", lambda x: x >= least)
+
+
 def non_negative(name: str, value: Any) -> float:
-    """Check that a value is a finite number that is not negative.
-
-    Parameters
-    ----------
-    name : str
-        The hyperparameter, for the error.
-    value : float
-        Its value.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    TypeError
-        If it is not a real number.
-    ValueError
-        If it is negative, infinite or not a number.
-    """
-    number = _real(name, value, "a finite number >= 0")
-    if not (math.isfinite(number) and number >= 0.0):
-        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
-    return number
+    """Check that a value is a finite number >= 0, and return it."""
+    return _number(name, value, NON_NEGATIVE)
 
 
 def positive(name: str, value: Any) -> float:
-    """Check that a value is a finite number greater than zero.
-
-    Parameters
-    ----------
-    name : str
-        The hyperparameter, for the error.
-    value : float
-        Its value.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    TypeError
-        If it is not a real number.
-    ValueError
-        If it is zero, negative, infinite or not a number.
-    """
-    number = _real(name, value, "a finite number > 0")
-    if not (math.isfinite(number) and number > 0.0):
-        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
-    return number
+    """Check that a value is a finite number > 0, and return it."""
+    return _number(name, value, POSITIVE)
 
 
 def below_one(name: str, value: Any) -> float:
-    """Check that a value lies in [0, 1), as a decay rate must.
-
-    Parameters
-    ----------
-    name : str
-        The hyperparameter, for the error.
-    value : float
-        Its value.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    TypeError
-        If it is not a real number.
-    ValueError
-        If it lies outside.
-    """
-    number = _real(name, value, "a number in [0, 1)")
-    if not 0.0 <= number < 1.0:
-        raise ValueError(f"{name} must be a number in [0, 1), got {value!r}")
-    return number
+    """Check that a value lies in [0, 1), as a decay rate must, and return it."""
+    return _number(name, value, BELOW_ONE)
 
 
 def step_size(name: str, value: Any) -> float:
-    """Check that a value lies in (0, 1], as the slow weights' step size must.
-
-    Parameters
-    ----------
-    name : str
-        The hyperparameter, for the error.
-    value : float
-        Its value.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    TypeError
-        If it is not a real number.
-    ValueError
-        If it lies outside.
-    """
-    number = _real(name, value, "a number in (0, 1]")
-    if not 0.0 < number <= 1.0:
-        raise ValueError(f"{name} must be a number in (0, 1], got {value!r}")
-    return number
+    """Check that a value lies in (0, 1], as the slow weights' must, and return it."""
+    return _number(name, value, STEP_SIZE)
 
 
 def count(name: str, value: Any, *, least: int = 1) -> int:
-    """Check that a value is a whole number, at least `least`.
-
-    Parameters
-    ----------
-    name : str
-        The hyperparameter, for the error.
-    value : int
-        Its value.
-    least : int, default: 1
-        The smallest value allowed.
-
-    Returns
-    -------
-    int
-        The value.
-
-    Raises
-    ------
-    TypeError
-        If it is not an integer.
-    ValueError
-        If it is too small.
-    """
+    """Check that a value is a whole number, at least `least`, and return it."""
     wanted = "a positive integer" if least == 1 else f"an integer >= {least}"
     try:
         number = operator.index(value)
@@ -160,95 +66,52 @@ def count(name: str, value: Any, *, least: int = 1) -> int:
     return number
 
 
-def option(name: str, value: Any, options: tuple[str, ...]) -> None:
-    """Check that a value is one of those that exist.
-
-    Parameters
-    ----------
-    name : str
-        The hyperparameter, for the error.
-    value : str
-        Its value.
-    options : tuple of str
-        The values that exist.
-
-    Raises
-    ------
-    ValueError
-        If it is none of them.
-    """
+def option(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """Check that a value is one of those that exist, and return it."""
     if not isinstance(value, str) or value not in options:
         listed = ", ".join(repr(known) for known in options)
         raise ValueError(f"{name} must be one of {listed}, got {value!r}")
+    return value
+
+
+def every(name: str, array: Any, allowed: Range) -> Any:
+    """Check each element of a NumPy array of numbers, and return the array."""
+    holds = allowed.holds(array)
+    if not holds.all():
+        came = array[~holds].ravel()[0]
+        raise ValueError(f"{name} must be {allowed.words}, got {came.item()!r}")
+    return array
 
 
 def constant_or_schedule(
     name: str, value: Any, check: Callable[[str, Any], float]
 ) -> float | Schedule:
-    """Check a hyperparameter that may be a schedule; a schedule is checked at each value.
-
-    Parameters
-    ----------
-    name : str
-        The hyperparameter, for the error.
-    value : float or callable
-        Its value, or a function from the clock to its value.
-    check : callable
-        The check of one value, such as `non_negative`.
-
-    Returns
-    -------
-    float or callable
-        The value.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `check` does.
-    """
+    """Check a hyperparameter; that of a schedule is checked at each value."""
     return value if callable(value) else check(name, value)
 
 
 def value_at(
     name: str, value: float | Schedule, clock: int, check: Callable[[str, Any], float]
 ) -> float:
-    """Evaluate a hyperparameter that may be a schedule.
-
-    Parameters
-    ----------
-    name : str
-        The hyperparameter, for the error.
-    value : float or callable
-        Its value, or a function from the clock to its value.
-    clock : int
-        What the schedule is called with.
-    check : callable
-        The check of one value, such as `non_negative`.
-
-    Returns
-    -------
-    float
-        The value at this clock.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `check` does, naming the clock.
-    """
+    """Evaluate a hyperparameter that may be a schedule."""
     # A rule multiplies arrays with it, some of which take a Python float and nothing else.
     if not callable(value):
         return float(value)
     return check(f"{name} (its schedule at {clock})", value(clock))
 
 
-def _real(name: str, value: Any, wanted: str) -> float:
+def _number(name: str, value: Any, allowed: Range) -> float:
+    wanted = f"{allowed.noun} {allowed.words}"
     # A schedule may well compute with arrays: one of no dimensions is a number.
     if isinstance(value, bool) or not (isinstance(value, Real) or _is_real_array(value)):
         raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         raise ValueError(f"{name} must be {wanted}, got an integer that large") from None
+    if not allowed.holds(number):
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
+    return number
 
 
 def _is_real_array(value: Any) -> bool:

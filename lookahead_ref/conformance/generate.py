@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from lookahead_ref.conformance import model_cases, model_oracle, optimizer_cases, vectors
-from lookahead_ref.conformance.bent import Run, simulate
 from lookahead_ref.conformance.bounds import Bounding, Overflowing
-from lookahead_ref.conformance.building import PlannedCase, bits
-from lookahead_ref.conformance.catalogue import (
+from lookahead_ref.conformance.bugs import (
     BUGS,
     CONDITIONS,
+    CONVENTIONS,
     NO_GRADIENT,
-    VARIANTS,
+    Bug,
+    Run,
+    simulate,
 )
+from lookahead_ref.conformance.building import PlannedCase, bits
 from lookahead_ref.conformance.clauses import CLAUSES
-from lookahead_ref.conformance.departures import Departure
 from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact
 from lookahead_ref.conformance.oracle import value as value_of
 from lookahead_ref.conformance.vectors import LEVELS, Format
@@ -57,7 +58,7 @@ def build() -> dict[str, bytes]:
                     "found": v.breaks,
                     "mind": v.fix,
                 }
-                for v in VARIANTS
+                for v in CONVENTIONS
             ],
             "retired": list(optimizer_cases.RETIRED),
         }
@@ -110,7 +111,7 @@ def complete(case: PlannedCase) -> dict[str, Margins]:
         outcomes = [reference]
         outcomes += [
             _outcome(case, each.name, each)
-            for each in VARIANTS
+            for each in CONVENTIONS
             if each.applies(case) and "overflow" not in conditions
         ]
         # A variant that makes no difference here needs no outcome of its own.
@@ -124,12 +125,12 @@ def complete(case: PlannedCase) -> dict[str, Margins]:
     return shown
 
 
-def _outcome(case: PlannedCase, name: str, variant: Departure | None) -> dict[str, Any]:
-    switches = {} if variant is None else {variant.switch: variant.setting}
+def _outcome(case: PlannedCase, name: str, variant: type[Bug] | None) -> dict[str, Any]:
+    bugs = [] if variant is None else [variant]
     exact: Arithmetic = Overflowing() if "overflow" in case["flags"] else Exact()
-    expected = simulate(case, exact, switches)
+    expected = simulate(case, exact, bugs)
     bounds = {
-        dtype: {level: simulate(case, Bounding(dtype, level), switches) for level in LEVELS}
+        dtype: {level: simulate(case, Bounding(dtype, level), bugs) for level in LEVELS}
         for dtype in case["dtypes"]
     }
     return {"name": name, "steps": list(_steps(expected, bounds))}
@@ -229,13 +230,13 @@ def _differs(reference: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def margins(
-    case: PlannedCase, steps: Sequence[Mapping[str, Any]], bug: Departure
+    case: PlannedCase, steps: Sequence[Mapping[str, Any]], bug: type[Bug]
 ) -> Margins:
     """Measure by how many tolerances a bug is off at most; nothing if it does not apply."""
     # In what any program shows: fast weights, and the weights that are evaluated.
     if not bug.applies(case):
         return {}
-    seen = simulate(case, Double(), {bug.switch: bug.setting})
+    seen = simulate(case, Double(), [bug])
     later = steps[case["save_after"] :] if seen.resumed else []
     pairs = [
         *((e["fast"], s.fast) for e, s in zip(steps, seen.steps, strict=True)),

@@ -7,8 +7,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.elementwise import evaluate
-from lookahead_ref.trees import Array, Tree
+from lookahead_ref.trees import Array, Tree, evaluate
 
 
 @dataclass(frozen=True)
@@ -33,23 +32,16 @@ class AdaptiveAlpha:
     alpha_low : float, default: 0.2
         The smallest alpha, in (0, 1].
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-
     Notes
     -----
-    Two things are approximate, besides the curvature. g should be the gradient at
-    theta_{t,k}; taken is the one that was given to the cycle's last step, which was
-    computed one update earlier, on one batch. And the second moment, corrected for its
-    bias, is a mean over steps that lie further back still. That needs no evaluation of the
-    loss beyond those of training.
+    Two more things are approximate. g should be the gradient at theta_{t,k}; taken is that
+    of the cycle's last step, computed one update earlier, on one batch. And the second
+    moment, corrected for its bias, is a mean over steps that lie further back still.
 
-    The two products are sums in float64 over each parameter, so alpha depends on how a
-    library orders a sum. Between the pure interface on NumPy arrays and a `Stepper` on
-    NumPy or Numba it is the same to the bit; between libraries it agrees to rounding. A
-    stepper does a cycle's last inner step twice: once to know alpha, once to write.
+    The two products are sums in float64 over each parameter: between the pure interface on
+    NumPy arrays and a `Stepper` on NumPy or Numba alpha is the same to the bit, between
+    libraries it agrees to rounding. A stepper does a cycle's last inner step twice: once to
+    know alpha, once to write.
 
     References
     ----------
@@ -81,26 +73,7 @@ class AdaptiveAlpha:
     def estimate(
         self, phi: Tree, theta: Tree, grads: Tree, curvature: Tree, factor: float
     ) -> float:
-        """Estimate alpha*.
-
-        Parameters
-        ----------
-        phi : dict
-            The slow weights before the synchronization, theta_{t,0}.
-        theta : dict
-            The fast weights, theta_{t,k}.
-        grads : dict
-            The gradient.
-        curvature : dict
-            The second moment.
-        factor : float
-            What corrects its bias, by which it is multiplied.
-
-        Returns
-        -------
-        float
-            alpha.
-        """
+        """Return alpha*, with `factor` times the tree `curvature` as the second moment."""
         parts = evaluate(_products, phi, theta, grads, curvature)
         slope = sum(part[0] for part in parts)
         bend = sum(part[1] for part in parts) * (float(self.scale) * factor)

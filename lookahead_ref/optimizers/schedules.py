@@ -2,7 +2,8 @@
 
 A schedule is any function from a count, 0 at first, to a value. A learning rate sees the
 number of updates done (it is never reset, whatever `Lookahead` does to its inner state);
-the slow weights' step size alpha sees the number of synchronizations done.
+the slow weights' step size alpha sees the number of synchronizations done. An argument out
+of range is a TypeError or ValueError that names it.
 """
 
 import math
@@ -25,11 +26,6 @@ class Constant:
     value : float
         The value, not negative.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the value is not a finite number >= 0.
-
     Examples
     --------
     >>> Constant(0.1)(1000)
@@ -41,8 +37,7 @@ class Constant:
     def __post_init__(self) -> None:
         hyperparameters.non_negative("value", self.value)
 
-    def __call__(self, step: int) -> float:  # noqa: ARG002
-        """Return the value at a step, counted from 0."""
+    def __call__(self, step: int) -> float:
         return self.value
 
 
@@ -58,15 +53,6 @@ class StepDecay:
         The steps from which on the value is multiplied once more, increasing.
     factor : float
         What it is multiplied by.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is negative or not finite, or the boundaries do not increase.
-
-    See Also
-    --------
-    cifar_step_decay : The one that the paper trains CIFAR with.
 
     Examples
     --------
@@ -95,7 +81,6 @@ class StepDecay:
         object.__setattr__(self, "boundaries", boundaries)
 
     def __call__(self, step: int) -> float:
-        """Return the value at a step, counted from 0."""
         passed = sum(boundary <= step for boundary in self.boundaries)
         return float(self.initial * self.factor**passed)
 
@@ -109,16 +94,6 @@ def cifar_step_decay(initial: float, steps_per_epoch: int) -> StepDecay:
         The learning rate of the first 60 epochs.
     steps_per_epoch : int
         Updates in an epoch.
-
-    Returns
-    -------
-    StepDecay
-        The schedule, over 200 epochs.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is out of range.
 
     References
     ----------
@@ -148,11 +123,6 @@ class Cosine:
     final : float, default: 0.0
         The value from then on.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is out of range.
-
     References
     ----------
     I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
@@ -175,7 +145,6 @@ class Cosine:
         hyperparameters.non_negative("final", self.final)
 
     def __call__(self, step: int) -> float:
-        """Return the value at a step, counted from 0."""
         if step >= self.steps:
             return self.final
         share = 0.5 * (1.0 + math.cos(math.pi * step / self.steps))
@@ -197,12 +166,6 @@ class WarmUp:
     after : float or callable
         The value, or the schedule, that is warmed up.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is out of range; where it is called, if the other schedule returns one
-        that is.
-
     Examples
     --------
     >>> schedule = WarmUp(4, after=1.0)
@@ -220,7 +183,6 @@ class WarmUp:
         )
 
     def __call__(self, step: int) -> float:
-        """Return the value at a step, counted from 0."""
         after = hyperparameters.value_at(
             "after", self.after, step, hyperparameters.non_negative
         )

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Protocol, TypeAlias, runtime_checkable
-
-from lookahead_ref.stepping.recording import Instruction, Program
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 __all__ = [
     "Backend",
@@ -27,6 +25,47 @@ __all__ = [
     "load",
     "names",
 ]
+
+
+class Instruction(NamedTuple):
+    """One operation of a program; its result goes to the next register.
+
+    Attributes
+    ----------
+    operation : str
+        ``add``, ``subtract``, ``multiply``, ``divide``, ``sqrt`` or ``zero``.
+    operands : tuple of int
+        The registers that it reads.
+    """
+
+    operation: str
+    operands: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A straight line of elementwise operations.
+
+    Registers are numbered: first one for each buffer, then one for each scalar, then one
+    for the result of each instruction.
+
+    Parameters
+    ----------
+    buffers : int
+        The number of arrays, all of one length and dtype.
+    scalars : int
+        The number of scalars, of the arrays' dtype.
+    instructions : tuple of Instruction
+        What is computed, in order.
+    writes : tuple of (int, int)
+        Buffer and register: what is written where, after everything that reads it.
+    """
+
+    buffers: int
+    scalars: int
+    instructions: tuple[Instruction, ...]
+    writes: tuple[tuple[int, int], ...]
+
 
 Kernel: TypeAlias = Callable[[Sequence[Any], Sequence[float]], None]
 """A compiled program: called with its buffers, contiguous and of one dimension, and its

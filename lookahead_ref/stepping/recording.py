@@ -11,54 +11,11 @@ that the step applies.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
-from lookahead_ref.stepping.representative import SOLE, Representative
-
-Rule: TypeAlias = Callable[[Any], Callable[..., Any]]
-"""A function from an array namespace to the arithmetic of an update."""
-
-
-class Instruction(NamedTuple):
-    """One operation of a program; its result goes to the next register.
-
-    Attributes
-    ----------
-    operation : str
-        ``add``, ``subtract``, ``multiply``, ``divide``, ``sqrt`` or ``zero``.
-    operands : tuple of int
-        The registers that it reads.
-    """
-
-    operation: str
-    operands: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Program:
-    """A straight line of elementwise operations.
-
-    Registers are numbered: first one for each buffer, then one for each scalar, then one
-    for the result of each instruction.
-
-    Parameters
-    ----------
-    buffers : int
-        The number of arrays, all of one length and dtype.
-    scalars : int
-        The number of scalars, of the arrays' dtype.
-    instructions : tuple of Instruction
-        What is computed, in order.
-    writes : tuple of (int, int)
-        Buffer and register: what is written where, after everything that reads it.
-    """
-
-    buffers: int
-    scalars: int
-    instructions: tuple[Instruction, ...]
-    writes: tuple[tuple[int, int], ...]
+from lookahead_ref.stepping.backend import Instruction, Program
+from lookahead_ref.trees import SOLE, Rule
 
 
 class _Register:
@@ -127,22 +84,6 @@ class _Written(NamedTuple):
     results: tuple[int, ...]
 
 
-def as_tuple(result: Any) -> tuple[Any, ...]:
-    """Return what a rule returned as a tuple: a rule of one result may return it bare.
-
-    Parameters
-    ----------
-    result : object or tuple
-        What the rule returned.
-
-    Returns
-    -------
-    tuple
-        The results.
-    """
-    return result if isinstance(result, tuple) else (result,)
-
-
 @lru_cache(maxsize=1024)
 def _write_down(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Written:
     lines: list[tuple[str, tuple[_Register, ...]]] = []
@@ -153,11 +94,9 @@ def _write_down(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Written:
         number = register._number  # noqa: SLF001
         return inputs + number if number >= 0 else -1 - number
 
-    results = as_tuple(
-        rule(_RegisterNamespace)(
-            *registers[:arrays], **dict(zip(names, registers[arrays:], strict=True))
-        )
-    )
+    scalars = dict(zip(names, registers[arrays:], strict=True))
+    result = rule(_RegisterNamespace)(*registers[:arrays], **scalars)
+    results = result if isinstance(result, tuple) else (result,)
     for result in results:
         if not isinstance(result, _Register):
             raise TypeError(f"a rule must return arrays, got {result!r}")
@@ -188,7 +127,7 @@ class Symbol:
         The tape.
     number : int
         The number.
-    tree : Representative
+    tree : dict
         A tree of nothing but this symbol, made once.
     """
 
@@ -200,7 +139,7 @@ class Symbol:
     def __init__(self, tape: "Tape", number: int) -> None:
         self.tape = tape
         self.number = number
-        self.tree = Representative({SOLE: self})
+        self.tree = {SOLE: self}
 
     def __array_namespace__(self, api_version: str | None = None) -> type["Symbol"]:
         """Return the namespace that the array API's protocol asks for."""

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lookahead_ref.stepping.recording import Symbol
-from lookahead_ref.stepping.representative import SOLE
-from lookahead_ref.trees import Array
+from lookahead_ref.trees import SOLE, Array
 
 _STATE = (dict, tuple)
 
@@ -107,7 +106,7 @@ def symbolic(state: Any, symbols: Iterator[Symbol]) -> Any:
     Returns
     -------
     NamedTuple
-        The state, its trees of one leaf each those of a `Representative`.
+        The state, its trees of one leaf each a symbol's `tree`.
     """
     if isinstance(state, dict):
         if any(not isinstance(value, _STATE) for value in state.values()):

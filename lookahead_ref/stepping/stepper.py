@@ -13,14 +13,18 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 from lookahead_ref import trees
-from lookahead_ref.elementwise import round_to
 from lookahead_ref.optimizers import Optimizer
 from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.stepping import states
-from lookahead_ref.stepping.backend import Backend, BindingBackend, explained, load
-from lookahead_ref.stepping.recording import Program, Tape, compile_calls
-from lookahead_ref.stepping.representative import SOLE
-from lookahead_ref.trees import Array, Tree
+from lookahead_ref.stepping.backend import (
+    Backend,
+    BindingBackend,
+    Program,
+    explained,
+    load,
+)
+from lookahead_ref.stepping.recording import Tape, compile_calls
+from lookahead_ref.trees import SOLE, Array, Tree, round_to
 
 _Run: TypeAlias = Callable[[Sequence[Array], Sequence[float]], None]
 

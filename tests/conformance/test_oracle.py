@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookahead_ref.conformance import bent, cases, model_oracle, optimizer_cases, oracle
+from lookahead_ref.conformance import cases, model_oracle, optimizer_cases, oracle
+from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, by_name, simulate
 from lookahead_ref.conformance.building import (
     PAIR,
     adagrad,
@@ -22,7 +23,6 @@ from lookahead_ref.conformance.building import (
     quadratic,
     sgd,
 )
-from lookahead_ref.conformance.catalogue import BUGS, VARIANTS
 
 ONE = {"x": (1,)}
 
@@ -197,10 +197,10 @@ def test_phi_is_the_average_of_equation_0_1(
     )
 
 
-def test_bent_with_no_switch_is_the_oracle() -> None:
+def test_a_simulation_without_bugs_is_the_oracle() -> None:
     for name in ("smoke", "nesting", "schedule"):
         for case in optimizer_cases.FILES[name]():
-            run, steps = bent.simulate(case, oracle.Exact()), oracle.run(case)
+            run, steps = simulate(case, oracle.Exact()), oracle.run(case)
             assert run.steps == steps
             if run.resumed:
                 assert run.resumed == steps[case["save_after"] :]
@@ -208,16 +208,16 @@ def test_bent_with_no_switch_is_the_oracle() -> None:
                 assert weights == steps[t - 1].slow[0]
 
 
-def test_every_departure_departs_by_itself() -> None:
+def test_every_bug_and_convention_shows_in_a_case() -> None:
     suite = [case for case in cases() if "overflow" not in case.flags]
-    for departure in (*BUGS, *VARIANTS):
-        telling = [case for case in suite if departure.applies(case.data)]
-        assert telling, departure.name
+    for bug in (*BUGS, *CONVENTIONS):
+        telling = [case for case in suite if bug.applies(case.data)]
+        assert telling, bug.name
         assert any(
-            departure.name in case.flags
-            or departure.name in [outcome.name for outcome in case.outcomes]
+            bug.name in case.flags
+            or bug.name in [outcome.name for outcome in case.outcomes]
             for case in telling
-        ), departure.name
+        ), bug.name
 
 
 @pytest.mark.parametrize("rule", [heavy_ball, nesterov])
@@ -227,7 +227,7 @@ def test_where_momentum_has_the_learning_rate_does_not_matter_while_it_is_consta
 ) -> None:
     inner = rule() if kind == "none" else rule(**{kind: 0.25})
     case = build("velocity", "IN-12", lookahead(3, 0.5), inner, 8)
-    varied = bent.simulate(case, oracle.Exact(), {"velocity": 1})
+    varied = simulate(case, oracle.Exact(), [by_name("learning-rate-in-velocity")])
     for step, expected in zip(varied.steps, oracle.run(case), strict=True):
         for got, want in zip(step.fast[0], expected.fast[0], strict=True):
             assert abs(got - want) < 1e-40
