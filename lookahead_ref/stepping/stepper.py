@@ -301,8 +301,7 @@ class Stepper:
         except (KeyError, AttributeError):
             pass
         # Nested, of another kind that may pass, or wrong: this tells which.
-        arrays = trees.flatten(grads, "grads")
-        trees.check_leaves_like(arrays, self._expected, "grads")
+        arrays = trees.check_like(grads, self._expected, "grads")
         return [arrays[path] for path in self._leaves]
 
     def _evaluate(
