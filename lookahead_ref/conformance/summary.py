@@ -9,7 +9,7 @@ import lookahead_ref
 from lookahead_ref.conformance.bugs import by_name
 from lookahead_ref.conformance.diagnosis import Diagnosis, Followed, followed
 from lookahead_ref.conformance.expectations import Expectation, expected, stale
-from lookahead_ref.conformance.judging import Departure
+from lookahead_ref.conformance.judging import Mismatch
 from lookahead_ref.conformance.runner import Result, matrix
 from lookahead_ref.conformance.vectors import VERSION, Case
 from lookahead_ref.conformance.wire import encode
@@ -141,22 +141,22 @@ def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
         "known": None if known is None else _expectation(known),
         "quantities": []
         if verdict is None
-        else [_seen(case, d) for d in verdict.departures],
+        else [_seen(case, each) for each in verdict.mismatches],
     }
 
 
-def _seen(case: Case, departure: Departure) -> dict[str, Any]:
-    name, place = _element(case, departure.element)
+def _seen(case: Case, mismatch: Mismatch) -> dict[str, Any]:
+    name, place = _element(case, mismatch.element)
     return {
-        "where": departure.where,
-        "step": departure.step,
+        "where": mismatch.where,
+        "step": mismatch.step,
         "tensor": name,
         "element": place,
-        "expected": departure.expected,
-        "got": departure.got,
-        "expected_bits": encode([departure.expected])[0],
-        "got_bits": encode([departure.got])[0],
-        "distance": departure.distance,
+        "expected": mismatch.expected,
+        "got": mismatch.got,
+        "expected_bits": encode([mismatch.expected])[0],
+        "got_bits": encode([mismatch.got])[0],
+        "distance": mismatch.distance,
     }
 
 

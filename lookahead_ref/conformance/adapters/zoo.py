@@ -29,7 +29,7 @@ def loss_and_grads(
     Parameters
     ----------
     model, params, batch : dict
-        As `lookahead_ref.conformance.models.running.ModelAdapter` is given them.
+        As `lookahead_ref.conformance.models.ModelAdapter` is given them.
     backend : str
         Where the layers' kernels come from, and in whose memory they compute.
 

@@ -6,25 +6,19 @@ the library; it is meant to be read beside the page of the golden models
 the gradients of the loss is tested by central differences.
 
 It reads a case as the files hold it. A vector is a list of numbers, a matrix the list of
-its elements row by row. The kind of number is a parameter: 50 digits for the expected
-values, numbers that carry a bound of their rounding error for the tolerances
-(`lookahead_ref.conformance.models.bounds`).
+its elements row by row. The arithmetic is a parameter, as in
+`lookahead_ref.conformance.oracle`.
 """
 
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import mpmath
+from lookahead_ref.conformance.oracle import Number, context, value
 
-Number: TypeAlias = Any
 Vector: TypeAlias = list[Number]
 
-_context = mpmath.MPContext()
-_context.dps = 50
 
-
-class Arithmetic(Protocol):
+class ModelArithmetic(Protocol):
     """The numbers to compute with: they know ``+ - * /``."""
 
     def number(self, value: float) -> Number:
@@ -52,13 +46,16 @@ class Arithmetic(Protocol):
         """Whether a number is above zero."""
 
 
-class Exact:
-    """Numbers of 50 digits, or of those of another context of mpmath."""
+class ModelExact:
+    """Numbers of 50 digits."""
 
-    def __init__(self, context: Any = _context) -> None:
-        self.number, self.total = context.mpf, context.fsum
-        self.exp, self.log, self.tanh = context.exp, context.log, context.tanh
-        self.largest = max
+    number, total = staticmethod(context.mpf), staticmethod(context.fsum)
+    exp, log = staticmethod(context.exp), staticmethod(context.log)
+    tanh = staticmethod(context.tanh)
+
+    def largest(self, values: Sequence[Number]) -> Number:
+        """Return the largest number."""
+        return max(values)
 
     def sigmoid(self, value: Number) -> Number:
         """1 / (1 + exp(-x))."""
@@ -69,61 +66,37 @@ class Exact:
         return bool(value > 0)
 
 
-class Result(NamedTuple):
+class LossAndGradients(NamedTuple):
     """What a case computes."""
 
-    loss: Number
-    """Mean cross entropy, in nats."""
-    gradients: dict[str, Vector]
-    """Of the loss, by parameter."""
-    carried: dict[str, Vector]
-    """What an LSTM hands on; empty for a perceptron."""
+    loss: Number  # mean cross entropy, in nats
+    gradients: dict[str, Vector]  # by parameter
+    carried: dict[str, Vector]  # what an LSTM hands on; empty for a perceptron
 
 
-def value(bits: str) -> float:
-    """Read the 16 hexadecimal digits of an IEEE-754 binary64 number."""
-    (number,) = struct.unpack(">d", bytes.fromhex(bits))
-    return float(number)
-
-
-def run(case: Mapping[str, Any], arithmetic: Arithmetic | None = None) -> Result:
-    """Compute a case.
-
-    Parameters
-    ----------
-    case : dict
-        A case as the vector files hold it; what it expects is not read.
-    arithmetic : Arithmetic, optional
-        The numbers to compute with; those of 50 digits if not given.
-
-    Returns
-    -------
-    Result
-        Loss, gradients and what is carried.
-    """
-    arithmetic = Exact() if arithmetic is None else arithmetic
-    read = arithmetic.number
-    params = {
-        p["name"]: [read(value(bits)) for bits in p["values"]] for p in case["params"]
-    }
+def run(
+    case: Mapping[str, Any], arithmetic: ModelArithmetic | None = None
+) -> LossAndGradients:
+    """Compute a case; in 50 digits, if nothing else is said."""
     model = _Perceptron if case["model"]["kind"] == "mlp" else _Lstm
-    return model(case, params, arithmetic).run()
+    return model(case, arithmetic or ModelExact()).run()
 
 
 class _Layers:
     """What both models are made of."""
 
-    def __init__(
-        self, case: Mapping[str, Any], params: dict[str, Vector], arithmetic: Arithmetic
-    ) -> None:
+    def __init__(self, case: Mapping[str, Any], arithmetic: ModelArithmetic) -> None:
         self.case = case
-        self.params = params
+        self.params = {
+            p["name"]: [arithmetic.number(value(bits)) for bits in p["values"]]
+            for p in case["params"]
+        }
         self.shapes = {p["name"]: p["shape"] for p in case["params"]}
         self.arithmetic = arithmetic
         self.total = arithmetic.total
         # A gradient is a sum over examples or places in a text; these are its terms.
         self.terms: dict[str, list[list[Number]]] = {
-            name: [[] for _ in values] for name, values in params.items()
+            name: [[] for _ in values] for name, values in self.params.items()
         }
 
     def read(self, tensor: Mapping[str, Any]) -> list[Vector]:
@@ -164,11 +137,8 @@ class _Layers:
     def cross_entropy(
         self, logits: Vector, label: int, count: int
     ) -> tuple[Number, Vector]:
-        """Return the loss of one row, and the gradient of the mean over `count` rows.
-
-        The largest logit is subtracted first, which changes neither and keeps an
-        exponential from overflowing.
-        """
+        """Return the loss of one row, and the gradient of the mean over `count` rows."""
+        # Changes neither, and keeps an exponential from overflowing.
         largest = self.arithmetic.largest(logits)
         z = [logit - largest for logit in logits]
         powers = [self.arithmetic.exp(each) for each in z]
@@ -178,28 +148,26 @@ class _Layers:
         shares[label] = shares[label] - 1
         return loss, [share / count for share in shares]
 
-    def result(self, losses: list[Number], carried: dict[str, Vector]) -> Result:
+    def result(self, losses: list[Number], carried: dict[str, Vector]) -> LossAndGradients:
         """Take the mean of the losses and add up the gradients."""
         gradients = {
             name: [self.total(terms) for terms in each] for name, each in self.terms.items()
         }
-        return Result(self.total(losses) / len(losses), gradients, carried)
+        return LossAndGradients(self.total(losses) / len(losses), gradients, carried)
 
 
 class _Perceptron(_Layers):
     """activation(x @ weight + bias), layer after layer; the last one without it."""
 
-    def run(self) -> Result:
+    def run(self) -> LossAndGradients:
         labels = self.case["batch"]["labels"]
         layers = self.case["model"]["layers"]
         losses = []
         for x, label in zip(self.read(self.case["batch"]["inputs"]), labels, strict=True):
             reached = [x]
             for n in range(1, layers + 1):
-                weight, bias = (
-                    self.params[f"layer{n}.weight"],
-                    self.params[f"layer{n}.bias"],
-                )
+                weight = self.params[f"layer{n}.weight"]
+                bias = self.params[f"layer{n}.bias"]
                 y = [
                     self.total([*self.products(reached[-1], weight, j), b])
                     for j, b in enumerate(bias)
@@ -243,7 +211,7 @@ class _Step(NamedTuple):
 class _Lstm(_Layers):
     """Embedding, layers of long short-term memory, softmax; one column after another."""
 
-    def run(self) -> Result:
+    def run(self) -> LossAndGradients:
         batch = self.case["batch"]
         steps, columns = len(batch["inputs"]), len(batch["inputs"][0])
         carried = {p["name"]: self.read(p) for p in batch["carried"]}
