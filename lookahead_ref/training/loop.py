@@ -346,7 +346,7 @@ class _Loop:
             state.batches += 1
             pending.append((loss, joint_sum(loss, grads)))
             self._update(grads, carried)
-        # If not, the state is of no use; a sum that overflowed is cleared up batch by batch.
+        # The state is of no use then; a sum that overflowed is cleared up batch by batch.
         if not all(math.isfinite(float(total)) for _, total in pending):
             return False
         for loss, _ in pending:
