@@ -1,17 +1,23 @@
 """Real data, and how batches are drawn from it."""
 
 from lookahead_ref.data.augmentation import CropAndFlip
-from lookahead_ref.data.batches import BatchStream
-from lookahead_ref.data.cifar import load_cifar10, load_cifar100
-from lookahead_ref.data.corpus import Corpus, Window, WindowStream
-from lookahead_ref.data.dataset import Dataset
-from lookahead_ref.data.digits import load_digits
-from lookahead_ref.data.errors import DataFileError
-from lookahead_ref.data.examples import Examples, ExampleSource
+from lookahead_ref.data.batches import (
+    BatchStream,
+    Examples,
+    ExampleSource,
+    Window,
+    WindowStream,
+)
+from lookahead_ref.data.datasets import Corpus, Dataset
+from lookahead_ref.data.files import DataFileError, read_idx
 from lookahead_ref.data.folders import load_images
-from lookahead_ref.data.idx import read_idx
 from lookahead_ref.data.loading import SOURCES, load
-from lookahead_ref.data.mnist import load_mnist
+from lookahead_ref.data.pictures import (
+    load_cifar10,
+    load_cifar100,
+    load_digits,
+    load_mnist,
+)
 from lookahead_ref.data.text import load_ptb, load_pydoc, load_text
 
 __all__ = [

@@ -17,7 +17,8 @@ class CropAndFlip:
     """Pad each picture, crop it at random to its size, and mirror half of them.
 
     With a padding of 4 it is the usual augmentation for CIFAR [1]_, which the paper's
-    experiments use too.
+    experiments use too. Called with a batch of shape (n, channels, height, width) and a
+    generator it returns a new batch of that shape and dtype.
 
     Parameters
     ----------
@@ -48,21 +49,7 @@ class CropAndFlip:
         hyperparameters.count("padding", self.padding, least=0)
 
     def __call__(self, inputs: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
-        """Augment a batch.
-
-        Parameters
-        ----------
-        inputs : array, shape (n, channels, height, width)
-            Left as it is.
-        rng : numpy.random.Generator
-            Draws, for the whole batch, rows and columns to crop at and then whom to
-            mirror.
-
-        Returns
-        -------
-        array
-            A new one of the same shape and dtype.
-        """
+        """Augment a batch."""
         n, channels, height, width = inputs.shape
         pad = self.padding
         padded = np.empty(

@@ -1,18 +1,56 @@
-"""Batches in an order that a seed decides and nothing else does."""
+"""Examples, and batches of them or of a text, in an order that a seed decides."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.data.examples import Examples, ExampleSource
 
-__all__ = ["Augmentation", "BatchStream"]
+__all__ = [
+    "Augmentation",
+    "BatchStream",
+    "ExampleSource",
+    "Examples",
+    "Window",
+    "WindowStream",
+]
 
 Augmentation: TypeAlias = Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]
 """A function from a batch's inputs and a source of randomness to inputs of that shape."""
+
+
+class Examples(NamedTuple):
+    """Inputs and their labels: a whole split, or a batch of one."""
+
+    inputs: NDArray[Any]
+    """Array of float, shape (n, ...)."""
+    labels: NDArray[np.int64]
+    """Array of int, shape (n,), from 0 to classes - 1."""
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+        return len(self.labels)
+
+    def take(self, indices: NDArray[np.int64]) -> "Examples":
+        """Return the examples at `indices`, in that order, as a copy."""
+        return Examples(self.inputs[indices], self.labels[indices])
+
+
+class ExampleSource(Protocol):
+    """Where examples are taken from: memory, a mapped file, pictures yet to be decoded.
+
+    `Examples` is one itself.
+    """
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+
+    def take(self, indices: NDArray[np.int64], /) -> Examples:
+        """Return the examples at `indices`, in that order, as a copy."""
 
 
 class BatchStream:
@@ -37,10 +75,8 @@ class BatchStream:
 
     Raises
     ------
-    TypeError
-        If the batch size is not an int.
-    ValueError
-        If the batch size is out of range.
+    TypeError, ValueError
+        If the batch size is not an int, or out of range.
 
     Examples
     --------
@@ -79,21 +115,18 @@ class BatchStream:
         return -(-self._examples.size // self._batch_size)
 
     def epoch(self) -> Iterator[Examples]:
-        """Yield the batches that are left of the current epoch.
+        """Yield copies of the batches that are left of the current epoch.
 
         At the start of an epoch that is all of them. When the last one has been taken
         the next epoch begins.
-
-        Returns
-        -------
-        iterator of Examples
-            Batches, copied.
         """
         for number in range(self._next_batch, self.batches_per_epoch):
             start = number * self._batch_size
             batch = self._examples.take(self._order[start : start + self._batch_size])
             if self._augment is not None:
-                rng = self._augmentation_generator(number)
+                # Seeded, not drawn: a restored stream needs no more than where it is.
+                epoch = self._epoch_generator_state["state"]["state"]
+                rng = np.random.default_rng([epoch, number])
                 batch = Examples(self._augment(batch.inputs, rng), batch.labels)
             self._next_batch = number + 1
             # Before the yield: a caller may drop the iterator after the last batch.
@@ -103,34 +136,25 @@ class BatchStream:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is: plain data that JSON can hold.
+        """Return where the stream is, as JSON can hold it.
 
-        Returns
-        -------
-        dict
-            ``next_batch`` (int), and ``generator``, the state of PCG64 from which the
-            current epoch's order was drawn.
+        ``next_batch`` is an int, ``generator`` the state of PCG64 from which the current
+        epoch's order was drawn.
         """
         return {"next_batch": self._next_batch, "generator": self._epoch_generator_state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue where another stream over the same examples was.
 
-        Parameters
-        ----------
-        saved : mapping
-            From `state_dict`.
-
         Raises
         ------
         ValueError
-            If something is missing, or the position is not in an epoch. The stream is
-            then left as it was.
+            If `saved` is no `state_dict` of such a stream. This one then stays as it was.
         """
         missing = {"next_batch", "generator"} - set(saved)
         if missing:
             raise ValueError(f"saved must hold {', '.join(sorted(missing))} too")
-        next_batch = position(saved["next_batch"], self.batches_per_epoch)
+        next_batch = _position(saved["next_batch"], self.batches_per_epoch)
         generator = np.random.PCG64()
         try:
             generator.state = saved["generator"]
@@ -142,38 +166,103 @@ class BatchStream:
         self._next_batch = next_batch
         self._shuffle()
 
-    def _augmentation_generator(self, number: int) -> np.random.Generator:
-        # Seeded, not drawn: a restored stream needs no more than where it is.
-        return np.random.default_rng(
-            [self._epoch_generator_state["state"]["state"], number]
-        )
-
     def _shuffle(self) -> None:
         self._epoch_generator_state: dict[str, Any] = dict(self._generator.state)
         rng = np.random.Generator(self._generator)
         self._order = rng.permutation(self._examples.size)
 
 
-def position(value: object, batches: int) -> int:
-    """Check the position in an epoch that a state gives.
+class Window(NamedTuple):
+    """A batch of consecutive steps of a text."""
+
+    inputs: NDArray[np.int32]
+    """Tokens, shape (steps, batch)."""
+    labels: NDArray[np.int32]
+    """The tokens that come one later, shape (steps, batch)."""
+    first: bool
+    """Whether this is the first window of an epoch: what was carried starts anew."""
+
+
+class WindowStream:
+    """An endless stream of windows over a text, in the order of the text.
+
+    The text is cut into `batch_size` pieces of equal length, the columns of a batch; what
+    is left over at the end, less than `batch_size` tokens, is not used. Each window
+    continues where the one before it stopped, so that a model can carry its state over;
+    the last window of an epoch is shorter where `window` does not divide the length.
 
     Parameters
     ----------
-    value : object
-        What was saved as ``next_batch``.
-    batches : int
-        Number of batches in an epoch.
-
-    Returns
-    -------
-    int
-        The value.
+    tokens : array of int, shape (n,)
+        The text. Not copied.
+    batch_size : int
+        Number of columns, from 1 to n - 1.
+    window : int
+        Number of steps in a window.
 
     Raises
     ------
-    ValueError
-        If it is no int from 0 to ``batches - 1``.
+    TypeError, ValueError
+        If a number is not an int, or out of range.
+
+    Examples
+    --------
+    >>> stream = WindowStream(np.arange(11), batch_size=2, window=3)
+    >>> for batch in stream.epoch():
+    ...     print(batch.first, batch.inputs.T.tolist(), batch.labels.T.tolist())
+    True [[0, 1, 2], [5, 6, 7]] [[1, 2, 3], [6, 7, 8]]
+    False [[3, 4], [8, 9]] [[4, 5], [9, 10]]
     """
+
+    def __init__(self, tokens: NDArray[np.int32], batch_size: int, window: int) -> None:
+        batch_size = hyperparameters.count("batch_size", batch_size)
+        self._window = hyperparameters.count("window", window)
+        if batch_size > len(tokens) - 1:
+            raise ValueError(
+                f"batch_size must be from 1 to {len(tokens) - 1}, one less than the "
+                f"number of tokens, got {batch_size}"
+            )
+        self._length = (len(tokens) - 1) // batch_size
+        used = batch_size * self._length
+        self._inputs = tokens[:used].reshape(batch_size, self._length).T
+        self._labels = tokens[1 : used + 1].reshape(batch_size, self._length).T
+        self._next_batch = 0
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Number of windows in an epoch."""
+        return -(-self._length // self._window)
+
+    def epoch(self) -> Iterator[Window]:
+        """Yield copies of the windows that are left of the current epoch."""
+        for number in range(self._next_batch, self.batches_per_epoch):
+            self._next_batch = (number + 1) % self.batches_per_epoch
+            steps = slice(number * self._window, (number + 1) * self._window)
+            yield Window(
+                inputs=self._inputs[steps].copy(order="C"),
+                labels=self._labels[steps].copy(order="C"),
+                first=number == 0,
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the stream is: ``next_batch``, an int."""
+        return {"next_batch": self._next_batch}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Continue where another stream over the same text was.
+
+        Raises
+        ------
+        ValueError
+            If `saved` is no `state_dict` of such a stream. This one then stays as it was.
+        """
+        if "next_batch" not in saved:
+            raise ValueError("saved must hold next_batch too")
+        self._next_batch = _position(saved["next_batch"], self.batches_per_epoch)
+
+
+def _position(value: object, batches: int) -> int:
+    """Check a saved position in an epoch."""
     if isinstance(value, bool) or not (isinstance(value, int) and 0 <= value < batches):
         raise ValueError(
             f"saved['next_batch'] must be from 0 to {batches - 1}, got {value!r}"

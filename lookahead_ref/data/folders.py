@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.data.augmentation import CropAndFlip
-from lookahead_ref.data.dataset import Dataset
-from lookahead_ref.data.errors import DataFileError
-from lookahead_ref.data.examples import Examples
+from lookahead_ref.data.batches import Examples
+from lookahead_ref.data.datasets import Dataset
+from lookahead_ref.data.files import DataFileError
 from lookahead_ref.extras import require
 
 __all__ = ["PictureFiles", "load_images"]
@@ -63,23 +63,13 @@ class PictureFiles:
     def take(self, indices: NDArray[np.int64], /) -> Examples:
         """Decode the pictures at `indices`, in that order, on all cores.
 
-        Parameters
-        ----------
-        indices : array of int
-            Which.
-
-        Returns
-        -------
-        lookahead_ref.data.Examples
-            Inputs float32 of shape (n, 3, crop, crop): red, green and blue, normalised by
-            ImageNet's mean and deviation.
+        Inputs are float32 of shape (n, 3, crop, crop): red, green and blue, normalised by
+        ImageNet's mean and deviation.
 
         Raises
         ------
-        DataFileError
-            If a picture does not decode, or has more than 2**26 pixels.
-        OSError
-            If a file cannot be read.
+        DataFileError, OSError
+            If a picture does not decode, has more than 2**26 pixels or cannot be read.
         """
         pixels = np.empty((len(indices), self.crop, self.crop, 3), np.uint8)
 
@@ -161,12 +151,10 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
 
     Raises
     ------
-    DataFileError
-        If a folder is missing, has no classes or a class no pictures, or ``val`` has a
-        class that ``train`` has not; if what is named like a picture is no file, such as
-        a link to nowhere.
-    OSError
-        If a folder cannot be read.
+    DataFileError, OSError
+        If a folder is missing, has no classes or a class no pictures, or cannot be read; if
+        ``val`` has a class that ``train`` has not; if what is named like a picture is no
+        file, such as a link to nowhere.
     TypeError, ValueError
         If a size is not right.
     lookahead_ref.extras.MissingExtraError

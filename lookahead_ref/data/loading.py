@@ -5,12 +5,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from lookahead_ref.data.cifar import load_cifar10, load_cifar100
-from lookahead_ref.data.corpus import Corpus
-from lookahead_ref.data.dataset import Dataset
-from lookahead_ref.data.digits import load_digits
+from lookahead_ref.data.datasets import Corpus, Dataset
 from lookahead_ref.data.folders import load_images
-from lookahead_ref.data.mnist import load_mnist
+from lookahead_ref.data.pictures import (
+    load_cifar10,
+    load_cifar100,
+    load_digits,
+    load_mnist,
+)
 from lookahead_ref.data.text import load_ptb, load_pydoc, load_text
 
 __all__ = ["SOURCES", "Source", "load"]
@@ -75,10 +77,8 @@ def load(text: str) -> Dataset | Corpus:
     ------
     ValueError
         If the name is not known, or a path is missing or too much.
-    lookahead_ref.data.DataFileError
-        If a file is not what its format asks for: a ValueError that says where.
-    OSError
-        If a file cannot be read.
+    DataFileError, OSError
+        If a file is not what its format asks for, or cannot be read.
     lookahead_ref.extras.MissingExtraError
         If the data needs a distribution that is not installed.
 

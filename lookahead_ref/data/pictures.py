@@ -1,16 +1,28 @@
-"""Pictures of one size, bytes in memory or in mapped files, normalised when taken."""
+"""Data sets of pictures in one size: the digits, MNIST and its kin, CIFAR.
+
+All but the digits are bytes in mapped files, which are normalised when they are taken.
+Pictures of any size, in files of their own, are `lookahead_ref.data.folders`.
+"""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookahead_ref.data.examples import Examples, hold_out
+from lookahead_ref.data.augmentation import CropAndFlip
+from lookahead_ref.data.batches import Examples
+from lookahead_ref.data.datasets import Dataset, hold_out, stratified_split
+from lookahead_ref.data.files import DataFileError, check_labels, read_idx
+from lookahead_ref.extras import require
 
-__all__ = ["Pictures", "split_and_normalize", "whole"]
+__all__ = ["Pictures", "load_cifar10", "load_cifar100", "load_digits", "load_mnist"]
 
 CHUNK = 1024
+MNIST_CLASSES = 10
+CIFAR_SHAPE = (3, 32, 32)
+CIFAR_PIXELS = 3 * 32 * 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +47,7 @@ class Pictures:
     Examples
     --------
     >>> pixels = np.array([[0, 255], [255, 0], [0, 0]], dtype=np.uint8)
-    >>> pictures = whole([pixels[:2], pixels[2:]], np.array([3, 1, 4]))
+    >>> pictures = Pictures.whole([pixels[:2], pixels[2:]], np.array([3, 1, 4]))
     >>> pictures.moments()
     (array(85., dtype=float32), array(120.20815, dtype=float32))
     >>> pictures.take(np.array([2, 0]))
@@ -49,15 +61,16 @@ class Pictures:
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
 
+    @staticmethod
+    def whole(parts: list[NDArray[np.uint8]], labels: NDArray[np.int64]) -> "Pictures":
+        """Make a source of all pictures of some parts, not normalised."""
+        zero, one = np.zeros((), np.float32), np.ones((), np.float32)
+        return Pictures(tuple(parts), labels, np.arange(len(labels)), zero, one)
+
     @property
     def size(self) -> int:
         """Number of pictures."""
         return len(self.rows)
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        """Of these pictures."""
-        return self.all_labels[self.rows]
 
     def take(self, indices: NDArray[np.int64], /) -> Examples:
         """Return the pictures at `indices`, in that order, as float32."""
@@ -70,12 +83,8 @@ class Pictures:
     def moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation of each channel, in units of a pixel's byte.
 
-        Summed as integers, so that they do not depend on an order.
-
-        Returns
-        -------
-        mean, deviation : array of float32, shape (channels, 1, 1) or ()
-            The deviation of a channel that never varies is given as 1.
+        They are summed as integers, so that they do not depend on an order, and have the
+        shape (channels, 1, 1) or (). The deviation of a channel that never varies is 1.
         """
         of_channel = (0, 2, 3) if self.parts[0].ndim == 4 else (0, 1)
         total: Any = 0
@@ -95,6 +104,24 @@ class Pictures:
             np.asarray(deviation, np.float32).reshape(shape),
         )
 
+    def split(
+        self, test: "Pictures | None", validation_fraction: float, seed: int
+    ) -> "tuple[Pictures, Pictures, Pictures | None]":
+        """Hold out a validation set, and normalise all by what is left to train on."""
+        held_out = hold_out(self.all_labels[self.rows], validation_fraction, seed)
+        if held_out.all() or not held_out.any():
+            raise ValueError(
+                f"validation_fraction {validation_fraction} of {self.size} pictures leaves "
+                "none to train on or none to validate on"
+            )
+        train = replace(self, rows=self.rows[~held_out])
+        mean, deviation = train.moments()
+        return (
+            replace(train, mean=mean, deviation=deviation),
+            replace(self, rows=self.rows[held_out], mean=mean, deviation=deviation),
+            None if test is None else replace(test, mean=mean, deviation=deviation),
+        )
+
     def _pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         if len(self.parts) == 1:
             return self.parts[0][rows]
@@ -107,66 +134,300 @@ class Pictures:
         return pixels
 
 
-def whole(parts: list[NDArray[np.uint8]], labels: NDArray[np.int64]) -> Pictures:
-    """Make a source of all pictures, whose values are those of the bytes.
+def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dataset:
+    """Load the handwritten digits that scikit-learn ships [1]_: real data, no download.
 
     Parameters
     ----------
-    parts : list of arrays of uint8
-        As `Pictures` takes them.
-    labels : array of int64
-        As many as there are pictures.
+    validation_fraction : float, default 0.3
+        Share of each class that is held out for validation.
+    split_seed : int, default 0
+        Decides the split. It is no part of a run's seed: runs of different seeds see
+        the same split, so that their deviation is that of the training alone.
 
     Returns
     -------
-    Pictures
-        Not normalised.
-    """
-    return Pictures(
-        tuple(parts),
-        labels,
-        rows=np.arange(len(labels)),
-        mean=np.zeros((), np.float32),
-        deviation=np.ones((), np.float32),
-    )
-
-
-def split_and_normalize(
-    pictures: Pictures, test: Pictures | None, *, validation_fraction: float, seed: int
-) -> tuple[Pictures, Pictures, Pictures | None]:
-    """Hold out pictures for validation, and normalise by what is left to train on.
-
-    Parameters
-    ----------
-    pictures : Pictures
-        For training and validation.
-    test : Pictures or None
-        For the test.
-    validation_fraction : float
-        Share of each class that is held out, between 0 and 1.
-    seed : int
-        Decides the split.
-
-    Returns
-    -------
-    train, validation, test : Pictures
-        Each channel of the first has mean 0 and variance 1. No test stays none.
+    Dataset
+        1797 pictures of 8 by 8 pixels: inputs float32 of shape (n, 64) from 0 to 1, labels
+        int64 from 0 to 9.
 
     Raises
     ------
+    lookahead_ref.extras.MissingExtraError
+        If scikit-learn is not installed.
     ValueError
-        If the fraction is not between 0 and 1, or leaves nothing on a side.
+        If the fraction is not between 0 and 1.
+
+    References
+    ----------
+    .. [1] E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
+       Machine Learning Repository, 1998.
+
+    Examples
+    --------
+    >>> digits = load_digits()
+    >>> digits.train.inputs.shape, digits.validation.inputs.shape
+    ((1258, 64), (539, 64))
     """
-    held_out = hold_out(pictures.labels, validation_fraction=validation_fraction, seed=seed)
-    if held_out.all() or not held_out.any():
-        raise ValueError(
-            f"validation_fraction {validation_fraction} of {pictures.size} pictures leaves "
-            "none to train on or none to validate on"
+    datasets = require("sklearn.datasets", "experiments", purpose="load the digits")
+    pixels, labels = datasets.load_digits(return_X_y=True)
+    # Sixteen grey levels: the division is exact.
+    examples = Examples((pixels / 16).astype(np.float32), labels.astype(np.int64))
+    train, validation = stratified_split(
+        examples, validation_fraction=validation_fraction, seed=split_seed
+    )
+    return Dataset("digits", train, validation, classes=10, image_shape=(1, 8, 8))
+
+
+def load_mnist(
+    folder: str | Path,
+    *,
+    name: str = "mnist",
+    validation_fraction: float | None = None,
+    split_seed: int = 0,
+) -> Dataset:
+    """Load MNIST [1]_ or a data set of the same layout, such as Fashion-MNIST [2]_.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Holds ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, or the same
+        with ``t10k``, or both; each plain or with ``.gz``. Plain files are mapped into
+        memory.
+    name : str, default "mnist"
+        Of the data set.
+    validation_fraction : float, optional
+        Share of each class that is held out for validation: by default 1/12 of the
+        60,000 training pictures, or a fifth of the t10k where only they are there.
+    split_seed : int, default 0
+        Decides the split; no part of a run's seed.
+
+    Returns
+    -------
+    Dataset
+        Inputs float32 of shape (n, height * width), of mean 0 and variance 1 over the
+        training examples; labels from 0 to 9. The t10k are the test, unless only they
+        are there: then they are split and there is no test.
+
+    Raises
+    ------
+    DataFileError, OSError
+        If there are no such files, one is not right, or one cannot be read.
+    ValueError
+        If the fraction is not between 0 and 1.
+
+    References
+    ----------
+    .. [1] Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-Based Learning Applied
+       to Document Recognition", Proceedings of the IEEE 86, 1998.
+    .. [2] H. Xiao, K. Rasul and R. Vollgraf, "Fashion-MNIST: a Novel Image Dataset for
+       Benchmarking Machine Learning Algorithms", arXiv:1708.07747, 2017.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataFileError(folder, "no such folder")
+    train, shape = _read_mnist(folder, "train", None)
+    test, shape = _read_mnist(folder, "t10k", shape)
+    if validation_fraction is None:
+        validation_fraction = 1 / 5 if train is None else 1 / 12
+    if train is None:
+        train, test = test, None
+    if train is None or shape is None:
+        raise DataFileError(
+            folder,
+            "neither train-images-idx3-ubyte nor t10k-images-idx3-ubyte is in it, plain "
+            "or with .gz",
         )
-    train = replace(pictures, rows=pictures.rows[~held_out])
-    mean, deviation = train.moments()
-    return (
-        replace(train, mean=mean, deviation=deviation),
-        replace(pictures, rows=pictures.rows[held_out], mean=mean, deviation=deviation),
-        None if test is None else replace(test, mean=mean, deviation=deviation),
+    train, validation, test = train.split(test, validation_fraction, split_seed)
+    return Dataset(
+        name, train, validation, MNIST_CLASSES, test=test, image_shape=(1, *shape)
+    )
+
+
+def _read_mnist(
+    folder: Path, part: str, expected: tuple[int, int] | None
+) -> tuple[Pictures | None, tuple[int, int] | None]:
+    """Read the pictures of a part, where it is there, with their height and width."""
+    images_path = _find_idx(folder, f"{part}-images-idx3-ubyte")
+    if images_path is None:
+        return None, expected
+    labels_path = _find_idx(folder, f"{part}-labels-idx1-ubyte")
+    if labels_path is None:
+        raise DataFileError(
+            folder, f"{images_path.name} is in it, {part}-labels-idx1-ubyte is not"
+        )
+    pixels = _read_bytes(images_path, dimensions=3)
+    labels = _read_bytes(labels_path, dimensions=1)
+    if len(labels) != len(pixels):
+        raise DataFileError(
+            labels_path,
+            f"{len(labels)} labels, expected {len(pixels)}, one for each picture in "
+            f"{images_path.name}",
+            offset=4,
+        )
+    check_labels(labels_path, labels, MNIST_CLASSES, first_offset=8, stride=1)
+    count, height, width = pixels.shape
+    if expected not in (None, (height, width)):
+        raise DataFileError(
+            images_path,
+            f"pictures of {height} by {width}, expected {expected[0]} by {expected[1]}, as "
+            "for training",
+            offset=8,
+        )
+    flat = pixels.reshape(count, height * width)
+    return Pictures.whole([flat], labels.astype(np.int64)), (height, width)
+
+
+def _find_idx(folder: Path, name: str) -> Path | None:
+    # Some copies have a dot where the original has a dash.
+    for spelling in (name, name.replace("-idx", ".idx")):
+        for path in (folder / spelling, folder / f"{spelling}.gz"):
+            if path.is_file():
+                return path
+    return None
+
+
+def _read_bytes(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    array = read_idx(path)
+    if array.dtype != np.uint8 or array.ndim != dimensions:
+        raise DataFileError(
+            path,
+            f"{array.ndim} dimensions of {array.dtype}, expected {dimensions} of uint8",
+            offset=2,
+        )
+    return array
+
+
+def load_cifar10(
+    folder: str | Path, *, validation_fraction: float = 0.1, split_seed: int = 0
+) -> Dataset:
+    """Load CIFAR-10 [1]_, ``data_batch_1.bin`` to ``_5.bin`` and ``test_batch.bin``.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Where they lie, or where ``cifar-10-batches-bin`` lies, which holds them: the binary
+        distribution. That for Python holds pickles, which run whatever is in them; it is
+        not read. The files are mapped into memory.
+    validation_fraction : float, default 0.1
+        Share of each class of the training pictures that is held out for validation.
+    split_seed : int, default 0
+        Decides the split; no part of a run's seed.
+
+    Returns
+    -------
+    Dataset
+        Inputs float32 of shape (n, 3, 32, 32), each channel of mean 0 and variance 1
+        over the training examples; labels from 0 to 9. Training batches are padded by 4
+        black pixels, cropped and mirrored at random.
+
+    Raises
+    ------
+    DataFileError, OSError
+        If a file is missing, not right or cannot be read.
+    ValueError
+        If the fraction is not between 0 and 1.
+
+    References
+    ----------
+    .. [1] A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+    """
+    folder = _inside(Path(folder), "cifar-10-batches-bin")
+    files = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+    paths = [folder / file for file in files]
+    return _read_cifar("cifar10", paths, (10,), validation_fraction, split_seed)
+
+
+def load_cifar100(
+    folder: str | Path, *, validation_fraction: float = 0.1, split_seed: int = 0
+) -> Dataset:
+    """Load CIFAR-100, with its fine labels, from ``train.bin`` and ``test.bin``.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        Where they lie, or where ``cifar-100-binary`` lies, which holds them.
+    validation_fraction, split_seed
+        As for `load_cifar10`.
+
+    Returns
+    -------
+    Dataset
+        As `load_cifar10` returns it, with labels from 0 to 99.
+
+    Raises
+    ------
+    DataFileError, OSError, ValueError
+        As `load_cifar10` does.
+    """
+    folder = _inside(Path(folder), "cifar-100-binary")
+    paths = [folder / "train.bin", folder / "test.bin"]
+    return _read_cifar("cifar100", paths, (20, 100), validation_fraction, split_seed)
+
+
+def _inside(folder: Path, usual: str) -> Path:
+    return folder / usual if (folder / usual).is_dir() else folder
+
+
+def _read_cifar(
+    name: str,
+    paths: list[Path],
+    label_classes: tuple[int, ...],
+    validation_fraction: float,
+    split_seed: int,
+) -> Dataset:
+    """Read files, of which the last one is the test."""
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise DataFileError(
+            paths[0].parent,
+            f"{', '.join(missing)} not in it (of the binary distribution; the one for "
+            "Python is not read)",
+        )
+    records = [_cifar_records(path, label_classes) for path in paths]
+    for path, part in zip(paths[1:-1], records[1:-1], strict=True):
+        # A file that was cut between two records shows in nothing else.
+        if len(part) != len(records[0]):
+            raise DataFileError(
+                path,
+                f"{len(part)} records, expected {len(records[0])}, as in {paths[0].name}",
+                offset=part.size,
+            )
+    train, validation, test = _cifar_pictures(records[:-1]).split(
+        _cifar_pictures(records[-1:]), validation_fraction, split_seed
+    )
+    black = -train.mean / train.deviation
+    return Dataset(
+        name,
+        train,
+        validation,
+        classes=label_classes[-1],
+        test=test,
+        augment=CropAndFlip(padding=4, fill=black),
+        image_shape=CIFAR_SHAPE,
+    )
+
+
+def _cifar_records(path: Path, label_classes: tuple[int, ...]) -> NDArray[np.uint8]:
+    # One byte for each label, the coarse class before the fine one, then the red plane,
+    # the green and the blue, each 32 rows of 32.
+    length = len(label_classes) + CIFAR_PIXELS
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        if size == 0 or size % length:
+            raise DataFileError(
+                path,
+                f"{size} bytes, expected records of {length}",
+                offset=size - size % length,
+            )
+        records = np.asarray(np.memmap(file, np.uint8, "r", shape=(size // length, length)))
+    for place, classes in enumerate(label_classes):
+        check_labels(path, records[:, place], classes, first_offset=place, stride=length)
+    return records
+
+
+def _cifar_pictures(records: list[NDArray[np.uint8]]) -> Pictures:
+    return Pictures.whole(
+        [part[:, -CIFAR_PIXELS:].reshape(-1, *CIFAR_SHAPE) for part in records],
+        np.concatenate([part[:, -CIFAR_PIXELS - 1] for part in records]).astype(np.int64),
     )

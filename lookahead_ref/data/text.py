@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.data.corpus import Corpus
-from lookahead_ref.data.errors import DataFileError
+from lookahead_ref.data.datasets import Corpus
+from lookahead_ref.data.files import DataFileError
 
 __all__ = ["END_OF_LINE", "UNKNOWN", "load_ptb", "load_pydoc", "load_text"]
 
@@ -51,10 +51,8 @@ def load_ptb(folder: str | Path, *, window: int = 35) -> Corpus:
 
     Raises
     ------
-    DataFileError
-        If a file is missing, is not UTF-8 or has no words.
-    OSError
-        If a file cannot be read.
+    DataFileError, OSError
+        If a file is missing, is not UTF-8, has no words or cannot be read.
     TypeError, ValueError
         If the window is not a positive int.
     """
@@ -91,10 +89,8 @@ def load_text(
 
     Raises
     ------
-    DataFileError
-        If the file is not UTF-8 or has too few tokens to split.
-    OSError
-        If the file cannot be read.
+    DataFileError, OSError
+        If the file is not UTF-8, has too few tokens to split or cannot be read.
     TypeError, ValueError
         If an argument is out of range.
     """

@@ -4,7 +4,8 @@ import math
 import os
 import sys
 import time
-from types import TracebackType
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Protocol, Self
 
 from rich.console import Console
@@ -29,32 +30,23 @@ from lookahead_ref.training.events import (
     StepTaken,
 )
 
-__all__ = ["LiveBar", "PlainLines", "Reporter", "TrainingProgress", "reporter"]
+__all__ = ["Reporter", "TrainingProgress", "reporter"]
 
 
 class Reporter(Protocol):
-    """Shows how far some work is. A context manager."""
+    """Is told how far some work is."""
 
     def advance(self, amount: int = 1, message: str = "", *, found: bool = False) -> None:
-        """Say that `amount` more is done, and what came of it.
-
-        What was `found` done already, at the start, says nothing of the time left.
-        """
-
-    def __enter__(self) -> Self:
-        """Begin to show."""
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop showing; what is shown stays."""
+        """Note that `amount` more is done; what was `found` done cost no time here."""
 
 
-def reporter(total: int, unit: str, console: Console) -> Reporter:
-    """Choose how to show progress on a console.
+@contextmanager
+def reporter(total: int, unit: str, console: Console) -> Iterator[Reporter]:
+    """Show how far some work is, whatever it is: every command shows it by this.
+
+    On a terminal that can redraw a line it is a bar with the time left. In a pipe, a file,
+    on a dumb terminal, and where the environment variable ``CI`` is set it is a line now
+    and then, without control characters.
 
     Parameters
     ----------
@@ -65,52 +57,63 @@ def reporter(total: int, unit: str, console: Console) -> Reporter:
     console : rich.console.Console
         Where to show it: usually on standard error.
 
-    Returns
-    -------
+    Yields
+    ------
     Reporter
-        `LiveBar` on a terminal that can redraw a line, `PlainLines` in a pipe, a file,
-        on a dumb terminal, and where the environment variable ``CI`` is set.
+        To be told of each piece of work with ``advance(amount, message)``, and first of
+        what an earlier run has done already with ``found=True``.
+
+    Examples
+    --------
+    >>> with reporter(3, "runs", Console(force_terminal=False)) as progress:
+    ...     progress.advance(2, "there already", found=True)
+    ...     progress.advance(message="Adam, seed 0")
+    2/3 runs, 0 s: there already
+    3/3 runs, 0 s: Adam, seed 0
     """
-    live = console.is_terminal and not console.is_dumb_terminal and not os.environ.get("CI")
-    return LiveBar(total, unit, console) if live else PlainLines(total, unit, console)
+    if not console.is_terminal or console.is_dumb_terminal or os.environ.get("CI"):
+        yield _PlainLines(total, unit, console)
+        return
+    with _bar(total, unit, console) as progress:
+        task = progress.add_task("", total=total)
+        # From here on, so that one piece is enough to tell the speed.
+        progress.advance(task, 0)
+        yield _LiveBar(progress)
 
 
-class LiveBar:
-    """One line that is redrawn: a bar, a count, the time gone and the time left.
+def _bar(total: int, unit: str, console: Console) -> Progress:
+    return Progress(
+        BarColumn(bar_width=24),
+        # A narrow terminal cuts the message, not the count.
+        MofNCompleteColumn(
+            table_column=Column(no_wrap=True, min_width=len(f"{total}/{total}"))
+        ),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(compact=True),
+        TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        ),
+        console=console,
+        # A piece may take hours; the time left is told from all that were done.
+        speed_estimate_period=math.inf,
+        # What is printed meanwhile goes above the bar, unless it goes to a file.
+        redirect_stdout=sys.stdout.isatty(),
+        redirect_stderr=sys.stderr.isatty(),
+    )
 
-    Parameters
-    ----------
-    total, unit, console
-        As for `reporter`.
-    """
 
-    def __init__(self, total: int, unit: str, console: Console) -> None:
-        self._progress = Progress(
-            BarColumn(bar_width=24),
-            # A narrow terminal cuts the message, not the count.
-            MofNCompleteColumn(
-                table_column=Column(no_wrap=True, min_width=len(f"{total}/{total}"))
-            ),
-            TextColumn(unit),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True),
-            TextColumn(
-                "{task.description}",
-                markup=False,
-                table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
-            ),
-            console=console,
-            # A piece may take hours; the time left is told from all that were done.
-            speed_estimate_period=math.inf,
-            # What is printed meanwhile goes above the bar, unless it goes to a file.
-            redirect_stdout=sys.stdout.isatty(),
-            redirect_stderr=sys.stderr.isatty(),
-        )
-        self._task = self._progress.add_task("", total=total)
+class _LiveBar:
+    """One line that is redrawn."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        (self._task,) = progress.task_ids
 
     def advance(self, amount: int = 1, message: str = "", *, found: bool = False) -> None:
-        """Move the bar."""
         if found:
             # It forgets the speed.
             self._progress.reset(self._task, completed=amount, description=message)
@@ -118,53 +121,24 @@ class LiveBar:
             return
         self._progress.update(self._task, advance=amount, description=message)
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        # From here on, so that one piece is enough to tell the speed.
-        self._progress.advance(self._task, 0)
-        return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
+class _PlainLines:
+    """A line for the first piece of work, after every five seconds, and for the last."""
 
-
-class PlainLines:
-    """A line now and then, without control characters.
-
-    A line is written for the first piece of work, after at least `interval` seconds, and
-    for the last piece.
-
-    Parameters
-    ----------
-    total, unit, console
-        As for `reporter`.
-    interval : float, default 5.0
-        Seconds between two lines.
-    """
-
-    def __init__(
-        self, total: int, unit: str, console: Console, interval: float = 5.0
-    ) -> None:
+    def __init__(self, total: int, unit: str, console: Console) -> None:
         self._total = total
         self._unit = unit
         self._stream = console.file
-        self._interval = interval
         self._done = self._found = 0
         self._began = time.monotonic()
-        self._last_line = -float("inf")
+        self._last_line = -math.inf
 
     def advance(self, amount: int = 1, message: str = "", *, found: bool = False) -> None:
-        """Count, and write a line if it is time."""
         self._done += amount
         if found:
             self._found += amount
         now = time.monotonic()
-        if self._done < self._total and now - self._last_line < self._interval:
+        if self._done < self._total and now - self._last_line < 5.0:
             return
         self._last_line = now
         gone = now - self._began
@@ -176,23 +150,11 @@ class PlainLines:
         self._stream.write(f"{line}: {message}\n" if message else f"{line}\n")
         self._stream.flush()
 
-    def __enter__(self) -> Self:
-        self._began = time.monotonic()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
-
 
 class TrainingProgress:
     """A callback that shows how far a run is, epoch by epoch. A context manager.
 
-    It tells the loss over the training examples (where they are not evaluated, that of the
+    It shows the loss over the training examples (where they are not evaluated, that of the
     epoch's batches) and the accuracy over the validation examples, of a text its
     perplexity. Of several runs it shows one after the other.
 
@@ -204,6 +166,7 @@ class TrainingProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._open = ExitStack()
         self._reporter: Reporter | None = None
 
     def __call__(self, event: Event) -> None:
@@ -211,7 +174,8 @@ class TrainingProgress:
         if isinstance(event, RunStarted):
             self._stop()
             total = event.epochs * event.steps_per_epoch
-            self._reporter = reporter(total, "steps", self._console).__enter__()
+            shown = reporter(total, "steps", self._console)
+            self._reporter = self._open.enter_context(shown)
             self._pending = event.batches_done
             self._message = ""
             self._text = event.text
@@ -225,7 +189,7 @@ class TrainingProgress:
             if self._pending == 16:
                 self._flush()
         elif isinstance(event, EpochEnded) and event.record.epoch:
-            self._message = _told(event.record, self._text)
+            self._message = _described(event.record, self._text)
             self._flush()
         elif isinstance(event, Diverging):
             self._console.print(
@@ -241,9 +205,8 @@ class TrainingProgress:
 
     def _stop(self) -> None:
         # A live bar takes over standard output: left open, it would keep it.
-        if self._reporter is not None:
-            self._reporter.__exit__(None, None, None)
-            self._reporter = None
+        self._open.close()
+        self._reporter = None
 
     def _flush(self, *, found: bool = False) -> None:
         if self._reporter is not None:
@@ -253,12 +216,7 @@ class TrainingProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop()
 
 
@@ -268,7 +226,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _told(record: EpochRecord, text: bool) -> str:
+def _described(record: EpochRecord, text: bool) -> str:
     loss = record.batch_loss if record.train_loss is None else record.train_loss
     measured = (
         f"perplexity {math.exp(min(record.validation_loss, 700)):.2f}"

@@ -7,9 +7,7 @@ from typing import Any
 
 import autograd.numpy as np
 
-from lookahead_ref.convolution import ConvolutionKernels
-from lookahead_ref.zoo.arrays import namespace
-from lookahead_ref.zoo.channels_last import GeneralConvolution
+from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 from lookahead_ref.zoo.fused import Backward, fused
 
 __all__ = ["convolution"]
@@ -33,7 +31,7 @@ def _convolution(x: Any, kernel: Any, *, stride: int, padding: int) -> Any:
 
 def _forward(
     wanted: tuple[bool, ...],
-    kernels: ConvolutionKernels,
+    kernels: LayerKernels,
     x: Any,
     kernel: Any,
     *,
@@ -64,7 +62,7 @@ def convolution(
     *,
     stride: int = 1,
     padding: int = 0,
-    kernels: ConvolutionKernels = GeneralConvolution,
+    kernels: LayerKernels = GENERAL,
 ) -> Any:
     """Convolve pictures with a kernel.
 
@@ -78,7 +76,7 @@ def convolution(
         Steps between the places of the kernel.
     padding : int, default 0
         Zeros on each side of the pictures.
-    kernels : ConvolutionKernels, optional
+    kernels : LayerKernels, optional
         What computes it.
 
     Returns
@@ -107,7 +105,7 @@ def convolution(
 
 
 def _input_gradient(
-    x: Any, g: Any, kernel: Any, stride: int, padding: int, kernels: ConvolutionKernels
+    x: Any, g: Any, kernel: Any, stride: int, padding: int, kernels: LayerKernels
 ) -> Any:
     """Compute the gradient of the pictures, one correlation for each residue class.
 

@@ -4,11 +4,10 @@ from typing import Any
 
 import autograd.numpy as np
 
-from lookahead_ref.layers import LayerKernels
+from lookahead_ref.kernels import LayerKernels, namespace
 from lookahead_ref.zoo.activations import ACTIVATIONS
-from lookahead_ref.zoo.arrays import check, namespace
+from lookahead_ref.zoo.arrays import check
 from lookahead_ref.zoo.fused import Backward, fused
-from lookahead_ref.zoo.kernels import suited
 
 __all__ = ["dense"]
 
@@ -67,7 +66,6 @@ def _forward(
     xp = namespace(weight)
     check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
     check("bias", bias, weight.shape[1:], weight.dtype)
-    kernels = suited(kernels, weight.dtype)
     y = xp.matmul(x, weight)
     kernels.activate(y, bias, activation)
     if not any(wanted):

@@ -4,10 +4,9 @@ from typing import Any
 
 import autograd.numpy as np
 
-from lookahead_ref.layers import LayerKernels
-from lookahead_ref.zoo.arrays import check_indices, namespace
+from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
+from lookahead_ref.zoo.arrays import check_indices
 from lookahead_ref.zoo.fused import Backward, fused
-from lookahead_ref.zoo.kernels import GeneralKernels
 
 __all__ = ["embedding"]
 
@@ -25,7 +24,7 @@ def _forward(
 
     def backward(g: Any) -> tuple[Any, ...]:
         rows = namespace(g).ascontiguousarray(g).reshape(-1, width)
-        return (kernels.scatter(tokens.reshape(-1), rows, size),)
+        return (kernels.scatter(rows, tokens.reshape(-1), size),)
 
     return namespace(table).take(table, tokens, axis=0), backward
 
@@ -33,7 +32,7 @@ def _forward(
 _fused = fused(_embedding, _forward)
 
 
-def embedding(table: Any, tokens: Any, *, kernels: LayerKernels = GeneralKernels) -> Any:
+def embedding(table: Any, tokens: Any, *, kernels: LayerKernels = GENERAL) -> Any:
     """Look up the rows of a table.
 
     Parameters

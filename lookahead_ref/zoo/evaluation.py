@@ -6,9 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lookahead_ref.layers import LayerKernels
-from lookahead_ref.zoo.arrays import namespace
-from lookahead_ref.zoo.kernels import GeneralKernels
+from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy, top_accuracy
 
 __all__ = ["Evaluation", "ExampleSource", "LabelledInputs", "evaluate_classifier"]
@@ -54,7 +52,7 @@ def evaluate_classifier(
     source: ExampleSource,
     *,
     batch_size: int = 1000,
-    kernels: LayerKernels = GeneralKernels,
+    kernels: LayerKernels = GENERAL,
 ) -> Evaluation:
     """Measure loss and accuracy of a classifier.
 

@@ -17,8 +17,7 @@ from autograd.core import make_vjp
 from autograd.extend import defvjp_argnums, primitive
 from autograd.tracer import isbox
 
-from lookahead_ref.layers import LayerKernels
-from lookahead_ref.zoo.kernels import GeneralKernels
+from lookahead_ref.kernels import GENERAL, LayerKernels
 
 __all__ = ["Backward", "Forward", "fused"]
 
@@ -46,7 +45,7 @@ def fused(twin: Callable[..., Any], forward: Forward) -> Callable[..., Any]:
     Returns
     -------
     callable
-        The layer, ``layer(*arrays, kernels=GeneralKernels, **options)``. Positional
+        The layer, ``layer(*arrays, kernels=GENERAL, **options)``. Positional
         arguments are the arrays that may be differentiated, others are not. It returns the
         value or, where `forward` has more to return, a tuple of the value and that, as it
         is and without a gradient.
@@ -98,7 +97,7 @@ def fused(twin: Callable[..., Any], forward: Forward) -> Callable[..., Any]:
     defvjp_argnums(node, gradients)
 
     @wraps(twin)
-    def layer(*arrays: Any, kernels: LayerKernels = GeneralKernels, **options: Any) -> Any:
+    def layer(*arrays: Any, kernels: LayerKernels = GENERAL, **options: Any) -> Any:
         wanted = tuple(isbox(array) for array in arrays)
         call: dict[str, Any] = {"wanted": wanted, "kernels": kernels, "options": options}
         value = node(*arrays, call=call)

@@ -5,10 +5,9 @@ from typing import Any
 import autograd.numpy as np
 from autograd.tracer import getval
 
-from lookahead_ref.layers import LayerKernels
-from lookahead_ref.zoo.arrays import check, check_indices, namespace
+from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
+from lookahead_ref.zoo.arrays import check, check_indices
 from lookahead_ref.zoo.fused import Backward, fused
-from lookahead_ref.zoo.kernels import GeneralKernels, suited
 
 __all__ = ["accuracy", "dense_cross_entropy", "softmax_cross_entropy", "top_accuracy"]
 
@@ -28,7 +27,6 @@ def _forward(
 ) -> tuple[Any, Backward | None]:
     xp = namespace(logits)
     _check_labels(labels, *logits.shape)
-    kernels = suited(kernels, logits.dtype)
     gradient = xp.array(logits, order="C")
     losses = kernels.cross_entropy(gradient, None, labels, gradient=any(wanted))
     return xp.mean(losses), lambda g: (_scaled(gradient, g),)
@@ -38,7 +36,7 @@ _fused = fused(_softmax_cross_entropy, _forward)
 
 
 def softmax_cross_entropy(
-    logits: Any, labels: Any, *, kernels: LayerKernels = GeneralKernels
+    logits: Any, labels: Any, *, kernels: LayerKernels = GENERAL
 ) -> Any:
     """Mean cross entropy between softmax of the logits and integer labels, in nats.
 
@@ -91,7 +89,6 @@ def _dense_forward(
     check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
     check("bias", bias, weight.shape[1:], weight.dtype)
     _check_labels(labels, x.shape[0], weight.shape[1])
-    kernels = suited(kernels, weight.dtype)
     # From here on the memory of the logits is that of their gradient: with a vocabulary of
     # words it is by far the largest array of a step.
     gradient = xp.matmul(x, weight)
@@ -116,7 +113,7 @@ def dense_cross_entropy(
     bias: Any,
     labels: Any,
     *,
-    kernels: LayerKernels = GeneralKernels,
+    kernels: LayerKernels = GENERAL,
 ) -> Any:
     """Mean cross entropy of a dense layer's outputs taken as logits, in nats.
 

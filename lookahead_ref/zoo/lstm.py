@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lookahead_ref import hyperparameters
+from lookahead_ref.kernels import find, namespace
 from lookahead_ref.stepping.backend import load
-from lookahead_ref.zoo.arrays import check, namespace
+from lookahead_ref.zoo.arrays import check
 from lookahead_ref.zoo.dropout import dropout
 from lookahead_ref.zoo.embedding import embedding
 from lookahead_ref.zoo.evaluation import Evaluation
 from lookahead_ref.zoo.initializers import initializer
-from lookahead_ref.zoo.kernels import find
 from lookahead_ref.zoo.losses import accuracy, dense_cross_entropy, softmax_cross_entropy
 from lookahead_ref.zoo.lstm_layer import lstm_layer
 
@@ -300,7 +300,7 @@ class LSTM:
             weight,
             bias,
             batch.labels.reshape(-1),
-            kernels=find(self.backend, bias.dtype),
+            kernels=find(self.backend),
         )
         return loss, carried
 
@@ -361,7 +361,7 @@ class LSTM:
         logits, carried = self.apply(params, asarray(tokens[places]), carried)
         logits = logits.reshape((-1, self.vocabulary))
         labels = asarray(tokens[places + 1].reshape(-1))
-        kernels = find(self.backend, logits.dtype)
+        kernels = find(self.backend)
         loss = float(softmax_cross_entropy(logits, labels, kernels=kernels))
         return loss * places.size, accuracy(logits, labels) * places.size, carried
 
@@ -374,7 +374,7 @@ class LSTM:
     ) -> tuple[Any, Carried]:
         """Run the layers: the last one's output, and the state."""
         table = params["embedding"]["weight"]
-        kernels = find(self.backend, table.dtype)
+        kernels = find(self.backend)
 
         def drop(x: Any) -> Any:
             return x if rng is None else dropout(x, self.dropout, rng)

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 
 import autograd.numpy as np
 
-from lookahead_ref.layers import LayerKernels
-from lookahead_ref.zoo.arrays import check, namespace
+from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
+from lookahead_ref.zoo.arrays import check
 from lookahead_ref.zoo.fused import Backward, fused
-from lookahead_ref.zoo.kernels import GeneralKernels, suited
 
 __all__ = ["LayerOutput", "lstm_layer"]
 
@@ -79,7 +78,6 @@ def _forward(
     check("input_weight", input_weight, (inputs, 4 * units))
     check("recurrent_weight", recurrent_weight, (units, 4 * units), dtype)
     check("bias", bias, (4 * units,), dtype)
-    kernels = suited(kernels, dtype)
     # Kernels take arrays of one dtype, and some cannot tell that they got others.
     x = xp.ascontiguousarray(x, dtype=dtype).reshape(-1, inputs)
 
@@ -145,7 +143,7 @@ def lstm_layer(
     recurrent_weight: Any,
     bias: Any,
     *,
-    kernels: LayerKernels = GeneralKernels,
+    kernels: LayerKernels = GENERAL,
 ) -> LayerOutput:
     """Run a layer of long short-term memory over a batch of sequences.
 

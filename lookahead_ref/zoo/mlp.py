@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lookahead_ref import hyperparameters
+from lookahead_ref.kernels import find
 from lookahead_ref.zoo.arrays import check_inputs, like
 from lookahead_ref.zoo.dense import dense
 from lookahead_ref.zoo.evaluation import (
@@ -16,7 +17,6 @@ from lookahead_ref.zoo.evaluation import (
     evaluate_classifier,
 )
 from lookahead_ref.zoo.initializers import INITIALIZERS
-from lookahead_ref.zoo.kernels import find
 from lookahead_ref.zoo.losses import dense_cross_entropy
 
 __all__ = ["MLP"]
@@ -130,7 +130,7 @@ class MLP:
         """
         hidden = self._hidden(params, x)
         last = params[f"layer{len(self.sizes) - 1}"]
-        kernels = find(self.backend, last["weight"].dtype)
+        kernels = find(self.backend)
         return dense(hidden, last["weight"], last["bias"], kernels=kernels)
 
     def _hidden(self, params: Params, x: Any) -> Any:
@@ -139,7 +139,7 @@ class MLP:
         x = like(params["layer1"]["weight"], x)
         for number in range(1, len(self.sizes) - 1):
             layer = params[f"layer{number}"]
-            kernels = find(self.backend, layer["weight"].dtype)
+            kernels = find(self.backend)
             x = dense(
                 x,
                 layer["weight"],
@@ -175,7 +175,7 @@ class MLP:
             last["weight"],
             last["bias"],
             batch.labels,
-            kernels=find(self.backend, last["weight"].dtype),
+            kernels=find(self.backend),
         )
 
     def evaluate(self, params: Params, source: ExampleSource) -> Evaluation:
@@ -196,7 +196,7 @@ class MLP:
         return evaluate_classifier(
             lambda inputs: self.apply(params, inputs),
             source,
-            kernels=find(self.backend, params["layer1"]["weight"].dtype),
+            kernels=find(self.backend),
         )
 
 

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 
 import autograd.numpy as np
 
-from lookahead_ref.convolution import ConvolutionKernels
-from lookahead_ref.zoo.arrays import check, like, namespace
-from lookahead_ref.zoo.channels_last import GeneralConvolution
+from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
+from lookahead_ref.zoo.arrays import check, like
 from lookahead_ref.zoo.fused import Backward, fused
 
 __all__ = ["Moments", "Normalized", "batch_norm", "fixed_norm"]
@@ -94,7 +93,7 @@ def _batch_norm(
 
 def _forward(
     wanted: tuple[bool, ...],
-    kernels: ConvolutionKernels,
+    kernels: LayerKernels,
     x: Any,
     scale: Any,
     shift: Any,
@@ -128,7 +127,7 @@ def batch_norm(
     *,
     epsilon: float = 1e-5,
     rectify: bool = False,
-    kernels: ConvolutionKernels = GeneralConvolution,
+    kernels: LayerKernels = GENERAL,
 ) -> Normalized:
     """Normalise pictures by the moments of the batch.
 
@@ -144,7 +143,7 @@ def batch_norm(
         Added to the variance.
     rectify : bool, default False
         Whether negative results become zero.
-    kernels : ConvolutionKernels, optional
+    kernels : LayerKernels, optional
         What computes it.
 
     Returns
@@ -180,7 +179,7 @@ def fixed_norm(
     variance: Any,
     epsilon: float,
     rectify: bool,
-    kernels: ConvolutionKernels = GeneralConvolution,
+    kernels: LayerKernels = GENERAL,
 ) -> Any:
     """Normalise pictures by fixed moments, as to evaluate.
 

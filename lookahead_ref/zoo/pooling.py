@@ -4,7 +4,7 @@ from typing import Any
 
 import autograd.numpy as np
 
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.kernels import namespace
 from lookahead_ref.zoo.fused import Backward, fused
 
 __all__ = ["max_pool", "mean_pool", "padded_identity"]

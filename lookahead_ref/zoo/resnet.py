@@ -27,9 +27,9 @@ from autograd.tracer import isbox
 from numpy.typing import DTypeLike
 
 from lookahead_ref import hyperparameters
+from lookahead_ref.kernels import find, namespace
 from lookahead_ref.stepping.backend import load
-from lookahead_ref.zoo import channels_last, kernels
-from lookahead_ref.zoo.arrays import check_inputs, like, namespace
+from lookahead_ref.zoo.arrays import check_inputs, like
 from lookahead_ref.zoo.convolution import convolution
 from lookahead_ref.zoo.dense import dense
 from lookahead_ref.zoo.evaluation import (
@@ -292,7 +292,7 @@ class ResNet:
             output["weight"],
             output["bias"],
             batch.labels,
-            kernels=kernels.find(self.backend, output["bias"].dtype),
+            kernels=find(self.backend),
         )
         return loss, {path: self._moved(carried[path], seen[path]) for path in carried}
 
@@ -360,7 +360,7 @@ class ResNet:
         """
         features = self._features_of(params, inputs, self._by_statistics(statistics))
         output = params["output"]
-        found = kernels.find(self.backend, output["bias"].dtype)
+        found = find(self.backend)
         return dense(features, output["weight"], output["bias"], kernels=found)
 
     def evaluator(
@@ -453,7 +453,7 @@ class ResNet:
     def _features_of(self, params: Params, inputs: Any, normalize: _Normalize) -> Any:
         """Compute what the dense layer is given, shape (n, features)."""
         first = params["stem"]["kernel"]
-        found = channels_last.find(self.backend, first.dtype)
+        found = find(self.backend)
         check_inputs(inputs, self.shape, (math.prod(self.shape),))
         x = like(first, inputs)
         x = x.reshape((x.shape[0], *self.shape)).transpose((0, 2, 3, 1))
@@ -498,7 +498,7 @@ class ResNet:
         def normalize(
             path: str, x: Any, layer: Params, residual: Any, *, rectify: bool
         ) -> Any:
-            found = channels_last.find(self.backend, layer["scale"].dtype)
+            found = find(self.backend)
             y, seen[path] = batch_norm(
                 x,
                 layer["scale"],
@@ -524,7 +524,7 @@ class ResNet:
                 **statistics[path],
                 epsilon=self.epsilon,
                 rectify=rectify,
-                kernels=channels_last.find(self.backend, layer["scale"].dtype),
+                kernels=find(self.backend),
             )
 
         return normalize

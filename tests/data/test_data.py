@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookahead_ref.data import BatchStream, Examples, load_digits
-from lookahead_ref.data.examples import stratified_split
+from lookahead_ref.data.datasets import stratified_split
 from lookahead_ref.extras import MissingExtraError, require
 
 

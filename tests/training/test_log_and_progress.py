@@ -18,7 +18,6 @@ from lookahead_ref.training import (
     TrainingProgress,
     reporter,
 )
-from lookahead_ref.training.progress import LiveBar, PlainLines
 
 RECORD = EpochRecord(1, 20, 0.5, float("nan"), 0.9, float("inf"), 0.8)
 
@@ -47,6 +46,11 @@ def test_steps_are_written_on_demand_and_every_line_at_once(tmp_path: Path) -> N
             assert len(path.read_text().splitlines()) == step + 1
 
 
+@pytest.fixture(autouse=True)
+def _not_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+
+
 def terminal(force: bool) -> tuple[Console, io.StringIO]:
     stream = io.StringIO()
     environment = {"TERM": "xterm-256color"}
@@ -55,52 +59,39 @@ def terminal(force: bool) -> tuple[Console, io.StringIO]:
     ), stream
 
 
-def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("force", "ci", "bar"), [(True, "", True), (False, "", False), (True, "true", False)]
+)
+def test_a_terminal_gets_a_bar_and_a_pipe_and_ci_get_lines(
+    force: bool, ci: str, bar: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("CI", raising=False)
-    assert isinstance(reporter(3, "runs", terminal(True)[0]), LiveBar)
-    assert isinstance(reporter(3, "runs", terminal(False)[0]), PlainLines)
+    monkeypatch.setenv("CI", ci)
+    console, stream = terminal(force)
+    with reporter(2, "runs", console) as progress:
+        progress.advance(2, "a [bold] name")
+    assert ("\x1b" in stream.getvalue()) == bar
+    assert "2/2" in stream.getvalue()
+    assert "a [bold] name" in stream.getvalue()
 
 
-def test_ci_gets_lines_even_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CI", "true")
-    assert isinstance(reporter(3, "runs", terminal(True)[0]), PlainLines)
-
-
-def test_plain_lines_come_first_last_and_now_and_then_without_control_characters() -> None:
-    console, stream = terminal(False)
-    with PlainLines(100, "runs", console, interval=3600) as progress:
-        for number in range(100):
-            progress.advance(message=f"run {number}")
-    lines = stream.getvalue().splitlines()
-    assert lines == ["1/100 runs, 0 s, about 0 s left: run 0", "100/100 runs, 0 s: run 99"]
-
-
-def test_with_no_interval_every_piece_of_work_has_a_line() -> None:
-    console, stream = terminal(False)
-    with PlainLines(5, "runs", console, interval=0) as progress:
-        for _ in range(5):
-            progress.advance()
-    assert stream.getvalue().splitlines()[2] == "3/5 runs, 0 s, about 0 s left"
-
-
-def test_lines_tell_the_time_left_from_what_was_done_here(
+def test_plain_lines_come_first_last_and_now_and_then_with_the_time_left_of_what_was_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     console, stream = terminal(False)
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    with PlainLines(10, "runs", console, interval=0) as progress:
+    with reporter(12, "runs", console) as progress:
         progress.advance(5, "there already", found=True)
-        for now in (1040.0, 1080.0, 31000.0, 41000.0):  # noqa: B007  # the clock reads it
+        for gone in (1, 40, 80, 30000, 40000, 40001, 40002):
+            now = 1000.0 + gone
             progress.advance()
     assert stream.getvalue().splitlines() == [
-        "5/10 runs, 0 s: there already",
-        "6/10 runs, 40 s, about 3 min left",
-        "7/10 runs, 80 s, about 2 min left",
-        "8/10 runs, 30000 s, about 5.6 h left",
-        "9/10 runs, 40000 s, about 2.8 h left",
+        "5/12 runs, 0 s: there already",
+        "7/12 runs, 40 s, about 2 min left",
+        "8/12 runs, 80 s, about 2 min left",
+        "9/12 runs, 30000 s, about 6.2 h left",
+        "10/12 runs, 40000 s, about 4.4 h left",
+        "12/12 runs, 40002 s",
     ]
 
 
@@ -108,21 +99,13 @@ def test_the_bar_tells_the_time_left_after_one_piece_however_long() -> None:
     now = 0.0
     console, stream = terminal(True)
     console.get_time = lambda: now
-    with LiveBar(11, "runs", console) as progress:
+    with reporter(11, "runs", console) as progress:
         progress.advance(6, "there already", found=True)
         now = 100.0
         progress.advance(message="seven")
         now = 200.0
         progress.advance(message="eight")
     assert "05:00" in stream.getvalue()
-
-
-def test_the_bar_ends_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    console, stream = terminal(True)
-    with LiveBar(2, "runs", console) as progress:
-        progress.advance(2, "a [bold] name")
-    assert "2/2" in stream.getvalue()
-    assert "a [bold] name" in stream.getvalue()
 
 
 def test_a_run_shows_its_epochs() -> None:
@@ -141,7 +124,6 @@ def test_a_run_shows_its_epochs() -> None:
 def test_runs_one_after_the_other_have_a_bar_each_and_give_standard_output_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv("CI", raising=False)
     console, stream = terminal(True)
     standard_output = sys.stdout
     monkeypatch.setattr(standard_output, "isatty", lambda: True)
@@ -163,7 +145,7 @@ def test_what_is_printed_to_a_file_while_the_bar_is_shown_goes_to_the_file(
     console, stream = terminal(True)
     output = io.StringIO()
     monkeypatch.setattr(sys, "stdout", output)
-    with LiveBar(2, "runs", console):
+    with reporter(2, "runs", console):
         sys.stdout.write("a result\n")
     assert output.getvalue() == "a result\n"
     assert "a result" not in stream.getvalue()

@@ -9,14 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lookahead_ref.backends import numba_convolution
+from lookahead_ref import kernels as general
 from lookahead_ref.backends.numba import NumbaBackend
-from lookahead_ref.backends.numba_pictures import Pictures
+from lookahead_ref.backends.numba import convolution as numba_convolution
 from lookahead_ref.gradients import value_and_grad
-from lookahead_ref.zoo import channels_last
 from lookahead_ref.zoo.convolution import _convolution, convolution
 
-KERNELS = {name: channels_last.find(name, "float64") for name in ("numpy", "numba")}
+KERNELS = {name: general.find(name) for name in ("numpy", "numba")}
 TOLERANCE = {np.float32: 2e-5, np.float64: 1e-12}
 
 
@@ -111,7 +110,7 @@ def test_groups_of_pictures_and_bands_of_rows_change_nothing(
     rng = np.random.default_rng(0)
     x, kernel = rng.standard_normal((5, 9, 8, 3)), rng.standard_normal((3, 3, 3, 5))
     expected = by_definition(x, kernel, 2, 1)
-    monkeypatch.setattr(channels_last, "_GROUP", 1000)
+    monkeypatch.setattr(general, "_GROUP", 1000)
     for scratch in (1, 2000, 8000, 20000):
         monkeypatch.setattr(numba_convolution, "_SCRATCH_BYTES", scratch)
         for kernels in KERNELS.values():
@@ -125,7 +124,7 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
     kernel = rng.standard_normal((3, 3, 24, 40)).astype(np.float32)
     found = []
     for threads in (1, 2, 5):
-        kernels = NumbaBackend(threads=threads).convolution
+        kernels = NumbaBackend(threads=threads).layers
         y = np.empty((6, 16, 16, 40), np.float32)
         kernels.correlate(x, kernel, y, 1, (-1, -1))
         gradient = kernels.kernel_gradient(x, y, (3, 3), 1, (-1, -1))
@@ -149,12 +148,6 @@ def test_compiled_kernels_take_memory_in_any_order_and_read_only() -> None:
     whole = np.ones((2, 3, 4, 4))
     expected = KERNELS["numpy"].kernel_gradient(x, whole, (3, 3), 1, (0, 0))
     np.testing.assert_allclose(grads["kernel"], expected, atol=1e-12)
-
-
-def test_a_backend_without_such_kernels_is_served_by_the_general_ones() -> None:
-    assert channels_last.find("numpy", "float32") is channels_last.GeneralConvolution
-    assert isinstance(channels_last.find("numba", "float32"), Pictures)
-    assert channels_last.find("numba", "float16") is channels_last.GeneralConvolution
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookahead_ref.gradients import value_and_grad
-from lookahead_ref.zoo import channels_last
+from lookahead_ref.kernels import find
 from lookahead_ref.zoo.normalization import Moments, _batch_norm, batch_norm, fixed_norm
 
-KERNELS = {name: channels_last.find(name, "float64") for name in ("numpy", "numba")}
+KERNELS = {name: find(name) for name in ("numpy", "numba")}
 SHAPES = [(1, 1, 2, 1), (3, 4, 5, 7), (9, 8, 8, 16)]
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from lookahead_ref import trees
 from lookahead_ref.gradients import value_and_grad
-from lookahead_ref.zoo import LSTM, MLP, ResNet, channels_last, kernels
+from lookahead_ref.kernels import find
+from lookahead_ref.zoo import LSTM, MLP, ResNet
 from lookahead_ref.zoo.convolution import convolution
 from lookahead_ref.zoo.dense import dense
 from lookahead_ref.zoo.losses import (
@@ -38,7 +39,7 @@ def zeros(*shape: int, dtype: Any = np.float32) -> Any:
 @on_every_backend
 @pytest.mark.parametrize("shape", [(1,), (3,), (5,), (4, 1)])
 def test_labels_must_be_as_many_as_rows(backend: str, shape: tuple[int, ...]) -> None:
-    labels, found = np.zeros(shape, int), kernels.find(backend, "float32")
+    labels, found = np.zeros(shape, int), find(backend)
     told = r"labels must have shape \(4,\), got "
     with pytest.raises(ValueError, match=told):
         softmax_cross_entropy(zeros(4, 3), labels, kernels=found)
@@ -51,8 +52,8 @@ def test_labels_must_be_as_many_as_rows(backend: str, shape: tuple[int, ...]) ->
 
 @on_every_backend
 def test_a_batch_must_hold_something(backend: str) -> None:
-    layers = kernels.find(backend, "float32")
-    pictures = channels_last.find(backend, "float32")
+    layers = find(backend)
+    pictures = find(backend)
     none = np.zeros(0, int)
     with pytest.raises(ValueError, match="labels must hold at least one"):
         softmax_cross_entropy(zeros(0, 3), none, kernels=layers)
@@ -134,13 +135,13 @@ CALLS: dict[str, tuple[Callable[..., Any], str]] = {
 def test_operands_that_do_not_fit_are_named(name: str, backend: str) -> None:
     call, told = CALLS[name]
     with pytest.raises(ValueError, match=told):
-        call(kernels.find(backend, "float32"), channels_last.find(backend, "float32"))
+        call(find(backend), find(backend))
 
 
 @on_every_backend
 def test_layers_take_arrays_of_one_dtype(backend: str) -> None:
-    layers = kernels.find(backend, "float32")
-    pictures = channels_last.find(backend, "float32")
+    layers = find(backend)
+    pictures = find(backend)
     double = np.float64
     for call in (
         lambda: dense(zeros(4, 2, dtype=double), zeros(2, 3), zeros(3), kernels=layers),
@@ -160,7 +161,7 @@ def test_layers_take_arrays_of_one_dtype(backend: str) -> None:
 
 
 def test_compiled_kernels_of_another_dtype_give_way_to_the_general_ones() -> None:
-    single = kernels.find("numba", "float32")
+    single = find("numba")
     rng = np.random.default_rng(0)
     logits = 3 * rng.standard_normal((4, 3))
     found = softmax_cross_entropy(logits, LABELS, kernels=single)
@@ -174,7 +175,7 @@ def test_compiled_kernels_of_another_dtype_give_way_to_the_general_ones() -> Non
 
 @on_every_backend
 def test_a_gradient_comes_back_in_the_dtype_of_the_value(backend: str) -> None:
-    found = channels_last.find(backend, "float32")
+    found = find(backend)
     rng = np.random.default_rng(0)
     params = {
         "x": rng.standard_normal((2, 6, 6, 16)).astype(np.float32),
@@ -194,7 +195,7 @@ def test_a_gradient_comes_back_in_the_dtype_of_the_value(backend: str) -> None:
 
 
 def test_compiled_convolution_refuses_to_write_into_another_dtype() -> None:
-    found = channels_last.find("numba", "float32")
+    found = find("numba")
     x, kernel = zeros(1, 5, 5, 8), zeros(3, 3, 8, 8)
     with pytest.raises(TypeError, match="of one dtype, got float32, float64"):
         found.correlate(x, kernel, zeros(1, 3, 3, 8, dtype=np.float64), 1, (0, 0))

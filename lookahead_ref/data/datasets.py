@@ -1,0 +1,142 @@
+"""Named data sets, of labelled examples or of a text, and how examples are held out."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookahead_ref.data.batches import (
+    Augmentation,
+    BatchStream,
+    Examples,
+    ExampleSource,
+    WindowStream,
+)
+
+__all__ = ["Corpus", "Dataset", "hold_out", "stratified_split"]
+
+
+class Dataset(NamedTuple):
+    """Labelled examples, split for training, validation and perhaps a test.
+
+    Examples
+    --------
+    >>> from lookahead_ref.data import load_digits
+    >>> digits = load_digits()
+    >>> digits.classes, digits.image_shape, digits.train.size
+    (10, (1, 8, 8), 1258)
+    >>> batch = next(digits.stream(batch_size=32, seed=0).epoch())
+    >>> batch.inputs.shape, batch.inputs.dtype
+    ((32, 64), dtype('float32'))
+    """
+
+    name: str
+    """Such as ``"cifar10"``."""
+    train: ExampleSource
+    """To learn from."""
+    validation: ExampleSource
+    """To choose by."""
+    classes: int
+    """Number of classes; labels are from 0 to one less."""
+    test: ExampleSource | None = None
+    """To report, where there is one."""
+    augment: Augmentation | None = None
+    """Applied to the inputs of training batches, by `stream`."""
+    image_shape: tuple[int, int, int] | None = None
+    """Channels, height and width of an input, also where inputs are flat; None if they
+    are no pictures."""
+
+    @property
+    def features(self) -> int:
+        """Number of values in an input."""
+        return self.train.take(np.arange(1)).inputs.size
+
+    def stream(self, batch_size: int, seed: int | np.random.SeedSequence) -> BatchStream:
+        """Return a `BatchStream` of training batches, with the augmentation."""
+        return BatchStream(self.train, batch_size, seed, augment=self.augment)
+
+
+class Corpus(NamedTuple):
+    """A text as numbers, split for training, validation and a test.
+
+    Examples
+    --------
+    >>> corpus = Corpus("abc", *3 * [np.arange(3, dtype=np.int32)], ("a", "b", "c"), 2)
+    >>> [batch.labels.tolist() for batch in corpus.stream(batch_size=1, seed=0).epoch()]
+    [[[1], [2]]]
+    """
+
+    name: str
+    """Such as ``"ptb"``."""
+    train: NDArray[np.int32]
+    """Tokens to learn from, shape (n,): indices into `vocabulary`."""
+    validation: NDArray[np.int32]
+    """Tokens to choose by."""
+    test: NDArray[np.int32]
+    """Tokens to report."""
+    vocabulary: tuple[str, ...]
+    """What each token stands for."""
+    window: int
+    """Steps in a batch: how far gradients flow back."""
+
+    def stream(self, batch_size: int, seed: int | np.random.SeedSequence) -> WindowStream:
+        """Return a `WindowStream` of the training text, whose order no seed changes."""
+        del seed  # every data set's `stream` takes it
+        return WindowStream(self.train, batch_size, self.window)
+
+
+def stratified_split(
+    examples: Examples, *, validation_fraction: float, seed: int
+) -> tuple[Examples, Examples]:
+    """Split at random, each class in the same proportion.
+
+    Parameters
+    ----------
+    examples : Examples
+        All there is.
+    validation_fraction : float
+        Share of each class that goes to validation, rounded to the nearest number of
+        examples; more than 0 and less than 1.
+    seed : int
+        The same seed gives the same split.
+
+    Returns
+    -------
+    train, validation : Examples
+        Disjoint, together all examples; in the order in which they were given.
+
+    Raises
+    ------
+    ValueError
+        If the fraction is not between 0 and 1.
+
+    Examples
+    --------
+    >>> examples = Examples(np.arange(6.0)[:, None], np.array([0, 0, 0, 1, 1, 1]))
+    >>> train, validation = stratified_split(examples, validation_fraction=1 / 3, seed=0)
+    >>> train.labels.tolist(), validation.labels.tolist()
+    ([0, 0, 1, 1], [0, 1])
+    """
+    held_out = hold_out(examples.labels, validation_fraction, seed)
+    return (
+        examples.take(np.flatnonzero(~held_out)),
+        examples.take(np.flatnonzero(held_out)),
+    )
+
+
+def hold_out(
+    labels: NDArray[np.int64], validation_fraction: float, seed: int
+) -> NDArray[np.bool_]:
+    """Say of each example whether it goes to validation: see `stratified_split`."""
+    if not 0 < validation_fraction < 1:
+        raise ValueError(
+            "validation_fraction must be a number between 0 and 1, "
+            f"got {validation_fraction!r}"
+        )
+    rng = np.random.default_rng(seed)
+    held_out = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = round(validation_fraction * len(members))
+        held_out[rng.permutation(members)[:count]] = True
+    return held_out

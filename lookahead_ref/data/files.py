@@ -1,0 +1,208 @@
+"""Files that are checked before they are believed: the error, and the IDX format.
+
+IDX is the format of MNIST (Y. LeCun, C. Cortes and C. Burges, "The MNIST database of
+handwritten digits"): two zero bytes, a byte for the type of the values and one for the
+number of dimensions; then the dimensions, as 32-bit integers, and the values, big-endian.
+"""
+
+import gzip
+import io
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["DataFileError", "check_labels", "read_idx"]
+
+TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MOST_DIMENSIONS = 32
+CHUNK = 2**20
+
+
+class DataFileError(ValueError):
+    """A file or folder of data is not what its format asks for.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file or folder.
+    problem : str
+        What was expected and what came.
+    offset : int, optional
+        Where in the file, in bytes from 0; of a gzip, where in what it unpacks to.
+    line : int, optional
+        Where in a text; the first line is 1.
+
+    Attributes
+    ----------
+    path, problem, offset, line
+        As given.
+
+    Examples
+    --------
+    >>> raise DataFileError(Path("labels"), "label 12, expected 0 to 9", offset=8)
+    Traceback (most recent call last):
+        ...
+    lookahead_ref.data.files.DataFileError: labels, offset 8: label 12, expected 0 to 9
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        problem: str,
+        offset: int | None = None,
+        line: int | None = None,
+    ) -> None:
+        # All of them, so that pickle can make it again on the way back from a worker.
+        super().__init__(path, problem, offset, line)
+        self.path = path
+        self.problem = problem
+        self.offset = offset
+        self.line = line
+
+    def __str__(self) -> str:
+        at_line = "" if self.line is None else f", line {self.line}"
+        at_offset = "" if self.offset is None else f", offset {self.offset}"
+        return f"{self.path}{at_line}{at_offset}: {self.problem}"
+
+
+def check_labels(
+    path: Path, labels: NDArray[np.uint8], classes: int, *, first_offset: int, stride: int
+) -> None:
+    """Refuse labels that are not below the number of classes; tell where the first is."""
+    wrong = np.flatnonzero(labels >= classes)
+    if len(wrong):
+        raise DataFileError(
+            path,
+            f"label {labels[wrong[0]]}, expected 0 to {classes - 1}",
+            offset=first_offset + stride * int(wrong[0]),
+        )
+
+
+def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
+    """Read an IDX file, plain or packed by gzip, which its first bytes tell apart.
+
+    A plain file is mapped into memory: nothing is read before it is used, and processes
+    share it.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The file.
+    unpacked_limit : int, default 2**30
+        The most bytes that a gzip may unpack to.
+
+    Returns
+    -------
+    numpy.ndarray
+        Read-only, of the file's dimensions and type, in the file's byte order.
+
+    Raises
+    ------
+    DataFileError
+        If the magic number is another, the dimensions do not match the length, or the
+        gzip is cut, damaged or unpacks to more than the limit. Nothing is allocated
+        before the dimensions are found to match what is there.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "labels-idx1-ubyte")
+    ...     _ = path.write_bytes(bytes([0, 0, 0x08, 1, 0, 0, 0, 3, 7, 2, 1]))
+    ...     read_idx(path).tolist()
+    [7, 2, 1]
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if packed:
+            return _unpack(path, file, unpacked_limit)
+        offset, dtype, shape = _header(path, file)
+        size = file.seek(0, 2)
+        wanted = offset + dtype.itemsize * math.prod(shape)
+        if size != wanted:
+            problem = (
+                f"{_promise(shape, dtype)}, {wanted} bytes in all; the file has {size}"
+            )
+            raise DataFileError(path, problem, offset=min(size, wanted))
+        mapped = np.memmap(file, dtype=dtype, mode="r", offset=offset, shape=shape)
+    return np.asarray(mapped)
+
+
+def _header(
+    path: Path, file: io.BufferedIOBase
+) -> tuple[int, np.dtype[Any], tuple[int, ...]]:
+    magic = file.read(4)
+    if len(magic) < 4:
+        raise DataFileError(
+            path, f"{len(magic)} bytes, no room for IDX's magic number", offset=0
+        )
+    zeros, kind, dimensions = magic[:2], magic[2], magic[3]
+    if zeros != b"\0\0" or kind not in TYPES or not 1 <= dimensions <= MOST_DIMENSIONS:
+        raise DataFileError(
+            path,
+            f"the magic number {magic.hex()} is none of IDX: 0000, a type (one of "
+            f"{', '.join(f'{known:02x}' for known in TYPES)}) and the number of "
+            f"dimensions (01 to {MOST_DIMENSIONS:02x})",
+            offset=0,
+        )
+    sizes = file.read(4 * dimensions)
+    if len(sizes) < 4 * dimensions:
+        raise DataFileError(
+            path, f"cut within the sizes of {dimensions} dimensions", offset=4 + len(sizes)
+        )
+    shape = tuple(np.frombuffer(sizes, ">u4").tolist())
+    if 0 in shape:
+        raise DataFileError(
+            path, f"dimensions {_times(shape)} hold nothing", offset=4 + 4 * shape.index(0)
+        )
+    return 4 + len(sizes), np.dtype(TYPES[kind]), shape
+
+
+def _unpack(path: Path, packed: io.BufferedIOBase, limit: int) -> NDArray[Any]:
+    read = 0
+    try:
+        with gzip.GzipFile(fileobj=packed) as file:
+            read, dtype, shape = _header(path, file)
+            wanted = read + dtype.itemsize * math.prod(shape)
+            if wanted > limit:
+                raise DataFileError(
+                    path,
+                    f"{_promise(shape, dtype)}, {wanted} bytes unpacked, more than {limit}"
+                    ": unpack it to a file of its own, which is not read into memory",
+                    offset=4,
+                )
+            values = bytearray()
+            # Piece by piece, so that memory grows with what is there, and one byte more
+            # than there should be, so that checksum and end are looked at.
+            while chunk := file.read(min(CHUNK, wanted + 1 - read)):
+                values += chunk
+                read += len(chunk)
+    except EOFError:
+        raise DataFileError(
+            path, "the gzip is cut: it ends before its last block does", offset=read
+        ) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataFileError(path, f"the gzip is damaged: {error}", offset=read) from error
+    if read != wanted:
+        came = "it goes on" if read > wanted else f"it unpacks to {read}"
+        problem = f"{_promise(shape, dtype)}, {wanted} bytes in all; {came}"
+        raise DataFileError(path, problem, offset=min(read, wanted))
+    array = np.frombuffer(values, dtype).reshape(shape)
+    array.flags.writeable = False
+    return array
+
+
+def _promise(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    return f"the header says {_times(shape)} values of {dtype.itemsize} bytes"
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " by ".join(map(str, shape))
