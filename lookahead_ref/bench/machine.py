@@ -8,8 +8,7 @@ from typing import Any
 from lookahead_ref.bench.caches import caches
 from lookahead_ref.bench.peers import NAMES
 from lookahead_ref.bench.place import Place
-from lookahead_ref.experiments.environment import versions
-from lookahead_ref.experiments.environment import available_cores
+from lookahead_ref.experiments.environment import available_cores, versions
 
 
 def describe(place: Place) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LostWorkerError, Workers
 from lookahead_ref.report.files import jsonable, write_json
 from lookahead_ref.training import Event, NonFiniteLossError, StepTaken, reporter
-from lookahead_ref.training.log import as_record
+from lookahead_ref.training.events import as_record
 
 __all__ = [
     "Arm",
@@ -102,7 +102,7 @@ def measure_training(settings: TrainSettings) -> dict[str, Any]:
 
     def keep(event: Event) -> None:
         if not isinstance(event, StepTaken):
-            log.append(as_record(event))
+            log.append(as_record(event, {}))
 
     try:
         result = train.run(train.prepare(settings), callbacks=[keep])

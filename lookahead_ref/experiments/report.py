@@ -108,6 +108,8 @@ def write(
     for name, each in findings.pictures.items():
         light, dark = each.draw("light"), each.draw("dark")
         write_atomically(folder / f"{name}.png", plots.png(light))
+        # Laid out once: a second time moves things a little.
+        light.set_layout_engine("none")
         write_atomically(folder / f"{name}.svg", plots.svg(light))
         files += [f"{name}.png", f"{name}.svg"]
         pngs = plots.png(light, dpi=130), plots.png(dark, dpi=130)

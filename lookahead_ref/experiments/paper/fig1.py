@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lookahead_ref import trees
 from lookahead_ref.experiments import train
 from lookahead_ref.experiments.engine import Arm, Outcome, Plan
-from lookahead_ref.experiments.paper import classifiers, figures
+from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
     steps_per_epoch,
     validation_accuracy,
@@ -22,6 +22,7 @@ from lookahead_ref.experiments.paper.walk import (
 )
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 
@@ -184,11 +185,11 @@ def _unflat(point: NDArray[np.float64], template: Any) -> dict[str, Any]:
 
 
 def _draw(run: Mapping[str, Any], theme: Theme) -> "Figure":
-    figure, axes = figures.single(theme, width=6.8, height=5.4)
+    figure, ((axes,),) = plots.panels(1, 1, width=6.8, height=5.4, theme=theme)
     accuracy = 100 * np.array(run["accuracy"])
     levels = np.linspace(accuracy.min(), accuracy.max(), 14)
     filled = axes.contourf(run["x"], run["y"], accuracy, levels, cmap="Greys_r", alpha=0.8)
-    fast, slow = figures.colours(theme)[:2]
+    fast, slow = plots.PALETTE[theme][:2]
     theta, phi, k = np.array(run["theta"]), np.array(run["phi"]), run["k"]
     for cycle in range(len(phi) - 1):
         points = np.vstack([phi[cycle], theta[cycle * k : (cycle + 1) * k]])
@@ -215,8 +216,11 @@ def _draw(run: Mapping[str, Any], theme: Theme) -> "Figure":
         label="slow weights phi",
     )
     axes.set_aspect("equal")
-    figures.label(axes, theme, x="first axis of the plane", y="second axis")
-    figures.legend(axes, theme, ncols=2)
+    plots.label(axes, theme, x="first axis of the plane", y="second axis")
+    plots.legend_above(axes, theme, ncols=2)
     bar = figure.colorbar(filled, ax=axes, shrink=0.85)
-    figures.tint(bar, theme, "validation accuracy (%)")
+    ink = plots.INK[theme]
+    bar.set_label("validation accuracy (%)", fontsize=11, color=ink)
+    bar.ax.tick_params(colors=ink, labelsize=10)
+    bar.outline.set_edgecolor(ink)
     return figure

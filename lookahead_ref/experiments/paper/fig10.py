@@ -8,7 +8,7 @@ import numpy as np
 
 from lookahead_ref.experiments import train
 from lookahead_ref.experiments.engine import Arm, Outcome, Plan
-from lookahead_ref.experiments.paper import classifiers, figures
+from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
     steps_per_epoch,
     validation_accuracy,
@@ -16,6 +16,7 @@ from lookahead_ref.experiments.paper.walk import (
 )
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 
@@ -128,9 +129,9 @@ def _drops(visits: Sequence[Mapping[str, Any]]) -> list[float]:
 
 
 def _draw(visits: Sequence[Mapping[str, Any]], theme: Theme) -> "Figure":
-    figure, axes = figures.single(theme, width=8.0, height=3.6)
+    figure, ((axes,),) = plots.panels(1, 1, width=8.0, height=3.6, theme=theme)
     steps = [visit["step"] for visit in visits]
-    fast, slow = figures.colours(theme)[:2]
+    fast, slow = plots.PALETTE[theme][:2]
     axes.plot(
         steps,
         [100 * visit["theta"] for visit in visits],
@@ -158,6 +159,6 @@ def _draw(visits: Sequence[Mapping[str, Any]], theme: Theme) -> "Figure":
         linestyle="none",
         label="slow weights phi after the interpolation",
     )
-    figures.label(axes, theme, x="step", y="validation accuracy (%)")
-    figures.legend(axes, theme, ncols=2)
+    plots.label(axes, theme, x="step", y="validation accuracy (%)")
+    plots.legend_above(axes, theme, ncols=2)
     return figure
