@@ -47,27 +47,7 @@ Ended = SimpleQueue[BaseException | None]
 
 
 class NumbaBackend:
-    """Fused loops on the CPU.
-
-    Parameters
-    ----------
-    threads : int, optional
-        The number of threads for large arrays; by default, one for each core that this
-        process may use. Small ones are always done by one thread, the caller's.
-    cache : path, optional
-        The folder for compiled loops; by default, one in the user's cache folder.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `threads` is not a positive integer.
-
-    Examples
-    --------
-    >>> from lookahead_ref.stepping import backend
-    >>> backend.load("numba", threads=2).name
-    'numba'
-    """
+    """Fused loops on the CPU."""
 
     name = "numba"
     version = numba.__version__
@@ -89,20 +69,6 @@ class NumbaBackend:
         self._started: tuple[int, Helpers | None] = os.getpid(), None
 
     def compile(self, program: Program, dtype: str) -> Kernel:
-        """Compile a program into a loop.
-
-        Parameters
-        ----------
-        program : Program
-            The program.
-        dtype : str
-            The dtype of its arrays.
-
-        Returns
-        -------
-        callable
-            The kernel.
-        """
         self._loop(program, dtype)  # compiled now, not while it is run
 
         def kernel(buffers: Sequence[HostArray], scalars: Sequence[float]) -> None:
@@ -138,23 +104,6 @@ class NumbaBackend:
     def bind(
         self, program: Program, dtype: str, leaves: Sequence[Sequence[HostArray]]
     ) -> Callable[[Sequence[HostArray], Sequence[float]], None]:
-        """Compile a program and bind it to the arrays that it is for.
-
-        Parameters
-        ----------
-        program : Program
-            The program.
-        dtype : str
-            The dtype of the arrays.
-        leaves : sequence of sequence of ndarray
-            For each parameter its buffers: all, or all but the last, the gradient.
-
-        Returns
-        -------
-        callable
-            Called with the gradients, one for each parameter, and the scalars; runs the
-            program on all parameters.
-        """
         loop = self._loop(program, dtype)
         sizes = [buffers[0].size for buffers in leaves]
         # `gather` writes addresses by the eight: there is room for what is too much.

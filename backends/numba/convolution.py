@@ -149,18 +149,7 @@ def _integer(value: int) -> Any:
 
 
 def _tile(*, steps: bool) -> Any:
-    """Make the innermost loop, for a tile of six rows by some vectors.
-
-    ``tile(vectors, a, places, first, shift, length, b, b_start, b_step, c, c_places,
-    c_first, c_shift, add)`` computes, over q in ``range(length)``,
-
-        c[c_places[c_first + m] + c_shift + j] (+)= sum of A[m, q] B[q, j]
-        A[m, q] = a[places[first + m] + shift + q]   where `places` are those of the rows
-        A[m, q] = a[places[first + q] + shift + m]   where they are those of the steps
-        B[q, j] = b[b_start + q * b_step + j]
-
-    All arrays are indexed as their memory lies, without bounds.
-    """
+    """Make the innermost loop, for a tile of six rows by some vectors."""
 
     @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
     def tile(

@@ -32,20 +32,7 @@ smaller than `least`, on threads."""
 
 
 class Helpers:
-    """Threads that end with this object, or with the process.
-
-    Parameters
-    ----------
-    count : int
-        How many, where nothing is said of cores.
-    cores : sequence of int
-        The cores to have one thread each, for a caller on any of them.
-
-    Raises
-    ------
-    RuntimeError
-        If no thread can be started, as while Python shuts down.
-    """
+    """Threads that end with this object, or with the process."""
 
     def __init__(self, count: int, cores: Sequence[int] = ()) -> None:
         # Python 3.11 would start one, and wait for ever until it runs.
@@ -70,18 +57,7 @@ class Helpers:
             weakref.finalize(self, queue.put, None).atexit = False
 
     def start(self, calls: Sequence[Call]) -> None:
-        """Have other threads call functions, as soon as they are free.
-
-        Parameters
-        ----------
-        calls : sequence of Call
-            The functions, each for another thread while there are enough of them.
-
-        Raises
-        ------
-        RuntimeError
-            While Python shuts down: threads end then wherever they are.
-        """
+        """Have other threads call functions, as soon as they are free."""
         if sys.is_finalizing():
             raise RuntimeError("no thread is left while Python shuts down")
         queues = self._queues
