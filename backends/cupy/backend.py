@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ...stepping.backend import BackendUnavailableError, Kernel, Program, explained
 from . import compiler
-from .layers import CupyLayers
+from .kernels import CupyLayers
 
 try:
     import cupy
@@ -78,7 +78,7 @@ class Cuda:
 
     @staticmethod
     def seconds(run: Callable[[], Any]) -> float:
-        """Measure by the device's own clock how long something takes on the current stream."""
+        """Measure by the device's clock how long something takes on the current stream."""
         start, stop = cupy.cuda.Event(), cupy.cuda.Event()
         start.record()
         run()
