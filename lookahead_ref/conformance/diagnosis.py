@@ -25,7 +25,7 @@ from lookahead_ref.conformance.bugs import (
     together,
 )
 from lookahead_ref.conformance.judging import Observation, parts, slot_at, slow_at
-from lookahead_ref.conformance.runner import Result
+from lookahead_ref.conformance.running import Result
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
 __all__ = ["Diagnosis", "Followed", "diagnose", "explain", "followed"]

@@ -8,7 +8,7 @@ from lookahead_ref.conformance.bounds import LEVELS
 from lookahead_ref.conformance.models.running import ModelResult, run_models
 from lookahead_ref.conformance.models.vectors import model_cases
 from lookahead_ref.conformance.process import Limits, StartError
-from lookahead_ref.conformance.targets import PYTHON_STARTUP, Program, open_target
+from lookahead_ref.conformance.running import PYTHON_STARTUP, Program, open_target
 from lookahead_ref.conformance.vectors import VectorFileError
 from lookahead_ref.extras import MissingExtraError
 

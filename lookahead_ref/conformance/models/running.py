@@ -74,7 +74,7 @@ def run_models(
     ----------
     ask : callable
         Sends a request to the program and returns its answer, such as
-        `lookahead_ref.conformance.targets.Program.ask`.
+        `lookahead_ref.conformance.running.Program.ask`.
     cases : iterable of ModelCase
         The cases.
     dtypes : sequence of str
