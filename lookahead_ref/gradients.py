@@ -1,14 +1,12 @@
-"""Values and gradients of NumPy programs, by HIPS autograd.
-
-Arrays of other libraries, such as CuPy's, are differentiated where something has registered
-how in the group ``lookahead_ref.gradients`` of entry points.
+"""Gradients of NumPy programs, by HIPS autograd, and their clipping.
 
 The optimizers take gradients from anywhere. This is the one way that the library itself
 computes them: reverse-mode differentiation of a function that is written in
-``autograd.numpy``.
+``autograd.numpy``. Each leaf of the parameters is a root of autograd's graph, so the
+function sees a plain dict, and a gradient takes an array of its leaf's size only.
 
-Each leaf of the parameters is a separate root of autograd's graph, so the function sees
-a plain dict, and a gradient is accumulated in an array of its leaf's size only.
+Arrays of other libraries, such as CuPy's, are differentiated where something has registered
+how in the group ``lookahead_ref.gradients`` of entry points.
 """
 
 from collections.abc import Callable
@@ -51,29 +49,24 @@ def value_and_grad(
     ------
     TypeError
         From the returned function, if a leaf of ``params`` is not an array of real
-        floating-point numbers, or `fn` returns something other than a real scalar (with
-        `has_aux`: a pair).
+        floating-point numbers, or `fn` does not return what it must.
     ValueError
         From the returned function, if ``params`` has no leaves.
 
     References
     ----------
-    .. [1] D. Maclaurin, D. Duvenaud and R. P. Adams, "Autograd: Effortless Gradients in
-       NumPy", ICML 2015 AutoML Workshop.
+    D. Maclaurin, D. Duvenaud and R. P. Adams, "Autograd: Effortless Gradients in NumPy",
+    ICML 2015 AutoML Workshop.
 
     Examples
     --------
     >>> import autograd.numpy as np
-    >>> def loss(params, x, y):
-    ...     return np.sum((x @ params["weight"] - y) ** 2)
+    >>> def loss(params, target):
+    ...     return np.sum((params["weight"] - target) ** 2)
     >>> params = {"weight": np.array([1.0, 2.0], dtype=np.float32)}
-    >>> x = np.eye(2, dtype=np.float32)
-    >>> y = np.zeros(2, dtype=np.float32)
-    >>> value, grads = value_and_grad(loss)(params, x, y)
-    >>> float(value)
-    5.0
-    >>> grads["weight"]
-    array([2., 4.], dtype=float32)
+    >>> value, grads = value_and_grad(loss)(params, np.zeros(2, dtype=np.float32))
+    >>> float(value), grads["weight"]
+    (5.0, array([2., 4.], dtype=float32))
     """
     if not callable(fn):
         raise TypeError(f"fn must be a function, got {type(fn).__name__}")
@@ -143,9 +136,8 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
         bit, where the norm is not larger than `max_norm`.
     norm : array
         The norm before clipping, an array of no dimensions that stays on its device. It is
-        not a number, or infinite, where a gradient is; the gradients then are not to be
-        used. It is infinite, too, where it is too large for the dtype; the gradients then
-        are clipped.
+        not a number, or infinite, where a gradient is: do not use the gradients then. It is
+        infinite, too, where it is too large for the dtype; the gradients then are clipped.
 
     Raises
     ------
@@ -203,10 +195,7 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
 
 
 def _teach(array_type: type) -> None:
-    """Make autograd know arrays of a type, where something is registered that can.
-
-    An entry point has the name of the type's package, and is a function of the type.
-    """
+    """Teach autograd arrays of a type, where an entry point named as its package can."""
     from autograd.tracer import Box
 
     if array_type not in Box.type_mappings:

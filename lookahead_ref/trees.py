@@ -85,26 +85,10 @@ def zeros_like(tree: Tree) -> dict[str, Any]:
 def apply(
     rule: Rule, coefficients: Mapping[str, float], *operands: Tree
 ) -> tuple[dict[str, Any], ...]:
-    """Apply a rule to the corresponding leaves of trees.
+    """Apply a rule to the corresponding leaves of trees: one new tree for each result.
 
-    Parameters
-    ----------
-    rule : callable
-        The rule.
-    coefficients : dict
-        Its scalars by name, in float64.
-    *operands : dict
-        Trees of arrays, all like the first in names, libraries, dtypes and shapes.
-
-    Returns
-    -------
-    tuple of dict
-        One new tree for each array that the rule returns.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the trees differ, or a scalar does not fit into the dtype of a leaf.
+    The operands must agree in names, libraries, dtypes and shapes. `coefficients` are the
+    rule's scalars, in float64, each of which must fit into the dtypes of the leaves.
     """
     if is_recorded(operands[0]):
         symbols = [each[SOLE] for each in operands]
@@ -190,8 +174,6 @@ def is_recorded(tree: Any) -> bool:
 
 def check_params(params: Tree, name: str = "params") -> None:
     """Check that a tree can be optimized: float32 and float64 arrays, at least one."""
-    if is_recorded(params):
-        return
     leaves = flatten(params, name)
     if not leaves:
         raise ValueError(f"{name} must hold at least one array, got none")
@@ -199,23 +181,20 @@ def check_params(params: Tree, name: str = "params") -> None:
         _check_array(f"{name}[{path!r}]", leaf)
 
 
-def check_like(tree: Tree, params: Tree, name: str) -> None:
-    """Check that a tree agrees with the parameters in names, libraries, dtypes, shapes."""
-    if not (is_recorded(tree) and is_recorded(params)):
-        check_leaves_like(flatten(tree, name), flatten(params), name)
+def check_like(tree: Tree, params: Tree, name: str) -> dict[str, Array]:
+    """Check that a tree agrees with the parameters, and return its leaves by path.
 
-
-def check_leaves_like(
-    leaves: Mapping[str, Array], params: Mapping[str, Array], name: str
-) -> None:
-    """Check leaves by path as `check_like` does."""
-    for path in params:
+    They must agree in names, array libraries, dtypes and shapes.
+    """
+    leaves, expected = flatten(tree, name), flatten(params)
+    for path in expected:
         if path not in leaves:
             raise ValueError(f"{name} must have a leaf {path!r} as params has, got none")
     for path, leaf in leaves.items():
-        if path not in params:
+        if path not in expected:
             raise ValueError(f"{name} has a leaf {path!r}, which params has not")
-        check_leaf_like(f"{name}[{path!r}]", leaf, params[path])
+        check_leaf_like(f"{name}[{path!r}]", leaf, expected[path])
+    return leaves
 
 
 def check_leaf_like(name: str, leaf: Array, like: Array) -> None:

@@ -13,7 +13,7 @@ from lookahead_ref.conformance.bugs import by_name
 from lookahead_ref.conformance.clauses import CLAUSES
 from lookahead_ref.conformance.diagnosis import Diagnosis, Followed, followed
 from lookahead_ref.conformance.expectations import Expectation, expected, stale
-from lookahead_ref.conformance.judging import Departure
+from lookahead_ref.conformance.judging import Mismatch
 from lookahead_ref.conformance.protocol import Array, Gradients, setup
 from lookahead_ref.conformance.running import Result
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
@@ -144,22 +144,22 @@ def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
         "known": None if known is None else _expectation(known),
         "quantities": []
         if verdict is None
-        else [_quantity(case, each) for each in verdict.departures],
+        else [_quantity(case, each) for each in verdict.mismatches],
     }
 
 
-def _quantity(case: Case, departure: Departure) -> dict[str, Any]:
-    name, place = _element(case, departure.element)
+def _quantity(case: Case, mismatch: Mismatch) -> dict[str, Any]:
+    name, place = _element(case, mismatch.element)
     return {
-        "where": departure.where,
-        "step": departure.step,
+        "where": mismatch.where,
+        "step": mismatch.step,
         "tensor": name,
         "element": place,
-        "expected": departure.expected,
-        "got": departure.got,
-        "expected_bits": encode([departure.expected])[0],
-        "got_bits": encode([departure.got])[0],
-        "distance": departure.distance,
+        "expected": mismatch.expected,
+        "got": mismatch.got,
+        "expected_bits": encode([mismatch.expected])[0],
+        "got_bits": encode([mismatch.got])[0],
+        "distance": mismatch.distance,
     }
 
 

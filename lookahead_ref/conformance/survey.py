@@ -99,7 +99,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
 def _in_fast(result: Result) -> bool:
     """Return whether the fast weights are the first that depart."""
     verdict = result.verdict
-    return verdict is not None and verdict.departures[0].where == "fast weights"
+    return verdict is not None and verdict.mismatches[0].where == "fast weights"
 
 
 def _size(result: Result) -> tuple[int, int]:

@@ -1,4 +1,8 @@
-"""The algorithms; each file reads from top to bottom like its paper."""
+"""The algorithms; each file reads from top to bottom like its paper.
+
+A hyperparameter that is of the wrong type or out of its range is a TypeError or ValueError
+that names it, where the optimizer is made. What each may be, its parameters' text says.
+"""
 
 import dataclasses
 from typing import Any

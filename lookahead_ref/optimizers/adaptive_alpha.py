@@ -14,10 +14,10 @@ from lookahead_ref.trees import Array, Tree, evaluate
 class AdaptiveAlpha:
     """Choose alpha at each synchronization, as the least loss along the cycle's line.
 
-    To be given as `alpha` to `Lookahead` around an optimizer that keeps a second moment of
-    the gradients, `Adam` or `AdaGrad`. Near an optimum the mean square of the gradient, the
-    empirical Fisher, stands for the diagonal of the Hessian A. With d = theta_{t,k} -
-    theta_{t,0} and the gradient g, equation (0.3) then is
+    This is Proposition 1 of the paper, given as `alpha` to `Lookahead` around an optimizer
+    that keeps a second moment of the gradients, `Adam` or `AdaGrad`. Near an optimum the
+    mean square of the gradient, the empirical Fisher, stands for the diagonal of the
+    Hessian A. With d = theta_{t,k} - theta_{t,0} and the gradient g, equation (0.3) then is
 
         alpha* = 1 - g'd / (d'Ad),
 
@@ -26,9 +26,9 @@ class AdaptiveAlpha:
     Parameters
     ----------
     scale : float, default: 1.0
-        What to multiply the second moment by to have the curvature. The square of a
-        mini-batch's mean gradient is, near an optimum, about 1 / (batch size) of the mean
-        square of single gradients: the batch size as scale makes up for that.
+        What makes the second moment a curvature. Near an optimum the square of a
+        mini-batch's mean gradient is about 1 / (batch size) of the mean square of single
+        gradients: the batch size as scale makes up for that.
     alpha_low : float, default: 0.2
         The smallest alpha, in (0, 1].
 
@@ -42,11 +42,6 @@ class AdaptiveAlpha:
     NumPy arrays and a `Stepper` on NumPy or Numba alpha is the same to the bit, between
     libraries it agrees to rounding. A stepper does a cycle's last inner step twice: once to
     know alpha, once to write.
-
-    References
-    ----------
-    M. R. Zhang, J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1
-    step back", NeurIPS 2019, Proposition 1.
 
     Examples
     --------

@@ -10,17 +10,7 @@ from lookahead_ref.trees import Tree, apply, interpolate
 
 
 class PolyakState(NamedTuple):
-    """The state of `PolyakAveraging`.
-
-    Attributes
-    ----------
-    inner : NamedTuple
-        The inner optimizer's state.
-    average : dict
-        The average of the parameters after each step.
-    averaged : int
-        The number of parameters in it.
-    """
+    """The inner state, the average of the params after each step, and how many it has."""
 
     inner: Any
     average: dict[str, Any]
@@ -31,6 +21,9 @@ class PolyakState(NamedTuple):
 class PolyakAveraging:
     """Average the parameters that an optimizer passes through, and evaluate the average.
 
+    B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by
+    averaging", 1992.
+
     Parameters
     ----------
     inner : Optimizer
@@ -39,11 +32,6 @@ class PolyakAveraging:
         None, the default, takes the plain mean of the parameters after steps 1, 2, .... A
         number in [0, 1) takes the exponential moving average, which starts at those after
         step 1: average <- average + (1 - decay) * (theta - average).
-
-    References
-    ----------
-    B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by
-    averaging", 1992.
 
     Examples
     --------
@@ -64,11 +52,7 @@ class PolyakAveraging:
     averages: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        base.check_optimizer("inner", self.inner)
-        if getattr(self.inner, "averages", False):
-            raise TypeError(
-                f"inner must not average its parameters, got {type(self.inner).__name__}"
-            )
+        base.check_inner(self.inner)
         if self.decay is not None:
             hyperparameters.below_one("decay", self.decay)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 from lookahead_ref import hyperparameters, trees
-from lookahead_ref.hyperparameters import Schedule
+from lookahead_ref.hyperparameters import Schedule, non_negative
 from lookahead_ref.trees import Tree, apply
 
 WeightDecayKind: TypeAlias = Literal["l2", "decoupled"]
@@ -99,22 +99,13 @@ class UpdateRule(Protocol):
 def check(optimizer: UpdateRule, **checks: Callable[[str, Any], float]) -> None:
     """Check the hyperparameters of an inner optimizer: the shared ones, and its own.
 
-    Parameters
-    ----------
-    optimizer : UpdateRule
-        The inner optimizer.
-    **checks : callable
-        For each of its own hyperparameters a check of `lookahead_ref.hyperparameters`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If one is out of range.
+    Each of its own is given with a check, as ``check(self, momentum=below_one)``, of those
+    in `lookahead_ref.hyperparameters`.
     """
     hyperparameters.constant_or_schedule(
-        "learning_rate", optimizer.learning_rate, hyperparameters.non_negative
+        "learning_rate", optimizer.learning_rate, non_negative
     )
-    hyperparameters.non_negative("weight_decay", optimizer.weight_decay)
+    non_negative("weight_decay", optimizer.weight_decay)
     hyperparameters.option(
         "weight_decay_kind", optimizer.weight_decay_kind, ("l2", "decoupled")
     )
@@ -128,6 +119,16 @@ def check_optimizer(name: str, value: object) -> None:
         raise TypeError(
             f"{name} must be an optimizer, as lookahead_ref.SGD(learning_rate=0.1) is, "
             f"got {value!r}"
+        )
+
+
+def check_inner(value: object) -> None:
+    """Check that what is given as `inner` is an optimizer that something can be around."""
+    check_optimizer("inner", value)
+    if getattr(value, "averages", False):
+        raise TypeError(
+            f"inner must not average its parameters, got {type(value).__name__}: put it "
+            "around everything else instead"
         )
 
 
@@ -151,10 +152,7 @@ def descend(xp: Any) -> Any:
 
 
 def init(self: UpdateRule, params: Tree) -> InnerState:
-    """Make the state before the first step, with slots of zeros.
-
-    A hyperparameter that rounds to zero in the dtype of a parameter is a ValueError.
-    """
+    """Make the state before the first step, with slots of zeros."""
     trees.check_params(params)
     scalars = {
         "learning_rate": _learning_rate(self, 0),
@@ -162,7 +160,7 @@ def init(self: UpdateRule, params: Tree) -> InnerState:
         **self.coefficients(1),
     }
     for path, leaf in trees.flatten(params).items():
-        trees.round_scalars(scalars, path, leaf)
+        trees.round_scalars(scalars, path, leaf)  # which must not become zero
     return InnerState(0, 0, {slot: trees.zeros_like(params) for slot in self.slots})
 
 
@@ -170,8 +168,9 @@ def step(
     self: UpdateRule, params: Tree, grads: Tree, state: InnerState
 ) -> tuple[dict[str, Any], InnerState]:
     """Do one update, equation (0.2)."""
-    trees.check_params(params)
-    trees.check_like(grads, params, "grads")
+    if not trees.is_recorded(params):
+        trees.check_params(params)
+        trees.check_like(grads, params, "grads")
     check_state(state, InnerState)
     if state.slots.keys() != set(self.slots):
         raise ValueError(
@@ -202,5 +201,5 @@ def evaluation_params(self: UpdateRule, params: Tree, state: InnerState) -> Tree
 
 def _learning_rate(self: UpdateRule, updates: int) -> float:
     return hyperparameters.value_at(
-        "learning_rate", self.learning_rate, updates, hyperparameters.non_negative
+        "learning_rate", self.learning_rate, updates, non_negative
     )

@@ -2,8 +2,7 @@
 
 Each is a rule, from the gradient g and its slots to an update u and new slots. All share
 `learning_rate`, `weight_decay` and `weight_decay_kind`, which `base.UpdateRule` documents,
-and the step theta <- theta - learning_rate * u of `base.step`. A hyperparameter out of its
-range is a TypeError or ValueError.
+and the step theta <- theta - learning_rate * u of `base.step`.
 """
 
 from collections.abc import Mapping
@@ -112,8 +111,7 @@ class Nesterov:
 
     Y. Nesterov, "A method for solving the convex programming problem with convergence rate
     O(1/k^2)", 1983; in the form of I. Sutskever et al., "On the importance of
-    initialization and momentum in deep learning", ICML 2013, written for the point at which
-    the gradient is taken.
+    initialization and momentum in deep learning", ICML 2013, at the point of the gradient.
 
     Parameters
     ----------

@@ -61,7 +61,9 @@ class Lookahead:
     """Lookahead around any optimizer.
 
     The inner optimizer takes k steps on the fast weights theta; then the slow weights phi
-    move a fraction alpha towards them, and the fast weights restart there.
+    move a fraction alpha towards them, and the fast weights restart there: M. R. Zhang,
+    J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1 step back",
+    NeurIPS 2019, Algorithm 1.
 
     Parameters
     ----------
@@ -75,15 +77,8 @@ class Lookahead:
     inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
         What a synchronization does to the inner optimizer's slots (momentum, moments).
         *maintain* leaves them. *reset* makes them, and the count that bias correction uses,
-        as `init` makes them. *interpolate* moves them as the weights: from where they were
-        after the last synchronization, the fraction alpha towards where they are; counts
-        run on.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `inner` cannot be wrapped, or lacks what `alpha` is to be estimated from, or a
-        hyperparameter is of the wrong type or out of range.
+        as `init` makes them. *interpolate* moves them as the weights, from where they were
+        after the last synchronization; counts run on.
 
     Notes
     -----
@@ -92,11 +87,6 @@ class Lookahead:
 
     Nested, the inner synchronization comes first, then the outer one, which synchronizes
     every level below: its phi becomes the new params, its slots the new slots.
-
-    References
-    ----------
-    M. R. Zhang, J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1
-    step back", NeurIPS 2019, Algorithm 1.
 
     Examples
     --------
@@ -119,12 +109,7 @@ class Lookahead:
     inner_state: InnerStateKind = "maintain"
 
     def __post_init__(self) -> None:
-        base.check_optimizer("inner", self.inner)
-        if getattr(self.inner, "averages", False):
-            raise TypeError(
-                f"inner must not average its parameters, got {type(self.inner).__name__}: "
-                "put it around Lookahead instead"
-            )
+        base.check_inner(self.inner)
         hyperparameters.count("k", self.k)
         if isinstance(self.alpha, AdaptiveAlpha):
             innermost, _ = _innermost(self.inner)

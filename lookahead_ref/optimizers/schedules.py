@@ -2,8 +2,7 @@
 
 A schedule is any function from a count, 0 at first, to a value. A learning rate sees the
 number of updates done (it is never reset, whatever `Lookahead` does to its inner state);
-the slow weights' step size alpha sees the number of synchronizations done. An argument out
-of range is a TypeError or ValueError that names it.
+the slow weights' step size alpha sees the number of synchronizations done.
 """
 
 import math
@@ -11,8 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lookahead_ref import hyperparameters
-from lookahead_ref.hyperparameters import Schedule
+from lookahead_ref.hyperparameters import (
+    Schedule,
+    constant_or_schedule,
+    count,
+    non_negative,
+    value_at,
+)
 
 __all__ = ["Constant", "Cosine", "Schedule", "StepDecay", "WarmUp", "cifar_step_decay"]
 
@@ -21,13 +25,6 @@ __all__ = ["Constant", "Cosine", "Schedule", "StepDecay", "WarmUp", "cifar_step_
 class Constant:
     """The same value at every step.
 
-    Parameters
-    ----------
-    value : float
-        The value, not negative.
-
-    Examples
-    --------
     >>> Constant(0.1)(1000)
     0.1
     """
@@ -35,7 +32,7 @@ class Constant:
     value: float
 
     def __post_init__(self) -> None:
-        hyperparameters.non_negative("value", self.value)
+        non_negative("value", self.value)
 
     def __call__(self, step: int) -> float:
         return self.value
@@ -43,19 +40,8 @@ class Constant:
 
 @dataclass(frozen=True)
 class StepDecay:
-    """Multiply by a factor at each boundary.
+    """Multiply `initial` by `factor` once more from each step of `boundaries` on.
 
-    Parameters
-    ----------
-    initial : float
-        The value before the first boundary.
-    boundaries : sequence of int
-        The steps from which on the value is multiplied once more, increasing.
-    factor : float
-        What it is multiplied by.
-
-    Examples
-    --------
     >>> schedule = StepDecay(1.0, boundaries=[10, 20], factor=0.5)
     >>> [schedule(step) for step in (0, 9, 10, 20)]
     [1.0, 1.0, 0.5, 0.25]
@@ -66,16 +52,13 @@ class StepDecay:
     factor: float
 
     def __post_init__(self) -> None:
-        hyperparameters.non_negative("initial", self.initial)
-        hyperparameters.non_negative("factor", self.factor)
+        non_negative("initial", self.initial)
+        non_negative("factor", self.factor)
         if not isinstance(self.boundaries, Iterable):
             raise TypeError(
                 f"boundaries must be a list of integers, got {self.boundaries!r}"
             )
-        boundaries = tuple(
-            hyperparameters.count("boundaries", boundary, least=0)
-            for boundary in self.boundaries
-        )
+        boundaries = tuple(count("boundaries", each, least=0) for each in self.boundaries)
         if any(later <= earlier for earlier, later in pairwise(boundaries)):
             raise ValueError(f"boundaries must increase, got {list(boundaries)}")
         object.__setattr__(self, "boundaries", boundaries)
@@ -88,48 +71,24 @@ class StepDecay:
 def cifar_step_decay(initial: float, steps_per_epoch: int) -> StepDecay:
     """Build the paper's CIFAR schedule: divide by 5 after epochs 60, 120 and 160 of 200.
 
-    Parameters
-    ----------
-    initial : float
-        The learning rate of the first 60 epochs.
-    steps_per_epoch : int
-        Updates in an epoch.
+    It is that of S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC 2016, which
+    section 5.1 of the paper uses.
 
-    References
-    ----------
-    The schedule is that of S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC
-    2016, which M. R. Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back",
-    NeurIPS 2019, use in section 5.1.
-
-    Examples
-    --------
     >>> cifar_step_decay(0.1, steps_per_epoch=391).boundaries
     (23460, 46920, 62560)
     """
-    steps = hyperparameters.count("steps_per_epoch", steps_per_epoch)
+    steps = count("steps_per_epoch", steps_per_epoch)
     return StepDecay(initial, [60 * steps, 120 * steps, 160 * steps], factor=0.2)
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """Fall from one value to another along half a period of the cosine, then stay.
+    """Fall from `initial` to `final` along half a period of the cosine, then stay.
 
-    Parameters
-    ----------
-    initial : float
-        The value at step 0.
-    steps : int
-        The step at which `final` is reached.
-    final : float, default: 0.0
-        The value from then on.
+    `final` is reached at step number `steps`: I. Loshchilov and F. Hutter, "SGDR:
+    Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation (5), without
+    restarts.
 
-    References
-    ----------
-    I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
-    ICLR 2017, equation (5), without restarts.
-
-    Examples
-    --------
     >>> schedule = Cosine(1.0, steps=100)
     >>> [round(schedule(step), 3) for step in (0, 50, 100, 200)]
     [1.0, 0.5, 0.0, 0.0]
@@ -140,9 +99,9 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        hyperparameters.non_negative("initial", self.initial)
-        hyperparameters.count("steps", self.steps)
-        hyperparameters.non_negative("final", self.final)
+        non_negative("initial", self.initial)
+        count("steps", self.steps)
+        non_negative("final", self.final)
 
     def __call__(self, step: int) -> float:
         if step >= self.steps:
@@ -153,21 +112,11 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Rise linearly over the first steps, then follow another schedule.
+    """Rise linearly over the first steps, then follow another value or schedule.
 
-    The value at step s is ``min(1, (s + 1) / steps)`` times that of the other schedule,
-    whose clock runs from step 0 as well. The first update is therefore not wasted on a rate
-    of zero.
+    The value at step s is ``min(1, (s + 1) / steps)`` times that of `after`, whose clock
+    runs from step 0 as well. No update is wasted on a rate of zero.
 
-    Parameters
-    ----------
-    steps : int
-        The number of steps of the rise; the last of them has the full value.
-    after : float or callable
-        The value, or the schedule, that is warmed up.
-
-    Examples
-    --------
     >>> schedule = WarmUp(4, after=1.0)
     >>> [schedule(step) for step in range(6)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
@@ -177,13 +126,9 @@ class WarmUp:
     after: float | Schedule
 
     def __post_init__(self) -> None:
-        hyperparameters.count("steps", self.steps)
-        hyperparameters.constant_or_schedule(
-            "after", self.after, hyperparameters.non_negative
-        )
+        count("steps", self.steps)
+        constant_or_schedule("after", self.after, non_negative)
 
     def __call__(self, step: int) -> float:
-        after = hyperparameters.value_at(
-            "after", self.after, step, hyperparameters.non_negative
-        )
+        after = value_at("after", self.after, step, non_negative)
         return after * min(1.0, (step + 1) / self.steps)

@@ -35,6 +35,6 @@ def test_what_is_shown_late_departs_at_its_own_step(what: str) -> None:
     found = hide(seen(), 2)
     shown: Any = getattr(found.steps, what)[4]
     shown[0 if what == "slow" else "velocity"] = np.full(3, 7.0)
-    (departure,) = judge(CASE, found, "float64").departures
-    assert departure.step == 5
-    assert departure.got == 7.0
+    (mismatch,) = judge(CASE, found, "float64").mismatches
+    assert mismatch.step == 5
+    assert mismatch.got == 7.0

@@ -96,7 +96,7 @@ def test_what_is_shown_only_later_is_compared_with_the_steps_at_which_it_is() ->
     (case,) = [c for c in cases("state") if c.id == "state-adam-maintain-k2-alpha0.5"]
     assert judge(case, observe(case, "float64", Late()), "float64").passed
     verdict = judge(case, observe(case, "float64", LateAndWrong()), "float64")
-    assert [(each.where, each.step) for each in verdict.departures] == [
+    assert [(each.where, each.step) for each in verdict.mismatches] == [
         ("first_moment", 2),
         ("second_moment", 2),
     ]

@@ -379,7 +379,7 @@ def test_what_diverges_is_said_to_diverge() -> None:
         (
             lambda: lookahead_variance_limit(0.1, [1.0, 1.0], [1.0] * 3, 5, 0.5),
             ValueError,
-            r"must have shapes that broadcast, got curvature \(2,\), noise \(3,\)",
+            r"must have shapes that broadcast, got noise \(3,\), curvature \(2,\)",
         ),
         (
             lambda: noisy_quadratic.sampled_loss([1.0, 1.0], [1.0] * 3, [1.0]),
