@@ -403,7 +403,7 @@ def models(
     level: Annotated[str, typer.Option(help="strict or gpu.")] = "strict",
 ) -> None:
     """Compare the loss and gradients of a program's models with the golden ones."""
-    from lookahead_ref.conformance.models.command import report
+    from lookahead_ref.conformance.models import report
 
     raise typer.Exit(report(target, command, profile, level))
 
@@ -431,13 +431,11 @@ def generate(
         require("mpmath", "conform", purpose="compute in 50 digits")
     except MissingExtraError as error:
         raise failed(error, USAGE) from error
-    from lookahead_ref.conformance.generate import write
-    from lookahead_ref.conformance.models.generate import write as write_models
+    from lookahead_ref.conformance import generate as files
 
-    folder = Path(__file__).parent / "vectors" if output is None else output
+    folder = Path(files.__file__).parent / "vectors" if output is None else output
     try:
-        changed = write(folder)
-        changed += [f"models/{name}" for name in write_models(folder / "models")]
+        changed = files.write(folder)
     except OSError as error:
         typer.echo(f"lookahead-ref: {error}", err=True)
         raise typer.Exit(1) from error

@@ -3,19 +3,16 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lookahead_ref
-from lookahead_ref.conformance.catalogue import by_name
-from lookahead_ref.conformance.conventions import Convention, followed
+from lookahead_ref.conformance.bugs import by_name
+from lookahead_ref.conformance.diagnosis import Diagnosis, Followed, followed
 from lookahead_ref.conformance.expectations import Expectation, expected, stale
-from lookahead_ref.conformance.judging import Departure
+from lookahead_ref.conformance.judging import Mismatch
 from lookahead_ref.conformance.runner import Result, matrix
 from lookahead_ref.conformance.vectors import VERSION, Case
 from lookahead_ref.conformance.wire import encode
-
-if TYPE_CHECKING:
-    from lookahead_ref.conformance.diagnosis import Diagnosis
 
 __all__ = ["DEPARTED", "FAILED", "PASSED", "summarize"]
 
@@ -28,7 +25,7 @@ FAILED = 3
 def summarize(
     target: str,
     results: Sequence[Result],
-    diagnoses: "Sequence[Diagnosis]",
+    diagnoses: Sequence[Diagnosis],
     expectations: Sequence[Expectation] = (),
     *,
     level: str = "strict",
@@ -144,22 +141,22 @@ def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
         "known": None if known is None else _expectation(known),
         "quantities": []
         if verdict is None
-        else [_seen(case, d) for d in verdict.departures],
+        else [_seen(case, each) for each in verdict.mismatches],
     }
 
 
-def _seen(case: Case, departure: Departure) -> dict[str, Any]:
-    name, place = _element(case, departure.element)
+def _seen(case: Case, mismatch: Mismatch) -> dict[str, Any]:
+    name, place = _element(case, mismatch.element)
     return {
-        "where": departure.where,
-        "step": departure.step,
+        "where": mismatch.where,
+        "step": mismatch.step,
         "tensor": name,
         "element": place,
-        "expected": departure.expected,
-        "got": departure.got,
-        "expected_bits": encode([departure.expected])[0],
-        "got_bits": encode([departure.got])[0],
-        "distance": departure.distance,
+        "expected": mismatch.expected,
+        "got": mismatch.got,
+        "expected_bits": encode([mismatch.expected])[0],
+        "got_bits": encode([mismatch.got])[0],
+        "distance": mismatch.distance,
     }
 
 
@@ -174,11 +171,11 @@ def _element(case: Case, element: int) -> tuple[str, int]:
     raise IndexError(f"element must be below {ends[-1]}, got {element}")
 
 
-def _convention(each: Convention) -> dict[str, Any]:
+def _convention(each: Followed) -> dict[str, Any]:
     return {
         "names": list(each.names),
         "says": [by_name(name).says for name in each.names],
-        "checks": each.cases,
+        "checks": each.checks,
     }
 
 
@@ -186,23 +183,12 @@ def _expectation(each: Expectation) -> dict[str, str]:
     return {each.kind: each.name, "reason": each.reason, "link": each.link}
 
 
-def _diagnosis(diagnosis: "Diagnosis") -> dict[str, Any]:
+def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "scope": diagnosis.scope,
         "conventions": list(diagnosis.conventions),
         "explanations": [
-            [
-                {
-                    "name": each.name,
-                    "kind": each.kind,
-                    "clause": each.clause,
-                    "says": each.says,
-                    "breaks": each.breaks,
-                    "fix": each.fix,
-                }
-                for each in explanation
-            ]
-            for explanation in diagnosis.explanations
+            [bug.as_dict() for bug in explanation] for explanation in diagnosis.explanations
         ],
         "exceptions": list(diagnosis.exceptions),
     }

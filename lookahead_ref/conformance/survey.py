@@ -9,7 +9,7 @@ from typing import Any
 
 import lookahead_ref
 from lookahead_ref.conformance.adapters.peers import PEERS
-from lookahead_ref.conformance.catalogue import CONDITIONS, SINGLE_PRECISION
+from lookahead_ref.conformance.bugs import CONDITIONS, SinglePrecision
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.rendering import departure_line
 from lookahead_ref.conformance.runner import Result, run
@@ -96,7 +96,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
     for each in diagnoses[0].explanations if diagnoses else ():
         entry = []
         for cause in each:
-            if cause is SINGLE_PRECISION:
+            if cause is SinglePrecision:
                 others = {other.name for other in each}
                 shows = [r for r in departed if r.dtype == "float64" and _in_fast(r)]
                 shows = [r for r in shows if not others & set(r.case.flags)] or shows
@@ -126,7 +126,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
 def _in_fast(result: Result) -> bool:
     """Return whether the fast weights are the first that depart."""
     verdict = result.verdict
-    return verdict is not None and verdict.departures[0].where == "fast weights"
+    return verdict is not None and verdict.mismatches[0].where == "fast weights"
 
 
 def _size(result: Result) -> tuple[int, int]:

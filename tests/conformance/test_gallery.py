@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lookahead_ref.conformance import Case, cases, judge, observe
-from lookahead_ref.conformance.catalogue import BUGS
+from lookahead_ref.conformance.bugs import BUGS
 from lookahead_ref.conformance.diagnosis import explain
 from lookahead_ref.conformance.runner import Result
 

@@ -137,7 +137,7 @@ def test_what_is_not_a_number_departs() -> None:
     first, *rest = taken(harness("nan"))
     assert first.status == "departed"
     assert first.verdict is not None
-    assert first.verdict.departures[0].distance == float("inf")
+    assert first.verdict.mismatches[0].distance == float("inf")
     assert {result.status for result in rest} == {"passed"}
 
 

@@ -79,7 +79,12 @@ def test_the_three_forms_hold_the_same_cells() -> None:
     for text in (stream.getvalue(), of.markdown(), of.html()):
         for part in ("Optimizer", "m0", "1.00 ± 0.25", "2.00 ± 0.25", "Caption."):
             assert part in text
-    assert "**2.00 ± 0.25**" in of.markdown()
+    assert of.markdown().splitlines() == [
+        *("**Title**", ""),
+        *("| Optimizer | Accuracy |", "| --- | ---: |"),
+        *("| m0 | 1.00 ± 0.25 |", "| m1 | **2.00 ± 0.25** |"),
+        *("", "Caption."),
+    ]
     assert "<strong>2.00 ± 0.25</strong>" in of.html()
 
 

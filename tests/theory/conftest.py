@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import lookahead_ref as la
-from lookahead_ref.theory import noisy_loss
+from lookahead_ref.theory import noisy_quadratic
 
 # Moments of Lookahead in rational numbers, from the definition: no formula of the
 # library's. The state is (phi, anchor, theta, u): slow weights, the velocity after the last
@@ -132,8 +132,8 @@ def simulate(
     params: Any = {"x": np.tile(start, (replicas, 1))}
     state = optimizer.init(params)
     for _ in range(steps):
-        centre = noisy_loss.sample_centre(generator, noise, (replicas,))
-        grads = {"x": noisy_loss.sampled_gradient(params["x"], centre, curvature)}
+        centre = noisy_quadratic.sample_centre(generator, noise, (replicas,))
+        grads = {"x": noisy_quadratic.sampled_gradient(params["x"], centre, curvature)}
         params, state = optimizer.step(params, grads, state)
     phi = np.asarray(optimizer.evaluation_params(params, state)["x"])
     return Moments(phi.mean(axis=0), phi.var(axis=0, ddof=1), replicas)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import lookahead_ref as la
-from lookahead_ref.theory import noisy_loss, noisy_quadratic
+from lookahead_ref.theory import noisy_quadratic
 from lookahead_ref.theory.noisy_quadratic import (
     DivergenceError,
     cycle_contraction,
@@ -268,7 +268,7 @@ def test_a_training_run_reaches_the_predicted_variance() -> None:
     generator = np.random.default_rng(6)
     seen = []
     for step in range(k * 120):
-        centre = noisy_loss.sample_centre(generator, noise)
+        centre = noisy_quadratic.sample_centre(generator, noise)
         stepper.step(value_and_grad(stepper.params, centre)[1])
         if step >= k * 20 and (step + 1) % k == 0:
             seen.append(stepper.evaluation_params()["x"].copy())
@@ -285,9 +285,9 @@ def test_the_expected_loss_is_the_mean_of_sampled_losses() -> None:
     generator = np.random.default_rng(7)
     spread = np.array([0.5, 1.0, 0.0, 2.0])
     x = START + generator.standard_normal((40_000, 4)) * np.sqrt(spread)
-    centre = noisy_loss.sample_centre(generator, NOISE, (40_000,))
-    losses = noisy_loss.sampled_loss(x, centre, CURVATURE)
-    expected = float(noisy_loss.expected_loss(START, spread, CURVATURE, NOISE))
+    centre = noisy_quadratic.sample_centre(generator, NOISE, (40_000,))
+    losses = noisy_quadratic.sampled_loss(x, centre, CURVATURE)
+    expected = float(noisy_quadratic.expected_loss(START, spread, CURVATURE, NOISE))
     error = losses.std(ddof=1) / np.sqrt(len(losses))
     assert abs(losses.mean() - expected) < 5.0 * error
 
@@ -296,12 +296,14 @@ def test_a_loss_beyond_the_range_of_numbers_is_divergence() -> None:
     # The mean is a number still, its square is not.
     mean = sgd_mean(1.0, 2.5, [1.0], 1000)
     with pytest.raises(DivergenceError, match="the expected loss exceeds the range"):
-        noisy_loss.expected_loss(mean, [0.0], [1.0], [0.0])
+        noisy_quadratic.expected_loss(mean, [0.0], [1.0], [0.0])
 
 
 def test_a_point_and_a_centre_have_the_loss_and_gradient_of_0_6() -> None:
-    assert noisy_loss.sampled_loss([3.0, 0.0], [1.0, 1.0], [2.0, 4.0]) == 6.0
-    assert noisy_loss.sampled_gradient([3.0, 0.0], [1.0, 1.0], [2.0, 4.0]).tolist() == [
+    assert noisy_quadratic.sampled_loss([3.0, 0.0], [1.0, 1.0], [2.0, 4.0]) == 6.0
+    assert noisy_quadratic.sampled_gradient(
+        [3.0, 0.0], [1.0, 1.0], [2.0, 4.0]
+    ).tolist() == [
         4,
         -4,
     ]
@@ -377,10 +379,10 @@ def test_what_diverges_is_said_to_diverge() -> None:
         (
             lambda: lookahead_variance_limit(0.1, [1.0, 1.0], [1.0] * 3, 5, 0.5),
             ValueError,
-            r"must have shapes that broadcast, got curvature \(2,\), noise \(3,\)",
+            r"must have shapes that broadcast, got noise \(3,\), curvature \(2,\)",
         ),
         (
-            lambda: noisy_loss.sampled_loss([1.0, 1.0], [1.0] * 3, [1.0]),
+            lambda: noisy_quadratic.sampled_loss([1.0, 1.0], [1.0] * 3, [1.0]),
             ValueError,
             r"x, centre, curvature must have shapes that broadcast, got x \(2,\)",
         ),
@@ -394,7 +396,7 @@ def test_what_diverges_is_said_to_diverge() -> None:
         (lambda: sgd_variance(-1.0, 1.0, 1.0, 1.0), ValueError, "variance must be >= 0"),
         (lambda: variance_ratio(2.0, 1.0, 5, 0.5), ValueError, "learning_rate must be in"),
         (
-            lambda: noisy_loss.expected_loss([1.0], [-1.0], [1.0], [1.0]),
+            lambda: noisy_quadratic.expected_loss([1.0], [-1.0], [1.0], [1.0]),
             ValueError,
             "variance must be",
         ),

@@ -15,9 +15,9 @@ from lookahead_ref.cli.app import app
 from lookahead_ref.cli.theory import NAMES
 from lookahead_ref.experiments.theory import (
     alpha,
-    drawing,
     horizon,
     rate,
+    save,
     stability,
     variance,
 )
@@ -69,7 +69,7 @@ def test_the_numbers_that_are_written_make_the_picture_that_is_written(
     assert done.exit_code == 0, done.stderr
     numbers = json.loads((first / "alpha.json").read_text(encoding="utf-8"))
     again.mkdir()
-    drawing.save(again, "alpha", alpha.draw(numbers), numbers)
+    save(again, "alpha", alpha.draw(numbers), numbers)
     for name in ("alpha.png", "alpha.svg", "alpha.json"):
         assert (again / name).read_bytes() == (first / name).read_bytes()
 

@@ -1,35 +1,21 @@
 """The cases of the golden models: which exist, and why.
 
-An id is never used again for another case, as in `lookahead_ref.conformance.plan`.
+An id is never used again for another case, as in
+`lookahead_ref.conformance.optimizer_cases`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from math import prod
-from typing import Any
 
-from lookahead_ref.conformance.building import bits, noise
+from lookahead_ref.conformance.building import PlannedCase, noise, tensor
 
 PROFILES = {
     "model:mlp": "A perceptron: loss and gradients of a batch.",
     "model:lstm": "A language model of LSTM layers: loss, gradients, carried state.",
 }
 
-Case = dict[str, Any]
 
-
-def cases() -> dict[str, list[Case]]:
-    """Build all cases, without what they expect.
-
-    Returns
-    -------
-    dict
-        File name, without its ending, to its cases.
-    """
-    return {"mlp": list(_perceptrons()), "lstm": list(_lstms())}
-
-
-def _perceptrons() -> Iterator[Case]:
+def _perceptrons() -> Iterator[PlannedCase]:
     yield perceptron("smoke", (2, 3, 2), "tanh", 2, "begin here")
     for activation in ("tanh", "relu"):
         yield perceptron(activation, (4, 5, 3), activation, 4, "one hidden layer")
@@ -57,7 +43,7 @@ def _perceptrons() -> Iterator[Case]:
     )  # fmt: skip
 
 
-def _lstms() -> Iterator[Case]:
+def _lstms() -> Iterator[PlannedCase]:
     yield lstm("smoke", 3, 2, 1, 2, 1, "begin here: one sequence from a state of zeros")
     yield lstm("one-layer", 5, 3, 1, 4, 2, "one layer, two sequences")
     yield lstm("two-layers", 4, 2, 2, 3, 2, "the second layer reads the first")
@@ -79,6 +65,13 @@ def _lstms() -> Iterator[Case]:
     yield lstm("long", 3, 2, 1, 12, 1, "a dozen steps to go back through")
 
 
+FILES: Mapping[str, Callable[[], Iterator[PlannedCase]]] = {
+    "mlp": _perceptrons,
+    "lstm": _lstms,
+}
+"""File, without its ending, to what yields its cases."""
+
+
 def perceptron(
     name: str,
     sizes: Sequence[int],
@@ -88,7 +81,7 @@ def perceptron(
     *,
     scales: Mapping[str, int] = {},
     zero: Sequence[str] = (),
-) -> Case:
+) -> PlannedCase:
     """Build a case of a perceptron."""
     identity = f"mlp-{name}"
     shapes: dict[str, tuple[int, ...]] = {}
@@ -102,11 +95,11 @@ def perceptron(
         "dtypes": ["float32", "float64"],
         "model": {"kind": "mlp", "layers": len(sizes) - 1, "activation": activation},
         "params": [
-            _tensor(identity, key, shape, scale=scales.get(key, 0), zero=key in zero)
+            tensor(identity, key, shape, scale=scales.get(key, 0), zero=key in zero)
             for key, shape in shapes.items()
         ],
         "batch": {
-            "inputs": _tensor(identity, "inputs", (examples, sizes[0])),
+            "inputs": tensor(identity, "inputs", (examples, sizes[0])),
             "labels": [_pick(f"{identity}/label/{i}", sizes[-1]) for i in range(examples)],
         },
     }
@@ -124,30 +117,11 @@ def lstm(
     width: int | None = None,
     tied: bool = False,
     carried: bool = False,
-    tokens: Sequence[Sequence[int]] | None = None,
+    tokens: Sequence[Sequence[int]] = (),
     scales: Mapping[str, int] = {},
-) -> Case:
+) -> PlannedCase:
     """Build a case of a language model."""
     identity = f"lstm-{name}"
-    width = units if width is None else width
-    shapes: dict[str, tuple[int, ...]] = {"embedding.weight": (vocabulary, width)}
-    for n in range(1, layers + 1):
-        shapes[f"layer{n}.input_weight"] = (width if n == 1 else units, 4 * units)
-        shapes[f"layer{n}.recurrent_weight"] = (units, 4 * units)
-        shapes[f"layer{n}.bias"] = (4 * units,)
-    if not tied:
-        shapes["output.weight"] = (units, vocabulary)
-    shapes["output.bias"] = (vocabulary,)
-
-    def text(what: str) -> list[list[int]]:
-        return [
-            [
-                _pick(f"{identity}/{what}/{t}/{column}", vocabulary)
-                for column in range(columns)
-            ]
-            for t in range(steps)
-        ]
-
     return {
         "id": identity,
         "profile": "model:lstm",
@@ -155,15 +129,19 @@ def lstm(
         "dtypes": ["float32", "float64"],
         "model": {"kind": "lstm", "layers": layers, "tied": tied},
         "params": [
-            _tensor(identity, key, shape, scale=scales.get(key, -1))
-            for key, shape in shapes.items()
+            tensor(identity, key, shape, scale=scales.get(key, -1))
+            for key, shape in _shapes(vocabulary, width or units, units, layers, tied)
         ],
         "batch": {
-            "inputs": text("token") if tokens is None else [list(row) for row in tokens],
-            "labels": text("label"),
+            "inputs": tokens or _text(f"{identity}/token", steps, columns, vocabulary),
+            "labels": _text(f"{identity}/label", steps, columns, vocabulary),
             "carried": [
-                _tensor(
-                    identity, f"layer{n}.{state}", (columns, units), -1, zero=not carried
+                tensor(
+                    identity,
+                    f"layer{n}.{state}",
+                    (columns, units),
+                    scale=-1,
+                    zero=not carried,
                 )
                 for n in range(1, layers + 1)
                 for state in ("hidden", "cell")
@@ -172,12 +150,24 @@ def lstm(
     }
 
 
-def _tensor(
-    case: str, name: str, shape: tuple[int, ...], scale: int = 0, *, zero: bool = False
-) -> dict[str, Any]:
-    size = prod(shape)
-    values = [0.0] * size if zero else noise(f"{case}/{name}", size, scale=scale)
-    return {"name": name, "shape": list(shape), "values": [bits(v) for v in values]}
+def _shapes(
+    vocabulary: int, width: int, units: int, layers: int, tied: bool
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield "embedding.weight", (vocabulary, width)
+    for n in range(1, layers + 1):
+        yield f"layer{n}.input_weight", (width if n == 1 else units, 4 * units)
+        yield f"layer{n}.recurrent_weight", (units, 4 * units)
+        yield f"layer{n}.bias", (4 * units,)
+    if not tied:
+        yield "output.weight", (units, vocabulary)
+    yield "output.bias", (vocabulary,)
+
+
+def _text(label: str, steps: int, columns: int, vocabulary: int) -> list[list[int]]:
+    return [
+        [_pick(f"{label}/{t}/{column}", vocabulary) for column in range(columns)]
+        for t in range(steps)
+    ]
 
 
 def _pick(label: str, count: int) -> int:
