@@ -21,7 +21,7 @@ from lookahead_ref.conformance import wire
 from lookahead_ref.conformance.judging import Mismatch, distances
 from lookahead_ref.conformance.process import Limits, StartError
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
-from lookahead_ref.conformance.targets import PYTHON_STARTUP, Program, open_target
+from lookahead_ref.conformance.running import PYTHON_STARTUP, Program, open_target
 from lookahead_ref.conformance.vectors import (
     LEVELS,
     MODELS,
@@ -297,7 +297,7 @@ def run_models(
     ----------
     ask : callable
         Sends a request to the program and returns its answer, such as
-        `lookahead_ref.conformance.targets.Program.ask`.
+        `lookahead_ref.conformance.running.Program.ask`.
     cases : iterable of ModelCase
         The cases.
     dtypes : sequence of str

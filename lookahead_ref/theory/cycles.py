@@ -263,11 +263,9 @@ def _spectral_radius(change: Reals) -> Reals:
 
 
 def _repeat(change: Reals, noise: Reals, times: Counts) -> tuple[Reals, Reals]:
-    """Return C^n - I and the noise that n times add, sum_{i<n} C^i noise C'^i.
-
-    By squaring, so that a long run costs no more than its number of digits. What exceeds
-    the range of numbers is left so.
-    """
+    """Return C^n - I and the noise that n times add, sum_{i<n} C^i noise C'^i."""
+    # By squaring, so that a long run costs no more than its number of digits. What exceeds
+    # the range of numbers is left so.
     total, gathered = np.zeros_like(change), np.zeros_like(noise)
     left = np.array(times)
     with np.errstate(over="ignore", invalid="ignore"):

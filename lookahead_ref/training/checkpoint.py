@@ -30,7 +30,7 @@ class DamagedError(ValueError):
 
 
 def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> bytes:
-    """Make the content of a file.
+    """Make the content of a file, the same for the same arrays and record.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> byt
     Returns
     -------
     bytes
-        The same for the same arrays and record.
+        All of it.
 
     Raises
     ------
@@ -75,19 +75,17 @@ def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> byt
 
 
 def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read the content of a file, after it was found to be as it was written.
+    """Read the arrays and the record that were given to `encode`.
 
     Parameters
     ----------
     content : bytes
-        All of it.
+        All of the file.
 
     Returns
     -------
-    arrays : dict
-        Name to array.
-    record : dict
-        What was given to `encode`.
+    arrays, record : dict
+        As they were given.
 
     Raises
     ------
@@ -111,24 +109,8 @@ def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     return safetensors.load(content), record
 
 
-def pack(
-    snapshot: Snapshot,
-) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Part a run's state into arrays and plain data.
-
-    Parameters
-    ----------
-    snapshot : Snapshot
-        The state, with NumPy arrays.
-
-    Returns
-    -------
-    arrays : dict
-        ``optimizer/`` and the names of `lookahead_ref.Stepper.state_dict`; ``carried/``
-        and the paths of what is carried.
-    record : dict
-        The rest, with the optimizer's counts.
-    """
+def pack(snapshot: Snapshot) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Part a state into arrays, below ``optimizer/`` and ``carried/``, and plain data."""
     counts = {n: v for n, v in snapshot.optimizer.items() if isinstance(v, int)}
     arrays = {
         **{f"optimizer/{n}": v for n, v in snapshot.optimizer.items() if n not in counts},
@@ -138,18 +120,7 @@ def pack(
 
 
 def unpack(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> Snapshot:
-    """Put together what `pack` parted.
-
-    Parameters
-    ----------
-    arrays, record : dict
-        From `pack`.
-
-    Returns
-    -------
-    Snapshot
-        The state.
-    """
+    """Put together what `pack` parted."""
 
     def below(prefix: str) -> dict[str, Any]:
         return {
