@@ -9,13 +9,14 @@ import gzip
 import io
 import math
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DataFileError", "check_labels", "read_idx"]
+__all__ = ["DataFileError", "check_labels", "read_idx", "require_files"]
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_DIMENSIONS = 32
@@ -34,12 +35,7 @@ class DataFileError(ValueError):
     offset : int, optional
         Where in the file, in bytes from 0; of a gzip, where in what it unpacks to.
     line : int, optional
-        Where in a text; the first line is 1.
-
-    Attributes
-    ----------
-    path, problem, offset, line
-        As given.
+        Where in a text; the first line is 1. All four are attributes.
 
     Examples
     --------
@@ -67,6 +63,15 @@ class DataFileError(ValueError):
         at_line = "" if self.line is None else f", line {self.line}"
         at_offset = "" if self.offset is None else f", offset {self.offset}"
         return f"{self.path}{at_line}{at_offset}: {self.problem}"
+
+
+def require_files(folder: Path, names: Iterable[str], hint: str = "") -> list[Path]:
+    """Return the paths of files that must be in a folder."""
+    paths = [folder / name for name in names]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise DataFileError(folder, f"{', '.join(missing)} not in it{hint}")
+    return paths
 
 
 def check_labels(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lookahead_ref.data.augmentation import CropAndFlip
 from lookahead_ref.data.batches import Examples
 from lookahead_ref.data.datasets import Dataset, hold_out, stratified_split
-from lookahead_ref.data.files import DataFileError, check_labels, read_idx
+from lookahead_ref.data.files import DataFileError, check_labels, read_idx, require_files
 from lookahead_ref.extras import require
 
 __all__ = ["Pictures", "load_cifar10", "load_cifar100", "load_digits", "load_mnist"]
@@ -140,7 +140,7 @@ def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dat
     Parameters
     ----------
     validation_fraction : float, default 0.3
-        Share of each class that is held out for validation.
+        Share of each class that is held out for validation, between 0 and 1.
     split_seed : int, default 0
         Decides the split. It is no part of a run's seed: runs of different seeds see
         the same split, so that their deviation is that of the training alone.
@@ -153,10 +153,8 @@ def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dat
 
     Raises
     ------
-    lookahead_ref.extras.MissingExtraError
-        If scikit-learn is not installed.
-    ValueError
-        If the fraction is not between 0 and 1.
+    lookahead_ref.extras.MissingExtraError, ValueError
+        If scikit-learn is not installed, or the fraction is out of range.
 
     References
     ----------
@@ -200,7 +198,7 @@ def load_mnist(
         Share of each class that is held out for validation: by default 1/12 of the
         60,000 training pictures, or a fifth of the t10k where only they are there.
     split_seed : int, default 0
-        Decides the split; no part of a run's seed.
+        As for `load_digits`.
 
     Returns
     -------
@@ -211,10 +209,9 @@ def load_mnist(
 
     Raises
     ------
-    DataFileError, OSError
-        If there are no such files, one is not right, or one cannot be read.
-    ValueError
-        If the fraction is not between 0 and 1.
+    DataFileError, OSError, ValueError
+        If there are no such files, one is not right or cannot be read; if the fraction is
+        out of range.
 
     References
     ----------
@@ -312,7 +309,7 @@ def load_cifar10(
     validation_fraction : float, default 0.1
         Share of each class of the training pictures that is held out for validation.
     split_seed : int, default 0
-        Decides the split; no part of a run's seed.
+        As for `load_digits`.
 
     Returns
     -------
@@ -323,10 +320,8 @@ def load_cifar10(
 
     Raises
     ------
-    DataFileError, OSError
-        If a file is missing, not right or cannot be read.
-    ValueError
-        If the fraction is not between 0 and 1.
+    DataFileError, OSError, ValueError
+        If a file is missing, not right or cannot be read; if the fraction is out of range.
 
     References
     ----------
@@ -334,8 +329,7 @@ def load_cifar10(
     """
     folder = _inside(Path(folder), "cifar-10-batches-bin")
     files = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
-    paths = [folder / file for file in files]
-    return _read_cifar("cifar10", paths, (10,), validation_fraction, split_seed)
+    return _read_cifar("cifar10", folder, files, (10,), validation_fraction, split_seed)
 
 
 def load_cifar100(
@@ -361,8 +355,10 @@ def load_cifar100(
         As `load_cifar10` does.
     """
     folder = _inside(Path(folder), "cifar-100-binary")
-    paths = [folder / "train.bin", folder / "test.bin"]
-    return _read_cifar("cifar100", paths, (20, 100), validation_fraction, split_seed)
+    files = ["train.bin", "test.bin"]
+    return _read_cifar(
+        "cifar100", folder, files, (20, 100), validation_fraction, split_seed
+    )
 
 
 def _inside(folder: Path, usual: str) -> Path:
@@ -371,19 +367,15 @@ def _inside(folder: Path, usual: str) -> Path:
 
 def _read_cifar(
     name: str,
-    paths: list[Path],
+    folder: Path,
+    files: list[str],
     label_classes: tuple[int, ...],
     validation_fraction: float,
     split_seed: int,
 ) -> Dataset:
     """Read files, of which the last one is the test."""
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise DataFileError(
-            paths[0].parent,
-            f"{', '.join(missing)} not in it (of the binary distribution; the one for "
-            "Python is not read)",
-        )
+    hint = " (of the binary distribution; the one for Python is not read)"
+    paths = require_files(folder, files, hint)
     records = [_cifar_records(path, label_classes) for path in paths]
     for path, part in zip(paths[1:-1], records[1:-1], strict=True):
         # A file that was cut between two records shows in nothing else.
