@@ -80,11 +80,8 @@ def check_labels(
     """Refuse labels that are not below the number of classes; tell where the first is."""
     wrong = np.flatnonzero(labels >= classes)
     if len(wrong):
-        raise DataFileError(
-            path,
-            f"label {labels[wrong[0]]}, expected 0 to {classes - 1}",
-            offset=first_offset + stride * int(wrong[0]),
-        )
+        problem = f"label {labels[wrong[0]]}, expected 0 to {classes - 1}"
+        raise DataFileError(path, problem, first_offset + stride * int(wrong[0]))
 
 
 def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
@@ -146,28 +143,24 @@ def _header(
 ) -> tuple[int, np.dtype[Any], tuple[int, ...]]:
     magic = file.read(4)
     if len(magic) < 4:
-        raise DataFileError(
-            path, f"{len(magic)} bytes, no room for IDX's magic number", offset=0
-        )
+        problem = f"{len(magic)} bytes, no room for IDX's magic number"
+        raise DataFileError(path, problem, offset=0)
     zeros, kind, dimensions = magic[:2], magic[2], magic[3]
     if zeros != b"\0\0" or kind not in TYPES or not 1 <= dimensions <= MOST_DIMENSIONS:
-        raise DataFileError(
-            path,
-            f"the magic number {magic.hex()} is none of IDX: 0000, a type (one of "
-            f"{', '.join(f'{known:02x}' for known in TYPES)}) and the number of "
-            f"dimensions (01 to {MOST_DIMENSIONS:02x})",
-            offset=0,
+        types = ", ".join(f"{known:02x}" for known in TYPES)
+        problem = (
+            f"the magic number {magic.hex()} is none of IDX: 0000, a type (one of {types}) "
+            f"and the number of dimensions (01 to {MOST_DIMENSIONS:02x})"
         )
+        raise DataFileError(path, problem, offset=0)
     sizes = file.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
-        raise DataFileError(
-            path, f"cut within the sizes of {dimensions} dimensions", offset=4 + len(sizes)
-        )
+        problem = f"cut within the sizes of {dimensions} dimensions"
+        raise DataFileError(path, problem, offset=4 + len(sizes))
     shape = tuple(np.frombuffer(sizes, ">u4").tolist())
     if 0 in shape:
-        raise DataFileError(
-            path, f"dimensions {_times(shape)} hold nothing", offset=4 + 4 * shape.index(0)
-        )
+        problem = f"dimensions {_times(shape)} hold nothing"
+        raise DataFileError(path, problem, offset=4 + 4 * shape.index(0))
     return 4 + len(sizes), np.dtype(TYPES[kind]), shape
 
 
@@ -191,9 +184,8 @@ def _unpack(path: Path, packed: io.BufferedIOBase, limit: int) -> NDArray[Any]:
                 values += chunk
                 read += len(chunk)
     except EOFError:
-        raise DataFileError(
-            path, "the gzip is cut: it ends before its last block does", offset=read
-        ) from None
+        problem = "the gzip is cut: it ends before its last block does"
+        raise DataFileError(path, problem, offset=read) from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataFileError(path, f"the gzip is damaged: {error}", offset=read) from error
     if read != wanted:

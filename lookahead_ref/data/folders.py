@@ -44,10 +44,8 @@ class PictureFiles:
         Of the pictures.
     labels : array of int64, shape (n,)
         Their classes, from 0.
-    resize : int
-        What the shorter side is brought to, in pixels.
-    crop : int
-        Width and height of the square that is cut from the middle then, at most `resize`.
+    resize, crop
+        As `load_images` takes them.
     """
 
     paths: tuple[str, ...]
@@ -93,10 +91,8 @@ class PictureFiles:
                 with pillow.open(file, formats=FORMATS) as image:
                     width, height = image.size
                     if width * height > MOST_PIXELS:
-                        raise DataFileError(
-                            path,
-                            f"{width} by {height} pixels, more than {MOST_PIXELS} in all",
-                        )
+                        size = f"{width} by {height} pixels"
+                        raise DataFileError(path, f"{size}, more than {MOST_PIXELS} in all")
                     # Resizing and cropping at once: however long the picture is, what is
                     # cropped away is never made.
                     side = min(width, height) * self.crop / self.resize

@@ -117,12 +117,10 @@ def _read(path: Path) -> str:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataFileError(
-            path,
-            f"byte {raw[error.start]:02x} is not UTF-8",
-            offset=error.start,
-            line=raw.count(b"\n", 0, error.start) + 1,
-        ) from None
+        at = error.start
+        line = raw.count(b"\n", 0, at) + 1
+        problem = f"byte {raw[at]:02x} is not UTF-8"
+        raise DataFileError(path, problem, offset=at, line=line) from None
     # As Python reads a text file; a mark of the byte order is no part of a text.
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
