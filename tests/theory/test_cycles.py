@@ -276,39 +276,3 @@ def test_what_diverges_is_said_to_diverge() -> None:
         one.covariance(np.zeros((2, 2)), 100_000)
     with pytest.raises(DivergenceError, match="the iteration diverges"):
         cycle("heavy-ball", 1e200, 0.9, k=5)
-
-
-@pytest.mark.parametrize(
-    ("call", "told"),
-    [
-        (lambda: cycle("adam", 1.0), "kind must be one of"),  # type: ignore[arg-type]
-        (lambda: cycle("sgd", 1.0, 0.9), "momentum must be 0 for SGD"),
-        (lambda: cycle("heavy-ball", 1.0, 1.0), r"momentum must be in \[0, 1\)"),
-        (lambda: cycle("heavy-ball", -1.0, 0.9), "x must be >= 0"),
-        (lambda: cycle("heavy-ball", 1.0, 0.9, k=0), "k must be >= 1"),
-        (lambda: cycle("heavy-ball", 1.0, 0.9, alpha=2.0), "alpha must be in"),
-        (lambda: cycle("heavy-ball", 1.0, 0.9, noise=np.nan), "noise must be finite"),
-        (
-            lambda: cycle("heavy-ball", 1.0, inner_state="keep"),  # type: ignore[arg-type]
-            "inner_state must be one of",
-        ),
-        (lambda: cycle("sgd", [1.0, 2.0], k=[1, 2, 3]), r"broadcast, got x \(2,\), k"),
-        (lambda: cycle("sgd", 1.0).mean([1.0, 0.0], -1), "cycles must be >= 0"),
-        (
-            lambda: cycle("sgd", 1.0).mean([1.0, 0.0], [1, 2]),  # type: ignore[arg-type]
-            "cycles must have 0 dimensions",
-        ),
-        (lambda: cycle("sgd", 1.0).mean([1.0]), r"mean must have the shape \(2,\)"),
-        (
-            lambda: cycle("sgd", [1.0, 1.5]).covariance(np.eye(3)),
-            r"covariance must have the shape \(2, 2, 2\) or one that broadcasts",
-        ),
-        (
-            lambda: cycle("sgd", [1.0, 1.5]).mean(np.ones((3, 2))),
-            r"mean must have the shape \(2, 2\) or one that broadcasts to it, got \(3, 2\)",
-        ),
-    ],
-)
-def test_bad_input_is_told_by_name(call: Callable[[], object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        call()
