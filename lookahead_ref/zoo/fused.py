@@ -23,15 +23,7 @@ from autograd.tracer import getval, isbox
 
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 
-__all__ = [
-    "Backward",
-    "Forward",
-    "check",
-    "check_indices",
-    "check_inputs",
-    "fused",
-    "like",
-]
+__all__ = ["Backward", "check", "check_indices", "check_inputs", "fused", "like"]
 
 Backward: TypeAlias = Callable[[Any], tuple[Any, ...]]
 """From the gradient of the value to one gradient for each array, None where none is

@@ -46,7 +46,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     labels : array of int, shape (n,)
         The right class of each row, from 0 to ``classes - 1``.
     kernels : LayerKernels, optional
-        What computes it.
+        What computes it; by default the general ones.
 
     Returns
     -------
@@ -56,8 +56,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     Raises
     ------
     TypeError, ValueError
-        If a label in host memory is no integer, or out of range, or there is not one label
-        for each row and a row at least.
+        If there is not one label for each row and a row at least, or a label in host memory
+        is no integer or out of range.
 
     Examples
     --------
@@ -117,17 +117,12 @@ def dense_cross_entropy(x: Any, weight: Any, bias: Any, labels: Any) -> Any:
     bias : array, shape (classes,)
         Its bias.
     labels, kernels
-        As `softmax_cross_entropy` takes them; the products are no kernels'.
+        As `softmax_cross_entropy` takes them, with the same errors.
 
     Returns
     -------
     scalar
         Of the dtype of the operands.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `softmax_cross_entropy` does, and if the operands do not fit.
 
     Examples
     --------

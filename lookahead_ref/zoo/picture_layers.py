@@ -1,6 +1,9 @@
 """The layers of networks for pictures: convolution, batch normalisation, pooling.
 
-Pictures have shape (n, height, width, channels).
+Pictures have shape (n, height, width, channels). Convolution and normalisation take
+``kernels=``, by default the general ones, which compute them. Operands whose shapes do not
+fit, and stride or padding out of range, are a ValueError, operands of other dtypes a
+TypeError. What is returned is of the operands' dtype.
 """
 
 import math
@@ -61,20 +64,11 @@ def convolution(x: Any, kernel: Any, *, stride: int = 1, padding: int = 0) -> An
         Steps between the places of the kernel.
     padding : int, default 0
         Zeros on each side of the pictures.
-    kernels : LayerKernels, optional
-        What computes it.
 
     Returns
     -------
     array, shape (n, out_height, out_width, outputs)
-        Of the dtype of the operands; ``out_height`` is
-        ``(height + 2 * padding - rows) // stride + 1``.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the channels or the dtypes of x and kernel differ, the kernel does not fit into
-        the padded pictures, there are none, or stride or padding are out of range.
+        Its ``out_height`` is ``(height + 2 * padding - rows) // stride + 1``.
 
     Examples
     --------
@@ -247,19 +241,12 @@ def batch_norm(
         Added to the variance.
     rectify : bool, default False
         Whether negative results become zero.
-    kernels : LayerKernels, optional
-        What computes it.
 
     Returns
     -------
     Normalized
         ``(x - mean) / sqrt(variance + epsilon) * scale + shift + residual``, and the
         moments. Gradients flow through the first alone, there through the moments too.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If shapes do not fit, or dtypes differ.
 
     References
     ----------
@@ -299,7 +286,7 @@ def fixed_norm(
 
     Parameters
     ----------
-    x, scale, shift, residual, epsilon, rectify, kernels
+    x, scale, shift, residual, epsilon, rectify
         As `batch_norm` takes them.
     mean, variance : array, shape (channels,)
         The moments; of any dtype.
@@ -308,11 +295,6 @@ def fixed_norm(
     -------
     array
         Of the shape of x. Not differentiable.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If shapes do not fit, or other dtypes differ.
 
     Examples
     --------
@@ -355,17 +337,7 @@ def _mean_forward(
 
 @fused(_mean_forward)
 def mean_pool(x: Any) -> Any:
-    """Average each channel over a picture.
-
-    Parameters
-    ----------
-    x : array, shape (n, height, width, channels)
-        The pictures.
-
-    Returns
-    -------
-    array, shape (n, channels)
-        Of the dtype of x.
+    """Average each channel over a picture: of shape (n, channels).
 
     Examples
     --------
@@ -425,12 +397,7 @@ def max_pool(x: Any, *, size: int, stride: int, padding: int = 0) -> Any:
     Returns
     -------
     array, shape (n, out_height, out_width, channels)
-        Of the dtype of x. The gradient goes to the first of equal largest ones.
-
-    Raises
-    ------
-    ValueError
-        If a neighbourhood does not fit into the padded pictures.
+        The gradient goes to the first of equal largest ones.
 
     Examples
     --------
@@ -488,11 +455,6 @@ def padded_identity(x: Any, *, stride: int, channels: int) -> Any:
         Every pixel whose row and column it divides is taken.
     channels : int
         How many channels there will be.
-
-    Returns
-    -------
-    array, shape (n, out_height, out_width, channels)
-        Of the dtype of x.
 
     References
     ----------
