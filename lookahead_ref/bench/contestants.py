@@ -8,7 +8,7 @@ import lookahead_ref as la
 from lookahead_ref.bench.cases import OPTIMIZERS, SLOTS, Arrays, arrays, traffic
 from lookahead_ref.bench.turns import Contestant
 from lookahead_ref.kernels import namespace
-from lookahead_ref.stepping.recording import Instruction, Program
+from lookahead_ref.stepping.backend import Instruction, Program
 
 
 def elements(parameters: Arrays) -> int:

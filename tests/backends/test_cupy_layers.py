@@ -8,7 +8,7 @@ import pytest
 
 import lookahead_ref as la
 from lookahead_ref.kernels import GENERAL
-from lookahead_ref.zoo.lstm_layer import lstm_layer
+from lookahead_ref.zoo.layers import lstm_layer
 
 pytest.importorskip("cupy")
 
