@@ -1,6 +1,5 @@
 """Momentum inside Lookahead: exact moments, stability, and what was proved of it."""
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +12,7 @@ import lookahead_ref as la
 from lookahead_ref.theory import noisy_quadratic
 from lookahead_ref.theory.cycles import InnerState, Kind, cycle, step_matrix
 from lookahead_ref.theory.noisy_quadratic import DivergenceError
+from moments import assert_agree, exact_moments, simulate
 
 KINDS: tuple[Kind, ...] = ("heavy-ball", "nesterov")
 STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
@@ -31,7 +31,6 @@ MOMENTUM = st.fractions(0, Fraction(19, 20), max_denominator=20)
     cycles=st.integers(0, 3),
 )
 def test_mean_and_covariance_are_those_of_rational_arithmetic(
-    exact_moments: Callable[..., Any],
     kind: Kind,
     inner_state: InnerState,
     x: Fraction,
@@ -73,8 +72,6 @@ def test_mean_and_covariance_are_those_of_rational_arithmetic(
 def test_the_optimizers_of_this_library_do_what_is_computed(
     kind: Kind,
     inner_state: InnerState,
-    simulate: Callable[..., Any],
-    assert_agree: Callable[..., None],
 ) -> None:
     a, noise = np.array([0.05, 0.5, 1.0]), np.array([1.0, 0.2, 2.0])
     start, rate, mu, k, alpha, cycles = np.array([3.0, -1.0, 0.5]), 0.3, 0.7, 3, 0.6, 4
@@ -89,7 +86,7 @@ def test_the_optimizers_of_this_library_do_what_is_computed(
 
 @pytest.mark.parametrize("inner_state", STATES)
 def test_the_covariance_limit_is_where_a_long_simulation_ends(
-    inner_state: InnerState, simulate: Callable[..., Any], assert_agree: Callable[..., None]
+    inner_state: InnerState,
 ) -> None:
     a, noise = np.array([0.4, 1.0]), np.array([1.0, 2.0])
     optimizer = la.Lookahead(

@@ -1,11 +1,9 @@
 """What the theory is checked against: rational arithmetic and the library's optimizers."""
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 import lookahead_ref as la
@@ -104,11 +102,6 @@ def exact_moments(
     return state, spread
 
 
-@pytest.fixture(name="exact_moments", scope="session")
-def _exact_moments() -> Callable[..., tuple[Vector, Matrix]]:
-    return exact_moments
-
-
 class Moments(NamedTuple):
     """Sample mean and variance over replicas, for each coordinate."""
 
@@ -153,13 +146,3 @@ def assert_agree(
     of_variance = variance * np.sqrt(2.0 / (found.replicas - 1))
     assert np.all(np.abs(found.mean - mean) <= DEVIATIONS * of_mean)
     assert np.all(np.abs(found.variance - variance) <= DEVIATIONS * of_variance)
-
-
-@pytest.fixture(name="simulate")
-def _simulate() -> Callable[..., Moments]:
-    return simulate
-
-
-@pytest.fixture(name="assert_agree")
-def _assert_agree() -> Callable[..., None]:
-    return assert_agree
