@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..stepping.backend import Kernel, Program
-from . import _host
-from ._host import HostArray
+from . import host
+from .host import HostArray
 
 _UFUNCS = {
     "add": np.add,
@@ -40,15 +40,15 @@ class NumpyBackend:
 
     name = "numpy"
     version = np.__version__
-    devices = _host.devices()
-    from_host = staticmethod(_host.itself)
-    to_host = staticmethod(_host.itself)
-    own = staticmethod(_host.own)
-    copy = staticmethod(_host.copy)
-    assign = staticmethod(_host.assign)
-    readonly = staticmethod(_host.readonly)
-    flatten = staticmethod(_host.flatten)
-    gradient = staticmethod(_host.gradient)
+    devices = host.devices()
+    from_host = staticmethod(host.itself)
+    to_host = staticmethod(host.itself)
+    own = staticmethod(host.own)
+    copy = staticmethod(host.copy)
+    assign = staticmethod(host.assign)
+    readonly = staticmethod(host.readonly)
+    flatten = staticmethod(host.flatten)
+    gradient = staticmethod(host.gradient)
 
     @staticmethod
     def compile(program: Program, dtype: str) -> Kernel:

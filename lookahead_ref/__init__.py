@@ -1,7 +1,6 @@
 """The readable reference for the Lookahead optimizer of Zhang, Lucas, Hinton and Ba."""
 
-from lookahead_ref.clipping import clip_by_global_norm
-from lookahead_ref.gradients import value_and_grad
+from lookahead_ref.gradients import clip_by_global_norm, value_and_grad
 from lookahead_ref.optimizers import (
     SGD,
     AdaGrad,

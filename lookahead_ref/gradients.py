@@ -1,23 +1,24 @@
-"""Values and gradients of NumPy programs, by HIPS autograd.
-
-Arrays of other libraries, such as CuPy's, are differentiated where something has registered
-how in the group ``lookahead_ref.gradients`` of entry points.
+"""Gradients of NumPy programs, by HIPS autograd, and their clipping.
 
 The optimizers take gradients from anywhere. This is the one way that the library itself
 computes them: reverse-mode differentiation of a function that is written in
-``autograd.numpy``.
+``autograd.numpy``. Each leaf of the parameters is a root of autograd's graph, so the
+function sees a plain dict, and a gradient takes an array of its leaf's size only.
 
-Each leaf of the parameters is a separate root of autograd's graph, so the function sees
-a plain dict, and a gradient is accumulated in an array of its leaf's size only.
+Arrays of other libraries, such as CuPy's, are differentiated where something has registered
+how in the group ``lookahead_ref.gradients`` of entry points.
 """
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
 
-from lookahead_ref import trees
+from array_api_compat import array_namespace
 
-__all__ = ["value_and_grad"]
+from lookahead_ref import hyperparameters, trees
+from lookahead_ref.trees import Array, Tree
+
+__all__ = ["clip_by_global_norm", "value_and_grad"]
 
 _GROUP = "lookahead_ref.gradients"
 
@@ -48,29 +49,24 @@ def value_and_grad(
     ------
     TypeError
         From the returned function, if a leaf of ``params`` is not an array of real
-        floating-point numbers, or `fn` returns something other than a real scalar (with
-        `has_aux`: a pair).
+        floating-point numbers, or `fn` does not return what it must.
     ValueError
         From the returned function, if ``params`` has no leaves.
 
     References
     ----------
-    .. [1] D. Maclaurin, D. Duvenaud and R. P. Adams, "Autograd: Effortless Gradients in
-       NumPy", ICML 2015 AutoML Workshop.
+    D. Maclaurin, D. Duvenaud and R. P. Adams, "Autograd: Effortless Gradients in NumPy",
+    ICML 2015 AutoML Workshop.
 
     Examples
     --------
     >>> import autograd.numpy as np
-    >>> def loss(params, x, y):
-    ...     return np.sum((x @ params["weight"] - y) ** 2)
+    >>> def loss(params, target):
+    ...     return np.sum((params["weight"] - target) ** 2)
     >>> params = {"weight": np.array([1.0, 2.0], dtype=np.float32)}
-    >>> x = np.eye(2, dtype=np.float32)
-    >>> y = np.zeros(2, dtype=np.float32)
-    >>> value, grads = value_and_grad(loss)(params, x, y)
-    >>> float(value)
-    5.0
-    >>> grads["weight"]
-    array([2., 4.], dtype=float32)
+    >>> value, grads = value_and_grad(loss)(params, np.zeros(2, dtype=np.float32))
+    >>> float(value), grads["weight"]
+    (5.0, array([2., 4.], dtype=float32))
     """
     if not callable(fn):
         raise TypeError(f"fn must be a function, got {type(fn).__name__}")
@@ -123,11 +119,83 @@ def value_and_grad(
     return value_and_grads
 
 
-def _teach(array_type: type) -> None:
-    """Make autograd know arrays of a type, where something is registered that can.
+def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], Array]:
+    """Scale gradients down so that their joint norm is at most `max_norm`.
 
-    An entry point has the name of the type's package, and is a function of the type.
+    Parameters
+    ----------
+    grads : dict
+        The gradients: names to float32 or float64 arrays, possibly nested.
+    max_norm : float
+        The largest norm that is left as it is.
+
+    Returns
+    -------
+    grads : dict
+        The gradients, each multiplied by ``min(1, max_norm / norm)``: unchanged, to the
+        bit, where the norm is not larger than `max_norm`.
+    norm : array
+        The norm before clipping, an array of no dimensions that stays on its device. It is
+        not a number, or infinite, where a gradient is: do not use the gradients then. It is
+        infinite, too, where it is too large for the dtype; the gradients then are clipped.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `max_norm` is not a finite number > 0 in the widest dtype of `grads`, or `grads`
+        is not a tree of such arrays.
+
+    Notes
+    -----
+    The norm is computed relative to the largest element, so that squares neither overflow
+    nor vanish. The sum depends on its order: across libraries it agrees to rounding, not to
+    the bit.
+
+    References
+    ----------
+    R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural
+    networks", ICML 2013, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> grads, norm = clip_by_global_norm({"x": np.array([3.0]), "y": np.array([4.0])}, 1.0)
+    >>> float(norm), grads["x"].round(3), grads["y"].round(3)
+    (5.0, array([0.6]), array([0.8]))
     """
+    limit = hyperparameters.positive("max_norm", max_norm)
+    trees.check_params(grads, "grads")
+    leaves = [
+        leaf for leaf in trees.flatten(grads, "grads").values() if 0 not in leaf.shape
+    ]
+    if not leaves:
+        raise ValueError("grads must hold at least one element, got none")
+    xp = array_namespace(*leaves)
+    widest = xp.result_type(*[leaf.dtype for leaf in leaves])
+    limit = trees.round_to(str(widest), "max_norm", limit)
+    # Reductions of NumPy return scalars, which are not arrays.
+    largest = xp.max(
+        xp.stack([xp.asarray(xp.astype(xp.max(xp.abs(leaf)), widest)) for leaf in leaves])
+    )
+    scale = xp.where(largest > 0, largest, xp.ones_like(largest))
+
+    def relative(leaf: Array) -> Array:
+        return xp.astype(leaf, widest) / scale
+
+    squares = [xp.asarray(xp.sum(relative(leaf) ** 2)) for leaf in leaves]
+    root = xp.sqrt(xp.sum(xp.stack(squares)))
+    norm = xp.where(largest > 0, scale * root, largest)
+    clipped = limit / xp.where(largest > 0, root, xp.ones_like(root))
+    return trees.map(
+        lambda leaf: xp.where(
+            norm > limit, xp.astype(relative(leaf) * clipped, leaf.dtype), leaf
+        ),
+        grads,
+    ), norm
+
+
+def _teach(array_type: type) -> None:
+    """Teach autograd arrays of a type, where an entry point named as its package can."""
     from autograd.tracer import Box
 
     if array_type not in Box.type_mappings:

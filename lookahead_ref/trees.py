@@ -1,22 +1,224 @@
-"""Dicts of arrays: walking them, and checking them with errors that name the parameter.
+"""Dicts of arrays: walking them, checking them, and applying a rule to their leaves.
 
-Parameters, gradients and optimizer slots are all *trees*: a plain dict from names to
-arrays, in which a value may again be such a dict. A leaf is named by its path, the names
-joined by ``/``.
+Parameters, gradients and optimizer slots are *trees*: a plain dict from names to arrays, in
+which a value may again be such a dict. A leaf is named by its path, the names joined by
+``/``. Errors name the tree and the leaf.
+
+A *rule* is a function of an array namespace that returns arithmetic: a function of one
+array from each tree, and of scalars by their names. Scalars are computed on the host in
+float64 and rounded once to the dtype of each leaf.
 """
 
+import struct
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
-
-from lookahead_ref.stepping.representative import Representative
 
 Array: TypeAlias = Any
 """An array of any library that follows the Python array API standard."""
 
 Tree: TypeAlias = Mapping[str, Any]
 """A dict from names to arrays or to further trees."""
+
+Rule: TypeAlias = Callable[[Any], Callable[..., Any]]
+"""A function from an array namespace to the arithmetic of an update."""
+
+SOLE = ""
+"""The name of the only leaf of a `RecordedTree`."""
+
+_FLOAT32 = struct.Struct("<f")
+
+
+class RecordedTree(dict[str, Any]):
+    """A tree on which `lookahead_ref.stepping` records a step, which needs no check.
+
+    Its leaf, a symbol, stands for all leaves and has a tape that takes down what is done.
+    """
+
+    __slots__ = ()
+
+
+def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
+    """List the leaves of a tree by their paths, in the order of the tree.
+
+    >>> flatten({"layer": {"weight": 1, "bias": 2}, "scale": 3})
+    {'layer/weight': 1, 'layer/bias': 2, 'scale': 3}
+    """
+    if not isinstance(tree, Mapping):
+        raise TypeError(f"{name} must be a dict of arrays, got {type(tree).__name__}")
+    leaves: dict[str, Array] = {}
+    _collect(name, tree, "", leaves)
+    return leaves
+
+
+def unflatten(
+    template: Tree, leaves: Mapping[str, Array], prefix: str = ""
+) -> dict[str, Any]:
+    """Arrange leaves by path, after a prefix, in the shape of another tree.
+
+    >>> unflatten({"layer": {"weight": None}}, {"layer/weight": 1})
+    {'layer': {'weight': 1}}
+    """
+    return {
+        key: unflatten(value, leaves, f"{prefix}{key}/")
+        if _is_tree(value)
+        else leaves[prefix + key]
+        for key, value in template.items()
+    }
+
+
+def map(function: Callable[[Array], Any], tree: Tree) -> dict[str, Any]:  # noqa: A001
+    """Apply a function to each leaf, and return a new tree of the results.
+
+    >>> map(abs, {"a": -1, "b": {"c": -2}})
+    {'a': 1, 'b': {'c': 2}}
+    """
+    return {
+        key: map(function, value) if _is_tree(value) else function(value)
+        for key, value in tree.items()
+    }
+
+
+def copy(tree: Tree) -> dict[str, Any]:
+    """Copy each array of a tree into new memory."""
+    return map(lambda leaf: array_namespace(leaf).asarray(leaf, copy=True), tree)
+
+
+def zeros_like(tree: Tree) -> dict[str, Any]:
+    """Make a tree of zeros in the shape of another."""
+    return map(_zeros, tree)
+
+
+def apply(
+    rule: Rule, coefficients: Mapping[str, float], *operands: Tree
+) -> tuple[dict[str, Any], ...]:
+    """Apply a rule to the corresponding leaves of trees: one new tree for each result.
+
+    The operands must agree in names, libraries, dtypes and shapes. `coefficients` are the
+    rule's scalars, in float64, each of which must fit into the dtypes of the leaves.
+    """
+    if type(operands[0]) is RecordedTree:
+        symbols = [each[SOLE] for each in operands]
+        recorded = symbols[0].tape.record(rule, symbols, coefficients)
+        return tuple([result.tree for result in recorded])
+    first, *others = [flatten(each) for each in operands]
+    for other in others:
+        if other.keys() != first.keys():
+            path = next(iter(first.keys() ^ other.keys()))
+            raise ValueError(
+                f"params and the optimizer's state differ in the leaf {path!r}"
+            )
+    results = [
+        _apply_to_leaf(rule, coefficients, path, [leaf, *[each[path] for each in others]])
+        for path, leaf in first.items()
+    ]
+    return tuple(
+        unflatten(operands[0], dict(zip(first, leaves, strict=True)))
+        for leaves in zip(*results, strict=True)
+    )
+
+
+def evaluate(function: Callable[..., Any], *operands: Tree) -> list[Any]:
+    """Call a function with the values of corresponding leaves, each of one dimension.
+
+    Unlike a rule it may do anything with them; what it returns stays with the caller.
+    While a step is recorded, the values are computed first.
+    """
+    first, *others = [flatten(each) for each in operands]
+    results = []
+    for path, leaf in first.items():
+        leaves = [leaf, *[other[path] for other in others]]
+        if hasattr(leaf, "tape"):
+            results += leaf.tape.evaluate(function, leaves)
+        else:
+            xp = array_namespace(leaf)
+            # In the order of the elements, whatever that of the memory.
+            results.append(function(*[xp.reshape(each, (-1,)) for each in leaves]))
+    return results
+
+
+def interpolate(xp: Any) -> Any:
+    """Move a fraction of the way to another array: the rule of the slow weights."""
+    return lambda slow, fast, alpha: slow + alpha * (fast - slow)
+
+
+def round_to(dtype: str, name: str, value: float) -> float:
+    """Round a scalar to the nearest of a dtype's, ``float32`` or ``float64``, ties to even.
+
+    It is an error if a finite value other than zero rounds to zero or to infinity.
+
+    >>> round_to("float32", "alpha", 0.1)
+    0.10000000149011612
+    >>> round_to("float32", "epsilon", 1e-50)
+    Traceback (most recent call last):
+    ...
+    ValueError: epsilon = 1e-50 rounds to 0 in float32
+    """
+    if not dtype.endswith("float32"):
+        return value
+    try:
+        (rounded,) = _FLOAT32.unpack(_FLOAT32.pack(value))
+    except OverflowError:
+        raise ValueError(f"{name} = {value!r} rounds to infinity in float32") from None
+    if rounded == 0.0 and value != 0.0:
+        raise ValueError(f"{name} = {value!r} rounds to 0 in float32")
+    return float(rounded)
+
+
+def round_scalars(scalars: Mapping[str, float], path: str, leaf: Array) -> dict[str, float]:
+    """Round scalars to the dtype of the leaf at a path."""
+    dtype = str(leaf.dtype)
+    return {
+        name: round_to(dtype, f"{name} (for params[{path!r}])", value)
+        for name, value in scalars.items()
+    }
+
+
+def check_params(params: Tree, name: str = "params") -> None:
+    """Check that a tree can be optimized: float32 and float64 arrays, at least one."""
+    leaves = flatten(params, name)
+    if not leaves:
+        raise ValueError(f"{name} must hold at least one array, got none")
+    for path, leaf in leaves.items():
+        _check_array(f"{name}[{path!r}]", leaf)
+
+
+def check_like(tree: Tree, params: Tree, name: str) -> dict[str, Array]:
+    """Check that a tree agrees with the parameters, and return its leaves by path.
+
+    They must agree in names, array libraries, dtypes and shapes.
+    """
+    leaves, expected = flatten(tree, name), flatten(params)
+    for path in expected:
+        if path not in leaves:
+            raise ValueError(f"{name} must have a leaf {path!r} as params has, got none")
+    for path, leaf in leaves.items():
+        if path not in expected:
+            raise ValueError(f"{name} has a leaf {path!r}, which params has not")
+        check_leaf_like(f"{name}[{path!r}]", leaf, expected[path])
+    return leaves
+
+
+def check_leaf_like(name: str, leaf: Array, like: Array) -> None:
+    """Check that an array agrees with a parameter in library, dtype and shape."""
+    if type(leaf) is not type(like):
+        _check_array(name, leaf)
+        came, wanted = array_namespace(leaf), array_namespace(like)
+        if came is not wanted:
+            raise TypeError(
+                f"{name} must be an array of {_library(wanted)} as the parameter is, "
+                f"got one of {_library(came)}"
+            )
+    if leaf.dtype != like.dtype:
+        raise TypeError(
+            f"{name} must be {like.dtype} as the parameter is, got {leaf.dtype}"
+        )
+    if leaf.shape != like.shape:
+        raise ValueError(
+            f"{name} must have the shape {tuple(like.shape)} of the parameter, "
+            f"got {tuple(leaf.shape)}"
+        )
 
 
 def _is_tree(value: Any) -> bool:
@@ -42,229 +244,26 @@ def _collect(name: str, tree: Tree, prefix: str, leaves: dict[str, Array]) -> No
             leaves[path] = value
 
 
-def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
-    """List the leaves of a tree by their paths.
-
-    Parameters
-    ----------
-    tree : dict
-        A tree of leaves of any kind.
-    name : str, default: "params"
-        What the tree is, for the error.
-
-    Returns
-    -------
-    dict
-        Path to leaf, in the order of the tree.
-
-    Raises
-    ------
-    TypeError
-        If `tree` is not a dict, or one of its names is not a string.
-    ValueError
-        If two leaves have the same path.
-
-    Examples
-    --------
-    >>> flatten({"layer": {"weight": 1, "bias": 2}, "scale": 3})
-    {'layer/weight': 1, 'layer/bias': 2, 'scale': 3}
-    """
-    if not isinstance(tree, Mapping):
-        raise TypeError(f"{name} must be a dict of arrays, got {type(tree).__name__}")
-    leaves: dict[str, Array] = {}
-    _collect(name, tree, "", leaves)
-    return leaves
+def _zeros(leaf: Array) -> Array:
+    if hasattr(leaf, "tape"):
+        return leaf.tape.zero()
+    return array_namespace(leaf).zeros_like(leaf)
 
 
-def unflatten(
-    template: Tree, leaves: Mapping[str, Array], prefix: str = ""
-) -> dict[str, Any]:
-    """Arrange leaves by path in the shape of another tree.
-
-    Parameters
-    ----------
-    template : dict
-        The tree whose structure is taken; its leaves do not matter.
-    leaves : dict
-        Path to leaf, with at least the paths of `template`.
-    prefix : str, default: ""
-        What stands before each path of the template.
-
-    Returns
-    -------
-    dict
-        A new tree.
-
-    Examples
-    --------
-    >>> unflatten({"layer": {"weight": None}}, {"layer/weight": 1})
-    {'layer': {'weight': 1}}
-    """
-    return {
-        key: unflatten(value, leaves, f"{prefix}{key}/")
-        if _is_tree(value)
-        else leaves[prefix + key]
-        for key, value in template.items()
-    }
-
-
-def map(function: Callable[[Array], Any], tree: Tree) -> dict[str, Any]:  # noqa: A001
-    """Apply a function to each leaf.
-
-    Parameters
-    ----------
-    function : callable
-        Called with each leaf.
-    tree : dict
-        A tree.
-
-    Returns
-    -------
-    dict
-        A new tree of the results.
-
-    Examples
-    --------
-    >>> map(abs, {"a": -1, "b": {"c": -2}})
-    {'a': 1, 'b': {'c': 2}}
-    """
-    return {
-        key: map(function, value) if _is_tree(value) else function(value)
-        for key, value in tree.items()
-    }
-
-
-def copy(tree: Tree) -> dict[str, Any]:
-    """Copy each leaf of a tree into new memory.
-
-    Parameters
-    ----------
-    tree : dict
-        A tree of arrays.
-
-    Returns
-    -------
-    dict
-        A new tree of new arrays, of the same libraries, shapes and dtypes.
-    """
-    return map(lambda leaf: array_namespace(leaf).asarray(leaf, copy=True), tree)
-
-
-def check_params(params: Tree, name: str = "params") -> None:
-    """Check that a tree can be optimized.
-
-    Parameters
-    ----------
-    params : dict
-        The tree to check.
-    name : str, default: "params"
-        What the tree is, for the error.
-
-    Raises
-    ------
-    TypeError
-        If a leaf is not an array, or neither float32 nor float64.
-    ValueError
-        If there is no leaf, or two leaves have the same path.
-    """
-    if type(params) is Representative:
-        return
-    leaves = flatten(params, name)
-    if not leaves:
-        raise ValueError(f"{name} must hold at least one array, got none")
-    for path, leaf in leaves.items():
-        _check_array(f"{name}[{path!r}]", leaf)
-
-
-def check_like(tree: Tree, like: Tree, name: str) -> None:
-    """Check that two trees agree in names, array libraries, dtypes and shapes.
-
-    Parameters
-    ----------
-    tree : dict
-        The tree to check, such as gradients.
-    like : dict
-        The tree that it must agree with: the parameters.
-    name : str
-        What `tree` is, for the error.
-
-    Raises
-    ------
-    TypeError
-        If a leaf is not an array, or of another library or dtype.
-    ValueError
-        If a leaf is missing, not expected, or of another shape.
-    """
-    if type(tree) is Representative and type(like) is Representative:
-        return
-    check_leaves_like(flatten(tree, name), flatten(like, "params"), name)
-
-
-def check_leaves_like(
-    leaves: Mapping[str, Array], expected: Mapping[str, Array], name: str
-) -> None:
-    """Check that the leaves of two trees agree, as `check_like` does.
-
-    Parameters
-    ----------
-    leaves, expected : dict
-        Path to array, from `flatten`.
-    name : str
-        What `leaves` is, for the error.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `check_like`.
-    """
-    if leaves.keys() != expected.keys():
-        missing = [path for path in expected if path not in leaves]
-        if missing:
-            raise ValueError(
-                f"{name} must have a leaf {missing[0]!r} as params has, got none"
-            )
-        extra = next(path for path in leaves if path not in expected)
-        raise ValueError(f"{name} has a leaf {extra!r}, which params has not")
-    for path, leaf in leaves.items():
-        check_leaf_like(f"{name}[{path!r}]", leaf, expected[path])
-
-
-def check_leaf_like(name: str, leaf: Array, like: Array) -> None:
-    """Check that two arrays agree in library, dtype and shape.
-
-    Parameters
-    ----------
-    name : str
-        What `leaf` is, for the error.
-    leaf : array
-        The array to check.
-    like : array
-        The array that it must agree with.
-
-    Raises
-    ------
-    TypeError
-        If `leaf` is not an array, or of another library or dtype.
-    ValueError
-        If it has another shape.
-    """
-    if type(leaf) is not type(like):
-        _check_array(name, leaf)
-        came, wanted = array_namespace(leaf), array_namespace(like)
-        if came is not wanted:
-            raise TypeError(
-                f"{name} must be an array of {_library(wanted)} as the parameter is, "
-                f"got one of {_library(came)}"
-            )
-    if leaf.dtype != like.dtype:
-        raise TypeError(
-            f"{name} must be {like.dtype} as the parameter is, got {leaf.dtype}"
-        )
-    if leaf.shape != like.shape:
-        raise ValueError(
-            f"{name} must have the shape {tuple(like.shape)} of the parameter, "
-            f"got {tuple(leaf.shape)}"
-        )
+def _apply_to_leaf(
+    rule: Rule, coefficients: Mapping[str, float], path: str, leaves: list[Array]
+) -> tuple[Array, ...]:
+    leaf = leaves[0]
+    if hasattr(leaf, "tape"):
+        return tuple(leaf.tape.record(rule, leaves, coefficients))
+    for other in leaves[1:]:
+        check_leaf_like(f"the optimizer's state for {path!r}", other, leaf)
+    scalars = round_scalars(coefficients, path, leaf)
+    xp = array_namespace(leaf)
+    result = rule(xp)(*leaves, **scalars)
+    results = result if isinstance(result, tuple) else (result,)
+    # NumPy's arithmetic returns a scalar, not an array, where there are no dimensions.
+    return tuple(xp.asarray(result) for result in results) if leaf.shape == () else results
 
 
 def _check_array(name: str, leaf: Array) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import autograd.numpy as np
 import numpy as onp  # noqa: ICN001 - as autograd has it
 
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.kernels import namespace
 
 
 def draw(*shape: int, seed: int = 0) -> Any:

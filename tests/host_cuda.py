@@ -20,8 +20,8 @@ import pytest
 
 import lookahead_ref as la
 import standin
-from lookahead_ref.backends import _cuda
-from lookahead_ref.backends.cupy import CupyBackend
+from lookahead_ref import trees
+from lookahead_ref.backends.cupy import CupyBackend, compiler
 from lookahead_ref.backends.numpy import NumpyBackend
 from lookahead_ref.stepping import backend as registry
 from lookahead_ref.stepping.backend import Program
@@ -86,7 +86,7 @@ OPTIMIZERS: dict[str, Any] = {
 
 
 class HostCuda:
-    """In the place of `lookahead_ref.backends.cupy.Cuda`.
+    """In the place of `lookahead_ref.backends.cupy.backend.Cuda`.
 
     Parameters
     ----------
@@ -110,7 +110,9 @@ class HostCuda:
         place = self._folder / f"kernels_{len(self._kernels)}"
         source, library = place.with_suffix(".cpp"), place.with_suffix(".so")
         pieces = [
-            _ONE.format(number=number, text=text, entry=_cuda.ENTRY, threads=_cuda.THREADS)
+            _ONE.format(
+                number=number, text=text, entry=compiler.ENTRY, threads=compiler.THREADS
+            )
             for number, text in enumerate(new)
         ]
         source.write_text("\n".join([_BEFORE, *pieces]))
@@ -164,7 +166,7 @@ def programs(optimizer: Any, params: Any, steps: int = 13) -> list[tuple[Program
 
 def on_device(values: Any) -> Any:
     """A tree of NumPy arrays, as one of the stand-in's."""
-    return la.tree.map(lambda leaf: standin.asarray(np.asarray(leaf)), values)
+    return trees.map(lambda leaf: standin.asarray(np.asarray(leaf)), values)
 
 
 def on_host(values: Any) -> Any:
@@ -173,7 +175,7 @@ def on_host(values: Any) -> Any:
     def fetch(leaf: Any) -> Any:
         return leaf.get() if isinstance(leaf, standin.ndarray) else leaf
 
-    return {name: fetch(leaf) for name, leaf in la.tree.flatten(values).items()}
+    return {name: fetch(leaf) for name, leaf in trees.flatten(values).items()}
 
 
 def backend(folder: Path) -> CupyBackend:

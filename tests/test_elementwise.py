@@ -6,7 +6,7 @@ import array_api_strict as strict
 import numpy as np
 import pytest
 
-from lookahead_ref.elementwise import (
+from lookahead_ref.trees import (
     apply,
     interpolate,
     round_scalars,

@@ -9,7 +9,7 @@ import pytest
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
-from lookahead_ref.elementwise import round_to
+from lookahead_ref.trees import round_to
 from support import one, run
 
 NON_NEGATIVE = "a finite number >= 0"

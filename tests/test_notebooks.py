@@ -40,7 +40,7 @@ def test_a_notebook_is_kept_without_outputs(notebook: Path) -> None:
 
 
 def test_the_gallery_shows_every_bug_once() -> None:
-    from lookahead_ref.conformance.catalogue import BUGS
+    from lookahead_ref.conformance.bugs import BUGS
 
     text = "".join("".join(cell["source"]) for cell in cells(FOLDER / "bug-gallery.ipynb"))
     for bug in BUGS:

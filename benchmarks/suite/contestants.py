@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref as la
-from lookahead_ref.stepping.recording import Instruction, Program
-from lookahead_ref.zoo.arrays import namespace
+from lookahead_ref.kernels import namespace
+from lookahead_ref.stepping.backend import Instruction, Program
 
 from . import settings
 from .cases import OPTIMIZERS, SLOTS, arrays

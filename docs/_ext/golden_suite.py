@@ -10,7 +10,6 @@ survey`` wrote.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from lookahead_ref.conformance import load, releases
-from lookahead_ref.conformance.mistakes import MISTAKES
+from lookahead_ref.conformance.bugs import MISTAKES
 
 
 class GoldenSuite(SphinxDirective):
@@ -32,7 +31,7 @@ class GoldenSuite(SphinxDirective):
         if draw is not None:
             return [draw(bugs)]
         if self.arguments[0] == "mistakes":
-            return [_bugs([asdict(each) for each in MISTAKES])]
+            return [_bugs([each.as_dict() for each in MISTAKES])]
         if self.arguments[0] == "variants":
             return [_variants(index["variants"])]
         if self.arguments[0] == "changes":

@@ -60,13 +60,7 @@ pictures = typer.Typer(no_args_is_help=True)
 
 
 def mount(app: typer.Typer) -> None:
-    """Add the commands to the command line.
-
-    Parameters
-    ----------
-    app : typer.Typer
-        The command line.
-    """
+    """Add the commands to the command line."""
     app.add_typer(pictures, name="theory")
 
 
@@ -154,7 +148,7 @@ def stability(
 def _run(name: str, output: Path | None, as_json: bool, **settings: Any) -> None:
     with reported():
         from lookahead_ref.experiments.environment import new_folder
-        from lookahead_ref.experiments.theory import drawing
+        from lookahead_ref.experiments.theory import save
         from lookahead_ref.extras import require
 
         require("matplotlib", "experiments", purpose="draw the picture")
@@ -162,7 +156,7 @@ def _run(name: str, output: Path | None, as_json: bool, **settings: Any) -> None
         # Settings are found wrong here, before a folder is made.
         numbers = picture.compute(**settings)
         folder = new_folder(output, f"theory-{name}")
-        files = drawing.save(folder, name, picture.draw(numbers), numbers)
+        files = save(folder, name, picture.draw(numbers), numbers)
     summary = picture.summary(numbers)
     if as_json:
         paths = {Path(file).suffix[1:]: str(folder / file) for file in files}

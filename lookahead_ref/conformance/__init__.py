@@ -1,6 +1,7 @@
 """The golden suite: vectors that tell any implementation what is wrong with it."""
 
 from lookahead_ref.conformance.judging import (
+    Mismatch,
     Observation,
     Trajectory,
     Verdict,
@@ -30,6 +31,7 @@ __all__ = [
     "Case",
     "Inner",
     "Level",
+    "Mismatch",
     "Observation",
     "Setup",
     "Suite",

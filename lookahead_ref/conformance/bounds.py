@@ -11,109 +11,104 @@ programs do differently: phi + alpha (theta - phi), (1 - alpha) phi + alpha thet
 a delta; fused multiply-add; a product with a reciprocal; moments as m + (1 - beta) (g - m).
 That hyperparameters, 1 - beta and 1 - beta^t are rounded to, or evaluated in, the working
 precision is carried by the numbers themselves.
+
+Models need sums, whose order no program promises, and functions besides. A sum of n terms
+loses n - 1 times what an addition does, of the *sum of the sizes* of its terms: that bounds
+every order, and fused multiply-adds. A function loses `FUNCTION` machine epsilons of its
+value, as vectorised ones do; a sigmoid of 1/2 at least, as it may be made of tanh.
 """
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
+
+import mpmath
+
+from lookahead_ref.conformance.oracle import Exact
 
 ROUNDINGS = 2.0
 """Machine epsilons that each operation may lose."""
 
+FUNCTION = 4.0
+"""Machine epsilons that exp, log, tanh or a sigmoid may lose."""
+
 GPU_DIVISION = 2.5
 """Machine epsilons more that a division or a square root may lose at the level `gpu`."""
 
-LEVELS = ("strict", "gpu")
+GPU_FUNCTION = 4.0
+"""Machine epsilons more that a function may lose at the level `gpu`."""
+
+_FORMATS = {  # machine epsilon, smallest normal, smallest and largest number
+    "float32": (2.0**-23, 2.0**-126, 2.0**-149, 2.0**128 - 2.0**104),
+    "float64": (2.0**-52, 2.0**-1022, 2.0**-1074, sys.float_info.max),
+}
+
+# Correctly rounded, so that tolerances are the same wherever they are made.
+_context = mpmath.MPContext()
+_context.prec = 80
 
 
 @dataclass(frozen=True)
-class Format:
-    """A floating-point format.
+class _Losses:
+    """What is lost in a format at a level: relative to the operand, or absolute."""
 
-    Parameters
-    ----------
-    epsilon : float
-        The distance from 1 to the next number.
-    smallest_normal, smallest : float
-        The smallest positive number that is not subnormal; the smallest one.
-    largest : float
-        The largest finite number.
-    """
+    rounding: float
+    division: float
+    function: float
+    normal: float  # what is smaller may be flushed
+    floor: float
+    flush: float
+    largest: float  # what is larger overflows
 
-    epsilon: float
-    smallest_normal: float
-    smallest: float
-    largest: float
-
-
-FORMATS = {
-    "float32": Format(2.0**-23, 2.0**-126, 2.0**-149, 2.0**128 - 2.0**104),
-    "float64": Format(2.0**-52, 2.0**-1022, 2.0**-1074, sys.float_info.max),
-}
-
-
-class Bounded:
-    """A number and a bound of the error with which a program in some format computes it.
-
-    Parameters
-    ----------
-    middle : float
-        The number; float64 is enough, since only the bound is wanted.
-    radius : float
-        The bound.
-    """
-
-    __slots__ = ("middle", "radius")
-    epsilon: ClassVar[float]
-    division: ClassVar[float]
-    normal: ClassVar[float]
-    floor: ClassVar[float]
-    flush: ClassVar[float]
-    largest: ClassVar[float]
-
-    def __init__(self, middle: float, radius: float = 0.0) -> None:
-        self.middle = middle
-        self.radius = radius
-
-    def _rounded(
-        self, middle: float, radius: float, operand: float, loss: float
-    ) -> "Bounded":
+    def made(self, middle: float, radius: float, operand: float, loss: float) -> "Bounded":
         """Add what one operation loses; `operand` is its largest operand or result."""
         size = abs(middle)
         if size > self.largest:
-            return type(self)(math.copysign(math.inf, middle))
+            return Bounded(math.copysign(math.inf, middle), 0.0, self)
         radius += loss * operand + self.floor
         if size - radius < self.normal:  # the result may be subnormal, and flushed
             radius += self.flush
-        return type(self)(middle, radius)
+        return Bounded(middle, radius, self)
+
+
+class Bounded:
+    """A number, and a bound of the error with which a program computes it."""
+
+    __slots__ = ("losses", "middle", "radius")
+    # Float64 is enough for the number, since only the bound is wanted.
+
+    def __init__(self, middle: float, radius: float, losses: _Losses) -> None:
+        self.middle = middle
+        self.radius = radius
+        self.losses = losses
 
     def _other(self, other: "Bounded | float") -> "Bounded":
-        return other if isinstance(other, Bounded) else type(self)(float(other))
+        return other if isinstance(other, Bounded) else Bounded(other, 0.0, self.losses)
 
-    def _is_zero(self) -> bool:
+    def is_zero(self) -> bool:
         """Return whether this is zero without any error: nothing is lost with it."""
         return self.middle == 0.0 and self.radius == 0.0
 
     def __add__(self, other: "Bounded | float") -> "Bounded":
         other = self._other(other)
-        if self._is_zero():
+        if self.is_zero():
             return other
-        if other._is_zero():
+        if other.is_zero():
             return self
-        middle = self.middle + other.middle
-        operand = max(abs(self.middle), abs(other.middle), abs(middle))
-        return self._rounded(middle, self.radius + other.radius, operand, self.epsilon)
+        return self._sum(other, self.middle + other.middle)
 
     __radd__ = __add__
 
     def __sub__(self, other: "Bounded | float") -> "Bounded":
         other = self._other(other)
-        if other._is_zero():
-            return self
-        middle = self.middle - other.middle
+        return self if other.is_zero() else self._sum(other, self.middle - other.middle)
+
+    def _sum(self, other: "Bounded", middle: float) -> "Bounded":
         operand = max(abs(self.middle), abs(other.middle), abs(middle))
-        return self._rounded(middle, self.radius + other.radius, operand, self.epsilon)
+        radius = self.radius + other.radius
+        return self.losses.made(middle, radius, operand, self.losses.rounding)
 
     def __rsub__(self, other: "Bounded | float") -> "Bounded":
         return self._other(other) - self
@@ -121,7 +116,7 @@ class Bounded:
     def __mul__(self, other: "Bounded | float") -> "Bounded":
         other = self._other(other)
         for factor in (self, other):
-            if factor._is_zero():
+            if factor.is_zero():
                 return factor
         middle = self.middle * other.middle
         radius = (
@@ -129,17 +124,17 @@ class Bounded:
             + abs(other.middle) * self.radius
             + self.radius * other.radius
         )
-        return self._rounded(middle, radius, abs(middle), self.epsilon)
+        return self.losses.made(middle, radius, abs(middle), self.losses.rounding)
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: "Bounded | float") -> "Bounded":
         other = self._other(other)
-        if self._is_zero():
+        if self.is_zero():
             return self
         least = abs(other.middle) - other.radius
         if least <= 0.0:
-            return type(self)(math.nan, math.inf)
+            return Bounded(math.nan, math.inf, self.losses)
         middle = self.middle / other.middle
         radius = (
             (self.radius + abs(middle) * other.radius) / least
@@ -148,7 +143,7 @@ class Bounded:
         )
         if math.isinf(other.middle):
             radius = 0.0
-        return self._rounded(middle, radius, abs(middle), self.division)
+        return self.losses.made(middle, radius, abs(middle), self.losses.division)
 
     def __pow__(self, exponent: int) -> "Bounded":
         power = self
@@ -158,48 +153,37 @@ class Bounded:
 
 
 class Bounding:
-    """The arithmetic of `Bounded` numbers for a format and a level.
+    """The arithmetic of `Bounded` numbers for a format and a level."""
 
-    Parameters
-    ----------
-    dtype : {"float32", "float64"}
-        The format that a program works in.
-    level : {"strict", "gpu"}
-        What is admitted: correctly rounded operations in any correct order, or moreover
-        divisions and square roots of 2.5 ulps and subnormal numbers flushed to zero.
-    """
+    # ``strict`` admits correctly rounded operations in any correct order, ``gpu`` moreover
+    # divisions and square roots of 2.5 ulps and subnormal numbers flushed to zero.
 
     def __init__(self, dtype: str, level: str) -> None:
-        form = FORMATS[dtype]
+        epsilon, normal, smallest, largest = _FORMATS[dtype]
         gpu = level == "gpu"
-        self._kind: Any = type(
-            "Bounded",
-            (Bounded,),
-            {
-                "__slots__": (),
-                "epsilon": ROUNDINGS * form.epsilon,
-                "division": (ROUNDINGS + (GPU_DIVISION if gpu else 0.0)) * form.epsilon,
-                "normal": form.smallest_normal,
-                "floor": form.smallest,
-                "flush": form.smallest_normal if gpu else 0.0,
-                "largest": form.largest,
-            },
+        self._half = epsilon / 2
+        self._losses = _Losses(
+            rounding=ROUNDINGS * epsilon,
+            division=(ROUNDINGS + (GPU_DIVISION if gpu else 0.0)) * epsilon,
+            function=(FUNCTION + (GPU_FUNCTION if gpu else 0.0)) * epsilon,
+            normal=normal,
+            floor=smallest,
+            flush=normal if gpu else 0.0,
+            largest=largest,
         )
 
     def number(self, value: float) -> Bounded:
         """Make a number of the value that a tensor holds: exact, unless it is flushed."""
-        flushed = 0.0 < abs(value) < self._kind.normal
-        number: Bounded = self._kind(value, self._kind.flush if flushed else 0.0)
-        return number
+        flushed = 0.0 < abs(value) < self._losses.normal
+        return Bounded(value, self._losses.flush if flushed else 0.0, self._losses)
 
     def hyperparameter(self, value: float) -> Bounded:
         """Make a number of a hyperparameter, which may be rounded."""
-        number: Bounded = self._kind(value, abs(value) * self._kind.epsilon / ROUNDINGS / 2)
-        return number
+        return Bounded(value, abs(value) * self._half, self._losses)
 
     def sqrt(self, value: Bounded) -> Bounded:
         """Take a square root."""
-        if value._is_zero():  # noqa: SLF001
+        if value.is_zero():
             return value
         middle = math.sqrt(value.middle)
         if math.isinf(middle):
@@ -207,4 +191,120 @@ class Bounding:
         least = math.sqrt(max(value.middle - value.radius, 0.0))
         spread = middle + least
         radius = value.radius / spread if spread else math.sqrt(value.radius)
-        return value._rounded(middle, radius, middle, self._kind.division)  # noqa: SLF001
+        return self._losses.made(middle, radius, middle, self._losses.division)
+
+    def total(self, terms: Sequence[Bounded]) -> Bounded:
+        """Add numbers in any order."""
+        # Nothing is lost with what is zero whatever the rounding.
+        terms = [term for term in terms if not term.is_zero()]
+        if not terms:
+            return self.number(0.0)
+        if len(terms) == 1:
+            return terms[0]
+        middle = math.fsum(term.middle for term in terms)
+        radius = math.fsum(term.radius for term in terms)
+        sizes = math.fsum(abs(term.middle) for term in terms)
+        operand = (len(terms) - 1) * sizes
+        return self._losses.made(middle, radius, operand, self._losses.rounding)
+
+    def largest(self, values: Sequence[Bounded]) -> Bounded:
+        """Return the largest number, as exact."""
+        # It is subtracted where nothing depends on what is subtracted.
+        return self.number(max(each.middle for each in values))
+
+    def exp(self, value: Bounded) -> Bounded:
+        """Take the exponential."""
+        middle = float(_context.exp(value.middle))
+        radius = middle * float(_context.expm1(value.radius))
+        return self._losses.made(middle, radius, middle, self._losses.function)
+
+    def log(self, value: Bounded) -> Bounded:
+        """Take the natural logarithm."""
+        middle = float(_context.log(value.middle))
+        radius = value.radius / (value.middle - value.radius)
+        # Of what came out, which is farther from zero than the middle, if that is at zero.
+        operand = abs(middle) + radius
+        return self._losses.made(middle, radius, operand, self._losses.function)
+
+    def tanh(self, value: Bounded) -> Bounded:
+        """Take the hyperbolic tangent."""
+        middle = _tanh(value.middle)
+        radius = value.radius * (1 - _tanh(_nearest_to_zero(value)) ** 2)
+        operand = abs(middle) + radius
+        return self._losses.made(middle, radius, operand, self._losses.function)
+
+    def sigmoid(self, value: Bounded) -> Bounded:
+        """Take the sigmoid."""
+        middle = _sigmoid(value.middle)
+        steepest = _sigmoid(_nearest_to_zero(value))
+        radius = value.radius * steepest * (1 - steepest)
+        return self._losses.made(middle, radius, max(middle, 0.5), self._losses.function)
+
+    def positive(self, value: Bounded) -> bool:
+        """Return whether a number is above zero, which its error must not leave open."""
+        if value.radius and abs(value.middle) <= value.radius:
+            raise ValueError(
+                "the sign of a number is open: a rectifier could go either way"
+            )
+        return value.middle > 0
+
+
+def _nearest_to_zero(value: Bounded) -> float:
+    """Return the number nearest to zero within the bound, where slopes are steepest."""
+    return math.copysign(max(abs(value.middle) - value.radius, 0.0), value.middle)
+
+
+def _sigmoid(x: float) -> float:
+    return 0.5 * _tanh(0.5 * x) + 0.5
+
+
+def _tanh(x: float) -> float:
+    return float(_context.tanh(x))
+
+
+class Overflowing:
+    """Numbers of 50 digits that overflow where float32 does."""
+
+    @staticmethod
+    def number(value: float) -> "_Number":
+        """Make a number."""
+        return _Number(Exact.number(value))
+
+    hyperparameter = number
+
+    @staticmethod
+    def sqrt(value: "_Number") -> "_Number":
+        """Take a square root."""
+        return _Number(Exact.sqrt(value.exact))
+
+
+class _Number:
+    """A number of 50 digits, infinite beyond the largest of float32."""
+
+    __slots__ = ("exact",)
+
+    def __init__(self, exact: Any) -> None:
+        large = abs(exact) > _FORMATS["float32"][-1]
+        self.exact = Exact.number(math.copysign(math.inf, exact)) if large else exact
+
+    def __add__(self, other: Any) -> "_Number":
+        return _Number(self.exact + _exact(other))
+
+    def __sub__(self, other: Any) -> "_Number":
+        return _Number(self.exact - _exact(other))
+
+    def __rsub__(self, other: Any) -> "_Number":
+        return _Number(_exact(other) - self.exact)
+
+    def __mul__(self, other: Any) -> "_Number":
+        return _Number(self.exact * _exact(other))
+
+    def __truediv__(self, other: Any) -> "_Number":
+        return _Number(self.exact / _exact(other))
+
+    def __pow__(self, exponent: int) -> "_Number":
+        return _Number(self.exact**exponent)
+
+
+def _exact(number: Any) -> Any:
+    return number.exact if isinstance(number, _Number) else number

@@ -7,23 +7,14 @@ from typing import NamedTuple
 
 
 class Clause(NamedTuple):
-    """A clause.
-
-    Attributes
-    ----------
-    id : str
-        ``LA-`` for Lookahead or ``IN-`` for inner optimizers, and a number.
-    title : str
-        What it is about.
-    kind : {"paper", "our convention", "free choice"}
-        Whether a paper settles it, or this project does, or whoever implements it.
-    """
+    """A clause: ``LA-`` is for Lookahead, ``IN-`` for inner optimizers."""
 
     id: str
     title: str
     kind: str
 
 
+# Who settles it: a paper, this project, or whoever implements it.
 _PAPER, _OURS, _FREE = "paper", "our convention", "free choice"
 
 CLAUSES = (

@@ -4,91 +4,79 @@ import hashlib
 import json
 import math
 import statistics
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lookahead_ref.conformance import plan
-from lookahead_ref.conformance.bent import Run, simulate
-from lookahead_ref.conformance.bounds import LEVELS, Bounding
-from lookahead_ref.conformance.building import Case, bits
-from lookahead_ref.conformance.catalogue import (
+from lookahead_ref.conformance import model_cases, model_oracle, optimizer_cases, vectors
+from lookahead_ref.conformance.bounds import Bounding, Overflowing
+from lookahead_ref.conformance.bugs import (
     BUGS,
     CONDITIONS,
+    CONVENTIONS,
     NO_GRADIENT,
-    VARIANTS,
+    Bug,
+    Run,
+    simulate,
 )
+from lookahead_ref.conformance.building import PlannedCase, bits
 from lookahead_ref.conformance.clauses import CLAUSES
-from lookahead_ref.conformance.departures import Departure
-from lookahead_ref.conformance.oracle import Arithmetic, Exact, Step, Tensors
+from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact
 from lookahead_ref.conformance.oracle import value as value_of
-from lookahead_ref.conformance.overflow import Overflowing
-from lookahead_ref.conformance.vectors import VERSION
-
-FORMAT = "lookahead-vectors"
+from lookahead_ref.conformance.vectors import LEVELS, Format
 
 VISIBLE = 64.0
-"""A flag means a departure of at least so many tolerances, of the widest kind."""
+"""A flag means that a bug is off by at least so many tolerances, of the widest kind."""
+
+Margins = Mapping[str, Mapping[str, float]]
+Bounds = Mapping[str, Mapping[str, Any]]
+"""By precision and level what the oracle makes of numbers that carry a bound."""
 
 
-class Plain:
-    """The arithmetic of float64, for simulations."""
-
-    number = hyperparameter = float
-    sqrt = staticmethod(math.sqrt)
-
-
-def build(only: Collection[str] | None = None) -> dict[str, bytes]:
-    """Build vector files.
-
-    Parameters
-    ----------
-    only : collection of str, optional
-        The names of the files to build, without their ending; all of them, and the index,
-        if not given.
-
-    Returns
-    -------
-    dict
-        File name to content, the index last.
-    """
-    files: dict[str, bytes] = {}
-    entries = []
-    shown: dict[str, list[dict[str, dict[str, float]]]] = {bug.name: [] for bug in BUGS}
-    for name, cases in plan.cases().items():
-        if only is not None and name not in only:
-            continue
+def build() -> dict[str, bytes]:
+    """Build all vector files: path to content, each index after its files."""
+    shown: dict[str, list[Margins]] = {bug.name: [] for bug in BUGS}
+    planned = {name: list(make()) for name, make in optimizer_cases.FILES.items()}
+    for cases in planned.values():
         for case in cases:
             for flag, found in complete(case).items():
                 shown[flag].append(found)
-        content = _file(name, cases)
-        files[f"{name}.json"] = content
-        entries.append(
-            {
-                "file": f"{name}.json",
-                "cases": len(cases),
-                "sha256": hashlib.sha256(content).hexdigest(),
-            }
-        )
-    if only is None:
-        files["index.json"] = _index(entries, shown)
-    return files
+    files = _files(
+        vectors.OPTIMIZERS,
+        planned,
+        {
+            "cases": sum(map(len, planned.values())),
+            "files": [],
+            "clauses": [each._asdict() for each in CLAUSES],
+            "profiles": _profiles(optimizer_cases.PROFILES),
+            "flags": _flags(shown),
+            "variants": [
+                {
+                    "name": each.name,
+                    "clause": each.clause,
+                    "says": each.says,
+                    "found": each.breaks,
+                    "mind": each.fix,
+                }
+                for each in CONVENTIONS
+            ],
+            "retired": list(optimizer_cases.RETIRED),
+        },
+    )
+    models = _files(
+        vectors.MODELS,
+        {
+            name: [complete_model(case) for case in make()]
+            for name, make in model_cases.FILES.items()
+        },
+        {"files": [], "profiles": _profiles(model_cases.PROFILES)},
+    )
+    return files | {f"models/{name}": content for name, content in models.items()}
 
 
 def write(folder: Path) -> list[str]:
-    """Write the vector files into a folder, and remove those that are no more.
-
-    Parameters
-    ----------
-    folder : path
-        The folder; it is made if need be.
-
-    Returns
-    -------
-    list of str
-        The names of the files that changed.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the files into a folder, remove those that are no more; return what changed."""
+    (folder / "models").mkdir(parents=True, exist_ok=True)
     files = build()
     changed = []
     for name, content in files.items():
@@ -96,168 +84,111 @@ def write(folder: Path) -> list[str]:
         if not path.is_file() or path.read_bytes() != content:
             path.write_bytes(content)
             changed.append(name)
-    for path in folder.glob("*.json"):
-        if path.name not in files and not path.name.endswith(".schema.json"):
+    for path in sorted((*folder.glob("*.json"), *folder.glob("models/*.json"))):
+        name = path.relative_to(folder).as_posix()
+        if name not in files and not name.endswith(".schema.json"):
             path.unlink()
-            changed.append(path.name)
+            changed.append(name)
     return changed
 
 
-def complete(case: Case) -> dict[str, dict[str, dict[str, float]]]:
-    """Add outcomes and flags to a case.
+# Expected values and tolerances.
 
-    Parameters
-    ----------
-    case : dict
-        A case without outcomes; changed.
 
-    Returns
-    -------
-    dict
-        Each flag of a bug to its `margins`.
-    """
+def complete(case: PlannedCase) -> dict[str, Margins]:
+    """Add outcomes and flags to a case of optimizers; return the margins of each flag."""
     conditions = list(case["flags"])
     if "no-gradient" in conditions:
         outcomes = [_outcome(case, each.name, each) for each in NO_GRADIENT]
     else:
-        outcomes = [_outcome(case, "reference", None)]
+        reference = _outcome(case, "reference", None)
+        outcomes = [reference]
         outcomes += [
             _outcome(case, each.name, each)
-            for each in VARIANTS
+            for each in CONVENTIONS
             if each.applies(case) and "overflow" not in conditions
         ]
         # A variant that makes no difference here needs no outcome of its own.
-        reference = outcomes[0]["steps"]
-        outcomes = outcomes[:1] + [
-            o for o in outcomes[1:] if _differs(reference, o["steps"])
-        ]
+        outcomes[1:] = [each for each in outcomes[1:] if _differs(reference, each)]
     case["outcomes"] = outcomes
     if conditions and conditions != ["subnormal"]:
         return {}
-    found = {bug.name: margins(case, outcomes[0], bug) for bug in BUGS}
+    found = {bug.name: margins(case, outcomes[0]["steps"], bug) for bug in BUGS}
     shown = {name: each for name, each in found.items() if _least(each) >= VISIBLE}
     case["flags"] = [*conditions, *shown]
     return shown
 
 
-def margins(
-    case: Case, outcome: Mapping[str, Any], bug: Departure
-) -> dict[str, dict[str, float]]:
-    """Measure by how many tolerances a bug departs in a case, in what any program shows.
-
-    Parameters
-    ----------
-    case : dict
-        The case.
-    outcome : dict
-        The outcome that a program without the bug has.
-    bug : Departure
-        The bug.
-
-    Returns
-    -------
-    dict
-        Precision to level to the largest distance between what is expected and what the bug
-        makes of it, among the fast weights and the weights that are evaluated, in
-        tolerances; empty if the bug does not apply.
-    """
-    if not bug.applies(case):
-        return {}
-    seen = simulate(case, Plain(), {bug.switch: bug.setting})
-    steps = outcome["steps"]
-    pairs: list[tuple[Mapping[str, Any], Any]] = [
-        (expected["fast"], step.fast)
-        for expected, step in zip(steps, seen.steps, strict=True)
-    ]
-    if seen.resumed:
-        later = steps[case["save_after"] :]
-        pairs += [
-            (e["fast"], step.fast) for e, step in zip(later, seen.resumed, strict=True)
-        ]
-    pairs += [(steps[t - 1]["slow"][0], phi) for t, phi in seen.evaluations.items()]
-    distances = [
-        [
-            [abs(number - value_of(value)) for number, value in zip(*tensor, strict=True)]
-            for tensor in zip(got, expected["expected"], strict=True)
-        ]
-        for expected, got in pairs
-    ]
-    return {
-        dtype: {
-            level: max(
-                _in_tolerances(distance, expected["tolerance"][dtype][level])
-                for (expected, _), distance in zip(pairs, distances, strict=True)
-            )
-            for level in LEVELS
-        }
-        for dtype in case["dtypes"]
-    }
-
-
-def _in_tolerances(
-    distances: Sequence[Sequence[float]], tolerances: Sequence[Sequence[float]]
-) -> float:
-    largest = 0.0
-    for row, allowed in zip(distances, tolerances, strict=True):
-        for distance, tolerance in zip(row, allowed, strict=True):
-            if distance > largest * tolerance:
-                largest = distance / tolerance if tolerance else math.inf
-    return largest
-
-
-def _outcome(case: Case, name: str, variant: Departure | None) -> dict[str, Any]:
-    switches = {} if variant is None else {variant.switch: variant.setting}
+def _outcome(case: PlannedCase, name: str, variant: type[Bug] | None) -> dict[str, Any]:
+    bugs = [] if variant is None else [variant]
     exact: Arithmetic = Overflowing() if "overflow" in case["flags"] else Exact()
-    expected = simulate(case, exact, switches)
+    expected = simulate(case, exact, bugs)
     bounds = {
-        dtype: {level: simulate(case, Bounding(dtype, level), switches) for level in LEVELS}
+        dtype: {level: simulate(case, Bounding(dtype, level), bugs) for level in LEVELS}
         for dtype in case["dtypes"]
     }
     return {"name": name, "steps": list(_steps(expected, bounds))}
 
 
-def _steps(
-    expected: Run, bounds: Mapping[str, Mapping[str, Run]]
-) -> Iterator[dict[str, Any]]:
+def _steps(expected: Run, bounds: Bounds) -> Iterator[dict[str, Any]]:
     for t, step in enumerate(expected.steps):
+        bounded = {
+            dtype: {level: run.steps[t] for level, run in runs.items()}
+            for dtype, runs in bounds.items()
+        }
         yield {
             "synchronized": step.synchronized,
-            "fast": _quantity(expected, bounds, t, lambda s: s.fast),
-            "slow": [
-                _quantity(expected, bounds, t, lambda s, i=level: s.slow[i])  # type: ignore[misc]
-                for level in range(len(step.slow))
-            ],
-            "slots": [
-                {
-                    "name": name,
-                    **_quantity(expected, bounds, t, lambda s, n=name: s.slots[n]),  # type: ignore[misc]
-                }
-                for name in step.slots
-            ],
+            "fast": _quantity(step, bounded, "fast"),
+            "slow": [_quantity(step, bounded, "slow", i) for i in range(len(step.slow))],
+            "slots": _named(step, bounded, "slots"),
         }
 
 
-def _quantity(
-    expected: Run,
-    bounds: Mapping[str, Mapping[str, Run]],
-    t: int,
-    pick: Callable[[Step], Tensors],
-) -> dict[str, Any]:
-    exact = [[nearest_float(x) for x in tensor] for tensor in pick(expected.steps[t])]
+def complete_model(case: PlannedCase) -> PlannedCase:
+    """Add to a case of models what it expects: loss, gradients, and what is carried."""
+    exact = model_oracle.run(case)
+    bounds = {
+        dtype: {level: model_oracle.run(case, Bounding(dtype, level)) for level in LEVELS}
+        for dtype in case["dtypes"]
+    }
+    expected = {
+        "loss": _quantity(exact, bounds, "loss"),
+        "gradients": _named(exact, bounds, "gradients"),
+        "carried": _named(exact, bounds, "carried"),
+    }
+    return {**case, "expected": expected}
 
-    def tolerances(run: Run) -> list[list[float]]:
-        return [
-            [tolerance_of(x, bound) for x, bound in zip(values, bounded, strict=True)]
-            for values, bounded in zip(exact, pick(run.steps[t]), strict=True)
-        ]
 
+def _named(expected: Any, bounds: Bounds, of: str) -> list[dict[str, Any]]:
+    names = getattr(expected, of)
+    return [{"name": name, **_quantity(expected, bounds, of, name)} for name in names]
+
+
+def _quantity(expected: Any, bounds: Bounds, of: str, key: Any = None) -> dict[str, Any]:
+    """Write what is expected of an attribute, or of an entry of it."""
+
+    def numbers(result: Any) -> Any:
+        found = getattr(result, of) if key is None else getattr(result, of)[key]
+        return found if isinstance(found, list) else [found]
+
+    values = _each(nearest_float, numbers(expected))
     return {
-        "expected": [[bits(x) for x in tensor] for tensor in exact],
+        "expected": _each(bits, values),
         "tolerance": {
-            dtype: {level: tolerances(run) for level, run in levels.items()}
+            dtype: {
+                level: _each(tolerance_of, values, numbers(bounded))
+                for level, bounded in levels.items()
+            }
             for dtype, levels in bounds.items()
         },
     }
+
+
+def _each(function: Callable[..., Any], *values: Any) -> Any:
+    """Call a function with numbers, or with those that have the same place in lists."""
+    if not isinstance(values[0], list):
+        return function(*values)
+    return [_each(function, *each) for each in zip(*values, strict=True)]
 
 
 def nearest_float(number: Any) -> float:
@@ -282,103 +213,149 @@ def tolerance_of(value: float, bound: Any) -> float:
     return rounded if rounded >= size else float(f"{size * 1.05:.1e}")
 
 
-def _differs(
-    reference: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]
-) -> bool:
+def _differs(reference: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return any(
         a["fast"]["expected"] != b["fast"]["expected"]
-        for a, b in zip(reference, other, strict=True)
+        for a, b in zip(reference["steps"], other["steps"], strict=True)
     )
+
+
+# How far bugs are off.
+
+
+def margins(
+    case: PlannedCase, steps: Sequence[Mapping[str, Any]], bug: type[Bug]
+) -> Margins:
+    """Measure by how many tolerances a bug is off at most; nothing if it does not apply."""
+    # In what any program shows: fast weights, and the weights that are evaluated.
+    if not bug.applies(case):
+        return {}
+    seen = simulate(case, Double(), [bug])
+    later = steps[case["save_after"] :] if seen.resumed else []
+    pairs = [
+        *((e["fast"], s.fast) for e, s in zip(steps, seen.steps, strict=True)),
+        *((e["fast"], s.fast) for e, s in zip(later, seen.resumed, strict=True)),
+        *((steps[t - 1]["slow"][0], phi) for t, phi in seen.evaluations.items()),
+    ]
+    distances = [
+        (expected, _each(lambda x, b: abs(x - value_of(b)), got, expected["expected"]))
+        for expected, got in pairs
+    ]
+    return {
+        dtype: {
+            level: max(
+                _in_tolerances(distance, expected["tolerance"][dtype][level])
+                for expected, distance in distances
+            )
+            for level in LEVELS
+        }
+        for dtype in case["dtypes"]
+    }
+
+
+def _in_tolerances(
+    distances: Sequence[Sequence[float]], tolerances: Sequence[Sequence[float]]
+) -> float:
+    largest = 0.0
+    for row, allowed in zip(distances, tolerances, strict=True):
+        for distance, tolerance in zip(row, allowed, strict=True):
+            if distance > largest * tolerance:
+                largest = distance / tolerance if tolerance else math.inf
+    return largest
+
+
+def _least(margins: Margins) -> float:
+    return min((x for levels in margins.values() for x in levels.values()), default=0.0)
+
+
+def _summary(shown: Sequence[Margins]) -> dict[str, dict[str, list[float]]]:
+    """Return the least, the median and the largest margin by precision and level."""
+
+    def picked(sizes: list[float]) -> list[float]:
+        chosen = min(sizes), statistics.median_low(sizes), max(sizes)
+        return [float(f"{size:.1e}") for size in chosen]
+
+    return {
+        dtype: {
+            level: picked([each[dtype][level] for each in shown if dtype in each])
+            for level in LEVELS
+        }
+        for dtype in ("float32", "float64")
+    }
+
+
+# The files.
+
+
+def _files(
+    form: Format, planned: Mapping[str, Sequence[PlannedCase]], index: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Write cases as files, and the index that lists them."""
+    files = {f"{name}.json": _file(form, name, cases) for name, cases in planned.items()}
+    entries = [
+        {
+            "file": name,
+            "cases": len(cases),
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        for (name, content), cases in zip(files.items(), planned.values(), strict=True)
+    ]
+    head = {"format": form.name, "version": form.version, "encoding": "binary64"}
+    text = json.dumps({**head, **index, "files": entries}, indent=1, allow_nan=False)
+    return {**files, "index.json": f"{text}\n".encode()}
+
+
+def _file(form: Format, name: str, cases: Sequence[PlannedCase]) -> bytes:
+    """Write a file so that each field of a case, and each step, has a line."""
+    lines = [
+        "{",
+        f'"format": {_line(form.name)},',
+        f'"version": {form.version},',
+        f'"name": {_line(name)},',
+        '"encoding": "binary64",',
+        '"cases": [',
+        ",\n".join(map(_case, cases)),
+        "]",
+        "}",
+        "",
+    ]
+    return "\n".join(lines).encode()
+
+
+def _case(case: PlannedCase) -> str:
+    fields = [f" {_line(key)}: {_line(v)}" for key, v in case.items() if key != "outcomes"]
+    if "outcomes" in case:
+        outcomes = ",\n".join(map(_outcome_lines, case["outcomes"]))
+        fields.append(f' "outcomes": [\n{outcomes}\n ]')
+    return "{\n" + ",\n".join(fields) + "\n}"
+
+
+def _outcome_lines(outcome: Mapping[str, Any]) -> str:
+    steps = ",\n".join(f"   {_line(step)}" for step in outcome["steps"])
+    return f'  {{"name": {_line(outcome["name"])}, "steps": [\n{steps}\n  ]}}'
 
 
 def _line(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _file(name: str, cases: Sequence[Case]) -> bytes:
-    """Write a file so that each field of a case, and each step, has a line."""
-    lines = [
-        "{",
-        f'"format": {_line(FORMAT)},',
-        f'"version": {VERSION},',
-        f'"name": {_line(name)},',
-        '"encoding": "binary64",',
-        '"cases": [',
+def _profiles(profiles: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "says": says} for name, says in profiles.items()]
+
+
+def _flags(shown: Mapping[str, Sequence[Margins]]) -> list[dict[str, Any]]:
+    bugs = [
+        {
+            "name": bug.name,
+            "kind": "bug",
+            **{key: getattr(bug, key) for key in ("clause", "says", "breaks", "fix")},
+            "cases": len(shown[bug.name]),
+            "margin": _summary(shown[bug.name]),
+        }
+        for bug in BUGS
     ]
-    for number, case in enumerate(cases):
-        lines.append("{")
-        lines += [
-            f" {_line(key)}: {_line(v)}," for key, v in case.items() if key != "outcomes"
-        ]
-        lines.append(' "outcomes": [')
-        for place, outcome in enumerate(case["outcomes"]):
-            lines.append(f'  {{"name": {_line(outcome["name"])}, "steps": [')
-            rows = [f"   {_line(step)}" for step in outcome["steps"]]
-            lines.append(",\n".join(rows))
-            lines.append("  ]}" + ("," if place + 1 < len(case["outcomes"]) else ""))
-        lines.append(" ]")
-        lines.append("}" + ("," if number + 1 < len(cases) else ""))
-    lines += ["]", "}", ""]
-    return "\n".join(lines).encode()
-
-
-def _least(margins: Mapping[str, Mapping[str, float]]) -> float:
-    return min((x for levels in margins.values() for x in levels.values()), default=0.0)
-
-
-def _summary(
-    shown: Sequence[Mapping[str, Mapping[str, float]]],
-) -> dict[str, dict[str, list[float]]]:
-    """Return the least, the median and the largest margin by precision and level."""
-    summary: dict[str, dict[str, list[float]]] = {}
-    for dtype in ("float32", "float64"):
-        summary[dtype] = {}
-        for level in LEVELS:
-            sizes = sorted(each[dtype][level] for each in shown if dtype in each)
-            picked = [sizes[0], statistics.median_low(sizes), sizes[-1]]
-            summary[dtype][level] = [float(f"{size:.1e}") for size in picked]
-    return summary
-
-
-def _index(
-    entries: Sequence[Mapping[str, Any]],
-    shown: Mapping[str, Sequence[Mapping[str, Mapping[str, float]]]],
-) -> bytes:
-    index = {
-        "format": FORMAT,
-        "version": VERSION,
-        "encoding": "binary64",
-        "cases": sum(entry["cases"] for entry in entries),
-        "files": list(entries),
-        "clauses": [each._asdict() for each in CLAUSES],
-        "profiles": [{"name": name, "says": says} for name, says in plan.PROFILES.items()],
-        "flags": [
-            {
-                "name": bug.name,
-                "kind": "bug",
-                "clause": bug.clause,
-                "says": bug.says,
-                "breaks": bug.breaks,
-                "fix": bug.fix,
-                "cases": len(shown[bug.name]),
-                "margin": _summary(shown[bug.name]),
-            }
-            for bug in BUGS
-        ]
-        + [
-            {"name": name, "kind": "condition", "clause": clause, "says": says}
-            for name, (clause, says) in CONDITIONS.items()
-        ],
-        "variants": [
-            {
-                "name": v.name,
-                "clause": v.clause,
-                "says": v.says,
-                "found": v.breaks,
-                "mind": v.fix,
-            }
-            for v in VARIANTS
-        ],
-        "retired": list(plan.RETIRED),
-    }
-    return (json.dumps(index, indent=1, allow_nan=False) + "\n").encode()
+    conditions = [
+        {"name": name, "kind": "condition", "clause": clause, "says": says}
+        for name, (clause, says) in CONDITIONS.items()
+    ]
+    return bugs + conditions

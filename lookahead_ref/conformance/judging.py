@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lookahead_ref.conformance.vectors import Case, Columns, Float64Array, Outcome
+from lookahead_ref.conformance.vectors import Case, Expected, Float64Array, Outcome
 
-__all__ = ["Departure", "Observation", "Trajectory", "Verdict", "judge", "within"]
+__all__ = ["Mismatch", "Observation", "Trajectory", "Verdict", "judge", "within"]
 
 
 @dataclass
@@ -50,18 +50,18 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Departure:
-    """The first place where a program departs.
+class Mismatch:
+    """An element of a quantity that is farther than its tolerance from what is expected.
 
     Parameters
     ----------
     where : str
         The quantity: ``fast weights``, ``slow weights``, a slot, each perhaps after
-        loading.
+        loading; of a model ``loss``, ``gradient layer1.bias``, ``layer1.cell``.
     step : int
-        The step, counted from 1.
+        The step, counted from 1; a model has one.
     element : int
-        The element, counted from 0 through all tensors.
+        The element, counted from 0 through all tensors of the quantity.
     expected, got : float
         The two values.
     distance : float
@@ -86,39 +86,27 @@ class Verdict:
         The outcome that it follows, or comes nearest to.
     follows : tuple of str
         All outcomes that it follows: where a case cannot tell them apart, several.
-    departures : tuple of Departure
-        For each quantity that departs from it, the first place, the earliest first.
+    mismatches : tuple of Mismatch
+        For each quantity that fails, the first element, the earliest first.
     largest : float
         The largest distance of all, in tolerances.
     """
 
     outcome: str
     follows: tuple[str, ...]
-    departures: tuple[Departure, ...]
+    mismatches: tuple[Mismatch, ...]
     largest: float
 
     @property
     def passed(self) -> bool:
-        """Whether nothing departs."""
-        return not self.departures
+        """Whether everything is as expected."""
+        return not self.mismatches
 
 
 def distances(
     got: Float64Array, expected: Float64Array, tolerance: Float64Array
 ) -> Float64Array:
-    """Measure distances in tolerances.
-
-    Parameters
-    ----------
-    got, expected, tolerance : ndarray
-        Float64, of one shape.
-
-    Returns
-    -------
-    ndarray
-        |got - expected| / tolerance; 0 where both are equal or both are no number, infinite
-        where only one of them is finite.
-    """
+    """Measure in tolerances: infinite where only one of both is finite."""
     with np.errstate(all="ignore"):
         distance = np.abs(got - expected) / tolerance
     same = (got == expected) | (np.isnan(got) & np.isnan(expected))
@@ -126,7 +114,7 @@ def distances(
 
 
 def within(
-    got: Float64Array, columns: Columns, step: int, dtype: str, level: str = "strict"
+    got: Float64Array, expected: Expected, step: int, dtype: str, level: str = "strict"
 ) -> bool:
     """Check values after one step.
 
@@ -134,7 +122,7 @@ def within(
     ----------
     got : ndarray
         The values, elements of all tensors one after the other.
-    columns : Columns
+    expected : Expected
         What is expected, such as ``case.outcomes[0].fast``.
     step : int
         The step, counted from 1.
@@ -148,8 +136,8 @@ def within(
     bool
         Whether each is within its tolerance.
     """
-    tolerance = columns.tolerance[dtype, level][step - 1]
-    return bool(np.all(distances(got, columns.expected[step - 1], tolerance) <= 1.0))
+    tolerance = expected.tolerance[dtype, level][step - 1]
+    return bool(np.all(distances(got, expected.values[step - 1], tolerance) <= 1.0))
 
 
 def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> Verdict:
@@ -176,7 +164,7 @@ def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> V
     follows = tuple(verdict.outcome for verdict in verdicts if verdict.passed)
     best = max(
         verdicts,
-        key=lambda v: v.departures[0].step if v.departures else case.steps + 1,
+        key=lambda v: v.mismatches[0].step if v.mismatches else case.steps + 1,
     )
     return replace(best, follows=follows)
 
@@ -184,45 +172,37 @@ def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> V
 def _against(
     case: Case, outcome: Outcome, seen: Observation, dtype: str, level: str
 ) -> Verdict:
-    departures = []
+    mismatches = []
     largest = 0.0
-    for where, shown, columns in _quantities(case, outcome, seen):
+    for where, shown, expected in _quantities(case, outcome, seen):
         steps = list(shown)
         rows = np.array(steps) - 1
-        got, expected = np.stack(list(shown.values())), columns.expected[rows]
-        apart = distances(got, expected, columns.tolerance[dtype, level][rows])
+        got, values = np.stack(list(shown.values())), expected.values[rows]
+        apart = distances(got, values, expected.tolerance[dtype, level][rows])
         largest = max(largest, float(apart.max(initial=0.0)))
         if np.any(apart > 1.0):
-            row, element = np.argwhere(apart > 1.0)[0]
-            departures.append(
-                Departure(
-                    where,
-                    steps[row],
-                    int(element),
-                    float(expected[row, element]),
-                    float(got[row, element]),
-                    float(apart[row, element]),
-                )
-            )
-    departures.sort(key=lambda departure: departure.step)
-    return Verdict(outcome.name, (), tuple(departures), largest)
+            row, element = place = tuple(np.argwhere(apart > 1.0)[0].tolist())
+            at = float(values[place]), float(got[place]), float(apart[place])
+            mismatches.append(Mismatch(where, steps[row], element, *at))
+    mismatches.sort(key=lambda mismatch: mismatch.step)
+    return Verdict(outcome.name, (), tuple(mismatches), largest)
 
 
 def _quantities(
     case: Case, outcome: Outcome, seen: Observation
-) -> Iterator[tuple[str, dict[int, Float64Array], Columns]]:
+) -> Iterator[tuple[str, dict[int, Float64Array], Expected]]:
     """Yield what was shown of each quantity, by step, with what is expected of it."""
     for suffix, first, trajectory in parts(case, seen):
         if trajectory.fast:
             shown = dict(enumerate(trajectory.fast, start=first))
             yield f"fast weights{suffix}", shown, outcome.fast
-        for level, columns in enumerate(outcome.slow):
+        for level, expected in enumerate(outcome.slow):
             nested = f" of level {level + 1}" if level else ""
             if shown := slow_at(trajectory, first, level):
-                yield f"slow weights{nested}{suffix}", shown, columns
-        for name, columns in outcome.slots.items():
+                yield f"slow weights{nested}{suffix}", shown, expected
+        for name, expected in outcome.slots.items():
             if shown := slot_at(trajectory, first, name):
-                yield f"{name}{suffix}", shown, columns
+                yield f"{name}{suffix}", shown, expected
     for step, weights in sorted(seen.evaluations.items()):
         yield "evaluated weights", {step: weights}, outcome.slow[0]
 
@@ -235,14 +215,11 @@ def parts(case: Case, seen: Observation) -> Iterator[tuple[str, int, Trajectory]
 
 
 def slow_at(trajectory: Trajectory, first: int, level: int) -> dict[int, Float64Array]:
-    """Return the slow weights of a level at the steps after which they were shown.
-
-    A program that makes them late has nothing to show before.
-    """
+    """Return the slow weights of a level at the steps after which they were shown."""
     return {
         step: each[level]
         for step, each in enumerate(trajectory.slow, start=first)
-        if level < len(each)
+        if level < len(each)  # a program that makes them late has nothing to show before
     }
 
 

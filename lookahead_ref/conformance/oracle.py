@@ -4,11 +4,12 @@ This file shares no code with the library. It is meant to be read beside Algorit
 paper and the specification (``docs/spec.md``), and to be right by inspection.
 
 It reads a case as the vector files hold it. Tensors are flat lists of numbers; nothing is
-changed in place. The kind of number is a parameter: 50 digits for the expected values,
-numbers that carry a bound of their rounding error for the tolerances
-(`lookahead_ref.conformance.bounds`).
+changed in place. The arithmetic is a parameter: 50 digits for the expected values, numbers
+that carry a bound of their rounding error for the tolerances
+(`lookahead_ref.conformance.bounds`), binary64 to try out what a bug does.
 """
 
+import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -22,8 +23,8 @@ Gradients: TypeAlias = Sequence[list[Number] | None]
 Slots: TypeAlias = dict[str, Tensors]
 Update: TypeAlias = Callable[..., tuple[Number, ...]]
 
-_context = mpmath.MPContext()
-_context.dps = 50
+context = mpmath.MPContext()
+context.dps = 50
 
 
 class Arithmetic(Protocol):
@@ -42,28 +43,23 @@ class Arithmetic(Protocol):
 class Exact:
     """Numbers of 50 digits."""
 
-    number = hyperparameter = staticmethod(_context.mpf)
-    sqrt = staticmethod(_context.sqrt)
+    number = hyperparameter = staticmethod(context.mpf)
+    sqrt = staticmethod(context.sqrt)
+
+
+class Double:
+    """Binary64, as the machine has it."""
+
+    number = hyperparameter = staticmethod(float)
+    sqrt = staticmethod(math.sqrt)
 
 
 class Step(NamedTuple):
-    """What is to be seen after a step.
+    """What is to be seen after a step; of several Lookaheads, the outermost first."""
 
-    Attributes
-    ----------
-    synchronized : list of bool
-        Which Lookahead synchronized at this step, the outermost first.
-    fast : list of list
-        The fast weights theta, tensor by tensor.
-    slow : list of list of list
-        The slow weights phi of each Lookahead, the outermost first.
-    slots : dict
-        The slots of the inner optimizer by name.
-    """
-
-    synchronized: list[bool]
-    fast: Tensors
-    slow: list[Tensors]
+    synchronized: list[bool]  # which Lookahead did at this step
+    fast: Tensors  # theta
+    slow: list[Tensors]  # phi of each Lookahead
     slots: Slots
 
 
@@ -140,7 +136,7 @@ RULES = {
 """Name to rule and slots; slots start at zero."""
 
 
-class Inner:
+class OracleInner:
     """The inner optimizer A, with its clock (steps done) and counts (since a reset)."""
 
     rules = RULES
@@ -208,12 +204,12 @@ def interpolate(slow: Tensors, fast: Tensors, alpha: Number) -> Tensors:
     ]
 
 
-class Lookahead:
+class OracleLookahead:
     """Algorithm 1 around an inner optimizer, which may itself be a Lookahead."""
 
     def __init__(
         self,
-        inner: "Inner | Lookahead",
+        inner: "OracleInner | OracleLookahead",
         level: Mapping[str, Any],
         theta: Tensors,
         arithmetic: Arithmetic,
@@ -273,7 +269,7 @@ class Lookahead:
         self.inner.follow(phi)
 
 
-class Problem:
+class GradientSource:
     """Where gradients come from: a tape of them, or a formula of the fast weights."""
 
     def __init__(self, problem: Mapping[str, Any], arithmetic: Arithmetic) -> None:
@@ -310,15 +306,15 @@ class Problem:
 def start(
     case: Mapping[str, Any],
     arithmetic: Arithmetic,
-    inner: type[Inner] = Inner,
-    lookahead: type[Lookahead] = Lookahead,
-) -> tuple[Tensors, list[Lookahead]]:
+    inner: type[OracleInner] = OracleInner,
+    lookahead: type[OracleLookahead] = OracleLookahead,
+) -> tuple[Tensors, list[OracleLookahead]]:
     """Return the initial weights and the Lookaheads of a case, the outermost first."""
     theta = [
         [arithmetic.number(value(bits)) for bits in p["values"]] for p in case["params"]
     ]
-    optimizer: Inner | Lookahead = inner(case, theta, arithmetic)
-    levels: list[Lookahead] = []
+    optimizer: OracleInner | OracleLookahead = inner(case, theta, arithmetic)
+    levels: list[OracleLookahead] = []
     for level in reversed(case["lookahead"]):
         optimizer = lookahead(optimizer, level, theta, arithmetic)
         levels.insert(0, optimizer)
@@ -326,26 +322,13 @@ def start(
 
 
 def run(case: Mapping[str, Any], arithmetic: Arithmetic | None = None) -> list[Step]:
-    """Run a case from its start to its end.
-
-    Parameters
-    ----------
-    case : dict
-        A case as the vector files hold it; its ``outcomes`` are not read.
-    arithmetic : Arithmetic, optional
-        The numbers to compute with; those of 50 digits if not given.
-
-    Returns
-    -------
-    list of Step
-        What is to be seen after each step.
-    """
+    """Run a case from its start to its end; in 50 digits, if nothing else is said."""
     arithmetic = Exact() if arithmetic is None else arithmetic
-    problem = Problem(case["problem"], arithmetic)
+    source = GradientSource(case["problem"], arithmetic)
     theta, levels = start(case, arithmetic)
     steps = []
     for t in range(case["steps"]):
-        theta = levels[0].step(theta, problem.gradients(theta, t))
+        theta = levels[0].step(theta, source.gradients(theta, t))
         steps.append(
             Step(
                 [level.synchronized for level in levels],

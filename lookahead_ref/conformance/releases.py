@@ -15,8 +15,6 @@ from pathlib import Path
 
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
 
-__all__ = ["Change", "changelog", "changes", "digests", "make", "record", "recorded"]
-
 _FILE = "releases.json"
 _README = """# Vectors for Lookahead, release {release}
 
@@ -27,18 +25,10 @@ Schemas say what a file holds, the specification of lookahead-ref what a case as
 """
 
 
-class Change(dict[str, list[str]]):
-    """The ids of the cases that were ``added``, ``changed`` and ``withdrawn``."""
-
-
 def digests(some: Sequence[Case]) -> dict[str, str]:
     """Digest cases: whatever is written of one, in 16 hexadecimal digits."""
-    return {
-        case.id: hashlib.sha256(
-            json.dumps(case.data, sort_keys=True).encode("utf-8")
-        ).hexdigest()[:16]
-        for case in some
-    }
+    written = {case.id: json.dumps(case.data, sort_keys=True).encode() for case in some}
+    return {name: hashlib.sha256(data).hexdigest()[:16] for name, data in written.items()}
 
 
 def recorded() -> list[dict[str, str]]:
@@ -48,25 +38,14 @@ def recorded() -> list[dict[str, str]]:
     return releases
 
 
-def changes(before: Mapping[str, str], after: Mapping[str, str]) -> Change:
-    """Compare two releases.
-
-    Parameters
-    ----------
-    before, after : dict
-        Case to digest.
-
-    Returns
-    -------
-    Change
-        Sorted ids.
-    """
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[str]]:
+    """Compare two releases: the ids of the cases that differ, sorted."""
     both = before.keys() & after.keys()
-    return Change(
-        added=sorted(after.keys() - before.keys()),
-        changed=sorted(each for each in both if before[each] != after[each]),
-        withdrawn=sorted(before.keys() - after.keys()),
-    )
+    return {
+        "added": sorted(after.keys() - before.keys()),
+        "changed": sorted(each for each in both if before[each] != after[each]),
+        "withdrawn": sorted(before.keys() - after.keys()),
+    }
 
 
 def changelog(releases: Sequence[Mapping[str, str]]) -> str:
@@ -85,13 +64,7 @@ def changelog(releases: Sequence[Mapping[str, str]]) -> str:
 
 
 def record() -> int | None:
-    """Give the vectors of this package a number, unless they have one.
-
-    Returns
-    -------
-    int or None
-        The new number; None where they are those of the last release.
-    """
+    """Give the vectors of this package the next number; None if they have one."""
     releases, now = recorded(), digests(cases())
     if releases and releases[-1] == now:
         return None
@@ -102,33 +75,14 @@ def record() -> int | None:
 
 
 def make(folder: Path) -> Path:
-    """Write the archive of the last release, byte for byte the same each time.
-
-    Parameters
-    ----------
-    folder : path
-        Where.
-
-    Returns
-    -------
-    path
-        ``lookahead-vectors-N.tar.gz``.
-
-    Raises
-    ------
-    ValueError
-        If the vectors are not those of the last release.
-    OSError
-        If it cannot be written.
-    """
+    """Write the archive of the last release, byte for byte the same each time."""
     from lookahead_ref.report.files import write_atomically
 
     releases = recorded()
-    number, found = len(releases), changes(releases[-1], digests(cases()))
-    differ = sum(len(ids) for ids in found.values())
-    if differ:
+    found = changes(releases[-1], digests(cases()))
+    if differ := sum(len(ids) for ids in found.values()):
         raise ValueError(
-            f"{differ} cases are not those of release {number}: "
+            f"{differ} cases are not those of release {len(releases)}: "
             "--record gives them the next number"
         )
     contents = _contents(releases)
@@ -137,19 +91,22 @@ def make(folder: Path) -> Path:
         for name, content in contents.items()
     )
     contents["MANIFEST"] = manifest.encode()
-    name = f"lookahead-vectors-{number}"
-    raw = io.BytesIO()
+    name = f"lookahead-vectors-{len(releases)}"
+    target = folder / f"{name}.tar.gz"
+    write_atomically(target, _archive(name, contents))
+    return target
+
+
+def _archive(name: str, contents: Mapping[str, bytes]) -> bytes:
+    raw, packed = io.BytesIO(), io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for path, content in sorted(contents.items()):
             entry = tarfile.TarInfo(f"{name}/{path}")  # no owner, no time
             entry.size, entry.mode = len(content), 0o644
             archive.addfile(entry, io.BytesIO(content))
-    packed = io.BytesIO()
     with gzip.GzipFile("", "wb", 9, packed, mtime=0) as zipped:
         zipped.write(raw.getvalue())
-    target = folder / f"{name}.tar.gz"
-    write_atomically(target, packed.getvalue())
-    return target
+    return packed.getvalue()
 
 
 def _contents(releases: Sequence[Mapping[str, str]]) -> dict[str, bytes]:

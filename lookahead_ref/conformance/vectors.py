@@ -1,37 +1,53 @@
-"""Read the vector files, and refuse those that are not what the index says."""
+"""Read the vector files, and refuse those that are not what their index says."""
 
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "LEVELS",
+    "MODELS",
+    "OPTIMIZERS",
     "VERSION",
     "Case",
-    "Columns",
+    "Expected",
+    "Format",
     "Outcome",
     "Suite",
     "VectorFileError",
     "cases",
+    "decode",
     "load",
+    "read_files",
 ]
 
 Float64Array = NDArray[np.float64]
 
-VERSION = 2
-"""The version of the files, raised where a reader of the old one would refuse them."""
+LEVELS = ("strict", "gpu")
+"""What is admitted: see `lookahead_ref.conformance.bounds`."""
 
-_FORMAT = "lookahead-vectors"
+
+class Format(NamedTuple):
+    """What files call themselves; the version is raised where old readers would refuse."""
+
+    name: str
+    version: int
+
+
+OPTIMIZERS = Format("lookahead-vectors", 2)
+MODELS = Format("lookahead-models", 1)
+VERSION = OPTIMIZERS.version
 
 
 class VectorFileError(ValueError):
@@ -39,53 +55,37 @@ class VectorFileError(ValueError):
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Expected values of one quantity, with their tolerances.
+class Expected:
+    """Expected values of a quantity, with tolerances of the same shape."""
 
-    Parameters
-    ----------
-    expected : ndarray
-        Float64, of shape (steps, elements): all tensors one after the other.
-    tolerance : dict
-        Dtype and level to an array of the same shape.
-    """
-
-    expected: Float64Array
-    tolerance: Mapping[tuple[str, str], Float64Array]
+    values: Float64Array
+    tolerance: Mapping[tuple[str, str], Float64Array]  # by dtype and level
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is to be seen of a case, under one convention.
+    """What is to be seen of a case, under one convention."""
 
-    Parameters
-    ----------
-    name : str
-        ``reference``, or the name of the variant.
-    steps : list of dict
-        The steps as the file holds them.
-    """
-
-    name: str
-    steps: list[dict[str, Any]] = field(repr=False)
+    name: str  # ``reference``, or that of the variant
+    steps: list[dict[str, Any]] = field(repr=False)  # as the file holds them
 
     @cached_property
-    def fast(self) -> Columns:
-        """The fast weights after each step."""
-        return _columns([step["fast"] for step in self.steps])
+    def fast(self) -> Expected:
+        """The fast weights: a row for each step, with the elements of all tensors."""
+        return _rows([step["fast"] for step in self.steps])
 
     @cached_property
-    def slow(self) -> list[Columns]:
-        """The slow weights after each step, of the outermost Lookahead first."""
+    def slow(self) -> list[Expected]:
+        """The slow weights likewise, of the outermost Lookahead first."""
         levels = range(len(self.steps[0]["slow"]))
-        return [_columns([step["slow"][level] for step in self.steps]) for level in levels]
+        return [_rows([step["slow"][level] for step in self.steps]) for level in levels]
 
     @cached_property
-    def slots(self) -> dict[str, Columns]:
-        """The inner optimizer's slots after each step, by name."""
+    def slots(self) -> dict[str, Expected]:
+        """The inner optimizer's slots likewise, by name."""
         names = [slot["name"] for slot in self.steps[0]["slots"]]
         return {
-            name: _columns([step["slots"][place] for step in self.steps])
+            name: _rows([step["slots"][place] for step in self.steps])
             for place, name in enumerate(names)
         }
 
@@ -172,35 +172,11 @@ class Case:
         return [Outcome(each["name"], each["steps"]) for each in self.data["outcomes"]]
 
     def params(self, dtype: str) -> list[NDArray[Any]]:
-        """Make the initial parameters.
-
-        Parameters
-        ----------
-        dtype : {"float32", "float64"}
-            The precision.
-
-        Returns
-        -------
-        list of ndarray
-            New arrays.
-        """
+        """Make the initial parameters, new arrays of ``float32`` or ``float64``."""
         return self.arrays([tensor["values"] for tensor in self.data["params"]], dtype)
 
     def arrays(self, tensors: list[list[str]], dtype: str) -> list[NDArray[Any]]:
-        """Make arrays like the parameters from their bit strings.
-
-        Parameters
-        ----------
-        tensors : list of list of str
-            For each parameter, the bit strings of its elements.
-        dtype : {"float32", "float64"}
-            The precision.
-
-        Returns
-        -------
-        list of ndarray
-            New arrays.
-        """
+        """Make arrays like the parameters from the bit strings of their elements."""
         return [
             decode(values).astype(dtype).reshape(shape)
             for values, shape in zip(tensors, self.shapes, strict=True)
@@ -231,23 +207,7 @@ class Suite:
     cases: list[Case] = field(repr=False)
 
     def case(self, identity: str) -> Case:
-        """Look a case up.
-
-        Parameters
-        ----------
-        identity : str
-            Its id.
-
-        Returns
-        -------
-        Case
-            The case.
-
-        Raises
-        ------
-        ValueError
-            If there is no case of this id.
-        """
+        """Look a case up by its id, or raise a ValueError that says which are close."""
         for case in self.cases:
             if case.id == identity:
                 return case
@@ -258,7 +218,7 @@ class Suite:
         )
 
 
-def decode(values: list[str]) -> Float64Array:
+def decode(values: Sequence[str]) -> Float64Array:
     """Read bit strings: IEEE-754 binary64, 16 hexadecimal digits each, the sign first.
 
     Parameters
@@ -293,35 +253,8 @@ def load(folder: Traversable | None = None) -> Suite:
         If a file is missing, of a later version, truncated or edited; the message names it.
     """
     place = files(__package__).joinpath("vectors") if folder is None else folder
-    index = _parse("index.json", _read(place, "index.json"))
-    loaded = []
-    for name, size, digest in _listed(index):
-        content = _read(place, name)
-        if hashlib.sha256(content).hexdigest() != digest:
-            # The version is the more telling reason, where the file can be read at all.
-            _parse(name, content)
-            raise VectorFileError(
-                f"{name} is not the file that index.json lists: its SHA-256 differs"
-            )
-        found = _parse(name, content)["cases"]
-        if len(found) != size:
-            raise VectorFileError(f"{name} must hold {size} cases, got {len(found)}")
-        loaded += [Case(case) for case in found]
-    return Suite(index, loaded)
-
-
-def _listed(index: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
-    """Yield each file of the index, with its number of cases and its SHA-256."""
-    try:
-        for entry in index["files"]:
-            name, size, digest = entry["file"], entry["cases"], entry["sha256"]
-            if Path(name).name != name or not isinstance(size, int):
-                raise ValueError(f"no file and number of cases: {name!r}, {size!r}")
-            yield name, size, digest
-        if not all(isinstance(each["name"], str) for each in index["profiles"]):
-            raise ValueError("profiles must have names")
-    except (KeyError, TypeError, ValueError) as error:
-        raise VectorFileError(f"index.json does not follow its schema: {error}") from error
+    index, found = read_files(place, OPTIMIZERS)
+    return Suite(index, [Case(each) for each in found])
 
 
 @lru_cache(maxsize=1)
@@ -357,12 +290,49 @@ def cases(profile: str | None = None, *, folder: Traversable | None = None) -> l
     ['smoke-evaluation', 'evaluation-sgd-every']
     """
     suite = _packaged() if folder is None else load(folder)
-    if profile is None:
-        return list(suite.cases)
-    known = [each["name"] for each in suite.index["profiles"]]
-    if profile not in known:
+    check_profile(profile, suite.index)
+    return [case for case in suite.cases if profile in (None, case.profile)]
+
+
+def check_profile(profile: str | None, index: Mapping[str, Any]) -> None:
+    """Refuse a profile that the index does not have."""
+    known = [each["name"] for each in index["profiles"]]
+    if profile is not None and profile not in known:
         raise ValueError(f"profile must be one of {', '.join(known)}, got {profile!r}")
-    return [case for case in suite.cases if case.profile == profile]
+
+
+def read_files(
+    folder: Traversable, form: Format
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Read and check the files of a format; return the index and the cases."""
+    index = _parse("index.json", _read(folder, "index.json"), form)
+    found = []
+    for name, size, digest in _listed(index):
+        content = _read(folder, name)
+        # Where it can be read at all, its version tells more than its digest.
+        cases = _parse(name, content, form)["cases"]
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise VectorFileError(
+                f"{name} is not the file that index.json lists: its SHA-256 differs"
+            )
+        if len(cases) != size:
+            raise VectorFileError(f"{name} must hold {size} cases, got {len(cases)}")
+        found += cases
+    return index, found
+
+
+def _listed(index: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """Yield each file of the index, with its number of cases and its SHA-256."""
+    try:
+        for entry in index["files"]:
+            name, size, digest = entry["file"], entry["cases"], entry["sha256"]
+            if Path(name).name != name or not isinstance(size, int):
+                raise ValueError(f"no file and number of cases: {name!r}, {size!r}")
+            yield name, size, digest
+        if not all(isinstance(each["name"], str) for each in index["profiles"]):
+            raise ValueError("profiles must have names")
+    except (KeyError, TypeError, ValueError) as error:
+        raise VectorFileError(f"index.json does not follow its schema: {error}") from error
 
 
 def _read(folder: Traversable, name: str) -> bytes:
@@ -372,39 +342,35 @@ def _read(folder: Traversable, name: str) -> bytes:
         raise VectorFileError(f"{name} cannot be read: {error}") from error
 
 
-def _parse(name: str, content: bytes) -> dict[str, Any]:
+def _parse(name: str, content: bytes, form: Format) -> dict[str, Any]:
     try:
         data = json.loads(content)
     except ValueError as error:
         raise VectorFileError(
             f"{name} is not JSON, it may be truncated: {error}"
         ) from error
-    if not isinstance(data, dict) or data.get("format") != _FORMAT:
-        raise VectorFileError(f"{name} must be of the format {_FORMAT!r}")
-    version = data.get("version")
-    if version != VERSION:
+    if not isinstance(data, dict) or data.get("format") != form.name:
+        raise VectorFileError(f"{name} must be of the format {form.name!r}")
+    if data.get("version") != form.version:
         raise VectorFileError(
-            f"{name} has the vector version {version!r}, and this reader knows {VERSION}"
+            f"{name} has the vector version {data.get('version')!r}, and this reader knows "
+            f"{form.version}"
         )
     return data
 
 
-def _columns(quantities: list[dict[str, Any]]) -> Columns:
+def _rows(quantities: list[dict[str, Any]]) -> Expected:
     def rows(tensors: Iterator[list[list[float]]]) -> Float64Array:
         return np.array(
             [[x for values in each for x in values] for each in tensors], np.float64
         )
 
-    kinds = [
-        (dtype, level)
-        for dtype, levels in quantities[0]["tolerance"].items()
-        for level in levels
-    ]
-    flat = [bits for each in quantities for values in each["expected"] for bits in values]
-    return Columns(
-        decode(flat).reshape(len(quantities), -1),
+    bits = [b for each in quantities for values in each["expected"] for b in values]
+    return Expected(
+        decode(bits).reshape(len(quantities), -1),
         {
             (dtype, level): rows(each["tolerance"][dtype][level] for each in quantities)
-            for dtype, level in kinds
+            for dtype, levels in quantities[0]["tolerance"].items()
+            for level in levels
         },
     )

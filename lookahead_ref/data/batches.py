@@ -69,9 +69,8 @@ class BatchStream:
     seed : int or numpy.random.SeedSequence
         Seeds a PCG64 generator that belongs to this stream alone.
     augment : callable, optional
-        From a batch's inputs and a generator to the inputs to train on. The generator
-        is new for every batch and seeded by the stream's own and the batch's number:
-        the order of the examples is the same with and without it.
+        From a batch's inputs and a generator, new for every batch, to the inputs to train
+        on. The order of the examples is the same with and without it.
 
     Raises
     ------
@@ -136,11 +135,8 @@ class BatchStream:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is, as JSON can hold it.
-
-        ``next_batch`` is an int, ``generator`` the state of PCG64 from which the current
-        epoch's order was drawn.
-        """
+        """Return where the stream is, as JSON can hold it."""
+        # The generator as it was before the current epoch's order was drawn.
         return {"next_batch": self._next_batch, "generator": self._epoch_generator_state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:

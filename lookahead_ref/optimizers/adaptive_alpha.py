@@ -7,18 +7,17 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.elementwise import evaluate
-from lookahead_ref.trees import Array, Tree
+from lookahead_ref.trees import Array, Tree, evaluate
 
 
 @dataclass(frozen=True)
 class AdaptiveAlpha:
     """Choose alpha at each synchronization, as the least loss along the cycle's line.
 
-    To be given as `alpha` to `Lookahead` around an optimizer that keeps a second moment of
-    the gradients, `Adam` or `AdaGrad`. Near an optimum the mean square of the gradient, the
-    empirical Fisher, stands for the diagonal of the Hessian A. With d = theta_{t,k} -
-    theta_{t,0} and the gradient g, equation (0.3) then is
+    This is Proposition 1 of the paper, given as `alpha` to `Lookahead` around an optimizer
+    that keeps a second moment of the gradients, `Adam` or `AdaGrad`. Near an optimum the
+    mean square of the gradient, the empirical Fisher, stands for the diagonal of the
+    Hessian A. With d = theta_{t,k} - theta_{t,0} and the gradient g, equation (0.3) then is
 
         alpha* = 1 - g'd / (d'Ad),
 
@@ -27,34 +26,22 @@ class AdaptiveAlpha:
     Parameters
     ----------
     scale : float, default: 1.0
-        What to multiply the second moment by to have the curvature. The square of a
-        mini-batch's mean gradient is, near an optimum, about 1 / (batch size) of the mean
-        square of single gradients: the batch size as scale makes up for that.
+        What makes the second moment a curvature. Near an optimum the square of a
+        mini-batch's mean gradient is about 1 / (batch size) of the mean square of single
+        gradients: the batch size as scale makes up for that.
     alpha_low : float, default: 0.2
         The smallest alpha, in (0, 1].
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-
     Notes
     -----
-    Two things are approximate, besides the curvature. g should be the gradient at
-    theta_{t,k}; taken is the one that was given to the cycle's last step, which was
-    computed one update earlier, on one batch. And the second moment, corrected for its
-    bias, is a mean over steps that lie further back still. That needs no evaluation of the
-    loss beyond those of training.
+    Two more things are approximate. g should be the gradient at theta_{t,k}; taken is that
+    of the cycle's last step, computed one update earlier, on one batch. And the second
+    moment, corrected for its bias, is a mean over steps that lie further back still.
 
-    The two products are sums in float64 over each parameter, so alpha depends on how a
-    library orders a sum. Between the pure interface on NumPy arrays and a `Stepper` on
-    NumPy or Numba it is the same to the bit; between libraries it agrees to rounding. A
-    stepper does a cycle's last inner step twice: once to know alpha, once to write.
-
-    References
-    ----------
-    M. R. Zhang, J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1
-    step back", NeurIPS 2019, Proposition 1.
+    The two products are sums in float64 over each parameter: between the pure interface on
+    NumPy arrays and a `Stepper` on NumPy or Numba alpha is the same to the bit, between
+    libraries it agrees to rounding. A stepper does a cycle's last inner step twice: once to
+    know alpha, once to write.
 
     Examples
     --------
@@ -81,26 +68,7 @@ class AdaptiveAlpha:
     def estimate(
         self, phi: Tree, theta: Tree, grads: Tree, curvature: Tree, factor: float
     ) -> float:
-        """Estimate alpha*.
-
-        Parameters
-        ----------
-        phi : dict
-            The slow weights before the synchronization, theta_{t,0}.
-        theta : dict
-            The fast weights, theta_{t,k}.
-        grads : dict
-            The gradient.
-        curvature : dict
-            The second moment.
-        factor : float
-            What corrects its bias, by which it is multiplied.
-
-        Returns
-        -------
-        float
-            alpha.
-        """
+        """Return alpha*, with `factor` times the tree `curvature` as the second moment."""
         parts = evaluate(_products, phi, theta, grads, curvature)
         slope = sum(part[0] for part in parts)
         bend = sum(part[1] for part in parts) * (float(self.scale) * factor)

@@ -4,24 +4,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.elementwise import apply, interpolate
 from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.base import Optimizer
-from lookahead_ref.trees import Tree
+from lookahead_ref.trees import Tree, apply, interpolate
 
 
 class PolyakState(NamedTuple):
-    """The state of `PolyakAveraging`.
-
-    Attributes
-    ----------
-    inner : NamedTuple
-        The inner optimizer's state.
-    average : dict
-        The average of the parameters after each step.
-    averaged : int
-        The number of parameters in it.
-    """
+    """The inner state, the average of the params after each step, and how many it has."""
 
     inner: Any
     average: dict[str, Any]
@@ -32,26 +21,17 @@ class PolyakState(NamedTuple):
 class PolyakAveraging:
     """Average the parameters that an optimizer passes through, and evaluate the average.
 
+    B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by
+    averaging", 1992.
+
     Parameters
     ----------
     inner : Optimizer
-        The optimizer. It may be a `Lookahead`; the other way round is an error.
+        The optimizer. It may be a `Lookahead`; the other way round is a TypeError.
     decay : float, optional
         None, the default, takes the plain mean of the parameters after steps 1, 2, .... A
         number in [0, 1) takes the exponential moving average, which starts at those after
         step 1: average <- average + (1 - decay) * (theta - average).
-
-    Raises
-    ------
-    TypeError
-        If `inner` cannot be averaged, or a hyperparameter is of the wrong type.
-    ValueError
-        If a hyperparameter is out of range.
-
-    References
-    ----------
-    B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by
-    averaging", 1992.
 
     Examples
     --------
@@ -72,60 +52,16 @@ class PolyakAveraging:
     averages: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        base.check_optimizer("inner", self.inner)
-        if getattr(self.inner, "averages", False):
-            raise TypeError(
-                f"inner must not average its parameters, got {type(self.inner).__name__}"
-            )
+        base.check_inner(self.inner)
         if self.decay is not None:
             hyperparameters.below_one("decay", self.decay)
 
     def init(self, params: Tree) -> PolyakState:
-        """Make the state of an optimizer that has done no step yet.
-
-        Parameters
-        ----------
-        params : dict
-            The initial parameters: names to float32 or float64 arrays, possibly nested.
-
-        Returns
-        -------
-        PolyakState
-            The state.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `params` cannot be optimized; the error names the parameter.
-        """
         return PolyakState(self.inner.init(params), dict(params), 0)
 
     def step(
         self, params: Tree, grads: Tree, state: PolyakState
     ) -> tuple[dict[str, Any], PolyakState]:
-        """Do one step of the inner optimizer and take its result into the average.
-
-        Parameters
-        ----------
-        params : dict
-            The parameters.
-        grads : dict
-            The gradient of the loss, like `params` in names, shapes, dtypes and library.
-        state : PolyakState
-            The state, from `init` or from the last step.
-
-        Returns
-        -------
-        params : dict
-            The parameters after the step, as the inner optimizer returns them.
-        state : PolyakState
-            The state after it.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As the inner optimizer does.
-        """
         base.check_state(state, PolyakState)
         params, inner = self.inner.step(params, grads, state.inner)
         averaged = state.averaged + 1
@@ -136,18 +72,5 @@ class PolyakAveraging:
         return params, PolyakState(inner, average, averaged)
 
     def evaluation_params(self, params: Tree, state: PolyakState) -> Tree:
-        """Return the parameters to evaluate, save and report: the average.
-
-        Parameters
-        ----------
-        params : dict
-            The parameters.
-        state : PolyakState
-            The state, from the last step.
-
-        Returns
-        -------
-        dict
-            The average; before the first step, `params`.
-        """
+        """Return the average; before the first step, `params`."""
         return state.average if state.averaged else params

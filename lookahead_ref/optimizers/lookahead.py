@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from lookahead_ref import hyperparameters, trees
-from lookahead_ref.elementwise import apply, interpolate, round_scalars, zeros_like
-from lookahead_ref.hyperparameters import Schedule
+from lookahead_ref.hyperparameters import Schedule, step_size
 from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.base import Optimizer
-from lookahead_ref.trees import Tree
+from lookahead_ref.trees import Tree, apply, interpolate, zeros_like
 
 InnerStateKind: TypeAlias = Literal["maintain", "reset", "interpolate"]
 
@@ -28,8 +27,7 @@ class LookaheadState(NamedTuple):
     syncs : int
         The number of synchronizations done: the clock of alpha's schedule. Never reset.
     anchor : dict or None
-        The inner optimizer's slots after the last synchronization, where they are
-        interpolated.
+        Where slots are interpolated: the inner ones after the last synchronization.
     """
 
     phi: dict[str, Any]
@@ -45,12 +43,8 @@ class LookaheadState(NamedTuple):
         return slots
 
     def synchronize(self, phi: dict[str, Any], slots: dict[str, Any]) -> Self:
-        """Return the state after a synchronization around this optimizer.
-
-        The weights and slots that an outer Lookahead arrives at are where this one
-        restarts: it would otherwise pull the next cycle back to weights that have been
-        left.
-        """
+        """Return the state after a synchronization around this optimizer."""
+        # With its own phi the next cycle would be pulled back to weights that were left.
         return self._replace(
             phi=phi,
             inner=self.inner.synchronize(phi, slots),
@@ -67,7 +61,9 @@ class Lookahead:
     """Lookahead around any optimizer.
 
     The inner optimizer takes k steps on the fast weights theta; then the slow weights phi
-    move a fraction alpha towards them, and the fast weights restart there.
+    move a fraction alpha towards them, and the fast weights restart there: M. R. Zhang,
+    J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1 step back",
+    NeurIPS 2019, Algorithm 1.
 
     Parameters
     ----------
@@ -81,32 +77,16 @@ class Lookahead:
     inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
         What a synchronization does to the inner optimizer's slots (momentum, moments).
         *maintain* leaves them. *reset* makes them, and the count that bias correction uses,
-        as `init` makes them. *interpolate* moves them as the weights: from where they were
-        after the last synchronization, the fraction alpha towards where they are; counts
-        run on.
-
-    Raises
-    ------
-    TypeError
-        If `inner` cannot be wrapped, or has not what `alpha` is to be estimated from, or a
-        hyperparameter is of the wrong type.
-    ValueError
-        If a hyperparameter is out of range.
+        as `init` makes them. *interpolate* moves them as the weights, from where they were
+        after the last synchronization; counts run on.
 
     Notes
     -----
-    In the pure interface the new fast weights *are* the slow weights after a
-    synchronization (theta_{t,0} <- phi_{t-1} of Algorithm 1): the same arrays, not a copy.
-    Arrays that `step` returned must therefore not be written to.
+    After a synchronization the new fast weights *are* the slow weights (theta_{t,0} <-
+    phi_{t-1}): the same arrays, not a copy. Do not write to arrays that `step` returned.
 
-    Nested, the inner synchronization comes first, then the outer one. The outer one is a
-    synchronization of every level below: its phi becomes the new params and the slots that
-    it interpolates from become the new slots.
-
-    References
-    ----------
-    M. R. Zhang, J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1
-    step back", NeurIPS 2019, Algorithm 1.
+    Nested, the inner synchronization comes first, then the outer one, which synchronizes
+    every level below: its phi becomes the new params, its slots the new slots.
 
     Examples
     --------
@@ -117,8 +97,7 @@ class Lookahead:
     >>> state = optimizer.init(params)
     >>> for _ in range(3):
     ...     params, state = optimizer.step(params, {"x": np.array([1.0])}, state)
-    ...     phi = optimizer.evaluation_params(params, state)
-    ...     print(params["x"], phi["x"])
+    ...     print(params["x"], optimizer.evaluation_params(params, state)["x"])
     [7.] [8.]
     [7.] [7.]
     [6.] [7.]
@@ -130,47 +109,22 @@ class Lookahead:
     inner_state: InnerStateKind = "maintain"
 
     def __post_init__(self) -> None:
-        base.check_optimizer("inner", self.inner)
-        if getattr(self.inner, "averages", False):
-            raise TypeError(
-                f"inner must not average its parameters, got {type(self.inner).__name__}: "
-                "put it around Lookahead instead"
-            )
+        base.check_inner(self.inner)
         hyperparameters.count("k", self.k)
         if isinstance(self.alpha, AdaptiveAlpha):
-            innermost = _innermost(self.inner)
+            innermost, _ = _innermost(self.inner)
             if not hasattr(innermost, "curvature"):
                 raise TypeError(
                     "inner must keep a second moment of the gradients for an adaptive "
                     f"alpha, as Adam and AdaGrad do, got {type(innermost).__name__}"
                 )
         else:
-            hyperparameters.constant_or_schedule(
-                "alpha", self.alpha, hyperparameters.step_size
-            )
+            hyperparameters.constant_or_schedule("alpha", self.alpha, step_size)
         hyperparameters.option(
             "inner_state", self.inner_state, ("maintain", "reset", "interpolate")
         )
 
     def init(self, params: Tree) -> LookaheadState:
-        """Make the state before the first step: phi_0 = theta_0, copied.
-
-        Parameters
-        ----------
-        params : dict
-            The initial parameters: names to float32 or float64 arrays, possibly nested.
-
-        Returns
-        -------
-        LookaheadState
-            The state.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `params` cannot be optimized; the error names the parameter. If the state of
-            the inner optimizer is not one that can be synchronized.
-        """
         inner = self.inner.init(params)
         lacking = [n for n in ("slots", "restart", "synchronize") if not hasattr(inner, n)]
         if lacking:
@@ -182,38 +136,13 @@ class Lookahead:
         alpha = self.alpha
         least = alpha.alpha_low if isinstance(alpha, AdaptiveAlpha) else _at(alpha, 0)
         for path, leaf in trees.flatten(params).items():
-            round_scalars({"alpha": least}, path, leaf)
+            trees.round_scalars({"alpha": least}, path, leaf)
         anchor = inner.slots if self.inner_state == "interpolate" else None
         return LookaheadState(trees.copy(params), inner, 0, 0, anchor)
 
     def step(
         self, params: Tree, grads: Tree, state: LookaheadState
     ) -> tuple[dict[str, Any], LookaheadState]:
-        """Do one step of the inner optimizer and, every k of them, synchronize.
-
-        Parameters
-        ----------
-        params : dict
-            The fast weights theta.
-        grads : dict
-            The gradient of the loss at them, like `params` in names, shapes, dtypes and
-            library.
-        state : LookaheadState
-            The state, from `init` or from the last step.
-
-        Returns
-        -------
-        params : dict
-            The fast weights after the step; after a synchronization, the slow weights.
-        state : LookaheadState
-            The state after it.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `params` cannot be optimized, `grads` does not match it, or a schedule
-            returns a value out of range.
-        """
         base.check_state(state, LookaheadState)
         if state.cycle_step >= self.k:  # of another k: a synchronization would never come
             raise ValueError(
@@ -240,41 +169,23 @@ class Lookahead:
         anchor = None if state.anchor is None else slots
         return phi, LookaheadState(phi, inner, 0, state.syncs + 1, anchor)
 
-    def evaluation_params(self, params: Tree, state: LookaheadState) -> Tree:  # noqa: ARG002
-        """Return the parameters to evaluate, save and report: the slow weights.
-
-        Parameters
-        ----------
-        params : dict
-            The fast weights.
-        state : LookaheadState
-            The state, from the last step.
-
-        Returns
-        -------
-        dict
-            phi.
-        """
+    def evaluation_params(self, params: Tree, state: LookaheadState) -> Tree:
+        """Return the slow weights phi."""
         return state.phi
 
     def _alpha(self, state: LookaheadState, theta: Tree, grads: Tree, inner: Any) -> float:
         if not isinstance(self.alpha, AdaptiveAlpha):
             return _at(self.alpha, state.syncs)
-        second_moment, factor = _curvature(self.inner, inner)
-        return self.alpha.estimate(state.phi, theta, grads, second_moment, factor)
+        innermost, its_state = _innermost(self.inner, inner)
+        curvature, factor = innermost.curvature(its_state)
+        return self.alpha.estimate(state.phi, theta, grads, curvature, factor)
 
 
 def _at(alpha: float | Schedule, syncs: int) -> float:
-    return hyperparameters.value_at("alpha", alpha, syncs, hyperparameters.step_size)
+    return hyperparameters.value_at("alpha", alpha, syncs, step_size)
 
 
-def _innermost(optimizer: Any) -> Any:
-    return _innermost(optimizer.inner) if hasattr(optimizer, "inner") else optimizer
-
-
-def _curvature(optimizer: Any, state: Any) -> tuple[Tree, float]:
-    """Return the innermost optimizer's estimate, and what it is to be multiplied by."""
+def _innermost(optimizer: Any, state: Any = None) -> tuple[Any, Any]:
     while hasattr(optimizer, "inner"):
-        optimizer, state = optimizer.inner, state.inner
-    estimate: tuple[Tree, float] = optimizer.curvature(state)
-    return estimate
+        optimizer, state = optimizer.inner, getattr(state, "inner", None)
+    return optimizer, state

@@ -10,8 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lookahead_ref import hyperparameters
-from lookahead_ref.hyperparameters import Schedule
+from lookahead_ref.hyperparameters import (
+    Schedule,
+    constant_or_schedule,
+    count,
+    non_negative,
+    value_at,
+)
 
 __all__ = ["Constant", "Cosine", "Schedule", "StepDecay", "WarmUp", "cifar_step_decay"]
 
@@ -20,18 +25,6 @@ __all__ = ["Constant", "Cosine", "Schedule", "StepDecay", "WarmUp", "cifar_step_
 class Constant:
     """The same value at every step.
 
-    Parameters
-    ----------
-    value : float
-        The value, not negative.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the value is not a finite number >= 0.
-
-    Examples
-    --------
     >>> Constant(0.1)(1000)
     0.1
     """
@@ -39,37 +32,16 @@ class Constant:
     value: float
 
     def __post_init__(self) -> None:
-        hyperparameters.non_negative("value", self.value)
+        non_negative("value", self.value)
 
-    def __call__(self, step: int) -> float:  # noqa: ARG002
-        """Return the value at a step, counted from 0."""
+    def __call__(self, step: int) -> float:
         return self.value
 
 
 @dataclass(frozen=True)
 class StepDecay:
-    """Multiply by a factor at each boundary.
+    """Multiply `initial` by `factor` once more from each step of `boundaries` on.
 
-    Parameters
-    ----------
-    initial : float
-        The value before the first boundary.
-    boundaries : sequence of int
-        The steps from which on the value is multiplied once more, increasing.
-    factor : float
-        What it is multiplied by.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is negative or not finite, or the boundaries do not increase.
-
-    See Also
-    --------
-    cifar_step_decay : The one that the paper trains CIFAR with.
-
-    Examples
-    --------
     >>> schedule = StepDecay(1.0, boundaries=[10, 20], factor=0.5)
     >>> [schedule(step) for step in (0, 9, 10, 20)]
     [1.0, 1.0, 0.5, 0.25]
@@ -80,22 +52,18 @@ class StepDecay:
     factor: float
 
     def __post_init__(self) -> None:
-        hyperparameters.non_negative("initial", self.initial)
-        hyperparameters.non_negative("factor", self.factor)
+        non_negative("initial", self.initial)
+        non_negative("factor", self.factor)
         if not isinstance(self.boundaries, Iterable):
             raise TypeError(
                 f"boundaries must be a list of integers, got {self.boundaries!r}"
             )
-        boundaries = tuple(
-            hyperparameters.count("boundaries", boundary, least=0)
-            for boundary in self.boundaries
-        )
+        boundaries = tuple(count("boundaries", each, least=0) for each in self.boundaries)
         if any(later <= earlier for earlier, later in pairwise(boundaries)):
             raise ValueError(f"boundaries must increase, got {list(boundaries)}")
         object.__setattr__(self, "boundaries", boundaries)
 
     def __call__(self, step: int) -> float:
-        """Return the value at a step, counted from 0."""
         passed = sum(boundary <= step for boundary in self.boundaries)
         return float(self.initial * self.factor**passed)
 
@@ -103,63 +71,24 @@ class StepDecay:
 def cifar_step_decay(initial: float, steps_per_epoch: int) -> StepDecay:
     """Build the paper's CIFAR schedule: divide by 5 after epochs 60, 120 and 160 of 200.
 
-    Parameters
-    ----------
-    initial : float
-        The learning rate of the first 60 epochs.
-    steps_per_epoch : int
-        Updates in an epoch.
+    It is that of S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC 2016, which
+    section 5.1 of the paper uses.
 
-    Returns
-    -------
-    StepDecay
-        The schedule, over 200 epochs.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is out of range.
-
-    References
-    ----------
-    The schedule is that of S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC
-    2016, which M. R. Zhang et al., "Lookahead Optimizer: k steps forward, 1 step back",
-    NeurIPS 2019, use in section 5.1.
-
-    Examples
-    --------
     >>> cifar_step_decay(0.1, steps_per_epoch=391).boundaries
     (23460, 46920, 62560)
     """
-    steps = hyperparameters.count("steps_per_epoch", steps_per_epoch)
+    steps = count("steps_per_epoch", steps_per_epoch)
     return StepDecay(initial, [60 * steps, 120 * steps, 160 * steps], factor=0.2)
 
 
 @dataclass(frozen=True)
 class Cosine:
-    """Fall from one value to another along half a period of the cosine, then stay.
+    """Fall from `initial` to `final` along half a period of the cosine, then stay.
 
-    Parameters
-    ----------
-    initial : float
-        The value at step 0.
-    steps : int
-        The step at which `final` is reached.
-    final : float, default: 0.0
-        The value from then on.
+    `final` is reached at step number `steps`: I. Loshchilov and F. Hutter, "SGDR:
+    Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation (5), without
+    restarts.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is out of range.
-
-    References
-    ----------
-    I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
-    ICLR 2017, equation (5), without restarts.
-
-    Examples
-    --------
     >>> schedule = Cosine(1.0, steps=100)
     >>> [round(schedule(step), 3) for step in (0, 50, 100, 200)]
     [1.0, 0.5, 0.0, 0.0]
@@ -170,12 +99,11 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        hyperparameters.non_negative("initial", self.initial)
-        hyperparameters.count("steps", self.steps)
-        hyperparameters.non_negative("final", self.final)
+        non_negative("initial", self.initial)
+        count("steps", self.steps)
+        non_negative("final", self.final)
 
     def __call__(self, step: int) -> float:
-        """Return the value at a step, counted from 0."""
         if step >= self.steps:
             return self.final
         share = 0.5 * (1.0 + math.cos(math.pi * step / self.steps))
@@ -184,27 +112,11 @@ class Cosine:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Rise linearly over the first steps, then follow another schedule.
+    """Rise linearly over the first steps, then follow another value or schedule.
 
-    The value at step s is ``min(1, (s + 1) / steps)`` times that of the other schedule,
-    whose clock runs from step 0 as well. The first update is therefore not wasted on a rate
-    of zero.
+    The value at step s is ``min(1, (s + 1) / steps)`` times that of `after`, whose clock
+    runs from step 0 as well. No update is wasted on a rate of zero.
 
-    Parameters
-    ----------
-    steps : int
-        The number of steps of the rise; the last of them has the full value.
-    after : float or callable
-        The value, or the schedule, that is warmed up.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is out of range; where it is called, if the other schedule returns one
-        that is.
-
-    Examples
-    --------
     >>> schedule = WarmUp(4, after=1.0)
     >>> [schedule(step) for step in range(6)]
     [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
@@ -214,14 +126,9 @@ class WarmUp:
     after: float | Schedule
 
     def __post_init__(self) -> None:
-        hyperparameters.count("steps", self.steps)
-        hyperparameters.constant_or_schedule(
-            "after", self.after, hyperparameters.non_negative
-        )
+        count("steps", self.steps)
+        constant_or_schedule("after", self.after, non_negative)
 
     def __call__(self, step: int) -> float:
-        """Return the value at a step, counted from 0."""
-        after = hyperparameters.value_at(
-            "after", self.after, step, hyperparameters.non_negative
-        )
+        after = value_at("after", self.after, step, non_negative)
         return after * min(1.0, (step + 1) / self.steps)

@@ -18,23 +18,7 @@ class Section:
 
 
 def page(title: str, summary: str, sections: Sequence[Section]) -> str:
-    """Lay out a page.
-
-    Parameters
-    ----------
-    title : str
-        Plain text.
-    summary : str
-        What was found, in a sentence or two of plain text.
-    sections : sequence of Section
-        In order.
-
-    Returns
-    -------
-    str
-        A whole HTML document with its style inside, light or dark as the reader's
-        system is. It refers to nothing outside.
-    """
+    """Lay out a whole HTML document, light or dark as the reader's system is."""
     escape = html.escape
     body = "\n".join(
         f"<section>\n<h2>{escape(section.title)}</h2>\n{section.body}\n</section>"
@@ -81,22 +65,7 @@ def definitions(items: Mapping[str, object]) -> str:
 
 
 def picture(light: bytes, dark: bytes, *, alternative: str, caption: str) -> str:
-    """Embed a picture, in one version for a light page and one for a dark.
-
-    Parameters
-    ----------
-    light, dark : bytes
-        PNG files.
-    alternative : str
-        What the picture shows, for those who do not see it.
-    caption : str
-        Stands below.
-
-    Returns
-    -------
-    str
-        A ``<figure>`` element with the pictures inside.
-    """
+    """Embed a PNG file for a light page and one for a dark, with words for both."""
     return f"""<figure>
 <div class="wide"><picture>
 <source media="(prefers-color-scheme: dark)" srcset="{_data_uri(dark)}">

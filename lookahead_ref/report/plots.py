@@ -1,7 +1,7 @@
-"""Curves with bands: one small panel for each family of methods, all on the same axes.
+"""Pictures: the look that all share, curves with bands, and the files they become.
 
-Ten methods in one panel cannot be told apart. Here each family has its own panel, with the
-other families behind it in grey, so that a panel is read by itself and against the rest.
+Ten methods in one panel cannot be told apart. So each family of curves has its own panel,
+with the other families behind it in grey, to be read by itself and against the rest.
 """
 
 import io
@@ -26,7 +26,11 @@ __all__ = [
     "Curve",
     "Panel",
     "curves_figure",
+    "grid_lines",
+    "label",
     "late_limits",
+    "legend_above",
+    "panels",
     "png",
     "svg",
 ]
@@ -36,27 +40,16 @@ Theme = Literal["light", "dark"]
 
 @dataclass(frozen=True)
 class Curve:
-    """A quantity over time for one method, one line for each seed.
-
-    Parameters
-    ----------
-    label : str
-        The method.
-    family : str
-        Methods of one family share a panel.
-    role : {"plain", "lookahead", "other"}
-        Lookahead is drawn solid, a plain optimizer dashed, anything else dotted.
-    x : array, shape (n,)
-        Time.
-    values : array, shape (seeds, n)
-        The quantity.
-    """
+    """A quantity over time for one method, one line for each seed."""
 
     label: str
     family: str
+    """Methods of one family share a panel."""
     role: Literal["plain", "lookahead", "other"]
+    """Lookahead is drawn solid, a plain optimizer dashed, anything else dotted."""
     x: NDArray[Any]
     values: NDArray[Any]
+    """Shape (seeds, n)."""
 
     @property
     def mean(self) -> NDArray[Any]:
@@ -103,6 +96,61 @@ _TOP, _LABEL = 0.12, 0.225  # above a panel; and for each line of its legend
 _FOOT = 0.55  # the numbers and the title of the time axis
 
 
+def panels(
+    rows: int,
+    columns: int,
+    *,
+    width: float,
+    height: float,
+    theme: Theme = "light",
+    **options: Any,
+) -> "tuple[Figure, Any]":
+    """Make a figure of so many inches, free of global state, and its grid of panels."""
+    figures = require("matplotlib.figure", "experiments", purpose="draw pictures")
+    figure = figures.Figure(
+        figsize=(width, height), layout="constrained", facecolor=PAPER[theme]
+    )
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    grid = figure.subplots(rows, columns, squeeze=False, **options)
+    for axes in grid.flat:
+        axes.set_facecolor(PAPER[theme])
+        axes.set_axisbelow(True)
+        _frame(axes, theme)
+    return figure, grid
+
+
+def label(
+    axes: Any, theme: Theme = "light", *, x: str = "", y: str = "", title: str = ""
+) -> None:
+    """Say what a panel's axes show, and what it shows."""
+    if x:
+        axes.set_xlabel(x, fontsize=11, color=INK[theme])
+    if y:
+        axes.set_ylabel(y, fontsize=11, color=INK[theme])
+    if title:
+        axes.set_title(title, fontsize=11.5, color=INK[theme], loc="left")
+
+
+def legend_above(axes: Any, theme: Theme = "light", **options: Any) -> None:
+    """Draw the legend above a panel, where it covers nothing."""
+    look = {
+        "loc": "lower left",
+        "bbox_to_anchor": (0.0, 1.0),
+        "fontsize": 10.5,
+        "frameon": False,
+        "labelcolor": INK[theme],
+        "handlelength": 2.6,
+        "borderpad": 0.2,
+        "labelspacing": 0.35,
+    }
+    axes.legend(**{**look, **options})
+
+
+def grid_lines(axes: Any, theme: Theme = "light", *, axis: str = "both") -> None:
+    """Draw faint lines at the ticks."""
+    axes.grid(visible=True, axis=axis, color=GHOST[theme], linewidth=0.5, alpha=0.6)
+
+
 def curves_figure(
     rows: Sequence[Panel],
     *,
@@ -110,30 +158,7 @@ def curves_figure(
     columns: int = 4,
     theme: Theme = "light",
 ) -> "Figure":
-    """Draw families of methods side by side.
-
-    Parameters
-    ----------
-    rows : sequence of Panel
-        A quantity each. With more families than `columns` a quantity takes several rows
-        of panels.
-    x_title : str
-        Title of the time axis.
-    columns : int, default 4
-        Panels side by side, at most.
-    theme : {"light", "dark"}
-        The ground it will be seen on.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Free of matplotlib's global state.
-
-    Raises
-    ------
-    lookahead_ref.extras.MissingExtraError
-        If matplotlib is not installed.
-    """
+    """Draw families of methods side by side, a quantity in each row or rows of panels."""
     figures = require("matplotlib.figure", "experiments", purpose="draw curves")
     families = list(dict.fromkeys(curve.family for row in rows for curve in row.curves))
     columns = min(columns, len(families))
@@ -158,32 +183,22 @@ def curves_figure(
             )
             _draw(axes, row, family, PALETTE[theme][place % 5], theme)
             if number == 0:
-                _legend(axes, theme)
+                # The heading of its column; it covers no curve.
+                legend_above(axes, theme, handlelength=2.8)
             axes.set_ylim(*limits)
             if column == 0:
-                axes.set_ylabel(row.title, fontsize=11, color=INK[theme])
+                label(axes, theme, y=row.title)
                 axes.yaxis.set_label_coords(-0.62 / panel_width, 0.5)
             else:
                 axes.tick_params(labelleft=False, which="both")
             # Time runs alike in all: its title stands at the foot of each column only.
             if number == len(rows) - 1 and place + columns >= len(families):
-                axes.set_xlabel(x_title, fontsize=11, color=INK[theme])
+                label(axes, theme, x=x_title)
     return figure  # type: ignore[no-any-return]  # the module came by name
 
 
 def late_limits(curves: Sequence[Curve]) -> tuple[float, float]:
-    """Find limits that show the differences at the end, not the climb at the start.
-
-    Parameters
-    ----------
-    curves : sequence of Curve
-        Of an accuracy in percent.
-
-    Returns
-    -------
-    tuple of float
-        The lower and the upper limit.
-    """
+    """Find limits of accuracies that show the end of the curves, not their climb."""
     late = slice(len(curves[0].x) // 6, None)
     low = min(float(curve.mean[late].min()) for curve in curves)
     high = max(float((curve.mean + curve.deviation)[late].max()) for curve in curves)
@@ -193,20 +208,7 @@ def late_limits(curves: Sequence[Curve]) -> tuple[float, float]:
 
 
 def png(figure: "Figure", *, dpi: int = 144) -> bytes:
-    """Render a figure.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        From `curves_figure`.
-    dpi : int, default 144
-        Pixels an inch.
-
-    Returns
-    -------
-    bytes
-        A PNG file; the same figure gives the same bytes.
-    """
+    """Render a figure as a PNG file; the same figure gives the same bytes."""
     canvases = require(
         "matplotlib.backends.backend_agg", "experiments", purpose="draw curves"
     )
@@ -223,18 +225,7 @@ def png(figure: "Figure", *, dpi: int = 144) -> bytes:
 
 
 def svg(figure: "Figure") -> bytes:
-    """Render a figure as lines and text rather than pixels.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The figure.
-
-    Returns
-    -------
-    bytes
-        An SVG file, with the text as text; the same figure gives the same bytes.
-    """
+    """Render a figure as SVG, text as text; the same figure gives the same bytes."""
     matplotlib = require("matplotlib", "experiments", purpose="draw curves")
     canvases = require(
         "matplotlib.backends.backend_svg", "experiments", purpose="draw curves"
@@ -278,27 +269,18 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
         axes.fill_between(
             curve.x, low, high, color=shade, alpha=0.18, linewidth=0, zorder=2
         )
-    axes.grid(visible=True, axis="y", color=GHOST[theme], linewidth=0.5, alpha=0.6)
+    grid_lines(axes, theme, axis="y")
     axes.minorticks_off()
     axes.margins(x=0.01)
-    axes.tick_params(colors=ink, which="both", labelsize=10)
+    _frame(axes, theme)
+
+
+def _frame(axes: Any, theme: Theme) -> None:
+    """Draw two sides of four, in the ink of the text."""
+    axes.tick_params(colors=INK[theme], which="both", labelsize=10)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(ink)
-
-
-def _legend(axes: Any, theme: Theme) -> None:
-    # Above the panel, where it is the heading of its column and covers no curve.
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        fontsize=10.5,
-        frameon=False,
-        handlelength=2.8,
-        labelcolor=INK[theme],
-        borderpad=0.2,
-        labelspacing=0.35,
-    )
+        spine.set_color(INK[theme])
 
 
 def _labels(row: Panel, family: str) -> int:

@@ -29,32 +29,11 @@ class Summary(NamedTuple):
 
 
 MISSING = Summary(math.nan, None, 0)
-"""The place of a number that there is not."""
+"""A missing number."""
 
 
 def summarize(values: Sequence[float]) -> Summary:
-    """Compute the mean and the sample standard deviation.
-
-    Parameters
-    ----------
-    values : sequence of float
-        One for each seed, at least one.
-
-    Returns
-    -------
-    Summary
-        The deviation has the divisor n - 1, and is None where n is 1.
-
-    Raises
-    ------
-    ValueError
-        If there is no value.
-
-    Examples
-    --------
-    >>> summarize([1.0, 2.0, 3.0])
-    Summary(mean=2.0, deviation=1.0, n=3)
-    """
+    """Compute mean and sample standard deviation (divisor n - 1)."""
     if not values:
         raise ValueError("values must hold at least one number, got none")
     finite = all(math.isfinite(value) for value in values)
@@ -87,52 +66,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of means and deviations.
-
-    Parameters
-    ----------
-    title : str
-        A short title.
-    caption : str
-        What the numbers are; stands below.
-    stub : str
-        Title of the column of names.
-    columns : tuple of Column
-        What is measured.
-    rows : tuple of Row
-        Each with as many cells as there are columns.
-
-    Raises
-    ------
-    ValueError
-        If a row has another number of cells.
-
-    Examples
-    --------
-    >>> table = Table(
-    ...     title="Accuracy",
-    ...     caption="Mean and sample standard deviation over 2 seeds.",
-    ...     stub="Optimizer",
-    ...     columns=(Column("Accuracy (%)", better="higher"),),
-    ...     rows=(
-    ...         Row("SGD", (summarize([97.0, 97.5]),)),
-    ...         Row("Lookahead", (summarize([97.5, 98.0]),)),
-    ...     ),
-    ... )
-    >>> print(table.markdown())
-    **Accuracy**
-    <BLANKLINE>
-    | Optimizer | Accuracy (%) |
-    | --- | ---: |
-    | SGD | 97.25 ± 0.35 |
-    | Lookahead | **97.75 ± 0.35** |
-    <BLANKLINE>
-    Mean and sample standard deviation over 2 seeds.
-    """
+    """Rows of means and deviations, each with as many cells as there are columns."""
 
     title: str
     caption: str
+    """Says what the numbers are; stands below."""
     stub: str
+    """Title of the column of names."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
 
@@ -174,13 +114,7 @@ class Table:
         return max(means) if column.better == "higher" else min(means)
 
     def rich(self) -> "rich.table.Table":
-        """Return the table for a terminal.
-
-        Returns
-        -------
-        rich.table.Table
-            To print on a console.
-        """
+        """Return the table for a terminal."""
         import rich.box
         import rich.table
         from rich.text import Text
@@ -209,13 +143,7 @@ class Table:
         return table
 
     def markdown(self) -> str:
-        """Return the table in Markdown.
-
-        Returns
-        -------
-        str
-            Title, table and caption, without a final line end.
-        """
+        """Return the table in Markdown, without a final line end."""
         lines = [
             f"**{self.title}**",
             "",
@@ -228,14 +156,7 @@ class Table:
         return "\n".join([*lines, "", self.caption])
 
     def html(self) -> str:
-        """Return the table as an HTML element, everything escaped.
-
-        Returns
-        -------
-        str
-            A ``<figure>`` with the table, in a ``<div class="wide">`` that may scroll,
-            and the caption; how they look is left to the page.
-        """
+        """Return the table as a ``<figure>``, whose ``<div class="wide">`` may scroll."""
         escape = html.escape
         head = "".join(f'<th scope="col">{escape(c.title)}</th>' for c in self.columns)
         body = []

@@ -10,9 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Protocol, TypeAlias, runtime_checkable
-
-from lookahead_ref.stepping.recording import Instruction, Program
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 __all__ = [
     "Backend",
@@ -28,11 +26,52 @@ __all__ = [
     "names",
 ]
 
+_GROUP = "lookahead_ref.backends"
+
+
+class Instruction(NamedTuple):
+    """One operation of a program; its result goes to the next register.
+
+    Attributes
+    ----------
+    operation : str
+        ``add``, ``subtract``, ``multiply``, ``divide``, ``sqrt`` or ``zero``.
+    operands : tuple of int
+        The registers that it reads.
+    """
+
+    operation: str
+    operands: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A straight line of elementwise operations.
+
+    Registers are numbered: first one for each buffer, then one for each scalar, then one
+    for the result of each instruction.
+
+    Parameters
+    ----------
+    buffers : int
+        The number of arrays, all of one length and dtype.
+    scalars : int
+        The number of scalars, of the arrays' dtype.
+    instructions : tuple of Instruction
+        What is computed, in order.
+    writes : tuple of (int, int)
+        Buffer and register: what is written where, after everything that reads it.
+    """
+
+    buffers: int
+    scalars: int
+    instructions: tuple[Instruction, ...]
+    writes: tuple[tuple[int, int], ...]
+
+
 Kernel: TypeAlias = Callable[[Sequence[Any], Sequence[float]], None]
 """A compiled program: called with its buffers, contiguous and of one dimension, and its
 scalars, rounded to their dtype; writes to the buffers."""
-
-_GROUP = "lookahead_ref.backends"
 
 
 class BackendUnavailableError(RuntimeError):
@@ -41,7 +80,7 @@ class BackendUnavailableError(RuntimeError):
 
 @runtime_checkable
 class Backend(Protocol):
-    """What a backend offers."""
+    """What a backend offers; `array` is of its own library, but for `from_host`."""
 
     @property
     def name(self) -> str:
@@ -62,26 +101,9 @@ class Backend(Protocol):
         """Return one of this backend's arrays as a NumPy array; itself, where it is one."""
 
     def own(self, name: str, array: Any, taken: Sequence[Any]) -> Any:
-        """Return an array as one contiguous array that shares no memory with others.
+        """Return an array, or a copy, as contiguous memory shared with none of `taken`.
 
-        Parameters
-        ----------
-        name : str
-            The parameter, for the error.
-        array : array
-            An array of this backend's library. It may become the result itself.
-        taken : sequence of array
-            Arrays with which the result must share no memory.
-
-        Returns
-        -------
-        array
-            The array or a copy.
-
-        Raises
-        ------
-        TypeError
-            If the array is of another library.
+        An array of another library is a TypeError that calls it `name`.
         """
 
     def copy(self, array: Any) -> Any:
@@ -107,32 +129,6 @@ class Backend(Protocol):
         """Compile a program for arrays of a dtype, ``float32`` or ``float64``."""
 
 
-@contextmanager
-def explained(backend: Backend) -> Iterator[None]:
-    """Say in an error for want of memory how much there is, where the backend knows.
-
-    A backend may have a method ``memory``: from such an error to a sentence about the
-    memory that did not suffice, or to None where the error is not of its own.
-
-    Parameters
-    ----------
-    backend : Backend
-        The backend.
-
-    Raises
-    ------
-    MemoryError
-        In the place of a backend's own.
-    """
-    try:
-        yield
-    except MemoryError as error:
-        memory = getattr(backend, "memory", lambda _: None)(error)
-        if memory is None:
-            raise
-        raise MemoryError(f"{error} {memory}") from error
-
-
 @runtime_checkable
 class BindingBackend(Backend, Protocol):
     """What a backend offers that can run a program on all parameters at once.
@@ -141,27 +137,29 @@ class BindingBackend(Backend, Protocol):
     parameter after the other where it is not.
     """
 
-    def bind(
-        self, program: Program, dtype: str, leaves: Sequence[Sequence[Any]]
-    ) -> Callable[[Sequence[Any], Sequence[float]], None]:
+    def bind(self, program: Program, dtype: str, leaves: Sequence[Sequence[Any]]) -> Kernel:
         """Compile a program and bind it to the arrays that it is for.
 
-        Parameters
-        ----------
-        program : Program
-            The program.
-        dtype : str
-            The dtype of the arrays, ``float32`` or ``float64``.
-        leaves : sequence of sequence of array
-            For each parameter its buffers, contiguous and of one dimension, but for the
-            last one, which is the gradient.
-
-        Returns
-        -------
-        callable
-            Called with the gradients, one for each parameter, and the scalars, rounded to
-            the dtype; runs the program on all parameters.
+        `leaves` has for each parameter its buffers, but for the last one, the gradient.
+        What is returned is called with the gradients, one for each parameter, in the place
+        of buffers.
         """
+
+
+@contextmanager
+def explained(backend: Backend) -> Iterator[None]:
+    """Say in a MemoryError how much memory there is, where the backend knows.
+
+    A backend may have a method ``memory``: from such an error to a sentence about the
+    memory that did not suffice, or to None where the error is not of its own.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        memory = getattr(backend, "memory", lambda _: None)(error)
+        if memory is None:
+            raise
+        raise MemoryError(f"{error} {memory}") from error
 
 
 @dataclass(frozen=True)
@@ -192,11 +190,6 @@ class BackendRecord:
 def names() -> tuple[str, ...]:
     """List the backends that are registered, whether or not they can run here.
 
-    Returns
-    -------
-    tuple of str
-        Their names, sorted.
-
     Examples
     --------
     >>> names()
@@ -215,11 +208,6 @@ def load(name: str, **options: Any) -> Backend:
     **options
         What its class is called with, such as the number of `threads` of ``numba``.
 
-    Returns
-    -------
-    Backend
-        The backend.
-
     Raises
     ------
     ValueError
@@ -234,10 +222,8 @@ def load(name: str, **options: Any) -> Backend:
     """
     entries = [entry for entry in entry_points(group=_GROUP) if entry.name == name]
     if not entries:
-        listed = (
-            ", ".join(repr(known) for known in names()) or "none: reinstall the package"
-        )
-        raise ValueError(f"backend must be one of {listed}, got {name!r}")
+        known = ", ".join(map(repr, names())) or "none: reinstall the package"
+        raise ValueError(f"backend must be one of {known}, got {name!r}")
     try:
         backend: Backend = entries[0].load()(**options)
     except ImportError as error:
@@ -248,13 +234,7 @@ def load(name: str, **options: Any) -> Backend:
 
 
 def describe() -> list[BackendRecord]:
-    """Find out which backends can run here.
-
-    Returns
-    -------
-    list of BackendRecord
-        One record for each registered backend, sorted by name.
-    """
+    """Find out which of the registered backends can run here, sorted by name."""
     records = []
     for name in names():
         try:

@@ -1,9 +1,8 @@
 """Update rules as programs: what every executor runs is read off the rule itself.
 
-A *rule* is a function of an array namespace that returns a function of arrays and scalars,
-built from ``+ - * /`` and ``sqrt`` alone. Called on arrays it is the reference. Called on
-the symbols of this module it writes itself down, as a `Program` that a backend compiles
-into one pass over memory.
+A *rule* is built from ``+ - * /`` and ``sqrt`` alone. Called on arrays it is the reference.
+Called on the registers of this module it writes itself down, as a `Program` that a backend
+compiles into one pass over memory.
 
 A whole optimizer step is recorded the same way: `lookahead_ref.stepping.stepper` calls the
 optimizer's own ``step`` on a `Symbol` and receives, on its `Tape`, the sequence of rules
@@ -11,185 +10,28 @@ that the step applies.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
-from lookahead_ref.stepping.representative import SOLE, Representative
-
-Rule: TypeAlias = Callable[[Any], Callable[..., Any]]
-"""A function from an array namespace to the arithmetic of an update."""
+from lookahead_ref.stepping.backend import Instruction, Program
+from lookahead_ref.trees import SOLE, RecordedTree, Rule
 
 
-class Instruction(NamedTuple):
-    """One operation of a program; its result goes to the next register.
+class Call(NamedTuple):
+    """A rule applied to symbols by their numbers, with its coefficients' names.
 
-    Attributes
-    ----------
-    operation : str
-        ``add``, ``subtract``, ``multiply``, ``divide``, ``sqrt`` or ``zero``.
-    operands : tuple of int
-        The registers that it reads.
+    No rule stands for zero.
     """
 
-    operation: str
+    rule: Rule | None
     operands: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Program:
-    """A straight line of elementwise operations.
-
-    Registers are numbered: first one for each buffer, then one for each scalar, then one
-    for the result of each instruction.
-
-    Parameters
-    ----------
-    buffers : int
-        The number of arrays, all of one length and dtype.
-    scalars : int
-        The number of scalars, of the arrays' dtype.
-    instructions : tuple of Instruction
-        What is computed, in order.
-    writes : tuple of (int, int)
-        Buffer and register: what is written where, after everything that reads it.
-    """
-
-    buffers: int
-    scalars: int
-    instructions: tuple[Instruction, ...]
-    writes: tuple[tuple[int, int], ...]
-
-
-class _Register:
-    """A value on which a rule writes itself down."""
-
-    __slots__ = ("_instructions", "_number")
-
-    def __init__(
-        self, instructions: list[tuple[str, tuple["_Register", ...]]], number: int
-    ):
-        self._instructions = instructions
-        self._number = number
-
-    def _record(self, operation: str, *operands: Any) -> "_Register":
-        for operand in operands:
-            if not isinstance(operand, _Register):
-                raise TypeError(
-                    f"a rule must hold no literals, got {operand!r} in {operation}: make "
-                    "it a coefficient, which is rounded once to the parameter's dtype"
-                )
-        self._instructions.append((operation, operands))
-        return _Register(self._instructions, len(self._instructions) - 1)
-
-    def __add__(self, other: Any) -> "_Register":
-        return self._record("add", self, other)
-
-    def __radd__(self, other: Any) -> "_Register":
-        return self._record("add", other, self)
-
-    def __sub__(self, other: Any) -> "_Register":
-        return self._record("subtract", self, other)
-
-    def __rsub__(self, other: Any) -> "_Register":
-        return self._record("subtract", other, self)
-
-    def __mul__(self, other: Any) -> "_Register":
-        return self._record("multiply", self, other)
-
-    def __rmul__(self, other: Any) -> "_Register":
-        return self._record("multiply", other, self)
-
-    def __truediv__(self, other: Any) -> "_Register":
-        return self._record("divide", self, other)
-
-    def __rtruediv__(self, other: Any) -> "_Register":
-        return self._record("divide", other, self)
-
-    def __bool__(self) -> bool:
-        raise TypeError("a rule must not branch on values: it is one straight line")
-
-
-class _RegisterNamespace:
-    """The array namespace that a rule sees while it is written down."""
-
-    @staticmethod
-    def sqrt(x: Any) -> _Register:
-        if not isinstance(x, _Register):
-            raise TypeError(f"sqrt in a rule takes an array or a coefficient, got {x!r}")
-        return x._record("sqrt", x)  # noqa: SLF001
-
-
-class _Written(NamedTuple):
-    """A rule written down: an operand is an input, or past their number a result."""
-
-    instructions: tuple[Instruction, ...]
-    results: tuple[int, ...]
-
-
-def as_tuple(result: Any) -> tuple[Any, ...]:
-    """Return what a rule returned as a tuple: a rule of one result may return it bare.
-
-    Parameters
-    ----------
-    result : object or tuple
-        What the rule returned.
-
-    Returns
-    -------
-    tuple
-        The results.
-    """
-    return result if isinstance(result, tuple) else (result,)
-
-
-@lru_cache(maxsize=1024)
-def _write_down(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Written:
-    lines: list[tuple[str, tuple[_Register, ...]]] = []
-    inputs = arrays + len(names)
-    registers = [_Register(lines, -1 - position) for position in range(inputs)]
-
-    def place(register: _Register) -> int:
-        number = register._number  # noqa: SLF001
-        return inputs + number if number >= 0 else -1 - number
-
-    results = as_tuple(
-        rule(_RegisterNamespace)(
-            *registers[:arrays], **dict(zip(names, registers[arrays:], strict=True))
-        )
-    )
-    for result in results:
-        if not isinstance(result, _Register):
-            raise TypeError(f"a rule must return arrays, got {result!r}")
-    return _Written(
-        tuple(
-            Instruction(operation, tuple(place(operand) for operand in operands))
-            for operation, operands in lines
-        ),
-        tuple(place(result) for result in results),
-    )
+    names: tuple[str, ...]
 
 
 class Symbol:
     """A stand-in for every leaf of a tree at once, which records what is done with it.
 
     It answers the array API's protocol, so that the checks made of arrays hold for it.
-
-    Parameters
-    ----------
-    tape : Tape
-        Where it is recorded.
-    number : int
-        Its number there.
-
-    Attributes
-    ----------
-    tape : Tape
-        The tape.
-    number : int
-        The number.
-    tree : Representative
-        A tree of nothing but this symbol, made once.
     """
 
     __slots__ = ("number", "tape", "tree")
@@ -200,56 +42,22 @@ class Symbol:
     def __init__(self, tape: "Tape", number: int) -> None:
         self.tape = tape
         self.number = number
-        self.tree = Representative({SOLE: self})
+        self.tree = RecordedTree({SOLE: self})  # made once
 
     def __array_namespace__(self, api_version: str | None = None) -> type["Symbol"]:
-        """Return the namespace that the array API's protocol asks for."""
         return Symbol
 
 
-class Call(NamedTuple):
-    """A rule applied to symbols.
-
-    Attributes
-    ----------
-    rule : callable
-        The rule; None stands for zero.
-    operands : tuple of int
-        The numbers of the symbols that it was applied to.
-    names : tuple of str
-        The names of its coefficients.
-    """
-
-    rule: Rule | None
-    operands: tuple[int, ...]
-    names: tuple[str, ...]
-
-
 Evaluator: TypeAlias = Callable[["Tape", Callable[..., Any], Sequence[int]], list[Any]]
-"""Calls a function with the values of symbols, given by their numbers, of each leaf."""
+"""Calls a function per leaf with the numbered symbols' values."""
 
 
 class Tape:
     """The record of one optimizer step, and then of the next.
 
-    Parameters
-    ----------
-    buffers : int
-        The number of arrays that the step may read: symbols 0, 1, ...
-    evaluator : callable, optional
-        What computes the values of symbols, where a step needs them.
-
-    Attributes
-    ----------
-    buffers : int
-        The number of arrays.
-    evaluator : callable or None
-        The evaluator.
-    numbers : list of int
-        What was recorded: for each call the number under which the tape knows it. Equal
-        numbers are equal calls, in every step.
-    scalars : list of float
-        The coefficients of the calls, in order, in float64.
+    Symbols 0, 1, ... stand for the buffers, the arrays that a step may read. `numbers` has
+    for each call the number under which the tape knows it: equal numbers are equal calls,
+    in every step. `scalars` are the coefficients of the calls, in order, in float64.
     """
 
     def __init__(self, buffers: int, evaluator: Evaluator | None = None) -> None:
@@ -264,7 +72,7 @@ class Tape:
 
     @property
     def symbols(self) -> list[Symbol]:
-        """The symbols of the arrays that the step may read."""
+        """The symbols of the buffers."""
         return self._symbols[: self.buffers]
 
     @property
@@ -282,22 +90,7 @@ class Tape:
     def record(
         self, rule: Rule, operands: Sequence[Symbol], coefficients: Mapping[str, float]
     ) -> list[Symbol]:
-        """Record that a rule is applied.
-
-        Parameters
-        ----------
-        rule : callable
-            The rule.
-        operands : sequence of Symbol
-            What it is applied to.
-        coefficients : dict
-            Its scalars by name.
-
-        Returns
-        -------
-        list of Symbol
-            Its results.
-        """
+        """Record that a rule is applied, and return its results."""
         call: Any = (rule, tuple([each.number for each in operands]), tuple(coefficients))
         known = self._known.get(call)
         if known is None:
@@ -309,13 +102,7 @@ class Tape:
         return self._new(results)
 
     def zero(self) -> Symbol:
-        """Record an array of zeros.
-
-        Returns
-        -------
-        Symbol
-            The zeros.
-        """
+        """Record an array of zeros."""
         number, _ = self._known.setdefault(Call(None, (), ()), (len(self._known), 1))
         self.numbers.append(number)
         return self._new(1)[0]
@@ -323,27 +110,7 @@ class Tape:
     def evaluate(
         self, function: Callable[..., Any], operands: Sequence[Symbol]
     ) -> list[Any]:
-        """Compute what symbols stand for, and call a function with it.
-
-        Nothing is recorded, and nothing that the step may read is changed.
-
-        Parameters
-        ----------
-        function : callable
-            A function of arrays of one dimension.
-        operands : sequence of Symbol
-            What it is to be called with.
-
-        Returns
-        -------
-        list
-            What it returns, for each leaf that a symbol stands for.
-
-        Raises
-        ------
-        TypeError
-            If there is nothing to compute with.
-        """
+        """Call a function per leaf with what symbols stand for; nothing is recorded."""
         if self.evaluator is None:
             raise TypeError("a tape without an evaluator has no values")
         return self.evaluator(self, function, [each.number for each in operands])
@@ -365,22 +132,9 @@ def compile_calls(
 ) -> Program:
     """Join the rules that a step applied into one program.
 
-    Parameters
-    ----------
-    buffers : int
-        The number of buffers that symbols stand for.
-    calls : sequence of Call
-        What a tape has recorded.
-    results : sequence of (int, int)
-        Buffer and symbol: what each buffer holds after the step. A buffer that keeps what
-        it held is not written.
-    scratch : int, default: 0
-        The number of further buffers, which are only written to.
-
-    Returns
-    -------
-    Program
-        The program; its scalars are the coefficients of the calls, in order.
+    `results` says for buffers which symbol each holds after the step; one that keeps what
+    it held is not written. `scratch` further buffers are written to only. The program's
+    scalars are the coefficients of the calls, in order.
     """
     scalars = sum(len(call.names) for call in calls)
     registers = list(range(buffers))  # where each symbol is
@@ -396,22 +150,95 @@ def compile_calls(
         inputs = [registers[number] for number in call.operands]
         inputs += range(first_scalar, first_scalar + len(call.names))
         first_scalar += len(call.names)
-
-        def place(number: int, inputs: list[int] = inputs, base: int = base) -> int:
-            return inputs[number] if number < len(inputs) else base + number - len(inputs)
-
+        places = [*inputs, *range(base, base + len(written.instructions))]
         instructions += [
-            Instruction(line.operation, tuple(place(number) for number in line.operands))
+            Instruction(line.operation, tuple(places[number] for number in line.operands))
             for line in written.instructions
         ]
-        registers += [place(number) for number in written.results]
+        registers += [places[number] for number in written.results]
+    writes = [(buffer, registers[symbol]) for buffer, symbol in results]
     return Program(
         buffers + scratch,
         scalars,
         tuple(instructions),
-        tuple(
-            (buffer, registers[symbol])
-            for buffer, symbol in results
-            if buffer != registers[symbol]
-        ),
+        tuple((buffer, register) for buffer, register in writes if buffer != register),
     )
+
+
+class _Written(NamedTuple):
+    """A rule written down: numbers are those of inputs, then of instructions' results."""
+
+    instructions: tuple[Instruction, ...]
+    results: tuple[int, ...]
+
+
+@lru_cache(maxsize=1024)
+def _write_down(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Written:
+    inputs = arrays + len(names)
+    lines: list[Instruction] = []
+    registers = [_Register(lines, inputs, number) for number in range(inputs)]
+    scalars = dict(zip(names, registers[arrays:], strict=True))
+    result = rule(_RegisterNamespace)(*registers[:arrays], **scalars)
+    results = result if isinstance(result, tuple) else (result,)
+    for each in results:
+        if not isinstance(each, _Register):
+            raise TypeError(f"a rule must return arrays, got {each!r}")
+    return _Written(tuple(lines), tuple(each.number for each in results))
+
+
+class _Register:
+    """A value on which a rule writes itself down."""
+
+    __slots__ = ("inputs", "lines", "number")
+
+    def __init__(self, lines: list[Instruction], inputs: int, number: int) -> None:
+        self.lines = lines
+        self.inputs = inputs
+        self.number = number
+
+    def __add__(self, other: Any) -> "_Register":
+        return _record("add", self, other)
+
+    def __radd__(self, other: Any) -> "_Register":
+        return _record("add", other, self)
+
+    def __sub__(self, other: Any) -> "_Register":
+        return _record("subtract", self, other)
+
+    def __rsub__(self, other: Any) -> "_Register":
+        return _record("subtract", other, self)
+
+    def __mul__(self, other: Any) -> "_Register":
+        return _record("multiply", self, other)
+
+    def __rmul__(self, other: Any) -> "_Register":
+        return _record("multiply", other, self)
+
+    def __truediv__(self, other: Any) -> "_Register":
+        return _record("divide", self, other)
+
+    def __rtruediv__(self, other: Any) -> "_Register":
+        return _record("divide", other, self)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a rule must not branch on values: it is one straight line")
+
+
+class _RegisterNamespace:
+    """The array namespace that a rule sees while it is written down."""
+
+    @staticmethod
+    def sqrt(x: Any) -> _Register:
+        return _record("sqrt", x)
+
+
+def _record(operation: str, *operands: Any) -> _Register:
+    for operand in operands:
+        if not isinstance(operand, _Register):
+            raise TypeError(
+                f"a rule must hold no literals, got {operand!r} in {operation}: make it a "
+                "coefficient, which is rounded once to the parameter's dtype"
+            )
+    lines, inputs = operands[0].lines, operands[0].inputs
+    lines.append(Instruction(operation, tuple(operand.number for operand in operands)))
+    return _Register(lines, inputs, inputs + len(lines) - 1)

@@ -1,28 +1,31 @@
 """The in-place execution of any optimizer.
 
 There is no second implementation here. Each step calls the optimizer's own pure ``step`` on
-a symbol that stands for every parameter at once
-(`lookahead_ref.stepping.recording`); what it records,
-from the inner update to the interpolation at the end of a cycle, becomes one program,
-compiled and bound to memory once by the backend and run in one pass over it.
+a symbol that stands for every parameter at once (`lookahead_ref.stepping.recording`); what
+it records, from the inner update to the interpolation at the end of a cycle, becomes one
+program, compiled and bound to memory once by the backend and run in one pass over it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any
 
 from lookahead_ref import trees
-from lookahead_ref.elementwise import round_to
 from lookahead_ref.optimizers import Optimizer
 from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.stepping import states
-from lookahead_ref.stepping.backend import Backend, BindingBackend, explained, load
-from lookahead_ref.stepping.recording import Program, Tape, compile_calls
-from lookahead_ref.stepping.representative import SOLE
-from lookahead_ref.trees import Array, Tree
-
-_Run: TypeAlias = Callable[[Sequence[Array], Sequence[float]], None]
+from lookahead_ref.stepping.backend import (
+    Backend,
+    BindingBackend,
+    Kernel,
+    Program,
+    explained,
+    load,
+)
+from lookahead_ref.stepping.recording import Tape, compile_calls
+from lookahead_ref.trees import SOLE, Array, Tree, round_to
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,9 @@ class _Part:
     """A recorded step, ready to be run on the leaves of one dtype."""
 
     dtype: str
-    take: Callable[[Sequence[Array]], Sequence[Array]] | None
+    places: Sequence[int] | None  # of the leaves; None where it is all of them
     names: tuple[str, ...]
-    run: _Run
+    run: Kernel
     scalars: list[float] = field(default_factory=list)
     rounded: list[float] = field(default_factory=list)
 
@@ -121,22 +124,19 @@ class Stepper:
         self._leaves: dict[str, _Leaf] = {}
         with explained(self.backend):
             for path, array in trees.flatten(params).items():
-                buffers = [
-                    self.backend.copy(self.backend.own(f"params[{path!r}]", array, []))
-                ]
+                name, own = f"params[{path!r}]", self.backend.own
+                buffers = [self.backend.copy(own(name, array, []))]
                 # One leaf at a time, so that no second copy of all the state ever exists.
                 state = optimizer.init({path: array})
                 for _, value in states.arrays(state):
-                    buffers.append(
-                        self.backend.own(f"params[{path!r}]", value, [array, *buffers])
-                    )
+                    buffers.append(own(name, value, [array, *buffers]))
                 flat = tuple(self.backend.flatten(buffer) for buffer in buffers)
                 dtype = "float32" if str(array.dtype).endswith("float32") else "float64"
                 self._leaves[path] = _Leaf(dtype, tuple(buffers), flat)
                 self._names = [name for name, _ in states.arrays(state)]
         self._expected = {path: leaf.buffers[0] for path, leaf in self._leaves.items()}
         self._paths = itemgetter(*self._leaves)
-        self._kinds = [_kind(array) for array in self._expected.values()]
+        self._kinds = [(type(a), a.dtype, a.shape) for a in self._expected.values()]
         self._owned = {
             id(buffer): buffer for leaf in self._leaves.values() for buffer in leaf.buffers
         }
@@ -145,13 +145,13 @@ class Stepper:
         self._tape = Tape(self._gradient + 1, self._evaluate)
         theta, *self._symbols, gradient = self._tape.symbols
         self._theta, self._grads = theta.tree, gradient.tree
-        self._state = states.symbolic(state, iter(self._symbols))
-        self._given: Sequence[Array] = ()
+        self._state = states.replace_arrays(state, iter(self._symbols), [])
+        self._given: Sequence[Array] = ()  # the gradients, while a step is recorded
         self._parts: dict[Any, list[_Part]] = {}
-        self._programs: dict[Program, dict[str, Any]] = {}
-        self._places: dict[str, tuple[int, ...]] = {}
+        self._compile = cache(self.backend.compile)
+        self._places: dict[str, list[int]] = {}
         for place, leaf in enumerate(self._leaves.values()):
-            self._places[leaf.dtype] = (*self._places.get(leaf.dtype, ()), place)
+            self._places.setdefault(leaf.dtype, []).append(place)
         self._views: dict[int, dict[str, Any]] = {}
         self._interrupted = False
 
@@ -177,40 +177,34 @@ class Stepper:
         RuntimeError
             If an earlier step was interrupted while it wrote.
         """
-        if self._interrupted:
-            raise RuntimeError(
-                "an earlier step was interrupted while it wrote: load a state"
-            )
+        self._check_whole()
         arrays = self._checked(grads)
         gradient, owned = self.backend.gradient, self._owned
         gradients = [gradient(array, owned) for array in arrays]
         self._given = gradients
         try:
-            state, numbers = self._record()
-            parts = self._compiled(numbers)
+            self._tape.restart()
+            params, state = self.optimizer.step(self._theta, self._grads, self._state)
+            results = [params[SOLE]]  # what each buffer then holds
+            state = states.replace_arrays(state, iter(self._symbols), results)
+            parts = self._compiled([result.number for result in results])
             scalars = [part.round(self._tape.scalars) for part in parts]
         finally:
             self._given = ()
 
         self._interrupted = True
         for part, rounded in zip(parts, scalars, strict=True):
-            # All of them, mostly: parameters are of one dtype.
-            part.run(part.take(gradients) if part.take else gradients, rounded)
+            places = part.places
+            part.run(
+                gradients if places is None else [gradients[p] for p in places], rounded
+            )
         self._state = state
         self._interrupted = False
 
     def evaluation_params(self) -> dict[str, Any]:
-        """Return the parameters to evaluate, save and report.
+        """Return the parameters to evaluate: read-only views, valid until the next step.
 
-        Returns
-        -------
-        dict
-            A tree like the parameters, of read-only views, valid until the next step.
-
-        Raises
-        ------
-        TypeError
-            If the optimizer computes them anew, which a stepper cannot.
+        An optimizer that computes them anew is a TypeError.
         """
         result = self.optimizer.evaluation_params(self._theta, self._state)[SOLE]
         if result.number >= self._gradient:
@@ -221,19 +215,12 @@ class Stepper:
         return self._view(result.number)
 
     def state_dict(self) -> dict[str, Any]:
-        """Copy parameters and state.
+        """Copy parameters and state: a dict from paths to arrays and ints.
 
-        Returns
-        -------
-        dict
-            Path to array or int: ``params/`` and the path of each parameter, then the
-            arrays and counts of the optimizer's state by their place in it, as
-            ``inner/slots/velocity/w``.
+        There is ``params/`` and the path of each parameter, then the arrays and counts of
+        the optimizer's state by their place in it, as ``inner/slots/velocity/w``.
         """
-        if self._interrupted:
-            raise RuntimeError(
-                "an earlier step was interrupted while it wrote: load a state"
-            )
+        self._check_whole()
         saved: dict[str, Any] = dict(states.counts(self._state))
         for number, name in enumerate(["params", *self._names]):
             for path, leaf in self._leaves.items():
@@ -241,18 +228,10 @@ class Stepper:
         return saved
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Restore parameters and state.
+        """Restore what `state_dict` returned, for the same optimizer and parameters.
 
-        Parameters
-        ----------
-        saved : dict
-            What `state_dict` returned, of a stepper for the same optimizer and parameters.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an entry is missing, not expected, or of another kind, dtype or shape;
-            parameters and state are then as they were.
+        An entry that is missing, not expected, or of another kind, dtype or shape is a
+        TypeError or ValueError; parameters and state are then as they were.
         """
         if not isinstance(saved, Mapping):
             raise TypeError(
@@ -277,10 +256,9 @@ class Stepper:
         for name, target in targets.items():
             trees.check_leaf_like(f"saved[{name!r}]", saved[name], target)
         # An entry may be a view of what another one is written to.
+        taken = list(self._owned.values())
         values = {
-            name: self.backend.own(
-                f"saved[{name!r}]", saved[name], list(self._owned.values())
-            )
+            name: self.backend.own(f"saved[{name!r}]", saved[name], taken)
             for name in targets
         }
         self._interrupted = True
@@ -296,15 +274,19 @@ class Stepper:
             "optimizer and params, and load its state_dict()"
         )
 
+    def _check_whole(self) -> None:
+        if self._interrupted:
+            raise RuntimeError(
+                "an earlier step was interrupted while it wrote: load a state"
+            )
+
     def _view(self, number: int) -> dict[str, Any]:
         if number not in self._views:
-            self._views[number] = trees.unflatten(
-                self._params,
-                {
-                    path: self.backend.readonly(leaf.buffers[number])
-                    for path, leaf in self._leaves.items()
-                },
-            )
+            views = {
+                path: self.backend.readonly(leaf.buffers[number])
+                for path, leaf in self._leaves.items()
+            }
+            self._views[number] = trees.unflatten(self._params, views)
         return self._views[number]
 
     def _checked(self, grads: Tree) -> Sequence[Array]:
@@ -319,18 +301,8 @@ class Stepper:
         except (KeyError, AttributeError):
             pass
         # Nested, of another kind that may pass, or wrong: this tells which.
-        arrays = trees.flatten(grads, "grads")
-        trees.check_leaves_like(arrays, self._expected, "grads")
+        arrays = trees.check_like(grads, self._expected, "grads")
         return [arrays[path] for path in self._leaves]
-
-    def _record(self) -> tuple[Any, list[int]]:
-        """Record a step: the state after it, and the symbol that each buffer then holds."""
-        tape = self._tape
-        tape.restart()
-        params, state = self.optimizer.step(self._theta, self._grads, self._state)
-        numbers = [params[SOLE].number]
-        state = states.settle(state, iter(self._symbols), numbers)
-        return state, numbers
 
     def _evaluate(
         self, tape: Tape, function: Callable[..., Any], numbers: Sequence[int]
@@ -339,7 +311,6 @@ class Stepper:
         computed = [number for number in numbers if number >= tape.buffers]
         writes = [(tape.buffers + place, number) for place, number in enumerate(computed)]
         program = compile_calls(tape.buffers, tape.calls, writes, scratch=len(computed))
-        kernels = self._kernels(program)
         names = _coefficients(tape)
         results = []
         for leaf, gradient in zip(self._leaves.values(), self._given, strict=True):
@@ -350,19 +321,12 @@ class Stepper:
                     round_to(leaf.dtype, name, value)
                     for name, value in zip(names, tape.scalars, strict=True)
                 ]
-                kernels[leaf.dtype]((*held, *scratch), scalars)
+                self._compile(program, leaf.dtype)((*held, *scratch), scalars)
             values = dict(zip(computed, scratch, strict=True))
             results.append(
                 function(*[values[n] if n in values else held[n] for n in numbers])
             )
         return results
-
-    def _kernels(self, program: Program) -> dict[str, Any]:
-        if program not in self._programs:
-            self._programs[program] = {
-                dtype: self.backend.compile(program, dtype) for dtype in self._places
-            }
-        return self._programs[program]
 
     def _compiled(self, numbers: Sequence[int]) -> list[_Part]:
         tape = self._tape
@@ -370,26 +334,25 @@ class Stepper:
         if key not in self._parts:
             program = compile_calls(tape.buffers, tape.calls, list(enumerate(numbers)))
             names = _coefficients(tape)
+            mixed = len(self._places) > 1
             self._parts[key] = [
-                _Part(dtype, self._take(places), names, self._bind(program, dtype, places))
+                _Part(
+                    dtype,
+                    places if mixed else None,
+                    names,
+                    self._bind(program, dtype, places),
+                )
                 for dtype, places in self._places.items()
             ]
         return self._parts[key]
 
-    def _take(
-        self, places: Sequence[int]
-    ) -> Callable[[Sequence[Array]], Sequence[Array]] | None:
-        if len(places) == len(self._leaves):
-            return None
-        return lambda gradients: [gradients[place] for place in places]
-
-    def _bind(self, program: Program, dtype: str, places: Sequence[int]) -> _Run:
+    def _bind(self, program: Program, dtype: str, places: Sequence[int]) -> Kernel:
         every = list(self._leaves.values())
         leaves = [every[place].flat for place in places]
         # Not every backend can run a program on all parameters at once.
         if isinstance(self.backend, BindingBackend):
             return self.backend.bind(program, dtype, leaves)
-        kernel = self.backend.compile(program, dtype)
+        kernel = self._compile(program, dtype)
 
         def run(gradients: Sequence[Array], scalars: Sequence[float]) -> None:
             for buffers, gradient in zip(leaves, gradients, strict=True):
@@ -404,10 +367,6 @@ def _backend(given: Any) -> Backend:
     if not isinstance(given, Backend) or isinstance(given, type):
         raise TypeError(f"backend must be the name of one or one itself, got {given!r}")
     return given
-
-
-def _kind(array: Array) -> tuple[Any, ...]:
-    return type(array), array.dtype, array.shape
 
 
 def _coefficients(tape: Tape) -> tuple[str, ...]:

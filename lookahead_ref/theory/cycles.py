@@ -28,6 +28,8 @@ has the eigenvalues 1 - alpha + alpha lambda^k, lambda those of M, and |1 - alph
 lambda^k| <= 1 - alpha + alpha |lambda|^k < 1 where |lambda| < 1. Maintaining and resetting
 do: their C mixes rows of M^k with rows of the identity, which an eigenvalue of M says
 nothing of.
+
+Parameters, shapes and errors are those of `lookahead_ref.theory`.
 """
 
 from dataclasses import dataclass
@@ -36,9 +38,15 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lookahead_ref.theory import arguments
-from lookahead_ref.theory.arguments import Reals
-from lookahead_ref.theory.divergence import finite
+from lookahead_ref.hyperparameters import BELOW_ONE, NON_NEGATIVE, STEP_SIZE, option
+from lookahead_ref.theory.checks import (
+    Counts,
+    Reals,
+    check_broadcast,
+    counts,
+    finite,
+    reals,
+)
 
 __all__ = ["Cycle", "InnerState", "Kind", "cycle", "step_matrix", "step_noise"]
 
@@ -66,7 +74,7 @@ class Cycle:
 
     change: Reals
     noise: Reals
-    k: arguments.Counts
+    k: Counts
 
     @property
     def matrix(self) -> Reals:
@@ -105,24 +113,8 @@ class Cycle:
     def mean(self, mean: ArrayLike, cycles: int = 1) -> Reals:
         """Return the mean of the state after some cycles.
 
-        Parameters
-        ----------
-        mean : array_like, shape (..., 2)
-            E[(theta, gamma v)] just after a synchronization.
-        cycles : int, default: 1
-            The number of cycles.
-
-        Returns
-        -------
-        ndarray, shape (..., 2)
-            The mean after them.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is out of range.
-        DivergenceError
-            If the result exceeds the range of numbers.
+        It and `mean`, that of (theta, gamma v) just after a synchronization, have shape
+        (..., 2).
         """
         state = _states("mean", mean, self.change.shape[:-2], (2,))
         if not np.any(state):  # nothing moves, though C^n may exceed the range of numbers
@@ -134,24 +126,8 @@ class Cycle:
     def covariance(self, covariance: ArrayLike, cycles: int = 1) -> Reals:
         """Return the covariance of the state after some cycles.
 
-        Parameters
-        ----------
-        covariance : array_like, shape (..., 2, 2)
-            The covariance of (theta, gamma v) just after a synchronization.
-        cycles : int, default: 1
-            The number of cycles.
-
-        Returns
-        -------
-        ndarray, shape (..., 2, 2)
-            The covariance after them.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is out of range.
-        DivergenceError
-            If the result exceeds the range of numbers.
+        It and `covariance`, that of (theta, gamma v) just after a synchronization, have
+        shape (..., 2, 2).
         """
         state = _states("covariance", covariance, self.change.shape[:-2], (2, 2))
         change, noise = self._repeated(cycles)
@@ -159,22 +135,15 @@ class Cycle:
             return finite("covariance", _moved(change, state) + noise)
 
     def _repeated(self, cycles: int) -> tuple[Reals, Reals]:
-        times = arguments.counts("cycles", cycles, 0, 0)
+        times = counts("cycles", cycles, 0, 0)
         shape = self.change.shape[:-2]
         return _repeat(self.change, self.noise, np.broadcast_to(times, shape))
 
     def covariance_limit(self) -> Reals:
         """Return the covariance that the cycle leaves as it is, S = C S C' + noise.
 
-        Returns
-        -------
-        ndarray, shape (..., 2, 2)
-            The covariance; the element [..., 0, 0] is the variance of the slow weights.
-
-        Raises
-        ------
-        ValueError
-            If the cycle does not contract.
+        It has shape (..., 2, 2); the element [..., 0, 0] is the variance of the slow
+        weights. A `ValueError` says that the cycle does not contract.
         """
         if not np.all(self.stable):
             worst = float(np.max(self.spectral_radius))
@@ -196,24 +165,7 @@ class Cycle:
 def step_matrix(kind: Kind, x: ArrayLike, momentum: ArrayLike = 0.0) -> Reals:
     """Return M, what a step of the inner optimizer does to (theta, gamma v).
 
-    Parameters
-    ----------
-    kind : {"sgd", "heavy-ball", "nesterov"}
-        The inner optimizer.
-    x : array_like
-        gamma a: learning rate times curvature, >= 0.
-    momentum : array_like, default: 0.0
-        In [0, 1); for SGD 0.
-
-    Returns
-    -------
-    ndarray, shape (..., 2, 2)
-        M.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
+    It has shape (..., 2, 2); x is gamma a, not negative.
 
     Examples
     --------
@@ -225,25 +177,7 @@ def step_matrix(kind: Kind, x: ArrayLike, momentum: ArrayLike = 0.0) -> Reals:
 
 
 def step_noise(kind: Kind, momentum: ArrayLike = 0.0) -> Reals:
-    """Return d, how the noise of a gradient enters (theta, gamma v).
-
-    Parameters
-    ----------
-    kind : {"sgd", "heavy-ball", "nesterov"}
-        The inner optimizer.
-    momentum : array_like, default: 0.0
-        In [0, 1); for SGD 0.
-
-    Returns
-    -------
-    ndarray, shape (..., 2)
-        d.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    """
+    """Return d, shape (..., 2): how the noise of a gradient enters (theta, gamma v)."""
     mu = _momentum(kind, momentum)
     ones = np.ones_like(mu)
     return np.stack([-(1.0 + mu) if kind == "nesterov" else -ones, ones], axis=-1)
@@ -261,37 +195,7 @@ def cycle(
 ) -> Cycle:
     """Return what a cycle of Lookahead around an optimizer does, exactly.
 
-    The arguments are broadcast against each other. With k = 1, alpha = 1 and a state that
-    is maintained, the defaults, it is a step of the inner optimizer itself.
-
-    Parameters
-    ----------
-    kind : {"sgd", "heavy-ball", "nesterov"}
-        The inner optimizer.
-    x : array_like
-        gamma a: learning rate times curvature, >= 0.
-    momentum : array_like, default: 0.0
-        In [0, 1); for SGD 0.
-    k : array_like of int, default: 1
-        The synchronization period.
-    alpha : array_like, default: 1.0
-        The slow weights' step size.
-    inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
-        What a synchronization does to the velocity.
-    noise : array_like, default: 1.0
-        sigma^2, the variance of the centres of (0.6).
-
-    Returns
-    -------
-    Cycle
-        The cycle.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    DivergenceError
-        If a cycle exceeds the range of numbers.
+    Here x is gamma a, not negative, and `noise` sigma^2, the variance of the centres.
 
     Examples
     --------
@@ -302,12 +206,12 @@ def cycle(
     >>> round(float(heavy_ball.spectral_radius), 3), round(float(around.spectral_radius), 3)
     (0.949, 1.031)
     """
-    arguments.together(x=x, momentum=momentum, k=k, alpha=alpha, noise=noise)
-    arguments.option("inner_state", inner_state, ("maintain", "reset", "interpolate"))
+    check_broadcast(x=x, momentum=momentum, k=k, alpha=alpha, noise=noise)
+    option("inner_state", inner_state, ("maintain", "reset", "interpolate"))
     step = _step_change(kind, x, momentum)
-    sigma2 = arguments.non_negative("noise", noise)
-    k = arguments.counts("k", k)
-    alpha = arguments.step_size("alpha", alpha)
+    sigma2 = reals("noise", noise, NON_NEGATIVE)
+    k = counts("k", k)
+    alpha = reals("alpha", alpha, STEP_SIZE)
     shape = np.broadcast_shapes(step.shape[:-2], sigma2.shape, k.shape, alpha.shape)
     k = np.broadcast_to(k, shape)
 
@@ -331,7 +235,8 @@ def cycle(
 
 def _step_change(kind: Kind, x: ArrayLike, momentum: ArrayLike) -> Reals:
     """Return M - I."""
-    x, mu = np.broadcast_arrays(arguments.non_negative("x", x), _momentum(kind, momentum))
+    x = reals("x", x, NON_NEGATIVE)
+    x, mu = np.broadcast_arrays(x, _momentum(kind, momentum))
     if kind == "nesterov":
         rows = [[-x * (1.0 + mu), -mu * mu], [x, mu - 1.0]]
     else:
@@ -340,8 +245,8 @@ def _step_change(kind: Kind, x: ArrayLike, momentum: ArrayLike) -> Reals:
 
 
 def _momentum(kind: Kind, momentum: ArrayLike) -> Reals:
-    arguments.option("kind", kind, ("sgd", "heavy-ball", "nesterov"))
-    mu = arguments.momentum("momentum", momentum)
+    option("kind", kind, ("sgd", "heavy-ball", "nesterov"))
+    mu = reals("momentum", momentum, BELOW_ONE)
     if kind == "sgd" and np.any(mu):
         raise ValueError(f"momentum must be 0 for SGD, got {momentum!r}")
     return mu
@@ -357,12 +262,10 @@ def _spectral_radius(change: Reals) -> Reals:
     return np.where(spread >= 0.0, centre + root, np.hypot(centre, root))
 
 
-def _repeat(change: Reals, noise: Reals, times: arguments.Counts) -> tuple[Reals, Reals]:
-    """Return C^n - I and the noise that n times add, sum_{i<n} C^i noise C'^i.
-
-    By squaring, so that a long run costs no more than its number of digits. What exceeds
-    the range of numbers is left so.
-    """
+def _repeat(change: Reals, noise: Reals, times: Counts) -> tuple[Reals, Reals]:
+    """Return C^n - I and the noise that n times add, sum_{i<n} C^i noise C'^i."""
+    # By squaring, so that a long run costs no more than its number of digits. What exceeds
+    # the range of numbers is left so.
     total, gathered = np.zeros_like(change), np.zeros_like(noise)
     left = np.array(times)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -386,7 +289,7 @@ def _states(
     name: str, value: ArrayLike, grid: tuple[int, ...], shape: tuple[int, ...]
 ) -> Reals:
     """Check the moments of a state, one for each point of the grid or for all."""
-    states = arguments.reals(name, value)
+    states = reals(name, value)
     leading = states.shape[: -len(shape)]
     try:
         if states.shape[-len(shape) :] != shape:

@@ -1,24 +1,29 @@
 """Lemma 1 and Proposition 2: Lookahead around SGD on the noisy quadratic model.
 
 The loss is 1/2 (x - c)'A(x - c) with a new c ~ N(0, Sigma) at each step, equation (0.6). A
-and Sigma are diagonal, so that each coordinate goes its own way. A coordinate has
+and Sigma are diagonal, so that each coordinate goes its own way. SGD's error is multiplied
+by 1 - gamma a at each step, that of Lookahead's slow weights by 1 - alpha + alpha (1 -
+gamma a)^k at each synchronization. All variances of Lookahead are those of phi at
+synchronizations.
 
-- `curvature`, a, an element of the diagonal of A, which is an eigenvalue;
-- `noise`, sigma^2, an element of the diagonal of Sigma: a variance.
-
-SGD's error is multiplied by 1 - gamma a at each step, that of Lookahead's slow weights by 1
-- alpha + alpha (1 - gamma a)^k at each synchronization. All variances of Lookahead are
-those of phi at synchronizations. Every function broadcasts its arguments against each
-other, over coordinates as over grids of hyperparameters, and keeps its accuracy where gamma
-a is tiny.
+Parameters, shapes and errors are those of `lookahead_ref.theory`. Every function keeps its
+accuracy where gamma a is tiny.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lookahead_ref.theory import arguments, powers
-from lookahead_ref.theory.arguments import Counts, Reals
-from lookahead_ref.theory.divergence import DivergenceError, finite
+from lookahead_ref.hyperparameters import NON_NEGATIVE, POSITIVE, STEP_SIZE
+from lookahead_ref.theory import powers
+from lookahead_ref.theory.checks import (
+    Counts,
+    DivergenceError,
+    Reals,
+    check_broadcast,
+    counts,
+    finite,
+    reals,
+)
 
 __all__ = [
     "DivergenceError",
@@ -26,15 +31,66 @@ __all__ = [
     "cycle_contraction",
     "cycle_factor",
     "cycle_noise",
+    "expected_loss",
     "is_stable",
     "lookahead_mean",
     "lookahead_variance",
     "lookahead_variance_limit",
+    "sample_centre",
+    "sampled_gradient",
+    "sampled_loss",
     "sgd_mean",
     "sgd_variance",
     "sgd_variance_limit",
     "variance_ratio",
 ]
+
+
+def sample_centre(
+    generator: np.random.Generator, noise: ArrayLike, shape: tuple[int, ...] = ()
+) -> Reals:
+    """Draw centres c ~ N(0, Sigma) of the model, equation (0.6), with shape (*shape, n)."""
+    deviation = np.sqrt(reals("noise", noise, NON_NEGATIVE))
+    return np.asarray(generator.standard_normal((*shape, *deviation.shape)) * deviation)
+
+
+def sampled_loss(x: ArrayLike, centre: ArrayLike, curvature: ArrayLike) -> Reals:
+    """Return the loss for one centre, 1/2 (x - c)'A(x - c), equation (0.6).
+
+    Points, centres and curvature have shape (..., n), the losses shape (...).
+    """
+    check_broadcast(x=x, centre=centre, curvature=curvature)
+    away = reals("x", x) - reals("centre", centre)
+    return np.asarray(0.5 * (reals("curvature", curvature) * away**2).sum(-1))
+
+
+def sampled_gradient(x: ArrayLike, centre: ArrayLike, curvature: ArrayLike) -> Reals:
+    """Return the gradient of `sampled_loss`, A(x - c)."""
+    check_broadcast(x=x, centre=centre, curvature=curvature)
+    away = reals("x", x) - reals("centre", centre)
+    return np.asarray(reals("curvature", curvature) * away)
+
+
+def expected_loss(
+    mean: ArrayLike, variance: ArrayLike, curvature: ArrayLike, noise: ArrayLike
+) -> Reals:
+    """Return the expected loss of random iterates, equation (0.7).
+
+    It is 1/2 sum_i a_i (E[theta_i]^2 + V[theta_i] + sigma_i^2), over the last dimension.
+
+    Examples
+    --------
+    >>> float(expected_loss([2.0, 0.0], [0.0, 1.0], [1.0, 2.0], [1.0, 1.0]))
+    4.5
+    """
+    check_broadcast(mean=mean, variance=variance, curvature=curvature, noise=noise)
+    mean = reals("mean", mean)
+    spread = reals("variance", variance, NON_NEGATIVE)
+    sigma2 = reals("noise", noise, NON_NEGATIVE)
+    a = reals("curvature", curvature)
+    with np.errstate(over="ignore", invalid="ignore"):
+        loss = np.asarray(0.5 * (a * (mean**2 + spread + sigma2)).sum(-1))
+    return finite("expected loss", loss)
 
 
 def cycle_contraction(
@@ -45,38 +101,15 @@ def cycle_contraction(
 ) -> Reals:
     """Return 1 minus `cycle_factor`: to Lookahead what gamma a is to SGD.
 
-    It is alpha (1 - (1 - gamma a)^k), accurate also where the factor is next to 1.
-
-    Parameters
-    ----------
-    learning_rate : array_like
-        gamma, the inner optimizer's.
-    curvature : array_like
-        a of each coordinate.
-    k : array_like of int, default: 1
-        The synchronization period.
-    alpha : array_like, default: 1.0
-        The slow weights' step size.
-
-    Returns
-    -------
-    ndarray
-        What a cycle takes off the mean, as a share; inf where it is beyond the range of
-        numbers.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
+    It is alpha (1 - (1 - gamma a)^k), accurate also where the factor is next to 1, and inf
+    where it is beyond the range of numbers.
 
     Examples
     --------
     >>> float(cycle_contraction(1e-20, 1.0, k=5, alpha=0.5))
     2.5e-20
     """
-    arguments.together(learning_rate=learning_rate, curvature=curvature, k=k, alpha=alpha)
-    x = _product(learning_rate, curvature)
-    k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
+    x, k, alpha = _checked(learning_rate, curvature, k, alpha)
     return np.asarray(alpha * powers.one_minus_power(x, k))
 
 
@@ -88,40 +121,15 @@ def cycle_factor(
 ) -> Reals:
     """Return what a cycle multiplies the mean by, equation (0.12).
 
-    It is 1 - alpha + alpha (1 - gamma a)^k. With k = 1 and alpha = 1, the defaults, it is
-    that of a step of SGD, (0.10).
-
-    Parameters
-    ----------
-    learning_rate : array_like
-        gamma, the inner optimizer's.
-    curvature : array_like
-        a of each coordinate.
-    k : array_like of int, default: 1
-        The synchronization period.
-    alpha : array_like, default: 1.0
-        The slow weights' step size.
-
-    Returns
-    -------
-    ndarray
-        The factor.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    DivergenceError
-        If the factor exceeds the range of numbers.
+    It is 1 - alpha + alpha (1 - gamma a)^k; by default that of a step of SGD, (0.10).
 
     Examples
     --------
     >>> float(cycle_factor(0.5, 1.0, k=2, alpha=0.5))
     0.625
     """
-    return finite(
-        "cycle_factor", 1.0 - cycle_contraction(learning_rate, curvature, k, alpha)
-    )
+    contraction = cycle_contraction(learning_rate, curvature, k, alpha)
+    return finite("cycle_factor", 1.0 - contraction)
 
 
 def is_stable(
@@ -135,61 +143,21 @@ def is_stable(
     For SGD (k = 1, alpha = 1) that is 0 < gamma a < 2, which Proposition 2 assumes. It is
     enough for Lookahead, but with an odd k and alpha < 1 more than is needed.
 
-    Parameters
-    ----------
-    learning_rate : array_like
-        gamma, the inner optimizer's.
-    curvature : array_like
-        a of each coordinate.
-    k : array_like of int, default: 1
-        The synchronization period.
-    alpha : array_like, default: 1.0
-        The slow weights' step size.
-
-    Returns
-    -------
-    ndarray of bool
-        Whether it contracts.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-
     Examples
     --------
     >>> is_stable(2.2, 1.0, k=[1, 4, 5], alpha=[1.0, 0.5, 0.5])
     array([False, False,  True])
     """
-    arguments.together(learning_rate=learning_rate, curvature=curvature, k=k, alpha=alpha)
-    x = _product(learning_rate, curvature)
-    k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
+    x, k, alpha = _checked(learning_rate, curvature, k, alpha)
     return np.asarray((powers.one_minus_power(x, k) > 0.0) & (_margin(x, k, alpha) > 0.0))
 
 
 def check_stable(
     learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike, alpha: ArrayLike
 ) -> None:
-    """Check that a cycle contracts.
-
-    Parameters
-    ----------
-    learning_rate : array_like
-        gamma, the inner optimizer's.
-    curvature : array_like
-        a of each coordinate.
-    k : array_like of int
-        The synchronization period.
-    alpha : array_like
-        The slow weights' step size.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range, or the cycle does not contract (`is_stable`).
-    """
-    arguments.positive("learning_rate", learning_rate)
-    arguments.positive("curvature", curvature)
+    """Raise a `ValueError` if a cycle does not contract (`is_stable`)."""
+    reals("learning_rate", learning_rate, POSITIVE)
+    reals("curvature", curvature, POSITIVE)
     stable = is_stable(learning_rate, curvature, k, alpha)
     if np.all(stable):
         return
@@ -209,32 +177,8 @@ def check_stable(
 def sgd_mean(
     mean: ArrayLike, learning_rate: ArrayLike, curvature: ArrayLike, steps: ArrayLike = 1
 ) -> Reals:
-    """Return E[x] after steps of SGD, equation (0.10): (1 - gamma a)^steps E[x].
-
-    Parameters
-    ----------
-    mean : array_like
-        E[x] before.
-    learning_rate : array_like
-        gamma.
-    curvature : array_like
-        a of each coordinate.
-    steps : array_like of int, default: 1
-        The number of steps.
-
-    Returns
-    -------
-    ndarray
-        E[x] after.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    DivergenceError
-        If the result exceeds the range of numbers.
-    """
-    steps = arguments.counts("steps", steps, 0)
+    """Return E[x] after steps of SGD, equation (0.10): (1 - gamma a)^steps E[x]."""
+    steps = counts("steps", steps, 0)
     return lookahead_mean(mean, learning_rate, curvature, 1, 1.0, steps)
 
 
@@ -249,75 +193,31 @@ def sgd_variance(
 
     One step makes (1 - gamma a)^2 V[x] + gamma^2 a^2 sigma^2 of V[x].
 
-    Parameters
-    ----------
-    variance : array_like
-        V[x] before.
-    learning_rate : array_like
-        gamma.
-    curvature : array_like
-        a of each coordinate.
-    noise : array_like
-        sigma^2 of each coordinate.
-    steps : array_like of int, default: 1
-        The number of steps.
-
-    Returns
-    -------
-    ndarray
-        V[x] after.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    DivergenceError
-        If the result exceeds the range of numbers.
-
     Examples
     --------
     >>> float(sgd_variance(4.0, 0.5, 1.0, 1.0))
     1.25
     """
-    steps = arguments.counts("steps", steps, 0)
+    steps = counts("steps", steps, 0)
     return lookahead_variance(variance, learning_rate, curvature, noise, 1, 1.0, steps)
 
 
 def sgd_variance_limit(
     learning_rate: ArrayLike, curvature: ArrayLike, noise: ArrayLike
 ) -> Reals:
-    """Return the fixed point of SGD's variance, equation (0.8).
+    """Return the fixed point of SGD's variance, equation (0.8), where it converges.
 
-    gamma^2 a^2 sigma^2 / (1 - (1 - gamma a)^2) is gamma a sigma^2 / (2 - gamma a).
-
-    Parameters
-    ----------
-    learning_rate : array_like
-        gamma, where 0 < gamma a < 2.
-    curvature : array_like
-        a of each coordinate.
-    noise : array_like
-        sigma^2 of each coordinate.
-
-    Returns
-    -------
-    ndarray
-        The variance.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range, or SGD diverges.
+    gamma^2 a^2 sigma^2 / (1 - (1 - gamma a)^2) is gamma a sigma^2 / (2 - gamma a). A
+    `ValueError` says that SGD diverges.
 
     Examples
     --------
     >>> float(sgd_variance_limit(1.0, 1.0, 3.0))
     3.0
     """
-    arguments.together(learning_rate=learning_rate, curvature=curvature, noise=noise)
     check_stable(learning_rate, curvature, 1, 1.0)
-    x = _product(learning_rate, curvature)
-    return np.asarray(arguments.non_negative("noise", noise) * x / (2.0 - x))
+    x, _, _ = _checked(learning_rate, curvature, noise=noise)
+    return np.asarray(reals("noise", noise, NON_NEGATIVE) * x / (2.0 - x))
 
 
 def lookahead_mean(
@@ -330,51 +230,16 @@ def lookahead_mean(
 ) -> Reals:
     """Return E[phi] after cycles of Lookahead around SGD, equation (0.12).
 
-    Parameters
-    ----------
-    mean : array_like
-        E[phi] before, just after a synchronization.
-    learning_rate : array_like
-        gamma, the inner optimizer's.
-    curvature : array_like
-        a of each coordinate.
-    k : array_like of int
-        The synchronization period.
-    alpha : array_like
-        The slow weights' step size.
-    cycles : array_like of int, default: 1
-        The number of synchronizations.
-
-    Returns
-    -------
-    ndarray
-        E[phi] after.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    DivergenceError
-        If the result exceeds the range of numbers.
-
     Examples
     --------
     >>> float(lookahead_mean(8.0, 0.5, 1.0, k=2, alpha=0.5))
     5.0
     """
-    arguments.together(
-        mean=mean,
-        learning_rate=learning_rate,
-        curvature=curvature,
-        k=k,
-        alpha=alpha,
-        cycles=cycles,
-    )
-    mean = arguments.reals("mean", mean)
-    loss = cycle_contraction(learning_rate, curvature, k, alpha)
-    factor = powers.power(loss, arguments.counts("cycles", cycles, 0))
+    _checked(learning_rate, curvature, k, alpha, mean=mean, cycles=cycles)
+    contraction = cycle_contraction(learning_rate, curvature, k, alpha)
+    factor = powers.power(contraction, counts("cycles", cycles, 0))
     with np.errstate(over="ignore", invalid="ignore"):
-        return finite("mean", factor * mean)
+        return finite("mean", factor * reals("mean", mean))
 
 
 def cycle_noise(
@@ -387,42 +252,12 @@ def cycle_noise(
     """Return the variance that a cycle adds, the last term of equation (0.13).
 
     It is alpha^2 gamma^2 a^2 sigma^2 sum_{i<k} (1 - gamma a)^{2i}.
-
-    Parameters
-    ----------
-    learning_rate : array_like
-        gamma, the inner optimizer's.
-    curvature : array_like
-        a of each coordinate.
-    noise : array_like
-        sigma^2 of each coordinate.
-    k : array_like of int, default: 1
-        The synchronization period.
-    alpha : array_like, default: 1.0
-        The slow weights' step size.
-
-    Returns
-    -------
-    ndarray
-        The variance that is added.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    DivergenceError
-        If the result exceeds the range of numbers.
     """
-    arguments.together(
-        learning_rate=learning_rate, curvature=curvature, noise=noise, k=k, alpha=alpha
-    )
-    x = _product(learning_rate, curvature)
-    sigma2 = arguments.non_negative("noise", noise)
-    k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
+    x, k, alpha = _checked(learning_rate, curvature, k, alpha, noise=noise)
+    sigma2 = reals("noise", noise, NON_NEGATIVE)
     with np.errstate(over="ignore"):
-        return finite(
-            "noise of a cycle", (alpha * x) ** 2 * sigma2 * powers.geometric(x, k)
-        )
+        added = (alpha * x) ** 2 * sigma2 * powers.geometric(x, k)
+    return finite("noise of a cycle", added)
 
 
 def lookahead_variance(
@@ -436,56 +271,20 @@ def lookahead_variance(
 ) -> Reals:
     """Return V[phi] after cycles of Lookahead around SGD, equation (0.13).
 
-    Parameters
-    ----------
-    variance : array_like
-        V[phi] before, just after a synchronization.
-    learning_rate : array_like
-        gamma, the inner optimizer's.
-    curvature : array_like
-        a of each coordinate.
-    noise : array_like
-        sigma^2 of each coordinate.
-    k : array_like of int
-        The synchronization period.
-    alpha : array_like
-        The slow weights' step size.
-    cycles : array_like of int, default: 1
-        The number of synchronizations.
-
-    Returns
-    -------
-    ndarray
-        V[phi] after.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    DivergenceError
-        If the result exceeds the range of numbers.
-
     Examples
     --------
     >>> float(lookahead_variance(0.0, 1.0, 1.0, 4.0, k=5, alpha=0.5))
     1.0
     """
-    arguments.together(
-        variance=variance,
-        learning_rate=learning_rate,
-        curvature=curvature,
-        noise=noise,
-        k=k,
-        alpha=alpha,
-        cycles=cycles,
-    )
-    variance = arguments.non_negative("variance", variance)
+    given = {"variance": variance, "noise": noise, "cycles": cycles}
+    _checked(learning_rate, curvature, k, alpha, **given)
+    variance = reals("variance", variance, NON_NEGATIVE)
     added = cycle_noise(learning_rate, curvature, noise, k, alpha)
-    loss = cycle_contraction(learning_rate, curvature, k, alpha)
-    cycles = arguments.counts("cycles", cycles, 0)
+    contraction = cycle_contraction(learning_rate, curvature, k, alpha)
+    cycles = counts("cycles", cycles, 0)
     with np.errstate(over="ignore", invalid="ignore"):
-        kept = powers.power(loss, cycles) ** 2 * variance
-        return finite("variance", kept + added * powers.geometric(loss, cycles))
+        kept = powers.power(contraction, cycles) ** 2 * variance
+        return finite("variance", kept + added * powers.geometric(contraction, cycles))
 
 
 def lookahead_variance_limit(
@@ -498,99 +297,59 @@ def lookahead_variance_limit(
     """Return the fixed point of the slow weights' variance, equation (0.9).
 
     It exists wherever the cycle contracts (`is_stable`), also where SGD by itself diverges
-    and (0.8) means nothing.
-
-    Parameters
-    ----------
-    learning_rate : array_like
-        gamma, the inner optimizer's.
-    curvature : array_like
-        a of each coordinate.
-    noise : array_like
-        sigma^2 of each coordinate.
-    k : array_like of int
-        The synchronization period.
-    alpha : array_like
-        The slow weights' step size.
-
-    Returns
-    -------
-    ndarray
-        The variance of phi.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range, or the cycle does not contract.
+    and (0.8) means nothing. A `ValueError` says that the cycle does not contract.
 
     Examples
     --------
     >>> float(lookahead_variance_limit(1.0, 1.0, 3.0, k=5, alpha=0.5))
     1.0
     """
-    arguments.together(
-        learning_rate=learning_rate, curvature=curvature, noise=noise, k=k, alpha=alpha
-    )
     check_stable(learning_rate, curvature, k, alpha)
-    x = _product(learning_rate, curvature)
-    sigma2 = arguments.non_negative("noise", noise)
-    k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
+    x, k, alpha = _checked(learning_rate, curvature, k, alpha, noise=noise)
+    sigma2 = reals("noise", noise, NON_NEGATIVE)
     # The noise of a cycle over 1 - factor^2, but for a common alpha gamma a, whose square
     # would underflow.
     per_step = x / powers.one_minus_power(x, k)
+    margin = _margin(x, k, alpha)
     with np.errstate(over="ignore"):
-        limit = per_step * alpha * x * powers.geometric(x, k) / _margin(x, k, alpha)
+        limit = per_step * alpha * x * powers.geometric(x, k) / margin
         return finite("variance", sigma2 * limit)
 
 
 def variance_ratio(
     learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike, alpha: ArrayLike
 ) -> Reals:
-    """Return the fixed point (0.9) over that of SGD, (0.8).
+    """Return the fixed point (0.9) over that of SGD, (0.8), where SGD converges.
 
     With q = (1 - gamma a)^k the fraction in (0.9) is alpha (1 + q) / (2 - alpha (1 - q)): a
     common factor alpha (1 - q) of both its parts is cancelled. It is below 1 for alpha < 1,
-    because alpha + alpha q < (2 - alpha) + alpha q. For tiny gamma a it is alpha.
-
-    Parameters
-    ----------
-    learning_rate : array_like
-        gamma, where 0 < gamma a < 2.
-    curvature : array_like
-        a of each coordinate.
-    k : array_like of int
-        The synchronization period.
-    alpha : array_like
-        The slow weights' step size.
-
-    Returns
-    -------
-    ndarray
-        The ratio, in (0, 1].
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range, or SGD diverges.
+    because alpha + alpha q < (2 - alpha) + alpha q. For tiny gamma a it is alpha. A
+    `ValueError` says that SGD diverges.
 
     Examples
     --------
     >>> float(variance_ratio(1e-12, 1.0, k=5, alpha=0.5).round(9))
     0.5
     """
-    arguments.together(learning_rate=learning_rate, curvature=curvature, k=k, alpha=alpha)
     check_stable(learning_rate, curvature, 1, 1.0)
-    x = _product(learning_rate, curvature)
-    k, alpha = arguments.counts("k", k), arguments.step_size("alpha", alpha)
+    x, k, alpha = _checked(learning_rate, curvature, k, alpha)
     return np.asarray(alpha * powers.one_plus_power(x, k) / _margin(x, k, alpha))
 
 
-def _product(learning_rate: ArrayLike, curvature: ArrayLike) -> Reals:
-    """Return gamma a, on which everything depends."""
-    return np.asarray(
-        arguments.non_negative("learning_rate", learning_rate)
-        * arguments.non_negative("curvature", curvature)
+def _checked(
+    learning_rate: ArrayLike,
+    curvature: ArrayLike,
+    k: ArrayLike = 1,
+    alpha: ArrayLike = 1.0,
+    **others: ArrayLike,
+) -> tuple[Reals, Counts, Reals]:
+    """Return gamma a, on which everything depends, k and alpha, if all fit together."""
+    check_broadcast(
+        **others, learning_rate=learning_rate, curvature=curvature, k=k, alpha=alpha
     )
+    gamma = reals("learning_rate", learning_rate, NON_NEGATIVE)
+    x = np.asarray(gamma * reals("curvature", curvature, NON_NEGATIVE))
+    return x, counts("k", k), reals("alpha", alpha, STEP_SIZE)
 
 
 def _margin(x: Reals, k: Counts, alpha: Reals) -> Reals:

@@ -1,6 +1,7 @@
 """How long Lookahead around SGD takes on a noisy quadratic, and what to run it with.
 
 Time is counted in gradient evaluations, so that Lookahead's k inner steps count as k.
+Parameters and errors are those of `lookahead_ref.theory`.
 """
 
 from dataclasses import dataclass
@@ -8,13 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lookahead_ref.theory import arguments, powers
-from lookahead_ref.theory.arguments import Reals
-from lookahead_ref.theory.noisy_loss import expected_loss
-from lookahead_ref.theory.noisy_quadratic import (
+from lookahead_ref.hyperparameters import NON_NEGATIVE, POSITIVE, STEP_SIZE
+from lookahead_ref.theory import powers
+from lookahead_ref.theory.checks import (
     DivergenceError,
+    Reals,
+    check_broadcast,
+    counts,
+    reals,
+)
+from lookahead_ref.theory.noisy_quadratic import (
     check_stable,
     cycle_contraction,
+    expected_loss,
     is_stable,
     lookahead_mean,
     lookahead_variance,
@@ -28,21 +35,7 @@ __all__ = ["Best", "Problem", "best_hyperparameters", "loss_after", "steps_to_re
 class Problem:
     """A noisy quadratic and where the optimizer starts on it.
 
-    Parameters
-    ----------
-    curvature : array_like, shape (n,)
-        a of each coordinate, > 0.
-    noise : array_like, shape (n,) or ()
-        sigma^2 of each coordinate.
-    mean : array_like, shape (n,) or ()
-        E[phi_0].
-    variance : array_like, shape (n,) or (), default: 0.0
-        V[phi_0].
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range or does not fit `curvature`.
+    Curvature has shape (n,) and is > 0; the others have this shape too, or are numbers.
     """
 
     curvature: ArrayLike
@@ -51,13 +44,13 @@ class Problem:
     variance: ArrayLike = 0.0
 
     def __post_init__(self) -> None:
-        curvature = arguments.positive("curvature", self.curvature)
-        arguments.reals("curvature", curvature, 1)
+        curvature = reals("curvature", self.curvature, POSITIVE)
+        reals("curvature", curvature, ndim=1)
         checked = {
             "curvature": curvature,
-            "noise": arguments.non_negative("noise", self.noise),
-            "mean": arguments.reals("mean", self.mean),
-            "variance": arguments.non_negative("variance", self.variance),
+            "noise": reals("noise", self.noise, NON_NEGATIVE),
+            "mean": reals("mean", self.mean),
+            "variance": reals("variance", self.variance, NON_NEGATIVE),
         }
         for name, value in checked.items():
             if value.shape not in ((), curvature.shape):
@@ -70,19 +63,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Best:
-    """The best hyperparameters that a search has found.
-
-    Parameters
-    ----------
-    loss : float
-        The expected loss at the horizon.
-    learning_rate : float
-        gamma.
-    alpha : float
-        The slow weights' step size.
-    """
+    """The best hyperparameters that a search has found."""
 
     loss: float
+    """The expected loss at the horizon."""
     learning_rate: float
     alpha: float
 
@@ -96,33 +80,8 @@ def loss_after(
 ) -> Reals:
     """Return the expected loss of the slow weights after some gradient evaluations, (0.7).
 
-    All arguments but the problem are broadcast against each other. With k = 1 and alpha =
-    1, the defaults, it is the loss of SGD.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem.
-    steps : array_like of int
-        The number of gradient evaluations; between synchronizations the slow weights rest.
-    learning_rate : array_like
-        gamma, the inner optimizer's.
-    k : array_like of int, default: 1
-        The synchronization period.
-    alpha : array_like, default: 1.0
-        The slow weights' step size.
-
-    Returns
-    -------
-    ndarray
-        The expected loss.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    DivergenceError
-        If the loss exceeds the range of numbers.
+    Between synchronizations the slow weights rest. All arguments but the problem are
+    broadcast against each other.
 
     Examples
     --------
@@ -130,9 +89,9 @@ def loss_after(
     >>> loss_after(problem, [0, 4, 5], 0.5, k=5, alpha=1.0).round(3)
     array([2.5  , 2.5  , 0.668])
     """
-    arguments.together(steps=steps, learning_rate=learning_rate, k=k, alpha=alpha)
-    k = arguments.counts("k", k)
-    cycles = arguments.counts("steps", steps, 0) // k
+    check_broadcast(steps=steps, learning_rate=learning_rate, k=k, alpha=alpha)
+    k = counts("k", k)
+    cycles = counts("steps", steps, 0) // k
     given = [np.asarray(each)[..., None] for each in (learning_rate, k, alpha, cycles)]
     rate, k, alpha, cycles = given
     mean = lookahead_mean(problem.mean, rate, problem.curvature, k, alpha, cycles)
@@ -151,33 +110,11 @@ def steps_to_reach(
 ) -> int:
     """Return how many gradient evaluations it takes to reach an expected loss.
 
-    The number is exact, however large: a synchronization multiplies each coordinate's
-    distance from its own limit by a constant, and whole ranges of synchronizations in which
-    the loss must be higher are passed over.
-
-    Parameters
-    ----------
-    problem : Problem
-        The problem.
-    loss : float
-        The expected loss to reach, (0.7), the noise's own part 1/2 sum a sigma^2 included.
-    learning_rate : float
-        gamma, the inner optimizer's.
-    k : int, default: 1
-        The synchronization period.
-    alpha : float, default: 1.0
-        The slow weights' step size.
-
-    Returns
-    -------
-    int
-        The number of gradient evaluations: a multiple of k.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range, the cycle does not contract, or `loss` is never
-        reached; the error then names the loss in the limit.
+    The number, a multiple of k, is exact, however large: a synchronization multiplies each
+    coordinate's distance from its own limit by a constant, and whole ranges of
+    synchronizations in which the loss must be higher are passed over. The loss, (0.7),
+    includes the noise's own part 1/2 sum a sigma^2. A `ValueError` says that the cycle does
+    not contract, or that the loss is never reached, and what it is in the limit.
 
     Examples
     --------
@@ -187,7 +124,7 @@ def steps_to_reach(
     >>> steps_to_reach(problem, 1.05, learning_rate=1.0, k=5, alpha=0.5)
     35
     """
-    target = float(arguments.positive("loss", loss))
+    target = float(reals("loss", loss, POSITIVE))
     a, start = np.asarray(problem.curvature), np.asarray(problem.mean) ** 2
     check_stable(learning_rate, a, k, alpha)
     limit = lookahead_variance_limit(learning_rate, a, problem.noise, k, alpha)
@@ -238,17 +175,15 @@ def best_hyperparameters(
     """Find the learning rate and alpha with the least expected loss after some steps.
 
     A grid, then finer grids around the best point: the result is never worse than the best
-    point of the first grid, but a dip narrower than that grid's cells can be missed.
+    point of the first grid, but a dip narrower than that grid's cells can be missed. With k
+    = 1 Lookahead is SGD of the learning rate alpha gamma, so alpha is then held at 1.
 
     Parameters
     ----------
-    problem : Problem
-        The problem.
+    problem, k
+        The problem and the synchronization period.
     steps : int
         The horizon, in gradient evaluations, at least k.
-    k : int, default: 1
-        The synchronization period. With k = 1 Lookahead is SGD of the learning rate alpha
-        gamma, so alpha is then held at 1.
     learning_rates : tuple of float, optional
         The lowest and highest learning rate; by default from 1e-4 to 4 over the largest
         curvature.
@@ -266,8 +201,6 @@ def best_hyperparameters(
 
     Raises
     ------
-    TypeError, ValueError
-        If an argument is out of range.
     DivergenceError
         If all of the learning rates diverge beyond the range of numbers.
 
@@ -277,16 +210,14 @@ def best_hyperparameters(
     >>> round(best_hyperparameters(problem, steps=10).learning_rate, 3)
     1.0
     """
-    period = int(arguments.counts("k", k))
-    horizon = int(arguments.counts("steps", steps, period))
-    points = int(arguments.counts("points", points, 3))
-    rounds = int(arguments.counts("rounds", rounds))
+    period = int(counts("k", k))
+    horizon = int(counts("steps", steps, period))
+    points = int(counts("points", points, 3))
+    rounds = int(counts("rounds", rounds))
     top = float(np.max(problem.curvature))
     rates = (1e-4 / top, 4.0 / top) if learning_rates is None else learning_rates
-    low, high = np.log(
-        _range("learning_rates", arguments.positive("learning_rates", rates))
-    )
-    bottom, ceiling = _range("alphas", arguments.step_size("alphas", alphas))
+    low, high = np.log(_range("learning_rates", reals("learning_rates", rates, POSITIVE)))
+    bottom, ceiling = _range("alphas", reals("alphas", alphas, STEP_SIZE))
     if period == 1:
         bottom = ceiling = 1.0
 

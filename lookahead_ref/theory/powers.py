@@ -1,91 +1,40 @@
 """Powers of 1 - x, accurate where x is near 0 or near 2 and 1 - x is not.
 
 SGD's error shrinks by 1 - x with x = gamma a, which for the flat directions of a loss is so
-near to 1 that the power of a rounded 1 - x would be wrong.
+near to 1 that the power of a rounded 1 - x would be wrong. Here x and n are not negative,
+results are accurate to some roundings, and inf where they are beyond the range of numbers.
 """
 
 import numpy as np
 
-from lookahead_ref.theory.arguments import Counts, Reals
+from lookahead_ref.theory.checks import Counts, Reals
 
 __all__ = ["geometric", "one_minus_power", "one_plus_power", "power"]
 
 
 def power(x: Reals, n: Counts) -> Reals:
-    """Return (1 - x)^n; inf where that is beyond the range of numbers.
-
-    Parameters
-    ----------
-    x : ndarray
-        Not negative.
-    n : ndarray of int
-        Not negative.
-
-    Returns
-    -------
-    ndarray
-        The power.
-    """
+    """Return (1 - x)^n."""
     with np.errstate(over="ignore"):
         magnitude = np.exp(_log(x, n))
     return np.asarray(np.where(_negative(x, n), -magnitude, magnitude))
 
 
 def one_minus_power(x: Reals, n: Counts) -> Reals:
-    """Return 1 - (1 - x)^n; inf where that is beyond the range of numbers.
-
-    Parameters
-    ----------
-    x : ndarray
-        Not negative.
-    n : ndarray of int
-        Not negative.
-
-    Returns
-    -------
-    ndarray
-        The difference, to a relative accuracy of some roundings.
-    """
+    """Return 1 - (1 - x)^n."""
     log = _log(x, n)
     with np.errstate(over="ignore"):
         return np.where(_negative(x, n), 1.0 + np.exp(log), -np.expm1(log))
 
 
 def one_plus_power(x: Reals, n: Counts) -> Reals:
-    """Return 1 + (1 - x)^n; inf where that is beyond the range of numbers.
-
-    Parameters
-    ----------
-    x : ndarray
-        Not negative.
-    n : ndarray of int
-        Not negative.
-
-    Returns
-    -------
-    ndarray
-        The sum, to a relative accuracy of some roundings.
-    """
+    """Return 1 + (1 - x)^n."""
     log = _log(x, n)
     with np.errstate(over="ignore"):
         return np.where(_negative(x, n), -np.expm1(log), 1.0 + np.exp(log))
 
 
 def geometric(x: Reals, n: Counts) -> Reals:
-    """Return sum_{i<n} (1 - x)^{2i}; inf where that is beyond the range of numbers.
-
-    Parameters
-    ----------
-    x : ndarray
-        Not negative.
-    n : ndarray of int
-        Not negative.
-
-    Returns
-    -------
-    ndarray
-        The sum, (1 - (1 - x)^{2n}) / (x (2 - x)), to a relative accuracy of some roundings.
-    """
+    """Return sum_{i<n} (1 - x)^{2i}, which is (1 - (1 - x)^{2n}) / (x (2 - x))."""
     below = x * (2.0 - x)
     level = below == 0.0  # each term is 1
     with np.errstate(over="ignore", invalid="ignore"):

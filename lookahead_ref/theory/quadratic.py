@@ -6,8 +6,11 @@ The loss is L(x) = 1/2 x'Ax - b'x. Wherever a matrix A is taken it may be
 - its diagonal, shape (n,), if it is diagonal;
 - a function that maps a vector v, shape (n,), to A v.
 
-Equation numbers are those of the source document; `docs/errata.md` says where they are
-corrected.
+Everything else is a vector of shape (n,): a point x; b, the linear term; theta_0, where the
+inner loop started, and theta_k, where it ended. A `TypeError` or a `ValueError` names an
+argument that is not finite, of a shape that does not fit, or out of range, and an A that is
+not symmetric. Equation numbers are those of the source document; `docs/errata.md` says
+where they are corrected.
 """
 
 from collections.abc import Callable
@@ -16,8 +19,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lookahead_ref.theory import arguments
-from lookahead_ref.theory.arguments import Reals
+from lookahead_ref.hyperparameters import POSITIVE, STEP_SIZE
+from lookahead_ref.theory.checks import Reals, reals
 
 __all__ = [
     "Matrix",
@@ -38,31 +41,12 @@ _EPSILON = float(np.finfo(np.float64).eps)
 def loss(x: ArrayLike, A: Matrix, b: ArrayLike) -> float:
     """Return the loss, 1/2 x'Ax - b'x.
 
-    Parameters
-    ----------
-    x : array_like, shape (n,)
-        The point.
-    A : array_like or callable
-        The matrix, in full, as its diagonal or as a function.
-    b : array_like, shape (n,)
-        The linear term.
-
-    Returns
-    -------
-    float
-        The loss.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not finite, of a shape that does not fit, or A is not symmetric.
-
     Examples
     --------
     >>> loss([1.0, 2.0], [2.0, 1.0], [1.0, 0.0])
     2.0
     """
-    x = arguments.reals("x", x, 1)
+    x = reals("x", x, ndim=1)
     times = _operator(A, len(x), "x")
     b = _vector("b", b, len(x), "x")
     return float(x @ times(x) / 2.0 - b @ x)
@@ -71,31 +55,12 @@ def loss(x: ArrayLike, A: Matrix, b: ArrayLike) -> float:
 def gradient(x: ArrayLike, A: Matrix, b: ArrayLike) -> Reals:
     """Return the gradient of the loss, Ax - b.
 
-    Parameters
-    ----------
-    x : array_like, shape (n,)
-        The point.
-    A : array_like or callable
-        The matrix, in full, as its diagonal or as a function.
-    b : array_like, shape (n,)
-        The linear term.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        The gradient.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not finite, of a shape that does not fit, or A is not symmetric.
-
     Examples
     --------
     >>> gradient([1.0, 2.0], [2.0, 1.0], [1.0, 0.0])
     array([1., 2.])
     """
-    x = arguments.reals("x", x, 1)
+    x = reals("x", x, ndim=1)
     return _operator(A, len(x), "x")(x) - _vector("b", b, len(x), "x")
 
 
@@ -103,25 +68,8 @@ def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
     """Return theta* = A^{-1} b, the point where the gradient vanishes.
 
     It minimises the loss if A is positive definite; otherwise it is a saddle or a maximum.
-
-    Parameters
-    ----------
-    A : array_like, shape (n, n) or (n,)
-        The matrix, in full or as its diagonal.
-    b : array_like, shape (n,)
-        The linear term.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        theta*.
-
-    Raises
-    ------
-    TypeError
-        If A is a function: it can be multiplied with, not inverted.
-    ValueError
-        If A is singular up to rounding, or an argument is not as `loss` wants it.
+    A `ValueError` says that A is singular up to rounding. A function is a `TypeError`: it
+    can be multiplied with, not inverted.
 
     Examples
     --------
@@ -130,7 +78,7 @@ def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
     """
     if callable(A):
         raise TypeError("A must be an array to be inverted, got a function")
-    b = arguments.reals("b", b, 1)
+    b = reals("b", b, ndim=1)
     matrix = _matrix(A, len(b), "b")
     if matrix.ndim == 1:
         magnitudes = np.abs(matrix)
@@ -158,44 +106,22 @@ def optimal_alpha(
 ) -> float:
     """Return the step size that minimises the loss between two points, equation (0.3).
 
-    With d = theta_k - theta_0 it is alpha* = d'(b - A theta_0) / (d'Ad). This needs neither
-    an inverse nor a definite A: only d'Ad > 0, that the loss is curved upwards along this
-    one line.
+    With d = theta_k - theta_0 it is alpha* = d'(b - A theta_0) / (d'Ad): any number, above
+    1 where the inner loop has not gone far enough, negative where it went uphill. This
+    needs neither an inverse nor a definite A: only d'Ad > 0, that the loss is curved
+    upwards along this one line. Instead of b it may be given `theta_star`, the optimum, as
+    in (0.3): then b - A theta_0 is A (theta* - theta_0).
 
-    Parameters
-    ----------
-    theta_0 : array_like, shape (n,)
-        Where the inner loop started, theta_{t,0}.
-    theta_k : array_like, shape (n,)
-        Where it ended, theta_{t,k}.
-    A : array_like or callable
-        The matrix, in full, as its diagonal or as a function.
-    b : array_like, shape (n,), optional
-        The linear term.
-    theta_star : array_like, shape (n,), optional
-        The optimum instead of `b`, as in (0.3): then b - A theta_0 is A (theta* - theta_0).
-
-    Returns
-    -------
-    float
-        alpha*: any number, above 1 where the inner loop has not gone far enough, negative
-        where it went uphill.
-
-    Raises
-    ------
-    TypeError
-        If not exactly one of `b` and `theta_star` is given.
-    ValueError
-        If the two points are equal, the loss is not curved upwards between them by more
-        than the rounding of A d allows to tell, or an argument is not as `loss` wants it.
-        The rounding inside of an A that is a function is not known and not counted.
+    A `ValueError` says that the two points are equal, or that the loss is not curved
+    upwards between them by more than the rounding of A d allows to tell. The rounding
+    inside of an A that is a function is not known and not counted.
 
     Examples
     --------
     >>> optimal_alpha([2.0, 0.0], [0.0, 0.0], [1.0, 3.0], [0.5, 0.0])
     0.75
     """
-    theta_0 = arguments.reals("theta_0", theta_0, 1)
+    theta_0 = reals("theta_0", theta_0, ndim=1)
     theta_k = _vector("theta_k", theta_k, len(theta_0), "theta_0")
     times = _operator(A, len(theta_0), "theta_0")
     if b is not None and theta_star is None:
@@ -226,32 +152,13 @@ def newton_optimum(
 ) -> Reals:
     """Return the optimum that a diagonal curvature estimate foresees, theta_k - A^{-1} g.
 
-    Parameters
-    ----------
-    theta_k : array_like, shape (n,)
-        Where the inner loop ended.
-    gradient : array_like, shape (n,)
-        The gradient g there.
-    curvature : array_like, shape (n,)
-        The diagonal of A but for `scale`, such as Adam's second moment. Not zero.
-    scale : float, default: 1.0
-        What to multiply `curvature` by; see `curvature_alpha`.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        The estimate of theta*.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not finite, of a shape that does not fit, or the curvature is zero
-        somewhere. `curvature_alpha` needs no inverse and takes such a curvature.
+    Gradient and curvature are those of `curvature_alpha`, but a curvature of 0 is a
+    `ValueError` here.
     """
-    theta_k = arguments.reals("theta_k", theta_k, 1)
+    theta_k = reals("theta_k", theta_k, ndim=1)
     g = _vector("gradient", gradient, len(theta_k), "theta_k")
     diagonal = _vector("curvature", curvature, len(theta_k), "theta_k")
-    scale = float(arguments.positive("scale", scale))
+    scale = float(reals("scale", scale, POSITIVE))
     if not np.all(diagonal):
         raise ValueError("curvature must not be 0 where theta* is asked for, got a 0")
     return np.asarray(theta_k - g / (scale * diagonal))
@@ -273,10 +180,8 @@ def curvature_alpha(
 
     Parameters
     ----------
-    theta_0 : array_like, shape (n,)
-        Where the inner loop started, theta_{t,0}.
-    theta_k : array_like, shape (n,)
-        Where it ended, theta_{t,k}.
+    theta_0, theta_k : array_like, shape (n,)
+        Where the inner loop started and ended.
     gradient : array_like, shape (n,)
         The gradient g of the loss at theta_k.
     curvature : array_like, shape (n,)
@@ -295,22 +200,17 @@ def curvature_alpha(
         alpha* clipped to [alpha_low, 1]; 1 where d'Ad is not positive, as then the inner
         loop's result is all that is known.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not finite, of a shape that does not fit, or out of range.
-
     Examples
     --------
     >>> curvature_alpha([1.0, 1.0], [0.0, -1.0], [0.0, -1.0], [1.0, 1.0])
     0.6
     """
-    theta_0 = arguments.reals("theta_0", theta_0, 1)
+    theta_0 = reals("theta_0", theta_0, ndim=1)
     theta_k = _vector("theta_k", theta_k, len(theta_0), "theta_0")
     g = _vector("gradient", gradient, len(theta_0), "theta_0")
     diagonal = _vector("curvature", curvature, len(theta_0), "theta_0")
-    scale = float(arguments.positive("scale", scale))
-    low = float(arguments.step_size("alpha_low", alpha_low))
+    scale = float(reals("scale", scale, POSITIVE))
+    low = float(reals("alpha_low", alpha_low, STEP_SIZE))
     d = theta_k - theta_0
     size = float(np.abs(d).max(initial=0.0))
     if size == 0.0:
@@ -323,7 +223,7 @@ def curvature_alpha(
 
 
 def _vector(name: str, value: ArrayLike, length: int, like: str) -> Reals:
-    array = arguments.reals(name, value, 1)
+    array = reals(name, value, ndim=1)
     if len(array) != length:
         raise ValueError(
             f"{name} must have {length} elements as {like} has, got {len(array)}"
@@ -332,7 +232,7 @@ def _vector(name: str, value: ArrayLike, length: int, like: str) -> Reals:
 
 
 def _matrix(A: ArrayLike, length: int, like: str) -> Reals:
-    matrix = arguments.reals("A", A)
+    matrix = reals("A", A)
     if matrix.shape not in ((length,), (length, length)):
         raise ValueError(
             f"A must have the shape ({length}, {length}) or ({length},) to fit {like}, "
@@ -352,7 +252,7 @@ def _operator(A: Matrix, length: int, like: str) -> Callable[[Reals], Reals]:
         function = A
 
         def times(v: Reals) -> Reals:
-            product = arguments.reals("A(v)", function(v.copy()))
+            product = reals("A(v)", function(v.copy()))
             if product.shape != (length,):
                 raise ValueError(
                     f"A(v) must have the shape ({length},), got {product.shape}"

@@ -3,7 +3,8 @@
 The error of a cycle of Lookahead is multiplied by a matrix (`lookahead_ref.theory.cycles`);
 in the long run it shrinks by the spectral radius of that matrix, and for each gradient
 evaluation by its k-th root. The slowest eigenvalue of the loss decides. Rates are those of
-phi: the smaller the faster, 1 and above is no convergence.
+phi: the smaller the faster, 1 and above is no convergence. Parameters and
+errors are those of `lookahead_ref.theory`.
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lookahead_ref.theory import arguments
-from lookahead_ref.theory.arguments import Reals
+from lookahead_ref.hyperparameters import BELOW_ONE, NON_NEGATIVE, POSITIVE
+from lookahead_ref.theory.checks import Reals, counts, reals
 from lookahead_ref.theory.cycles import InnerState, Kind, cycle
 
 __all__ = ["Tuned", "best_possible_rate", "convergence_rate", "tuned_rate"]
@@ -20,18 +21,12 @@ __all__ = ["Tuned", "best_possible_rate", "convergence_rate", "tuned_rate"]
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best learning rate that a search has found.
-
-    Parameters
-    ----------
-    rate : float
-        The rate of convergence for each gradient evaluation.
-    learning_rate : float
-        The learning rate, times the largest curvature.
-    """
+    """The best learning rate that a search has found."""
 
     rate: float
+    """The rate of convergence for each gradient evaluation."""
     learning_rate: float
+    """The learning rate, times the largest curvature."""
 
 
 def convergence_rate(
@@ -46,46 +41,18 @@ def convergence_rate(
 ) -> Reals:
     """Return what the error is multiplied by in the long run for each gradient evaluation.
 
-    With k = 1, alpha = 1 and a state that is maintained, the defaults, it is the rate of
-    the inner optimizer itself.
-
-    Parameters
-    ----------
-    kind : {"sgd", "heavy-ball", "nesterov"}
-        The inner optimizer.
-    learning_rate : array_like, shape (...)
-        gamma.
-    curvature : array_like, shape (n,)
-        The eigenvalues of the loss, > 0.
-    momentum : array_like, shape (...), default: 0.0
-        In [0, 1); for SGD 0.
-    k : int, default: 1
-        The synchronization period.
-    alpha : float, default: 1.0
-        The slow weights' step size.
-    inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
-        What a synchronization does to the velocity.
-
-    Returns
-    -------
-    ndarray, shape (...)
-        The rate of the slowest eigenvalue; 1 or more if one does not converge.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    DivergenceError
-        If a cycle exceeds the range of numbers.
+    It is the rate of the slowest of the eigenvalues of the loss, which `curvature`, shape
+    (n,), holds; 1 or more if one does not converge. The result has the shape of learning
+    rate and momentum together.
 
     Examples
     --------
     >>> float(convergence_rate("sgd", 1.0, [1.0, 0.25]))
     0.75
     """
-    gamma = arguments.non_negative("learning_rate", learning_rate)
-    a = arguments.reals("curvature", arguments.positive("curvature", curvature), 1)
-    mu = arguments.momentum("momentum", momentum)
+    gamma = reals("learning_rate", learning_rate, NON_NEGATIVE)
+    a = reals("curvature", curvature, POSITIVE, ndim=1)
+    mu = reals("momentum", momentum, BELOW_ONE)
     x = gamma[..., None] * a
     whole = cycle(kind, x, mu[..., None], k=k, alpha=alpha, inner_state=inner_state)
     return np.asarray(whole.rate.max(axis=-1))
@@ -94,23 +61,8 @@ def convergence_rate(
 def best_possible_rate(condition_number: ArrayLike) -> Reals:
     """Return the rate that no first-order method improves on, whatever the dimension.
 
-    It is (sqrt(kappa) - 1) / (sqrt(kappa) + 1); heavy ball reaches it with its square for
-    momentum.
-
-    Parameters
-    ----------
-    condition_number : array_like
-        kappa, the largest eigenvalue over the smallest, >= 1.
-
-    Returns
-    -------
-    ndarray
-        The rate.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
+    It is (sqrt(kappa) - 1) / (sqrt(kappa) + 1), where kappa is the largest eigenvalue over
+    the smallest, >= 1; heavy ball reaches it with its square for momentum.
 
     References
     ----------
@@ -133,38 +85,10 @@ def tuned_rate(
 ) -> Tuned:
     """Find the learning rate with the best rate of convergence for a condition number.
 
-    A grid of learning rates, then finer grids around its best point. The eigenvalues are
-    spread evenly in logarithm from 1 / kappa to 1, so that what happens between the ends
-    counts too: Lookahead around momentum is often slowest there.
-
-    Parameters
-    ----------
-    kind : {"sgd", "heavy-ball", "nesterov"}
-        The inner optimizer.
-    condition_number : float
-        kappa, the largest eigenvalue over the smallest, >= 1.
-    momentum : float, default: 0.0
-        In [0, 1); for SGD 0.
-    k : int, default: 1
-        The synchronization period.
-    alpha : float, default: 1.0
-        The slow weights' step size.
-    inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
-        What a synchronization does to the velocity.
-    points : int, default: 48
-        Learning rates of a grid; there are twice as many eigenvalues.
-    rounds : int, default: 8
-        The number of grids.
-
-    Returns
-    -------
-    Tuned
-        The best point.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
+    A grid of learning rates, then finer grids around its best point: `rounds` grids of
+    `points` learning rates. Twice as many eigenvalues are spread evenly in logarithm from
+    1 / kappa to 1, so that what happens between the ends counts too: Lookahead around
+    momentum is often slowest there.
 
     Examples
     --------
@@ -173,12 +97,12 @@ def tuned_rate(
     (0.8, 1.8)
     """
     kappa = float(_condition(condition_number))
-    points = int(arguments.counts("points", points, 5))
+    points = int(counts("points", points, 5))
     eigenvalues = np.geomspace(1.0 / kappa, 1.0, 2 * points)
     low, high = np.log(1e-3), np.log(5.0)
     limits = low, high
     best = Tuned(np.inf, np.nan)
-    for _ in range(int(arguments.counts("rounds", rounds))):
+    for _ in range(int(counts("rounds", rounds))):
         tried = np.exp(np.linspace(low, high, points))
         rates = convergence_rate(
             kind, tried, eigenvalues, momentum, k=k, alpha=alpha, inner_state=inner_state
@@ -193,7 +117,7 @@ def tuned_rate(
 
 
 def _condition(condition_number: ArrayLike) -> Reals:
-    kappa = arguments.reals("condition_number", condition_number)
+    kappa = reals("condition_number", condition_number)
     if not np.all(kappa >= 1.0):
         raise ValueError(f"condition_number must be >= 1, got {kappa.min().item()!r}")
     return kappa

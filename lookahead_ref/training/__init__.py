@@ -5,13 +5,13 @@ from lookahead_ref.training.events import (
     EpochEnded,
     EpochRecord,
     Event,
+    JsonLines,
     RunEnded,
     RunStarted,
     StepSkipped,
     StepTaken,
 )
 from lookahead_ref.training.folder import CheckpointError, CheckpointFolder
-from lookahead_ref.training.log import JsonLines
 from lookahead_ref.training.loop import Checkpoints, StoppedError, TrainingResult, train
 from lookahead_ref.training.models import CarryingModel, Data, Model, PlainModel, Stream
 from lookahead_ref.training.nonfinite import NonFiniteLossError

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref.extras import require
-from lookahead_ref.training.state import Snapshot
 
-__all__ = ["DamagedError", "decode", "encode", "pack", "unpack"]
+__all__ = ["DamagedError", "decode", "encode"]
 
 _KEY = "lookahead-ref"
 _NO_DIGEST = "0" * 64
@@ -30,7 +29,7 @@ class DamagedError(ValueError):
 
 
 def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> bytes:
-    """Make the content of a file.
+    """Make the content of a file, the same for the same arrays and record.
 
     Parameters
     ----------
@@ -42,7 +41,7 @@ def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> byt
     Returns
     -------
     bytes
-        The same for the same arrays and record.
+        All of it.
 
     Raises
     ------
@@ -75,19 +74,17 @@ def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> byt
 
 
 def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read the content of a file, after it was found to be as it was written.
+    """Read the arrays and the record that were given to `encode`.
 
     Parameters
     ----------
     content : bytes
-        All of it.
+        All of the file.
 
     Returns
     -------
-    arrays : dict
-        Name to array.
-    record : dict
-        What was given to `encode`.
+    arrays, record : dict
+        As they were given.
 
     Raises
     ------
@@ -109,58 +106,6 @@ def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     text = _header(content)["__metadata__"][_KEY]
     record: dict[str, Any] = json.loads(text)["record"]
     return safetensors.load(content), record
-
-
-def pack(
-    snapshot: Snapshot,
-) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Part a run's state into arrays and plain data.
-
-    Parameters
-    ----------
-    snapshot : Snapshot
-        The state, with NumPy arrays.
-
-    Returns
-    -------
-    arrays : dict
-        ``optimizer/`` and the names of `lookahead_ref.Stepper.state_dict`; ``carried/``
-        and the paths of what is carried.
-    record : dict
-        The rest, with the optimizer's counts.
-    """
-    counts = {n: v for n, v in snapshot.optimizer.items() if isinstance(v, int)}
-    arrays = {
-        **{f"optimizer/{n}": v for n, v in snapshot.optimizer.items() if n not in counts},
-        **{f"carried/{n}": v for n, v in snapshot.carried.items()},
-    }
-    return arrays, {"counts": counts, **snapshot.record}
-
-
-def unpack(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> Snapshot:
-    """Put together what `pack` parted.
-
-    Parameters
-    ----------
-    arrays, record : dict
-        From `pack`.
-
-    Returns
-    -------
-    Snapshot
-        The state.
-    """
-
-    def below(prefix: str) -> dict[str, Any]:
-        return {
-            name.removeprefix(prefix): array
-            for name, array in arrays.items()
-            if name.startswith(prefix)
-        }
-
-    rest = {name: value for name, value in record.items() if name != "counts"}
-    optimizer = {**record["counts"], **below("optimizer/")}
-    return Snapshot(optimizer, below("carried/"), rest)
 
 
 def _digest_span(content: bytes) -> tuple[int, int]:

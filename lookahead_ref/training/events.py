@@ -1,8 +1,15 @@
-"""What a training run reports while it goes: small records, one kind per moment."""
+"""What a training run reports while it goes: small records, and their log as JSON lines."""
 
-from collections.abc import Callable
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+from lookahead_ref.report.files import jsonable
 
 __all__ = [
     "Callback",
@@ -10,6 +17,7 @@ __all__ = [
     "EpochEnded",
     "EpochRecord",
     "Event",
+    "JsonLines",
     "RunEnded",
     "RunStarted",
     "StepSkipped",
@@ -142,3 +150,74 @@ Event: TypeAlias = RunStarted | StepTaken | StepSkipped | EpochEnded | Diverging
 
 Callback: TypeAlias = Callable[[Event], None]
 """Called with each event, in order."""
+
+
+class JsonLines:
+    """A callback that appends each event to a file, one JSON object a line.
+
+    A context manager: leaving it closes the file. A line has ``event`` (the kind, such as
+    ``"epoch_ended"``), the labels, and the event's fields; those of an epoch's record stand
+    beside ``seconds``. It is flushed at once. A number that is not finite, which JSON has
+    not, becomes the string ``"nan"``, ``"inf"`` or ``"-inf"``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file. It is created, or appended to.
+    steps : bool, default False
+        Whether to write a line for every update too, not for every epoch only.
+    **labels
+        Written into every line, such as the method's name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "train.jsonl"
+    ...     with JsonLines(path, steps=True, method="Adam") as log:
+    ...         log(StepTaken(step=3, epoch=1, loss=float("nan")))
+    ...     print(path.read_text(), end="")
+    {"event": "step_taken", "method": "Adam", "step": 3, "epoch": 1, "loss": "nan"}
+    """
+
+    def __init__(self, path: Path, *, steps: bool = False, **labels: Any) -> None:
+        self._file = path.open("a", encoding="utf-8")
+        self._steps = steps
+        self._labels = labels
+
+    def __call__(self, event: Event) -> None:
+        """Write an event."""
+        if self._steps or not isinstance(event, StepTaken):
+            line = json.dumps(_as_record(event, self._labels), allow_nan=False)
+            with self._named():
+                self._file.write(line + "\n")
+                self._file.flush()
+
+    def sync(self) -> int:
+        """Flush the file to the disk, and return how long it is, in bytes."""
+        with self._named():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        return os.fstat(self._file.fileno()).st_size
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = self._file.name  # a disk that is full does not say for what
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _as_record(event: Event, labels: dict[str, Any]) -> dict[str, Any]:
+    kind = "".join("_" + c.lower() if c.isupper() else c for c in type(event).__name__)
+    fields = dataclasses.asdict(event)
+    fields = {**fields.pop("record", {}), **fields}
+    record: dict[str, Any] = jsonable({"event": kind.removeprefix("_"), **labels, **fields})
+    return record

@@ -5,6 +5,7 @@ removed after that. Whatever happens to the process or the disk in between, the 
 a whole one. Its name tells the number of batches drawn.
 """
 
+import math
 import os
 import re
 import time
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 from lookahead_ref import hyperparameters
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.training import checkpoint
-from lookahead_ref.training.log import JsonLines
+from lookahead_ref.training.events import JsonLines
 from lookahead_ref.training.state import Snapshot
 
 __all__ = [
@@ -43,20 +44,7 @@ class FolderInUseError(ValueError):
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Be the only run in a folder; the lock ends with the process, however that ends.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        An existing folder. Nothing is written to it.
-
-    Raises
-    ------
-    FolderInUseError
-        If another process holds the lock.
-    OSError
-        If the folder cannot be opened.
-    """
+    """Be the only run in a folder; the lock ends with the process, however that ends."""
     import fcntl  # Not on Windows, where the rest of the package works.
 
     descriptor = os.open(folder, os.O_RDONLY)
@@ -73,13 +61,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of a run that was killed while it wrote.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder, locked.
-    """
+    """Remove the temporary files of a run that was killed while it wrote."""
     for path in folder.iterdir():
         if _LEFTOVER.fullmatch(path.name):
             path.unlink()
@@ -134,7 +116,7 @@ class CheckpointFolder:
         self._every = every
         self._log: JsonLines | None = None
         self._stopping = stopping
-        self._saved_at = -float("inf")
+        self._saved_at = -math.inf
         self._saved_batches = 0
         self.last: Path | None = None
         """The last good checkpoint."""
@@ -154,22 +136,8 @@ class CheckpointFolder:
         return self._stopping is not None and self._stopping()
 
     def save(self, batches: int, snapshot: Snapshot) -> None:
-        """Write a checkpoint, then remove those that are too many.
-
-        Parameters
-        ----------
-        batches : int
-            Batches drawn so far.
-        snapshot : Snapshot
-            The state, with NumPy arrays.
-
-        Raises
-        ------
-        CheckpointError
-            If it cannot be written. All earlier ones are as they were.
-        """
+        """Write a checkpoint, then remove those that are too many; see `Checkpoints`."""
         path = self._folder / f"checkpoint-{batches:08d}.safetensors"
-        arrays, state = checkpoint.pack(snapshot)
         try:
             # Flushed first: what a checkpoint says of the log must be true on the disk.
             log_bytes = 0 if self._log is None else self._log.sync()
@@ -178,9 +146,9 @@ class CheckpointFolder:
                 "format_version": 1,
                 "configuration": self._configuration,
                 "log_bytes": log_bytes,
-                "state": state,
+                "state": snapshot.record,
             }
-            write_atomically(path, checkpoint.encode(arrays, record))
+            write_atomically(path, checkpoint.encode(snapshot.arrays, record))
             for _, old in self._all()[: -self._keep]:
                 old.unlink()
         except OSError as error:
@@ -188,30 +156,19 @@ class CheckpointFolder:
             raise CheckpointError(
                 f"the checkpoint {path} cannot be written: {error.strerror}; {last}"
             ) from error
+        self._saved(path, batches)
+
+    def _saved(self, path: Path, batches: int) -> None:
         self.last = path
         self._saved_at = time.monotonic()
         self._saved_batches = batches
 
     def restore(self, note: Callable[[str], None]) -> Restored | None:
-        """Read the newest checkpoint that is as it was written.
+        """Read the newest checkpoint that is as it was written; None if there is none yet.
 
-        One that is damaged is put aside under another name, so that it is neither taken
-        again nor written over.
-
-        Parameters
-        ----------
-        note : callable
-            Told of each checkpoint that cannot be used, in words.
-
-        Returns
-        -------
-        Restored or None
-            Where to go on; None if no checkpoint was written yet.
-
-        Raises
-        ------
-        CheckpointError
-            If there are checkpoints, but none of them can be used.
+        `note` is told of each that cannot be used. One that is damaged is put aside under
+        another name, so that it is neither taken again nor written over. A
+        `CheckpointError` says that there are checkpoints, but none can be used.
         """
         found = self._all()
         for batches, path in reversed(found):
@@ -229,11 +186,8 @@ class CheckpointFolder:
                 raise CheckpointError(
                     f"{path} is of another run than the folder's run.json"
                 )
-            self.last = path
-            self._saved_at = time.monotonic()
-            self._saved_batches = batches
-            snapshot = checkpoint.unpack(arrays, record["state"])
-            return Restored(snapshot, path, record["log_bytes"])
+            self._saved(path, batches)
+            return Restored(Snapshot(arrays, record["state"]), path, record["log_bytes"])
         if found:
             raise CheckpointError(f"no checkpoint in {self._folder} can be used")
         return None

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, NoReturn, Protocol, cast
 
 import numpy as np
 
@@ -25,16 +25,14 @@ from lookahead_ref.training.events import (
     StepSkipped,
     StepTaken,
 )
-from lookahead_ref.training.models import (
-    Data,
-    Evaluation,
-    Model,
-    PlainModel,
-    carries,
+from lookahead_ref.training.models import Data, Evaluation, Model, PlainModel, carries
+from lookahead_ref.training.nonfinite import (
+    NonFiniteLossError,
+    Where,
+    first_nonfinite,
+    joint_sum,
 )
-from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite, joint_sum
-from lookahead_ref.training.placement import Placement
-from lookahead_ref.training.state import Snapshot, TrainingState
+from lookahead_ref.training.state import Placement, Snapshot, TrainingState
 from lookahead_ref.trees import flatten
 
 __all__ = [
@@ -211,27 +209,22 @@ def train(
     check_every = hyperparameters.count("check_every", check_every)
 
     init_seed, batch_seed, noise_seed = np.random.SeedSequence(seed).spawn(3)
-    stream = data.stream(batch_size, batch_seed)
     state = TrainingState(
+        placement=placement,
         stepper=la.Stepper(
             optimizer, placement.put(model.init(init_seed)), backend=placement.backend
         ),
-        stream=stream,
+        stream=data.stream(batch_size, batch_seed),
         rng=np.random.Generator(np.random.PCG64(noise_seed)),
         carried=_start(model, batch_size, placement),
     )
     if resume is not None:
-        state.restore(
-            resume._replace(
-                optimizer=placement.put(resume.optimizer),
-                carried=placement.put(resume.carried),
-            )
-        )
+        state.restore(resume)
     loop = _Loop(
         model=model,
         data=data,
         state=state,
-        placement=placement,
+        initial=lambda: model.init(init_seed),
         batch_size=batch_size,
         clip=clip,
         evaluate_train=evaluate_train,
@@ -239,7 +232,6 @@ def train(
         check_every=check_every,
         checkpoints=checkpoints,
         callbacks=callbacks,
-        initial=lambda: model.init(init_seed),
     )
     loop.report(
         RunStarted(
@@ -250,9 +242,9 @@ def train(
             seed=seed,
             epochs=epochs,
             batch_size=batch_size,
-            steps_per_epoch=stream.batches_per_epoch,
+            steps_per_epoch=state.stream.batches_per_epoch,
             text=hasattr(data, "vocabulary"),
-            batches_done=state.epoch * stream.batches_per_epoch + state.batches,
+            batches_done=state.batches_in_all,
         )
     )
     # A loss that overflows is an error with a step, not a warning from inside NumPy.
@@ -261,23 +253,7 @@ def train(
 
 
 def described(value: object) -> str:
-    """Describe a thing in the same words in every run.
-
-    Parameters
-    ----------
-    value : object
-        A model, an optimizer, a schedule.
-
-    Returns
-    -------
-    str
-        Its `repr`, without places in memory.
-
-    Examples
-    --------
-    >>> described(object())
-    '<object object>'
-    """
+    """Describe a model, an optimizer or a schedule without its place in memory."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
@@ -285,47 +261,34 @@ def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any
     return placement.put(dict(model.start(batch_size))) if carries(model) else {}
 
 
+@dataclass(kw_only=True)
 class _Loop:
     """One run: takes the state from batch to batch and from epoch to epoch."""
 
-    def __init__(
-        self,
-        *,
-        model: Model,
-        data: Data,
-        state: TrainingState,
-        placement: Placement,
-        batch_size: int,
-        clip: float | None,
-        evaluate_train: bool,
-        on_nonfinite: OnNonFinite,
-        check_every: int,
-        checkpoints: Checkpoints | None,
-        callbacks: Sequence[Callback],
-        initial: Callable[[], Any],
-    ) -> None:
-        self._model = model
-        self._data = data
-        self._state = state
-        self._placement = placement
-        self._batch_size = batch_size
-        self._clip = clip
-        self._evaluate_train = evaluate_train
-        self._on_nonfinite = on_nonfinite
-        self._check_every = check_every
-        self._checkpoints = checkpoints
-        self._callbacks = callbacks
-        self._initial = initial
-        self._carries = carries(model)
-        self._value_and_grad = la.value_and_grad(model.loss, has_aux=self._carries)
-        self._began = time.perf_counter() - state.seconds
+    model: Model
+    data: Data
+    state: TrainingState
+    initial: Callable[[], Any]
+    """Draws the parameters of the start again."""
+    batch_size: int
+    clip: float | None
+    evaluate_train: bool
+    on_nonfinite: OnNonFinite
+    check_every: int
+    checkpoints: Checkpoints | None
+    callbacks: Sequence[Callback]
+
+    def __post_init__(self) -> None:
+        self.carries = carries(self.model)
+        self.value_and_grad = la.value_and_grad(self.model.loss, has_aux=self.carries)
+        self.began = time.perf_counter() - self.state.seconds
 
     def report(self, event: Event) -> None:
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             callback(event)
 
     def run(self, epochs: int) -> TrainingResult:
-        state = self._state
+        state = self.state
         if not state.history:
             self._end_epoch()
         while state.epoch < epochs:
@@ -333,12 +296,11 @@ class _Loop:
             state.epoch += 1
             self._end_epoch()
         self._pause(save=True)
-        evaluate = self._evaluator()
-        test = getattr(self._data, "test", None)
-        tested = None if test is None else evaluate(test)
+        test = getattr(self.data, "test", None)
+        tested = None if test is None else self._evaluator()(test)
         self._end(None, tested)
         return TrainingResult(
-            params=self._placement.fetch(state.stepper.evaluation_params()),
+            params=self.state.placement.fetch(state.stepper.evaluation_params()),
             history=tuple(state.history),
             steps=state.step,
             seconds=self._seconds(),
@@ -350,14 +312,14 @@ class _Loop:
 
     def _updates(self) -> None:
         """Go through what is left of the epoch's batches."""
-        state = self._state
+        state = self.state
         per_epoch = state.stream.batches_per_epoch
         while state.batches < per_epoch:
             left = per_epoch - state.batches
-            if self._check_every == 1:
+            if self.check_every == 1:
                 self._look_at_each(left)
                 continue
-            before, count = state.snapshot(), min(left, self._check_every)
+            before, count = state.snapshot(), min(left, self.check_every)
             if not self._look_after(count):
                 state.restore(before)
                 self._look_at_each(count)
@@ -366,7 +328,7 @@ class _Loop:
 
     def _look_at_each(self, count: int) -> None:
         """Go through some batches, looking at each one's gradient before it is used."""
-        state = self._state
+        state = self.state
         for batch in itertools.islice(state.stream.epoch(), count):
             loss, carried, grads = self._gradient(batch)
             state.batches += 1
@@ -376,18 +338,15 @@ class _Loop:
             self._pause()
 
     def _look_after(self, count: int) -> bool:
-        """Go through some batches without waiting for any; tell whether all was finite.
-
-        Where it was not, the state is useless.
-        """
-        state = self._state
+        """Go through some batches without waiting for any; tell whether all is finite."""
+        state = self.state
         pending = []
         for batch in itertools.islice(state.stream.epoch(), count):
             loss, carried, grads = self._gradient(batch)
             state.batches += 1
             pending.append((loss, joint_sum(loss, grads)))
             self._update(grads, carried)
-        # A sum that overflowed is cleared up batch by batch.
+        # The state is of no use then; a sum that overflowed is cleared up batch by batch.
         if not all(math.isfinite(float(total)) for _, total in pending):
             return False
         for loss, _ in pending:
@@ -395,28 +354,28 @@ class _Loop:
         return True
 
     def _gradient(self, batch: Any) -> tuple[Any, Any, Any]:
-        state = self._state
+        state = self.state
         if getattr(batch, "first", False):
-            state.carried = _start(self._model, self._batch_size, self._placement)
-        batch = self._placement.put(batch)
+            state.carried = _start(self.model, self.batch_size, self.state.placement)
+        batch = self.state.placement.put(batch)
         params = state.stepper.params
-        if not self._carries:
-            loss, grads = self._value_and_grad(params, batch)
+        if not self.carries:
+            loss, grads = self.value_and_grad(params, batch)
             return loss, state.carried, grads
-        (loss, carried), grads = self._value_and_grad(
+        (loss, carried), grads = self.value_and_grad(
             params, batch, state.carried, state.rng
         )
         return loss, carried, grads
 
     def _update(self, grads: Any, carried: Any) -> None:
-        if self._clip is not None:
-            grads, _ = la.clip_by_global_norm(grads, self._clip)
-        self._state.stepper.step(grads)
-        self._state.carried = carried
+        if self.clip is not None:
+            grads, _ = la.clip_by_global_norm(grads, self.clip)
+        self.state.stepper.step(grads)
+        self.state.carried = carried
 
     def _take(self, loss: float) -> None:
         """Count an update that was made."""
-        state = self._state
+        state = self.state
         self.report(StepTaken(step=state.step, epoch=state.epoch + 1, loss=loss))
         state.step += 1
         state.epoch_updates += 1
@@ -424,7 +383,7 @@ class _Loop:
 
     def _is_finite(self, loss: Any, grads: Any) -> bool:
         """Look into a suspicion; where it is right skip the batch, or stop."""
-        state = self._state
+        state = self.state
         value, parameter = float(loss), first_nonfinite(grads)
         if math.isfinite(value) and parameter is None:
             return True
@@ -433,18 +392,9 @@ class _Loop:
             state.batches == state.stream.batches_per_epoch and not state.epoch_updates
         )
         # Weights that are not finite make every batch like this one.
-        if self._on_nonfinite == "stop" or broken is not None or none_left:
-            self._fail(
-                NonFiniteLossError(
-                    "gradient" if math.isfinite(value) else "batch",
-                    state.step,
-                    state.epoch + 1,
-                    value,
-                    state.history,
-                    parameter=parameter if broken is None else broken,
-                    parameter_is_finite=broken is None,
-                )
-            )
+        if self.on_nonfinite == "stop" or broken is not None or none_left:
+            of: Where = "gradient" if math.isfinite(value) else "batch"
+            self._fail(of, state.epoch + 1, value, broken, parameter)
         state.skipped += 1
         self.report(StepSkipped(state.step, state.epoch + 1, value, parameter))
         return False
@@ -453,36 +403,28 @@ class _Loop:
 
     def _pause(self, *, save: bool = False) -> None:
         """Save the state if it is time to, and stop if that is wanted."""
-        kept, state = self._checkpoints, self._state
+        kept, state = self.checkpoints, self.state
         if kept is None:
             return
         stopping = kept.stopping()
-        batches = state.epoch * state.stream.batches_per_epoch + state.batches
+        batches = state.batches_in_all
         # From weights that are not finite no run can go on: the last good ones stay.
         if (save or stopping or kept.due(batches)) and (
             first_nonfinite(state.stepper.params) is None
         ):
             state.seconds = self._seconds()
-            kept.save(batches, self._fetched(state.snapshot()))
+            copied = state.snapshot()
+            on_host = state.placement.fetch(copied.arrays)
+            kept.save(batches, copied._replace(arrays=on_host))
         if stopping:
             self._end("stopped")
             raise StoppedError(state.step)
 
-    def _fetched(self, snapshot: Snapshot) -> Snapshot:
-        """Bring the arrays of a snapshot to the host."""
-        place = self._placement
-        counts = {n: v for n, v in snapshot.optimizer.items() if isinstance(v, int)}
-        arrays = {n: v for n, v in snapshot.optimizer.items() if n not in counts}
-        return snapshot._replace(
-            optimizer={**counts, **place.fetch(arrays)},
-            carried=place.fetch(snapshot.carried),
-        )
-
     def _end_epoch(self) -> None:
         """Evaluate, and make ready for the next epoch."""
-        state, data = self._state, self._data
+        state, data = self.state, self.data
         evaluate = self._evaluator()
-        on_train = evaluate(data.train) if self._evaluate_train else None
+        on_train = evaluate(data.train) if self.evaluate_train else None
         on_validation = evaluate(data.validation)
         mean = state.epoch_loss / state.epoch_updates if state.epoch_updates else None
         record = EpochRecord(
@@ -500,18 +442,8 @@ class _Loop:
         self.report(EpochEnded(record, seconds=self._seconds()))
         loss = on_validation.loss + (0.0 if on_train is None else on_train.loss)
         if not math.isfinite(loss):
-            parameter = first_nonfinite(state.stepper.evaluation_params())
-            self._fail(
-                NonFiniteLossError(
-                    "evaluation",
-                    state.step,
-                    state.epoch,
-                    loss,
-                    state.history,
-                    parameter=parameter,
-                    parameter_is_finite=parameter is None,
-                )
-            )
+            broken = first_nonfinite(state.stepper.evaluation_params())
+            self._fail("evaluation", state.epoch, loss, broken)
         self._watch()
         state.batches = state.epoch_updates = 0
         state.epoch_loss = 0.0
@@ -519,36 +451,36 @@ class _Loop:
 
     def _watch(self) -> None:
         """Tell of weights that have become worse than they were at first."""
-        records = (self._state.history[0], *self._state.history[-2:])
+        records = (self.state.history[0], *self.state.history[-2:])
         start, before, now = (
             each.validation_loss if each.train_loss is None else each.train_loss
             for each in (records[0], *records[-2:])
         )
         if not now > start or before > start:
             return
-        began = flatten(self._initial())
-        phi = flatten(self._placement.fetch(self._state.stepper.evaluation_params()))
+        began = flatten(self.initial())
+        phi = flatten(self.state.placement.fetch(self.state.stepper.evaluation_params()))
         moved = {path: float(np.linalg.norm(phi[path] - began[path])) for path in phi}
         parameter = max(moved, key=moved.__getitem__)
-        self.report(Diverging(self._state.epoch, now, start, parameter, moved[parameter]))
+        self.report(Diverging(self.state.epoch, now, start, parameter, moved[parameter]))
 
     def _evaluator(self) -> Callable[[Any], Evaluation]:
         """Make ready to evaluate the evaluation parameters as they are now."""
-        model, place = self._model, self._placement.source
-        params = self._state.stepper.evaluation_params()
+        model, place = self.model, self.state.placement.source
+        params = self.state.stepper.evaluation_params()
         if carries(model):
-            evaluate = model.evaluator(params, place(self._data.train))
+            evaluate = model.evaluator(params, place(self.data.train))
             return lambda source: evaluate(place(source))
         plain = cast("PlainModel", model)
         return lambda source: plain.evaluate(params, place(source))
 
     def _seconds(self) -> float:
-        return time.perf_counter() - self._began
+        return time.perf_counter() - self.began
 
     def _end(self, error: str | None, tested: Evaluation | None = None) -> None:
         self.report(
             RunEnded(
-                epochs=self._state.epoch,
+                epochs=self.state.epoch,
                 seconds=self._seconds(),
                 error=error,
                 test_loss=None if tested is None else tested.loss,
@@ -556,6 +488,17 @@ class _Loop:
             )
         )
 
-    def _fail(self, error: NonFiniteLossError) -> None:
+    def _fail(
+        self,
+        of: Where,
+        epoch: int,
+        loss: float,
+        broken: str | None,
+        parameter: str | None = None,
+    ) -> NoReturn:
+        """End the run; `broken` is a parameter that is not finite itself."""
+        step, history = self.state.step, self.state.history
+        named = parameter if broken is None else broken
+        error = NonFiniteLossError(of, step, epoch, loss, history, named, broken is None)
         self._end(str(error))
         raise error

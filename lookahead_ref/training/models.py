@@ -106,16 +106,5 @@ class Data(Protocol):
 
 
 def carries(model: Model) -> TypeGuard[CarryingModel]:
-    """Tell which kind a model is of.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-
-    Returns
-    -------
-    bool
-        Whether it hands something on from batch to batch.
-    """
+    """Tell whether a model hands something on from batch to batch."""
     return hasattr(model, "start")

@@ -12,7 +12,6 @@ from array_api_compat import array_namespace
 
 from lookahead_ref import trees
 from lookahead_ref.training.events import EpochRecord
-from lookahead_ref.trees import Tree
 
 __all__ = ["NonFiniteLossError", "Where", "first_nonfinite", "joint_sum"]
 
@@ -50,7 +49,6 @@ class NonFiniteLossError(ArithmeticError):
         epoch: int,
         loss: float,
         history: Sequence[EpochRecord],
-        *,
         parameter: str | None = None,
         parameter_is_finite: bool = True,
     ) -> None:
@@ -69,16 +67,8 @@ class NonFiniteLossError(ArithmeticError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive the way back from a worker process."""
-        arguments = (self.of, self.step, self.epoch, self.loss, self.history)
-        named = (self.parameter, self.parameter_is_finite)
-        return _again, (type(self), arguments, named)
-
-
-def _again(
-    kind: type[NonFiniteLossError], arguments: Any, named: tuple[str | None, bool]
-) -> NonFiniteLossError:
-    parameter, finite = named
-    return kind(*arguments, parameter=parameter, parameter_is_finite=finite)
+        placed = (self.of, self.step, self.epoch, self.loss, self.history)
+        return type(self), (*placed, self.parameter, self.parameter_is_finite)
 
 
 def _what(of: Where, loss: float) -> str:
@@ -96,47 +86,16 @@ def _which(of: Where, parameter: str | None, finite: bool) -> str:
     return f", first in the parameter {parameter!r}" if of != "evaluation" else ""
 
 
-def joint_sum(loss: Any, grads: Tree) -> Any:
-    """Add up a loss and the elements of all gradients.
-
-    Parameters
-    ----------
-    loss : scalar
-        The loss.
-    grads : dict
-        The gradients, possibly nested.
-
-    Returns
-    -------
-    scalar
-        On the device where they are. Not finite where any of them is not, or where the sum
-        overflows.
-    """
+def joint_sum(loss: Any, grads: trees.Tree) -> Any:
+    """Add up a loss and the elements of all gradients, on the device where they are."""
     total = loss
     for leaf in trees.flatten(grads, "grads").values():
         total = total + array_namespace(leaf).sum(leaf)
     return total
 
 
-def first_nonfinite(arrays: Tree) -> str | None:
-    """Find the first leaf with an element that is NaN or infinite.
-
-    Parameters
-    ----------
-    arrays : dict
-        Parameters or gradients, possibly nested.
-
-    Returns
-    -------
-    str or None
-        Its path; None if everything is finite.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> first_nonfinite({"a": {"b": np.ones(3), "c": np.array([0.0, np.inf])}})
-    'a/c'
-    """
+def first_nonfinite(arrays: trees.Tree) -> str | None:
+    """Find the path of the first leaf with an element that is NaN or infinite."""
     for path, leaf in trees.flatten(arrays).items():
         xp = array_namespace(leaf)
         if not bool(xp.all(xp.isfinite(leaf))):

@@ -1,49 +1,100 @@
-"""All that changes while a run goes on, and nothing else: what a checkpoint must hold."""
+"""All that changes while a run goes on, which a checkpoint must hold, and where it is."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lookahead_ref import trees
+from lookahead_ref.stepping.backend import Backend
 from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
 from lookahead_ref.training.models import Stream
 
-__all__ = ["Snapshot", "TrainingState"]
+__all__ = ["Placement", "Snapshot", "TrainingState"]
 
 
 class Snapshot(NamedTuple):
     """A state between two batches, from which a run goes on as if it had never stopped."""
 
-    optimizer: dict[str, Any]
-    """Weights, slow weights, slots and counts: `lookahead_ref.Stepper.state_dict`."""
-    carried: dict[str, Any]
-    """What the next batch is handed, by paths."""
+    arrays: dict[str, Any]
+    """Below ``optimizer/`` weights, slow weights and slots, by the names of
+    `lookahead_ref.Stepper.state_dict`; below ``carried/`` what the next batch is handed."""
     record: dict[str, Any]
     """All else, as plain data that JSON can hold without loss."""
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Moves what training handles between the host and a backend; nothing on the host."""
+
+    backend: Backend
+
+    @cached_property
+    def on_host(self) -> bool:
+        """Whether the backend works on the host's arrays themselves."""
+        probe = np.zeros(1, np.float32)
+        return self.backend.from_host(probe) is probe
+
+    def put(self, value: Any) -> Any:
+        """Move every NumPy array in a value, such as a batch, to the backend."""
+        if self.on_host:
+            return value
+        if isinstance(value, np.ndarray | np.generic):
+            return self.backend.from_host(np.asarray(value))
+        if isinstance(value, Mapping):
+            return {name: self.put(item) for name, item in value.items()}
+        if isinstance(value, tuple):
+            items = [self.put(item) for item in value]
+            return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+        return value
+
+    def source(self, source: Any) -> Any:
+        """Make what a model is evaluated on give the backend's arrays."""
+        # The tokens of a text stay on the host, where a model picks what it reads next.
+        if self.on_host or isinstance(source, np.ndarray):
+            return source
+        return _PlacedSource(source, self)
+
+    def fetch(self, arrays: trees.Tree) -> dict[str, Any]:
+        """Copy a tree of the backend's arrays to the host."""
+        return trees.map(lambda leaf: np.array(self.backend.to_host(leaf)), arrays)
+
+
+@dataclass(frozen=True)
+class _PlacedSource:
+    """Takes examples from a source on the host and moves them."""
+
+    source: Any
+    placement: Placement
+
+    @property
+    def size(self) -> int:
+        return int(self.source.size)
+
+    def take(self, indices: Any) -> Any:
+        return self.placement.put(self.source.take(indices))
+
+    def __getattr__(self, name: str) -> Any:
+        # All inputs or all labels at once, where a model asks for them.
+        return self.placement.put(getattr(self.source, name))
+
+
 @dataclass
 class TrainingState:
-    """Where a run is.
+    """Where a run is."""
 
-    Parameters
-    ----------
-    stepper : Stepper
-        Weights and the optimizer's state.
-    stream : Stream
-        What draws the batches.
-    rng : numpy.random.Generator
-        What the model draws random numbers from.
-    carried : dict
-        What the next batch is handed.
-    """
-
+    placement: Placement
     stepper: Stepper
+    """Weights and the optimizer's state."""
     stream: Stream
+    """What draws the batches."""
     rng: np.random.Generator
+    """What the model draws random numbers from."""
     carried: dict[str, Any]
+    """What the next batch is handed."""
     epoch: int = 0
     """Epochs evaluated, the start not counted."""
     batches: int = 0
@@ -60,43 +111,42 @@ class TrainingState:
     """Time taken until the last snapshot, in seconds."""
     history: list[EpochRecord] = field(default_factory=list)
 
-    def snapshot(self) -> Snapshot:
-        """Copy the state.
+    @property
+    def batches_in_all(self) -> int:
+        """Batches drawn since the run began."""
+        return self.epoch * self.stream.batches_per_epoch + self.batches
 
-        Returns
-        -------
-        Snapshot
-            Its arrays are where the backend has them.
-        """
+    def snapshot(self) -> Snapshot:
+        """Copy the state; its arrays stay where the backend has them."""
+        saved = self.stepper.state_dict()
+        # What is carried is made anew by each batch and never written to.
+        parts = {"optimizer": saved, "carried": trees.flatten(self.carried, "carried")}
+        arrays = {
+            f"{part}/{name}": value
+            for part, values in parts.items()
+            for name, value in values.items()
+            if not isinstance(value, int)
+        }
         record = {
+            "counts": {name: n for name, n in saved.items() if isinstance(n, int)},
             **{name: getattr(self, name) for name in _PLAIN},
             "history": [asdict(each) for each in self.history],
             "stream": self.stream.state_dict(),
             "rng": self.rng.bit_generator.state,
         }
-        # What is carried is made anew by each batch and never written to.
-        carried = trees.flatten(self.carried, "carried")
-        return Snapshot(self.stepper.state_dict(), carried, record)
+        return Snapshot(arrays, record)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back, or on, to a copied state.
-
-        Parameters
-        ----------
-        snapshot : Snapshot
-            Of a run of the same model, data and optimizer, with the backend's arrays. What
-            is carried must be made up as it is now.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If it is of another run.
-        """
-        record = snapshot.record
-        self.stepper.load_state_dict(snapshot.optimizer)
+        """Go back, or on, to a state of a run of the same model, data and optimizer."""
+        arrays, record = self.placement.put(snapshot.arrays), snapshot.record
+        prefix = "optimizer/"
+        saved = {
+            n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)
+        }
+        self.stepper.load_state_dict({**record["counts"], **saved})
         self.stream.load_state_dict(record["stream"])
         self.rng.bit_generator.state = record["rng"]
-        self.carried = trees.unflatten(self.carried, snapshot.carried)
+        self.carried = trees.unflatten(self.carried, arrays, "carried/")
         for name in _PLAIN:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]

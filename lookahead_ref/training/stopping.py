@@ -27,16 +27,9 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Note the first signal that asks the process to end, instead of ending.
-
-    A second one acts as it would have without this. Signals that are ignored stay so, as
-    under ``nohup``. Outside the main thread, where none can be handled, none is noted.
-
-    Yields
-    ------
-    StopRequest
-        To be asked now and then.
-    """
+    """Note the first signal that asks the process to end; the second one acts at once."""
+    # Signals that are ignored stay so, as under ``nohup``. Outside the main thread, where
+    # none can be handled, none is noted.
     request = StopRequest()
     before: dict[int, Any] = {}
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.backends import _cuda, _cuda_layers
+from lookahead_ref import trees
+from lookahead_ref.backends.cupy import compiler, layers
 from lookahead_ref.stepping.backend import BackendUnavailableError, Program, explained, load
 from support import (
     INNER,
@@ -78,7 +79,9 @@ def test_no_kernel_flushes_subnormals_or_contracts_products_into_sums() -> None:
     found = every_program()
     assert len(found) > 60
     for program, dtype in found:
-        ptx = _cuda.translate(_cuda.write(program, dtype).text, 90, kind="ptx").decode()
+        ptx = compiler.translate(
+            compiler.write(program, dtype).text, 90, kind="ptx"
+        ).decode()
         number = {"float32": "f32", "float64": "f64"}[dtype]
         assert f"ld.global.v{16 // np.dtype(dtype).itemsize}.{number}" in ptx
         assert ".local" not in ptx, "the table was copied to slow memory"
@@ -98,9 +101,9 @@ def test_no_kernel_flushes_subnormals_or_contracts_products_into_sums() -> None:
 @needs_nvrtc
 def test_what_the_reading_of_the_ptx_would_find(monkeypatch: pytest.MonkeyPatch) -> None:
     program, _ = programs(INNER["adam"](), mixed_params())[0]
-    text = _cuda.write(program, "float32").text
-    monkeypatch.setattr(_cuda, "OPTIONS", ("--ftz=true", "--std=c++17"))
-    ptx = _cuda.translate(text, 90, kind="ptx").decode()
+    text = compiler.write(program, "float32").text
+    monkeypatch.setattr(compiler, "OPTIONS", ("--ftz=true", "--std=c++17"))
+    ptx = compiler.translate(text, 90, kind="ptx").decode()
     assert "fma.rn.ftz.f32" in ptx
 
 
@@ -112,17 +115,17 @@ def test_kernels_compile_for_old_and_new_devices(architecture: int) -> None:
 
     if architecture not in nvrtc.getSupportedArchs():
         pytest.skip("this NVRTC does not know it")
-    code = _cuda.translate(_cuda.write(program, dtype).text, architecture)
+    code = compiler.translate(compiler.write(program, dtype).text, architecture)
     assert code.startswith(b"\x7fELF")
 
 
 @needs_nvrtc
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("body", [_cuda_layers._FORWARD, _cuda_layers._BACKWARD])
+@pytest.mark.parametrize("body", [layers._FORWARD, layers._BACKWARD])
 def test_kernels_of_layers_compile_and_compute_in_their_dtype(
     body: str, dtype: str
 ) -> None:
-    ptx = _cuda.translate(_cuda_layers.source(body, dtype), 90, kind="ptx").decode()
+    ptx = compiler.translate(layers.source(body, dtype), 90, kind="ptx").decode()
     if dtype == "float32":
         assert ".f64" not in ptx
 
@@ -130,7 +133,7 @@ def test_kernels_of_layers_compile_and_compute_in_their_dtype(
 @needs_nvrtc
 def test_a_device_newer_than_nvrtc_gets_ptx() -> None:
     program, dtype = programs(INNER["sgd"](), mixed_params())[0]
-    code = _cuda.translate(_cuda.write(program, dtype).text, 999)
+    code = compiler.translate(compiler.write(program, dtype).text, 999)
     assert b".entry update" in code
 
 
@@ -140,13 +143,13 @@ def test_a_device_older_than_nvrtc_compiles_for_is_told_so_in_one_line() -> None
     with pytest.raises(
         BackendUnavailableError, match=r"capability \d+\.\d or more .* 3\.5:"
     ):
-        _cuda.translate(_cuda.write(program, dtype).text, 35)
+        compiler.translate(compiler.write(program, dtype).text, 35)
 
 
 @needs_nvrtc
 def test_a_kernel_that_does_not_compile_is_shown_with_the_compiler_s_words() -> None:
     with pytest.raises(RuntimeError, match="no_such_type"):
-        _cuda.translate("no_such_type x;", 90)
+        compiler.translate("no_such_type x;", 90)
 
 
 @needs_nvrtc
@@ -154,17 +157,17 @@ def test_compiled_kernels_are_kept_and_a_file_that_was_cut_short_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program, dtype = programs(INNER["sgd"](), mixed_params())[0]
-    text = _cuda.write(program, dtype).text
-    code = _cuda.cached(text, 90, tmp_path)
+    text = compiler.write(program, dtype).text
+    code = compiler.cached(text, 90, tmp_path)
     (file,) = tmp_path.iterdir()
     for damage in (b"", b"\n", file.read_bytes()[:-9]):
         file.write_bytes(damage)
-        assert _cuda.cached(text, 90, tmp_path) == code
-    _cuda.cached(text, 80, tmp_path)
-    _cuda.cached(text + "// edited", 90, tmp_path)
+        assert compiler.cached(text, 90, tmp_path) == code
+    compiler.cached(text, 80, tmp_path)
+    compiler.cached(text + "// edited", 90, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
-    monkeypatch.setattr(_cuda, "translate", None)
-    assert _cuda.cached(text, 90, tmp_path) == code
+    monkeypatch.setattr(compiler, "translate", None)
+    assert compiler.cached(text, 90, tmp_path) == code
 
 
 @needs_nvrtc
@@ -172,7 +175,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> No
     program, dtype = programs(INNER["sgd"](), mixed_params())[0]
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert _cuda.cached(_cuda.write(program, dtype).text, 90, blocked / "cache")
+    assert compiler.cached(compiler.write(program, dtype).text, 90, blocked / "cache")
 
 
 # The kernels' own arithmetic, run by the host.
@@ -181,7 +184,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def cuda(tmp_path_factory: pytest.TempPathFactory) -> HostCuda:
     made = HostCuda(tmp_path_factory.mktemp("kernels"))
-    made.prepare(_cuda.write(*each).text for each in every_program())
+    made.prepare(compiler.write(*each).text for each in every_program())
     return made
 
 
@@ -202,10 +205,10 @@ def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
             before = standin.counted()
             stepper.step(moved)
             assert standin.counted() - before == standin.Transfers()
-    assert_same_bits(on_host(stepper.params), la.tree.flatten(params))
+    assert_same_bits(on_host(stepper.params), trees.flatten(params))
     assert_same_bits(
         on_host(stepper.evaluation_params()),
-        la.tree.flatten(optimizer.evaluation_params(params, state)),
+        trees.flatten(optimizer.evaluation_params(params, state)),
     )
     assert_same_bits(on_host(stepper.state_dict()), saved(params, state))
 
@@ -245,7 +248,7 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
     dtype: str, cuda: HostCuda
 ) -> None:
     program = programs(INNER["sgd"](), {"x": np.zeros(1, dtype)})[0][0]
-    source = _cuda.write(program, dtype)
+    source = compiler.write(program, dtype)
     launch = cuda.launcher(source.text)
     lengths = [0, 1, 2, 3, 5, 4095, 4096, 4097, 8192, 12289, 0, 16]
     lengths += [7] * (2 * source.arrays)
@@ -263,7 +266,7 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
         wanted[at : at + x.size] = x - np.dtype(dtype).type(0.5) * g
         expected.append((wanted, whole[1].copy()))
     arrays = [([p.ctypes.data for p in parts], parts[0].size) for _, parts, _ in cases]
-    launches = _cuda.fill(source, arrays)
+    launches = compiler.fill(source, arrays)
     assert len(launches) == -(-(len(lengths) - 2) // source.arrays)
     for blocks, table, _ in launches:
         table["scalars"][...] = 0.5
@@ -295,7 +298,7 @@ def test_a_step_is_as_few_launches_as_arguments_have_place_for(cuda: HostCuda) -
 
 def test_the_argument_of_a_kernel_fits_where_arguments_go() -> None:
     for program, dtype in every_program():
-        source = _cuda.write(program, dtype)
+        source = compiler.write(program, dtype)
         assert source.arguments.itemsize <= 4096
         assert source.arrays >= 20
 
@@ -303,7 +306,7 @@ def test_the_argument_of_a_kernel_fits_where_arguments_go() -> None:
 @needs_compiler
 def test_another_learning_rate_compiles_nothing(cuda: HostCuda) -> None:
     texts = {
-        _cuda.write(*each).text
+        compiler.write(*each).text
         for rate in (0.1, 0.2)
         for each in programs(la.SGD(rate), mixed_params())
     }

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.zoo.kernels import GeneralKernels
-from lookahead_ref.zoo.lstm_layer import lstm_layer
+from lookahead_ref.kernels import GENERAL
+from lookahead_ref.zoo.layers import lstm_layer
 
 pytest.importorskip("cupy")
 
 import host_cuda
 import standin
 from lookahead_ref.backends import cupy_autograd
-from lookahead_ref.backends._cuda_layers import Layers
+from lookahead_ref.backends.cupy.layers import CupyLayers
 
 cupy_autograd.register(standin.ndarray)
 
@@ -23,8 +23,8 @@ N, UNITS = 5, 70  # more than one block, and not a whole number of them
 
 
 @pytest.fixture(scope="module")
-def layers(tmp_path_factory: pytest.TempPathFactory) -> Layers:
-    return Layers(host_cuda.HostCuda(tmp_path_factory.mktemp("kernels")))
+def layers(tmp_path_factory: pytest.TempPathFactory) -> CupyLayers:
+    return CupyLayers(host_cuda.HostCuda(tmp_path_factory.mktemp("kernels")))
 
 
 def arrays(dtype: str, *shapes: tuple[int, ...]) -> list[Any]:
@@ -38,7 +38,7 @@ def same(kernels: Any, name: str, host: list[Any], dtype: str, **options: Any) -
     before = standin.counted()
     found = getattr(kernels, name)(*device, **options)
     assert standin.counted() - before == standin.Transfers()
-    wanted = getattr(GeneralKernels, name)(*host, **options)
+    wanted = getattr(GENERAL, name)(*host, **options)
     many = wanted if isinstance(wanted, tuple) else (wanted,)
     got = found if isinstance(found, tuple) else (found,)
     tolerance = {"float32": 2e-6, "float64": 1e-14}[dtype]
@@ -50,7 +50,7 @@ def same(kernels: Any, name: str, host: list[Any], dtype: str, **options: Any) -
 
 @host_cuda.needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_an_lstm_cell(layers: Layers, dtype: str) -> None:
+def test_an_lstm_cell(layers: CupyLayers, dtype: str) -> None:
     wide, narrow = (N, 4 * UNITS), (N, UNITS)
     same(layers, "lstm_cell", arrays(dtype, wide, wide, *[narrow] * 4), dtype)
     same(layers, "lstm_cell_gradient", arrays(dtype, wide, *[narrow] * 5), dtype)
@@ -58,7 +58,7 @@ def test_an_lstm_cell(layers: Layers, dtype: str) -> None:
 
 @host_cuda.needs_compiler
 def test_what_meets_an_lstm_in_a_wider_dtype_is_computed_in_that_of_its_weights(
-    layers: Layers,
+    layers: CupyLayers,
 ) -> None:
     # A kernel knows addresses, and reads there what it was written for.
     shapes = [(3, N, 4), (N, UNITS), (N, UNITS), (4, 4 * UNITS), (UNITS, 4 * UNITS)]
@@ -74,7 +74,7 @@ def test_what_meets_an_lstm_in_a_wider_dtype_is_computed_in_that_of_its_weights(
 
         return la.value_and_grad(loss)({"x": move(wide.astype(dtype))})
 
-    wanted, expected = gradients(np.asarray, GeneralKernels, "float32")
+    wanted, expected = gradients(np.asarray, GENERAL, "float32")
     found, got = gradients(standin.asarray, layers, "float64")
     assert float(found) == pytest.approx(float(wanted), rel=1e-5)
     np.testing.assert_allclose(got["x"].get(), expected["x"], rtol=1e-4, atol=1e-6)
@@ -82,7 +82,7 @@ def test_what_meets_an_lstm_in_a_wider_dtype_is_computed_in_that_of_its_weights(
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", ["relu", "tanh", None])
-def test_activations(layers: Layers, dtype: str, activation: str | None) -> None:
+def test_activations(layers: CupyLayers, dtype: str, activation: str | None) -> None:
     y, bias, g = arrays(dtype, (N, 3), (3,), (N, 3))
     same(layers, "activate", [y, bias], dtype, activation=activation)
     same(layers, "activate_gradient", [g, y], dtype, activation=activation)
@@ -91,13 +91,15 @@ def test_activations(layers: Layers, dtype: str, activation: str | None) -> None
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("gradient", [True, False])
 @pytest.mark.parametrize("biased", [True, False])
-def test_cross_entropy(layers: Layers, dtype: str, gradient: bool, biased: bool) -> None:
+def test_cross_entropy(
+    layers: CupyLayers, dtype: str, gradient: bool, biased: bool
+) -> None:
     logits, bias = arrays(dtype, (N, 4), (4,))
     labels = np.array([0, 3, 1, 1, 2])
     given = [logits, bias if biased else None, labels]
     same(layers, "cross_entropy", given, dtype, gradient=gradient)
 
 
-def test_rows_are_summed_by_index(layers: Layers) -> None:
+def test_rows_are_summed_by_index(layers: CupyLayers) -> None:
     (rows,) = arrays("float32", (N, 3))
-    same(layers, "scatter", [np.array([2, 0, 2, 2, 1]), rows], "float32", size=4)
+    same(layers, "scatter", [rows, np.array([2, 0, 2, 2, 1])], "float32", size=4)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lookahead_ref.backends import _helpers
-from lookahead_ref.backends import numba as numba_backend
-from lookahead_ref.backends._helpers import Helpers
+from lookahead_ref.backends.numba import backend as numba_backend
+from lookahead_ref.backends.numba import threads as module
+from lookahead_ref.backends.numba.threads import Helpers
 
 
 def threads() -> set[threading.Thread]:
@@ -67,14 +67,14 @@ def test_a_thread_that_waits_keeps_nothing_that_it_was_given() -> None:
     assert kept() is None
 
 
-@pytest.mark.skipif(_helpers._CORE is None, reason="the system does not tell cores")
+@pytest.mark.skipif(module._CORE is None, reason="the system does not tell cores")
 def test_each_thread_stays_on_its_core_and_work_goes_to_other_cores_than_the_caller_s(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cores = sorted(os.sched_getaffinity(0))
     helpers, done = Helpers(len(cores) - 1, cores), SimpleQueue[set[int]]()
     others = [core for core in cores[1:] or cores for _ in range(3)]
-    monkeypatch.setattr(_helpers, "_CORE", lambda: cores[0] if cores[1:] else -1)
+    monkeypatch.setattr(module, "_CORE", lambda: cores[0] if cores[1:] else -1)
     helpers.start([(lambda: done.put(os.sched_getaffinity(0)), ())] * len(others))
     found = [done.get(timeout=60) for _ in others]
     assert sorted(found, key=min) == [{core} for core in others]
@@ -83,7 +83,7 @@ def test_each_thread_stays_on_its_core_and_work_goes_to_other_cores_than_the_cal
 def test_a_caller_on_a_core_without_a_thread_is_helped_by_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_helpers, "_CORE", lambda: 10**6)
+    monkeypatch.setattr(module, "_CORE", lambda: 10**6)
     helpers, done = Helpers(1, [0, 10**5]), SimpleQueue[int]()  # one that there is not
     helpers.start([(done.put, (number,)) for number in range(4)])
     assert sorted(done.get(timeout=60) for _ in range(4)) == [0, 1, 2, 3]
@@ -247,8 +247,8 @@ def test_systems_that_know_no_cores_are_never_asked(
     else:
         monkeypatch.setattr(os, "sched_setaffinity", None, raising=False)
     monkeypatch.setattr("ctypes.PyDLL", load)
-    monkeypatch.setattr(_helpers, "_CORE", _helpers._which_core())
-    assert _helpers._CORE is None
+    monkeypatch.setattr(module, "_CORE", module._which_core())
+    assert module._CORE is None
     helpers, done = Helpers(1, [0, 1]), SimpleQueue[int]()
     helpers.start([(done.put, (number,)) for number in range(3)])
     assert sorted(done.get(timeout=60) for _ in range(3)) == [0, 1, 2]

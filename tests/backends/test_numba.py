@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.backends import numba as numba_backend
 from lookahead_ref.backends.numba import NumbaBackend
+from lookahead_ref.backends.numba import backend as numba_backend
 from lookahead_ref.stepping.backend import Instruction, Program
 from support import assert_same_bits, in_threads, run
 

@@ -10,8 +10,7 @@ from lookahead_ref.conformance.adapters import library
 pytest.importorskip("cupy")
 
 import host_cuda
-from lookahead_ref.backends import _cuda
-from lookahead_ref.backends.cupy import CupyBackend
+from lookahead_ref.backends.cupy import CupyBackend, compiler
 
 
 @host_cuda.needs_compiler
@@ -22,7 +21,7 @@ def test_the_cupy_backend_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for case, dtype in every:
         observe(case, dtype, library.Stepped("numpy"), lambda: library.Stepped("numpy"))
     cuda = host_cuda.HostCuda(tmp_path)
-    cuda.prepare(_cuda.write(*each).text for each in recorder.programs)
+    cuda.prepare(compiler.write(*each).text for each in recorder.programs)
     backend = CupyBackend(cuda=cuda)
     monkeypatch.setattr(library, "loaded", lambda _: backend)
     for case, dtype in every:

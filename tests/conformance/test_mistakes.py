@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from lookahead_ref.conformance import cases, judge, observe
-from lookahead_ref.conformance.catalogue import BUGS, VARIANTS
+from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES
 from lookahead_ref.conformance.diagnosis import explain
-from lookahead_ref.conformance.mistakes import MISTAKES
-from lookahead_ref.conformance.runner import Result
+from lookahead_ref.conformance.running import Result
 
 CHOSEN = [
     case
@@ -186,7 +185,7 @@ def test_the_right_program_passes() -> None:
 
 def test_every_mistake_is_made_here_and_none_has_the_name_of_a_flag() -> None:
     assert list(WRONG) == [each.name for each in MISTAKES]
-    assert not {each.name for each in BUGS + VARIANTS} & WRONG.keys()
+    assert not {each.name for each in BUGS + CONVENTIONS} & WRONG.keys()
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -1,4 +1,4 @@
-"""The oracle against numbers worked out by hand, and against other formulas."""
+"""The oracles against numbers worked out by hand, and against other formulas."""
 
 import ast
 from fractions import Fraction
@@ -9,21 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookahead_ref.conformance import bent, oracle
+from lookahead_ref.conformance import cases, model_oracle, optimizer_cases, oracle
+from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, by_name, simulate
 from lookahead_ref.conformance.building import (
     PAIR,
-    Inner,
-    Level,
     adagrad,
     adam,
     build,
     given_tape,
     heavy_ball,
+    lookahead,
     nesterov,
     quadratic,
     sgd,
 )
-from lookahead_ref.conformance.catalogue import BUGS, VARIANTS
 
 ONE = {"x": (1,)}
 
@@ -33,78 +32,81 @@ def fast(case: dict[str, Any]) -> list[Any]:
 
 
 def constant(
-    levels: Level | list[Level],
-    inner: Inner,
+    levels: Any,
+    inner: Any,
     steps: int,
     start: float = 8.0,
     g: float = 1.0,
 ) -> dict[str, Any]:
     return build(
-        "hand", "wrapper", "LA-1", levels, inner, steps,
+        "hand", "LA-1", levels, inner, steps,
         shapes=ONE, initial=[[start]], problem=given_tape([[[g]]] * steps),
     )  # fmt: skip
 
 
-def test_it_imports_nothing_but_mpmath_and_the_standard_library() -> None:
-    tree = ast.parse(Path(oracle.__file__).read_text())
-    imported = {
-        name
-        for node in ast.walk(tree)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module or "."]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
-    assert imported == {"collections.abc", "functools", "mpmath", "struct", "typing"}
+@pytest.mark.parametrize(
+    ("module", "allowed"),
+    [
+        (oracle, {"functools", "math", "mpmath", "struct"}),
+        (model_oracle, {"lookahead_ref.conformance.oracle"}),
+    ],
+)
+def test_it_imports_nothing_but_mpmath_and_the_standard_library(
+    module: Any, allowed: set[str]
+) -> None:
+    imported: set[str] = set()
+    for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add(node.module or ".")
+    assert imported == {"collections.abc", "typing", *allowed}
 
 
 def test_it_computes_with_50_digits() -> None:
-    (step,) = oracle.run(constant(Level(5, 0.5), sgd(0.1), 1, start=0.0))
+    (step,) = oracle.run(constant(lookahead(5, 0.5), sgd(0.1), 1, start=0.0))
     # 0.1 is not a tenth: the value is exact for the binary number.
     assert step.fast[0][0] * 2**55 == -3602879701896397
 
 
 def test_lookahead_around_sgd_by_hand() -> None:
-    steps = oracle.run(constant(Level(2, 0.5), sgd(1.0), 5))
+    steps = oracle.run(constant(lookahead(2, 0.5), sgd(1.0), 5))
     assert [s.fast[0][0] for s in steps] == [7, 7, 6, 6, 5]
     assert [s.slow[0][0][0] for s in steps] == [8, 7, 7, 6, 6]
     assert [s.synchronized for s in steps] == [[False], [True], [False], [True], [False]]
 
 
 def test_alpha_moves_phi_towards_theta() -> None:
-    assert fast(constant(Level(2, 0.25), sgd(1.0), 2)) == [7, 7.5]
+    assert fast(constant(lookahead(2, 0.25), sgd(1.0), 2)) == [7, 7.5]
 
 
 def test_schedules_see_their_clocks() -> None:
-    case = constant(Level(2, [0.5, 0.25]), sgd([4.0, 2.0, 1.0]), 6)
+    case = constant(lookahead(2, [0.5, 0.25]), sgd([4.0, 2.0, 1.0]), 6)
     # 8-4=4, 4-2=2 -> 5; 5-1, 4-1=3 -> 4.5; 3.5, 2.5 -> 4
     assert fast(case) == [4, 5, 4, 4.5, 3.5, 4]
 
 
 def test_heavy_ball_and_nesterov_by_hand() -> None:
-    level = Level(9, 0.5)
-    assert fast(constant(level, heavy_ball(0.5, 0.5), 3)) == [7.5, 6.75, 5.875]
-    assert fast(constant(level, nesterov(0.5, 0.5), 2)) == [7.25, 6.375]
+    level = lookahead(9, 0.5)
+    assert fast(constant(level, heavy_ball(0.5, momentum=0.5), 3)) == [7.5, 6.75, 5.875]
+    assert fast(constant(level, nesterov(0.5, momentum=0.5), 2)) == [7.25, 6.375]
 
 
 def test_adagrad_and_adam_by_hand() -> None:
-    level = Level(9, 0.5)
+    level = lookahead(9, 0.5)
     # s = 16, then 32 - 16 ... with g = 4: 1, then 4 / sqrt(32)
-    first, second = fast(constant(level, adagrad(1.0, 4.0), 2, g=4.0))
+    first, second = fast(constant(level, adagrad(1.0, epsilon=4.0), 2, g=4.0))
     assert first == 7.5
     assert abs(second - (first - 4 / (oracle.Exact.sqrt(32) + 4))) < 1e-45
     # Corrected moments of a constant gradient are that gradient.
-    found = fast(constant(level, adam(1.0, 0.5, 0.75, epsilon=2.0), 3, g=2.0))
+    found = fast(constant(level, adam(1.0, beta1=0.5, beta2=0.75, epsilon=2.0), 3, g=2.0))
     assert all(abs(x - y) < 1e-45 for x, y in zip(found, [7.5, 7, 6.5], strict=True))
 
 
 def test_weight_decay_of_both_kinds_uses_the_old_weights() -> None:
-    level = Level(9, 0.5)
-    assert fast(constant(level, heavy_ball(0.5, 0.5, 0.25, "l2"), 2)) == [6.5, 4.4375]
-    assert fast(constant(level, heavy_ball(0.5, 0.5, 0.25, "decoupled"), 2)) == [
+    level = lookahead(9, 0.5)
+    assert fast(constant(level, heavy_ball(0.5, momentum=0.5, l2=0.25), 2)) == [6.5, 4.4375]
+    assert fast(constant(level, heavy_ball(0.5, momentum=0.5, decoupled=0.25), 2)) == [
         6.5,
         4.9375,
     ]
@@ -122,19 +124,21 @@ def test_weight_decay_of_both_kinds_uses_the_old_weights() -> None:
 def test_the_inner_state_at_a_synchronization(
     inner_state: str, velocities: list[float], weights: list[float]
 ) -> None:
-    steps = oracle.run(constant(Level(2, 0.5, inner_state), heavy_ball(1.0, 0.5), 3))
+    steps = oracle.run(
+        constant(lookahead(2, 0.5, inner_state), heavy_ball(1.0, momentum=0.5), 3)
+    )
     assert [s.slots["velocity"][0][0] for s in steps] == velocities
     assert [s.fast[0][0] for s in steps] == weights
 
 
 def test_reset_restarts_the_bias_correction_and_not_the_schedule() -> None:
-    inner = adam([1.0, 0.5, 0.25], 0.5, 0.75, epsilon=2.0)
-    found = fast(constant(Level(2, 0.5, "reset"), inner, 3, g=2.0))
+    inner = adam([1.0, 0.5, 0.25], beta1=0.5, beta2=0.75, epsilon=2.0)
+    found = fast(constant(lookahead(2, 0.5, "reset"), inner, 3, g=2.0))
     assert all(abs(x - y) < 1e-45 for x, y in zip(found, [7.5, 7.625, 7.5], strict=True))
 
 
 def test_nested_synchronizations_by_hand() -> None:
-    steps = oracle.run(constant([Level(3, 0.5), Level(2, 0.5)], sgd(1.0), 5))
+    steps = oracle.run(constant([lookahead(3, 0.5), lookahead(2, 0.5)], sgd(1.0), 5))
     # inner: 7, 6 -> 7; 6; outer: 8 + (6 - 8)/2 = 7, the inner phi too; then 6 at the 4th
     # step: the inner count goes on, so that step 4 synchronizes 7 + (6 - 7)/2.
     assert [s.fast[0][0] for s in steps] == [7, 7, 7, 6.5, 5.5]
@@ -146,7 +150,7 @@ def test_nested_synchronizations_by_hand() -> None:
 
 def test_a_parameter_without_a_gradient_stays_and_synchronizes() -> None:
     case = build(
-        "gap", "wrapper", "no-gradient", Level(2, 0.5), heavy_ball(1.0, 0.5), 3,
+        "gap", "no-gradient", lookahead(2, 0.5), heavy_ball(1.0, momentum=0.5), 3,
         shapes=PAIR, missing={"second": (2,)},
     )  # fmt: skip
     first, second, _ = oracle.run(case)
@@ -158,7 +162,7 @@ def test_a_parameter_without_a_gradient_stays_and_synchronizes() -> None:
 
 def test_a_quadratic_by_hand() -> None:
     case = build(
-        "loop", "wrapper", "closed-loop", Level(9, 0.5), sgd(0.5), 1, shapes={"x": (2,)},
+        "loop", "closed-loop", lookahead(9, 0.5), sgd(0.5), 1, shapes={"x": (2,)},
         initial=[[1.0, 3.0]], problem=quadratic([[2.0, 1.0, 1.0, 4.0]], [[0.0, 2.0]]),
     )  # fmt: skip
     assert oracle.run(case)[0].fast == [[-0.5, 0.5]]  # gradient (3, 5)
@@ -173,7 +177,7 @@ def test_phi_is_the_average_of_equation_0_1(
     gradients: list[int], k: int, alpha: float
 ) -> None:
     case = build(
-        "average", "wrapper", "outer-update", Level(k, alpha), sgd(1.0), len(gradients),
+        "average", "outer-update", lookahead(k, alpha), sgd(1.0), len(gradients),
         shapes=ONE, initial=[[3.0]], problem=given_tape([[[float(g)]] for g in gradients]),
     )  # fmt: skip
     steps = oracle.run(case)
@@ -193,12 +197,10 @@ def test_phi_is_the_average_of_equation_0_1(
     )
 
 
-def test_bent_with_no_switch_is_the_oracle() -> None:
-    from lookahead_ref.conformance import plan
-
+def test_a_simulation_without_bugs_is_the_oracle() -> None:
     for name in ("smoke", "nesting", "schedule"):
-        for case in plan.cases()[name]:
-            run, steps = bent.simulate(case, oracle.Exact()), oracle.run(case)
+        for case in optimizer_cases.FILES[name]():
+            run, steps = simulate(case, oracle.Exact()), oracle.run(case)
             assert run.steps == steps
             if run.resumed:
                 assert run.resumed == steps[case["save_after"] :]
@@ -206,18 +208,16 @@ def test_bent_with_no_switch_is_the_oracle() -> None:
                 assert weights == steps[t - 1].slow[0]
 
 
-def test_every_departure_departs_by_itself() -> None:
-    from lookahead_ref.conformance import cases
-
+def test_every_bug_and_convention_shows_in_a_case() -> None:
     suite = [case for case in cases() if "overflow" not in case.flags]
-    for departure in (*BUGS, *VARIANTS):
-        telling = [case for case in suite if departure.applies(case.data)]
-        assert telling, departure.name
+    for bug in (*BUGS, *CONVENTIONS):
+        telling = [case for case in suite if bug.applies(case.data)]
+        assert telling, bug.name
         assert any(
-            departure.name in case.flags
-            or departure.name in [outcome.name for outcome in case.outcomes]
+            bug.name in case.flags
+            or bug.name in [outcome.name for outcome in case.outcomes]
             for case in telling
-        ), departure.name
+        ), bug.name
 
 
 @pytest.mark.parametrize("rule", [heavy_ball, nesterov])
@@ -225,9 +225,9 @@ def test_every_departure_departs_by_itself() -> None:
 def test_where_momentum_has_the_learning_rate_does_not_matter_while_it_is_constant(
     rule: Any, kind: str
 ) -> None:
-    inner = rule(0.1, decay=0.0 if kind == "none" else 0.25, kind=kind)
-    case = build("velocity", "inner", "IN-12", Level(3, 0.5), inner, 8)
-    varied = bent.simulate(case, oracle.Exact(), {"velocity": 1})
+    inner = rule() if kind == "none" else rule(**{kind: 0.25})
+    case = build("velocity", "IN-12", lookahead(3, 0.5), inner, 8)
+    varied = simulate(case, oracle.Exact(), [by_name("learning-rate-in-velocity")])
     for step, expected in zip(varied.steps, oracle.run(case), strict=True):
         for got, want in zip(step.fast[0], expected.fast[0], strict=True):
             assert abs(got - want) < 1e-40

@@ -3,75 +3,105 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
-from lookahead_ref.conformance import VectorFileError, cases, decode, generate, load
+from lookahead_ref.conformance import (
+    VectorFileError,
+    cases,
+    decode,
+    generate,
+    load,
+    optimizer_cases,
+)
+from lookahead_ref.conformance.model_cases import FILES as PLANNED_MODELS
+from lookahead_ref.conformance.models import model_cases
 
 FOLDER = Path(generate.__file__).parent / "vectors"
-FILES = sorted(p.name for p in FOLDER.glob("*.json") if not p.name.endswith("schema.json"))
-CASES = [name.removesuffix(".json") for name in FILES if name != "index.json"]
+PATHS = sorted(p for p in FOLDER.rglob("*.json") if not p.name.endswith("schema.json"))
+FILES = [path.relative_to(FOLDER).as_posix() for path in PATHS]
+FOLDERS = pytest.mark.parametrize("folder", [FOLDER, FOLDER / "models"], ids=str)
 
 
-def read(name: str) -> Any:
-    return json.loads((FOLDER / name).read_bytes())
+def read(path: Path) -> Any:
+    return json.loads(path.read_bytes())
 
 
-@pytest.mark.parametrize("name", ["index", *CASES])
-def test_every_file_follows_its_schema(name: str) -> None:
-    kind = "index" if name == "index" else "cases"
-    schema = read(f"{kind}.schema.json")
-    validator: Any = jsonschema.validators.validator_for(schema)
-    validator.check_schema(schema)
-    assert validator is jsonschema.Draft7Validator
-    validator(schema).validate(read(f"{name}.json"))
+def validator(folder: Path, kind: str) -> Any:
+    schema = read(folder / f"{kind}.schema.json")
+    jsonschema.Draft7Validator.check_schema(schema)
+    return jsonschema.Draft7Validator(schema)
 
 
-def test_a_schema_refuses_what_it_should() -> None:
-    validator = jsonschema.Draft7Validator(read("cases.schema.json"))
-    data = read("smoke.json")
+@pytest.mark.parametrize(
+    "steps", ["first and last", pytest.param("all", marks=pytest.mark.slow)]
+)
+@FOLDERS
+def test_every_file_follows_its_schema(folder: Path, steps: str) -> None:
+    validator(folder, "index").validate(read(folder / "index.json"))
+    check = validator(folder, "cases")
+    for path in PATHS:
+        if path.parent == folder and path.name != "index.json":
+            data = read(path)
+            outcomes = [o for case in data["cases"] for o in case.get("outcomes", [])]
+            for outcome in outcomes if steps != "all" else []:
+                outcome["steps"] = [outcome["steps"][0], outcome["steps"][-1]]
+            check.validate(data)
+
+
+@FOLDERS
+def test_a_schema_refuses_what_it_should(folder: Path) -> None:
+    data = read(folder / read(folder / "index.json")["files"][0]["file"])
     data["cases"][0]["params"][0]["values"][0] = "0.5"
-    assert not validator.is_valid(data)
+    assert not validator(folder, "cases").is_valid(data)
 
 
-def test_the_index_lists_all_files_with_their_sums() -> None:
-    index = read("index.json")
-    assert sorted(entry["file"] for entry in index["files"]) == [f"{n}.json" for n in CASES]
+@FOLDERS
+def test_the_index_lists_all_files_with_their_sums(folder: Path) -> None:
+    index = read(folder / "index.json")
+    there = {p.name for p in PATHS if p.parent == folder} - {"index.json"}
+    assert {entry["file"] for entry in index["files"]} == there
     for entry in index["files"]:
-        content = (FOLDER / entry["file"]).read_bytes()
+        content = (folder / entry["file"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == entry["sha256"]
-    assert index["cases"] == len(cases())
+        assert len(json.loads(content)["cases"]) == entry["cases"]
 
 
 def test_all_files_are_below_5_mb_and_the_smoke_file_has_five_cases() -> None:
-    assert sum((FOLDER / name).stat().st_size for name in FILES) < 5e6
-    assert len(read("smoke.json")["cases"]) == 5
+    assert sum(path.stat().st_size for path in PATHS) < 5e6
+    assert len(read(FOLDER / "smoke.json")["cases"]) == 5
 
 
 def test_ids_are_unique_and_none_is_retired() -> None:
-    ids = [case.id for case in cases()]
+    ids = [case.id for case in (*cases(), *model_cases())]
     assert len(set(ids)) == len(ids)
-    assert not set(ids) & set(read("index.json")["retired"])
+    assert not set(ids) & set(load().index["retired"])
+    assert load().index["cases"] == len(cases())
 
 
 def test_every_value_is_exact_in_float32() -> None:
-    for case in cases():
+    for case in (*cases(), *model_cases()):
         for tensor in case.data["params"]:
             values = decode(tensor["values"])
             assert (values.astype("float32") == values).all(), case.id
 
 
-def test_every_flag_and_outcome_is_explained() -> None:
-    index = read("index.json")
+def test_every_flag_outcome_and_profile_is_explained() -> None:
+    index = load().index
     flags = {flag["name"] for flag in index["flags"]}
     outcomes = {variant["name"] for variant in index["variants"]} | {"reference"}
-    profiles = {profile["name"] for profile in index["profiles"]}
     assert flags >= {flag for case in cases() for flag in case.flags}
     assert outcomes >= {each.name for case in cases() for each in case.outcomes}
-    assert profiles == {case.profile for case in cases()}
+    for told, found in (
+        (index, cases()),
+        (read(FOLDER / "models/index.json"), model_cases()),
+    ):
+        assert {each["name"] for each in told["profiles"]} == {c.profile for c in found}
 
 
 def test_every_bug_is_shown_by_a_case_and_by_far() -> None:
@@ -85,67 +115,96 @@ def test_every_bug_is_shown_by_a_case_and_by_far() -> None:
                 assert generate.VISIBLE <= least <= median <= largest
 
 
+def test_gradients_are_of_ordinary_size_but_where_a_flag_says_so() -> None:
+    for case in cases():
+        problem = case.data["problem"]
+        if problem["kind"] == "tape" and not {"subnormal", "overflow"} & set(case.flags):
+            given = [t for grads in problem["gradients"] for t in grads if t is not None]
+            sizes = np.abs(decode([bits for tensor in given for bits in tensor]))
+            assert ((sizes == 0) | ((sizes >= 1e-16) & (sizes <= 1e18))).all(), case.id
+
+
+@pytest.mark.slow
 def test_everything_is_built_anew_byte_for_byte(tmp_path: Path) -> None:
     (tmp_path / "gone.json").write_text("{}")
     assert sorted(generate.write(tmp_path)) == sorted([*FILES, "gone.json"])
-    assert {p.name for p in tmp_path.iterdir()} == set(FILES)
+    built = [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.json")]
+    assert sorted(built) == FILES
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
 
 
+def test_a_few_cases_are_built_anew_the_same() -> None:
+    smoke, mlp = read(FOLDER / "smoke.json"), read(FOLDER / "models/mlp.json")
+    for built, kept in zip(optimizer_cases.FILES["smoke"](), smoke["cases"], strict=True):
+        generate.complete(built)
+        assert built == kept
+    assert generate.complete_model(next(PLANNED_MODELS["mlp"]())) == mlp["cases"][0]
+
+
+# Files that cannot be trusted.
+
+
 @pytest.fixture
-def copy(tmp_path: Path) -> Path:
-    for name in FILES:
-        (tmp_path / name).write_bytes((FOLDER / name).read_bytes())
-    return tmp_path
+def copied(tmp_path: Path) -> Callable[[Path], Path]:
+    def copy(folder: Path) -> Path:
+        for path in PATHS:
+            if path.parent == folder:
+                (tmp_path / path.name).write_bytes(path.read_bytes())
+        return tmp_path
+
+    return copy
 
 
-def test_files_that_cannot_be_trusted_are_refused_by_name(copy: Path) -> None:
-    path, whole = copy / "smoke.json", (copy / "smoke.json").read_bytes()
-
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(VectorFileError, match=r"smoke\.json is not JSON, it may be trunc"):
-        load(copy)
-    path.write_bytes(whole.replace(b"3f", b"3e", 1))
-    with pytest.raises(VectorFileError, match=r"smoke\.json is not the file that index"):
-        load(copy)
-    path.write_bytes(whole.replace(b'"version": 2', b'"version": 3', 1))
-    with pytest.raises(VectorFileError, match=r"smoke\.json has the vector version 3"):
-        load(copy)
+@pytest.mark.parametrize(
+    ("folder", "name", "version", "reader"),
+    [
+        (FOLDER, "smoke.json", 2, load),
+        (FOLDER / "models", "mlp.json", 1, lambda folder: model_cases(folder=folder)),
+    ],
+)
+def test_files_that_cannot_be_trusted_are_refused_by_name(
+    copied: Any, folder: Path, name: str, version: int, reader: Callable[[Path], Any]
+) -> None:
+    place = copied(folder)
+    path = place / name
+    whole = path.read_bytes()
+    later = whole.replace(f'"version": {version}'.encode(), b'"version": 7', 1)
+    for content, told in (
+        (whole[: len(whole) // 2], "is not JSON, it may be truncated"),
+        (whole.replace(b"3f", b"3e", 1), "is not the file that index"),
+        (later, f"has the vector version 7, and this reader knows {version}"),
+        (whole.replace(b"lookahead-", b"other-", 1), "must be of the format"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(VectorFileError, match=f"{name} {told}"):
+            reader(place)
     path.unlink()
-    with pytest.raises(VectorFileError, match=r"smoke\.json cannot be read"):
-        load(copy)
+    with pytest.raises(VectorFileError, match=f"{name} cannot be read"):
+        reader(place)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"files": 3}, "not iterable"),
-        ({"files": [{"file": "smoke.json"}]}, "'cases'"),
-        ({"files": [{"file": "../a.json", "cases": 1, "sha256": ""}]}, "no file and numb"),
-        ({"profiles": [3]}, "not subscriptable"),
+        ({"files": 3}, "follow .*not iterable"),
+        ({"files": [{"file": "smoke.json"}]}, "follow .*'cases'"),
+        ({"files": [{"file": "../a.json", "cases": 1, "sha256": ""}]}, "follow .*no file"),
+        ({"profiles": [3]}, "follow .*not subscriptable"),
+        ({"version": 7}, "the vector version 7"),
     ],
 )
 def test_an_index_that_lists_no_files_is_refused(
-    copy: Path, change: dict[str, Any], says: str
+    copied: Any, change: dict[str, Any], says: str
 ) -> None:
-    (copy / "index.json").write_text(json.dumps({**read("index.json"), **change}))
-    with pytest.raises(VectorFileError, match=rf"index\.json does not follow .*{says}"):
-        load(copy)
+    place = copied(FOLDER)
+    index = {**read(FOLDER / "index.json"), **change}
+    (place / "index.json").write_text(json.dumps(index))
+    with pytest.raises(VectorFileError, match=rf"index\.json .*{says}"):
+        load(place)
 
 
-def test_gradients_are_of_ordinary_size_but_where_a_flag_says_so() -> None:
-    for case in cases():
-        if case.data["problem"]["kind"] == "tape" and not {"subnormal", "overflow"} & set(
-            case.flags
-        ):
-            for gradients in case.data["problem"]["gradients"]:
-                sizes = abs(decode([bits for each in gradients for bits in each or []]))
-                assert ((sizes == 0) | ((sizes >= 1e-16) & (sizes <= 1e18))).all(), case.id
-
-
-def test_an_index_of_a_later_version_is_refused(copy: Path) -> None:
-    index = {**read("index.json"), "version": 7}
-    (copy / "index.json").write_text(json.dumps(index))
-    with pytest.raises(VectorFileError, match=r"index\.json has the vector version 7"):
-        load(copy)
+@pytest.mark.parametrize("listed", [cases, model_cases])
+def test_a_profile_that_is_not_there_is_answered_with_those_that_are(listed: Any) -> None:
+    with pytest.raises(ValueError, match=r"profile must be one of .*, got 'mlp'"):
+        listed("mlp")

@@ -1,6 +1,5 @@
-"""Texts by words and characters, and windows of them."""
+"""Texts by words and by characters, and their vocabularies."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from formats import SHARED
 from lookahead_ref.data import (
     Corpus,
     DataFileError,
-    WindowStream,
     load,
     load_ptb,
     load_pydoc,
@@ -200,83 +198,6 @@ def test_python_s_own_topics_are_a_text_of_thousands_of_words() -> None:
     characters = load_pydoc(unit="characters")
     assert (characters.name, characters.window) == ("pydoc", 100)
     assert len(characters.vocabulary) < 300
-
-
-texts = st.tuples(st.integers(2, 60), st.integers(1, 59), st.integers(1, 20)).filter(
-    lambda case: case[1] < case[0]
-)
-
-
-def windows(stream: WindowStream) -> list[tuple[Any, Any, bool]]:
-    return [(w.inputs.tolist(), w.labels.tolist(), w.first) for w in stream.epoch()]
-
-
-@given(texts)
-def test_windows_go_through_each_column_once_and_in_order(
-    case: tuple[int, int, int],
-) -> None:
-    n, batch_size, window = case
-    tokens = np.arange(n, dtype=np.int32)
-    stream = WindowStream(tokens, batch_size, window)
-    for _ in range(2):
-        batches = list(stream.epoch())
-        assert len(batches) == stream.batches_per_epoch
-        assert [batch.first for batch in batches] == [True] + [False] * (len(batches) - 1)
-        assert all(batch.inputs.shape == (window, batch_size) for batch in batches[:-1])
-        inputs = np.concatenate([batch.inputs for batch in batches])
-        labels = np.concatenate([batch.labels for batch in batches])
-        assert inputs.dtype == labels.dtype == np.int32
-        np.testing.assert_array_equal(labels, inputs + 1)
-        # Column after column the text again, but for less than a row at the end.
-        joined = inputs.T.ravel()
-        np.testing.assert_array_equal(joined, tokens[: len(joined)])
-        assert n - 1 - batch_size < len(joined) <= n - 1
-
-
-@given(texts, st.integers(0, 30))
-def test_a_restored_window_stream_continues(case: tuple[int, int, int], taken: int) -> None:
-    n, batch_size, window = case
-    stream, restored = (WindowStream(np.arange(n), batch_size, window) for _ in range(2))
-    batches = stream.epoch()
-    for _ in range(taken % stream.batches_per_epoch):
-        next(batches)
-    restored.load_state_dict(json.loads(json.dumps(stream.state_dict())))
-    for _ in range(2):
-        assert windows(restored) == windows(stream)
-
-
-def test_windows_are_contiguous_copies() -> None:
-    tokens = np.arange(20, dtype=np.int32)
-    batch = next(WindowStream(tokens, 3, 2).epoch())
-    assert batch.inputs.flags.c_contiguous
-    assert batch.labels.flags.c_contiguous
-    batch.inputs[:] = -1
-    np.testing.assert_array_equal(tokens, np.arange(20))
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "window", "told"),
-    [
-        (0, 1, "batch_size must be a positive integer"),
-        (10, 1, "batch_size must be from 1 to 9, one less than .*, got 10"),
-        (1, 0, "window must be a positive integer"),
-    ],
-)
-def test_columns_and_windows_that_cannot_be_are_refused(
-    batch_size: int, window: int, told: str
-) -> None:
-    with pytest.raises(ValueError, match=told):
-        WindowStream(np.arange(10), batch_size, window)
-
-
-@pytest.mark.parametrize("wrong", [{}, *({"next_batch": at} for at in (3, -1, 1.0, True))])
-def test_a_wrong_position_is_refused_and_changes_nothing(wrong: dict[str, Any]) -> None:
-    stream, twin = (WindowStream(np.arange(7), 2, 1) for _ in range(2))
-    next(stream.epoch())
-    next(twin.epoch())
-    with pytest.raises(ValueError, match=r"saved.*next_batch"):
-        stream.load_state_dict(wrong)
-    assert windows(stream) == windows(twin)
 
 
 @pytest.mark.skipif(

@@ -163,11 +163,10 @@ def test_updates_run_on_the_current_stream() -> None:
 def test_what_was_compiled_once_is_loaded_from_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lookahead_ref.backends import _cuda
-    from lookahead_ref.backends.cupy import CupyBackend
+    from lookahead_ref.backends.cupy import CupyBackend, compiler
 
-    for compiler in (_cuda.translate, None):
-        monkeypatch.setattr(_cuda, "translate", compiler)
+    for translate in (compiler.translate, None):
+        monkeypatch.setattr(compiler, "translate", translate)
         backend = CupyBackend(cache=tmp_path)
         la.Stepper(la.SGD(0.5), on_device({"x": np.ones(3)}), backend=backend).step(
             on_device({"x": np.ones(3)})

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import lookahead_ref as la
 from lookahead_ref.backends.numpy import NumpyBackend
-from lookahead_ref.elementwise import apply, interpolate
+from lookahead_ref.trees import apply, interpolate
 from support import (
     INNER,
     INNER_STATES,

@@ -11,7 +11,7 @@ import pytest
 
 import lookahead_ref as la
 from lookahead_ref.stepping.recording import Symbol, Tape
-from lookahead_ref.theory import noisy_loss, noisy_quadratic, quadratic
+from lookahead_ref.theory import noisy_quadratic, quadratic
 
 HALF = Fraction(1, 2)
 GRID = list(
@@ -177,7 +177,7 @@ def test_0_7_is_an_expectation_over_the_iterate_too() -> None:
     mean, spread, noise = Fraction(3), Fraction(4), Fraction(4)
     over_both = sum(a * (x - c) ** 2 / 2 for x in iterates for c in centres) / 4
     assert over_both == a * (mean**2 + spread + noise) / 2
-    assert noisy_loss.expected_loss([3.0], [4.0], [3.0], [4.0]) == float(over_both)
+    assert noisy_quadratic.expected_loss([3.0], [4.0], [3.0], [4.0]) == float(over_both)
     over_c = {x: sum(a * (x - c) ** 2 / 2 for c in centres) / 2 for x in iterates}
     assert len(set(over_c.values())) == 2
     assert all(over_c[x] == a * (x**2 + noise) / 2 for x in iterates)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
+from lookahead_ref import trees
 from lookahead_ref.data import Dataset, Examples, load_digits
 from lookahead_ref.training import StepTaken, train
 from lookahead_ref.zoo import MLP
@@ -63,8 +64,8 @@ def test_a_run_comes_out_as_on_the_host(device: str, options: dict[str, Any]) ->
         assert one.validation_loss == pytest.approx(other.validation_loss, rel=1e-4)
         if other.batch_loss is not None:
             assert one.batch_loss == pytest.approx(other.batch_loss, rel=1e-4)
-    for path, array in la.tree.flatten(wanted.params).items():
-        got = la.tree.flatten(found.params)[path]
+    for path, array in trees.flatten(wanted.params).items():
+        got = trees.flatten(found.params)[path]
         assert type(got) is np.ndarray
         np.testing.assert_allclose(got, array, rtol=1e-3, atol=1e-4)
 

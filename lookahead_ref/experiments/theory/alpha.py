@@ -6,8 +6,15 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
-from lookahead_ref.experiments.theory import drawing
-from lookahead_ref.report.plots import GHOST, INK
+from lookahead_ref.report.plots import (
+    GHOST,
+    INK,
+    PALETTE,
+    grid_lines,
+    label,
+    legend_above,
+    panels,
+)
 from lookahead_ref.theory import quadratic
 from lookahead_ref.theory.noisy_quadratic import DivergenceError
 
@@ -25,30 +32,7 @@ FAR = 1e6
 
 
 def compute(k: int = 5, learning_rate: float = 1.7, alpha: float = 0.5) -> dict[str, Any]:
-    """Run one cycle of SGD on a quadratic of two dimensions, and look along its line.
-
-    Parameters
-    ----------
-    k : int, default: 5
-        The number of inner steps.
-    learning_rate : float, default: 1.7
-        Of the inner SGD.
-    alpha : float, default: 0.5
-        The step size to compare alpha* with.
-
-    Returns
-    -------
-    dict
-        The inner loop's points, ``theta``, shape (k + 1, 2); ``alpha_star``; the loss along
-        the line, ``line_loss`` at ``line_alpha``; ``marks``, alpha and loss of four points.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    DivergenceError
-        If the weights go far away.
-    """
+    """Run one cycle of SGD on a quadratic of two weights, and look along its line."""
     hyperparameters.positive("learning_rate", learning_rate)
     optimizer = la.Lookahead(la.SGD(learning_rate), k=k, alpha=alpha)
     params: Any = {"theta": np.array(START)}
@@ -92,23 +76,12 @@ def compute(k: int = 5, learning_rate: float = 1.7, alpha: float = 0.5) -> dict[
 
 
 def draw(numbers: dict[str, Any]) -> "Figure":
-    """Draw the way of the fast weights, and the loss along the line.
-
-    Parameters
-    ----------
-    numbers : dict
-        From `compute`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The picture.
-    """
-    figure, grid = drawing.panels(1, 2, width=10.4, height=5.0, width_ratios=[0.72, 1.0])
+    """Draw the way of the fast weights, and the loss along the line."""
+    figure, grid = panels(1, 2, width=10.4, height=5.0, width_ratios=[0.72, 1.0])
     plane, line = grid[0]
     path = np.array(numbers["theta"])
     first, last = path[0], path[-1]
-    fast, slow, best = drawing.COLOURS[0], drawing.COLOURS[1], drawing.COLOURS[2]
+    fast, slow, best = PALETTE["light"][0], PALETTE["light"][1], PALETTE["light"][2]
     marks = {
         "theta_0": ("o", INK["light"], "start of the cycle, θ₀ (α = 0)"),
         "theta_k": ("s", fast, f"after {numbers['k']} inner steps (α = 1)"),
@@ -160,27 +133,16 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         }
         plane.plot(*(first + step * (last - first)), **style)
         line.plot(step, loss, **style, label=words)
-    drawing.label(plane, x="first weight", y="second weight")
-    drawing.label(line, x="step size of the slow weights, α", y="loss")
-    drawing.grid_lines(line)
-    drawing.legend_above(plane, ncols=1)
-    drawing.legend_above(line)
+    label(plane, x="first weight", y="second weight")
+    label(line, x="step size of the slow weights, α", y="loss")
+    grid_lines(line)
+    legend_above(plane, ncols=1)
+    legend_above(line)
     return figure
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows.
-
-    Parameters
-    ----------
-    numbers : dict
-        From `compute`.
-
-    Returns
-    -------
-    str
-        The sentence.
-    """
+    """Say in a sentence what the picture shows."""
     marks = numbers["marks"]
     losses = ", ".join(
         f"{marks[name][1]:.4g} at alpha = {marks[name][0]:.4g}"

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookahead_ref.experiments.theory import drawing
-from lookahead_ref.report.plots import INK
+from lookahead_ref.report.plots import INK, PALETTE, grid_lines, label, legend_above, panels
 from lookahead_ref.theory.planning import Problem, best_hyperparameters
 
 if TYPE_CHECKING:
@@ -15,49 +14,16 @@ if TYPE_CHECKING:
 __all__ = ["compute", "draw", "problem", "summary"]
 
 
-def problem(coordinates: int = 100, start: float = 10.0) -> Problem:
-    """Make a noisy quadratic with the spectrum a_i = 1/i.
-
-    The noise is sigma_i^2 = 1 / a_i, so that the gradient's covariance is A itself, as it
-    is for a likelihood near its optimum, where the Hessian is the Fisher information.
-
-    Parameters
-    ----------
-    coordinates : int, default: 100
-        How many.
-    start : float, default: 10.0
-        Where each coordinate starts.
-
-    Returns
-    -------
-    Problem
-        The problem.
-    """
-    curvature = 1.0 / np.arange(1, coordinates + 1)
-    return Problem(curvature, noise=1.0 / curvature, mean=start)
+def problem() -> Problem:
+    """Make a noisy quadratic with the spectrum a_i = 1/i and the noise 1 / a_i."""
+    # The gradient's covariance is then A itself, as it is for a likelihood near its
+    # optimum, where the Hessian is the Fisher information.
+    curvature = 1.0 / np.arange(1, 101)
+    return Problem(curvature, noise=1.0 / curvature, mean=10.0)
 
 
 def compute(periods: tuple[int, ...] = (5, 20), longest: int = 10_000) -> dict[str, Any]:
-    """Find the best hyperparameters for each horizon.
-
-    Parameters
-    ----------
-    periods : tuple of int, default: (5, 20)
-        The synchronization periods k.
-    longest : int, default: 10000
-        The longest horizon, in gradient evaluations.
-
-    Returns
-    -------
-    dict
-        For each optimizer, by horizon: the loss above the noise's own, the learning rate,
-        alpha.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a period is out of range, or no whole number of cycles of each fits the horizon.
-    """
+    """Find the best hyperparameters for each horizon, counted in gradient evaluations."""
     if not periods:
         raise ValueError("k must be given at least once, got none")
     unit = math.lcm(*periods)
@@ -87,25 +53,14 @@ def compute(periods: tuple[int, ...] = (5, 20), longest: int = 10_000) -> dict[s
 
 
 def draw(numbers: dict[str, Any]) -> "Figure":
-    """Draw loss, learning rate and alpha against the horizon.
-
-    Parameters
-    ----------
-    numbers : dict
-        From `compute`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The picture.
-    """
-    figure, grid = drawing.panels(2, 2, width=9.6, height=7.4, sharex=True)
+    """Draw loss, learning rate and alpha against the horizon."""
+    figure, grid = panels(2, 2, width=9.6, height=7.4, sharex=True)
     loss, share, rate, alpha = grid.flat
     steps = numbers["gradient_evaluations"]
     of_sgd = np.array(numbers["best"]["SGD"]["excess_loss"])
     for place, (name, best) in enumerate(numbers["best"].items()):
         style = {
-            "color": drawing.COLOURS[place % len(drawing.COLOURS)],
+            "color": PALETTE["light"][place % len(PALETTE["light"])],
             "linestyle": [(0, (5, 2)), "solid", (0, (7, 2, 1.5, 2))][place % 3],
             "linewidth": 2.2,
             "label": name,
@@ -122,16 +77,16 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         "best step size of the slow weights, α",
     )
     for axes, title in zip(grid.flat, titles, strict=True):
-        drawing.label(axes, y=title)
-        drawing.grid_lines(axes)
+        label(axes, y=title)
+        grid_lines(axes)
         axes.set_xscale("log")
     for axes in grid[-1]:
-        drawing.label(axes, x="horizon, in gradient evaluations")
+        label(axes, x="horizon, in gradient evaluations")
     loss.set_yscale("log")
     rate.set_yscale("log")
     share.set_ylim(0.0, 1.1)
     alpha.set_ylim(0.0, 1.05)
-    drawing.legend_above(loss)
+    legend_above(loss)
     figure.supxlabel(
         "Noisy quadratic of 100 coordinates, i = 1 to 100: curvature 1/i, variance of the "
         "noise i, start 10. γ and α are the best for each horizon.",
@@ -142,18 +97,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows.
-
-    Parameters
-    ----------
-    numbers : dict
-        From `compute`.
-
-    Returns
-    -------
-    str
-        The sentence.
-    """
+    """Say in a sentence what the picture shows."""
     best, steps = numbers["best"], numbers["gradient_evaluations"][-1]
     of_sgd = best["SGD"]["excess_loss"][-1]
     shares = ", ".join(

@@ -5,8 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookahead_ref.experiments.theory import drawing
-from lookahead_ref.report.plots import GHOST, INK
+from lookahead_ref.report.plots import (
+    GHOST,
+    INK,
+    PALETTE,
+    grid_lines,
+    label,
+    legend_above,
+    panels,
+)
 from lookahead_ref.theory.cycles import InnerState, Kind
 from lookahead_ref.theory.rates import best_possible_rate, tuned_rate
 
@@ -23,30 +30,7 @@ WORDS = {"maintain": "maintained", "reset": "reset", "interpolate": "interpolate
 def compute(
     momentum: float = 0.9, k: int = 5, alpha: float = 0.5, points: int = 17
 ) -> dict[str, Any]:
-    """Tune the learning rate of every optimizer for each condition number.
-
-    Parameters
-    ----------
-    momentum : float, default: 0.9
-        Of heavy ball and Nesterov, in [0, 1).
-    k : int, default: 5
-        The synchronization period.
-    alpha : float, default: 0.5
-        The slow weights' step size.
-    points : int, default: 17
-        The number of condition numbers.
-
-    Returns
-    -------
-    dict
-        For each optimizer, alone and inside Lookahead, the rate of convergence for each
-        gradient evaluation and the learning rate times the largest curvature.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    """
+    """Tune the learning rate of every optimizer for each condition number."""
     conditions = np.geomspace(2.0, 1e5, points)
     found: dict[str, Any] = {}
     for kind, title in TITLES.items():
@@ -74,19 +58,8 @@ def compute(
 
 
 def draw(numbers: dict[str, Any]) -> "Figure":
-    """Draw one panel for each inner optimizer.
-
-    Parameters
-    ----------
-    numbers : dict
-        From `compute`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The picture.
-    """
-    figure, grid = drawing.panels(1, 3, width=12.6, height=5.0, sharey=True)
+    """Draw one panel for each inner optimizer."""
+    figure, grid = panels(1, 3, width=12.6, height=5.0, sharey=True)
     conditions = numbers["condition_number"]
     # A line for each state, not told apart by colour alone.
     dashes = ["solid", (0, (1, 1.3)), (0, (7, 2, 1.5, 2))]
@@ -102,20 +75,18 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             axes.plot(
                 conditions,
                 _steps(case["rate"]),
-                color=INK["light"] if place == 0 else drawing.COLOURS[place - 1],
+                color=INK["light"] if place == 0 else PALETTE["light"][place - 1],
                 linestyle=(0, (5, 2)) if place == 0 else dashes[place - 1],
                 linewidth=2.0,
                 label=name,
             )
         momentum = "" if title == "SGD" else f", momentum {numbers['momentum']:g}"
-        drawing.label(axes, x="condition number")
-        drawing.grid_lines(axes)
+        label(axes, x="condition number")
+        grid_lines(axes)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        drawing.legend_above(axes, title=f"{title}{momentum}", alignment="left")
-    drawing.label(
-        grid[0, 0], y="gradient evaluations for each\ntenfold reduction of the error"
-    )
+        legend_above(axes, title=f"{title}{momentum}", alignment="left")
+    label(grid[0, 0], y="gradient evaluations for each\ntenfold reduction of the error")
     figure.supxlabel(
         f"Lookahead with k = {numbers['k']}, α = {numbers['alpha']:g}. "
         "All learning rates are the best for each condition number.",
@@ -126,18 +97,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows.
-
-    Parameters
-    ----------
-    numbers : dict
-        From `compute`.
-
-    Returns
-    -------
-    str
-        The sentence.
-    """
+    """Say in a sentence what the picture shows."""
     condition = numbers["condition_number"][-1]
     inner = [
         ", ".join(f"{name} {_steps(case['rate'])[-1]:.3g}" for name, case in cases.items())

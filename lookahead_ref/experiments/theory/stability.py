@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookahead_ref.experiments.theory import drawing
 from lookahead_ref.extras import require
-from lookahead_ref.report.plots import GHOST, INK
+from lookahead_ref.report.plots import GHOST, INK, PALETTE, label, panels
 from lookahead_ref.theory.cycles import InnerState, cycle
 
 if TYPE_CHECKING:
@@ -19,27 +18,7 @@ WORDS = {"maintain": "maintained", "reset": "reset", "interpolate": "interpolate
 
 
 def compute(k: int = 5, alpha: float = 0.5) -> dict[str, Any]:
-    """Compute the spectral radius of a cycle over gamma a and the momentum.
-
-    Parameters
-    ----------
-    k : int, default: 5
-        The synchronization period.
-    alpha : float, default: 0.5
-        The slow weights' step size.
-
-    Returns
-    -------
-    dict
-        ``gamma_a``, shape (m,); ``momentum``, shape (n,); ``heavy_ball``, the spectral
-        radius of a step, and ``cycle``, that of a cycle by inner state: lists of shape (n,
-        m). ``example`` is one point of the map.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-    """
+    """Compute the spectral radius of a cycle over gamma a and the momentum."""
     x = np.linspace(0.02, 4.0, 200)
     momentum = np.linspace(0.0, 0.99, 67)
     mu = momentum[:, None]
@@ -62,23 +41,12 @@ def compute(k: int = 5, alpha: float = 0.5) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any]) -> "Figure":
-    """Draw one map for each thing that can be done to the velocity.
-
-    Parameters
-    ----------
-    numbers : dict
-        From `compute`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The picture.
-    """
-    figure, grid = drawing.panels(1, 3, width=12.6, height=4.4, sharey=True)
+    """Draw one map for each thing that can be done to the velocity."""
+    figure, grid = panels(1, 3, width=12.6, height=4.4, sharey=True)
     colours = require("matplotlib.colors", "experiments", purpose="draw pictures")
     patches = require("matplotlib.patches", "experiments", purpose="draw pictures")
     alone = np.array(numbers["heavy_ball"]) < 1.0
-    lost, gained = drawing.COLOURS[1], drawing.COLOURS[0]
+    lost, gained = PALETTE["light"][1], PALETTE["light"][0]
     kinds = (
         (GHOST["light"], "stable, alone and in Lookahead"),
         (lost, "stable alone, unstable in Lookahead"),
@@ -109,10 +77,8 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             fontsize=10.5,
             color=INK["light"],
         )
-        drawing.label(
-            axes, x="learning rate × curvature, γa", title=f"velocity {WORDS[state]}"
-        )
-    drawing.label(grid[0, 0], y="momentum of the heavy ball")
+        label(axes, x="learning rate × curvature, γa", title=f"velocity {WORDS[state]}")
+    label(grid[0, 0], y="momentum of the heavy ball")
     figure.legend(
         handles=[
             patches.Patch(
@@ -135,18 +101,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows.
-
-    Parameters
-    ----------
-    numbers : dict
-        From `compute`.
-
-    Returns
-    -------
-    str
-        The sentence.
-    """
+    """Say in a sentence what the picture shows."""
     alone = np.array(numbers["heavy_ball"]) < 1.0
     shares = ", ".join(
         f"{100.0 * np.mean(np.array(radius)[alone] >= 1.0):.1f} % {WORDS[state]}"

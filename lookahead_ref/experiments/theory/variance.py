@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookahead_ref.experiments.theory import drawing
+from lookahead_ref.report.plots import label, panels
 from lookahead_ref.theory.noisy_quadratic import variance_ratio
 
 if TYPE_CHECKING:
@@ -15,24 +15,7 @@ __all__ = ["compute", "draw", "summary"]
 
 
 def compute(periods: Sequence[int] = (1, 2, 5, 10)) -> dict[str, Any]:
-    """Compute the ratio of the fixed points over gamma a, alpha and k.
-
-    Parameters
-    ----------
-    periods : sequence of int, default: (1, 2, 5, 10)
-        The synchronization periods k.
-
-    Returns
-    -------
-    dict
-        ``gamma_a``, shape (m,); ``alpha``, shape (n,); ``ratio``, a list of shape (n, m) by
-        k.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a period is out of range, or there is none.
-    """
+    """Compute the ratio of the fixed points over gamma a, alpha and k."""
     if not periods:
         raise ValueError("k must be given at least once, got none")
     x = np.linspace(0.01, 1.99, 100)
@@ -48,22 +31,11 @@ def compute(periods: Sequence[int] = (1, 2, 5, 10)) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any]) -> "Figure":
-    """Draw one map for each k.
-
-    Parameters
-    ----------
-    numbers : dict
-        From `compute`.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        The picture.
-    """
+    """Draw one map for each k."""
     ratios = numbers["ratio"]
     columns = min(len(ratios), 4)
     rows = -(-len(ratios) // columns)
-    figure, grid = drawing.panels(
+    figure, grid = panels(
         rows, columns, width=3.1 * columns + 1.2, height=3.3 * rows + 0.4, sharey=True
     )
     levels = np.linspace(0.0, 1.0, 11)
@@ -84,7 +56,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             linewidths=0.9,
         )
         axes.clabel(lines, fmt="%.1f", fontsize=10)
-        drawing.label(
+        label(
             axes,
             x="learning rate × curvature, γa",
             y="step size of the slow weights, α" if place % columns == 0 else "",
@@ -100,18 +72,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows.
-
-    Parameters
-    ----------
-    numbers : dict
-        From `compute`.
-
-    Returns
-    -------
-    str
-        The sentence.
-    """
+    """Say in a sentence what the picture shows."""
     alpha = np.array(numbers["alpha"])
     row = int(np.argmin(np.abs(alpha - 0.5)))
     ranges = ", ".join(

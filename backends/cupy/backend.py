@@ -1,0 +1,517 @@
+"""Programs run by a CUDA device, on CuPy arrays.
+
+Each program is one kernel (`compiler`), launched on CuPy's current stream over as many
+arrays at once as its argument has place for. Updates have the bits of the CPU's, subnormals
+included.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ...stepping.backend import BackendUnavailableError, Kernel, Program, explained
+from . import compiler
+from .layers import CupyLayers
+
+try:
+    import cupy
+    import platformdirs
+except ImportError as error:
+    # CuPy explains over many lines what may be wrong; the last ones say what it was.
+    told = [line.strip() for line in str(error).splitlines() if line.strip(" =\n")]
+    raise BackendUnavailableError(
+        "backend 'cupy' needs CuPy: pip install 'lookahead-ref[cuda12]' or "
+        f"'lookahead-ref[cuda13]' ({told[-1] if told else type(error).__name__})"
+    ) from error
+
+_ALLOCATED = (
+    cupy.cuda.memory.Memory,
+    cupy.cuda.memory.MemoryAsync,
+    cupy.cuda.memory.PooledMemory,
+)
+
+DeviceArray: TypeAlias = Any
+"""A CuPy array; CuPy has no types to check."""
+
+Launch: TypeAlias = Callable[[int, Any], None]
+"""Runs a kernel: called with the number of blocks and the argument."""
+
+
+class Cuda:
+    """The devices that CuPy sees, and how a kernel is made for one and run there.
+
+    The tests have another one like it, which runs the same kernels on the host.
+
+    Parameters
+    ----------
+    cache : pathlib.Path
+        The folder for compiled kernels.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If there is no device, no driver for it, or nothing to compile kernels with.
+    """
+
+    library: Any = cupy
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        try:
+            self.devices = tuple(
+                _described(number) for number in range(cupy.cuda.runtime.getDeviceCount())
+            )
+        except cupy.cuda.runtime.CUDARuntimeError as error:
+            raise BackendUnavailableError(
+                f"backend 'cupy' finds no CUDA device to run on: {error}"
+            ) from error
+        if not self.devices:
+            raise BackendUnavailableError("backend 'cupy' finds no CUDA device to run on")
+        try:
+            cupy.cuda.nvrtc.getVersion()
+        except (ImportError, OSError, RuntimeError) as error:
+            raise BackendUnavailableError(
+                "backend 'cupy' cannot load NVRTC, which compiles its kernels: pip install "
+                "'lookahead-ref[cuda12]' or 'lookahead-ref[cuda13]' "
+                f"({type(error).__name__})"
+            ) from error
+        self._functions: dict[tuple[str, int], Any] = {}
+
+    def launcher(self, text: str) -> Launch:
+        """Make a kernel ready for the current device.
+
+        Parameters
+        ----------
+        text : str
+            Its source.
+
+        Returns
+        -------
+        callable
+            Runs it on the current stream.
+        """
+        device = cupy.cuda.Device()
+        key = (text, device.id)
+        if key not in self._functions:
+            module = cupy.cuda.function.Module()
+            module.load(compiler.cached(text, int(device.compute_capability), self._cache))
+            self._functions[key] = module.get_function(compiler.ENTRY)
+        function = self._functions[key]
+        return lambda blocks, table: function((blocks,), (compiler.THREADS,), (table,))
+
+    @staticmethod
+    def seconds(run: Callable[[], Any]) -> float:
+        """Measure by the device's own clock how long something takes on the current stream.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        float
+            Seconds from what was on the stream before to the end of what `run` put there,
+            and of the gaps in between.
+        """
+        start, stop = cupy.cuda.Event(), cupy.cuda.Event()
+        start.record()
+        run()
+        stop.record()
+        stop.synchronize()
+        return float(cupy.cuda.get_elapsed_time(start, stop)) / 1000
+
+    @staticmethod
+    def peak(run: Callable[[], Any]) -> int:
+        """Measure how much of the current device's memory something takes at most.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments. What was given back before is not counted.
+
+        Returns
+        -------
+        int
+            Bytes, of what CuPy allocates.
+        """
+        pool = cupy.get_default_memory_pool()
+        pool.free_all_blocks()
+        before = pool.total_bytes()
+        run()
+        # The pool keeps what is given back to it, and takes more only where that is not
+        # enough: what it has at the end is the most that it had.
+        return int(pool.total_bytes() - before)
+
+    @staticmethod
+    def memory() -> str:
+        """Say how much memory the current device has.
+
+        Returns
+        -------
+        str
+            A sentence.
+        """
+        device = cupy.cuda.Device()
+        free, total = device.mem_info
+        kept = cupy.get_default_memory_pool().free_bytes()
+        return (
+            f"device {device.id} has {_mebibytes(total)}, of which "
+            f"{_mebibytes(free + kept)} are free"
+        )
+
+
+class CupyBackend:
+    """Fused kernels on a CUDA device, over CuPy arrays.
+
+    Parameters
+    ----------
+    cache : path, optional
+        The folder for compiled kernels; by default, one in the user's cache folder.
+    cuda : object, optional
+        What knows the devices and runs kernels there; by default, a `Cuda`.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If there is no device, no driver for it, or nothing to compile kernels with.
+    """
+
+    name = "cupy"
+    version: str = cupy.__version__
+
+    def __init__(self, cache: Path | None = None, cuda: Any = None) -> None:
+        folder = platformdirs.user_cache_path("lookahead-ref") if cache is None else cache
+        self._cuda = Cuda(Path(folder)) if cuda is None else cuda
+        self._library = self._cuda.library
+        self.layers = CupyLayers(self._cuda)
+        self.devices: Sequence[str] = self._cuda.devices
+
+    def from_host(self, array: Any) -> DeviceArray:
+        """Copy a NumPy array to the current device.
+
+        Parameters
+        ----------
+        array : ndarray
+            The array; one that is on a device already is returned itself.
+
+        Returns
+        -------
+        cupy.ndarray
+            The copy.
+
+        Raises
+        ------
+        MemoryError
+            If it does not fit; the message says how much memory there is.
+        """
+        with explained(self):
+            return self._library.asarray(array)
+
+    def to_host(self, array: Any) -> Any:
+        """Copy an array of a device to the host.
+
+        Parameters
+        ----------
+        array : cupy.ndarray
+            The array; one that is on the host already is returned itself.
+
+        Returns
+        -------
+        ndarray
+            The copy.
+        """
+        return self._library.asnumpy(array)
+
+    def own(self, name: str, array: Any, taken: Sequence[DeviceArray]) -> DeviceArray:
+        """Return an array as one contiguous array that shares no memory with others.
+
+        Parameters
+        ----------
+        name : str
+            The parameter, for the error.
+        array : cupy.ndarray
+            The array. It may become the result itself.
+        taken : sequence of cupy.ndarray
+            Arrays with which the result must share no memory.
+
+        Returns
+        -------
+        cupy.ndarray
+            The array or a copy.
+
+        Raises
+        ------
+        TypeError
+            If it is not a CuPy array.
+        MemoryError
+            If a copy does not fit; the message says how much memory there is.
+        """
+        if not isinstance(array, self._library.ndarray):
+            library = type(array).__module__.partition(".")[0]
+            raise TypeError(
+                f"{name} must be a CuPy array for this backend, got one of {library}"
+            )
+        with explained(self):
+            # CuPy's ascontiguousarray gives an array of no dimensions one.
+            owned = self._library.ascontiguousarray(array).reshape(array.shape)
+            if any(self._library.may_share_memory(owned, each) for each in taken):
+                return owned.copy()
+            return owned
+
+    def copy(self, array: DeviceArray) -> DeviceArray:
+        """Return a copy in new memory.
+
+        Parameters
+        ----------
+        array : cupy.ndarray
+            The array.
+
+        Returns
+        -------
+        cupy.ndarray
+            The copy, contiguous.
+
+        Raises
+        ------
+        MemoryError
+            If it does not fit; the message says how much memory there is.
+        """
+        with explained(self):
+            return array.copy(order="C")
+
+    @staticmethod
+    def assign(target: DeviceArray, values: Any) -> None:
+        """Write values into an array.
+
+        Parameters
+        ----------
+        target : cupy.ndarray
+            The array.
+        values : cupy.ndarray
+            The values, of the same shape and dtype.
+        """
+        target[...] = values
+
+    @staticmethod
+    def readonly(array: DeviceArray) -> DeviceArray:
+        """Return a view. CuPy knows none that cannot be written to.
+
+        Parameters
+        ----------
+        array : cupy.ndarray
+            The array.
+
+        Returns
+        -------
+        cupy.ndarray
+            The view.
+        """
+        return array.view()
+
+    @staticmethod
+    def flatten(array: DeviceArray) -> DeviceArray:
+        """Return a contiguous array as one of one dimension, sharing its memory.
+
+        Parameters
+        ----------
+        array : cupy.ndarray
+            The array.
+
+        Returns
+        -------
+        cupy.ndarray
+            The view.
+        """
+        return array.reshape(-1)
+
+    def gradient(self, array: Any, owned: Mapping[int, DeviceArray]) -> DeviceArray:
+        """Return a gradient as a contiguous array of one dimension.
+
+        Parameters
+        ----------
+        array : cupy.ndarray
+            The gradient.
+        owned : dict
+            The arrays that are updated, by their `id`.
+
+        Returns
+        -------
+        cupy.ndarray
+            The gradient, copied only where it must be.
+
+        Raises
+        ------
+        ValueError
+            If it is on another device than the arrays that are updated.
+        MemoryError
+            If a copy does not fit; the message says how much memory there is.
+        """
+        # A kernel that reads what its device cannot reach ends every use of the device.
+        there, here = array.data, next(iter(owned.values()), array).data
+        if there.device_id != here.device_id:
+            raise ValueError(
+                f"grads must be on device {here.device_id}, as the parameters are, got an "
+                f"array of shape {array.shape} on device {there.device_id}"
+            )
+        with explained(self):
+            root = array
+            while root.base is not None:
+                root = root.base
+            flat = self._library.ascontiguousarray(array).reshape(-1)
+            # What CuPy allocated shares memory with none of ours unless it is one of ours;
+            # what came by way of another library may.
+            if id(root) not in owned and isinstance(root.data.mem, _ALLOCATED):
+                return flat
+            start, stop = _range(flat)
+            for each in owned.values():
+                first, past = _range(each)
+                if start < past and first < stop:
+                    return flat.copy()
+            return flat
+
+    def compile(self, program: Program, dtype: str) -> Kernel:
+        """Write a program as a kernel; each device compiles it when it first runs there.
+
+        Parameters
+        ----------
+        program : Program
+            The program.
+        dtype : str
+            The dtype of its arrays.
+
+        Returns
+        -------
+        callable
+            The kernel.
+        """
+        source = compiler.write(program, dtype)
+
+        def kernel(buffers: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
+            *held, last = buffers
+            _Bound(source, [held], self._cuda)([last], scalars)
+
+        return kernel
+
+    def bind(
+        self, program: Program, dtype: str, leaves: Sequence[Sequence[DeviceArray]]
+    ) -> Callable[[Sequence[DeviceArray], Sequence[float]], None]:
+        """Compile a program and bind it to the arrays that it is for.
+
+        Parameters
+        ----------
+        program : Program
+            The program.
+        dtype : str
+            The dtype of the arrays.
+        leaves : sequence of sequence of cupy.ndarray
+            For each parameter its buffers but the last, the gradient.
+
+        Returns
+        -------
+        callable
+            Called with the gradients, one for each parameter, and the scalars; runs the
+            program on all parameters in few launches.
+        """
+        return _Bound(compiler.write(program, dtype), leaves, self._cuda)
+
+    def seconds(self, run: Callable[[], Any]) -> float:
+        """Measure how long something takes on the device: see `Cuda.seconds`.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        float
+            Seconds.
+        """
+        return float(self._cuda.seconds(run))
+
+    def peak(self, run: Callable[[], Any]) -> int:
+        """Measure how much memory something takes on the device: see `Cuda.peak`.
+
+        Parameters
+        ----------
+        run : callable
+            Called without arguments.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
+        return int(self._cuda.peak(run))
+
+    def memory(self, error: MemoryError) -> str | None:
+        """Say how much memory the device has that could not give what was asked.
+
+        Parameters
+        ----------
+        error : MemoryError
+            CuPy's, which says how much was asked; or any.
+
+        Returns
+        -------
+        str or None
+            A sentence; None if the error is not CuPy's.
+        """
+        if not isinstance(error, cupy.cuda.memory.OutOfMemoryError):
+            return None
+        return str(self._cuda.memory())
+
+
+class _Bound:
+    """A kernel and the tables that it is launched with, but for what changes in a step."""
+
+    def __init__(
+        self, source: compiler.Source, leaves: Sequence[Sequence[DeviceArray]], cuda: Any
+    ) -> None:
+        self._leaves = leaves  # the tables have no more than their addresses
+        self._launches = []
+        by_device: dict[int, list[int]] = {}
+        for place, buffers in enumerate(leaves):
+            by_device.setdefault(buffers[0].device.id, []).append(place)
+        for there in by_device.values():
+            device = leaves[there[0]][0].device
+            with device:
+                run = cuda.launcher(source.text)
+            # The gradient's address, the last, is not known yet.
+            arrays = [
+                ([*(buffer.data.ptr for buffer in leaves[place]), 0], leaves[place][0].size)
+                for place in there
+            ]
+            for blocks, table, places in compiler.fill(source, arrays):
+                chosen = [there[place] for place in places]
+                addresses = table["address"][: len(chosen), -1]
+                scalars = table["scalars"] if "scalars" in table.dtype.names else None
+                launch = partial(run, blocks, table)
+                self._launches.append((device, launch, chosen, addresses, scalars))
+
+    def __call__(self, gradients: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
+        for device, launch, places, addresses, values in self._launches:
+            addresses[:] = [gradients[place].data.ptr for place in places]
+            if values is not None:
+                values[:] = scalars
+            with device:
+                launch()
+
+
+def _range(array: DeviceArray) -> tuple[int, int]:
+    """Where a contiguous array's memory begins and ends."""
+    begin = array.data.ptr
+    return begin, begin + array.nbytes
+
+
+def _described(number: int) -> str:
+    properties = cupy.cuda.runtime.getDeviceProperties(number)
+    capability = f"{properties['major']}.{properties['minor']}"
+    memory = _mebibytes(properties["totalGlobalMem"])
+    return f"{properties['name'].decode()}, compute capability {capability}, {memory}"
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

@@ -1,0 +1,362 @@
+"""Programs written as CUDA C, compiled so that they give the bits of the CPU.
+
+One kernel updates many arrays: its only argument is a table, passed by value, of where the
+buffers of each array are and of how its work is cut into tiles, with the scalars behind it.
+Nothing is uploaded for a launch, and another learning rate compiles nothing.
+
+`cupy.fuse`, `cupy.ElementwiseKernel` and `cupy.RawModule` cannot be used: CuPy appends
+``-ftz=true`` to their options, which flushes subnormals. NVRTC is therefore called
+directly, here, and the machine code is kept in the user's cache folder.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...stepping.backend import BackendUnavailableError, Program
+
+OPTIONS = (
+    # The CPU rounds a product before it adds, and keeps subnormals.
+    "--fmad=false",
+    "--ftz=false",
+    "--prec-div=true",
+    "--prec-sqrt=true",
+    "--std=c++17",
+)
+
+ENTRY = "update"
+THREADS = 256
+TILE = 4096
+
+# What every device takes as arguments of a kernel, in bytes.
+_ARGUMENT_BYTES = 4096
+
+_OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+_TYPES = {"float32": "float", "float64": "double"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A program as CUDA C.
+
+    Parameters
+    ----------
+    text : str
+        The source.
+    arguments : numpy.dtype
+        The layout of the kernel's one argument, as C lays it out.
+    arrays : int
+        The number of arrays that one launch can update.
+    """
+
+    text: str
+    arguments: np.dtype[Any]
+    arrays: int
+
+
+@lru_cache(maxsize=1024)
+def write(program: Program, dtype: str) -> Source:
+    """Write a program as a kernel.
+
+    Parameters
+    ----------
+    program : Program
+        The program.
+    dtype : str
+        ``float32`` or ``float64``.
+
+    Returns
+    -------
+    Source
+        The kernel.
+    """
+    arrays, arguments = _layout(program, dtype)
+    buffers = range(program.buffers)
+    names = [f"x{number}" for number in buffers]
+    names += [f"s{number}" for number in range(program.scalars)]
+    read = {operand for line in program.instructions for operand in line.operands}
+    read |= {register for _, register in program.writes}
+    written = {buffer for buffer, _ in program.writes}
+
+    per_element = [f"const scalar x{n} = p{n}.lane[i];" for n in buffers if n in read]
+    for number, line in enumerate(program.instructions):
+        operands = [names[operand] for operand in line.operands]
+        if line.operation == "zero":
+            value = "scalar(0)"
+        elif line.operation == "sqrt":
+            value = f"sqrt({operands[0]})"
+        else:
+            value = f" {_OPERATORS[line.operation]} ".join(operands)
+        names.append(f"r{number}")
+        per_element.append(f"const scalar r{number} = {value};")
+    per_element += [f"p{buffer}.lane[i] = {names[reg]};" for buffer, reg in program.writes]
+
+    used = [n for n in buffers if n in read | written]
+    values = {
+        "scalar": _TYPES[dtype],
+        "arrays": arrays,
+        "buffers": program.buffers,
+        "bytes": arguments.itemsize,
+        "scalars": f"scalar scalars[{program.scalars}];" if program.scalars else "",
+        "threads": THREADS,
+        "tile": TILE,
+        "entry": ENTRY,
+        "addresses": _lines(
+            4,
+            [f"scalar *const b{n} = (scalar *)table.address[array][{n}];" for n in used]
+            + [f"const scalar s{n} = table.scalars[{n}];" for n in range(program.scalars)],
+        ),
+        "loads": _lines(
+            8,
+            [
+                f"Pack<WIDTH> p{n} = *(const Pack<WIDTH> *)(b{n} + place);"
+                if n in read
+                else f"Pack<WIDTH> p{n};"
+                for n in used
+            ],
+        ),
+        "elements": _lines(12, per_element),
+        "stores": _lines(
+            8, [f"*(Pack<WIDTH> *)(b{n} + place) = p{n};" for n in used if n in written]
+        ),
+        "together": " | ".join(f"table.address[array][{n}]" for n in used) or "0",
+    }
+    return Source(_TEMPLATE.format_map(values), arguments, arrays)
+
+
+def _layout(program: Program, dtype: str) -> tuple[int, np.dtype[Any]]:
+    """Lay the table out: how many arrays it has place for, and where each entry is."""
+
+    def table(arrays: int) -> np.dtype[Any]:
+        fields: list[Any] = [
+            ("address", np.uint64, (arrays, program.buffers)),
+            ("length", np.int64, (arrays,)),
+            ("scalars", np.dtype(dtype), (program.scalars,)),
+            ("first_tile", np.int32, (arrays,)),
+            ("arrays", np.int32),
+        ]
+        # C has no arrays without elements.
+        return np.dtype([f for f in fields if f[-1] != (0,)], align=True)
+
+    arrays = _ARGUMENT_BYTES // (8 * program.buffers + 12)
+    while table(arrays).itemsize > _ARGUMENT_BYTES:
+        arrays -= 1
+    return arrays, table(arrays)
+
+
+def _lines(indent: int, lines: Sequence[str]) -> str:
+    return ("\n" + " " * indent).join(lines)
+
+
+_TEMPLATE = """\
+// Written by lookahead_ref from an update rule; safe to delete.
+typedef {scalar} scalar;
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 700
+#define __grid_constant__
+#endif
+
+// As many elements as one instruction loads.
+template <int WIDTH> struct alignas(WIDTH * sizeof(scalar)) Pack {{
+    scalar lane[WIDTH];
+}};
+
+struct Table {{
+    unsigned long long address[{arrays}][{buffers}];
+    long long length[{arrays}];
+    {scalars}
+    int first_tile[{arrays}];
+    int arrays;
+}};
+static_assert(sizeof(Table) == {bytes}, "not laid out as the host fills it");
+
+template <int WIDTH>
+__device__ __forceinline__ void update_tile(
+    const Table &table, int array, long long start, long long stop)
+{{
+    {addresses}
+#pragma unroll 1
+    for (long long place = start + (long long)threadIdx.x * WIDTH; place < stop;
+         place += {threads} * WIDTH) {{
+        {loads}
+#pragma unroll
+        for (int i = 0; i < WIDTH; ++i) {{
+            {elements}
+        }}
+        {stores}
+    }}
+}}
+
+extern "C" __global__ void __launch_bounds__({threads})
+{entry}(const __grid_constant__ Table table)
+{{
+    // The last array whose first tile is not past this one.
+    const int tile = (int)blockIdx.x;
+    int array = 0;
+    for (int past = table.arrays; past - array > 1;) {{
+        const int middle = (array + past) / 2;
+        if (table.first_tile[middle] <= tile)
+            array = middle;
+        else
+            past = middle;
+    }}
+    const long long start = (long long)(tile - table.first_tile[array]) * {tile};
+    const long long length = table.length[array];
+    const long long stop = length - start < {tile} ? length : start + {tile};
+
+    constexpr int wide = 16 / sizeof(scalar);
+    const unsigned long long together = {together};
+    if (together % 16 == 0 && (stop - start) % wide == 0)
+        update_tile<wide>(table, array, start, stop);
+    else
+        update_tile<1>(table, array, start, stop);
+}}
+"""
+
+
+class Launch(NamedTuple):
+    """What a kernel is launched with.
+
+    Attributes
+    ----------
+    blocks : int
+        The number of blocks.
+    table : numpy.ndarray
+        The kernel's argument, of no dimensions.
+    places : tuple of int
+        Which of the arrays it updates, in the order of the table.
+    """
+
+    blocks: int
+    table: Any
+    places: tuple[int, ...]
+
+
+def fill(source: Source, arrays: Sequence[tuple[Sequence[int], int]]) -> list[Launch]:
+    """Fill the tables of as few launches as the arrays need, but for the scalars.
+
+    Parameters
+    ----------
+    source : Source
+        The kernel.
+    arrays : sequence of (sequence of int, int)
+        For each array the addresses of its buffers, and its number of elements.
+
+    Returns
+    -------
+    list of Launch
+        The launches; an array without elements is in none.
+    """
+    launches = []
+    filled = [place for place, (_, length) in enumerate(arrays) if length]
+    for begin in range(0, len(filled), source.arrays):
+        places = tuple(filled[begin : begin + source.arrays])
+        table = np.zeros((), source.arguments)
+        count = len(places)
+        table["address"][:count] = [arrays[place][0] for place in places]
+        lengths = np.array([arrays[place][1] for place in places])
+        table["length"][:count] = lengths
+        past = np.cumsum((lengths + TILE - 1) // TILE)
+        table["first_tile"][1:count] = past[:-1]
+        table["arrays"] = count
+        launches.append(Launch(int(past[-1]), table, places))
+    return launches
+
+
+def translate(text: str, architecture: int, *, kind: str = "code") -> bytes:
+    """Compile a kernel by NVRTC, which needs no device.
+
+    Parameters
+    ----------
+    text : str
+        The source.
+    architecture : int
+        The device's compute capability, such as 90 for 9.0.
+    kind : {"code", "ptx"}, default: "code"
+        ``code`` for what the device runs where NVRTC knows it, and PTX where NVRTC is older
+        than the device; ``ptx`` for PTX.
+
+    Returns
+    -------
+    bytes
+        The compiled kernel.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If NVRTC compiles nothing for a device as old as that.
+    RuntimeError
+        If it cannot be compiled; the message has the compiler's log.
+    """
+    from cupy.cuda import nvrtc
+
+    known = nvrtc.getSupportedArchs()
+    if architecture < min(known):
+        version = ".".join(map(str, nvrtc.getVersion()))
+        raise BackendUnavailableError(
+            f"backend 'cupy' needs a device of compute capability {min(known) / 10} or "
+            f"more with NVRTC {version}, got one of {architecture / 10}: try another CUDA"
+        )
+    newest = max(each for each in known if each <= architecture)
+    exact = newest == architecture and kind == "code"
+    arch = f"--gpu-architecture={'sm' if exact else 'compute'}_{newest}"
+    compiled = nvrtc.createProgram(text, f"{ENTRY}.cu", (), ())
+    try:
+        nvrtc.compileProgram(compiled, (*OPTIONS, arch))
+        code: bytes = (nvrtc.getCUBIN if exact else nvrtc.getPTX)(compiled)
+    except nvrtc.NVRTCError as error:
+        log = nvrtc.getProgramLog(compiled)
+        raise RuntimeError(f"NVRTC cannot compile a kernel: {error}\n{log}") from error
+    finally:
+        nvrtc.destroyProgram(compiled)
+    return code
+
+
+def cached(text: str, architecture: int, folder: Path) -> bytes:
+    """Compile a kernel, or take it from the cache folder.
+
+    A file there has the hash of the source, of the options and of NVRTC's version as its
+    name: an edited rule cannot run an old kernel. One that was cut short is made anew.
+
+    Parameters
+    ----------
+    text : str
+        The source.
+    architecture : int
+        The device's compute capability.
+    folder : pathlib.Path
+        The cache folder.
+
+    Returns
+    -------
+    bytes
+        The compiled kernel.
+    """
+    from cupy.cuda import nvrtc
+
+    key = repr((text, architecture, OPTIONS, nvrtc.getVersion()))
+    name = "update_" + hashlib.sha256(key.encode()).hexdigest()[:32]
+    path = folder / f"{name}.cubin"
+    with suppress(OSError):
+        digest, _, code = path.read_bytes().partition(b"\n")
+        if digest == _digest(code):
+            return code
+    code = translate(text, architecture)
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Another process may be writing the same: the last to rename wins, all are equal.
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(_digest(code) + b"\n" + code)
+        Path(file.name).replace(path)
+    return code
+
+
+def _digest(code: bytes) -> bytes:
+    return hashlib.sha256(code).hexdigest().encode()

@@ -1,0 +1,129 @@
+"""Layers on a device: what would be many launches, each for little work, is one."""
+
+import sys
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ...kernels import LayerKernels
+from . import compiler
+
+_TYPES = {"float32": "float", "float64": "double"}
+
+_CELL = """\
+// Written by lookahead_ref; safe to delete.
+typedef {scalar} scalar;
+struct Table {{
+    unsigned long long address[6];
+    long long rows;
+    long long units;
+}};
+
+__device__ __forceinline__ scalar logistic(scalar x)
+{{
+    // Cannot overflow.
+    return scalar(0.5) * tanh(scalar(0.5) * x) + scalar(0.5);
+}}
+
+extern "C" __global__ void __launch_bounds__({threads}) {entry}(const Table table)
+{{
+    const long long units = table.units;
+    const long long place = (long long)blockIdx.x * {threads} + threadIdx.x;
+    if (place >= table.rows * units)
+        return;
+    const long long first = place / units * 4 * units + place % units;
+    scalar *const gates = (scalar *)table.address[0] + first;
+    {body}
+}}
+"""
+
+_FORWARD = """\
+const scalar *const recurrent = (const scalar *)table.address[1] + first;
+    const scalar entry = logistic(gates[0] + recurrent[0]);
+    const scalar forget = logistic(gates[units] + recurrent[units]);
+    const scalar candidate = tanh(gates[2 * units] + recurrent[2 * units]);
+    const scalar exit = logistic(gates[3 * units] + recurrent[3 * units]);
+    const scalar last = ((const scalar *)table.address[2])[place];
+    const scalar next = forget * last + entry * candidate;
+    const scalar squashed = tanh(next);
+    gates[0] = entry;
+    gates[units] = forget;
+    gates[2 * units] = candidate;
+    gates[3 * units] = exit;
+    ((scalar *)table.address[3])[place] = next;
+    ((scalar *)table.address[4])[place] = squashed;
+    ((scalar *)table.address[5])[place] = exit * squashed;"""
+
+_BACKWARD = """\
+const scalar entry = gates[0], forget = gates[units];
+    const scalar candidate = gates[2 * units], exit = gates[3 * units];
+    const scalar last = ((const scalar *)table.address[1])[place];
+    const scalar squashed = ((const scalar *)table.address[2])[place];
+    scalar *const of_cell = (scalar *)table.address[5] + place;
+    const scalar of_hidden = ((const scalar *)table.address[3])[place]
+        + ((const scalar *)table.address[4])[place];
+    const scalar one = scalar(1);
+    const scalar through = *of_cell + of_hidden * exit * (one - squashed * squashed);
+    gates[0] = through * candidate * entry * (one - entry);
+    gates[units] = through * forget * (one - forget) * last;
+    gates[2 * units] = through * entry * (one - candidate * candidate);
+    gates[3 * units] = of_hidden * squashed * exit * (one - exit);
+    *of_cell = through * forget;"""
+
+_TABLE = np.dtype([("address", np.uint64, 6), ("rows", np.int64), ("units", np.int64)])
+
+
+@cache  # asked for at every step of a sequence
+def source(body: str, dtype: str) -> str:
+    """Write the kernel whose body is what a thread does for one unit of one row."""
+    return _CELL.format(
+        scalar=_TYPES[dtype], threads=compiler.THREADS, entry=compiler.ENTRY, body=body
+    )
+
+
+class CupyLayers(LayerKernels):
+    """Kernels on the devices that `cuda` knows."""
+
+    block = sys.maxsize  # no cache to cut work for: each launch does all
+
+    def __init__(self, cuda: Any) -> None:
+        self._cuda = cuda
+
+    def lstm_cell(
+        self,
+        gates: Any,
+        recurrent: Any,
+        cell: Any,
+        next_cell: Any,
+        squashed: Any,
+        hidden: Any,
+    ) -> None:
+        arrays = (gates, recurrent, cell, next_cell, squashed, hidden)
+        if str(cell.dtype) in _TYPES:
+            self._run(_FORWARD, cell, arrays)
+        else:
+            super().lstm_cell(*arrays)
+
+    def lstm_cell_gradient(
+        self,
+        gates: Any,
+        cell: Any,
+        squashed: Any,
+        output_gradient: Any,
+        hidden_gradient: Any,
+        cell_gradient: Any,
+    ) -> None:
+        arrays = (gates, cell, squashed, output_gradient, hidden_gradient, cell_gradient)
+        if str(cell.dtype) in _TYPES:
+            self._run(_BACKWARD, cell, arrays)
+        else:
+            super().lstm_cell_gradient(*arrays)
+
+    def _run(self, body: str, like: Any, arrays: tuple[Any, ...]) -> None:
+        table = np.zeros((), _TABLE)
+        table["address"] = [array.data.ptr for array in arrays]
+        table["rows"], table["units"] = like.shape
+        with like.device:
+            launch = self._cuda.launcher(source(body, str(like.dtype)))
+            launch(-(-like.size // compiler.THREADS), table)

@@ -1,0 +1,445 @@
+"""Convolution compiled by Numba: a product of small tiles held in registers.
+
+Pictures lie with their channels last. A convolution is then a product of matrices whose
+left one is never formed: each row of it, what the kernel sees from one place, is some runs
+of memory, one for each row of the kernel. The innermost loop multiplies six of these rows
+by a panel of the kernel a few vectors wide and keeps the sums in registers (the kernel
+gradient: six channels over many places). LLVM is told so in its own language, since from
+plain loops it does not find this; the width of the vectors is that of the processor.
+
+Work is cut into pieces for several threads such that no sum is cut: results do not depend
+on the number of threads.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from .threads import Share
+
+
+def _registers() -> tuple[int, int]:
+    """Find the bytes of a vector register of this processor, and how many there are."""
+    features = binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 64, 32
+    if features.get("avx"):
+        return 32, 16
+    return 16, 32 if binding.get_process_triple().startswith(("aarch64", "arm64")) else 16
+
+
+_VECTOR_BYTES, _REGISTERS = _registers()
+_ROWS = 6  # of a tile: six rows of four vectors are 24 sums, for 32 registers
+_WIDTHS = (1, 2, 4) if _REGISTERS == 32 else (1, 2)  # of a tile, in vectors
+_INTEGER = ir.IntType(64)
+_SCRATCH_BYTES = 1 << 19  # half of a common second-level cache
+_LEAST_PIECE = 32768  # elements for each thread, for which it is worth to be called
+_PLACES = 128  # over which a part of the kernel gradient is summed at once
+
+
+def correlate(
+    share: Share,
+    x: NDArray[Any],
+    kernel: NDArray[Any],
+    out: NDArray[Any],
+    stride: int,
+    offset: tuple[int, int],
+) -> None:
+    """Write a correlation."""
+    _same_dtype(x, kernel, out)
+    n, height, width, outputs = out.shape
+    rows, columns, channels, _ = kernel.shape
+    vectors, panel = _panel(x.itemsize, outputs)
+    x = np.ascontiguousarray(x)
+    panels = -(-outputs // panel)
+    packed = np.empty((panels, rows, columns * channels, panel), x.dtype)
+    share(
+        lambda start, stop: _pack(start, stop, kernel, packed),
+        panels * rows * columns,
+        _least(channels * panel),
+    )
+    # As many pictures, or as many rows of one, as the cache holds what they see of.
+    row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
+    seen = (height - 1) * stride + rows
+    block_rows = max(1, min(height, (_SCRATCH_BYTES // row_bytes - rows) // stride + 1))
+    pictures = max(1, min(n // 8, _SCRATCH_BYTES // (row_bytes * seen)))
+    blocks = -(-height // block_rows) * -(-n // pictures)
+
+    def work(start: int, stop: int) -> None:
+        _correlate(
+            start, stop, x, packed, out, vectors, columns, stride, *offset, pictures,
+            block_rows,
+        )  # fmt: skip
+
+    # A product costs less than to move a number.
+    share(work, blocks, _least(out.size * rows * columns * channels // blocks // 8))
+
+
+def kernel_gradient(
+    share: Share,
+    x: NDArray[Any],
+    grad: NDArray[Any],
+    size: tuple[int, int],
+    stride: int,
+    offset: tuple[int, int],
+) -> NDArray[Any]:
+    """Compute a kernel gradient."""
+    _same_dtype(x, grad)
+    n, height, width, outputs = grad.shape
+    rows, columns = size
+    channels = x.shape[3]
+    vectors, panel = _panel(x.itemsize, outputs)
+    padded_outputs = -(-outputs // panel) * panel
+    if padded_outputs == outputs:
+        grad = np.ascontiguousarray(grad)
+    else:
+        grad = np.pad(grad, ((0, 0),) * 3 + ((0, padded_outputs - outputs),))
+    seen = ((height - 1) * stride + rows, (width - 1) * stride + columns)
+    # The last tile reads, in vain, up to six elements past the end.
+    memory = np.empty(n * seen[0] * seen[1] * channels + _ROWS, x.dtype)
+    memory[-_ROWS:] = 0
+    padded = memory[:-_ROWS].reshape(n, *seen, channels)
+    x = np.ascontiguousarray(x)
+    share(
+        lambda start, stop: _pad(start, stop, x, padded, *offset),
+        n,
+        _least(padded.size // n),
+    )
+    run = columns * channels
+    tiles = -(-run // _ROWS)
+    result = np.zeros((rows, tiles * _ROWS, padded_outputs), x.dtype)
+
+    def work(start: int, stop: int) -> None:
+        _kernel_gradient(
+            start, stop, memory, grad, result, vectors, stride, *seen, channels
+        )
+
+    share(work, rows * tiles, _least(grad.size * _ROWS // 8))
+    cut = result[:, :run, :outputs]
+    return np.ascontiguousarray(cut).reshape(rows, columns, channels, outputs)
+
+
+def _same_dtype(first: NDArray[Any], *others: NDArray[Any]) -> None:
+    # The innermost loops take memory as it lies: of another dtype they would write past it.
+    for each in others:
+        if each.dtype != first.dtype:
+            raise TypeError(f"arrays must be of one dtype, got {first.dtype}, {each.dtype}")
+
+
+def _least(size: int) -> int:
+    """Find how many units of a size a thread should have at least."""
+    return -(-_LEAST_PIECE // max(size, 1))
+
+
+def _panel(itemsize: int, outputs: int) -> tuple[int, int]:
+    """Choose the vectors of a tile, and its width, for so many outputs."""
+    lanes = _VECTOR_BYTES // itemsize
+    fitting = [vectors for vectors in _WIDTHS if lanes * vectors >= outputs]
+    vectors = fitting[0] if fitting else _WIDTHS[-1]
+    return vectors, lanes * vectors
+
+
+def _integer(value: int) -> Any:
+    return _INTEGER(value)
+
+
+def _tile(*, steps: bool) -> Any:
+    """Make the innermost loop, for a tile of six rows by some vectors.
+
+    ``tile(vectors, a, places, first, shift, length, b, b_start, b_step, c, c_places,
+    c_first, c_shift, add)`` computes, over q in ``range(length)``,
+
+        c[c_places[c_first + m] + c_shift + j] (+)= sum of A[m, q] B[q, j]
+        A[m, q] = a[places[first + m] + shift + q]   where `places` are those of the rows
+        A[m, q] = a[places[first + q] + shift + m]   where they are those of the steps
+        B[q, j] = b[b_start + q * b_step + j]
+
+    All arrays are indexed as their memory lies, without bounds.
+    """
+
+    @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+    def tile(
+        _typing: Any, _vectors: Any, a: Any, places: Any, _first: Any, _shift: Any,
+        _length: Any, b: Any, _b_start: Any, _b_step: Any, c: Any, c_places: Any,
+        _c_first: Any, _c_shift: Any, _add: Any,
+    ) -> Any:  # fmt: skip
+        count = types.intp
+        signature = types.void(
+            count, a, places, count, count, count, b, count, count, c, c_places, count,
+            count, types.boolean,
+        )  # fmt: skip
+
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            operands = [
+                context.make_array(kind)(context, builder, value).data
+                if isinstance(kind, types.Array)
+                else value
+                for kind, value in zip(signature.args, values, strict=True)
+            ]
+            dtype = signature.args[1].dtype
+            for vectors in _WIDTHS:
+                wanted = builder.icmp_signed("==", operands[0], _integer(vectors))
+                with builder.if_then(wanted):
+                    _multiply(
+                        builder, context.get_data_type(dtype), dtype.bitwidth, vectors,
+                        steps, *operands[1:],
+                    )  # fmt: skip
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return tile
+
+
+def _multiply(
+    builder: Any, scalar: Any, bits: int, vectors: int, steps: bool, a: Any, places: Any,
+    first: Any, shift: Any, length: Any, b: Any, b_start: Any, b_step: Any, c: Any,
+    c_places: Any, c_first: Any, c_shift: Any, add: Any,
+) -> None:  # fmt: skip
+    """Write the loop of a tile so many vectors wide: see `_tile`."""
+    lanes = 8 * _VECTOR_BYTES // bits
+    vector = ir.VectorType(scalar, lanes)
+    columns = [_integer(j * lanes) for j in range(vectors)]
+    insert: Any = cgutils.get_or_insert_function
+    # Fused where the processor does so, else a product and a sum.
+    muladd = insert(
+        builder.module,
+        ir.FunctionType(vector, [vector] * 3),
+        f"llvm.fmuladd.v{lanes}f{bits}",
+    )
+
+    def place(table: Any, index: Any, shift: Any) -> Any:
+        return builder.add(builder.load(builder.gep(table, [index])), shift)
+
+    def as_vector(pointer: Any) -> Any:
+        return builder.bitcast(pointer, vector.as_pointer())
+
+    def load(pointer: Any) -> Any:
+        loaded = builder.load(as_vector(pointer))
+        loaded.align = bits // 8
+        return loaded
+
+    def broadcast(pointer: Any) -> Any:
+        undefined = ir.Constant(vector, ir.Undefined)
+        number = ir.IntType(32)
+        one = builder.insert_element(undefined, builder.load(pointer), number(0))
+        same = ir.Constant(ir.VectorType(number, lanes), [0] * lanes)
+        return builder.shuffle_vector(one, undefined, same)
+
+    targets = []
+    rows = []
+    for m in range(_ROWS):
+        target = place(c_places, builder.add(c_first, _integer(m)), c_shift)
+        row = builder.gep(c, [target])
+        targets.append([builder.gep(row, [column]) for column in columns])
+        if not steps:
+            start = place(places, builder.add(first, _integer(m)), shift)
+            rows.append(builder.gep(a, [start]))
+    b = builder.gep(b, [b_start])
+    entry = builder.block
+    earlier, body, done = (
+        builder.append_basic_block(name) for name in ("earlier", "body", "done")
+    )
+    builder.cbranch(add, earlier, body)
+
+    builder.position_at_end(earlier)
+    before = [[load(pointer) for pointer in row] for row in targets]
+    builder.branch(body)
+
+    builder.position_at_end(body)
+    q = builder.phi(_INTEGER)
+    q.add_incoming(_integer(0), entry)
+    q.add_incoming(_integer(0), earlier)
+    sums = [[builder.phi(vector) for _ in columns] for _ in targets]
+    step = builder.gep(b, [builder.mul(q, b_step)])
+    factors = [load(builder.gep(step, [column])) for column in columns]
+    if steps:
+        start = place(places, builder.add(first, q), shift)
+        ones = [builder.gep(a, [builder.add(start, _integer(m))]) for m in range(_ROWS)]
+    else:
+        ones = [builder.gep(row, [q]) for row in rows]
+    after = []
+    for one, totals in zip(ones, sums, strict=True):
+        left = broadcast(one)
+        after.append(
+            [
+                builder.call(muladd, [left, right, total])
+                for right, total in zip(factors, totals, strict=True)
+            ]
+        )
+    following = builder.add(q, _integer(1))
+    q.add_incoming(following, body)
+    zero = ir.Constant(vector, [0.0] * lanes)
+    for m in range(_ROWS):
+        for j in range(vectors):
+            sums[m][j].add_incoming(zero, entry)
+            sums[m][j].add_incoming(before[m][j], earlier)
+            sums[m][j].add_incoming(after[m][j], body)
+    builder.cbranch(builder.icmp_signed("<", following, length), body, done)
+
+    builder.position_at_end(done)
+    for m in range(_ROWS):
+        for j in range(vectors):
+            builder.store(after[m][j], as_vector(targets[m][j])).align = bits // 8
+
+
+_rows = _tile(steps=False)
+_steps = _tile(steps=True)
+
+
+@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
+    """Order a kernel as the tiles read it: panel after panel, zeros past the end."""
+    _, rows, _, width = packed.shape
+    _, columns, channels, outputs = kernel.shape
+    for unit in range(start, stop):
+        panel = unit // (rows * columns)
+        row = unit // columns % rows
+        column = unit % columns
+        known = min(width, outputs - panel * width)
+        for first in range(0, channels, 16):
+            for low in range(0, width, 16):
+                for j in range(low, min(low + 16, width)):
+                    for c in range(first, min(first + 16, channels)):
+                        packed[panel, row, column * channels + c, j] = (
+                            kernel[row, column, c, panel * width + j] if j < known else 0
+                        )
+
+
+@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
+    """Copy what is seen of a picture, zeros around it, to (rows, columns, channels)."""
+    _, height, width, _ = x.shape
+    rows, columns, _ = target.shape
+    # `first` to `last` are the columns of the target that lie in the picture.
+    first = min(max(0, -left), columns)
+    last = max(first, min(columns, width - left))
+    for row in range(rows):
+        seen = top + row
+        if seen < 0 or seen >= height:
+            target[row] = 0
+            continue
+        target[row, :first] = 0
+        target[row, first:last] = x[picture, seen, first + left : last + left]
+        target[row, last:] = 0
+
+
+@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _pad(start: int, stop: int, x: Any, padded: Any, top: int, left: int) -> None:
+    for picture in range(start, stop):
+        _copy_rows(x, picture, top, left, padded[picture])
+
+
+@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _correlate(
+    start: int, stop: int, x: Any, packed: Any, out: Any, vectors: int, columns: int,
+    stride: int, top: int, left: int, pictures: int, block_rows: int,
+) -> None:  # fmt: skip
+    """Compute blocks of the result: some pictures, or some rows of one."""
+    n, height, width, outputs = out.shape
+    panels, rows, run, panel = packed.shape
+    channels = x.shape[3]
+    bands = -(-height // block_rows)
+    seen_rows = (block_rows - 1) * stride + rows
+    seen_columns = (width - 1) * stride + columns
+    scratch = np.zeros((pictures, seen_rows, seen_columns, channels), x.dtype)
+    flat = packed.reshape(-1)
+    places = np.zeros(pictures * block_rows * width + _ROWS, np.int64)
+    targets = np.zeros_like(places)
+    place = 0
+    size = out.itemsize
+    for picture in range(pictures):
+        for row in range(block_rows):
+            for column in range(width):
+                places[place] = channels * (
+                    (picture * seen_rows + row * stride) * seen_columns + column * stride
+                )
+                targets[place] = (
+                    picture * out.strides[0]
+                    + row * out.strides[1]
+                    + column * out.strides[2]
+                ) // size
+                place += 1
+    spare = np.empty(_ROWS * panel, x.dtype)
+    spare_places = np.arange(_ROWS) * panel
+    row_length = seen_columns * channels
+    for block in range(start, stop):
+        first_picture = block // bands * pictures
+        first_row = block % bands * block_rows
+        here_pictures = min(pictures, n - first_picture)
+        here_rows = min(block_rows, height - first_row)
+        for picture in range(here_pictures):
+            _copy_rows(
+                x, first_picture + picture, first_row * stride + top, left, scratch[picture]
+            )
+        count = here_pictures * here_rows * width
+        whole = count - count % _ROWS
+        origin = (first_picture * out.strides[0] + first_row * out.strides[1]) // size
+        for number in range(panels):
+            known = min(panel, outputs - number * panel)
+            shift = origin + number * panel
+            tiled = whole if known == panel else 0
+            # A row of the kernel at a time: that much of the panel stays in the cache.
+            for row in range(rows):
+                b_start = (number * rows + row) * run * panel
+                for first in range(0, tiled, _ROWS):
+                    _rows(
+                        vectors, scratch, places, first, row * row_length, run, flat,
+                        b_start, panel, out, targets, first, shift, row > 0,
+                    )  # fmt: skip
+            for first in range(tiled, count, _ROWS):
+                for row in range(rows):
+                    b_start = (number * rows + row) * run * panel
+                    _rows(
+                        vectors, scratch, places, first, row * row_length, run, flat,
+                        b_start, panel, spare, spare_places, 0, 0, row > 0,
+                    )  # fmt: skip
+                for m in range(min(_ROWS, count - first)):
+                    place = first + m
+                    picture = first_picture + place // (here_rows * width)
+                    row = first_row + place // width % here_rows
+                    for j in range(known):
+                        out[picture, row, place % width, number * panel + j] = spare[
+                            m * panel + j
+                        ]
+
+
+@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+def _kernel_gradient(
+    start: int, stop: int, x: Any, grad: Any, result: Any, vectors: int, stride: int,
+    seen_rows: int, seen_columns: int, channels: int,
+) -> None:  # fmt: skip
+    """Compute parts of a kernel gradient, each six channels of a row of the kernel."""
+    n, height, width, outputs = grad.shape
+    _, run, _ = result.shape
+    tiles = run // _ROWS
+    lanes = outputs // (_VECTOR_BYTES // grad.itemsize * vectors)
+    panel = outputs // lanes
+    count = n * height * width
+    places = np.empty(min(count, _PLACES), np.int64)
+    rows = np.arange(run) * outputs
+    for first in range(0, count, _PLACES):
+        last = min(first + _PLACES, count)
+        for place in range(first, last):
+            picture = place // (height * width)
+            row = place // width % height
+            column = place % width
+            places[place - first] = channels * (
+                (picture * seen_rows + row * stride) * seen_columns + column * stride
+            )
+        for number in range(lanes):
+            for unit in range(start, stop):
+                row = unit // tiles
+                tile = unit % tiles
+                _steps(
+                    vectors, x, places, 0,
+                    row * seen_columns * channels + tile * _ROWS, last - first,
+                    grad, first * outputs + number * panel, outputs,
+                    result, rows, tile * _ROWS, row * run * outputs + number * panel,
+                    first > 0,
+                )  # fmt: skip

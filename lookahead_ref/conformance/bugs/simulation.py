@@ -1,0 +1,278 @@
+"""A case as a program with some bugs goes through it.
+
+The classes here are the oracle's own, with a method for each place at which programs
+differ; as they stand they do what the oracle does. A bug is a class that overrides one of
+these methods, and several bugs at once are a class made of several.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple
+
+from lookahead_ref.conformance import oracle
+from lookahead_ref.conformance.bugs.bug import Bug, Convention
+from lookahead_ref.conformance.oracle import Arithmetic, Gradients, Slots, Step, Tensors
+
+__all__ = ["Inner", "Lookahead", "Program", "Run", "Some", "simulate"]
+
+
+class Run(NamedTuple):
+    """All that is observed of a case."""
+
+    steps: list[Step]
+    """What is to be seen after each step, from start to end without a break."""
+    resumed: list[Step]
+    """The same after the save point, in a new process that loaded the saved state."""
+    evaluations: dict[int, Tensors]
+    """Step, counted from 1, to the weights that the program evaluates there."""
+
+
+class Inner(oracle.OracleInner):
+    """The inner optimizer."""
+
+    def __init__(self, case: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic):
+        super().__init__(case, theta, arithmetic)
+        self.begin()
+
+    def begin(self) -> None:
+        """Take what was asked for: the rule, hyperparameters, the schedule, the clock."""
+
+
+class Lookahead(oracle.OracleLookahead):
+    """A Lookahead, seen tensor by tensor where programs tell tensors apart."""
+
+    def __init__(
+        self,
+        inner: Any,
+        level: Mapping[str, Any],
+        theta: Tensors,
+        arithmetic: Arithmetic,
+    ) -> None:
+        super().__init__(inner, level, theta, arithmetic)
+        self.arithmetic = arithmetic
+        self.calls = 0  # of step
+        self.before: Tensors = theta  # what a step was given
+        self.grads: Gradients = ()
+        self.moving = [True] * len(theta)  # which tensors a synchronization is of
+        self.own_steps = [0] * len(theta)
+        self.own_syncs = [0] * len(theta)
+        self.begin(theta)
+        self.cycle_step = self.first_count()
+
+    @property
+    def innermost(self) -> Any:
+        """The inner optimizer below all Lookaheads."""
+        return self.inner.innermost if isinstance(self.inner, Lookahead) else self.inner
+
+    def begin(self, theta: Tensors) -> None:
+        """Take what was asked for: the period, alpha, phi, the inner state."""
+
+    def first_count(self) -> int:
+        """Return the count of steps that a program begins with."""
+        return 0
+
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        """Do one inner step and, where it is due, synchronize."""
+        self.before, self.grads = theta, grads
+        theta = self.inner.step(theta, grads)
+        self.calls += 1
+        self.after_inner_step([self.calls == 1] * len(theta), theta)
+        counted = self.counts()
+        self.cycle_step += counted
+        self.synchronized = self.due(counted)
+        return self.synchronize(self.handed(theta)) if self.synchronized else theta
+
+    def after_inner_step(self, first: list[bool], theta: Tensors) -> None:
+        """See the fast weights, and which tensors have done their first step."""
+
+    def counts(self) -> bool:
+        """Return whether this step counts."""
+        return True
+
+    def due(self, counted: bool) -> bool:
+        """Return whether to synchronize."""
+        return counted and self.cycle_step == self.k
+
+    def handed(self, theta: Tensors) -> Tensors:
+        """Return the fast weights that the outer update is given."""
+        return theta
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        """Do the outer update."""
+        slots, counts, anchor = self.slots, list(self.innermost.count), self.anchor
+        alpha = oracle.at(self.alpha, self.syncs)
+        self.anchor = self.slots_to_start_from()
+        new = super().synchronize(self.reached(theta))
+        self.own_syncs = [n + m for n, m in zip(self.own_syncs, self.moving, strict=True)]
+        if self.inner_state == "reset":
+            self.after_reset(slots, counts)
+            self.anchor = self.slots
+        if self.inner_state == "interpolate":
+            self.after_interpolation(slots, anchor, alpha)
+        return new
+
+    def reached(self, theta: Tensors) -> Tensors:
+        """Return what phi is to be moved towards."""
+        return theta
+
+    def slots_to_start_from(self) -> Slots:
+        """Return the slots that an interpolation starts from."""
+        return self.anchor
+
+    def after_reset(self, slots: Slots, counts: list[int]) -> None:
+        """See what a reset has cleared."""
+
+    def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
+        """See what an interpolation was of."""
+
+    def restart(self, theta: Tensors) -> None:
+        """Be reset by a Lookahead around this one."""
+        super().restart(theta)
+        self.cycle_step = self.first_count()
+
+
+class Some(Lookahead):
+    """A Lookahead that synchronizes some tensors, those that are `moving`."""
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        """Do the outer update of these."""
+        phi, new = self.phi, super().synchronize(theta)
+        self.phi = picked(self.moving, self.phi, phi)
+        return picked(self.moving, new, theta)
+
+
+def picked(which: Sequence[bool], these: Tensors, others: Tensors) -> Tensors:
+    """Return, tensor by tensor, one of these or of others."""
+    return [a if w else b for w, a, b in zip(which, these, others, strict=True)]
+
+
+State = list[dict[str, Any]]
+"""What is saved of each Lookahead, the outermost first, and of the inner optimizer."""
+
+_COUNTS = ("cycle_step", "syncs", "calls", "clock", "count", "own_steps", "own_syncs")
+_ARRAYS = ("phi", "slots", "anchor")
+
+
+class Program:
+    """What is around the optimizer: what is shown, evaluated, saved and restored."""
+
+    lost: ClassVar[tuple[str, ...]] = ()
+    """What is not saved."""
+
+    def __init__(
+        self,
+        case: Mapping[str, Any],
+        arithmetic: Arithmetic,
+        inner: type[Inner],
+        lookahead: type[Lookahead],
+    ) -> None:
+        self.case = case
+        self.problem = oracle.GradientSource(case["problem"], arithmetic)
+        self._made = arithmetic, inner, lookahead
+
+    def start(self) -> tuple[Tensors, list[Any]]:
+        """Return the initial weights and new Lookaheads, the outermost first."""
+        return oracle.start(self.case, *self._made)
+
+    def fast(self, outermost: Lookahead, theta: Tensors) -> Tensors:
+        """Return what is shown as the fast weights."""
+        return theta
+
+    def slow(self, level: Lookahead, theta: Tensors) -> Tensors:
+        """Return what is shown as the slow weights."""
+        return level.phi
+
+    def evaluate(self, outermost: Lookahead, theta: Tensors) -> tuple[Tensors, Tensors]:
+        """Return what is evaluated, and the fast weights after that."""
+        return outermost.phi, theta
+
+    def saved(self, then: State, now: State) -> State:
+        """Return what is written at the end of the state that was taken in between."""
+        return then
+
+    def step(self, levels: list[Any], theta: Tensors, t: int) -> tuple[Step, Tensors]:
+        """Do a step; return what is shown after it, and the fast weights."""
+        gradients = self.problem.gradients(self.fast(levels[0], theta), t)
+        theta = levels[0].step(theta, gradients)
+        shown = Step(
+            [level.synchronized for level in levels],
+            self.fast(levels[0], theta),
+            [self.slow(level, theta) for level in levels],
+            levels[0].slots,
+        )
+        return shown, theta
+
+    def run(self) -> Run:
+        """Go through the case, and from its save point to its end once more."""
+        theta, levels = self.start()
+        steps, evaluations, taken = [], {}, None
+        for t in range(self.case["steps"]):
+            shown, theta = self.step(levels, theta, t)
+            steps.append(shown)
+            if t + 1 in self.case.get("evaluate_after", ()):
+                evaluations[t + 1], theta = self.evaluate(levels[0], theta)
+            if t + 1 == self.case.get("save_after"):
+                taken = _state(levels, theta)
+        if taken is None:
+            return Run(steps, [], evaluations)
+        state = self.saved(taken, _state(levels, theta))
+        _, levels = self.start()
+        theta = self.restore(levels, state)
+        resumed = []
+        for t in range(self.case["save_after"], self.case["steps"]):
+            shown, theta = self.step(levels, theta, t)
+            resumed.append(shown)
+        return Run(steps, resumed, evaluations)
+
+    def restore(self, levels: list[Any], state: State) -> Tensors:
+        """Put a state in; return the fast weights."""
+        *states, weights = state
+        theta: Tensors = weights["theta"]
+        for each, kept in zip([*levels, levels[-1].inner], states, strict=True):
+            vars(each).update({n: value for n, value in kept.items() if n not in self.lost})
+        for level in levels:
+            if "phi" in self.lost:
+                level.phi = theta
+            if "anchor" in self.lost:
+                level.anchor = level.slots
+        return theta
+
+
+def _state(levels: list[Any], theta: Tensors) -> State:
+    state = []
+    for each in (*levels, levels[-1].inner):
+        has = vars(each)
+        counts = {name: has[name] for name in _COUNTS if name in has}
+        counts = {n: list(v) if isinstance(v, list) else v for n, v in counts.items()}
+        state.append(counts | {name: has[name] for name in _ARRAYS if name in has})
+    return [*state, {"theta": theta}]
+
+
+def arrays_of(state: State) -> State:
+    """Return what there is of arrays in a state, without its counts."""
+    return [{n: v for n, v in each.items() if n not in _COUNTS} for each in state]
+
+
+@lru_cache(maxsize=4096)
+def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
+    """Return the three classes with the bugs in them."""
+    # A convention may say of which tensors a bug is.
+    bugs = tuple(sorted(bugs, key=lambda each: not issubclass(each, Convention)))
+    bases: tuple[type[Any], ...] = (Program, Inner, Lookahead)
+    return tuple(
+        type(base.__name__, (*[each for each in bugs if issubclass(each, base)], base), {})
+        for base in bases
+    )
+
+
+def simulate(
+    case: Mapping[str, Any], arithmetic: Arithmetic, bugs: Sequence[type[Bug]] = ()
+) -> Run:
+    """Run a case as a program with some bugs would, save points included.
+
+    Those that cannot show in the case are left out.
+    """
+    showing = tuple(bug for bug in bugs if bug.applies(case))
+    program, inner, lookahead = _combined(showing)
+    found: Run = program(case, arithmetic, inner, lookahead).run()
+    return found

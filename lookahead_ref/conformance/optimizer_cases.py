@@ -1,0 +1,377 @@
+"""The cases of the golden suite: which exist, and why.
+
+An id is never used again for another case: a case that changes takes a new id, and the id
+of one that goes is added to `RETIRED`. A new profile is an entry of `PROFILES` and a
+function in `FILES`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from lookahead_ref.conformance.building import (
+    PAIR,
+    SEVERAL,
+    SINGLE,
+    PlannedCase,
+    adagrad,
+    adam,
+    build,
+    double_well,
+    given_tape,
+    heavy_ball,
+    lookahead,
+    nesterov,
+    quadratic,
+    sgd,
+)
+from lookahead_ref.conformance.protocol import Inner
+
+Cases = Iterator[PlannedCase]
+
+RETIRED = (
+    "inner-heavy-ball-decoupled",
+    "inner-heavy-ball-decoupled-moving",
+    "inner-nesterov-decoupled",
+    "inner-nesterov-decoupled-moving",
+)
+"""Ids of cases that there were."""
+
+PROFILES = {
+    "wrapper": "Lookahead around SGD: start, period, outer update.",
+    "state": "What a synchronization does to the inner optimizer's state.",
+    "resume": "Saving, loading in a new process, going on; a saved state does not change.",
+    "evaluation": "What is evaluated, and that evaluating leaves no trace.",
+    "nesting": "Lookahead around Lookahead.",
+    "schedule": "Learning rates and alphas that change, and their clocks.",
+    "inner:sgd": "Stochastic gradient descent with weight decay.",
+    "inner:heavy-ball": "Heavy ball.",
+    "inner:nesterov": "Nesterov's momentum.",
+    "inner:adagrad": "AdaGrad.",
+    "inner:adam": "Adam, and Adam with L2 weight decay.",
+    "inner:adamw": "Adam with decoupled weight decay.",
+}
+
+AT_SYNC = {"maintain": "LA-11", "reset": "LA-12", "interpolate": "LA-13"}
+"""What happens to the inner optimizer's state at a synchronization, and its clause."""
+
+WARM_UP = [0.02, 0.04, 0.06, 0.08, 0.1]
+DECAY = [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025, 0.025, 0.0125]
+MOVING = [0.1, 0.08, 0.12, 0.05, 0.15, 0.02, 0.11, 0.07, 0.03, 0.09, 0.13, 0.01]
+
+ZEROS = [[[0.0, 0.0, 0.0]]]
+ONES = [[[1.0, -2.0, 0.5]]]
+
+# A valley that is not aligned with the axes; a well that is.
+COUPLED: dict[str, Any] = {
+    "says": "closed loop",
+    "problem": quadratic(
+        [[2.0, 0.5, -0.25, 0.5, 1.0, 0.125, -0.25, 0.125, 0.5]], [[0.5, -1.0, 2.0]]
+    ),
+}
+SEPARATE: dict[str, Any] = {
+    "says": "closed loop",
+    "problem": quadratic(
+        [[2.0, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.125]], [[0.0, 1.0, -1.0]]
+    ),
+}
+WELLS: dict[str, Any] = {
+    "says": "closed loop",
+    "problem": double_well([[0.5, 1.0, 0.25]]),
+    "initial": [[1.5, -0.25, 0.5]],
+}
+
+MISSING = {
+    "before": (2,),
+    "at": (3,),
+    "after": (4,),
+    "throughout": (4, 5, 6),
+    "first": (1, 2),
+}
+"""Steps without a gradient, by where they are from a synchronization at step 3."""
+
+
+def _without_gradients() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what cases have in common in which a parameter has no gradient."""
+    for when, missing in MISSING.items():
+        yield (
+            f"no-gradient-{when}",
+            {
+                "says": f"no gradient {when} a synchronization",
+                "shapes": PAIR,
+                "missing": {"second": missing},
+                "conditions": ["no-gradient"],
+            },
+        )
+
+
+def _smoke() -> Cases:
+    case = partial(build, profile="wrapper")
+    yield case("smoke-wrapper", "LA-5", lookahead(2, 0.5), sgd(), 4)
+    yield case("smoke-alpha", "LA-5", lookahead(3, 0.8), sgd(), 7, shapes=SEVERAL)
+    yield build(
+        "smoke-reset", "LA-12", lookahead(2, 0.5, "reset"), adam(), 5, profile="state"
+    )
+    yield build(
+        "smoke-resume", "LA-24", lookahead(3, 0.5), heavy_ball(), 7,
+        profile="resume", save_after=4,
+    )  # fmt: skip
+    yield build(
+        "smoke-evaluation", "LA-9", lookahead(3, 0.5), sgd(), 5,
+        profile="evaluation", evaluate_after=[2, 3, 4],
+    )  # fmt: skip
+
+
+def _wrapper() -> Cases:
+    for k, steps in ((1, 4), (2, 7), (5, 11), (7, 15)):
+        for alpha, less in ((0.2, 0), (0.5, 1), (0.8, 1), (1.0, 0)):
+            # Half of them end on a synchronization.
+            level = lookahead(k, alpha)
+            yield build(f"wrapper-k{k}-alpha{alpha}", "LA-5", level, sgd(), steps - less)
+
+    plain = sgd()
+
+    def case(
+        name: str, clause: str, says: str, k: int = 5, alpha: float = 0.5, steps: int = 11,
+        inner: Inner = plain, **rest: Any,
+    ) -> PlannedCase:  # fmt: skip
+        level, rest["says"] = lookahead(k, alpha), says
+        return build(f"wrapper-{name}", clause, level, inner, steps, **rest)
+
+    yield case("no-sync", "LA-8", "the run ends before the first synchronization",
+               k=7, steps=6)  # fmt: skip
+    yield case("one-cycle", "LA-3", "the run ends on the first synchronization", steps=5)
+    yield case("start", "LA-1", "one step, from which phi must be theta_0", steps=1)
+    yield case("several", "LA-30", "matrix, vector and scalar", 2, 0.8, 5, shapes=SEVERAL)
+    yield case("single", "LA-30", "one element", 2, 0.2, 5, shapes=SINGLE)
+    yield case("large", "LA-5", "large weights and gradients", alpha=0.2,
+               scale=50, gradient_scale=52)  # fmt: skip
+    yield case("small", "LA-5", "small weights and gradients", alpha=0.8,
+               scale=-50, gradient_scale=-50)  # fmt: skip
+    yield case("large-beside-small", "LA-6", "updates near the last digit", k=2, steps=5,
+               scale=10, gradient_scale=-12)  # fmt: skip
+    yield case("cancelling", "LA-6",
+               "weights that cross zero: ulps of the result are no yardstick",
+               initial=[[0.5, -0.25, 0.125]],
+               problem=given_tape([[[1.25, -0.625, 0.3125]]] * 11))  # fmt: skip
+    yield case("zero-gradients", "LA-5", "nothing moves", problem=given_tape(ZEROS * 11))
+    yield case("zero-then-gradients", "LA-5", "the first cycle does not move",
+               problem=given_tape(ZEROS * 5 + ONES * 6))  # fmt: skip
+    yield case("zero-weights", "LA-1", "weights that start at zero",
+               initial=[[0.0, -0.0, 0.0]])  # fmt: skip
+    yield case("subnormal", "LA-32", "subnormal weights", conditions=["subnormal"],
+               initial=[[2.0**-140, -(2.0**-135), 3 * 2.0**-149]],
+               problem=given_tape([[[2.0**-137, 2.0**-136, -(2.0**-138)]]] * 11),
+               )  # fmt: skip
+    yield case("overflow", "LA-32", "weights that overflow", inner=sgd(4.0), steps=4,
+               initial=[[-(2.0**127), 2.0**127, 1.0]],
+               problem=given_tape([[[2.0**126, -(2.0**126), 0.5]]] * 4),
+               conditions=["overflow"], dtypes=["float32"])  # fmt: skip
+    for name, loop in (("coupled", COUPLED), ("separate", SEPARATE), ("wells", WELLS)):
+        for k, alpha in ((2, 0.5), (5, 0.8), (5, 0.2)):
+            yield case(f"{name}-k{k}-alpha{alpha}", "LA-2", k=k, alpha=alpha,
+                       inner=sgd(0.2), **loop)  # fmt: skip
+    for name, missing in _without_gradients():
+        yield case(name, "LA-25", k=3, steps=10, **missing)
+
+
+def _state() -> Cases:
+    for inner in (heavy_ball(), nesterov(), adagrad(), adam()):
+        for at_sync, clause in AT_SYNC.items():
+            for k, alpha, steps in ((2, 0.5, 6), (5, 0.8, 11), (5, 0.2, 12), (1, 0.5, 4)):
+                name = f"state-{inner.rule}-{at_sync}-k{k}-alpha{alpha}"
+                yield build(name, clause, lookahead(k, alpha, at_sync), inner, steps)
+    for at_sync in AT_SYNC:
+        level = lookahead(3, 0.5, at_sync)
+        yield build(f"state-several-{at_sync}", "LA-30", level, adam(), 7,
+                    says="matrix, vector and scalar", shapes=SEVERAL)  # fmt: skip
+        inner = heavy_ball(0.05)
+        yield build(f"state-coupled-{at_sync}", "LA-2", level, inner, 8, **COUPLED)
+        yield build(f"state-wells-{at_sync}", "LA-2", level, adam(0.05), 8, **WELLS)
+        yield build(f"state-decay-{at_sync}", "LA-27", level, adam(decoupled=0.1), 7,
+                    says="with decoupled weight decay")  # fmt: skip
+    for name, missing in _without_gradients():
+        level = lookahead(3, 0.5)
+        yield build(f"state-{name}", "LA-25", level, heavy_ball(), 8, **missing)
+
+
+def _resume() -> Cases:
+    def around(name: str, levels: Any, inner: Inner, at: Sequence[int]) -> Cases:
+        for s in at:
+            yield build(f"resume-{name}-after{s}", "LA-24", levels, inner, 11,
+                        says=f"saved after step {s}", save_after=s)  # fmt: skip
+
+    level = lookahead(5, 0.5)
+    yield from around("sgd", lookahead(5, 0.8), sgd(), (1, 2, 4, 5, 6, 9))
+    yield from around("several", level, sgd(), (3,))
+    for at_sync in AT_SYNC:
+        treated = lookahead(5, 0.5, at_sync)
+        yield from around(f"heavy-ball-{at_sync}", treated, heavy_ball(), (4, 5, 6))
+        yield from around(f"adam-{at_sync}", treated, adam(), (4, 5, 6))
+    yield from around("adagrad", level, adagrad(), (4, 6))
+    yield from around("schedule", level, sgd(DECAY), (4, 6))
+    yield from around("schedule-reset", lookahead(5, 0.5, "reset"), adam(WARM_UP), (3, 6))
+    alphas = lookahead(2, [0.2, 0.5, 0.8, 1.0, 0.3])
+    yield from around("alphas", alphas, sgd(), (4, 5))
+    nested = [lookahead(4, 0.5), lookahead(2, 0.8)]
+    yield from around("nested", nested, sgd(), (3, 4, 5))
+    nested = [lookahead(4, 0.5, "interpolate"), lookahead(3, 0.8)]
+    yield from around("nested-interpolate", nested, heavy_ball(), (3, 5))
+
+
+def _evaluation() -> Cases:
+    every = list(range(1, 12))
+    for name, level, inner, when in (
+        ("sgd-every", lookahead(5, 0.5), sgd(), every),
+        ("sgd-before-sync", lookahead(5, 0.8), sgd(), [4, 9]),
+        ("sgd-at-sync", lookahead(5, 0.2), sgd(), [5, 10]),
+        ("sgd-after-sync", lookahead(5, 0.5), sgd(), [1, 6, 11]),
+        ("heavy-ball-every", lookahead(3, 0.5), heavy_ball(), every),
+        ("adam-every", lookahead(3, 0.8, "reset"), adam(), every),
+        ("interpolate-every", lookahead(3, 0.5, "interpolate"), heavy_ball(), every),
+        ("k1", lookahead(1, 0.5), sgd(), every),
+    ):
+        clause = "LA-10" if when == every else "LA-9"
+        yield build(f"evaluation-{name}", clause, level, inner, 11, evaluate_after=when)
+    yield build("evaluation-wells", "LA-9", lookahead(4, 0.5), sgd(0.2), 10,
+                evaluate_after=[2, 6, 7], **WELLS)  # fmt: skip
+    nested = [lookahead(4, 0.5), lookahead(2, 0.5)]
+    yield build("evaluation-nested", "LA-9", nested, sgd(), 9,
+                says="the outermost phi counts", evaluate_after=[2, 3, 4, 5, 6, 9],
+                )  # fmt: skip
+
+
+def _nesting() -> Cases:
+    for outer, inner in ((4, 2), (5, 2), (2, 5), (6, 3), (3, 3)):
+        levels = [lookahead(outer, 0.5), lookahead(inner, 0.8)]
+        clause = "LA-17" if outer % inner else "LA-18"
+        yield build(f"nesting-{outer}-{inner}", clause, levels, sgd(), 13)
+    levels = [lookahead(8, 0.5), lookahead(4, 0.8), lookahead(2, 0.2)]
+    yield build("nesting-three", "LA-19", levels, sgd(), 17)
+    for outermost in AT_SYNC:
+        for below in AT_SYNC:
+            levels = [lookahead(5, 0.5, outermost), lookahead(2, 0.8, below)]
+            yield build(f"nesting-{outermost}-{below}", "LA-20", levels, heavy_ball(), 11)
+    for outermost in ("reset", "interpolate"):
+        levels = [lookahead(5, 0.5, outermost), lookahead(2, 0.8)]
+        yield build(f"nesting-adam-{outermost}", "LA-21", levels, adam(), 11)
+    levels = [lookahead(5, [0.5, 0.2]), lookahead(2, [0.8, 0.6, 0.4, 0.2])]
+    yield build("nesting-alphas", "LA-16", levels, sgd(), 13,
+                says="each alpha sees the synchronizations of its own level")  # fmt: skip
+
+
+def _schedule() -> Cases:
+    for name, rate in (("warm-up", WARM_UP), ("decay", DECAY), ("moving", MOVING)):
+        yield build(f"schedule-sgd-{name}", "LA-14", lookahead(5, 0.5), sgd(rate), 12)
+        for at_sync in AT_SYNC:
+            yield build(f"schedule-heavy-ball-{name}-{at_sync}", "LA-14",
+                        lookahead(3, 0.5, at_sync), heavy_ball(rate), 10)  # fmt: skip
+        yield build(f"schedule-adam-{name}-reset", "LA-14",
+                    lookahead(3, 0.8, "reset"), adam(rate), 10)  # fmt: skip
+    yield build("schedule-zero", "LA-14", lookahead(3, 0.5), sgd([0.0, 0.1]), 7,
+                says="the first learning rate is 0")  # fmt: skip
+    yield build("schedule-alpha", "LA-16", lookahead(2, [0.2, 0.5, 0.8, 1.0]), sgd(), 11,
+                says="alpha rises, then stays")  # fmt: skip
+    falling = lookahead(2, [0.8, 0.5, 0.2], "interpolate")
+    yield build("schedule-alpha-interpolate", "LA-16", falling, heavy_ball(), 9,
+                says="alpha falls")  # fmt: skip
+
+
+_adamw = partial(adam, decoupled=0.01)
+
+INNERS: Mapping[str, tuple[str, Callable[..., Inner]]] = {
+    "sgd": ("IN-5", sgd),
+    "heavy-ball": ("IN-6", heavy_ball),
+    "nesterov": ("IN-7", nesterov),
+    "adagrad": ("IN-8", adagrad),
+    "adam": ("IN-10", adam),
+    "adamw": ("IN-4", _adamw),
+}
+"""Inner optimizer to the clause of its rule, and what makes it."""
+
+OTHERS: Mapping[str, Sequence[tuple[str, str, Inner]]] = {
+    "sgd": [("rate", "IN-1", sgd(0.003)), ("l2-strong", "IN-3", sgd(l2=0.5))],
+    "heavy-ball": [
+        ("momentum0", "IN-6", heavy_ball(momentum=0.0)),
+        ("momentum0.5", "IN-6", heavy_ball(momentum=0.5)),
+    ],
+    "nesterov": [
+        ("momentum0", "IN-7", nesterov(momentum=0.0)),
+        ("momentum0.5", "IN-7", nesterov(momentum=0.5)),
+    ],
+    "adagrad": [
+        ("epsilon", "IN-13", adagrad(epsilon=0.01)),
+        ("rate", "IN-1", adagrad(0.5)),
+    ],
+    "adam": [
+        ("epsilon", "IN-11", adam(epsilon=0.01)),
+        ("betas", "IN-9", adam(beta1=0.5, beta2=0.75)),
+        ("beta1-0", "IN-9", adam(beta1=0.0)),
+        ("rate", "IN-1", adam(0.001)),
+    ],
+    "adamw": [
+        ("strong", "IN-4", _adamw(decoupled=0.5)),
+        ("epsilon", "IN-11", adam(epsilon=0.01, decoupled=0.05)),
+    ],
+}
+"""Part of a case's id, clause and optimizer with hyperparameters of its own."""
+
+
+def _inner(name: str) -> Cases:
+    rule, make = INNERS[name]
+    plain = make()
+
+    def case(
+        part: str, clause: str, says: str = "", inner: Inner = plain, k: int = 7,
+        alpha: float = 0.5, steps: int = 6, **rest: Any,
+    ) -> PlannedCase:  # fmt: skip
+        return build(
+            f"inner-{name}-{part}", clause, lookahead(k, alpha), inner, steps,
+            says=says, profile=f"inner:{name}", **rest,
+        )  # fmt: skip
+
+    yield case("alone", rule, "no synchronization: the rule itself")
+    yield case("k1", rule, "k = 1 and alpha = 1 change nothing", k=1, alpha=1.0, steps=5)
+    yield case("lookahead", rule, k=2, steps=7)
+    yield case("several", "LA-30", "matrix, vector and scalar", shapes=SEVERAL)
+    yield case("large", rule, "large gradients", gradient_scale=58, scale=56)
+    yield case("small", rule, "small gradients", gradient_scale=-50)
+    yield case("zero-first", "IN-2", "gradients of zero before any other",
+               problem=given_tape(ZEROS * 3 + ONES * 3))  # fmt: skip
+    yield case("zero-later", rule, "gradients of zero after others",
+               problem=given_tape(ONES * 3 + ZEROS * 3))  # fmt: skip
+    for part, clause, other in OTHERS[name]:
+        yield case(part, clause, inner=other)
+    yield case("separate", rule, inner=make(0.05), k=5, steps=8, **SEPARATE)
+    if name != "adamw":
+        yield case("l2", "IN-3", "weight decay added to the gradient", make(l2=0.1))
+    # With a velocity these are of version 2: in version 1 a variant of them had no decay.
+    again = "-again" if name in ("heavy-ball", "nesterov") else ""
+    yield case(f"decoupled{again}", "IN-4", "decoupled weight decay", make(decoupled=0.1))
+    yield case(f"decoupled-moving{again}", "IN-4",
+               "decoupled weight decay follows the learning rate",
+               make(MOVING, decoupled=0.2))  # fmt: skip
+    if name in ("adam", "adamw"):
+        yield case("near-epsilon", rule, "gradients near epsilon: where it stands shows",
+                   gradient_scale=-27)  # fmt: skip
+        yield case("overflow", "LA-32", "second moments that overflow: the weights stay",
+                   problem=given_tape([[[2.0**80, -(2.0**90), 2.0**100]]] * 4), steps=4,
+                   conditions=["overflow"], dtypes=["float32"])  # fmt: skip
+    if name in ("heavy-ball", "nesterov"):
+        yield case("subnormal", "LA-32", "subnormal velocities", conditions=["subnormal"],
+                   initial=[[2.0**-130, -(2.0**-133), 2.0**-128]],
+                   problem=given_tape([[[2.0**-135, 2.0**-140, -(2.0**-132)]]] * 6),
+                   )  # fmt: skip
+
+
+FILES: Mapping[str, Callable[[], Cases]] = {
+    "smoke": _smoke,
+    "wrapper": _wrapper,
+    "state": _state,
+    "resume": _resume,
+    "evaluation": _evaluation,
+    "nesting": _nesting,
+    "schedule": _schedule,
+    **{f"inner-{name}": partial(_inner, name) for name in INNERS},
+}
+"""File, without its ending, to what yields its cases."""

@@ -1,0 +1,513 @@
+"""What a layer computes, in NumPy; a backend overrides what it does faster.
+
+Layers of models do their matrix products by themselves, and all else through a
+`LayerKernels`. A backend may have an attribute ``layers``, an instance of a subclass of it.
+"""
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+from autograd.tracer import getval
+
+from lookahead_ref.stepping.backend import load
+
+__all__ = ["GENERAL", "LayerKernels", "find", "namespace"]
+
+# Elements of the matrix of what a kernel sees of some pictures. Much less and BLAS does not
+# get going, much more and the matrix goes to memory and back.
+_GROUP = 1 << 20
+
+
+def namespace(array: Any) -> Any:
+    """Return the module whose functions take an array; autograd may have boxed it.
+
+    Parameters
+    ----------
+    array : array
+        Of NumPy, CuPy or another library that follows NumPy; or autograd's box around one.
+
+    Returns
+    -------
+    module
+        What the array's own ``__array_namespace__`` says or, for an array of a library that
+        has none, the package that defines its type.
+
+    Examples
+    --------
+    >>> namespace(np.ones(2)).__name__
+    'numpy'
+    """
+    value = getval(array)
+    if type(value) is np.ndarray:
+        return np  # what is below says so too, in ten times the time
+    own = getattr(value, "__array_namespace__", None)
+    if own is not None:
+        return own()
+    return sys.modules[type(value).__module__.partition(".")[0]]
+
+
+class LayerKernels:
+    """What layers compute, for arrays of any library that follows NumPy.
+
+    Arrays are of one dtype and C-contiguous, those of pictures in any order; what is only
+    read may be read-only. ``n`` is the number of rows or pictures of a batch. Pictures have
+    shape (n, height, width, channels): a product over channels reads memory in order.
+    Convolution kernels have shape (rows, columns, channels, outputs).
+
+    A subclass calls the method here for a dtype that its own does not take.
+
+    Attributes
+    ----------
+    block : int
+        The elements of a pass over rows: as many as stay in a processor's second-level
+        cache, where passes cost a fraction of what they cost in memory.
+
+    Examples
+    --------
+    >>> rows = np.array([[1.0], [2.0], [3.0]])
+    >>> LayerKernels().scatter(rows, np.array([2, 0, 2]), 3)
+    array([[2.],
+           [0.],
+           [4.]])
+    >>> x, out = np.arange(4.0).reshape(1, 1, 4, 1), np.empty((1, 1, 4, 1))
+    >>> LayerKernels().correlate(x, np.ones((1, 3, 1, 1)), out, 1, (0, -1))
+    >>> out.ravel()
+    array([1., 3., 6., 5.])
+    """
+
+    block = 131072
+
+    def activate(self, y: Any, bias: Any, activation: str | None) -> None:
+        """Overwrite y by ``activation(y + bias)``.
+
+        Parameters
+        ----------
+        y : array, shape (n, units)
+            The product of a dense layer; then its output.
+        bias : array, shape (units,)
+            Added to each row.
+        activation : {"relu", "tanh", None}
+            None is the identity.
+        """
+        xp = namespace(y)
+        y += bias
+        if activation == "relu":
+            xp.maximum(y, 0, out=y)
+        elif activation == "tanh":
+            xp.tanh(y, out=y)
+
+    def activate_gradient(self, g: Any, y: Any, activation: str | None) -> tuple[Any, Any]:
+        """Compute the gradients of what `activate` does.
+
+        Parameters
+        ----------
+        g : array, shape (n, units)
+            The gradient of the output.
+        y : array, shape (n, units)
+            The output.
+        activation : {"relu", "tanh", None}
+            As given to `activate`.
+
+        Returns
+        -------
+        product : array, shape (n, units)
+            The gradient of the product; `g` itself where there is no activation.
+        bias : array, shape (units,)
+            The gradient of the bias.
+        """
+        xp = namespace(g)
+        if activation == "relu":
+            g = g * (y > 0)
+        elif activation == "tanh":
+            slope = y * y
+            xp.subtract(1, slope, out=slope)
+            slope *= g
+            g = slope
+        return g, xp.sum(g, axis=0)
+
+    def cross_entropy(self, logits: Any, bias: Any, labels: Any, *, gradient: bool) -> Any:
+        """Compute softmax cross entropies, and overwrite the logits by their gradient.
+
+        Parameters
+        ----------
+        logits : array, shape (n, classes)
+            Overwritten: by the gradient of the mean cross entropy with respect to
+            ``logits + bias``, or by anything where no gradient is wanted.
+        bias : array, shape (classes,), or None
+            Added to each row first.
+        labels : array of int32 or int64, shape (n,)
+            From 0 to ``classes - 1``.
+        gradient : bool
+            Whether the gradient is wanted.
+
+        Returns
+        -------
+        array, shape (n,)
+            The cross entropy of each row, in nats.
+        """
+        xp = namespace(logits)
+        n, classes = logits.shape
+        losses = xp.empty(n, dtype=logits.dtype)
+        block = max(1, self.block // classes)
+        for start in range(0, n, block):
+            z = logits[start : start + block]
+            right = labels[start : start + block]
+            rows = xp.arange(z.shape[0])
+            if bias is not None:
+                z += bias
+            # The result does not depend on what is subtracted: nothing overflows.
+            z -= xp.max(z, axis=1, keepdims=True)
+            chosen = z[rows, right]
+            xp.exp(z, out=z)
+            total = xp.sum(z, axis=1)
+            losses[start : start + block] = xp.log(total) - chosen
+            if gradient:
+                z /= (total * n)[:, None]
+                z[rows, right] -= 1 / n
+        return losses
+
+    def scatter(self, rows: Any, indices: Any, size: int) -> Any:
+        """Sum rows by their index.
+
+        Parameters
+        ----------
+        rows : array, shape (n, width)
+            What is summed.
+        indices : array of int32 or int64, shape (n,)
+            From 0 to ``size - 1``.
+        size : int
+            The number of sums.
+
+        Returns
+        -------
+        array, shape (size, width)
+            Row ``i`` is the sum of the rows whose index is ``i``.
+        """
+        xp = namespace(rows)
+        sums = xp.zeros((size, rows.shape[1]), dtype=rows.dtype)
+        xp.add.at(sums, indices, rows)
+        return sums
+
+    def lstm_cell(
+        self,
+        gates: Any,
+        recurrent: Any,
+        cell: Any,
+        next_cell: Any,
+        squashed: Any,
+        hidden: Any,
+    ) -> None:
+        """Do what a step of an LSTM does after its matrix products.
+
+        Parameters
+        ----------
+        gates : array, shape (n, 4 * units)
+            The product of the input, and the bias; overwritten by the gates' values, in the
+            order input, forget, candidate, output.
+        recurrent : array, shape (n, 4 * units)
+            The product of the last hidden state, which is added.
+        cell : array, shape (n, units)
+            The last state of the cells.
+        next_cell, squashed, hidden : array, shape (n, units)
+            Written to: the cells' state, its hyperbolic tangent, the hidden state.
+        """
+        xp = namespace(gates)
+        gates += recurrent
+        entry, forget, candidate, exit_ = _gates(gates)
+        # The logistic function as (1 + tanh(x / 2)) / 2: it cannot overflow, and one
+        # tangent serves all four gates.
+        gates *= 0.5
+        candidate *= 2
+        xp.tanh(gates, out=gates)
+        for gate in (entry, forget, exit_):
+            gate *= 0.5
+            gate += 0.5
+        xp.multiply(forget, cell, out=next_cell)
+        next_cell += entry * candidate
+        xp.tanh(next_cell, out=squashed)
+        xp.multiply(exit_, squashed, out=hidden)
+
+    def lstm_cell_gradient(
+        self,
+        gates: Any,
+        cell: Any,
+        squashed: Any,
+        output_gradient: Any,
+        hidden_gradient: Any,
+        cell_gradient: Any,
+    ) -> None:
+        """Compute the gradients of what `lstm_cell` does.
+
+        Parameters
+        ----------
+        gates : array, shape (n, 4 * units)
+            The gates' values; overwritten by the gradient of the sum of the products.
+        cell, squashed : array, shape (n, units)
+            The cells' last state, and the hyperbolic tangent of their new one.
+        output_gradient, hidden_gradient : array, shape (n, units)
+            The gradient of the hidden state, as the layer's output and as what the next
+            step took; their sum counts.
+        cell_gradient : array, shape (n, units)
+            The gradient of the cells' new state from the next step; overwritten by that of
+            their last one.
+        """
+        entry, forget, candidate, exit_ = _gates(gates)
+        dh = output_gradient + hidden_gradient
+        dc = cell_gradient
+        dc += dh * exit_ * (1 - squashed * squashed)
+        exit_ *= (1 - exit_) * squashed * dh
+        d_entry = dc * candidate * entry * (1 - entry)
+        candidate[...] = dc * entry * (1 - candidate * candidate)
+        entry[...] = d_entry
+        kept = dc * forget
+        forget[...] = kept * (1 - forget) * cell
+        dc[...] = kept
+
+    def correlate(
+        self, x: Any, kernel: Any, out: Any, stride: int, offset: tuple[int, int]
+    ) -> None:
+        """Write what a kernel sees of pictures from every place.
+
+        ``out[n, i, j, o]`` becomes the sum over a, b and c of ``kernel[a, b, c, o]`` times
+        ``x[n, i * stride + offset[0] + a, j * stride + offset[1] + b, c]``, where x is zero
+        outside of the pictures.
+
+        Here it is one product of matrices for each group of pictures: what the kernel sees
+        from a place is copied into a row. That takes a multiple of the pictures' memory, so
+        a group is as large as a cache.
+
+        Parameters
+        ----------
+        x : array, shape (n, height, width, channels)
+            The pictures.
+        kernel : array, shape (rows, columns, channels, outputs)
+            The kernel.
+        out : array, shape (n, out_height, out_width, outputs)
+            Written to. Its last axis is contiguous, the others need not be.
+        stride : int
+            Steps between places.
+        offset : tuple of int
+            The row and column of the picture at which the kernel begins in the first
+            place. Negative where it begins in the zeros around the picture.
+        """
+        xp = namespace(x)
+        rows, columns, channels, outputs = kernel.shape
+        matrix = xp.reshape(kernel, (rows * columns * channels, outputs))
+        for group, seen in _seen(x, out.shape, (rows, columns), stride, offset):
+            out[group] = xp.reshape(xp.matmul(seen, matrix), out[group].shape)
+
+    def kernel_gradient(
+        self,
+        x: Any,
+        grad: Any,
+        size: tuple[int, int],
+        stride: int,
+        offset: tuple[int, int],
+    ) -> Any:
+        """Compute the gradient of `correlate` with respect to the kernel.
+
+        Parameters
+        ----------
+        x : array, shape (n, height, width, channels)
+            The pictures.
+        grad : array, shape (n, out_height, out_width, outputs)
+            The gradient of what `correlate` writes.
+        size : tuple of int
+            Rows and columns of the kernel.
+        stride, offset
+            As given to `correlate`.
+
+        Returns
+        -------
+        array, shape (rows, columns, channels, outputs)
+            The gradient.
+        """
+        xp = namespace(x)
+        channels, outputs = x.shape[3], grad.shape[3]
+        total = xp.zeros((size[0] * size[1] * channels, outputs), dtype=x.dtype)
+        for group, seen in _seen(x, grad.shape, size, stride, offset):
+            total += xp.matmul(seen.T, xp.reshape(grad[group], (-1, outputs)))
+        return xp.reshape(total, (*size, channels, outputs))
+
+    def moments(self, x: Any) -> tuple[Any, Any]:
+        """Compute the mean and the variance of each channel.
+
+        Parameters
+        ----------
+        x : array, shape (n, height, width, channels)
+            Pictures.
+
+        Returns
+        -------
+        mean, variance : array, shape (channels,)
+            Over all pictures and places; the variance of a population, divided by their
+            number.
+        """
+        xp = namespace(x)
+        flat = xp.reshape(x, (-1, x.shape[3]))
+        mean = xp.mean(flat, axis=0)
+        centred = flat - mean
+        # By what a float32 mean of many rows is off.
+        rest = xp.mean(centred, axis=0)
+        centred *= centred
+        return mean + rest, xp.mean(centred, axis=0) - rest * rest
+
+    def affine(
+        self, x: Any, factor: Any, term: Any, residual: Any, *, rectify: bool
+    ) -> Any:
+        """Compute ``x * factor + term + residual``, each channel with its own numbers.
+
+        Parameters
+        ----------
+        x : array, shape (n, height, width, channels)
+            Pictures.
+        factor, term : array, shape (channels,)
+            Of each channel.
+        residual : array of the shape of x, or None
+            What is added.
+        rectify : bool
+            Whether negative results become zero.
+
+        Returns
+        -------
+        array
+            Of the shape of x, contiguous.
+        """
+        y = x * factor
+        y += term
+        if residual is not None:
+            y += residual
+        if rectify:
+            namespace(y).maximum(y, 0, out=y)
+        return y
+
+    def normalize_gradient(
+        self, g: Any, y: Any, x: Any, mean: Any, inverse: Any, scale: Any, *, residual: bool
+    ) -> tuple[Any, Any, Any, Any]:
+        """Compute the gradients of batch normalisation.
+
+        It computes ``(x - mean) * inverse * scale + shift``, plus a residual, where mean
+        and inverse are those of the batch; the result may have been rectified.
+
+        Parameters
+        ----------
+        g : array, shape (n, height, width, channels)
+            The gradient of the result.
+        y : array of the shape of g, or None
+            The result, if it was rectified.
+        x : array of the shape of g
+            What was normalised.
+        mean, inverse : array, shape (channels,)
+            The means of the channels of x, and 1 over their deviations.
+        scale : array, shape (channels,)
+            The scale.
+        residual : bool
+            Whether the gradient of the residual is wanted.
+
+        Returns
+        -------
+        x, scale, shift, residual : array
+            The gradients; that of the residual is g itself where nothing was rectified, and
+            None where it is not wanted.
+        """
+        xp = namespace(g)
+        if y is not None:
+            g = g * (y > 0)
+        normalized = (x - mean) * inverse
+        shift_gradient = xp.sum(g, axis=(0, 1, 2))
+        scale_gradient = xp.sum(g * normalized, axis=(0, 1, 2))
+        count = x.size // x.shape[3]
+        normalized *= scale_gradient / count
+        x_gradient = g - shift_gradient / count
+        x_gradient -= normalized
+        x_gradient *= scale * inverse
+        return x_gradient, scale_gradient, shift_gradient, g if residual else None
+
+
+def _gates(gates: Any) -> list[Any]:
+    units = gates.shape[1] // 4
+    return [gates[:, place * units : (place + 1) * units] for place in range(4)]
+
+
+def _seen(
+    x: Any,
+    out_shape: tuple[int, ...],
+    size: tuple[int, int],
+    stride: int,
+    offset: tuple[int, int],
+) -> Iterator[tuple[slice, Any]]:
+    """Yield groups of pictures, each with the matrix whose rows are what a kernel sees."""
+    xp = namespace(x)
+    n, height, width, _ = out_shape
+    channels = x.shape[3]
+    length = size[0] * size[1] * channels
+    group = max(1, min(n, _GROUP // (height * width * length)))
+    seen_rows = (height - 1) * stride + size[0]
+    seen_columns = (width - 1) * stride + size[1]
+    for start in range(0, n, group):
+        part = slice(start, min(start + group, n))
+        pictures = x[part]
+        if pictures.shape[1:3] != (seen_rows, seen_columns) or offset != (0, 0):
+            pictures = _framed(pictures, (seen_rows, seen_columns), offset)
+        views = [
+            pictures[
+                :,
+                row : row + (height - 1) * stride + 1 : stride,
+                column : column + (width - 1) * stride + 1 : stride,
+            ]
+            for row in range(size[0])
+            for column in range(size[1])
+        ]
+        one = views[0] if len(views) == 1 else xp.concatenate(views, axis=3)
+        yield part, xp.reshape(one, (-1, length))
+
+
+def _framed(x: Any, size: tuple[int, int], offset: tuple[int, int]) -> Any:
+    """Cut a frame of a size out of pictures, at an offset, with zeros outside of them."""
+    xp = namespace(x)
+    frame = xp.zeros((x.shape[0], *size, x.shape[3]), dtype=x.dtype)
+    source, target = [], []
+    for first, extent, length in zip(offset, size, x.shape[1:3], strict=True):
+        low = max(first, 0)
+        high = max(low, min(first + extent, length))
+        source.append(slice(low, high))
+        target.append(slice(low - first, high - first))
+    frame[:, target[0], target[1]] = x[:, source[0], source[1]]
+    return frame
+
+
+GENERAL = LayerKernels()
+"""The kernels that serve every backend without its own."""
+
+
+@cache  # to find an entry point takes longer than a step of a small model
+def find(backend: str) -> LayerKernels:
+    """Find the kernels that a backend offers, or the general ones.
+
+    Parameters
+    ----------
+    backend : str
+        The name of a registered backend.
+
+    Returns
+    -------
+    LayerKernels
+        The backend's, which computes in its own way what it can.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of this name.
+    BackendUnavailableError
+        If it cannot run here.
+
+    Examples
+    --------
+    >>> find("numpy") is GENERAL
+    True
+    """
+    offered: LayerKernels = getattr(load(backend), "layers", GENERAL)
+    return offered

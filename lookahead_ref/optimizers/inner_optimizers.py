@@ -1,0 +1,280 @@
+"""The inner optimizers: SGD, the heavy ball, Nesterov's momentum, AdaGrad and Adam.
+
+Each is a rule, from the gradient g and its slots to an update u and new slots. All share
+`learning_rate`, `weight_decay` and `weight_decay_kind`, which `base.UpdateRule` documents,
+and the step theta <- theta - learning_rate * u of `base.step`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from lookahead_ref.hyperparameters import Schedule, below_one, non_negative
+from lookahead_ref.optimizers import base
+from lookahead_ref.optimizers.base import InnerState, WeightDecayKind
+from lookahead_ref.trees import Tree
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent, the paper's first baseline: u = g.
+
+    Its hyperparameters are those of every inner optimizer: see `base.UpdateRule`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params, grads = {"x": np.array([1.0, 2.0])}, {"x": np.array([1.0, -1.0])}
+    >>> optimizer = SGD(learning_rate=0.5)
+    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
+    >>> params["x"]
+    array([0.5, 2.5])
+    """
+
+    learning_rate: float | Schedule
+    weight_decay: float = 0.0
+    weight_decay_kind: WeightDecayKind = "l2"
+
+    slots: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        base.check(self)
+
+    def coefficients(self, t: int) -> Mapping[str, float]:
+        return {}
+
+    @staticmethod
+    def rule(xp: Any) -> Any:
+        return lambda g: g
+
+    init = base.init
+    step = base.step
+    evaluation_params = base.evaluation_params
+
+
+@dataclass(frozen=True)
+class HeavyBall:
+    """Polyak's heavy ball: v <- momentum * v + g; u = v.
+
+    The learning rate stands outside of the velocity. The form that has it inside,
+    v <- momentum * v - learning_rate * g, is the same only while it is constant.
+
+    B. T. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
+
+    Parameters
+    ----------
+    momentum : float, default: 0.9
+        The share of the velocity that a step keeps, in [0, 1).
+    learning_rate, weight_decay, weight_decay_kind
+        See `base.UpdateRule`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params, grads = {"x": np.array([1.0])}, {"x": np.array([1.0])}
+    >>> optimizer = HeavyBall(learning_rate=0.5, momentum=0.5)
+    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
+    >>> params, state = optimizer.step(params, grads, state)
+    >>> params["x"]  # 1 - 0.5 * 1 - 0.5 * 1.5
+    array([-0.25])
+    """
+
+    learning_rate: float | Schedule
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    weight_decay_kind: WeightDecayKind = "l2"
+
+    slots: ClassVar[tuple[str, ...]] = ("velocity",)
+
+    def __post_init__(self) -> None:
+        base.check(self, momentum=below_one)
+
+    def coefficients(self, t: int) -> Mapping[str, float]:
+        return {"momentum": float(self.momentum)}
+
+    @staticmethod
+    def rule(xp: Any) -> Any:
+        def heavy_ball(g, v, momentum):
+            v = momentum * v + g
+            return v, v
+
+        return heavy_ball
+
+    init = base.init
+    step = base.step
+    evaluation_params = base.evaluation_params
+
+
+@dataclass(frozen=True)
+class Nesterov:
+    """Nesterov's momentum: v <- momentum * v + g; u = g + momentum * v, with the new v.
+
+    Y. Nesterov, "A method for solving the convex programming problem with convergence rate
+    O(1/k^2)", 1983; in the form of I. Sutskever et al., "On the importance of
+    initialization and momentum in deep learning", ICML 2013, at the point of the gradient.
+
+    Parameters
+    ----------
+    momentum : float, default: 0.9
+        The share of the velocity that a step keeps, in [0, 1).
+    learning_rate, weight_decay, weight_decay_kind
+        See `base.UpdateRule`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params, grads = {"x": np.array([1.0])}, {"x": np.array([1.0])}
+    >>> optimizer = Nesterov(learning_rate=0.5, momentum=0.5)
+    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
+    >>> params["x"]  # 1 - 0.5 * (1 + 0.5 * 1)
+    array([0.25])
+    """
+
+    learning_rate: float | Schedule
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    weight_decay_kind: WeightDecayKind = "l2"
+
+    slots: ClassVar[tuple[str, ...]] = ("velocity",)
+
+    def __post_init__(self) -> None:
+        base.check(self, momentum=below_one)
+
+    def coefficients(self, t: int) -> Mapping[str, float]:
+        return {"momentum": float(self.momentum)}
+
+    @staticmethod
+    def rule(xp: Any) -> Any:
+        def nesterov(g, v, momentum):
+            v = momentum * v + g
+            return g + momentum * v, v
+
+        return nesterov
+
+    init = base.init
+    step = base.step
+    evaluation_params = base.evaluation_params
+
+
+@dataclass(frozen=True)
+class AdaGrad:
+    """AdaGrad: s <- s + g * g; u = g / (sqrt(s) + epsilon).
+
+    J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and
+    stochastic optimization", JMLR 2011.
+
+    Parameters
+    ----------
+    epsilon : float, default: 1e-10
+        What keeps the division finite.
+    learning_rate, weight_decay, weight_decay_kind
+        See `base.UpdateRule`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params, grads = {"x": np.array([1.0, 2.0])}, {"x": np.array([4.0, -0.25])}
+    >>> optimizer = AdaGrad(learning_rate=0.5)
+    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
+    >>> params["x"].round(6)
+    array([0.5, 2.5])
+    """
+
+    learning_rate: float | Schedule
+    epsilon: float = 1e-10
+    weight_decay: float = 0.0
+    weight_decay_kind: WeightDecayKind = "l2"
+
+    slots: ClassVar[tuple[str, ...]] = ("sum_of_squares",)
+
+    def __post_init__(self) -> None:
+        base.check(self, epsilon=non_negative)
+
+    def coefficients(self, t: int) -> Mapping[str, float]:
+        return {"epsilon": float(self.epsilon)}
+
+    @staticmethod
+    def rule(xp: Any) -> Any:
+        def adagrad(g, s, epsilon):
+            s = s + g * g
+            return g / (xp.sqrt(s) + epsilon), s
+
+        return adagrad
+
+    def curvature(self, state: InnerState) -> tuple[Tree, float]:
+        """Return the sum of squares, and what makes a mean of it, for `AdaptiveAlpha`."""
+        return state.slots["sum_of_squares"], 1.0 / state.updates
+
+    init = base.init
+    step = base.step
+    evaluation_params = base.evaluation_params
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam, with epsilon outside the root; with decoupled weight decay, AdamW.
+
+    D. P. Kingma and J. Ba, "Adam: A method for stochastic optimization", ICLR 2015,
+    Algorithm 1; I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR
+    2019.
+
+    Parameters
+    ----------
+    beta1, beta2 : float, default: 0.9, 0.999
+        The decay rates of the first and of the second moment, in [0, 1).
+    epsilon : float, default: 1e-8
+        What keeps the division finite, added to the root of the corrected second moment.
+    learning_rate, weight_decay, weight_decay_kind
+        See `base.UpdateRule`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params, grads = {"x": np.array([1.0, 2.0])}, {"x": np.array([1e-3, -1e3])}
+    >>> optimizer = Adam(learning_rate=0.1)
+    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
+    >>> params["x"].round(4)
+    array([0.9, 2.1])
+    """
+
+    learning_rate: float | Schedule = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    weight_decay_kind: WeightDecayKind = "l2"
+
+    slots: ClassVar[tuple[str, ...]] = ("first_moment", "second_moment")
+
+    def __post_init__(self) -> None:
+        base.check(self, beta1=below_one, beta2=below_one, epsilon=non_negative)
+
+    def coefficients(self, t: int) -> Mapping[str, float]:
+        beta1, beta2 = float(self.beta1), float(self.beta2)
+        return {
+            "beta1": beta1,
+            "rest1": 1.0 - beta1,
+            "bias1": 1.0 - beta1**t,
+            "beta2": beta2,
+            "rest2": 1.0 - beta2,
+            "bias2": 1.0 - beta2**t,
+            "epsilon": float(self.epsilon),
+        }
+
+    @staticmethod
+    def rule(xp: Any) -> Any:
+        def adam(g, m, v, beta1, rest1, bias1, beta2, rest2, bias2, epsilon):
+            m = beta1 * m + rest1 * g
+            v = beta2 * v + rest2 * (g * g)
+            return (m / bias1) / (xp.sqrt(v / bias2) + epsilon), m, v
+
+        return adam
+
+    def curvature(self, state: InnerState) -> tuple[Tree, float]:
+        """Return the second moment, and what corrects its bias, for `AdaptiveAlpha`."""
+        factor = 1.0 / self.coefficients(state.updates)["bias2"]
+        return state.slots["second_moment"], factor
+
+    init = base.init
+    step = base.step
+    evaluation_params = base.evaluation_params

@@ -1,0 +1,83 @@
+"""What the theory checks: its arguments, by name, and that its results are numbers."""
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lookahead_ref.hyperparameters import FINITE, Range, at_least, every
+
+Reals: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+
+class DivergenceError(ArithmeticError):
+    """What was asked for is beyond the range of numbers: the iteration diverges."""
+
+
+def reals(
+    name: str, value: ArrayLike, allowed: Range = FINITE, *, ndim: int | None = None
+) -> Reals:
+    """Return an array of finite numbers that are in a range."""
+    array = _array(name, value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold real numbers, got {value!r}")
+    array = array.astype(np.float64)
+    _check_dimensions(name, array, ndim)
+    every(name, array, FINITE)
+    every(name, array, allowed)
+    return array
+
+
+def counts(name: str, value: ArrayLike, least: int = 1, ndim: int | None = None) -> Counts:
+    """Return an array of whole numbers that are at least so large."""
+    array = _array(name, value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must hold integers, got {value!r}")
+    if np.any(array > np.iinfo(np.int64).max):
+        raise ValueError(f"{name} must be below 2^63, got {array.max().item()}")
+    array = array.astype(np.int64)
+    _check_dimensions(name, array, ndim)
+    every(name, array, at_least(least))
+    return array
+
+
+def check_broadcast(**values: ArrayLike) -> None:
+    """Check that arrays of finite numbers can be broadcast against each other."""
+    shapes = {name: reals(name, value).shape for name, value in values.items()}
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError as error:
+        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items() if shape)
+        raise ValueError(
+            f"{', '.join(shapes)} must have shapes that broadcast, got {given}"
+        ) from error
+
+
+def finite(name: str, values: Reals) -> Reals:
+    """Return computed values that are numbers; others are divergence."""
+    values = np.asarray(values)
+    if not np.all(np.isfinite(values)):
+        raise DivergenceError(
+            f"the {name} exceeds the range of numbers: the iteration diverges, because "
+            "learning_rate lies outside of the stable region"
+        )
+    return values
+
+
+def _array(name: str, value: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be a number or an array whose rows have equal lengths, got "
+            f"{value!r}"
+        ) from error
+
+
+def _check_dimensions(name: str, array: NDArray[Any], ndim: int | None) -> None:
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(
+            f"{name} must have {ndim} dimension{'s' if ndim != 1 else ''}, "
+            f"got the shape {array.shape}"
+        )
