@@ -88,18 +88,16 @@ class LSTMWork:
 class ResNetWork:
     """The ResNet-18 for CIFAR."""
 
-    size: int = 32
     batch: int = 32
     channels_last: bool = False
     """Whether PyTorch's pictures lie in memory in its faster order, not the default one."""
 
     def model(self, backend: str) -> Any:
-        return resnet18((3, self.size, self.size), 10, backend=backend)
+        return resnet18((3, 32, 32), 10, backend=backend)
 
     def data(self) -> tuple[Any, Any]:
         rng = np.random.default_rng(0)
-        shape = (self.batch, 3, self.size, self.size)
-        inputs = rng.standard_normal(shape, np.float32)
+        inputs = rng.standard_normal((self.batch, 3, 32, 32), np.float32)
         return inputs, rng.integers(0, 10, self.batch, np.int32)
 
     def pytorch(self) -> tuple[Any, Any]:

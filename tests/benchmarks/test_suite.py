@@ -1,5 +1,6 @@
 """The benchmarks run, on small parameters; what they measure is not judged here."""
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -183,22 +184,47 @@ def test_peak_memory_is_one_copy_of_everything(
         assert 0.0 < memory.Peak().track_megabytes("heavy-ball", kind) < 1.0
 
 
-@pytest.mark.parametrize(
-    "work",
-    [
-        models.MLPWork((6, 5, 4), 3),
-        models.LSTMWork(hidden=4, vocabulary=7, length=3, batch=2),
-        models.ResNetWork(size=8, batch=1),
-    ],
-)
-def test_a_model_trains(
-    monkeypatch: pytest.MonkeyPatch, without_peers: None, work: Any
+SMALL = {
+    "mlp": models.MLPWork((6, 5, 3), 6),
+    "lstm": models.LSTMWork(hidden=3, vocabulary=7, length=4, batch=2),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_our_training_step_learns_its_batch(name: str, backend: str) -> None:
+    step = models.our_step(SMALL[name], backend).step
+    losses = [step() for _ in range(50)]
+    assert losses[-1] < losses[0]
+    assert losses[0] == pytest.approx(math.log(3 if name == "mlp" else 7), abs=1.5)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("update", ["fused", "foreach"])
+def test_pytorch_s_training_step_learns_its_batch(name: str, update: str) -> None:
+    pytest.importorskip("torch")
+    step = models.pytorch_step(SMALL[name], update).step
+    losses = [step() for _ in range(50)]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_both_residual_networks_learn_their_batch(channels_last: bool) -> None:
+    pytest.importorskip("torch")
+    work = models.ResNetWork(batch=2, channels_last=channels_last)
+    for each in (models.our_step(work, "numba"), models.pytorch_step(work, "fused")):
+        first, *_, last = [each.step() for _ in range(4)]
+        assert last < first
+
+
+def test_training_is_timed_and_compared_where_there_is_pytorch(
+    monkeypatch: pytest.MonkeyPatch, without_peers: None
 ) -> None:
-    monkeypatch.setitem(models.WORKS, "small", work)
+    monkeypatch.setitem(models.WORKS, "small", SMALL["mlp"])
     monkeypatch.setattr(models.Training, "turn", 1e-4)
-    monkeypatch.setattr(settings, "TURNS", 1)
-    (seconds,) = models.Training().track_seconds("small", "numba")["samples"]
-    assert seconds > 0
+    found = models.Training().track_seconds("small", "numba")["samples"]
+    assert len(found) == 2
     with pytest.raises(NotImplementedError, match="PyTorch"):
         models.Training().track_ratio("small", "numba")
 
