@@ -13,7 +13,7 @@ import pytest
 
 import lookahead_ref as la
 from lookahead_ref import trees
-from lookahead_ref.backends.cupy import compiler, layers
+from lookahead_ref.backends.cupy import compiler, kernels
 from lookahead_ref.stepping.backend import BackendUnavailableError, Program, explained, load
 from support import (
     INNER,
@@ -121,11 +121,11 @@ def test_kernels_compile_for_old_and_new_devices(architecture: int) -> None:
 
 @needs_nvrtc
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("body", [layers._FORWARD, layers._BACKWARD])
+@pytest.mark.parametrize("body", [kernels._FORWARD, kernels._BACKWARD])
 def test_kernels_of_layers_compile_and_compute_in_their_dtype(
     body: str, dtype: str
 ) -> None:
-    ptx = compiler.translate(layers.source(body, dtype), 90, kind="ptx").decode()
+    ptx = compiler.translate(kernels.source(body, dtype), 90, kind="ptx").decode()
     if dtype == "float32":
         assert ".f64" not in ptx
 
