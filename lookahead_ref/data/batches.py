@@ -56,9 +56,8 @@ class ExampleSource(Protocol):
 class BatchStream:
     """An endless stream of batches, reshuffled at the start of every epoch.
 
-    Two optimizers that are given streams of the same seed see the same batches. Each
-    epoch holds every example once; its last batch is smaller where the batch size does
-    not divide the number of examples.
+    Streams of the same seed give the same batches. Each epoch holds every example once;
+    its last batch is smaller where the batch size does not divide their number.
 
     Parameters
     ----------
@@ -114,11 +113,7 @@ class BatchStream:
         return -(-self._examples.size // self._batch_size)
 
     def epoch(self) -> Iterator[Examples]:
-        """Yield copies of the batches that are left of the current epoch.
-
-        At the start of an epoch that is all of them. When the last one has been taken
-        the next epoch begins.
-        """
+        """Yield copies of the batches that are left of the epoch; then the next begins."""
         for number in range(self._next_batch, self.batches_per_epoch):
             start = number * self._batch_size
             batch = self._examples.take(self._order[start : start + self._batch_size])
@@ -142,10 +137,7 @@ class BatchStream:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue where another stream over the same examples was.
 
-        Raises
-        ------
-        ValueError
-            If `saved` is no `state_dict` of such a stream. This one then stays as it was.
+        A ValueError, if `saved` is no `state_dict` of one, leaves this one as it was.
         """
         missing = {"next_batch", "generator"} - set(saved)
         if missing:
@@ -230,7 +222,7 @@ class WindowStream:
         return -(-self._length // self._window)
 
     def epoch(self) -> Iterator[Window]:
-        """Yield copies of the windows that are left of the current epoch."""
+        """Yield copies of the windows that are left of the epoch; then the next begins."""
         for number in range(self._next_batch, self.batches_per_epoch):
             self._next_batch = (number + 1) % self.batches_per_epoch
             steps = slice(number * self._window, (number + 1) * self._window)
@@ -245,13 +237,7 @@ class WindowStream:
         return {"next_batch": self._next_batch}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Continue where another stream over the same text was.
-
-        Raises
-        ------
-        ValueError
-            If `saved` is no `state_dict` of such a stream. This one then stays as it was.
-        """
+        """Continue where another stream over the same text was: see `BatchStream`."""
         if "next_batch" not in saved:
             raise ValueError("saved must hold next_batch too")
         self._next_batch = _position(saved["next_batch"], self.batches_per_epoch)

@@ -104,12 +104,10 @@ def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
 
     Raises
     ------
-    DataFileError
-        If the magic number is another, the dimensions do not match the length, or the
-        gzip is cut, damaged or unpacks to more than the limit. Nothing is allocated
-        before the dimensions are found to match what is there.
-    OSError
-        If the file cannot be read.
+    DataFileError, OSError
+        If the magic number is another, the dimensions do not match the length, the gzip
+        is cut, damaged or unpacks to more than the limit, or the file cannot be read.
+        Nothing is allocated before the dimensions are found to match what is there.
 
     Examples
     --------

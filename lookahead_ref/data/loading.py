@@ -77,10 +77,9 @@ def load(text: str) -> Dataset | Corpus:
     ------
     ValueError
         If the name is not known, or a path is missing or too much.
-    DataFileError, OSError
-        If a file is not what its format asks for, or cannot be read.
-    lookahead_ref.extras.MissingExtraError
-        If the data needs a distribution that is not installed.
+    DataFileError, OSError, lookahead_ref.extras.MissingExtraError
+        If a file is not what its format asks for, or cannot be read; if the data needs a
+        distribution that is not installed.
 
     Examples
     --------

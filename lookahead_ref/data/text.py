@@ -47,10 +47,9 @@ def load_ptb(folder: str | Path, *, window: int = 35) -> Corpus:
 
     Raises
     ------
-    DataFileError, OSError
-        If a file is missing, is not UTF-8, has no words or cannot be read.
-    TypeError, ValueError
-        If the window is not a positive int.
+    DataFileError, OSError, TypeError, ValueError
+        If a file is missing, is not UTF-8, has no words or cannot be read; if the window is
+        not a positive int.
     """
     hyperparameters.count("window", window)
     paths = require_files(
@@ -84,10 +83,9 @@ def load_text(
 
     Raises
     ------
-    DataFileError, OSError
-        If the file is not UTF-8, has too few tokens to split or cannot be read.
-    TypeError, ValueError
-        If an argument is out of range.
+    DataFileError, OSError, TypeError, ValueError
+        If the file is not UTF-8, has too few tokens to split or cannot be read; if an
+        argument is out of range.
     """
     path = Path(path)
     return _split(path, path.stem, _read(path), unit, window)

@@ -23,7 +23,15 @@ from autograd.tracer import getval, isbox
 
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 
-__all__ = ["Backward", "check", "check_indices", "check_inputs", "fused", "like"]
+__all__ = [
+    "Backward",
+    "Wanted",
+    "check",
+    "check_indices",
+    "check_inputs",
+    "fused",
+    "like",
+]
 
 Backward: TypeAlias = Callable[[Any], tuple[Any, ...]]
 """From the gradient of the value to one gradient for each array, None where none is
@@ -36,6 +44,7 @@ be None where no gradient is wanted, then whatever else there is to return. ``wa
 a bool for each array."""
 
 Layer: TypeAlias = Callable[..., Any]
+Wanted: TypeAlias = tuple[bool, ...]
 
 
 def fused(

@@ -12,7 +12,7 @@ from autograd.extend import defvjp, primitive
 from numpy.random import Generator
 
 from lookahead_ref.kernels import LayerKernels, namespace
-from lookahead_ref.zoo.fused import Backward, check, check_indices, fused, like
+from lookahead_ref.zoo.fused import Backward, Wanted, check, check_indices, fused, like
 
 __all__ = ["ACTIVATIONS", "LayerOutput", "dense", "dropout", "embedding", "lstm_layer"]
 
@@ -27,13 +27,13 @@ ACTIVATIONS = {"relu": relu, "tanh": tanh}
 
 
 def _dense_forward(
-    wanted: tuple[bool, ...],
+    wanted: Wanted,
     kernels: LayerKernels,
     x: Any,
     weight: Any,
     bias: Any,
     *,
-    activation: str | None,
+    activation: Any,
 ) -> tuple[Any, Backward | None]:
     xp = namespace(weight)
     check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
@@ -172,7 +172,7 @@ class LayerOutput(NamedTuple):
 
 
 def _lstm_forward(
-    wanted: tuple[bool, ...],
+    wanted: Wanted,
     kernels: LayerKernels,
     x: Any,
     hidden: Any,

@@ -8,7 +8,7 @@ from autograd.tracer import getval
 from numpy.typing import NDArray
 
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
-from lookahead_ref.zoo.fused import Backward, check, check_indices, fused
+from lookahead_ref.zoo.fused import Backward, Wanted, check, check_indices, fused
 
 __all__ = [
     "Evaluation",
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def _softmax_forward(
-    wanted: tuple[bool, ...], kernels: LayerKernels, logits: Any, labels: Any
+    wanted: Wanted, kernels: LayerKernels, logits: Any, labels: Any
 ) -> tuple[Any, Backward | None]:
     xp = namespace(logits)
     _check_labels(labels, *logits.shape)
@@ -75,12 +75,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 def _dense_forward(
-    wanted: tuple[bool, ...],
-    kernels: LayerKernels,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    labels: Any,
+    wanted: Wanted, kernels: LayerKernels, x: Any, weight: Any, bias: Any, labels: Any
 ) -> tuple[Any, Backward | None]:
     xp = namespace(weight)
     check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import autograd.numpy as np
 
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
-from lookahead_ref.zoo.fused import Backward, check, fused, like
+from lookahead_ref.zoo.fused import Backward, Wanted, check, fused, like
 
 __all__ = [
     "Moments",
@@ -27,13 +27,7 @@ __all__ = [
 
 
 def _convolution_forward(
-    wanted: tuple[bool, ...],
-    kernels: LayerKernels,
-    x: Any,
-    kernel: Any,
-    *,
-    stride: int,
-    padding: int,
+    wanted: Wanted, kernels: LayerKernels, x: Any, kernel: Any, *, stride: int, padding: int
 ) -> tuple[Any, Backward | None]:
     offset = (-padding, -padding)
     out = namespace(x).empty(_out_shape(x, kernel, stride, padding), dtype=x.dtype)
@@ -191,7 +185,7 @@ class Normalized(NamedTuple):
 
 
 def _norm_forward(
-    wanted: tuple[bool, ...],
+    wanted: Wanted,
     kernels: LayerKernels,
     x: Any,
     scale: Any,
@@ -286,7 +280,7 @@ def fixed_norm(
 
     Parameters
     ----------
-    x, scale, shift, residual, epsilon, rectify
+    x, scale, shift, residual, epsilon, rectify, kernels
         As `batch_norm` takes them.
     mean, variance : array, shape (channels,)
         The moments; of any dtype.
@@ -321,9 +315,7 @@ def _check_norm(x: Any, scale: Any, shift: Any, residual: Any) -> None:
         check("residual", residual, x.shape, x.dtype)
 
 
-def _mean_forward(
-    wanted: tuple[bool, ...], _kernels: Any, x: Any
-) -> tuple[Any, Backward | None]:
+def _mean_forward(wanted: Wanted, _kernels: Any, x: Any) -> tuple[Any, Backward | None]:
     xp = namespace(x)
     places = x.shape[1] * x.shape[2]
 
@@ -349,7 +341,7 @@ def mean_pool(x: Any) -> Any:
 
 
 def _max_forward(
-    wanted: tuple[bool, ...], _kernels: Any, x: Any, *, size: int, stride: int, padding: int
+    wanted: Wanted, _kernels: Any, x: Any, *, size: int, stride: int, padding: int
 ) -> tuple[Any, Backward | None]:
     xp = namespace(x)
     n, height, width, channels = x.shape
@@ -428,7 +420,7 @@ def _views(x: Any, size: int, stride: int) -> list[Any]:
 
 
 def _identity_forward(
-    wanted: tuple[bool, ...], _kernels: Any, x: Any, *, stride: int, channels: int
+    wanted: Wanted, _kernels: Any, x: Any, *, stride: int, channels: int
 ) -> tuple[Any, Backward | None]:
     xp = namespace(x)
     some = x[:, ::stride, ::stride]
@@ -445,21 +437,10 @@ def _identity_forward(
 
 @fused(_identity_forward)
 def padded_identity(x: Any, *, stride: int, channels: int) -> Any:
-    """Take some pixels, and zeros for the channels that are more: shortcut A of [1]_.
+    """Take some pixels, and zeros for the channels that are more.
 
-    Parameters
-    ----------
-    x : array, shape (n, height, width, fewer channels)
-        The pictures.
-    stride : int
-        Every pixel whose row and column it divides is taken.
-    channels : int
-        How many channels there will be.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
-       Recognition", CVPR 2016.
+    Those whose row and column the stride divides; it is the shortcut A of K. He, X. Zhang,
+    S. Ren and J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
 
     Examples
     --------

@@ -1,5 +1,6 @@
 """Texts by words and by characters, and their vocabularies."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from lookahead_ref.data import (
     load_text,
 )
 
+Read = Callable[..., Corpus]
+
 PTB = {
     "train": " the cat <unk> the mat \n no it was n't \n the end \n",
     "valid": " the dog was <unk> \n",
@@ -35,6 +38,22 @@ def spelled(corpus: Corpus, tokens: np.ndarray) -> list[str]:
     return [corpus.vocabulary[token] for token in tokens]
 
 
+def parts(corpus: Corpus) -> list[np.ndarray]:
+    return [corpus.train, corpus.validation, corpus.test]
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
+    """Reads what a file holds."""
+    path = tmp_path_factory.mktemp("texts") / "letters.txt"
+
+    def write_and_load(content: str | bytes, unit: Any = "words") -> Corpus:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return load_text(path, unit=unit)
+
+    return write_and_load
+
+
 def test_penn_treebank_is_its_words_with_the_ends_of_lines(tmp_path: Path) -> None:
     write_ptb(tmp_path)
     corpus = load(f"ptb:{tmp_path}")
@@ -45,78 +64,49 @@ def test_penn_treebank_is_its_words_with_the_ends_of_lines(tmp_path: Path) -> No
     # "dog" is not in the training text.
     assert spelled(corpus, corpus.validation) == ["the", "<unk>", "was", "<unk>", "<eos>"]
     assert spelled(corpus, corpus.test) == ["no", "end", "<eos>"]
-    assert {tokens.dtype for tokens in (corpus.train, corpus.validation, corpus.test)} == {
-        np.dtype(np.int32)
-    }
+    assert all(tokens.dtype == np.int32 for tokens in parts(corpus))
+    # From frequent to rare, and then by spelling.
+    words = "<eos> the <unk> cat end it mat n't no was"
+    assert corpus.vocabulary == tuple(words.split())
 
 
-def test_the_vocabulary_goes_from_frequent_to_rare_and_then_by_spelling(
-    tmp_path: Path,
-) -> None:
-    write_ptb(tmp_path)
-    assert load_ptb(tmp_path).vocabulary == (
-        *("<eos>", "the"),
-        *("<unk>", "cat", "end", "it", "mat", "n't", "no", "was"),
-    )
-
-
-def test_a_text_is_cut_at_nine_tenths_and_nineteen_twentieths(tmp_path: Path) -> None:
-    path = tmp_path / "letters.txt"
-    path.write_text("ab" * 50, encoding="utf-8")
-    corpus = load(f"chars:{path}")
+def test_a_text_is_cut_at_nine_tenths_and_nineteen_twentieths(read: Read) -> None:
+    corpus = read("ab" * 50, "characters")
     assert (corpus.name, corpus.vocabulary, corpus.window) == ("letters", ("a", "b"), 100)
-    assert [len(part) for part in (corpus.train, corpus.validation, corpus.test)] == [
-        90,
-        5,
-        5,
-    ]
-    whole = [*corpus.train, *corpus.validation, *corpus.test]
-    assert spelled(corpus, whole) == list("ab" * 50)
+    assert [len(part) for part in parts(corpus)] == [90, 5, 5]
+    assert spelled(corpus, np.concatenate(parts(corpus))) == list("ab" * 50)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("last", [True, False], ids=["a last newline", "none"])
 def test_lines_end_alike_however_they_are_written(
-    tmp_path: Path, newline: str, last: bool
+    read: Read, newline: str, last: bool
 ) -> None:
-    path = tmp_path / "text"
-    lines = [f"w{number} x" for number in range(30)]
-    path.write_bytes((newline.join(lines) + newline * last).encode())
-    corpus = load_text(path)
-    assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 90
+    text = newline.join(f"w{number} x" for number in range(30)) + newline * last
+    corpus = read(text)
+    assert sum(map(len, parts(corpus))) == 90
     assert spelled(corpus, corpus.test)[-3:] == ["<unk>", "x", "<eos>"]
-    assert "\r" not in load_text(path, unit="characters").vocabulary
+    assert "\r" not in read(text, "characters").vocabulary
 
 
 @pytest.mark.parametrize("unit", ["words", "characters"])
-def test_a_mark_of_the_byte_order_is_no_part_of_a_text(tmp_path: Path, unit: Any) -> None:
-    path = tmp_path / "text"
+def test_a_mark_of_the_byte_order_is_no_part_of_a_text(read: Read, unit: Any) -> None:
     text = "the cat\n" * 20
-    path.write_text(text, encoding="utf-8-sig")
-    marked = load_text(path, unit=unit)
-    path.write_text(text, encoding="utf-8")
-    assert marked.vocabulary == load_text(path, unit=unit).vocabulary
+    assert read(text.encode("utf-8-sig"), unit).vocabulary == read(text, unit).vocabulary
 
 
-def test_a_word_that_training_does_not_have_is_unknown(tmp_path: Path) -> None:
-    path = tmp_path / "text"
-    path.write_text("a b\n" * 20 + "new word\n", encoding="utf-8")
-    corpus = load_text(path)
+def test_a_word_that_training_does_not_have_is_unknown_and_else_none_is(
+    read: Read,
+) -> None:
+    corpus = read("a b\n" * 20 + "new word\n")
     assert corpus.vocabulary == ("<eos>", "a", "b", "<unk>")
     assert spelled(corpus, corpus.test) == ["<unk>", "<unk>", "<eos>"]
+    assert read("a b\n" * 20).vocabulary == ("<eos>", "a", "b")
 
 
-def test_no_token_is_unknown_where_none_is_needed(tmp_path: Path) -> None:
-    path = tmp_path / "text"
-    path.write_text("a b\n" * 20, encoding="utf-8")
-    assert load_text(path).vocabulary == ("<eos>", "a", "b")
-
-
-def test_of_many_words_the_frequent_ones_are_kept(tmp_path: Path) -> None:
-    path = tmp_path / "text"
+def test_of_many_words_the_frequent_ones_are_kept(read: Read) -> None:
     rare = " ".join(f"rare{number}" for number in range(12_000))
-    path.write_text("often more\n" * 100 + rare, encoding="utf-8")
-    corpus = load_text(path)
+    corpus = read("often more\n" * 100 + rare)
     assert len(corpus.vocabulary) == 10_000
     assert corpus.vocabulary[:3] == ("<eos>", "more", "often")
     assert corpus.vocabulary[-1] == "<unk>"
@@ -125,27 +115,21 @@ def test_of_many_words_the_frequent_ones_are_kept(tmp_path: Path) -> None:
     assert corpus.test[-1] == 0
 
 
-def test_a_rare_word_for_the_unknown_is_kept_too(tmp_path: Path) -> None:
-    path = tmp_path / "text"
+def test_a_rare_word_for_the_unknown_is_kept_too(read: Read) -> None:
     rare = " ".join(f"rare{number} rare{number}" for number in range(10_000))
     new = " ".join(f"new{number}" for number in range(5000))
-    path.write_text(f"<unk>\n{rare}\n{new}\n", encoding="utf-8")
-    corpus = load_text(path)
+    corpus = read(f"<unk>\n{rare}\n{new}\n")
     assert len(corpus.vocabulary) == 10_000
     assert spelled(corpus, corpus.test[:1]) == ["<unk>"]
 
 
-@given(st.text(st.sampled_from("aäß🎲 \n"), min_size=40, max_size=200))
-def test_characters_come_back(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    if not text.strip():
-        return
-    path = tmp_path_factory.getbasetemp() / "characters"
-    path.write_bytes(text.encode())
-    corpus = load_text(path, unit="characters")
-    whole = [*corpus.train, *corpus.validation, *corpus.test]
-    back = spelled(corpus, whole)
+@given(st.text(st.sampled_from("aäß🎲 \n"), min_size=40, max_size=200).filter(str.strip))
+def test_characters_come_back(read: Read, text: str) -> None:
+    corpus = read(text, "characters")
     known = set(text[: len(corpus.train)])
-    assert back == [letter if letter in known else "<unk>" for letter in text]
+    assert spelled(corpus, np.concatenate(parts(corpus))) == [
+        letter if letter in known else "<unk>" for letter in text
+    ]
 
 
 @pytest.mark.parametrize(
@@ -159,13 +143,11 @@ def test_characters_come_back(tmp_path_factory: pytest.TempPathFactory, text: st
     ],
 )
 def test_a_text_that_cannot_be_used_is_refused_with_its_line(
-    tmp_path: Path, content: bytes, place: tuple[int | None, int | None], told: str
+    read: Read, content: bytes, place: tuple[int | None, int | None], told: str
 ) -> None:
-    path = tmp_path / "text"
-    path.write_bytes(content)
     with pytest.raises(DataFileError, match=told) as caught:
-        load_text(path)
-    assert caught.value.path == path
+        read(content)
+    assert caught.value.path.name == "letters.txt"
     assert (caught.value.offset, caught.value.line) == place
 
 
