@@ -30,14 +30,7 @@ Vjp = Callable[[Any], Any]
 
 
 def register(array_type: type) -> None:
-    """Make autograd differentiate functions of a library's arrays.
-
-    Parameters
-    ----------
-    array_type : type
-        Their type, whose package has NumPy's functions under NumPy's names:
-        ``cupy.ndarray``.
-    """
+    """Make autograd differentiate functions of a library's arrays."""
     if array_type in Box.type_mappings:
         return
     DeviceBox.register(array_type)
@@ -191,11 +184,7 @@ def _rule(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _rules(functions: Sequence[Any], *makers: Callable[..., Any]) -> Any:
-    """Put derivatives with respect to each argument into the table.
-
-    autograd's `defvjp` knows how to make one entry of them, and puts it into its own table;
-    it is given a function that nobody else has.
-    """
+    """Put derivatives with respect to each argument into the table."""
 
     def key() -> None:
         """Stand in a table for a moment."""

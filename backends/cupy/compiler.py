@@ -44,17 +44,7 @@ _TYPES = {"float32": "float", "float64": "double"}
 
 @dataclass(frozen=True)
 class Source:
-    """A program as CUDA C.
-
-    Parameters
-    ----------
-    text : str
-        The source.
-    arguments : numpy.dtype
-        The layout of the kernel's one argument, as C lays it out.
-    arrays : int
-        The number of arrays that one launch can update.
-    """
+    """A program as CUDA C."""
 
     text: str
     arguments: np.dtype[Any]
@@ -63,20 +53,7 @@ class Source:
 
 @lru_cache(maxsize=1024)
 def write(program: Program, dtype: str) -> Source:
-    """Write a program as a kernel.
-
-    Parameters
-    ----------
-    program : Program
-        The program.
-    dtype : str
-        ``float32`` or ``float64``.
-
-    Returns
-    -------
-    Source
-        The kernel.
-    """
+    """Write a program as a kernel."""
     arrays, arguments = _layout(program, dtype)
     buffers = range(program.buffers)
     names = [f"x{number}" for number in buffers]
@@ -222,17 +199,7 @@ extern "C" __global__ void __launch_bounds__({threads})
 
 
 class Launch(NamedTuple):
-    """What a kernel is launched with.
-
-    Attributes
-    ----------
-    blocks : int
-        The number of blocks.
-    table : numpy.ndarray
-        The kernel's argument, of no dimensions.
-    places : tuple of int
-        Which of the arrays it updates, in the order of the table.
-    """
+    """What a kernel is launched with."""
 
     blocks: int
     table: Any
@@ -240,20 +207,7 @@ class Launch(NamedTuple):
 
 
 def fill(source: Source, arrays: Sequence[tuple[Sequence[int], int]]) -> list[Launch]:
-    """Fill the tables of as few launches as the arrays need, but for the scalars.
-
-    Parameters
-    ----------
-    source : Source
-        The kernel.
-    arrays : sequence of (sequence of int, int)
-        For each array the addresses of its buffers, and its number of elements.
-
-    Returns
-    -------
-    list of Launch
-        The launches; an array without elements is in none.
-    """
+    """Fill the tables of as few launches as the arrays need, but for the scalars."""
     launches = []
     filled = [place for place, (_, length) in enumerate(arrays) if length]
     for begin in range(0, len(filled), source.arrays):
@@ -271,30 +225,7 @@ def fill(source: Source, arrays: Sequence[tuple[Sequence[int], int]]) -> list[La
 
 
 def translate(text: str, architecture: int, *, kind: str = "code") -> bytes:
-    """Compile a kernel by NVRTC, which needs no device.
-
-    Parameters
-    ----------
-    text : str
-        The source.
-    architecture : int
-        The device's compute capability, such as 90 for 9.0.
-    kind : {"code", "ptx"}, default: "code"
-        ``code`` for what the device runs where NVRTC knows it, and PTX where NVRTC is older
-        than the device; ``ptx`` for PTX.
-
-    Returns
-    -------
-    bytes
-        The compiled kernel.
-
-    Raises
-    ------
-    BackendUnavailableError
-        If NVRTC compiles nothing for a device as old as that.
-    RuntimeError
-        If it cannot be compiled; the message has the compiler's log.
-    """
+    """Compile a kernel by NVRTC, which needs no device."""
     from cupy.cuda import nvrtc
 
     known = nvrtc.getSupportedArchs()
@@ -320,25 +251,7 @@ def translate(text: str, architecture: int, *, kind: str = "code") -> bytes:
 
 
 def cached(text: str, architecture: int, folder: Path) -> bytes:
-    """Compile a kernel, or take it from the cache folder.
-
-    A file there has the hash of the source, of the options and of NVRTC's version as its
-    name: an edited rule cannot run an old kernel. One that was cut short is made anew.
-
-    Parameters
-    ----------
-    text : str
-        The source.
-    architecture : int
-        The device's compute capability.
-    folder : pathlib.Path
-        The cache folder.
-
-    Returns
-    -------
-    bytes
-        The compiled kernel.
-    """
+    """Compile a kernel, or take it from the cache folder."""
     from cupy.cuda import nvrtc
 
     key = repr((text, architecture, OPTIONS, nvrtc.getVersion()))

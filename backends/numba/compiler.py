@@ -166,20 +166,7 @@ def gather(addresses, first, {arguments}):
 
 
 def loop_source(program: Program, dtype: str) -> str:
-    """Write a program as a loop over pieces of work.
-
-    Parameters
-    ----------
-    program : Program
-        The program.
-    dtype : str
-        The dtype of its arrays.
-
-    Returns
-    -------
-    str
-        A module with the function ``loop``.
-    """
+    """Write a program as a loop over pieces of work."""
     scalars = [f"s{number}" for number in range(program.scalars)]
     names = [f"x{number}" for number in range(program.buffers)] + scalars
     read = {operand for line in program.instructions for operand in line.operands}
@@ -221,18 +208,7 @@ def loop_source(program: Program, dtype: str) -> str:
 
 
 def gather_source(dtype: str) -> str:
-    """Write the function that puts the addresses of gradients into a table.
-
-    Parameters
-    ----------
-    dtype : str
-        The dtype of the gradients.
-
-    Returns
-    -------
-    str
-        A module with the function ``gather``.
-    """
+    """Write the function that puts the addresses of gradients into a table."""
     names = [f"g{number}" for number in range(GATHERED)]
     return _GATHER.format(
         dtype=dtype,
@@ -247,20 +223,7 @@ def gather_source(dtype: str) -> str:
 
 @memoized  # one source is one module, whichever stepper asks for it
 def load(source: str, cache: Path) -> Any:
-    """Import a module from the cache folder, or from another where it cannot be written.
-
-    Parameters
-    ----------
-    source : str
-        The module.
-    cache : path
-        The folder.
-
-    Returns
-    -------
-    module
-        The module, compiled.
-    """
+    """Import a module from the cache folder, or from another where it cannot be written."""
     name = "loop_" + hashlib.sha256(source.encode()).hexdigest()[:32]
     try:
         path = cache / f"{name}.py"

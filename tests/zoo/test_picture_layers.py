@@ -93,7 +93,7 @@ def test_groups_of_pictures_and_bands_of_rows_change_nothing(
     expected = by_definition(x, kernel, 2, 1)
     monkeypatch.setattr(general, "_GROUP", 1000)
     for scratch in (1, 2000, 8000, 20000):
-        monkeypatch.setattr(numba_convolution, "_SCRATCH_BYTES", scratch)
+        monkeypatch.setattr(numba_convolution, "SCRATCH_BYTES", scratch)
         for kernels in KERNELS.values():
             y = convolution(x, kernel, stride=2, padding=1, kernels=kernels)
             np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
