@@ -122,60 +122,37 @@ W = np.zeros((2, 3))
 
 
 @pytest.mark.parametrize(
-    ("grads", "error", "message"),
+    ("grads", "message"),
     [
-        (None, TypeError, "grads must be a dict of arrays, got NoneType"),
-        ({}, ValueError, "grads must have a leaf 'a/w' as params has, got none"),
-        ({"a": {}}, ValueError, "grads must have a leaf 'a/w' as params has, got none"),
-        ({"a": W}, ValueError, "grads must have a leaf 'a/w' as params has, got none"),
-        (
-            {"a": {"w": W, "z": W}},
-            ValueError,
-            "grads has a leaf 'a/z', which params has not",
-        ),
-        (
-            {"a": {"w": np.zeros((3, 2))}},
-            ValueError,
-            r"grads\['a/w'\] must have the shape \(2, 3\) of the parameter, got \(3, 2\)",
-        ),
-        (
-            {"a": {"w": np.float64(0.0)}},
-            ValueError,
-            r"grads\['a/w'\] must have the shape \(2, 3\) of the parameter, got \(\)",
-        ),
-        (
-            {"a": {"w": W.astype(np.float32)}},
-            TypeError,
-            r"grads\['a/w'\] must be float64 as the parameter is, got float32",
-        ),
-        (
-            {"a": {"w": W.astype(int)}},
-            TypeError,
-            r"grads\['a/w'\] must be float64 as the parameter is, got int64",
-        ),
-        (
-            {"a": {"w": W.tolist()}},
-            TypeError,
-            r"grads\['a/w'\] must be an array, got list",
-        ),
-        ({"a": {"w": None}}, TypeError, r"grads\['a/w'\] must be an array, got NoneType"),
-        (
-            {"a": {"w": strict.asarray(W)}},
-            TypeError,
-            r"must be an array of numpy as the parameter is, got one of array_api_strict",
-        ),
-        (
-            {"a": {"w": np.ma.array(W)}},
-            TypeError,
-            r"grads\['a/w'\] must be a plain numpy.ndarray, got MaskedArray",
-        ),
+        (None, "grads must be a dict of arrays, got NoneType"),
+        ({}, "grads must have a leaf 'a/w' as params has, got none"),
+        ({"a": W}, "grads must have a leaf 'a/w' as params has, got none"),
+        ({"a": {"w": W, "z": W}}, "grads has a leaf 'a/z', which params has not"),
     ],
 )
-def test_trees_that_differ_are_told_where(
-    grads: Any, error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
+def test_trees_of_other_names_are_told_where(grads: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
         trees.check_like(grads, {"a": {"w": W}}, "grads")
+
+
+@pytest.mark.parametrize(
+    ("leaf", "error", "message"),
+    [
+        (np.zeros((3, 2)), ValueError, r"have the shape \(2, 3\) of the .*, got \(3, 2\)"),
+        (np.float64(0.0), ValueError, r"have the shape \(2, 3\) of the .*, got \(\)"),
+        (W.astype(np.float32), TypeError, "be float64 as the parameter is, got float32"),
+        (W.astype(int), TypeError, "be float64 as the parameter is, got int64"),
+        (W.tolist(), TypeError, "be an array, got list"),
+        (None, TypeError, "be an array, got NoneType"),
+        (strict.asarray(W), TypeError, "be an array of numpy .* one of array_api_strict"),
+        (np.ma.array(W), TypeError, "be a plain numpy.ndarray, got MaskedArray"),
+    ],
+)
+def test_leaves_that_differ_are_told_where(
+    leaf: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=rf"grads\['a/w'\] must {message}"):
+        trees.check_like({"a": {"w": leaf}}, {"a": {"w": W}}, "grads")
 
 
 def test_an_array_of_no_dimensions_may_be_a_scalar_of_numpy() -> None:
@@ -242,17 +219,9 @@ def test_trees_of_other_names_are_refused(other: Any) -> None:
         trees.apply(scale, {"factor": 2.0}, one(1.0), other)
 
 
-@pytest.mark.parametrize(
-    ("other", "error", "message"),
-    [
-        (np.ones(2), ValueError, r"'x' must have the shape \(1,\) of the parameter"),
-        (np.ones(1, np.float32), TypeError, "'x' must be float64 as the parameter is"),
-        ([1.0], TypeError, "'x' must be an array, got list"),
-    ],
-)
-def test_leaves_that_differ_are_refused(other: Any, error: Any, message: str) -> None:
-    with pytest.raises(error, match=f"the optimizer's state for {message}"):
-        trees.apply(scale, {"factor": 2.0}, one(1.0), {"x": other})
+def test_operands_whose_leaves_differ_are_refused() -> None:
+    with pytest.raises(TypeError, match="the optimizer's state for 'x' must be float64"):
+        trees.apply(scale, {"factor": 2.0}, one(1.0), one(1.0, dtype=np.float32))
 
 
 def test_scalars_that_do_not_fit_are_named_with_the_leaf() -> None:

@@ -15,7 +15,6 @@ from typing import Annotated
 import typer
 
 import lookahead_ref as la
-from lookahead_ref.bench import command as bench
 from lookahead_ref.cli import conform, reproduce, sweep, theory, train
 from lookahead_ref.cli.terminal import (
     JOB_FAILED,
@@ -46,7 +45,6 @@ EXAMPLES = {
     **train.EXAMPLES,
     **sweep.EXAMPLES,
     **reproduce.EXAMPLES,
-    **bench.EXAMPLES,
     **conform.EXAMPLES,
     **theory.EXAMPLES,
 }
@@ -253,7 +251,6 @@ def info(as_json: AsJson = False) -> None:
         show(found, console())
 
 
-bench.mount(app)
 conform.mount(app)
 theory.mount(app)
 

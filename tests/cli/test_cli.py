@@ -15,7 +15,7 @@ import lookahead_ref as la
 from lookahead_ref.cli.app import EXAMPLES, app
 from lookahead_ref.experiments import single
 
-SLOW = re.compile(r"lookahead-ref (bench|compare|theory)|lstm|survey")
+SLOW = re.compile(r"lookahead-ref (compare|theory)|lstm|survey")
 
 HIDE = """
 import sys

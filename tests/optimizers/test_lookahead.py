@@ -40,10 +40,6 @@ def test_it_synchronizes_after_steps_k_2k_3k_and_no_other(k: int) -> None:
     assert synced == list(range(k, 13, k))
     assert [state.cycle_step for _, state in points] == [step % k for step in range(13)]
     assert [state.syncs for _, state in points] == [step // k for step in range(13)]
-
-
-def test_phi_stands_still_between_synchronizations() -> None:
-    points = trajectory(la.Lookahead(la.SGD(1.0), k=3), one(0.0), [one(1.0)] * 7)
     for (_, before), (_, after) in pairwise(points):
         assert (after.phi is before.phi) == (after.syncs == before.syncs)
 
@@ -74,13 +70,6 @@ def test_phi_starts_at_the_parameters_of_init_not_of_the_first_step() -> None:
     state = optimizer.init(one(0.0))
     params, _ = optimizer.step(one(16.0), one(0.0), state)
     assert params["x"].item() == 8.0
-
-
-def test_the_outer_step_goes_from_phi_towards_theta() -> None:
-    optimizer = la.Lookahead(la.SGD(1.0), k=2, alpha=0.25)
-    params, state = run(optimizer, one(8.0), [one(4.0), one(12.0)])
-    assert state.phi["x"].item() == 8.0 + 0.25 * (-8.0 - 8.0)
-    assert params["x"].item() == 4.0
 
 
 def test_the_outer_step_is_rounded_as_the_paper_writes_it() -> None:
