@@ -25,10 +25,18 @@ Rule: TypeAlias = Callable[[Any], Callable[..., Any]]
 """A function from an array namespace to the arithmetic of an update."""
 
 SOLE = ""
-"""The name of the only leaf of a tree on which `lookahead_ref.stepping` records a step: a
-symbol, which stands for all leaves and takes down on its tape what is done with them."""
+"""The name of the only leaf of a `RecordedTree`."""
 
 _FLOAT32 = struct.Struct("<f")
+
+
+class RecordedTree(dict[str, Any]):
+    """A tree on which `lookahead_ref.stepping` records a step, which needs no check.
+
+    Its leaf, a symbol, stands for all leaves and has a tape that takes down what is done.
+    """
+
+    __slots__ = ()
 
 
 def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
@@ -90,7 +98,7 @@ def apply(
     The operands must agree in names, libraries, dtypes and shapes. `coefficients` are the
     rule's scalars, in float64, each of which must fit into the dtypes of the leaves.
     """
-    if is_recorded(operands[0]):
+    if type(operands[0]) is RecordedTree:
         symbols = [each[SOLE] for each in operands]
         recorded = symbols[0].tape.record(rule, symbols, coefficients)
         return tuple([result.tree for result in recorded])
@@ -165,11 +173,6 @@ def round_scalars(scalars: Mapping[str, float], path: str, leaf: Array) -> dict[
         name: round_to(dtype, f"{name} (for params[{path!r}])", value)
         for name, value in scalars.items()
     }
-
-
-def is_recorded(tree: Any) -> bool:
-    """Say whether a step is being recorded on a tree: it needs no check and no walk."""
-    return type(tree) is dict and hasattr(tree.get(SOLE), "tape")
 
 
 def check_params(params: Tree, name: str = "params") -> None:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref as la
+from lookahead_ref import trees
 from lookahead_ref.data import Examples
-from lookahead_ref.zoo.lstm import LSTM
-from lookahead_ref.zoo.mlp import MLP
-from lookahead_ref.zoo.resnet import ResNet
+from lookahead_ref.zoo import LSTM, MLP, ResNet
 
 
 def pictures(n: int, shape: tuple[int, ...], seed: int = 0) -> Examples:
@@ -19,9 +18,15 @@ def pictures(n: int, shape: tuple[int, ...], seed: int = 0) -> Examples:
     return Examples(inputs, rng.integers(0, 4, n))
 
 
-def text(steps: int, columns: int) -> Any:
-    tokens = np.random.default_rng(0).integers(0, 11, (steps + 1, columns)).astype(np.int32)
-    return SimpleNamespace(inputs=tokens[:-1], labels=tokens[1:], first=False)
+def text(steps: int, columns: int, words: int = 11, **others: Any) -> Any:
+    tokens = np.random.default_rng(0).integers(0, words, (steps + 1, columns))
+    tokens = tokens.astype(np.int32)
+    return SimpleNamespace(inputs=tokens[:-1], labels=tokens[1:], **others)
+
+
+def residual(shape: tuple[int, ...], *args: Any, **options: Any) -> Any:
+    make = lambda on: ResNet(shape, 4, *args, **options, backend=on)  # noqa: E731
+    return make, pictures(6, shape)
 
 
 # The model on a backend, and a batch for it.
@@ -33,21 +38,25 @@ MODELS: dict[str, tuple[Callable[[str], Any], Any]] = {
     ),
     "LSTM": (lambda on: LSTM(11, hidden=5, layers=2, backend=on), text(6, 3)),
     "LSTM, tied": (lambda on: LSTM(11, hidden=5, tied=True, backend=on), text(6, 3)),
-    "residual": (
-        lambda on: ResNet((2, 8, 8), 4, (1, 1), (4, 8), backend=on),
-        pictures(6, (2, 8, 8)),
+    "LSTM, a narrow embedding": (
+        lambda on: LSTM(11, 5, 1, embedding=3, scale=0.5, forget_bias=1.0, backend=on),
+        text(6, 3),
     ),
-    "residual, identity": (
-        lambda on: ResNet((2, 8, 8), 4, (2, 1), (4, 8), shortcut="identity", backend=on),
-        pictures(6, (2, 8, 8)),
-    ),
-    "residual, bottlenecks and a large stem": (
-        lambda on: ResNet(
-            (2, 16, 16), 4, (1, 1), (2, 4), block="bottleneck", stem="large", backend=on
-        ),
-        pictures(6, (2, 16, 16)),
+    "residual": residual((2, 8, 8), (1, 2), (5, 8)),
+    "residual, identity": residual((2, 9, 8), (2, 1), (4, 8), shortcut="identity"),
+    "residual, bottlenecks and a large stem": residual(
+        (2, 16, 16), (1, 1), (2, 4), block="bottleneck", stem="large"
     ),
 }
+
+
+def drawn(model: Any, seed: int = 3) -> Any:
+    """Float64 parameters, biases and scales drawn too, so that none is at its start."""
+    rng = np.random.default_rng(seed)
+    return trees.map(
+        lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape),
+        model.init(seed, np.float64),
+    )
 
 
 def moved(batch: Any, move: Callable[[Any], Any]) -> Any:
@@ -64,11 +73,16 @@ def begin(model: Any, batch: Any) -> Any:
     return model.start(batch.labels.shape[-1]) if hasattr(model, "start") else {}
 
 
+def loss_of(model: Any, params: Any, batch: Any, carried: Any) -> tuple[Any, Any]:
+    """Loss, and what is handed on."""
+    if not hasattr(model, "start"):
+        return model.loss(params, batch), carried
+    return model.loss(params, batch, carried, np.random.default_rng(0))
+
+
 def differentiate(model: Any, params: Any, batch: Any, carried: Any) -> Any:
     """Loss, gradients, and what is handed on."""
-    if not hasattr(model, "start"):
-        loss, grads = la.value_and_grad(model.loss)(params, batch)
-        return loss, grads, carried
-    rng = np.random.default_rng(0)
-    pair, grads = la.value_and_grad(model.loss, has_aux=True)(params, batch, carried, rng)
-    return pair[0], grads, pair[1]
+    (loss, carried), grads = la.value_and_grad(
+        lambda p: loss_of(model, p, batch, carried), has_aux=True
+    )(params)
+    return loss, grads, carried

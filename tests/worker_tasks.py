@@ -61,9 +61,3 @@ def record_and_die_at_two(settings: TrainSettings) -> dict[str, int]:
 def kill_the_parent(_: int) -> None:
     """Kill the process that waits for this one; if this one is then left, it stays so."""
     os.kill(os.getppid(), signal.SIGKILL)
-
-
-def note_process(path: Path, what: str) -> None:
-    """Write down which process is at what."""
-    with path.open("a") as file:
-        file.write(f"{os.getpid()} {what}\n")

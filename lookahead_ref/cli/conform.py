@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    from lookahead_ref.conformance.diagnosis import Diagnosis
-    from lookahead_ref.conformance.runner import Result
-    from lookahead_ref.conformance.targets import Target
+    from lookahead_ref.conformance.running import Result, Target
     from lookahead_ref.conformance.vectors import Case
 
 __all__ = ["EXAMPLES", "mount"]
@@ -42,25 +41,27 @@ EXAMPLES = {
     "golden generate": ("lookahead-ref golden generate --output vectors",),
 }
 
+STARTS = {
+    "pytorch": "lookahead-ref conform {file}:Adapter",
+    "optax": "lookahead-ref conform {file}:Adapter --level gpu",  # XLA flushes subnormals
+    "command": 'lookahead-ref conform --command "python {file}"',
+    "student": "lookahead-ref conform {file}:MyLookahead --explain",
+}
+"""What there is to begin with: kind to the command that runs the suite on the file."""
+
 golden = typer.Typer(no_args_is_help=True)
 
 _LISTED = 20
 
 
 def mount(app: typer.Typer) -> None:
-    """Add the commands to the command line.
-
-    Parameters
-    ----------
-    app : typer.Typer
-        The command line.
-    """
+    """Add the commands to the command line."""
     app.command(epilog=epilog(EXAMPLES["conform"]))(conform)
     app.add_typer(golden, name="golden")
 
 
 def _targets(incomplete: str) -> list[str]:
-    from lookahead_ref.conformance.targets import builtin
+    from lookahead_ref.conformance.running import builtin
 
     return [name for name in builtin() if name.startswith(incomplete)]
 
@@ -162,10 +163,11 @@ def conform(
         from lookahead_ref.extras import require
 
         require("mpmath", "conform", purpose="look for the cause of a departure")
+        from lookahead_ref.conformance.diagnosis import diagnose
         from lookahead_ref.conformance.expectations import read
         from lookahead_ref.conformance.process import Limits, StartError
-        from lookahead_ref.conformance.summary import FAILED
-        from lookahead_ref.conformance.targets import PYTHON_STARTUP, open_target
+        from lookahead_ref.conformance.reports import FAILED, hidden, summarize
+        from lookahead_ref.conformance.running import PYTHON_STARTUP, open_target
 
         if level not in ("strict", "gpu"):
             raise ValueError(f"--level must be 'strict' or 'gpu', got {level!r}")
@@ -192,10 +194,8 @@ def conform(
             except StartError as error:
                 raise failed(error, FAILED) from error
             results = _run(dict(zip(dtypes, opened, strict=True)), chosen, level)
-        summary = _summary(opened[0].name, results, known, level)
+        summary = summarize(opened[0].name, results, diagnose(results), known, level=level)
         if hide_expected:
-            from lookahead_ref.conformance.explaining import hidden
-
             summary = hidden(summary)
         try:
             _write(summary, results, html, junit, markdown, write_expect)
@@ -212,21 +212,26 @@ def conform(
 
 
 def _begin(kind: str, path: Path) -> None:
-    from lookahead_ref.conformance.starting import begin
-
+    """Write a file to begin with, and say how to go on."""
     try:
-        next_command = begin(kind, path)
+        if kind not in STARTS:
+            raise ValueError(f"--init must be one of {', '.join(STARTS)}, got {kind!r}")
+        templates = files("lookahead_ref.conformance").joinpath("templates")
+        content = templates.joinpath(f"{kind}.py.txt").read_text("utf-8")
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content.replace("FILE", path.name))
     except (OSError, ValueError) as error:
         raise failed(error, USAGE) from error
-    typer.echo(f"{path} is written. Put yours in where it says so, then:\n  {next_command}")
+    command = STARTS[kind].format(file=path)
+    typer.echo(f"{path} is written. Put yours in where it says so, then:\n  {command}")
 
 
 def _explain(summary: "Mapping[str, Any]") -> None:
     from rich.text import Text
 
-    from lookahead_ref.conformance.explaining import explained
+    from lookahead_ref.conformance.reports import in_plain_words
 
-    for paragraph in explained(summary):
+    for paragraph in in_plain_words(summary):
         console().print(Text(paragraph + "\n"))
 
 
@@ -270,7 +275,7 @@ def _run(
     """Run cases on targets, one for some precisions each, side by side."""
     from rich.progress import Progress
 
-    from lookahead_ref.conformance.runner import run
+    from lookahead_ref.conformance.running import run
 
     total = sum(len(each.dtypes) for each in chosen)
     began = time.monotonic()
@@ -307,20 +312,6 @@ def _run(
     return results
 
 
-def _summary(
-    name: str, results: "Sequence[Result]", known: "Sequence[Any]", level: str
-) -> dict[str, Any]:
-    from lookahead_ref.conformance.summary import summarize
-
-    causes: Sequence[Diagnosis] = []
-    if any(result.status == "departed" for result in results):
-        # The simulations need the arithmetic of 50 digits.
-        from lookahead_ref.conformance.diagnosis import diagnose
-
-        causes = diagnose(results)
-    return summarize(name, results, causes, known, level=level)
-
-
 def _write(
     summary: dict[str, Any],
     results: "Sequence[Result]",
@@ -329,22 +320,19 @@ def _write(
     markdown: Path | None,
     write_expect: Path | None,
 ) -> None:
-    from lookahead_ref.conformance import rendering
+    from lookahead_ref.conformance import reports
+    from lookahead_ref.conformance.expectations import first_list
     from lookahead_ref.report.files import write_atomically
 
     if html is not None:
-        write_atomically(html, rendering.to_html(summary))
+        write_atomically(html, reports.to_html(summary))
     if markdown is not None:
-        write_atomically(markdown, rendering.markdown(summary))
+        write_atomically(markdown, reports.to_markdown(summary))
     if junit is not None:
-        from lookahead_ref.conformance.junit import to_junit
-
         checks = [(r.case.profile, r.case.id, r.dtype) for r in results]
-        write_atomically(junit, to_junit(summary, checks))
+        write_atomically(junit, reports.to_junit(summary, checks))
     if write_expect is not None:
-        from lookahead_ref.conformance.expectations import written
-
-        first = written(results, "departs as of now; say why here")
+        first = first_list(results, "departs as of now; say why here")
         write_atomically(write_expect, json.dumps(first, indent=1) + "\n")
 
 
@@ -354,17 +342,17 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from lookahead_ref.conformance import rendering
+    from lookahead_ref.conformance import reports
 
     to = console()
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for place, column in enumerate(rendering.COLUMNS):
+    for place, column in enumerate(reports.COLUMNS):
         table.add_column(column, justify="left" if place < 2 else "right")
     styles = {"passes": "green", "departs": "bold red", "failed": "bold red"}
-    for name, verdict, *counts in rendering.matrix_rows(summary):
+    for name, verdict, *counts in reports.matrix_rows(summary):
         table.add_row(name, Text(verdict, styles.get(verdict, "yellow")), *counts)
     to.print(table)
-    for title, entries in rendering.lists(summary):
+    for title, entries in reports.lists(summary):
         to.print(Text(title, "bold"))
         for each in entries[:listed]:
             to.print(Padding(Text(each), (0, 0, 0, 2)))
@@ -373,10 +361,10 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
         to.print()
     if summary["diagnosis"]:
         to.print(Text("Diagnosis", "bold"))
-        for depth, text in rendering.diagnosis_lines(summary):
+        for depth, text in reports.diagnosis_lines(summary):
             to.print(Padding(Text(text), (0, 0, 0, 2 + 2 * depth)))
         to.print()
-    to.print(Text(rendering.headline(summary)))
+    to.print(Text(reports.headline(summary)))
 
 
 @golden.command(epilog=epilog(EXAMPLES["golden models"]))
@@ -464,7 +452,7 @@ def survey(
     with reported():
         from lookahead_ref.conformance.adapters.peers import PEERS
         from lookahead_ref.conformance.process import StartError
-        from lookahead_ref.conformance.summary import FAILED
+        from lookahead_ref.conformance.reports import FAILED
         from lookahead_ref.conformance.survey import survey as run_all
         from lookahead_ref.report.files import write_json
 

@@ -19,7 +19,6 @@ __all__ = [
     "INTERRUPTED",
     "JOB_FAILED",
     "USAGE",
-    "backends",
     "console",
     "epilog",
     "failed",
@@ -74,13 +73,6 @@ def job_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Path]:
             words = shlex.join(["lookahead-ref", *sys.argv[1:], *more])
             typer.echo(f"lookahead-ref: to continue: {words}", err=True)
             raise
-
-
-def backends(incomplete: str) -> list[str]:
-    """Complete the name of a backend."""
-    from lookahead_ref.stepping.backend import names
-
-    return [name for name in names() if name.startswith(incomplete)]
 
 
 def epilog(examples: tuple[str, ...]) -> str:

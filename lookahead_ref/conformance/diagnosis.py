@@ -25,7 +25,7 @@ from lookahead_ref.conformance.bugs import (
     together,
 )
 from lookahead_ref.conformance.judging import Observation, parts, slot_at, slow_at
-from lookahead_ref.conformance.runner import Result
+from lookahead_ref.conformance.running import Result
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
 __all__ = ["Diagnosis", "Followed", "diagnose", "explain", "followed"]
@@ -42,13 +42,6 @@ _ULPS = {"float32": 256 * 2.0**-23, "float64": 256 * 2.0**-52}
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
-
-
-class _Double:
-    """Binary64, as the machine has it: fast, and exact enough to tell bugs apart."""
-
-    number = hyperparameter = staticmethod(float)
-    sqrt = staticmethod(math.sqrt)
 
 
 @dataclass(frozen=True)
@@ -251,7 +244,7 @@ def _simulated(
 ) -> dict[Quantity, Float64Array] | None:
     """Return what is seen of a program with the bugs, each quantity step by step."""
     try:
-        run = simulate(case.data, _Double(), bugs)
+        run = simulate(case.data, oracle.Double(), bugs)
     except (ArithmeticError, ValueError):  # it leaves the numbers that there are
         return None
     trajectories = [("", 1, run.steps)]

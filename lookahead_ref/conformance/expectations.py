@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from lookahead_ref.conformance.runner import Result
+from lookahead_ref.conformance.running import Result
 from lookahead_ref.conformance.vectors import cases
 
-__all__ = ["Expectation", "ExpectationsError", "expected", "read", "stale", "written"]
+__all__ = ["Expectation", "ExpectationsError", "expected", "first_list", "read", "stale"]
 
 _FORMAT = "lookahead-expectations"
 _VERSION = 1
@@ -22,24 +22,13 @@ class ExpectationsError(ValueError):
 
 @dataclass(frozen=True)
 class Expectation:
-    """A departure that is known.
+    """A departure that is known: of one case, or of all cases that have a flag."""
 
-    Parameters
-    ----------
-    kind : {"case", "flag"}
-        Whether it is about one case, or all cases that have a flag.
-    name : str
-        The id of the case, or the flag.
-    reason : str
-        Why it departs.
-    link : str
-        Where that is discussed; may be empty.
-    """
-
-    kind: str
+    kind: Literal["case", "flag"]
     name: str
     reason: str
     link: str = ""
+    """Where that is discussed."""
 
     def covers(self, result: Result) -> bool:
         """Return whether a result is one that this is about."""
@@ -49,23 +38,7 @@ class Expectation:
 
 
 def read(path: Path) -> list[Expectation]:
-    """Read a file of known departures.
-
-    Parameters
-    ----------
-    path : path
-        A JSON file, as `written` makes it.
-
-    Returns
-    -------
-    list of Expectation
-        What may depart.
-
-    Raises
-    ------
-    ExpectationsError
-        If the file cannot be read, or an entry names no case and no flag of the suite.
-    """
+    """Read a file of known departures, as `first_list` makes one."""
     try:
         data = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -100,7 +73,7 @@ def _entry(place: str, entry: Any, known: dict[str, set[str]]) -> Expectation:
             )
     if not entry.get("reason"):
         raise ExpectationsError(f"{place} must give a reason")
-    kind = "case" if "case" in entry else "flag"
+    kind: Literal["case", "flag"] = "case" if "case" in entry else "flag"
     if entry[kind] not in known[kind]:
         raise ExpectationsError(f"{place}: no case of the suite has {kind} {entry[kind]!r}")
     return Expectation(kind, entry[kind], entry["reason"], entry.get("link", ""))
@@ -114,20 +87,7 @@ def expected(result: Result, expectations: Iterable[Expectation]) -> Expectation
 def stale(
     results: Sequence[Result], expectations: Iterable[Expectation]
 ) -> list[Expectation]:
-    """List the expectations that passed against all expectation.
-
-    Parameters
-    ----------
-    results : sequence of Result
-        What came of the cases.
-    expectations : iterable of Expectation
-        What may depart.
-
-    Returns
-    -------
-    list of Expectation
-        Those about cases that were judged, none of which departs.
-    """
+    """List the expectations about cases that were judged, none of which departs."""
     found = []
     for each in expectations:
         about = [result for result in results if each.covers(result)]
@@ -137,21 +97,8 @@ def stale(
     return found
 
 
-def written(results: Iterable[Result], reason: str) -> dict[str, Any]:
-    """Make a first list of known departures: every case that departs.
-
-    Parameters
-    ----------
-    results : iterable of Result
-        What came of the cases.
-    reason : str
-        What to say of each; to be replaced by hand.
-
-    Returns
-    -------
-    dict
-        What `read` reads.
-    """
+def first_list(results: Iterable[Result], reason: str) -> dict[str, Any]:
+    """Make a first list of known departures: all, with a reason to be replaced by hand."""
     departed = dict.fromkeys(r.case.id for r in results if r.status == "departed")
     return {
         "format": _FORMAT,

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from math import prod
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -21,7 +20,7 @@ from lookahead_ref.conformance import wire
 from lookahead_ref.conformance.judging import Mismatch, distances
 from lookahead_ref.conformance.process import Limits, StartError
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
-from lookahead_ref.conformance.targets import PYTHON_STARTUP, Program, open_target
+from lookahead_ref.conformance.running import PYTHON_STARTUP, Program, open_target
 from lookahead_ref.conformance.vectors import (
     LEVELS,
     MODELS,
@@ -46,7 +45,6 @@ __all__ = [
 
 Arrays = Mapping[str, NDArray[Any]]
 Message = Mapping[str, Any]
-Ask = Callable[[Message], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -285,7 +283,7 @@ class ModelResult:
 
 
 def run_models(
-    ask: Ask,
+    ask: wire.Ask,
     cases: Iterable[ModelCase],
     *,
     dtypes: Sequence[str] = ("float32", "float64"),
@@ -297,7 +295,7 @@ def run_models(
     ----------
     ask : callable
         Sends a request to the program and returns its answer, such as
-        `lookahead_ref.conformance.targets.Program.ask`.
+        `lookahead_ref.conformance.running.Program.ask`.
     cases : iterable of ModelCase
         The cases.
     dtypes : sequence of str
@@ -318,7 +316,7 @@ def run_models(
     ]
 
 
-def _judged(ask: Ask, case: ModelCase, dtype: str, level: str) -> ModelResult:
+def _judged(ask: wire.Ask, case: ModelCase, dtype: str, level: str) -> ModelResult:
     try:
         mismatches = judge_model(case, _observed(ask, case, dtype), dtype, level)
     except UnsupportedError as error:
@@ -329,7 +327,7 @@ def _judged(ask: Ask, case: ModelCase, dtype: str, level: str) -> ModelResult:
     return ModelResult(case, dtype, status, tuple(mismatches))
 
 
-def _observed(ask: Ask, case: ModelCase, dtype: str) -> ModelAnswer:
+def _observed(ask: wire.Ask, case: ModelCase, dtype: str) -> ModelAnswer:
     """Ask a program for loss and gradients of a case, and check what it says."""
     data = case.data
     asked = {name: data[name] for name in ("id", "model", "params", "batch")}
@@ -339,22 +337,9 @@ def _observed(ask: Ask, case: ModelCase, dtype: str) -> ModelAnswer:
     carried = data["batch"].get("carried", []) if "carried" in said else []
     return ModelAnswer(
         float(loss),
-        _tensors("gradients", said.get("gradients"), data["params"]),
-        _tensors("carried", said.get("carried", []), carried),
+        wire.tensors("gradients", said.get("gradients"), data["params"]),
+        wire.tensors("carried", said.get("carried", []), carried),
     )
-
-
-def _tensors(what: str, value: Any, tensors: Sequence[Message]) -> dict[str, Any]:
-    if not isinstance(value, list) or len(value) != len(tensors):
-        raise TargetError(
-            f"{what} must be a list of {len(tensors)} tensors, got {wire.shown(value)}"
-        )
-    return {
-        tensor["name"]: decode(
-            wire.elements(f"{what}: {tensor['name']}", values, prod(tensor["shape"]))
-        ).reshape(tensor["shape"])
-        for tensor, values in zip(tensors, value, strict=True)
-    }
 
 
 def answer(make: Callable[[], Any], request: Message) -> dict[str, Any]:

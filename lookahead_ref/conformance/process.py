@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
-from lookahead_ref.conformance.wire import PROTOCOL, parse, shown, told
+from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, shown
 
 __all__ = ["DiedError", "HungError", "Limits", "Process", "StartError"]
 
@@ -35,39 +35,21 @@ class HungError(DiedError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may take.
-
-    Parameters
-    ----------
-    startup, step : float, default: 10
-        Seconds to answer ``hello``, and to answer any other request.
-    line : int, default: 1 MiB
-        Bytes of an answer.
-    """
+    """What a program may take."""
 
     startup: float = 10.0
+    """Seconds to answer ``hello``."""
     step: float = 10.0
+    """Seconds to answer any other request."""
     line: int = 2**20
+    """Bytes of an answer."""
 
 
 class Process:
-    """A running harness.
+    """A running harness, which has answered ``hello`` in the version spoken here.
 
-    Parameters
-    ----------
-    command : sequence of str
-        The program and its arguments.
-    limits : Limits
-        What it may take.
-    environment : dict, optional
-        Its environment; that of this process if not given.
-
-    Raises
-    ------
-    StartError
-        If it cannot be started, or does not answer ``hello`` in the version spoken here.
-    ValueError
-        If it refuses its arguments.
+    Making one raises a StartError if it cannot be started, and a ValueError if the harness
+    refuses its arguments.
     """
 
     def __init__(
@@ -77,6 +59,7 @@ class Process:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._limits = limits
+        self.dead = False
         try:
             self._child = subprocess.Popen(
                 command,
@@ -101,7 +84,7 @@ class Process:
         self._received = b""
         self._said = b""
         self._over = False
-        self.name = told(self._hello().get("name", ""))
+        self.name = legible(self._hello().get("name", ""))
 
     def _hello(self) -> dict[str, Any]:
         try:
@@ -122,30 +105,24 @@ class Process:
     def ask(
         self, request: Mapping[str, Any], timeout: float | None = None
     ) -> dict[str, Any]:
-        """Send a request and wait for its answer.
+        """Send a request and wait for its answer, for the time of a step if not given.
 
-        Parameters
-        ----------
-        request : dict
-            The request.
-        timeout : float, optional
-            Seconds; the limit of a step if not given.
-
-        Returns
-        -------
-        dict
-            The answer.
-
-        Raises
-        ------
-        UnsupportedError
-            If the answer says so.
-        TargetError
-            If the answer is an error.
-        DiedError
-            If none came, or what came is no answer.
+        A program that ended, hung, or wrote what is no answer is killed: a DiedError. An
+        answer that says so raises an UnsupportedError or TargetError.
         """
         limit = self._limits.step if timeout is None else timeout
+        try:
+            answer = self._answer(request, limit)
+        except DiedError:
+            self.kill()
+            raise
+        if "unsupported" in answer:
+            raise UnsupportedError(legible(answer["unsupported"]))
+        if "error" in answer:
+            raise TargetError(f"answered an error: {legible(answer['error'])}")
+        return answer
+
+    def _answer(self, request: Mapping[str, Any], limit: float) -> dict[str, Any]:
         self._take()
         if self._received:
             raise DiedError(f"wrote what nobody asked for: {shown(self._received)}")
@@ -153,14 +130,9 @@ class Process:
         if line is None:
             raise HungError(f"did not answer {request['do']!r} within {limit:g} s")
         try:
-            answer = parse(line)
+            return parse(line)
         except TargetError as error:
             raise DiedError(str(error)) from error
-        if "unsupported" in answer:
-            raise UnsupportedError(told(answer["unsupported"]))
-        if "error" in answer:
-            raise TargetError(f"answered an error: {told(answer['error'])}")
-        return answer
 
     def _exchange(self, request: bytes, limit: float) -> bytes | None:
         """Send a request and receive a line; None where time is up."""
@@ -228,16 +200,18 @@ class Process:
         self._take()
         code = self._child.returncode
         how = "closed its output" if code is None else f"ended with exit status {code}"
-        said = told(self._said.decode("utf-8", "replace").strip())
+        said = legible(self._said.decode("utf-8", "replace").strip())
         return f"{how}; it wrote: {said}" if said else how
 
     def stop(self) -> None:
         """Ask the program to end, and do not wait for it."""
-        if self._child.poll() is None:
+        if not self.dead and self._child.poll() is None:
             self._send(b'{"do": "stop"}\n')
 
     def end(self) -> None:
         """End the program and all that it started, and wait until it is gone."""
+        if self.dead:
+            return
         self.stop()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(0.5)
@@ -251,6 +225,7 @@ class Process:
 
     def kill(self) -> None:
         """End the program and all that it started, by force."""
+        self.dead = True
         self.abort()
         self._child.kill()
         self._child.wait()

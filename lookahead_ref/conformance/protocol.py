@@ -17,11 +17,11 @@ __all__ = [
     "Setup",
     "TargetError",
     "UnsupportedError",
-    "checked",
-    "go_on",
-    "go_through",
+    "method",
     "observe",
+    "resume",
     "setup",
+    "walk",
 ]
 
 Array = NDArray[Any]
@@ -251,20 +251,7 @@ class Adapter(Protocol):
 
 
 def setup(case: Case, dtype: str) -> Setup:
-    """Read what a program needs to start a case.
-
-    Parameters
-    ----------
-    case : Case
-        The case.
-    dtype : {"float32", "float64"}
-        The precision to work in.
-
-    Returns
-    -------
-    Setup
-        Everything but the gradients and what is expected.
-    """
+    """Read what a program needs to start a case: all but gradients and expected values."""
     inner = case.data["inner"]
     return Setup(
         case.id,
@@ -314,41 +301,19 @@ def observe(
     TargetError
         If an answer has the wrong names or shapes.
     """
-    seen, snapshot, state = go_through(case, dtype, adapter)
+    seen, snapshot, fast = walk(case, dtype, adapter)
     if case.save_after is not None:
         saved = method(adapter, "dump")(snapshot)
         other = adapter if resumed is None else resumed()
-        seen.resumed = go_on(case, dtype, other, saved, state)
+        seen.resumed = resume(case, dtype, other, saved, fast)
     return seen
 
 
-def go_through(
-    case: Case, dtype: str, adapter: Adapter
-) -> tuple[Observation, Any, list[Array]]:
-    """Take a case through a program from start to end, without a break.
+def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
+    """Take a case through a program from start to end.
 
-    Parameters
-    ----------
-    case : Case
-        The case.
-    dtype : {"float32", "float64"}
-        The precision to work in.
-    adapter : Adapter
-        The program.
-
-    Returns
-    -------
-    seen : Observation
-        What was observed.
-    snapshot : object
-        The state taken at the save point; None where the case has none.
-    fast : list of ndarray
-        The fast weights there.
-
-    Raises
-    ------
-    UnsupportedError, TargetError
-        As for `observe`.
+    Returns what was observed and, where the case has a save point, the snapshot taken there
+    and the fast weights.
     """
     given = setup(case, dtype)
     gradients = Gradients(case, dtype)
@@ -358,65 +323,33 @@ def go_through(
     fast = kept = list(given.params.values())
     for t in range(case.steps):
         adapter.step(gradients.at(t, fast))
-        fast = _record(case, adapter, seen.steps)
+        fast = _record(case, dtype, adapter, seen.steps)
         if t + 1 in case.evaluate_after:
-            weights = checked(case, "evaluated weights", method(adapter, "evaluation")())
+            weights = _checked(case, "evaluated weights", method(adapter, "evaluation")())
             seen.evaluations[t + 1] = _flat(weights)
             # The next gradient is taken where an evaluation has left the weights.
-            fast = [np.array(x) for x in checked(case, "fast weights", adapter.fast())]
+            fast = _copied(_checked(case, "fast weights", adapter.fast()), dtype)
         if t + 1 == case.save_after:
             snapshot, kept = method(adapter, "snapshot")(), fast
     return seen, snapshot, kept
 
 
-def go_on(
+def resume(
     case: Case, dtype: str, adapter: Adapter, saved: bytes, fast: list[Array]
 ) -> Trajectory:
-    """Restore a saved state and take the rest of a case through a program.
-
-    Parameters
-    ----------
-    case : Case
-        The case.
-    dtype : {"float32", "float64"}
-        The precision to work in.
-    adapter : Adapter
-        The program.
-    saved : bytes
-        The state.
-    fast : list of ndarray
-        The fast weights at the save point.
-
-    Returns
-    -------
-    Trajectory
-        What was observed after the save point.
-
-    Raises
-    ------
-    UnsupportedError, TargetError
-        As for `observe`.
-    """
+    """Restore a saved state in a program, and take the rest of the case through it."""
     gradients = Gradients(case, dtype)
     adapter.start(setup(case, dtype))
     method(adapter, "load")(saved)
     seen = Trajectory()
     for t in range(case.save_after or 0, case.steps):
         adapter.step(gradients.at(t, fast))
-        fast = _record(case, adapter, seen)
+        fast = _record(case, dtype, adapter, seen)
     return seen
 
 
 class Gradients:
-    """The gradients of a case, computed in the precision that the program works in.
-
-    Parameters
-    ----------
-    case : Case
-        The case.
-    dtype : {"float32", "float64"}
-        The precision.
-    """
+    """The gradients of a case, computed in the precision that the program works in."""
 
     def __init__(self, case: Case, dtype: str) -> None:
         self._case = case
@@ -460,70 +393,40 @@ class Gradients:
         return dict(zip(self._case.names, found, strict=True))
 
 
-def _record(case: Case, adapter: Adapter, trajectory: Trajectory) -> list[Array]:
-    fast = checked(case, "fast weights", adapter.fast())
-    trajectory.fast.append(_flat(fast))
-    slow: Any = getattr(adapter, "slow", list)()
-    if isinstance(slow, Mapping):
-        raise TargetError(
-            "slow weights must be a list, a dict for each Lookahead, got a dict"
-        )
-    trajectory.slow.append([_flat(checked(case, "slow weights", each)) for each in slow])
-    slots: Any = getattr(adapter, "slots", dict)()
-    trajectory.slots.append(
-        {name: _flat(checked(case, name, each)) for name, each in slots.items()}
-    )
-    return [np.array(each) for each in fast]
-
-
 def method(adapter: Adapter, name: str) -> Callable[..., Any]:
-    """Return a method of an adapter that it need not have.
-
-    Parameters
-    ----------
-    adapter : Adapter
-        The adapter.
-    name : str
-        The method.
-
-    Returns
-    -------
-    callable
-        It.
-
-    Raises
-    ------
-    UnsupportedError
-        If it is not there.
-    """
+    """Return a method that an adapter need not have; raise an UnsupportedError without."""
     found: Callable[..., Any] | None = getattr(adapter, name, None)
     if found is None:
         raise UnsupportedError(f"there is no method {name}")
     return found
 
 
-def checked(case: Case, what: str, tensors: Any) -> list[Array]:
-    """Check the tensors that an adapter returned.
+def _record(
+    case: Case, dtype: str, adapter: Adapter, trajectory: Trajectory
+) -> list[Array]:
+    """Note what a program shows after a step, and return the fast weights."""
+    fast = _checked(case, "fast weights", adapter.fast())
+    trajectory.fast.append(_flat(fast))
+    slow: Any = getattr(adapter, "slow", list)()
+    if isinstance(slow, Mapping):
+        raise TargetError(
+            "slow weights must be a list, a dict for each Lookahead, got a dict"
+        )
+    trajectory.slow.append([_flat(_checked(case, "slow weights", each)) for each in slow])
+    slots: Any = getattr(adapter, "slots", dict)()
+    trajectory.slots.append(
+        {name: _flat(_checked(case, name, each)) for name, each in slots.items()}
+    )
+    return _copied(fast, dtype)
 
-    Parameters
-    ----------
-    case : Case
-        The case.
-    what : str
-        What they are, for the message.
-    tensors : object
-        What it returned.
 
-    Returns
-    -------
-    list of ndarray
-        The tensors in the order of the parameters.
+def _copied(arrays: list[Array], dtype: str) -> list[Array]:
+    with np.errstate(all="ignore"):
+        return [each.astype(dtype) for each in arrays]
 
-    Raises
-    ------
-    TargetError
-        If names, shapes or dtypes are not those of the parameters.
-    """
+
+def _checked(case: Case, what: str, tensors: Any) -> list[Array]:
+    """Return tensors, in order, that have the names and shapes of the parameters."""
     if not isinstance(tensors, Mapping) or set(tensors) != set(case.names):
         got = list(tensors) if isinstance(tensors, Mapping) else type(tensors).__name__
         raise TargetError(f"{what} must be a dict with the tensors {case.names}, got {got}")

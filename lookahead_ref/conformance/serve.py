@@ -18,9 +18,9 @@ from lookahead_ref.conformance.protocol import (
     Adapter,
     TargetError,
     UnsupportedError,
-    go_on,
-    go_through,
     method,
+    resume,
+    walk,
 )
 from lookahead_ref.conformance.vectors import Case
 
@@ -28,13 +28,7 @@ Message = dict[str, Any]
 
 
 class Server:
-    """Answers requests from an adapter.
-
-    Parameters
-    ----------
-    make : callable
-        Makes the adapter; called for each case.
-    """
+    """Answers requests from the adapter that `make` makes for each case."""
 
     def __init__(self, make: Callable[[], Adapter]) -> None:
         self._make = make
@@ -62,7 +56,7 @@ class Server:
         """Take a case through a new adapter, and write the state of its save point."""
         case, dtype = Case(request["case"]), request["dtype"]
         adapter = self._make()
-        seen, snapshot, fast = go_through(case, dtype, adapter)
+        seen, snapshot, fast = walk(case, dtype, adapter)
         answer: Message = {"seen": wire.pack(seen)}
         if case.save_after is not None:
             state = method(adapter, "dump")(snapshot)
@@ -77,7 +71,9 @@ class Server:
         case, dtype = Case(request["case"]), request["dtype"]
         fast = case.arrays(request["fast"], dtype)
         state = base64.b64decode(request["state"])
-        return {"seen": wire.pack_trajectory(go_on(case, dtype, self._make(), state, fast))}
+        return {
+            "seen": wire.pack_trajectory(resume(case, dtype, self._make(), state, fast))
+        }
 
     def do_model(self, request: Message) -> Message:
         """Compute loss and gradients of a golden model."""
@@ -95,14 +91,8 @@ def _line(error: Exception) -> str:
 
 
 def main(target: str) -> None:
-    """Serve an adapter on standard input and output.
-
-    Parameters
-    ----------
-    target : str
-        What `lookahead_ref.conformance.targets.adapter` takes.
-    """
-    from lookahead_ref.conformance.targets import adapter
+    """Serve an adapter on standard input and output."""
+    from lookahead_ref.conformance.running import adapter
     from lookahead_ref.stepping.backend import BackendUnavailableError
 
     # What the adapter prints must not pass for answers, nor what it reads be requests.

@@ -11,10 +11,8 @@ import lookahead_ref
 from lookahead_ref.conformance.adapters.peers import PEERS
 from lookahead_ref.conformance.bugs import CONDITIONS, SinglePrecision
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.rendering import departure_line
-from lookahead_ref.conformance.runner import Result, run
-from lookahead_ref.conformance.summary import summarize
-from lookahead_ref.conformance.targets import open_target
+from lookahead_ref.conformance.reports import departure_line, summarize
+from lookahead_ref.conformance.running import Result, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
 
 __all__ = ["condensed", "survey"]
@@ -23,26 +21,9 @@ __all__ = ["condensed", "survey"]
 def survey(
     names: Iterable[str], *, progress: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Run the suite on public implementations.
+    """Run the suite on public implementations, named as in `adapters.peers`.
 
-    Parameters
-    ----------
-    names : iterable of str
-        Which, by their names in `lookahead_ref.conformance.adapters.peers`.
-    progress : callable, optional
-        Called with each name before its run.
-
-    Returns
-    -------
-    dict
-        Plain data: what was run, when and on what, and what was found of each.
-
-    Raises
-    ------
-    MissingExtraError
-        If one is not installed.
-    StartError
-        If one cannot be started.
+    Returns plain data: what was run, when and on what, and what was found of each.
     """
     found = []
     for name in names:
@@ -69,15 +50,7 @@ def survey(
 def condensed(results: Sequence[Result]) -> dict[str, Any]:
     """Say what was found of an implementation, with the smallest case of each finding.
 
-    Parameters
-    ----------
-    results : sequence of Result
-        What came of each case and precision.
-
-    Returns
-    -------
-    dict
-        Verdicts by profile, conventions, causes, what is beyond the diagnosis, failures.
+    These are verdicts by profile, conventions, causes, what no diagnosis covers, failures.
     """
     diagnoses = diagnose(results)
     summary = summarize("", results, diagnoses)

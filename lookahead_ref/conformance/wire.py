@@ -5,59 +5,37 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from lookahead_ref.conformance.judging import Observation, Trajectory
-from lookahead_ref.conformance.protocol import TargetError
-from lookahead_ref.conformance.vectors import Case, Float64Array
+from lookahead_ref.conformance.protocol import Array, Setup, TargetError, Tensors
+from lookahead_ref.conformance.vectors import Case, Float64Array, decode
+
+__all__ = ["PROTOCOL", "Ask", "Wired", "elements", "encode", "legible", "parse", "shown"]
 
 PROTOCOL = 1
 """The version of the protocol."""
 
+Ask = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Sends a request to a program and returns its answer."""
+
 _BITS = re.compile(r"[0-9a-fA-F]{16}\Z")
 _SHOWN = 80
-_TOLD = 1000
+_LEGIBLE = 1000
 
 
 def encode(values: Any) -> list[str]:
-    """Write an array as bit strings of binary64.
-
-    Parameters
-    ----------
-    values : array
-        Of any shape; float32 widens without loss.
-
-    Returns
-    -------
-    list of str
-        16 hexadecimal digits for each element, in row-major order.
-    """
+    """Write an array, in row-major order, as bit strings of binary64: 16 digits each."""
     text = np.ascontiguousarray(values, ">f8").tobytes().hex()
     return [text[i : i + 16] for i in range(0, len(text), 16)]
 
 
 def parse(line: str | bytes) -> dict[str, Any]:
-    """Read one JSON object.
-
-    Parameters
-    ----------
-    line : str or bytes
-        The line.
-
-    Returns
-    -------
-    dict
-        The object.
-
-    Raises
-    ------
-    TargetError
-        If the line is something else.
-    """
+    """Read one JSON object; raise a TargetError if it is none."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -69,79 +47,22 @@ def parse(line: str | bytes) -> dict[str, Any]:
 
 def shown(value: Any) -> str:
     """Write a value short enough for a message."""
-    text = (
-        value.decode("utf-8", "replace").rstrip("\n")
-        if isinstance(value, bytes)
-        else value
-        if isinstance(value, str)
-        else json.dumps(value)
-    )
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace").rstrip("\n")
+    text = value if isinstance(value, str) else json.dumps(value)
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}... ({len(text)} long)"
 
 
-def told(value: Any) -> str:
+def legible(value: Any) -> str:
     """Take what a program says for a text that every output can hold."""
-    text = str(value)[:_TOLD].encode("utf-8", "replace").decode("utf-8")
+    text = str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8")
     return "".join(
         c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
     )
 
 
-def tensors(case: Case, what: str, value: Any) -> Float64Array:
-    """Read the tensors of an answer.
-
-    Parameters
-    ----------
-    case : Case
-        The case, which knows their shapes.
-    what : str
-        What they are, for the message.
-    value : object
-        The JSON value: for each parameter, a list of bit strings.
-
-    Returns
-    -------
-    ndarray
-        The elements of all tensors one after the other, float64.
-
-    Raises
-    ------
-    TargetError
-        If the value is something else.
-    """
-    sizes = [prod(shape) for shape in case.shapes]
-    if not isinstance(value, list) or len(value) != len(sizes):
-        raise TargetError(
-            f"{what} must be a list of {len(sizes)} tensors, got {shown(value)}"
-        )
-    digits = []
-    for name, size, values in zip(case.names, sizes, value, strict=True):
-        digits += elements(f"{what}: {name}", values, size)
-    return np.frombuffer(bytes.fromhex("".join(digits)), ">f8").astype(np.float64)
-
-
 def elements(what: str, value: Any, size: int) -> list[str]:
-    """Check the bit strings of one tensor.
-
-    Parameters
-    ----------
-    what : str
-        What it is, for the message.
-    value : object
-        The JSON value.
-    size : int
-        The number of its elements.
-
-    Returns
-    -------
-    list of str
-        The value.
-
-    Raises
-    ------
-    TargetError
-        If it is something else.
-    """
+    """Check that a value is the bit strings of a tensor of so many elements."""
     if not isinstance(value, list) or len(value) != size:
         raise TargetError(
             f"{what} must be a list of {size} bit strings, got {shown(value)}"
@@ -154,49 +75,131 @@ def elements(what: str, value: Any, size: int) -> list[str]:
     return value
 
 
-def slow(case: Case, value: Any) -> list[Float64Array]:
-    """Read the slow weights of an answer: none, or those of each Lookahead."""
-    levels = len(case.data["lookahead"])
-    if value is None or value == []:
-        return []
-    if not isinstance(value, list) or len(value) != levels:
+def tensors(
+    what: str, value: Any, like: Sequence[Mapping[str, Any]]
+) -> dict[str, Float64Array]:
+    """Read tensors of the names and shapes of those that a case holds."""
+    if not isinstance(value, list) or len(value) != len(like):
         raise TargetError(
-            f"slow must be a list of {levels} lists of tensors, or empty, got "
-            f"{shown(value)}"
+            f"{what} must be a list of {len(like)} tensors, got {shown(value)}"
         )
-    return [tensors(case, "slow weights", each) for each in value]
-
-
-def slots(case: Case, value: Any) -> dict[str, Float64Array]:
-    """Read the slots of an answer: objects of a name and tensors."""
-    found = {}
-    if value is not None and not isinstance(value, list):
-        raise TargetError(f"slots must be a list, got {shown(value)}")
-    for each in value or []:
-        if not isinstance(each, dict) or not isinstance(each.get("name"), str):
-            raise TargetError(f"a slot must have a name and values, got {shown(each)}")
-        found[each["name"]] = tensors(case, each["name"], each.get("values"))
-    return found
-
-
-def start(case: Case, dtype: str) -> dict[str, Any]:
-    """Write the request that starts a case."""
-    kept = ("id", "lookahead", "inner", "learning_rate", "params", "steps")
     return {
-        "do": "start",
-        "dtype": dtype,
-        "case": {name: case.data[name] for name in kept},
+        each["name"]: decode(
+            elements(f"{what}: {each['name']}", bits, prod(each["shape"]))
+        ).reshape(each["shape"])
+        for each, bits in zip(like, value, strict=True)
     }
 
 
-def whole(case: Case, dtype: str) -> dict[str, Any]:
-    """Write all of a case that a program may know: what is expected is left out."""
-    known = {name: value for name, value in case.data.items() if name != "outcomes"}
-    return {"dtype": dtype, "case": known}
+def steps_of(what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
+    """Check that a recording holds a list of so many steps."""
+    if not isinstance(value, list) or len(value) != count:
+        raise TargetError(f"{what} must be a list of {count} steps, got {shown(value)}")
+    for each in value:
+        if not isinstance(each, dict):
+            raise TargetError(f"{what} must hold objects, got {shown(each)}")
+    return value
+
+
+class Wired:
+    """A program that is asked for each thing that an `Adapter` does.
+
+    Each of its arrays is float64, as on the wire.
+    """
+
+    def __init__(self, ask: Ask, case: Case) -> None:
+        self._ask = ask
+        self._case = case
+
+    def start(self, setup: Setup) -> None:
+        """Say all of the case but gradients and what is expected."""
+        kept = ("id", "lookahead", "inner", "learning_rate", "params", "steps")
+        case = {name: self._case.data[name] for name in kept}
+        self._order({"do": "start", "dtype": setup.dtype, "case": case})
+
+    def step(self, gradients: Mapping[str, Array | None]) -> None:
+        """Send gradients in the order of the parameters; keep what comes of them."""
+        given = [gradients[name] for name in self._case.names]
+        sent = [None if gradient is None else encode(gradient) for gradient in given]
+        answer = self._ask({"do": "step", "gradients": sent})
+        self._fast = self._tensors("fast weights", answer.get("fast"))
+        self._slow = self._read_slow(answer.get("slow"))
+        self._slots = self._read_slots(answer.get("slots"))
+
+    def fast(self) -> Tensors:
+        """Return the fast weights of the last answer."""
+        return self._fast
+
+    def slow(self) -> Sequence[Tensors]:
+        """Return the slow weights of the last answer."""
+        return self._slow
+
+    def slots(self) -> Mapping[str, Tensors]:
+        """Return the slots of the last answer."""
+        return self._slots
+
+    def evaluation(self) -> Tensors:
+        """Ask for the weights to evaluate; the fast weights may change by it."""
+        answer = self._ask({"do": "evaluate"})
+        weights = self._tensors("evaluated weights", answer.get("weights"))
+        if "fast" in answer:
+            self._fast = self._tensors("fast weights", answer["fast"])
+        return weights
+
+    def snapshot(self) -> None:
+        """Order a snapshot, which stays where it is."""
+        self._order({"do": "snapshot"})
+
+    def dump(self, snapshot: None) -> bytes:  # noqa: ARG002
+        """Ask for the snapshot as text."""
+        state = self._ask({"do": "dump"}).get("state")
+        if not isinstance(state, str):
+            raise TargetError(f"state must be a string, got {shown(state)}")
+        return state.encode("utf-8", "surrogatepass")
+
+    def load(self, state: bytes) -> None:
+        """Order that a state be restored."""
+        self._order({"do": "load", "state": state.decode("utf-8", "surrogatepass")})
+
+    def _order(self, request: Mapping[str, Any]) -> None:
+        answer = self._ask(request)
+        if answer.get("ok") is not True:
+            raise TargetError(
+                f'{request["do"]} must be answered by {{"ok": true}}, got {shown(answer)}'
+            )
+
+    def _tensors(self, what: str, value: Any) -> dict[str, Array]:
+        return tensors(what, value, self._case.data["params"])
+
+    def _read_slow(self, value: Any) -> list[Tensors]:
+        """Read the slow weights of an answer: none, or those of each Lookahead."""
+        levels = len(self._case.data["lookahead"])
+        if value is None or value == []:
+            return []
+        if not isinstance(value, list) or len(value) != levels:
+            raise TargetError(
+                f"slow must be a list of {levels} lists of tensors, or empty, got "
+                f"{shown(value)}"
+            )
+        return [self._tensors("slow weights", each) for each in value]
+
+    def _read_slots(self, value: Any) -> dict[str, Tensors]:
+        """Read the slots of an answer: objects of a name and tensors."""
+        found: dict[str, Tensors] = {}
+        if value is not None and not isinstance(value, list):
+            raise TargetError(f"slots must be a list, got {shown(value)}")
+        for each in value or []:
+            if not isinstance(each, dict) or not isinstance(each.get("name"), str):
+                raise TargetError(f"a slot must have a name and values, got {shown(each)}")
+            found[each["name"]] = self._tensors(each["name"], each.get("values"))
+        return found
+
+
+# Whole cases, as `serve` takes them and answers them, in few strings.
 
 
 def pack(seen: Observation) -> dict[str, Any]:
-    """Write what was observed up to the end of a case, in few strings."""
+    """Write what was observed up to the end of a case."""
     return {
         "steps": pack_trajectory(seen.steps),
         "evaluations": [[step, _packed(w)] for step, w in seen.evaluations.items()],
@@ -210,7 +213,7 @@ def unpack(packed: Mapping[str, Any]) -> Observation:
 
 
 def pack_trajectory(seen: Trajectory) -> dict[str, Any]:
-    """Write a trajectory in few strings."""
+    """Write a trajectory."""
     return {
         "fast": [_packed(each) for each in seen.fast],
         "slow": [[_packed(each) for each in levels] for levels in seen.slow],
@@ -233,18 +236,3 @@ def _packed(values: Float64Array) -> str:
 
 def _unpacked(text: str) -> Float64Array:
     return np.frombuffer(bytes.fromhex(text), ">f8").astype(np.float64)
-
-
-def gradients(case: Case, given: Mapping[str, Any]) -> list[list[str] | None]:
-    """Write gradients in the order of the parameters, null where there is none."""
-    return [None if given[name] is None else encode(given[name]) for name in case.names]
-
-
-def steps_of(what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
-    """Check that a recording holds a list of steps."""
-    if not isinstance(value, list) or len(value) != count:
-        raise TargetError(f"{what} must be a list of {count} steps, got {shown(value)}")
-    for each in value:
-        if not isinstance(each, dict):
-            raise TargetError(f"{what} must hold objects, got {shown(each)}")
-    return value

@@ -24,7 +24,6 @@ __all__ = [
     "LostWorkerError",
     "Workers",
     "choose_workers",
-    "end_with_the_parent",
 ]
 
 Task = TypeVar("Task")
@@ -193,15 +192,11 @@ def _on_one_thread(function: Callable[[Task], Outcome], task: Task) -> Outcome:
 def _live_with_the_parent() -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_the_parent()
-
-
-def end_with_the_parent() -> None:
-    """Have this process, which another one started, end when that one does."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def wait() -> None:
+        # One that is killed tells nobody: its workers would wait for it for ever.
         parent.join()
         os._exit(1)
 

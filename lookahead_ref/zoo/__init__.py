@@ -1,9 +1,8 @@
 """Models and losses: plain dicts of parameters, layers that are single nodes of a graph."""
 
-from lookahead_ref.zoo.evaluation import Evaluation
+from lookahead_ref.zoo.losses import Evaluation
 from lookahead_ref.zoo.lstm import LSTM
 from lookahead_ref.zoo.mlp import MLP
-from lookahead_ref.zoo.resnet import ResNet
-from lookahead_ref.zoo.resnets import resnet18, resnet32, resnet50
+from lookahead_ref.zoo.resnet import ResNet, resnet18, resnet32, resnet50
 
 __all__ = ["LSTM", "MLP", "Evaluation", "ResNet", "resnet18", "resnet32", "resnet50"]

@@ -5,16 +5,17 @@ A weight of shape ``(fan_in, fan_out)`` is drawn independently and identically, 
 ====================  ============  =====================================
 name                  distribution  standard deviation
 ====================  ============  =====================================
-``he_normal``         normal        ``sqrt(2 / fan_in)``
+``he_normal``         normal        ``sqrt(2 / fan_in)`` [1]_
 ``he_uniform``        uniform       ``sqrt(2 / fan_in)``
-``glorot_normal``     normal        ``sqrt(2 / (fan_in + fan_out))``
+``glorot_normal``     normal        ``sqrt(2 / (fan_in + fan_out))`` [2]_
 ``glorot_uniform``    uniform       ``sqrt(2 / (fan_in + fan_out))``
 ``normal``            normal        `scale`
 ``uniform``           uniform       ``scale / sqrt(3)``: within ±`scale`
 ====================  ============  =====================================
 
 ``orthogonal`` weights are drawn together: their rows, or their columns where these are
-fewer, are orthonormal.
+fewer, are orthonormal [3]_. All are drawn in float64 and rounded once, so that float32 and
+float64 models start at the same point.
 
 References
 ----------
@@ -31,6 +32,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
@@ -45,13 +47,12 @@ __all__ = [
     "uniform",
 ]
 
-Initializer = Callable[[np.random.Generator, tuple[int, int], DTypeLike], NDArray[Any]]
+Shape = tuple[int, int]
+Initializer = Callable[[Generator, Shape, DTypeLike], NDArray[Any]]
 
 
-def he_normal(
-    rng: np.random.Generator, shape: tuple[int, int], dtype: DTypeLike
-) -> NDArray[Any]:
-    """Draw normal weights with variance ``2 / fan_in``: for rectified units [1]_.
+def normal(rng: Generator, shape: Shape, dtype: DTypeLike, *, scale: float) -> NDArray[Any]:
+    """Draw normal weights with the standard deviation `scale`.
 
     Parameters
     ----------
@@ -60,17 +61,27 @@ def he_normal(
     shape : tuple of int
         ``(fan_in, fan_out)``.
     dtype : dtype
-        Of the result. The numbers are drawn in float64 and rounded once, so that
-        float32 and float64 models start at the same point.
+        Of the result.
+    scale : float
+        The standard deviation.
 
     Returns
     -------
     numpy.ndarray
         Of the given shape and dtype.
+    """
+    return (scale * rng.standard_normal(shape)).astype(dtype)
 
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving Deep into Rectifiers", ICCV 2015.
+
+def uniform(
+    rng: Generator, shape: Shape, dtype: DTypeLike, *, scale: float
+) -> NDArray[Any]:
+    """Draw weights evenly from ``-scale`` to ``scale``: see `normal`."""
+    return rng.uniform(-scale, scale, shape).astype(dtype)
+
+
+def he_normal(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
+    """Draw normal weights with variance ``2 / fan_in``, for rectified units: see `normal`.
 
     Examples
     --------
@@ -78,53 +89,26 @@ def he_normal(
     >>> weight.dtype, bool(abs(weight.std() - (2 / 1000) ** 0.5) < 1e-3)
     (dtype('float32'), True)
     """
-    return _normal(rng, shape, dtype, math.sqrt(2 / shape[0]))
+    return normal(rng, shape, dtype, scale=math.sqrt(2 / shape[0]))
 
 
-def he_uniform(
-    rng: np.random.Generator, shape: tuple[int, int], dtype: DTypeLike
-) -> NDArray[Any]:
-    """Draw uniform weights with variance ``2 / fan_in``: see `he_normal`."""
-    return _uniform(rng, shape, dtype, math.sqrt(2 / shape[0]))
+def he_uniform(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
+    """Draw uniform weights with variance ``2 / fan_in``: see `normal`."""
+    return uniform(rng, shape, dtype, scale=math.sqrt(3) * math.sqrt(2 / shape[0]))
 
 
-def glorot_normal(
-    rng: np.random.Generator, shape: tuple[int, int], dtype: DTypeLike
-) -> NDArray[Any]:
-    """Draw normal weights with variance ``2 / (fan_in + fan_out)``: see `he_normal`."""
-    return _normal(rng, shape, dtype, math.sqrt(2 / sum(shape)))
+def glorot_normal(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
+    """Draw normal weights with variance ``2 / (fan_in + fan_out)``: see `normal`."""
+    return normal(rng, shape, dtype, scale=math.sqrt(2 / sum(shape)))
 
 
-def glorot_uniform(
-    rng: np.random.Generator, shape: tuple[int, int], dtype: DTypeLike
-) -> NDArray[Any]:
-    """Draw uniform weights with variance ``2 / (fan_in + fan_out)``: see `he_normal`."""
-    return _uniform(rng, shape, dtype, math.sqrt(2 / sum(shape)))
+def glorot_uniform(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
+    """Draw uniform weights with variance ``2 / (fan_in + fan_out)``: see `normal`."""
+    return uniform(rng, shape, dtype, scale=math.sqrt(3) * math.sqrt(2 / sum(shape)))
 
 
-def orthogonal(
-    rng: np.random.Generator, shape: tuple[int, int], dtype: DTypeLike
-) -> NDArray[Any]:
-    """Draw a matrix with orthonormal rows, or columns if these are fewer [1]_.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Where the numbers come from.
-    shape : tuple of int
-        ``(fan_in, fan_out)``.
-    dtype : dtype
-        Of the result, to which it is rounded once.
-
-    Returns
-    -------
-    numpy.ndarray
-        Drawn evenly from all such matrices.
-
-    References
-    ----------
-    .. [1] A. Saxe, J. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics
-       of learning in deep linear neural networks", ICLR 2014.
+def orthogonal(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
+    """Draw evenly from all matrices with orthonormal rows, or columns if these are fewer.
 
     Examples
     --------
@@ -136,40 +120,6 @@ def orthogonal(
     # The signs of R's diagonal are the decomposition's choice: without it Q is uniform.
     q *= np.sign(np.diagonal(r))
     return np.ascontiguousarray(q if shape[0] >= shape[1] else q.T, dtype=dtype)
-
-
-def normal(
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-    dtype: DTypeLike,
-    *,
-    scale: float,
-) -> NDArray[Any]:
-    """Draw normal weights with the standard deviation `scale`: see `he_normal`."""
-    return _normal(rng, shape, dtype, scale)
-
-
-def uniform(
-    rng: np.random.Generator,
-    shape: tuple[int, int],
-    dtype: DTypeLike,
-    *,
-    scale: float,
-) -> NDArray[Any]:
-    """Draw weights evenly from ``-scale`` to ``scale``: see `he_normal`."""
-    return rng.uniform(-scale, scale, shape).astype(dtype)
-
-
-def _normal(
-    rng: np.random.Generator, shape: tuple[int, int], dtype: DTypeLike, deviation: float
-) -> NDArray[Any]:
-    return (deviation * rng.standard_normal(shape)).astype(dtype)
-
-
-def _uniform(
-    rng: np.random.Generator, shape: tuple[int, int], dtype: DTypeLike, deviation: float
-) -> NDArray[Any]:
-    return uniform(rng, shape, dtype, scale=math.sqrt(3) * deviation)
 
 
 INITIALIZERS: dict[str, Initializer] = {
@@ -188,7 +138,7 @@ def initializer(name: str, *, scale: float) -> Initializer:
     Parameters
     ----------
     name : str
-        One of the module's.
+        One of the module's; others are a ValueError.
     scale : float
         For ``normal`` and ``uniform``; the others have their own.
 
@@ -196,11 +146,6 @@ def initializer(name: str, *, scale: float) -> Initializer:
     -------
     callable
         ``draw(rng, shape, dtype)``.
-
-    Raises
-    ------
-    ValueError
-        If there is none of this name.
 
     Examples
     --------

@@ -1,29 +1,29 @@
-"""Losses of classifiers, and the share of right answers."""
+"""Losses of classifiers, and how well they do: accuracy, evaluation a part at a time."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import autograd.numpy as np
 from autograd.tracer import getval
+from numpy.typing import NDArray
 
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
-from lookahead_ref.zoo.arrays import check, check_indices
-from lookahead_ref.zoo.fused import Backward, fused
+from lookahead_ref.zoo.fused import Backward, Wanted, check, check_indices, fused
 
-__all__ = ["accuracy", "dense_cross_entropy", "softmax_cross_entropy", "top_accuracy"]
-
-
-def _softmax_cross_entropy(logits: Any, *, labels: Any) -> Any:
-    count = labels.shape[0]
-    # The result does not depend on what is subtracted, so nothing flows back through it.
-    z = logits - np.max(getval(logits), axis=1, keepdims=True)
-    log_normalizer = np.log(np.sum(np.exp(z), axis=1))
-    chosen = z[np.arange(count), labels]
-    # Not np.mean, whose derivative is computed in float64.
-    return np.sum(log_normalizer - chosen) / count
+__all__ = [
+    "Evaluation",
+    "LabelledInputs",
+    "LabelledSource",
+    "accuracy",
+    "dense_cross_entropy",
+    "evaluate_classifier",
+    "softmax_cross_entropy",
+    "top_accuracy",
+]
 
 
-def _forward(
-    wanted: tuple[bool, ...], kernels: LayerKernels, logits: Any, *, labels: Any
+def _softmax_forward(
+    wanted: Wanted, kernels: LayerKernels, logits: Any, labels: Any
 ) -> tuple[Any, Backward | None]:
     xp = namespace(logits)
     _check_labels(labels, *logits.shape)
@@ -32,12 +32,8 @@ def _forward(
     return xp.mean(losses), lambda g: (_scaled(gradient, g),)
 
 
-_fused = fused(_softmax_cross_entropy, _forward)
-
-
-def softmax_cross_entropy(
-    logits: Any, labels: Any, *, kernels: LayerKernels = GENERAL
-) -> Any:
+@fused(_softmax_forward)
+def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Mean cross entropy between softmax of the logits and integer labels, in nats.
 
     The logarithm of the softmax is computed as ``z - log(sum(exp(z)))`` with ``z`` the
@@ -50,7 +46,7 @@ def softmax_cross_entropy(
     labels : array of int, shape (n,)
         The right class of each row, from 0 to ``classes - 1``.
     kernels : LayerKernels, optional
-        What computes it.
+        What computes it; by default the general ones.
 
     Returns
     -------
@@ -60,8 +56,8 @@ def softmax_cross_entropy(
     Raises
     ------
     TypeError, ValueError
-        If a label in host memory is no integer, or out of range, or there is not one label
-        for each row and a row at least.
+        If there is not one label for each row and a row at least, or a label in host memory
+        is no integer or out of range.
 
     Examples
     --------
@@ -69,21 +65,17 @@ def softmax_cross_entropy(
     >>> softmax_cross_entropy(logits, np.array([0, 1]))
     np.float32(0.3465736)
     """
-    return _fused(logits, labels=labels, kernels=kernels)
-
-
-def _dense_cross_entropy(x: Any, weight: Any, bias: Any, *, labels: Any) -> Any:
-    return _softmax_cross_entropy(np.matmul(x, weight) + bias, labels=labels)
+    count = labels.shape[0]
+    # The result does not depend on what is subtracted, so nothing flows back through it.
+    z = logits - np.max(getval(logits), axis=1, keepdims=True)
+    log_normalizer = np.log(np.sum(np.exp(z), axis=1))
+    chosen = z[np.arange(count), labels]
+    # Not np.mean, whose derivative is computed in float64.
+    return np.sum(log_normalizer - chosen) / count
 
 
 def _dense_forward(
-    wanted: tuple[bool, ...],
-    kernels: LayerKernels,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    *,
-    labels: Any,
+    wanted: Wanted, kernels: LayerKernels, x: Any, weight: Any, bias: Any, labels: Any
 ) -> tuple[Any, Backward | None]:
     xp = namespace(weight)
     check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
@@ -104,17 +96,8 @@ def _dense_forward(
     return xp.mean(losses), backward if any(wanted) else None
 
 
-_dense_fused = fused(_dense_cross_entropy, _dense_forward)
-
-
-def dense_cross_entropy(
-    x: Any,
-    weight: Any,
-    bias: Any,
-    labels: Any,
-    *,
-    kernels: LayerKernels = GENERAL,
-) -> Any:
+@fused(_dense_forward)
+def dense_cross_entropy(x: Any, weight: Any, bias: Any, labels: Any) -> Any:
     """Mean cross entropy of a dense layer's outputs taken as logits, in nats.
 
     It is ``softmax_cross_entropy(x @ weight + bias, labels)``, but the logits are never
@@ -128,21 +111,13 @@ def dense_cross_entropy(
         Its weights.
     bias : array, shape (classes,)
         Its bias.
-    labels : array of int, shape (n,)
-        The right class of each row, from 0 to ``classes - 1``.
-    kernels : LayerKernels, optional
-        What computes all but the products.
+    labels, kernels
+        As `softmax_cross_entropy` takes them, with the same errors.
 
     Returns
     -------
     scalar
         Of the dtype of the operands.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a label in host memory is no integer, or out of range, or there is not one label
-        for each row and a row at least; if the operands do not fit.
 
     Examples
     --------
@@ -150,7 +125,7 @@ def dense_cross_entropy(
     >>> dense_cross_entropy(x, weight, bias, np.array([0, 3])) == np.log(4)
     np.True_
     """
-    return _dense_fused(x, weight, bias, labels=labels, kernels=kernels)
+    return softmax_cross_entropy(np.matmul(x, weight) + bias, labels)
 
 
 def _check_labels(labels: Any, count: int, classes: int) -> None:
@@ -178,11 +153,6 @@ def accuracy(logits: Any, labels: Any) -> float:
     labels : array of int, shape (n,)
         The right class of each row.
 
-    Returns
-    -------
-    float
-        From 0 to 1.
-
     Examples
     --------
     >>> accuracy(np.array([[0.1, 0.9], [0.8, 0.2]]), np.array([1, 1]))
@@ -199,17 +169,10 @@ def top_accuracy(logits: Any, labels: Any, count: int) -> float:
 
     Parameters
     ----------
-    logits : array of float32 or float64, shape (n, classes)
-        Scores.
-    labels : array of int, shape (n,)
-        The right class of each row.
+    logits, labels
+        As `accuracy` takes them.
     count : int
         Fewer logits than this are larger: 5 gives what is called top-5 accuracy.
-
-    Returns
-    -------
-    float
-        From 0 to 1.
 
     Examples
     --------
@@ -224,3 +187,60 @@ def top_accuracy(logits: Any, labels: Any, count: int) -> float:
     # Said so that a score which is not a number counts as larger, not as right.
     larger = xp.sum(~(logits <= chosen[:, None]), axis=1)
     return int(xp.sum(larger < count)) / rows
+
+
+class LabelledInputs(Protocol):
+    """Inputs and their labels: a `lookahead_ref.data.Examples`, or a `Window` of a text."""
+
+    @property
+    def inputs(self) -> NDArray[Any]:
+        """Array, the examples along its first axis; of a text tokens, (steps, batch)."""
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """Array of int, shape (n,); of a text the tokens that follow, (steps, batch)."""
+
+
+class LabelledSource(Protocol):
+    """Examples that are taken by their number, such as `lookahead_ref.data.Examples`."""
+
+    @property
+    def size(self) -> int:
+        """Number of examples."""
+
+    def take(self, indices: NDArray[Any]) -> LabelledInputs:
+        """Return the examples at `indices`, in that order."""
+
+
+class Evaluation(NamedTuple):
+    """How well a model does on some examples."""
+
+    loss: float
+    """Mean cross entropy, in nats."""
+    accuracy: float
+    """Share of right answers, from 0 to 1."""
+    top5_accuracy: float | None = None
+    """Share of examples whose label is among the five highest scores, from 0 to 1; None
+    where it was not measured."""
+
+
+def evaluate_classifier(
+    logits_of: Callable[[Any], Any],
+    source: LabelledSource,
+    *,
+    batch_size: int = 1000,
+    kernels: LayerKernels = GENERAL,
+) -> Evaluation:
+    """Measure a function from inputs in host memory to logits, some examples at a time."""
+    if source.size == 0:
+        raise ValueError("source must hold at least one example, got none")
+    loss = right = near = 0.0
+    for start in range(0, source.size, batch_size):
+        batch = source.take(np.arange(start, min(start + batch_size, source.size)))
+        count = len(batch.labels)
+        logits = logits_of(batch.inputs)
+        labels = namespace(logits).asarray(batch.labels)
+        loss += count * float(softmax_cross_entropy(logits, labels, kernels=kernels))
+        right += count * accuracy(logits, labels)
+        near += count * top_accuracy(logits, labels, 5)
+    return Evaluation(loss / source.size, right / source.size, near / source.size)

@@ -13,21 +13,24 @@ References
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lookahead_ref import hyperparameters
+from lookahead_ref import hyperparameters, trees
 from lookahead_ref.kernels import find, namespace
 from lookahead_ref.stepping.backend import load
-from lookahead_ref.zoo.arrays import check
-from lookahead_ref.zoo.dropout import dropout
-from lookahead_ref.zoo.embedding import embedding
-from lookahead_ref.zoo.evaluation import Evaluation
+from lookahead_ref.zoo.fused import check
 from lookahead_ref.zoo.initializers import initializer
-from lookahead_ref.zoo.losses import accuracy, dense_cross_entropy, softmax_cross_entropy
-from lookahead_ref.zoo.lstm_layer import lstm_layer
+from lookahead_ref.zoo.layers import dropout, embedding, lstm_layer
+from lookahead_ref.zoo.losses import (
+    Evaluation,
+    LabelledInputs,
+    accuracy,
+    dense_cross_entropy,
+    softmax_cross_entropy,
+)
 
 __all__ = ["LSTM"]
 
@@ -45,18 +48,6 @@ Carried = dict[str, dict[str, Any]]
 
 _EVALUATED_TOGETHER = 20
 _EVALUATION_WINDOW = 35
-
-
-class Window(Protocol):
-    """A part of a text, as `lookahead_ref.data.Corpus` streams them."""
-
-    @property
-    def inputs(self) -> NDArray[Any]:
-        """Array of int, shape (steps, batch): tokens."""
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """Array of int, shape (steps, batch): the tokens that follow."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +84,9 @@ class LSTM:
 
     Raises
     ------
-    ValueError
-        If a number is out of range, a name is not known, or weights are tied that differ
-        in shape.
-    TypeError
-        If a number is of the wrong type.
+    TypeError, ValueError
+        If a number is of the wrong type or out of range, a name is not known, or weights
+        are tied that differ in shape.
 
     Notes
     -----
@@ -112,8 +101,8 @@ class LSTM:
                     bias              (vocabulary,)
 
     Columns of a layer's weights belong to the gates in the order input, forget, candidate,
-    output: see `lookahead_ref.zoo.lstm_layer`. There is one bias a gate, where PyTorch has
-    two that are added.
+    output: see `lookahead_ref.zoo.layers.lstm_layer`. There is one bias a gate, where
+    PyTorch has two that are added.
 
     Examples
     --------
@@ -150,29 +139,12 @@ class LSTM:
                 f"{self.embedding} and {self.hidden}"
             )
         known = get_args(Initialization)
-        if self.initialization not in known:
-            raise ValueError(
-                f"initialization must be one of {', '.join(map(repr, known))}, "
-                f"got {self.initialization!r}"
-            )
+        hyperparameters.option("initialization", self.initialization, known)
 
     def init(
         self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
     ) -> Params:
-        """Draw initial parameters.
-
-        Parameters
-        ----------
-        seed : int or numpy.random.SeedSequence
-            The same seed gives the same parameters.
-        dtype : dtype, default float32
-            Of every parameter.
-
-        Returns
-        -------
-        dict
-            Name to arrays in host memory: see the class for names and shapes.
-        """
+        """Draw initial parameters, in host memory; the same seed gives the same ones."""
         rng = np.random.default_rng(seed)
         draw = initializer(self.initialization, scale=self.scale)
         flat = self.initialization in ("uniform", "normal")
@@ -200,18 +172,9 @@ class LSTM:
         return params
 
     def start(self, batch_size: int) -> Carried:
-        """Make the state with which a text begins: zeros.
+        """Make the state with which a text begins: zeros, float32, in the backend's memory.
 
-        Parameters
-        ----------
-        batch_size : int
-            Number of sequences that are read side by side.
-
-        Returns
-        -------
-        dict
-            ``{"layer1": {"hidden": (batch, hidden), "cell": (batch, hidden)}, ...}``,
-            float32, in the backend's memory.
+        It is ``{"layer1": {"hidden": (batch, hidden), "cell": (batch, hidden)}, ...}``.
         """
         batch_size = hyperparameters.count("batch_size", batch_size)
         from_host = load(self.backend).from_host
@@ -226,21 +189,8 @@ class LSTM:
     def apply(self, params: Params, tokens: Any, carried: Carried) -> tuple[Any, Carried]:
         """Compute the logits of the tokens that follow, without dropout.
 
-        Parameters
-        ----------
-        params : dict
-            As `init` makes them.
-        tokens : array of int, shape (steps, batch)
-            The text.
-        carried : dict
-            From `start`, or what the last call returned.
-
-        Returns
-        -------
-        logits : array, shape (steps, batch, vocabulary)
-            Unnormalised log-probabilities of the next token.
-        carried : dict
-            The state after the last step.
+        For tokens of shape (steps, batch) they have the shape (steps, batch, vocabulary).
+        The state comes from `start` or the last call, and is returned with them.
         """
         x, carried = self._read(params, tokens, carried, None)
         weight, bias = self._output(params)
@@ -249,38 +199,22 @@ class LSTM:
     def loss(
         self,
         params: Params,
-        batch: Window,
+        batch: LabelledInputs,
         carried: Carried,
         rng: np.random.Generator | None = None,
     ) -> tuple[Any, Carried]:
-        """Mean cross entropy of a batch, in nats a token.
+        """Mean cross entropy of a batch, in nats a token, and the state for the next one.
 
-        Parameters
-        ----------
-        params : dict
-            As `init` makes them.
-        batch : object with attributes ``inputs`` and ``labels``
-            Tokens and those that follow, both of shape (steps, batch). Where an attribute
-            ``first`` is true the state starts anew.
-        carried : dict
-            The state that the last batch left, or `start`'s.
-        rng : numpy.random.Generator, optional
-            Decides what is dropped; needed where there is dropout.
-
-        Returns
-        -------
-        loss : scalar
-            Of the parameters' dtype; differentiable by ``value_and_grad(...,
-            has_aux=True)``.
-        carried : dict
-            The state for the next batch; plain arrays, through which no gradient flows.
+        Inputs are tokens, labels those that follow, both of shape (steps, batch). Where an
+        attribute ``first`` of the batch is true the state starts anew. The loss has the
+        parameters' dtype; the state is plain arrays, through which no gradient flows. `rng`
+        decides what is dropped.
 
         Raises
         ------
-        TypeError
-            If there is dropout and no generator.
-        ValueError
-            If the labels or the state do not fit the tokens.
+        TypeError, ValueError
+            If there is dropout and no generator; if the labels or the state do not fit the
+            tokens.
         """
         if len(batch.inputs.shape) != 2:
             raise ValueError(
@@ -294,35 +228,19 @@ class LSTM:
                 "rng must be a numpy Generator where there is dropout, got None"
             )
         x, carried = self._read(params, batch.inputs, carried, rng)
+        x, labels = x.reshape((-1, self.hidden)), batch.labels.reshape(-1)
         weight, bias = self._output(params)
-        loss = dense_cross_entropy(
-            x.reshape((-1, self.hidden)),
-            weight,
-            bias,
-            batch.labels.reshape(-1),
-            kernels=find(self.backend),
-        )
+        loss = dense_cross_entropy(x, weight, bias, labels, kernels=find(self.backend))
         return loss, carried
 
     def evaluator(
         self, params: Params, _train_source: Any = None
     ) -> Callable[[NDArray[Any]], Evaluation]:
-        """Return a function that evaluates these weights on a text.
+        """Return a function that evaluates these weights, for Lookahead the slow ones.
 
-        Parameters
-        ----------
-        params : dict
-            The weights to evaluate: for Lookahead, the slow ones.
-        _train_source : object, optional
-            Not used: this model has nothing to make ready.
-
-        Returns
-        -------
-        callable
-            From a text, an array of int of shape (n,), to an `Evaluation` over its n - 1
-            transitions, in nats a token; perplexity is the exponential of the loss. The
-            text is read in 20 parts side by side, each from a state of zeros, without
-            dropout.
+        It goes from a text, an array of int of shape (n,), to an `Evaluation` over its
+        n - 1 transitions, in nats a token; perplexity is the exponential of the loss. The
+        text is read in 20 parts side by side, each from a state of zeros, without dropout.
         """
 
         def evaluate(tokens: NDArray[Any]) -> Evaluation:
@@ -331,39 +249,27 @@ class LSTM:
                 raise ValueError(f"a text must have two tokens at least, got {len(tokens)}")
             columns = min(_EVALUATED_TOGETHER, transitions)
             steps = transitions // columns
+            windows = [
+                np.arange(first, min(first + _EVALUATION_WINDOW, steps))
+                for first in range(0, steps, _EVALUATION_WINDOW)
+            ]
+            pieces = [window[:, None] + steps * np.arange(columns) for window in windows]
+            # What does not fill all columns goes on from the last one.
+            rest = np.arange(steps * columns, transitions)[:, None]
+            asarray = namespace(params["embedding"]["weight"]).asarray
             loss = right = 0.0
             carried = self.start(columns)
-            for first in range(0, steps, _EVALUATION_WINDOW):
-                window = np.arange(first, min(first + _EVALUATION_WINDOW, steps))
-                places = window[:, None] + steps * np.arange(columns)
-                some_loss, some_right, carried = self._measure(
-                    params, tokens, places, carried
-                )
-                loss, right = loss + some_loss, right + some_right
-            # What does not fill all columns goes on from the last one.
-            places = np.arange(steps * columns, transitions)[:, None]
-            if places.size:
-                last = {
-                    layer: {name: array[-1:] for name, array in state.items()}
-                    for layer, state in carried.items()
-                }
-                some_loss, some_right, _ = self._measure(params, tokens, places, last)
-                loss, right = loss + some_loss, right + some_right
+            for places in [*pieces, rest] if rest.size else pieces:
+                carried = _last_columns(carried, places.shape[1])
+                logits, carried = self.apply(params, asarray(tokens[places]), carried)
+                logits = logits.reshape((-1, self.vocabulary))
+                labels = asarray(tokens[places + 1].reshape(-1))
+                entropy = softmax_cross_entropy(logits, labels, kernels=find(self.backend))
+                loss += places.size * float(entropy)
+                right += places.size * accuracy(logits, labels)
             return Evaluation(loss / transitions, right / transitions)
 
         return evaluate
-
-    def _measure(
-        self, params: Params, tokens: NDArray[Any], places: NDArray[Any], carried: Carried
-    ) -> tuple[float, float, Carried]:
-        """Sum loss and right answers over some places of a text."""
-        asarray = namespace(params["embedding"]["weight"]).asarray
-        logits, carried = self.apply(params, asarray(tokens[places]), carried)
-        logits = logits.reshape((-1, self.vocabulary))
-        labels = asarray(tokens[places + 1].reshape(-1))
-        kernels = find(self.backend)
-        loss = float(softmax_cross_entropy(logits, labels, kernels=kernels))
-        return loss * places.size, accuracy(logits, labels) * places.size, carried
 
     def _read(
         self,
@@ -402,3 +308,7 @@ class LSTM:
         if self.tied:
             return params["embedding"]["weight"].T, bias
         return params["output"]["weight"], bias
+
+
+def _last_columns(carried: Carried, columns: int) -> Carried:
+    return trees.map(lambda state: state[-columns:], carried)

@@ -8,16 +8,16 @@ from numpy.typing import DTypeLike, NDArray
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.kernels import find
-from lookahead_ref.zoo.arrays import check_inputs, like
-from lookahead_ref.zoo.dense import dense
-from lookahead_ref.zoo.evaluation import (
+from lookahead_ref.zoo.fused import check_inputs, like
+from lookahead_ref.zoo.initializers import INITIALIZERS
+from lookahead_ref.zoo.layers import dense
+from lookahead_ref.zoo.losses import (
     Evaluation,
-    ExampleSource,
     LabelledInputs,
+    LabelledSource,
+    dense_cross_entropy,
     evaluate_classifier,
 )
-from lookahead_ref.zoo.initializers import INITIALIZERS
-from lookahead_ref.zoo.losses import dense_cross_entropy
 
 __all__ = ["MLP"]
 
@@ -31,7 +31,8 @@ class MLP:
     """A classifier made of dense layers.
 
     It computes ``activation(x @ weight + bias)``, layer after layer; the last one has no
-    activation and gives the logits.
+    activation and gives the logits. Parameters are
+    ``{"layer1": {"weight": (inputs, units), "bias": (units,)}, ...}``.
 
     Parameters
     ----------
@@ -48,11 +49,9 @@ class MLP:
 
     Raises
     ------
-    ValueError
-        If there are fewer than two sizes, one of them is not positive, or a name is
+    TypeError, ValueError
+        If there are fewer than two sizes, one of them is not a positive int, or a name is
         not known.
-    TypeError
-        If a size is not an int.
 
     Examples
     --------
@@ -76,70 +75,69 @@ class MLP:
             raise ValueError(
                 f"sizes must give at least the inputs and the classes, got {self.sizes}"
             )
-        _check_name("activation", self.activation, get_args(Activation))
-        _check_name("initialization", self.initialization, get_args(Initialization))
+        hyperparameters.option("activation", self.activation, get_args(Activation))
+        hyperparameters.option(
+            "initialization", self.initialization, get_args(Initialization)
+        )
 
     def init(
         self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
     ) -> Params:
-        """Draw initial parameters.
-
-        Parameters
-        ----------
-        seed : int or numpy.random.SeedSequence
-            The same seed gives the same parameters.
-        dtype : dtype, default float32
-            Of every parameter.
-
-        Returns
-        -------
-        dict
-            ``{"layer1": {"weight": (inputs, units), "bias": (units,)}, ...}``.
-        """
+        """Draw initial parameters, in host memory; the same seed gives the same ones."""
         rng = np.random.default_rng(seed)
         draw = INITIALIZERS[self.initialization]
+        shapes = zip(self.sizes[:-1], self.sizes[1:], strict=True)
         return {
             f"layer{number}": {
-                "weight": draw(rng, (fan_in, fan_out), dtype),
-                "bias": np.zeros(fan_out, dtype),
+                "weight": draw(rng, shape, dtype),
+                "bias": np.zeros(shape[1], dtype),
             }
-            for number, (fan_in, fan_out) in enumerate(
-                zip(self.sizes[:-1], self.sizes[1:], strict=True), start=1
-            )
+            for number, shape in enumerate(shapes, start=1)
         }
 
     def apply(self, params: Params, x: Any) -> Any:
-        """Compute the logits.
+        """Compute the logits, shape (n, classes), of a batch of inputs, shape (n, inputs).
 
-        Parameters
-        ----------
-        params : dict
-            As `init` makes them.
-        x : array, shape (n, inputs)
-            A batch of inputs; made of the parameters' dtype if it is of another.
-
-        Returns
-        -------
-        array, shape (n, classes)
-            Unnormalised log-probabilities.
+        Inputs of another dtype are made of the parameters'.
 
         Raises
         ------
         ValueError
             If the inputs are of another shape.
         """
-        hidden = self._hidden(params, x)
+        x = self._hidden(params, x)
         last = params[f"layer{len(self.sizes) - 1}"]
-        kernels = find(self.backend)
-        return dense(hidden, last["weight"], last["bias"], kernels=kernels)
+        return dense(x, last["weight"], last["bias"], kernels=find(self.backend))
+
+    def loss(self, params: Params, batch: LabelledInputs) -> Any:
+        """Mean cross entropy, in nats, of a batch with ``inputs`` and ``labels``.
+
+        It has the parameters' dtype; `lookahead_ref.value_and_grad` differentiates it.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If inputs or labels do not fit the model, or each other.
+        """
+        x = self._hidden(params, batch.inputs)
+        last = params[f"layer{len(self.sizes) - 1}"]
+        return dense_cross_entropy(
+            x, last["weight"], last["bias"], batch.labels, kernels=find(self.backend)
+        )
+
+    def evaluate(self, params: Params, source: LabelledSource) -> Evaluation:
+        """Measure weights, for Lookahead the slow ones, on examples."""
+        return evaluate_classifier(
+            lambda inputs: self.apply(params, inputs), source, kernels=find(self.backend)
+        )
 
     def _hidden(self, params: Params, x: Any) -> Any:
         """Compute the values of the last hidden layer."""
         check_inputs(x, (self.sizes[0],))
         x = like(params["layer1"]["weight"], x)
+        kernels = find(self.backend)
         for number in range(1, len(self.sizes) - 1):
             layer = params[f"layer{number}"]
-            kernels = find(self.backend)
             x = dense(
                 x,
                 layer["weight"],
@@ -148,59 +146,3 @@ class MLP:
                 kernels=kernels,
             )
         return x
-
-    def loss(self, params: Params, batch: LabelledInputs) -> Any:
-        """Mean cross entropy of a batch, in nats.
-
-        Parameters
-        ----------
-        params : dict
-            As `init` makes them.
-        batch : object with attributes ``inputs`` and ``labels``
-            Shapes (n, inputs) and (n,).
-
-        Returns
-        -------
-        scalar
-            Of the parameters' dtype; differentiable by `lookahead_ref.value_and_grad`.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If inputs or labels do not fit the model, or each other.
-        """
-        last = params[f"layer{len(self.sizes) - 1}"]
-        return dense_cross_entropy(
-            self._hidden(params, batch.inputs),
-            last["weight"],
-            last["bias"],
-            batch.labels,
-            kernels=find(self.backend),
-        )
-
-    def evaluate(self, params: Params, source: ExampleSource) -> Evaluation:
-        """Measure loss and accuracy.
-
-        Parameters
-        ----------
-        params : dict
-            The weights to evaluate: for Lookahead, the slow ones.
-        source : ExampleSource
-            Examples, such as `lookahead_ref.data.Examples`; taken a part at a time.
-
-        Returns
-        -------
-        Evaluation
-            Mean cross entropy in nats, and accuracy from 0 to 1.
-        """
-        return evaluate_classifier(
-            lambda inputs: self.apply(params, inputs),
-            source,
-            kernels=find(self.backend),
-        )
-
-
-def _check_name(parameter: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        names = ", ".join(repr(name) for name in known)
-        raise ValueError(f"{parameter} must be one of {names}, got {value!r}")

@@ -1,7 +1,4 @@
-"""Residual networks for pictures, with batch normalisation (He, Zhang, Ren and Sun [1]_).
-
-They take pictures of any size and number of channels. Those that have a name are made in
-`lookahead_ref.zoo.resnets`.
+"""Residual networks for pictures, with batch normalisation [1]_.
 
 Batch normalisation makes what a network computes depend on the batch it is given, so to
 evaluate it, fixed means and variances must take the place of the batch's: the *statistics*.
@@ -13,14 +10,12 @@ References
 ----------
 .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image Recognition",
    CVPR 2016.
-.. [2] S. Ioffe and C. Szegedy, "Batch Normalization: Accelerating Deep Network Training by
-   Reducing Internal Covariate Shift", ICML 2015.
 """
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from autograd.tracer import isbox
@@ -29,21 +24,27 @@ from numpy.typing import DTypeLike
 from lookahead_ref import hyperparameters
 from lookahead_ref.kernels import find, namespace
 from lookahead_ref.stepping.backend import load
-from lookahead_ref.zoo.arrays import check_inputs, like
-from lookahead_ref.zoo.convolution import convolution
-from lookahead_ref.zoo.dense import dense
-from lookahead_ref.zoo.evaluation import (
+from lookahead_ref.zoo.fused import check_inputs, like
+from lookahead_ref.zoo.initializers import he_normal
+from lookahead_ref.zoo.layers import dense
+from lookahead_ref.zoo.losses import (
     Evaluation,
-    ExampleSource,
     LabelledInputs,
+    LabelledSource,
+    dense_cross_entropy,
     evaluate_classifier,
 )
-from lookahead_ref.zoo.initializers import he_normal
-from lookahead_ref.zoo.losses import dense_cross_entropy
-from lookahead_ref.zoo.normalization import Moments, batch_norm, fixed_norm
-from lookahead_ref.zoo.pooling import max_pool, mean_pool, padded_identity
+from lookahead_ref.zoo.picture_layers import (
+    Moments,
+    batch_norm,
+    convolution,
+    fixed_norm,
+    max_pool,
+    mean_pool,
+    padded_identity,
+)
 
-__all__ = ["ResNet"]
+__all__ = ["ResNet", "resnet18", "resnet32", "resnet50"]
 
 Params = dict[str, Any]
 Statistics = dict[str, dict[str, Any]]
@@ -54,28 +55,11 @@ _EXPANSION = 4  # a bottleneck's outputs for each channel of its 3 by 3 convolut
 class _Layer(NamedTuple):
     """A convolution and the normalisation after it."""
 
-    name: str
+    path: str
     size: int
     stride: int
     inputs: int
     outputs: int
-
-
-class _Block(NamedTuple):
-    """Layers in a row, and what leads around them if it is a layer too."""
-
-    name: str
-    layers: tuple[_Layer, ...]
-    shortcut: _Layer | None
-    stride: int
-
-
-class _Normalize(Protocol):
-    """Normalises what a layer's convolution made."""
-
-    def __call__(
-        self, path: str, x: Any, layer: Params, residual: Any, *, rectify: bool
-    ) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -87,6 +71,11 @@ class ResNet:
     block's input before it is rectified; *stages* are blocks of one width. The first block
     of each stage but the first halves height and width. After the last stage come the mean
     over all places and a dense layer.
+
+    Parameters of the network are nested: ``stem``, ``stage1/block1/layer1`` and so on, and
+    ``shortcut`` in a block that has one as a layer, each with ``kernel`` of shape (rows,
+    columns, inputs, outputs), ``scale`` and ``shift``; ``output`` with ``weight`` and
+    ``bias``. *Statistics* are ``mean`` and ``variance`` for each layer, by its path.
 
     Parameters
     ----------
@@ -106,7 +95,7 @@ class ResNet:
         over 3 by 3 with stride 2.
     shortcut : {"projection", "identity"}
         What leads around a block that changes the shape: a layer of 1 by 1, or every second
-        pixel with zeros for the channels that are more (options B and A of [1]_).
+        pixel with zeros for the channels that are more (options B and A of He et al.).
     momentum : float, default 0.1
         The weight of a batch in the running statistics.
     epsilon : float, default 1e-5
@@ -121,15 +110,8 @@ class ResNet:
 
     Raises
     ------
-    ValueError
-        If a number is out of range, or a name is not known.
-    TypeError
-        If a number is of the wrong type.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
-       Recognition", CVPR 2016.
+    TypeError, ValueError
+        If a number is of the wrong type or out of range, or a name is not known.
 
     Examples
     --------
@@ -175,55 +157,29 @@ class ResNet:
         hyperparameters.below_one("momentum", self.momentum)
         for name in ("block", "stem", "shortcut"):
             known = get_args(type(self).__annotations__[name])
-            if getattr(self, name) not in known:
-                names = ", ".join(repr(each) for each in known)
-                raise ValueError(
-                    f"{name} must be one of {names}, got {getattr(self, name)!r}"
-                )
+            hyperparameters.option(name, getattr(self, name), known)
 
     def init(
         self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
     ) -> Params:
-        """Draw initial parameters.
+        """Draw initial parameters, in host memory; the same seed gives the same ones.
 
         Kernels and the dense layer's weight are normal with variance 2 over the number of
         inputs of a sum (``he_normal``); scales are 1, shifts and the bias 0.
-
-        Parameters
-        ----------
-        seed : int or numpy.random.SeedSequence
-            The same seed gives the same parameters.
-        dtype : dtype, default float32
-            Of every parameter.
-
-        Returns
-        -------
-        dict
-            NumPy arrays, nested: ``stem``, ``stage1/block1/layer1`` and so on, and
-            ``shortcut`` in a block that has one as a layer, each with ``kernel`` of shape
-            (rows, columns, inputs, outputs), ``scale`` and ``shift``; ``output`` with
-            ``weight`` and ``bias``.
         """
         rng = np.random.default_rng(seed)
-
-        def draw(layer: _Layer) -> Params:
-            fan_in = layer.size**2 * layer.inputs
-            weight = he_normal(rng, (fan_in, layer.outputs), dtype)
-            return {
-                "kernel": weight.reshape(
-                    layer.size, layer.size, layer.inputs, layer.outputs
-                ),
-                "scale": np.ones(layer.outputs, dtype),
-                "shift": np.zeros(layer.outputs, dtype),
-            }
-
-        params: Params = {"stem": draw(self._stem)}
-        for stage, block in self._blocks():
-            layers = [*block.layers, *([block.shortcut] if block.shortcut else [])]
-            drawn = {layer.name: draw(layer) for layer in layers}
-            params.setdefault(stage, {})[block.name] = drawn
+        params: Params = {}
+        for path, size, _, inputs, outputs in self._layers():
+            weight = he_normal(rng, (size**2 * inputs, outputs), dtype)
+            drawn = params
+            for name in path.split("/"):
+                drawn = drawn.setdefault(name, {})
+            drawn["kernel"] = weight.reshape(size, size, inputs, outputs)
+            drawn["scale"] = np.ones(outputs, dtype)
+            drawn["shift"] = np.zeros(outputs, dtype)
+        features = self.widths[-1] * (_EXPANSION if self.block == "bottleneck" else 1)
         params["output"] = {
-            "weight": he_normal(rng, (self._features, self.classes), dtype),
+            "weight": he_normal(rng, (features, self.classes), dtype),
             "bias": np.zeros(self.classes, dtype),
         }
         return params
@@ -231,24 +187,15 @@ class ResNet:
     def start(self, batch_size: int) -> Statistics:  # noqa: ARG002 - part of the protocol
         """Make the running statistics with which a run begins: means 0, variances 1.
 
-        Parameters
-        ----------
-        batch_size : int
-            Not used: statistics do not depend on it.
-
-        Returns
-        -------
-        dict
-            For each layer, by the path of its parameters, ``mean`` and ``variance`` of
-            shape (outputs,), float32, in the backend's memory.
+        They are float32, in the backend's memory, and do not depend on the batch size.
         """
         from_host = load(self.backend).from_host
         return {
-            path: {
+            layer.path: {
                 "mean": from_host(np.zeros(layer.outputs, np.float32)),
                 "variance": from_host(np.ones(layer.outputs, np.float32)),
             }
-            for path, layer in self._layers()
+            for layer in self._layers()
         }
 
     def loss(
@@ -260,64 +207,29 @@ class ResNet:
     ) -> tuple[Any, Statistics]:
         """Mean cross entropy of a batch, in nats, normalised by the batch's own moments.
 
-        Parameters
-        ----------
-        params : dict
-            As `init` makes them.
-        batch : object with attributes ``inputs`` and ``labels``
-            Shapes (n, channels, height, width) or (n, channels * height * width), and (n,).
-        carried : dict
-            The running statistics that the last batch left, or `start`'s.
-        rng : numpy.random.Generator, optional
-            Not used: nothing is random.
-
-        Returns
-        -------
-        loss : scalar
-            Of the parameters' dtype; differentiable by ``value_and_grad(...,
-            has_aux=True)``.
-        carried : dict
-            The running statistics: the last ones, and the batch's moments with the weight
-            `momentum`. The variance is that of a sample, with n - 1, as in [2]_.
-
-        References
-        ----------
-        .. [2] S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015, algorithm 2.
+        Inputs have shape (n, channels, height, width) or (n, channels * height * width),
+        labels (n,). The loss has the parameters' dtype; nothing is random. What is carried
+        on are the running statistics: the last ones, and the batch's moments with the
+        weight `momentum`; the variance is that of a sample, with n - 1, as in algorithm 2
+        of S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015.
         """
-        seen: dict[str, Moments] = {}
-        features = self._features_of(params, batch.inputs, self._by_batch(seen))
-        output = params["output"]
+        features, seen = self._features_of(params, batch.inputs)
+        weight, bias = params["output"]["weight"], params["output"]["bias"]
         loss = dense_cross_entropy(
-            features,
-            output["weight"],
-            output["bias"],
-            batch.labels,
-            kernels=find(self.backend),
+            features, weight, bias, batch.labels, kernels=find(self.backend)
         )
         return loss, {path: self._moved(carried[path], seen[path]) for path in carried}
 
-    def statistics(self, params: Params, source: ExampleSource) -> Statistics:
-        """Compute the statistics of some weights over training examples.
+    def statistics(self, params: Params, source: LabelledSource) -> Statistics:
+        """Compute the statistics of weights, for Lookahead the slow ones, over examples.
 
         Batches of `evaluation_batch` examples go through the network, each normalised by
         its own moments, as in training. A layer's statistics are the mean and the variance
         of all that its normalisation was given in this one pass: the moments of the batches
-        combined exactly (`lookahead_ref.zoo.normalization.Moments.combine`), not a running
-        mean, and the variance with what the batches' means differ by. Examples are taken in
-        an order that is drawn once for all, since a source may be sorted by class; those
-        that do not fill a last batch are left out.
-
-        Parameters
-        ----------
-        params : dict
-            The weights: for Lookahead, the slow ones.
-        source : ExampleSource
-            Training examples, not augmented.
-
-        Returns
-        -------
-        dict
-            As `start` returns it.
+        combined exactly (`lookahead_ref.zoo.picture_layers.Moments.combine`), not a running
+        mean, and the variance with what the batches' means differ by. Training examples,
+        not augmented, are taken in an order that is drawn once for all, since a source may
+        be sorted by class; those that do not fill a last batch are left out.
 
         Raises
         ------
@@ -331,9 +243,8 @@ class ResNet:
         batch = min(self.evaluation_batch, count)
         whole: dict[str, Moments] = {}
         for start in range(0, count - batch + 1, batch):
-            seen: dict[str, Moments] = {}
             some = source.take(order[start : start + batch])
-            self._features_of(params, some.inputs, self._by_batch(seen))
+            _, seen = self._features_of(params, some.inputs)
             for path, moments in seen.items():
                 whole[path] = whole[path].combine(moments) if path in whole else moments
         return {
@@ -342,68 +253,33 @@ class ResNet:
         }
 
     def apply(self, params: Params, inputs: Any, statistics: Statistics) -> Any:
-        """Compute the logits, normalised by given statistics.
+        """Compute the logits, shape (n, classes), normalised by given statistics.
 
-        Parameters
-        ----------
-        params : dict
-            As `init` makes them.
-        inputs : array
-            Shape (n, channels, height, width), or (n, channels * height * width).
-        statistics : dict
-            From `statistics`, or a run's running ones.
-
-        Returns
-        -------
-        array, shape (n, classes)
-            Unnormalised log-probabilities. Not differentiable.
+        They are not differentiable. Inputs have a shape that `loss` takes.
         """
-        features = self._features_of(params, inputs, self._by_statistics(statistics))
-        output = params["output"]
-        found = find(self.backend)
-        return dense(features, output["weight"], output["bias"], kernels=found)
+        features, _ = self._features_of(params, inputs, statistics)
+        weight, bias = params["output"]["weight"], params["output"]["bias"]
+        return dense(features, weight, bias, kernels=find(self.backend))
 
     def evaluator(
-        self, params: Params, train_source: ExampleSource
-    ) -> Callable[[ExampleSource], Evaluation]:
-        """Compute the statistics of these weights, and return a function that evaluates.
+        self, params: Params, train_source: LabelledSource
+    ) -> Callable[[LabelledSource], Evaluation]:
+        """Compute the statistics of these weights over training examples, to evaluate them.
 
-        Parameters
-        ----------
-        params : dict
-            The weights to evaluate: for Lookahead, the slow ones.
-        train_source : ExampleSource
-            What `statistics` are computed from.
-
-        Returns
-        -------
-        callable
-            From a source to an `Evaluation`.
+        What it returns goes from examples to an `Evaluation`.
         """
         return self.evaluator_with(params, self.statistics(params, train_source))
 
     def evaluator_with(
         self, params: Params, statistics: Statistics
-    ) -> Callable[[ExampleSource], Evaluation]:
+    ) -> Callable[[LabelledSource], Evaluation]:
         """Return a function that evaluates these weights with given statistics.
 
         Running statistics suit the weights that a plain optimizer has just moved, after a
         few dozen small steps, and no others.
-
-        Parameters
-        ----------
-        params : dict
-            The weights to evaluate.
-        statistics : dict
-            As `start`, `loss` and `statistics` return them.
-
-        Returns
-        -------
-        callable
-            From a source to an `Evaluation`.
         """
 
-        def evaluate(source: ExampleSource) -> Evaluation:
+        def evaluate(source: LabelledSource) -> Evaluation:
             return evaluate_classifier(
                 lambda inputs: self.apply(params, inputs, statistics),
                 source,
@@ -412,17 +288,12 @@ class ResNet:
 
         return evaluate
 
-    @property
     def _stem(self) -> _Layer:
         size, stride = (7, 2) if self.stem == "large" else (3, 1)
         return _Layer("stem", size, stride, self.shape[0], self.widths[0])
 
-    @property
-    def _features(self) -> int:
-        return self.widths[-1] * (_EXPANSION if self.block == "bottleneck" else 1)
-
-    def _blocks(self) -> Iterator[tuple[str, _Block]]:
-        """Yield the blocks in order, each with the name of its stage."""
+    def _blocks(self) -> Iterator[tuple[list[_Layer], _Layer | None]]:
+        """Yield the layers of each block, and the one around them where there is one."""
         inputs = self.widths[0]
         for number, (count, width) in enumerate(zip(self.blocks, self.widths, strict=True)):
             for position in range(count):
@@ -431,103 +302,72 @@ class ResNet:
                     shapes = [(3, stride, width), (3, 1, width)]
                 else:
                     shapes = [(1, 1, width), (3, stride, width), (1, 1, _EXPANSION * width)]
+                path = f"stage{number + 1}/block{position + 1}"
                 layers = []
                 before = inputs
                 for place, (size, step, outputs) in enumerate(shapes, start=1):
-                    layers.append(_Layer(f"layer{place}", size, step, before, outputs))
+                    layers.append(
+                        _Layer(f"{path}/layer{place}", size, step, before, outputs)
+                    )
                     before = outputs
-                projection = None
+                around = None
                 if self.shortcut == "projection" and (stride > 1 or inputs != before):
-                    projection = _Layer("shortcut", 1, stride, inputs, before)
-                name = f"block{position + 1}"
-                yield f"stage{number + 1}", _Block(name, tuple(layers), projection, stride)
+                    around = _Layer(f"{path}/shortcut", 1, stride, inputs, before)
+                yield layers, around
                 inputs = before
 
-    def _layers(self) -> Iterator[tuple[str, _Layer]]:
-        """Yield the layers, each with the path of its parameters."""
-        yield "stem", self._stem
-        for stage, block in self._blocks():
-            for layer in (*block.layers, *([block.shortcut] if block.shortcut else [])):
-                yield f"{stage}/{block.name}/{layer.name}", layer
+    def _layers(self) -> Iterator[_Layer]:
+        yield self._stem()
+        for layers, around in self._blocks():
+            yield from layers if around is None else [*layers, around]
 
-    def _features_of(self, params: Params, inputs: Any, normalize: _Normalize) -> Any:
-        """Compute what the dense layer is given, shape (n, features)."""
+    def _features_of(
+        self, params: Params, inputs: Any, statistics: Statistics | None = None
+    ) -> tuple[Any, dict[str, Moments]]:
+        """Compute what the dense layer is given, by statistics or the moments returned."""
+        kernels = find(self.backend)
+        seen: dict[str, Moments] = {}
         first = params["stem"]["kernel"]
-        found = find(self.backend)
         check_inputs(inputs, self.shape, (math.prod(self.shape),))
         x = like(first, inputs)
         x = x.reshape((x.shape[0], *self.shape)).transpose((0, 2, 3, 1))
         if not isbox(x):
             x = namespace(x).ascontiguousarray(x)
 
-        def run(
-            layer: _Layer, path: str, some: Params, x: Any, residual: Any, *, rectify: bool
-        ) -> Any:
+        def run(layer: _Layer, x: Any, residual: Any, *, rectify: bool) -> Any:
+            path, size, stride, _, _ = layer
+            some = params
+            for name in path.split("/"):
+                some = some[name]
             x = convolution(
-                x,
-                some["kernel"],
-                stride=layer.stride,
-                padding=layer.size // 2,
-                kernels=found,
+                x, some["kernel"], stride=stride, padding=size // 2, kernels=kernels
             )
-            return normalize(path, x, some, residual, rectify=rectify)
-
-        x = run(self._stem, "stem", params["stem"], x, None, rectify=True)
-        if self.stem == "large":
-            x = max_pool(x, size=3, stride=2, padding=1)
-        for stage, block in self._blocks():
-            some, path = params[stage][block.name], f"{stage}/{block.name}"
-            around = x
-            if block.shortcut is not None:
-                shortcut = block.shortcut
-                where = f"{path}/{shortcut.name}"
-                around = run(shortcut, where, some["shortcut"], x, None, rectify=False)
-            elif block.layers[0].inputs != block.layers[-1].outputs or block.stride > 1:
-                around = padded_identity(
-                    x, stride=block.stride, channels=block.layers[-1].outputs
-                )
-            for layer in block.layers:
-                residual = around if layer is block.layers[-1] else None
-                where = f"{path}/{layer.name}"
-                x = run(layer, where, some[layer.name], x, residual, rectify=True)
-        return mean_pool(x)
-
-    def _by_batch(self, seen: dict[str, Moments]) -> _Normalize:
-        """Normalise by the batch's moments, which go to `seen`."""
-
-        def normalize(
-            path: str, x: Any, layer: Params, residual: Any, *, rectify: bool
-        ) -> Any:
-            found = find(self.backend)
-            y, seen[path] = batch_norm(
-                x,
-                layer["scale"],
-                layer["shift"],
-                residual,
-                epsilon=self.epsilon,
-                rectify=rectify,
-                kernels=found,
-            )
+            scale, shift = some["scale"], some["shift"]
+            options: dict[str, Any] = {
+                "epsilon": self.epsilon,
+                "rectify": rectify,
+                "kernels": kernels,
+            }
+            if statistics is not None:
+                return fixed_norm(x, scale, shift, residual, **statistics[path], **options)
+            y, seen[path] = batch_norm(x, scale, shift, residual, **options)
             return y
 
-        return normalize
-
-    def _by_statistics(self, statistics: Statistics) -> _Normalize:
-        def normalize(
-            path: str, x: Any, layer: Params, residual: Any, *, rectify: bool
-        ) -> Any:
-            return fixed_norm(
-                x,
-                layer["scale"],
-                layer["shift"],
-                residual,
-                **statistics[path],
-                epsilon=self.epsilon,
-                rectify=rectify,
-                kernels=find(self.backend),
-            )
-
-        return normalize
+        x = run(self._stem(), x, None, rectify=True)
+        if self.stem == "large":
+            x = max_pool(x, size=3, stride=2, padding=1)
+        for layers, shortcut in self._blocks():
+            first, last = layers[0], layers[-1]
+            stride = max(layer.stride for layer in layers)
+            around = x
+            if shortcut is not None:
+                around = run(shortcut, x, None, rectify=False)
+            elif first.inputs != last.outputs or stride > 1:
+                around = padded_identity(x, stride=stride, channels=last.outputs)
+            for layer in layers:
+                residual = around if layer is last else None
+                x = run(layer, x, residual, rectify=True)
+        return mean_pool(x), seen
 
     def _moved(self, running: dict[str, Any], seen: Moments) -> dict[str, Any]:
         """Move running statistics towards a batch's moments."""
@@ -537,3 +377,56 @@ class ResNet:
             "mean": keep * running["mean"] + self.momentum * seen.mean,
             "variance": keep * running["variance"] + self.momentum * sample,
         }
+
+
+def resnet18(
+    shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
+) -> ResNet:
+    """Make the ResNet-18 that is usual for CIFAR, and in the paper's experiments.
+
+    The stages of table 1 of He et al. (two basic blocks each of 64, 128, 256 and 512
+    channels) behind a stem of 3 by 3 without stride or pooling, since the pictures are
+    small: for CIFAR-10, 11,173,962 parameters.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Channels, height and width of a picture: ``(3, 32, 32)`` for CIFAR.
+    classes : int
+        Number of classes.
+    backend : str, default "numpy"
+        As `ResNet` takes it.
+
+    Examples
+    --------
+    >>> resnet18((3, 32, 32), 10).widths
+    (64, 128, 256, 512)
+    """
+    return ResNet(shape, classes, (2, 2, 2, 2), (64, 128, 256, 512), backend=backend)
+
+
+def resnet32(
+    shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
+) -> ResNet:
+    """Make the ResNet-32 of section 4.2 of He et al.; parameters as for `resnet18`.
+
+    Its stages are five basic blocks each of 16, 32 and 64 channels; its shortcuts have no
+    parameters: for CIFAR-10, 464,154 in all.
+    """
+    return ResNet(
+        shape, classes, (5, 5, 5), (16, 32, 64), shortcut="identity", backend=backend
+    )
+
+
+def resnet50(
+    shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
+) -> ResNet:
+    """Make the ResNet-50 of table 1 of He et al.; parameters as for `resnet18`.
+
+    Its bottlenecks have the stride in the convolution of 3 by 3. For ImageNet, pictures of
+    ``(3, 224, 224)`` in 1000 classes, it has 25,557,032 parameters.
+    """
+    return ResNet(
+        shape, classes, (3, 4, 6, 3), (64, 128, 256, 512), "bottleneck", "large",
+        backend=backend,
+    )  # fmt: skip

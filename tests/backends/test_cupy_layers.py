@@ -8,14 +8,14 @@ import pytest
 
 import lookahead_ref as la
 from lookahead_ref.kernels import GENERAL
-from lookahead_ref.zoo.lstm_layer import lstm_layer
+from lookahead_ref.zoo.layers import lstm_layer
 
 pytest.importorskip("cupy")
 
 import host_cuda
 import standin
 from lookahead_ref.backends import cupy_autograd
-from lookahead_ref.backends.cupy.layers import CupyLayers
+from lookahead_ref.backends.cupy.kernels import CupyLayers
 
 cupy_autograd.register(standin.ndarray)
 

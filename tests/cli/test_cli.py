@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 import lookahead_ref as la
 from lookahead_ref.cli.app import EXAMPLES, app
 
-SLOW = re.compile(r"lookahead-ref (bench|compare|theory)|lstm|survey")
+SLOW = re.compile(r"lookahead-ref (compare|theory)|lstm|survey")
 
 HIDE = """
 import sys

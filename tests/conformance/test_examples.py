@@ -15,8 +15,7 @@ import pytest
 from lookahead_ref.conformance import Case, cases, generate
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.process import Limits
-from lookahead_ref.conformance.runner import Result, run
-from lookahead_ref.conformance.targets import open_target
+from lookahead_ref.conformance.running import Result, open_target, run
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "conformance" / "examples"
 VECTORS = Path(generate.__file__).parent / "vectors"

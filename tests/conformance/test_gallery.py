@@ -13,7 +13,7 @@ import pytest
 from lookahead_ref.conformance import Case, cases, judge, observe
 from lookahead_ref.conformance.bugs import BUGS
 from lookahead_ref.conformance.diagnosis import explain
-from lookahead_ref.conformance.runner import Result
+from lookahead_ref.conformance.running import Result
 
 DOCS = Path(__file__).parents[2] / "docs"
 GALLERY = tomllib.loads((DOCS / "notebooks" / "bugs.toml").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import pytest
 from lookahead_ref.conformance import cases, judge, observe
 from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES
 from lookahead_ref.conformance.diagnosis import explain
-from lookahead_ref.conformance.runner import Result
+from lookahead_ref.conformance.running import Result
 
 CHOSEN = [
     case

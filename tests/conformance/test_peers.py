@@ -4,8 +4,7 @@ import pytest
 
 from lookahead_ref.conformance.adapters.peers import PEERS, Peer
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.runner import run
-from lookahead_ref.conformance.targets import builtin, open_target
+from lookahead_ref.conformance.running import builtin, open_target, run
 from lookahead_ref.conformance.vectors import Case, cases
 from lookahead_ref.extras import MissingExtraError
 

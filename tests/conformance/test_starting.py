@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lookahead_ref.cli.app import app
+from lookahead_ref.cli.conform import STARTS
 from lookahead_ref.conformance import load
-from lookahead_ref.conformance.starting import KINDS
 from lookahead_ref.conformance.vectors import decode
 
 DOCS = Path(__file__).parents[2] / "docs" / "conformance"
@@ -42,7 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", STARTS)
 def test_a_file_to_begin_with_is_written_and_says_how_to_go_on(
     kind: str, folder: Path
 ) -> None:

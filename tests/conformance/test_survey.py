@@ -14,7 +14,7 @@ from conformance.wrong import WRONG
 
 from lookahead_ref.conformance import cases, judge, observe
 from lookahead_ref.conformance.adapters.peers import PEERS
-from lookahead_ref.conformance.runner import Result
+from lookahead_ref.conformance.running import Result
 from lookahead_ref.conformance.survey import condensed
 from lookahead_ref.conformance.vectors import VERSION
 

@@ -6,7 +6,7 @@ from conformance.wrong import ONLY, WRONG
 
 from lookahead_ref.conformance import cases, judge, observe
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.runner import Result
+from lookahead_ref.conformance.running import Result
 
 TWO_AT_ONCE = 12
 

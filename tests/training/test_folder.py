@@ -5,11 +5,10 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -328,29 +327,50 @@ def test_options_that_decide_a_run_cannot_be_given_to_one_that_goes_on(
     assert len(list(stopped.glob("checkpoint-*"))) == 1
 
 
-def command(*arguments: str) -> "subprocess.Popen[str]":
-    start = [sys.executable, "-m", "lookahead_ref", "train"]
-    return subprocess.Popen([*start, *arguments], stderr=subprocess.PIPE, text=True)
+@contextmanager
+def heard(number: signal.Signals) -> Iterator[None]:
+    """Have a signal interrupt this process, which may have been started to ignore it."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_asked_to_end_saves_its_state_and_says_how_to_continue(
-    number: signal.Signals, tmp_path: Path
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
-    process = command("--epochs", "100000", "--output", str(folder))
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "steps" in line:
-            process.send_signal(number)
-            break
-    _, told = process.communicate()
-    assert process.returncode == 128 + number
-    assert f"to continue: lookahead-ref train --resume {folder}" in told
-    steps = int(told.split("stopped after ")[1].split()[0])
-    saved = max(folder.glob("checkpoint-*"))
-    _, record = decode(saved.read_bytes())
-    assert record["state"]["step"] == steps > 0
+    step, asked = la.Stepper.step, iter(range(1, 10**6))
+
+    def asking(self: la.Stepper, grads: Any) -> None:
+        step(self, grads)
+        if next(asked) == 33:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(la.Stepper, "step", asking)
+    with heard(number):
+        done = invoke("train", "--epochs", "9", "--output", str(folder))
+    assert done.exit_code == 128 + number
+    assert f"to continue: lookahead-ref train --resume {folder}" in done.stderr
+    steps = int(done.stderr.split("stopped after ")[1].split()[0])
+    _, record = decode(max(folder.glob("checkpoint-*")).read_bytes())
+    assert record["state"]["step"] == steps
+    assert 0 < steps <= 33  # what tries the model out before may step as well
     lines = (folder / "train.jsonl").read_bytes()[: record["log_bytes"]].splitlines()
     assert json.loads(lines[-1])["event"] in ("step_taken", "epoch_ended")
     assert lines.count(b"") == 0
+
+
+def test_asking_twice_ends_a_run_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asking(self: la.Stepper, grads: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(la.Stepper, "step", asking)
+    with heard(signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        run_in(tmp_path / "run")

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from lookahead_ref.conformance import wire
 from lookahead_ref.conformance.adapters.library import Pure
@@ -31,6 +32,8 @@ def spoil(case, answer):
         sys.stderr.write("out of cheese\n")
         sys.exit(7)
     if FAULT == "hangs":
+        if "HANGS" in os.environ:
+            Path(os.environ["HANGS"]).write_text("now")
         time.sleep(60)
     if FAULT == "child":  # leaves a child behind that holds its output open
         subprocess.Popen(["sleep", "60"])

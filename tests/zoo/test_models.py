@@ -1,0 +1,200 @@
+"""What holds for every model: gradients, dtypes, seeds, and what is refused."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lookahead_ref import trees
+from lookahead_ref.data import Examples
+from lookahead_ref.gradients import value_and_grad
+from lookahead_ref.zoo import LSTM, MLP, ResNet
+from models import MODELS, begin, differentiate, drawn, loss_of, pictures, text
+
+on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])
+every_model = pytest.mark.parametrize("name", MODELS)
+FLOATS = (np.float32, np.float64)
+
+
+@on_every_backend
+@every_model
+def test_the_gradient_agrees_with_central_differences(name: str, backend: str) -> None:
+    make, batch = MODELS[name]
+    model = make(backend)
+    params, carried = drawn(model), begin(model, batch)
+    _, grads, _ = differentiate(model, params, batch, carried)
+    rng, step = np.random.default_rng(0), 1e-6
+    for path, grad in trees.flatten(grads).items():
+        for _ in range(2):
+            direction = rng.standard_normal(grad.shape)
+            above, below = copy.deepcopy(params), copy.deepcopy(params)
+            trees.flatten(above)[path][...] += step * direction
+            trees.flatten(below)[path][...] -= step * direction
+            high, low = (loss_of(model, p, batch, carried)[0] for p in (above, below))
+            slope = (high - low) / (2 * step)
+            assert np.sum(grad * direction) == pytest.approx(slope, abs=1e-8), path
+
+
+@on_every_backend
+@pytest.mark.parametrize("name", [name for name in MODELS if "LSTM" not in name])
+def test_inputs_can_be_differentiated_too(name: str, backend: str) -> None:
+    make, batch = MODELS[name]
+    model = make(backend)
+    params, carried = drawn(model), begin(model, batch)
+    rng = np.random.default_rng(0)
+    inputs, direction = rng.standard_normal((2, *batch.inputs.shape))
+
+    def loss(p: Any) -> Any:
+        return loss_of(model, params, Examples(p["x"], batch.labels), carried)[0]
+
+    _, grads = value_and_grad(loss)({"x": inputs})
+    step = 1e-6 * direction
+    rise = loss({"x": inputs + step}) - loss({"x": inputs - step})
+    assert np.sum(grads["x"] * direction) == pytest.approx(rise / 2e-6, abs=1e-7)
+
+
+@on_every_backend
+@every_model
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_model_computes_in_its_parameters_dtype_whatever_it_is_given(
+    name: str, backend: str, dtype: Any
+) -> None:
+    make, batch = MODELS[name]
+    model = make(backend)
+    params, carried = model.init(0, dtype), begin(model, batch)
+    leaves = trees.flatten(params)
+    integers = np.random.default_rng(0).integers(0, 9, batch.inputs.shape)
+    found = []
+    for given_dtype in (dtype, *FLOATS, np.uint8):
+        inputs = integers.astype(np.int32 if "LSTM" in name else given_dtype)
+        some = Examples(inputs, batch.labels)
+        loss, grads, after = differentiate(model, params, some, carried)
+        assert loss.dtype == dtype
+        for path, grad in trees.flatten(grads).items():
+            assert (grad.dtype, grad.shape) == (dtype, leaves[path].shape)
+        before = trees.flatten(carried)
+        for path, state in trees.flatten(after).items():
+            assert type(state) is np.ndarray
+            assert (state.dtype, state.shape) == (dtype, before[path].shape)
+        found.append((loss, grads))
+    for loss, grads in found[1:]:
+        assert loss == found[0][0]
+        for path, grad in trees.flatten(grads).items():
+            np.testing.assert_array_equal(grad, trees.flatten(found[0][1])[path])
+
+
+def perceptron(sizes: tuple[int, ...], activation: Any) -> tuple[Any, Any]:
+    batch = pictures(3, sizes[:1])
+    return MLP(sizes, activation), batch._replace(labels=batch.labels % sizes[-1])
+
+
+def language_model(steps: int, columns: int, layers: int, tied: bool) -> tuple[Any, Any]:
+    model = LSTM(7, hidden=3, layers=layers, tied=tied, dropout=0.5)
+    return model, text(steps, columns, words=7)
+
+
+SIZES = st.lists(st.integers(1, 6), min_size=2, max_size=4).map(tuple)
+SHAPES = st.one_of(
+    st.builds(perceptron, SIZES, st.sampled_from(["relu", "tanh"])),
+    st.builds(
+        language_model,
+        *(st.integers(1, most) for most in (4, 3, 3)),
+        st.booleans(),
+    ),
+)
+
+
+@given(SHAPES, st.sampled_from(FLOATS))
+@settings(max_examples=60)
+def test_gradients_are_of_the_parameters_shape_and_dtype(
+    case: tuple[Any, Any], dtype: Any
+) -> None:
+    model, batch = case
+    params = model.init(0, dtype)
+    loss, grads, _ = differentiate(model, params, batch, begin(model, batch))
+    assert loss.dtype == dtype
+    leaves = trees.flatten(params)
+    assert {path: leaf.dtype for path, leaf in leaves.items()} == dict.fromkeys(
+        leaves, dtype
+    )
+    for path, grad in trees.flatten(grads).items():
+        assert (grad.dtype, grad.shape) == (dtype, leaves[path].shape)
+
+
+@every_model
+def test_the_same_seed_gives_the_same_parameters_in_both_precisions(name: str) -> None:
+    model = MODELS[name][0]("numpy")
+    single, same, other = (trees.flatten(model.init(seed)) for seed in (0, 0, 1))
+    for path, leaf in trees.flatten(model.init(0, np.float64)).items():
+        np.testing.assert_array_equal(single[path], leaf.astype(np.float32))
+        np.testing.assert_array_equal(single[path], same[path])
+    assert any((single[path] != other[path]).any() for path in single)
+
+
+WORDS = {"vocabulary": 7, "hidden": 4}
+LAYERS = {"sizes": (3, 2)}
+BLOCKS = {"shape": (3, 9, 8), "classes": 4, "blocks": (1, 1), "widths": (4, 4)}
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "error", "told"),
+    [
+        (MLP, {"sizes": (3,)}, ValueError, "sizes must give at least"),
+        (MLP, {"sizes": (3, 0)}, ValueError, "sizes must be a positive integer, got 0"),
+        (MLP, {"sizes": (3, 2.0)}, TypeError, "sizes must be a positive integer, got 2.0"),
+        (MLP, {"sizes": (3, True)}, TypeError, "sizes must be .* integer, got True"),
+        (MLP, {"activation": "gelu"}, ValueError, "activation must be one of 'relu', 'ta"),
+        (MLP, {"initialization": "zeros"}, ValueError, "initialization must be one of"),
+        (LSTM, {"vocabulary": 0}, ValueError, "vocabulary must be a positive integer"),
+        (LSTM, {"layers": 1.0}, TypeError, "layers must be a positive integer, got 1.0"),
+        (LSTM, {"dropout": 1.0}, ValueError, "dropout must be"),
+        (LSTM, {"scale": 0.0}, ValueError, "scale must be"),
+        (LSTM, {"tied": True, "embedding": 3}, ValueError, "embedding must be as wide as"),
+        (LSTM, {"initialization": "zeros"}, ValueError, "initialization must be one of"),
+        (ResNet, {"shape": (3, 8)}, ValueError, "shape must be"),
+        (ResNet, {"widths": (4,)}, ValueError, "one number for each stage"),
+        (ResNet, {"blocks": (), "widths": ()}, ValueError, "one number for each stage"),
+        (ResNet, {"classes": 0}, ValueError, "classes must be"),
+        (
+            ResNet,
+            {"block": "wide"},
+            ValueError,
+            "must be one of 'basic', 'bottleneck', got",
+        ),
+        (ResNet, {"stem": "tiny"}, ValueError, "stem must be one of"),
+        (ResNet, {"shortcut": "none"}, ValueError, "shortcut must be one of"),
+        (ResNet, {"epsilon": 0.0}, ValueError, "epsilon must be"),
+        (ResNet, {"momentum": 1.5}, ValueError, "momentum must be"),
+        (ResNet, {"statistics_examples": 0}, ValueError, "statistics_examples must be"),
+    ],
+)
+def test_a_model_that_cannot_be_made_is_refused_by_name(
+    model: Any, options: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    valid = {MLP: LAYERS, LSTM: WORDS, ResNet: BLOCKS}[model]
+    with pytest.raises(error, match=told):
+        model(**(valid | options))
+
+
+@on_every_backend
+@pytest.mark.parametrize(
+    ("name", "inputs", "labels", "columns", "told"),
+    [
+        ("residual", (6, 8, 8, 2), (6,), 6, r"shape \(n, 2, 8, 8\) or \(n, 128\), got"),
+        ("perceptron, relu", (4, 5), (4,), 4, r"inputs must .* \(n, 6\), got \(4, 5\)"),
+        ("LSTM", (3, 2), (2, 3), 2, r"labels must have shape \(3, 2\), got \(2, 3\)"),
+        ("LSTM", (3,), (3,), 2, r"inputs must have shape \(steps, batch\), got"),
+        ("LSTM", (3, 2), (3, 2), 1, r"hidden must have shape \(2, 5\), got \(1, 5\)"),
+    ],
+)
+def test_inputs_labels_and_state_must_fit(
+    name: str, backend: str, inputs: Any, labels: Any, columns: int, told: str
+) -> None:
+    model = MODELS[name][0](backend)
+    batch = Examples(np.zeros(inputs, np.int32), np.zeros(labels, int))
+    carried = model.start(columns) if hasattr(model, "start") else {}
+    with pytest.raises(ValueError, match=told):
+        loss_of(model, model.init(0), batch, carried)
