@@ -193,18 +193,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Suite:
-    """The golden suite.
-
-    Parameters
-    ----------
-    index : dict
-        The index as the file holds it.
-    cases : list of Case
-        Every case, in the order of the files.
-    """
+    """The golden suite."""
 
     index: Mapping[str, Any] = field(repr=False)
+    """The index as the file holds it."""
     cases: list[Case] = field(repr=False)
+    """Every case, in the order of the files."""
 
     def case(self, identity: str) -> Case:
         """Look a case up by its id, or raise a ValueError that says which are close."""
