@@ -121,6 +121,8 @@ class CupyBackend:
         self._library = self._cuda.library
         self.layers = CupyLayers(self._cuda)
         self.devices: Sequence[str] = self._cuda.devices
+        self.seconds: Callable[[Callable[[], Any]], float] = self._cuda.seconds
+        self.peak: Callable[[Callable[[], Any]], int] = self._cuda.peak
 
     def from_host(self, array: Any) -> DeviceArray:
         with explained(self):
@@ -195,14 +197,6 @@ class CupyBackend:
         self, program: Program, dtype: str, leaves: Sequence[Sequence[DeviceArray]]
     ) -> Callable[[Sequence[DeviceArray], Sequence[float]], None]:
         return _Bound(compiler.write(program, dtype), leaves, self._cuda)
-
-    def seconds(self, run: Callable[[], Any]) -> float:
-        """Measure how long something takes on the device: see `Cuda.seconds`."""
-        return float(self._cuda.seconds(run))
-
-    def peak(self, run: Callable[[], Any]) -> int:
-        """Measure how much memory something takes on the device: see `Cuda.peak`."""
-        return int(self._cuda.peak(run))
 
     def memory(self, error: MemoryError) -> str | None:
         """Say how much memory the device has that could not give what was asked."""

@@ -69,10 +69,8 @@ class Threads:
             self.helpers.start(calls)
 
     def share(self, work: Work, count: int, cost: int) -> None:
-        """Call ``work(start, stop)`` for parts of ``range(count)``, at the same time.
-
-        The cost of each of them is counted in additions of numbers in the cache.
-        """
+        """Call ``work(start, stop)`` for parts of ``range(count)``, at the same time."""
+        # What each of them costs is counted in additions of numbers in the cache.
         least = -(-_LEAST // max(cost, 1))
         parts = min(self.count, count // least)
         if parts < 2:

@@ -53,7 +53,7 @@ for argument in sys.argv[1:]:
 
 def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
-    NumbaBackend(cache=whole).compile(DOUBLE, "float64")
+    NumbaBackend(cache=whole).compile(DOUBLE, "float64")([np.ones(1)], [2.0])
     files = {path: path.stat().st_mtime_ns for path in whole.rglob("*.nb*")}
     assert files
     damaged = [tmp_path / suffix for suffix in ("nbi", "nbc")]

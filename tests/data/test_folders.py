@@ -98,27 +98,29 @@ def test_transparency_goes_without_a_word(folder: Path) -> None:
     assert first(folder)[:, 1, 1].tolist() == [200, 100, 50]
 
 
-def tiff() -> bytes:
+def encoded(kind: str, pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(plain(30)).save(stream, "TIFF")
+    Image.fromarray(pixels).save(stream, kind)
     return stream.getvalue()
 
 
-def depth_of_16(kind: str) -> bytes:
-    stream = io.BytesIO()
-    half = np.full((9, 9), 0x8000, np.uint16)
-    if kind == "png":
-        Image.fromarray(half).save(stream, "PNG")
-        return stream.getvalue()
-    largest, value = (65535, 0x8000) if kind == "pgm" else (1023, 512)
+def pgm(largest: int, value: int) -> bytes:
     return b"P5 9 9 %d\n" % largest + struct.pack(">H", value) * 81
 
 
-@pytest.mark.parametrize("kind", ["png", "pgm", "10 bits"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        encoded("PNG", np.full((9, 9), 0x8000, np.uint16)),
+        pgm(65535, 0x8000),
+        pgm(1023, 512),
+    ],
+    ids=["png", "pgm", "10 bits"],
+)
 def test_greys_of_more_than_8_bits_are_scaled_and_not_cut_off(
-    folder: Path, kind: str
+    folder: Path, content: bytes
 ) -> None:
-    (folder / "train/n01/c.jpg").write_bytes(depth_of_16(kind))
+    (folder / "train/n01/c.jpg").write_bytes(content)
     assert (first(folder) == 128).all()
 
 
@@ -127,7 +129,7 @@ def test_greys_of_more_than_8_bits_are_scaled_and_not_cut_off(
     [
         (b"Pf 9 9 -1.0\n" + struct.pack("<f", 0.5) * 81, "are floating-point numbers"),
         # A format that nobody asked for is not tried.
-        (tiff(), "it does not decode: cannot identify"),
+        (encoded("TIFF", plain(30)), "it does not decode: cannot identify"),
     ],
     ids=["floating point", "TIFF"],
 )
