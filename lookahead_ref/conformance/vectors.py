@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "LEVELS",
     "MODELS",
     "OPTIMIZERS",
     "VERSION",
@@ -33,9 +32,6 @@ __all__ = [
 ]
 
 Float64Array = NDArray[np.float64]
-
-LEVELS = ("strict", "gpu")
-"""What is admitted: see `lookahead_ref.conformance.bounds`."""
 
 
 class Format(NamedTuple):
