@@ -178,9 +178,8 @@ def conform(
         usual = PYTHON_STARTUP if command is None else Limits.startup
         limits = Limits(startup_timeout or usual, step_timeout, line_limit)
         # A program of its own is one process for the whole suite; Python's are cheap.
-        dtypes = (
-            [("float32", "float64")] if target is None else [("float32",), ("float64",)]
-        )
+        both = target is None or case
+        dtypes = [("float32", "float64")] if both else [("float32",), ("float64",)]
         start = partial(
             open_target, target, command=command, recorded=recorded, limits=limits
         )
