@@ -30,14 +30,7 @@ Vjp = Callable[[Any], Any]
 
 
 def register(array_type: type) -> None:
-    """Make autograd differentiate functions of a library's arrays.
-
-    Parameters
-    ----------
-    array_type : type
-        Their type, whose package has NumPy's functions under NumPy's names:
-        ``cupy.ndarray``.
-    """
+    """Make autograd differentiate functions of a library's arrays."""
     if array_type in Box.type_mappings:
         return
     DeviceBox.register(array_type)
@@ -191,11 +184,7 @@ def _rule(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def _rules(functions: Sequence[Any], *makers: Callable[..., Any]) -> Any:
-    """Put derivatives with respect to each argument into the table.
-
-    autograd's `defvjp` knows how to make one entry of them, and puts it into its own table;
-    it is given a function that nobody else has.
-    """
+    """Put derivatives with respect to each argument into the table."""
 
     def key() -> None:
         """Stand in a table for a moment."""
@@ -474,37 +463,27 @@ def _rest(ndim: int, summed: Sequence[int]) -> list[int]:
     return [axis for axis in range(ndim) if axis not in summed]
 
 
-def _of_the_left(a: Any, b: Any, axes: Any) -> Vjp:
+def _of_a_factor(place: int, a: Any, b: Any, axes: Any) -> Vjp:
+    """Return the derivative of a tensor product by its first or second factor."""
+    mine, other = (a, b) if place == 0 else (b, a)
     if not a.ndim or not b.ndim:
-        return _unbroadcast(lambda g: g * b, a)
-    of_a, of_b = _contraction(axes, a, b)
-    free_a, free_b = _rest(a.ndim, of_a), _rest(b.ndim, of_b)
-    # What the product of `g` and `b` has, axis by axis, in the numbers of `a`.
-    order = free_a + [of_a[of_b.index(axis)] for axis in sorted(of_b)]
-    back = _inverse(order)
+        return _unbroadcast(lambda g: g * other, mine)
+    summed = _contraction(axes, a, b)
+    of_mine, of_other = summed[place], summed[1 - place]
+    free, rest = _rest(mine.ndim, of_mine), _rest(other.ndim, of_other)
+    # What the product of `g` and `other` has, axis by axis, in the numbers of `mine`.
+    shared = [of_mine[of_other.index(axis)] for axis in sorted(of_other)]
+    back = _inverse(free + shared if place == 0 else shared + free)
 
     def vjp(g: Any) -> Any:
         if not anp.ndim(g):
-            return g * anp.transpose(b, back)
-        shared = tuple(range(len(free_a), anp.ndim(g)))
-        return anp.transpose(anp.tensordot(g, b, (shared, tuple(free_b))), back)
-
-    return vjp
-
-
-def _of_the_right(a: Any, b: Any, axes: Any) -> Vjp:
-    if not a.ndim or not b.ndim:
-        return _unbroadcast(lambda g: g * a, b)
-    of_a, of_b = _contraction(axes, a, b)
-    free_a, free_b = _rest(a.ndim, of_a), _rest(b.ndim, of_b)
-    order = [of_b[of_a.index(axis)] for axis in sorted(of_a)] + free_b
-    back = _inverse(order)
-
-    def vjp(g: Any) -> Any:
-        if not anp.ndim(g):
-            return g * anp.transpose(a, back)
-        shared = tuple(range(len(free_a)))
-        return anp.transpose(anp.tensordot(a, g, (tuple(free_a), shared)), back)
+            return g * anp.transpose(other, back)
+        if place == 0:
+            of_g = tuple(range(len(free), anp.ndim(g)))
+            found = anp.tensordot(g, other, (of_g, tuple(rest)))
+        else:
+            found = anp.tensordot(other, g, (tuple(rest), tuple(range(len(rest)))))
+        return anp.transpose(found, back)
 
     return vjp
 
@@ -512,8 +491,8 @@ def _of_the_right(a: Any, b: Any, axes: Any) -> Vjp:
 def _of_a_product(axes: Callable[..., Any], *functions: Any) -> None:
     _rules(
         functions,
-        lambda ans, a, b, *rest, **named: _of_the_left(a, b, axes(a, b, *rest, **named)),
-        lambda ans, a, b, *rest, **named: _of_the_right(a, b, axes(a, b, *rest, **named)),
+        lambda ans, a, b, *rest, **named: _of_a_factor(0, a, b, axes(a, b, *rest, **named)),
+        lambda ans, a, b, *rest, **named: _of_a_factor(1, a, b, axes(a, b, *rest, **named)),
     )
 
 

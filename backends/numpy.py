@@ -29,14 +29,7 @@ _CACHE = 1_500_000
 
 
 class NumpyBackend:
-    """NumPy on the CPU.
-
-    Examples
-    --------
-    >>> from lookahead_ref.stepping import backend
-    >>> backend.load("numpy").name
-    'numpy'
-    """
+    """NumPy on the CPU."""
 
     name = "numpy"
     version = np.__version__
@@ -52,20 +45,6 @@ class NumpyBackend:
 
     @staticmethod
     def compile(program: Program, dtype: str) -> Kernel:
-        """Arrange a program for blocks: which operation writes to which memory.
-
-        Parameters
-        ----------
-        program : Program
-            The program.
-        dtype : str
-            The dtype of its arrays.
-
-        Returns
-        -------
-        callable
-            The kernel.
-        """
         return _Blocked(program, np.dtype(dtype))
 
 

@@ -1,28 +1,382 @@
-"""Write docs/benchmarks.md and its picture from the results of ``lookahead-ref bench``.
+"""Write docs/benchmarks.md and its picture from asv's result file: which targets are met.
 
-    python benchmarks/page.py RESULTS.json ...
+    python benchmarks/page.py RESULTS.json
 
-Each file is a run, or the part of one that ``--only`` chose.
+Versions are of what is installed where this runs, which is where it was measured, then.
 """
 
+import ast
 import json
+import math
+import platform
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from importlib import metadata
+from itertools import product
 from pathlib import Path
+from typing import Any
 
-from lookahead_ref.bench.page import page
-from lookahead_ref.bench.picture import roofline
-from lookahead_ref.report.plots import svg
+from lookahead_ref.report.plots import GHOST, INK, PALETTE, PAPER, svg
+from suite.cases import elements, traffic
 
+TEMPLATE = Path(__file__).with_suffix(".md")
 DOCS = Path(__file__).parents[1] / "docs"
+PACKAGES = (
+    *("lookahead-ref", "numpy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch", "jax"),
+    *("optax", "torch_optimizer", "pytorch_optimizer", "timm"),
+)
+MODELS = {
+    ("mlp", "numpy"): 1.05,
+    ("mlp", "numba"): 1.05,
+    ("lstm", "numpy"): 1.4,
+    ("lstm", "numba"): 1.0,
+}
+SHORT = {
+    "A step of Adam over the 25.6 million parameters of a ResNet-50": (
+        *("step.Step.track_seconds", "resnet-50", "adam", None),
+    ),
+    "The same inside Lookahead, k = 5": ("step.Step.track_seconds", "resnet-50", "adam", 5),
+    "That, of the time of torch_optimizer's Lookahead over PyTorch's fused Adam": (
+        *("step.Peers.track_ratio", "resnet-50", "adam", "torch_optimizer over fused"),
+    ),
+    "A step inside Lookahead over SGD, k = 5, 30 million parameters, in SGD's steps": (
+        *("step.Cost.track_ratio", "3e7", "sgd", "k = 5"),
+    ),
+    "MB besides parameters, slots and slow weights, Lookahead over Adam": (
+        *("memory.Peak.track_megabytes", "adam", "maintain"),
+    ),
+    "A training step of ResNet-18 with `numba`, of PyTorch's time": (
+        *("models.Training.track_ratio", "resnet18", "numba"),
+    ),
+    "A new process that imports `lookahead_ref`": (
+        *("start.Start.track_seconds", "import lookahead_ref"),
+    ),
+}
+"""What a user would ask first, and where the answer is."""
+
+RATIOS = {
+    "step.Peers.track_ratio": (
+        "A step, alone or with Lookahead and k = 5, beside other implementations",
+        ("parameters", "optimizer", "ours, of the time of"),
+    ),
+    "step.Cost.track_ratio": (
+        "What Lookahead adds: its step, in inner steps, beside what is counted",
+        ("parameters", "optimizer", "Lookahead", "counted"),
+    ),
+    "step.Bandwidth.track_ratio": (
+        "A step's bandwidth, beside that of loops that compute nothing",
+        ("parameters", "optimizer", "k", "loop"),
+    ),
+    "step.NumPy.track_times_faster": (
+        "NumPy in blocks: times faster than the plain functional form",
+        ("parameters", "optimizer"),
+    ),
+    "memory.Peak.track_megabytes": (
+        "Peak memory: MB besides parameters, slow weights and slots",
+        ("optimizer", "slots at a synchronization"),
+    ),
+    "step.Growth.track_exponent": (
+        "Growth: time as a power of the number of parameters, beyond the caches",
+        ("optimizer",),
+    ),
+    "models.Training.track_ratio": (
+        "Training steps of models, of PyTorch's time",
+        ("model", "backend"),
+    ),
+}
+LOOPS = "step.Loops.track_rate"
+TIMES = {
+    "step.Step.track_seconds": ("A step", ("parameters", "optimizer", "k")),
+    "step.Sizes.track_seconds": ("A step, by size", ("optimizer", "parameters")),
+    "step.NumPy.track_seconds": ("A step of NumPy in blocks", ("parameters", "optimizer")),
+    LOOPS: ("Loops that compute nothing", ("reads and writes of",)),
+    "models.Training.track_seconds": ("Training steps of models", ("model", "backend")),
+    "start.Start.track_seconds": ("New processes", ("what",)),
+    "start.FirstCycle.track_seconds": ("The first steps of a process", ("what",)),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure, NaN if it failed, its quartiles, and what it must lie between."""
+
+    benchmark: str
+    case: tuple[Any, ...]
+    value: float
+    low: float
+    high: float
+    least: float = -math.inf
+    most: float = math.inf
+
+    @property
+    def met(self) -> bool:
+        return self.least <= self.value <= self.most
+
+    @property
+    def has_target(self) -> bool:
+        return math.isfinite(self.least) or math.isfinite(self.most)
+
+
+def read(path: Path) -> list[Row]:
+    """Read a result file of asv's, without what was skipped."""
+    found = json.loads(path.read_text())
+    rows = []
+    for benchmark, cells in found["results"].items():
+        named = dict(zip(found["result_columns"], cells, strict=False))
+        cases = [tuple(map(ast.literal_eval, case)) for case in product(*named["params"])]
+        columns = [
+            named.get(name) or [None] * len(cases)
+            for name in ("result", "stats_q_25", "stats_q_75")
+        ]
+        for case, value, low, high in zip(cases, *columns, strict=True):
+            if value is None:
+                rows.append(Row(benchmark, case, math.nan, math.nan, math.nan))
+            elif not math.isnan(value):
+                spread = (value, value) if low is None else (low, high)
+                rows.append(Row(benchmark, case, value, *spread))
+    return rows
+
+
+def measured(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if not math.isnan(row.value)]
+
+
+def is_lookahead(peer: str) -> bool:
+    return " over " in peer or "lookahead" in peer
+
+
+def scaled(row: Row, scale: float, *case: Any, **target: float) -> Row:
+    """Return a row in another unit, of a longer case, with a target."""
+    values = (scale * each for each in (row.value, row.low, row.high))
+    return Row(row.benchmark, (*row.case, *case), *values, **target)
+
+
+def judged(row: Row) -> Iterator[Row]:
+    """Yield a row with its target, or once for each target."""
+    match row.benchmark, row.case:
+        case "step.Peers.track_ratio", (parameters, optimizer, peer):
+            if optimizer == "adagrad" and parameters != "tiny":
+                yield row  # the paper has none
+            else:
+                wrapped = parameters == "1e7" and is_lookahead(peer)
+                yield replace(row, most=0.8 if wrapped else 1.0)
+        case "step.Cost.track_ratio", (_, optimizer, cycle):
+            k = int(cycle.removeprefix("k = ").split(",")[0])
+            moved = traffic(optimizer, k, interpolated="interpolate" in cycle)
+            yield scaled(row, k / (k + 1), "steps", most=1.0)
+            yield scaled(row, traffic(optimizer) / moved, "bytes", most=1.05)
+        case "step.Bandwidth.track_ratio", (*_, loop):
+            yield replace(row, least=0.85 if loop == "the library's copy" else 0.9)
+        case "step.NumPy.track_times_faster", _:
+            yield replace(row, least=2.5)
+        case "step.Growth.track_exponent", _:
+            yield replace(row, least=0.95, most=1.05)
+        case "memory.Peak.track_megabytes", _:
+            yield replace(row, most=1.0)
+        case "models.Training.track_ratio", key:
+            yield replace(row, most=MODELS.get(key, 2.0))
+        case _:
+            yield row
+
+
+def target(row: Row) -> str:
+    if math.isfinite(row.least) and math.isfinite(row.most):
+        return f"{row.least:g} to {row.most:g}"
+    if row.has_target:
+        return f"≤ {row.most:g}" if math.isfinite(row.most) else f"≥ {row.least:g}"
+    return ""
+
+
+def figure(row: Row) -> str:
+    """Write a figure with its quartiles, bold if it misses, and as exact as tells that."""
+    if math.isnan(row.value):
+        return "**failed**"
+    digits = 2
+    while digits < 9 and replace(row, value=round(row.value, digits)).met != row.met:
+        digits += 1
+    text = f"{row.value:.{digits}f}"
+    if not row.met:
+        text = f"**{text}**"
+    if row.low == row.high:
+        return text
+    return f"{text} ({row.low:.{digits}f} to {row.high:.{digits}f})"
+
+
+def outcome(row: Row) -> str:
+    if not row.has_target:
+        return ""
+    if row.met:
+        return "met"
+    near = any(row.low <= bound <= row.high for bound in (row.least, row.most))
+    return "missed, within the spread" if near else "**missed**"
+
+
+def time(seconds: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    told = [["–" if each is None else str(each) for each in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in told) + "\n"
+
+
+def ratio_tables(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a title and a table for each kind of ratio that was measured."""
+    for benchmark, (title, columns) in RATIOS.items():
+        shown = [
+            (*row.case, figure(row), target(row), outcome(row))
+            for row in rows
+            if row.benchmark == benchmark
+        ]
+        if shown:
+            yield f"## {title}\n\n{table((*columns, 'measured', 'target', ''), shown)}"
+
+
+def moved(row: Row) -> float:
+    """Count the bytes that a timed step moves."""
+    match row.benchmark, row.case:
+        case "step.Step.track_seconds", (parameters, optimizer, k):
+            return traffic(optimizer, k) * elements(parameters)
+        case "step.Sizes.track_seconds", (optimizer, parameters):
+            return traffic(optimizer) * elements(parameters)
+        case "step.NumPy.track_seconds", (parameters, optimizer):
+            return traffic(optimizer) * elements(parameters)
+    return 0.0
+
+
+def time_tables(rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a folded table for each kind of time that was measured."""
+    for benchmark, (title, columns) in TIMES.items():
+        shown = []
+        for row in rows:
+            if row.benchmark != benchmark:
+                continue
+            if benchmark == LOOPS:
+                shown.append((*row.case, "", "", f"{row.value:.1f}"))
+                continue
+            # Of little memory, calls cost more than moving it.
+            size = moved(row)
+            rate = f"{size / row.value / 1e9:.1f}" if size > 1e6 else ""
+            spread = f"{time(row.low)} to {time(row.high)}"
+            shown.append((*row.case, time(row.value), spread, rate))
+        if shown:
+            text = table((*columns, "time", "quartiles", "GB/s"), shown)
+            yield f"<details>\n<summary>{title}</summary>\n\n{text}\n</details>\n"
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Count the targets that are met, and list the others."""
+    asked = [row for row in rows if row.has_target]
+    missed = [row for row in asked if not row.met]
+    text = f"**{len(asked) - len(missed)} of {len(asked)} targets are met.**"
+    if not missed:
+        return text
+    shown = [
+        (
+            RATIOS[row.benchmark][0].split(",")[0].split(":")[0],
+            ", ".join(map(str, row.case)),
+            figure(row),
+            target(row),
+            outcome(row),
+        )
+        for row in missed
+    ]
+    head = ("", "", "measured", "target", "")
+    return f"{text} Those that are not:\n\n{table(head, shown)}"
+
+
+def short(rows: Sequence[Row]) -> str:
+    """Answer what a user would ask first."""
+    found = {(row.benchmark, *row.case): row for row in rows}
+    answers = []
+    for question, key in SHORT.items():
+        if row := found.get(key):
+            seconds = row.benchmark.endswith("seconds")
+            answers.append((question, time(row.value) if seconds else figure(row)))
+    return table(("", ""), answers)
+
+
+def points(rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
+    """Group bytes and seconds of steps by who did them; a peer's follow from the ratio."""
+    found: dict[str, list[tuple[float, float]]] = {"peers": [], "NumPy": [], "Stepper": []}
+    steps = {row.case: row for row in rows if row.benchmark == "step.Step.track_seconds"}
+    for row in rows:
+        if row.benchmark == "step.Peers.track_ratio":
+            parameters, optimizer, peer = row.case
+            step = steps.get((parameters, optimizer, 5 if is_lookahead(peer) else None))
+            if step:
+                found["peers"].append((moved(step), step.value / row.value))
+        elif moved(row):
+            name = "NumPy" if row.benchmark == "step.NumPy.track_seconds" else "Stepper"
+            found[name].append((moved(row), row.value))
+    return found
+
+
+def roofline(rows: Sequence[Row]) -> Any:
+    """Draw bytes moved against time, over what memory allows."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), facecolor=PAPER["light"], layout="constrained")
+    axes = figure.add_subplot(facecolor=PAPER["light"])
+    grouped = points(rows)
+    sizes = [size for each in grouped.values() for size, _ in each]
+    rates = [row.value for row in rows if row.benchmark == LOOPS]
+    if sizes and rates:
+        ends = [min(sizes) / 2, 2 * max(sizes)]
+        axes.plot(
+            ends,
+            [end / max(rates) / 1e9 for end in ends],
+            color=INK["light"],
+            linewidth=1,
+            label=f"{max(rates):.0f} GB/s, a loop that only moves memory",
+        )
+    colours = (GHOST["light"], PALETTE["light"][1], PALETTE["light"][0])
+    for (label, each), colour, marker in zip(grouped.items(), colours, "oso", strict=True):
+        if each:
+            style = {"s": 18, "color": colour, "marker": marker, "zorder": 2}
+            axes.scatter(*zip(*each, strict=True), label=label, **style)
+    axes.set(xscale="log", yscale="log", xlabel="bytes moved by a step", ylabel="seconds")
+    axes.tick_params(colors=INK["light"])
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False)
+    return figure
+
+
+def machine(path: Path) -> str:
+    """Say what it was measured on."""
+    told = json.loads(path.read_text())["params"]
+    versions = []
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions.append(f"{name} {metadata.version(name)}")
+    memory = f"{float(told['ram']) / 1e9:.1f} GB"
+    where = f"{told['cpu']}, {told['num_cpu']} cores, {memory}; {told['os']}"
+    return f"{where}; Python {platform.python_version()}, {', '.join(versions)}."
+
+
+def page(path: Path) -> str:
+    """Fill the template with what a result file of asv's holds."""
+    rows = read(path)
+    asked = [each for row in rows for each in judged(row)]
+    times = "".join(f"{each}\n" for each in time_tables(measured(rows)))
+    return TEMPLATE.read_text().format(
+        short=short(measured(rows)),
+        machine=machine(path),
+        summary=summary(asked),
+        tables="\n".join([*ratio_tables(asked), f"## Times\n\n{times}"]).rstrip(),
+    )
+
+
+def write(path: Path) -> None:
+    (DOCS / "benchmarks.md").write_text(page(path))
+    (DOCS / "_static" / "roofline.svg").write_bytes(svg(roofline(measured(read(path)))))
+
 
 if __name__ == "__main__":
-    runs = [json.loads(Path(name).read_text()) for name in sys.argv[1:]]
-    (DOCS / "benchmarks.md").write_text(page(runs))
-    newest = {row["section"]: run for run in runs for row in run["timings"]}
-    rows = [
-        row
-        for section, run in newest.items()
-        for row in run["timings"]
-        if row["section"] == section
-    ]
-    (DOCS / "_static" / "roofline.svg").write_bytes(svg(roofline(rows)))
+    write(Path(sys.argv[1]))

@@ -104,10 +104,8 @@ class LayerKernels:
 
         Parameters
         ----------
-        g : array, shape (n, units)
-            The gradient of the output.
-        y : array, shape (n, units)
-            The output.
+        g, y : array, shape (n, units)
+            The gradient of the output, and the output.
         activation : {"relu", "tanh", None}
             As given to `activate`.
 
@@ -275,16 +273,10 @@ class LayerKernels:
         ``x[n, i * stride + offset[0] + a, j * stride + offset[1] + b, c]``, where x is zero
         outside of the pictures.
 
-        Here it is one product of matrices for each group of pictures: what the kernel sees
-        from a place is copied into a row. That takes a multiple of the pictures' memory, so
-        a group is as large as a cache.
-
         Parameters
         ----------
-        x : array, shape (n, height, width, channels)
-            The pictures.
-        kernel : array, shape (rows, columns, channels, outputs)
-            The kernel.
+        x, kernel : array
+            The pictures, and the kernel.
         out : array, shape (n, out_height, out_width, outputs)
             Written to. Its last axis is contiguous, the others need not be.
         stride : int
@@ -293,6 +285,9 @@ class LayerKernels:
             The row and column of the picture at which the kernel begins in the first
             place. Negative where it begins in the zeros around the picture.
         """
+        # One product of matrices for each group of pictures: what the kernel sees from a
+        # place is copied into a row. That takes a multiple of the pictures' memory, so a
+        # group is as large as a cache.
         xp = namespace(x)
         rows, columns, channels, outputs = kernel.shape
         matrix = xp.reshape(kernel, (rows * columns * channels, outputs))
@@ -311,14 +306,12 @@ class LayerKernels:
 
         Parameters
         ----------
-        x : array, shape (n, height, width, channels)
-            The pictures.
+        x, stride, offset
+            As given to `correlate`.
         grad : array, shape (n, out_height, out_width, outputs)
             The gradient of what `correlate` writes.
         size : tuple of int
             Rows and columns of the kernel.
-        stride, offset
-            As given to `correlate`.
 
         Returns
         -------
@@ -333,18 +326,12 @@ class LayerKernels:
         return xp.reshape(total, (*size, channels, outputs))
 
     def moments(self, x: Any) -> tuple[Any, Any]:
-        """Compute the mean and the variance of each channel.
-
-        Parameters
-        ----------
-        x : array, shape (n, height, width, channels)
-            Pictures.
+        """Compute the mean and the variance of each channel over all places of pictures.
 
         Returns
         -------
         mean, variance : array, shape (channels,)
-            Over all pictures and places; the variance of a population, divided by their
-            number.
+            The variance is that of a population, divided by the number of places.
         """
         xp = namespace(x)
         flat = xp.reshape(x, (-1, x.shape[3]))
@@ -373,8 +360,8 @@ class LayerKernels:
 
         Returns
         -------
-        array
-            Of the shape of x, contiguous.
+        array of the shape of x
+            Contiguous.
         """
         y = x * factor
         y += term
@@ -394,16 +381,11 @@ class LayerKernels:
 
         Parameters
         ----------
-        g : array, shape (n, height, width, channels)
-            The gradient of the result.
-        y : array of the shape of g, or None
-            The result, if it was rectified.
-        x : array of the shape of g
-            What was normalised.
-        mean, inverse : array, shape (channels,)
-            The means of the channels of x, and 1 over their deviations.
-        scale : array, shape (channels,)
-            The scale.
+        g, y, x : array, shape (n, height, width, channels)
+            The gradient of the result, the result, None if it was not rectified, and what
+            was normalised.
+        mean, inverse, scale : array, shape (channels,)
+            The means of the channels of x, 1 over their deviations, and the scale.
         residual : bool
             Whether the gradient of the residual is wanted.
 

@@ -25,10 +25,16 @@ Rule: TypeAlias = Callable[[Any], Callable[..., Any]]
 """A function from an array namespace to the arithmetic of an update."""
 
 SOLE = ""
-"""The name of the only leaf of a tree on which `lookahead_ref.stepping` records a step: a
-symbol, which stands for all leaves and takes down on its tape what is done with them."""
+"""The name of the only leaf of a `RecordedTree`."""
 
 _FLOAT32 = struct.Struct("<f")
+
+
+class RecordedTree(dict[str, Any]):
+    """A tree on which `lookahead_ref.stepping` records a step, which needs no check."""
+
+    # Its leaf, a symbol, stands for all leaves and has a tape that takes down what is done.
+    __slots__ = ()
 
 
 def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
@@ -90,7 +96,7 @@ def apply(
     The operands must agree in names, libraries, dtypes and shapes. `coefficients` are the
     rule's scalars, in float64, each of which must fit into the dtypes of the leaves.
     """
-    if is_recorded(operands[0]):
+    if type(operands[0]) is RecordedTree:
         symbols = [each[SOLE] for each in operands]
         recorded = symbols[0].tape.record(rule, symbols, coefficients)
         return tuple([result.tree for result in recorded])
@@ -112,16 +118,12 @@ def apply(
 
 
 def evaluate(function: Callable[..., Any], *operands: Tree) -> list[Any]:
-    """Call a function with the values of corresponding leaves, each of one dimension.
-
-    Unlike a rule it may do anything with them; what it returns stays with the caller.
-    While a step is recorded, the values are computed first.
-    """
+    """Call a function, any but a rule, with corresponding leaves, each of one dimension."""
     first, *others = [flatten(each) for each in operands]
     results = []
     for path, leaf in first.items():
         leaves = [leaf, *[other[path] for other in others]]
-        if hasattr(leaf, "tape"):
+        if hasattr(leaf, "tape"):  # a step is being recorded: the values are computed
             results += leaf.tape.evaluate(function, leaves)
         else:
             xp = array_namespace(leaf)
@@ -167,11 +169,6 @@ def round_scalars(scalars: Mapping[str, float], path: str, leaf: Array) -> dict[
     }
 
 
-def is_recorded(tree: Any) -> bool:
-    """Say whether a step is being recorded on a tree: it needs no check and no walk."""
-    return type(tree) is dict and hasattr(tree.get(SOLE), "tape")
-
-
 def check_params(params: Tree, name: str = "params") -> None:
     """Check that a tree can be optimized: float32 and float64 arrays, at least one."""
     leaves = flatten(params, name)
@@ -182,10 +179,7 @@ def check_params(params: Tree, name: str = "params") -> None:
 
 
 def check_like(tree: Tree, params: Tree, name: str) -> dict[str, Array]:
-    """Check that a tree agrees with the parameters, and return its leaves by path.
-
-    They must agree in names, array libraries, dtypes and shapes.
-    """
+    """Check names, libraries, dtypes and shapes; return the leaves of the tree by path."""
     leaves, expected = flatten(tree, name), flatten(params)
     for path in expected:
         if path not in leaves:

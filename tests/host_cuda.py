@@ -23,10 +23,9 @@ import standin
 from lookahead_ref import trees
 from lookahead_ref.backends.cupy import CupyBackend, compiler
 from lookahead_ref.backends.numpy import NumpyBackend
-from lookahead_ref.bench.place import traced
-from lookahead_ref.bench.turns import wall
 from lookahead_ref.stepping import backend as registry
 from lookahead_ref.stepping.backend import Program
+from suite.turns import traced, wall
 from support import DECOUPLED, INNER, INNER_STATES, L2
 
 COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), None)

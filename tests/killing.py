@@ -1,9 +1,10 @@
 """Runs that are killed: a program that imports once, then forks a process for each of them.
 
 It reads a JSON object a line and answers each with how the process ended. ``folder`` is
-where the run lives: it is begun there, or continued. ``seconds`` is when to kill it, and
-``point`` the number of the change to the disk before which it is to kill itself; ``limit``
-is the size in bytes that no file can exceed, and ``nobody`` has it run without privileges.
+where the run lives: it is begun there, or continued. ``seconds`` is after how much time of
+the processor it is killed, and ``point`` the number of the change to the disk before which
+it is to kill itself; ``limit`` is the size in bytes that no file can exceed, and ``nobody``
+has it run without privileges.
 """
 
 import contextlib
@@ -14,17 +15,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import traceback
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from lookahead_ref.experiments import runs, single
+from lookahead_ref.experiments import run_folder, train
+from lookahead_ref.experiments.settings import TrainSettings
 
 TOYS = Path(__file__).with_name("toys.py")
-SETTINGS = single.Settings(
+SETTINGS = TrainSettings(
     model=f"{TOYS}:normalised",
     data=f"{TOYS}:clouds",
     optimizer="lookahead-adam",
@@ -56,23 +57,23 @@ class Killer:
 
 
 @cache
-def prepared(epochs: int, batch_size: int) -> single.Prepared:
+def prepared(epochs: int, batch_size: int) -> train.Prepared:
     """Prepare the run, once."""
-    return single.prepare(replace(SETTINGS, epochs=epochs, batch_size=batch_size))
+    return train.prepare(replace(SETTINGS, epochs=epochs, batch_size=batch_size))
 
 
-def run(folder: Path, ready: single.Prepared, every: int) -> None:
+def run(folder: Path, ready: train.Prepared, every: int) -> None:
     """Do, or go on with, the run."""
     with contextlib.ExitStack() as stack:
         if (folder / "run.json").exists():
-            run = stack.enter_context(runs.continued(folder, lambda _: None))
+            run = stack.enter_context(run_folder.continued(folder, lambda _: None))
             assert run.settings == ready.settings
         else:
-            begun = runs.begin(
+            begun = run_folder.begin(
                 folder, ready.settings, lambda _: None, checkpoint_every=every, keep=2
             )
             run = stack.enter_context(begun)
-        single.run(ready, run)
+        train.run(ready, run)
 
 
 def forked(order: dict[str, Any]) -> dict[str, Any]:
@@ -96,16 +97,18 @@ def forked(order: dict[str, Any]) -> dict[str, Any]:
             os._exit(1)
         os._exit(0)
     os.close(writing)
-    if order.get("seconds") is not None:
-        time.sleep(order["seconds"])
-        os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
+    _, status, used = os.wait4(child, 0)
     with os.fdopen(reading) as told:
         error = told.read()
-    return {"killed": os.WIFSIGNALED(status), "error": error}
+    seconds = used.ru_utime + used.ru_stime
+    return {"killed": os.WIFSIGNALED(status), "error": error, "seconds": seconds}
 
 
 def _restrict(order: dict[str, Any]) -> None:
+    if order.get("seconds"):
+        # Nobody handles this signal, so that it ends the process. Unlike a clock, the time
+        # of the processor does not depend on what else the machine does.
+        signal.setitimer(signal.ITIMER_PROF, order["seconds"])
     if order.get("point"):
         kill = Killer(order["point"])
         for name in ("fsync", "truncate"):

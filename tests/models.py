@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref as la
+from lookahead_ref import trees
 from lookahead_ref.data import Examples
 from lookahead_ref.zoo import LSTM, MLP, ResNet
 
@@ -47,6 +48,15 @@ MODELS: dict[str, tuple[Callable[[str], Any], Any]] = {
         (2, 16, 16), (1, 1), (2, 4), block="bottleneck", stem="large"
     ),
 }
+
+
+def drawn(model: Any, seed: int = 3) -> Any:
+    """Float64 parameters, biases and scales drawn too, so that none is at its start."""
+    rng = np.random.default_rng(seed)
+    return trees.map(
+        lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape),
+        model.init(seed, np.float64),
+    )
 
 
 def moved(batch: Any, move: Callable[[Any], Any]) -> Any:

@@ -1,5 +1,6 @@
-"""Hyperparameters of every optimizer: what each may be, and what the error says."""
+"""What hyperparameters may be: each check by itself, and by which each field is checked."""
 
+import inspect
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -8,84 +9,155 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import hyperparameters
+from lookahead_ref import hyperparameters as h
+from lookahead_ref.optimizers import schedules
 from lookahead_ref.trees import round_to
-from support import one, run
+from support import INNER, one, run
 
-NON_NEGATIVE = "a finite number >= 0"
-BELOW_ONE = r"a number in [0, 1)"
-HYPERPARAMETERS = [
-    (make, name, BELOW_ONE if name in ("momentum", "beta1", "beta2") else NON_NEGATIVE)
-    for make, names in (
-        (la.SGD, ()),
-        (la.HeavyBall, ("momentum",)),
-        (la.Nesterov, ("momentum",)),
-        (la.AdaGrad, ("epsilon",)),
-        (la.Adam, ("beta1", "beta2", "epsilon")),
-    )
-    for name in ("learning_rate", "weight_decay", *names)
+NON_NEGATIVE, POSITIVE = "a finite number >= 0", "a finite number > 0"
+BELOW_ONE, STEP_SIZE = "a number in [0, 1)", "a number in (0, 1]"
+COUNT = "a positive integer"
+NAN, INFINITY = float("nan"), float("inf")
+NO_NUMBERS = [
+    *("0.1", None, True, 0.1j, [0.1], np.array([0.1]), np.True_, Decimal("0.1")),
+    *(np.complex128(1j), np.array("0.1"), np.array(1j), lambda: 0.1),
 ]
-OPTIMIZERS = [la.SGD, la.HeavyBall, la.Nesterov, la.AdaGrad, la.Adam]
+OPTIMIZERS: list[Any] = [la.SGD, la.HeavyBall, la.Nesterov, la.AdaGrad, la.Adam]
 
 
 def said(name: str, wanted: str, value: Any) -> str:
     return f"{name} must be {wanted}, got {value!r}"
 
 
+# The checks.
+
+
 @pytest.mark.parametrize(
-    "value", [-1e-9, -1, float("nan"), float("inf"), float("-inf"), np.float32("nan")]
+    ("check", "wanted", "good", "bad"),
+    [
+        (h.non_negative, NON_NEGATIVE, [0.0, 5e-324, 1e300], [-1e-9, -1]),
+        (h.positive, POSITIVE, [5e-324, 1], [0.0, -0.0, -1.0]),
+        (h.below_one, BELOW_ONE, [0, 0.999], [-1e-9, 1.0, 1, 1.5]),
+        (h.step_size, STEP_SIZE, [1e-9, 1], [0.0, -0.5, 1.0000001, 2]),
+    ],
 )
-@pytest.mark.parametrize(("make", "name", "wanted"), HYPERPARAMETERS)
-def test_numbers_out_of_range_are_refused(
-    make: Any, name: str, wanted: str, value: Any
+def test_a_number_must_lie_in_the_range(
+    check: Any, wanted: str, good: list[Any], bad: list[Any]
 ) -> None:
-    with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole text is compared
-        make(**{"learning_rate": 0.1, name: value})
-    assert str(raised.value) == said(name, wanted, value)
+    assert [check("x", value) for value in good] == good
+    for value in [*bad, NAN, INFINITY, -INFINITY, np.float32("nan")]:
+        with pytest.raises(ValueError) as raised:  # noqa: PT011 - the text is compared
+            check("x", value)
+        assert str(raised.value) == said("x", wanted, value)
+    for value in NO_NUMBERS:
+        with pytest.raises(TypeError) as wrong:
+            check("x", value)
+        assert str(wrong.value) == f"{said('x', wanted, value)} ({type(value).__name__})"
 
 
-@pytest.mark.parametrize(
-    "value", ["0.1", None, True, 0.1j, [0.1], np.array([0.1]), np.True_, Decimal("0.1")]
-)
-@pytest.mark.parametrize(("make", "name", "wanted"), HYPERPARAMETERS)
-def test_what_is_not_a_number_is_refused(
-    make: Any, name: str, wanted: str, value: Any
-) -> None:
-    with pytest.raises(TypeError) as raised:
-        make(**{"learning_rate": 0.1, name: value})
-    assert str(raised.value) == f"{said(name, wanted, value)} ({type(value).__name__})"
-
-
-@pytest.mark.parametrize("value", [np.complex128(1j), np.array("0.1"), np.array(1j)])
-def test_arrays_of_no_dimensions_must_be_real_numbers(value: Any) -> None:
-    with pytest.raises(TypeError, match="learning_rate must be a finite number >= 0, got"):
-        la.SGD(value)
-
-
-@pytest.mark.parametrize(
-    ("make", "name"), [case[:2] for case in HYPERPARAMETERS if case[2] == BELOW_ONE]
-)
-@pytest.mark.parametrize("value", [1.0, 1, 1.5])
-def test_decay_rates_must_be_below_one(make: Any, name: str, value: float) -> None:
-    with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole text is compared
-        make(**{"learning_rate": 0.1, name: value})
-    assert str(raised.value) == said(name, BELOW_ONE, value)
+def test_a_count_must_be_an_integer_from_the_least_on() -> None:
+    assert h.count("n", np.int32(3), least=0) == 3
+    for value in (0, -3):
+        with pytest.raises(ValueError, match=f"n must be {COUNT}, got {value}"):
+            h.count("n", value)
+    with pytest.raises(ValueError, match="n must be an integer >= 2, got 1"):
+        h.count("n", 1, least=2)
+    for bad in (2.5, 5.0, True, "5", NAN, None, [5]):
+        with pytest.raises(TypeError) as raised:
+            h.count("n", bad)
+        assert str(raised.value) == f"{said('n', COUNT, bad)} ({type(bad).__name__})"
 
 
 @pytest.mark.parametrize("value", ["L2", "", None, "adamw", ["l2"], np.array(["l2", ""])])
-@pytest.mark.parametrize("make", OPTIMIZERS)
-def test_the_kind_of_weight_decay_must_be_known(make: Any, value: Any) -> None:
-    with pytest.raises(
-        ValueError, match="weight_decay_kind must be one of 'l2', 'decoupled', got"
-    ) as raised:
-        make(0.1, weight_decay_kind=value)
-    assert repr(value) in str(raised.value)
+def test_an_option_must_be_one_that_exists(value: Any) -> None:
+    assert h.option("kind", "l2", ("l2", "decoupled")) == "l2"
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole text is compared
+        h.option("kind", value, ("l2", "decoupled"))
+    assert str(raised.value) == said("kind", "one of 'l2', 'decoupled'", value)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "good", "bad", "told"),
+    [
+        (h.FINITE, [-1e300, 0.0], NAN, "finite, got nan"),
+        (h.NON_NEGATIVE, [0.0, 1.0], -1.0, ">= 0, got -1.0"),
+        (h.POSITIVE, [5e-324], 0.0, "> 0, got 0.0"),
+        (h.BELOW_ONE, [0.0, 0.5], 1.0, r"in \[0, 1\), got 1.0"),
+        (h.STEP_SIZE, [0.5, 1.0], 0.0, r"in \(0, 1\], got 0.0"),
+        (h.at_least(2), [2, 3], 1, ">= 2, got 1"),
+    ],
+)
+def test_every_element_of_an_array_must_lie_in_the_range(
+    allowed: Any, good: list[Any], bad: Any, told: str
+) -> None:
+    array = np.array(good)
+    assert h.every("x", array, allowed) is array
+    for wrong in (np.array([*good, bad]), np.array(bad)):
+        with pytest.raises(ValueError, match=f"x must be {told}"):
+            h.every("x", wrong, allowed)
+
+
+def test_a_number_too_large_for_a_float_is_out_of_range() -> None:
+    with pytest.raises(ValueError, match="x must be a finite number >= 0, got an integer"):
+        h.non_negative("x", 10**400)
+
+
+# The fields: which check each has.
+
+RANGES: dict[str, tuple[str, Any]] = {
+    **dict.fromkeys(
+        ["learning_rate", "weight_decay", "epsilon", "value", "initial", "factor", "final"],
+        (NON_NEGATIVE, -0.5),
+    ),
+    **dict.fromkeys(["scale", "max_norm"], (POSITIVE, 0.0)),
+    **dict.fromkeys(["momentum", "beta1", "beta2", "decay"], (BELOW_ONE, 1.0)),
+    **dict.fromkeys(["alpha", "alpha_low"], (STEP_SIZE, 1.5)),
+    **dict.fromkeys(["k", "steps", "steps_per_epoch"], (COUNT, 0)),
+    "after": (NON_NEGATIVE, -0.5),
+    "weight_decay_kind": ("one of 'l2', 'decoupled'", "L2"),
+    "inner_state": ("one of 'maintain', 'reset', 'interpolate'", "Maintain"),
+}
+MADE: list[tuple[Any, dict[str, Any]]] = [
+    *[(make, {"learning_rate": 0.1}) for make in OPTIMIZERS],
+    (la.Lookahead, {"inner": la.SGD(0.1)}),
+    (la.PolyakAveraging, {"inner": la.SGD(0.1)}),
+    (la.AdaptiveAlpha, {}),
+    (schedules.Constant, {}),
+    (schedules.StepDecay, {"initial": 0.1, "boundaries": [1], "factor": 0.5}),
+    (schedules.Cosine, {"initial": 0.1, "steps": 10}),
+    (schedules.WarmUp, {"steps": 3, "after": 0.1}),
+    (schedules.cifar_step_decay, {"initial": 0.1, "steps_per_epoch": 10}),
+    (la.clip_by_global_norm, {"grads": one(1.0)}),
+]
+FIELDS = [
+    (make, given, name)
+    for make, given in MADE
+    for name in inspect.signature(make).parameters
+    if name in RANGES
+]
+
+
+@pytest.mark.parametrize(("make", "given", "name"), FIELDS)
+def test_each_field_is_checked_and_named(
+    make: Any, given: dict[str, Any], name: str
+) -> None:
+    wanted, bad = RANGES[name]
+    with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole text is compared
+        make(**given | {name: bad})
+    assert str(raised.value) == said(name, wanted, bad)
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS)
 def test_an_unknown_hyperparameter_is_refused_by_name(make: Any) -> None:
     with pytest.raises(TypeError, match="momentun"):
         make(0.1, momentun=0.9)
+
+
+@pytest.mark.parametrize("inner", [la.SGD, None, "sgd", 0.1])
+@pytest.mark.parametrize("around", [la.Lookahead, la.PolyakAveraging])
+def test_inner_must_be_an_optimizer(around: Any, inner: Any) -> None:
+    with pytest.raises(TypeError, match="inner must be an optimizer"):
+        around(inner)
 
 
 @pytest.mark.parametrize(
@@ -106,16 +178,29 @@ def test_any_kind_of_real_number_gives_the_same(value: Any) -> None:
             assert stepper.params["x"].tolist() == alone["x"].tolist()
 
 
-@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
-@pytest.mark.parametrize("make", OPTIMIZERS)
-def test_a_schedule_is_checked_at_each_value(make: Any, value: float) -> None:
-    optimizer = make(lambda step: 0.1 if step < 2 else value)
+# Schedules, at each of their values.
+
+
+@pytest.mark.parametrize("inner", list(INNER))
+def test_a_learning_rate_s_schedule_is_checked_at_each_value(inner: str) -> None:
+    def rate(step: int) -> float:
+        return 0.1 if step < 2 else -0.1
+
+    optimizer = la.with_learning_rate(INNER[inner](), rate)
     params, state = run(optimizer, one(1.0), [one(1.0)] * 2)
     with pytest.raises(ValueError) as raised:  # noqa: PT011 - the whole text is compared
         optimizer.step(params, one(1.0), state)
-    assert str(raised.value) == said(
-        "learning_rate (its schedule at 2)", NON_NEGATIVE, value
-    )
+    name = "learning_rate (its schedule at 2)"
+    assert str(raised.value) == said(name, NON_NEGATIVE, -0.1)
+
+
+def test_alpha_s_schedule_is_checked_at_each_value() -> None:
+    optimizer = la.Lookahead(la.SGD(0.1), k=1, alpha=lambda t: 0.5 if t < 2 else 1.5)
+    params, state = run(optimizer, one(1.0), [one(1.0)] * 2)
+    with pytest.raises(ValueError, match=r"alpha \(its schedule at 2\) must be .* got"):
+        optimizer.step(params, one(1.0), state)
+    with pytest.raises(ValueError, match=r"alpha \(its schedule at 0\) must be .* got"):
+        la.Lookahead(la.SGD(0.1), alpha=lambda t: 1.5).init(one(1.0))
 
 
 def test_a_schedule_must_return_a_number() -> None:
@@ -124,14 +209,26 @@ def test_a_schedule_must_return_a_number() -> None:
         TypeError, match=r"learning_rate \(its schedule at 0\) must be a finite number >= 0"
     ):
         optimizer.init(one(1.0))
+    with pytest.raises(TypeError, match=r"after \(its schedule at 2\) must be a finite"):
+        schedules.WarmUp(4, after=lambda step: "x")(2)  # type: ignore[arg-type, return-value]
+
+
+# Rounding to the dtype of a parameter.
 
 
 @pytest.mark.parametrize(
-    ("make", "name"),
-    [case[:2] for case in HYPERPARAMETERS],
+    ("make", "given", "name"),
+    [
+        (*case, name)
+        for *case, name in FIELDS
+        if case[0] in OPTIMIZERS and name[-4:] != "kind"
+    ]
+    + [(la.Lookahead, {"inner": la.SGD(0.1)}, "alpha")],
 )
-def test_a_hyperparameter_that_rounds_to_zero_is_an_error(make: Any, name: str) -> None:
-    optimizer = make(**{"learning_rate": 0.1, name: 1e-60})
+def test_a_hyperparameter_that_rounds_to_zero_is_an_error(
+    make: Any, given: dict[str, Any], name: str
+) -> None:
+    optimizer = make(**given | {name: 1e-60})
     optimizer.init(one(1.0))
     with pytest.raises(
         ValueError, match=rf"{name} \(for params\['a/b'\]\) = 1e-60 rounds to 0 in float32"
@@ -139,26 +236,35 @@ def test_a_hyperparameter_that_rounds_to_zero_is_an_error(make: Any, name: str) 
         optimizer.init({"a": {"b": np.zeros(1, np.float32)}})
 
 
-def test_a_learning_rate_that_falls_until_it_rounds_to_zero_is_an_error() -> None:
-    optimizer = la.SGD(lambda step: 10.0 ** (-20 * (step + 1)))
+@pytest.mark.parametrize(
+    ("optimizer", "name"),
+    [
+        (la.SGD(lambda step: 10.0 ** (-20 * (step + 1))), "learning_rate"),
+        (
+            la.Lookahead(la.SGD(0.1), k=1, alpha=lambda syncs: 10.0 ** (-30 * syncs)),
+            "alpha",
+        ),
+    ],
+)
+def test_a_schedule_that_falls_until_it_rounds_to_zero_is_an_error(
+    optimizer: Any, name: str
+) -> None:
     start = one(1.0, dtype=np.float32)
     params, state = run(optimizer, start, [start, start])
-    message = "learning_rate.* rounds to 0 in float32"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"{name}.* = 1e-60 rounds to 0 in float32"):
         optimizer.step(params, start, state)
     stepper = la.Stepper(optimizer, start)
     stepper.step(start)
     stepper.step(start)
-    with pytest.raises(ValueError, match=message):
+    before = stepper.state_dict()
+    with pytest.raises(ValueError, match=f"{name}.* rounds to 0 in float32"):
         stepper.step(start)
-    assert stepper.state_dict()["step"] == 2
+    assert stepper.state_dict() == before
 
 
 def test_a_hyperparameter_that_is_too_large_for_the_dtype_is_an_error() -> None:
     with pytest.raises(ValueError, match="= 1e\\+60 rounds to infinity in float32"):
         la.SGD(1e60).init(one(1.0, dtype=np.float32))
-    with pytest.raises(ValueError, match="learning_rate must be a finite number >= 0, got"):
-        la.SGD(10**400)
 
 
 @pytest.mark.parametrize("value", [0.1, 1e-45, 0.0, 1 / 3, 3.4e38, 1.0000000596046448])
@@ -167,14 +273,6 @@ def test_scalars_are_rounded_to_float32_as_numpy_rounds_them(value: float) -> No
     assert type(rounded) is float
     assert rounded == float(np.float32(value))
     assert round_to("float64", "x", value) == value
-
-
-def test_counts_may_start_elsewhere_than_at_one() -> None:
-    assert hyperparameters.count("n", np.int32(3), least=0) == 3
-    with pytest.raises(ValueError, match="n must be an integer >= 2, got 1"):
-        hyperparameters.count("n", 1, least=2)
-    with pytest.raises(TypeError, match=r"n must be a positive integer, got 1.0 \(float\)"):
-        hyperparameters.count("n", 1.0)
 
 
 def test_with_learning_rate_reaches_the_innermost_optimizer_and_keeps_the_rest() -> None:

@@ -1,4 +1,4 @@
-"""Trees: walking them, and errors that name the leaf."""
+"""Trees: walking them, errors that name the leaf, and where a rule meets the leaves."""
 
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookahead_ref import trees
+from support import one
 
 names = st.text("abc", min_size=1, max_size=2)
 leaves = st.integers()
@@ -121,60 +122,37 @@ W = np.zeros((2, 3))
 
 
 @pytest.mark.parametrize(
-    ("grads", "error", "message"),
+    ("grads", "message"),
     [
-        (None, TypeError, "grads must be a dict of arrays, got NoneType"),
-        ({}, ValueError, "grads must have a leaf 'a/w' as params has, got none"),
-        ({"a": {}}, ValueError, "grads must have a leaf 'a/w' as params has, got none"),
-        ({"a": W}, ValueError, "grads must have a leaf 'a/w' as params has, got none"),
-        (
-            {"a": {"w": W, "z": W}},
-            ValueError,
-            "grads has a leaf 'a/z', which params has not",
-        ),
-        (
-            {"a": {"w": np.zeros((3, 2))}},
-            ValueError,
-            r"grads\['a/w'\] must have the shape \(2, 3\) of the parameter, got \(3, 2\)",
-        ),
-        (
-            {"a": {"w": np.float64(0.0)}},
-            ValueError,
-            r"grads\['a/w'\] must have the shape \(2, 3\) of the parameter, got \(\)",
-        ),
-        (
-            {"a": {"w": W.astype(np.float32)}},
-            TypeError,
-            r"grads\['a/w'\] must be float64 as the parameter is, got float32",
-        ),
-        (
-            {"a": {"w": W.astype(int)}},
-            TypeError,
-            r"grads\['a/w'\] must be float64 as the parameter is, got int64",
-        ),
-        (
-            {"a": {"w": W.tolist()}},
-            TypeError,
-            r"grads\['a/w'\] must be an array, got list",
-        ),
-        ({"a": {"w": None}}, TypeError, r"grads\['a/w'\] must be an array, got NoneType"),
-        (
-            {"a": {"w": strict.asarray(W)}},
-            TypeError,
-            r"must be an array of numpy as the parameter is, got one of array_api_strict",
-        ),
-        (
-            {"a": {"w": np.ma.array(W)}},
-            TypeError,
-            r"grads\['a/w'\] must be a plain numpy.ndarray, got MaskedArray",
-        ),
+        (None, "grads must be a dict of arrays, got NoneType"),
+        ({}, "grads must have a leaf 'a/w' as params has, got none"),
+        ({"a": W}, "grads must have a leaf 'a/w' as params has, got none"),
+        ({"a": {"w": W, "z": W}}, "grads has a leaf 'a/z', which params has not"),
     ],
 )
-def test_trees_that_differ_are_told_where(
-    grads: Any, error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message):
+def test_trees_of_other_names_are_told_where(grads: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
         trees.check_like(grads, {"a": {"w": W}}, "grads")
+
+
+@pytest.mark.parametrize(
+    ("leaf", "error", "message"),
+    [
+        (np.zeros((3, 2)), ValueError, r"have the shape \(2, 3\) of the .*, got \(3, 2\)"),
+        (np.float64(0.0), ValueError, r"have the shape \(2, 3\) of the .*, got \(\)"),
+        (W.astype(np.float32), TypeError, "be float64 as the parameter is, got float32"),
+        (W.astype(int), TypeError, "be float64 as the parameter is, got int64"),
+        (W.tolist(), TypeError, "be an array, got list"),
+        (None, TypeError, "be an array, got NoneType"),
+        (strict.asarray(W), TypeError, "be an array of numpy .* one of array_api_strict"),
+        (np.ma.array(W), TypeError, "be a plain numpy.ndarray, got MaskedArray"),
+    ],
+)
+def test_leaves_that_differ_are_told_where(
+    leaf: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=rf"grads\['a/w'\] must {message}"):
+        trees.check_like({"a": {"w": leaf}}, {"a": {"w": W}}, "grads")
 
 
 def test_an_array_of_no_dimensions_may_be_a_scalar_of_numpy() -> None:
@@ -184,3 +162,85 @@ def test_an_array_of_no_dimensions_may_be_a_scalar_of_numpy() -> None:
 
 def test_the_order_of_names_does_not_matter() -> None:
     trees.check_like({"b": W, "a": W}, {"a": W, "b": W}, "grads")
+
+
+# Rules.
+
+
+def scale(xp: Any) -> Any:
+    return lambda x, y, factor: (factor * x, x + y)
+
+
+def test_a_rule_is_applied_to_corresponding_leaves() -> None:
+    first = {"a": {"b": np.array([1.0, 2.0])}, "c": np.array([3.0])}
+    second = {"c": np.array([30.0]), "a": {"b": np.array([10.0, 20.0])}}
+    scaled, added = trees.apply(scale, {"factor": 2.0}, first, second)
+    assert scaled["a"]["b"].tolist() == [2.0, 4.0]
+    assert added["a"]["b"].tolist() == [11.0, 22.0]
+    assert (scaled["c"].tolist(), added["c"].tolist()) == ([6.0], [33.0])
+    assert list(added) == ["a", "c"]
+
+
+def test_scalars_are_rounded_once_to_the_dtype_of_each_leaf() -> None:
+    leaves = {"s": np.ones(1, np.float32), "d": np.ones(1)}
+    seen = {}
+
+    def rule(xp: Any) -> Any:
+        def note(x: Any, factor: float) -> Any:
+            seen[str(x.dtype)] = factor
+            return factor * x
+
+        return note
+
+    (scaled,) = trees.apply(rule, {"factor": 0.1}, leaves)
+    assert seen == {"float32": float(np.float32(0.1)), "float64": 0.1}
+    assert (scaled["s"].dtype, scaled["d"].dtype) == (np.float32, np.float64)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("convert", [np.asarray, strict.asarray])
+def test_results_without_dimensions_stay_arrays(convert: Any, dtype: Any) -> None:
+    x = convert(np.array(2.0, dtype))
+    (moved,) = trees.apply(trees.interpolate, {"alpha": 0.5}, {"x": x}, {"x": x})
+    assert type(moved["x"]) is type(x)
+    assert (moved["x"].shape, moved["x"].dtype) == ((), x.dtype)
+
+
+def test_interpolation_goes_a_fraction_of_the_way() -> None:
+    (moved,) = trees.apply(
+        trees.interpolate, {"alpha": 0.25}, one(8.0, 0.0), one(0.0, 16.0)
+    )
+    assert moved["x"].tolist() == [6.0, 4.0]
+
+
+@pytest.mark.parametrize("other", [{"y": np.ones(1)}, {}, {"x": {"z": np.ones(1)}}])
+def test_trees_of_other_names_are_refused(other: Any) -> None:
+    with pytest.raises(ValueError, match="params and the optimizer's state differ in the"):
+        trees.apply(scale, {"factor": 2.0}, one(1.0), other)
+
+
+def test_operands_whose_leaves_differ_are_refused() -> None:
+    with pytest.raises(TypeError, match="the optimizer's state for 'x' must be float64"):
+        trees.apply(scale, {"factor": 2.0}, one(1.0), one(1.0, dtype=np.float32))
+
+
+def test_scalars_that_do_not_fit_are_named_with_the_leaf() -> None:
+    leaf = np.ones(1, np.float32)
+    with pytest.raises(
+        ValueError, match=r"rate \(for params\['a/w'\]\) = 1e-50 rounds to 0 in float32"
+    ):
+        trees.round_scalars({"rate": 1e-50}, "a/w", leaf)
+    assert trees.round_scalars({"rate": 0.0}, "a/w", leaf) == {"rate": 0.0}
+    assert trees.round_scalars({"rate": 1e-50}, "a/w", np.ones(1)) == {"rate": 1e-50}
+    with pytest.raises(ValueError, match="x = -1e-50 rounds to 0 in float32"):
+        trees.round_to("torch.float32", "x", -1e-50)
+
+
+def test_zeros_are_like_their_tree() -> None:
+    zeros = trees.zeros_like(
+        {"a": {"b": np.full((2, 3), 7.0, np.float32)}, "c": strict.asarray(5.0)}
+    )
+    assert zeros["a"]["b"].dtype == np.float32
+    assert zeros["a"]["b"].tolist() == [[0.0] * 3] * 2
+    assert type(zeros["c"]) is type(strict.asarray(5.0))
+    assert float(zeros["c"]) == 0.0

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ...stepping.backend import BackendUnavailableError, Kernel, Program, explained
 from . import compiler
-from .layers import CupyLayers
+from .kernels import CupyLayers
 
 try:
     import cupy
@@ -39,20 +39,7 @@ Launch: TypeAlias = Callable[[int, Any], None]
 
 
 class Cuda:
-    """The devices that CuPy sees, and how a kernel is made for one and run there.
-
-    The tests have another one like it, which runs the same kernels on the host.
-
-    Parameters
-    ----------
-    cache : pathlib.Path
-        The folder for compiled kernels.
-
-    Raises
-    ------
-    BackendUnavailableError
-        If there is no device, no driver for it, or nothing to compile kernels with.
-    """
+    """The devices that CuPy sees, and how a kernel is made for one and run there."""
 
     library: Any = cupy
 
@@ -79,18 +66,7 @@ class Cuda:
         self._functions: dict[tuple[str, int], Any] = {}
 
     def launcher(self, text: str) -> Launch:
-        """Make a kernel ready for the current device.
-
-        Parameters
-        ----------
-        text : str
-            Its source.
-
-        Returns
-        -------
-        callable
-            Runs it on the current stream.
-        """
+        """Make a kernel ready for the current device."""
         device = cupy.cuda.Device()
         key = (text, device.id)
         if key not in self._functions:
@@ -102,19 +78,7 @@ class Cuda:
 
     @staticmethod
     def seconds(run: Callable[[], Any]) -> float:
-        """Measure by the device's own clock how long something takes on the current stream.
-
-        Parameters
-        ----------
-        run : callable
-            Called without arguments.
-
-        Returns
-        -------
-        float
-            Seconds from what was on the stream before to the end of what `run` put there,
-            and of the gaps in between.
-        """
+        """Measure by the device's clock how long something takes on the current stream."""
         start, stop = cupy.cuda.Event(), cupy.cuda.Event()
         start.record()
         run()
@@ -124,18 +88,7 @@ class Cuda:
 
     @staticmethod
     def peak(run: Callable[[], Any]) -> int:
-        """Measure how much of the current device's memory something takes at most.
-
-        Parameters
-        ----------
-        run : callable
-            Called without arguments. What was given back before is not counted.
-
-        Returns
-        -------
-        int
-            Bytes, of what CuPy allocates.
-        """
+        """Measure how much of the current device's memory something takes at most."""
         pool = cupy.get_default_memory_pool()
         pool.free_all_blocks()
         before = pool.total_bytes()
@@ -146,13 +99,7 @@ class Cuda:
 
     @staticmethod
     def memory() -> str:
-        """Say how much memory the current device has.
-
-        Returns
-        -------
-        str
-            A sentence.
-        """
+        """Say how much memory the current device has."""
         device = cupy.cuda.Device()
         free, total = device.mem_info
         kept = cupy.get_default_memory_pool().free_bytes()
@@ -163,20 +110,7 @@ class Cuda:
 
 
 class CupyBackend:
-    """Fused kernels on a CUDA device, over CuPy arrays.
-
-    Parameters
-    ----------
-    cache : path, optional
-        The folder for compiled kernels; by default, one in the user's cache folder.
-    cuda : object, optional
-        What knows the devices and runs kernels there; by default, a `Cuda`.
-
-    Raises
-    ------
-    BackendUnavailableError
-        If there is no device, no driver for it, or nothing to compile kernels with.
-    """
+    """Fused kernels on a CUDA device, over CuPy arrays."""
 
     name = "cupy"
     version: str = cupy.__version__
@@ -187,67 +121,17 @@ class CupyBackend:
         self._library = self._cuda.library
         self.layers = CupyLayers(self._cuda)
         self.devices: Sequence[str] = self._cuda.devices
+        self.seconds: Callable[[Callable[[], Any]], float] = self._cuda.seconds
+        self.peak: Callable[[Callable[[], Any]], int] = self._cuda.peak
 
     def from_host(self, array: Any) -> DeviceArray:
-        """Copy a NumPy array to the current device.
-
-        Parameters
-        ----------
-        array : ndarray
-            The array; one that is on a device already is returned itself.
-
-        Returns
-        -------
-        cupy.ndarray
-            The copy.
-
-        Raises
-        ------
-        MemoryError
-            If it does not fit; the message says how much memory there is.
-        """
         with explained(self):
             return self._library.asarray(array)
 
     def to_host(self, array: Any) -> Any:
-        """Copy an array of a device to the host.
-
-        Parameters
-        ----------
-        array : cupy.ndarray
-            The array; one that is on the host already is returned itself.
-
-        Returns
-        -------
-        ndarray
-            The copy.
-        """
         return self._library.asnumpy(array)
 
     def own(self, name: str, array: Any, taken: Sequence[DeviceArray]) -> DeviceArray:
-        """Return an array as one contiguous array that shares no memory with others.
-
-        Parameters
-        ----------
-        name : str
-            The parameter, for the error.
-        array : cupy.ndarray
-            The array. It may become the result itself.
-        taken : sequence of cupy.ndarray
-            Arrays with which the result must share no memory.
-
-        Returns
-        -------
-        cupy.ndarray
-            The array or a copy.
-
-        Raises
-        ------
-        TypeError
-            If it is not a CuPy array.
-        MemoryError
-            If a copy does not fit; the message says how much memory there is.
-        """
         if not isinstance(array, self._library.ndarray):
             library = type(array).__module__.partition(".")[0]
             raise TypeError(
@@ -261,93 +145,22 @@ class CupyBackend:
             return owned
 
     def copy(self, array: DeviceArray) -> DeviceArray:
-        """Return a copy in new memory.
-
-        Parameters
-        ----------
-        array : cupy.ndarray
-            The array.
-
-        Returns
-        -------
-        cupy.ndarray
-            The copy, contiguous.
-
-        Raises
-        ------
-        MemoryError
-            If it does not fit; the message says how much memory there is.
-        """
         with explained(self):
             return array.copy(order="C")
 
     @staticmethod
     def assign(target: DeviceArray, values: Any) -> None:
-        """Write values into an array.
-
-        Parameters
-        ----------
-        target : cupy.ndarray
-            The array.
-        values : cupy.ndarray
-            The values, of the same shape and dtype.
-        """
         target[...] = values
 
     @staticmethod
     def readonly(array: DeviceArray) -> DeviceArray:
-        """Return a view. CuPy knows none that cannot be written to.
-
-        Parameters
-        ----------
-        array : cupy.ndarray
-            The array.
-
-        Returns
-        -------
-        cupy.ndarray
-            The view.
-        """
         return array.view()
 
     @staticmethod
     def flatten(array: DeviceArray) -> DeviceArray:
-        """Return a contiguous array as one of one dimension, sharing its memory.
-
-        Parameters
-        ----------
-        array : cupy.ndarray
-            The array.
-
-        Returns
-        -------
-        cupy.ndarray
-            The view.
-        """
         return array.reshape(-1)
 
     def gradient(self, array: Any, owned: Mapping[int, DeviceArray]) -> DeviceArray:
-        """Return a gradient as a contiguous array of one dimension.
-
-        Parameters
-        ----------
-        array : cupy.ndarray
-            The gradient.
-        owned : dict
-            The arrays that are updated, by their `id`.
-
-        Returns
-        -------
-        cupy.ndarray
-            The gradient, copied only where it must be.
-
-        Raises
-        ------
-        ValueError
-            If it is on another device than the arrays that are updated.
-        MemoryError
-            If a copy does not fit; the message says how much memory there is.
-        """
         # A kernel that reads what its device cannot reach ends every use of the device.
         there, here = array.data, next(iter(owned.values()), array).data
         if there.device_id != here.device_id:
@@ -372,20 +185,6 @@ class CupyBackend:
             return flat
 
     def compile(self, program: Program, dtype: str) -> Kernel:
-        """Write a program as a kernel; each device compiles it when it first runs there.
-
-        Parameters
-        ----------
-        program : Program
-            The program.
-        dtype : str
-            The dtype of its arrays.
-
-        Returns
-        -------
-        callable
-            The kernel.
-        """
         source = compiler.write(program, dtype)
 
         def kernel(buffers: Sequence[DeviceArray], scalars: Sequence[float]) -> None:
@@ -397,68 +196,10 @@ class CupyBackend:
     def bind(
         self, program: Program, dtype: str, leaves: Sequence[Sequence[DeviceArray]]
     ) -> Callable[[Sequence[DeviceArray], Sequence[float]], None]:
-        """Compile a program and bind it to the arrays that it is for.
-
-        Parameters
-        ----------
-        program : Program
-            The program.
-        dtype : str
-            The dtype of the arrays.
-        leaves : sequence of sequence of cupy.ndarray
-            For each parameter its buffers but the last, the gradient.
-
-        Returns
-        -------
-        callable
-            Called with the gradients, one for each parameter, and the scalars; runs the
-            program on all parameters in few launches.
-        """
         return _Bound(compiler.write(program, dtype), leaves, self._cuda)
 
-    def seconds(self, run: Callable[[], Any]) -> float:
-        """Measure how long something takes on the device: see `Cuda.seconds`.
-
-        Parameters
-        ----------
-        run : callable
-            Called without arguments.
-
-        Returns
-        -------
-        float
-            Seconds.
-        """
-        return float(self._cuda.seconds(run))
-
-    def peak(self, run: Callable[[], Any]) -> int:
-        """Measure how much memory something takes on the device: see `Cuda.peak`.
-
-        Parameters
-        ----------
-        run : callable
-            Called without arguments.
-
-        Returns
-        -------
-        int
-            Bytes.
-        """
-        return int(self._cuda.peak(run))
-
     def memory(self, error: MemoryError) -> str | None:
-        """Say how much memory the device has that could not give what was asked.
-
-        Parameters
-        ----------
-        error : MemoryError
-            CuPy's, which says how much was asked; or any.
-
-        Returns
-        -------
-        str or None
-            A sentence; None if the error is not CuPy's.
-        """
+        """Say how much memory the device has that could not give what was asked."""
         if not isinstance(error, cupy.cuda.memory.OutOfMemoryError):
             return None
         return str(self._cuda.memory())

@@ -10,7 +10,6 @@ directly, here, and the machine code is kept in the user's cache folder.
 """
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...stepping.backend import BackendUnavailableError, Program
+from .. import source
 
 OPTIONS = (
     # The CPU rounds a product before it adds, and keeps subnormals.
@@ -38,23 +38,12 @@ TILE = 4096
 # What every device takes as arguments of a kernel, in bytes.
 _ARGUMENT_BYTES = 4096
 
-_OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 _TYPES = {"float32": "float", "float64": "double"}
 
 
 @dataclass(frozen=True)
 class Source:
-    """A program as CUDA C.
-
-    Parameters
-    ----------
-    text : str
-        The source.
-    arguments : numpy.dtype
-        The layout of the kernel's one argument, as C lays it out.
-    arrays : int
-        The number of arrays that one launch can update.
-    """
+    """A program as CUDA C."""
 
     text: str
     arguments: np.dtype[Any]
@@ -63,39 +52,14 @@ class Source:
 
 @lru_cache(maxsize=1024)
 def write(program: Program, dtype: str) -> Source:
-    """Write a program as a kernel.
-
-    Parameters
-    ----------
-    program : Program
-        The program.
-    dtype : str
-        ``float32`` or ``float64``.
-
-    Returns
-    -------
-    Source
-        The kernel.
-    """
+    """Write a program as a kernel."""
     arrays, arguments = _layout(program, dtype)
     buffers = range(program.buffers)
-    names = [f"x{number}" for number in buffers]
-    names += [f"s{number}" for number in range(program.scalars)]
-    read = {operand for line in program.instructions for operand in line.operands}
-    read |= {register for _, register in program.writes}
-    written = {buffer for buffer, _ in program.writes}
+    names, results = source.expressions(program, "scalar(0)", "sqrt")
+    read, written = source.read(program), {buffer for buffer, _ in program.writes}
 
     per_element = [f"const scalar x{n} = p{n}.lane[i];" for n in buffers if n in read]
-    for number, line in enumerate(program.instructions):
-        operands = [names[operand] for operand in line.operands]
-        if line.operation == "zero":
-            value = "scalar(0)"
-        elif line.operation == "sqrt":
-            value = f"sqrt({operands[0]})"
-        else:
-            value = f" {_OPERATORS[line.operation]} ".join(operands)
-        names.append(f"r{number}")
-        per_element.append(f"const scalar r{number} = {value};")
+    per_element += [f"const scalar r{n} = {value};" for n, value in enumerate(results)]
     per_element += [f"p{buffer}.lane[i] = {names[reg]};" for buffer, reg in program.writes]
 
     used = [n for n in buffers if n in read | written]
@@ -222,43 +186,20 @@ extern "C" __global__ void __launch_bounds__({threads})
 
 
 class Launch(NamedTuple):
-    """What a kernel is launched with.
-
-    Attributes
-    ----------
-    blocks : int
-        The number of blocks.
-    table : numpy.ndarray
-        The kernel's argument, of no dimensions.
-    places : tuple of int
-        Which of the arrays it updates, in the order of the table.
-    """
+    """What a kernel is launched with."""
 
     blocks: int
     table: Any
     places: tuple[int, ...]
 
 
-def fill(source: Source, arrays: Sequence[tuple[Sequence[int], int]]) -> list[Launch]:
-    """Fill the tables of as few launches as the arrays need, but for the scalars.
-
-    Parameters
-    ----------
-    source : Source
-        The kernel.
-    arrays : sequence of (sequence of int, int)
-        For each array the addresses of its buffers, and its number of elements.
-
-    Returns
-    -------
-    list of Launch
-        The launches; an array without elements is in none.
-    """
+def fill(written: Source, arrays: Sequence[tuple[Sequence[int], int]]) -> list[Launch]:
+    """Fill the tables of as few launches as the arrays need, but for the scalars."""
     launches = []
     filled = [place for place, (_, length) in enumerate(arrays) if length]
-    for begin in range(0, len(filled), source.arrays):
-        places = tuple(filled[begin : begin + source.arrays])
-        table = np.zeros((), source.arguments)
+    for begin in range(0, len(filled), written.arrays):
+        places = tuple(filled[begin : begin + written.arrays])
+        table = np.zeros((), written.arguments)
         count = len(places)
         table["address"][:count] = [arrays[place][0] for place in places]
         lengths = np.array([arrays[place][1] for place in places])
@@ -271,30 +212,7 @@ def fill(source: Source, arrays: Sequence[tuple[Sequence[int], int]]) -> list[La
 
 
 def translate(text: str, architecture: int, *, kind: str = "code") -> bytes:
-    """Compile a kernel by NVRTC, which needs no device.
-
-    Parameters
-    ----------
-    text : str
-        The source.
-    architecture : int
-        The device's compute capability, such as 90 for 9.0.
-    kind : {"code", "ptx"}, default: "code"
-        ``code`` for what the device runs where NVRTC knows it, and PTX where NVRTC is older
-        than the device; ``ptx`` for PTX.
-
-    Returns
-    -------
-    bytes
-        The compiled kernel.
-
-    Raises
-    ------
-    BackendUnavailableError
-        If NVRTC compiles nothing for a device as old as that.
-    RuntimeError
-        If it cannot be compiled; the message has the compiler's log.
-    """
+    """Compile a kernel by NVRTC, which needs no device."""
     from cupy.cuda import nvrtc
 
     known = nvrtc.getSupportedArchs()
@@ -320,25 +238,7 @@ def translate(text: str, architecture: int, *, kind: str = "code") -> bytes:
 
 
 def cached(text: str, architecture: int, folder: Path) -> bytes:
-    """Compile a kernel, or take it from the cache folder.
-
-    A file there has the hash of the source, of the options and of NVRTC's version as its
-    name: an edited rule cannot run an old kernel. One that was cut short is made anew.
-
-    Parameters
-    ----------
-    text : str
-        The source.
-    architecture : int
-        The device's compute capability.
-    folder : pathlib.Path
-        The cache folder.
-
-    Returns
-    -------
-    bytes
-        The compiled kernel.
-    """
+    """Compile a kernel, or take it from the cache folder."""
     from cupy.cuda import nvrtc
 
     key = repr((text, architecture, OPTIONS, nvrtc.getVersion()))
@@ -350,11 +250,7 @@ def cached(text: str, architecture: int, folder: Path) -> bytes:
             return code
     code = translate(text, architecture)
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        # Another process may be writing the same: the last to rename wins, all are equal.
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(_digest(code) + b"\n" + code)
-        Path(file.name).replace(path)
+        source.keep(path, _digest(code) + b"\n" + code)
     return code
 
 

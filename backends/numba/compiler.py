@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from ...stepping.backend import Program
+from .. import source
 
 GATHERED = 8
 """How many gradients one call of ``gather`` takes."""
@@ -40,8 +41,6 @@ COUNTERS = 4
 
 LINE = 16
 """Counters lie this far apart, so that two threads do not share a line of the cache."""
-
-_OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 # Threads share work by counters: how many pieces are taken, how many of them from the front
 # and from the back, and how many are done. The caller takes from the front, its helpers
@@ -166,39 +165,16 @@ def gather(addresses, first, {arguments}):
 
 
 def loop_source(program: Program, dtype: str) -> str:
-    """Write a program as a loop over pieces of work.
-
-    Parameters
-    ----------
-    program : Program
-        The program.
-    dtype : str
-        The dtype of its arrays.
-
-    Returns
-    -------
-    str
-        A module with the function ``loop``.
-    """
+    """Write a program as a loop over pieces of work."""
     scalars = [f"s{number}" for number in range(program.scalars)]
-    names = [f"x{number}" for number in range(program.buffers)] + scalars
-    read = {operand for line in program.instructions for operand in line.operands}
-    read |= {register for _, register in program.writes}
+    names, results = source.expressions(program, f"np.{dtype}(0)", "np.sqrt")
+    read = source.read(program)
     body = [
         f"x{number} = read({number}, b{number}, i)"
         for number in range(program.buffers)
         if number in read
     ]
-    for number, line in enumerate(program.instructions):
-        operands = [names[operand] for operand in line.operands]
-        if line.operation == "zero":
-            value = f"np.{dtype}(0)"
-        elif line.operation == "sqrt":
-            value = f"np.sqrt({operands[0]})"
-        else:
-            value = f" {_OPERATORS[line.operation]} ".join(operands)
-        names.append(f"r{number}")
-        body.append(f"r{number} = {value}")
+    body += [f"r{number} = {value}" for number, value in enumerate(results)]
     body += [
         f"write({buffer}, b{buffer}, i, {names[register]})"
         for buffer, register in program.writes
@@ -221,18 +197,7 @@ def loop_source(program: Program, dtype: str) -> str:
 
 
 def gather_source(dtype: str) -> str:
-    """Write the function that puts the addresses of gradients into a table.
-
-    Parameters
-    ----------
-    dtype : str
-        The dtype of the gradients.
-
-    Returns
-    -------
-    str
-        A module with the function ``gather``.
-    """
+    """Write the function that puts the addresses of gradients into a table."""
     names = [f"g{number}" for number in range(GATHERED)]
     return _GATHER.format(
         dtype=dtype,
@@ -246,31 +211,13 @@ def gather_source(dtype: str) -> str:
 
 
 @memoized  # one source is one module, whichever stepper asks for it
-def load(source: str, cache: Path) -> Any:
-    """Import a module from the cache folder, or from another where it cannot be written.
-
-    Parameters
-    ----------
-    source : str
-        The module.
-    cache : path
-        The folder.
-
-    Returns
-    -------
-    module
-        The module, compiled.
-    """
-    name = "loop_" + hashlib.sha256(source.encode()).hexdigest()[:32]
+def load(text: str, cache: Path) -> Any:
+    """Import a module from the cache folder, or from another where it cannot be written."""
+    name = "loop_" + hashlib.sha256(text.encode()).hexdigest()[:32]
     try:
         path = cache / f"{name}.py"
-        if not (path.is_file() and path.read_bytes() == source.encode()):
-            cache.mkdir(parents=True, exist_ok=True)
-            # Another process may be writing the same: the last to rename wins, all are
-            # equal.
-            with tempfile.NamedTemporaryFile(dir=cache, delete=False) as file:
-                file.write(source.encode())
-            Path(file.name).replace(path)
+        if not (path.is_file() and path.read_bytes() == text.encode()):
+            source.keep(path, text.encode())
         return _import(name, path)
     except (OSError, EOFError, pickle.UnpicklingError):
         # Machine code that was cut short, as when the power fails, is made anew next time.
@@ -279,7 +226,7 @@ def load(source: str, cache: Path) -> Any:
                 damaged.unlink()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{name}.py"
-            path.write_text(source)
+            path.write_text(text)
             return _import(name, path)
 
 

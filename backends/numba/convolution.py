@@ -6,9 +6,6 @@ of memory, one for each row of the kernel. The innermost loop multiplies six of 
 by a panel of the kernel a few vectors wide and keeps the sums in registers (the kernel
 gradient: six channels over many places). LLVM is told so in its own language, since from
 plain loops it does not find this; the width of the vectors is that of the processor.
-
-Work is cut into pieces for several threads such that no sum is cut: results do not depend
-on the number of threads.
 """
 
 from typing import Any
@@ -18,9 +15,6 @@ from llvmlite import binding, ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from numpy.typing import NDArray
-
-from .threads import Share
 
 
 def _registers() -> tuple[int, int]:
@@ -34,109 +28,16 @@ def _registers() -> tuple[int, int]:
 
 
 _VECTOR_BYTES, _REGISTERS = _registers()
-_ROWS = 6  # of a tile: six rows of four vectors are 24 sums, for 32 registers
+ROWS = 6  # of a tile: six rows of four vectors are 24 sums, for 32 registers
 _WIDTHS = (1, 2, 4) if _REGISTERS == 32 else (1, 2)  # of a tile, in vectors
 _INTEGER = ir.IntType(64)
-_SCRATCH_BYTES = 1 << 19  # half of a common second-level cache
-_LEAST_PIECE = 32768  # elements for each thread, for which it is worth to be called
+SCRATCH_BYTES = 1 << 19  # half of a common second-level cache
 _PLACES = 128  # over which a part of the kernel gradient is summed at once
 
-
-def correlate(
-    share: Share,
-    x: NDArray[Any],
-    kernel: NDArray[Any],
-    out: NDArray[Any],
-    stride: int,
-    offset: tuple[int, int],
-) -> None:
-    """Write a correlation."""
-    _same_dtype(x, kernel, out)
-    n, height, width, outputs = out.shape
-    rows, columns, channels, _ = kernel.shape
-    vectors, panel = _panel(x.itemsize, outputs)
-    x = np.ascontiguousarray(x)
-    panels = -(-outputs // panel)
-    packed = np.empty((panels, rows, columns * channels, panel), x.dtype)
-    share(
-        lambda start, stop: _pack(start, stop, kernel, packed),
-        panels * rows * columns,
-        _least(channels * panel),
-    )
-    # As many pictures, or as many rows of one, as the cache holds what they see of.
-    row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
-    seen = (height - 1) * stride + rows
-    block_rows = max(1, min(height, (_SCRATCH_BYTES // row_bytes - rows) // stride + 1))
-    pictures = max(1, min(n // 8, _SCRATCH_BYTES // (row_bytes * seen)))
-    blocks = -(-height // block_rows) * -(-n // pictures)
-
-    def work(start: int, stop: int) -> None:
-        _correlate(
-            start, stop, x, packed, out, vectors, columns, stride, *offset, pictures,
-            block_rows,
-        )  # fmt: skip
-
-    # A product costs less than to move a number.
-    share(work, blocks, _least(out.size * rows * columns * channels // blocks // 8))
+_compiled = njit(nogil=True, error_model="numpy", cache=True)
 
 
-def kernel_gradient(
-    share: Share,
-    x: NDArray[Any],
-    grad: NDArray[Any],
-    size: tuple[int, int],
-    stride: int,
-    offset: tuple[int, int],
-) -> NDArray[Any]:
-    """Compute a kernel gradient."""
-    _same_dtype(x, grad)
-    n, height, width, outputs = grad.shape
-    rows, columns = size
-    channels = x.shape[3]
-    vectors, panel = _panel(x.itemsize, outputs)
-    padded_outputs = -(-outputs // panel) * panel
-    if padded_outputs == outputs:
-        grad = np.ascontiguousarray(grad)
-    else:
-        grad = np.pad(grad, ((0, 0),) * 3 + ((0, padded_outputs - outputs),))
-    seen = ((height - 1) * stride + rows, (width - 1) * stride + columns)
-    # The last tile reads, in vain, up to six elements past the end.
-    memory = np.empty(n * seen[0] * seen[1] * channels + _ROWS, x.dtype)
-    memory[-_ROWS:] = 0
-    padded = memory[:-_ROWS].reshape(n, *seen, channels)
-    x = np.ascontiguousarray(x)
-    share(
-        lambda start, stop: _pad(start, stop, x, padded, *offset),
-        n,
-        _least(padded.size // n),
-    )
-    run = columns * channels
-    tiles = -(-run // _ROWS)
-    result = np.zeros((rows, tiles * _ROWS, padded_outputs), x.dtype)
-
-    def work(start: int, stop: int) -> None:
-        _kernel_gradient(
-            start, stop, memory, grad, result, vectors, stride, *seen, channels
-        )
-
-    share(work, rows * tiles, _least(grad.size * _ROWS // 8))
-    cut = result[:, :run, :outputs]
-    return np.ascontiguousarray(cut).reshape(rows, columns, channels, outputs)
-
-
-def _same_dtype(first: NDArray[Any], *others: NDArray[Any]) -> None:
-    # The innermost loops take memory as it lies: of another dtype they would write past it.
-    for each in others:
-        if each.dtype != first.dtype:
-            raise TypeError(f"arrays must be of one dtype, got {first.dtype}, {each.dtype}")
-
-
-def _least(size: int) -> int:
-    """Find how many units of a size a thread should have at least."""
-    return -(-_LEAST_PIECE // max(size, 1))
-
-
-def _panel(itemsize: int, outputs: int) -> tuple[int, int]:
+def panel(itemsize: int, outputs: int) -> tuple[int, int]:
     """Choose the vectors of a tile, and its width, for so many outputs."""
     lanes = _VECTOR_BYTES // itemsize
     fitting = [vectors for vectors in _WIDTHS if lanes * vectors >= outputs]
@@ -149,18 +50,15 @@ def _integer(value: int) -> Any:
 
 
 def _tile(*, steps: bool) -> Any:
-    """Make the innermost loop, for a tile of six rows by some vectors.
-
-    ``tile(vectors, a, places, first, shift, length, b, b_start, b_step, c, c_places,
-    c_first, c_shift, add)`` computes, over q in ``range(length)``,
-
-        c[c_places[c_first + m] + c_shift + j] (+)= sum of A[m, q] B[q, j]
-        A[m, q] = a[places[first + m] + shift + q]   where `places` are those of the rows
-        A[m, q] = a[places[first + q] + shift + m]   where they are those of the steps
-        B[q, j] = b[b_start + q * b_step + j]
-
-    All arrays are indexed as their memory lies, without bounds.
-    """
+    """Make the innermost loop, for a tile of six rows by some vectors."""
+    # It computes, over q in range(length),
+    #
+    #     c[c_places[c_first + m] + c_shift + j] (+)= sum of A[m, q] B[q, j]
+    #     A[m, q] = a[places[first + m] + shift + q]   where `places` are those of the rows
+    #     A[m, q] = a[places[first + q] + shift + m]   where they are those of the steps
+    #     B[q, j] = b[b_start + q * b_step + j]
+    #
+    # All arrays are indexed as their memory lies, without bounds.
 
     @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
     def tile(
@@ -233,7 +131,7 @@ def _multiply(
 
     targets = []
     rows = []
-    for m in range(_ROWS):
+    for m in range(ROWS):
         target = place(c_places, builder.add(c_first, _integer(m)), c_shift)
         row = builder.gep(c, [target])
         targets.append([builder.gep(row, [column]) for column in columns])
@@ -260,7 +158,7 @@ def _multiply(
     factors = [load(builder.gep(step, [column])) for column in columns]
     if steps:
         start = place(places, builder.add(first, q), shift)
-        ones = [builder.gep(a, [builder.add(start, _integer(m))]) for m in range(_ROWS)]
+        ones = [builder.gep(a, [builder.add(start, _integer(m))]) for m in range(ROWS)]
     else:
         ones = [builder.gep(row, [q]) for row in rows]
     after = []
@@ -275,7 +173,7 @@ def _multiply(
     following = builder.add(q, _integer(1))
     q.add_incoming(following, body)
     zero = ir.Constant(vector, [0.0] * lanes)
-    for m in range(_ROWS):
+    for m in range(ROWS):
         for j in range(vectors):
             sums[m][j].add_incoming(zero, entry)
             sums[m][j].add_incoming(before[m][j], earlier)
@@ -283,7 +181,7 @@ def _multiply(
     builder.cbranch(builder.icmp_signed("<", following, length), body, done)
 
     builder.position_at_end(done)
-    for m in range(_ROWS):
+    for m in range(ROWS):
         for j in range(vectors):
             builder.store(after[m][j], as_vector(targets[m][j])).align = bits // 8
 
@@ -292,8 +190,8 @@ _rows = _tile(steps=False)
 _steps = _tile(steps=True)
 
 
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
+@_compiled
+def pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
     """Order a kernel as the tiles read it: panel after panel, zeros past the end."""
     _, rows, _, width = packed.shape
     _, columns, channels, outputs = kernel.shape
@@ -311,7 +209,7 @@ def _pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
                         )
 
 
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
+@_compiled
 def _copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
     """Copy what is seen of a picture, zeros around it, to (rows, columns, channels)."""
     _, height, width, _ = x.shape
@@ -329,14 +227,14 @@ def _copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
         target[row, last:] = 0
 
 
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _pad(start: int, stop: int, x: Any, padded: Any, top: int, left: int) -> None:
+@_compiled
+def pad(start: int, stop: int, x: Any, padded: Any, top: int, left: int) -> None:
     for picture in range(start, stop):
         _copy_rows(x, picture, top, left, padded[picture])
 
 
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _correlate(
+@_compiled
+def correlate(
     start: int, stop: int, x: Any, packed: Any, out: Any, vectors: int, columns: int,
     stride: int, top: int, left: int, pictures: int, block_rows: int,
 ) -> None:  # fmt: skip
@@ -349,7 +247,7 @@ def _correlate(
     seen_columns = (width - 1) * stride + columns
     scratch = np.zeros((pictures, seen_rows, seen_columns, channels), x.dtype)
     flat = packed.reshape(-1)
-    places = np.zeros(pictures * block_rows * width + _ROWS, np.int64)
+    places = np.zeros(pictures * block_rows * width + ROWS, np.int64)
     targets = np.zeros_like(places)
     place = 0
     size = out.itemsize
@@ -365,8 +263,8 @@ def _correlate(
                     + column * out.strides[2]
                 ) // size
                 place += 1
-    spare = np.empty(_ROWS * panel, x.dtype)
-    spare_places = np.arange(_ROWS) * panel
+    spare = np.empty(ROWS * panel, x.dtype)
+    spare_places = np.arange(ROWS) * panel
     row_length = seen_columns * channels
     for block in range(start, stop):
         first_picture = block // bands * pictures
@@ -378,7 +276,7 @@ def _correlate(
                 x, first_picture + picture, first_row * stride + top, left, scratch[picture]
             )
         count = here_pictures * here_rows * width
-        whole = count - count % _ROWS
+        whole = count - count % ROWS
         origin = (first_picture * out.strides[0] + first_row * out.strides[1]) // size
         for number in range(panels):
             known = min(panel, outputs - number * panel)
@@ -387,19 +285,19 @@ def _correlate(
             # A row of the kernel at a time: that much of the panel stays in the cache.
             for row in range(rows):
                 b_start = (number * rows + row) * run * panel
-                for first in range(0, tiled, _ROWS):
+                for first in range(0, tiled, ROWS):
                     _rows(
                         vectors, scratch, places, first, row * row_length, run, flat,
                         b_start, panel, out, targets, first, shift, row > 0,
                     )  # fmt: skip
-            for first in range(tiled, count, _ROWS):
+            for first in range(tiled, count, ROWS):
                 for row in range(rows):
                     b_start = (number * rows + row) * run * panel
                     _rows(
                         vectors, scratch, places, first, row * row_length, run, flat,
                         b_start, panel, spare, spare_places, 0, 0, row > 0,
                     )  # fmt: skip
-                for m in range(min(_ROWS, count - first)):
+                for m in range(min(ROWS, count - first)):
                     place = first + m
                     picture = first_picture + place // (here_rows * width)
                     row = first_row + place // width % here_rows
@@ -409,15 +307,15 @@ def _correlate(
                         ]
 
 
-@njit(nogil=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator, unused-ignore]
-def _kernel_gradient(
+@_compiled
+def kernel_gradient(
     start: int, stop: int, x: Any, grad: Any, result: Any, vectors: int, stride: int,
     seen_rows: int, seen_columns: int, channels: int,
 ) -> None:  # fmt: skip
     """Compute parts of a kernel gradient, each six channels of a row of the kernel."""
     n, height, width, outputs = grad.shape
     _, run, _ = result.shape
-    tiles = run // _ROWS
+    tiles = run // ROWS
     lanes = outputs // (_VECTOR_BYTES // grad.itemsize * vectors)
     panel = outputs // lanes
     count = n * height * width
@@ -438,8 +336,8 @@ def _kernel_gradient(
                 tile = unit % tiles
                 _steps(
                     vectors, x, places, 0,
-                    row * seen_columns * channels + tile * _ROWS, last - first,
+                    row * seen_columns * channels + tile * ROWS, last - first,
                     grad, first * outputs + number * panel, outputs,
-                    result, rows, tile * _ROWS, row * run * outputs + number * panel,
+                    result, rows, tile * ROWS, row * run * outputs + number * panel,
                     first > 0,
                 )  # fmt: skip

@@ -1,37 +1,19 @@
-"""Layers of models compiled by Numba: all but their matrix products.
+"""Layers compiled by Numba: all but their matrix products, in float32.
 
-NumPy passes over memory once for each operation, on one thread; here each layer passes
-once, in float32, on as many threads as the work is worth. The exponential function is ours,
-since a call of the C library's for each number is what the vectorizer cannot look into:
-range reduction by multiples of ln 2 in two parts, and a polynomial of degree 6. It is right
-to within 1.1 units in the last place from -87.33 up to 0, and what is below gives the value
-at -87.33, 1.2e-38. The logistic function and the hyperbolic tangent that are made of it are
-right to within 3.
-
-Sums over rows are those of blocks of rows, added up in order: results do not depend on the
-number of threads.
+NumPy passes over memory once for each operation; here each layer passes once. The
+exponential function is ours, since a call of the C library's for each number is what the
+vectorizer cannot look into: range reduction by multiples of ln 2 in two parts, and a
+polynomial of degree 6. It is right to within 1.1 units in the last place from -87.33 up to
+0, and what is below gives the value at -87.33, 1.2e-38. The logistic function and the
+hyperbolic tangent that are made of it are right to within 3.
 """
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-from ...kernels import LayerKernels
-from . import convolution, normalization
-from .threads import Share
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-# With fewer additions than this for each thread, handing out work costs more than it saves.
-_LEAST_PIECE = 131072
-_COST_OF_EXP = 8  # in additions, with what goes with it
-_BLOCK = 128  # rows whose sums are taken at once
-
-_ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2}
+BLOCK = 128  # rows whose sums are taken at once
 
 _ZERO, _HALF, _ONE, _TWO = (np.float32(value) for value in (0, 0.5, 1, 2))
 _LOWEST = np.float32(-87.33)  # of which the exponential is a normal number
@@ -53,142 +35,6 @@ _C0, _C1, _C2, _C3, _C4 = (
 )
 _BIAS_OF_EXPONENTS, _BITS_OF_MANTISSA = np.int32(127), np.int32(23)
 _SIGN_BIT, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
-
-
-def _compiled(*dtypes: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Leave arrays of other dtypes, as the first one has, to the general kernel."""
-    taken = {np.dtype(dtype) for dtype in dtypes}
-
-    def decorate(method: Callable[P, R]) -> Callable[P, R]:
-        general: Callable[P, R] = getattr(LayerKernels, method.__name__)
-
-        @wraps(method)
-        def kernel(*args: P.args, **options: P.kwargs) -> R:
-            first: Any = args[1]
-            return (method if first.dtype in taken else general)(*args, **options)
-
-        return kernel
-
-    return decorate
-
-
-class NumbaLayers(LayerKernels):
-    """Compiled kernels; ``share(work, count, least)`` is how they get threads."""
-
-    def __init__(self, share: Share) -> None:
-        self._share = share
-
-    def _split(self, work: Callable[[int, int], None], count: int, cost: int) -> None:
-        """Share work of which each part costs as much as so many additions."""
-        least = -(-_LEAST_PIECE // max(cost, 1))
-        if count < 2 * least:
-            work(0, count)
-        else:
-            self._share(work, count, least)
-
-    @_compiled(np.float32)
-    def activate(self, y: Any, bias: Any, activation: str | None) -> None:
-        number = _ACTIVATIONS[activation]
-        n, units = y.shape
-        self._split(lambda start, stop: _activate(start, stop, y, bias, number), n, units)
-
-    @_compiled(np.float32)
-    def activate_gradient(self, g: Any, y: Any, activation: str | None) -> tuple[Any, Any]:
-        n, units = g.shape
-        blocks = -(-n // _BLOCK)
-        number = _ACTIVATIONS[activation]
-        product = g if activation is None else np.empty_like(y)
-        sums = np.zeros((blocks, units), y.dtype)
-        self._split(
-            lambda start, stop: _activate_gradient(
-                start, stop, g, y, number, product, sums
-            ),
-            blocks,
-            units * _BLOCK,
-        )
-        return product, sums[0] if blocks == 1 else np.sum(sums, axis=0)
-
-    @_compiled(np.float32)
-    def cross_entropy(self, logits: Any, bias: Any, labels: Any, *, gradient: bool) -> Any:
-        n, classes = logits.shape
-        losses = np.empty(n, logits.dtype)
-        right = np.ascontiguousarray(labels, np.int64)
-        added = np.zeros(classes, logits.dtype) if bias is None else bias
-        self._split(
-            lambda start, stop: _cross_entropy(
-                start, stop, logits, added, right, gradient, losses
-            ),
-            n,
-            _COST_OF_EXP * classes,
-        )
-        return losses
-
-    @_compiled(np.float32)
-    def scatter(self, rows: Any, indices: Any, size: int) -> Any:
-        sums = np.zeros((size, rows.shape[1]), rows.dtype)
-        _scatter(np.ascontiguousarray(indices, np.int64), rows, sums)
-        return sums
-
-    @_compiled(np.float32)
-    def lstm_cell(
-        self,
-        gates: Any,
-        recurrent: Any,
-        cell: Any,
-        next_cell: Any,
-        squashed: Any,
-        hidden: Any,
-    ) -> None:
-        _lstm_cell(gates, recurrent, cell, next_cell, squashed, hidden)
-
-    @_compiled(np.float32)
-    def lstm_cell_gradient(
-        self,
-        gates: Any,
-        cell: Any,
-        squashed: Any,
-        output_gradient: Any,
-        hidden_gradient: Any,
-        cell_gradient: Any,
-    ) -> None:
-        _lstm_cell_gradient(
-            gates, cell, squashed, output_gradient, hidden_gradient, cell_gradient
-        )
-
-    @_compiled(np.float32, np.float64)
-    def correlate(
-        self, x: Any, kernel: Any, out: Any, stride: int, offset: tuple[int, int]
-    ) -> None:
-        convolution.correlate(self._share, x, kernel, out, stride, offset)
-
-    @_compiled(np.float32, np.float64)
-    def kernel_gradient(
-        self,
-        x: Any,
-        grad: Any,
-        size: tuple[int, int],
-        stride: int,
-        offset: tuple[int, int],
-    ) -> Any:
-        return convolution.kernel_gradient(self._share, x, grad, size, stride, offset)
-
-    @_compiled(np.float32, np.float64)
-    def moments(self, x: Any) -> tuple[Any, Any]:
-        return normalization.moments(self._share, x)
-
-    @_compiled(np.float32, np.float64)
-    def affine(
-        self, x: Any, factor: Any, term: Any, residual: Any, *, rectify: bool
-    ) -> Any:
-        return normalization.affine(self._share, x, factor, term, residual, rectify=rectify)
-
-    @_compiled(np.float32, np.float64)
-    def normalize_gradient(
-        self, g: Any, y: Any, x: Any, mean: Any, inverse: Any, scale: Any, *, residual: bool
-    ) -> tuple[Any, Any, Any, Any]:
-        return normalization.normalize_gradient(
-            self._share, g, y, x, mean, inverse, scale, residual=residual
-        )
 
 
 # What has no effect on the result of a single operation but to fuse a product and a sum.
@@ -238,40 +84,33 @@ def _tanh(x: Any) -> Any:
 
 
 @_elementwise
-def _activate(start: int, stop: int, y: Any, bias: Any, activation: int) -> None:
+def activate(start: int, stop: int, y: Any, bias: Any, activation: int) -> None:
     for i in range(start, stop):
-        if activation == 0:
-            for j in range(y.shape[1]):
-                y[i, j] += bias[j]
-        elif activation == 1:
-            for j in range(y.shape[1]):
-                value = y[i, j] + bias[j]
+        for j in range(y.shape[1]):
+            value = y[i, j] + bias[j]
+            if activation == 2:
+                value = _tanh(value)
+            elif activation == 1:
                 # What is not a number stays so.
-                y[i, j] = _ZERO if value < _ZERO else value
-        else:
-            for j in range(y.shape[1]):
-                y[i, j] = _tanh(y[i, j] + bias[j])
+                value = _ZERO if value < _ZERO else value
+            y[i, j] = value
 
 
 @_elementwise
-def _activate_gradient(
+def activate_gradient(
     start: int, stop: int, g: Any, y: Any, activation: int, product: Any, sums: Any
 ) -> None:
     for block in range(start, stop):
-        for i in range(block * _BLOCK, min((block + 1) * _BLOCK, y.shape[0])):
-            if activation == 0:
-                for j in range(y.shape[1]):
-                    sums[block, j] += g[i, j]
-            elif activation == 1:
-                for j in range(y.shape[1]):
-                    value = g[i, j] if y[i, j] > _ZERO else _ZERO
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, y.shape[0])):
+            for j in range(y.shape[1]):
+                value = g[i, j]
+                if activation == 2:
+                    value *= _ONE - y[i, j] * y[i, j]
+                elif activation == 1:
+                    value = value if y[i, j] > _ZERO else _ZERO
+                if activation > 0:
                     product[i, j] = value
-                    sums[block, j] += value
-            else:
-                for j in range(y.shape[1]):
-                    value = g[i, j] * (_ONE - y[i, j] * y[i, j])
-                    product[i, j] = value
-                    sums[block, j] += value
+                sums[block, j] += value
 
 
 @_elementwise
@@ -281,7 +120,7 @@ def _in_order(bits: Any) -> Any:
 
 
 @_reduction
-def _cross_entropy(
+def cross_entropy(
     start: int, stop: int, logits: Any, bias: Any, labels: Any, gradient: bool, losses: Any
 ) -> None:
     count = np.float32(logits.shape[0])
@@ -309,7 +148,7 @@ def _cross_entropy(
 
 
 @_elementwise
-def _scatter(indices: Any, rows: Any, sums: Any) -> None:
+def scatter(indices: Any, rows: Any, sums: Any) -> None:
     for i in range(rows.shape[0]):
         index = indices[i]
         for j in range(rows.shape[1]):
@@ -317,7 +156,7 @@ def _scatter(indices: Any, rows: Any, sums: Any) -> None:
 
 
 @_elementwise
-def _lstm_cell(
+def lstm_cell(
     gates: Any, recurrent: Any, cell: Any, next_cell: Any, squashed: Any, hidden: Any
 ) -> None:
     units = cell.shape[1]
@@ -342,7 +181,7 @@ def _lstm_cell(
 
 
 @_elementwise
-def _lstm_cell_gradient(
+def lstm_cell_gradient(
     gates: Any,
     cell: Any,
     squashed: Any,

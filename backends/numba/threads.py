@@ -15,9 +15,10 @@ import os
 import sys
 import threading
 import weakref
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import cycle
+from itertools import cycle, pairwise
 from queue import SimpleQueue
 from typing import Any
 
@@ -26,26 +27,89 @@ Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 Queue = SimpleQueue[Call | None]
 
-Share = Callable[[Callable[[int, int], None], int, int], None]
-"""``share(work, count, least)`` calls ``work(start, stop)`` for the parts of a range, none
-smaller than `least`, on threads."""
+Work = Callable[[int, int], None]
+"""Does a part of a range, from start to stop."""
+
+Share = Callable[[Work, int, int], None]
+"""`Threads.share`."""
+
+Ended = SimpleQueue[BaseException | None]
+
+# With less for each thread, handing out work costs more than it saves.
+_LEAST = 131072
+
+
+class Threads:
+    """So many threads, the caller's among them; by default one for each core."""
+
+    def __init__(self, count: int | None) -> None:
+        if isinstance(count, bool) or not isinstance(count, int | None):
+            raise TypeError(f"threads must be a positive integer, got {count!r}")
+        if count is not None and count < 1:
+            raise ValueError(f"threads must be a positive integer, got {count!r}")
+        self.count = len(_cores()) if count is None else count
+        self._started: tuple[int, Helpers | None] = os.getpid(), None
+
+    @property
+    def helpers(self) -> "Helpers":
+        """The threads beside the caller's."""
+        # Threads do not live on in a forked child: it makes its own. Both are set at once,
+        # for several threads of a child may come first.
+        process, helpers = self._started
+        if helpers is None or process != os.getpid():
+            cores = _cores()
+            pinned = cores if len(cores) == self.count else ()
+            helpers = Helpers(self.count - 1, pinned)
+            self._started = os.getpid(), helpers
+        return helpers
+
+    def start(self, calls: Sequence[Call]) -> None:
+        """Have other threads call functions where there are any: not as Python ends."""
+        with suppress(RuntimeError):
+            self.helpers.start(calls)
+
+    def share(self, work: Work, count: int, cost: int) -> None:
+        """Call ``work(start, stop)`` for parts of ``range(count)``, at the same time."""
+        # What each of them costs is counted in additions of numbers in the cache.
+        least = -(-_LEAST // max(cost, 1))
+        parts = min(self.count, count // least)
+        if parts < 2:
+            work(0, count)
+            return
+        left = deque(pairwise(count * part // parts for part in range(parts + 1)))
+        ended: Ended = SimpleQueue()
+        self.start([(_take, (left.pop, work, ended))] * (parts - 1))
+        # The caller waits only for parts that somebody has begun, so nothing stands still
+        # where helpers are busy, or none can be had, or one calls this itself.
+        _take(left.popleft, work, ended)
+        errors = [ended.get() for _ in range(parts)]
+        for error in errors:
+            if error is not None:
+                raise error
+
+
+def _take(next_part: Callable[[], tuple[int, int]], work: Work, ended: Ended) -> None:
+    """Do parts until there is none left, and tell of each how it ended."""
+    with suppress(IndexError):
+        while True:
+            part = next_part()
+            error = None
+            try:
+                work(*part)
+            except BaseException as raised:
+                error = raised
+            ended.put(error)
+
+
+def _cores() -> Sequence[int]:
+    # Which cores a process may use, only some systems tell.
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return range(os.cpu_count() or 1)
 
 
 class Helpers:
-    """Threads that end with this object, or with the process.
-
-    Parameters
-    ----------
-    count : int
-        How many, where nothing is said of cores.
-    cores : sequence of int
-        The cores to have one thread each, for a caller on any of them.
-
-    Raises
-    ------
-    RuntimeError
-        If no thread can be started, as while Python shuts down.
-    """
+    """Threads that end with this object, or with the process."""
 
     def __init__(self, count: int, cores: Sequence[int] = ()) -> None:
         # Python 3.11 would start one, and wait for ever until it runs.
@@ -70,18 +134,7 @@ class Helpers:
             weakref.finalize(self, queue.put, None).atexit = False
 
     def start(self, calls: Sequence[Call]) -> None:
-        """Have other threads call functions, as soon as they are free.
-
-        Parameters
-        ----------
-        calls : sequence of Call
-            The functions, each for another thread while there are enough of them.
-
-        Raises
-        ------
-        RuntimeError
-            While Python shuts down: threads end then wherever they are.
-        """
+        """Have other threads call functions, as soon as they are free."""
         if sys.is_finalizing():
             raise RuntimeError("no thread is left while Python shuts down")
         queues = self._queues

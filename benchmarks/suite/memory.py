@@ -1,37 +1,33 @@
-"""Memory that a run holds at most, NumPy's arrays included."""
-
-import tracemalloc
+"""Memory that a run holds at most."""
 
 import lookahead_ref as la
 
-from .cases import BACKENDS, OPTIMIZERS, arrays
+from . import settings
+from .cases import OPTIMIZERS, SLOTS, elements
 
 
 class Peak:
-    """Bytes for each parameter of 4 bytes, the gradients not counted."""
+    """Megabytes besides the parameters, the slow weights and the slots."""
 
-    params = (list(OPTIMIZERS), ["plain", "maintain", "interpolate"], BACKENDS)
-    param_names = ("optimizer", "inner_state", "backend")
-    parameters = "1e6"
+    params = (settings.NAMES, ["plain", "maintain", "reset", "interpolate"])
+    param_names = ("optimizer", "inner_state")
+    parameters = settings.LARGE
+    unit = "MB"
+    timeout = 600
 
-    def track_bytes_a_parameter(self, optimizer, inner_state, backend):
-        inner = OPTIMIZERS[optimizer]
-        made = inner
+    def track_megabytes(self, optimizer, inner_state):
+        made = OPTIMIZERS[optimizer]
+        copies = 1 + SLOTS[optimizer]
         if inner_state != "plain":
-            made = la.Lookahead(inner, k=2, inner_state=inner_state)
-        grads = arrays(self.parameters, 1)
-        # Compile first: what a compiler holds is no part of a run.
-        self._run(made, grads, backend)
-        tracemalloc.start()
-        self._run(made, grads, backend)
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        return peak / sum(array.size for array in grads.values())
+            made = la.Lookahead(made, k=2, inner_state=inner_state)
+            copies += 1 + SLOTS[optimizer] * (inner_state == "interpolate")
+        grads = settings.arrays(self.parameters, 1)
 
-    track_bytes_a_parameter.unit = "bytes"
+        def run():
+            # The Stepper copies the parameters that it is given.
+            stepper = la.Stepper(made, grads, backend=settings.EXECUTOR)
+            for _ in range(4):
+                stepper.step(grads)
 
-    def _run(self, optimizer, grads, backend):
-        # The Stepper copies the parameters that it is given.
-        stepper = la.Stepper(optimizer, grads, backend=backend)
-        for _ in range(4):
-            stepper.step(grads)
+        run()  # what a compiler holds is no part of a run
+        return (settings.PEAK(run) - copies * 4 * elements(self.parameters)) / 1e6

@@ -1,28 +1,229 @@
-"""Training steps of models, as a share of the time that PyTorch takes for them."""
+"""Training steps of models, beside PyTorch's: forward, backward and update.
 
-from importlib.util import find_spec
+Both sides have the same shapes, float32, the loss of PyTorch's ``cross_entropy`` and plain
+gradient descent. PyTorch's models are those that its documentation would have one write.
+"""
 
-from lookahead_ref.experiments.steps import PYTORCH, race_work
-from lookahead_ref.experiments.works import WORKS
+from contextlib import nullcontext
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
-from .cases import BACKENDS
+import numpy as np
+
+import lookahead_ref as la
+from lookahead_ref import trees
+from lookahead_ref.zoo import LSTM, MLP, resnet18
+
+from . import settings
+from .turns import Contestant, fastest, ratios, samples, take_turns
+
+LEARNING_RATE = 0.01
+DEVICE = "cuda" if settings.ON_DEVICE else "cpu"
 
 
-class OfPyTorch:
-    """Forward, backward and update, taking turns with PyTorch's."""
+@dataclass(frozen=True)
+class MLPWork:
+    """A classifier of dense layers with rectified units between them."""
 
-    params = (list(WORKS), BACKENDS)
-    param_names = ("work", "backend")
+    sizes: tuple[int, ...] = (784, 512, 512, 10)
+    batch: int = 128
+
+    def model(self, backend: str) -> Any:
+        return MLP(self.sizes, backend=backend)
+
+    def data(self) -> tuple[Any, Any]:
+        rng = np.random.default_rng(0)
+        inputs = rng.standard_normal((self.batch, self.sizes[0]), np.float32)
+        return inputs, rng.integers(0, self.sizes[-1], self.batch, np.int32)
+
+    def pytorch(self) -> tuple[Any, Any]:
+        from torch import nn
+
+        layers: list[Any] = []
+        for inputs, units in zip(self.sizes[:-1], self.sizes[1:], strict=True):
+            layers += [nn.Linear(inputs, units), nn.ReLU()]
+        model = nn.Sequential(*layers[:-1])
+        return model, model
+
+
+@dataclass(frozen=True)
+class LSTMWork:
+    """A language model, by default the small one for the Penn Treebank."""
+
+    hidden: int = 200
+    vocabulary: int = 10_000
+    layers: int = 2
+    length: int = 35
+    batch: int = 20
+
+    def model(self, backend: str) -> Any:
+        return LSTM(self.vocabulary, self.hidden, self.layers, backend=backend)
+
+    def data(self) -> tuple[Any, Any]:
+        rng = np.random.default_rng(0)
+        shape = (self.length + 1, self.batch)
+        tokens = rng.integers(0, self.vocabulary, shape, np.int32)
+        return tokens[:-1], tokens[1:]
+
+    def pytorch(self) -> tuple[Any, Any]:
+        import torch
+        from torch import nn
+
+        embedding = nn.Embedding(self.vocabulary, self.hidden)
+        lstm = nn.LSTM(self.hidden, self.hidden, self.layers)
+        output = nn.Linear(self.hidden, self.vocabulary)
+        state = tuple(torch.zeros(2, self.layers, self.batch, self.hidden, device=DEVICE))
+
+        def forward(tokens: Any) -> Any:
+            nonlocal state
+            hidden, state = lstm(embedding(tokens), state)
+            state = tuple(each.detach() for each in state)
+            return output(hidden.reshape(-1, self.hidden))
+
+        return nn.ModuleList([embedding, lstm, output]), forward
+
+
+@dataclass(frozen=True)
+class ResNetWork:
+    """The ResNet-18 for CIFAR."""
+
+    batch: int = 32
+    channels_last: bool = False
+    """Whether PyTorch's pictures lie in memory in its faster order, not the default one."""
+
+    def model(self, backend: str) -> Any:
+        return resnet18((3, 32, 32), 10, backend=backend)
+
+    def data(self) -> tuple[Any, Any]:
+        rng = np.random.default_rng(0)
+        inputs = rng.standard_normal((self.batch, 3, 32, 32), np.float32)
+        return inputs, rng.integers(0, 10, self.batch, np.int32)
+
+    def pytorch(self) -> tuple[Any, Any]:
+        import torch
+        from torch import nn
+
+        def layer(inputs: int, outputs: int, size: int, stride: int) -> list[Any]:
+            convolution = nn.Conv2d(inputs, outputs, size, stride, size // 2, bias=False)
+            return [convolution, nn.BatchNorm2d(outputs)]
+
+        stem = nn.Sequential(*layer(3, 64, 3, 1), nn.ReLU())
+        blocks = nn.ModuleList()
+        inputs = 64
+        for width in (64, 128, 256, 512):
+            for stride in (1 if width == 64 else 2, 1):
+                first, second = layer(inputs, width, 3, stride), layer(width, width, 3, 1)
+                around = layer(inputs, width, 1, stride) if inputs != width else []
+                main = nn.Sequential(*first, nn.ReLU(), *second)
+                blocks.append(nn.ModuleList([main, nn.Sequential(*around)]))
+                inputs = width
+        output = nn.Linear(512, 10)
+        order = torch.channels_last if self.channels_last else torch.contiguous_format
+
+        def forward(x: Any) -> Any:
+            y = stem(x.to(memory_format=order))
+            for main, around in blocks:
+                y = nn.functional.relu(main(y) + around(y))
+            return output(y.mean((2, 3)))
+
+        return nn.ModuleList([stem, blocks, output]).to(memory_format=order), forward
+
+
+WORKS: dict[str, Any] = {
+    "mlp": MLPWork(),
+    "lstm": LSTMWork(),
+    "resnet18": ResNetWork(),
+    "resnet18, channels last": ResNetWork(channels_last=True),
+    "lstm of 1500 units": LSTMWork(hidden=1500),
+}
+if settings.ON_DEVICE:
+    MEASURED, BACKENDS = ["lstm of 1500 units"], [settings.EXECUTOR.name]
+else:
+    MEASURED, BACKENDS = ["mlp", "lstm", "resnet18"], ["numpy", "numba"]
+if settings.QUICK:
+    MEASURED = ["mlp"]
+
+
+def our_step(work: Any, backend: str) -> Contestant:
+    """Make a training step of this library."""
+    executor: Any = la.backend.load(backend)
+    model = work.model(backend)
+    inputs, labels = map(executor.from_host, work.data())
+    batch = SimpleNamespace(inputs=inputs, labels=labels)
+    params = trees.map(executor.from_host, model.init(0))
+    stepper = la.Stepper(la.SGD(LEARNING_RATE), params, backend=executor)
+    if not hasattr(model, "start"):
+        gradient = la.value_and_grad(model.loss)
+
+        def step() -> float:
+            loss, grads = gradient(stepper.params, batch)
+            stepper.step(grads)
+            return float(loss)
+
+        return Contestant(step)
+    gradient = la.value_and_grad(model.loss, has_aux=True)
+    carried = model.start(work.batch)
+
+    def carrying_step() -> float:
+        nonlocal carried
+        (loss, carried), grads = gradient(stepper.params, batch, carried)
+        stepper.step(grads)
+        return float(loss)
+
+    return Contestant(carrying_step)
+
+
+def pytorch_step(work: Any, update: str) -> Contestant:
+    """Make a training step of eager PyTorch, on a GPU without cuDNN."""
+    import torch
+
+    module, forward = work.pytorch()
+    module.to(DEVICE)
+    optimizer = torch.optim.SGD(module.parameters(), LEARNING_RATE, **{update: True})
+    x, labels = (torch.from_numpy(each).to(DEVICE) for each in work.data())
+    targets = labels.reshape(-1).long()
+
+    def step() -> float:
+        with (
+            torch.backends.cudnn.flags(enabled=False) if DEVICE == "cuda" else nullcontext()
+        ):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(forward(x), targets)
+            loss.backward()
+            optimizer.step()
+            return float(loss.item())
+
+    return Contestant(step)
+
+
+class Training:
+    """Our step, taking turns with PyTorch's with the faster of its fast updates."""
+
+    params = (MEASURED, BACKENDS)
+    param_names = ("model", "backend")
     timeout = 600
-    rounds = 15
+    turn = 0.001 if settings.QUICK else 0.3
 
-    def setup(self, work, backend):
-        if find_spec("torch") is None:
-            raise NotImplementedError("PyTorch is not installed")
+    def _times(self, name, backend, updates):
+        work = WORKS[name]
+        made = [our_step(work, backend)]
+        made += [pytorch_step(work, update) for update in updates]
+        # The pause is as long as threads of PyTorch's look for work.
+        return take_turns(
+            made, settings.TURNS, seconds=self.turn, clock=settings.CLOCK, pause=0.05
+        )
 
-    def track_step(self, work, backend):
-        measured = race_work(WORKS[work], [backend], rounds=self.rounds)
-        median, _, _ = measured.ratio(backend, list(PYTORCH))
-        return median
+    def track_seconds(self, name, backend):
+        return samples(self._times(name, backend, [])[0])
 
-    track_step.unit = "of PyTorch's time"
+    def track_ratio(self, name, backend):
+        try:
+            import torch  # noqa: F401
+        except ImportError as error:
+            raise NotImplementedError("PyTorch is not installed") from error
+        times, *others = self._times(name, backend, ["fused", "foreach"])
+        return ratios(times, fastest(others))
+
+    track_seconds.unit = "seconds"
+    track_ratio.unit = "of PyTorch's time"

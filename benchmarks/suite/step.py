@@ -1,66 +1,183 @@
-"""Time of a step, and what Lookahead adds to it."""
+"""A step: beside others, what Lookahead adds, and beside what memory allows."""
 
+import math
 import statistics
-import time
 
-from .cases import BACKENDS, OPTIMIZERS, PARAMETERS, stepper, traffic
+import lookahead_ref as la
+
+from . import settings
+from .cases import elements, traffic
+from .contestants import (
+    LOOKAHEAD,
+    PLAIN,
+    copy,
+    functional,
+    library_copy,
+    limit,
+    ours,
+    peer,
+)
+from .settings import BEYOND, LARGE, LARGEST, NAMES, SIZES, TREES
+from .turns import fastest, ratios, samples, take_turns
+
+
+def timed(*contestants, turns=None):
+    """Let contestants take turns as the settings say."""
+    return take_turns(
+        contestants,
+        turns or settings.TURNS,
+        seconds=settings.SECONDS,
+        clock=settings.CLOCK,
+    )
 
 
 class Step:
-    """One step of an optimizer, alone or inside Lookahead: the mean over a cycle."""
+    """The time of a step, the mean over a cycle."""
 
-    params = (list(OPTIMIZERS), [None, 5], BACKENDS, PARAMETERS)
-    param_names = ("optimizer", "k", "backend", "parameters")
+    params = ([LARGE, *TREES, "tiny"], NAMES, [None, 5])
+    param_names = ("parameters", "optimizer", "k")
+    unit = "seconds"
+    timeout = 600
 
-    def setup(self, optimizer, k, backend, parameters):
-        self.stepper, self.grads = stepper(optimizer, k, backend, parameters)
+    def track_seconds(self, parameters, optimizer, k):
+        grads = settings.arrays(parameters, 1)
+        (found,) = timed(ours(optimizer, parameters, grads, k))
+        return samples(found)
 
-    def time_step(self, optimizer, k, backend, parameters):
-        self.stepper.step(self.grads)
+
+class Peers:
+    """A step, alone or with Lookahead and k = 5, beside another implementation's."""
+
+    params = ([LARGE, *TREES, "tiny"], NAMES, [*PLAIN, *LOOKAHEAD])
+    param_names = ("parameters", "optimizer", "peer")
+    unit = "of its time"
+    timeout = 600
+
+    def setup(self, parameters, optimizer, name):
+        self.grads = settings.arrays(parameters, 1)
+        self.others = peer(name, optimizer, parameters, self.grads)
+
+    def track_ratio(self, parameters, optimizer, name):
+        mine = ours(optimizer, parameters, self.grads, None if name in PLAIN else 5)
+        turns = settings.TURNS_IF_CLOSE if name in PLAIN else settings.TURNS
+        times, *others = timed(mine, *self.others, turns=turns)
+        return ratios(times, fastest(others))
 
 
-class Overhead:
-    """A whole cycle of Lookahead, divided by k steps of its inner optimizer.
+class Cost:
+    """A cycle of Lookahead, divided by as many steps of its inner optimizer."""
 
-    Counted in steps it is (k + 1) / k: an outer update is taken for as dear as a step.
-    Counted in bytes it is less, where the last inner step and the interpolation are fused:
-    8 bytes more are read and written for a parameter of 4 bytes, once in k steps.
-    """
+    cycles = {
+        "k = 1": (1, "maintain"),
+        "k = 2": (2, "maintain"),
+        "k = 5": (5, "maintain"),
+        "k = 10": (10, "maintain"),
+        "k = 5, interpolate": (5, "interpolate"),
+    }
+    params = (list(dict.fromkeys([LARGE, BEYOND])), NAMES, list(cycles))
+    param_names = ("parameters", "optimizer", "Lookahead")
+    unit = "inner steps a step"
+    timeout = 600
 
-    params = (list(OPTIMIZERS), BACKENDS, [1, 2, 5, 10])
-    param_names = ("optimizer", "backend", "k")
-    repetitions = 15
-    parameters = "1e6"
+    def setup(self, parameters, optimizer, cycle):
+        if cycle == "k = 5, interpolate" and optimizer == "sgd":
+            raise NotImplementedError("it has no slots")
 
-    def setup(self, optimizer, backend, k):
-        self.inner, self.grads = stepper(optimizer, None, backend, self.parameters)
-        self.lookahead, _ = stepper(optimizer, k, backend, self.parameters)
+    def track_ratio(self, parameters, optimizer, cycle):
+        k, inner_state = self.cycles[cycle]
+        grads = settings.arrays(parameters, 1)
+        inner = ours(optimizer, parameters, grads)
+        whole = ours(optimizer, parameters, grads, k, inner_state=inner_state)
+        return ratios(*timed(whole, inner, turns=settings.TURNS_IF_CLOSE))
 
-    def _seconds(self, stepper, steps):
-        start = time.perf_counter()
-        for _ in range(steps):
-            stepper.step(self.grads)
-        return time.perf_counter() - start
 
-    def _ratio(self, k):
-        # They take turns: what slows the machine down for a while slows both.
-        ratios = [
-            self._seconds(self.lookahead, k) / self._seconds(self.inner, k)
-            for _ in range(self.repetitions)
+class Bandwidth:
+    """A step's bandwidth, divided by that of loops that compute nothing."""
+
+    loops = ["the same reads and writes"] + ["the library's copy"] * settings.ON_DEVICE
+    params = (list(dict.fromkeys([LARGE, LARGEST])), NAMES, [None, 1], loops)
+    param_names = ("parameters", "optimizer", "k", "loop")
+    unit = "of its bandwidth"
+    timeout = 600
+
+    def track_ratio(self, parameters, optimizer, k, loop):
+        grads = settings.arrays(parameters, 1)
+        mine = ours(optimizer, parameters, grads, k)
+        if loop == "the library's copy":
+            other, scale = library_copy(grads), traffic(optimizer, k) / 8
+        else:
+            other, scale = limit(optimizer, grads, synchronized=k == 1), 1.0
+        step, bound = timed(mine, other)
+        return ratios(bound, step, scale)
+
+
+class Loops:
+    """How fast a loop moves memory that computes nothing."""
+
+    params = ["copy", *NAMES]
+    param_names = ("reads and writes of",)
+    unit = "GB/s"
+    timeout = 600
+
+    def track_rate(self, loop):
+        grads = settings.arrays(LARGEST, 1)
+        made = copy(grads) if loop == "copy" else limit(loop, grads)
+        moved = (8 if loop == "copy" else traffic(loop)) * elements(LARGEST)
+        (found,) = timed(made)
+        return samples([moved / seconds / 1e9 for seconds in found])
+
+
+class Growth:
+    """How the time of a step grows, where caches are of no use."""
+
+    params = ["sgd", "adam"]
+    param_names = ("optimizer",)
+    timeout = 600
+    sizes = SIZES[-3:]
+
+    def track_exponent(self, optimizer):
+        made = [ours(optimizer, size, settings.arrays(size, 1)) for size in self.sizes]
+        logs = [math.log(elements(size)) for size in self.sizes]
+        slopes = [
+            statistics.linear_regression(logs, [math.log(each) for each in turn]).slope
+            for turn in zip(*timed(*made), strict=True)
         ]
-        return statistics.median(ratios)
+        return samples(slopes)
 
-    def track_of_the_inner_step(self, optimizer, backend, k):
-        return self._ratio(k)
+    track_exponent.unit = "of the number of parameters"
 
-    track_of_the_inner_step.unit = "inner steps a step"
 
-    def track_of_the_steps_counted(self, optimizer, backend, k):
-        return self._ratio(k) / ((k + 1) / k)
+class Sizes:
+    """The time of a step, by the number of parameters."""
 
-    track_of_the_steps_counted.unit = "of (k + 1) / k"
+    params = (["sgd", "adam"], SIZES)
+    param_names = ("optimizer", "parameters")
+    unit = "seconds"
+    timeout = 600
 
-    def track_of_the_bytes_counted(self, optimizer, backend, k):
-        return self._ratio(k) / (traffic(optimizer, k) / traffic(optimizer))
+    def track_seconds(self, optimizer, parameters):
+        (found,) = timed(ours(optimizer, parameters, settings.arrays(parameters, 1)))
+        return samples(found)
 
-    track_of_the_bytes_counted.unit = "of the traffic model"
+
+class NumPy:
+    """NumPy in blocks, and the plain functional form."""
+
+    params = ([LARGE], NAMES)
+    param_names = ("parameters", "optimizer")
+    timeout = 600
+
+    def _times(self, parameters, optimizer):
+        grads = settings.arrays(parameters, 1)
+        blocks = ours(optimizer, parameters, grads, executor=la.backend.load("numpy"))
+        return timed(blocks, functional(optimizer, parameters, grads))
+
+    def track_seconds(self, parameters, optimizer):
+        return samples(self._times(parameters, optimizer)[0])
+
+    def track_times_faster(self, parameters, optimizer):
+        blocks, plain = self._times(parameters, optimizer)
+        return ratios(plain, blocks)
+
+    track_seconds.unit = "seconds"
+    track_times_faster.unit = "times faster"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lookahead_ref.conformance import model_cases, model_oracle, optimizer_cases, vectors
-from lookahead_ref.conformance.bounds import Bounding, Overflowing
+from lookahead_ref.conformance.bounds import LEVELS, Bounding, Overflowing
 from lookahead_ref.conformance.bugs import (
     BUGS,
     CONDITIONS,
@@ -23,7 +23,7 @@ from lookahead_ref.conformance.building import PlannedCase, bits
 from lookahead_ref.conformance.clauses import CLAUSES
 from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact
 from lookahead_ref.conformance.oracle import value as value_of
-from lookahead_ref.conformance.vectors import LEVELS, Format
+from lookahead_ref.conformance.vectors import Format
 
 VISIBLE = 64.0
 """A flag means that a bug is off by at least so many tolerances, of the widest kind."""
@@ -41,41 +41,35 @@ def build() -> dict[str, bytes]:
         for case in cases:
             for flag, found in complete(case).items():
                 shown[flag].append(found)
-    files, entries = _files(vectors.OPTIMIZERS, planned)
-    files["index.json"] = _content(
+    files = _files(
+        vectors.OPTIMIZERS,
+        planned,
         {
-            **_head(vectors.OPTIMIZERS),
-            "cases": sum(entry["cases"] for entry in entries),
-            "files": entries,
+            "cases": sum(map(len, planned.values())),
+            "files": [],
             "clauses": [each._asdict() for each in CLAUSES],
             "profiles": _profiles(optimizer_cases.PROFILES),
             "flags": _flags(shown),
             "variants": [
                 {
-                    "name": v.name,
-                    "clause": v.clause,
-                    "says": v.says,
-                    "found": v.breaks,
-                    "mind": v.fix,
+                    "name": each.name,
+                    "clause": each.clause,
+                    "says": each.says,
+                    "found": each.breaks,
+                    "mind": each.fix,
                 }
-                for v in CONVENTIONS
+                for each in CONVENTIONS
             ],
             "retired": list(optimizer_cases.RETIRED),
-        }
+        },
     )
-    models, entries = _files(
+    models = _files(
         vectors.MODELS,
         {
             name: [complete_model(case) for case in make()]
             for name, make in model_cases.FILES.items()
         },
-    )
-    models["index.json"] = _content(
-        {
-            **_head(vectors.MODELS),
-            "files": entries,
-            "profiles": _profiles(model_cases.PROFILES),
-        }
+        {"files": [], "profiles": _profiles(model_cases.PROFILES)},
     )
     return files | {f"models/{name}": content for name, content in models.items()}
 
@@ -294,19 +288,21 @@ def _summary(shown: Sequence[Margins]) -> dict[str, dict[str, list[float]]]:
 
 
 def _files(
-    form: Format, planned: Mapping[str, Sequence[PlannedCase]]
-) -> tuple[dict[str, bytes], list[dict[str, Any]]]:
-    """Write cases as files; return these, and what the index says of them."""
+    form: Format, planned: Mapping[str, Sequence[PlannedCase]], index: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Write cases as files, and the index that lists them."""
     files = {f"{name}.json": _file(form, name, cases) for name, cases in planned.items()}
     entries = [
         {
-            "file": f"{name}.json",
+            "file": name,
             "cases": len(cases),
-            "sha256": hashlib.sha256(files[f"{name}.json"]).hexdigest(),
+            "sha256": hashlib.sha256(content).hexdigest(),
         }
-        for name, cases in planned.items()
+        for (name, content), cases in zip(files.items(), planned.values(), strict=True)
     ]
-    return files, entries
+    head = {"format": form.name, "version": form.version, "encoding": "binary64"}
+    text = json.dumps({**head, **index, "files": entries}, indent=1, allow_nan=False)
+    return {**files, "index.json": f"{text}\n".encode()}
 
 
 def _file(form: Format, name: str, cases: Sequence[PlannedCase]) -> bytes:
@@ -343,14 +339,6 @@ def _line(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def _content(index: Mapping[str, Any]) -> bytes:
-    return (json.dumps(index, indent=1, allow_nan=False) + "\n").encode()
-
-
-def _head(form: Format) -> dict[str, Any]:
-    return {"format": form.name, "version": form.version, "encoding": "binary64"}
-
-
 def _profiles(profiles: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "says": says} for name, says in profiles.items()]
 
@@ -360,10 +348,7 @@ def _flags(shown: Mapping[str, Sequence[Margins]]) -> list[dict[str, Any]]:
         {
             "name": bug.name,
             "kind": "bug",
-            "clause": bug.clause,
-            "says": bug.says,
-            "breaks": bug.breaks,
-            "fix": bug.fix,
+            **{key: getattr(bug, key) for key in ("clause", "says", "breaks", "fix")},
             "cases": len(shown[bug.name]),
             "margin": _summary(shown[bug.name]),
         }

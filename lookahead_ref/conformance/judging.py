@@ -5,97 +5,67 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lookahead_ref.conformance.vectors import Case, Expected, Float64Array, Outcome
+from lookahead_ref.conformance.vectors import Case, CaseOutcome, Expected, Float64Array
 
 __all__ = ["Mismatch", "Observation", "Trajectory", "Verdict", "judge", "within"]
 
 
 @dataclass
 class Trajectory:
-    """What a program showed after each step; elements of all tensors one after the other.
+    """What a program showed after each step.
 
-    Parameters
-    ----------
-    fast : list of ndarray
-        The fast weights after each step, float64, of shape (elements,).
-    slow : list of list of ndarray
-        The slow weights of each Lookahead, the outermost first; empty where they are not
-        shown.
-    slots : list of dict
-        The inner optimizer's slots by name; those that are not shown are left out.
+    Arrays are float64, of shape (elements,): all tensors one after the other.
     """
 
     fast: list[Float64Array] = field(default_factory=list)
+    """The fast weights after each step."""
     slow: list[list[Float64Array]] = field(default_factory=list)
+    """The slow weights of each Lookahead, the outermost first; empty if not shown."""
     slots: list[dict[str, Float64Array]] = field(default_factory=list)
+    """The inner optimizer's slots by name, those that are shown."""
 
 
 @dataclass
 class Observation:
-    """All that was observed of a case.
-
-    Parameters
-    ----------
-    steps : Trajectory
-        From start to end without a break.
-    resumed : Trajectory or None
-        After the save point, in a new process.
-    evaluations : dict
-        Step, counted from 1, to the weights that the program evaluates there.
-    """
+    """All that was observed of a case."""
 
     steps: Trajectory = field(default_factory=Trajectory)
+    """From start to end without a break."""
     resumed: Trajectory | None = None
+    """After the save point, in a new process."""
     evaluations: dict[int, Float64Array] = field(default_factory=dict)
+    """Step, counted from 1, to the weights that the program evaluates there."""
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """An element of a quantity that is farther than its tolerance from what is expected.
-
-    Parameters
-    ----------
-    where : str
-        The quantity: ``fast weights``, ``slow weights``, a slot, each perhaps after
-        loading; of a model ``loss``, ``gradient layer1.bias``, ``layer1.cell``.
-    step : int
-        The step, counted from 1; a model has one.
-    element : int
-        The element, counted from 0 through all tensors of the quantity.
-    expected, got : float
-        The two values.
-    distance : float
-        How far they are apart, in tolerances; infinite where no finite number says it.
-    """
+    """An element of a quantity that is farther than its tolerance from what is expected."""
 
     where: str
+    """``fast weights``, ``slow weights``, a slot, each perhaps after loading; of a model
+    ``loss``, ``gradient layer1.bias``, ``layer1.cell``, ..."""
     step: int
+    """The step, counted from 1; a model has one."""
     element: int
+    """The element, counted from 0 through all tensors of the quantity."""
     expected: float
     got: float
     distance: float
+    """How far both are apart, in tolerances; infinite where no finite number says it."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a program passes a case.
-
-    Parameters
-    ----------
-    outcome : str
-        The outcome that it follows, or comes nearest to.
-    follows : tuple of str
-        All outcomes that it follows: where a case cannot tell them apart, several.
-    mismatches : tuple of Mismatch
-        For each quantity that fails, the first element, the earliest first.
-    largest : float
-        The largest distance of all, in tolerances.
-    """
+    """Whether a program passes a case."""
 
     outcome: str
+    """The outcome that it follows, or comes nearest to."""
     follows: tuple[str, ...]
+    """All outcomes that it follows: where a case cannot tell them apart, several."""
     mismatches: tuple[Mismatch, ...]
+    """For each quantity that fails, the first element, the earliest first."""
     largest: float
+    """The largest distance of all, in tolerances."""
 
     @property
     def passed(self) -> bool:
@@ -170,7 +140,7 @@ def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> V
 
 
 def _against(
-    case: Case, outcome: Outcome, seen: Observation, dtype: str, level: str
+    case: Case, outcome: CaseOutcome, seen: Observation, dtype: str, level: str
 ) -> Verdict:
     mismatches = []
     largest = 0.0
@@ -189,7 +159,7 @@ def _against(
 
 
 def _quantities(
-    case: Case, outcome: Outcome, seen: Observation
+    case: Case, outcome: CaseOutcome, seen: Observation
 ) -> Iterator[tuple[str, dict[int, Float64Array], Expected]]:
     """Yield what was shown of each quantity, by step, with what is expected of it."""
     for suffix, first, trajectory in parts(case, seen):

@@ -19,32 +19,17 @@ Vector: TypeAlias = list[Number]
 Matrix: TypeAlias = list[Vector]
 
 
-class ModelArithmetic(Protocol):
+class _Arithmetic(Protocol):
     """The numbers to compute with: they know ``+ - * /``."""
 
-    def number(self, value: float) -> Number:
-        """Make a number of the value that a tensor holds."""
-
-    def total(self, terms: Sequence[Number]) -> Number:
-        """Add numbers, in an order that nobody knows."""
-
-    def largest(self, values: Sequence[Number]) -> Number:
-        """Return the largest number."""
-
-    def exp(self, value: Number) -> Number:
-        """Take the exponential."""
-
-    def log(self, value: Number) -> Number:
-        """Take the natural logarithm."""
-
-    def tanh(self, value: Number) -> Number:
-        """Take the hyperbolic tangent."""
-
-    def sigmoid(self, value: Number) -> Number:
-        """1 / (1 + exp(-x))."""
-
-    def positive(self, value: Number) -> bool:
-        """Whether a number is above zero."""
+    def number(self, value: float) -> Number: ...
+    def total(self, terms: Sequence[Number]) -> Number: ...  # in whatever order
+    def largest(self, values: Sequence[Number]) -> Number: ...
+    def exp(self, value: Number) -> Number: ...
+    def log(self, value: Number) -> Number: ...
+    def tanh(self, value: Number) -> Number: ...
+    def sigmoid(self, value: Number) -> Number: ...
+    def positive(self, value: Number) -> bool: ...
 
 
 class ModelExact:
@@ -75,7 +60,7 @@ class LossAndGradients(NamedTuple):
     carried: dict[str, Vector]  # what an LSTM hands on; empty for a perceptron
 
 
-def run(case: Case, arithmetic: ModelArithmetic | None = None) -> LossAndGradients:
+def run(case: Case, arithmetic: _Arithmetic | None = None) -> LossAndGradients:
     """Compute a case; in 50 digits, if nothing else is said."""
     model = perceptron if case["model"]["kind"] == "mlp" else lstm
     return model(case, Parameters(case, arithmetic or ModelExact()))
@@ -84,7 +69,7 @@ def run(case: Case, arithmetic: ModelArithmetic | None = None) -> LossAndGradien
 class Parameters:
     """The parameters of a case, and the terms that their gradients are sums of."""
 
-    def __init__(self, case: Case, arithmetic: ModelArithmetic) -> None:
+    def __init__(self, case: Case, arithmetic: _Arithmetic) -> None:
         self.arithmetic = arithmetic
         self.total = arithmetic.total
         self.values = {p["name"]: self.read(p) for p in case["params"]}

@@ -5,32 +5,26 @@ what loss, gradients and carried state must come of them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from math import prod
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 from lookahead_ref.conformance import wire
 from lookahead_ref.conformance.judging import Mismatch, distances
-from lookahead_ref.conformance.process import Limits, StartError
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
-from lookahead_ref.conformance.running import PYTHON_STARTUP, Program, open_target
 from lookahead_ref.conformance.vectors import (
-    LEVELS,
     MODELS,
     Expected,
     check_profile,
     decode,
     read_files,
 )
-from lookahead_ref.extras import MissingExtraError
 
 __all__ = [
     "ModelAdapter",
@@ -40,13 +34,12 @@ __all__ = [
     "answer",
     "judge_model",
     "model_cases",
-    "report",
+    "report_lines",
     "run_models",
 ]
 
 Arrays = Mapping[str, NDArray[Any]]
 Message = Mapping[str, Any]
-Ask = Callable[[Message], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -285,7 +278,7 @@ class ModelResult:
 
 
 def run_models(
-    ask: Ask,
+    ask: wire.Ask,
     cases: Iterable[ModelCase],
     *,
     dtypes: Sequence[str] = ("float32", "float64"),
@@ -318,7 +311,7 @@ def run_models(
     ]
 
 
-def _judged(ask: Ask, case: ModelCase, dtype: str, level: str) -> ModelResult:
+def _judged(ask: wire.Ask, case: ModelCase, dtype: str, level: str) -> ModelResult:
     try:
         mismatches = judge_model(case, _observed(ask, case, dtype), dtype, level)
     except UnsupportedError as error:
@@ -329,7 +322,7 @@ def _judged(ask: Ask, case: ModelCase, dtype: str, level: str) -> ModelResult:
     return ModelResult(case, dtype, status, tuple(mismatches))
 
 
-def _observed(ask: Ask, case: ModelCase, dtype: str) -> ModelAnswer:
+def _observed(ask: wire.Ask, case: ModelCase, dtype: str) -> ModelAnswer:
     """Ask a program for loss and gradients of a case, and check what it says."""
     data = case.data
     asked = {name: data[name] for name in ("id", "model", "params", "batch")}
@@ -339,22 +332,9 @@ def _observed(ask: Ask, case: ModelCase, dtype: str) -> ModelAnswer:
     carried = data["batch"].get("carried", []) if "carried" in said else []
     return ModelAnswer(
         float(loss),
-        _tensors("gradients", said.get("gradients"), data["params"]),
-        _tensors("carried", said.get("carried", []), carried),
+        wire.tensors("gradients", said.get("gradients"), data["params"]),
+        wire.tensors("carried", said.get("carried", []), carried),
     )
-
-
-def _tensors(what: str, value: Any, tensors: Sequence[Message]) -> dict[str, Any]:
-    if not isinstance(value, list) or len(value) != len(tensors):
-        raise TargetError(
-            f"{what} must be a list of {len(tensors)} tensors, got {wire.shown(value)}"
-        )
-    return {
-        tensor["name"]: decode(
-            wire.elements(f"{what}: {tensor['name']}", values, prod(tensor["shape"]))
-        ).reshape(tensor["shape"])
-        for tensor, values in zip(tensors, value, strict=True)
-    }
 
 
 def answer(make: Callable[[], Any], request: Message) -> dict[str, Any]:
@@ -385,52 +365,22 @@ def _encoded(what: str, arrays: Any, tensors: Sequence[Message]) -> list[list[st
     return [wire.encode(np.asarray(arrays[name], np.float64)) for name in names]
 
 
-# What ``lookahead-ref golden models`` does and prints.
-
-_DEPARTED, _USAGE, _FAILED = 1, 2, 3
-
-
-def report(target: str | None, command: str | None, profile: str | None, level: str) -> int:
-    """Run the golden models on a program and print what is found; return the exit code."""
-    try:
-        if level not in LEVELS:
-            raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
-        cases = model_cases(profile)
-        # A step may have to compile its kernels first.
-        limits = Limits(startup=PYTHON_STARTUP, step=PYTHON_STARTUP)
-        program = open_target(target, command=command, limits=limits)
-    except StartError as error:
-        typer.echo(f"lookahead-ref: {error}", err=True)
-        return _FAILED
-    except (ValueError, MissingExtraError) as error:
-        typer.echo(f"lookahead-ref: {error}", err=True)
-        return _USAGE
-    assert isinstance(program, Program)  # a recording was not asked for
-    try:
-        results = run_models(program.ask, cases, level=level)
-    finally:
-        program.close()
-    _print(program.name, results)
-    statuses = {result.status for result in results}
-    if "failed" in statuses:
-        return _FAILED
-    return _DEPARTED if "departed" in statuses else 0
-
-
-def _print(name: str, results: Sequence[ModelResult]) -> None:
+def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
+    """Say how many cases passed by profile, and what failed."""
     counts: dict[str, Counter[str]] = {}
     for result in results:
         status = "not offered" if result.status == "unsupported" else result.status
         counts.setdefault(result.case.profile, Counter())[status] += 1
-    typer.echo(f"{name}:")
+    yield f"{name}:"
     for profile, found in counts.items():
         said = ", ".join(f"{count} {status}" for status, count in found.items())
-        typer.echo(f"  {profile}: {said}")
+        yield f"  {profile}: {said}"
     for result in results:
         told = [_line(result.case, each) for each in result.mismatches]
-        told += [result.reason] if result.status == "failed" else []
+        if result.status == "failed":
+            told.append(result.reason)
         for each in told:
-            typer.echo(f"{result.case.id} in {result.dtype}: {each}")
+            yield f"{result.case.id} in {result.dtype}: {each}"
 
 
 def _line(case: ModelCase, mismatch: Mismatch) -> str:

@@ -25,6 +25,7 @@ from lookahead_ref.conformance.building import (
     quadratic,
     sgd,
 )
+from lookahead_ref.conformance.protocol import Inner
 
 Cases = Iterator[PlannedCase]
 
@@ -128,12 +129,13 @@ def _wrapper() -> Cases:
             level = lookahead(k, alpha)
             yield build(f"wrapper-k{k}-alpha{alpha}", "LA-5", level, sgd(), steps - less)
 
+    plain = sgd()
+
     def case(
         name: str, clause: str, says: str, k: int = 5, alpha: float = 0.5, steps: int = 11,
-        inner: Any = None, **rest: Any,
+        inner: Inner = plain, **rest: Any,
     ) -> PlannedCase:  # fmt: skip
-        level, inner = lookahead(k, alpha), inner or sgd()
-        rest["says"] = says
+        level, rest["says"] = lookahead(k, alpha), says
         return build(f"wrapper-{name}", clause, level, inner, steps, **rest)
 
     yield case("no-sync", "LA-8", "the run ends before the first synchronization",
@@ -194,7 +196,7 @@ def _state() -> Cases:
 
 
 def _resume() -> Cases:
-    def around(name: str, levels: Any, inner: Any, at: Sequence[int]) -> Cases:
+    def around(name: str, levels: Any, inner: Inner, at: Sequence[int]) -> Cases:
         for s in at:
             yield build(f"resume-{name}-after{s}", "LA-24", levels, inner, 11,
                         says=f"saved after step {s}", save_after=s)  # fmt: skip
@@ -277,104 +279,86 @@ def _schedule() -> Cases:
 
 _adamw = partial(adam, decoupled=0.01)
 
-INNERS: Mapping[str, tuple[str, Any, Mapping[str, Any]]] = {
-    "sgd": ("IN-5", sgd, {"rate": sgd(0.003), "l2-strong": sgd(l2=0.5)}),
-    "heavy-ball": (
-        "IN-6",
-        heavy_ball,
-        {"momentum0": heavy_ball(momentum=0.0), "momentum0.5": heavy_ball(momentum=0.5)},
-    ),
-    "nesterov": (
-        "IN-7",
-        nesterov,
-        {"momentum0": nesterov(momentum=0.0), "momentum0.5": nesterov(momentum=0.5)},
-    ),
-    "adagrad": (
-        "IN-8",
-        adagrad,
-        {"epsilon": adagrad(epsilon=0.01), "rate": adagrad(0.5)},
-    ),
-    "adam": (
-        "IN-10",
-        adam,
-        {
-            "epsilon": adam(epsilon=0.01),
-            "betas": adam(beta1=0.5, beta2=0.75),
-            "beta1-0": adam(beta1=0.0),
-            "rate": adam(0.001),
-        },
-    ),
-    "adamw": (
-        "IN-4",
-        _adamw,
-        {"strong": _adamw(decoupled=0.5), "epsilon": adam(epsilon=0.01, decoupled=0.05)},
-    ),
+INNERS: Mapping[str, tuple[str, Callable[..., Inner]]] = {
+    "sgd": ("IN-5", sgd),
+    "heavy-ball": ("IN-6", heavy_ball),
+    "nesterov": ("IN-7", nesterov),
+    "adagrad": ("IN-8", adagrad),
+    "adam": ("IN-10", adam),
+    "adamw": ("IN-4", _adamw),
 }
-"""Inner optimizer to its rule's clause, what makes it, and others of its kind."""
+"""Inner optimizer to the clause of its rule, and what makes it."""
 
-CLAUSES = {
-    "rate": "IN-1",
-    "zero-first": "IN-2",
-    "l2": "IN-3",
-    "l2-strong": "IN-3",
-    "decoupled": "IN-4",
-    "decoupled-moving": "IN-4",
-    "decoupled-again": "IN-4",
-    "decoupled-moving-again": "IN-4",
-    "strong": "IN-4",
-    "epsilon": "IN-11",
-    "adagrad-epsilon": "IN-13",
-    "betas": "IN-9",
-    "beta1-0": "IN-9",
-    "several": "LA-30",
-    "overflow": "LA-32",
-    "subnormal": "LA-32",
+OTHERS: Mapping[str, Sequence[tuple[str, str, Inner]]] = {
+    "sgd": [("rate", "IN-1", sgd(0.003)), ("l2-strong", "IN-3", sgd(l2=0.5))],
+    "heavy-ball": [
+        ("momentum0", "IN-6", heavy_ball(momentum=0.0)),
+        ("momentum0.5", "IN-6", heavy_ball(momentum=0.5)),
+    ],
+    "nesterov": [
+        ("momentum0", "IN-7", nesterov(momentum=0.0)),
+        ("momentum0.5", "IN-7", nesterov(momentum=0.5)),
+    ],
+    "adagrad": [
+        ("epsilon", "IN-13", adagrad(epsilon=0.01)),
+        ("rate", "IN-1", adagrad(0.5)),
+    ],
+    "adam": [
+        ("epsilon", "IN-11", adam(epsilon=0.01)),
+        ("betas", "IN-9", adam(beta1=0.5, beta2=0.75)),
+        ("beta1-0", "IN-9", adam(beta1=0.0)),
+        ("rate", "IN-1", adam(0.001)),
+    ],
+    "adamw": [
+        ("strong", "IN-4", _adamw(decoupled=0.5)),
+        ("epsilon", "IN-11", adam(epsilon=0.01, decoupled=0.05)),
+    ],
 }
-"""Part of an inner optimizer's case to its clause, where that is not the rule's."""
+"""Part of a case's id, clause and optimizer with hyperparameters of its own."""
 
 
 def _inner(name: str) -> Cases:
-    rule, make, others = INNERS[name]
+    rule, make = INNERS[name]
+    plain = make()
 
     def case(
-        part: str, inner: Any, says: str = "", k: int = 7, alpha: float = 0.5,
-        steps: int = 6, **rest: Any,
+        part: str, clause: str, says: str = "", inner: Inner = plain, k: int = 7,
+        alpha: float = 0.5, steps: int = 6, **rest: Any,
     ) -> PlannedCase:  # fmt: skip
-        clause = CLAUSES.get(f"{name}-{part}") or CLAUSES.get(part, rule)
         return build(
             f"inner-{name}-{part}", clause, lookahead(k, alpha), inner, steps,
             says=says, profile=f"inner:{name}", **rest,
         )  # fmt: skip
 
-    plain = make()
-    yield case("alone", plain, "no synchronization: the rule itself")
-    yield case("k1", plain, "k = 1 and alpha = 1 change nothing", k=1, alpha=1.0, steps=5)
-    yield case("lookahead", plain, k=2, steps=7)
-    yield case("several", plain, "matrix, vector and scalar", shapes=SEVERAL)
-    yield case("large", plain, "large gradients", gradient_scale=58, scale=56)
-    yield case("small", plain, "small gradients", gradient_scale=-50)
-    yield case("zero-first", plain, "gradients of zero before any other",
+    yield case("alone", rule, "no synchronization: the rule itself")
+    yield case("k1", rule, "k = 1 and alpha = 1 change nothing", k=1, alpha=1.0, steps=5)
+    yield case("lookahead", rule, k=2, steps=7)
+    yield case("several", "LA-30", "matrix, vector and scalar", shapes=SEVERAL)
+    yield case("large", rule, "large gradients", gradient_scale=58, scale=56)
+    yield case("small", rule, "small gradients", gradient_scale=-50)
+    yield case("zero-first", "IN-2", "gradients of zero before any other",
                problem=given_tape(ZEROS * 3 + ONES * 3))  # fmt: skip
-    yield case("zero-later", plain, "gradients of zero after others",
+    yield case("zero-later", rule, "gradients of zero after others",
                problem=given_tape(ONES * 3 + ZEROS * 3))  # fmt: skip
-    for part, other in others.items():
-        yield case(part, other)
-    yield case("separate", make(0.05), k=5, steps=8, **SEPARATE)
+    for part, clause, other in OTHERS[name]:
+        yield case(part, clause, inner=other)
+    yield case("separate", rule, inner=make(0.05), k=5, steps=8, **SEPARATE)
     if name != "adamw":
-        yield case("l2", make(l2=0.1), "weight decay added to the gradient")
+        yield case("l2", "IN-3", "weight decay added to the gradient", make(l2=0.1))
     # With a velocity these are of version 2: in version 1 a variant of them had no decay.
     again = "-again" if name in ("heavy-ball", "nesterov") else ""
-    yield case(f"decoupled{again}", make(decoupled=0.1), "decoupled weight decay")
-    yield case(f"decoupled-moving{again}", make(MOVING, decoupled=0.2),
-               "decoupled weight decay follows the learning rate")  # fmt: skip
+    yield case(f"decoupled{again}", "IN-4", "decoupled weight decay", make(decoupled=0.1))
+    yield case(f"decoupled-moving{again}", "IN-4",
+               "decoupled weight decay follows the learning rate",
+               make(MOVING, decoupled=0.2))  # fmt: skip
     if name in ("adam", "adamw"):
-        yield case("near-epsilon", plain, "gradients near epsilon: where it stands shows",
+        yield case("near-epsilon", rule, "gradients near epsilon: where it stands shows",
                    gradient_scale=-27)  # fmt: skip
-        yield case("overflow", plain, "second moments that overflow: the weights stay",
+        yield case("overflow", "LA-32", "second moments that overflow: the weights stay",
                    problem=given_tape([[[2.0**80, -(2.0**90), 2.0**100]]] * 4), steps=4,
                    conditions=["overflow"], dtypes=["float32"])  # fmt: skip
     if name in ("heavy-ball", "nesterov"):
-        yield case("subnormal", plain, "subnormal velocities", conditions=["subnormal"],
+        yield case("subnormal", "LA-32", "subnormal velocities", conditions=["subnormal"],
                    initial=[[2.0**-130, -(2.0**-133), 2.0**-128]],
                    problem=given_tape([[[2.0**-135, 2.0**-140, -(2.0**-132)]]] * 6),
                    )  # fmt: skip

@@ -136,7 +136,7 @@ RULES = {
 """Name to rule and slots; slots start at zero."""
 
 
-class Inner:
+class OracleInner:
     """The inner optimizer A, with its clock (steps done) and counts (since a reset)."""
 
     rules = RULES
@@ -204,12 +204,12 @@ def interpolate(slow: Tensors, fast: Tensors, alpha: Number) -> Tensors:
     ]
 
 
-class Lookahead:
+class OracleLookahead:
     """Algorithm 1 around an inner optimizer, which may itself be a Lookahead."""
 
     def __init__(
         self,
-        inner: "Inner | Lookahead",
+        inner: "OracleInner | OracleLookahead",
         level: Mapping[str, Any],
         theta: Tensors,
         arithmetic: Arithmetic,
@@ -269,7 +269,7 @@ class Lookahead:
         self.inner.follow(phi)
 
 
-class Problem:
+class GradientSource:
     """Where gradients come from: a tape of them, or a formula of the fast weights."""
 
     def __init__(self, problem: Mapping[str, Any], arithmetic: Arithmetic) -> None:
@@ -306,15 +306,15 @@ class Problem:
 def start(
     case: Mapping[str, Any],
     arithmetic: Arithmetic,
-    inner: type[Inner] = Inner,
-    lookahead: type[Lookahead] = Lookahead,
-) -> tuple[Tensors, list[Lookahead]]:
+    inner: type[OracleInner] = OracleInner,
+    lookahead: type[OracleLookahead] = OracleLookahead,
+) -> tuple[Tensors, list[OracleLookahead]]:
     """Return the initial weights and the Lookaheads of a case, the outermost first."""
     theta = [
         [arithmetic.number(value(bits)) for bits in p["values"]] for p in case["params"]
     ]
-    optimizer: Inner | Lookahead = inner(case, theta, arithmetic)
-    levels: list[Lookahead] = []
+    optimizer: OracleInner | OracleLookahead = inner(case, theta, arithmetic)
+    levels: list[OracleLookahead] = []
     for level in reversed(case["lookahead"]):
         optimizer = lookahead(optimizer, level, theta, arithmetic)
         levels.insert(0, optimizer)
@@ -324,11 +324,11 @@ def start(
 def run(case: Mapping[str, Any], arithmetic: Arithmetic | None = None) -> list[Step]:
     """Run a case from its start to its end; in 50 digits, if nothing else is said."""
     arithmetic = Exact() if arithmetic is None else arithmetic
-    problem = Problem(case["problem"], arithmetic)
+    source = GradientSource(case["problem"], arithmetic)
     theta, levels = start(case, arithmetic)
     steps = []
     for t in range(case["steps"]):
-        theta = levels[0].step(theta, problem.gradients(theta, t))
+        theta = levels[0].step(theta, source.gradients(theta, t))
         steps.append(
             Step(
                 [level.synchronized for level in levels],

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "LEVELS",
     "MODELS",
     "OPTIMIZERS",
     "VERSION",
     "Case",
+    "CaseOutcome",
     "Expected",
     "Format",
-    "Outcome",
     "Suite",
     "VectorFileError",
     "cases",
@@ -33,9 +32,6 @@ __all__ = [
 ]
 
 Float64Array = NDArray[np.float64]
-
-LEVELS = ("strict", "gpu")
-"""What is admitted: see `lookahead_ref.conformance.bounds`."""
 
 
 class Format(NamedTuple):
@@ -63,7 +59,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """What is to be seen of a case, under one convention."""
 
     name: str  # ``reference``, or that of the variant
@@ -167,9 +163,9 @@ class Case:
         return [tensor["name"] for tensor in self.data["params"]]
 
     @cached_property
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[CaseOutcome]:
         """The outcomes that pass: the reference first, then variants."""
-        return [Outcome(each["name"], each["steps"]) for each in self.data["outcomes"]]
+        return [CaseOutcome(each["name"], each["steps"]) for each in self.data["outcomes"]]
 
     def params(self, dtype: str) -> list[NDArray[Any]]:
         """Make the initial parameters, new arrays of ``float32`` or ``float64``."""
@@ -193,18 +189,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Suite:
-    """The golden suite.
-
-    Parameters
-    ----------
-    index : dict
-        The index as the file holds it.
-    cases : list of Case
-        Every case, in the order of the files.
-    """
+    """The golden suite."""
 
     index: Mapping[str, Any] = field(repr=False)
+    """The index as the file holds it."""
     cases: list[Case] = field(repr=False)
+    """Every case, in the order of the files."""
 
     def case(self, identity: str) -> Case:
         """Look a case up by its id, or raise a ValueError that says which are close."""
@@ -252,14 +242,15 @@ def load(folder: Traversable | None = None) -> Suite:
     VectorFileError
         If a file is missing, of a later version, truncated or edited; the message names it.
     """
-    place = files(__package__).joinpath("vectors") if folder is None else folder
-    index, found = read_files(place, OPTIMIZERS)
+    if folder is None:
+        return _packaged()
+    index, found = read_files(folder, OPTIMIZERS)
     return Suite(index, [Case(each) for each in found])
 
 
 @lru_cache(maxsize=1)
 def _packaged() -> Suite:
-    return load()
+    return load(files(__package__).joinpath("vectors"))
 
 
 def cases(profile: str | None = None, *, folder: Traversable | None = None) -> list[Case]:
@@ -289,7 +280,7 @@ def cases(profile: str | None = None, *, folder: Traversable | None = None) -> l
     >>> [case.id for case in cases("evaluation")][:2]
     ['smoke-evaluation', 'evaluation-sgd-every']
     """
-    suite = _packaged() if folder is None else load(folder)
+    suite = load(folder)
     check_profile(profile, suite.index)
     return [case for case in suite.cases if profile in (None, case.profile)]
 

@@ -75,6 +75,22 @@ def elements(what: str, value: Any, size: int) -> list[str]:
     return value
 
 
+def tensors(
+    what: str, value: Any, like: Sequence[Mapping[str, Any]]
+) -> dict[str, Float64Array]:
+    """Read tensors of the names and shapes of those that a case holds."""
+    if not isinstance(value, list) or len(value) != len(like):
+        raise TargetError(
+            f"{what} must be a list of {len(like)} tensors, got {shown(value)}"
+        )
+    return {
+        each["name"]: decode(
+            elements(f"{what}: {each['name']}", bits, prod(each["shape"]))
+        ).reshape(each["shape"])
+        for each, bits in zip(like, value, strict=True)
+    }
+
+
 def steps_of(what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
     """Check that a recording holds a list of so many steps."""
     if not isinstance(value, list) or len(value) != count:
@@ -150,15 +166,7 @@ class Wired:
             )
 
     def _tensors(self, what: str, value: Any) -> dict[str, Array]:
-        names, shapes = self._case.names, self._case.shapes
-        if not isinstance(value, list) or len(value) != len(names):
-            raise TargetError(
-                f"{what} must be a list of {len(names)} tensors, got {shown(value)}"
-            )
-        return {
-            name: decode(elements(f"{what}: {name}", bits, prod(shape))).reshape(shape)
-            for name, shape, bits in zip(names, shapes, value, strict=True)
-        }
+        return tensors(what, value, self._case.data["params"])
 
     def _read_slow(self, value: Any) -> list[Tensors]:
         """Read the slow weights of an answer: none, or those of each Lookahead."""

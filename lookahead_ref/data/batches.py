@@ -56,9 +56,8 @@ class ExampleSource(Protocol):
 class BatchStream:
     """An endless stream of batches, reshuffled at the start of every epoch.
 
-    Two optimizers that are given streams of the same seed see the same batches. Each
-    epoch holds every example once; its last batch is smaller where the batch size does
-    not divide the number of examples.
+    Streams of the same seed give the same batches. Each epoch holds every example once;
+    its last batch is smaller where the batch size does not divide their number.
 
     Parameters
     ----------
@@ -69,9 +68,8 @@ class BatchStream:
     seed : int or numpy.random.SeedSequence
         Seeds a PCG64 generator that belongs to this stream alone.
     augment : callable, optional
-        From a batch's inputs and a generator to the inputs to train on. The generator
-        is new for every batch and seeded by the stream's own and the batch's number:
-        the order of the examples is the same with and without it.
+        From a batch's inputs and a generator, new for every batch, to the inputs to train
+        on. The order of the examples is the same with and without it.
 
     Raises
     ------
@@ -115,11 +113,7 @@ class BatchStream:
         return -(-self._examples.size // self._batch_size)
 
     def epoch(self) -> Iterator[Examples]:
-        """Yield copies of the batches that are left of the current epoch.
-
-        At the start of an epoch that is all of them. When the last one has been taken
-        the next epoch begins.
-        """
+        """Yield copies of the batches that are left of the epoch; then the next begins."""
         for number in range(self._next_batch, self.batches_per_epoch):
             start = number * self._batch_size
             batch = self._examples.take(self._order[start : start + self._batch_size])
@@ -136,20 +130,14 @@ class BatchStream:
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is, as JSON can hold it.
-
-        ``next_batch`` is an int, ``generator`` the state of PCG64 from which the current
-        epoch's order was drawn.
-        """
+        """Return where the stream is, as JSON can hold it."""
+        # The generator as it was before the current epoch's order was drawn.
         return {"next_batch": self._next_batch, "generator": self._epoch_generator_state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue where another stream over the same examples was.
 
-        Raises
-        ------
-        ValueError
-            If `saved` is no `state_dict` of such a stream. This one then stays as it was.
+        A ValueError, if `saved` is no `state_dict` of one, leaves this one as it was.
         """
         missing = {"next_batch", "generator"} - set(saved)
         if missing:
@@ -234,7 +222,7 @@ class WindowStream:
         return -(-self._length // self._window)
 
     def epoch(self) -> Iterator[Window]:
-        """Yield copies of the windows that are left of the current epoch."""
+        """Yield copies of the windows that are left of the epoch; then the next begins."""
         for number in range(self._next_batch, self.batches_per_epoch):
             self._next_batch = (number + 1) % self.batches_per_epoch
             steps = slice(number * self._window, (number + 1) * self._window)
@@ -249,13 +237,7 @@ class WindowStream:
         return {"next_batch": self._next_batch}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Continue where another stream over the same text was.
-
-        Raises
-        ------
-        ValueError
-            If `saved` is no `state_dict` of such a stream. This one then stays as it was.
-        """
+        """Continue where another stream over the same text was: see `BatchStream`."""
         if "next_batch" not in saved:
             raise ValueError("saved must hold next_batch too")
         self._next_batch = _position(saved["next_batch"], self.batches_per_epoch)

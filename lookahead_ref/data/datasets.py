@@ -96,7 +96,7 @@ def stratified_split(
         All there is.
     validation_fraction : float
         Share of each class that goes to validation, rounded to the nearest number of
-        examples; more than 0 and less than 1.
+        examples; others than between 0 and 1 are a ValueError.
     seed : int
         The same seed gives the same split.
 
@@ -104,11 +104,6 @@ def stratified_split(
     -------
     train, validation : Examples
         Disjoint, together all examples; in the order in which they were given.
-
-    Raises
-    ------
-    ValueError
-        If the fraction is not between 0 and 1.
 
     Examples
     --------

@@ -9,13 +9,14 @@ import gzip
 import io
 import math
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DataFileError", "check_labels", "read_idx"]
+__all__ = ["DataFileError", "check_labels", "read_idx", "require_files"]
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_DIMENSIONS = 32
@@ -34,12 +35,7 @@ class DataFileError(ValueError):
     offset : int, optional
         Where in the file, in bytes from 0; of a gzip, where in what it unpacks to.
     line : int, optional
-        Where in a text; the first line is 1.
-
-    Attributes
-    ----------
-    path, problem, offset, line
-        As given.
+        Where in a text; the first line is 1. All four are attributes.
 
     Examples
     --------
@@ -69,17 +65,23 @@ class DataFileError(ValueError):
         return f"{self.path}{at_line}{at_offset}: {self.problem}"
 
 
+def require_files(folder: Path, names: Iterable[str], hint: str = "") -> list[Path]:
+    """Return the paths of files that must be in a folder."""
+    paths = [folder / name for name in names]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise DataFileError(folder, f"{', '.join(missing)} not in it{hint}")
+    return paths
+
+
 def check_labels(
     path: Path, labels: NDArray[np.uint8], classes: int, *, first_offset: int, stride: int
 ) -> None:
     """Refuse labels that are not below the number of classes; tell where the first is."""
     wrong = np.flatnonzero(labels >= classes)
     if len(wrong):
-        raise DataFileError(
-            path,
-            f"label {labels[wrong[0]]}, expected 0 to {classes - 1}",
-            offset=first_offset + stride * int(wrong[0]),
-        )
+        problem = f"label {labels[wrong[0]]}, expected 0 to {classes - 1}"
+        raise DataFileError(path, problem, first_offset + stride * int(wrong[0]))
 
 
 def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
@@ -102,12 +104,10 @@ def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
 
     Raises
     ------
-    DataFileError
-        If the magic number is another, the dimensions do not match the length, or the
-        gzip is cut, damaged or unpacks to more than the limit. Nothing is allocated
-        before the dimensions are found to match what is there.
-    OSError
-        If the file cannot be read.
+    DataFileError, OSError
+        If the magic number is another, the dimensions do not match the length, the gzip
+        is cut, damaged or unpacks to more than the limit, or the file cannot be read.
+        Nothing is allocated before the dimensions are found to match what is there.
 
     Examples
     --------
@@ -141,28 +141,24 @@ def _header(
 ) -> tuple[int, np.dtype[Any], tuple[int, ...]]:
     magic = file.read(4)
     if len(magic) < 4:
-        raise DataFileError(
-            path, f"{len(magic)} bytes, no room for IDX's magic number", offset=0
-        )
+        problem = f"{len(magic)} bytes, no room for IDX's magic number"
+        raise DataFileError(path, problem, offset=0)
     zeros, kind, dimensions = magic[:2], magic[2], magic[3]
     if zeros != b"\0\0" or kind not in TYPES or not 1 <= dimensions <= MOST_DIMENSIONS:
-        raise DataFileError(
-            path,
-            f"the magic number {magic.hex()} is none of IDX: 0000, a type (one of "
-            f"{', '.join(f'{known:02x}' for known in TYPES)}) and the number of "
-            f"dimensions (01 to {MOST_DIMENSIONS:02x})",
-            offset=0,
+        types = ", ".join(f"{known:02x}" for known in TYPES)
+        problem = (
+            f"the magic number {magic.hex()} is none of IDX: 0000, a type (one of {types}) "
+            f"and the number of dimensions (01 to {MOST_DIMENSIONS:02x})"
         )
+        raise DataFileError(path, problem, offset=0)
     sizes = file.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
-        raise DataFileError(
-            path, f"cut within the sizes of {dimensions} dimensions", offset=4 + len(sizes)
-        )
+        problem = f"cut within the sizes of {dimensions} dimensions"
+        raise DataFileError(path, problem, offset=4 + len(sizes))
     shape = tuple(np.frombuffer(sizes, ">u4").tolist())
     if 0 in shape:
-        raise DataFileError(
-            path, f"dimensions {_times(shape)} hold nothing", offset=4 + 4 * shape.index(0)
-        )
+        problem = f"dimensions {_times(shape)} hold nothing"
+        raise DataFileError(path, problem, offset=4 + 4 * shape.index(0))
     return 4 + len(sizes), np.dtype(TYPES[kind]), shape
 
 
@@ -186,9 +182,8 @@ def _unpack(path: Path, packed: io.BufferedIOBase, limit: int) -> NDArray[Any]:
                 values += chunk
                 read += len(chunk)
     except EOFError:
-        raise DataFileError(
-            path, "the gzip is cut: it ends before its last block does", offset=read
-        ) from None
+        problem = "the gzip is cut: it ends before its last block does"
+        raise DataFileError(path, problem, offset=read) from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataFileError(path, f"the gzip is damaged: {error}", offset=read) from error
     if read != wanted:

@@ -44,10 +44,8 @@ class PictureFiles:
         Of the pictures.
     labels : array of int64, shape (n,)
         Their classes, from 0.
-    resize : int
-        What the shorter side is brought to, in pixels.
-    crop : int
-        Width and height of the square that is cut from the middle then, at most `resize`.
+    resize, crop
+        As `load_images` takes them.
     """
 
     paths: tuple[str, ...]
@@ -87,23 +85,21 @@ class PictureFiles:
         return Examples(inputs, self.labels[indices])
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
-        image_module = require("PIL.Image", "experiments", purpose="decode pictures")
+        pillow = _pillow()
         with path.open("rb") as file:
             try:
-                with image_module.open(file, formats=FORMATS) as image:
+                with pillow.open(file, formats=FORMATS) as image:
                     width, height = image.size
                     if width * height > MOST_PIXELS:
-                        raise DataFileError(
-                            path,
-                            f"{width} by {height} pixels, more than {MOST_PIXELS} in all",
-                        )
+                        size = f"{width} by {height} pixels"
+                        raise DataFileError(path, f"{size}, more than {MOST_PIXELS} in all")
                     # Resizing and cropping at once: however long the picture is, what is
                     # cropped away is never made.
                     side = min(width, height) * self.crop / self.resize
                     left, top = (width - side) / 2, (height - side) / 2
                     middle = (left, top, left + side, top + side)
                     picture = _red_green_blue(path, image).resize(
-                        (self.crop, self.crop), image_module.Resampling.BILINEAR, middle
+                        (self.crop, self.crop), pillow.Resampling.BILINEAR, middle
                     )
             except DataFileError:
                 raise
@@ -121,12 +117,14 @@ def _red_green_blue(path: Path, image: Any) -> Any:
         # One channel of 16 bits: Pillow would make 255 of all that is more. The upper
         # byte, as it takes itself where there are three channels of 16 bits.
         upper = np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
-        image = require("PIL.Image", "experiments", purpose="decode pictures").fromarray(
-            upper
-        )
+        image = _pillow().fromarray(upper)
     # Of a palette with some of it Pillow says that it goes, which is what is wanted.
     image.info.pop("transparency", None)
     return image.convert("RGB")
+
+
+def _pillow() -> Any:
+    return require("PIL.Image", "experiments", purpose="decode pictures")
 
 
 def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Dataset:
@@ -155,10 +153,8 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
         If a folder is missing, has no classes or a class no pictures, or cannot be read; if
         ``val`` has a class that ``train`` has not; if what is named like a picture is no
         file, such as a link to nowhere.
-    TypeError, ValueError
-        If a size is not right.
-    lookahead_ref.extras.MissingExtraError
-        If Pillow is not installed.
+    TypeError, ValueError, lookahead_ref.extras.MissingExtraError
+        If a size is not right; if Pillow is not installed.
 
     References
     ----------
@@ -169,7 +165,7 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
     crop = hyperparameters.count("crop", crop)
     if crop > resize:
         raise ValueError(f"crop must be at most resize, {resize}, got {crop}")
-    require("PIL.Image", "experiments", purpose="decode pictures")
+    _pillow()
     folder = Path(folder)
     classes = _visible(folder / "train", folders=True)
     for name in _visible(folder / "val", folders=True):
@@ -202,17 +198,15 @@ def _visible(folder: Path, *, folders: bool) -> list[str]:
         raise DataFileError(folder, "no such folder")
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if not entry.name.startswith(".")]
-        if folders:
-            found = [entry for entry in shown if entry.is_dir()]
-        else:
-            found = [
-                entry
-                for entry in shown
-                if Path(entry.name).suffix.lower() in SUFFIXES and not entry.is_dir()
-            ]
-            for entry in found:
-                if not entry.is_file():
-                    raise DataFileError(Path(entry.path), "it is no file to be read")
+        found = [
+            entry
+            for entry in shown
+            if entry.is_dir() == folders
+            and (folders or Path(entry.name).suffix.lower() in SUFFIXES)
+        ]
+        for entry in found:
+            if not folders and not entry.is_file():
+                raise DataFileError(Path(entry.path), "it is no file to be read")
         names = sorted(entry.name for entry in found)
     if not names:
         kind = "folders, one for each class," if folders else "pictures"

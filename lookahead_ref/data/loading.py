@@ -29,25 +29,25 @@ class Source(NamedTuple):
     """Loads it."""
 
 
+def _fashion_mnist(folder: Path) -> Dataset:
+    return load_mnist(folder, name="fashion-mnist")
+
+
+def _characters(path: Path) -> Corpus:
+    return load_text(path, unit="characters")
+
+
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         "digits": Source("", "scikit-learn's handwritten digits", lambda _: load_digits()),
         "mnist": Source("DIR", "MNIST, in IDX files", load_mnist),
-        "fashion-mnist": Source(
-            "DIR",
-            "Fashion-MNIST, in IDX files",
-            lambda folder: load_mnist(folder, name="fashion-mnist"),
-        ),
+        "fashion-mnist": Source("DIR", "Fashion-MNIST, in IDX files", _fashion_mnist),
         "cifar10": Source("DIR", "CIFAR-10, binary version", load_cifar10),
         "cifar100": Source("DIR", "CIFAR-100, binary version", load_cifar100),
         "images": Source("DIR", "pictures in train/CLASS/ and val/CLASS/", load_images),
         "ptb": Source("DIR", "Penn Treebank, by words", load_ptb),
         "text": Source("FILE", "any text, by words", load_text),
-        "chars": Source(
-            "FILE",
-            "any text, by characters",
-            lambda path: load_text(path, unit="characters"),
-        ),
+        "chars": Source("FILE", "any text, by characters", _characters),
         "pydoc": Source("", "Python's own help texts, by words", lambda _: load_pydoc()),
         "pydoc-chars": Source(
             "",
@@ -77,10 +77,9 @@ def load(text: str) -> Dataset | Corpus:
     ------
     ValueError
         If the name is not known, or a path is missing or too much.
-    DataFileError, OSError
-        If a file is not what its format asks for, or cannot be read.
-    lookahead_ref.extras.MissingExtraError
-        If the data needs a distribution that is not installed.
+    DataFileError, OSError, lookahead_ref.extras.MissingExtraError
+        If a file is not what its format asks for, or cannot be read; if the data needs a
+        distribution that is not installed.
 
     Examples
     --------

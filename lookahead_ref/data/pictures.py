@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lookahead_ref.data.augmentation import CropAndFlip
 from lookahead_ref.data.batches import Examples
 from lookahead_ref.data.datasets import Dataset, hold_out, stratified_split
-from lookahead_ref.data.files import DataFileError, check_labels, read_idx
+from lookahead_ref.data.files import DataFileError, check_labels, read_idx, require_files
 from lookahead_ref.extras import require
 
 __all__ = ["Pictures", "load_cifar10", "load_cifar100", "load_digits", "load_mnist"]
@@ -35,8 +35,8 @@ class Pictures:
     Parameters
     ----------
     parts : tuple of arrays of uint8
-        Each of shape (n, channels, height, width), or (n, features) where pictures are
-        flat and have one channel. One follows the other.
+        One after the other, each of shape (n, channels, height, width), or (n, features)
+        where pictures are flat and have one channel.
     all_labels : array of int64
         Of every picture in the parts.
     rows : array of int64
@@ -140,7 +140,7 @@ def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dat
     Parameters
     ----------
     validation_fraction : float, default 0.3
-        Share of each class that is held out for validation.
+        Share of each class that is held out for validation, between 0 and 1.
     split_seed : int, default 0
         Decides the split. It is no part of a run's seed: runs of different seeds see
         the same split, so that their deviation is that of the training alone.
@@ -153,10 +153,8 @@ def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dat
 
     Raises
     ------
-    lookahead_ref.extras.MissingExtraError
-        If scikit-learn is not installed.
-    ValueError
-        If the fraction is not between 0 and 1.
+    lookahead_ref.extras.MissingExtraError, ValueError
+        If scikit-learn is not installed, or the fraction is out of range.
 
     References
     ----------
@@ -196,11 +194,9 @@ def load_mnist(
         memory.
     name : str, default "mnist"
         Of the data set.
-    validation_fraction : float, optional
-        Share of each class that is held out for validation: by default 1/12 of the
-        60,000 training pictures, or a fifth of the t10k where only they are there.
-    split_seed : int, default 0
-        Decides the split; no part of a run's seed.
+    validation_fraction, split_seed
+        As for `load_digits`; by default 1/12 of the 60,000 training pictures are held out,
+        or a fifth of the t10k where only they are there.
 
     Returns
     -------
@@ -211,10 +207,9 @@ def load_mnist(
 
     Raises
     ------
-    DataFileError, OSError
-        If there are no such files, one is not right, or one cannot be read.
-    ValueError
-        If the fraction is not between 0 and 1.
+    DataFileError, OSError, ValueError
+        If there are no such files, one is not right or cannot be read; if the fraction is
+        out of range.
 
     References
     ----------
@@ -233,11 +228,8 @@ def load_mnist(
     if train is None:
         train, test = test, None
     if train is None or shape is None:
-        raise DataFileError(
-            folder,
-            "neither train-images-idx3-ubyte nor t10k-images-idx3-ubyte is in it, plain "
-            "or with .gz",
-        )
+        names = "neither train-images-idx3-ubyte nor t10k-images-idx3-ubyte"
+        raise DataFileError(folder, f"{names} is in it, plain or with .gz")
     train, validation, test = train.split(test, validation_fraction, split_seed)
     return Dataset(
         name, train, validation, MNIST_CLASSES, test=test, image_shape=(1, *shape)
@@ -259,21 +251,15 @@ def _read_mnist(
     pixels = _read_bytes(images_path, dimensions=3)
     labels = _read_bytes(labels_path, dimensions=1)
     if len(labels) != len(pixels):
-        raise DataFileError(
-            labels_path,
-            f"{len(labels)} labels, expected {len(pixels)}, one for each picture in "
-            f"{images_path.name}",
-            offset=4,
-        )
+        wanted = f"{len(pixels)}, one for each picture in {images_path.name}"
+        problem = f"{len(labels)} labels, expected {wanted}"
+        raise DataFileError(labels_path, problem, offset=4)
     check_labels(labels_path, labels, MNIST_CLASSES, first_offset=8, stride=1)
     count, height, width = pixels.shape
     if expected not in (None, (height, width)):
-        raise DataFileError(
-            images_path,
-            f"pictures of {height} by {width}, expected {expected[0]} by {expected[1]}, as "
-            "for training",
-            offset=8,
-        )
+        wanted = f"{expected[0]} by {expected[1]}, as for training"
+        problem = f"pictures of {height} by {width}, expected {wanted}"
+        raise DataFileError(images_path, problem, offset=8)
     flat = pixels.reshape(count, height * width)
     return Pictures.whole([flat], labels.astype(np.int64)), (height, width)
 
@@ -290,11 +276,8 @@ def _find_idx(folder: Path, name: str) -> Path | None:
 def _read_bytes(path: Path, dimensions: int) -> NDArray[np.uint8]:
     array = read_idx(path)
     if array.dtype != np.uint8 or array.ndim != dimensions:
-        raise DataFileError(
-            path,
-            f"{array.ndim} dimensions of {array.dtype}, expected {dimensions} of uint8",
-            offset=2,
-        )
+        came = f"{array.ndim} dimensions of {array.dtype}"
+        raise DataFileError(path, f"{came}, expected {dimensions} of uint8", offset=2)
     return array
 
 
@@ -306,13 +289,11 @@ def load_cifar10(
     Parameters
     ----------
     folder : str or pathlib.Path
-        Where they lie, or where ``cifar-10-batches-bin`` lies, which holds them: the binary
-        distribution. That for Python holds pickles, which run whatever is in them; it is
-        not read. The files are mapped into memory.
-    validation_fraction : float, default 0.1
-        Share of each class of the training pictures that is held out for validation.
-    split_seed : int, default 0
-        Decides the split; no part of a run's seed.
+        Where they lie, or where ``cifar-10-batches-bin`` lies, which holds them: of the
+        binary distribution, not the one for Python, whose pickles run whatever is in them.
+        They are mapped into memory.
+    validation_fraction, split_seed
+        As for `load_digits`.
 
     Returns
     -------
@@ -323,10 +304,8 @@ def load_cifar10(
 
     Raises
     ------
-    DataFileError, OSError
-        If a file is missing, not right or cannot be read.
-    ValueError
-        If the fraction is not between 0 and 1.
+    DataFileError, OSError, ValueError
+        If a file is missing, not right or cannot be read; if the fraction is out of range.
 
     References
     ----------
@@ -334,8 +313,7 @@ def load_cifar10(
     """
     folder = _inside(Path(folder), "cifar-10-batches-bin")
     files = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
-    paths = [folder / file for file in files]
-    return _read_cifar("cifar10", paths, (10,), validation_fraction, split_seed)
+    return _read_cifar("cifar10", folder, files, (10,), validation_fraction, split_seed)
 
 
 def load_cifar100(
@@ -361,8 +339,10 @@ def load_cifar100(
         As `load_cifar10` does.
     """
     folder = _inside(Path(folder), "cifar-100-binary")
-    paths = [folder / "train.bin", folder / "test.bin"]
-    return _read_cifar("cifar100", paths, (20, 100), validation_fraction, split_seed)
+    files = ["train.bin", "test.bin"]
+    return _read_cifar(
+        "cifar100", folder, files, (20, 100), validation_fraction, split_seed
+    )
 
 
 def _inside(folder: Path, usual: str) -> Path:
@@ -371,28 +351,22 @@ def _inside(folder: Path, usual: str) -> Path:
 
 def _read_cifar(
     name: str,
-    paths: list[Path],
+    folder: Path,
+    files: list[str],
     label_classes: tuple[int, ...],
     validation_fraction: float,
     split_seed: int,
 ) -> Dataset:
     """Read files, of which the last one is the test."""
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise DataFileError(
-            paths[0].parent,
-            f"{', '.join(missing)} not in it (of the binary distribution; the one for "
-            "Python is not read)",
-        )
+    hint = " (of the binary distribution; the one for Python is not read)"
+    paths = require_files(folder, files, hint)
     records = [_cifar_records(path, label_classes) for path in paths]
     for path, part in zip(paths[1:-1], records[1:-1], strict=True):
         # A file that was cut between two records shows in nothing else.
         if len(part) != len(records[0]):
-            raise DataFileError(
-                path,
-                f"{len(part)} records, expected {len(records[0])}, as in {paths[0].name}",
-                offset=part.size,
-            )
+            wanted = f"{len(records[0])}, as in {paths[0].name}"
+            problem = f"{len(part)} records, expected {wanted}"
+            raise DataFileError(path, problem, offset=part.size)
     train, validation, test = _cifar_pictures(records[:-1]).split(
         _cifar_pictures(records[-1:]), validation_fraction, split_seed
     )
@@ -415,11 +389,8 @@ def _cifar_records(path: Path, label_classes: tuple[int, ...]) -> NDArray[np.uin
     with path.open("rb") as file:
         size = file.seek(0, 2)
         if size == 0 or size % length:
-            raise DataFileError(
-                path,
-                f"{size} bytes, expected records of {length}",
-                offset=size - size % length,
-            )
+            problem = f"{size} bytes, expected records of {length}"
+            raise DataFileError(path, problem, offset=size - size % length)
         records = np.asarray(np.memmap(file, np.uint8, "r", shape=(size // length, length)))
     for place, classes in enumerate(label_classes):
         check_labels(path, records[:, place], classes, first_offset=place, stride=length)

@@ -1,12 +1,8 @@
 """Texts as numbers, by words or by characters: Penn Treebank, any file, Python's topics.
 
 A word is what stands between white space, and each line ends in ``<eos>``, as in the
-Penn Treebank of language models [1]_, whose files are already cut into words that way.
-
-References
-----------
-.. [1] T. Mikolov, M. Karafiat, L. Burget, J. Cernocky and S. Khudanpur, "Recurrent neural
-   network based language model", Interspeech 2010.
+Penn Treebank of language models (T. Mikolov et al., "Recurrent neural network based
+language model", Interspeech 2010), whose files are already cut into words that way.
 """
 
 from collections import Counter
@@ -19,7 +15,7 @@ from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.data.datasets import Corpus
-from lookahead_ref.data.files import DataFileError
+from lookahead_ref.data.files import DataFileError, require_files
 
 __all__ = ["END_OF_LINE", "UNKNOWN", "load_ptb", "load_pydoc", "load_text"]
 
@@ -51,19 +47,17 @@ def load_ptb(folder: str | Path, *, window: int = 35) -> Corpus:
 
     Raises
     ------
-    DataFileError, OSError
-        If a file is missing, is not UTF-8, has no words or cannot be read.
-    TypeError, ValueError
-        If the window is not a positive int.
+    DataFileError, OSError, TypeError, ValueError
+        If a file is missing, is not UTF-8, has no words or cannot be read; if the window is
+        not a positive int.
     """
-    folder = Path(folder)
     hyperparameters.count("window", window)
-    paths = [folder / f"ptb.{part}.txt" for part in ("train", "valid", "test")]
-    missing = [path.name for path in paths if not path.is_file()]
-    if missing:
-        raise DataFileError(folder, f"{', '.join(missing)} not in it")
-    train, validation, test = (_tokens(path, _read(path), "words") for path in paths)
-    return _numbered("ptb", train, validation, test, window)
+    paths = require_files(
+        Path(folder), [f"ptb.{part}.txt" for part in ("train", "valid", "test")]
+    )
+    return _numbered(
+        "ptb", window, *(_tokens(path, _read(path), "words") for path in paths)
+    )
 
 
 def load_text(
@@ -89,10 +83,9 @@ def load_text(
 
     Raises
     ------
-    DataFileError, OSError
-        If the file is not UTF-8, has too few tokens to split or cannot be read.
-    TypeError, ValueError
-        If an argument is out of range.
+    DataFileError, OSError, TypeError, ValueError
+        If the file is not UTF-8, has too few tokens to split or cannot be read; if an
+        argument is out of range.
     """
     path = Path(path)
     return _split(path, path.stem, _read(path), unit, window)
@@ -101,22 +94,8 @@ def load_text(
 def load_pydoc(*, unit: Unit = "words", window: int | None = None) -> Corpus:
     """Load what Python's own ``help("TOPIC")`` says: a text that is always there.
 
-    It differs from one version of Python to the next.
-
-    Parameters
-    ----------
-    unit, window
-        As for `load_text`.
-
-    Returns
-    -------
-    Corpus
-        As `load_text` returns it.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
+    It differs from one version of Python to the next. `unit` and `window` are, and the
+    corpus and the errors of wrong ones, as for `load_text`.
 
     Examples
     --------
@@ -136,12 +115,10 @@ def _read(path: Path) -> str:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataFileError(
-            path,
-            f"byte {raw[error.start]:02x} is not UTF-8",
-            offset=error.start,
-            line=raw.count(b"\n", 0, error.start) + 1,
-        ) from None
+        at = error.start
+        line = raw.count(b"\n", 0, at) + 1
+        problem = f"byte {raw[at]:02x} is not UTF-8"
+        raise DataFileError(path, problem, offset=at, line=line) from None
     # As Python reads a text file; a mark of the byte order is no part of a text.
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
@@ -162,23 +139,20 @@ def _split(path: Path, name: str, text: str, unit: Unit, window: int | None) -> 
     hyperparameters.count("window", window)
     tokens = _tokens(path, text, unit)
     if len(tokens) < FEWEST_TO_SPLIT:
-        raise DataFileError(
-            path,
-            f"{len(tokens)} {unit} in it, to split them takes {FEWEST_TO_SPLIT}",
-        )
+        problem = f"{len(tokens)} {unit} in it, to split them takes {FEWEST_TO_SPLIT}"
+        raise DataFileError(path, problem)
     twentieth = len(tokens) // 20
     train, validation = len(tokens) - 2 * twentieth, len(tokens) - twentieth
-    return _numbered(
-        name, tokens[:train], tokens[train:validation], tokens[validation:], window
-    )
+    parts = tokens[:train], tokens[train:validation], tokens[validation:]
+    return _numbered(name, window, *parts)
 
 
 def _numbered(
     name: str,
+    window: int,
     train: Sequence[str],
     validation: Sequence[str],
     test: Sequence[str],
-    window: int,
 ) -> Corpus:
     frequencies = Counter(train)
     vocabulary = sorted(frequencies, key=lambda token: (-frequencies[token], token))

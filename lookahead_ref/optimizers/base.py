@@ -168,7 +168,7 @@ def step(
     self: UpdateRule, params: Tree, grads: Tree, state: InnerState
 ) -> tuple[dict[str, Any], InnerState]:
     """Do one update, equation (0.2)."""
-    if not trees.is_recorded(params):
+    if type(params) is not trees.RecordedTree:
         trees.check_params(params)
         trees.check_like(grads, params, "grads")
     check_state(state, InnerState)
@@ -181,12 +181,13 @@ def step(
     slots_before = [state.slots[slot] for slot in self.slots]
 
     learning_rate = _learning_rate(self, state.step)
+    decays = self.weight_decay_kind if self.weight_decay else None
     weight_decay = {"weight_decay": float(self.weight_decay)}
     updates = state.updates + 1
-    if self.weight_decay and self.weight_decay_kind == "l2":
+    if decays == "l2":
         (grads,) = apply(add_weight_decay, weight_decay, grads, params)
     update, *slots = apply(self.rule, self.coefficients(updates), grads, *slots_before)
-    if self.weight_decay and self.weight_decay_kind == "decoupled":
+    if decays == "decoupled":
         (update,) = apply(add_weight_decay, weight_decay, update, params)
     (theta,) = apply(descend, {"learning_rate": learning_rate}, params, update)
     return theta, InnerState(

@@ -30,6 +30,5 @@ inner_state : {"maintain", "reset", "interpolate"}
 Arrays are broadcast against each other, over coordinates as over grids of hyperparameters,
 and the result has the shape of all together, unless a function says otherwise. A
 `TypeError` or a `ValueError` names an argument that is out of range or does not fit the
-others; a `~lookahead_ref.theory.noisy_quadratic.DivergenceError` says that the result is
-beyond the range of numbers.
+others; a `DivergenceError` says that the result is beyond the range of numbers.
 """

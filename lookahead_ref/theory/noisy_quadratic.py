@@ -49,7 +49,7 @@ __all__ = [
 def sample_centre(
     generator: np.random.Generator, noise: ArrayLike, shape: tuple[int, ...] = ()
 ) -> Reals:
-    """Draw centres c ~ N(0, Sigma) of the model, equation (0.6), with shape (*shape, n)."""
+    """Draw centres c ~ N(0, Sigma) of the model, (0.6), of shape ``(*shape, n)``."""
     deviation = np.sqrt(reals("noise", noise, NON_NEGATIVE))
     return np.asarray(generator.standard_normal((*shape, *deviation.shape)) * deviation)
 

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref.extras import require
-from lookahead_ref.training.state import Snapshot
 
-__all__ = ["DamagedError", "decode", "encode", "pack", "unpack"]
+__all__ = ["DamagedError", "decode", "encode"]
 
 _KEY = "lookahead-ref"
 _NO_DIGEST = "0" * 64
@@ -107,31 +106,6 @@ def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     text = _header(content)["__metadata__"][_KEY]
     record: dict[str, Any] = json.loads(text)["record"]
     return safetensors.load(content), record
-
-
-def pack(snapshot: Snapshot) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Part a state into arrays, below ``optimizer/`` and ``carried/``, and plain data."""
-    counts = {n: v for n, v in snapshot.optimizer.items() if isinstance(v, int)}
-    arrays = {
-        **{f"optimizer/{n}": v for n, v in snapshot.optimizer.items() if n not in counts},
-        **{f"carried/{n}": v for n, v in snapshot.carried.items()},
-    }
-    return arrays, {"counts": counts, **snapshot.record}
-
-
-def unpack(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> Snapshot:
-    """Put together what `pack` parted."""
-
-    def below(prefix: str) -> dict[str, Any]:
-        return {
-            name.removeprefix(prefix): array
-            for name, array in arrays.items()
-            if name.startswith(prefix)
-        }
-
-    rest = {name: value for name, value in record.items() if name != "counts"}
-    optimizer = {**record["counts"], **below("optimizer/")}
-    return Snapshot(optimizer, below("carried/"), rest)
 
 
 def _digest_span(content: bytes) -> tuple[int, int]:

@@ -138,7 +138,6 @@ class CheckpointFolder:
     def save(self, batches: int, snapshot: Snapshot) -> None:
         """Write a checkpoint, then remove those that are too many; see `Checkpoints`."""
         path = self._folder / f"checkpoint-{batches:08d}.safetensors"
-        arrays, state = checkpoint.pack(snapshot)
         try:
             # Flushed first: what a checkpoint says of the log must be true on the disk.
             log_bytes = 0 if self._log is None else self._log.sync()
@@ -147,9 +146,9 @@ class CheckpointFolder:
                 "format_version": 1,
                 "configuration": self._configuration,
                 "log_bytes": log_bytes,
-                "state": state,
+                "state": snapshot.record,
             }
-            write_atomically(path, checkpoint.encode(arrays, record))
+            write_atomically(path, checkpoint.encode(snapshot.arrays, record))
             for _, old in self._all()[: -self._keep]:
                 old.unlink()
         except OSError as error:
@@ -188,8 +187,7 @@ class CheckpointFolder:
                     f"{path} is of another run than the folder's run.json"
                 )
             self._saved(path, batches)
-            snapshot = checkpoint.unpack(arrays, record["state"])
-            return Restored(snapshot, path, record["log_bytes"])
+            return Restored(Snapshot(arrays, record["state"]), path, record["log_bytes"])
         if found:
             raise CheckpointError(f"no checkpoint in {self._folder} can be used")
         return None

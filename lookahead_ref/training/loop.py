@@ -413,7 +413,9 @@ class _Loop:
             first_nonfinite(state.stepper.params) is None
         ):
             state.seconds = self._seconds()
-            kept.save(batches, state.snapshot_on_host())
+            copied = state.snapshot()
+            on_host = state.placement.fetch(copied.arrays)
+            kept.save(batches, copied._replace(arrays=on_host))
         if stopping:
             self._end("stopped")
             raise StoppedError(state.step)

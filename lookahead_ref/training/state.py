@@ -19,10 +19,9 @@ __all__ = ["Placement", "Snapshot", "TrainingState"]
 class Snapshot(NamedTuple):
     """A state between two batches, from which a run goes on as if it had never stopped."""
 
-    optimizer: dict[str, Any]
-    """Weights, slow weights, slots and counts: `lookahead_ref.Stepper.state_dict`."""
-    carried: dict[str, Any]
-    """What the next batch is handed, by paths."""
+    arrays: dict[str, Any]
+    """Below ``optimizer/`` weights, slow weights and slots, by the names of
+    `lookahead_ref.Stepper.state_dict`; below ``carried/`` what the next batch is handed."""
     record: dict[str, Any]
     """All else, as plain data that JSON can hold without loss."""
 
@@ -60,11 +59,8 @@ class Placement:
         return _PlacedSource(source, self)
 
     def fetch(self, arrays: trees.Tree) -> dict[str, Any]:
-        """Copy a tree of the backend's arrays, and maybe of counts, to the host."""
-        to_host = self.backend.to_host
-        return trees.map(
-            lambda leaf: leaf if isinstance(leaf, int) else np.array(to_host(leaf)), arrays
-        )
+        """Copy a tree of the backend's arrays to the host."""
+        return trees.map(lambda leaf: np.array(self.backend.to_host(leaf)), arrays)
 
 
 @dataclass(frozen=True)
@@ -122,30 +118,35 @@ class TrainingState:
 
     def snapshot(self) -> Snapshot:
         """Copy the state; its arrays stay where the backend has them."""
+        saved = self.stepper.state_dict()
+        # What is carried is made anew by each batch and never written to.
+        parts = {"optimizer": saved, "carried": trees.flatten(self.carried, "carried")}
+        arrays = {
+            f"{part}/{name}": value
+            for part, values in parts.items()
+            for name, value in values.items()
+            if not isinstance(value, int)
+        }
         record = {
+            "counts": {name: n for name, n in saved.items() if isinstance(n, int)},
             **{name: getattr(self, name) for name in _PLAIN},
             "history": [asdict(each) for each in self.history],
             "stream": self.stream.state_dict(),
             "rng": self.rng.bit_generator.state,
         }
-        # What is carried is made anew by each batch and never written to.
-        carried = trees.flatten(self.carried, "carried")
-        return Snapshot(self.stepper.state_dict(), carried, record)
-
-    def snapshot_on_host(self) -> Snapshot:
-        """Copy the state, its arrays to NumPy's."""
-        copied, fetch = self.snapshot(), self.placement.fetch
-        return copied._replace(
-            optimizer=fetch(copied.optimizer), carried=fetch(copied.carried)
-        )
+        return Snapshot(arrays, record)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back, or on, to a state of a run of the same model, data and optimizer."""
-        put, record = self.placement.put, snapshot.record
-        self.stepper.load_state_dict(put(snapshot.optimizer))
+        arrays, record = self.placement.put(snapshot.arrays), snapshot.record
+        prefix = "optimizer/"
+        saved = {
+            n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)
+        }
+        self.stepper.load_state_dict({**record["counts"], **saved})
         self.stream.load_state_dict(record["stream"])
         self.rng.bit_generator.state = record["rng"]
-        self.carried = trees.unflatten(self.carried, put(snapshot.carried))
+        self.carried = trees.unflatten(self.carried, arrays, "carried/")
         for name in _PLAIN:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]

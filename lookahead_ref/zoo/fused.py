@@ -25,7 +25,7 @@ from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 
 __all__ = [
     "Backward",
-    "Forward",
+    "Wanted",
     "check",
     "check_indices",
     "check_inputs",
@@ -44,6 +44,7 @@ be None where no gradient is wanted, then whatever else there is to return. ``wa
 a bool for each array."""
 
 Layer: TypeAlias = Callable[..., Any]
+Wanted: TypeAlias = tuple[bool, ...]
 
 
 def fused(

@@ -138,7 +138,7 @@ def initializer(name: str, *, scale: float) -> Initializer:
     Parameters
     ----------
     name : str
-        One of the module's.
+        One of the module's; others are a ValueError.
     scale : float
         For ``normal`` and ``uniform``; the others have their own.
 
@@ -146,11 +146,6 @@ def initializer(name: str, *, scale: float) -> Initializer:
     -------
     callable
         ``draw(rng, shape, dtype)``.
-
-    Raises
-    ------
-    ValueError
-        If there is none of this name.
 
     Examples
     --------

@@ -1,4 +1,9 @@
-"""The layers of perceptrons and of language models: dense, embedding, dropout, LSTM."""
+"""The layers of perceptrons and of language models: dense, embedding, dropout, LSTM.
+
+All but dropout take ``kernels=``, by default the general ones, which compute all but the
+products of matrices. Operands whose shapes do not fit are a ValueError, of other dtypes a
+TypeError. What is returned is of the operands' dtype.
+"""
 
 from typing import Any, NamedTuple
 
@@ -7,7 +12,7 @@ from autograd.extend import defvjp, primitive
 from numpy.random import Generator
 
 from lookahead_ref.kernels import LayerKernels, namespace
-from lookahead_ref.zoo.fused import Backward, check, check_indices, fused, like
+from lookahead_ref.zoo.fused import Backward, Wanted, check, check_indices, fused, like
 
 __all__ = ["ACTIVATIONS", "LayerOutput", "dense", "dropout", "embedding", "lstm_layer"]
 
@@ -22,13 +27,13 @@ ACTIVATIONS = {"relu": relu, "tanh": tanh}
 
 
 def _dense_forward(
-    wanted: tuple[bool, ...],
+    wanted: Wanted,
     kernels: LayerKernels,
     x: Any,
     weight: Any,
     bias: Any,
     *,
-    activation: str | None,
+    activation: Any,
 ) -> tuple[Any, Backward | None]:
     xp = namespace(weight)
     check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
@@ -63,18 +68,11 @@ def dense(x: Any, weight: Any, bias: Any, *, activation: str | None = None) -> A
         Added to each row.
     activation : {"relu", "tanh"}, optional
         Without one the layer is affine.
-    kernels : LayerKernels, optional
-        What computes all but the products; by default the general ones.
 
     Returns
     -------
     array, shape (n, units)
-        Of the dtype of the operands.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the operands' shapes do not fit, or their dtypes differ.
+        The units' values.
 
     Examples
     --------
@@ -89,15 +87,17 @@ def dense(x: Any, weight: Any, bias: Any, *, activation: str | None = None) -> A
 def dropout(x: Any, rate: float, rng: Generator) -> Any:
     """Set elements to zero with a probability, and scale up the others to make up for it.
 
+    Numbers are drawn in host memory and in float32 whatever the dtype of `x`, so that every
+    backend leaves out the same units; at rate 0 none is.
+
     Parameters
     ----------
     x : array
         The units' values.
     rate : float
-        The probability, from 0 to less than 1; at 0 nothing is drawn.
+        The probability, from 0 to less than 1.
     rng : numpy.random.Generator
-        Where the numbers come from, drawn in host memory and in float32 whatever the dtype
-        of `x`, so that every backend leaves out the same units.
+        Where the numbers come from.
 
     Returns
     -------
@@ -140,22 +140,14 @@ def embedding(table: Any, tokens: Any) -> Any:
     Parameters
     ----------
     table : array, shape (vocabulary, width)
-        One row for each token. Its gradient is an array of the same shape, to which only
-        the rows that were looked up contribute.
+        One row for each token.
     tokens : array of int, any shape
-        From 0 to ``vocabulary - 1``.
-    kernels : LayerKernels, optional
-        What sums the gradients of the rows.
+        From 0 to ``vocabulary - 1``; others are a ValueError in host memory.
 
     Returns
     -------
     array, shape of the tokens and (width,)
         The rows.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a token in host memory is no integer, or out of range.
 
     Examples
     --------
@@ -180,7 +172,7 @@ class LayerOutput(NamedTuple):
 
 
 def _lstm_forward(
-    wanted: tuple[bool, ...],
+    wanted: Wanted,
     kernels: LayerKernels,
     x: Any,
     hidden: Any,
@@ -278,20 +270,13 @@ def lstm_layer(
         From the last hidden state to the gates.
     bias : array, shape (4 * units,)
         Of the gates.
-    kernels : LayerKernels, optional
-        What computes all but the products.
 
     Returns
     -------
     LayerOutput
         The output and the last state. Gradients flow through the output alone, to
-        everything that was given.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If shapes do not fit, or the weights' dtypes differ. Input and state of another
-        dtype are made of that of the weights.
+        everything that was given. Input and state of another dtype are made of that of the
+        weights.
 
     References
     ----------

@@ -8,7 +8,7 @@ from autograd.tracer import getval
 from numpy.typing import NDArray
 
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
-from lookahead_ref.zoo.fused import Backward, check, check_indices, fused
+from lookahead_ref.zoo.fused import Backward, Wanted, check, check_indices, fused
 
 __all__ = [
     "Evaluation",
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def _softmax_forward(
-    wanted: tuple[bool, ...], kernels: LayerKernels, logits: Any, labels: Any
+    wanted: Wanted, kernels: LayerKernels, logits: Any, labels: Any
 ) -> tuple[Any, Backward | None]:
     xp = namespace(logits)
     _check_labels(labels, *logits.shape)
@@ -46,7 +46,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     labels : array of int, shape (n,)
         The right class of each row, from 0 to ``classes - 1``.
     kernels : LayerKernels, optional
-        What computes it.
+        What computes it; by default the general ones.
 
     Returns
     -------
@@ -56,8 +56,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     Raises
     ------
     TypeError, ValueError
-        If a label in host memory is no integer, or out of range, or there is not one label
-        for each row and a row at least.
+        If there is not one label for each row and a row at least, or a label in host memory
+        is no integer or out of range.
 
     Examples
     --------
@@ -75,12 +75,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
 
 
 def _dense_forward(
-    wanted: tuple[bool, ...],
-    kernels: LayerKernels,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    labels: Any,
+    wanted: Wanted, kernels: LayerKernels, x: Any, weight: Any, bias: Any, labels: Any
 ) -> tuple[Any, Backward | None]:
     xp = namespace(weight)
     check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
@@ -117,17 +112,12 @@ def dense_cross_entropy(x: Any, weight: Any, bias: Any, labels: Any) -> Any:
     bias : array, shape (classes,)
         Its bias.
     labels, kernels
-        As `softmax_cross_entropy` takes them; the products are no kernels'.
+        As `softmax_cross_entropy` takes them, with the same errors.
 
     Returns
     -------
     scalar
         Of the dtype of the operands.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `softmax_cross_entropy` does, and if the operands do not fit.
 
     Examples
     --------

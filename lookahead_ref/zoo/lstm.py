@@ -189,21 +189,8 @@ class LSTM:
     def apply(self, params: Params, tokens: Any, carried: Carried) -> tuple[Any, Carried]:
         """Compute the logits of the tokens that follow, without dropout.
 
-        Parameters
-        ----------
-        params : dict
-            As `init` makes them.
-        tokens : array of int, shape (steps, batch)
-            The text.
-        carried : dict
-            From `start`, or what the last call returned.
-
-        Returns
-        -------
-        logits : array, shape (steps, batch, vocabulary)
-            Unnormalised log-probabilities of the next token.
-        carried : dict
-            The state after the last step.
+        For tokens of shape (steps, batch) they have the shape (steps, batch, vocabulary).
+        The state comes from `start` or the last call, and is returned with them.
         """
         x, carried = self._read(params, tokens, carried, None)
         weight, bias = self._output(params)
@@ -216,27 +203,12 @@ class LSTM:
         carried: Carried,
         rng: np.random.Generator | None = None,
     ) -> tuple[Any, Carried]:
-        """Mean cross entropy of a batch, in nats a token.
+        """Mean cross entropy of a batch, in nats a token, and the state for the next one.
 
-        Parameters
-        ----------
-        params : dict
-            As `init` makes them.
-        batch : object with attributes ``inputs`` and ``labels``
-            Tokens and those that follow, both of shape (steps, batch). Where an attribute
-            ``first`` is true the state starts anew.
-        carried : dict
-            The state that the last batch left, or `start`'s.
-        rng : numpy.random.Generator, optional
-            Decides what is dropped; needed where there is dropout.
-
-        Returns
-        -------
-        loss : scalar
-            Of the parameters' dtype; differentiable by ``value_and_grad(...,
-            has_aux=True)``.
-        carried : dict
-            The state for the next batch; plain arrays, through which no gradient flows.
+        Inputs are tokens, labels those that follow, both of shape (steps, batch). Where an
+        attribute ``first`` of the batch is true the state starts anew. The loss has the
+        parameters' dtype; the state is plain arrays, through which no gradient flows. `rng`
+        decides what is dropped.
 
         Raises
         ------

@@ -1,6 +1,9 @@
 """The layers of networks for pictures: convolution, batch normalisation, pooling.
 
-Pictures have shape (n, height, width, channels).
+Pictures have shape (n, height, width, channels). Convolution and normalisation take
+``kernels=``, by default the general ones, which compute them. Operands whose shapes do not
+fit, and stride or padding out of range, are a ValueError, operands of other dtypes a
+TypeError. What is returned is of the operands' dtype.
 """
 
 import math
@@ -9,7 +12,7 @@ from typing import Any, NamedTuple
 import autograd.numpy as np
 
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
-from lookahead_ref.zoo.fused import Backward, check, fused, like
+from lookahead_ref.zoo.fused import Backward, Wanted, check, fused, like
 
 __all__ = [
     "Moments",
@@ -24,13 +27,7 @@ __all__ = [
 
 
 def _convolution_forward(
-    wanted: tuple[bool, ...],
-    kernels: LayerKernels,
-    x: Any,
-    kernel: Any,
-    *,
-    stride: int,
-    padding: int,
+    wanted: Wanted, kernels: LayerKernels, x: Any, kernel: Any, *, stride: int, padding: int
 ) -> tuple[Any, Backward | None]:
     offset = (-padding, -padding)
     out = namespace(x).empty(_out_shape(x, kernel, stride, padding), dtype=x.dtype)
@@ -61,20 +58,11 @@ def convolution(x: Any, kernel: Any, *, stride: int = 1, padding: int = 0) -> An
         Steps between the places of the kernel.
     padding : int, default 0
         Zeros on each side of the pictures.
-    kernels : LayerKernels, optional
-        What computes it.
 
     Returns
     -------
     array, shape (n, out_height, out_width, outputs)
-        Of the dtype of the operands; ``out_height`` is
-        ``(height + 2 * padding - rows) // stride + 1``.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If the channels or the dtypes of x and kernel differ, the kernel does not fit into
-        the padded pictures, there are none, or stride or padding are out of range.
+        Its ``out_height`` is ``(height + 2 * padding - rows) // stride + 1``.
 
     Examples
     --------
@@ -197,7 +185,7 @@ class Normalized(NamedTuple):
 
 
 def _norm_forward(
-    wanted: tuple[bool, ...],
+    wanted: Wanted,
     kernels: LayerKernels,
     x: Any,
     scale: Any,
@@ -247,19 +235,12 @@ def batch_norm(
         Added to the variance.
     rectify : bool, default False
         Whether negative results become zero.
-    kernels : LayerKernels, optional
-        What computes it.
 
     Returns
     -------
     Normalized
         ``(x - mean) / sqrt(variance + epsilon) * scale + shift + residual``, and the
         moments. Gradients flow through the first alone, there through the moments too.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If shapes do not fit, or dtypes differ.
 
     References
     ----------
@@ -309,11 +290,6 @@ def fixed_norm(
     array
         Of the shape of x. Not differentiable.
 
-    Raises
-    ------
-    ValueError, TypeError
-        If shapes do not fit, or other dtypes differ.
-
     Examples
     --------
     >>> x = np.array([1.0, 3.0]).reshape(2, 1, 1, 1)
@@ -339,9 +315,7 @@ def _check_norm(x: Any, scale: Any, shift: Any, residual: Any) -> None:
         check("residual", residual, x.shape, x.dtype)
 
 
-def _mean_forward(
-    wanted: tuple[bool, ...], _kernels: Any, x: Any
-) -> tuple[Any, Backward | None]:
+def _mean_forward(wanted: Wanted, _kernels: Any, x: Any) -> tuple[Any, Backward | None]:
     xp = namespace(x)
     places = x.shape[1] * x.shape[2]
 
@@ -355,17 +329,7 @@ def _mean_forward(
 
 @fused(_mean_forward)
 def mean_pool(x: Any) -> Any:
-    """Average each channel over a picture.
-
-    Parameters
-    ----------
-    x : array, shape (n, height, width, channels)
-        The pictures.
-
-    Returns
-    -------
-    array, shape (n, channels)
-        Of the dtype of x.
+    """Average each channel over a picture: of shape (n, channels).
 
     Examples
     --------
@@ -377,7 +341,7 @@ def mean_pool(x: Any) -> Any:
 
 
 def _max_forward(
-    wanted: tuple[bool, ...], _kernels: Any, x: Any, *, size: int, stride: int, padding: int
+    wanted: Wanted, _kernels: Any, x: Any, *, size: int, stride: int, padding: int
 ) -> tuple[Any, Backward | None]:
     xp = namespace(x)
     n, height, width, channels = x.shape
@@ -425,12 +389,7 @@ def max_pool(x: Any, *, size: int, stride: int, padding: int = 0) -> Any:
     Returns
     -------
     array, shape (n, out_height, out_width, channels)
-        Of the dtype of x. The gradient goes to the first of equal largest ones.
-
-    Raises
-    ------
-    ValueError
-        If a neighbourhood does not fit into the padded pictures.
+        The gradient goes to the first of equal largest ones.
 
     Examples
     --------
@@ -461,7 +420,7 @@ def _views(x: Any, size: int, stride: int) -> list[Any]:
 
 
 def _identity_forward(
-    wanted: tuple[bool, ...], _kernels: Any, x: Any, *, stride: int, channels: int
+    wanted: Wanted, _kernels: Any, x: Any, *, stride: int, channels: int
 ) -> tuple[Any, Backward | None]:
     xp = namespace(x)
     some = x[:, ::stride, ::stride]
@@ -478,26 +437,10 @@ def _identity_forward(
 
 @fused(_identity_forward)
 def padded_identity(x: Any, *, stride: int, channels: int) -> Any:
-    """Take some pixels, and zeros for the channels that are more: shortcut A of [1]_.
+    """Take some pixels, and zeros for the channels that are more.
 
-    Parameters
-    ----------
-    x : array, shape (n, height, width, fewer channels)
-        The pictures.
-    stride : int
-        Every pixel whose row and column it divides is taken.
-    channels : int
-        How many channels there will be.
-
-    Returns
-    -------
-    array, shape (n, out_height, out_width, channels)
-        Of the dtype of x.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
-       Recognition", CVPR 2016.
+    Those whose row and column the stride divides; it is the shortcut A of K. He, X. Zhang,
+    S. Ren and J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
 
     Examples
     --------

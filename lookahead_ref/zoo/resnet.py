@@ -1,4 +1,4 @@
-"""Residual networks for pictures, with batch normalisation (He, Zhang, Ren and Sun [1]_).
+"""Residual networks for pictures, with batch normalisation [1]_.
 
 Batch normalisation makes what a network computes depend on the batch it is given, so to
 evaluate it, fixed means and variances must take the place of the batch's: the *statistics*.
@@ -10,8 +10,6 @@ References
 ----------
 .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image Recognition",
    CVPR 2016.
-.. [2] S. Ioffe and C. Szegedy, "Batch Normalization: Accelerating Deep Network Training by
-   Reducing Internal Covariate Shift", ICML 2015.
 """
 
 import math
@@ -97,7 +95,7 @@ class ResNet:
         over 3 by 3 with stride 2.
     shortcut : {"projection", "identity"}
         What leads around a block that changes the shape: a layer of 1 by 1, or every second
-        pixel with zeros for the channels that are more (options B and A of [1]_).
+        pixel with zeros for the channels that are more (options B and A of He et al.).
     momentum : float, default 0.1
         The weight of a batch in the running statistics.
     epsilon : float, default 1e-5
@@ -114,11 +112,6 @@ class ResNet:
     ------
     TypeError, ValueError
         If a number is of the wrong type or out of range, or a name is not known.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
-       Recognition", CVPR 2016.
 
     Examples
     --------
@@ -214,29 +207,11 @@ class ResNet:
     ) -> tuple[Any, Statistics]:
         """Mean cross entropy of a batch, in nats, normalised by the batch's own moments.
 
-        Parameters
-        ----------
-        params : dict
-            As `init` makes them.
-        batch : object with attributes ``inputs`` and ``labels``
-            Shapes (n, channels, height, width) or (n, channels * height * width), and (n,).
-        carried : dict
-            The running statistics that the last batch left, or `start`'s.
-        rng : numpy.random.Generator, optional
-            Not used: nothing is random.
-
-        Returns
-        -------
-        loss : scalar
-            Of the parameters' dtype; differentiable by ``value_and_grad(...,
-            has_aux=True)``.
-        carried : dict
-            The running statistics: the last ones, and the batch's moments with the weight
-            `momentum`. The variance is that of a sample, with n - 1, as in [2]_.
-
-        References
-        ----------
-        .. [2] S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015, algorithm 2.
+        Inputs have shape (n, channels, height, width) or (n, channels * height * width),
+        labels (n,). The loss has the parameters' dtype; nothing is random. What is carried
+        on are the running statistics: the last ones, and the batch's moments with the
+        weight `momentum`; the variance is that of a sample, with n - 1, as in algorithm 2
+        of S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015.
         """
         features, seen = self._features_of(params, batch.inputs)
         weight, bias = params["output"]["weight"], params["output"]["bias"]
@@ -349,10 +324,7 @@ class ResNet:
     def _features_of(
         self, params: Params, inputs: Any, statistics: Statistics | None = None
     ) -> tuple[Any, dict[str, Moments]]:
-        """Compute what the dense layer is given, shape (n, features).
-
-        Without statistics layers are normalised by the batch's moments, which are returned.
-        """
+        """Compute what the dense layer is given, by statistics or the moments returned."""
         kernels = find(self.backend)
         seen: dict[str, Moments] = {}
         first = params["stem"]["kernel"]

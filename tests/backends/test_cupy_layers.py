@@ -15,7 +15,7 @@ pytest.importorskip("cupy")
 import host_cuda
 import standin
 from lookahead_ref.backends import cupy_autograd
-from lookahead_ref.backends.cupy.layers import CupyLayers
+from lookahead_ref.backends.cupy.kernels import CupyLayers
 
 cupy_autograd.register(standin.ndarray)
 

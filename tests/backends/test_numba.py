@@ -1,15 +1,20 @@
-"""Numba's loops: their cache, threads and forks."""
+"""Programs as Numba's loops: their cache, their pieces of work, and who does these."""
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 import lookahead_ref as la
 from lookahead_ref.backends.numba import NumbaBackend
@@ -20,6 +25,9 @@ from support import assert_same_bits, in_threads, run
 DOUBLE = Program(1, 1, (Instruction("multiply", (1, 0)),), ((0, 2),))
 SQUARE = Program(1, 1, (Instruction("multiply", (0, 0)),), ((0, 2),))
 
+PIECE = numba_backend._PIECE
+LARGEST = numba_backend._LARGEST
+
 # Counts what Numba compiles: a loop that is taken from the cache is not.
 PROCESS = """
 import sys
@@ -29,36 +37,42 @@ from numba.core import event
 from lookahead_ref.stepping.backend import Instruction, Program
 from lookahead_ref.backends.numba import NumbaBackend
 
-program = Program(1, 1, (Instruction(sys.argv[2], (1, 0)),), ((0, 2),))
-with event.install_recorder("numba:compile") as compiled:
-    kernel = NumbaBackend(cache=Path(sys.argv[1])).compile(program, "float64")
-x = np.array([1.5, 2.5])
-kernel([x], [2.0])
-print(*x, len(compiled.buffer))
+for argument in sys.argv[1:]:
+    operation, folder = argument.split(":", 1)
+    program = Program(1, 1, (Instruction(operation, (1, 0)),), ((0, 2),))
+    with event.install_recorder("numba:compile") as compiled:
+        kernel = NumbaBackend(cache=Path(folder)).compile(program, "float64")
+    x = np.array([1.5, 2.5])
+    kernel([x], [2.0])
+    print(*x, bool(compiled.buffer))
 """
 
 
-def in_a_process(cache: Path, operation: str) -> tuple[list[float], bool]:
-    """What a loop gives in a process of its own, and whether it was compiled there."""
-    shown = subprocess.run(
-        [sys.executable, "-c", PROCESS, str(cache), operation],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    *values, compiled = [float(word) for word in shown.split()]
-    return values, compiled > 0
+# The cache.
 
 
-def test_a_second_process_compiles_nothing_and_an_edited_rule_is_compiled(
-    tmp_path: Path,
-) -> None:
-    assert in_a_process(tmp_path, "multiply") == ([3.0, 5.0], True)
-    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb*")}
+def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    NumbaBackend(cache=whole).compile(DOUBLE, "float64")([np.ones(1)], [2.0])
+    files = {path: path.stat().st_mtime_ns for path in whole.rglob("*.nb*")}
     assert files
-    assert in_a_process(tmp_path, "multiply") == ([3.0, 5.0], False)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nb*")} == files
-    assert in_a_process(tmp_path, "add") == ([3.5, 4.5], True)
+    damaged = [tmp_path / suffix for suffix in ("nbi", "nbc")]
+    for folder in damaged:
+        shutil.copytree(whole, folder)
+        for path in folder.rglob(f"*.{folder.name}"):
+            path.write_bytes(b"")
+    asked = [f"multiply:{whole}", *(f"multiply:{each}" for each in damaged), f"add:{whole}"]
+    shown = subprocess.run(
+        [sys.executable, "-c", PROCESS, *asked], check=True, capture_output=True, text=True
+    ).stdout
+    assert shown.splitlines() == [
+        "3.0 5.0 False",
+        "3.0 5.0 True",
+        "3.0 5.0 True",
+        "3.5 4.5 True",  # an edited rule
+    ]
+    assert files.items() <= {p: p.stat().st_mtime_ns for p in whole.rglob("*.nb*")}.items()
+    assert not [path for each in damaged for path in each.rglob("*.nb?")]
 
 
 @pytest.mark.parametrize(
@@ -73,15 +87,6 @@ def test_a_file_that_holds_something_else_is_written_anew(
     x = np.array([1.5])
     NumbaBackend(cache=tmp_path).compile(DOUBLE, "float64")([x], [2.0])
     assert x.tolist() == [3.0]
-
-
-def test_machine_code_that_was_cut_short_is_made_anew(tmp_path: Path) -> None:
-    for suffix in ("nbi", "nbc"):
-        assert in_a_process(tmp_path, "multiply") == ([3.0, 5.0], True)
-        for path in tmp_path.rglob(f"*.{suffix}"):
-            path.write_bytes(b"")
-        assert in_a_process(tmp_path, "multiply") == ([3.0, 5.0], True)
-        assert not list(tmp_path.rglob("*.nb?"))
 
 
 def test_another_program_or_dtype_is_another_file(tmp_path: Path) -> None:
@@ -112,25 +117,230 @@ def test_the_cache_is_in_the_user_s_folder(
     assert list((tmp_path / "lookahead-ref").glob("*.py"))
 
 
-def large_case() -> tuple[Any, Any, list[Any]]:
-    """Large enough for three threads."""
+def machine_code(optimizer: la.Optimizer, folder: Path) -> tuple[str, str]:
+    la.Stepper(
+        optimizer, {"x": np.ones(3, np.float32)}, backend=NumbaBackend(cache=folder)
+    ).step({"x": np.ones(3, np.float32)})
+    (place,) = [path for path in folder.glob("*.py") if "def loop(" in path.read_text()]
+    loop = sys.modules[place.stem].loop
+    (before,), (after,) = loop.inspect_llvm().values(), loop.inspect_asm().values()
+    return str(before), str(after)
+
+
+def test_loops_that_wait_for_memory_use_registers_of_32_bytes(tmp_path: Path) -> None:
+    asked = '"prefer-vector-width"="256"'
+    roots, roots_code = machine_code(la.Adam(1e-3), tmp_path / "roots")
+    sums, sums_code = machine_code(la.Lookahead(la.HeavyBall(1e-3)), tmp_path / "sums")
+    assert asked not in roots
+    assert asked in sums
+    wide = re.compile(r"\tv(add|sub|mul|div)ps\t.*%zmm")
+    if wide.search(roots_code):  # not every processor has them
+        assert not wide.search(sums_code)
+        assert re.search(r"\tvmulps\t.*%ymm", sums_code)
+
+
+# Pieces of work, and who does them.
+
+
+PIECE = numba_backend._PIECE
+LARGEST = numba_backend._LARGEST
+
+
+@given(
+    st.lists(st.one_of(st.integers(0, 20), st.integers(0, 5 * PIECE)), max_size=30),
+    st.integers(1, 4),
+)
+@example([2 * LARGEST, 0, 2 * LARGEST], 1)
+def test_pieces_cover_every_element_once_and_shrink_to_where_threads_meet(
+    sizes: list[int], threads: int
+) -> None:
+    groups, segments = numba_backend._pieces(sizes, threads)
+    assert groups[0] == 0
+    assert groups[-1] == len(segments)
+    assert (np.diff(groups) >= 0).all()
+    reached = [0] * len(sizes)
+    for leaf, start, stop in segments.tolist():
+        assert start == reached[leaf] < stop
+        reached[leaf] = stop
+    assert reached == sizes
+    held = [
+        sum(stop - start for _, start, stop in segments[first:last].tolist())
+        for first, last in pairwise(groups)
+    ]
+    # One thread works from the front and the others from the back, each on its share.
+    front = sum(sizes) // threads
+    reaches = [0, *accumulate(held)]
+    assert front in reaches
+    meet = reaches.index(front)
+    assert held[:meet] == sorted(held[:meet], reverse=True)
+    assert held[meet:] == sorted(held[meet:])
+    # None is so large that a thread waits long for the last one of another's.
+    share = -(-sum(sizes) // threads)
+    assert all(size <= min(max(PIECE, share // 3), LARGEST) for size in held)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, threads: int, sizes: list[int]) -> list[Any]:
+    """What is handed to other threads while arrays of these sizes are doubled."""
+    made = NumbaBackend(threads=threads)
+    given: list[Any] = []
+    start = made._threads.helpers.start
+
+    def note(calls: Any) -> None:
+        given.extend(calls)
+        start(calls)
+
+    monkeypatch.setattr(made._threads.helpers, "start", note)
+    arrays = [np.full(size, 1.5) for size in sizes]
+    made.bind(DOUBLE, "float64", [[array] for array in arrays])([], [2.0])
+    for array in arrays:
+        assert (array == 3.0).all()
+    return given
+
+
+def test_tiny_arrays_are_done_by_the_caller_however_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert counted(monkeypatch, 4, [10] * 1000) == []
+    assert counted(monkeypatch, 4, [PIECE]) == []
+
+
+def test_many_arrays_are_handed_out_once_for_each_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert len(counted(monkeypatch, 3, [PIECE // 8] * 200)) == 2
+    assert counted(monkeypatch, 1, [20 * PIECE]) == []
+
+
+def test_without_other_threads_the_caller_does_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(threading, "Thread", refuse)
+    made = NumbaBackend(threads=3)
+    x = np.ones(20 * PIECE)
+    made.bind(DOUBLE, "float64", [[x]])([], [2.0])
+    assert (x == 2.0).all()
+
+
+def test_a_thread_that_comes_late_finds_nothing_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = NumbaBackend(threads=2)
+    late: list[Any] = []
+    monkeypatch.setattr(made._threads.helpers, "start", late.extend)
+    x = np.ones(20 * PIECE)
+    step = made.bind(DOUBLE, "float64", [[x]])
+    for _ in range(2):
+        step([], [2.0])
+    for function, arguments in late:
+        function(*arguments)
+    assert len(late) == 2
+    assert (x == 4.0).all()
+
+
+def test_a_step_that_is_interrupted_is_over_when_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Helpers know arrays by address: nothing may go on when the caller has left.
+    made = NumbaBackend(threads=2)
+    start = made._threads.helpers.start
+
+    def interrupted(calls: Any) -> None:
+        start(calls)
+        raise KeyboardInterrupt
+
+    x = np.ones(20 * PIECE)
+    step = made.bind(DOUBLE, "float64", [[x]])
+    monkeypatch.setattr(made._threads.helpers, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        step([], [2.0])
+    found = x.copy()
+    assert (found == 2.0).all()
+
+
+@pytest.mark.parametrize("threads", [3, 8, 64])
+def test_more_threads_than_cores_do_each_element_once(threads: int) -> None:
+    made = NumbaBackend(threads=threads)
+    arrays = [np.ones(20 * PIECE + place) for place in range(3)]
+
+    def double(array: Any) -> None:
+        step = made.bind(DOUBLE, "float64", [[array]])
+        for _ in range(30):
+            step([], [2.0])
+
+    callers = [threading.Thread(target=double, args=(array,)) for array in arrays]
+    for each in callers:
+        each.start()
+    for each in callers:
+        each.join()
+    for array in arrays:
+        assert (array == 2.0**30).all()
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 17])
+def test_gradients_of_any_number_reach_their_arrays(count: int) -> None:
+    # Addresses are collected by the eight.
+    params = {str(place): np.full(place + 1, float(place)) for place in range(count)}
+    stepper = la.Stepper(la.SGD(1.0), params, backend="numba")
+    stepper.step({str(place): np.full(place + 1, 10.0 * place) for place in range(count)})
+    for place in range(count):
+        assert stepper.params[str(place)].tolist() == [-9.0 * place] * (place + 1)
+
+
+TOGETHER = """
+import sys
+import numpy as np
+import lookahead_ref as la
+from lookahead_ref.backends.numba import NumbaBackend
+
+size, folder = int(sys.argv[1]), sys.argv[2]
+stepper = la.Stepper(
+    la.HeavyBall(0.1), {"x": np.ones(size)}, backend=NumbaBackend(threads=2, cache=folder)
+)
+print("ready", flush=True)
+sys.stdin.readline()
+stepper.step({"x": np.ones(size)})
+print(float(stepper.params["x"].sum()))
+"""
+
+
+def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TOGETHER, str(8 * PIECE), str(tmp_path)]
+    with ExitStack() as ended:
+        processes = []
+        for _ in range(3):
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            ended.callback(process.kill)  # also where an assertion fails
+            processes.append(ended.enter_context(process))
+        assert [process.stdout.readline() for process in processes if process.stdout] == (
+            ["ready\n"] * 3
+        )
+        for process in processes:
+            assert process.stdin
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        found = [process.communicate(timeout=500)[0] for process in processes]
+    assert len(set(found)) == 1
+    assert float(found[0]) == pytest.approx(0.9 * 8 * PIECE)
+    assert len(list(tmp_path.glob("*.py"))) == 2  # the loop, and what collects addresses
+
+
+def test_steppers_of_several_threads_share_a_pool_without_waiting_for_each_other() -> None:
     rng = np.random.default_rng(0)
-    params = {"x": rng.standard_normal(400_001)}
-    grads = [{"x": rng.standard_normal(400_001)} for _ in range(4)]
-    return la.Lookahead(la.HeavyBall(0.1), k=2, alpha=0.3), params, grads
-
-
-def test_several_threads_may_step_at_once() -> None:
-    optimizer, params, grads = large_case()
+    params = {str(place): rng.standard_normal(PIECE) for place in range(8)}
+    grads = [{name: rng.standard_normal(PIECE) for name in params} for _ in range(5)]
+    optimizer = la.Lookahead(la.Adam(0.1), k=2, alpha=0.3, inner_state="interpolate")
     expected, _ = run(optimizer, params, grads)
-    backend = NumbaBackend(threads=3)
-    steppers = [la.Stepper(optimizer, params, backend=backend) for _ in range(4)]
-    start = threading.Barrier(4)
+    made = NumbaBackend(threads=2)
+    steppers = [la.Stepper(optimizer, params, backend=made) for _ in range(3)]
 
     def go(stepper: la.Stepper) -> None:
-        start.wait()
-        for grad in grads:
-            stepper.step(grad)
+        for each in grads:
+            stepper.step(each)
 
     in_threads(go, steppers)
     for stepper in steppers:
@@ -141,7 +351,9 @@ def test_several_threads_may_step_at_once() -> None:
 # Python 3.12 warns of a fork beside threads, which is what is tested here.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_goes_on() -> None:
-    optimizer, params, grads = large_case()
+    rng = np.random.default_rng(0)
+    params, *grads = ({"x": rng.standard_normal(400_001)} for _ in range(5))
+    optimizer = la.Lookahead(la.HeavyBall(0.1), k=2, alpha=0.3)
     expected, _ = run(optimizer, params, grads)
     stepper = la.Stepper(optimizer, params, backend=NumbaBackend(threads=3))
     for grad in grads[:2]:
@@ -166,39 +378,3 @@ def test_a_forked_child_goes_on() -> None:
     for grad in grads[2:]:
         stepper.step(grad)
     assert_same_bits(stepper.params, expected)
-
-
-def test_the_number_of_threads_is_that_of_the_cores_this_process_may_use(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
-    assert NumbaBackend()._threads == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
-    assert NumbaBackend()._threads == 7
-
-
-def machine_code(optimizer: la.Optimizer, folder: Path) -> tuple[str, str]:
-    la.Stepper(
-        optimizer, {"x": np.ones(3, np.float32)}, backend=NumbaBackend(cache=folder)
-    ).step({"x": np.ones(3, np.float32)})
-    (place,) = [path for path in folder.glob("*.py") if "def loop(" in path.read_text()]
-    loop = sys.modules[place.stem].loop
-    (before,), (after,) = loop.inspect_llvm().values(), loop.inspect_asm().values()
-    return str(before), str(after)
-
-
-def test_loops_that_wait_for_memory_use_registers_of_32_bytes(tmp_path: Path) -> None:
-    asked = '"prefer-vector-width"="256"'
-    wide = re.compile(r"\tv(add|sub|mul|div)ps\t.*%zmm")
-    before, roots = machine_code(la.Adam(1e-3), tmp_path / "adam")
-    assert asked not in before
-    others = [
-        machine_code(optimizer, tmp_path / str(place))
-        for place, optimizer in enumerate((la.SGD(1e-3), la.Lookahead(la.HeavyBall(1e-3))))
-    ]
-    assert all(asked in before for before, _ in others)
-    if wide.search(roots):  # not every processor has them
-        for _, code in others:
-            assert not wide.search(code)
-            assert re.search(r"\tvmulps\t.*%ymm", code)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from lookahead_ref.backends.numba import NumbaBackend, layers
+from lookahead_ref.backends.numba.kernels import NumbaLayers
 from lookahead_ref.kernels import GENERAL, find
 
 KERNELS = find("numba")
@@ -152,5 +153,5 @@ def test_functions_are_as_precise_as_documented(
 
 
 def test_kernels_are_those_of_a_backend_that_has_some() -> None:
-    assert type(find("numba")) is layers.NumbaLayers
+    assert type(find("numba")) is NumbaLayers
     assert find("numpy") is GENERAL

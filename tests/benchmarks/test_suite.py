@@ -1,52 +1,266 @@
 """The benchmarks run, on small parameters; what they measure is not judged here."""
 
+import math
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import host_cuda
 import lookahead_ref as la
-from suite import memory, start, step
+import standin
+from lookahead_ref.backends.cupy import CupyBackend
+from suite import cases, contestants, memory, models, settings, start, step, turns
+from suite.turns import Contestant, fastest, ratios, take_turns
 
 
-@pytest.mark.parametrize("k", [None, 5])
-@pytest.mark.parametrize("optimizer", step.OPTIMIZERS)
-def test_a_step_can_be_timed(optimizer: str, k: int | None) -> None:
-    benchmark = step.Step()
-    benchmark.setup(optimizer, k, "numpy", "tiny")
-    benchmark.time_step(optimizer, k, "numpy", "tiny")
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make turns few and short."""
+    for name, value in {"TURNS": 2, "TURNS_IF_CLOSE": 2, "SECONDS": 1e-4}.items():
+        monkeypatch.setattr(settings, name, value)
 
 
-@pytest.mark.parametrize(("optimizer", "bytes_moved"), [("sgd", 12), ("adam", 28)])
-def test_the_overhead_is_divided_by_both_models(
-    monkeypatch: pytest.MonkeyPatch, optimizer: str, bytes_moved: int
+@pytest.fixture
+def without_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide them; their import takes long."""
+    for name in ("torch", "jax", "optax"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.mark.parametrize("optimizer", cases.OPTIMIZERS)
+@pytest.mark.parametrize(("k", "kind"), [(None, ""), (1, "maintain"), (1, "interpolate")])
+def test_the_traffic_model_counts_what_the_program_reads_and_writes(
+    optimizer: str, k: int | None, kind: Any
 ) -> None:
-    monkeypatch.setattr(step.Overhead, "parameters", "tiny")
-    benchmark = step.Overhead()
-    benchmark.setup(optimizer, "numpy", 5)
-    assert benchmark.track_of_the_inner_step(optimizer, "numpy", 5) > 0
-    monkeypatch.setattr(benchmark, "_ratio", lambda k: (k + 1) / k)
-    assert benchmark.track_of_the_steps_counted(optimizer, "numpy", 5) == 1
-    assert benchmark.track_of_the_bytes_counted(optimizer, "numpy", 5) == pytest.approx(
-        1.2 / (1 + 8 / (5 * bytes_moved))
+    programs = []
+
+    class Noting(type(la.backend.load("numpy"))):  # type: ignore[misc]
+        def compile(self, program: Any, dtype: str) -> Any:
+            programs.append(program)
+            return super().compile(program, dtype)
+
+    grads = cases.arrays("tiny", 1)
+    made = contestants.ours(
+        optimizer, "tiny", grads, k, inner_state=kind, executor=Noting()
     )
+    made.step()
+    (program,) = programs
+    read = {number for line in program.instructions for number in line.operands}
+    moved = 4 * (len(read & set(range(program.buffers))) + len(program.writes))
+    assert moved == cases.traffic(optimizer, k, interpolated=kind == "interpolate")
 
 
-@pytest.mark.parametrize(
-    ("inner_state", "copies"), [("plain", 2), ("maintain", 3), ("interpolate", 4)]
-)
-def test_memory_is_params_slots_phi_and_the_anchor(inner_state: str, copies: int) -> None:
-    peak = memory.Peak().track_bytes_a_parameter("heavy-ball", inner_state, "numpy")
-    assert 4 * copies <= peak <= 4 * copies + 1  # 1 MB besides
+@pytest.mark.parametrize("optimizer", cases.OPTIMIZERS)
+@pytest.mark.parametrize("k", [None, 1])
+def test_the_limit_moves_as_much_as_a_step(
+    monkeypatch: pytest.MonkeyPatch, optimizer: str, k: int | None
+) -> None:
+    found = []
+
+    def bind(program: Any, dtype: str, leaves: Any) -> Any:
+        found.append(4 * (program.buffers + len(program.writes)))
+        return lambda grads, constants: None
+
+    monkeypatch.setattr(settings, "EXECUTOR", SimpleNamespace(bind=bind, from_host=list))
+    contestants.limit(optimizer, cases.arrays("tiny", 1), synchronized=k == 1)
+    assert found == [cases.traffic(optimizer, k)]
 
 
-def test_what_is_timed_from_the_start_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    stepper: Any = la.Stepper
-    monkeypatch.setattr(
-        la, "Stepper", lambda *args, backend: stepper(*args, backend="numpy")
+def test_contestants_take_turns_and_only_whole_cycles_are_timed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, calls = [0.0], []
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: calls.append("pause"))
+
+    def step(name: str, seconds: float) -> Any:
+        def go() -> None:
+            calls.append(name)
+            now[0] += seconds
+
+        return go
+
+    entries = [Contestant(step("a", 0.5)), Contestant(step("b", 0.25), cycle=3)]
+    times = take_turns(entries, 2, seconds=1.0, clock=turns.wall)
+    assert times == [[0.5, 0.5], [0.25, 0.25]]
+    turn = ["pause", *["a"] * 3, "pause", *["b"] * 4]
+    assert calls[-2 * len(turn) :] == turn * 2
+
+
+def test_ratios_are_taken_turn_by_turn_and_to_the_fastest() -> None:
+    # The machine was ten times slower in the second turn, for both.
+    of, slow, fast = [1.0, 10.0, 1.0], [3.0, 1.0, 3.0], [2.0, 20.0, 2.0]
+    assert ratios(of, fastest([slow, fast]))["samples"] == [0.5, 0.5, 0.5]
+
+
+def test_each_measurement_of_a_step_runs() -> None:
+    growth = step.Growth()
+    growth.sizes = ["1000", "2000"]
+    for found in (
+        *(step.Step().track_seconds("mlp", name, 5) for name in cases.OPTIMIZERS),
+        *(step.Cost().track_ratio("1000", "adam", cycle) for cycle in step.Cost.cycles),
+        step.Bandwidth().track_ratio("1000", "sgd", 1, "the same reads and writes"),
+        step.Bandwidth().track_ratio("1000", "sgd", None, "the library's copy"),
+        step.Sizes().track_seconds("sgd", "1000"),
+        step.NumPy().track_seconds("1000", "adam"),
+        step.NumPy().track_times_faster("1000", "adam"),
+        growth.track_exponent("adam"),
+    ):
+        assert len(found["samples"]) == 2
+    with pytest.raises(NotImplementedError):
+        step.Cost().setup("1000", "sgd", "k = 5, interpolate")
+
+
+def test_a_loop_s_rate_counts_what_it_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "LARGEST", "1000")
+    monkeypatch.setattr(step, "timed", lambda made: [[1e-6, 2e-6]])
+    assert step.Loops().track_rate("copy")["samples"] == [8.0, 4.0]
+    assert step.Loops().track_rate("adam")["samples"] == [28.0, 14.0]
+
+
+def test_a_peer_that_does_not_run_is_skipped_and_that_is_said(without_peers: None) -> None:
+    for name in (*contestants.PLAIN, *contestants.LOOKAHEAD):
+        with pytest.raises(NotImplementedError, match=f"{name} does not run here"):
+            step.Peers().setup("tiny", "sgd", name)
+
+
+def test_a_peer_s_variants_take_turns_with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [Contestant(lambda: None), Contestant(lambda: time.sleep(1e-3))]
+    monkeypatch.setitem(contestants.PLAIN, "both", lambda *_: made)
+    monkeypatch.setitem(step.PLAIN, "both", lambda *_: made)
+    benchmark = step.Peers()
+    benchmark.setup("tiny", "sgd", "both")
+    # The faster of them does nothing at all.
+    assert min(benchmark.track_ratio("tiny", "sgd", "both")["samples"]) > 1
+
+
+def test_pytorch_s_optimizers_run_where_the_gradients_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Tensor(SimpleNamespace):
+        def to(self, device: str) -> "Tensor":
+            return Tensor(device=device)
+
+        def requires_grad_(self) -> "Tensor":
+            return self
+
+    made: list[Any] = []
+
+    def sgd(tensors: Any, rate: float, **how: Any) -> Any:
+        made.append((tensors, how))
+        return SimpleNamespace(step=lambda: None)
+
+    torch = SimpleNamespace(
+        from_dlpack=lambda array: Tensor(device="cuda:0", of=array),
+        from_numpy=lambda array: Tensor(device="cpu"),
+        optim=SimpleNamespace(SGD=sgd),
     )
-    for statement in (start.timeraw_import(), start.timeraw_first_step_numba()):
-        exec(statement, {})
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    grads = cases.arrays("tiny", 1)
+    contestants.peer("PyTorch, fused or foreach", "heavy-ball", "tiny", grads)
+    assert [how for _, how in made] == [
+        {"momentum": 0.9, "fused": True},
+        {"momentum": 0.9, "foreach": True},
+    ]
+    for tensors, _ in made:
+        for tensor, grad in zip(tensors, grads.values(), strict=True):
+            assert tensor.device == "cuda:0"
+            assert tensor.grad.of is grad
 
 
-def test_the_command_line_answers() -> None:
-    start.CommandLine().time_help()
+@pytest.mark.parametrize("backend", [None, "numpy"])
+def test_peak_memory_is_one_copy_of_everything(
+    monkeypatch: pytest.MonkeyPatch, backend: str | None
+) -> None:
+    if backend is not None:
+        monkeypatch.setattr(settings, "EXECUTOR", la.backend.load(backend))
+    monkeypatch.setattr(memory.Peak, "parameters", "300000")
+    for kind in ("plain", "maintain", "reset", "interpolate"):
+        # An array more would be 1.2 MB.
+        assert 0.0 < memory.Peak().track_megabytes("heavy-ball", kind) < 1.0
+
+
+SMALL = {
+    "mlp": models.MLPWork((6, 5, 3), 6),
+    "lstm": models.LSTMWork(hidden=3, vocabulary=7, length=4, batch=2),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_our_training_step_learns_its_batch(name: str, backend: str) -> None:
+    step = models.our_step(SMALL[name], backend).step
+    losses = [step() for _ in range(50)]
+    assert losses[-1] < losses[0]
+    assert losses[0] == pytest.approx(math.log(3 if name == "mlp" else 7), abs=1.5)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("update", ["fused", "foreach"])
+def test_pytorch_s_training_step_learns_its_batch(name: str, update: str) -> None:
+    pytest.importorskip("torch")
+    step = models.pytorch_step(SMALL[name], update).step
+    losses = [step() for _ in range(50)]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_both_residual_networks_learn_their_batch(channels_last: bool) -> None:
+    pytest.importorskip("torch")
+    work = models.ResNetWork(batch=2, channels_last=channels_last)
+    for each in (models.our_step(work, "numba"), models.pytorch_step(work, "fused")):
+        first, *_, last = [each.step() for _ in range(4)]
+        assert last < first
+
+
+def test_training_is_timed_and_compared_where_there_is_pytorch(
+    monkeypatch: pytest.MonkeyPatch, without_peers: None
+) -> None:
+    monkeypatch.setitem(models.WORKS, "small", SMALL["mlp"])
+    monkeypatch.setattr(models.Training, "turn", 1e-4)
+    found = models.Training().track_seconds("small", "numba")["samples"]
+    assert len(found) == 2
+    with pytest.raises(NotImplementedError, match="PyTorch"):
+        models.Training().track_ratio("small", "numba")
+
+
+def test_starts_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start.Start, "repeats", 1)
+    monkeypatch.setattr(start.FirstCycle, "repeats", 1)
+    for benchmark, what in (
+        (start.Start(), "nothing"),
+        (start.FirstCycle(), "two loops compiled"),
+    ):
+        (seconds,) = benchmark.track_seconds(what)["samples"]
+        assert seconds > 0
+
+
+@host_cuda.needs_compiler
+def test_on_a_device_nothing_moves_to_the_host_in_a_step_and_its_clock_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executor, timed = CupyBackend(cuda=host_cuda.HostCuda(tmp_path)), []
+
+    def clock(run: Any) -> float:
+        timed.append(run)
+        return turns.wall(run)
+
+    monkeypatch.setattr(settings, "EXECUTOR", executor)
+    monkeypatch.setattr(settings, "CLOCK", clock)
+    grads = settings.arrays("tiny", 1)
+    every = [
+        contestants.ours("adam", "tiny", grads, 2),
+        contestants.limit("adam", grads, synchronized=True),
+        contestants.library_copy(grads),
+    ]
+    for _ in range(2):
+        every[0].step()
+    before = standin.counted()
+    step.timed(*every)
+    assert standin.counted() - before == standin.Transfers()
+    assert len(timed) == 3 * (1 + settings.TURNS)

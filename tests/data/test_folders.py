@@ -39,6 +39,12 @@ def pixels(inputs: np.ndarray) -> np.ndarray:
     return np.rint((inputs * DEVIATION + MEAN) * 255)
 
 
+def first(folder: Path) -> np.ndarray:
+    """The pixels of the first picture to train on, train/n01/c.jpg, in 4 by 4."""
+    data = load_images(folder, resize=4, crop=4)
+    return pixels(data.train.take(np.array([0])).inputs)[0]
+
+
 def test_classes_are_folders_in_the_order_of_their_names(folder: Path) -> None:
     data = load_images(folder, resize=5, crop=4)
     assert (data.name, data.classes, data.image_shape) == ("images", 2, (3, 4, 4))
@@ -78,51 +84,61 @@ def test_the_middle_is_cut_out_of_the_resized_picture(
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
-def test_pictures_of_any_colours_become_red_green_and_blue(
-    tmp_path: Path, mode: str
-) -> None:
-    name = "a.jpg" if mode == "CMYK" else "a.png"
-    (tmp_path / "train" / "one").mkdir(parents=True)
-    Image.fromarray(plain(255)).convert(mode).save(tmp_path / "train" / "one" / name)
-    save(tmp_path / "val" / "one" / "b.png", plain(0))
-    data = load_images(tmp_path, resize=4, crop=4)
-    assert (pixels(data.train.take(np.array([0])).inputs) > 250).all()
+def test_pictures_of_any_colours_become_red_green_and_blue(folder: Path, mode: str) -> None:
+    white = Image.fromarray(plain(255)).convert(mode)
+    white.save(folder / "train/n01/c.jpg", "JPEG" if mode == "CMYK" else "PNG")
+    assert (first(folder) > 250).all()
 
 
 def test_transparency_goes_without_a_word(folder: Path) -> None:
-    path = folder / "train" / "n01" / "c.jpg"
     picture = Image.new("P", (9, 9), 1)
     picture.putpalette([0, 0, 0, 200, 100, 50])
+    path = folder / "train/n01/c.jpg"
     picture.save(path, "PNG", transparency=bytes([255, 100]))
-    data = load_images(folder, resize=4, crop=4)
-    first = pixels(data.train.take(np.array([0])).inputs)[0, :, 1, 1]
-    assert first.tolist() == [200, 100, 50]
+    assert first(folder)[:, 1, 1].tolist() == [200, 100, 50]
 
 
-def depth_of_16(kind: str) -> bytes:
+def encoded(kind: str, pixels: np.ndarray) -> bytes:
     stream = io.BytesIO()
-    half = np.full((9, 9), 0x8000, np.uint16)
-    if kind == "png":
-        Image.fromarray(half).save(stream, "PNG")
-        return stream.getvalue()
-    largest, value = (65535, 0x8000) if kind == "pgm" else (1023, 512)
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+def pgm(largest: int, value: int) -> bytes:
     return b"P5 9 9 %d\n" % largest + struct.pack(">H", value) * 81
 
 
-@pytest.mark.parametrize("kind", ["png", "pgm", "10 bits"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        encoded("PNG", np.full((9, 9), 0x8000, np.uint16)),
+        pgm(65535, 0x8000),
+        pgm(1023, 512),
+    ],
+    ids=["png", "pgm", "10 bits"],
+)
 def test_greys_of_more_than_8_bits_are_scaled_and_not_cut_off(
-    folder: Path, kind: str
+    folder: Path, content: bytes
 ) -> None:
-    (folder / "train" / "n01" / "c.jpg").write_bytes(depth_of_16(kind))
-    data = load_images(folder, resize=4, crop=4)
-    assert (pixels(data.train.take(np.array([0])).inputs) == 128).all()
+    (folder / "train/n01/c.jpg").write_bytes(content)
+    assert (first(folder) == 128).all()
 
 
-def test_floating_point_pixels_are_refused(folder: Path) -> None:
-    path = folder / "train" / "n01" / "c.jpg"
-    path.write_bytes(b"Pf 9 9 -1.0\n" + struct.pack("<f", 0.5) * 81)
-    with pytest.raises(DataFileError, match="its pixels are floating-point numbers"):
-        load_images(folder).train.take(np.array([0]))
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"Pf 9 9 -1.0\n" + struct.pack("<f", 0.5) * 81, "are floating-point numbers"),
+        # A format that nobody asked for is not tried.
+        (encoded("TIFF", plain(30)), "it does not decode: cannot identify"),
+    ],
+    ids=["floating point", "TIFF"],
+)
+def test_a_picture_of_another_kind_is_refused(
+    folder: Path, content: bytes, told: str
+) -> None:
+    (folder / "train/n01/c.jpg").write_bytes(content)
+    with pytest.raises(DataFileError, match=told):
+        first(folder)
 
 
 def test_training_batches_are_mirrored_at_random(folder: Path) -> None:
@@ -134,18 +150,16 @@ def test_training_batches_are_mirrored_at_random(folder: Path) -> None:
     np.testing.assert_array_equal(out[~mirrored], inputs[~mirrored])
 
 
-def test_hidden_files_and_other_files_are_passed_over(folder: Path) -> None:
+def test_hidden_files_other_files_and_folders_of_pictures_are_passed_over(
+    folder: Path,
+) -> None:
     (folder / "train" / ".cache").mkdir()
     (folder / "train" / "README.txt").write_text("not a class")
     (folder / "train" / "n01" / ".c.jpg").write_bytes(b"not a picture")
     (folder / "train" / "n01" / "notes.txt").write_text("not a picture")
+    (folder / "train" / "n01" / "older.jpg").mkdir()
     data = load_images(folder)
     assert (data.classes, data.train.size) == (2, 3)
-
-
-def test_a_folder_named_like_a_picture_is_passed_over(folder: Path) -> None:
-    (folder / "train" / "n01" / "older.jpg").mkdir()
-    assert load_images(folder).train.size == 3
 
 
 def test_links_are_followed_and_one_to_nowhere_is_named(folder: Path) -> None:
@@ -170,30 +184,19 @@ def test_validation_may_lack_a_class(folder: Path) -> None:
     assert load_images(folder).validation.labels.tolist() == [1]
 
 
-def remove(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).unlink()
-
-
 @pytest.mark.parametrize(
     ("change", "where", "told"),
     [
         (lambda f: (f / "val").rename(f / "test"), "val", "no such folder"),
         (lambda f: (f / "train").rename(f / "test"), "train", "no such folder"),
-        (
-            lambda f: remove(f, "train/n01/c.jpg"),
-            "train/n01",
-            "no pictures in it",
-        ),
+        (lambda f: (f / "train/n01/c.jpg").unlink(), "train/n01", "no pictures in it"),
         (
             lambda f: (f / "train").rename(f / "other") and (f / "train").mkdir(),
-            "train",
-            "no folders, one for each class, in it",
+            *("train", "no folders, one for each class, in it"),
         ),
         (
-            lambda f: (f / "val" / "n01").rename(f / "val" / "n03"),
-            "val/n03",
-            "there is no such class in train",
+            lambda f: (f / "val/n01").rename(f / "val/n03"),
+            *("val/n03", "there is no such class in train"),
         ),
     ],
 )
@@ -208,20 +211,11 @@ def test_folders_that_are_laid_out_otherwise_are_refused(
 
 def png(width: int, height: int, packed: bytes) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body))
-            + kind
-            + body
-            + struct.pack(">I", zlib.crc32(kind + body))
-        )
+        check = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + check
 
-    header = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", packed)
-        + chunk(b"IEND", b"")
-    )
+    header = chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -248,16 +242,9 @@ def test_a_picture_that_does_not_decode_is_named(
     assert caught.value.path == path
 
 
-def test_formats_that_nobody_asked_for_are_not_tried(folder: Path) -> None:
-    path = folder / "train" / "n01" / "c.jpg"
-    save(path, plain(30), format="TIFF")
-    with pytest.raises(DataFileError, match="it does not decode: cannot identify"):
-        load_images(folder).train.take(np.array([0]))
-
-
 def test_a_picture_that_is_gone_is_named(folder: Path) -> None:
     data = load_images(folder)
-    remove(folder, "train/n01/c.jpg")
+    (folder / "train/n01/c.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"c\.jpg"):
         data.train.take(np.array([0]))
 
@@ -285,15 +272,11 @@ def test_sizes_that_cannot_be_are_refused(
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_name_says_how_it_is_called(name: str) -> None:
-    if SOURCES[name].argument:
-        called = rf"data must be {name}:{SOURCES[name].argument}, got"
-        for text in (name, f"{name}:"):
-            with pytest.raises(ValueError, match=called):
-                load(text)
-    else:
-        for text in (f"{name}:", f"{name}:something"):
-            with pytest.raises(ValueError, match=f"data must be {name}, got"):
-                load(text)
+    argument = SOURCES[name].argument
+    called = f"{name}:{argument}" if argument else name
+    for text in (name, f"{name}:") if argument else (f"{name}:", f"{name}:something"):
+        with pytest.raises(ValueError, match=rf"data must be {called}, got"):
+            load(text)
 
 
 @pytest.mark.parametrize("text", ["", "nist:here", ":", "DIGITS"])

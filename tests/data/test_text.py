@@ -1,6 +1,6 @@
-"""Texts by words and characters, and windows of them."""
+"""Texts by words and by characters, and their vocabularies."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from formats import SHARED
 from lookahead_ref.data import (
     Corpus,
     DataFileError,
-    WindowStream,
     load,
     load_ptb,
     load_pydoc,
     load_text,
 )
+
+Read = Callable[..., Corpus]
 
 PTB = {
     "train": " the cat <unk> the mat \n no it was n't \n the end \n",
@@ -37,6 +38,22 @@ def spelled(corpus: Corpus, tokens: np.ndarray) -> list[str]:
     return [corpus.vocabulary[token] for token in tokens]
 
 
+def parts(corpus: Corpus) -> list[np.ndarray]:
+    return [corpus.train, corpus.validation, corpus.test]
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
+    """Reads what a file holds."""
+    path = tmp_path_factory.mktemp("texts") / "letters.txt"
+
+    def write_and_load(content: str | bytes, unit: Any = "words") -> Corpus:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return load_text(path, unit=unit)
+
+    return write_and_load
+
+
 def test_penn_treebank_is_its_words_with_the_ends_of_lines(tmp_path: Path) -> None:
     write_ptb(tmp_path)
     corpus = load(f"ptb:{tmp_path}")
@@ -47,78 +64,49 @@ def test_penn_treebank_is_its_words_with_the_ends_of_lines(tmp_path: Path) -> No
     # "dog" is not in the training text.
     assert spelled(corpus, corpus.validation) == ["the", "<unk>", "was", "<unk>", "<eos>"]
     assert spelled(corpus, corpus.test) == ["no", "end", "<eos>"]
-    assert {tokens.dtype for tokens in (corpus.train, corpus.validation, corpus.test)} == {
-        np.dtype(np.int32)
-    }
+    assert all(tokens.dtype == np.int32 for tokens in parts(corpus))
+    # From frequent to rare, and then by spelling.
+    words = "<eos> the <unk> cat end it mat n't no was"
+    assert corpus.vocabulary == tuple(words.split())
 
 
-def test_the_vocabulary_goes_from_frequent_to_rare_and_then_by_spelling(
-    tmp_path: Path,
-) -> None:
-    write_ptb(tmp_path)
-    assert load_ptb(tmp_path).vocabulary == (
-        *("<eos>", "the"),
-        *("<unk>", "cat", "end", "it", "mat", "n't", "no", "was"),
-    )
-
-
-def test_a_text_is_cut_at_nine_tenths_and_nineteen_twentieths(tmp_path: Path) -> None:
-    path = tmp_path / "letters.txt"
-    path.write_text("ab" * 50, encoding="utf-8")
-    corpus = load(f"chars:{path}")
+def test_a_text_is_cut_at_nine_tenths_and_nineteen_twentieths(read: Read) -> None:
+    corpus = read("ab" * 50, "characters")
     assert (corpus.name, corpus.vocabulary, corpus.window) == ("letters", ("a", "b"), 100)
-    assert [len(part) for part in (corpus.train, corpus.validation, corpus.test)] == [
-        90,
-        5,
-        5,
-    ]
-    whole = [*corpus.train, *corpus.validation, *corpus.test]
-    assert spelled(corpus, whole) == list("ab" * 50)
+    assert [len(part) for part in parts(corpus)] == [90, 5, 5]
+    assert spelled(corpus, np.concatenate(parts(corpus))) == list("ab" * 50)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("last", [True, False], ids=["a last newline", "none"])
 def test_lines_end_alike_however_they_are_written(
-    tmp_path: Path, newline: str, last: bool
+    read: Read, newline: str, last: bool
 ) -> None:
-    path = tmp_path / "text"
-    lines = [f"w{number} x" for number in range(30)]
-    path.write_bytes((newline.join(lines) + newline * last).encode())
-    corpus = load_text(path)
-    assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 90
+    text = newline.join(f"w{number} x" for number in range(30)) + newline * last
+    corpus = read(text)
+    assert sum(map(len, parts(corpus))) == 90
     assert spelled(corpus, corpus.test)[-3:] == ["<unk>", "x", "<eos>"]
-    assert "\r" not in load_text(path, unit="characters").vocabulary
+    assert "\r" not in read(text, "characters").vocabulary
 
 
 @pytest.mark.parametrize("unit", ["words", "characters"])
-def test_a_mark_of_the_byte_order_is_no_part_of_a_text(tmp_path: Path, unit: Any) -> None:
-    path = tmp_path / "text"
+def test_a_mark_of_the_byte_order_is_no_part_of_a_text(read: Read, unit: Any) -> None:
     text = "the cat\n" * 20
-    path.write_text(text, encoding="utf-8-sig")
-    marked = load_text(path, unit=unit)
-    path.write_text(text, encoding="utf-8")
-    assert marked.vocabulary == load_text(path, unit=unit).vocabulary
+    assert read(text.encode("utf-8-sig"), unit).vocabulary == read(text, unit).vocabulary
 
 
-def test_a_word_that_training_does_not_have_is_unknown(tmp_path: Path) -> None:
-    path = tmp_path / "text"
-    path.write_text("a b\n" * 20 + "new word\n", encoding="utf-8")
-    corpus = load_text(path)
+def test_a_word_that_training_does_not_have_is_unknown_and_else_none_is(
+    read: Read,
+) -> None:
+    corpus = read("a b\n" * 20 + "new word\n")
     assert corpus.vocabulary == ("<eos>", "a", "b", "<unk>")
     assert spelled(corpus, corpus.test) == ["<unk>", "<unk>", "<eos>"]
+    assert read("a b\n" * 20).vocabulary == ("<eos>", "a", "b")
 
 
-def test_no_token_is_unknown_where_none_is_needed(tmp_path: Path) -> None:
-    path = tmp_path / "text"
-    path.write_text("a b\n" * 20, encoding="utf-8")
-    assert load_text(path).vocabulary == ("<eos>", "a", "b")
-
-
-def test_of_many_words_the_frequent_ones_are_kept(tmp_path: Path) -> None:
-    path = tmp_path / "text"
+def test_of_many_words_the_frequent_ones_are_kept(read: Read) -> None:
     rare = " ".join(f"rare{number}" for number in range(12_000))
-    path.write_text("often more\n" * 100 + rare, encoding="utf-8")
-    corpus = load_text(path)
+    corpus = read("often more\n" * 100 + rare)
     assert len(corpus.vocabulary) == 10_000
     assert corpus.vocabulary[:3] == ("<eos>", "more", "often")
     assert corpus.vocabulary[-1] == "<unk>"
@@ -127,27 +115,21 @@ def test_of_many_words_the_frequent_ones_are_kept(tmp_path: Path) -> None:
     assert corpus.test[-1] == 0
 
 
-def test_a_rare_word_for_the_unknown_is_kept_too(tmp_path: Path) -> None:
-    path = tmp_path / "text"
+def test_a_rare_word_for_the_unknown_is_kept_too(read: Read) -> None:
     rare = " ".join(f"rare{number} rare{number}" for number in range(10_000))
     new = " ".join(f"new{number}" for number in range(5000))
-    path.write_text(f"<unk>\n{rare}\n{new}\n", encoding="utf-8")
-    corpus = load_text(path)
+    corpus = read(f"<unk>\n{rare}\n{new}\n")
     assert len(corpus.vocabulary) == 10_000
     assert spelled(corpus, corpus.test[:1]) == ["<unk>"]
 
 
-@given(st.text(st.sampled_from("aäß🎲 \n"), min_size=40, max_size=200))
-def test_characters_come_back(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    if not text.strip():
-        return
-    path = tmp_path_factory.getbasetemp() / "characters"
-    path.write_bytes(text.encode())
-    corpus = load_text(path, unit="characters")
-    whole = [*corpus.train, *corpus.validation, *corpus.test]
-    back = spelled(corpus, whole)
+@given(st.text(st.sampled_from("aäß🎲 \n"), min_size=40, max_size=200).filter(str.strip))
+def test_characters_come_back(read: Read, text: str) -> None:
+    corpus = read(text, "characters")
     known = set(text[: len(corpus.train)])
-    assert back == [letter if letter in known else "<unk>" for letter in text]
+    assert spelled(corpus, np.concatenate(parts(corpus))) == [
+        letter if letter in known else "<unk>" for letter in text
+    ]
 
 
 @pytest.mark.parametrize(
@@ -161,13 +143,11 @@ def test_characters_come_back(tmp_path_factory: pytest.TempPathFactory, text: st
     ],
 )
 def test_a_text_that_cannot_be_used_is_refused_with_its_line(
-    tmp_path: Path, content: bytes, place: tuple[int | None, int | None], told: str
+    read: Read, content: bytes, place: tuple[int | None, int | None], told: str
 ) -> None:
-    path = tmp_path / "text"
-    path.write_bytes(content)
     with pytest.raises(DataFileError, match=told) as caught:
-        load_text(path)
-    assert caught.value.path == path
+        read(content)
+    assert caught.value.path.name == "letters.txt"
     assert (caught.value.offset, caught.value.line) == place
 
 
@@ -200,83 +180,6 @@ def test_python_s_own_topics_are_a_text_of_thousands_of_words() -> None:
     characters = load_pydoc(unit="characters")
     assert (characters.name, characters.window) == ("pydoc", 100)
     assert len(characters.vocabulary) < 300
-
-
-texts = st.tuples(st.integers(2, 60), st.integers(1, 59), st.integers(1, 20)).filter(
-    lambda case: case[1] < case[0]
-)
-
-
-def windows(stream: WindowStream) -> list[tuple[Any, Any, bool]]:
-    return [(w.inputs.tolist(), w.labels.tolist(), w.first) for w in stream.epoch()]
-
-
-@given(texts)
-def test_windows_go_through_each_column_once_and_in_order(
-    case: tuple[int, int, int],
-) -> None:
-    n, batch_size, window = case
-    tokens = np.arange(n, dtype=np.int32)
-    stream = WindowStream(tokens, batch_size, window)
-    for _ in range(2):
-        batches = list(stream.epoch())
-        assert len(batches) == stream.batches_per_epoch
-        assert [batch.first for batch in batches] == [True] + [False] * (len(batches) - 1)
-        assert all(batch.inputs.shape == (window, batch_size) for batch in batches[:-1])
-        inputs = np.concatenate([batch.inputs for batch in batches])
-        labels = np.concatenate([batch.labels for batch in batches])
-        assert inputs.dtype == labels.dtype == np.int32
-        np.testing.assert_array_equal(labels, inputs + 1)
-        # Column after column the text again, but for less than a row at the end.
-        joined = inputs.T.ravel()
-        np.testing.assert_array_equal(joined, tokens[: len(joined)])
-        assert n - 1 - batch_size < len(joined) <= n - 1
-
-
-@given(texts, st.integers(0, 30))
-def test_a_restored_window_stream_continues(case: tuple[int, int, int], taken: int) -> None:
-    n, batch_size, window = case
-    stream, restored = (WindowStream(np.arange(n), batch_size, window) for _ in range(2))
-    batches = stream.epoch()
-    for _ in range(taken % stream.batches_per_epoch):
-        next(batches)
-    restored.load_state_dict(json.loads(json.dumps(stream.state_dict())))
-    for _ in range(2):
-        assert windows(restored) == windows(stream)
-
-
-def test_windows_are_contiguous_copies() -> None:
-    tokens = np.arange(20, dtype=np.int32)
-    batch = next(WindowStream(tokens, 3, 2).epoch())
-    assert batch.inputs.flags.c_contiguous
-    assert batch.labels.flags.c_contiguous
-    batch.inputs[:] = -1
-    np.testing.assert_array_equal(tokens, np.arange(20))
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "window", "told"),
-    [
-        (0, 1, "batch_size must be a positive integer"),
-        (10, 1, "batch_size must be from 1 to 9, one less than .*, got 10"),
-        (1, 0, "window must be a positive integer"),
-    ],
-)
-def test_columns_and_windows_that_cannot_be_are_refused(
-    batch_size: int, window: int, told: str
-) -> None:
-    with pytest.raises(ValueError, match=told):
-        WindowStream(np.arange(10), batch_size, window)
-
-
-@pytest.mark.parametrize("wrong", [{}, *({"next_batch": at} for at in (3, -1, 1.0, True))])
-def test_a_wrong_position_is_refused_and_changes_nothing(wrong: dict[str, Any]) -> None:
-    stream, twin = (WindowStream(np.arange(7), 2, 1) for _ in range(2))
-    next(stream.epoch())
-    next(twin.epoch())
-    with pytest.raises(ValueError, match=r"saved.*next_batch"):
-        stream.load_state_dict(wrong)
-    assert windows(stream) == windows(twin)
 
 
 @pytest.mark.skipif(

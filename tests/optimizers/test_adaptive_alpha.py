@@ -233,22 +233,6 @@ def test_an_optimizer_without_second_moment_is_refused(inner: Any) -> None:
         la.Lookahead(inner, alpha=la.AdaptiveAlpha())
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ({"scale": 0.0}, "scale must be a finite number > 0"),
-        ({"scale": math.nan}, "scale must be"),
-        ({"alpha_low": 0.0}, "alpha_low must be"),
-        ({"alpha_low": 1.5}, "alpha_low must be"),
-    ],
-)
-def test_arguments_out_of_range_are_told_by_name(
-    arguments: dict[str, float], told: str
-) -> None:
-    with pytest.raises(ValueError, match=told):
-        la.AdaptiveAlpha(**arguments)
-
-
 # Training.
 
 

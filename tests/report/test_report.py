@@ -43,33 +43,30 @@ def test_the_deviation_is_the_samples(values: list[float]) -> None:
     summary = summarize(values)
     assert summary.mean == pytest.approx(np.mean(values), abs=1e-6)
     assert summary.deviation == pytest.approx(np.std(values, ddof=1), abs=1e-6)
+    assert math.isnan(summarize([*values, math.nan]).mean)
 
 
-def test_a_single_value_has_no_deviation() -> None:
+def test_a_single_value_has_no_deviation_and_none_is_refused() -> None:
     assert summarize([2.0]) == Summary(2.0, None, 1)
     one = Table("t", "c", "s", (Column("x", "higher"),), (Row("a", (summarize([2.0]),)),))
     assert one.cells()[0][0].text == "2.00"
-
-
-def test_no_values_are_refused() -> None:
     with pytest.raises(ValueError, match="values must hold at least one number"):
         summarize([])
 
 
-def test_the_best_is_bold_whichever_way_is_better() -> None:
-    assert bold(table(1.0, 3.0, 2.0)) == ["m1"]
-    assert bold(table(1.0, 3.0, 2.0, better="lower")) == ["m0"]
-    assert bold(table(1.0, 3.0, 2.0, better="neither")) == []
-
-
-def test_what_prints_as_equal_is_equally_bold() -> None:
-    assert bold(table(97.231, 97.234, 97.1)) == ["m0", "m1"]
-
-
-def test_nan_is_never_the_best() -> None:
-    assert bold(table(math.nan, 1.0)) == ["m1"]
-    assert bold(table(math.nan, math.nan)) == []
-    assert math.isnan(summarize([1.0, math.nan]).mean)
+@pytest.mark.parametrize(
+    ("means", "better", "best"),
+    [
+        ((1.0, 3.0, 2.0), "higher", ["m1"]),
+        ((1.0, 3.0, 2.0), "lower", ["m0"]),
+        ((1.0, 3.0, 2.0), "neither", []),
+        ((97.231, 97.234, 97.1), "higher", ["m0", "m1"]),  # they print as equal
+        ((math.nan, 1.0), "higher", ["m1"]),
+        ((math.nan, math.nan), "higher", []),
+    ],
+)
+def test_the_best_is_bold(means: tuple[float, ...], better: str, best: list[str]) -> None:
+    assert bold(table(*means, better=better)) == best
 
 
 def test_the_three_forms_hold_the_same_cells() -> None:

@@ -14,13 +14,16 @@ from lookahead_ref.stepping.recording import Symbol, Tape
 from lookahead_ref.theory import noisy_quadratic, quadratic
 
 HALF = Fraction(1, 2)
-GRID = list(
-    product(
-        [Fraction(1, 10), Fraction(1), Fraction(19, 10)],  # gamma a
-        [Fraction(1, 5), HALF, Fraction(1)],  # alpha
-        [1, 5],  # k
-        [Fraction(1, 3)],  # sigma^2
-    )
+SIGMA2, VARIANCE = Fraction(1, 3), Fraction(3)
+EVERYWHERE = pytest.mark.parametrize(
+    ("x", "alpha", "k"),  # x is gamma a
+    [
+        *product(
+            [Fraction(1, 10), Fraction(1), Fraction(19, 10)],
+            [Fraction(1, 5), HALF, Fraction(1)],
+            [1, 5],
+        )
+    ],
 )
 
 
@@ -202,44 +205,38 @@ def test_the_condition_of_proposition_2_is_enough_and_not_needed() -> None:
     assert factor(Fraction(0), 5, HALF) == 1
 
 
-@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
-def test_0_8_holds_without_the_square(
-    x: Fraction, alpha: Fraction, k: int, sigma2: Fraction
-) -> None:
-    fixed = x**2 * sigma2 / (1 - (1 - x) ** 2)
-    assert fixed == (1 - x) ** 2 * fixed + x**2 * sigma2  # (0.11)
-    assert fixed == x * sigma2 / (2 - x)
-    printed = x**2 * sigma2**2 / (1 - (1 - x) ** 2)
-    assert printed != (1 - x) ** 2 * printed + x**2 * sigma2
+@EVERYWHERE
+def test_0_8_holds_without_the_square(x: Fraction, alpha: Fraction, k: int) -> None:
+    fixed = x**2 * SIGMA2 / (1 - (1 - x) ** 2)
+    assert fixed == (1 - x) ** 2 * fixed + x**2 * SIGMA2  # (0.11)
+    assert fixed == x * SIGMA2 / (2 - x)
+    printed = x**2 * SIGMA2**2 / (1 - (1 - x) ** 2)
+    assert printed != (1 - x) ** 2 * printed + x**2 * SIGMA2
     assert noisy_quadratic.sgd_variance_limit(
-        float(x), 1.0, float(sigma2)
+        float(x), 1.0, float(SIGMA2)
     ) == pytest.approx(float(fixed), rel=1e-14)
 
 
-def fast_moments(
-    x: Fraction, sigma2: Fraction, k: int, variance: Fraction
-) -> list[tuple[Fraction, Fraction, Fraction]]:
+def fast_moments(x: Fraction, k: int) -> list[tuple[Fraction, Fraction, Fraction]]:
     """Return V[theta_i], cov(phi, theta_i), cov(theta_{i-1}, theta_i) for i = 0, ..., k.
 
     Each step is theta <- (1 - x) theta + x c, with a c that is independent of all before
     it.
     """
-    moments = [(variance, variance, variance)]
+    moments = [(VARIANCE, VARIANCE, VARIANCE)]
     for _ in range(k):
         spread, with_phi, _ = moments[-1]
         r = 1 - x
-        moments.append((r**2 * spread + x**2 * sigma2, r * with_phi, r * spread))
+        moments.append((r**2 * spread + x**2 * SIGMA2, r * with_phi, r * spread))
     return moments
 
 
-@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
-def test_0_17_needs_an_induction_of_its_own(
-    x: Fraction, alpha: Fraction, k: int, sigma2: Fraction
-) -> None:
-    moments = fast_moments(x, sigma2, k, Fraction(3))
+@EVERYWHERE
+def test_0_17_needs_an_induction_of_its_own(x: Fraction, alpha: Fraction, k: int) -> None:
+    moments = fast_moments(x, k)
     r = 1 - x
     assert moments[k][2] == r * moments[k - 1][0]  # (0.16)
-    assert moments[k][1] == r**k * 3  # (0.17)
+    assert moments[k][1] == r**k * VARIANCE  # (0.17)
     if k > 1 and r != 0:
         # Neighbour after neighbour leads to what holds noise.
         chained = r * moments[k - 1][0]
@@ -248,46 +245,46 @@ def test_0_17_needs_an_induction_of_its_own(
     assert line.count(")") - line.count("(") == line.count("[") - line.count("]") == 1
 
 
-@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
+@EVERYWHERE
 def test_0_11_and_0_13_hold_with_the_covariance(
-    x: Fraction, alpha: Fraction, k: int, sigma2: Fraction
+    x: Fraction, alpha: Fraction, k: int
 ) -> None:
-    spread, with_phi, _ = fast_moments(x, sigma2, k, Fraction(3))[k]
+    spread, with_phi, _ = fast_moments(x, k)[k]
     slow = (
-        (1 - alpha) ** 2 * 3 + alpha**2 * spread + 2 * alpha * (1 - alpha) * with_phi
+        (1 - alpha) ** 2 * VARIANCE + alpha**2 * spread + 2 * alpha * (1 - alpha) * with_phi
     )  # (0.15)
-    noise = sum((1 - x) ** (2 * i) for i in range(k)) * x**2 * sigma2
-    assert spread == (1 - x) ** (2 * k) * 3 + noise  # (0.11), k times
-    assert slow == (1 - alpha + alpha * (1 - x) ** k) ** 2 * 3 + alpha**2 * noise  # (0.13)
+    noise = sum((1 - x) ** (2 * i) for i in range(k)) * x**2 * SIGMA2
+    assert spread == (1 - x) ** (2 * k) * VARIANCE + noise  # (0.11), k times
+    assert (
+        slow == (1 - alpha + alpha * (1 - x) ** k) ** 2 * VARIANCE + alpha**2 * noise
+    )  # (0.13)
 
 
-@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
-def test_0_18_leads_to_0_13(x: Fraction, alpha: Fraction, k: int, sigma2: Fraction) -> None:
+@EVERYWHERE
+def test_0_18_leads_to_0_13(x: Fraction, alpha: Fraction, k: int) -> None:
     q = (1 - x) ** k
     bracket = (1 - alpha) ** 2 + 2 * alpha * (1 - alpha) * q + alpha**2 * q**2
     assert bracket == (1 - alpha + alpha * q) ** 2
 
 
-@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
+@EVERYWHERE
 def test_0_19_needs_the_square_of_the_learning_rate(
-    x: Fraction, alpha: Fraction, k: int, sigma2: Fraction
+    x: Fraction, alpha: Fraction, k: int
 ) -> None:
     gamma, a = Fraction(1, 7), 7 * x
-    fixed = gamma**2 * a**2 * sigma2 / (1 - (1 - gamma * a) ** 2)
-    assert fixed == (1 - gamma * a) ** 2 * fixed + gamma**2 * a**2 * sigma2
-    assert fixed != (1 - gamma * a) ** 2 * fixed + gamma * a**2 * sigma2
+    fixed = gamma**2 * a**2 * SIGMA2 / (1 - (1 - gamma * a) ** 2)
+    assert fixed == (1 - gamma * a) ** 2 * fixed + gamma**2 * a**2 * SIGMA2
+    assert fixed != (1 - gamma * a) ** 2 * fixed + gamma * a**2 * SIGMA2
 
 
-@pytest.mark.parametrize(("x", "alpha", "k", "sigma2"), GRID)
-def test_0_9_and_every_step_of_0_20(
-    x: Fraction, alpha: Fraction, k: int, sigma2: Fraction
-) -> None:
+@EVERYWHERE
+def test_0_9_and_every_step_of_0_20(x: Fraction, alpha: Fraction, k: int) -> None:
     r, q = 1 - x, (1 - x) ** k
-    added = alpha**2 * sum(r ** (2 * i) for i in range(k)) * x**2 * sigma2
+    added = alpha**2 * sum(r ** (2 * i) for i in range(k)) * x**2 * SIGMA2
     factor = 1 - alpha + alpha * q
     fixed = added / (1 - factor**2)
     assert fixed == factor**2 * fixed + added
-    of_sgd = x**2 * sigma2 / (1 - r**2)
+    of_sgd = x**2 * SIGMA2 / (1 - r**2)
     assert fixed == alpha**2 * (1 - q**2) / (1 - factor**2) * of_sgd
     below = alpha**2 * (1 - q**2) + 2 * alpha * (1 - alpha) * (1 - q)
     assert below == 1 - factor**2

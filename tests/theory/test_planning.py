@@ -1,7 +1,5 @@
 """How long it takes, and what is best: against a search that tries everything."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -117,32 +115,3 @@ def test_a_start_far_away_leaves_the_search_its_stable_rates() -> None:
     # A diverging run of 100 steps would overflow from here, one from 1 would not.
     best = best_hyperparameters(Problem([1.0], noise=1.0, mean=1e120), 100)
     assert best.learning_rate == pytest.approx(1.0, abs=0.1)
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "told"),
-    [
-        (lambda: Problem([0.0], 1.0, 1.0), ValueError, "curvature must be > 0"),
-        (lambda: Problem(1.0, 1.0, 1.0), ValueError, "curvature must have 1 dimension"),
-        (lambda: Problem([1.0], -1.0, 1.0), ValueError, "noise must be >= 0"),
-        (lambda: Problem([1.0], [1.0, 1.0], 1.0), ValueError, "noise must have the shape"),
-        (lambda: Problem([1.0], 1.0, "a"), TypeError, "mean must hold"),
-        (lambda: loss_after(PROBLEM, -1, 0.1), ValueError, "steps must be >= 0"),
-        (lambda: best_hyperparameters(PROBLEM, 4, 5), ValueError, "steps must be >= 5"),
-        (
-            lambda: best_hyperparameters(PROBLEM, 5, alphas=(0.5, 0.1)),
-            ValueError,
-            "alphas must be a lowest and",
-        ),
-        (
-            lambda: best_hyperparameters(PROBLEM, 5, learning_rates=(0.0, 0.1)),
-            ValueError,
-            "learning_rates must be > 0",
-        ),
-    ],
-)
-def test_bad_input_is_told_by_name(
-    call: Callable[[], object], error: type[Exception], told: str
-) -> None:
-    with pytest.raises(error, match=told):
-        call()

@@ -1,6 +1,5 @@
 """Proposition 1, against a line minimiser that knows nothing of it."""
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -162,63 +161,3 @@ def test_alpha_star_makes_the_least_loss_of_a_lookahead_cycle() -> None:
     least = quadratic.loss(after_a_cycle(star), A, b)
     for alpha in np.linspace(0.01, 1.0, 34):
         assert least <= quadratic.loss(after_a_cycle(float(alpha)), A, b) + 1e-12
-
-
-NAN = float("nan")
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "told"),
-    [
-        (lambda: quadratic.loss([1.0], [[1.0, 0.0]], [1.0]), ValueError, "A must have"),
-        (lambda: quadratic.loss([1.0], [1.0], [1.0, 2.0]), ValueError, "b must have 1"),
-        (lambda: quadratic.loss([NAN], [1.0], [1.0]), ValueError, "x must be finite"),
-        (lambda: quadratic.loss([1.0], [NAN], [1.0]), ValueError, "A must be finite"),
-        (lambda: quadratic.loss([[1.0]], [1.0], [1.0]), ValueError, "x must have 1 dim"),
-        (lambda: quadratic.loss(["a"], [1.0], [1.0]), TypeError, "x must hold real"),
-        (lambda: quadratic.loss([1j], [1.0], [1.0]), TypeError, "x must hold real"),
-        (
-            lambda: quadratic.gradient([1.0, 1.0], [[1.0, 0.5], [0.0, 1.0]], [0.0, 0.0]),
-            ValueError,
-            "A must be symmetric",
-        ),
-        (lambda: quadratic.gradient([1.0], lambda v: [1, 2], [1.0]), ValueError, r"A\(v\)"),
-        (lambda: quadratic.optimum(lambda v: v, [1.0]), TypeError, "A must be an array"),
-        (
-            lambda: quadratic.optimal_alpha([1.0], [1.0], [1.0], [1.0]),
-            ValueError,
-            "theta_k",
-        ),
-        (
-            lambda: quadratic.optimal_alpha([1.0], [2.0, 3.0], [1.0], [1.0]),
-            ValueError,
-            "theta_k",
-        ),
-        (lambda: quadratic.optimal_alpha([1.0], [2.0], [1.0]), TypeError, "either b or"),
-        (
-            lambda: quadratic.optimal_alpha([1.0], [2.0], [1.0], [1.0], theta_star=[1.0]),
-            TypeError,
-            "not both",
-        ),
-        (
-            lambda: quadratic.curvature_alpha([1.0], [2.0], [1.0], [1.0], scale=0.0),
-            ValueError,
-            "scale must be > 0",
-        ),
-        (
-            lambda: quadratic.curvature_alpha([1.0], [2.0], [1.0], [1.0], alpha_low=0.0),
-            ValueError,
-            "alpha_low must be in",
-        ),
-        (
-            lambda: quadratic.newton_optimum([1.0], [1.0], [0.0]),
-            ValueError,
-            "curvature must",
-        ),
-    ],
-)
-def test_bad_input_is_told_by_name(
-    call: Callable[[], object], error: type[Exception], told: str
-) -> None:
-    with pytest.raises(error, match=told):
-        call()

@@ -60,12 +60,3 @@ def test_lookahead_helps_where_momentum_is_too_high_for_the_problem() -> None:
             "heavy-ball", 10.0, 0.9, k=5, alpha=0.5, inner_state=inner_state
         )
         assert around.rate < plain.rate - 0.01
-
-
-def test_bad_input_is_told_by_name() -> None:
-    with pytest.raises(ValueError, match="condition_number must be >= 1"):
-        tuned_rate("sgd", 0.5)
-    with pytest.raises(ValueError, match="curvature must have 1 dimension"):
-        convergence_rate("sgd", 1.0, 1.0)
-    with pytest.raises(ValueError, match="learning_rate must be >= 0"):
-        convergence_rate("sgd", -1.0, [1.0])

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 import lookahead_ref as la
-from lookahead_ref.data import BatchStream, Dataset, Examples
+from lookahead_ref.data import Dataset, Examples
 from lookahead_ref.training import EpochEnded, TrainingProgress, train
 from lookahead_ref.zoo import MLP, ResNet
 from toys import Bigram, Elsewhere, Normalised, Text, clouds
@@ -16,28 +16,6 @@ from toys import Bigram, Elsewhere, Normalised, Text, clouds
 DATA = clouds()
 OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.05), k=3, alpha=0.5)
 SETTINGS: dict[str, Any] = {"seed": 3, "epochs": 2, "batch_size": 16}
-
-
-def test_it_is_the_loop_of_the_paper_written_out_by_hand() -> None:
-    model = Normalised()
-    init_seed, batch_seed, noise_seed = np.random.SeedSequence(3).spawn(3)
-    params = model.init(init_seed)
-    state = OPTIMIZER.init(params)
-    stream = BatchStream(DATA.train, 16, batch_seed)
-    carried = model.start(16)
-    rng = np.random.Generator(np.random.PCG64(noise_seed))
-    value_and_grad = la.value_and_grad(model.loss, has_aux=True)
-    for _ in range(2):
-        for batch in stream.epoch():
-            (_, carried), grads = value_and_grad(params, batch, carried, rng)
-            params, state = OPTIMIZER.step(params, grads, state)
-    phi = OPTIMIZER.evaluation_params(params, state)
-
-    result = train(model, DATA, OPTIMIZER, **SETTINGS)
-    np.testing.assert_array_equal(result.params["weight"], phi["weight"])
-    evaluate = model.evaluator(phi, DATA.train)
-    assert result.history[-1].train_loss == evaluate(DATA.train).loss
-    assert result.history[-1].validation_loss == evaluate(DATA.validation).loss
 
 
 def test_a_residual_network_is_evaluated_as_phi_with_statistics_of_its_own() -> None:

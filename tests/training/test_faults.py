@@ -13,6 +13,7 @@ from lookahead_ref.data import Dataset, Examples
 from lookahead_ref.training import (
     Diverging,
     NonFiniteLossError,
+    RunEnded,
     StepSkipped,
     StepTaken,
     TrainingProgress,
@@ -79,11 +80,13 @@ def test_what_is_not_finite_stops_the_run_at_the_step_and_names_the_parameter(
     assert error.parameter == "weight"
     assert "at step 8, in epoch 2, first in the parameter 'weight'" in str(error)
     assert [e.step for e in events if isinstance(e, StepTaken)] == list(range(8))
+    assert isinstance(events[-1], RunEnded)
+    assert events[-1].error == str(error)
 
 
 @CHECKED
 @pytest.mark.parametrize("bad", [(), (0,), (4, 5, 6), (8, 14)])
-def test_skipping_leaves_everything_as_it_was_however_often_it_is_looked_at(
+def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches_however_often_looked_at(
     check_every: int, bad: tuple[int, ...]
 ) -> None:
     model = Normalised()
@@ -114,7 +117,10 @@ def test_skipping_leaves_everything_as_it_was_however_often_it_is_looked_at(
     phi = OPTIMIZER.evaluation_params(params, state)
     np.testing.assert_array_equal(result.params["weight"], phi["weight"])
     assert (result.steps, result.skipped) == (15 - len(bad), len(bad))
-    assert result.history[-1].skipped == len(bad)
+    evaluate, last = model.evaluator(phi, DATA.train), result.history[-1]
+    assert last.train_loss == evaluate(DATA.train).loss
+    assert last.validation_loss == evaluate(DATA.validation).loss
+    assert last.skipped == len(bad)
     skipped = [event for event in events if isinstance(event, StepSkipped)]
     assert [event.parameter for event in skipped] == ["weight"] * len(bad)
     taken = [event.step for event in events if isinstance(event, StepTaken)]

@@ -5,11 +5,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +23,8 @@ import killing
 import lookahead_ref as la
 from killing import Program
 from lookahead_ref.cli.app import app
-from lookahead_ref.experiments import runs, single
+from lookahead_ref.experiments import run_folder
+from lookahead_ref.experiments import train as one_run
 from lookahead_ref.training import CheckpointError, CheckpointFolder, train
 from lookahead_ref.training.checkpoint import DamagedError, decode, encode
 from lookahead_ref.training.folder import FolderInUseError
@@ -87,10 +88,10 @@ def run_in(folder: Path, note: Callable[[str], None] = quiet, **options: Any) ->
     """Begin the run of the kill tests in a folder, or go on with it."""
     prepared = killing.prepared(2, 4)
     if (folder / "run.json").exists():
-        with runs.continued(folder, note, **options) as run:
-            return single.run(prepared, run)
-    with runs.begin(folder, prepared.settings, note, **options) as run:
-        return single.run(prepared, run)
+        with run_folder.continued(folder, note, **options) as run:
+            return one_run.run(prepared, run)
+    with run_folder.begin(folder, prepared.settings, note, **options) as run:
+        return one_run.run(prepared, run)
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +169,9 @@ def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(stopped: Path) 
 
 
 def test_a_checkpoint_of_another_run_is_refused(stopped: Path, tmp_path: Path) -> None:
-    prepared = single.prepare(single.replace(killing.prepared(2, 4).settings, seed=6))
-    with runs.begin(tmp_path / "other", prepared.settings, quiet) as run:
-        single.run(prepared, run)
+    prepared = one_run.prepare(replace(killing.prepared(2, 4).settings, seed=6))
+    with run_folder.begin(tmp_path / "other", prepared.settings, quiet) as run:
+        one_run.run(prepared, run)
     shutil.copy(tmp_path / "other" / "checkpoint-00000020.safetensors", stopped)
     before = contents(stopped)
     with pytest.raises(CheckpointError, match="is of another run"):
@@ -286,7 +287,7 @@ def invoke(*arguments: str) -> Result:
 
 def test_a_second_run_in_the_folder_is_refused(stopped: Path) -> None:
     before = contents(stopped)
-    with runs.continued(stopped, quiet):
+    with run_folder.continued(stopped, quiet):
         with pytest.raises(FolderInUseError, match="another run is writing to"):
             run_in(stopped)
         done = invoke("train", "--resume", str(stopped))
@@ -326,29 +327,50 @@ def test_options_that_decide_a_run_cannot_be_given_to_one_that_goes_on(
     assert len(list(stopped.glob("checkpoint-*"))) == 1
 
 
-def command(*arguments: str) -> "subprocess.Popen[str]":
-    start = [sys.executable, "-m", "lookahead_ref", "train"]
-    return subprocess.Popen([*start, *arguments], stderr=subprocess.PIPE, text=True)
+@contextmanager
+def heard(number: signal.Signals) -> Iterator[None]:
+    """Have a signal interrupt this process, which may have been started to ignore it."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_asked_to_end_saves_its_state_and_says_how_to_continue(
-    number: signal.Signals, tmp_path: Path
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
-    process = command("--epochs", "100000", "--output", str(folder))
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "steps" in line:
-            process.send_signal(number)
-            break
-    _, told = process.communicate()
-    assert process.returncode == 128 + number
-    assert f"to continue: lookahead-ref train --resume {folder}" in told
-    steps = int(told.split("stopped after ")[1].split()[0])
-    saved = max(folder.glob("checkpoint-*"))
-    _, record = decode(saved.read_bytes())
-    assert record["state"]["step"] == steps > 0
+    step, asked = la.Stepper.step, iter(range(1, 10**6))
+
+    def asking(self: la.Stepper, grads: Any) -> None:
+        step(self, grads)
+        if next(asked) == 33:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(la.Stepper, "step", asking)
+    with heard(number):
+        done = invoke("train", "--epochs", "9", "--output", str(folder))
+    assert done.exit_code == 128 + number
+    assert f"to continue: lookahead-ref train --resume {folder}" in done.stderr
+    steps = int(done.stderr.split("stopped after ")[1].split()[0])
+    _, record = decode(max(folder.glob("checkpoint-*")).read_bytes())
+    assert record["state"]["step"] == steps
+    assert 0 < steps <= 33  # what tries the model out before may step as well
     lines = (folder / "train.jsonl").read_bytes()[: record["log_bytes"]].splitlines()
     assert json.loads(lines[-1])["event"] in ("step_taken", "epoch_ended")
     assert lines.count(b"") == 0
+
+
+def test_asking_twice_ends_a_run_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asking(self: la.Stepper, grads: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(la.Stepper, "step", asking)
+    with heard(signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        run_in(tmp_path / "run")

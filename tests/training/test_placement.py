@@ -58,7 +58,11 @@ def trained(on: str, data: Dataset, **options: Any) -> Any:
 
 @pytest.mark.parametrize("options", [{}, {"clip": 0.05}, {"evaluate_train": True}])
 def test_a_run_comes_out_as_on_the_host(device: str, options: dict[str, Any]) -> None:
-    wanted, found = [trained(on, some_digits(), **options) for on in ("numpy", device)]
+    events: list[Any] = []
+    wanted = trained("numpy", some_digits(), **options)
+    found = trained(device, some_digits(), **options, callbacks=[events.append])
+    losses = [event.loss for event in events if isinstance(event, StepTaken)]
+    assert {type(loss) for loss in losses} == {float}
     assert found.steps == wanted.steps == 12
     for one, other in zip(found.history, wanted.history, strict=True):
         assert one.validation_loss == pytest.approx(other.validation_loss, rel=1e-4)
@@ -122,10 +126,3 @@ def test_one_state_is_kept_to_go_back_to_and_no_two(
     monkeypatch.setattr(la.Stepper, "state_dict", watched)
     trained(device, some_digits(), check_every=2)
     assert kept
-
-
-def test_losses_are_numbers_of_the_host(device: str) -> None:
-    events: list[Any] = []
-    trained(device, some_digits(), callbacks=[events.append])
-    losses = [event.loss for event in events if isinstance(event, StepTaken)]
-    assert {type(loss) for loss in losses} == {float}

@@ -12,20 +12,11 @@ from lookahead_ref import trees
 from lookahead_ref.data import Examples
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo import LSTM, MLP, ResNet
-from models import MODELS, begin, differentiate, loss_of, pictures, text
+from models import MODELS, begin, differentiate, drawn, loss_of, pictures, text
 
 on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])
 every_model = pytest.mark.parametrize("name", MODELS)
 FLOATS = (np.float32, np.float64)
-
-
-def drawn(model: Any, seed: int = 3) -> Any:
-    """Float64 parameters, biases and scales drawn too, so that none is at its start."""
-    rng = np.random.default_rng(seed)
-    return trees.map(
-        lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape),
-        model.init(seed, np.float64),
-    )
 
 
 @on_every_backend

@@ -87,20 +87,17 @@ def test_evaluation_agrees_with_numpy(name: str, device: str) -> None:
     on_device = host_cuda.on_device(params)
     if name.startswith("LSTM"):
         tokens = np.random.default_rng(2).integers(0, 11, 130).astype(np.int32)
-        measured = [
-            model.evaluator(given, None)(tokens)
-            for model, given in ((host, params), (other, on_device))
-        ]
+        sources = [tokens, tokens]
     else:
         sources = [batch, _Moved(batch)]
-        measured = []
-        for model, given, source in zip(
-            (host, other), (params, on_device), sources, strict=True
-        ):
-            if hasattr(model, "evaluator"):
-                measured.append(model.evaluator(given, source)(source))
-            else:
-                measured.append(model.evaluate(given, source))
+    measured = []
+    for model, given, source in zip(
+        (host, other), (params, on_device), sources, strict=True
+    ):
+        if hasattr(model, "evaluator"):
+            measured.append(model.evaluator(given, source)(source))
+        else:
+            measured.append(model.evaluate(given, source))
     assert measured[1].loss == pytest.approx(measured[0].loss, rel=1e-5)
     assert measured[1].accuracy == measured[0].accuracy
 

@@ -1,4 +1,4 @@
-"""Residual networks: gradients, statistics, PyTorch, and what is evaluated."""
+"""Residual networks: those that have a name, statistics, and what is evaluated."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,101 +11,13 @@ from lookahead_ref import trees
 from lookahead_ref.data import Examples, load_digits
 from lookahead_ref.zoo import ResNet, resnet, resnet18, resnet32, resnet50
 from lookahead_ref.zoo.losses import softmax_cross_entropy
+from models import MODELS, drawn, pictures
 
-SHAPE = (3, 9, 8)
-MODELS: dict[str, dict[str, Any]] = {
-    "basic": {"blocks": (1, 2), "widths": (5, 8)},
-    "identity": {"blocks": (1, 1), "widths": (4, 6), "shortcut": "identity"},
-    "bottleneck": {
-        "blocks": (1, 1),
-        "widths": (4, 6),
-        "block": "bottleneck",
-        "stem": "large",
-    },
-}
-BACKENDS = ("numpy", "numba")
+BASIC = MODELS["residual"][0]("numpy")
 
 
-def make(name: str, backend: str = "numpy", **options: Any) -> ResNet:
-    return ResNet(SHAPE, 4, **MODELS[name], **options, backend=backend)
-
-
-def batch(n: int = 5, dtype: Any = np.float64, seed: int = 1) -> Examples:
-    rng = np.random.default_rng(seed)
-    return Examples(rng.standard_normal((n, *SHAPE)).astype(dtype), rng.integers(0, 4, n))
-
-
-def drawn(model: ResNet, seed: int = 3) -> Any:
-    """Float64 parameters, scales and shifts drawn too, so that none is at its start."""
-    rng = np.random.default_rng(seed)
-    return trees.map(
-        lambda leaf: leaf + 0.1 * rng.standard_normal(leaf.shape),
-        model.init(seed, np.float64),
-    )
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("name", MODELS)
-def test_loss_gradients_and_statistics_are_those_of_pytorch(
-    name: str, backend: str
-) -> None:
-    torch = pytest.importorskip("torch")
-    functional = torch.nn.functional
-    model = make(name, backend)
-    params, some = drawn(model), batch()
-    given, grads = la.value_and_grad(model.loss, has_aux=True)(params, some, model.start(5))
-    leaves = {
-        path: torch.tensor(leaf, requires_grad=True)
-        for path, leaf in trees.flatten(params).items()
-    }
-    running = {
-        path: {kind: torch.tensor(leaf, dtype=torch.float64) for kind, leaf in two.items()}
-        for path, two in model.start(5).items()
-    }
-
-    def layer(path: str, x: Any, stride: int = 1) -> Any:
-        kernel = leaves[f"{path}/kernel"].permute(3, 2, 0, 1)
-        x = functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[2] // 2)
-        return functional.batch_norm(
-            x,
-            running[path]["mean"],
-            running[path]["variance"],
-            leaves[f"{path}/scale"],
-            leaves[f"{path}/shift"],
-            training=True,
-        )
-
-    large, bottleneck = model.stem == "large", model.block == "bottleneck"
-    x = functional.relu(layer("stem", torch.tensor(some.inputs), 2 if large else 1))
-    if large:
-        x = functional.max_pool2d(x, 3, 2, 1)
-    for stage, count in enumerate(model.blocks, start=1):
-        for place in range(1, count + 1):
-            path = f"stage{stage}/block{place}"
-            stride = 2 if stage > 1 and place == 1 else 1
-            strides = (1, stride, 1) if bottleneck else (stride, 1)
-            around, y = x, x
-            for number, step in enumerate(strides, start=1):
-                y = layer(f"{path}/layer{number}", y, step)
-                y = functional.relu(y) if number < len(strides) else y
-            if f"{path}/shortcut/kernel" in leaves:
-                around = layer(f"{path}/shortcut", x, stride)
-            elif stride > 1:
-                more = y.shape[1] - x.shape[1]
-                around = functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, more))
-            x = functional.relu(y + around)
-    logits = x.mean((2, 3)) @ leaves["output/weight"] + leaves["output/bias"]
-    loss = functional.cross_entropy(logits, torch.tensor(some.labels))
-    loss.backward()
-
-    assert given[0] == pytest.approx(loss.item(), abs=1e-12)
-    for path, grad in trees.flatten(grads).items():
-        np.testing.assert_allclose(
-            grad, leaves[path].grad.numpy(), rtol=0, atol=1e-10, err_msg=path
-        )
-    for path, two in given[1].items():
-        for kind, leaf in two.items():
-            np.testing.assert_allclose(leaf, running[path][kind].numpy(), atol=1e-12)
+def batch(n: int) -> Examples:
+    return pictures(n, BASIC.shape)
 
 
 @pytest.mark.parametrize(
@@ -147,47 +59,45 @@ def test_the_named_networks_take_pictures_of_any_shape(network: Any) -> None:
 
 
 def test_flat_pictures_are_taken_as_well() -> None:
-    model = make("basic")
-    params, some = drawn(model), batch()
+    params, some, carried = drawn(BASIC), batch(5), BASIC.start(5)
     flat = Examples(some.inputs.reshape(5, -1), some.labels)
-    carried = model.start(5)
-    assert model.loss(params, flat, carried)[0] == model.loss(params, some, carried)[0]
+    assert BASIC.loss(params, flat, carried)[0] == BASIC.loss(params, some, carried)[0]
 
 
 def test_running_statistics_move_by_the_momentum_towards_the_batchs() -> None:
-    model = make("basic", momentum=0.25)
-    params, some = drawn(model), batch()
-    fresh = model.statistics(params, some)
-    _, carried = model.loss(params, some, model.start(5))
-    count = 5 * SHAPE[1] * SHAPE[2]
-    stem, seen = carried["stem"], fresh["stem"]
+    model = replace(BASIC, momentum=0.25)
+    params, some = drawn(model), batch(5)
+    seen = model.statistics(params, some)["stem"]
+    stem = model.loss(params, some, model.start(5))[1]["stem"]
+    count = 5 * BASIC.shape[1] * BASIC.shape[2]
     np.testing.assert_allclose(stem["mean"], 0.25 * seen["mean"], rtol=1e-12)
     sample = seen["variance"] * count / (count - 1)
     np.testing.assert_allclose(stem["variance"], 0.75 + 0.25 * sample, rtol=1e-12)
 
 
-def test_with_the_statistics_of_a_batch_it_computes_what_it_does_in_training() -> None:
-    for name in MODELS:
-        model = make(name)
-        params, some = drawn(model), batch()
-        loss, _ = model.loss(params, some, model.start(5))
-        logits = model.apply(params, some.inputs, model.statistics(params, some))
-        assert softmax_cross_entropy(logits, some.labels) == pytest.approx(loss, abs=1e-12)
+@pytest.mark.parametrize("name", [name for name in MODELS if "residual" in name])
+def test_with_the_statistics_of_a_batch_it_computes_what_it_does_in_training(
+    name: str,
+) -> None:
+    make, some = MODELS[name]
+    model = make("numpy")
+    params = drawn(model)
+    loss, _ = model.loss(params, some, model.start(6))
+    logits = model.apply(params, some.inputs, model.statistics(params, some))
+    assert softmax_cross_entropy(logits, some.labels) == pytest.approx(loss, abs=1e-12)
 
 
 def test_statistics_are_those_of_all_examples_together_not_a_mean_over_batches() -> None:
-    model = make("basic", evaluation_batch=4)
-    params, some = drawn(model), batch(12)
+    params, some = drawn(BASIC), batch(12)
     # Two kinds of pictures: the batches' means differ.
     some.inputs[:6] += 5
-    found = model.statistics(params, some)["stem"]
-    _, seen = model._features_of(params, some.inputs)
-    np.testing.assert_allclose(found["mean"], seen["stem"].mean, rtol=1e-10)
-    np.testing.assert_allclose(found["variance"], seen["stem"].variance, rtol=1e-10)
+    parts = replace(BASIC, evaluation_batch=4).statistics(params, some)["stem"]
+    whole = replace(BASIC, evaluation_batch=12).statistics(params, some)["stem"]
+    np.testing.assert_allclose(parts["mean"], whole["mean"], rtol=1e-10)
+    np.testing.assert_allclose(parts["variance"], whole["variance"], rtol=1e-10)
 
 
 def test_statistics_look_at_whole_batches_of_as_many_examples_as_are_wanted() -> None:
-    model = make("basic", evaluation_batch=4, statistics_examples=9)
     taken: list[int] = []
 
     class Source:
@@ -197,16 +107,16 @@ def test_statistics_look_at_whole_batches_of_as_many_examples_as_are_wanted() ->
             taken.extend(indices)
             return batch(23).take(indices)
 
+    model = replace(BASIC, evaluation_batch=4, statistics_examples=9)
     model.statistics(drawn(model), Source())
     assert len(taken) == len(set(taken)) == 8
     assert sorted(taken) != list(range(8))  # the source may be sorted by class
 
 
 def test_an_evaluation_does_not_depend_on_how_it_is_cut_into_batches() -> None:
-    params = drawn(make("basic"))
-    statistics = make("basic").start(1)
+    params, statistics = drawn(BASIC), BASIC.start(1)
     whole, parts = (
-        make("basic", evaluation_batch=size).evaluator_with(params, statistics)(batch(11))
+        replace(BASIC, evaluation_batch=size).evaluator_with(params, statistics)(batch(11))
         for size in (11, 3)
     )
     assert parts.loss == pytest.approx(whole.loss, abs=1e-12)
@@ -232,6 +142,5 @@ def test_phi_does_better_with_its_own_statistics_than_with_the_fast_weights() ->
 
 
 def test_no_training_examples_are_an_error() -> None:
-    model = make("basic")
     with pytest.raises(ValueError, match="at least one training example"):
-        model.evaluator(model.init(0), batch(0))
+        BASIC.evaluator(BASIC.init(0), batch(0))

@@ -27,7 +27,7 @@ class Run(NamedTuple):
     """Step, counted from 1, to the weights that the program evaluates there."""
 
 
-class Inner(oracle.Inner):
+class Inner(oracle.OracleInner):
     """The inner optimizer."""
 
     def __init__(self, case: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic):
@@ -38,7 +38,7 @@ class Inner(oracle.Inner):
         """Take what was asked for: the rule, hyperparameters, the schedule, the clock."""
 
 
-class Lookahead(oracle.Lookahead):
+class Lookahead(oracle.OracleLookahead):
     """A Lookahead, seen tensor by tensor where programs tell tensors apart."""
 
     def __init__(
@@ -167,7 +167,7 @@ class Program:
         lookahead: type[Lookahead],
     ) -> None:
         self.case = case
-        self.problem = oracle.Problem(case["problem"], arithmetic)
+        self.problem = oracle.GradientSource(case["problem"], arithmetic)
         self._made = arithmetic, inner, lookahead
 
     def start(self) -> tuple[Tensors, list[Any]]:

@@ -61,29 +61,18 @@ def test_a_command_writes_the_picture_twice_and_its_numbers(
     assert " ".join(done.stdout.split()).startswith(module.summary(numbers))
 
 
-def test_the_numbers_that_are_written_make_the_picture_that_is_written(
-    tmp_path: Path,
-) -> None:
-    first, again = tmp_path / "first", tmp_path / "again"
-    done = CliRunner().invoke(app, ["theory", "alpha", "--output", str(first)])
-    assert done.exit_code == 0, done.stderr
-    numbers = json.loads((first / "alpha.json").read_text(encoding="utf-8"))
-    again.mkdir()
-    save(again, "alpha", alpha.draw(numbers), numbers)
-    for name in ("alpha.png", "alpha.svg", "alpha.json"):
-        assert (again / name).read_bytes() == (first / name).read_bytes()
-
-
-def test_json_says_where_each_file_is(
+def test_the_numbers_that_are_written_make_the_picture_and_json_says_where_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["theory", "alpha", "--json"])
     told = json.loads(done.stdout)
     assert told["folder"].startswith("runs")
-    for kind in ("png", "svg", "json"):
-        assert Path(told[kind]).is_file()
     assert told["summary"].startswith("alpha* = 0.68")
+    numbers = json.loads(Path(told["json"]).read_text(encoding="utf-8"))
+    save(tmp_path, "alpha", alpha.draw(numbers), numbers)
+    for kind in ("png", "svg", "json"):
+        assert (tmp_path / f"alpha.{kind}").read_bytes() == Path(told[kind]).read_bytes()
 
 
 def test_the_line_is_that_of_a_cycle_of_lookahead() -> None:

@@ -1,0 +1,284 @@
+"""Layers compiled by Numba: how each is cut into parts for several threads.
+
+The loops are in `layers`, `convolution` and `normalization`. Sums over rows are those of
+blocks of rows, added up in order, and no other sum is cut: results do not depend on the
+number of threads.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+from ...kernels import LayerKernels
+from . import convolution, layers, normalization
+from .threads import Share
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# What a part costs is counted in additions of numbers that are in the cache.
+_EXP = 8  # with what goes with it
+_MOVE = 4  # to move a number to or from memory
+
+_ACTIVATIONS = {None: 0, "relu": 1, "tanh": 2}
+
+
+def _takes(*dtypes: Any) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Leave arrays of other dtypes, as the first one has, to the general kernel."""
+    taken = {np.dtype(dtype) for dtype in dtypes}
+
+    def decorate(method: Callable[P, R]) -> Callable[P, R]:
+        general: Callable[P, R] = getattr(LayerKernels, method.__name__)
+
+        @wraps(method)
+        def kernel(*args: P.args, **options: P.kwargs) -> R:
+            first: Any = args[1]
+            return (method if first.dtype in taken else general)(*args, **options)
+
+        return kernel
+
+    return decorate
+
+
+class NumbaLayers(LayerKernels):
+    """Compiled kernels; `share` is how they get threads."""
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+
+    @_takes(np.float32)
+    def activate(self, y: Any, bias: Any, activation: str | None) -> None:
+        number = _ACTIVATIONS[activation]
+        n, units = y.shape
+        self._share(
+            lambda start, stop: layers.activate(start, stop, y, bias, number), n, units
+        )
+
+    @_takes(np.float32)
+    def activate_gradient(self, g: Any, y: Any, activation: str | None) -> tuple[Any, Any]:
+        n, units = g.shape
+        blocks = -(-n // layers.BLOCK)
+        number = _ACTIVATIONS[activation]
+        product = g if activation is None else np.empty_like(y)
+        sums = np.zeros((blocks, units), y.dtype)
+        self._share(
+            lambda start, stop: layers.activate_gradient(
+                start, stop, g, y, number, product, sums
+            ),
+            blocks,
+            units * layers.BLOCK,
+        )
+        return product, sums[0] if blocks == 1 else np.sum(sums, axis=0)
+
+    @_takes(np.float32)
+    def cross_entropy(self, logits: Any, bias: Any, labels: Any, *, gradient: bool) -> Any:
+        n, classes = logits.shape
+        losses = np.empty(n, logits.dtype)
+        right = np.ascontiguousarray(labels, np.int64)
+        added = np.zeros(classes, logits.dtype) if bias is None else bias
+        self._share(
+            lambda start, stop: layers.cross_entropy(
+                start, stop, logits, added, right, gradient, losses
+            ),
+            n,
+            _EXP * classes,
+        )
+        return losses
+
+    @_takes(np.float32)
+    def scatter(self, rows: Any, indices: Any, size: int) -> Any:
+        sums = np.zeros((size, rows.shape[1]), rows.dtype)
+        layers.scatter(np.ascontiguousarray(indices, np.int64), rows, sums)
+        return sums
+
+    @_takes(np.float32)
+    def lstm_cell(
+        self,
+        gates: Any,
+        recurrent: Any,
+        cell: Any,
+        next_cell: Any,
+        squashed: Any,
+        hidden: Any,
+    ) -> None:
+        layers.lstm_cell(gates, recurrent, cell, next_cell, squashed, hidden)
+
+    @_takes(np.float32)
+    def lstm_cell_gradient(
+        self,
+        gates: Any,
+        cell: Any,
+        squashed: Any,
+        output_gradient: Any,
+        hidden_gradient: Any,
+        cell_gradient: Any,
+    ) -> None:
+        layers.lstm_cell_gradient(
+            gates, cell, squashed, output_gradient, hidden_gradient, cell_gradient
+        )
+
+    @_takes(np.float32, np.float64)
+    def correlate(
+        self, x: Any, kernel: Any, out: Any, stride: int, offset: tuple[int, int]
+    ) -> None:
+        _check_dtype(x, kernel, out)
+        n, height, width, outputs = out.shape
+        rows, columns, channels, _ = kernel.shape
+        vectors, panel = convolution.panel(x.itemsize, outputs)
+        x = np.ascontiguousarray(x)
+        panels = -(-outputs // panel)
+        packed = np.empty((panels, rows, columns * channels, panel), x.dtype)
+        self._share(
+            lambda start, stop: convolution.pack(start, stop, kernel, packed),
+            panels * rows * columns,
+            _MOVE * channels * panel,
+        )
+        # As many pictures, or as many rows of one, as the cache holds what they see of.
+        scratch = convolution.SCRATCH_BYTES
+        row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
+        seen = (height - 1) * stride + rows
+        block_rows = max(1, min(height, (scratch // row_bytes - rows) // stride + 1))
+        pictures = max(1, min(n // 8, scratch // (row_bytes * seen)))
+        blocks = -(-height // block_rows) * -(-n // pictures)
+        # Two products cost as much as an addition.
+        cost = out.size * rows * columns * channels // blocks // 2
+        shape = (vectors, columns, stride, *offset, pictures, block_rows)
+        self._share(
+            lambda start, stop: convolution.correlate(start, stop, x, packed, out, *shape),
+            blocks,
+            cost,
+        )
+
+    @_takes(np.float32, np.float64)
+    def kernel_gradient(
+        self,
+        x: Any,
+        grad: Any,
+        size: tuple[int, int],
+        stride: int,
+        offset: tuple[int, int],
+    ) -> Any:
+        _check_dtype(x, grad)
+        n, height, width, outputs = grad.shape
+        rows, columns = size
+        channels = x.shape[3]
+        vectors, panel = convolution.panel(x.itemsize, outputs)
+        padded_outputs = -(-outputs // panel) * panel
+        if padded_outputs == outputs:
+            grad = np.ascontiguousarray(grad)
+        else:
+            grad = np.pad(grad, ((0, 0),) * 3 + ((0, padded_outputs - outputs),))
+        seen = ((height - 1) * stride + rows, (width - 1) * stride + columns)
+        # The last tile reads, in vain, up to a tile's rows past the end.
+        tile = convolution.ROWS
+        memory = np.empty(n * seen[0] * seen[1] * channels + tile, x.dtype)
+        memory[-tile:] = 0
+        padded = memory[:-tile].reshape(n, *seen, channels)
+        x = np.ascontiguousarray(x)
+        self._share(
+            lambda start, stop: convolution.pad(start, stop, x, padded, *offset),
+            n,
+            _MOVE * padded.size // n,
+        )
+        run = columns * channels
+        tiles = -(-run // tile)
+        result = np.zeros((rows, tiles * tile, padded_outputs), x.dtype)
+        shape = (vectors, stride, *seen, channels)
+        self._share(
+            lambda start, stop: convolution.kernel_gradient(
+                start, stop, memory, grad, result, *shape
+            ),
+            rows * tiles,
+            grad.size * tile // 2,
+        )
+        cut = result[:, :run, :outputs]
+        return np.ascontiguousarray(cut).reshape(rows, columns, channels, outputs)
+
+    @_takes(np.float32, np.float64)
+    def moments(self, x: Any) -> tuple[Any, Any]:
+        rows = _rows(x)
+        count, channels = rows.shape
+        block = normalization.BLOCK
+        blocks = -(-count // block)
+        means, squares = np.empty((2, blocks, channels), x.dtype)
+        self._share(
+            lambda start, stop: normalization.moments(start, stop, rows, means, squares),
+            blocks,
+            _MOVE * channels * block,
+        )
+        # The blocks' sums are added in float64, so that results are precise in float32.
+        sizes = np.full((blocks, 1), float(block))
+        sizes[-1] = count - (blocks - 1) * block
+        mean = np.sum(means * sizes, axis=0) / count
+        between = np.sum((means - mean) ** 2 * sizes, axis=0)
+        variance = (np.sum(squares, axis=0, dtype=np.float64) + between) / count
+        return mean.astype(x.dtype), variance.astype(x.dtype)
+
+    @_takes(np.float32, np.float64)
+    def affine(
+        self, x: Any, factor: Any, term: Any, residual: Any, *, rectify: bool
+    ) -> Any:
+        y = np.empty(x.shape, x.dtype)
+        rows, result = _rows(x), _rows(y)
+        added = None if residual is None else _rows(residual)
+        self._share(
+            lambda start, stop: normalization.affine(
+                start, stop, rows, factor, term, added, rectify, result
+            ),
+            rows.shape[0],
+            _MOVE * rows.shape[1],
+        )
+        return y
+
+    @_takes(np.float32, np.float64)
+    def normalize_gradient(
+        self, g: Any, y: Any, x: Any, mean: Any, inverse: Any, scale: Any, *, residual: bool
+    ) -> tuple[Any, Any, Any, Any]:
+        x_gradient = np.empty(x.shape, x.dtype)
+        rows, gradient, result = _rows(x), _rows(g), _rows(x_gradient)
+        count, channels = rows.shape
+        blocks = -(-count // normalization.BLOCK)
+        sums, products = np.empty((2, blocks, channels), x.dtype)
+        passed = None if y is None else _rows(y)
+        # The result that the second pass writes to is the place for what the first found.
+        kept = g if y is None else np.empty(x.shape, x.dtype) if residual else x_gradient
+        masked = gradient if y is None else _rows(kept)
+        self._share(
+            lambda start, stop: normalization.mask_and_sum(
+                start, stop, gradient, passed, rows, mean, masked, sums, products
+            ),
+            blocks,
+            _MOVE * channels * normalization.BLOCK,
+        )
+        shift_gradient = np.sum(sums, axis=0, dtype=np.float64)
+        product = np.sum(products, axis=0, dtype=np.float64)
+        factor = (scale * inverse).astype(np.float64)
+        slope = -factor * inverse.astype(np.float64) ** 2 * product / count
+        term = -factor * shift_gradient / count
+        factors = np.stack([factor, slope, term]).astype(x.dtype)
+        self._share(
+            lambda start, stop: normalization.combine(
+                start, stop, masked, rows, mean, factors, result
+            ),
+            count,
+            _MOVE * channels,
+        )
+        return (
+            x_gradient,
+            (product * inverse).astype(x.dtype),
+            shift_gradient.astype(x.dtype),
+            kept if residual else None,
+        )
+
+
+def _check_dtype(first: Any, *others: Any) -> None:
+    # The innermost loops take memory as it lies: of another dtype they would write past it.
+    for each in others:
+        if each.dtype != first.dtype:
+            raise TypeError(f"arrays must be of one dtype, got {first.dtype}, {each.dtype}")
+
+
+def _rows(x: Any) -> Any:
+    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])

@@ -1,0 +1,39 @@
+"""What backends that compile share: a program as expressions, and how files are kept."""
+
+import tempfile
+from pathlib import Path
+
+from ..stepping.backend import Program
+
+_OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
+
+
+def expressions(program: Program, zero: str, sqrt: str) -> tuple[list[str], list[str]]:
+    """Name every register, x, s or r with a number; write what gives each r its value."""
+    names = [f"x{number}" for number in range(program.buffers)]
+    names += [f"s{number}" for number in range(program.scalars)]
+    values = []
+    for number, line in enumerate(program.instructions):
+        operands = [names[operand] for operand in line.operands]
+        if line.operation == "zero":
+            values.append(zero)
+        elif line.operation == "sqrt":
+            values.append(f"{sqrt}({operands[0]})")
+        else:
+            values.append(f" {_OPERATORS[line.operation]} ".join(operands))
+        names.append(f"r{number}")
+    return names, values
+
+
+def read(program: Program) -> set[int]:
+    """Return the registers that a program reads."""
+    operands = {operand for line in program.instructions for operand in line.operands}
+    return operands | {register for _, register in program.writes}
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, whoever else is writing the same."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        file.write(content)
+    Path(file.name).replace(path)

@@ -1,0 +1,45 @@
+"""Where and how much is measured; two environment variables say it.
+
+``LOOKAHEAD_BENCHMARK_BACKEND`` names what makes the updates: ``numba``, or ``cupy`` for a
+GPU. ``LOOKAHEAD_BENCHMARK_QUICK`` makes everything small, and the figures mean little.
+"""
+
+import os
+from typing import Any
+
+import lookahead_ref as la
+
+from . import cases
+from .turns import traced, wall
+
+EXECUTOR: Any = la.backend.load(os.environ.get("LOOKAHEAD_BENCHMARK_BACKEND", "numba"))
+QUICK = bool(os.environ.get("LOOKAHEAD_BENCHMARK_QUICK"))
+
+# What runs on a device, the device must time: on the host, a call returns at once.
+ON_DEVICE = hasattr(EXECUTOR, "seconds") and hasattr(EXECUTOR, "peak")
+CLOCK = EXECUTOR.seconds if ON_DEVICE else wall
+PEAK = EXECUTOR.peak if ON_DEVICE else traced
+
+# Elements of one array: `LARGE` fits in no cache, and of `BEYOND` hardly a part does.
+if QUICK:
+    LARGE, BEYOND, LARGEST = "1e5", "2e5", "2e5"
+elif ON_DEVICE:
+    LARGE, BEYOND, LARGEST = "1e8", "1e8", "1e8"
+else:
+    LARGE, BEYOND, LARGEST = "1e7", "3e7", "1e8"
+NAMES = ["sgd", "adam"] if QUICK else list(cases.OPTIMIZERS)
+TREES = [] if QUICK else ["resnet-50", "mlp"]
+SIZES = (
+    ["1e4", "1e5"] if QUICK else ["1e4", "1e5", "1e6", "1e7", "2e7", "4e7", "7e7", "1e8"]
+)
+
+TURNS = 3 if QUICK else 11
+TURNS_IF_CLOSE = 3 if QUICK else 31
+SECONDS = 0.001 if QUICK else 0.03
+"""How long a turn lasts at least."""
+
+
+def arrays(parameters: str, seed: int) -> dict[str, Any]:
+    """Make arrays where updates are made."""
+    made = cases.arrays(parameters, seed)
+    return {name: EXECUTOR.from_host(array) for name, array in made.items()}

@@ -1,1 +1,0 @@
-"""How fast it is, side by side with the implementations that are installed."""

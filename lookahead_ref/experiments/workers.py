@@ -1,0 +1,203 @@
+"""Who does many tasks: processes on the cores of this machine, or a Dask cluster.
+
+A worker that is killed costs the task that it was at, which another one then does; never
+those of others.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Protocol, TypeVar
+
+from lookahead_ref.experiments.environment import available_cores
+from lookahead_ref.extras import require
+
+__all__ = [
+    "DaskCluster",
+    "LocalProcesses",
+    "LostWorkerError",
+    "Workers",
+    "choose_workers",
+]
+
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
+
+_RETRIES = 3
+
+
+class LostWorkerError(RuntimeError):
+    """A task whose worker died each time that it was tried."""
+
+
+class Workers(Protocol):
+    """What does many tasks at once, with linear algebra on one thread for each."""
+
+    def outcomes(
+        self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+        """Yield the place and the outcome of each task, as they come.
+
+        Where the caller stops early, or a task fails, those under way are given up.
+        """
+
+
+def choose_workers(jobs: int | None, scheduler: str | None) -> Workers:
+    """Choose processes on this machine, by default one a core, or a Dask cluster."""
+    if scheduler is None:
+        return LocalProcesses(available_cores() if jobs is None else jobs)
+    if jobs is not None:
+        raise ValueError(
+            f"jobs must not be given with a scheduler, got {jobs}: its workers are as many "
+            "as were started"
+        )
+    return DaskCluster(scheduler)
+
+
+class LocalProcesses:
+    """Worker processes on this machine; with one job everything happens in this process.
+
+    >>> list(LocalProcesses(1).outcomes(abs, [-1, 2]))
+    [(0, 1), (1, 2)]
+    """
+
+    def __init__(self, jobs: int) -> None:
+        if jobs < 1:
+            raise ValueError(f"jobs must be at least 1, got {jobs}")
+        self._jobs = jobs
+
+    def outcomes(
+        self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+        """Do the tasks; see `Workers`."""
+        on_one_thread = partial(_on_one_thread, function)
+        if self._jobs == 1:
+            yield from enumerate(map(on_one_thread, tasks))
+            return
+        others = set(multiprocessing.active_children())
+        try:
+            yield from _in_processes(on_one_thread, tasks, min(self._jobs, len(tasks)))
+        except BaseException:
+            # Nobody waits for what the workers are at, which may take minutes.
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.terminate()
+            raise
+
+
+class DaskCluster:
+    """Workers of a Dask cluster that others start, by the address of its scheduler."""
+
+    def __init__(self, address: str) -> None:
+        self._distributed = require(
+            "distributed", "cluster", purpose="use the workers of a Dask cluster"
+        )
+        self._address = address
+
+    def outcomes(
+        self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+        """Do the tasks; see `Workers`."""
+        distributed = self._distributed
+        try:
+            client = distributed.Client(self._address, timeout=5, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ConnectionError(
+                f"scheduler must be the address of a Dask scheduler that answers, got "
+                f"{self._address!r}: {error}"
+            ) from error
+        with client:
+            places = {
+                # Not pure: the same task may be asked of the same cluster once more.
+                client.submit(_on_one_thread, function, task, pure=False): place
+                for place, task in enumerate(tasks)
+            }
+            try:
+                for future in distributed.as_completed(list(places), loop=client.loop):
+                    try:
+                        yield places[future], future.result()
+                    except distributed.KilledWorker:
+                        yield places[future], _lost()
+            finally:
+                client.cancel(list(places))
+
+
+def _in_processes(
+    function: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int
+) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+    # A pool is broken as a whole where one of its processes dies: one process a pool.
+    waiting = deque(range(len(tasks)))
+    tries: Counter[int] = Counter()
+    under_way: dict[Future[Outcome], tuple[ProcessPoolExecutor, int]] = {}
+
+    def begin(worker: ProcessPoolExecutor) -> None:
+        place = waiting.popleft()
+        tries[place] += 1
+        under_way[worker.submit(function, tasks[place])] = worker, place
+
+    try:
+        for _ in range(jobs):
+            begin(_worker())
+        while under_way:
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                worker, place = under_way.pop(future)
+                finished: list[tuple[int, Outcome | LostWorkerError]] = []
+                try:
+                    finished.append((place, future.result()))
+                except BrokenProcessPool:
+                    worker.shutdown(wait=False)
+                    worker = _worker()
+                    if tries[place] > _RETRIES:
+                        finished.append((place, _lost()))
+                    else:
+                        waiting.append(place)
+                # Before the yield: the caller may take its time.
+                if waiting:
+                    begin(worker)
+                else:
+                    worker.shutdown(wait=False)
+                yield from finished
+    finally:
+        for worker, _ in under_way.values():
+            worker.shutdown(wait=False, cancel_futures=True)
+
+
+def _worker() -> ProcessPoolExecutor:
+    # Spawned, not forked: a fork copies the locks of the parent's threads.
+    return ProcessPoolExecutor(
+        1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_live_with_the_parent,
+    )
+
+
+def _lost() -> LostWorkerError:
+    return LostWorkerError(f"the worker died each of the {_RETRIES + 1} times")
+
+
+def _on_one_thread(function: Callable[[Task], Outcome], task: Task) -> Outcome:
+    threadpoolctl = require(
+        "threadpoolctl", "experiments", purpose="keep linear algebra on one thread"
+    )
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        return function(task)
+
+
+def _live_with_the_parent() -> None:
+    # Ctrl-C reaches the whole process group; the parent alone decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        # One that is killed tells nobody: its workers would wait for it for ever.
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

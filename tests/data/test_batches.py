@@ -1,0 +1,187 @@
+"""Batches of examples and windows of a text: their order, and streams that go on."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookahead_ref.data import BatchStream, Examples, WindowStream
+
+
+def numbered(n: int) -> Examples:
+    return Examples(np.arange(n, dtype=np.float32)[:, None], np.arange(n))
+
+
+streams = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32)).filter(
+    lambda case: case[1] <= case[0]
+)
+texts = st.tuples(st.integers(2, 60), st.integers(1, 59), st.integers(1, 20)).filter(
+    lambda case: case[1] < case[0]
+)
+
+
+def labels(stream: Any) -> list[Any]:
+    """The labels of what is left of the epoch."""
+    return [batch.labels.tolist() for batch in stream.epoch()]
+
+
+@given(streams)
+def test_an_epoch_holds_every_example_once_in_an_order_that_the_seed_gives(
+    case: tuple[int, int, int],
+) -> None:
+    n, batch_size, seed = case
+    stream, twin = (BatchStream(numbered(n), batch_size, seed) for _ in range(2))
+    for _ in range(2):
+        batches = list(stream.epoch())
+        assert len(batches) == stream.batches_per_epoch
+        assert all(batch.size == batch_size for batch in batches[:-1])
+        seen = np.concatenate([batch.labels for batch in batches])
+        assert sorted(seen.tolist()) == list(range(n))
+        assert all((b.inputs[:, 0] == b.labels).all() for b in batches)
+        assert [batch.labels.tolist() for batch in batches] == labels(twin)
+
+
+def test_each_epoch_and_each_seed_has_its_own_order() -> None:
+    stream, other = (BatchStream(numbered(100), 10, seed) for seed in (0, 1))
+    first = labels(stream)
+    assert first != labels(stream)
+    assert first != labels(other)
+
+
+@given(texts)
+def test_windows_go_through_each_column_once_and_in_order(
+    case: tuple[int, int, int],
+) -> None:
+    n, batch_size, window = case
+    tokens = np.arange(n, dtype=np.int32)
+    stream = WindowStream(tokens, batch_size, window)
+    for _ in range(2):
+        batches = list(stream.epoch())
+        assert len(batches) == stream.batches_per_epoch
+        assert [batch.first for batch in batches] == [True] + [False] * (len(batches) - 1)
+        assert all(batch.inputs.shape == (window, batch_size) for batch in batches[:-1])
+        inputs = np.concatenate([batch.inputs for batch in batches])
+        following = np.concatenate([batch.labels for batch in batches])
+        assert inputs.dtype == following.dtype == np.int32
+        np.testing.assert_array_equal(following, inputs + 1)
+        # Column after column the text again, but for less than a row at the end.
+        joined = inputs.T.ravel()
+        np.testing.assert_array_equal(joined, tokens[: len(joined)])
+        assert n - 1 - batch_size < len(joined) <= n - 1
+
+
+def assert_goes_on(make: Callable[[int], Any], taken: int) -> None:
+    """A stream that is restored after some batches continues where the other was."""
+    stream, restored = make(0), make(1)
+    for _ in range(taken // stream.batches_per_epoch):
+        list(stream.epoch())
+    batches = stream.epoch()
+    for _ in range(taken % stream.batches_per_epoch):
+        next(batches)
+    restored.load_state_dict(json.loads(json.dumps(stream.state_dict())))
+    for _ in range(2):
+        assert labels(restored) == labels(stream)
+
+
+@given(streams, texts, st.integers(0, 100))
+def test_a_restored_stream_continues_where_the_other_was(
+    examples: tuple[int, int, int], text: tuple[int, int, int], taken: int
+) -> None:
+    n, batch_size, seed = examples
+    assert_goes_on(lambda more: BatchStream(numbered(n), batch_size, seed + more), taken)
+    tokens, columns, window = text
+    assert_goes_on(lambda _: WindowStream(np.arange(tokens), columns, window), taken)
+
+
+def test_batches_and_windows_are_copies() -> None:
+    examples = numbered(4)
+    next(BatchStream(examples, 2, 0).epoch()).inputs[:] = -1
+    np.testing.assert_array_equal(examples.inputs[:, 0], np.arange(4))
+    tokens = np.arange(20, dtype=np.int32)
+    window = next(WindowStream(tokens, 3, 2).epoch())
+    assert window.inputs.flags.c_contiguous
+    assert window.labels.flags.c_contiguous
+    window.inputs[:] = -1
+    np.testing.assert_array_equal(tokens, np.arange(20))
+
+
+def test_a_batch_size_may_be_a_numpy_integer() -> None:
+    stream = BatchStream(numbered(4), np.int64(2), seed=0)
+    assert [batch.size for batch in stream.epoch()] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "told"),
+    [
+        (lambda: BatchStream(numbered(4), 0, 0), ValueError, "a positive integer, got 0"),
+        (lambda: BatchStream(numbered(4), 5, 0), ValueError, "from 1 to 4.*, got 5"),
+        (
+            lambda: BatchStream(numbered(4), 2.0, 0),
+            TypeError,
+            "a positive integer, got 2.0",
+        ),
+        (
+            lambda: BatchStream(numbered(4), True, 0),
+            TypeError,
+            "a positive integer, got True",
+        ),
+        (lambda: WindowStream(np.arange(10), 0, 1), ValueError, "a positive integer"),
+        (
+            lambda: WindowStream(np.arange(10), 10, 1),
+            *(ValueError, "from 1 to 9, one less than .*, got 10"),
+        ),
+    ],
+)
+def test_a_batch_size_that_cannot_be_is_refused(
+    make: Callable[[], Any], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=f"batch_size must be {told}"):
+        make()
+
+
+def test_a_window_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="window must be a positive integer"):
+        WindowStream(np.arange(10), 1, 0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"next_batch": at} for at in (3, -1, 1.0, True)),
+        *({"generator": state} for state in ({}, None, np.random.MT19937(0).state)),
+        *({"generator": ...}, {"next_batch": ...}),
+    ],
+)
+def test_a_wrong_state_is_refused_and_changes_nothing(wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    pairs = [[BatchStream(numbered(6), 2, 0) for _ in range(2)]]
+    if name == "next_batch":
+        pairs.append([WindowStream(np.arange(7), 2, 1) for _ in range(2)])
+    for stream, twin in pairs:
+        next(stream.epoch())
+        next(twin.epoch())
+        saved = {**stream.state_dict(), **wrong}
+        if value is ...:
+            del saved[name]
+        with pytest.raises(ValueError, match=f"saved.*{name}"):
+            stream.load_state_dict(saved)
+        assert labels(stream) == labels(twin)
+
+
+def test_batches_and_epochs_have_their_own_draws() -> None:
+    drawn: list[float] = []
+
+    def record(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        drawn.append(rng.random())
+        return inputs
+
+    examples = Examples(np.zeros((10, 1)), np.arange(10))
+    for seed in (0, 1):
+        stream = BatchStream(examples, 2, seed, augment=record)
+        for _ in range(3):
+            list(stream.epoch())
+    assert len(set(drawn)) == len(drawn) == 30

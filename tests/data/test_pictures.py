@@ -1,0 +1,375 @@
+"""Pictures in one size: the digits, MNIST and CIFAR, and the augmentation."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from formats import SHARED, cifar_records, digit_like, idx, write_mnist
+from lookahead_ref.data import (
+    CropAndFlip,
+    DataFileError,
+    Dataset,
+    Examples,
+    load,
+    load_digits,
+    load_mnist,
+)
+from lookahead_ref.data.datasets import stratified_split
+from lookahead_ref.extras import MissingExtraError, require
+
+
+def everything(source: Any) -> Examples:
+    return source.take(np.arange(source.size))
+
+
+def assert_holds(data: Dataset, pixels: np.ndarray, labels: np.ndarray) -> None:
+    """Training and validation have each picture once, with its label, in float32."""
+    left = {picture.tobytes(): label for picture, label in zip(pixels, labels, strict=True)}
+    for source in (data.train, data.validation):
+        inputs, found = everything(source)
+        assert (inputs.dtype, found.dtype) == (np.float32, np.int64)
+        back = np.rint(inputs * data.train.deviation + data.train.mean).astype(np.uint8)
+        for picture, label in zip(back, found, strict=True):
+            assert left.pop(picture.tobytes()) == label
+    assert left == {}
+
+
+def assert_normalised(data: Dataset, axes: Any) -> None:
+    inputs = everything(data.train).inputs
+    np.testing.assert_allclose(inputs.mean(axis=axes, dtype=float), 0, atol=1e-6)
+    np.testing.assert_allclose(inputs.std(axis=axes, dtype=float), 1, atol=1e-6)
+
+
+def test_digits_are_sixteenths_from_0_to_1_in_float32_split_by_a_seed() -> None:
+    digits = load_digits()
+    for split in (digits.train, digits.validation):
+        assert split.inputs.dtype == np.float32
+        assert (split.inputs.min(), split.inputs.max()) == (0.0, 1.0)
+        np.testing.assert_array_equal(split.inputs * 16, np.round(split.inputs * 16))
+        assert set(split.labels.tolist()) == set(range(10))
+    assert digits.train.size + digits.validation.size == 1797
+    same, other = (load_digits(split_seed=seed).validation.inputs for seed in (0, 1))
+    np.testing.assert_array_equal(digits.validation.inputs, same)
+    assert not np.array_equal(digits.validation.inputs, other)
+
+
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=60),
+    st.floats(0.01, 0.99),
+    st.integers(0, 2**32),
+)
+def test_a_split_is_a_partition_with_each_class_in_proportion(
+    classes: list[int], fraction: float, seed: int
+) -> None:
+    examples = Examples(np.arange(float(len(classes)))[:, None], np.array(classes))
+    train, validation = stratified_split(examples, validation_fraction=fraction, seed=seed)
+    together = np.concatenate([train.inputs, validation.inputs])[:, 0]
+    assert sorted(together.tolist()) == list(range(len(classes)))
+    for label in set(classes):
+        held = int((validation.labels == label).sum())
+        assert abs(held - fraction * classes.count(label)) <= 0.5
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
+def test_a_fraction_out_of_range_is_refused(fraction: float) -> None:
+    with pytest.raises(ValueError, match="validation_fraction must be a number between"):
+        load_digits(validation_fraction=fraction)
+
+
+def test_without_scikit_learn_the_error_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [_Absent("sklearn"), *sys.meta_path])
+    with pytest.raises(
+        MissingExtraError,
+        match=r"load the digits.*pip install 'lookahead-ref\[experiments\]'",
+    ):
+        load_digits()
+
+
+def test_a_fault_inside_an_installed_distribution_is_not_called_an_absence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_distribution.py").write_text("import no_such_dependency\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="no_such_dependency") as caught:
+        require("broken_distribution", "experiments", purpose="test")
+    assert not isinstance(caught.value, MissingExtraError)
+
+
+class _Absent:
+    """Stands in the import path and makes a distribution absent."""
+
+    def __init__(self, top: str) -> None:
+        self.top = top
+
+    def find_spec(self, name: str, *_: Any) -> None:
+        if name.partition(".")[0] == self.top:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name.split(".")[0])
+
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+
+
+@pytest.mark.parametrize("pack", [False, True], ids=["plain", "gzip"])
+def test_mnist_is_split_normalised_and_flat(tmp_path: Path, pack: bool) -> None:
+    pixels, labels = digit_like(240, 0)
+    write_mnist(tmp_path, "train", pixels, labels, pack=pack)
+    write_mnist(tmp_path, "t10k", *digit_like(30, 1), pack=pack)
+    data = load(f"mnist:{tmp_path}")
+    assert (data.name, data.classes, data.image_shape) == ("mnist", 10, (1, 28, 28))
+    assert (data.train.size, data.validation.size, data.test.size) == (220, 20, 30)
+    assert_normalised(data, None)
+    assert_holds(data, pixels, labels)
+    back = everything(data.test).inputs * data.train.deviation + data.train.mean
+    np.testing.assert_array_equal(np.rint(back).reshape(-1, 28, 28), digit_like(30, 1)[0])
+
+
+def test_where_only_the_test_files_are_they_are_split(tmp_path: Path) -> None:
+    write_mnist(tmp_path, "t10k", *digit_like(50, 1))
+    data = load(f"fashion-mnist:{tmp_path}")
+    assert (data.name, data.train.size, data.validation.size) == ("fashion-mnist", 40, 10)
+    assert data.test is None
+    for seed in (0, 1):
+        other = load_mnist(tmp_path, split_seed=seed)
+        same = np.array_equal(other.train.rows, data.train.rows)
+        assert same == (seed == 0)
+
+
+def test_file_names_with_a_dot_are_found_too(tmp_path: Path) -> None:
+    write_mnist(tmp_path, "train", *digit_like(20, 1))
+    for name in (IMAGES, LABELS):
+        (tmp_path / name).rename(tmp_path / name.replace("-idx", ".idx"))
+    assert load_mnist(tmp_path, validation_fraction=0.5).train.size == 10
+
+
+SMALLER = {
+    "t10k-images-idx3-ubyte": idx(np.zeros((1, 8, 9), np.uint8)),
+    "t10k-labels-idx1-ubyte": idx(np.zeros(1, np.uint8)),
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "file", "offset", "told"),
+    [
+        ({LABELS: idx(np.arange(20, dtype="u1"))}, LABELS, 18, "label 10, expected 0 to 9"),
+        ({LABELS: idx(np.zeros(19, "u1"))}, LABELS, 4, "19 labels, expected 20, one for"),
+        ({LABELS: idx(np.zeros(20, "i4"))}, LABELS, 2, "of >i4, expected 1 of uint8"),
+        ({LABELS: None}, "", None, f"{IMAGES} is in it, {LABELS} is not"),
+        ({IMAGES: idx(np.zeros(20, "u1"))}, IMAGES, 2, "1 dimensions .* expected 3"),
+        ({IMAGES: None}, "", None, "neither train-images-idx3-ubyte nor t10k-images"),
+        (SMALLER, next(iter(SMALLER)), 8, "pictures of 8 by 9, expected 28 by 28, as for"),
+    ],
+)
+def test_mnist_files_that_do_not_fit_are_refused(
+    tmp_path: Path, wrong: dict[str, bytes | None], file: str, offset: int | None, told: str
+) -> None:
+    write_mnist(tmp_path, "train", *digit_like(20, 0))
+    for name, content in wrong.items():
+        if content is None:
+            (tmp_path / name).unlink()
+        else:
+            (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataFileError, match=told) as caught:
+        load_mnist(tmp_path)
+    assert (caught.value.path, caught.value.offset) == (tmp_path / file, offset)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataFileError, match=r"nowhere: no such folder"):
+        load_mnist(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.999])
+def test_a_split_that_leaves_nothing_is_refused(tmp_path: Path, fraction: float) -> None:
+    write_mnist(tmp_path, "train", *digit_like(20, 0))
+    with pytest.raises(ValueError, match=f"validation_fraction {fraction} of 20 pictures"):
+        load_mnist(tmp_path, validation_fraction=fraction)
+
+
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the real files are not beside the checkout"
+)
+def test_the_real_mnist_has_the_moments_that_are_published() -> None:
+    data = load(f"mnist:{SHARED}")
+    assert (data.train.size, data.validation.size, data.test) == (8000, 2000, None)
+    both = [*everything(data.train).labels, *everything(data.validation).labels]
+    # Counts of the ten thousand test labels, by class.
+    counts = "980 1135 1032 1010 982 892 958 1028 974 1009"
+    assert " ".join(map(str, np.bincount(both))) == counts
+    assert data.train.mean / 255 == pytest.approx(0.1325, abs=1e-3)
+    assert data.train.deviation / 255 == pytest.approx(0.3105, abs=1e-3)
+
+
+TRAIN = [f"data_batch_{number}.bin" for number in range(1, 6)]
+RECORD = 3073
+
+
+def write_cifar10(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A hundred pictures to train on and twenty to test; returns the former."""
+    pixels, labels = digit_like(120, 0, (3, 32, 32))
+    # A channel that is no other's likeness.
+    pixels[:, 1] //= 2
+    for part, name in enumerate([*TRAIN, "test_batch.bin"]):
+        rows = slice(20 * part, 20 * part + 20)
+        (folder / name).write_bytes(cifar_records(labels[rows, None], pixels[rows]))
+    return pixels[:100], labels[:100]
+
+
+def write_cifar100(folder: Path) -> np.ndarray:
+    """A thousand pictures to train on and a hundred to test; returns the latter."""
+    pixels, fine = digit_like(1100, 0, (3, 32, 32), classes=100)
+    labels = np.stack([fine // 5, fine], axis=1)
+    for part, rows in {"train": slice(1000), "test": slice(1000, 1100)}.items():
+        (folder / f"{part}.bin").write_bytes(cifar_records(labels[rows], pixels[rows]))
+    return pixels[1000:]
+
+
+@pytest.mark.parametrize("inside", ["", "cifar-10-batches-bin"])
+def test_cifar10_is_its_five_files_mapped_split_and_normalised_by_channel(
+    tmp_path: Path, inside: str
+) -> None:
+    folder = tmp_path / inside
+    folder.mkdir(exist_ok=True)
+    pixels, labels = write_cifar10(folder)
+    data = load(f"cifar10:{tmp_path}")
+    assert (data.name, data.classes, data.image_shape) == ("cifar10", 10, (3, 32, 32))
+    assert (data.train.size, data.validation.size, data.test.size) == (90, 10, 20)
+    assert_normalised(data, (0, 2, 3))
+    assert_holds(data, pixels, labels)
+    for part in data.train.parts:
+        assert not part.flags.owndata
+        assert not part.flags.writeable
+
+
+def test_cifar100_has_the_fine_labels(tmp_path: Path) -> None:
+    test_pixels = write_cifar100(tmp_path)
+    data = load(f"cifar100:{tmp_path}")
+    assert (data.name, data.classes) == ("cifar100", 100)
+    test = everything(data.test)
+    assert test.labels.tolist() == list(range(100))
+    back = np.rint(test.inputs * data.train.deviation + data.train.mean)
+    np.testing.assert_array_equal(back, test_pixels)
+
+
+def changed(offset: int, value: int) -> Callable[[bytes], bytes]:
+    return lambda content: content[:offset] + bytes([value]) + content[offset + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "offset", "told"),
+    [
+        (TRAIN[0], lambda _: b"", 0, "0 bytes, expected records of 3073"),
+        (TRAIN[4], lambda was: was[:-1], 19 * RECORD, "61459 bytes, expected records"),
+        (TRAIN[4], lambda was: was + b"x", 20 * RECORD, "61461 bytes, expected records"),
+        (TRAIN[1], lambda was: was[:RECORD], RECORD, "1 records, expected 20, as in"),
+        (TRAIN[2], changed(3 * RECORD, 10), 3 * RECORD, "label 10, expected 0 to 9"),
+        ("test_batch.bin", changed(0, 255), 0, "label 255, expected 0 to 9"),
+        ("train.bin", changed(2 * 3074, 20), 2 * 3074, "label 20, expected 0 to 19"),
+        ("train.bin", changed(3075, 100), 3075, "label 100, expected 0 to 99"),
+    ],
+)
+def test_cifar_files_that_are_wrong_are_refused(
+    tmp_path: Path,
+    file: str,
+    change: Callable[[bytes], bytes],
+    offset: int,
+    told: str,
+) -> None:
+    name = "cifar100" if file == "train.bin" else "cifar10"
+    (write_cifar100 if name == "cifar100" else write_cifar10)(tmp_path)
+    path = tmp_path / file
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(DataFileError, match=told) as caught:
+        load(f"{name}:{tmp_path}")
+    assert (caught.value.path, caught.value.offset) == (path, offset)
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    write_cifar10(tmp_path)
+    (tmp_path / TRAIN[3]).unlink()
+    with pytest.raises(DataFileError, match=r"data_batch_4.bin not in it .*binary distr"):
+        load(f"cifar10:{tmp_path}")
+
+
+@given(
+    st.tuples(*(st.integers(1, most) for most in (5, 3, 6, 6))),
+    st.integers(0, 4),
+    st.integers(0, 2**32),
+)
+def test_each_picture_is_cropped_from_its_padded_self_and_perhaps_mirrored(
+    shape: tuple[int, ...], padding: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    inputs = rng.random(shape, dtype=np.float32)
+    before = inputs.copy()
+    fill = rng.random((shape[1], 1, 1), dtype=np.float32)
+    out = CropAndFlip(padding, fill)(inputs, np.random.default_rng(seed))
+    assert (out.shape, out.dtype) == (inputs.shape, np.float32)
+    np.testing.assert_array_equal(inputs, before)
+    height, width = shape[2:]
+    for picture, made in zip(inputs, out, strict=True):
+        padded = np.empty((shape[1], height + 2 * padding, width + 2 * padding), "f4")
+        padded[:] = fill
+        padded[:, padding : padding + height, padding : padding + width] = picture
+        crops = [
+            padded[:, top : top + height, left : left + width]
+            for top in range(2 * padding + 1)
+            for left in range(2 * padding + 1)
+        ]
+        assert any(
+            np.array_equal(made, crop) or np.array_equal(made, crop[:, :, ::-1])
+            for crop in crops
+        )
+
+
+def test_every_crop_and_both_directions_come_equally_often() -> None:
+    n = 50_000
+    picture = np.arange(1.0, 10.0).reshape(1, 3, 3)
+    out = CropAndFlip(1)(np.broadcast_to(picture, (n, 1, 3, 3)), np.random.default_rng(0))
+    kinds, counts = np.unique(out.reshape(n, -1), axis=0, return_counts=True)
+    # Nine places, two directions: 18 kinds, as no crop of this picture is its own mirror.
+    assert len(kinds) == 18
+    expected = n / 18
+    assert ((counts - expected) ** 2 / expected).sum() < 45  # chi-square, 17 degrees
+
+
+def test_the_padding_is_black(tmp_path: Path) -> None:
+    write_cifar10(tmp_path)
+    data = load(f"cifar10:{tmp_path}")
+    black = (0 - data.train.mean) / data.train.deviation
+    inputs = np.full((200, 3, 32, 32), 7, np.float32)
+    out = data.augment(inputs, np.random.default_rng(0))
+    assert (out == 7).any()
+    assert ((out == 7) | (out == black)).all()
+    corner = out[:, :, 0, 0]
+    assert (corner == black[:, 0, 0]).all(axis=1).any()
+
+
+def test_training_batches_are_augmented_and_a_restored_stream_goes_on_to_the_bit(
+    tmp_path: Path,
+) -> None:
+    write_cifar10(tmp_path)
+    data = load(f"cifar10:{tmp_path}")
+    stream = data.stream(16, seed=3)
+    plain = data._replace(augment=None).stream(16, seed=3)
+    for batch, before in zip(stream.epoch(), plain.epoch(), strict=True):
+        np.testing.assert_array_equal(batch.labels, before.labels)
+        assert not np.array_equal(batch.inputs, before.inputs)
+    batches = stream.epoch()
+    for _ in range(3):
+        next(batches)
+    restored = data.stream(16, seed=99)
+    restored.load_state_dict(stream.state_dict())
+    for _ in range(2):
+        for one, other in zip(stream.epoch(), restored.epoch(), strict=True):
+            np.testing.assert_array_equal(one.inputs, other.inputs)
+            np.testing.assert_array_equal(one.labels, other.labels)

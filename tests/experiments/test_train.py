@@ -1,0 +1,202 @@
+"""One run: models, data and optimizers by their names, the user's own among them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+import lookahead_ref as la
+from lookahead_ref.cli.app import app
+from lookahead_ref.experiments import models, optimizers, train
+from lookahead_ref.experiments.settings import SCHEDULE_NAMES, TrainSettings
+from lookahead_ref.training.checkpoint import decode
+
+OWN = """
+from dataclasses import dataclass
+import helper
+import lookahead_ref as la
+from lookahead_ref.data import load_digits
+from lookahead_ref.zoo import MLP
+
+def optimizer(learning_rate=0.25):
+    return la.Lookahead(la.SGD(learning_rate), k=helper.K)
+
+ready = la.SGD(0.5)
+data = load_digits
+
+@dataclass
+class Small:
+    data: object
+
+    def __post_init__(self):
+        self.inner = MLP((self.data.features, 4, self.data.classes))
+        self.init, self.loss = self.inner.init, self.inner.loss
+        self.evaluate = self.inner.evaluate
+
+def fails(*_):
+    raise KeyError("oh")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a working folder with a user's own code in it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "mine.py").write_text(OWN)
+    (tmp_path / "own" / "helper.py").write_text("K = 7\n")
+    return tmp_path
+
+
+def invoke(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, ["train", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+def test_optimizer_model_and_data_can_be_the_users_own(folder: Path) -> None:
+    done = invoke(
+        *("--optimizer", "own/mine.py:optimizer", "--model", "own/mine.py:Small"),
+        *("--data", "own/mine.py:data", "--epochs", "1", "--output", "run"),
+    )
+    assert done.exit_code == 0, done.stderr
+    made = json.loads((folder / "run" / "results.json").read_text())["configuration"]
+    assert "learning_rate=0.25" in made["optimizer_made"]
+    assert "k=7" in made["optimizer_made"]
+    assert made["model_made"].startswith("Small(data=Dataset(")
+    assert " at 0x" not in (folder / "run" / "train.jsonl").read_text()
+    done = invoke("--resume", "run")
+    assert done.exit_code == 0, done.stderr
+
+
+def test_the_users_own_can_come_from_a_module_of_the_working_folder(folder: Path) -> None:
+    (folder / "a_module_of_mine.py").write_text(
+        "import lookahead_ref as la\nSGD = la.SGD\n"
+    )
+    prepared = train.prepare(
+        TrainSettings(optimizer="a_module_of_mine:SGD", learning_rate=0.125)
+    )
+    assert prepared.optimizer == la.SGD(learning_rate=0.125)
+
+
+def test_what_a_user_named_wrongly_is_told(folder: Path) -> None:
+    for options, told in {
+        ("--optimizer", "own/mine.py:fails"): "cannot be made: KeyError: 'oh'",
+        ("--optimizer", "own/mine.py:ready", "--learning-rate", "1"): "must be left out",
+        ("--optimizer", "own/mine.py:ready", "--schedule", "step"): "must be given for",
+        ("--model", "own/mine.py:ready"): "must be one or make one, got SGD",
+        ("--data", "own/mine.py:Small"): "cannot be made: TypeError",
+    }.items():
+        done = invoke(*options)
+        assert done.exit_code == 2
+        assert told in done.stderr
+
+
+def test_a_language_model_trains_on_characters_and_goes_on_with_what_it_carries(
+    folder: Path,
+) -> None:
+    (folder / "text").write_text("so it goes, and on it goes, as it went. " * 40)
+    options = ("--model", "lstm", "--data", "chars:text", "--hidden", "8", "--layers", "2")
+    more = ("--dropout", "0.2", "--window", "5", "--batch-size", "4", "--tied")
+    rate = ("--learning-rate", "0.02", "--epochs", "3")
+    done = invoke(*options, *more, *rate, "--checkpoint-every", "7", "--output", "run")
+    assert done.exit_code == 0, done.stderr
+    assert "validation perplexity" in done.stdout
+    assert "test perplexity" in done.stdout
+    weights = (folder / "run" / "final.safetensors").read_bytes()
+    _, record = decode(weights)
+    settings = TrainSettings(**record["configuration"])
+    assert (settings.hidden, settings.window, settings.clip) == ((8,), 5, 0.25)
+    last = max((folder / "run").glob("checkpoint-*"))
+    arrays, _ = decode(last.read_bytes())
+    assert arrays["carried/layer2/cell"].shape == (4, 8)
+
+    last.unlink()
+    (folder / "run" / "final.safetensors").unlink()
+    again = invoke("--resume", "run")
+    assert again.exit_code == 0, again.stderr
+    assert (folder / "run" / "final.safetensors").read_bytes() == weights
+
+
+def test_the_weights_of_a_run_are_those_that_training_returns(folder: Path) -> None:
+    assert invoke("--epochs", "1", "--seed", "4", "--output", "run").exit_code == 0
+    arrays, record = decode((folder / "run" / "final.safetensors").read_bytes())
+    prepared = train.prepare(TrainSettings(**record["configuration"]))
+    result = train.run(prepared)
+    for layer, parts in result.params.items():
+        for name, array in parts.items():
+            np.testing.assert_array_equal(arrays[f"{layer}/{name}"], array)
+    assert record["steps"] == result.steps == 20
+
+
+def test_settings_that_were_found_right_stay_as_they_are() -> None:
+    prepared = train.prepare(TrainSettings(clip=0.0))
+    assert prepared.settings.batch_size == 64
+    assert prepared.settings.learning_rate == 0.01
+    assert train.prepare(prepared.settings).settings == prepared.settings
+
+
+def test_a_step_schedule_fits_a_run_of_one_step() -> None:
+    schedule = train.SCHEDULES["step"](0.5, 1)
+    assert schedule is not None
+    assert [schedule(0), schedule(1)] == [0.5, 0.1]
+
+
+def test_a_schedule_divides_where_the_paper_does() -> None:
+    assert tuple(train.SCHEDULES) == SCHEDULE_NAMES
+    step = train.SCHEDULES["step"](1.0, 200)
+    assert [step(at) for at in (59, 60, 120, 160)] == pytest.approx([1, 0.2, 0.04, 0.008])
+    short = train.SCHEDULES["shortened"](1.0, 60)
+    assert [short(at) for at in (29, 30, 48, 58)] == pytest.approx([1, 0.1, 0.01, 0.001])
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet32", "resnet50"])
+def test_a_residual_network_is_made_for_the_pictures(name: str) -> None:
+    settings = TrainSettings(model=name, optimizer="adam", backend="numba")
+    model = train.prepare(settings).model
+    assert (model.shape, model.classes) == ((1, 8, 8), 10)  # type: ignore[union-attr]
+    assert model.backend == "numba"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", optimizers.NAMES)
+def test_settings_reach_the_optimizer(name: str) -> None:
+    settings = TrainSettings(
+        optimizer=name,
+        learning_rate=0.25,
+        k=7,
+        alpha=0.75,
+        momentum=0.8,
+        weight_decay=0.01,
+        weight_decay_kind="decoupled",
+    )
+    built = optimizers.build(settings)
+    if name.startswith("lookahead-"):
+        assert isinstance(built, la.Lookahead)
+        assert (built.k, built.alpha) == (7, 0.75)
+    inner = getattr(built, "inner", built)
+    assert (inner.learning_rate, inner.weight_decay) == (0.25, 0.01)
+    assert inner.weight_decay_kind == "decoupled"
+    assert getattr(inner, "momentum", 0.8) == 0.8
+    assert optimizers.method(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "inner", "title"),
+    [
+        ("lookahead-heavy-ball", "heavy-ball", "Lookahead (heavy ball)"),
+        ("lookahead-mine.py:RMSProp", "mine.py:RMSProp", "Lookahead (RMSProp)"),
+        ("polyak-sgd", "sgd", "Polyak averaging"),
+        ("./lookahead-mine.py:RMSProp", "./lookahead-mine.py:RMSProp", "RMSProp"),
+    ],
+)
+def test_a_name_is_a_wrapper_and_what_is_in_it(name: str, inner: str, title: str) -> None:
+    assert optimizers.inner_name(name) == inner
+    assert optimizers.method(name).title == title
+
+
+def test_every_model_says_which_of_the_options_it_takes() -> None:
+    for kind in models.MODELS.values():
+        assert set(kind.options) <= set(models.OPTIONS)
+    assert set(models.MODELS) - {"mlp"} == set(optimizers.LEARNING_RATES_OF)

@@ -1,0 +1,196 @@
+"""Many tasks: on processes of this machine, and on a Dask cluster."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import worker_tasks
+from rich.console import Console
+
+from lookahead_ref.experiments.engine import measure_training
+from lookahead_ref.experiments.settings import SweepSettings
+from lookahead_ref.experiments.sweep import sweep
+from lookahead_ref.experiments.workers import (
+    DaskCluster,
+    LocalProcesses,
+    LostWorkerError,
+    Workers,
+    choose_workers,
+)
+from lookahead_ref.report.files import jsonable
+
+TESTS = Path(worker_tasks.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real scheduler and two workers, on loopback."""
+    pytest.importorskip("distributed")
+    folder = tmp_path_factory.mktemp("dask")
+    told = folder / "scheduler.json"
+    environment = os.environ | {
+        "PYTHONPATH": str(TESTS),
+        "PYTHONWARNINGS": "ignore",
+        # The scheduler asks a killed worker for its results for so long.
+        "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",
+    }
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    options = ("--host", "127.0.0.1", "--no-dashboard")
+    started = [
+        start("dask_scheduler", *options, "--port", "0", "--scheduler-file", str(told))
+    ]
+    for _ in range(2):
+        worker = ("dask_worker", "--scheduler-file", str(told), "--nthreads", "1")
+        started.append(start(*worker, *options, "--local-directory", str(folder)))
+    try:
+        for _ in range(600):
+            if told.exists() and told.read_text().strip():
+                break
+            time.sleep(0.05)
+        yield str(json.loads(told.read_text())["address"])
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in started:
+            process.wait(30)
+
+
+@pytest.fixture(params=["this process", "two processes", "cluster"])
+def workers(request: pytest.FixtureRequest) -> Workers:
+    if request.param == "cluster":
+        return DaskCluster(request.getfixturevalue("cluster"))
+    return LocalProcesses(1 if request.param == "this process" else 2)
+
+
+def test_every_task_is_done_once_wherever_it_is_done(workers: Workers) -> None:
+    outcomes = list(workers.outcomes(worker_tasks.square, range(6)))
+    assert sorted(outcomes) == [(n, n * n) for n in range(6)]
+
+
+def test_linear_algebra_runs_on_one_thread(workers: Workers) -> None:
+    assert list(workers.outcomes(worker_tasks.threads, [0])) == [(0, 1)]
+
+
+def test_the_error_of_a_task_comes_back(workers: Workers) -> None:
+    with pytest.raises(ArithmeticError, match="two is too much"):
+        list(workers.outcomes(worker_tasks.fail_at_two, range(4)))
+
+
+@pytest.mark.parametrize("where", ["two processes", "cluster"])
+def test_a_killed_worker_costs_its_task_which_is_done_again(
+    where: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    workers: Workers = LocalProcesses(2)
+    if where == "cluster":
+        workers = DaskCluster(request.getfixturevalue("cluster"))
+    marker = tmp_path / "died"
+    tasks = [(number, marker) for number in range(6)]
+    outcomes = list(workers.outcomes(worker_tasks.die_once, tasks))
+    assert marker.exists()
+    assert sorted(outcomes) == [(n, n * n) for n in range(6)]
+
+
+def test_a_task_that_kills_every_worker_is_lost_and_no_other() -> None:
+    outcomes = dict(LocalProcesses(2).outcomes(worker_tasks.die_at_two, range(4)))
+    assert isinstance(outcomes.pop(2), LostWorkerError)
+    assert outcomes == {0: 0, 1: 1, 3: 9}
+
+
+def test_the_number_of_jobs_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
+        LocalProcesses(0)
+    with pytest.raises(ValueError, match="jobs must not be given with a scheduler"):
+        choose_workers(2, "tcp://127.0.0.1:9")
+
+
+def test_a_scheduler_that_does_not_answer_is_named() -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9"):
+        list(DaskCluster("tcp://127.0.0.1:9").outcomes(abs, [1]))
+
+
+def test_tasks_under_way_are_given_up_where_the_caller_stops() -> None:
+    began = time.monotonic()
+    outcomes = LocalProcesses(2).outcomes(time.sleep, [0, 300, 300])
+    assert next(outcomes) == (0, None)
+    outcomes.close()  # type: ignore[attr-defined]  # a generator
+    assert time.monotonic() - began < 60
+
+
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    program = (
+        "import worker_tasks\n"
+        "from lookahead_ref.experiments.workers import LocalProcesses\n"
+        "if __name__ == '__main__':\n"
+        "    list(LocalProcesses(2).outcomes(worker_tasks.kill_the_parent, [0, 1]))\n"
+    )
+    # The output, which the workers inherit, ends when the last of them has ended.
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL
+
+
+OWN = """
+import numpy as np
+import lookahead_ref as la
+from lookahead_ref.data import Dataset, Examples
+
+class Scaled(la.SGD):
+    pass
+
+class Mine(Examples):  # a class that only this file knows
+    pass
+
+def data():
+    inputs = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    examples = Mine(inputs, (inputs[:, 0] > 0).astype(np.int64))
+    return Dataset("halves", examples, examples, classes=2)
+"""
+
+
+def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
+    workers: Workers, tmp_path: Path
+) -> None:
+    file = tmp_path / "only_here.py"
+    file.write_text(OWN)
+    settings = SweepSettings(
+        optimizer=(f"lookahead-{file}:Scaled",),
+        learning_rate=(0.125,),
+        k=(2, 3),
+        data=f"{file}:data",
+        epochs=1,
+    )
+    console = Console(file=io.StringIO())
+    sweep(settings, tmp_path, workers=workers, console=console)
+    for trial in json.loads((tmp_path / "results.json").read_text())["trials"]:
+        same = replace(
+            settings.base,
+            optimizer="lookahead-sgd",
+            learning_rate=0.125,
+            k=trial["settings"]["k"],
+        )
+        (run,) = trial["runs"]
+        ((_, told),) = LocalProcesses(1).outcomes(measure_training, [same])
+        assert run["history"] == jsonable(told["history"])  # type: ignore[index]

@@ -1,0 +1,284 @@
+"""The inner optimizers against loops in 50-digit decimals, and what they share."""
+
+from collections.abc import Callable
+from decimal import Decimal, localcontext
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lookahead_ref as la
+from support import one, run
+
+# Multiples of 1/8 with few bits: a few updates by them are exact in float64.
+dyadic = st.integers(-64, 64).map(lambda number: number / 8)
+finite = st.floats(-100.0, 100.0).map(lambda number: round(number, 3))
+BETA1, BETA2 = 0.8, 0.95
+
+
+class Case(NamedTuple):
+    """An optimizer, its rule by hand from t, g and slots, and how exactly they agree."""
+
+    make: Callable[..., Any]
+    rule: Callable[..., tuple[Decimal, ...]]
+    rate: float
+    decay: float
+    tolerance: float = 0.0
+
+
+def heavy_ball(t: int, g: Decimal, v: Decimal) -> tuple[Decimal, ...]:
+    v = v / 2 + g
+    return v, v
+
+
+def nesterov(t: int, g: Decimal, v: Decimal) -> tuple[Decimal, ...]:
+    v = v / 2 + g
+    return g + v / 2, v
+
+
+def adagrad(t: int, g: Decimal, s: Decimal) -> tuple[Decimal, ...]:
+    s += g * g
+    return g / (s.sqrt() + Decimal("1e-3")), s
+
+
+def adam(t: int, g: Decimal, m: Decimal, v: Decimal) -> tuple[Decimal, ...]:
+    beta1, beta2 = Decimal(BETA1), Decimal(BETA2)
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g * g
+    m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+    return m_hat / (v_hat.sqrt() + Decimal("1e-2")), m, v
+
+
+CASES = {
+    "sgd": Case(la.SGD, lambda t, g: (g,), 0.5, 0.25),
+    "heavy ball": Case(partial(la.HeavyBall, momentum=0.5), heavy_ball, 0.25, 0.5),
+    "nesterov": Case(partial(la.Nesterov, momentum=0.5), nesterov, 0.25, 0.5),
+    # A step rounds some ten times, each by 2**-53 of values of at most 100; with L2 the
+    # rounding of theta enters the gradient, divided by epsilon where all of the gradient is
+    # cancelled: thirty times as large.
+    "adagrad": Case(
+        partial(la.AdaGrad, epsilon=1e-3), adagrad, 0.3, 0.1, 12 * 10 * 2.0**-53 * 100 * 30
+    ),
+    # Some twenty times; an error in m is divided by no less than epsilon and multiplied by
+    # the learning rate: ten times as large.
+    "adam": Case(
+        partial(la.Adam, beta1=BETA1, beta2=BETA2, epsilon=1e-2),
+        adam,
+        0.1,
+        0.1,
+        12 * 20 * 2.0**-53 * 100 * 10,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["none", "l2", "decoupled"])
+@pytest.mark.parametrize("name", list(CASES))
+@given(data=st.data())
+def test_each_is_the_loop_written_by_hand(name: str, kind: Any, data: Any) -> None:
+    make, rule, rate, decay, tolerance = CASES[name]
+    numbers, longest = (finite, 12) if tolerance else (dyadic, 4)
+    start = data.draw(numbers)
+    gradients = data.draw(st.lists(numbers, min_size=1, max_size=longest))
+    given_decay: Any = {"weight_decay": decay, "weight_decay_kind": kind}
+    optimizer = make(rate, **({} if kind == "none" else given_decay))
+    params, state = run(optimizer, one(start), [one(g) for g in gradients])
+
+    with localcontext(prec=50):
+        theta, slots = Decimal(start), [Decimal(0)] * len(optimizer.slots)
+        for t, given_gradient in enumerate(gradients, start=1):
+            g = Decimal(given_gradient)
+            if kind == "l2":
+                g += Decimal(decay) * theta
+            update, *slots = rule(t, g, *slots)
+            if kind == "decoupled":
+                update += Decimal(decay) * theta
+            theta -= Decimal(rate) * update
+
+    bound = tolerance / 30 if name == "adagrad" and kind != "l2" else tolerance
+    assert abs(params["x"].item() - float(theta)) <= bound
+    for slot, expected in zip(optimizer.slots, slots, strict=True):
+        relative = 1e-12 if tolerance else 0.0
+        got = state.slots[slot]["x"].item()
+        assert got == pytest.approx(float(expected), rel=relative, abs=tolerance)
+    assert (state.step, state.updates) == (len(gradients), len(gradients))
+
+
+# SGD and what all have from the step that they share.
+
+
+def test_the_learning_rate_s_schedule_sees_the_updates_done() -> None:
+    seen = []
+
+    def schedule(step: int) -> float:
+        seen.append(step)
+        return 2.0**-step
+
+    optimizer = la.SGD(schedule)
+    params, state = one(8.0), optimizer.init(one(8.0))
+    seen.clear()
+    steps = []
+    for _ in range(4):
+        params, state = optimizer.step(params, one(1.0), state)
+        steps.append(params["x"].item())
+    assert seen == [0, 1, 2, 3]
+    assert steps == [7.0, 6.5, 6.25, 6.125]
+
+
+@pytest.mark.parametrize("rate", [0, 0.0])
+def test_a_learning_rate_of_zero_leaves_the_parameters(rate: float) -> None:
+    params, _ = run(la.SGD(rate), one(1.5, -2.0), [one(1.0, 3.0)])
+    np.testing.assert_array_equal(params["x"], [1.5, -2.0])
+
+
+def test_parameters_are_updated_each_by_its_own_gradient() -> None:
+    params = {"a": {"b": np.array([1.0]), "c": np.array([2.0, 3.0])}, "d": np.array(4.0)}
+    grads = {"d": np.array(40.0), "a": {"c": np.array([20.0, 30.0]), "b": np.array([10.0])}}
+    after, _ = run(la.SGD(0.5), params, [grads])
+    assert list(after) == ["a", "d"]
+    assert list(after["a"]) == ["b", "c"]
+    assert after["a"]["b"].tolist() == [-4.0]
+    assert after["a"]["c"].tolist() == [-8.0, -12.0]
+    assert after["d"].tolist() == -16.0
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, "params must hold at least one array, got none"),
+        ({"x": np.arange(2)}, r"params\['x'\] must be float32 or float64, got int64"),
+        ({"x": [1.0, 2.0]}, r"params\['x'\] must be an array, got list"),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda inner: inner, la.Lookahead, la.PolyakAveraging])
+def test_step_refuses_params_that_init_would_refuse(
+    wrap: Any, params: Any, message: str
+) -> None:
+    # SGD has no slots whose dtypes and names would give such params away.
+    optimizer = wrap(la.SGD(0.5))
+    state = optimizer.init(one(1.0, 2.0))
+    with pytest.raises((TypeError, ValueError), match=message):
+        optimizer.step(params, params, state)
+
+
+# Momentum.
+
+
+@pytest.mark.parametrize(("make", "after"), [(la.HeavyBall, 3.5), (la.Nesterov, 3.25)])
+def test_the_learning_rate_stands_outside_of_the_velocity(make: Any, after: float) -> None:
+    # A rate that falls to zero stops at once; were it inside, the velocity would go on.
+    optimizer = make(lambda step: 0.5 if step == 0 else 0.0, momentum=0.5)
+    params, state = run(optimizer, one(4.0), [one(1.0)])
+    assert params["x"].item() == after
+    params, state = optimizer.step(params, one(1.0), state)
+    assert params["x"].item() == after
+    assert state.slots["velocity"]["x"].item() == 1.5
+
+
+@pytest.mark.parametrize("make", [la.HeavyBall, la.Nesterov])
+def test_without_momentum_it_is_sgd_and_by_default_there_is_nine_tenths(make: Any) -> None:
+    grads = [one(0.3, -1.7), one(2.1, 0.9), one(-0.4, 0.2)]
+    with_none, _ = run(make(0.1, momentum=0.0), one(1.0, 2.0), grads)
+    plain, _ = run(la.SGD(0.1), one(1.0, 2.0), grads)
+    assert with_none["x"].tolist() == plain["x"].tolist()
+    assert make(0.1).momentum == 0.9
+
+
+# AdaGrad and Adam.
+
+
+def test_adagrad_s_sum_of_squares_starts_at_zero_and_forgets_nothing() -> None:
+    _, state = run(la.AdaGrad(0.1), one(1.0, 1.0), [one(3.0, 0.0), one(4.0, -2.0)])
+    assert state.slots["sum_of_squares"]["x"].tolist() == [25.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("make", "small", "tolerance"), [(la.AdaGrad, 1e-3, 1.1e-7), (la.Adam, 1e-2, 1.1e-6)]
+)
+def test_the_first_step_has_the_length_of_the_learning_rate(
+    make: Any, small: float, tolerance: float
+) -> None:
+    # Without bias correction Adam's would be 3.16 times as long. What epsilon takes of the
+    # step of the smaller gradient is the tolerance.
+    params, _ = run(make(0.5), one(0.0, 0.0), [one(small, -1e3)])
+    np.testing.assert_allclose(params["x"], [-0.5, 0.5], rtol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [la.AdaGrad(1.0, epsilon=2.0), la.Adam(1.0, beta1=0.5, beta2=0.5, epsilon=2.0)],
+)
+def test_epsilon_stands_outside_of_the_root(optimizer: Any) -> None:
+    params, _ = run(optimizer, one(0.0), [one(2.0)])
+    assert params["x"].item() == -0.5
+
+
+def test_a_weight_that_never_had_a_gradient_stays() -> None:
+    params, _ = run(la.AdaGrad(1.0), one(3.0), [one(0.0)] * 3)
+    assert params["x"].item() == 3.0
+
+
+def test_adam_s_second_gradient_is_corrected_by_the_second_power() -> None:
+    optimizer = la.Adam(1.0, beta1=0.5, beta2=0.75, epsilon=0.0)
+    params, state = run(optimizer, one(0.0), [one(1.0), one(0.0)])
+    # m = 0.25 over 1 - 1/4; v = 3/16 over 1 - 9/16.
+    assert state.slots["first_moment"]["x"].item() == 0.25
+    assert state.slots["second_moment"]["x"].item() == 0.1875
+    first, second = -1.0, -(0.25 / 0.75) / np.sqrt(0.1875 / 0.4375)
+    np.testing.assert_allclose(params["x"], [first + second], rtol=4e-16)
+
+
+def test_adam_s_defaults_are_those_of_its_paper() -> None:
+    assert la.Adam() == la.Adam(1e-3, 0.9, 0.999, 1e-8, 0.0, "l2")
+
+
+def test_decoupled_decay_shrinks_a_weight_without_gradients_by_the_rate() -> None:
+    optimizer = la.Adam(0.5, weight_decay=0.25, weight_decay_kind="decoupled")
+    params, _ = run(optimizer, one(8.0), [one(0.0)])
+    assert params["x"].item() == 7.0
+
+
+def test_decay_in_the_gradient_is_normalized_away() -> None:
+    params, _ = run(la.Adam(0.5, epsilon=0.0, weight_decay=0.25), one(8.0), [one(0.0)])
+    np.testing.assert_allclose(params["x"], [7.5], rtol=4e-16)
+
+
+# Whose state a step takes.
+
+X, GRADIENT = one(8.0), one(1.0)
+SGD, ADAM = la.SGD(1.0), la.Adam(1.0)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "other", "wanted"),
+    [
+        (SGD, la.Lookahead(SGD), "InnerState .* got LookaheadState"),
+        (la.Lookahead(SGD), SGD, "LookaheadState .* got InnerState"),
+        (la.PolyakAveraging(SGD), SGD, "PolyakState .* got InnerState"),
+        (la.Lookahead(la.Lookahead(SGD)), la.Lookahead(SGD), "LookaheadState .* got Inner"),
+    ],
+)
+def test_a_state_of_another_kind_is_refused(
+    optimizer: Any, other: Any, wanted: str
+) -> None:
+    with pytest.raises(TypeError, match=f"state must be the {wanted}"):
+        optimizer.step(X, GRADIENT, other.init(X))
+
+
+@pytest.mark.parametrize("around", [lambda inner: inner, la.Lookahead])
+def test_a_state_with_other_slots_is_refused(around: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"the slots first_moment, second_moment, got \(none\)"
+    ):
+        around(ADAM).step(X, GRADIENT, around(SGD).init(X))
+    with pytest.raises(ValueError, match=r"the slots \(none\), got first_moment, second"):
+        around(SGD).step(X, GRADIENT, around(ADAM).init(X))
+
+
+def test_the_order_in_which_slots_are_stored_does_not_matter() -> None:
+    params, state = ADAM.step(X, GRADIENT, ADAM.init(X))
+    turned = state._replace(slots=dict(reversed(state.slots.items())))
+    expected, _ = ADAM.step(params, GRADIENT, state)
+    assert ADAM.step(params, GRADIENT, turned)[0] == expected

@@ -1,0 +1,112 @@
+"""What the theory refuses: each error names the argument, what was expected, what came."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lookahead_ref.theory import noisy_quadratic as nq
+from lookahead_ref.theory import planning, quadratic, rates
+from lookahead_ref.theory.cycles import cycle
+from lookahead_ref.theory.planning import Problem, best_hyperparameters
+
+NAN = float("nan")
+ONE, TWO, EYE = [1.0], [1.0, 2.0], np.eye(3)
+SKEW = [[1.0, 0.5], [0.0, 1.0]]
+PROBLEM = Problem([1.0, 0.3, 0.01], noise=[1.0, 0.5, 2.0], mean=[3.0, -5.0, 10.0])
+LIMIT, SGD = nq.lookahead_variance_limit, cycle("sgd", 1.0)
+ALPHA, ESTIMATE = quadratic.optimal_alpha, quadratic.curvature_alpha
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "told"),
+    [
+        # Lemma 1 and Proposition 2
+        (LIMIT, (0.0, 1.0, 1.0, 5, 0.5), "learning_rate must be > 0, got 0.0"),
+        (LIMIT, (3.0, 1.0, 1.0, 4, 0.5), "learning_rate must be in the stable"),
+        (LIMIT, (0.1, 0.0, 1.0, 5, 0.5), "curvature must be > 0, got 0.0"),
+        (LIMIT, (0.1, 1.0, -1.0, 5, 0.5), "noise must be >= 0, got -1.0"),
+        (LIMIT, (0.1, 1.0, 1.0, 0, 0.5), "k must be >= 1, got 0"),
+        (LIMIT, (0.1, 1.0, 1.0, 2.5, 0.5), "TypeError: k must hold integers, got 2.5"),
+        (LIMIT, (0.1, 1.0, 1.0, 5, 1.5), "alpha must be in (0, 1], got 1.5"),
+        (LIMIT, (0.1, 1.0, 1.0, 5, 0.0), "alpha must be in (0, 1], got 0.0"),
+        (LIMIT, (0.1, ONE * 2, ONE * 3, 5, 0.5), "got noise (3,), curvature (2,)"),
+        (nq.sgd_mean, (NAN, 1.0, 1.0), "mean must be finite, got nan"),
+        (nq.sgd_mean, ([1.0, [2.0]], 1.0, 1.0), "mean must be a number or an array whose"),
+        (nq.sgd_mean, (1.0, -1.0, 1.0), "learning_rate must be >= 0, got -1.0"),
+        (nq.sgd_mean, (1.0, 1.0, 1.0, -1), "steps must be >= 0, got -1"),
+        (nq.sgd_variance, (-1.0, 1.0, 1.0, 1.0), "variance must be >= 0"),
+        (nq.variance_ratio, (2.0, 1.0, 5, 0.5), "learning_rate must be in the"),
+        (
+            nq.sampled_loss,
+            (TWO, ONE * 3, ONE),
+            "x, centre, curvature must have shapes that",
+        ),
+        (nq.expected_loss, (ONE, [-1.0], ONE, ONE), "variance must be >= 0"),
+        (nq.cycle_factor, (0.1, 1.0, np.uint64(2**63)), "k must be below 2^63"),
+        # Proposition 1
+        (quadratic.loss, (ONE, [[1.0, 0.0]], ONE), "A must have the shape"),
+        (quadratic.loss, (ONE, ONE, TWO), "b must have 1 elements as x has"),
+        (quadratic.loss, ([NAN], ONE, ONE), "x must be finite, got nan"),
+        (quadratic.loss, (ONE, [NAN], ONE), "A must be finite, got nan"),
+        (quadratic.loss, ([ONE], ONE, ONE), "x must have 1 dimension, got"),
+        (quadratic.loss, (["a"], ONE, ONE), "TypeError: x must hold real numbers, got"),
+        (quadratic.loss, ([1j], ONE, ONE), "TypeError: x must hold real numbers, got"),
+        (quadratic.gradient, (TWO, SKEW, TWO), "A must be symmetric, got one"),
+        (quadratic.gradient, (ONE, lambda v: TWO, ONE), "A(v) must have the"),
+        (quadratic.optimum, (lambda v: v, ONE), "TypeError: A must be an array to be"),
+        (ALPHA, (ONE, ONE, ONE, ONE), "theta_k must differ from theta_0"),
+        (ALPHA, (ONE, TWO, ONE, ONE), "theta_k must have 1 elements"),
+        (ALPHA, (ONE, [2.0], ONE), "TypeError: optimal_alpha needs either b or theta_star"),
+        (ALPHA, (ONE, [2.0], ONE, ONE, {"theta_star": ONE}), "TypeError: optimal_alpha"),
+        (ESTIMATE, (ONE, [2.0], ONE, ONE, {"scale": 0.0}), "scale must be > 0"),
+        (
+            ESTIMATE,
+            (ONE, [2.0], ONE, ONE, {"alpha_low": 0.0}),
+            "alpha_low must be in (0, 1",
+        ),
+        (quadratic.newton_optimum, (ONE, ONE, [0.0]), "curvature must not be 0"),
+        # Momentum inside Lookahead
+        (cycle, ("adam", 1.0), "kind must be one of 'sgd', 'heavy-ball', 'nest"),
+        (cycle, ("sgd", 1.0, 0.9), "momentum must be 0 for SGD, got 0.9"),
+        (cycle, ("heavy-ball", 1.0, 1.0), "momentum must be in [0, 1), got 1.0"),
+        (cycle, ("heavy-ball", -1.0, 0.9), "x must be >= 0, got -1.0"),
+        (cycle, ("heavy-ball", 1.0, {"k": 0}), "k must be >= 1, got 0"),
+        (cycle, ("heavy-ball", 1.0, {"alpha": 2.0}), "alpha must be in (0, 1]"),
+        (cycle, ("heavy-ball", 1.0, {"noise": NAN}), "noise must be finite"),
+        (cycle, ("sgd", 1.0, {"inner_state": "keep"}), "inner_state must be one of 'maint"),
+        (cycle, ("sgd", TWO, {"k": [1, 2, 3]}), "broadcast, got x (2,), k (3,)"),
+        (SGD.mean, ([1.0, 0.0], -1), "cycles must be >= 0, got -1"),
+        (SGD.mean, ([1.0, 0.0], [1, 2]), "cycles must have 0 dimensions"),
+        (SGD.mean, (ONE,), "mean must have the shape (2,) or one that"),
+        (
+            cycle("sgd", TWO).covariance,
+            (EYE,),
+            "covariance must have the shape (2, 2, 2) or",
+        ),
+        (cycle("sgd", TWO).mean, (EYE[:, :2],), "mean must have the shape (2, 2) or one"),
+        # Rates and plans
+        (rates.tuned_rate, ("sgd", 0.5), "condition_number must be >= 1, got"),
+        (rates.convergence_rate, ("sgd", 1.0, 1.0), "curvature must have 1 dimension, got"),
+        (rates.convergence_rate, ("sgd", -1.0, ONE), "learning_rate must be >= 0"),
+        (Problem, ([0.0], 1.0, 1.0), "curvature must be > 0, got 0.0"),
+        (Problem, (1.0, 1.0, 1.0), "curvature must have 1 dimension, got"),
+        (Problem, (ONE, -1.0, 1.0), "noise must be >= 0, got -1.0"),
+        (Problem, (ONE, TWO, 1.0), "noise must have the shape (1,) of curvature"),
+        (Problem, (ONE, 1.0, "a"), "TypeError: mean must hold real numbers, got 'a'"),
+        (planning.loss_after, (PROBLEM, -1, 0.1), "steps must be >= 0, got -1"),
+        (best_hyperparameters, (PROBLEM, 4, 5), "steps must be >= 5, got 4"),
+        (best_hyperparameters, (PROBLEM, 5, {"alphas": (0.5, 0.1)}), "a lowest and a high"),
+        (best_hyperparameters, (PROBLEM, 5, {"learning_rates": (0.0, 1.0)}), "must be > 0"),
+    ],
+)
+def test_bad_input_is_told_by_name(
+    call: Callable[..., object], arguments: tuple[Any, ...], told: str
+) -> None:
+    options = arguments[-1] if isinstance(arguments[-1], dict) else {}
+    given = arguments[: len(arguments) - bool(options)]
+    error = TypeError if told.startswith("TypeError: ") else ValueError
+    with pytest.raises(error, match=re.escape(told.removeprefix("TypeError: "))):
+        call(*given, **options)
