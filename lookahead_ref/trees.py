@@ -31,11 +31,9 @@ _FLOAT32 = struct.Struct("<f")
 
 
 class RecordedTree(dict[str, Any]):
-    """A tree on which `lookahead_ref.stepping` records a step, which needs no check.
+    """A tree on which `lookahead_ref.stepping` records a step, which needs no check."""
 
-    Its leaf, a symbol, stands for all leaves and has a tape that takes down what is done.
-    """
-
+    # Its leaf, a symbol, stands for all leaves and has a tape that takes down what is done.
     __slots__ = ()
 
 
@@ -120,16 +118,12 @@ def apply(
 
 
 def evaluate(function: Callable[..., Any], *operands: Tree) -> list[Any]:
-    """Call a function with the values of corresponding leaves, each of one dimension.
-
-    Unlike a rule it may do anything with them; what it returns stays with the caller.
-    While a step is recorded, the values are computed first.
-    """
+    """Call a function, any but a rule, with corresponding leaves, each of one dimension."""
     first, *others = [flatten(each) for each in operands]
     results = []
     for path, leaf in first.items():
         leaves = [leaf, *[other[path] for other in others]]
-        if hasattr(leaf, "tape"):
+        if hasattr(leaf, "tape"):  # a step is being recorded: the values are computed
             results += leaf.tape.evaluate(function, leaves)
         else:
             xp = array_namespace(leaf)
@@ -185,10 +179,7 @@ def check_params(params: Tree, name: str = "params") -> None:
 
 
 def check_like(tree: Tree, params: Tree, name: str) -> dict[str, Array]:
-    """Check that a tree agrees with the parameters, and return its leaves by path.
-
-    They must agree in names, array libraries, dtypes and shapes.
-    """
+    """Check names, libraries, dtypes and shapes; return the leaves of the tree by path."""
     leaves, expected = flatten(tree, name), flatten(params)
     for path in expected:
         if path not in leaves:

@@ -21,10 +21,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from lookahead_ref.experiments import runs, single
+from lookahead_ref.experiments import run_folder, train
+from lookahead_ref.experiments.settings import TrainSettings
 
 TOYS = Path(__file__).with_name("toys.py")
-SETTINGS = single.Settings(
+SETTINGS = TrainSettings(
     model=f"{TOYS}:normalised",
     data=f"{TOYS}:clouds",
     optimizer="lookahead-adam",
@@ -56,23 +57,23 @@ class Killer:
 
 
 @cache
-def prepared(epochs: int, batch_size: int) -> single.Prepared:
+def prepared(epochs: int, batch_size: int) -> train.Prepared:
     """Prepare the run, once."""
-    return single.prepare(replace(SETTINGS, epochs=epochs, batch_size=batch_size))
+    return train.prepare(replace(SETTINGS, epochs=epochs, batch_size=batch_size))
 
 
-def run(folder: Path, ready: single.Prepared, every: int) -> None:
+def run(folder: Path, ready: train.Prepared, every: int) -> None:
     """Do, or go on with, the run."""
     with contextlib.ExitStack() as stack:
         if (folder / "run.json").exists():
-            run = stack.enter_context(runs.continued(folder, lambda _: None))
+            run = stack.enter_context(run_folder.continued(folder, lambda _: None))
             assert run.settings == ready.settings
         else:
-            begun = runs.begin(
+            begun = run_folder.begin(
                 folder, ready.settings, lambda _: None, checkpoint_every=every, keep=2
             )
             run = stack.enter_context(begun)
-        single.run(ready, run)
+        train.run(ready, run)
 
 
 def forked(order: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from lookahead_ref.experiments.settings import TrainSettings
+
 
 def square(number: int) -> int:
     return number * number
@@ -43,18 +45,17 @@ def threads(_: int) -> int:
     )
 
 
-def record(task: tuple[int, Path]) -> dict[str, int]:
-    """Square a number, and note that it was done."""
-    number, log = task
-    with log.open("a") as file:
-        file.write(f"{number}\n")
-    return {"square": number * number}
+def record(settings: TrainSettings) -> dict[str, int]:
+    """Square the seed, and note in the file that is called data that it was done."""
+    with Path(settings.data).open("a") as file:
+        file.write(f"{settings.seed}\n")
+    return {"square": settings.seed**2}
 
 
-def record_and_die_at_two(task: tuple[int, Path]) -> dict[str, int]:
-    if task[0] == 2:
+def record_and_die_at_two(settings: TrainSettings) -> dict[str, int]:
+    if settings.seed == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return record(task)
+    return record(settings)
 
 
 def kill_the_parent(_: int) -> None:

@@ -178,9 +178,8 @@ def conform(
         usual = PYTHON_STARTUP if command is None else Limits.startup
         limits = Limits(startup_timeout or usual, step_timeout, line_limit)
         # A program of its own is one process for the whole suite; Python's are cheap.
-        dtypes = (
-            [("float32", "float64")] if target is None else [("float32",), ("float64",)]
-        )
+        both = target is None or case
+        dtypes = [("float32", "float64")] if both else [("float32",), ("float64",)]
         start = partial(
             open_target, target, command=command, recorded=recorded, limits=limits
         )
@@ -391,9 +390,29 @@ def models(
     level: Annotated[str, typer.Option(help="strict or gpu.")] = "strict",
 ) -> None:
     """Compare the loss and gradients of a program's models with the golden ones."""
-    from lookahead_ref.conformance.models import report
+    with reported(), ExitStack() as stack:
+        from lookahead_ref.conformance.models import model_cases, report_lines, run_models
+        from lookahead_ref.conformance.process import Limits, StartError
+        from lookahead_ref.conformance.reports import DEPARTED, FAILED
+        from lookahead_ref.conformance.running import PYTHON_STARTUP, Program, open_target
 
-    raise typer.Exit(report(target, command, profile, level))
+        if level not in ("strict", "gpu"):
+            raise ValueError(f"--level must be 'strict' or 'gpu', got {level!r}")
+        cases = model_cases(profile)
+        # A step may have to compile its kernels first.
+        limits = Limits(startup=PYTHON_STARTUP, step=PYTHON_STARTUP)
+        try:
+            program = open_target(target, command=command, limits=limits)
+        except StartError as error:
+            raise failed(error, FAILED) from error
+        stack.callback(program.close)
+        assert isinstance(program, Program)  # a recording was not asked for
+        results = run_models(program.ask, cases, level=level)
+        for line in report_lines(program.name, results):
+            typer.echo(line)
+        codes = {"failed": FAILED, "departed": DEPARTED}
+        if code := max(codes.get(result.status, 0) for result in results):
+            raise typer.Exit(code)
 
 
 @golden.callback(epilog=epilog(EXAMPLES["golden"]))

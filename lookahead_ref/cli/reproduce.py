@@ -1,23 +1,19 @@
-"""The command that reproduces the paper, which the command line mounts.
+"""The command ``reproduce``."""
 
-What a command needs is imported inside it, so that ``--help`` answers at once.
-"""
-
-import shlex
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lookahead_ref.cli.options import AsJson, Jobs, Output, Scheduler, with_settings
 from lookahead_ref.cli.terminal import (
     console,
-    continuable,
     epilog,
-    print_folder,
+    job_folder,
     print_json,
+    print_report,
     reported,
 )
+from lookahead_ref.experiments.settings import ReproduceSettings
 
 __all__ = ["EXAMPLES", "mount"]
 
@@ -31,18 +27,12 @@ EXAMPLES = {
 
 
 def mount(app: typer.Typer) -> None:
-    """Add the command to the command line.
-
-    Parameters
-    ----------
-    app : typer.Typer
-        The command line.
-    """
-    app.command(epilog=epilog(EXAMPLES["reproduce"]))(reproduce)
+    """Add the command to the command line."""
+    app.command(epilog=epilog(EXAMPLES["reproduce"]))(with_settings(reproduce))
 
 
 def _names(incomplete: str) -> list[str]:
-    from lookahead_ref.experiments.paper.run import NAMES
+    from lookahead_ref.experiments.paper.reproduce import NAMES
 
     return [name for name in NAMES if name.startswith(incomplete)]
 
@@ -55,59 +45,11 @@ def reproduce(
             autocompletion=_names,
         ),
     ],
-    full: Annotated[
-        bool,
-        typer.Option(
-            "--full", help="The paper's setting, as far as it is known; needs --data."
-        ),
-    ] = False,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="What to train on, as cifar10:DIR; see train.",
-            metavar="NAME[:PATH]",
-            show_default=False,
-        ),
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Runs of each method.", min=1, show_default=False)
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Other than the setting's.", min=1, show_default=False),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        typer.Option(help="Of SGD, other than the setting's.", show_default=False),
-    ] = None,
-    backend: Annotated[
-        str, typer.Option(help="What makes the updates; see [bold]info[/].")
-    ] = "numpy",
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            help="Processes; as many as cores if not given.", min=1, show_default=False
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            help="A Dask cluster that does the runs instead.",
-            metavar="ADDRESS",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            help="The folder to write to; runs that are there are not done again.",
-            metavar="DIR",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, for a program to read.")
-    ] = False,
+    settings: ReproduceSettings,
+    jobs: Jobs = None,
+    scheduler: Scheduler = None,
+    output: Output = None,
+    as_json: AsJson = False,
 ) -> None:
     """Reproduce a table or a figure of the paper, in small or in full.
 
@@ -116,35 +58,19 @@ def reproduce(
     goes on where it was.
     """
     with reported():
-        from lookahead_ref.experiments.environment import continued_folder
-        from lookahead_ref.experiments.paper import plan, run
-        from lookahead_ref.experiments.pool import workers
+        from lookahead_ref.experiments.paper import reproduce as reproducing
+        from lookahead_ref.experiments.workers import choose_workers
         from lookahead_ref.extras import require
 
         require("matplotlib", "experiments", purpose="draw the pictures")
-        request = plan.Request(full, data, seeds, epochs, learning_rate, backend)
-        run.check(name, request)
-        who = workers(jobs, scheduler)
-        words = shlex.join(["lookahead-ref", *sys.argv[1:]])
-    with (
-        reported(),
-        continued_folder(output, name, f"reproduce {name}") as folder,
-        continuable(folder, named=output is not None),
-    ):
-        made = run.reproduce(
-            name, request, folder, workers=who, command=words, console=console(stderr=True)
+        reproducing.check(name, settings)
+        workers = choose_workers(jobs, scheduler)
+    with job_folder(output, name, f"reproduce {name}") as folder:
+        made = reproducing.reproduce(
+            name, settings, folder, workers=workers, console=console(stderr=True)
         )
-    if as_json:
-        print_json(
-            {
-                "folder": str(folder),
-                "files": list(made.files),
-                "summary": made.findings.summary,
-            }
-        )
+    if not as_json:
+        print_report(made)
         return
-    screen = console()
-    for table in made.findings.tables:
-        screen.print(table.rich())
-    screen.print(made.findings.summary, highlight=False)
-    print_folder(screen, folder, ", ".join(made.files))
+    summary = made.findings.summary
+    print_json({"folder": str(folder), "files": list(made.files), "summary": summary})

@@ -40,6 +40,8 @@ GPU_DIVISION = 2.5
 GPU_FUNCTION = 4.0
 """Machine epsilons more that a function may lose at the level `gpu`."""
 
+LEVELS = ("strict", "gpu")
+
 _FORMATS = {  # machine epsilon, smallest normal, smallest and largest number
     "float32": (2.0**-23, 2.0**-126, 2.0**-149, 2.0**128 - 2.0**104),
     "float64": (2.0**-52, 2.0**-1022, 2.0**-1074, sys.float_info.max),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lookahead_ref.conformance import model_cases, model_oracle, optimizer_cases, vectors
-from lookahead_ref.conformance.bounds import Bounding, Overflowing
+from lookahead_ref.conformance.bounds import LEVELS, Bounding, Overflowing
 from lookahead_ref.conformance.bugs import (
     BUGS,
     CONDITIONS,
@@ -23,7 +23,7 @@ from lookahead_ref.conformance.building import PlannedCase, bits
 from lookahead_ref.conformance.clauses import CLAUSES
 from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact
 from lookahead_ref.conformance.oracle import value as value_of
-from lookahead_ref.conformance.vectors import LEVELS, Format
+from lookahead_ref.conformance.vectors import Format
 
 VISIBLE = 64.0
 """A flag means that a bug is off by at least so many tolerances, of the widest kind."""

@@ -5,7 +5,7 @@ what loss, gradients and carried state must come of them.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -13,23 +13,18 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
 
 from lookahead_ref.conformance import wire
 from lookahead_ref.conformance.judging import Mismatch, distances
-from lookahead_ref.conformance.process import Limits, StartError
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
-from lookahead_ref.conformance.running import PYTHON_STARTUP, Program, open_target
 from lookahead_ref.conformance.vectors import (
-    LEVELS,
     MODELS,
     Expected,
     check_profile,
     decode,
     read_files,
 )
-from lookahead_ref.extras import MissingExtraError
 
 __all__ = [
     "ModelAdapter",
@@ -39,7 +34,7 @@ __all__ = [
     "answer",
     "judge_model",
     "model_cases",
-    "report",
+    "report_lines",
     "run_models",
 ]
 
@@ -370,52 +365,22 @@ def _encoded(what: str, arrays: Any, tensors: Sequence[Message]) -> list[list[st
     return [wire.encode(np.asarray(arrays[name], np.float64)) for name in names]
 
 
-# What ``lookahead-ref golden models`` does and prints.
-
-_DEPARTED, _USAGE, _FAILED = 1, 2, 3
-
-
-def report(target: str | None, command: str | None, profile: str | None, level: str) -> int:
-    """Run the golden models on a program and print what is found; return the exit code."""
-    try:
-        if level not in LEVELS:
-            raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
-        cases = model_cases(profile)
-        # A step may have to compile its kernels first.
-        limits = Limits(startup=PYTHON_STARTUP, step=PYTHON_STARTUP)
-        program = open_target(target, command=command, limits=limits)
-    except StartError as error:
-        typer.echo(f"lookahead-ref: {error}", err=True)
-        return _FAILED
-    except (ValueError, MissingExtraError) as error:
-        typer.echo(f"lookahead-ref: {error}", err=True)
-        return _USAGE
-    assert isinstance(program, Program)  # a recording was not asked for
-    try:
-        results = run_models(program.ask, cases, level=level)
-    finally:
-        program.close()
-    _print(program.name, results)
-    statuses = {result.status for result in results}
-    if "failed" in statuses:
-        return _FAILED
-    return _DEPARTED if "departed" in statuses else 0
-
-
-def _print(name: str, results: Sequence[ModelResult]) -> None:
+def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
+    """Say how many cases passed by profile, and what failed."""
     counts: dict[str, Counter[str]] = {}
     for result in results:
         status = "not offered" if result.status == "unsupported" else result.status
         counts.setdefault(result.case.profile, Counter())[status] += 1
-    typer.echo(f"{name}:")
+    yield f"{name}:"
     for profile, found in counts.items():
         said = ", ".join(f"{count} {status}" for status, count in found.items())
-        typer.echo(f"  {profile}: {said}")
+        yield f"  {profile}: {said}"
     for result in results:
         told = [_line(result.case, each) for each in result.mismatches]
-        told += [result.reason] if result.status == "failed" else []
+        if result.status == "failed":
+            told.append(result.reason)
         for each in told:
-            typer.echo(f"{result.case.id} in {result.dtype}: {each}")
+            yield f"{result.case.id} in {result.dtype}: {each}"
 
 
 def _line(case: ModelCase, mismatch: Mismatch) -> str:

@@ -16,14 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "LEVELS",
     "MODELS",
     "OPTIMIZERS",
     "VERSION",
     "Case",
+    "CaseOutcome",
     "Expected",
     "Format",
-    "Outcome",
     "Suite",
     "VectorFileError",
     "cases",
@@ -33,9 +32,6 @@ __all__ = [
 ]
 
 Float64Array = NDArray[np.float64]
-
-LEVELS = ("strict", "gpu")
-"""What is admitted: see `lookahead_ref.conformance.bounds`."""
 
 
 class Format(NamedTuple):
@@ -63,7 +59,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """What is to be seen of a case, under one convention."""
 
     name: str  # ``reference``, or that of the variant
@@ -167,9 +163,9 @@ class Case:
         return [tensor["name"] for tensor in self.data["params"]]
 
     @cached_property
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[CaseOutcome]:
         """The outcomes that pass: the reference first, then variants."""
-        return [Outcome(each["name"], each["steps"]) for each in self.data["outcomes"]]
+        return [CaseOutcome(each["name"], each["steps"]) for each in self.data["outcomes"]]
 
     def params(self, dtype: str) -> list[NDArray[Any]]:
         """Make the initial parameters, new arrays of ``float32`` or ``float64``."""

@@ -8,426 +8,382 @@ The learning rate of each inner optimizer is the best of a grid, see
 `lookahead_ref.experiments.learning_rates`, and is the same alone and inside Lookahead. It
 was chosen by validation accuracy on the same validation examples (there are too few
 digits for a third split) but on other seeds.
-
-Optimizers, model and data may be the user's own, see `lookahead_ref.experiments.plugins`;
-the report then says where each learning rate comes from.
 """
 
-import shlex
-import time
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from lookahead_ref.experiments import compare_report, methods, models, plugins
-from lookahead_ref.experiments.environment import versions
-from lookahead_ref.experiments.pool import in_order
-from lookahead_ref.report import plots
-from lookahead_ref.report.files import write_atomically, write_json
-from lookahead_ref.report.tables import Table, summarize
-from lookahead_ref.stepping.backend import load as load_backend
-from lookahead_ref.training import (
-    EpochEnded,
-    EpochRecord,
-    Event,
-    JsonLines,
-    Model,
-    NonFiniteLossError,
-    StepTaken,
-    reporter,
-    train,
-)
+from lookahead_ref.experiments import engine, optimizers, plugins, report, statistics
+from lookahead_ref.experiments.engine import Arm, Outcome, Plan
+from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, command
+from lookahead_ref.experiments.train import Prepared
+from lookahead_ref.experiments.workers import Workers
+from lookahead_ref.report.files import write_atomically
+from lookahead_ref.report.tables import Column, Table, summarize
 from lookahead_ref.training.loop import described
 
-__all__ = ["Comparison", "Settings", "run"]
+__all__ = ["Comparison", "compare", "prepare"]
 
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that decides the numbers.
-
-    Parameters
-    ----------
-    seeds : int
-        How many runs of each method, from `seed` on.
-    seed : int
-        The first seed.
-    epochs, batch_size : int
-        Of each run.
-    hidden : tuple of int
-        Units of the hidden layers.
-    k, alpha, inner_state
-        Of `lookahead_ref.Lookahead`.
-    backend : str
-        What makes the updates.
-    optimizers : tuple of str
-        What is compared, each alone and inside Lookahead: names as
-        `lookahead_ref.experiments.methods.method` takes them, without ``lookahead-``. One
-        with ``polyak-`` before it is compared as it is. If none are given, those of
-        `lookahead_ref.experiments.methods.COMPARED`.
-    learning_rates : tuple of (str, float)
-        Of an optimizer by its name, or by an empty name of all that are not named; by
-        default that of the main comparison, or of the user's own its own.
-    model : str
-        ``mlp``, or the user's own.
-    data : str
-        Labelled examples that `lookahead_ref.data.load` takes, or the user's own.
-
-    Raises
-    ------
-    ValueError
-        If the number of seeds is not positive. Everything else is checked where it is
-        used.
-    """
-
-    seeds: int = 5
-    seed: int = 0
-    epochs: int = 30
-    batch_size: int = 64
-    hidden: tuple[int, ...] = (64, 64)
-    k: int = 5
-    alpha: float = 0.5
-    inner_state: str = "maintain"
-    backend: str = "numpy"
-    optimizers: tuple[str, ...] = ()
-    learning_rates: tuple[tuple[str, float], ...] = ()
-    model: str = "mlp"
-    data: str = "digits"
-
-    def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
-
-    @property
-    def command(self) -> str:
-        """The command that repeats this comparison."""
-        options = [
-            *(("--optimizer", name) for name in self.optimizers),
-            *(
-                ("--learning-rate", f"{name}={rate}" if name else str(rate))
-                for name, rate in self.learning_rates
-            ),
-            *([("--model", self.model)] if self.model != "mlp" else []),
-            *([("--data", self.data)] if self.data != "digits" else []),
-        ]
-        chosen = "".join(f" {option} {shlex.quote(value)}" for option, value in options)
-        return (
-            f"lookahead-ref compare --seeds {self.seeds} --seed {self.seed} "
-            f"--epochs {self.epochs} --batch-size {self.batch_size} --k {self.k} "
-            f"--alpha {self.alpha} --inner-state {self.inner_state} "
-            f"--backend {self.backend}{chosen}"
-        )
-
-    @property
-    def methods(self) -> tuple[methods.Method, ...]:
-        """What is compared, in the order of the table.
-
-        Raises
-        ------
-        ValueError
-            If an optimizer is not known, is one that is compared with itself, or none is
-            to be inside Lookahead.
-        """
-        if not self.optimizers:
-            return methods.COMPARED
-        names = tuple(dict.fromkeys(self.optimizers))
-        for name in names:
-            methods.inner_name(name)
-            if name.startswith("lookahead-"):
-                raise ValueError(
-                    "optimizer must be what is compared alone and inside Lookahead, got "
-                    f"{name!r}: give {methods.inner_name(name)!r}"
-                )
-        averages = tuple(name for name in names if name.startswith("polyak-"))
-        inner = tuple(name for name in names if name not in averages)
-        if not inner:
-            raise ValueError(
-                "optimizer must name at least one that is compared alone and inside "
-                f"Lookahead, got {', '.join(names)}"
-            )
-        found = [
-            methods.method(name)
-            for name in (*inner, *averages, *(f"lookahead-{name}" for name in inner))
-        ]
-        # An Adam of the user's own beside this library's is told by where it is.
-        often = Counter(method.title for method in found)
-        return tuple(
-            method
-            if often[method.title] == 1 or not plugins.is_plugin(method.name)
-            else replace(method, title=method.name)
-            for method in found
-        )
-
-    @property
-    def inner_names(self) -> tuple[str, ...]:
-        """The innermost optimizers that are compared, each once."""
-        return tuple(dict.fromkeys(methods.inner_name(m.name) for m in self.methods))
-
-    def learning_rate(self, name: str) -> float | None:
-        """Return the rate that is given for an optimizer, None where none is."""
-        given = dict(self.learning_rates)
-        return given.get(methods.inner_name(name), given.get(""))
-
-    def check(self) -> None:
-        """Try everything that can be wrong, before anything is trained or written.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a setting is out of range.
-        lookahead_ref.stepping.backend.BackendUnavailableError
-            If the backend cannot be used.
-        """
-        load_backend(self.backend)
-        if self.model != "mlp" and not plugins.is_plugin(self.model):
-            raise ValueError(
-                "model must be mlp, or your own as module:name or file.py:name; got "
-                f"{self.model!r}"
-            )
-        for name, _ in self.learning_rates:
-            if name and name not in self.inner_names:
-                raise ValueError(
-                    f"learning_rate must be of one of {', '.join(self.inner_names)}, got "
-                    f"{name!r}"
-                )
-        optimizers = {m.name: self.make_optimizer(m.name) for m in self.methods}
-        for name in self.inner_names:
-            if plugins.is_plugin(name) and hasattr(optimizers[name], "inner"):
-                raise ValueError(
-                    f"optimizer {name!r} must be what is put inside Lookahead, got "
-                    f"{type(optimizers[name]).__name__}, which wraps another"
-                )
-        data = self.load_data()
-        with plugins.blamed("data", self.data):
-            data.stream(self.batch_size, 0)
-        plugins.try_out(
-            (self.model, self.make_model(data)),
-            (self.data, data),
-            optimizers,
-            seed=self.seed,
-            batch_size=self.batch_size,
-            backend=self.backend,
-        )
-
-    def make_optimizer(self, name: str) -> Any:
-        """Make the optimizer of a method."""
-        rate = self.learning_rate(name)
-        if rate is None:
-            rate = methods.default_learning_rate(name, self.model)
-        return methods.build(
-            name,
-            learning_rate=rate,
-            k=self.k,
-            alpha=self.alpha,
-            inner_state=self.inner_state,
-        )
-
-    def load_data(self) -> Any:
-        """Load the data, which must be labelled examples."""
-        data = plugins.load_data(self.data)
-        if hasattr(data, "vocabulary"):
-            raise ValueError(
-                f"data must be labelled examples, as digits, got {self.data!r}, a text"
-            )
-        return data
-
-    def make_model(self, data: Any) -> Model:
-        """Make the model that fits the data."""
-        # The user's data may have nothing that a model of this library asks for.
-        with plugins.blamed("data", self.data):
-            return models.make(self.model, data, "numpy", {"hidden": self.hidden})
-
-
-@dataclass(frozen=True)
-class Run:
-    """One method on one seed."""
-
-    method: methods.Method
-    seed: int
-    events: tuple[Event, ...]
-    """All but the single steps."""
-    error: NonFiniteLossError | None
-
-    @property
-    def history(self) -> list[EpochRecord]:
-        """Its epochs, from epoch 0."""
-        return [event.record for event in self.events if isinstance(event, EpochEnded)]
+# Fields of `EpochRecord`, and how many decimals of them are shown.
+_FINAL = {"validation_accuracy": 2, "validation_loss": 4, "train_loss": 5}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out."""
+    """What is compared, found to be right."""
 
-    folder: Path
-    table: Table
-    differences: Table
-    """Lookahead less its inner optimizer, seed by seed."""
-    summary: str
-    """What was found, in words."""
+    settings: CompareSettings
+    plan: Plan
+    prepared: Mapping[str, Prepared]
+    """A run of each method, by its name."""
 
-
-def run(settings: Settings, folder: Path, *, jobs: int, console: Console) -> Comparison:
-    """Train everything and write the run folder.
-
-    Parameters
-    ----------
-    settings : Settings
-        What to run.
-    folder : pathlib.Path
-        An empty folder, to hold ``results.json``, ``train.jsonl``, ``curves.png`` and
-        ``report.html``.
-    jobs : int
-        Number of processes. It changes the time and nothing else.
-    console : rich.console.Console
-        Where to show progress.
-
-    Returns
-    -------
-    Comparison
-        The tables, and where everything is.
-
-    Raises
-    ------
-    NonFiniteLossError
-        If a run diverges; the message names the method and the seed.
-    TypeError, ValueError
-        If a setting is out of range.
-    lookahead_ref.extras.MissingExtraError
-        If matplotlib or scikit-learn is not installed.
-    """
-    started = datetime.now().astimezone()
-    clock = time.perf_counter()
-    data = settings.load_data()
-    runs: list[Run] = []
-    # Digits are small; other data may be large, or of a class that only its file knows.
-    sent = data if settings.data == "digits" else None
-    tasks = [
-        (settings, sent, method, seed)
-        for method in settings.methods
-        for seed in range(settings.seed, settings.seed + settings.seeds)
-    ]
-    with reporter(len(tasks), "runs", console) as progress:
-        for result in in_order(_train_one, tasks, jobs=jobs):
-            with JsonLines(
-                folder / "train.jsonl", method=result.method.name, seed=result.seed
-            ) as log:
-                for event in result.events:
-                    log(event)
-            if result.error is not None:
-                error = result.error
-                error.add_note(f"method {result.method.name}, seed {result.seed}")
-                raise error
-            runs.append(result)
-            progress.advance(message=f"{result.method.title}, seed {result.seed}")
-
-    console.print("drawing the curves, writing the report")
-    table = compare_report.table(settings, data.name, runs)
-    differences = compare_report.difference_table(settings, runs)
-    summary = compare_report.summary(table, differences)
-    comparison = Comparison(folder, table, differences, summary)
-    results = _results(settings, data, runs)
-    trained = time.perf_counter() - clock
-    write_atomically(
-        folder / "curves.png",
-        plots.png(plots.curves_figure(compare_report.panels(runs), x_title="epoch")),
-    )
-    results["timing"] = {
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": time.perf_counter() - clock,
-        "training_seconds": trained,
-        "jobs": jobs,
-        "runs": [
-            {"method": r.method.name, "seed": r.seed, "seconds": _seconds(r)} for r in runs
-        ],
-    }
-    write_json(folder / "results.json", results)
-    write_atomically(
-        folder / "report.html", compare_report.html(settings, comparison, results, runs)
-    )
-    return comparison
+    @property
+    def data(self) -> Any:
+        """The data that all are trained on."""
+        return next(iter(self.prepared.values())).data
 
 
-def _train_one(task: tuple[Settings, Any, methods.Method, int]) -> Run:
-    settings, sent, method, seed = task
-    data = settings.load_data() if sent is None else sent
-    events: list[Event] = []
-
-    def keep(event: Event) -> None:
-        if not isinstance(event, StepTaken):
-            events.append(event)
-
-    error = None
-    own = {
-        "model": settings.model,
-        "data": settings.data,
-        "optimizer": methods.inner_name(method.name),
-    }
-    try:
-        with plugins.told_where(**own):
-            train(
-                settings.make_model(data),
-                data,
-                settings.make_optimizer(method.name),
-                seed=seed,
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-                backend=settings.backend,
-                callbacks=[keep],
+def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
+    """Return what is compared, in the order of the table."""
+    if not settings.optimizers:
+        return tuple(map(optimizers.method, optimizers.COMPARED))
+    names = tuple(dict.fromkeys(settings.optimizers))
+    for name in names:
+        inner = optimizers.inner_name(name)
+        if name.startswith("lookahead-"):
+            raise ValueError(
+                "optimizer must be what is compared alone and inside Lookahead, got "
+                f"{name!r}: give {inner!r}"
             )
-    except NonFiniteLossError as diverged:
-        error = diverged
-    return Run(method, seed, tuple(events), error)
+    averages = tuple(name for name in names if name.startswith("polyak-"))
+    alone = tuple(name for name in names if name not in averages)
+    if not alone:
+        raise ValueError(
+            "optimizer must name at least one that is compared alone and inside "
+            f"Lookahead, got {', '.join(names)}"
+        )
+    inside = tuple(f"lookahead-{name}" for name in alone)
+    found = [optimizers.method(name) for name in (*alone, *averages, *inside)]
+    # An Adam of the user's own beside this library's is told by where it is.
+    often = Counter(method.title for method in found)
+    return tuple(
+        method
+        if often[method.title] == 1 or not plugins.is_plugin(method.name)
+        else replace(method, title=method.name)
+        for method in found
+    )
 
 
-def _seconds(run: Run) -> float:
-    return max(event.seconds for event in run.events if isinstance(event, EpochEnded))
+def inner_names(settings: CompareSettings) -> tuple[str, ...]:
+    """Return the names of the innermost optimizers, each once."""
+    names = (optimizers.inner_name(method.name) for method in methods(settings))
+    return tuple(dict.fromkeys(names))
 
 
-def _rate(optimizer: Any) -> Any:
-    rate = getattr(optimizer, "learning_rate", None)
-    return rate if rate is None or isinstance(rate, float | int) else described(rate)
+def given_rate(settings: CompareSettings, name: str) -> float | None:
+    """Return the learning rate that is given for an optimizer, None where none is."""
+    given = dict(settings.learning_rates)
+    return given.get(optimizers.inner_name(name), given.get(""))
 
 
-def _results(settings: Settings, data: Any, runs: Sequence[Run]) -> dict[str, Any]:
+def prepare(settings: CompareSettings) -> Comparison:
+    """Try everything that can be wrong, before anything is trained or written."""
+    if settings.model != "mlp" and not plugins.is_plugin(settings.model):
+        raise ValueError(
+            "model must be mlp, or your own as module:name or file.py:name; got "
+            f"{settings.model!r}"
+        )
+    inner = inner_names(settings)
+    for name, _ in settings.learning_rates:
+        if name and name not in inner:
+            raise ValueError(
+                f"learning_rate must be of one of {', '.join(inner)}, got {name!r}"
+            )
+    base = TrainSettings(
+        model=settings.model,
+        data=settings.data,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        backend=settings.backend,
+        k=settings.k,
+        alpha=settings.alpha,
+        inner_state=settings.inner_state,
+        hidden=settings.hidden if settings.model == "mlp" else None,
+        evaluate_train=True,
+    )
+    arms = []
+    for method in methods(settings):
+        rate = given_rate(settings, method.name)
+        own = replace(base, optimizer=method.name, learning_rate=rate)
+        arms.append(Arm(method.title, own, method.family, method.role))
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    plan = Plan(tuple(arms), seeds, may_diverge=False)
+    prepared = {each.settings.optimizer: each for each in engine.check(plan)}
+    comparison = Comparison(settings, plan, prepared)
+    if hasattr(comparison.data, "vocabulary"):
+        raise ValueError(
+            f"data must be labelled examples, as digits, got {settings.data!r}, a text"
+        )
+    for name, each in prepared.items():
+        if name in inner and hasattr(each.optimizer, "inner"):
+            raise ValueError(
+                f"optimizer {name!r} must be what is put inside Lookahead, got "
+                f"{type(each.optimizer).__name__}, which wraps another"
+            )
+    return replace(comparison, plan=_explained(comparison))
+
+
+def compare(
+    comparison: Comparison, folder: Path, *, workers: Workers, console: Console
+) -> report.Report:
+    """Do the runs that are not done yet, and write the folder."""
+    stopwatch = report.Stopwatch()
+    plan = comparison.plan
+    try:
+        outcomes = engine.run(plan, folder / "trials", workers=workers, console=console)
+    finally:
+        _write_log(plan, folder)
+    console.print("drawing the curves, writing the report")
+    settings = comparison.settings
+    digits = settings.data == "digits"
+    made = report.write(
+        folder,
+        f"Lookahead on {'handwritten digits' if digits else comparison.data.name}",
+        plan,
+        find(comparison, outcomes),
+        _results(comparison, outcomes),
+        report.epochs(outcomes, plan.seeds),
+        stopwatch,
+    )
+    return replace(made, files=(*made.files, "train.jsonl"))
+
+
+def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings:
+    """Make the tables, the curves, and a few sentences of what the tables show."""
+    found = {outcome.arm.settings.optimizer: outcome for outcome in outcomes}
+    over = _over_seeds(comparison.plan)
+    finals = _final_table(comparison, outcomes)
+    differences = statistics.difference_table(
+        [
+            (outcome, found[optimizers.inner_name(name)])
+            for name, outcome in found.items()
+            if outcome.arm.role == "lookahead"
+        ],
+        _FINAL,
+        title="What Lookahead changes: its value less that of its inner optimizer",
+        caption=(
+            f"{over}. Differences are taken seed by seed: both start at the same point "
+            "and see the same batches."
+        ),
+        stub="Lookahead less inner",
+    )
+    curves = report.drawn(
+        report.accuracy_panels(outcomes),
+        "Training loss, logarithmic, and validation accuracy, whose axis begins where the "
+        "methods can be told apart.",
+        columns=2,
+    )
+    return report.Findings(
+        in_words(finals, differences), (finals, differences), {"curves": curves}
+    )
+
+
+def in_words(finals: Table, differences: Table) -> str:
+    """Say in words what the tables hold, and what they do not show."""
+    best = [
+        row.name
+        for row, cells in zip(finals.rows, finals.cells(), strict=True)
+        if cells[0].bold
+    ]
+    top = finals.rows[[row.name for row in finals.rows].index(best[0])].cells[0]
+    verb = "has" if len(best) == 1 else "have"
+    gains = [row.cells[0] for row in differences.rows]
+    # Where two accuracies are equal, rounding may leave a difference of either sign.
+    higher = sum(gain.mean > 1e-9 for gain in gains)
+    text = (
+        f"{_enumerated(best)} {verb} the highest mean validation accuracy, "
+        f"{top.mean:.2f} %. Lookahead has a higher mean than its inner optimizer in "
+        f"{higher} of {len(gains)} cases"
+    )
+    if top.n == 1:
+        return text + "; one seed says nothing about the spread."
+    clear = sum(statistics.stands_out(gain) for gain in gains)
+    return (
+        f"{text}; in {clear} of {len(gains)} the difference, up or down, is more than "
+        "twice its standard error."
+    )
+
+
+def learning_rates(settings: CompareSettings) -> str:
+    """Say where the learning rates come from, and for what they were chosen."""
+    given: list[str] = []
+    own: list[str] = []
+    chosen: list[str] = []
+    for name in inner_names(settings):
+        if given_rate(settings, name) is not None:
+            given.append(name)
+        else:
+            (own if plugins.is_plugin(name) else chosen).append(name)
+    said = []
+    if chosen:
+        of = "each inner optimizer" if not (given or own) else _enumerated(chosen)
+        said.append(
+            f"The learning rate of {of} is the best of a grid, by validation accuracy on "
+            "other seeds, and is the same alone and inside Lookahead."
+        )
+        if (settings.model, settings.data) != ("mlp", "digits"):
+            said.append(
+                "That grid was of a multilayer perceptron on the handwritten digits: for "
+                "this model and these data it was not tuned."
+            )
+    if given:
+        said.append(
+            f"The learning rate of {_enumerated(given)} was given with the command, and "
+            "is the same alone and inside Lookahead; nothing was tuned here."
+        )
+    if own:
+        said.append(
+            f"No learning rate was given for {_enumerated(own)}: what came with it is the "
+            "same alone and inside Lookahead; nothing was tuned here."
+        )
+    return " ".join(said)
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _over_seeds(plan: Plan) -> str:
+    if len(plan.seeds) == 1:
+        return "One seed"
+    return f"Mean ± sample standard deviation over {plan.over}"
+
+
+def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
+    settings = comparison.settings
+    digits = settings.data == "digits"
+    chosen = (settings.optimizers, settings.learning_rates, settings.model, settings.data)
+    published = chosen == ((), (), "mlp", "digits")
+    rates = "" if published else f" {learning_rates(settings)}"
+    title = "Handwritten digits" if digits else comparison.data.name
+    return Table(
+        title=f"{title}: final validation accuracy",
+        caption=(
+            f"{_over_seeds(comparison.plan)}, after {settings.epochs} epochs; best in "
+            f"bold. Measured on the slow weights, or on the average.{rates}"
+        ),
+        stub="Optimizer",
+        columns=(
+            Column("Validation accuracy (%)", better="higher"),
+            Column("Validation loss", better="lower", digits=4),
+            Column("Training loss", better="lower", digits=5),
+        ),
+        rows=statistics.rows(outcomes, _FINAL),
+    )
+
+
+def _explained(comparison: Comparison) -> Plan:
+    """Say in the plan what a reader of the report has to know."""
+    settings, data = comparison.settings, comparison.data
+    sizes = {"training": _size(data.train), "validation": _size(data.validation)}
+    counts = [f"{size} for {what}" for what, size in sizes.items() if size]
+    titles = {method.name: method.title for method in methods(settings)}
+    setting = {
+        "Data": ", ".join([data.name, *counts]),
+        "Model": _described_model(comparison),
+        "Batch size": settings.batch_size,
+        "Epochs": settings.epochs,
+        "Backend": settings.backend,
+        **{
+            titles[name]: described(each.optimizer)
+            for name, each in comparison.prepared.items()
+        },
+    }
+    notes = {
+        "What differs from the paper": [
+            "The table has the shape of Table 1 of the paper.",
+            "Its numbers do not compare: the paper's are of residual networks on CIFAR.",
+        ],
+        "Learning rates": [learning_rates(settings)],
+    }
+    return replace(comparison.plan, setting=setting, notes=notes)
+
+
+def _size(examples: Any) -> int | None:
+    return getattr(examples, "size", None)
+
+
+def _described_model(comparison: Comparison) -> str:
+    return described(next(iter(comparison.prepared.values())).model)
+
+
+def _results(comparison: Comparison, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    settings, data = comparison.settings, comparison.data
+    seeds = comparison.plan.seeds
+    by_name = [(outcome.arm.settings.optimizer, outcome) for outcome in outcomes]
+    rates: dict[str, Any] = {}
+    for name, each in comparison.prepared.items():
+        innermost = getattr(each.optimizer, "inner", each.optimizer)
+        rate = getattr(innermost, "learning_rate", None)
+        known = rate is None or isinstance(rate, float | int)
+        rates.setdefault(optimizers.inner_name(name), rate if known else described(rate))
     return {
         "format": "lookahead-ref compare",
         "format_version": 1,
-        "command": settings.command,
+        "command": command("compare", settings),
         "configuration": {
             **asdict(settings),
             "data": {
                 "name": data.name,
-                "train": getattr(data.train, "size", None),
-                "validation": getattr(data.validation, "size", None),
+                "train": _size(data.train),
+                "validation": _size(data.validation),
                 **({"split_seed": 0} if settings.data == "digits" else {}),
             },
-            "model": described(settings.make_model(data)),
-            "learning_rates": {
-                name: _rate(settings.make_optimizer(name)) for name in settings.inner_names
-            },
+            "model": _described_model(comparison),
+            "learning_rates": rates,
         },
-        "versions": versions("numpy", "autograd", "numba", "scikit-learn", "matplotlib"),
-        "seeds": list(range(settings.seed, settings.seed + settings.seeds)),
+        "seeds": list(seeds),
         "methods": [
             {
-                "name": method.name,
-                "title": method.title,
-                "optimizer": described(settings.make_optimizer(method.name)),
+                "name": name,
+                "title": outcome.arm.title,
+                "optimizer": described(comparison.prepared[name].optimizer),
                 "final": {
-                    quantity: summarize(
-                        [getattr(r.history[-1], quantity) for r in of]
-                    )._asdict()
-                    for quantity in compare_report.FINAL
+                    quantity: summarize(outcome.final(quantity))._asdict()
+                    for quantity in _FINAL
                 },
                 "runs": [
-                    {"seed": r.seed, "history": [asdict(x) for x in r.history]} for r in of
+                    {"seed": seed, "history": run["history"]}
+                    for seed, run in zip(seeds, outcome.runs, strict=True)
                 ],
             }
-            for method, of in compare_report.by_method(runs)
+            for name, outcome in by_name
         ],
+        "timing": {
+            "runs": [
+                {"method": name, "seed": seed, "seconds": run["seconds"]}
+                for name, outcome in by_name
+                for seed, run in zip(seeds, outcome.runs, strict=True)
+            ]
+        },
     }
+
+
+def _write_log(plan: Plan, folder: Path) -> None:
+    """Write ``train.jsonl``: the logs of all runs that are done, each with its method."""
+    lines = []
+    for arm, trial in plan.trials():
+        found = trial.found(folder / "trials") or {"log": ()}
+        labels = {"method": arm.settings.optimizer, "seed": trial.settings.seed}
+        for event in found["log"]:
+            line = {"event": event["event"], **labels, **event}
+            lines.append(json.dumps(line, allow_nan=False) + "\n")
+    write_atomically(folder / "train.jsonl", "".join(lines))

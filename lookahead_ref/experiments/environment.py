@@ -1,5 +1,6 @@
 """What a result was computed with, and where it is put."""
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,17 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 import lookahead_ref as la
-from lookahead_ref.experiments.pool import available_cores
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.training.folder import locked
 
-__all__ = ["OutputFolderError", "continued_folder", "machine", "new_folder", "versions"]
+__all__ = [
+    "OutputFolderError",
+    "available_cores",
+    "continued_folder",
+    "machine",
+    "new_folder",
+    "versions",
+]
 
 
 class OutputFolderError(ValueError):
@@ -21,18 +28,7 @@ class OutputFolderError(ValueError):
 
 
 def versions(*distributions: str) -> dict[str, str]:
-    """List versions of this library, Python, the system and other distributions.
-
-    Parameters
-    ----------
-    *distributions : str
-        Names of installed distributions; those that are not installed are left out.
-
-    Returns
-    -------
-    dict
-        Name to version.
-    """
+    """List versions of this library, Python, the system and those that are installed."""
     found = {
         "lookahead-ref": la.__version__,
         "python": platform.python_version(),
@@ -46,15 +42,15 @@ def versions(*distributions: str) -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, str]:
-    """Describe the machine that something is computed on.
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
-    Returns
-    -------
-    dict
-        ``Processor``, its name where the system tells it, and ``Cores`` that this process
-        may use.
-    """
+
+def machine() -> dict[str, str]:
+    """Describe the machine: its ``Processor``, and the ``Cores`` that may be used."""
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -65,25 +61,7 @@ def machine() -> dict[str, str]:
 
 
 def new_folder(output: Path | None, prefix: str) -> Path:
-    """Make the folder of a run, which must hold nothing yet.
-
-    Parameters
-    ----------
-    output : pathlib.Path or None
-        The folder; by default ``runs/PREFIX-DATE-TIME`` below the working directory.
-    prefix : str
-        What kind of run it is.
-
-    Returns
-    -------
-    pathlib.Path
-        An empty folder.
-
-    Raises
-    ------
-    OutputFolderError
-        If it is a file, or a folder that is not empty, or it cannot be made.
-    """
+    """Make a folder that holds nothing yet: `output`, or ``runs/PREFIX-DATE-TIME``."""
     if output is None:
         output = Path("runs") / f"{prefix}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     try:
@@ -104,29 +82,7 @@ def new_folder(output: Path | None, prefix: str) -> Path:
 
 @contextmanager
 def continued_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Path]:
-    """Make and hold the folder of a job that may be stopped and continued, or find it.
-
-    Parameters
-    ----------
-    output : pathlib.Path or None
-        The folder; by default a new one, as `new_folder` makes it.
-    prefix : str
-        What kind of run it is.
-    kind : str
-        What may share a folder: it is written there, and must be what is written there.
-
-    Yields
-    ------
-    pathlib.Path
-        The folder, new or of the same kind, which no other job uses meanwhile.
-
-    Raises
-    ------
-    OutputFolderError
-        If it holds something else, or cannot be made or written to.
-    lookahead_ref.training.folder.FolderInUseError
-        If another job is using it.
-    """
+    """Hold the folder of a job that may be continued: a new one, or one of its kind."""
     if output is None or not (output / "kind.txt").is_file():
         output = new_folder(output, prefix)
     mark = output / "kind.txt"

@@ -7,20 +7,22 @@ taken, of equal ones the one with the lower validation loss. Run it again with::
     python -m lookahead_ref.experiments.learning_rates
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
 from rich.console import Console
 
-from lookahead_ref.data import Dataset, load_digits
-from lookahead_ref.experiments import methods
-from lookahead_ref.experiments.compare import Settings
-from lookahead_ref.experiments.pool import available_cores, in_order
-from lookahead_ref.report.tables import Column, Row, Summary, Table, summarize
-from lookahead_ref.training import NonFiniteLossError, reporter, train
+from lookahead_ref.experiments import engine, optimizers
+from lookahead_ref.experiments.engine import Arm, Outcome, Plan
+from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.experiments.statistics import rows, summary
+from lookahead_ref.experiments.workers import choose_workers
+from lookahead_ref.report.tables import Column, Table
 
-__all__ = ["GRID", "SEEDS", "Trial", "choose", "search", "table"]
+__all__ = ["GRID", "SEEDS", "choose", "plan", "table"]
 
 GRID: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
@@ -33,99 +35,41 @@ GRID: Mapping[str, tuple[float, ...]] = MappingProxyType(
 )
 """The rates that were tried, for each inner optimizer."""
 
-SEEDS: tuple[int, ...] = (1000, 1001, 1002)
+SEEDS = (1000, 1001, 1002)
 """The seeds that they were tried on."""
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One learning rate of one optimizer, over all seeds."""
-
-    name: str
-    learning_rate: float
-    accuracy: Summary
-    """Final validation accuracy, from 0 to 1; NaN if a run diverged."""
-    loss: Summary
-    """Final validation loss, in nats; NaN if a run diverged."""
-
-
-def search(settings: Settings, *, jobs: int, console: Console) -> list[Trial]:
-    """Train every optimizer with every rate of its grid.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the comparison; its seeds are not used.
-    jobs : int
-        Number of processes.
-    console : rich.console.Console
-        Where to show progress.
-
-    Returns
-    -------
-    list of Trial
-        In the order of the grid.
-    """
-    data = load_digits()
-    cases = [(name, rate) for name, rates in GRID.items() for rate in rates]
-    tasks = [(settings, data, name, rate, seed) for name, rate in cases for seed in SEEDS]
-    finals = []
-    with reporter(len(tasks), "runs", console) as progress:
-        for final in in_order(_final, tasks, jobs=jobs):
-            finals.append(final)
-            progress.advance()
-    trials = []
-    for number, (name, rate) in enumerate(cases):
-        of = finals[number * len(SEEDS) : (number + 1) * len(SEEDS)]
-        accuracies, losses = zip(*of, strict=True)
-        trials.append(Trial(name, rate, summarize(accuracies), summarize(losses)))
-    return trials
+def plan() -> Plan:
+    """Try every optimizer with every rate of its grid."""
+    return Plan(
+        tuple(
+            Arm(
+                f"{optimizers.method(name).title}, {rate:g}",
+                TrainSettings(optimizer=name, learning_rate=rate),
+            )
+            for name, rates in GRID.items()
+            for rate in rates
+        ),
+        SEEDS,
+    )
 
 
-def choose(trials: Sequence[Trial]) -> dict[str, float]:
-    """Take the best rate of each optimizer; a rate that diverged is never the best.
-
-    Parameters
-    ----------
-    trials : sequence of Trial
-        At least one for each optimizer.
-
-    Returns
-    -------
-    dict
-        Name to learning rate.
-
-    Examples
-    --------
-    >>> def trial(rate, accuracy, loss):
-    ...     return Trial("sgd", rate, summarize([accuracy]), summarize([loss]))
-    >>> nan = float("nan")
-    >>> choose([trial(0.1, 0.97, 0.2), trial(0.3, 0.98, 0.2), trial(1.0, nan, nan)])
-    {'sgd': 0.3}
-    """
-    best: dict[str, Trial] = {}
-    for trial in trials:
-        if trial.accuracy.mean != trial.accuracy.mean:
-            continue
-        other = best.get(trial.name)
-        if other is None or _quality(trial) > _quality(other):
-            best[trial.name] = trial
-    return {name: trial.learning_rate for name, trial in best.items()}
+def choose(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Take the best rate of each optimizer; a rate that diverged is never the best."""
+    best: dict[str, tuple[float, float, float]] = {}
+    for outcome in outcomes:
+        settings = outcome.arm.settings
+        accuracy = summary(outcome, "validation_accuracy").mean
+        loss = summary(outcome, "validation_loss").mean
+        found = accuracy, -loss, settings.learning_rate or 0.0
+        other = best.get(settings.optimizer)
+        if not math.isnan(accuracy) and (other is None or found[:2] > other[:2]):
+            best[settings.optimizer] = found
+    return {name: rate for name, (_, _, rate) in best.items()}
 
 
-def table(trials: Sequence[Trial]) -> Table:
-    """Show all trials.
-
-    Parameters
-    ----------
-    trials : sequence of Trial
-        From `search`.
-
-    Returns
-    -------
-    Table
-        A row each.
-    """
+def table(outcomes: Sequence[Outcome]) -> Table:
+    """Show every rate that was tried."""
     return Table(
         title="Learning rates tried",
         caption=f"Mean ± sample standard deviation over seeds {SEEDS[0]} to {SEEDS[-1]}.",
@@ -134,49 +78,22 @@ def table(trials: Sequence[Trial]) -> Table:
             Column("Validation accuracy (%)", better="neither"),
             Column("Validation loss", better="neither", digits=4),
         ),
-        rows=tuple(
-            Row(
-                f"{methods.method(trial.name).title}, {trial.learning_rate:g}",
-                (_percent(trial.accuracy), trial.loss),
-            )
-            for trial in trials
-        ),
+        rows=rows(outcomes, ("validation_accuracy", "validation_loss")),
     )
 
 
-def _final(task: tuple[Settings, Dataset, str, float, int]) -> tuple[float, float]:
-    settings, data, name, rate, seed = task
-    try:
-        result = train(
-            settings.make_model(data),
-            data,
-            methods.build(name, learning_rate=rate),
-            seed=seed,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            backend=settings.backend,
-        )
-    except NonFiniteLossError:
-        return float("nan"), float("nan")
-    last = result.history[-1]
-    return last.validation_accuracy, last.validation_loss
-
-
-def _quality(trial: Trial) -> tuple[float, float]:
-    return trial.accuracy.mean, -trial.loss.mean
-
-
-def _percent(share: Summary) -> Summary:
-    deviation = None if share.deviation is None else 100 * share.deviation
-    return Summary(100 * share.mean, deviation, share.n)
-
-
 def main() -> None:
-    """Run the search, print every trial and the choice."""
+    """Run the search, print every rate and the choice."""
+    with TemporaryDirectory() as folder:
+        outcomes = engine.run(
+            plan(),
+            Path(folder),
+            workers=choose_workers(None, None),
+            console=Console(stderr=True),
+        )
     console = Console()
-    trials = search(Settings(), jobs=available_cores(), console=Console(stderr=True))
-    console.print(table(trials).rich())
-    console.print(choose(trials))
+    console.print(table(outcomes).rich())
+    console.print(choose(outcomes))
 
 
 if __name__ == "__main__":

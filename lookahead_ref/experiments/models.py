@@ -29,9 +29,8 @@ class ModelKind:
     options: Mapping[str, Any] = field(default_factory=dict)
     """The settings of `OPTIONS` that it takes, with their values by default."""
     batch_size: int = 64
-    """By default."""
     clip: float = 0.0
-    """By default; 0 for none."""
+    """By default, as the batch size; 0 for none."""
 
 
 def _mlp(data: Dataset, backend: str, options: Mapping[str, Any]) -> Model:
@@ -93,23 +92,7 @@ MODELS: Mapping[str, ModelKind] = MappingProxyType(
 
 
 def defaults(name: str) -> ModelKind:
-    """Look a model up.
-
-    Parameters
-    ----------
-    name : str
-        In `MODELS`, or one of the user's own: see `lookahead_ref.experiments.plugins`.
-
-    Returns
-    -------
-    ModelKind
-        What is known of it.
-
-    Raises
-    ------
-    ValueError
-        If there is none of that name.
-    """
+    """Look a model up, one of `MODELS` or the user's own."""
     if name in MODELS:
         return MODELS[name]
     if plugins.is_plugin(name):
@@ -121,29 +104,7 @@ def defaults(name: str) -> ModelKind:
 
 
 def make(name: str, data: Any, backend: str, options: Mapping[str, Any]) -> Model:
-    """Make a model that fits the data.
-
-    Parameters
-    ----------
-    name : str
-        As for `defaults`.
-    data : Dataset or Corpus
-        What it is to be trained on.
-    backend : str
-        Where its layers' kernels come from.
-    options : dict
-        Values for all that it takes.
-
-    Returns
-    -------
-    Model
-        The model.
-
-    Raises
-    ------
-    ValueError
-        If it does not fit the data, or an option is out of range.
-    """
+    """Make a model that fits the data, from values for all options that it takes."""
     kind = defaults(name)
     if name in MODELS:
         text = hasattr(data, "vocabulary")

@@ -47,23 +47,7 @@ class PluginError(ValueError):
 
 
 def is_plugin(text: str) -> bool:
-    """Tell whether a text has the form ``module:name`` or ``file.py:name``.
-
-    Parameters
-    ----------
-    text : str
-        The value of an option.
-
-    Returns
-    -------
-    bool
-        Whether it has.
-
-    Examples
-    --------
-    >>> is_plugin("my/optimizers.py:RMSProp"), is_plugin("lookahead-adam")
-    (True, False)
-    """
+    """Tell whether a text has the form ``module:name`` or ``file.py:name``."""
     return _FORM.fullmatch(text) is not None
 
 
@@ -72,27 +56,7 @@ def load_optimizer(
     learning_rate: float | None,
     hyperparameters: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Load an optimizer.
-
-    Parameters
-    ----------
-    text : str
-        Where it is.
-    learning_rate : float, optional
-        What a function or class is called with, as ``learning_rate``, if it is given.
-    hyperparameters : mapping, optional
-        What else it is called with, by name.
-
-    Returns
-    -------
-    Optimizer
-        The optimizer.
-
-    Raises
-    ------
-    PluginError
-        If it cannot be loaded.
-    """
+    """Load an optimizer, made with what is given where it is a class or a function."""
     found = _find("optimizer", text)
     options = dict(hyperparameters or {})
     if learning_rate is not None:
@@ -117,25 +81,7 @@ def load_optimizer(
 
 
 def load_model(text: str, data: Any) -> Any:
-    """Load a model.
-
-    Parameters
-    ----------
-    text : str
-        Where it is.
-    data : Dataset or Corpus
-        What a function or class is called with.
-
-    Returns
-    -------
-    Model
-        The model.
-
-    Raises
-    ------
-    PluginError
-        If it cannot be loaded.
-    """
+    """Load a model, made for the data where it is a class or a function."""
     found = _find("model", text)
     if isinstance(found, type) or not hasattr(found, "loss"):
         found = _call("model", text, found, data)
@@ -144,25 +90,7 @@ def load_model(text: str, data: Any) -> Any:
 
 
 def load_data(text: str) -> Any:
-    """Load data, of this library or of the user's own.
-
-    Parameters
-    ----------
-    text : str
-        What `lookahead_ref.data.load` takes; or where it is.
-
-    Returns
-    -------
-    Data
-        The data.
-
-    Raises
-    ------
-    PluginError
-        If the user's own cannot be loaded.
-    ValueError, OSError, lookahead_ref.extras.MissingExtraError
-        As `lookahead_ref.data.load` does.
-    """
+    """Load data of the user's own, or what `lookahead_ref.data.load` takes."""
     if not _own("data", text):
         return load(text)
     found = _find("data", text)
@@ -175,24 +103,7 @@ def load_data(text: str) -> Any:
 
 
 def digest(text: str) -> str:
-    """Tell one state of a user's file from another.
-
-    Parameters
-    ----------
-    text : str
-        ``file.py:name`` or ``module:name``.
-
-    Returns
-    -------
-    str
-        Sixteen digits, of the contents of the file or of the module's. What that imports
-        is not looked at.
-
-    Raises
-    ------
-    PluginError
-        If it cannot be read.
-    """
+    """Tell one state of a user's file from another; what it imports is not looked at."""
     where = text.rpartition(":")[0]
     try:
         with _importing_from(Path.cwd()):
@@ -206,21 +117,7 @@ def digest(text: str) -> str:
 
 @contextmanager
 def blamed(option: str, text: str) -> Iterator[None]:
-    """Name what the user named where something of the user's own fails.
-
-    Parameters
-    ----------
-    option : str
-        Such as ``"model"``.
-    text : str
-        Its value. Where it names nothing of the user's, nothing is changed.
-
-    Raises
-    ------
-    PluginError
-        Instead of whatever is raised inside, but for a ValueError: that tells what is
-        wrong with a number of the command line, and has the name in a note.
-    """
+    """Name what the user named where something of the user's own fails."""
     try:
         yield
     except PluginError:
@@ -228,6 +125,7 @@ def blamed(option: str, text: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if not _own(option, text):
             raise
+        # It tells what is wrong with a number of the command line.
         if isinstance(error, ValueError):
             error.add_note(f"{option} {text!r}")
             raise
@@ -236,19 +134,7 @@ def blamed(option: str, text: str) -> Iterator[None]:
 
 @contextmanager
 def told_where(**options: str) -> Iterator[None]:
-    """Tell, of an error in the midst of a run, in which of the user's files it is.
-
-    Parameters
-    ----------
-    **options : str
-        What is named as model, data and optimizer.
-
-    Raises
-    ------
-    PluginError
-        Instead of an error that came through a file of the user's own. Others, such as of
-        a loss that is not finite, are left as they are.
-    """
+    """Tell, of an error in the midst of a run, in which of the user's files it is."""
     try:
         yield
     except (Exception, SystemExit) as error:
@@ -273,37 +159,19 @@ def told_where(**options: str) -> Iterator[None]:
 def try_out(
     model: tuple[str, Any],
     data: tuple[str, Any],
-    optimizers: Mapping[str, Any],
+    optimizer: tuple[str, Any],
     *,
     seed: int,
     batch_size: int,
     backend: str,
 ) -> None:
-    """Make one update, so that what fails of the user's own fails before a run begins.
-
-    Parameters
-    ----------
-    model, data : tuple of str and object
-        What the user named, and it.
-    optimizers : mapping
-        The same of each optimizer; each makes its first update.
-    seed, batch_size, backend
-        Of the run that is to begin.
-
-    Raises
-    ------
-    PluginError
-        If something of the user's own fails, naming it.
-    TypeError, ValueError
-        If a hyperparameter fits no dtype of the model's parameters.
-    """
+    """Make one update, so that what fails of the user's own fails before a run begins."""
     with blamed("model", model[0]):
         params = model[1].init(seed)
         check_params(params)
-    for text, optimizer in optimizers.items():
-        with blamed("optimizer", text):
-            optimizer.init(params)
-    own = _own("data", data[0]) or any(map(is_plugin, (model[0], *optimizers)))
+    with blamed("optimizer", optimizer[0]):
+        optimizer[1].init(params)
+    own = _own("data", data[0]) or is_plugin(model[0]) or is_plugin(optimizer[0])
     if not own or carries(model[1]):
         return
     placement = Placement(load_backend(backend))
@@ -318,11 +186,10 @@ def try_out(
             _, grads = value_and_grad(model[1].loss)(params, placement.put(batch))
             found = model[1].evaluate(params, placement.source(some))
             float(found.loss), float(found.accuracy)
-        for text, optimizer in optimizers.items():
-            with blamed("optimizer", text):
-                stepper = Stepper(optimizer, params, backend=placement.backend)
-                stepper.step(grads)
-                stepper.evaluation_params()
+        with blamed("optimizer", optimizer[0]):
+            stepper = Stepper(optimizer[1], params, backend=placement.backend)
+            stepper.step(grads)
+            stepper.evaluation_params()
 
 
 def _own(option: str, text: str) -> bool:

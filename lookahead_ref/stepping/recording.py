@@ -18,23 +18,18 @@ from lookahead_ref.trees import SOLE, RecordedTree, Rule
 
 
 class Call(NamedTuple):
-    """A rule applied to symbols by their numbers, with its coefficients' names.
+    """A rule applied to symbols by their numbers, with its coefficients' names."""
 
-    No rule stands for zero.
-    """
-
-    rule: Rule | None
+    rule: Rule | None  # None stands for zero
     operands: tuple[int, ...]
     names: tuple[str, ...]
 
 
 class Symbol:
-    """A stand-in for every leaf of a tree at once, which records what is done with it.
-
-    It answers the array API's protocol, so that the checks made of arrays hold for it.
-    """
+    """A stand-in for every leaf of a tree at once, which records what is done with it."""
 
     __slots__ = ("number", "tape", "tree")
+    # It answers the array API's protocol: the checks made of arrays hold for it.
     shape = ()
     dtype = "symbol"
     float32 = float64 = "symbol"
@@ -53,17 +48,15 @@ Evaluator: TypeAlias = Callable[["Tape", Callable[..., Any], Sequence[int]], lis
 
 
 class Tape:
-    """The record of one optimizer step, and then of the next.
-
-    Symbols 0, 1, ... stand for the buffers, the arrays that a step may read. `numbers` has
-    for each call the number under which the tape knows it: equal numbers are equal calls,
-    in every step. `scalars` are the coefficients of the calls, in order, in float64.
-    """
+    """The record of one optimizer step, and then of the next."""
 
     def __init__(self, buffers: int, evaluator: Evaluator | None = None) -> None:
+        # Symbols 0, 1, ... stand for the buffers, the arrays that a step may read.
         self.buffers = buffers
         self.evaluator = evaluator
+        # For each call that under which the tape knows it: equal ones are equal calls.
         self.numbers: list[int] = []
+        # The coefficients of the calls, in order, in float64.
         self.scalars: list[float] = []
         # A step does what the one before did, or the one a cycle before.
         self._known: dict[Call, tuple[int, int]] = {}
@@ -130,12 +123,9 @@ def compile_calls(
     *,
     scratch: int = 0,
 ) -> Program:
-    """Join the rules that a step applied into one program.
-
-    `results` says for buffers which symbol each holds after the step; one that keeps what
-    it held is not written. `scratch` further buffers are written to only. The program's
-    scalars are the coefficients of the calls, in order.
-    """
+    """Join the rules that a step applied into one program, of the calls' coefficients."""
+    # `results` says for buffers which symbol each holds after the step; one that keeps what
+    # it held is not written. `scratch` further buffers are written to only.
     scalars = sum(len(call.names) for call in calls)
     registers = list(range(buffers))  # where each symbol is
     instructions: list[Instruction] = []

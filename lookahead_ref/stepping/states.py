@@ -54,10 +54,7 @@ def replace_counts(state: Any, values: Mapping[str, int], prefix: str = "") -> A
 
 
 def replace_arrays(state: Any, symbols: Iterator[Symbol], replaced: list[Any]) -> Any:
-    """Put symbols in the place of the arrays of a state, or of symbols, in their order.
-
-    The parameters have one leaf. What is replaced is appended to a list.
-    """
+    """Put symbols in the place of a one-leaf state's arrays; append these to a list."""
     if type(state) is RecordedTree:
         replaced.append(state[SOLE])
         return next(symbols).tree

@@ -188,7 +188,7 @@ class JsonLines:
     def __call__(self, event: Event) -> None:
         """Write an event."""
         if self._steps or not isinstance(event, StepTaken):
-            line = json.dumps(_as_record(event, self._labels), allow_nan=False)
+            line = json.dumps(as_record(event, self._labels), allow_nan=False)
             with self._named():
                 self._file.write(line + "\n")
                 self._file.flush()
@@ -215,7 +215,8 @@ class JsonLines:
         self._file.close()
 
 
-def _as_record(event: Event, labels: dict[str, Any]) -> dict[str, Any]:
+def as_record(event: Event, labels: dict[str, Any]) -> dict[str, Any]:
+    """Turn an event into plain data that JSON can hold."""
     kind = "".join("_" + c.lower() if c.isupper() else c for c in type(event).__name__)
     fields = dataclasses.asdict(event)
     fields = {**fields.pop("record", {}), **fields}

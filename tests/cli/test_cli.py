@@ -13,7 +13,6 @@ from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
 from lookahead_ref.cli.app import EXAMPLES, app
-from lookahead_ref.experiments import single
 
 SLOW = re.compile(r"lookahead-ref (compare|theory)|lstm|survey")
 
@@ -126,18 +125,12 @@ def test_compare_json_is_alone_on_standard_output(folder: Path) -> None:
     assert accuracy["deviation"] is None
 
 
-def test_compare_refuses_a_folder_that_is_not_empty(folder: Path) -> None:
+def test_compare_refuses_a_folder_that_holds_something_else(folder: Path) -> None:
     (folder / "kept").write_text("x")
     done = invoke("compare", "--output", ".")
     assert done.exit_code == 2
     assert "output must be a new or empty folder, got ." in done.stderr
     assert [path.name for path in folder.iterdir()] == ["kept"]
-
-
-def test_a_step_schedule_fits_a_run_of_one_step() -> None:
-    schedule = single.SCHEDULES["step"](0.5, 1)
-    assert schedule is not None
-    assert [schedule(0), schedule(1)] == [0.5, 0.1]
 
 
 def test_train_writes_its_folder(folder: Path) -> None:

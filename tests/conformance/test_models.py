@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from lookahead_ref.cli.app import app
 from lookahead_ref.conformance import UnsupportedError, model_oracle
 from lookahead_ref.conformance.adapters.zoo import loss_and_grads
-from lookahead_ref.conformance.bounds import Bounding
+from lookahead_ref.conformance.bounds import LEVELS, Bounding
 from lookahead_ref.conformance.models import (
     ModelAnswer,
     ModelCase,
@@ -28,7 +28,7 @@ from lookahead_ref.conformance.models import (
 )
 from lookahead_ref.conformance.models import answer as answer_of
 from lookahead_ref.conformance.serve import Server
-from lookahead_ref.conformance.vectors import LEVELS, decode
+from lookahead_ref.conformance.vectors import decode
 from lookahead_ref.conformance.wire import encode
 
 CASES = model_cases()
@@ -405,7 +405,7 @@ def test_the_command_tells_what_passes_and_what_departs(tmp_path: Path) -> None:
         ((), 2, "one of TARGET, --command"),
         (("nothing",), 2, "target must be pure"),
         (("pure", "--profile", "mlp"), 2, "profile must be one of model:mlp, model:lstm"),
-        (("pure", "--level", "loose"), 2, "level must be one of strict, gpu, got 'loose'"),
+        (("pure", "--level", "loose"), 2, "--level must be 'strict' or 'gpu', got 'loose'"),
         (("--command", "/no/such/program"), 3, "cannot be started"),
     ],
 )

@@ -10,25 +10,31 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-import lookahead_ref as la
-from lookahead_ref.experiments import compare, compare_report, methods
+from lookahead_ref.experiments import compare, optimizers
+from lookahead_ref.experiments.engine import Arm, DivergedError, Outcome
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder
-from lookahead_ref.experiments.learning_rates import GRID
+from lookahead_ref.experiments.learning_rates import GRID, SEEDS, choose, plan
+from lookahead_ref.experiments.report import Report
+from lookahead_ref.experiments.settings import CompareSettings
+from lookahead_ref.experiments.workers import LocalProcesses
 from lookahead_ref.report.tables import Summary
-from lookahead_ref.training import NonFiniteLossError
 
-SETTINGS = compare.Settings(seeds=2, epochs=2, hidden=(8,))
-FILES = {"curves.png", "report.html", "results.json", "train.jsonl"}
+SETTINGS = CompareSettings(seeds=2, epochs=2, hidden=(8,))
+FILES = {
+    *("curves.png", "curves.svg", "report.html", "results.json", "results.csv"),
+    *("train.jsonl", "trials"),
+}
 
 
-def run(folder: Path, jobs: int = 1) -> compare.Comparison:
-    folder.mkdir()
+def run(folder: Path, settings: CompareSettings = SETTINGS, jobs: int = 1) -> Report:
+    folder.mkdir(exist_ok=True)
+    prepared = compare.prepare(settings)
     console = Console(file=io.StringIO())
-    return compare.run(SETTINGS, folder, jobs=jobs, console=console)
+    return compare.compare(prepared, folder, workers=LocalProcesses(jobs), console=console)
 
 
 @pytest.fixture(scope="module")
-def comparison(tmp_path_factory: pytest.TempPathFactory) -> compare.Comparison:
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return run(tmp_path_factory.mktemp("compare") / "first")
 
 
@@ -37,13 +43,13 @@ def results(folder: Path) -> Any:
 
 
 def test_the_folder_holds_all_files_and_nothing_half_written(
-    comparison: compare.Comparison,
+    comparison: Report,
 ) -> None:
     assert {path.name for path in comparison.folder.iterdir()} == FILES
 
 
 def test_the_same_seed_gives_the_same_results_but_for_timing(
-    comparison: compare.Comparison, tmp_path: Path
+    comparison: Report, tmp_path: Path
 ) -> None:
     # In two worker processes: they must not change a number either.
     again = run(tmp_path / "second", jobs=2)
@@ -55,10 +61,12 @@ def test_the_same_seed_gives_the_same_results_but_for_timing(
     ).read_bytes()
 
 
-def test_results_hold_every_number_of_the_table(comparison: compare.Comparison) -> None:
+def test_results_hold_every_number_of_the_table(comparison: Report) -> None:
     found = results(comparison.folder)
     assert found["seeds"] == [0, 1]
-    for row, method in zip(comparison.table.rows, found["methods"], strict=True):
+    for row, method in zip(
+        comparison.findings.tables[0].rows, found["methods"], strict=True
+    ):
         assert row.name == method["title"]
         last = [one["history"][-1]["validation_accuracy"] for one in method["runs"]]
         assert row.cells[0].mean == pytest.approx(100 * np.mean(last))
@@ -66,7 +74,7 @@ def test_results_hold_every_number_of_the_table(comparison: compare.Comparison) 
         assert [record["epoch"] for record in method["runs"][0]["history"]] == [0, 1, 2]
 
 
-def test_all_methods_start_at_the_same_point(comparison: compare.Comparison) -> None:
+def test_all_methods_start_at_the_same_point(comparison: Report) -> None:
     starts = [
         [one["history"][0]["train_loss"] for one in method["runs"]]
         for method in results(comparison.folder)["methods"]
@@ -74,7 +82,7 @@ def test_all_methods_start_at_the_same_point(comparison: compare.Comparison) -> 
     assert all(start == starts[0] for start in starts)
 
 
-def test_differences_are_taken_seed_by_seed(comparison: compare.Comparison) -> None:
+def test_differences_are_taken_seed_by_seed(comparison: Report) -> None:
     final = {
         method["name"]: np.array(
             [one["history"][-1]["validation_loss"] for one in method["runs"]]
@@ -82,21 +90,20 @@ def test_differences_are_taken_seed_by_seed(comparison: compare.Comparison) -> N
         for method in results(comparison.folder)["methods"]
     }
     difference = final["lookahead-adam"] - final["adam"]
-    cell = comparison.differences.rows[-1].cells[1]
+    cell = comparison.findings.tables[1].rows[-1].cells[1]
     assert cell.mean == pytest.approx(difference.mean())
     assert cell.deviation == pytest.approx(difference.std(ddof=1))
 
 
-def test_several_that_are_best_are_all_named(comparison: compare.Comparison) -> None:
+def test_several_that_are_best_are_all_named(comparison: Report) -> None:
     rows = [
         replace(row, cells=(Summary(accuracy, None, 1), *row.cells[1:]))
         for row, accuracy in zip(
-            comparison.table.rows, [99.0, 98.0, 99.0, 98.5, 99.0], strict=False
+            comparison.findings.tables[0].rows, [99.0, 98.0, 99.0, 98.5, 99.0], strict=False
         )
     ]
-    found = compare_report.summary(
-        replace(comparison.table, rows=tuple(rows)), comparison.differences
-    )
+    finals, differences = comparison.findings.tables
+    found = compare.in_words(replace(finals, rows=tuple(rows)), differences)
     first, _, third, _, fifth = (row.name for row in rows)
     assert found.startswith(
         f"{first}, {third} and {fifth} have the highest mean validation accuracy, 99.00 %."
@@ -104,62 +111,74 @@ def test_several_that_are_best_are_all_named(comparison: compare.Comparison) -> 
 
 
 def test_the_log_has_a_line_for_each_epoch_of_each_run(
-    comparison: compare.Comparison,
+    comparison: Report,
 ) -> None:
     lines = (comparison.folder / "train.jsonl").read_text().splitlines()
     epochs = [
         record for record in map(json.loads, lines) if record["event"] == "epoch_ended"
     ]
-    assert len(epochs) == len(methods.COMPARED) * 2 * 3
+    assert len(epochs) == len(optimizers.COMPARED) * 2 * 3
     assert {(e["method"], e["seed"]) for e in epochs} == {
-        (method.name, seed) for method in methods.COMPARED for seed in (0, 1)
+        (name, seed) for name in optimizers.COMPARED for seed in (0, 1)
     }
 
 
 def test_the_report_holds_table_pictures_and_the_command(
-    comparison: compare.Comparison,
+    comparison: Report,
 ) -> None:
     text = (comparison.folder / "report.html").read_text()
-    assert comparison.table.html() in text
-    assert text.count("data:image/png;base64,") == 4
+    for table in comparison.findings.tables:
+        assert table.html() in text
+    assert text.count("data:image/png;base64,") == 2
     assert "lookahead-ref compare --seeds 2 --seed 0 --epochs 2" in text
     assert "http:" not in text
     assert "https:" not in text
 
 
-def test_a_run_that_diverges_is_named_and_logged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(methods, "LEARNING_RATES", {**methods.LEARNING_RATES, "sgd": 1e30})
-    with pytest.raises(NonFiniteLossError) as caught:
-        compare.run(SETTINGS, tmp_path, jobs=1, console=Console(file=io.StringIO()))
-    assert caught.value.__notes__ == ["method sgd, seed 0"]
+def test_what_is_done_is_not_done_again_and_more_seeds_are_added(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
+    run(tmp_path, settings)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
+    first = results(tmp_path)
+    run(tmp_path, replace(settings, seeds=2))
+    assert all(path.stat().st_mtime_ns == before[path] for path in before)
+    for method, was in zip(results(tmp_path)["methods"], first["methods"], strict=True):
+        assert [each["seed"] for each in method["runs"]] == [0, 1]
+        assert method["runs"][0] == was["runs"][0]
+
+
+def test_a_run_that_diverges_is_named_and_logged(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, optimizers=("sgd",), learning_rates=(("", 1e30),))
+    with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)") as caught:
+        run(tmp_path, settings)
     last = json.loads((tmp_path / "train.jsonl").read_text().splitlines()[-1])
     assert last["event"] == "run_ended"
-    assert last["error"] == str(caught.value)
+    assert str(caught.value) == f"{last['error']} (method sgd, seed 0)"
     assert not (tmp_path / "results.json").exists()
 
 
+def test_the_best_learning_rate_is_chosen_and_never_one_that_diverged() -> None:
+    arms = plan().arms
+    assert len(arms) == sum(map(len, GRID.values()))
+
+    def outcome(arm: Arm, *accuracies: float) -> Outcome:
+        history = [
+            {"history": [{"validation_accuracy": a, "validation_loss": 1.0}] * 2}
+            for a in accuracies
+        ]
+        settings = replace(arm.settings, epochs=1)
+        return Outcome(replace(arm, settings=settings), tuple(history))
+
+    nan = float("nan")
+    found = [outcome(arms[0], 0.97), outcome(arms[1], 0.98), outcome(arms[2], nan)]
+    assert choose(found) == {"sgd": GRID["sgd"][1]}
+    assert not {*SEEDS} & {*range(100)}
+
+
 def test_the_learning_rates_are_of_the_grid() -> None:
-    assert methods.LEARNING_RATES.keys() == GRID.keys()
-    for name, rate in methods.LEARNING_RATES.items():
+    assert optimizers.LEARNING_RATES.keys() == GRID.keys()
+    for name, rate in optimizers.LEARNING_RATES.items():
         assert min(GRID[name]) < rate < max(GRID[name])
-
-
-@pytest.mark.parametrize("name", methods.NAMES)
-def test_every_name_makes_an_optimizer(name: str) -> None:
-    optimizer = methods.build(name, learning_rate=0.25, k=7, alpha=0.75)
-    inner = getattr(optimizer, "inner", optimizer)
-    assert inner.learning_rate == 0.25
-    if name.startswith("lookahead-"):
-        assert isinstance(optimizer, la.Lookahead)
-        assert (optimizer.k, optimizer.alpha) == (7, 0.75)
-    assert methods.method(name).name == name
-
-
-def test_an_unknown_name_is_refused_with_all_that_are_known() -> None:
-    with pytest.raises(ValueError, match=r"optimizer must be one of sgd, .*got 'rmsprop'"):
-        methods.build("rmsprop")
 
 
 def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:

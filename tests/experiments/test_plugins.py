@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
 from lookahead_ref.cli.app import app
-from lookahead_ref.experiments import compare, methods, plugins, single
+from lookahead_ref.experiments import compare, optimizers, plugins, train
+from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, command
 
 OWN = """
 from dataclasses import dataclass
@@ -146,32 +147,29 @@ def test_compare_takes_an_optimizer_a_model_and_data_in_any_number_of_processes(
 
 
 def test_the_command_that_a_report_shows_repeats_the_comparison() -> None:
-    settings = compare.Settings(
+    settings = CompareSettings(
         optimizers=("a file.py:Own", "adam"),
         learning_rates=(("", 0.5), ("adam", 0.1)),
         model="m.py:M",
         data="d.py:d",
     )
-    assert settings.command.endswith(
+    assert command("compare", settings).endswith(
         " --optimizer 'a file.py:Own' --optimizer adam --learning-rate 0.5 "
         "--learning-rate adam=0.1 --model m.py:M --data d.py:d"
     )
-    assert "--optimizer" not in compare.Settings().command
+    assert "--optimizer" not in command("compare", CompareSettings())
 
 
 def test_each_optimizer_is_compared_alone_and_inside_lookahead() -> None:
-    names = [
-        method.name
-        for method in compare.Settings(
-            optimizers=("adam", "polyak-sgd", "adagrad", "adam")
-        ).methods
-    ]
+    wanted = CompareSettings(optimizers=("adam", "polyak-sgd", "adagrad", "adam"))
+    names = [method.name for method in compare.methods(wanted)]
     assert names == ["adam", "adagrad", "polyak-sgd", "lookahead-adam", "lookahead-adagrad"]
-    assert compare.Settings().methods == methods.COMPARED
+    everything = compare.methods(CompareSettings())
+    assert tuple(method.name for method in everything) == optimizers.COMPARED
 
 
 def test_an_optimizer_named_like_another_is_told_by_its_file() -> None:
-    found = compare.Settings(optimizers=("adam", "mine.py:Adam")).methods
+    found = compare.methods(CompareSettings(optimizers=("adam", "mine.py:Adam")))
     assert [method.title for method in found] == [
         "Adam",
         "mine.py:Adam",
@@ -194,25 +192,25 @@ def test_an_optimizer_named_like_another_is_told_by_its_file() -> None:
 def test_a_report_says_where_its_learning_rates_come_from(
     options: dict[str, Any], said: set[str]
 ) -> None:
-    text = compare.compare_report.learning_rates(compare.Settings(**options))
+    text = compare.learning_rates(CompareSettings(**options))
     words = {"best of a grid", "not tuned", "given with", "came with"}
     assert {word for word in words if word in text} == said
 
 
 def test_a_rate_is_of_the_optimizer_that_it_names(folder: Path) -> None:
-    settings = compare.Settings(
+    settings = CompareSettings(
         optimizers=("mine.py:Signed", "adam", "sgd"),
         learning_rates=(("", 0.5), ("adam", 0.125)),
     )
-    settings.check()
-    rates = [settings.make_optimizer(n).learning_rate for n in settings.inner_names]
+    prepared = compare.prepare(settings).prepared
+    rates = [prepared[n].optimizer.learning_rate for n in compare.inner_names(settings)]
     assert rates == [0.5, 0.125, 0.5]
-    assert settings.make_optimizer("lookahead-adam").inner.learning_rate == 0.125
+    assert prepared["lookahead-adam"].optimizer.inner.learning_rate == 0.125
 
 
 def test_lookahead_goes_around_an_optimizer_of_the_users_own(folder: Path) -> None:
-    prepared = single.prepare(
-        single.Settings(
+    prepared = train.prepare(
+        TrainSettings(
             optimizer="lookahead-mine.py:Signed",
             k=7,
             hyperparameters=(("share", 0.5),),
@@ -221,7 +219,9 @@ def test_lookahead_goes_around_an_optimizer_of_the_users_own(folder: Path) -> No
     assert isinstance(prepared.optimizer, la.Lookahead)
     assert prepared.optimizer.k == 7
     assert prepared.optimizer.inner.share == 0.5
-    average = methods.build("polyak-mine.py:Signed", learning_rate=0.5)
+    average = optimizers.build(
+        TrainSettings(optimizer="polyak-mine.py:Signed", learning_rate=0.5)
+    )
     assert isinstance(average, la.PolyakAveraging)
     assert average.inner.learning_rate == 0.5
 
@@ -260,8 +260,8 @@ def test_a_sweep_tries_hyperparameters_of_the_users_own_in_worker_processes(
 
 
 def test_settings_are_the_same_after_they_were_written_as_json() -> None:
-    settings = single.Settings(hyperparameters=(("share", 0.5),), hidden=(8, 8))
-    again = single.Settings(**json.loads(json.dumps(asdict(settings))))
+    settings = TrainSettings(hyperparameters=(("share", 0.5),), hidden=(8, 8))
+    again = TrainSettings(**json.loads(json.dumps(asdict(settings))))
     assert again == settings
     assert hash(again) == hash(settings)
 
@@ -295,13 +295,13 @@ def test_a_sweep_goes_on_and_does_anew_what_an_edit_changes(folder: Path) -> Non
 def test_a_sweep_ends_where_a_file_changes_meanwhile(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = compare.train
+    trained = train.train
 
     def edit(*arguments: Any, **options: Any) -> Any:
         (folder / "mine.py").write_text(OWN + "# edited\n")
         return trained(*arguments, **options)
 
-    monkeypatch.setattr(single, "train", edit)
+    monkeypatch.setattr(train, "train", edit)
     done = invoke(*SWEEP, "--jobs", "1")
     assert done.exit_code == 2
     assert "'mine.py:Signed' and 'mine.py:halves' must be the same" in done.stderr
@@ -365,7 +365,10 @@ def test_what_is_wrong_with_the_users_own_is_told_in_one_line_before_a_run(
         ("compare --learning-rate 1 --learning-rate 2", "learning_rate must be given once"),
         ("compare --model mine.py:Small", "learning_rate must be given for optimizer sgd"),
         ("compare --model lstm", "model must be mlp, or your own"),
-        ("compare --data pydoc", "data must be labelled examples, as digits, got 'pydoc'"),
+        (
+            "compare --data pydoc",
+            "must be given labelled examples, as digits; data 'pydoc'",
+        ),
         ("compare --optimizer mine.py:Signed --k 0", "k must be a positive integer, got 0"),
         ("train --optimizer sgd --hyperparameter a=1", "hyperparameter a is of optimizers"),
         ("train --hyperparameter a", "hyperparameter must be NAME=VALUE, got 'a'"),
@@ -391,10 +394,10 @@ def test_what_makes_no_sense_is_refused_by_name(
 
 
 def test_an_update_that_is_tried_changes_nothing_of_the_run(folder: Path) -> None:
-    settings = single.Settings(optimizer="mine.py:Signed", learning_rate=0.5, epochs=1)
-    own = single.run(single.prepare(settings))
-    same = single.run(
-        single.prepare(single.Settings(optimizer="sgd", learning_rate=0.5, epochs=1))
+    settings = TrainSettings(optimizer="mine.py:Signed", learning_rate=0.5, epochs=1)
+    own = train.run(train.prepare(settings))
+    same = train.run(
+        train.prepare(TrainSettings(optimizer="sgd", learning_rate=0.5, epochs=1))
     )
     for layer, parts in own.params.items():
         for name, array in parts.items():

@@ -8,26 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from rich.console import Console
 
-from lookahead_ref.cli.terminal import continuable
-from lookahead_ref.experiments import single
+from lookahead_ref.cli.terminal import job_folder
 from lookahead_ref.experiments.environment import OutputFolderError, continued_folder
-from lookahead_ref.experiments.pool import LocalProcesses
-from lookahead_ref.experiments.sweep import Grid, Sweep, sweep
+from lookahead_ref.experiments.report import Report
+from lookahead_ref.experiments.settings import SweepSettings, command
+from lookahead_ref.experiments.sweep import plan, sweep
+from lookahead_ref.experiments.workers import LocalProcesses
 from lookahead_ref.training.folder import FolderInUseError
 
-BASE = single.Settings(optimizer="lookahead-sgd", epochs=1)
 
-
-def run(folder: Path, axes: dict[str, Any], *, seeds: int = 1) -> Sweep:
+def run(folder: Path, **axes: Any) -> Report:
     folder.mkdir(exist_ok=True)
+    settings = SweepSettings(**{"optimizer": ("lookahead-sgd",), "epochs": 1, **axes})
     return sweep(
-        Grid(BASE, axes, seeds),
-        folder,
-        workers=LocalProcesses(1),
-        command="lookahead-ref sweep",
-        console=Console(file=io.StringIO()),
+        settings, folder, workers=LocalProcesses(1), console=Console(file=io.StringIO())
     )
 
 
@@ -36,9 +33,9 @@ def trials(folder: Path) -> dict[str, int]:
 
 
 def test_every_combination_is_trained_once_for_each_seed(tmp_path: Path) -> None:
-    made = run(tmp_path, {"k": [5, 10], "alpha": [0.5, 0.8]}, seeds=2)
+    made = run(tmp_path, k=(5, 10), alpha=(0.5, 0.8), seeds=2)
     assert len(trials(tmp_path)) == 8
-    assert sorted(row.name for row in made.table.rows) == sorted(
+    assert sorted(row.name for row in made.findings.tables[0].rows) == sorted(
         f"lookahead-sgd, k {k}, alpha {alpha}" for k in (5, 10) for alpha in (0.5, 0.8)
     )
     lines = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
@@ -48,34 +45,29 @@ def test_every_combination_is_trained_once_for_each_seed(tmp_path: Path) -> None
 
 
 def test_the_best_comes_first_and_what_diverged_last(tmp_path: Path) -> None:
-    made = run(tmp_path, {"learning_rate": [1e6, 0.001, 0.3]})
-    rates = [outcome.arm.settings.learning_rate for outcome in made.outcomes]
-    assert rates == [0.3, 0.001, 1e6]
-    accuracies = [row.cells[0].mean for row in made.table.rows]
+    made = run(tmp_path, learning_rate=(1e6, 0.001, 0.3))
+    trials = json.loads((tmp_path / "results.json").read_text())["trials"]
+    assert [trial["settings"]["learning_rate"] for trial in trials] == [0.3, 0.001, 1e6]
+    accuracies = [row.cells[0].mean for row in made.findings.tables[0].rows]
     assert accuracies[0] > accuracies[1]
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["trials"][2]["runs"][0]["error"] is not None
+    assert made.findings.summary == "The best is lookahead-sgd, learning rate 0.3."
+    assert trials[2]["runs"][0]["error"] is not None
 
 
 def test_a_wider_grid_trains_only_what_is_new(tmp_path: Path) -> None:
-    run(tmp_path, {"k": [5]})
+    run(tmp_path, k=(5,))
     before = trials(tmp_path)
-    run(tmp_path, {"k": [5, 10]}, seeds=2)
+    run(tmp_path, k=(5, 10), seeds=2)
     after = trials(tmp_path)
     assert len(after) == 4
     assert before.items() <= after.items()
 
 
 def test_what_an_optimizer_has_not_is_not_varied_for_it() -> None:
-    grid = Grid(
-        BASE,
-        {
-            "optimizer": ["sgd", "lookahead-nesterov"],
-            "momentum": [0.8, 0.9],
-            "k": [5, 10],
-        },
+    settings = SweepSettings(
+        optimizer=("sgd", "lookahead-nesterov"), momentum=(0.8, 0.9), k=(5, 10)
     )
-    assert [arm.title for arm in grid.arms()] == [
+    assert [arm.title for arm in plan(settings).arms] == [
         "sgd",
         *(
             f"lookahead-nesterov, momentum {momentum}, k {k}"
@@ -86,17 +78,22 @@ def test_what_an_optimizer_has_not_is_not_varied_for_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("axes", "seeds", "says"),
+    ("given", "says"),
     [
-        ({"beta": [1.0]}, 1, "axes must be of optimizer, .*; got 'beta'"),
-        ({"k": []}, 1, "k must have values, each once"),
-        ({"k": [5, 5]}, 1, "k must have values, each once"),
-        ({}, 0, "seeds must be at least 1, got 0"),
+        ({"k": (5, 5)}, "k must have values, each once"),
+        ({"hyperparameters": (("a", (1, 1)),)}, "a must have values, each once"),
+        ({"seeds": 0}, "seeds must be a positive integer, got 0"),
     ],
 )
-def test_a_wrong_grid_is_refused(axes: dict[str, Any], seeds: int, says: str) -> None:
+def test_a_wrong_grid_is_refused(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        Grid(BASE, axes, seeds)
+        SweepSettings(**given)
+
+
+def test_the_command_of_a_sweep_repeats_each_value() -> None:
+    settings = SweepSettings(k=(5, 10), hyperparameters=(("share", (0.5, 2)),))
+    shown = command("sweep", settings)
+    assert "--k 5 --k 10 --hyperparameter share=0.5 --hyperparameter share=2 " in shown
 
 
 def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
@@ -129,20 +126,28 @@ def test_a_folder_that_another_job_is_using_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_an_interrupted_command_says_how_to_continue(
-    named: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    named: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     given = ["sweep", "--output", "a b"] if named else ["sweep"]
     monkeypatch.setattr("sys.argv", ["lookahead-ref", *given])
-    with pytest.raises(KeyboardInterrupt), continuable(Path("a b"), named=named):
+    monkeypatch.chdir(tmp_path)
+    output = Path("a b") if named else None
+    with pytest.raises(typer.Exit), job_folder(output, "sweep", "sweep") as folder:
         raise KeyboardInterrupt
-    told = "lookahead-ref: to continue: lookahead-ref sweep --output 'a b'\n"
-    assert capsys.readouterr().err == told
+    told = f"lookahead-ref: to continue: lookahead-ref sweep --output '{folder}'\n"
+    assert (
+        capsys.readouterr().err
+        == (told if named else told.replace("'", "")) + "interrupted\n"
+    )
 
 
 def test_the_table_of_runs_holds_the_rate_in_effect_and_nothing_that_is_not(
     tmp_path: Path,
 ) -> None:
-    run(tmp_path, {"optimizer": ["sgd", "lookahead-sgd"]})
+    run(tmp_path, optimizer=("sgd", "lookahead-sgd"))
     lines = csv.DictReader((tmp_path / "results.csv").read_text().splitlines())
     found = {line["optimizer"]: (line["learning_rate"], line["k"]) for line in lines}
     assert found == {"sgd": ("0.3", ""), "lookahead-sgd": ("0.3", "5")}

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +23,8 @@ import killing
 import lookahead_ref as la
 from killing import Program
 from lookahead_ref.cli.app import app
-from lookahead_ref.experiments import runs, single
+from lookahead_ref.experiments import run_folder
+from lookahead_ref.experiments import train as one_run
 from lookahead_ref.training import CheckpointError, CheckpointFolder, train
 from lookahead_ref.training.checkpoint import DamagedError, decode, encode
 from lookahead_ref.training.folder import FolderInUseError
@@ -86,10 +88,10 @@ def run_in(folder: Path, note: Callable[[str], None] = quiet, **options: Any) ->
     """Begin the run of the kill tests in a folder, or go on with it."""
     prepared = killing.prepared(2, 4)
     if (folder / "run.json").exists():
-        with runs.continued(folder, note, **options) as run:
-            return single.run(prepared, run)
-    with runs.begin(folder, prepared.settings, note, **options) as run:
-        return single.run(prepared, run)
+        with run_folder.continued(folder, note, **options) as run:
+            return one_run.run(prepared, run)
+    with run_folder.begin(folder, prepared.settings, note, **options) as run:
+        return one_run.run(prepared, run)
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +169,9 @@ def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(stopped: Path) 
 
 
 def test_a_checkpoint_of_another_run_is_refused(stopped: Path, tmp_path: Path) -> None:
-    prepared = single.prepare(single.replace(killing.prepared(2, 4).settings, seed=6))
-    with runs.begin(tmp_path / "other", prepared.settings, quiet) as run:
-        single.run(prepared, run)
+    prepared = one_run.prepare(replace(killing.prepared(2, 4).settings, seed=6))
+    with run_folder.begin(tmp_path / "other", prepared.settings, quiet) as run:
+        one_run.run(prepared, run)
     shutil.copy(tmp_path / "other" / "checkpoint-00000020.safetensors", stopped)
     before = contents(stopped)
     with pytest.raises(CheckpointError, match="is of another run"):
@@ -285,7 +287,7 @@ def invoke(*arguments: str) -> Result:
 
 def test_a_second_run_in_the_folder_is_refused(stopped: Path) -> None:
     before = contents(stopped)
-    with runs.continued(stopped, quiet):
+    with run_folder.continued(stopped, quiet):
         with pytest.raises(FolderInUseError, match="another run is writing to"):
             run_in(stopped)
         done = invoke("train", "--resume", str(stopped))

@@ -1,4 +1,4 @@
-"""The settings of the paper's experiments on classifiers, and their small counterparts.
+"""What the experiments on classifiers share: their settings in full and in small.
 
 The paper trains residual networks on CIFAR for 200 epochs in batches of 128, and divides
 the learning rate by five after epochs 60, 120 and 160. Its slides name neither learning
@@ -8,18 +8,34 @@ SGD with momentum 0.9, 0.0003 and 1 (decoupled) for Adam. Lookahead has the inne
 of the line above it, k = 5 and the alpha of the best cell of Table 5.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from lookahead_ref.experiments import single
-from lookahead_ref.experiments.paper.plan import Request
+from lookahead_ref.experiments.engine import Arm, Outcome, Plan
+from lookahead_ref.experiments.report import Findings, accuracy_panels, drawn
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.statistics import against, differences_from
+from lookahead_ref.report.tables import Summary, Table
 
-__all__ = ["ALPHA", "base", "changed", "described", "differs", "first_decay"]
+__all__ = [
+    "ALPHA",
+    "DIFFERS",
+    "base",
+    "changed",
+    "compared",
+    "first_decay",
+    "plan",
+    "reported",
+]
 
 ALPHA = 0.8
 """Of Lookahead, with k = 5: the cell of Table 5 with the highest accuracy."""
 
-_LAPTOP = single.Settings(
+DIFFERS = "What differs from the paper"
+"""The heading of what each report says of its setting."""
+
+_SMALL = TrainSettings(
     model="mlp",
     data="digits",
     optimizer="heavy-ball",
@@ -28,7 +44,7 @@ _LAPTOP = single.Settings(
     epochs=30,
     batch_size=64,
 )
-_FULL = single.Settings(
+_FULL = TrainSettings(
     model="resnet18",
     optimizer="heavy-ball",
     learning_rate=0.05,
@@ -39,22 +55,14 @@ _FULL = single.Settings(
 )
 
 
-def base(request: Request, **of_full: Any) -> single.Settings:
-    """Return what all arms share: SGD with momentum 0.9 on the data that is asked for.
+def reported(mean: float, deviation: float | None = None) -> Summary:
+    """Return a number of the paper; over how many runs, its tables do not say."""
+    return Summary(mean, deviation, 1)
 
-    Parameters
-    ----------
-    request : Request
-        What the user asks for.
-    **of_full
-        Other settings of the full setting than those for CIFAR.
 
-    Returns
-    -------
-    lookahead_ref.experiments.single.Settings
-        Of the first seed.
-    """
-    settings = replace(_FULL, **of_full) if request.full else _LAPTOP
+def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
+    """Return what all arms share: SGD with momentum 0.9 on the data that is asked for."""
+    settings = replace(_FULL, **of_full) if request.full else _SMALL
     return replace(
         settings,
         data=request.data or settings.data,
@@ -65,30 +73,52 @@ def base(request: Request, **of_full: Any) -> single.Settings:
     )
 
 
-def changed(settings: single.Settings, **changes: Any) -> single.Settings:
+def changed(settings: TrainSettings, **changes: Any) -> TrainSettings:
     """Return settings with a few changed, Lookahead's being the paper's unless given."""
     return replace(settings, **{"k": 5, "alpha": ALPHA, **changes})
 
 
-def first_decay(settings: single.Settings) -> int:
+def first_decay(settings: TrainSettings) -> int:
     """Return the last epoch before the learning rate first falls, of the step schedule."""
     return max(1, int(0.3 * settings.epochs))
 
 
-def described(settings: single.Settings) -> dict[str, str]:
-    """Say in words what all arms share.
-
-    Parameters
-    ----------
-    settings : lookahead_ref.experiments.single.Settings
-        From `base`.
-
-    Returns
-    -------
-    dict
-        Name to value, for the report.
-    """
-    return {
+def plan(
+    request: ReproduceSettings,
+    settings: TrainSettings,
+    arms: Sequence[Arm],
+    paper: str,
+    *differs: str,
+    seeds: tuple[int, int] = (3, 10),
+    **more: Any,
+) -> Plan:
+    """Plan the runs, so many seeds in full and in small, of what the `paper` trains."""
+    if request.full:
+        sentences = [
+            (
+                f"The paper trains {paper}. Learning rates and weight decay are not stated "
+                "in the document that this follows; they are those that others give as the "
+                "paper's."
+            )
+        ]
+    else:
+        rates = (
+            "SGD's learning rate was given on the command line"
+            if request.learning_rate is not None
+            else "The learning rates were the best of a grid on seeds 1000 to 1009"
+        )
+        sentences = [
+            (
+                f"The paper trains {paper}; this trains a small multilayer perceptron on "
+                "small pictures, for minutes. The shape of the result compares, its "
+                "numbers do not."
+            ),
+            (
+                f"{rates}, and are without weight decay. SGD's is that of Lookahead and of "
+                "the average too."
+            ),
+        ]
+    setting = {
         "Model": settings.model,
         "Data": settings.data,
         "Epochs": str(settings.epochs),
@@ -99,43 +129,20 @@ def described(settings: single.Settings) -> dict[str, str]:
         "Weight decay": f"{settings.weight_decay:g}",
         "Backend": settings.backend,
     }
+    count = request.seeds or seeds[not request.full]
+    notes = {DIFFERS: (*sentences, *differs)}
+    return Plan(tuple(arms), range(count), setting, notes, **more)
 
 
-def differs(request: Request, paper: str) -> tuple[str, ...]:
-    """Say in what the setting is not the paper's.
-
-    Parameters
-    ----------
-    request : Request
-        What the user asks for.
-    paper : str
-        What the paper trains, on what, as in "ResNet-18 on CIFAR".
-
-    Returns
-    -------
-    tuple of str
-        Sentences.
-    """
-    if request.full:
-        return (
-            (
-                f"The paper trains {paper}. Learning rates and weight decay are not stated "
-                "in the document that this follows; they are those that others give as the "
-                "paper's."
-            ),
-        )
-    rates = (
-        "SGD's learning rate was given on the command line"
-        if request.learning_rate is not None
-        else "The learning rates were the best of a grid on seeds 1000 to 1009"
-    )
-    return (
-        (
-            f"The paper trains {paper}; this trains a small multilayer perceptron on small "
-            "pictures, for minutes. The shape of the result compares, its numbers do not."
-        ),
-        (
-            f"{rates}, and are without weight decay. SGD's is that of Lookahead and of "
-            "the average too."
-        ),
-    )
+def compared(
+    outcomes: Sequence[Outcome], table: Table, said: str, *, early: bool = True
+) -> Findings:
+    """Put a table beside the differences of all arms from the first, and the curves."""
+    sgd, *others = outcomes
+    differences = [differences_from(sgd, others)]
+    if early:
+        epoch = first_decay(sgd.arm.settings)
+        differences.append(differences_from(sgd, others, epoch=epoch))
+    words = [against(each, "validation accuracy") for each in differences]
+    curves = drawn(accuracy_panels(outcomes), "Training loss and validation accuracy.")
+    return Findings(" ".join([said, *words]), (table, *differences), {"curves": curves})

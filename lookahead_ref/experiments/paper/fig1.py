@@ -12,15 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref import trees
-from lookahead_ref.experiments import single
-from lookahead_ref.experiments.paper import classifiers, figures
-from lookahead_ref.experiments.paper.arms import Arm, Outcome
-from lookahead_ref.experiments.paper.plan import Findings, Plan, Request, Theme
+from lookahead_ref.experiments import train
+from lookahead_ref.experiments.engine import Arm, Outcome, Plan
+from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
     steps_per_epoch,
     validation_accuracy,
     walk,
 )
+from lookahead_ref.experiments.report import Findings, Picture
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.report import plots
+from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 
 if TYPE_CHECKING:
@@ -37,26 +40,7 @@ _GRID = 31
 
 
 class Plane:
-    """The plane through three points of weight space.
-
-    Parameters
-    ----------
-    origin, first, second : array, shape (n,)
-        Not on one line. The first axis goes from the origin to the first point.
-
-    Raises
-    ------
-    ValueError
-        If they are on one line.
-
-    Examples
-    --------
-    >>> plane = Plane(np.zeros(3), np.array([2.0, 0.0, 0.0]), np.array([1.0, 3.0, 0.0]))
-    >>> plane.coordinates(np.array([1.0, 2.0, 5.0]))
-    array([1., 2.])
-    >>> plane.point(np.array([1.0, 2.0]))
-    array([1., 2., 0.])
-    """
+    """The plane through three points that are not on one line."""
 
     def __init__(
         self,
@@ -87,19 +71,8 @@ class Plane:
         return np.asarray(self._origin + coordinates @ self._axes)
 
 
-def plan(request: Request) -> Plan:
-    """Plan the run.
-
-    Parameters
-    ----------
-    request : Request
-        What the user asks for.
-
-    Returns
-    -------
-    Plan
-        Lookahead around SGD with momentum.
-    """
+def plan(request: ReproduceSettings) -> Plan:
+    """Plan Lookahead around SGD with momentum."""
     base = classifiers.base(request, model="resnet32")
     settings = classifiers.changed(
         base,
@@ -108,37 +81,21 @@ def plan(request: Request) -> Plan:
         alpha=0.5,
         epochs=request.epochs or (60 if request.full else 10),
     )
-    return Plan(
-        arms=(Arm("Lookahead", settings, "Lookahead", "lookahead"),),
-        seeds=request.seeds or (1 if request.full else 5),
-        setting=classifiers.described(settings),
-        differs=(
-            *classifiers.differs(request, "a ResNet-32 on CIFAR-100"),
-            (
-                "The document does not say which three points span its plane, nor where in "
-                f"training its cycles are; here they are the last {CYCLES} of the run."
-            ),
-        ),
+    return classifiers.plan(
+        request,
+        settings,
+        [Arm("Lookahead", settings, "Lookahead", "lookahead")],
+        "a ResNet-32 on CIFAR-100",
+        "The document does not say which three points span its plane, nor where in "
+        f"training its cycles are; here they are the last {CYCLES} of the run.",
+        seeds=(1, 5),
         measure=measure,
     )
 
 
-def measure(settings: single.Settings) -> dict[str, Any]:
-    """Train, and map the accuracy around the last cycles.
-
-    Parameters
-    ----------
-    settings : lookahead_ref.experiments.single.Settings
-        Of the run.
-
-    Returns
-    -------
-    dict
-        ``theta`` and ``phi``, the coordinates of the path and the accuracy on it; ``x``,
-        ``y`` and ``accuracy``, the map; ``off_plane``, the largest distance of a point of
-        the path from the plane, relative to the path's extent.
-    """
-    prepared = single.prepare(settings)
+def measure(settings: TrainSettings) -> dict[str, Any]:
+    """Train, map the accuracy around the last cycles, and measure it along their path."""
+    prepared = train.prepare(settings)
     measured = validation_accuracy(prepared)
     k = settings.k
     steps = settings.epochs * steps_per_epoch(prepared) // k * k
@@ -177,20 +134,7 @@ def measure(settings: single.Settings) -> dict[str, Any]:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Compare the accuracies along the path.
-
-    Parameters
-    ----------
-    plan : Plan
-        From `plan`.
-    outcomes : sequence of Outcome
-        Of its arm.
-
-    Returns
-    -------
-    Findings
-        What came out.
-    """
+    """Compare the accuracies along the path."""
     runs = outcomes[0].runs
     fast = [100 * float(np.mean([a for *_, a in run["theta"]])) for run in runs]
     slow = [100 * float(np.mean([a for *_, a in run["phi"]])) for run in runs]
@@ -218,19 +162,12 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         f"path; the best of the plane is {summarize(best).mean:.2f} %. The path leaves the "
         f"plane by up to {100 * off:.0f} % of its extent."
     )
-    return Findings(
-        summary=summary,
-        tables=(table,),
-        pictures={
-            "plane": (
-                (
-                    "Validation accuracy in the plane, seed 0, with the path of fast and "
-                    "slow weights projected on it."
-                ),
-                lambda theme: _draw(runs[0], theme),
-            )
-        },
+    picture = Picture(
+        "Validation accuracy in the plane, seed 0, with the path of fast and slow weights "
+        "projected on it.",
+        lambda theme: _draw(runs[0], theme),
     )
+    return Findings(summary, (table,), {"plane": picture})
 
 
 def _flat(params: Any) -> NDArray[np.float64]:
@@ -248,11 +185,11 @@ def _unflat(point: NDArray[np.float64], template: Any) -> dict[str, Any]:
 
 
 def _draw(run: Mapping[str, Any], theme: Theme) -> "Figure":
-    figure, axes = figures.single(theme, width=6.8, height=5.4)
+    figure, ((axes,),) = plots.panels(1, 1, width=6.8, height=5.4, theme=theme)
     accuracy = 100 * np.array(run["accuracy"])
     levels = np.linspace(accuracy.min(), accuracy.max(), 14)
     filled = axes.contourf(run["x"], run["y"], accuracy, levels, cmap="Greys_r", alpha=0.8)
-    fast, slow = figures.colours(theme)[:2]
+    fast, slow = plots.PALETTE[theme][:2]
     theta, phi, k = np.array(run["theta"]), np.array(run["phi"]), run["k"]
     for cycle in range(len(phi) - 1):
         points = np.vstack([phi[cycle], theta[cycle * k : (cycle + 1) * k]])
@@ -279,8 +216,11 @@ def _draw(run: Mapping[str, Any], theme: Theme) -> "Figure":
         label="slow weights phi",
     )
     axes.set_aspect("equal")
-    figures.label(axes, theme, x="first axis of the plane", y="second axis")
-    figures.legend(axes, theme, ncols=2)
+    plots.label(axes, theme, x="first axis of the plane", y="second axis")
+    plots.legend_above(axes, theme, ncols=2)
     bar = figure.colorbar(filled, ax=axes, shrink=0.85)
-    figures.tint(bar, theme, "validation accuracy (%)")
+    ink = plots.INK[theme]
+    bar.set_label("validation accuracy (%)", fontsize=11, color=ink)
+    bar.ax.tick_params(colors=ink, labelsize=10)
+    bar.outline.set_edgecolor(ink)
     return figure

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookahead_ref.experiments import single
-from lookahead_ref.experiments.paper import classifiers, figures
-from lookahead_ref.experiments.paper.arms import Arm, Outcome
-from lookahead_ref.experiments.paper.plan import Findings, Plan, Request, Theme
+from lookahead_ref.experiments import train
+from lookahead_ref.experiments.engine import Arm, Outcome, Plan
+from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
     steps_per_epoch,
     validation_accuracy,
     walk,
 )
+from lookahead_ref.experiments.report import Findings, Picture
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.report import plots
+from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 
 if TYPE_CHECKING:
@@ -28,19 +31,8 @@ STEPS = 60
 """Fast steps that are looked at, the last of the run."""
 
 
-def plan(request: Request) -> Plan:
-    """Plan the runs.
-
-    Parameters
-    ----------
-    request : Request
-        What the user asks for.
-
-    Returns
-    -------
-    Plan
-        Lookahead around SGD with momentum.
-    """
+def plan(request: ReproduceSettings) -> Plan:
+    """Plan Lookahead around SGD with momentum."""
     base = classifiers.base(request)
     # At the rate at which training begins: where the steps of the inner loop go far.
     settings = classifiers.changed(
@@ -49,37 +41,21 @@ def plan(request: Request) -> Plan:
         schedule="constant",
         epochs=request.epochs or (60 if request.full else 10),
     )
-    return Plan(
-        arms=(Arm("Lookahead", settings, "Lookahead", "lookahead"),),
-        seeds=request.seeds or (1 if request.full else 5),
-        setting=classifiers.described(settings),
-        differs=(
-            *classifiers.differs(request, "a ResNet-32 on CIFAR"),
-            (
-                f"The document does not say where in training the {STEPS} steps are; here "
-                "they are the last of the run, whose learning rate stays as it was at "
-                "first."
-            ),
-        ),
+    return classifiers.plan(
+        request,
+        settings,
+        [Arm("Lookahead", settings, "Lookahead", "lookahead")],
+        "a ResNet-32 on CIFAR",
+        f"The document does not say where in training the {STEPS} steps are; here they are "
+        "the last of the run, whose learning rate stays as it was at first.",
+        seeds=(1, 5),
         measure=measure,
     )
 
 
-def measure(settings: single.Settings) -> dict[str, Any]:
-    """Train, and measure the accuracy after each of the last steps.
-
-    Parameters
-    ----------
-    settings : lookahead_ref.experiments.single.Settings
-        Of the run.
-
-    Returns
-    -------
-    dict
-        ``visits``: for each step its number, whether it ends a cycle, and the accuracy over
-        the validation examples of theta, before any interpolation, and of phi.
-    """
-    prepared = single.prepare(settings)
+def measure(settings: TrainSettings) -> dict[str, Any]:
+    """Train, and measure the accuracy of theta and phi after each of the last steps."""
+    prepared = train.prepare(settings)
     accuracy = validation_accuracy(prepared)
     steps = settings.epochs * steps_per_epoch(prepared)
     first = max(0, steps - STEPS)
@@ -102,20 +78,7 @@ def measure(settings: single.Settings) -> dict[str, Any]:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Compare the fast weights at the end of each cycle with what they are drawn back to.
-
-    Parameters
-    ----------
-    plan : Plan
-        From `plan`.
-    outcomes : sequence of Outcome
-        Of its arm.
-
-    Returns
-    -------
-    Findings
-        What came out.
-    """
+    """Compare the fast weights at the end of a cycle with what they are drawn back to."""
     runs = [run["visits"] for run in outcomes[0].runs]
     within = [100 * _mean(_drops(visits)) for visits in runs]
     back = [
@@ -144,19 +107,12 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         f"interpolation by {rises.mean:+.3f}: "
         + ("the same effect." if both else "not the same effect.")
     )
-    return Findings(
-        summary=summary,
-        tables=(table,),
-        pictures={
-            "accuracy": (
-                (
-                    "Validation accuracy of the fast weights after each step, seed 0; "
-                    "where a cycle ends, the slow weights that they are drawn back to."
-                ),
-                lambda theme: _draw(runs[0], theme),
-            )
-        },
+    picture = Picture(
+        "Validation accuracy of the fast weights after each step, seed 0; where a cycle "
+        "ends, the slow weights that they are drawn back to.",
+        lambda theme: _draw(runs[0], theme),
     )
+    return Findings(summary, (table,), {"accuracy": picture})
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -173,9 +129,9 @@ def _drops(visits: Sequence[Mapping[str, Any]]) -> list[float]:
 
 
 def _draw(visits: Sequence[Mapping[str, Any]], theme: Theme) -> "Figure":
-    figure, axes = figures.single(theme, width=8.0, height=3.6)
+    figure, ((axes,),) = plots.panels(1, 1, width=8.0, height=3.6, theme=theme)
     steps = [visit["step"] for visit in visits]
-    fast, slow = figures.colours(theme)[:2]
+    fast, slow = plots.PALETTE[theme][:2]
     axes.plot(
         steps,
         [100 * visit["theta"] for visit in visits],
@@ -203,6 +159,6 @@ def _draw(visits: Sequence[Mapping[str, Any]], theme: Theme) -> "Figure":
         linestyle="none",
         label="slow weights phi after the interpolation",
     )
-    figures.label(axes, theme, x="step", y="validation accuracy (%)")
-    figures.legend(axes, theme, ncols=2)
+    plots.label(axes, theme, x="step", y="validation accuracy (%)")
+    plots.legend_above(axes, theme, ncols=2)
     return figure

@@ -1,12 +1,13 @@
 """Figure 8: training loss with other inner learning rates and another inner momentum."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from lookahead_ref.experiments.methods import Method
+from lookahead_ref.experiments.engine import Arm, Outcome, Plan
 from lookahead_ref.experiments.paper import classifiers
-from lookahead_ref.experiments.paper.arms import Arm, Outcome, curves
-from lookahead_ref.experiments.paper.findings import drawn, gap
-from lookahead_ref.experiments.paper.plan import Findings, Plan, Request
+from lookahead_ref.experiments.report import Findings, curves, drawn
+from lookahead_ref.experiments.settings import ReproduceSettings
+from lookahead_ref.experiments.statistics import difference, summary
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import Column, Row, Table
 
@@ -20,72 +21,35 @@ RATES = (0.25, 0.5, 1.0, 1.5, 2.0)
 MOMENTA = (0.8, 0.9, 0.95)
 """Of the inner optimizer."""
 
-_METHODS = (
-    Method("heavy-ball", "SGD", "", "plain"),
-    Method("lookahead-heavy-ball", "Lookahead", "", "lookahead"),
-)
 
-
-def plan(request: Request) -> Plan:
-    """Plan the runs.
-
-    Parameters
-    ----------
-    request : Request
-        What the user asks for.
-
-    Returns
-    -------
-    Plan
-        SGD with momentum, alone and inside Lookahead whose k and alpha stay as they are.
-    """
+def plan(request: ReproduceSettings) -> Plan:
+    """Plan SGD with momentum, alone and inside Lookahead whose k and alpha stay."""
     base = classifiers.base(request)
-    rate = base.learning_rate or 0.0
-    varied = {
-        f"learning rate {factor * rate:g}": {"learning_rate": factor * rate}
-        for factor in RATES
-    } | {f"momentum {momentum}": {"momentum": momentum} for momentum in MOMENTA}
-    arms = tuple(
-        Arm(
-            f"{method.title}, {family}",
-            classifiers.changed(base, optimizer=method.name, **changes),
-            family,
-            method.role,
-        )
-        for family, changes in varied.items()
-        for method in _METHODS
-    )
-    return Plan(
-        arms=arms,
-        seeds=request.seeds or (3 if request.full else 10),
-        setting=classifiers.described(base),
-        differs=(
-            *classifiers.differs(request, "ResNet-18 on CIFAR-10"),
-            (
-                "The rates and momenta of the figure are not stated in the document; here "
-                "they are multiples of the usual rate, and values around the usual "
-                "momentum."
-            ),
-        ),
+    rates = [factor * (base.learning_rate or 0.0) for factor in RATES]
+    varied: dict[str, dict[str, Any]] = {
+        **{f"learning rate {rate:g}": {"learning_rate": rate} for rate in rates},
+        **{f"momentum {momentum}": {"momentum": momentum} for momentum in MOMENTA},
+    }
+    arms = []
+    for family, changes in varied.items():
+        sgd = classifiers.changed(base, **changes)
+        lookahead = classifiers.changed(sgd, optimizer="lookahead-heavy-ball")
+        arms.append(Arm(f"SGD, {family}", sgd, family, "plain"))
+        arms.append(Arm(f"Lookahead, {family}", lookahead, family, "lookahead"))
+    return classifiers.plan(
+        request,
+        base,
+        arms,
+        "ResNet-18 on CIFAR-10",
+        "The rates and momenta of the figure are not stated in the document; here they are "
+        "multiples of the usual rate, and values around the usual momentum.",
     )
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Make the table of final losses, and the curves.
-
-    Parameters
-    ----------
-    plan : Plan
-        From `plan`.
-    outcomes : sequence of Outcome
-        Of its arms, SGD and Lookahead by turns.
-
-    Returns
-    -------
-    Findings
-        What came out.
-    """
+    """Make the table of final losses, and the curves."""
     pairs = list(zip(outcomes[::2], outcomes[1::2], strict=True))
+    gains = [difference(lookahead, sgd, "train_loss") for sgd, lookahead in pairs]
     table = Table(
         title="Training loss at the end, SGD against Lookahead",
         caption=(
@@ -104,36 +68,26 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
             Row(
                 sgd.arm.family,
                 (
-                    sgd.summary("train_loss"),
-                    lookahead.summary("train_loss"),
-                    gap(lookahead, sgd, "train_loss"),
-                    gap(lookahead, sgd, "validation_accuracy", factor=100.0),
+                    summary(sgd, "train_loss"),
+                    summary(lookahead, "train_loss"),
+                    gain,
+                    difference(lookahead, sgd, "validation_accuracy"),
                 ),
             )
-            for sgd, lookahead in pairs
+            for (sgd, lookahead), gain in zip(pairs, gains, strict=True)
         ),
     )
-    lower = [sgd.arm.family for sgd, la in pairs if gap(la, sgd, "train_loss").mean < 0]
+    families = [sgd.arm.family for sgd, _ in pairs]
+    lower = [each for each, gain in zip(families, gains, strict=True) if gain.mean < 0]
     survived = [sgd.arm.family for sgd, la in pairs if sgd.diverged > la.diverged]
-    summary = (
+    said = (
         "The paper's figure shows Lookahead training well over a wider range of inner "
         "learning rates and momenta than SGD. Here Lookahead ends with a lower mean "
         f"training loss in {len(lower)} of {len(pairs)} settings"
         + (f" ({'; '.join(lower)})." if lower else ".")
     )
     if survived:
-        summary += f" Where SGD diverged and Lookahead did not: {'; '.join(survived)}."
+        said += f" Where SGD diverged and Lookahead did not: {'; '.join(survived)}."
     loss = plots.Panel("training loss", curves(outcomes, "train_loss"), scale="log")
-    return Findings(
-        summary=summary,
-        tables=(table,),
-        pictures={
-            "curves": (
-                (
-                    "Training loss; grey: the other settings. Line: mean over seeds; band: "
-                    "one sample standard deviation to each side."
-                ),
-                drawn([loss], x_title="epoch"),
-            )
-        },
-    )
+    picture = drawn([loss], "Training loss; grey: the other settings.")
+    return Findings(said, (table,), {"curves": picture})

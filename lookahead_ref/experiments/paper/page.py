@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lookahead_ref.experiments.paper.run import NAMES
+from lookahead_ref.experiments.paper.reproduce import NAMES
 
 __all__ = ["page"]
 
@@ -30,18 +30,7 @@ mean is more than twice its standard error.
 
 
 def page(results: Sequence[Mapping[str, Any]]) -> str:
-    """Write the page.
-
-    Parameters
-    ----------
-    results : sequence of dict
-        What the ``results.json`` of reproductions hold.
-
-    Returns
-    -------
-    str
-        The page, in Markdown.
-    """
+    """Write the page, in Markdown, from what ``results.json`` of reproductions hold."""
     parts = [_HEAD]
     for each in sorted(results, key=lambda each: [*NAMES].index(each["name"])):
         machine, timing = each["machine"], each["timing"]

@@ -1,23 +1,32 @@
 """Table 3: perplexity of LSTM language models on Penn Treebank."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lookahead_ref.experiments import single
-from lookahead_ref.experiments.methods import Method
-from lookahead_ref.experiments.paper import paper
-from lookahead_ref.experiments.paper.arms import Arm, Outcome, curves
-from lookahead_ref.experiments.paper.findings import against, differences_from, drawn
-from lookahead_ref.experiments.paper.plan import Findings, Plan, Request
+from lookahead_ref.experiments.engine import Arm, Outcome, Plan
+from lookahead_ref.experiments.optimizers import Method
+from lookahead_ref.experiments.paper.classifiers import DIFFERS, reported
+from lookahead_ref.experiments.report import Findings, curves, drawn
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.statistics import against, differences_from
 from lookahead_ref.report import plots
-from lookahead_ref.report.tables import Column, Row, Summary, Table, summarize
+from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table, summarize
 
-__all__ = ["TITLE", "find", "plan"]
+__all__ = ["PAPER", "TITLE", "find", "plan"]
 
 TITLE = "Table 3: language models"
 
-_LAPTOP = single.Settings(
+PAPER: Mapping[str, tuple[Summary, ...]] = {
+    "SGD": (reported(43.62), reported(66.0), reported(63.90)),
+    "Lookahead (SGD)": (reported(35.02), reported(65.10), reported(63.04)),
+    "Adam": (reported(33.54), reported(61.64), reported(59.33)),
+    "Lookahead (Adam)": (reported(31.92), reported(60.28), reported(57.72)),
+    "Polyak": (MISSING, reported(61.18), reported(58.79)),
+}
+"""Perplexity on Penn Treebank: training, validation, test."""
+
+_SMALL = TrainSettings(
     model="lstm",
     data="pydoc-chars",
     hidden=64,
@@ -28,18 +37,9 @@ _LAPTOP = single.Settings(
     batch_size=20,
     clip=0.25,
 )
-_FULL = single.Settings(
-    model="lstm",
-    hidden=200,
-    layers=2,
-    dropout=0.2,
-    schedule="step",
-    epochs=40,
-    batch_size=20,
-    clip=0.25,
-)
-"""The "small" model on this data; the paper's is that of Merity et al., with more layers
-and several kinds of dropout that are not in this library."""
+# The "small" model on this data; the paper's is that of Merity et al., with more layers and
+# several kinds of dropout that are not in this library.
+_FULL = replace(_SMALL, hidden=200, layers=2, dropout=0.2, epochs=40)
 
 _METHODS = (
     Method("sgd", "SGD", "SGD", "plain"),
@@ -49,7 +49,7 @@ _METHODS = (
     Method("polyak-sgd", "Polyak", "SGD", "other"),
 )
 
-_LAPTOP_RATES = {
+_SMALL_RATES = {
     "sgd": 30.0,
     "lookahead-sgd": 30.0,
     "adam": 0.02,
@@ -59,30 +59,13 @@ _LAPTOP_RATES = {
 """Each the best of a grid, on seed 1000 over six epochs: for SGD, its average and Lookahead
 around it 10, 30, 100; for Adam and Lookahead around it 0.005, 0.01, 0.02, 0.04."""
 
-_FULL_RATES = {
-    "sgd": 30.0,
-    "lookahead-sgd": 30.0,
-    "adam": 0.003,
-    "lookahead-adam": 0.003,
-    "polyak-sgd": 30.0,
-}
+_FULL_RATES = {**_SMALL_RATES, "adam": 0.003, "lookahead-adam": 0.003}
 """Of SGD the one of Merity et al. (2018); Adam's was not searched for."""
 
 
-def plan(request: Request) -> Plan:
-    """Plan the runs.
-
-    Parameters
-    ----------
-    request : Request
-        What the user asks for.
-
-    Returns
-    -------
-    Plan
-        SGD and Adam, alone and inside Lookahead, and the running average of SGD.
-    """
-    base = _FULL if request.full else _LAPTOP
+def plan(request: ReproduceSettings) -> Plan:
+    """Plan SGD and Adam, alone and inside Lookahead, and the running average of SGD."""
+    base = _FULL if request.full else _SMALL
     base = replace(
         base,
         data=request.data or base.data,
@@ -92,19 +75,13 @@ def plan(request: Request) -> Plan:
         k=5,
         alpha=0.5,
     )
-    rates = dict(_FULL_RATES if request.full else _LAPTOP_RATES)
+    rates = dict(_FULL_RATES if request.full else _SMALL_RATES)
     if request.learning_rate is not None:
         rates |= {name: request.learning_rate for name in rates if name.endswith("sgd")}
-    arms = tuple(
-        Arm(
-            method.title,
-            replace(base, optimizer=method.name, learning_rate=rates[method.name]),
-            method.family,
-            method.role,
-        )
-        for method in _METHODS
-    )
-    model = f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
+    arms = []
+    for method in _METHODS:
+        settings = replace(base, optimizer=method.name, learning_rate=rates[method.name])
+        arms.append(Arm(method.title, settings, method.family, method.role))
     differs = [
         (
             "The paper's model is the three-layer LSTM of Merity et al. (2018), with "
@@ -119,37 +96,23 @@ def plan(request: Request) -> Plan:
             "The paper's text is Penn Treebank, by words; this one is short, and by "
             "default read by characters, so that perplexities do not compare."
         )
-    return Plan(
-        arms=arms,
-        seeds=request.seeds or 3,
-        setting={
-            "Model": model,
-            "Data": base.data,
-            "Epochs": str(base.epochs),
-            "Batch size": str(base.batch_size),
-            "Gradient clipping": f"at norm {base.clip:g}",
-            "Learning rate": ", ".join(f"{rate:g} for {n}" for n, rate in rates.items()),
-            "Backend": base.backend,
-        },
-        differs=tuple(differs),
-    )
+    setting = {
+        "Model": (
+            f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
+        ),
+        "Data": base.data,
+        "Epochs": str(base.epochs),
+        "Batch size": str(base.batch_size),
+        "Gradient clipping": f"at norm {base.clip:g}",
+        "Learning rate": ", ".join(f"{rate:g} for {n}" for n, rate in rates.items()),
+        "Backend": base.backend,
+    }
+    seeds = range(request.seeds or 3)
+    return Plan(tuple(arms), seeds, setting, {DIFFERS: differs})
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Make the table beside the paper's, and the curves.
-
-    Parameters
-    ----------
-    plan : Plan
-        From `plan`.
-    outcomes : sequence of Outcome
-        Of its arms.
-
-    Returns
-    -------
-    Findings
-        What came out.
-    """
+    """Make the table beside the paper's, and the curves."""
     table = Table(
         title="Perplexity at the end of training",
         caption=(
@@ -169,42 +132,26 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
                     _perplexity(outcome.final("train_loss")),
                     _perplexity(outcome.final("validation_loss")),
                     _perplexity(outcome.test("loss")),
-                    *paper.TABLE_3[outcome.arm.title],
+                    *PAPER[outcome.arm.title],
                 ),
             )
             for outcome in outcomes
         ),
     )
     found = {outcome.arm.title: outcome for outcome in outcomes}
-    losses = {"validation_loss": 1.0, "train_loss": 1.0}
-    of_sgd = differences_from(
-        found["SGD"], [found["Lookahead (SGD)"], found["Polyak"]], losses
-    )
+    losses = {"validation_loss": 4, "train_loss": 4}
+    around_sgd = [found["Lookahead (SGD)"], found["Polyak"]]
+    of_sgd = differences_from(found["SGD"], around_sgd, losses)
     of_adam = differences_from(found["Adam"], [found["Lookahead (Adam)"]], losses)
-    validation = curves(outcomes, "validation_loss")
-    return Findings(
-        summary=(
-            "In the paper Lookahead lowers all three perplexities of both inner "
-            "optimizers. "
-            + " ".join(against(table, "validation loss") for table in (of_sgd, of_adam))
-        ),
-        tables=(table, of_sgd, of_adam),
-        pictures={
-            "curves": (
-                (
-                    "Loss in nats a token, the logarithm of the perplexity. Line: mean "
-                    "over seeds; band: one sample standard deviation to each side."
-                ),
-                drawn(
-                    [
-                        plots.Panel("training loss", curves(outcomes, "train_loss")),
-                        plots.Panel("validation loss", validation),
-                    ],
-                    x_title="epoch",
-                ),
-            )
-        },
-    )
+    said = "In the paper Lookahead lowers all three perplexities of both inner optimizers."
+    words = [against(each, "validation loss") for each in (of_sgd, of_adam)]
+    panels = [
+        plots.Panel("training loss", curves(outcomes, "train_loss")),
+        plots.Panel("validation loss", curves(outcomes, "validation_loss")),
+    ]
+    picture = drawn(panels, "Loss in nats a token, the logarithm of the perplexity.")
+    summary = " ".join([said, *words])
+    return Findings(summary, (table, of_sgd, of_adam), {"curves": picture})
 
 
 def _perplexity(losses: Sequence[float]) -> Summary:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 import lookahead_ref as la
-from lookahead_ref.experiments import single
+from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.training.models import carries
 
 if TYPE_CHECKING:
@@ -38,33 +38,14 @@ class Visit:
     """Of the batch, in nats, before the step."""
 
 
-def walk(prepared: single.Prepared, steps: int) -> Iterator[Visit]:
-    """Take some steps of training.
-
-    Parameters
-    ----------
-    prepared : lookahead_ref.experiments.single.Prepared
-        Of settings whose optimizer is a Lookahead.
-    steps : int
-        How many, over as many epochs as that takes.
-
-    Yields
-    ------
-    Visit
-        One for each step.
-
-    Raises
-    ------
-    TypeError
-        If the optimizer is not a Lookahead.
-    """
-    settings, model = prepared.settings, prepared.model
-    optimizer = prepared.optimizer
+def walk(prepared: Prepared, steps: int) -> Iterator[Visit]:
+    """Take some steps of training, over as many epochs as that takes."""
+    model, optimizer = prepared.model, prepared.optimizer
     if not isinstance(optimizer, la.Lookahead):
         raise TypeError(f"optimizer must be a Lookahead, got {optimizer!r}")
     if prepared.schedule is not None:
         optimizer = la.with_learning_rate(optimizer, prepared.schedule)
-    seeds = np.random.SeedSequence(settings.seed).spawn(3)
+    seeds = np.random.SeedSequence(prepared.settings.seed).spawn(3)
     stream = prepared.data.stream(prepared.batch_size, seeds[1])
     rng = np.random.Generator(np.random.PCG64(seeds[2]))
     carrying = carries(model)
@@ -94,28 +75,17 @@ def walk(prepared: single.Prepared, steps: int) -> Iterator[Visit]:
                 return
 
 
-def steps_per_epoch(prepared: single.Prepared) -> int:
+def steps_per_epoch(prepared: Prepared) -> int:
     """Return the number of updates in an epoch."""
-    settings = prepared.settings
-    return prepared.data.stream(prepared.batch_size, settings.seed).batches_per_epoch
+    stream = prepared.data.stream(prepared.batch_size, prepared.settings.seed)
+    return stream.batches_per_epoch
 
 
-def validation_accuracy(prepared: single.Prepared) -> Callable[[Any], float]:
-    """Return what measures the accuracy of any weights over the validation examples.
-
-    Parameters
-    ----------
-    prepared : lookahead_ref.experiments.single.Prepared
-        Whose model and data.
-
-    Returns
-    -------
-    callable
-        From parameters to accuracy, from 0 to 1. Batch normalisation's statistics are
-        recomputed for each weights that are measured.
-    """
+def validation_accuracy(prepared: Prepared) -> Callable[[Any], float]:
+    """Return what measures the accuracy of weights on the validation examples."""
     model, data = prepared.model, prepared.data
     if carries(model):
+        # Batch normalisation's statistics are computed for each weights that are measured.
         return lambda params: model.evaluator(params, data.train)(data.validation).accuracy
     plain = cast("PlainModel", model)
     return lambda params: plain.evaluate(params, data.validation).accuracy

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,34 +16,25 @@ from rich.console import Console
 
 import lookahead_ref as la
 from lookahead_ref import trees
-from lookahead_ref.experiments import single
-from lookahead_ref.experiments.paper import arms, classifiers, findings, paper
+from lookahead_ref.experiments import statistics, train
+from lookahead_ref.experiments.engine import Arm, Outcome
+from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
 from lookahead_ref.experiments.paper.page import page
-from lookahead_ref.experiments.paper.plan import Request
-from lookahead_ref.experiments.paper.run import NAMES, Reproduction, check, reproduce
+from lookahead_ref.experiments.paper.reproduce import NAMES, check, reproduce
 from lookahead_ref.experiments.paper.walk import steps_per_epoch, walk
-from lookahead_ref.experiments.pool import LocalProcesses
+from lookahead_ref.experiments.report import Report
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.workers import LocalProcesses
 from lookahead_ref.report.tables import MISSING, Summary, summarize
-from lookahead_ref.training import train
 
-QUICK = Request(seeds=1, epochs=1)
-
-
-def quiet() -> Console:
-    return Console(file=io.StringIO())
+QUICK = ReproduceSettings(seeds=1, epochs=1)
 
 
-def run(name: str, folder: Path, request: Request = QUICK) -> Reproduction:
+def run(name: str, folder: Path, settings: ReproduceSettings = QUICK) -> Report:
     folder.mkdir(exist_ok=True)
-    return reproduce(
-        name,
-        request,
-        folder,
-        workers=LocalProcesses(1),
-        command=f"lookahead-ref reproduce {name}",
-        console=quiet(),
-    )
+    console = Console(file=io.StringIO())
+    return reproduce(name, settings, folder, workers=LocalProcesses(1), console=console)
 
 
 class Text(HTMLParser):
@@ -85,7 +75,11 @@ def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -
 def test_language_models_run_in_small(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("the cat sat on the mat and the dog on the log\n" * 400)
-    made = run("table3", tmp_path / "run", Request(data=f"text:{text}", seeds=1, epochs=1))
+    made = run(
+        "table3",
+        tmp_path / "run",
+        ReproduceSettings(data=f"text:{text}", seeds=1, epochs=1),
+    )
     perplexities = [row.cells[:3] for row in made.findings.tables[0].rows]
     assert all(1.0 < cell.mean < 20.0 for row in perplexities for cell in row)
 
@@ -109,21 +103,20 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing_again(
 def test_each_row_stands_beside_the_papers_number(name: str) -> None:
     module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
     plan = module.plan(QUICK)
-    reported: Any = getattr(paper, name.upper().replace("TABLE", "TABLE_"))
-    assert [arm.title for arm in plan.arms] == list(reported)
+    assert [arm.title for arm in plan.arms] == list(module.PAPER)
 
 
 def test_the_papers_numbers_are_those_of_the_document() -> None:
-    assert paper.TABLE_1["Lookahead"][1] == Summary(78.34, 0.05, 1)
-    assert paper.TABLE_3["Polyak"][0] is MISSING
-    best = max(paper.TABLE_5, key=lambda title: paper.TABLE_5[title].mean)
+    assert table1.PAPER["Lookahead"][1] == Summary(78.34, 0.05, 1)
+    assert table3.PAPER["Polyak"][0] is MISSING
+    best = max(table5.PAPER, key=lambda title: table5.PAPER[title].mean)
     assert best == f"k = 5, alpha = {classifiers.ALPHA}"
 
 
 def test_the_full_setting_is_the_papers_and_needs_data() -> None:
     with pytest.raises(ValueError, match="data must be given for the full setting"):
-        Request(full=True)
-    settings = classifiers.base(Request(full=True, data="cifar10:here"))
+        ReproduceSettings(full=True)
+    settings = classifiers.base(ReproduceSettings(full=True, data="cifar10:here"))
     assert (settings.model, settings.epochs, settings.batch_size) == ("resnet18", 200, 128)
 
 
@@ -137,25 +130,16 @@ def test_data_that_is_not_there_is_found_before_a_run() -> None:
         check("table5", replace(QUICK, data="mnist:no-such-folder"))
 
 
-def prepared() -> single.Prepared:
-    return single.prepare(
-        single.Settings(
-            optimizer="lookahead-heavy-ball", learning_rate=0.1, epochs=1, seed=3
-        )
+def prepared() -> train.Prepared:
+    return train.prepare(
+        TrainSettings(optimizer="lookahead-heavy-ball", learning_rate=0.1, epochs=1, seed=3)
     )
 
 
 def test_walking_ends_where_training_does() -> None:
     ready = prepared()
     *_, last = walk(ready, steps_per_epoch(ready))
-    result = train(
-        ready.model,
-        ready.data,
-        ready.optimizer,
-        seed=3,
-        epochs=1,
-        batch_size=ready.settings.batch_size,
-    )
+    result = train.run(ready)
     trained, walked = trees.flatten(result.params), trees.flatten(last.phi)
     assert all(np.array_equal(trained[path], walked[path]) for path in trained)
 
@@ -197,7 +181,7 @@ def test_three_points_on_a_line_span_no_plane() -> None:
         Plane(line, line + 1.0, line + 2.0)
 
 
-def outcome(title: str, finals: Sequence[float | None]) -> arms.Outcome:
+def outcome(title: str, finals: Sequence[float | None]) -> Outcome:
     """An arm whose runs end with these validation accuracies; None: diverged."""
 
     def record(accuracy: float) -> dict[str, float]:
@@ -207,8 +191,8 @@ def outcome(title: str, finals: Sequence[float | None]) -> arms.Outcome:
             "train_loss": 1.0,
         }
 
-    return arms.Outcome(
-        arms.Arm(title, single.Settings(epochs=1)),
+    return Outcome(
+        Arm(title, TrainSettings(epochs=1)),
         tuple(
             {"history": [record(0.1)], "error": "diverged", "test": None}
             if final is None
@@ -222,31 +206,25 @@ def test_a_clear_difference_is_told_and_one_within_the_spread_is_not() -> None:
     sgd = outcome("SGD", [0.5, 0.6, 0.7])
     clear = outcome("Clear", [0.61, 0.70, 0.81])
     noisy = outcome("Noisy", [0.7, 0.4, 0.75])
-    table = findings.differences_from(sgd, [clear, noisy], {"validation_accuracy": 100.0})
-    words = findings.against(table, "validation accuracy")
+    table = statistics.differences_from(sgd, [clear, noisy], {"validation_accuracy": 2})
+    words = statistics.against(table, "validation accuracy")
     assert "in 2 of 2 cases" in words or "in 1 of 2 cases" in words
     assert "standard error in 1 (Clear +10.67)" in words
 
 
 def test_of_a_run_that_diverged_nothing_is_said() -> None:
     sgd = outcome("SGD", [0.5, None])
-    table = findings.differences_from(
-        sgd, [outcome("Other", [0.6, 0.7])], {"validation_accuracy": 100.0}
+    table = statistics.differences_from(
+        sgd, [outcome("Other", [0.6, 0.7])], {"validation_accuracy": 2}
     )
     assert table.rows[0].cells == (MISSING,)
-    assert "Nothing can be said of Other" in findings.against(table, "accuracy")
+    assert "Nothing can be said of Other" in statistics.against(table, "accuracy")
     assert "–" in table.markdown()
 
 
 def test_a_single_seed_never_stands_out() -> None:
-    assert not arms.stands_out(summarize([3.0]))
-    assert arms.stands_out(summarize([3.0, 3.1, 2.9]))
-
-
-def test_a_run_that_diverges_is_a_result(tmp_path: Path) -> None:
-    result = arms.train_one(single.Settings(optimizer="sgd", learning_rate=1e6, epochs=2))
-    assert "step" in result["error"]
-    assert len(result["history"]) >= 1
+    assert not statistics.stands_out(summarize([3.0]))
+    assert statistics.stands_out(summarize([3.0, 3.1, 2.9]))
 
 
 def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path) -> None:
@@ -259,7 +237,7 @@ CELLS = r"^\| (`.*?`) \| (.*?) \| (\d+) \| (\d+) \| (.*?) \| (.*?) \|$"
 
 
 def test_the_page_tells_the_full_settings() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "reproducing.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "reproducing.md").read_text()
     told = {}
     for names, model, epochs, batch, _, decay in re.findall(CELLS, text, re.MULTILINE):
         for name in re.findall("`(.*?)`", names):
@@ -267,7 +245,7 @@ def test_the_page_tells_the_full_settings() -> None:
     assert told.keys() == NAMES.keys()
     for name, (model, epochs, batch, decay) in told.items():
         module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
-        settings = module.plan(Request(full=True, data="any")).arms[0].settings
+        settings = module.plan(ReproduceSettings(full=True, data="any")).arms[0].settings
         assert model.replace("-", "").lower().startswith(settings.model)
         assert (epochs, batch) == (settings.epochs, settings.batch_size)
         assert float(decay) == settings.weight_decay

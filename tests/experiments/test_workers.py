@@ -15,16 +15,16 @@ import pytest
 import worker_tasks
 from rich.console import Console
 
-from lookahead_ref.experiments import single
-from lookahead_ref.experiments.paper.arms import train_one
-from lookahead_ref.experiments.pool import (
+from lookahead_ref.experiments.engine import measure_training
+from lookahead_ref.experiments.settings import SweepSettings
+from lookahead_ref.experiments.sweep import sweep
+from lookahead_ref.experiments.workers import (
     DaskCluster,
     LocalProcesses,
     LostWorkerError,
     Workers,
-    in_order,
+    choose_workers,
 )
-from lookahead_ref.experiments.sweep import Grid, sweep
 from lookahead_ref.report.files import jsonable
 
 TESTS = Path(worker_tasks.__file__).parent
@@ -36,7 +36,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     pytest.importorskip("distributed")
     folder = tmp_path_factory.mktemp("dask")
     told = folder / "scheduler.json"
-    environment = os.environ | {"PYTHONPATH": str(TESTS), "PYTHONWARNINGS": "ignore"}
+    environment = os.environ | {
+        "PYTHONPATH": str(TESTS),
+        "PYTHONWARNINGS": "ignore",
+        # The scheduler asks a killed worker for its results for so long.
+        "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",
+    }
 
     def start(*words: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -108,19 +113,11 @@ def test_a_task_that_kills_every_worker_is_lost_and_no_other() -> None:
     assert outcomes == {0: 0, 1: 1, 3: 9}
 
 
-def test_results_in_order_wait_for_those_before_them(tmp_path: Path) -> None:
-    tasks = [(number, tmp_path / "died") for number in (3, 1, 2)]
-    assert list(in_order(worker_tasks.die_once, tasks, jobs=2)) == [9, 1, 4]
-
-
-def test_a_task_lost_in_order_is_an_error() -> None:
-    with pytest.raises(LostWorkerError, match="each of the 4 times"):
-        list(in_order(worker_tasks.die_at_two, [2, 1], jobs=2))
-
-
 def test_the_number_of_jobs_must_be_positive() -> None:
     with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
         LocalProcesses(0)
+    with pytest.raises(ValueError, match="jobs must not be given with a scheduler"):
+        choose_workers(2, "tcp://127.0.0.1:9")
 
 
 def test_a_scheduler_that_does_not_answer_is_named() -> None:
@@ -139,7 +136,8 @@ def test_tasks_under_way_are_given_up_where_the_caller_stops() -> None:
 
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     program = (
-        "import worker_tasks; from lookahead_ref.experiments.pool import LocalProcesses\n"
+        "import worker_tasks\n"
+        "from lookahead_ref.experiments.workers import LocalProcesses\n"
         "if __name__ == '__main__':\n"
         "    list(LocalProcesses(2).outcomes(worker_tasks.kill_the_parent, [0, 1]))\n"
     )
@@ -155,20 +153,20 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
 
 
 OWN = """
+import numpy as np
 import lookahead_ref as la
-from lookahead_ref.data import load_digits
+from lookahead_ref.data import Dataset, Examples
 
 class Scaled(la.SGD):
     pass
 
-class Data:
-    def __init__(self):
-        self.digits = load_digits()
+class Mine(Examples):  # a class that only this file knows
+    pass
 
-    def __getattr__(self, name):
-        if name == "digits":
-            raise AttributeError(name)
-        return getattr(self.digits, name)
+def data():
+    inputs = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
+    examples = Mine(inputs, (inputs[:, 0] > 0).astype(np.int64))
+    return Dataset("halves", examples, examples, classes=2)
 """
 
 
@@ -177,19 +175,22 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
 ) -> None:
     file = tmp_path / "only_here.py"
     file.write_text(OWN)
-    base = single.Settings(
-        optimizer=f"lookahead-{file}:Scaled",
-        learning_rate=0.125,
-        data=f"{file}:Data",
+    settings = SweepSettings(
+        optimizer=(f"lookahead-{file}:Scaled",),
+        learning_rate=(0.125,),
+        k=(2, 3),
+        data=f"{file}:data",
         epochs=1,
     )
     console = Console(file=io.StringIO())
-    made = sweep(
-        Grid(base, {"k": [2, 3]}), tmp_path, workers=workers, command="", console=console
-    )
-    for outcome in made.outcomes:
-        k = outcome.arm.settings.k
-        same = replace(base, optimizer="lookahead-sgd", data="digits", k=k)
-        (run,) = outcome.runs
-        ((_, told),) = LocalProcesses(1).outcomes(train_one, [same])
+    sweep(settings, tmp_path, workers=workers, console=console)
+    for trial in json.loads((tmp_path / "results.json").read_text())["trials"]:
+        same = replace(
+            settings.base,
+            optimizer="lookahead-sgd",
+            learning_rate=0.125,
+            k=trial["settings"]["k"],
+        )
+        (run,) = trial["runs"]
+        ((_, told),) = LocalProcesses(1).outcomes(measure_training, [same])
         assert run["history"] == jsonable(told["history"])  # type: ignore[index]

@@ -1,7 +1,7 @@
-"""Many training runs, on the cores of this machine or on a Dask cluster.
+"""Who does many tasks: processes on the cores of this machine, or a Dask cluster.
 
-A run is a function of a task, both of which a worker process can be sent. A worker that is
-killed costs the task that it was at, which another one then does; never those of others.
+A worker that is killed costs the task that it was at, which another one then does; never
+those of others.
 """
 
 import multiprocessing
@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Protocol, TypeVar
 
+from lookahead_ref.experiments.environment import available_cores
 from lookahead_ref.extras import require
 
 __all__ = [
@@ -22,10 +23,7 @@ __all__ = [
     "LocalProcesses",
     "LostWorkerError",
     "Workers",
-    "available_cores",
-    "end_with_the_parent",
-    "in_order",
-    "workers",
+    "choose_workers",
 ]
 
 Task = TypeVar("Task")
@@ -39,53 +37,32 @@ class LostWorkerError(RuntimeError):
 
 
 class Workers(Protocol):
-    """What runs many tasks at once."""
+    """What does many tasks at once, with linear algebra on one thread for each."""
 
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
-        """Apply a function to each task.
+        """Yield the place and the outcome of each task, as they come.
 
-        Linear algebra runs on one thread, so that where a task runs, and beside which
-        others, changes no result.
-
-        Parameters
-        ----------
-        function : callable
-            Defined in a module, for workers must find it there.
-        tasks : sequence
-            What to call it with; must be picklable.
-
-        Yields
-        ------
-        tuple of int and object
-            The place of a task and its result, as they come. Where the caller stops
-            early, or a task fails, those under way are given up.
+        Where the caller stops early, or a task fails, those under way are given up.
         """
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def choose_workers(jobs: int | None, scheduler: str | None) -> Workers:
+    """Choose processes on this machine, by default one a core, or a Dask cluster."""
+    if scheduler is None:
+        return LocalProcesses(available_cores() if jobs is None else jobs)
+    if jobs is not None:
+        raise ValueError(
+            f"jobs must not be given with a scheduler, got {jobs}: its workers are as many "
+            "as were started"
+        )
+    return DaskCluster(scheduler)
 
 
 class LocalProcesses:
-    """Worker processes on this machine.
+    """Worker processes on this machine; with one job everything happens in this process.
 
-    Parameters
-    ----------
-    jobs : int
-        Their number; with 1 everything happens in this process.
-
-    Raises
-    ------
-    ValueError
-        If `jobs` is not positive.
-
-    Examples
-    --------
     >>> list(LocalProcesses(1).outcomes(abs, [-1, 2]))
     [(0, 1), (1, 2)]
     """
@@ -98,7 +75,7 @@ class LocalProcesses:
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
-        """Apply a function to each task; see `Workers`."""
+        """Do the tasks; see `Workers`."""
         on_one_thread = partial(_on_one_thread, function)
         if self._jobs == 1:
             yield from enumerate(map(on_one_thread, tasks))
@@ -114,18 +91,7 @@ class LocalProcesses:
 
 
 class DaskCluster:
-    """Workers of a Dask cluster, which is started outside of this library.
-
-    Parameters
-    ----------
-    address : str
-        Of its scheduler, as ``tcp://127.0.0.1:8786``.
-
-    Raises
-    ------
-    lookahead_ref.extras.MissingExtraError
-        If Dask distributed is not installed.
-    """
+    """Workers of a Dask cluster that others start, by the address of its scheduler."""
 
     def __init__(self, address: str) -> None:
         self._distributed = require(
@@ -136,13 +102,7 @@ class DaskCluster:
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
-        """Apply a function to each task; see `Workers`.
-
-        Raises
-        ------
-        ConnectionError
-            If no scheduler answers at the address.
-        """
+        """Do the tasks; see `Workers`."""
         distributed = self._distributed
         try:
             client = distributed.Client(self._address, timeout=5, set_as_default=False)
@@ -165,71 +125,6 @@ class DaskCluster:
                         yield places[future], _lost()
             finally:
                 client.cancel(list(places))
-
-
-def workers(jobs: int | None, scheduler: str | None) -> Workers:
-    """Choose who does the tasks.
-
-    Parameters
-    ----------
-    jobs : int or None
-        Processes on this machine; as many as cores if None.
-    scheduler : str or None
-        The address of a Dask scheduler, whose workers do it instead.
-
-    Returns
-    -------
-    Workers
-        Them.
-
-    Raises
-    ------
-    ValueError
-        If both are given, or `jobs` is not positive.
-    """
-    if scheduler is None:
-        return LocalProcesses(available_cores() if jobs is None else jobs)
-    if jobs is not None:
-        raise ValueError(
-            f"jobs must not be given with a scheduler, got {jobs}: its workers are as many "
-            "as were started"
-        )
-    return DaskCluster(scheduler)
-
-
-def in_order(
-    function: Callable[[Task], Outcome], tasks: Sequence[Task], *, jobs: int
-) -> Iterator[Outcome]:
-    """Apply a function to each task, in worker processes if there is more than one job.
-
-    Parameters
-    ----------
-    function, tasks
-        As for `Workers.outcomes`.
-    jobs : int
-        As for `LocalProcesses`.
-
-    Yields
-    ------
-    object
-        The results, in the order of the tasks, each as soon as those before it are there.
-
-    Raises
-    ------
-    LostWorkerError
-        If the worker of a task died each time.
-    ValueError
-        If `jobs` is not positive.
-    """
-    early: dict[int, Outcome] = {}
-    following = 0
-    for place, outcome in LocalProcesses(jobs).outcomes(function, tasks):
-        if isinstance(outcome, LostWorkerError):
-            raise outcome
-        early[place] = outcome
-        while following in early:
-            yield early.pop(following)
-            following += 1
 
 
 def _in_processes(
@@ -297,19 +192,11 @@ def _on_one_thread(function: Callable[[Task], Outcome], task: Task) -> Outcome:
 def _live_with_the_parent() -> None:
     # Ctrl-C reaches the whole process group; the parent alone decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_the_parent()
-
-
-def end_with_the_parent() -> None:
-    """Have this process, which another one started, end when that one does.
-
-    A parent that is killed tells nobody: its workers would finish their task, and then wait
-    for another for ever.
-    """
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def wait() -> None:
+        # One that is killed tells nobody: its workers would wait for it for ever.
         parent.join()
         os._exit(1)
 

@@ -9,7 +9,8 @@ from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
 from lookahead_ref.cli.app import app
-from lookahead_ref.experiments import methods, models, single
+from lookahead_ref.experiments import models, optimizers, train
+from lookahead_ref.experiments.settings import SCHEDULE_NAMES, TrainSettings
 from lookahead_ref.training.checkpoint import decode
 
 OWN = """
@@ -74,8 +75,8 @@ def test_the_users_own_can_come_from_a_module_of_the_working_folder(folder: Path
     (folder / "a_module_of_mine.py").write_text(
         "import lookahead_ref as la\nSGD = la.SGD\n"
     )
-    prepared = single.prepare(
-        single.Settings(optimizer="a_module_of_mine:SGD", learning_rate=0.125)
+    prepared = train.prepare(
+        TrainSettings(optimizer="a_module_of_mine:SGD", learning_rate=0.125)
     )
     assert prepared.optimizer == la.SGD(learning_rate=0.125)
 
@@ -106,7 +107,7 @@ def test_a_language_model_trains_on_characters_and_goes_on_with_what_it_carries(
     assert "test perplexity" in done.stdout
     weights = (folder / "run" / "final.safetensors").read_bytes()
     _, record = decode(weights)
-    settings = single.Settings(**record["configuration"])
+    settings = TrainSettings(**record["configuration"])
     assert (settings.hidden, settings.window, settings.clip) == ((8,), 5, 0.25)
     last = max((folder / "run").glob("checkpoint-*"))
     arrays, _ = decode(last.read_bytes())
@@ -122,8 +123,8 @@ def test_a_language_model_trains_on_characters_and_goes_on_with_what_it_carries(
 def test_the_weights_of_a_run_are_those_that_training_returns(folder: Path) -> None:
     assert invoke("--epochs", "1", "--seed", "4", "--output", "run").exit_code == 0
     arrays, record = decode((folder / "run" / "final.safetensors").read_bytes())
-    prepared = single.prepare(single.Settings(**record["configuration"]))
-    result = single.run(prepared)
+    prepared = train.prepare(TrainSettings(**record["configuration"]))
+    result = train.run(prepared)
     for layer, parts in result.params.items():
         for name, array in parts.items():
             np.testing.assert_array_equal(arrays[f"{layer}/{name}"], array)
@@ -131,40 +132,71 @@ def test_the_weights_of_a_run_are_those_that_training_returns(folder: Path) -> N
 
 
 def test_settings_that_were_found_right_stay_as_they_are() -> None:
-    prepared = single.prepare(single.Settings(clip=0.0))
+    prepared = train.prepare(TrainSettings(clip=0.0))
     assert prepared.settings.batch_size == 64
     assert prepared.settings.learning_rate == 0.01
-    assert single.prepare(prepared.settings).settings == prepared.settings
+    assert train.prepare(prepared.settings).settings == prepared.settings
+
+
+def test_a_step_schedule_fits_a_run_of_one_step() -> None:
+    schedule = train.SCHEDULES["step"](0.5, 1)
+    assert schedule is not None
+    assert [schedule(0), schedule(1)] == [0.5, 0.1]
 
 
 def test_a_schedule_divides_where_the_paper_does() -> None:
-    step = single.SCHEDULES["step"](1.0, 200)
+    assert tuple(train.SCHEDULES) == SCHEDULE_NAMES
+    step = train.SCHEDULES["step"](1.0, 200)
     assert [step(at) for at in (59, 60, 120, 160)] == pytest.approx([1, 0.2, 0.04, 0.008])
-    short = single.SCHEDULES["shortened"](1.0, 60)
+    short = train.SCHEDULES["shortened"](1.0, 60)
     assert [short(at) for at in (29, 30, 48, 58)] == pytest.approx([1, 0.1, 0.01, 0.001])
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet32", "resnet50"])
 def test_a_residual_network_is_made_for_the_pictures(name: str) -> None:
-    settings = single.Settings(model=name, optimizer="adam", backend="numba")
-    model = single.prepare(settings).model
+    settings = TrainSettings(model=name, optimizer="adam", backend="numba")
+    model = train.prepare(settings).model
     assert (model.shape, model.classes) == ((1, 8, 8), 10)  # type: ignore[union-attr]
     assert model.backend == "numba"  # type: ignore[union-attr]
 
 
-def test_options_reach_the_optimizer() -> None:
-    built = methods.build(
-        "lookahead-nesterov",
-        learning_rate=0.1,
+@pytest.mark.parametrize("name", optimizers.NAMES)
+def test_settings_reach_the_optimizer(name: str) -> None:
+    settings = TrainSettings(
+        optimizer=name,
+        learning_rate=0.25,
+        k=7,
+        alpha=0.75,
         momentum=0.8,
         weight_decay=0.01,
         weight_decay_kind="decoupled",
     )
-    assert (built.inner.momentum, built.inner.weight_decay) == (0.8, 0.01)
-    assert built.inner.weight_decay_kind == "decoupled"
+    built = optimizers.build(settings)
+    if name.startswith("lookahead-"):
+        assert isinstance(built, la.Lookahead)
+        assert (built.k, built.alpha) == (7, 0.75)
+    inner = getattr(built, "inner", built)
+    assert (inner.learning_rate, inner.weight_decay) == (0.25, 0.01)
+    assert inner.weight_decay_kind == "decoupled"
+    assert getattr(inner, "momentum", 0.8) == 0.8
+    assert optimizers.method(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "inner", "title"),
+    [
+        ("lookahead-heavy-ball", "heavy-ball", "Lookahead (heavy ball)"),
+        ("lookahead-mine.py:RMSProp", "mine.py:RMSProp", "Lookahead (RMSProp)"),
+        ("polyak-sgd", "sgd", "Polyak averaging"),
+        ("./lookahead-mine.py:RMSProp", "./lookahead-mine.py:RMSProp", "RMSProp"),
+    ],
+)
+def test_a_name_is_a_wrapper_and_what_is_in_it(name: str, inner: str, title: str) -> None:
+    assert optimizers.inner_name(name) == inner
+    assert optimizers.method(name).title == title
 
 
 def test_every_model_says_which_of_the_options_it_takes() -> None:
     for kind in models.MODELS.values():
         assert set(kind.options) <= set(models.OPTIONS)
-    assert set(models.MODELS) - {"mlp"} == set(methods.LEARNING_RATES_OF)
+    assert set(models.MODELS) - {"mlp"} == set(optimizers.LEARNING_RATES_OF)

@@ -1,0 +1,75 @@
+"""The command ``info``."""
+
+from typing import Any
+
+import typer
+
+from lookahead_ref.cli.options import AsJson
+from lookahead_ref.cli.terminal import console, epilog, print_json, reported
+
+__all__ = ["EXAMPLES", "mount"]
+
+EXAMPLES = {"info": ("lookahead-ref info", "lookahead-ref info --json")}
+
+_DISTRIBUTIONS = (
+    "numpy",
+    "autograd",
+    "numba",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "scikit-learn",
+    "matplotlib",
+    "typer",
+    "rich",
+)
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command(epilog=epilog(EXAMPLES["info"]))(info)
+
+
+def info(as_json: AsJson = False) -> None:
+    """List versions, backends and devices, and why a backend is not available."""
+    with reported():
+        from dataclasses import asdict
+
+        from lookahead_ref.experiments.environment import available_cores, versions
+        from lookahead_ref.stepping import backend
+
+        found = {
+            "versions": versions(*_DISTRIBUTIONS),
+            "cores": available_cores(),
+            "backends": [asdict(record) for record in backend.describe()],
+        }
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    backends = Table(box=None, pad_edge=False)
+    for title in ("Backend", "Available", "Version", "Devices", ""):
+        backends.add_column(title)
+    for record in found["backends"]:
+        backends.add_row(
+            record["name"],
+            Text("yes", style="green") if record["available"] else Text("no"),
+            record["version"] or "",
+            ", ".join(record["devices"]),
+            Text(record["reason"] or ""),
+        )
+    installed = Table(box=None, pad_edge=False)
+    for title in ("Installed", "Version"):
+        installed.add_column(title)
+    for name, version in found["versions"].items():
+        installed.add_row(name, version)
+    installed.add_row("cores", str(found["cores"]))
+    screen = console()
+    screen.print(backends)
+    screen.print()
+    screen.print(installed)

@@ -1,0 +1,266 @@
+"""One engine for every grid of runs: a plan of trials, and what came of each.
+
+A trial is a training run, or another measurement of one setting on one seed. Its result is
+kept in a file, named after what decides the trial, as soon as it is there. Whoever asks for
+the same trial in the same folder gets what is in the file: a job that was stopped goes on
+where it was, and one that is widened does only what is new.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+import lookahead_ref as la
+from lookahead_ref.experiments import plugins, train
+from lookahead_ref.experiments.optimizers import Role
+from lookahead_ref.experiments.run_folder import digests
+from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.experiments.workers import LostWorkerError, Workers
+from lookahead_ref.report.files import jsonable, write_json
+from lookahead_ref.training import Event, NonFiniteLossError, StepTaken, reporter
+from lookahead_ref.training.events import as_record
+
+__all__ = [
+    "Arm",
+    "DivergedError",
+    "Outcome",
+    "Plan",
+    "Trial",
+    "TrialsLostError",
+    "check",
+    "run",
+]
+
+
+class TrialsLostError(OSError):
+    """Trials whose workers died whenever they were tried; all others are done and kept."""
+
+
+class DivergedError(ArithmeticError):
+    """A run did not reach its end where all must."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is done once: a measurement of one setting on one seed."""
+
+    measure: Callable[[TrainSettings], Mapping[str, Any]]
+    settings: TrainSettings
+    files: Mapping[str, str]
+    """In what state the user's own files are that the settings name."""
+
+    def describe(self) -> dict[str, Any]:
+        """Tell what decides the result: the code, the user's files, the settings."""
+        code = {"measure": self.measure.__module__, "version": la.__version__}
+        files = {"files": dict(self.files)} if self.files else {}
+        described: dict[str, Any] = jsonable({**code, **files, **asdict(self.settings)})
+        return described
+
+    @property
+    def name(self) -> str:
+        """Its file's name."""
+        text = json.dumps(self.describe(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def found(self, folder: Path) -> dict[str, Any] | None:
+        """Return the result that a folder holds, None where there is none."""
+        file = folder / f"{self.name}.json"
+        try:
+            found = json.loads(file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ValueError(
+                f"{file} must hold the result of a trial, got what is not JSON ({error}): "
+                "remove it to do the trial again"
+            ) from error
+        if not isinstance(found, dict) or found.get("trial") != self.describe():
+            raise ValueError(
+                f"{file} must hold the result of the trial that it is named after, got "
+                "that of another: remove it to do the trial again"
+            )
+        result: dict[str, Any] = found["result"]
+        return result
+
+    def keep(self, folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the result to a folder, and return it as JSON holds it."""
+        kept: dict[str, Any] = jsonable(result)
+        write_json(folder / f"{self.name}.json", {"trial": self.describe(), "result": kept})
+        return kept
+
+
+def measure_training(settings: TrainSettings) -> dict[str, Any]:
+    """Do one training run: its numbers, its log, and in words why it diverged if it did."""
+    log: list[dict[str, Any]] = []
+
+    def keep(event: Event) -> None:
+        if not isinstance(event, StepTaken):
+            log.append(as_record(event, {}))
+
+    try:
+        result = train.run(train.prepare(settings), callbacks=[keep])
+    except NonFiniteLossError as diverged:
+        return {
+            "history": [asdict(record) for record in diverged.history],
+            "test": None,
+            "steps": diverged.step,
+            "seconds": None,
+            "error": str(diverged),
+            "log": log,
+        }
+    numbers = train.measured(result)
+    return {**numbers, "seconds": result.seconds, "error": None, "log": log}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the methods of a plan."""
+
+    title: str
+    """In tables and pictures."""
+    settings: TrainSettings
+    """Of its runs; the seed is that of each run."""
+    family: str = ""
+    """Arms of one family share a panel of a picture."""
+    role: Role = "plain"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run: every arm once for each seed."""
+
+    arms: tuple[Arm, ...]
+    seeds: Sequence[int]
+    setting: Mapping[str, object] = field(default_factory=dict)
+    """What the runs share, in words, for the report."""
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Headings and sentences for the report."""
+    measure: Callable[[TrainSettings], Mapping[str, Any]] = measure_training
+    """Does one run and returns plain data; a module's function, so that workers find it."""
+    may_diverge: bool = True
+    """Whether a run that diverges is a result; else it ends the job."""
+
+    @property
+    def over(self) -> str:
+        """The number of seeds in words: what a mean is over."""
+        return "one seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
+
+    def trials(self) -> list[tuple[Arm, Trial]]:
+        """Return the trials, arm by arm and in the order of the seeds."""
+        return [
+            (arm, Trial(self.measure, replace(arm.settings, seed=seed), files))
+            for arm, files in [(arm, digests(arm.settings)) for arm in self.arms]
+            for seed in self.seeds
+        ]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The runs of one arm, in the order of the seeds."""
+
+    arm: Arm
+    runs: tuple[Mapping[str, Any], ...]
+    """As the plan's `measure` returns them."""
+
+    @property
+    def diverged(self) -> int:
+        """How many runs did not reach their end."""
+        return sum(run["error"] is not None for run in self.runs)
+
+    def history(self, quantity: str) -> NDArray[np.float64]:
+        """Return a field of `EpochRecord`, a row a run; NaN where it was not measured."""
+        epochs = self.arm.settings.epochs + 1
+        table = np.full((len(self.runs), epochs), np.nan)
+        for row, run in zip(table, self.runs, strict=True):
+            values = [record[quantity] for record in run["history"]]
+            row[: len(values)] = [np.nan if v is None else float(v) for v in values]
+        return table
+
+    def final(self, quantity: str, *, epoch: int = -1) -> list[float]:
+        """Return a quantity of each run at the end, or after an epoch; NaN if diverged."""
+        return [float(value) for value in self.history(quantity)[:, epoch]]
+
+    def test(self, quantity: str) -> list[float]:
+        """Return a quantity of each run over the test examples, from after its end."""
+        tests = [run["test"] for run in self.runs]
+        return [float("nan") if test is None else float(test[quantity]) for test in tests]
+
+    def recorded(self, seeds: Sequence[int]) -> dict[str, Any]:
+        """Return what a ``results.json`` says of it."""
+        runs = [
+            {"seed": seed, **{name: value for name, value in run.items() if name != "log"}}
+            for seed, run in zip(seeds, self.runs, strict=True)
+        ]
+        settings = asdict(self.arm.settings)
+        return {"title": self.arm.title, "settings": settings, "runs": runs}
+
+
+def check(plan: Plan) -> list[train.Prepared]:
+    """Prepare a run of every arm: what is wrong is found before the first is trained."""
+    found: list[train.Prepared] = []
+    for arm in plan.arms:
+        # All arms have the same data.
+        found.append(train.prepare(arm.settings, found[0].data if found else None))
+    return found
+
+
+def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list[Outcome]:
+    """Do the trials of which a folder has no result yet; return the outcome of each arm."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trials = plan.trials()
+    results = [trial.found(folder) for _, trial in trials]
+    missing = [place for place, result in enumerate(results) if result is None]
+    lost = []
+
+    def look_at(place: int) -> None:
+        arm, trial = trials[place]
+        error = (results[place] or {}).get("error")
+        if error is not None and not plan.may_diverge:
+            raise DivergedError(
+                f"{error} (method {arm.settings.optimizer}, seed {trial.settings.seed})"
+            )
+
+    with reporter(len(trials), "runs", console) as progress:
+        if len(missing) < len(trials):
+            progress.advance(len(trials) - len(missing), "there already", found=True)
+        for place in range(len(trials)):
+            look_at(place)
+        to_do = [trials[place][1] for place in missing]
+        for number, outcome in workers.outcomes(_measured, to_do):
+            place = missing[number]
+            arm, trial = trials[place]
+            if isinstance(outcome, LostWorkerError):
+                lost.append(f"{arm.title}, seed {trial.settings.seed}: {outcome}")
+            else:
+                results[place] = trial.keep(folder, outcome)
+                look_at(place)
+            progress.advance(message=f"{arm.title}, seed {trial.settings.seed}")
+    if lost:
+        raise TrialsLostError(
+            f"{len(lost)} of {len(trials)} trials are lost, the others are kept in "
+            f"{folder}: {'; '.join(lost)}"
+        )
+    done = [result for result in results if result is not None]
+    count = len(plan.seeds)
+    return [
+        Outcome(arm, tuple(done[place * count : (place + 1) * count]))
+        for place, arm in enumerate(plan.arms)
+    ]
+
+
+def _measured(trial: Trial) -> Mapping[str, Any]:
+    # Where this is done there may be another file, and a file may be edited meanwhile.
+    changed = [text for text, was in trial.files.items() if plugins.digest(text) != was]
+    if changed:
+        raise plugins.PluginError(
+            f"{' and '.join(map(repr, changed))} must be the same wherever trials run and "
+            "until all are done, got a file that differs from when this began"
+        )
+    return trial.measure(trial.settings)

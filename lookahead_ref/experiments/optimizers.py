@@ -1,0 +1,166 @@
+"""Optimizers by the names that the command line and the result files use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import lookahead_ref as la
+from lookahead_ref.experiments import plugins
+from lookahead_ref.experiments.settings import TrainSettings
+
+__all__ = [
+    "COMPARED",
+    "LEARNING_RATES",
+    "LEARNING_RATES_OF",
+    "NAMES",
+    "Method",
+    "Role",
+    "build",
+    "default_learning_rate",
+    "inner_name",
+    "method",
+]
+
+Role = Literal["plain", "lookahead", "other"]
+"""How the curve of an optimizer is drawn."""
+
+_INNER: Mapping[str, tuple[str, type[Any]]] = MappingProxyType(
+    {
+        "sgd": ("SGD", la.SGD),
+        "heavy-ball": ("Heavy ball", la.HeavyBall),
+        "nesterov": ("Nesterov", la.Nesterov),
+        "adagrad": ("AdaGrad", la.AdaGrad),
+        "adam": ("Adam", la.Adam),
+    }
+)
+_WRAPPERS = ("lookahead-", "polyak-")
+
+LEARNING_RATES: Mapping[str, float] = MappingProxyType(
+    {"sgd": 0.3, "heavy-ball": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adam": 0.01}
+)
+"""Inner learning rates, chosen by `lookahead_ref.experiments.learning_rates`."""
+
+_PUBLISHED = MappingProxyType({"heavy-ball": 0.05, "nesterov": 0.05, "adam": 3e-4})
+LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = MappingProxyType(
+    {
+        # Those of the lowest validation loss in ``train --model lstm --data pydoc
+        # --hidden 64 --layers 1 --epochs 2 --seed 1000``, one run each, of 1, 3, 10, 30 and
+        # 100 for SGD, 0.3, 1, 3, 10 and 30 for heavy ball and Nesterov (3 and 10 differ by
+        # less than a thousandth: the smaller is taken), 0.03, 0.1 and 0.3 for AdaGrad, and
+        # 0.003, 0.01, 0.03 and 0.1 for Adam. Longer runs of wider models may want smaller.
+        "lstm": MappingProxyType(
+            {"sgd": 30.0, "heavy-ball": 3.0, "nesterov": 3.0, "adagrad": 0.1, "adam": 0.03}
+        ),
+        # Those that a public re-implementation of the paper's CIFAR experiments uses.
+        "resnet18": _PUBLISHED,
+        "resnet32": _PUBLISHED,
+        "resnet50": _PUBLISHED,
+    }
+)
+"""Inner learning rates for other models than the MLP."""
+
+NAMES: tuple[str, ...] = (
+    *_INNER,
+    *(wrapper + inner for wrapper in _WRAPPERS for inner in _INNER),
+)
+"""Every name that `build` takes, but for those of the user's own."""
+
+COMPARED: tuple[str, ...] = (
+    *_INNER,
+    "polyak-sgd",
+    *(f"lookahead-{inner}" for inner in _INNER if inner != "adagrad"),
+)
+"""What the main comparison compares, in the order of its table."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """How an optimizer is called and drawn."""
+
+    name: str
+    """On the command line and in result files."""
+    title: str
+    """In tables and pictures."""
+    family: str
+    """Methods that belong in one panel of a picture."""
+    role: Role
+
+
+def method(name: str) -> Method:
+    """Say how the optimizer of a name is called and drawn."""
+    wrapper, inner = _parse(name)
+    title = _INNER[inner][0] if inner in _INNER else inner.rpartition(":")[2]
+    family = "adaptive" if inner in ("adagrad", "adam") else inner
+    if wrapper == "lookahead-":
+        within = title if title != "Heavy ball" else "heavy ball"
+        return Method(name, f"Lookahead ({within})", family, "lookahead")
+    if wrapper == "polyak-":
+        title = "Polyak averaging" + ("" if inner == "sgd" else f" ({title})")
+        return Method(name, title, family, "other")
+    return Method(name, title, family, "other" if inner == "adagrad" else "plain")
+
+
+def default_learning_rate(name: str, model: str) -> float | None:
+    """Return the rate of the innermost optimizer; None for one of the user's own."""
+    inner = _parse(name)[1]
+    if inner not in _INNER:
+        return None
+    rates = LEARNING_RATES if model == "mlp" else LEARNING_RATES_OF.get(model, {})
+    if inner not in rates:
+        raise ValueError(
+            f"learning_rate must be given for optimizer {name} and model {model}: none was "
+            "measured or published for them"
+        )
+    return rates[inner]
+
+
+def inner_name(name: str) -> str:
+    """Return the name of what an optimizer wraps; its own if it wraps nothing."""
+    return _parse(name)[1]
+
+
+def build(settings: TrainSettings) -> Any:
+    """Make the optimizer of a run, whose learning rate is settled."""
+    wrapper, inner = _parse(settings.optimizer)
+    if inner not in _INNER:
+        optimizer = plugins.load_optimizer(
+            inner, settings.learning_rate, dict(settings.hyperparameters)
+        )
+        with plugins.blamed("optimizer", inner):
+            return _wrapped(wrapper, optimizer, settings)
+    if settings.hyperparameters:
+        raise ValueError(
+            f"hyperparameter {settings.hyperparameters[0][0]} is of optimizers of your "
+            f"own, got it for {settings.optimizer}"
+        )
+    options: dict[str, Any] = {
+        "learning_rate": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+        "weight_decay_kind": settings.weight_decay_kind,
+    }
+    if inner in ("heavy-ball", "nesterov"):
+        options["momentum"] = settings.momentum
+    return _wrapped(wrapper, _INNER[inner][1](**options), settings)
+
+
+def _wrapped(wrapper: str, optimizer: Any, settings: TrainSettings) -> Any:
+    if wrapper == "lookahead-":
+        inner_state: Any = settings.inner_state  # checked by Lookahead
+        return la.Lookahead(
+            optimizer, k=settings.k, alpha=settings.alpha, inner_state=inner_state
+        )
+    return la.PolyakAveraging(optimizer) if wrapper == "polyak-" else optimizer
+
+
+def _parse(name: str) -> tuple[str, str]:
+    """Part a name into a wrapper and what is in it; ./lookahead-file.py:name has none."""
+    for wrapper in (*_WRAPPERS, ""):
+        inner = name.removeprefix(wrapper)
+        known = inner in _INNER or plugins.is_plugin(inner)
+        if name.startswith(wrapper) and known:
+            return wrapper, inner
+    raise ValueError(
+        f"optimizer must be one of {', '.join(NAMES)}, or your own as module:name or "
+        f"file.py:name; got {name!r}"
+    )

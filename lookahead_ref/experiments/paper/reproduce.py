@@ -1,0 +1,111 @@
+"""A table or figure of the paper, from what is asked for to the report."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol, cast
+
+from rich.console import Console
+
+from lookahead_ref.experiments import engine, report
+from lookahead_ref.experiments.engine import Outcome, Plan
+from lookahead_ref.experiments.paper.classifiers import DIFFERS
+from lookahead_ref.experiments.settings import ReproduceSettings, command
+from lookahead_ref.experiments.workers import Workers
+
+__all__ = ["NAMES", "check", "reproduce"]
+
+NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "table1": "classifiers at the end of training",
+        "table2": "top-1 and top-5 accuracy on a shortened schedule",
+        "table3": "language models",
+        "table5": "several k and alpha",
+        "fig1": "the path of the weights over the accuracy around them",
+        "fig8": "other inner learning rates and momenta",
+        "fig9": "training loss for several k and alpha",
+        "fig10": "accuracy within the inner loops",
+    }
+)
+"""What can be reproduced, and what it is of."""
+
+
+class Experiment(Protocol):
+    """What each module that `NAMES` names has."""
+
+    TITLE: str
+
+    def plan(self, settings: ReproduceSettings) -> Plan:
+        """Plan the runs."""
+
+    def find(self, plan: Plan, outcomes: Sequence[Outcome]) -> report.Findings:
+        """Make what came of them into tables beside the paper's, words and pictures."""
+
+
+def experiment(name: str) -> Experiment:
+    """Return the module of a table or figure."""
+    if name not in NAMES:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}; got {name!r}")
+    module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
+    return cast("Experiment", module)
+
+
+def check(name: str, settings: ReproduceSettings) -> None:
+    """Try everything that can be wrong, before anything is trained or written."""
+    engine.check(experiment(name).plan(settings))
+
+
+def reproduce(
+    name: str,
+    settings: ReproduceSettings,
+    folder: Path,
+    *,
+    workers: Workers,
+    console: Console,
+) -> report.Report:
+    """Do all runs of a table or figure that are not done yet, and write its report."""
+    stopwatch = report.Stopwatch()
+    module = experiment(name)
+    plan = module.plan(settings)
+    outcomes = engine.run(plan, folder / "trials", workers=workers, console=console)
+    if all(outcome.diverged == len(outcome.runs) for outcome in outcomes):
+        raise ArithmeticError(
+            "every run diverged, there is nothing to compare: try a smaller learning rate"
+        )
+    findings = module.find(plan, outcomes)
+    console.print("drawing the pictures, writing the report")
+    results = {
+        "format": "lookahead-ref reproduce",
+        "format_version": 1,
+        "name": name,
+        "title": module.TITLE,
+        "command": command(f"reproduce {name}", settings),
+        "request": asdict(settings),
+        "setting": dict(plan.setting),
+        "differs_from_the_paper": list(plan.notes[DIFFERS]),
+        "summary": findings.summary,
+        "tables": [table.markdown() for table in findings.tables],
+        "arms": [outcome.recorded(plan.seeds) for outcome in outcomes],
+    }
+    lines = [
+        {"arm": outcome.arm.title, "seed": seed, **record}
+        for outcome in outcomes
+        for seed, run in zip(plan.seeds, outcome.runs, strict=True)
+        for record in _records(run)
+    ]
+    return report.write(folder, module.TITLE, plan, findings, results, lines, stopwatch)
+
+
+def _records(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the lines of a run: its epochs, steps that were looked at, or its path."""
+    for name in ("history", "visits"):
+        if name in run:
+            records: Sequence[Mapping[str, Any]] = run[name]
+            return records
+    return [
+        {"weights": name, "x": x, "y": y, "accuracy": accuracy}
+        for name in ("theta", "phi")
+        for x, y, accuracy in run[name]
+    ]

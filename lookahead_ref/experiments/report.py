@@ -1,0 +1,205 @@
+"""What a job leaves in its folder: numbers, pictures, and a page that shows all of it."""
+
+import csv
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookahead_ref.experiments.engine import Outcome, Plan
+from lookahead_ref.experiments.environment import machine, versions
+from lookahead_ref.report import plots
+from lookahead_ref.report.files import write_atomically, write_json
+from lookahead_ref.report.page import (
+    Section,
+    code,
+    definitions,
+    page,
+    paragraph,
+    picture,
+)
+from lookahead_ref.report.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lookahead_ref.report.plots import Theme
+
+__all__ = [
+    "Findings",
+    "Picture",
+    "Report",
+    "Stopwatch",
+    "accuracy_panels",
+    "curves",
+    "drawn",
+    "epochs",
+    "write",
+]
+
+_BAND = "Line: mean over seeds; band: one sample standard deviation to each side."
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, for a light or a dark page."""
+
+    caption: str
+    draw: "Callable[[Theme], Figure]"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What came out of a plan."""
+
+    summary: str
+    """What was found, in a few sentences: whether an effect is there, and how clearly."""
+    tables: tuple[Table, ...]
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    """By the names of their files, without the ends."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a job leaves behind."""
+
+    folder: Path
+    findings: Findings
+    files: tuple[str, ...]
+    """The names of the files in the folder."""
+
+
+class Stopwatch:
+    """When a job began."""
+
+    def __init__(self) -> None:
+        self._started = datetime.now().astimezone().isoformat(timespec="seconds")
+        self._clock = time.perf_counter()
+
+    def read(self) -> dict[str, Any]:
+        """Return when it began, and how many seconds have passed."""
+        return {"started": self._started, "seconds": time.perf_counter() - self._clock}
+
+
+def write(
+    folder: Path,
+    title: str,
+    plan: Plan,
+    findings: Findings,
+    results: Mapping[str, Any],
+    lines: Sequence[Mapping[str, Any]],
+    stopwatch: Stopwatch,
+) -> Report:
+    """Write ``results.json``, ``results.csv``, the pictures and ``report.html``."""
+    results = {
+        **results,
+        "machine": machine(),
+        "versions": versions("numpy", "autograd", "numba", "scikit-learn", "matplotlib"),
+        "timing": {**stopwatch.read(), **results.get("timing", {})},
+    }
+    write_json(folder / "results.json", results)
+    write_atomically(folder / "results.csv", _csv(lines))
+    files, shown = [], []
+    for name, each in findings.pictures.items():
+        light, dark = each.draw("light"), each.draw("dark")
+        write_atomically(folder / f"{name}.png", plots.png(light))
+        # Laid out once: a second time moves things a little.
+        light.set_layout_engine("none")
+        write_atomically(folder / f"{name}.svg", plots.svg(light))
+        files += [f"{name}.png", f"{name}.svg"]
+        pngs = plots.png(light, dpi=130), plots.png(dark, dpi=130)
+        shown.append(picture(*pngs, alternative=each.caption, caption=each.caption))
+    write_atomically(folder / "report.html", _html(title, plan, findings, results, shown))
+    files = ["report.html", *files, "results.json", "results.csv"]
+    return Report(folder, findings, tuple(files))
+
+
+def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO(newline="")
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def _html(
+    title: str,
+    plan: Plan,
+    findings: Findings,
+    results: Mapping[str, Any],
+    pictures: Sequence[str],
+) -> str:
+    timing = results["timing"]
+    seeds = ", ".join(map(str, plan.seeds))
+    computed = {
+        **results["machine"],
+        **results["versions"],
+        "Run at": timing["started"],
+        "Took": f"{timing['seconds']:.1f} s",
+    }
+    return page(
+        title,
+        findings.summary,
+        [
+            *(Section(table.title, table.html()) for table in findings.tables),
+            *([Section("Pictures", "\n".join(pictures))] if pictures else []),
+            *(
+                Section(heading, "\n".join(map(paragraph, sentences)))
+                for heading, sentences in plan.notes.items()
+            ),
+            Section("Setting", definitions({**plan.setting, "Seeds": seeds})),
+            Section("Machine and versions", definitions(computed)),
+            Section("Repeat it", code(results["command"])),
+        ],
+    )
+
+
+def epochs(outcomes: Sequence[Outcome], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Return a line for each epoch of each run."""
+    return [
+        {"arm": outcome.arm.title, "seed": seed, **record}
+        for outcome in outcomes
+        for seed, run in zip(seeds, outcome.runs, strict=True)
+        for record in run["history"]
+    ]
+
+
+def accuracy_panels(outcomes: Sequence[Outcome]) -> list[plots.Panel]:
+    """Collect the curves of training loss and validation accuracy."""
+    accuracy = curves(outcomes, "validation_accuracy")
+    return [
+        plots.Panel("training loss", curves(outcomes, "train_loss"), scale="log"),
+        plots.Panel(
+            "validation accuracy (%)", accuracy, limits=plots.late_limits(accuracy)
+        ),
+    ]
+
+
+def curves(outcomes: Sequence[Outcome], quantity: str) -> tuple[plots.Curve, ...]:
+    """Collect the curves of a quantity, of each arm that was measured to the end."""
+    factor = 100.0 if "accuracy" in quantity else 1.0
+    found = []
+    for outcome in outcomes:
+        values = factor * outcome.history(quantity)
+        whole = values[np.isfinite(values).all(axis=1)]
+        if len(whole):
+            arm = outcome.arm
+            epochs = np.arange(values.shape[1])
+            found.append(plots.Curve(arm.title, arm.family, arm.role, epochs, whole))
+    return tuple(found)
+
+
+def drawn(panels: Sequence[plots.Panel], caption: str, *, columns: int = 4) -> Picture:
+    """Make the picture of curves over the epochs."""
+    return Picture(
+        f"{caption} {_BAND}",
+        lambda theme: plots.curves_figure(
+            panels, x_title="epoch", columns=columns, theme=theme
+        ),
+    )

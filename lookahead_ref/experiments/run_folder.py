@@ -1,0 +1,144 @@
+"""The folder of one training run: begun, held by one process, continued.
+
+``run.json`` says what the run is; with it, the run can be continued from any moment on,
+also where it was killed before its first checkpoint.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from lookahead_ref.data import SOURCES
+from lookahead_ref.experiments import optimizers, plugins
+from lookahead_ref.experiments.environment import OutputFolderError, new_folder, versions
+from lookahead_ref.experiments.settings import FolderOptions, TrainSettings
+from lookahead_ref.extras import require
+from lookahead_ref.report.files import write_json
+from lookahead_ref.training.folder import locked, remove_leftovers
+
+__all__ = ["NoRunError", "RunFolder", "begin", "continued", "digests"]
+
+_FILE = "run.json"
+_VERSIONS = ("numpy", "autograd", "numba", "cupy")
+
+
+class NoRunError(ValueError):
+    """A folder holds no run that can be continued."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder, which this process alone writes to."""
+
+    path: Path
+    settings: TrainSettings
+    options: FolderOptions
+    started: str
+    """When it began, in the form of ISO 8601."""
+    note: Callable[[str], None]
+    """Told, in words, what a user has to know about what was found in the folder."""
+
+    def cut_log(self, path: Path, length: int) -> None:
+        """Cut a log to the length that it had when a checkpoint was written."""
+        present = path.stat().st_size if path.exists() else 0
+        if present < length:
+            self.note(f"{path} lacks {length - present} bytes that were written before")
+        else:
+            os.truncate(path, length)
+
+
+@contextmanager
+def begin(
+    output: Path, settings: TrainSettings, note: Callable[[str], None], **options: Any
+) -> Iterator[RunFolder]:
+    """Make and hold the folder of a new run, of settings that were prepared."""
+    if (output / _FILE).exists():
+        raise OutputFolderError(
+            f"output must be a new or empty folder, got {output} with a run in it: "
+            f"--resume {output} continues that"
+        )
+    started = datetime.now().astimezone().isoformat(timespec="seconds")
+    folder = RunFolder(output, settings, FolderOptions(**options), started, note)
+    require("safetensors", "experiments", purpose="write checkpoints")
+    made = not output.exists()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        new_folder(output, "train")  # which says what is wrong
+        raise
+    with locked(output):
+        if not made:
+            remove_leftovers(output)
+        new_folder(output, "train")
+        write_json(
+            output / _FILE,
+            {
+                "format": "lookahead-ref run",
+                "format_version": 1,
+                "settings": asdict(settings),
+                "options": asdict(folder.options),
+                "started": started,
+                "files": digests(settings),
+                "versions": versions(*_VERSIONS),
+            },
+        )
+        yield folder
+
+
+@contextmanager
+def continued(
+    path: Path, note: Callable[[str], None], **options: Any
+) -> Iterator[RunFolder]:
+    """Hold the folder of a run that is to go on, some of its options changed."""
+    try:
+        text = (path / _FILE).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoRunError(
+            f"resume must be the folder of a run, got {path}, which has no {_FILE}"
+        ) from None
+    try:
+        found = json.loads(text)
+        if found["format"] != "lookahead-ref run":
+            raise ValueError(f"its format is {found['format']!r}")
+        settings = TrainSettings(**found["settings"])
+        before = FolderOptions(**found["options"])
+        folder = RunFolder(path, settings, before, found["started"], note)
+    except (ValueError, TypeError, LookupError) as error:
+        raise NoRunError(f"{path / _FILE} cannot be understood: {error}") from error
+    with locked(path):
+        remove_leftovers(path)
+        _note_changes(folder, found)
+        yield replace(folder, options=replace(before, **options))
+
+
+def _note_changes(folder: RunFolder, found: dict[str, Any]) -> None:
+    """Tell what is not as it was when the run began."""
+    if changed := [
+        f"{name} {found['versions'].get(name)}, now {version}"
+        for name, version in versions(*_VERSIONS).items()
+        if found["versions"].get(name) != version
+    ]:
+        folder.note(f"the last bits may differ: the run began with {'; '.join(changed)}")
+    before = found.get("files", {})
+    if edited := [
+        name
+        for name, state in digests(folder.settings).items()
+        if before.get(name, state) != state
+    ]:
+        folder.note(
+            f"what follows is of other code than what was: the file of "
+            f"{' and of '.join(edited)} has changed since the run began"
+        )
+
+
+def digests(settings: TrainSettings) -> dict[str, str]:
+    """Tell in what state the user's own files are that settings name."""
+    named = [optimizers.inner_name(settings.optimizer), settings.model]
+    if settings.data.partition(":")[0] not in SOURCES:
+        named.append(settings.data)
+    return {text: plugins.digest(text) for text in named if plugins.is_plugin(text)}

@@ -1,0 +1,274 @@
+"""One optimizer, one training run: what ``lookahead-ref train`` and every trial do."""
+
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import Any, cast
+
+import lookahead_ref as la
+from lookahead_ref.experiments import models, optimizers, plugins
+from lookahead_ref.experiments.environment import versions
+from lookahead_ref.experiments.run_folder import RunFolder
+from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.report.files import jsonable, write_atomically, write_json
+from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.training import (
+    Data,
+    JsonLines,
+    Model,
+    NonFiniteLossError,
+    TrainingResult,
+)
+from lookahead_ref.training.checkpoint import encode
+from lookahead_ref.training.events import Callback, Event, RunStarted
+from lookahead_ref.training.folder import CheckpointError, CheckpointFolder
+from lookahead_ref.training.loop import OnNonFinite, StoppedError, described, train
+from lookahead_ref.training.stopping import stop_requests
+from lookahead_ref.trees import flatten
+
+__all__ = ["SCHEDULES", "Prepared", "measured", "perplexity", "prepare", "run"]
+
+_DISTRIBUTIONS = ("numpy", "autograd", "numba", "cupy", "scikit-learn", "safetensors")
+
+# Looking at the training examples again takes a third of the time of learning from them.
+_EVALUATED_EXAMPLES = 20_000
+_EVALUATED_TOKENS = 200_000
+
+
+def _decay(shares: Sequence[float], factor: float) -> Callable[[float, int], Any]:
+    def schedule(rate: float, steps: int) -> Callable[[int], float]:
+        # Of a run of a few steps the first is left at the initial rate.
+        boundaries = sorted({max(1, round(share * steps)) for share in shares})
+        return la.schedules.StepDecay(rate, boundaries, factor=factor)
+
+    return schedule
+
+
+SCHEDULES: Mapping[str, Callable[[float, int], Callable[[int], float] | None]] = {
+    "constant": lambda _rate, _steps: None,
+    # The paper's CIFAR schedule divides by five after epochs 60, 120 and 160 of 200,
+    "step": _decay((0.3, 0.6, 0.8), 0.2),
+    # its shortened one for ImageNet by ten after epochs 30, 48 and 58 of 60.
+    "shortened": _decay((0.5, 0.8, 58 / 60), 0.1),
+    "cosine": lambda rate, steps: la.schedules.Cosine(rate, steps=steps),
+}
+"""Learning-rate schedules by name, from the initial rate and the number of steps."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Settings that were found to be right, and what they name."""
+
+    settings: TrainSettings
+    """With nothing left open that the model, the optimizer or the data decide."""
+    model: Model
+    data: Data
+    optimizer: Any
+    schedule: Callable[[int], float] | None
+    batch_size: int
+    """Examples in a batch, or columns of a text."""
+
+
+def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
+    """Look up and try all that settings name; `data` may have been loaded already."""
+    kind = models.defaults(settings.model)
+    options = _model_options(settings, kind)
+    if settings.schedule not in SCHEDULES:
+        known = ", ".join(SCHEDULES)
+        raise ValueError(f"schedule must be one of {known}; got {settings.schedule!r}")
+    rate = settings.learning_rate
+    optimizers.method(settings.optimizer)
+    load_backend(settings.backend)
+    data = _load_data(settings) if data is None else data
+    batch_size = kind.batch_size if settings.batch_size is None else settings.batch_size
+    # The user's data may have nothing that a model of this library asks for.
+    with plugins.blamed("data", settings.data):
+        model = models.make(settings.model, data, settings.backend, options)
+    if rate is None:
+        rate = optimizers.default_learning_rate(settings.optimizer, settings.model)
+    optimizer = optimizers.build(replace(settings, learning_rate=rate))
+    with plugins.blamed("data", settings.data):
+        steps = settings.epochs * data.stream(batch_size, 0).batches_per_epoch
+    if rate is None and settings.schedule != "constant":
+        raise ValueError(
+            f"learning_rate must be given for schedule {settings.schedule}, got none"
+        )
+    schedule = None if rate is None else SCHEDULES[settings.schedule](rate, steps)
+    # What fits no float32 is found here.
+    plugins.try_out(
+        (settings.model, model),
+        (settings.data, data),
+        (settings.optimizer, optimizer),
+        seed=settings.seed,
+        batch_size=batch_size,
+        backend=settings.backend,
+    )
+    evaluate_train = settings.evaluate_train
+    settled = replace(
+        settings,
+        learning_rate=rate,
+        batch_size=batch_size,
+        clip=kind.clip if settings.clip is None else settings.clip,
+        window=getattr(data, "window", None),
+        evaluate_train=_few(data) if evaluate_train is None else evaluate_train,
+        **options,
+    )
+    return Prepared(settled, model, data, optimizer, schedule, batch_size)
+
+
+def run(
+    prepared: Prepared,
+    folder: RunFolder | None = None,
+    *,
+    on_nonfinite: str = "stop",
+    callbacks: Sequence[Callback] = (),
+) -> TrainingResult:
+    """Train, if there is a folder from its last good checkpoint on, and by its options."""
+    if folder is None:
+        return _trained(prepared, on_nonfinite, callbacks=callbacks)
+
+    log_path = folder.path / "train.jsonl"
+    with ExitStack() as stack:
+        request = stack.enter_context(stop_requests())
+        checkpoints = CheckpointFolder(
+            folder.path,
+            jsonable(asdict(prepared.settings)),
+            keep=folder.options.keep,
+            every=folder.options.checkpoint_every,
+            stopping=request,
+        )
+        restored = checkpoints.restore(folder.note)
+        if restored is None:
+            log_path.unlink(missing_ok=True)
+        else:
+            folder.note(f"continuing from {restored.path}")
+            folder.cut_log(log_path, restored.log_bytes)
+        log = stack.enter_context(JsonLines(log_path, steps=True))
+        checkpoints.flush_first(log)
+
+        def write(event: Event) -> None:
+            # The line that says that the run began is there already.
+            if restored is None or not isinstance(event, RunStarted):
+                log(event)
+
+        try:
+            result = _trained(
+                prepared,
+                folder.options.on_nonfinite,
+                checkpoints=checkpoints,
+                resume=None if restored is None else restored.snapshot,
+                callbacks=[*callbacks, write],
+            )
+            log.sync()
+            _write(folder, prepared, result)
+        except (NonFiniteLossError, OSError) as error:
+            if checkpoints.last is not None and not isinstance(error, CheckpointError):
+                error.add_note(f"the last good checkpoint is {checkpoints.last}")
+            raise
+        except StoppedError as error:
+            error.signal = request.signal
+            raise
+    return result
+
+
+def measured(result: TrainingResult) -> dict[str, Any]:
+    """Return the numbers of a run that came to its end, as plain data."""
+    test = result.test
+    return {
+        "history": [asdict(record) for record in result.history],
+        "test": None if test is None else {"loss": test.loss, "accuracy": test.accuracy},
+        "steps": result.steps,
+    }
+
+
+def perplexity(loss: float) -> float | None:
+    """Return the perplexity that a loss of so many nats is; None if it has no number."""
+    return math.exp(loss) if loss < math.log(sys.float_info.max) else None
+
+
+def _trained(prepared: Prepared, on_nonfinite: str, **more: Any) -> TrainingResult:
+    settings = prepared.settings
+    with plugins.told_where(
+        model=settings.model,
+        data=settings.data,
+        optimizer=optimizers.inner_name(settings.optimizer),
+    ):
+        return train(
+            prepared.model,
+            prepared.data,
+            prepared.optimizer,
+            schedule=prepared.schedule,
+            seed=settings.seed,
+            epochs=settings.epochs,
+            batch_size=prepared.batch_size,
+            backend=settings.backend,
+            clip=settings.clip or None,
+            evaluate_train=bool(settings.evaluate_train),
+            on_nonfinite=cast("OnNonFinite", on_nonfinite),
+            **more,
+        )
+
+
+def _write(folder: RunFolder, prepared: Prepared, result: TrainingResult) -> None:
+    """Write what a run that came to its end leaves behind."""
+    configuration = asdict(prepared.settings)
+    counts = {"steps": result.steps, "skipped": result.skipped}
+    weights = {
+        "format": "lookahead-ref weights",
+        "format_version": 1,
+        "configuration": configuration,
+        **counts,
+    }
+    results = {
+        "format": "lookahead-ref train",
+        "format_version": 1,
+        "configuration": {
+            **configuration,
+            "model_made": described(prepared.model),
+            "optimizer_made": described(prepared.optimizer),
+            "schedule_made": described(prepared.schedule),
+        },
+        "versions": versions(*_DISTRIBUTIONS),
+        **counts,
+        **measured(result),
+        "timing": {"started": folder.started, "seconds": result.seconds},
+    }
+    write_atomically(
+        folder.path / "final.safetensors", encode(flatten(result.params), weights)
+    )
+    write_json(folder.path / "results.json", results)
+
+
+def _model_options(settings: TrainSettings, kind: models.ModelKind) -> dict[str, Any]:
+    """Take the settings that the model has; refuse the others."""
+    options = dict(kind.options)
+    for name in models.OPTIONS:
+        value = getattr(settings, name)
+        if value is None:
+            continue
+        if name not in options:
+            raise ValueError(f"{name} is no option of model {settings.model}, got {value}")
+        options[name] = value
+    return options
+
+
+def _load_data(settings: TrainSettings) -> Any:
+    data = plugins.load_data(settings.data)
+    if settings.window is None:
+        return data
+    if not hasattr(data, "window"):
+        raise ValueError(
+            f"window is an option of texts, and data {settings.data!r} is none: "
+            f"got {settings.window}"
+        )
+    return data._replace(window=settings.window)
+
+
+def _few(data: Any) -> bool:
+    """Tell whether the training examples are few enough to be evaluated by the way."""
+    if hasattr(data, "vocabulary"):
+        return len(data.train) <= _EVALUATED_TOKENS
+    size = getattr(data.train, "size", None)
+    return size is None or size <= _EVALUATED_EXAMPLES

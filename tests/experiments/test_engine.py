@@ -1,0 +1,107 @@
+"""Trials: done once, kept at once, lost ones told."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import worker_tasks
+from rich.console import Console
+
+from lookahead_ref.experiments.engine import (
+    Arm,
+    DivergedError,
+    Plan,
+    TrialsLostError,
+    measure_training,
+    run,
+)
+from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.experiments.workers import LocalProcesses
+
+
+def squares(
+    folder: Path, seeds: list[int], measure: Any = worker_tasks.record, jobs: int = 1
+) -> list[int]:
+    plan = Plan(
+        (Arm("squares", TrainSettings(data=str(folder / "log"))),), seeds, measure=measure
+    )
+    console = Console(file=io.StringIO())
+    workers = LocalProcesses(jobs)
+    (outcome,) = run(plan, folder / "trials", workers=workers, console=console)
+    return [each["square"] for each in outcome.runs]
+
+
+def done(folder: Path) -> list[str]:
+    return sorted((folder / "log").read_text().split())
+
+
+def test_results_come_in_the_order_of_the_seeds(tmp_path: Path) -> None:
+    assert squares(tmp_path, [3, 1, 2], jobs=2) == [9, 1, 4]
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    squares(tmp_path, [1, 2])
+    assert squares(tmp_path, [1, 2, 3]) == [1, 4, 9]
+    assert done(tmp_path) == ["1", "2", "3"]
+
+
+def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
+    def stop_at_two(settings: TrainSettings) -> dict[str, int]:
+        if settings.seed == 2:
+            raise KeyboardInterrupt
+        return worker_tasks.record(settings)
+
+    # Where a measurement comes from is part of what decides it.
+    stop_at_two.__module__ = worker_tasks.__name__
+    with pytest.raises(KeyboardInterrupt):
+        squares(tmp_path, [1, 2, 3], stop_at_two)
+    squares(tmp_path, [1, 2, 3])
+    assert done(tmp_path) == ["1", "2", "3"]
+
+
+def test_a_lost_trial_is_told_when_all_others_are_done(tmp_path: Path) -> None:
+    with pytest.raises(TrialsLostError, match=r"1 of 3 .* lost.* seed 2: the worker"):
+        squares(tmp_path, [1, 2, 3], worker_tasks.record_and_die_at_two, jobs=2)
+    assert done(tmp_path) == ["1", "3"]
+    squares(tmp_path, [1, 2, 3])
+    assert done(tmp_path) == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("edit", [lambda text: text[:10], lambda _: '{"trial": {}}'])
+def test_a_file_that_is_not_its_trials_result_is_refused_by_name(
+    tmp_path: Path, edit: Any
+) -> None:
+    squares(tmp_path, [1])
+    (file,) = (tmp_path / "trials").glob("*.json")
+    file.write_text(edit(file.read_text()))
+    with pytest.raises(ValueError, match=file.name):
+        squares(tmp_path, [1])
+
+
+def test_a_file_holds_the_trial_and_its_result(tmp_path: Path) -> None:
+    squares(tmp_path, [4])
+    (file,) = (tmp_path / "trials").glob("*.json")
+    found = json.loads(file.read_text())
+    assert found["result"] == {"square": 16}
+    assert (found["trial"]["measure"], found["trial"]["seed"]) == ("worker_tasks", 4)
+
+
+def test_a_run_that_diverges_is_a_result_unless_all_must_reach_their_end(
+    tmp_path: Path,
+) -> None:
+    settings = TrainSettings(optimizer="sgd", learning_rate=1e6, epochs=2)
+    result = measure_training(settings)
+    assert "step" in result["error"]
+    assert len(result["history"]) >= 1
+    plan = Plan((Arm("SGD", settings),), [0, 1], may_diverge=False)
+    for _ in range(2):  # also where the result is there already
+        with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)"):
+            run(
+                plan,
+                tmp_path,
+                workers=LocalProcesses(1),
+                console=Console(file=io.StringIO()),
+            )
+    assert len(list(tmp_path.iterdir())) == 1
