@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from lookahead_ref.conformance.vectors import Case, Expected, Float64Array, Outcome
+from lookahead_ref.conformance.vectors import Case, CaseOutcome, Expected, Float64Array
 
 __all__ = ["Mismatch", "Observation", "Trajectory", "Verdict", "judge", "within"]
 
@@ -140,7 +140,7 @@ def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> V
 
 
 def _against(
-    case: Case, outcome: Outcome, seen: Observation, dtype: str, level: str
+    case: Case, outcome: CaseOutcome, seen: Observation, dtype: str, level: str
 ) -> Verdict:
     mismatches = []
     largest = 0.0
@@ -159,7 +159,7 @@ def _against(
 
 
 def _quantities(
-    case: Case, outcome: Outcome, seen: Observation
+    case: Case, outcome: CaseOutcome, seen: Observation
 ) -> Iterator[tuple[str, dict[int, Float64Array], Expected]]:
     """Yield what was shown of each quantity, by step, with what is expected of it."""
     for suffix, first, trajectory in parts(case, seen):

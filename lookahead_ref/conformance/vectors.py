@@ -20,9 +20,9 @@ __all__ = [
     "OPTIMIZERS",
     "VERSION",
     "Case",
+    "CaseOutcome",
     "Expected",
     "Format",
-    "Outcome",
     "Suite",
     "VectorFileError",
     "cases",
@@ -59,7 +59,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CaseOutcome:
     """What is to be seen of a case, under one convention."""
 
     name: str  # ``reference``, or that of the variant
@@ -163,9 +163,9 @@ class Case:
         return [tensor["name"] for tensor in self.data["params"]]
 
     @cached_property
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[CaseOutcome]:
         """The outcomes that pass: the reference first, then variants."""
-        return [Outcome(each["name"], each["steps"]) for each in self.data["outcomes"]]
+        return [CaseOutcome(each["name"], each["steps"]) for each in self.data["outcomes"]]
 
     def params(self, dtype: str) -> list[NDArray[Any]]:
         """Make the initial parameters, new arrays of ``float32`` or ``float64``."""

@@ -126,16 +126,13 @@ class Wired:
         self._slow = self._read_slow(answer.get("slow"))
         self._slots = self._read_slots(answer.get("slots"))
 
-    def fast(self) -> Tensors:
-        """Return the fast weights of the last answer."""
+    def fast(self) -> Tensors:  # noqa: D102
         return self._fast
 
-    def slow(self) -> Sequence[Tensors]:
-        """Return the slow weights of the last answer."""
+    def slow(self) -> Sequence[Tensors]:  # noqa: D102
         return self._slow
 
-    def slots(self) -> Mapping[str, Tensors]:
-        """Return the slots of the last answer."""
+    def slots(self) -> Mapping[str, Tensors]:  # noqa: D102
         return self._slots
 
     def evaluation(self) -> Tensors:
