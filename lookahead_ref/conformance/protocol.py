@@ -57,17 +57,7 @@ class Level:
     inner_state: str
 
     def alpha_at(self, synchronization: int) -> float:
-        """Look up alpha.
-
-        Parameters
-        ----------
-        synchronization : int
-            At which one, 0 the first.
-
-        Returns
-        -------
-        float
-            The step size.
+        """Look up alpha at a synchronization, 0 the first.
 
         Examples
         --------
@@ -101,17 +91,7 @@ class Inner:
     learning_rate: tuple[float, ...]
 
     def learning_rate_at(self, step: int) -> float:
-        """Look up the learning rate.
-
-        Parameters
-        ----------
-        step : int
-            At which one, 0 the first.
-
-        Returns
-        -------
-        float
-            The learning rate.
+        """Look up the learning rate at a step, 0 the first.
 
         Examples
         --------

@@ -48,6 +48,11 @@ class Comparison:
         """The data that all are trained on."""
         return next(iter(self.prepared.values())).data
 
+    @property
+    def model(self) -> Any:
+        """The model that all are."""
+        return next(iter(self.prepared.values())).model
+
 
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
     """Return what is compared, in the order of the table."""
@@ -168,7 +173,6 @@ def compare(
 def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings:
     """Make the tables, the curves, and a few sentences of what the tables show."""
     found = {outcome.arm.settings.optimizer: outcome for outcome in outcomes}
-    over = _over_seeds(comparison.plan)
     finals = _final_table(comparison, outcomes)
     differences = statistics.difference_table(
         [
@@ -179,8 +183,8 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
         _FINAL,
         title="What Lookahead changes: its value less that of its inner optimizer",
         caption=(
-            f"{over}. Differences are taken seed by seed: both start at the same point "
-            "and see the same batches."
+            f"{comparison.plan.shown}. Differences are taken seed by seed: both start at "
+            "the same point and see the same batches."
         ),
         stub="Lookahead less inner",
     )
@@ -261,12 +265,6 @@ def _enumerated(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _over_seeds(plan: Plan) -> str:
-    if len(plan.seeds) == 1:
-        return "One seed"
-    return f"Mean ± sample standard deviation over {plan.over}"
-
-
 def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
     settings = comparison.settings
     digits = settings.data == "digits"
@@ -277,7 +275,7 @@ def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
     return Table(
         title=f"{title}: final validation accuracy",
         caption=(
-            f"{_over_seeds(comparison.plan)}, after {settings.epochs} epochs; best in "
+            f"{comparison.plan.shown}, after {settings.epochs} epochs; best in "
             f"bold. Measured on the slow weights, or on the average.{rates}"
         ),
         stub="Optimizer",
@@ -292,20 +290,17 @@ def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
 
 def _explained(comparison: Comparison) -> Plan:
     """Say in the plan what a reader of the report has to know."""
-    settings, data = comparison.settings, comparison.data
+    settings, data, plan = comparison.settings, comparison.data, comparison.plan
     sizes = {"training": _size(data.train), "validation": _size(data.validation)}
     counts = [f"{size} for {what}" for what, size in sizes.items() if size]
-    titles = {method.name: method.title for method in methods(settings)}
+    made = comparison.prepared
     setting = {
         "Data": ", ".join([data.name, *counts]),
-        "Model": _described_model(comparison),
+        "Model": described(comparison.model),
         "Batch size": settings.batch_size,
         "Epochs": settings.epochs,
         "Backend": settings.backend,
-        **{
-            titles[name]: described(each.optimizer)
-            for name, each in comparison.prepared.items()
-        },
+        **{a.title: described(made[a.settings.optimizer].optimizer) for a in plan.arms},
     }
     notes = {
         "What differs from the paper": [
@@ -314,15 +309,11 @@ def _explained(comparison: Comparison) -> Plan:
         ],
         "Learning rates": [learning_rates(settings)],
     }
-    return replace(comparison.plan, setting=setting, notes=notes)
+    return replace(plan, setting=setting, notes=notes)
 
 
 def _size(examples: Any) -> int | None:
     return getattr(examples, "size", None)
-
-
-def _described_model(comparison: Comparison) -> str:
-    return described(next(iter(comparison.prepared.values())).model)
 
 
 def _results(comparison: Comparison, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -347,7 +338,7 @@ def _results(comparison: Comparison, outcomes: Sequence[Outcome]) -> dict[str, A
                 "validation": _size(data.validation),
                 **({"split_seed": 0} if settings.data == "digits" else {}),
             },
-            "model": _described_model(comparison),
+            "model": described(comparison.model),
             "learning_rates": rates,
         },
         "seeds": list(seeds),

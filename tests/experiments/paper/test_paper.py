@@ -54,7 +54,7 @@ class Text(HTMLParser):
                 self.outside.append(value)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "table3"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("table3", "fig9")])
 def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -> None:
     made = run(name, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*made.files, "trials"}
@@ -87,16 +87,20 @@ def test_language_models_run_in_small(tmp_path: Path) -> None:
 def test_the_same_request_gives_the_same_numbers_and_trains_nothing_again(
     tmp_path: Path,
 ) -> None:
-    first = run("table5", tmp_path)
+    first = run("fig9", tmp_path)  # which shows what table5 shows, too
     results = json.loads((tmp_path / "results.json").read_text())
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
-    again = run("table5", tmp_path)
+    again = run("fig9", tmp_path)
     assert again.findings.tables == first.findings.tables
     assert written == {
         path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()
     }
     other = json.loads((tmp_path / "results.json").read_text())
     assert results["arms"] == other["arms"]
+    text = page([results])
+    assert first.findings.tables[0].markdown() in text
+    assert results["command"] in text
+    assert results["machine"]["Processor"] in text
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table5"])
@@ -249,12 +253,3 @@ def test_the_page_tells_the_full_settings() -> None:
         assert model.replace("-", "").lower().startswith(settings.model)
         assert (epochs, batch) == (settings.epochs, settings.batch_size)
         assert float(decay) == settings.weight_decay
-
-
-def test_the_page_of_results_holds_tables_commands_and_machine(tmp_path: Path) -> None:
-    made = run("fig9", tmp_path)
-    results = json.loads((tmp_path / "results.json").read_text())
-    text = page([results])
-    assert made.findings.tables[0].markdown() in text
-    assert results["command"] in text
-    assert results["machine"]["Processor"] in text
