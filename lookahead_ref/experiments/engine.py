@@ -9,6 +9,7 @@ where it was, and one that is widened does only what is new.
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -240,15 +241,18 @@ def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list
         for place in range(len(trials)):
             look_at(place)
         to_do = [trials[place][1] for place in missing]
-        for number, outcome in workers.outcomes(_measured, to_do):
-            place = missing[number]
-            arm, trial = trials[place]
-            if isinstance(outcome, LostWorkerError):
-                lost.append(f"{arm.title}, seed {trial.settings.seed}: {outcome}")
-            else:
-                results[place] = trial.keep(folder, outcome)
-                look_at(place)
-            progress.advance(message=f"{arm.title}, seed {trial.settings.seed}")
+        # Closed where this ends early, so that nobody waits for runs under way.
+        with closing(workers.outcomes(_measured, to_do)) as outcomes:
+            for number, outcome in outcomes:
+                place = missing[number]
+                arm, trial = trials[place]
+                said = f"{arm.title}, seed {trial.settings.seed}"
+                if isinstance(outcome, LostWorkerError):
+                    lost.append(f"{said}: {outcome}")
+                else:
+                    results[place] = trial.keep(folder, outcome)
+                    look_at(place)
+                progress.advance(message=said)
     if lost:
         raise TrialsLostError(
             f"{len(lost)} of {len(trials)} trials are lost, the others are kept in "

@@ -215,9 +215,7 @@ def _find(option: str, text: str) -> Any:
         module = _from_file(Path(where)) if where.endswith(".py") else _from_module(where)
     except (Exception, SystemExit) as error:
         # Whatever the user's code raises is for the user to read.
-        raise PluginError(
-            f"{option} {text!r} cannot be loaded: {_text(error)}"
-        ) from error
+        raise PluginError(f"{option} {text!r} cannot be loaded: {_text(error)}") from error
     if not hasattr(module, name):
         raise PluginError(f"{option} {text!r} cannot be loaded: {where} has no {name!r}")
     return getattr(module, name)
@@ -302,9 +300,7 @@ def _call(option: str, text: str, found: Any, *arguments: Any, **options: Any) -
     try:
         return found(*arguments, **options)
     except (Exception, SystemExit) as error:
-        raise PluginError(
-            f"{option} {text!r} cannot be made: {_text(error)}"
-        ) from error
+        raise PluginError(f"{option} {text!r} cannot be made: {_text(error)}") from error
 
 
 def _having(option: str, text: str, found: Any, names: tuple[str, ...]) -> Any:
