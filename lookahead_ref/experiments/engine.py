@@ -152,6 +152,13 @@ class Plan:
         """The number of seeds in words: what a mean is over."""
         return "one seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
 
+    @property
+    def shown(self) -> str:
+        """What the numbers of a table are."""
+        if len(self.seeds) == 1:
+            return "One seed"
+        return f"Mean ± sample standard deviation over {self.over}"
+
     def trials(self) -> list[tuple[Arm, Trial]]:
         """Return the trials, arm by arm and in the order of the seeds."""
         return [

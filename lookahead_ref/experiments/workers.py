@@ -42,10 +42,8 @@ class Workers(Protocol):
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
     ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
-        """Yield the place and the outcome of each task, as they come.
-
-        Where the caller stops early, or a task fails, those under way are given up.
-        """
+        """Yield the place and the outcome of each task, as they come."""
+        # Where the caller stops early, or a task fails, those under way are given up.
 
 
 def choose_workers(jobs: int | None, scheduler: str | None) -> Workers:
@@ -61,11 +59,7 @@ def choose_workers(jobs: int | None, scheduler: str | None) -> Workers:
 
 
 class LocalProcesses:
-    """Worker processes on this machine; with one job everything happens in this process.
-
-    >>> list(LocalProcesses(1).outcomes(abs, [-1, 2]))
-    [(0, 1), (1, 2)]
-    """
+    """Worker processes on this machine; with one job everything happens in this process."""
 
     def __init__(self, jobs: int) -> None:
         if jobs < 1:

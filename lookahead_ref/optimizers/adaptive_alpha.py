@@ -23,39 +23,18 @@ class AdaptiveAlpha:
 
     clipped to [alpha_low, 1]; it is 1 where d'Ad is not positive.
 
-    Parameters
-    ----------
-    scale : float, default: 1.0
-        What makes the second moment a curvature. Near an optimum the square of a
-        mini-batch's mean gradient is about 1 / (batch size) of the mean square of single
-        gradients: the batch size as scale makes up for that.
-    alpha_low : float, default: 0.2
-        The smallest alpha, in (0, 1].
-
-    Notes
-    -----
-    Two more things are approximate. g should be the gradient at theta_{t,k}; taken is that
-    of the cycle's last step, computed one update earlier, on one batch. And the second
-    moment, corrected for its bias, is a mean over steps that lie further back still.
+    Two more things are approximate: g is that of the cycle's last step, one update before
+    theta_{t,k}, and the second moment, corrected for its bias, is a mean over steps further
+    back still. The square of a mini-batch's mean gradient is about 1 / (batch size) of the
+    mean square of single gradients: `scale`, the batch size, makes up for that.
 
     The two products are sums in float64 over each parameter: between the pure interface on
     NumPy arrays and a `Stepper` on NumPy or Numba alpha is the same to the bit, between
     libraries it agrees to rounding. A stepper does a cycle's last inner step twice: once to
     know alpha, once to write.
 
-    Examples
-    --------
-    Five steps from 1 go past the optimum, to -0.3; the slow weights stop next to it:
-
-    >>> import numpy as np
-    >>> import lookahead_ref as la
-    >>> optimizer = la.Lookahead(la.Adam(0.3), k=5, alpha=la.AdaptiveAlpha())
-    >>> params = {"x": np.array([1.0])}
-    >>> state = optimizer.init(params)
-    >>> for _ in range(5):
-    ...     params, state = optimizer.step(params, {"x": params["x"]}, state)
-    >>> params["x"].round(2)
-    array([0.03])
+    >>> from lookahead_ref import Adam, Lookahead
+    >>> optimizer = Lookahead(Adam(0.3), k=5, alpha=AdaptiveAlpha(scale=128, alpha_low=0.1))
     """
 
     scale: float = 1.0

@@ -10,13 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lookahead_ref.hyperparameters import (
-    Schedule,
-    constant_or_schedule,
-    count,
-    non_negative,
-    value_at,
-)
+from lookahead_ref import hyperparameters
+from lookahead_ref.hyperparameters import Schedule, count, non_negative, value_at
 
 __all__ = ["Constant", "Cosine", "Schedule", "StepDecay", "WarmUp", "cifar_step_decay"]
 
@@ -71,8 +66,7 @@ class StepDecay:
 def cifar_step_decay(initial: float, steps_per_epoch: int) -> StepDecay:
     """Build the paper's CIFAR schedule: divide by 5 after epochs 60, 120 and 160 of 200.
 
-    It is that of S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC 2016, which
-    section 5.1 of the paper uses.
+    S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC 2016; see section 5.1.
 
     >>> cifar_step_decay(0.1, steps_per_epoch=391).boundaries
     (23460, 46920, 62560)
@@ -85,9 +79,8 @@ def cifar_step_decay(initial: float, steps_per_epoch: int) -> StepDecay:
 class Cosine:
     """Fall from `initial` to `final` along half a period of the cosine, then stay.
 
-    `final` is reached at step number `steps`: I. Loshchilov and F. Hutter, "SGDR:
-    Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation (5), without
-    restarts.
+    `final` is reached at step number `steps`: I. Loshchilov and F. Hutter, "SGDR", ICLR
+    2017, equation (5), without restarts.
 
     >>> schedule = Cosine(1.0, steps=100)
     >>> [round(schedule(step), 3) for step in (0, 50, 100, 200)]
@@ -127,7 +120,7 @@ class WarmUp:
 
     def __post_init__(self) -> None:
         count("steps", self.steps)
-        constant_or_schedule("after", self.after, non_negative)
+        hyperparameters.constant_or_schedule("after", self.after, non_negative)
 
     def __call__(self, step: int) -> float:
         after = value_at("after", self.after, step, non_negative)
