@@ -290,11 +290,7 @@ def observe(
 
 
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
-    """Take a case through a program from start to end.
-
-    Returns what was observed and, where the case has a save point, the snapshot taken there
-    and the fast weights.
-    """
+    """Take a case to its end; return snapshot and fast weights of its save point, too."""
     given = setup(case, dtype)
     gradients = Gradients(case, dtype)
     adapter.start(given)

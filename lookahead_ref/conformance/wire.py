@@ -102,10 +102,7 @@ def steps_of(what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
 
 
 class Wired:
-    """A program that is asked for each thing that an `Adapter` does.
-
-    Each of its arrays is float64, as on the wire.
-    """
+    """A program that is asked for each thing that an `Adapter` does."""
 
     def __init__(self, ask: Ask, case: Case) -> None:
         self._ask = ask
