@@ -14,9 +14,6 @@ from typing import Any
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
 from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, shown
 
-__all__ = ["DiedError", "HungError", "Limits", "Process", "StartError"]
-
-
 _POLL = 0.1
 """Seconds after which to look whether a program that says nothing still runs."""
 

@@ -31,19 +31,6 @@ from lookahead_ref.conformance.protocol import (
 )
 from lookahead_ref.conformance.vectors import Case, cases
 
-__all__ = [
-    "PYTHON_STARTUP",
-    "Program",
-    "Recording",
-    "Result",
-    "Status",
-    "Target",
-    "adapter",
-    "builtin",
-    "open_target",
-    "run",
-]
-
 Status = Literal["passed", "departed", "failed", "unsupported"]
 """Passed or departed as judged; failed where there was nothing to judge; not offered."""
 

@@ -15,8 +15,6 @@ from lookahead_ref.conformance.judging import Observation, Trajectory
 from lookahead_ref.conformance.protocol import Array, Setup, TargetError, Tensors
 from lookahead_ref.conformance.vectors import Case, Float64Array, decode
 
-__all__ = ["PROTOCOL", "Ask", "Wired", "elements", "encode", "legible", "parse", "shown"]
-
 PROTOCOL = 1
 """The version of the protocol."""
 
