@@ -34,7 +34,8 @@ def info(as_json: AsJson = False) -> None:
     with reported():
         from dataclasses import asdict
 
-        from lookahead_ref.experiments.environment import available_cores, versions
+        from lookahead_ref.experiments.environment import versions
+        from lookahead_ref.experiments.workers import available_cores
         from lookahead_ref.stepping import backend
 
         found = {

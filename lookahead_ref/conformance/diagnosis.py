@@ -93,70 +93,63 @@ def followed(results: Iterable[Result]) -> list[Followed]:
 
 
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
-    """Explain the checks that failed among results.
-
-    Returns none where none failed; one for all results where one or two bugs explain them;
-    else one for all results, which has no explanation, and one for each profile with a
-    failed check, as these may have causes of their own.
-    """
+    """Explain the checks that failed: all of them or, failing that, by profile."""
     if not any(result.status == "departed" and _tells(result.case) for result in results):
         return []
-    whole = explain(results)
+    comparison = _Comparison()
+    whole = explain(results, comparison=comparison)
     profiles = dict.fromkeys(r.case.profile for r in results if r.status == "departed")
     if whole.explanations or len(profiles) == 1:
         return [whole]
-    return [
-        whole,
-        *(
-            explain([r for r in results if r.case.profile == each], each)
-            for each in profiles
-        ),
-    ]
+    parts = {name: [r for r in results if r.case.profile == name] for name in profiles}
+    return [whole, *(explain(part, name, comparison) for name, part in parts.items())]
 
 
-def explain(results: Sequence[Result], scope: str | None = None) -> Diagnosis:
-    """Find the smallest sets of bugs that explain all results, one of which failed.
-
-    They are looked for among single bugs; failing that, among pairs; failing that, the same
-    for all but the nested cases, where what a bug does depends on how a program is built;
-    failing that, all of it again with float64 no more exact than float32.
-    """
-    telling = [r for r in results if r.seen is not None and _tells(r.case)]
+def explain(
+    results: Sequence[Result],
+    scope: str | None = None,
+    comparison: "_Comparison | None" = None,
+) -> Diagnosis:
+    """Find the smallest sets of bugs that explain all results, one of which failed."""
+    same = (_Comparison() if comparison is None else comparison).same
+    telling = [r for r in results if _tells(r.case) and r.seen is not None]
     # The cheapest failed check first: most hypotheses end at it.
     telling.sort(key=lambda r: (r.status != "departed", r.case.steps * _elements(r.case)))
     flat = [r for r in telling if len(r.case.data["lookahead"]) == 1]
     coarse = any(r.dtype == "float64" for r in telling)
+    supposed = _supposed(results)
+    # First with all that is expected of float64; failing that, of no more than of float32.
     for single in (False, True) if coarse else (False,):
-        searches = [_Search(each, single=single) for each in _supposed(results)]
+        # What a bug does in nested cases depends on how a program is built.
         for selection in (telling, flat) if len(flat) < len(telling) else (telling,):
             if not selection or selection[0].status != "departed":
                 continue
             for size in (0, 1, 2) if single else (1, 2):
                 # Where conventions cannot be told apart, each may have its explanations.
                 found = [
-                    (search, bugs)
-                    for search in searches
-                    for bugs in search.explanations(selection, size)
+                    (conventions, bugs)
+                    for conventions in supposed
+                    for bugs in _hypotheses(conventions, size)
+                    if all(same((*conventions, *bugs), r, single=single) for r in selection)
                 ]
                 if found:
-                    return _diagnosis(found, telling, scope)
-    names = tuple(each.name for each in _conventions(results)[0])
-    return Diagnosis(scope, names, ())
+                    rest = {
+                        r.case.id
+                        for r in telling
+                        if not any(same((*c, *b), r, single=single) for c, b in found)
+                    }
+                    more = (SinglePrecision,) if single else ()
+                    explanations = dict.fromkeys((*bugs, *more) for _, bugs in found)
+                    names = tuple(each.name for each in found[0][0])
+                    return Diagnosis(scope, names, tuple(explanations), tuple(sorted(rest)))
+    return Diagnosis(scope, tuple(each.name for each in _conventions(results)[0]), ())
 
 
-def _diagnosis(
-    found: Sequence[tuple["_Search", Bugs]], telling: Sequence[Result], scope: str | None
-) -> Diagnosis:
-    rest = {
-        result.case.id
-        for result in telling
-        if not any(search.explains(bugs, result) for search, bugs in found)
-    }
-    first, _ = found[0]
-    more = (SinglePrecision,) if first.single else ()
-    explanations = dict.fromkeys((*bugs, *more) for _, bugs in found)
-    names = tuple(each.name for each in first.conventions)
-    return Diagnosis(scope, names, tuple(explanations), tuple(sorted(rest)))
+def _hypotheses(conventions: Bugs, size: int) -> Iterator[Bugs]:
+    """List the sets of so many bugs that go together with conventions."""
+    taken = {each.place for each in conventions}
+    known = (*BUGS, *CONVENTIONS, *MISTAKES)
+    return together([each for each in known if each.place not in taken], size)
 
 
 def _conventions(results: Iterable[Result]) -> list[Bugs]:
@@ -175,11 +168,9 @@ def _conventions(results: Iterable[Result]) -> list[Bugs]:
 
 
 def _supposed(results: Sequence[Result]) -> list[Bugs]:
-    """Return the sets of conventions to start from: those followed, or that may be.
-
-    Cases without gradients have no reference, so that a program which passes none of them
-    follows one convention or another.
-    """
+    """Return the sets of conventions to start from: those followed, or that may be."""
+    # Cases without gradients have no reference, so that a program which passes none of
+    # them follows one convention or another.
     known = _conventions(results)
     lacking = any("no-gradient" in result.case.flags for result in results)
     if not lacking or any(each in NO_GRADIENT for each in known[0]):
@@ -195,54 +186,45 @@ def _elements(case: Case) -> int:
     return sum(math.prod(shape) for shape in case.shapes)
 
 
-Quantity = tuple[str, int]
-"""What is seen, and the step from which on."""
+Values = dict[tuple[str, int], tuple[Float64Array, Float64Array]]
+"""What is seen, and from which step on, to two arrays with a row a step."""
 
 
-class _Search:
-    """Hypotheses about a program that follows some conventions; each is simulated once."""
+class _Comparison:
+    """What is observed beside what is simulated; nothing is done twice."""
 
-    def __init__(self, conventions: Bugs, *, single: bool = False) -> None:
-        self.conventions = conventions
-        self.single = single  # whether float64 is taken for no more exact than float32
-        self._simulated: dict[object, dict[Quantity, Float64Array] | None] = {}
-        self._observed: dict[object, dict[Quantity, dict[int, Float64Array]]] = {}
+    def __init__(self) -> None:
+        self._observed: dict[object, Values] = {}
+        self._simulated: dict[object, Values | None] = {}
         self._slack: dict[object, Float64Array] = {}
+        self._same: dict[object, bool] = {}
 
-    def explanations(self, results: Sequence[Result], size: int) -> list[Bugs]:
-        """Return the sets of so many bugs that explain all results."""
-        taken = {each.place for each in self.conventions}
-        free = [e for e in (*BUGS, *CONVENTIONS, *MISTAKES) if e.place not in taken]
-        left = list(together(free, size))
-        for result in results:
-            left = [each for each in left if self.explains(each, result)]
-            if not left:
-                break
-        return left
-
-    def explains(self, bugs: Bugs, result: Result) -> bool:
-        """Return whether bugs explain all that was observed of a case."""
+    def same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
+        """Return whether bugs explain a case, as exact as float32 if ``single``."""
         case = result.case
         # Bugs that cannot show in a case do not make another simulation of it.
-        showing = [e for e in (*self.conventions, *bugs) if e.applies(case.data)]
-        key = case.id, tuple(each.name for each in showing)
-        if key not in self._simulated:
-            self._simulated[key] = _simulated(case, showing)
-        simulated = self._simulated[key]
-        if result.seen is None or simulated is None:
-            return False
-        dtype = "float32" if self.single else result.dtype
-        place = case.id, result.dtype
-        if place not in self._observed:
-            self._observed[place] = _observed(case, result.seen)
-            self._slack[place] = _slack(case, dtype)
-        return _same(self._observed[place], self._slack[place], simulated, _ULPS[dtype])
+        showing = tuple(each for each in bugs if each.applies(case.data))
+        key = id(result), showing, single
+        if key not in self._same:
+            if id(result) not in self._observed:
+                self._observed[id(result)] = _observed(result)
+            if (case.id, showing) not in self._simulated:
+                self._simulated[case.id, showing] = _simulated(case, showing)
+            dtype = "float32" if single else result.dtype
+            if (case.id, dtype) not in self._slack:
+                self._slack[case.id, dtype] = _slack(case, dtype)
+            simulated = self._simulated[case.id, showing]
+            self._same[key] = simulated is not None and _agree(
+                self._observed[id(result)],
+                simulated,
+                self._slack[case.id, dtype],
+                _ULPS[dtype],
+            )
+        return self._same[key]
 
 
-def _simulated(
-    case: Case, bugs: Sequence[type[Bug]]
-) -> dict[Quantity, Float64Array] | None:
-    """Return what is seen of a program with the bugs, each quantity step by step."""
+def _simulated(case: Case, bugs: Bugs) -> Values | None:
+    """Return what is seen of a program with the bugs, and how large it has been so far."""
     try:
         run = simulate(case.data, oracle.Double(), bugs)
     except (ArithmeticError, ValueError):  # it leaves the numbers that there are
@@ -257,7 +239,12 @@ def _simulated(
     }
     for step, weights in run.evaluations.items():
         seen["evaluated weights", step] = np.array([_flat(weights)], np.float64)
-    return seen
+    found = {}
+    for key, values in seen.items():
+        # What was large once leaves its rounding errors in all that follows.
+        sizes = np.abs(values).max(axis=1, initial=0.0, keepdims=True)
+        found[key] = values, np.maximum.accumulate(sizes)
+    return found
 
 
 def _quantities(steps: Sequence[oracle.Step]) -> Iterator[tuple[str, list[list[float]]]]:
@@ -274,9 +261,10 @@ def _flat(tensors: oracle.Tensors) -> list[float]:
     return [value for tensor in tensors for value in tensor]
 
 
-def _observed(case: Case, seen: Observation) -> dict[Quantity, dict[int, Float64Array]]:
-    """Return what was observed, by the names of `_simulated`: step to values."""
-    found: dict[Quantity, dict[int, Float64Array]] = {}
+def _observed(result: Result) -> Values:
+    """Return the steps after which each quantity was shown, and its values there."""
+    found: dict[tuple[str, int], dict[int, Float64Array]] = {}
+    case, seen = result.case, result.seen or Observation()
     for suffix, first, trajectory in parts(case, seen):
         found[f"fast{suffix}", first] = dict(enumerate(trajectory.fast, start=first))
         for level in range(len(case.data["lookahead"])):
@@ -285,7 +273,11 @@ def _observed(case: Case, seen: Observation) -> dict[Quantity, dict[int, Float64
             found[f"{name}{suffix}", first] = slot_at(trajectory, first, name)
     for step, weights in seen.evaluations.items():
         found["evaluated weights", step] = {step: weights}
-    return found
+    return {
+        key: (np.array(list(shown)), np.stack(list(shown.values())))
+        for key, shown in found.items()
+        if shown
+    }
 
 
 def _slack(case: Case, dtype: str) -> Float64Array:
@@ -302,24 +294,14 @@ def _slack(case: Case, dtype: str) -> Float64Array:
     return slack
 
 
-def _same(
-    observed: dict[Quantity, dict[int, Float64Array]],
-    slack: Float64Array,
-    simulated: dict[Quantity, Float64Array],
-    ulps: float,
-) -> bool:
-    for (name, first), values in simulated.items():
-        shown = observed.get((name, first))
-        if not shown:
+def _agree(observed: Values, simulated: Values, slack: Float64Array, ulps: float) -> bool:
+    for key, (values, largest) in simulated.items():
+        if key not in observed:
             continue
-        # What was large once leaves its rounding errors in all that follows.
-        sizes = np.abs(values).max(axis=1, initial=0.0)
-        largest = np.maximum.accumulate(sizes)[:, None]
-        steps = np.array(list(shown))
-        rows = steps - first
+        steps, shown = observed[key]
+        rows = steps - key[1]
         allowed = _TOLERANCES * slack[steps - 1] + ulps * largest[rows]
         with np.errstate(invalid="ignore"):
-            apart = np.abs(np.stack(list(shown.values())) - values[rows])
-            if not np.all(apart <= allowed):
+            if not np.all(np.abs(shown - values[rows]) <= allowed):
                 return False
     return True

@@ -57,17 +57,7 @@ class Level:
     inner_state: str
 
     def alpha_at(self, synchronization: int) -> float:
-        """Look up alpha.
-
-        Parameters
-        ----------
-        synchronization : int
-            At which one, 0 the first.
-
-        Returns
-        -------
-        float
-            The step size.
+        """Look up alpha at a synchronization, 0 the first.
 
         Examples
         --------
@@ -101,17 +91,7 @@ class Inner:
     learning_rate: tuple[float, ...]
 
     def learning_rate_at(self, step: int) -> float:
-        """Look up the learning rate.
-
-        Parameters
-        ----------
-        step : int
-            At which one, 0 the first.
-
-        Returns
-        -------
-        float
-            The learning rate.
+        """Look up the learning rate at a step, 0 the first.
 
         Examples
         --------
@@ -310,11 +290,7 @@ def observe(
 
 
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
-    """Take a case through a program from start to end.
-
-    Returns what was observed and, where the case has a save point, the snapshot taken there
-    and the fast weights.
-    """
+    """Take a case to its end; return snapshot and fast weights of its save point, too."""
     given = setup(case, dtype)
     gradients = Gradients(case, dtype)
     adapter.start(given)

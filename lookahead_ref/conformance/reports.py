@@ -58,12 +58,7 @@ def summarize(
     *,
     level: str = "strict",
 ) -> dict[str, Any]:
-    """Put together what a run found, as plain data.
-
-    ``exit_code`` is 0 where everything that the target offers passes or is expected to
-    depart, 1 where something departs or passes unexpectedly or follows one convention here
-    and another there, 3 where the target failed at a case.
-    """
+    """Put together what a run found, as plain data."""
     departures = [
         _departure(result, expected(result, expectations))
         for result in results

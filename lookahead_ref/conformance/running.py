@@ -359,11 +359,7 @@ def open_target(
     recorded: Path | None = None,
     limits: Limits | None = None,
 ) -> Target:
-    """Open what the suite is to be run on, which is then to be closed.
-
-    One of three is given: a ``target``, which is built in, ``module:Class`` or
-    ``file.py:Class``; the ``command`` of a harness, as in a shell; the path of a recording.
-    """
+    """Open one of a Python target, the command of a harness, and a recording."""
     given = [each for each in (target, command, recorded) if each is not None]
     if len(given) != 1:
         raise ValueError(

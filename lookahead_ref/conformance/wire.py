@@ -102,10 +102,7 @@ def steps_of(what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
 
 
 class Wired:
-    """A program that is asked for each thing that an `Adapter` does.
-
-    Each of its arrays is float64, as on the wire.
-    """
+    """A program that is asked for each thing that an `Adapter` does."""
 
     def __init__(self, ask: Ask, case: Case) -> None:
         self._ask = ask
@@ -126,16 +123,13 @@ class Wired:
         self._slow = self._read_slow(answer.get("slow"))
         self._slots = self._read_slots(answer.get("slots"))
 
-    def fast(self) -> Tensors:
-        """Return the fast weights of the last answer."""
+    def fast(self) -> Tensors:  # noqa: D102
         return self._fast
 
-    def slow(self) -> Sequence[Tensors]:
-        """Return the slow weights of the last answer."""
+    def slow(self) -> Sequence[Tensors]:  # noqa: D102
         return self._slow
 
-    def slots(self) -> Mapping[str, Tensors]:
-        """Return the slots of the last answer."""
+    def slots(self) -> Mapping[str, Tensors]:  # noqa: D102
         return self._slots
 
     def evaluation(self) -> Tensors:

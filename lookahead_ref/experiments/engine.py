@@ -9,6 +9,7 @@ where it was, and one that is widened does only what is new.
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,13 @@ class Plan:
         """The number of seeds in words: what a mean is over."""
         return "one seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
 
+    @property
+    def shown(self) -> str:
+        """What the numbers of a table are."""
+        if len(self.seeds) == 1:
+            return "One seed"
+        return f"Mean ± sample standard deviation over {self.over}"
+
     def trials(self) -> list[tuple[Arm, Trial]]:
         """Return the trials, arm by arm and in the order of the seeds."""
         return [
@@ -239,15 +247,18 @@ def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list
         for place in range(len(trials)):
             look_at(place)
         to_do = [trials[place][1] for place in missing]
-        for number, outcome in workers.outcomes(_measured, to_do):
-            place = missing[number]
-            arm, trial = trials[place]
-            if isinstance(outcome, LostWorkerError):
-                lost.append(f"{arm.title}, seed {trial.settings.seed}: {outcome}")
-            else:
-                results[place] = trial.keep(folder, outcome)
-                look_at(place)
-            progress.advance(message=f"{arm.title}, seed {trial.settings.seed}")
+        # Closed where this ends early, so that nobody waits for runs under way.
+        with closing(workers.outcomes(_measured, to_do)) as outcomes:
+            for number, outcome in outcomes:
+                place = missing[number]
+                arm, trial = trials[place]
+                said = f"{arm.title}, seed {trial.settings.seed}"
+                if isinstance(outcome, LostWorkerError):
+                    lost.append(f"{said}: {outcome}")
+                else:
+                    results[place] = trial.keep(folder, outcome)
+                    look_at(place)
+                progress.advance(message=said)
     if lost:
         raise TrialsLostError(
             f"{len(lost)} of {len(trials)} trials are lost, the others are kept in "

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.wrong import WRONG
+from conformance.wrong import WRONG, results
 
-from lookahead_ref.conformance import cases, judge, observe
+from lookahead_ref.conformance import cases
 from lookahead_ref.conformance.adapters.peers import PEERS
-from lookahead_ref.conformance.running import Result
 from lookahead_ref.conformance.survey import condensed
 from lookahead_ref.conformance.vectors import VERSION
 
@@ -67,14 +66,9 @@ def test_the_page_has_a_section_for_every_implementation() -> None:
 
 def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
     kind, _ = WRONG["SwapsAlphaAndUncorrected"]
-    results = []
-    for case in cases():
-        seen = observe(case, case.dtypes[0], kind(), kind)
-        verdict = judge(case, seen, case.dtypes[0])
-        status: Any = "passed" if verdict.passed else "departed"
-        results.append(Result(case, case.dtypes[0], status, "", verdict, seen))
+    found = results(kind, cases(), "float32")
     flags = {case.id: case.flags for case in cases()}
-    (causes,) = condensed(results)["causes"]
+    (causes,) = condensed(found)["causes"]
     assert {each["name"] for each in causes} == {"alpha-swapped", "adam-uncorrected"}
     for each in causes:
         assert each["name"] in flags[each["case"]]

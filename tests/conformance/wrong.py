@@ -4,13 +4,31 @@
 of the suite covers what it does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from conformance.port import Level, Port
 
+from lookahead_ref.conformance import Case, judge, observe
+from lookahead_ref.conformance.running import Result
+
 Cause = frozenset[str] | None
+
+
+def results(make: Any, chosen: Iterable[Case], dtype: str) -> list[Result]:
+    """Take cases through an adapter in this process."""
+    found = []
+    for case in chosen:
+        if dtype in case.dtypes:
+            with np.errstate(all="ignore"):
+                seen = observe(case, dtype, make(), make)
+            verdict = judge(case, seen, dtype)
+            status: Any = "passed" if verdict.passed else "departed"
+            found.append(Result(case, dtype, status, "", verdict, seen))
+    return found
+
+
 WRONG: dict[str, tuple[type[Port], Cause]] = {}
 ONLY: dict[str, str] = {}
 
@@ -458,6 +476,128 @@ class CouplesDecay(Port):
         super().start(setup)
         if self.inner.weight_decay_kind == "decoupled":
             object.__setattr__(self.inner, "weight_decay_kind", "l2")
+
+
+# What somebody does who writes Lookahead for the first time.
+
+
+@wrong("phi-is-theta")
+class AliasesPhi(Level):
+    def capture(self) -> Any:
+        return self.port.p
+
+
+@wrong("theta-becomes-phi")
+class AliasesTheta(Level):
+    def synchronize(self) -> None:
+        super().synchronize()
+        self.port.p.update(self.phi)
+
+
+@wrong("k-ignored")
+class IgnoresK(Level):
+    def due(self) -> bool:
+        return True
+
+
+@wrong("k-fixed")
+class FixesK(Level):
+    def due(self) -> bool:
+        return self.steps % 5 == 0
+
+
+@wrong("synchronizes-from-k-on")
+class SynchronizesFromK(Level):
+    def due(self) -> bool:
+        return self.steps >= self.k
+
+
+@wrong("counts-from-one-again")
+class Recounts(Level):
+    def due(self) -> bool:
+        due = self.steps == self.k
+        self.steps = 1 if due else self.steps
+        return due
+
+
+@wrong("outer-update-backwards")
+class Backwards(Level):
+    def blend(self, slow: Any, fast: Any) -> Any:
+        return super().blend(slow, slow + (slow - fast))
+
+
+@wrong("outer-update-adds")
+class Adds(Level):
+    def blend(self, slow: Any, fast: Any) -> Any:
+        return super().blend(slow, slow + fast)
+
+
+@wrong("phi-moves-every-step")
+class Averages(Level):
+    def after_step(self) -> bool:
+        for name, theta in self.port.p.items():
+            self.phi[name][...], _ = self.blend(self.phi[name], theta)
+        return super().after_step()
+
+    def synchronize(self) -> None:
+        for name, theta in self.port.p.items():
+            theta[...] = self.phi[name]
+        self.syncs += 1
+
+
+@wrong("alpha-fixed")
+class FixesAlpha(Level):
+    def alpha(self) -> float:
+        return 0.5
+
+
+@wrong("only-first-tensor")
+class ReturnsEarly(Level):
+    def synchronize(self) -> None:
+        whole = self.port.p
+        self.port.p = dict(list(whole.items())[:1])
+        super().synchronize()
+        self.port.p = whole
+
+
+@wrong("only-last-tensor")
+class BehindTheLoop(Level):
+    def synchronize(self) -> None:
+        whole = self.port.p
+        self.port.p = dict(list(whole.items())[-1:])
+        super().synchronize()
+        self.port.p = whole
+
+
+@wrong("climbs")
+class Climbs(Port):
+    def rate(self) -> float:
+        return -super().rate()
+
+
+@wrong("shows-slow-for-fast")
+class ShowsPhi(Port):
+    def fast(self) -> Any:
+        return self.levels[-1].phi
+
+
+@wrong("shows-fast-for-slow")
+class ShowsTheta(Port):
+    def slow(self) -> Any:
+        return [self.p]
+
+
+@wrong("velocity-not-kept")
+class ForgetsVelocity(Port):
+    def heavy_ball(self, name: str, g: Any) -> Any:
+        self.arrays["velocity"][name][...] = g
+        return g
+
+
+@wrong("adam-betas-swapped")
+class SwapsBetas(Port):
+    def h(self, name: str) -> Any:
+        return super().h({"beta1": "beta2", "beta2": "beta1"}.get(name, name))
 
 
 # Two bugs at once.

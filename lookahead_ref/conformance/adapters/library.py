@@ -35,25 +35,13 @@ def _schedule(table: tuple[float, ...]) -> Any:
 
 
 def make_optimizer(setup: Setup) -> Optimizer:
-    """Make the optimizer of a case.
-
-    Parameters
-    ----------
-    setup : Setup
-        The case.
-
-    Returns
-    -------
-    Optimizer
-        The optimizer.
-    """
+    """Make the optimizer of a case."""
     inner = setup.inner
-    options = dict(inner.hyperparameters)
     kind = inner.weight_decay_kind
     optimizer: Any = _RULES[inner.rule](
         learning_rate=_schedule(inner.learning_rate),
         weight_decay_kind="l2" if kind == "none" else kind,
-        **options,
+        **inner.hyperparameters,
     )
     for level in reversed(setup.levels):
         inner_state: Any = level.inner_state
@@ -96,25 +84,21 @@ class Pure:
         return loss_and_grads(model, params, batch, backend="numpy")
 
     def start(self, setup: Setup) -> None:
-        """Make parameters and optimizer anew."""
         self._levels = len(setup.levels)
         self._optimizer = make_optimizer(setup)
         self._params: Tensors = dict(setup.params)
         self._state = self._optimizer.init(self._params)
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
-        """Do one step."""
         with np.errstate(all="ignore"):
             self._params, self._state = self._optimizer.step(
                 self._params, _with_zeros(self._params, gradients), self._state
             )
 
     def fast(self) -> Tensors:
-        """Return the fast weights."""
         return self._params
 
     def slow(self) -> Sequence[Tensors]:
-        """Return the slow weights."""
         found, state = [], self._state
         for _ in range(self._levels):
             found.append(state.phi)
@@ -122,12 +106,10 @@ class Pure:
         return found
 
     def slots(self) -> Mapping[str, Tensors]:
-        """Return the inner optimizer's slots."""
         slots: Mapping[str, Tensors] = self._state.slots
         return slots
 
     def evaluation(self) -> Tensors:
-        """Return what is to be evaluated."""
         return self._optimizer.evaluation_params(self._params, self._state)
 
     def snapshot(self) -> Any:
@@ -135,11 +117,9 @@ class Pure:
         return self._params, self._state
 
     def dump(self, snapshot: Any) -> bytes:
-        """Write a state as bytes."""
         return _write(dict(_leaves(snapshot, "")))
 
     def load(self, state: bytes) -> None:
-        """Restore a state."""
         self._params, self._state = _filled((self._params, self._state), _read(state), "")
 
 
@@ -182,13 +162,7 @@ def loaded(backend: str) -> Backend:
 
 
 class Stepped:
-    """The in-place interface on a backend.
-
-    Parameters
-    ----------
-    backend : str
-        The name of the backend.
-    """
+    """The in-place interface on a backend, given by its name."""
 
     def __init__(self, backend: str) -> None:
         self._name = backend
@@ -201,7 +175,6 @@ class Stepped:
         return loss_and_grads(model, params, batch, backend=self._name)
 
     def start(self, setup: Setup) -> None:
-        """Make parameters and optimizer anew."""
         self._levels = len(setup.levels)
         self._params = dict(setup.params)
         self._stepper = Stepper(
@@ -209,7 +182,6 @@ class Stepped:
         )
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
-        """Do one step."""
         with np.errstate(all="ignore"):
             self._stepper.step(self._moved(_with_zeros(self._params, gradients)))
         self._saved = self._fetched(self._stepper.state_dict())
@@ -227,15 +199,12 @@ class Stepped:
         return {name: self._saved[f"{prefix}/{name}"] for name in self._params}
 
     def fast(self) -> Tensors:
-        """Return the fast weights."""
         return self._fetched(self._stepper.params)
 
     def slow(self) -> Sequence[Tensors]:
-        """Return the slow weights."""
         return [self._tree("inner/" * level + "phi") for level in range(self._levels)]
 
     def slots(self) -> Mapping[str, Tensors]:
-        """Return the inner optimizer's slots."""
         prefix = "inner/" * self._levels + "slots/"
         names = {
             entry.removeprefix(prefix).split("/")[0]: None
@@ -245,19 +214,15 @@ class Stepped:
         return {name: self._tree(prefix + name) for name in names}
 
     def evaluation(self) -> Tensors:
-        """Return what is to be evaluated."""
         return self._fetched(self._stepper.evaluation_params())
 
     def snapshot(self) -> Any:
-        """Take the state."""
         return self._fetched(self._stepper.state_dict())
 
     def dump(self, snapshot: Any) -> bytes:
-        """Write a state as bytes."""
         return _write(snapshot)
 
     def load(self, state: bytes) -> None:
-        """Restore a state."""
         saved = _read(state)
         # Counts come as arrays without dimensions too.
         self._stepper.load_state_dict(

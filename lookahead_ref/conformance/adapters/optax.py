@@ -30,7 +30,6 @@ class Optax:
     """An adapter for ``optax.lookahead``."""
 
     def start(self, setup: Setup) -> None:
-        """Make parameters and transformation anew."""
         # A lookahead around another would take other parameters.
         setup.only(inner_states=["maintain", "reset"])
         (level,) = setup.levels
@@ -58,11 +57,9 @@ class Optax:
         self._params = optax.apply_updates(self._params, updates)
 
     def fast(self) -> Tensors:
-        """Return the fast parameters."""
         return _arrays(self._params.fast)
 
     def slow(self) -> Sequence[Tensors]:
-        """Return the slow parameters."""
         return [_arrays(self._params.slow)]
 
     def slots(self) -> Mapping[str, Tensors]:
@@ -82,13 +79,11 @@ class Optax:
         return self._params, self._state
 
     def dump(self, snapshot: Any) -> bytes:
-        """Write the leaves of a state as bytes."""
         buffer = io.BytesIO()
         np.savez(buffer, *map(np.asarray, jax.tree.leaves(snapshot)))
         return buffer.getvalue()
 
     def load(self, state: bytes) -> None:
-        """Restore a state."""
         structure = jax.tree.structure((self._params, self._state))
         with np.load(io.BytesIO(state)) as saved:
             leaves = [jnp.asarray(saved[f"arr_{n}"]) for n in range(len(saved.files))]

@@ -33,7 +33,6 @@ class Paddle:
     """An adapter for ``paddle.incubate.LookAhead``."""
 
     def start(self, setup: Setup) -> None:
-        """Make parameters and optimizer anew."""
         setup.only(inner_states=["maintain"])
         (level,) = setup.levels
         # A checkpoint finds its tensors by generated names: count from the start, as a new
@@ -66,7 +65,6 @@ class Paddle:
         self._steps += 1
 
     def fast(self) -> Tensors:
-        """Return the parameters."""
         return {name: _array(param) for name, param in self._params.items()}
 
     def slow(self) -> Sequence[Tensors]:
@@ -87,18 +85,15 @@ class Paddle:
         raise UnsupportedError("there is nothing to evaluate the slow weights with")
 
     def snapshot(self) -> Any:
-        """Take the state of parameters, wrapper and inner optimizer."""
         states = [self._optimizer.state_dict(), self._inner.state_dict()]
         return copy.deepcopy((self._params, states, self._steps))
 
     def dump(self, snapshot: Any) -> bytes:
-        """Write a state as bytes."""
         params, states, steps = snapshot
         plain = [{name: _array(each) for name, each in state.items()} for state in states]
         return pickle.dumps(({name: _array(p) for name, p in params.items()}, plain, steps))
 
     def load(self, state: bytes) -> None:
-        """Restore a state."""
         params, states, self._steps = pickle.loads(state)
         for name, param in self._params.items():
             param.set_value(params[name])

@@ -14,21 +14,14 @@ __all__ = ["PEERS", "Peer"]
 
 @dataclass(frozen=True)
 class Peer:
-    """A public implementation.
-
-    Parameters
-    ----------
-    package : str
-        The package, by the name it is installed by.
-    needs : tuple of str
-        What its adapter imports.
-    place : str
-        The adapter: ``module:callable``, the module in this package.
-    """
+    """A public implementation."""
 
     package: str
+    """The package, by the name it is installed by."""
     needs: tuple[str, ...]
+    """What its adapter imports."""
     place: str
+    """The adapter: ``module:callable``, the module in this package."""
 
     @property
     def installed(self) -> bool:
@@ -41,25 +34,13 @@ class Peer:
         return f"{self.package} {version(self.package)}"
 
     def require(self) -> None:
-        """Check that all that is needed is there, without the time that importing it takes.
-
-        Raises
-        ------
-        MissingExtraError
-            If something is not.
-        """
+        """Raise a MissingExtraError where something is missing; import nothing."""
         for each in self.needs:
             if find_spec(each) is None:
                 raise MissingExtraError(each, "peers", f"run the suite on {self.package}")
 
     def make(self) -> Callable[[], Any]:
-        """Import the adapter.
-
-        Returns
-        -------
-        callable
-            Makes one.
-        """
+        """Import the adapter, and return what makes one."""
         module, _, name = self.place.partition(":")
         found = import_module(f"lookahead_ref.conformance.adapters.{module}")
         make: Callable[[], Any] = getattr(found, name)

@@ -46,39 +46,23 @@ _SLOTS = {
 
 @dataclass(frozen=True)
 class Wrapper:
-    """What tells the wrappers apart.
-
-    Parameters
-    ----------
-    wrap : callable
-        From the inner optimizer and the Lookahead asked for to the wrapper.
-    slow : callable
-        From the wrapper, the inner optimizer and a parameter to its phi, None before there
-        is one.
-    evaluated : callable, optional
-        A context in which the parameters are those to evaluate; None where the package has
-        nothing for it.
-    """
+    """What tells the wrappers apart."""
 
     wrap: Callable[[Any, Level], Any]
+    """From the inner optimizer and the Lookahead asked for to the wrapper."""
     slow: Callable[[Any, Any, Any], Any]
+    """From wrapper, inner optimizer and parameter to its phi, None before there is one."""
     evaluated: Callable[[Any], Any] | None = None
+    """A context in which the parameters are those to evaluate, if there is one."""
 
 
 class PyTorch:
-    """An adapter for a wrapper.
-
-    Parameters
-    ----------
-    wrapper : Wrapper
-        The wrapper.
-    """
+    """An adapter for a wrapper."""
 
     def __init__(self, wrapper: Wrapper) -> None:
         self._wrapper = wrapper
 
     def start(self, setup: Setup) -> None:
-        """Make parameters and optimizer anew."""
         setup.only()
         (level,) = setup.levels
         self._params = {
@@ -103,7 +87,6 @@ class PyTorch:
         self._steps += 1
 
     def fast(self) -> Tensors:
-        """Return the parameters."""
         return {name: _array(param) for name, param in self._params.items()}
 
     def slow(self) -> Sequence[Tensors]:
@@ -133,18 +116,15 @@ class PyTorch:
             return self.fast()
 
     def snapshot(self) -> Any:
-        """Take the state of parameters and optimizer."""
         params = {name: param.detach() for name, param in self._params.items()}
         return copy.deepcopy((params, self._optimizer.state_dict(), self._steps))
 
     def dump(self, snapshot: Any) -> bytes:
-        """Write a state as bytes."""
         buffer = io.BytesIO()
         torch.save(snapshot, buffer)
         return buffer.getvalue()
 
     def load(self, state: bytes) -> None:
-        """Restore a state."""
         # The states of some of these packages hold more than plain tensors.
         params, saved, self._steps = torch.load(io.BytesIO(state), weights_only=False)
         with torch.no_grad():
@@ -187,14 +167,18 @@ def _maintained(level: Level) -> None:
         raise UnsupportedError(f"inner_state = {level.inner_state!r} is not offered")
 
 
-def torch_optimizer() -> PyTorch:
-    """Make an adapter for ``torch_optimizer.Lookahead``.
+_PULLBACK = {"maintain": "none", "reset": "reset", "interpolate": "pullback"}
 
-    Returns
-    -------
-    PyTorch
-        The adapter.
-    """
+
+@contextmanager
+def _backed_up(wrapper: Any) -> Iterator[None]:
+    wrapper.backup_and_load_cache()
+    yield
+    wrapper.clear_and_load_backup()
+
+
+def torch_optimizer() -> PyTorch:
+    """Make an adapter for ``torch_optimizer.Lookahead``."""
     from torch_optimizer import Lookahead
 
     def wrap(inner: Any, level: Level) -> Any:
@@ -207,15 +191,7 @@ def torch_optimizer() -> PyTorch:
 
 
 def timm() -> PyTorch:
-    """Make an adapter for ``timm.optim.Lookahead``.
-
-    Its training script calls ``sync_lookahead`` before it evaluates, at each epoch's end.
-
-    Returns
-    -------
-    PyTorch
-        The adapter.
-    """
+    """Make an adapter for ``timm.optim.Lookahead``."""
     timm_lookahead = one_file("timm", "optim/lookahead.py").Lookahead
 
     def wrap(inner: Any, level: Level) -> Any:
@@ -224,6 +200,7 @@ def timm() -> PyTorch:
 
     @contextmanager
     def evaluated(wrapper: Any) -> Iterator[None]:
+        # As timm's training script does at the end of each epoch.
         wrapper.sync_lookahead()
         yield
 
@@ -234,25 +211,7 @@ def timm() -> PyTorch:
 
 
 def one_file(package: str, path: str) -> Any:
-    """Import a module of a package that would import far more than it needs.
-
-    Parameters
-    ----------
-    package : str
-        The package, which is not imported.
-    path : str
-        The module's file in it.
-
-    Returns
-    -------
-    module
-        The module.
-
-    Raises
-    ------
-    ModuleNotFoundError
-        If there is no such package.
-    """
+    """Import a module of a package that would import far more than it needs."""
     found = importlib.util.find_spec(package)
     if found is None or found.origin is None:
         raise ModuleNotFoundError(f"No module named {package!r}", name=package)
@@ -264,76 +223,39 @@ def one_file(package: str, path: str) -> Any:
 
 
 def pytorch_optimizer() -> PyTorch:
-    """Make an adapter for ``pytorch_optimizer.Lookahead``.
-
-    Returns
-    -------
-    PyTorch
-        The adapter.
-    """
+    """Make an adapter for ``pytorch_optimizer.Lookahead``."""
     from pytorch_optimizer import Lookahead
-
-    kinds = {"maintain": "none", "reset": "reset", "interpolate": "pullback"}
 
     def wrap(inner: Any, level: Level) -> Any:
         if level.alpha[0] == 1.0:
             raise UnsupportedError("alpha must be below 1")
-        kind = kinds[level.inner_state]
+        kind = _PULLBACK[level.inner_state]
         return Lookahead(inner, k=level.k, alpha=level.alpha[0], pullback_momentum=kind)
 
-    @contextmanager
-    def evaluated(wrapper: Any) -> Iterator[None]:
-        wrapper.backup_and_load_cache()
-        yield
-        wrapper.clear_and_load_backup()
+    def slow(wrapper: Any, _: Any, param: Any) -> Any:
+        return wrapper.state[param].get("slow_params")
 
-    return PyTorch(
-        Wrapper(wrap, lambda wrapper, _, p: wrapper.state[p].get("slow_params"), evaluated)
-    )
+    return PyTorch(Wrapper(wrap, slow, _backed_up))
 
 
 def torch2_look_ahead() -> PyTorch:
-    """Make an adapter for ``lookahead_pytorch.Lookahead`` of torch2-look-ahead.
-
-    Returns
-    -------
-    PyTorch
-        The adapter.
-    """
+    """Make an adapter for ``lookahead_pytorch.Lookahead`` of torch2-look-ahead."""
     from lookahead_pytorch import Lookahead
 
-    kinds = {"maintain": "none", "reset": "reset", "interpolate": "pullback"}
-
     def wrap(inner: Any, level: Level) -> Any:
-        kind = kinds[level.inner_state]
+        kind = _PULLBACK[level.inner_state]
         return Lookahead(
             inner, la_steps=level.k, la_alpha=level.alpha[0], pullback_momentum=kind
         )
 
-    @contextmanager
-    def evaluated(wrapper: Any) -> Iterator[None]:
-        wrapper.backup_and_load_cache()
-        yield
-        wrapper.clear_and_load_backup()
+    def slow(wrapper: Any, _: Any, param: Any) -> Any:
+        return wrapper.state[param].get("cached_params")
 
-    return PyTorch(
-        Wrapper(
-            wrap, lambda wrapper, _, p: wrapper.state[p].get("cached_params"), evaluated
-        )
-    )
+    return PyTorch(Wrapper(wrap, slow, _backed_up))
 
 
 def pylocron() -> PyTorch:
-    """Make an adapter for ``holocron.optim.wrapper.Lookahead`` of pylocron.
-
-    Its slow weights are parameter groups of the wrapper; the learning rate is that of the
-    optimizer within.
-
-    Returns
-    -------
-    PyTorch
-        The adapter.
-    """
+    """Make an adapter for ``holocron.optim.wrapper.Lookahead`` of pylocron."""
     holocron_lookahead = one_file("holocron", "optim/wrapper.py").Lookahead
 
     def wrap(inner: Any, level: Level) -> Any:
@@ -341,8 +263,8 @@ def pylocron() -> PyTorch:
         return holocron_lookahead(inner, level.alpha[0], level.k)
 
     def slow(wrapper: Any, inner: Any, param: Any) -> Any:
-        groups = zip(inner.param_groups, wrapper.param_groups, strict=True)
-        for fast, kept in groups:
+        # Its slow weights are parameter groups of the wrapper.
+        for fast, kept in zip(inner.param_groups, wrapper.param_groups, strict=True):
             for ours, theirs in zip(fast["params"], kept["params"], strict=True):
                 if ours is param:
                     return theirs

@@ -1,4 +1,9 @@
-"""What every bug, convention and beginner's mistake has besides what it does."""
+"""What every bug, convention and beginner's mistake has besides what it does.
+
+Each is a class, ``AlphaSwapped`` for ``alpha-swapped``, that overrides the methods of
+`simulation` by which such a program differs. To combine bugs is to make a class of several;
+no two of one ``place`` go together.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -37,12 +42,7 @@ _HAS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 
 
 class Bug:
-    """A bug: what a program does, what that breaks in practice, and how to fix it.
-
-    Each is a class, ``AlphaSwapped`` for ``alpha-swapped``, that overrides the methods of
-    `simulation` by which such a program differs. To combine bugs is to make a class of
-    several; no two of one ``place`` go together.
-    """
+    """A bug: what a program does, what that breaks in practice, and how to fix it."""
 
     name: ClassVar[str]
     """The flag of the cases that can show it."""
@@ -84,7 +84,6 @@ class Convention(Bug):
 
 
 class Mistake(Bug):
-    """What someone does who writes Lookahead for the first time.
+    """What someone does who writes Lookahead for the first time."""
 
-    It shows at once and nearly everywhere: no case is made for it, and none has its flag.
-    """
+    # It shows at once and nearly everywhere: no case is made for it, and none has its flag.

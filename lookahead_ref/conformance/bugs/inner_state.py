@@ -14,7 +14,6 @@ class InnerStateNotReset(Bug, Lookahead):
     fix = "make the slots and the count anew at each synchronization"
 
     def after_reset(self, slots: Slots, counts: list[int]) -> None:
-        super().after_reset(slots, counts)
         self.slots, self.innermost.count = slots, counts
 
 
@@ -25,7 +24,6 @@ class OnlyMomentumReset(Bug, Lookahead):
     fix = "reset every slot that the inner optimizer keeps, whatever its name"
 
     def after_reset(self, slots: Slots, counts: list[int]) -> None:
-        super().after_reset(slots, counts)
         if "velocity" not in slots:
             self.slots, self.innermost.count = slots, counts
 
@@ -39,7 +37,6 @@ class CountNotReset(Bug, Lookahead):
     fix = "reset the count together with the slots"
 
     def after_reset(self, slots: Slots, counts: list[int]) -> None:
-        super().after_reset(slots, counts)
         self.innermost.count = counts
 
 
@@ -50,7 +47,6 @@ class SlotsNotReset(Bug, Lookahead):
     fix = "zero the slots together with the count"
 
     def after_reset(self, slots: Slots, counts: list[int]) -> None:
-        super().after_reset(slots, counts)
         self.slots = slots
 
 
@@ -61,7 +57,6 @@ class ResetRestartsSchedule(Bug, Lookahead):
     fix = "keep the schedule's clock apart from the count that reset clears"
 
     def after_reset(self, slots: Slots, counts: list[int]) -> None:
-        super().after_reset(slots, counts)
         self.innermost.clock = 0
 
 
@@ -94,7 +89,6 @@ class InterpolatedSlotsSwapped(Bug, Lookahead):
     fix = "move slots by the same alpha as the weights"
 
     def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
-        super().after_interpolation(slots, anchor, alpha)
         self.slots = self.anchor = {
             name: interpolate(anchor[name], tensors, 1 - alpha)
             for name, tensors in slots.items()
@@ -109,7 +103,6 @@ class InterpolatedSlotsNotKept(Bug, Lookahead):
     fix = "copy the slots after the interpolation"
 
     def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
-        super().after_interpolation(slots, anchor, alpha)
         self.anchor = slots
 
 

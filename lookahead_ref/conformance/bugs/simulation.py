@@ -268,10 +268,7 @@ def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
 def simulate(
     case: Mapping[str, Any], arithmetic: Arithmetic, bugs: Sequence[type[Bug]] = ()
 ) -> Run:
-    """Run a case as a program with some bugs would, save points included.
-
-    Those that cannot show in the case are left out.
-    """
+    """Run a case as a program with some bugs would, as far as they can show in it."""
     showing = tuple(bug for bug in bugs if bug.applies(case))
     program, inner, lookahead = _combined(showing)
     found: Run = program(case, arithmetic, inner, lookahead).run()

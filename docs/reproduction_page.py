@@ -2,7 +2,7 @@
 
 ::
 
-    python -m lookahead_ref.experiments.paper.page FOLDER... >docs/reproduction.md
+    python docs/reproduction_page.py FOLDER... >docs/reproduction.md
 """
 
 import json
