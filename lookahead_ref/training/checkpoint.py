@@ -27,24 +27,9 @@ class DamagedError(ValueError):
 
 
 def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> bytes:
-    """Make the content of a file, the same for the same arrays and record.
+    """Make the content of a file: arrays by name, and what JSON can hold without loss.
 
-    Parameters
-    ----------
-    arrays : dict
-        Name to array.
-    record : dict
-        What JSON can hold without loss.
-
-    Returns
-    -------
-    bytes
-        All of it.
-
-    Raises
-    ------
-    lookahead_ref.extras.MissingExtraError
-        If safetensors is not installed.
+    It is the same for the same arrays and record.
 
     Examples
     --------
@@ -74,22 +59,7 @@ def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> byt
 def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read the arrays and the record that were given to `encode`.
 
-    Parameters
-    ----------
-    content : bytes
-        All of the file.
-
-    Returns
-    -------
-    arrays, record : dict
-        As they were given.
-
-    Raises
-    ------
-    DamagedError
-        If a bit of it has changed, or it is no such file.
-    lookahead_ref.extras.MissingExtraError
-        If safetensors is not installed.
+    A bit that has changed, or what is no such file, is a `DamagedError`.
     """
     safetensors = require("safetensors.numpy", "experiments", purpose="read checkpoints")
     from safetensors import SafetensorError
