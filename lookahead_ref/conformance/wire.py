@@ -47,7 +47,10 @@ def shown(value: Any) -> str:
     """Write a value short enough for a message."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace").rstrip("\n")
-    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+    except RecursionError:
+        return f"a {type(value).__name__} nested too deep"
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}... ({len(text)} long)"
 
 
