@@ -1,6 +1,5 @@
 """What a result was computed with, and where it is put."""
 
-import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +10,11 @@ from tempfile import TemporaryFile
 
 import lookahead_ref as la
 from lookahead_ref.report.files import write_atomically
+from lookahead_ref.system import available_cores
 from lookahead_ref.training.folder import locked
 
 __all__ = [
     "OutputFolderError",
-    "available_cores",
     "continued_folder",
     "machine",
     "new_folder",
@@ -40,13 +39,6 @@ def versions(*distributions: str) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def machine() -> dict[str, str]:

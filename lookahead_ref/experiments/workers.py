@@ -15,8 +15,8 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import Protocol, TypeVar
 
-from lookahead_ref.experiments.environment import available_cores
 from lookahead_ref.extras import require
+from lookahead_ref.system import available_cores
 
 __all__ = [
     "DaskCluster",
