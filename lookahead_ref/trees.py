@@ -2,10 +2,8 @@
 
 Parameters, gradients and optimizer slots are *trees*: a plain dict from names to arrays, in
 which a value may again be such a dict. A leaf is named by its path, the names joined by
-``/``. Errors name the tree and the leaf.
-
-A *rule* is a function of an array namespace that returns arithmetic: a function of one
-array from each tree, and of scalars by their names.
+``/``. A *rule* is a function of an array namespace that returns arithmetic: a function of
+one array from each tree, and of scalars by their names.
 
 `lookahead_ref.stepping` records a step by calling it with trees of one leaf, a symbol that
 stands for all leaves. Its tape takes down what is done; such a tree needs no check.
@@ -24,6 +22,7 @@ Rule: TypeAlias = Callable[[Any], Callable[..., Any]]  # from a namespace to ari
 SOLE = ""  # the name of the leaf of a tree on which a step is recorded
 
 _FLOAT32 = struct.Struct("<f")
+_DEEPEST = 100  # far below where Python's recursion ends
 
 
 def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
@@ -36,19 +35,24 @@ def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
         raise TypeError(f"{name} must be a dict of arrays, got {type(tree).__name__}")
     leaves: dict[str, Array] = {}
 
-    def collect(tree: Mapping[Any, Any], place: str, prefix: str) -> None:
+    def collect(tree: Mapping[Any, Any], place: str, prefix: str, levels: int) -> None:
+        if levels == 0:
+            raise ValueError(
+                f"{name} must be nested at most {_DEEPEST} deep, got dicts that are deeper "
+                "or hold themselves"
+            )
         for key, value in tree.items():
             if not isinstance(key, str):
                 raise TypeError(f"the names in {place} must be strings, got {key!r}")
             path = prefix + key
             if _is_tree(value):
-                collect(value, f"{name}[{path!r}]", f"{path}/")
+                collect(value, f"{name}[{path!r}]", f"{path}/", levels - 1)
             elif path in leaves:
                 raise ValueError(f"two leaves of {name} have the path {path!r}")
             else:
                 leaves[path] = value
 
-    collect(tree, name, "")
+    collect(tree, name, "", _DEEPEST)
     return leaves
 
 
@@ -137,12 +141,11 @@ def evaluate(function: Callable[..., Any], *operands: Tree) -> list[Any]:
     if (tape := tape_of(operands[0])) is not None:  # which knows the values
         values: list[Any] = tape.evaluate(function, [each[SOLE] for each in operands])
         return values
-    first, *others = [flatten(each) for each in operands]
-    results = []
-    for path, leaf in first.items():
-        leaves, xp = [leaf, *[other[path] for other in others]], array_namespace(leaf)
+    flat, results = [flatten(each) for each in operands], []
+    for path, leaf in flat[0].items():
+        reshape = array_namespace(leaf).reshape
         # In the order of the elements, whatever that of the memory.
-        results.append(function(*[xp.reshape(each, (-1,)) for each in leaves]))
+        results.append(function(*[reshape(each[path], (-1,)) for each in flat]))
     return results
 
 
@@ -156,8 +159,6 @@ def round_to(dtype: str, name: str, value: float) -> float:
 
     It is an error if a finite value other than zero rounds to zero or to infinity.
 
-    >>> round_to("float32", "alpha", 0.1)
-    0.10000000149011612
     >>> round_to("float32", "epsilon", 1e-50)
     Traceback (most recent call last):
     ...
@@ -183,13 +184,36 @@ def round_scalars(scalars: Mapping[str, float], path: str, leaf: Array) -> dict[
     }
 
 
-def check_params(params: Tree, name: str = "params") -> None:
-    """Check that a tree can be optimized: float32 and float64 arrays, at least one."""
-    leaves = flatten(params, name)
+def check_arrays(tree: Tree, name: str) -> dict[str, Array]:
+    """Check that a tree holds float32 and float64 arrays, at least one; return them."""
+    leaves = flatten(tree, name)
     if not leaves:
         raise ValueError(f"{name} must hold at least one array, got none")
     for path, leaf in leaves.items():
         _check_array(f"{name}[{path!r}]", leaf)
+    return leaves
+
+
+def check_params(params: Tree) -> None:
+    """Check that a tree can be optimized: such arrays, none of them under two names."""
+    by_memory: dict[int, list[tuple[str, Array]]] = {}
+    for path, leaf in check_arrays(params, "params").items():
+        others = by_memory.setdefault(id(memory(leaf)), [])
+        for other, array in others:
+            shares_memory = getattr(array_namespace(leaf), "shares_memory", None)
+            if array is leaf or (shares_memory and shares_memory(array, leaf)):
+                raise ValueError(
+                    f"params must be arrays of their own, got the same memory in "
+                    f"{other!r} and {path!r}: they would come apart at the first step"
+                )
+        others.append((path, leaf))
+
+
+def memory(array: Array) -> Any:
+    """Find the array whose memory an array shows: itself if it is no view."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
 
 
 def check_like(tree: Tree, params: Tree, name: str) -> dict[str, Array]:

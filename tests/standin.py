@@ -163,7 +163,15 @@ class ndarray:  # noqa: N801 - CuPy's name
 
 for _name in ("shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides"):
     setattr(ndarray, _name, property(lambda self, name=_name: getattr(self._host, name)))
-for _name in "item tolist __float__ __int__ __bool__ __repr__ __format__".split():  # noqa: SIM905
+for _name in (
+    "item",
+    "tolist",
+    "__float__",
+    "__int__",
+    "__bool__",
+    "__repr__",
+    "__format__",
+):
     setattr(
         ndarray, _name, lambda self, *args, name=_name: getattr(self.get(), name)(*args)
     )

@@ -9,8 +9,6 @@ from typing import Any, Literal
 from lookahead_ref.conformance.running import Result
 from lookahead_ref.conformance.vectors import cases
 
-__all__ = ["Expectation", "ExpectationsError", "expected", "first_list", "read", "stale"]
-
 _FORMAT = "lookahead-expectations"
 _VERSION = 1
 _FIELDS = {"case", "flag", "reason", "link"}

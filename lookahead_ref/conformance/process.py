@@ -14,9 +14,6 @@ from typing import Any
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
 from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, shown
 
-__all__ = ["DiedError", "HungError", "Limits", "Process", "StartError"]
-
-
 _POLL = 0.1
 """Seconds after which to look whether a program that says nothing still runs."""
 
@@ -46,11 +43,7 @@ class Limits:
 
 
 class Process:
-    """A running harness, which has answered ``hello`` in the version spoken here.
-
-    Making one raises a StartError if it cannot be started, and a ValueError if the harness
-    refuses its arguments.
-    """
+    """A running harness, which has answered ``hello`` in the version spoken here."""
 
     def __init__(
         self,
@@ -105,15 +98,11 @@ class Process:
     def ask(
         self, request: Mapping[str, Any], timeout: float | None = None
     ) -> dict[str, Any]:
-        """Send a request and wait for its answer, for the time of a step if not given.
-
-        A program that ended, hung, or wrote what is no answer is killed: a DiedError. An
-        answer that says so raises an UnsupportedError or TargetError.
-        """
+        """Send a request and wait for its answer, for the time of a step if not given."""
         limit = self._limits.step if timeout is None else timeout
         try:
             answer = self._answer(request, limit)
-        except DiedError:
+        except DiedError:  # it is of no more use
             self.kill()
             raise
         if "unsupported" in answer:

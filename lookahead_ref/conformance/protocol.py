@@ -10,20 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from lookahead_ref.conformance.judging import Observation, Trajectory
 from lookahead_ref.conformance.vectors import Case, Float64Array, decode
 
-__all__ = [
-    "Adapter",
-    "Inner",
-    "Level",
-    "Setup",
-    "TargetError",
-    "UnsupportedError",
-    "method",
-    "observe",
-    "resume",
-    "setup",
-    "walk",
-]
-
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
 Answer = Mapping[str, ArrayLike]
@@ -290,11 +276,7 @@ def observe(
 
 
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
-    """Take a case through a program from start to end.
-
-    Returns what was observed and, where the case has a save point, the snapshot taken there
-    and the fast weights.
-    """
+    """Take a case to its end; return snapshot and fast weights of its save point, too."""
     given = setup(case, dtype)
     gradients = Gradients(case, dtype)
     adapter.start(given)

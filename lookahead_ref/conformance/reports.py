@@ -20,24 +20,6 @@ from lookahead_ref.conformance.vectors import VERSION, Case, cases
 from lookahead_ref.conformance.wire import encode
 from lookahead_ref.report.page import Section, page, paragraph
 
-__all__ = [
-    "COLUMNS",
-    "DEPARTED",
-    "FAILED",
-    "PASSED",
-    "departure_line",
-    "diagnosis_lines",
-    "headline",
-    "hidden",
-    "in_plain_words",
-    "lists",
-    "matrix_rows",
-    "summarize",
-    "to_html",
-    "to_junit",
-    "to_markdown",
-]
-
 Summary = Mapping[str, Any]
 
 PASSED, DEPARTED, FAILED = 0, 1, 3
@@ -58,12 +40,7 @@ def summarize(
     *,
     level: str = "strict",
 ) -> dict[str, Any]:
-    """Put together what a run found, as plain data.
-
-    ``exit_code`` is 0 where everything that the target offers passes or is expected to
-    depart, 1 where something departs or passes unexpectedly or follows one convention here
-    and another there, 3 where the target failed at a case.
-    """
+    """Put together what a run found, as plain data."""
     departures = [
         _departure(result, expected(result, expectations))
         for result in results

@@ -31,19 +31,6 @@ from lookahead_ref.conformance.protocol import (
 )
 from lookahead_ref.conformance.vectors import Case, cases
 
-__all__ = [
-    "PYTHON_STARTUP",
-    "Program",
-    "Recording",
-    "Result",
-    "Status",
-    "Target",
-    "adapter",
-    "builtin",
-    "open_target",
-    "run",
-]
-
 Status = Literal["passed", "departed", "failed", "unsupported"]
 """Passed or departed as judged; failed where there was nothing to judge; not offered."""
 
@@ -359,11 +346,7 @@ def open_target(
     recorded: Path | None = None,
     limits: Limits | None = None,
 ) -> Target:
-    """Open what the suite is to be run on, which is then to be closed.
-
-    One of three is given: a ``target``, which is built in, ``module:Class`` or
-    ``file.py:Class``; the ``command`` of a harness, as in a shell; the path of a recording.
-    """
+    """Open one of a Python target, the command of a harness, and a recording."""
     given = [each for each in (target, command, recorded) if each is not None]
     if len(given) != 1:
         raise ValueError(

@@ -15,16 +15,11 @@ from lookahead_ref.conformance.reports import departure_line, summarize
 from lookahead_ref.conformance.running import Result, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
 
-__all__ = ["condensed", "survey"]
-
 
 def survey(
     names: Iterable[str], *, progress: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Run the suite on public implementations, named as in `adapters.peers`.
-
-    Returns plain data: what was run, when and on what, and what was found of each.
-    """
+    """Run the suite on public implementations, named as in `adapters.peers`."""
     found = []
     for name in names:
         if progress is not None:
@@ -48,10 +43,7 @@ def survey(
 
 
 def condensed(results: Sequence[Result]) -> dict[str, Any]:
-    """Say what was found of an implementation, with the smallest case of each finding.
-
-    These are verdicts by profile, conventions, causes, what no diagnosis covers, failures.
-    """
+    """Say what was found of an implementation, with the smallest case of each finding."""
     diagnoses = diagnose(results)
     summary = summarize("", results, diagnoses)
     lines = {

@@ -15,22 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "MODELS",
-    "OPTIMIZERS",
-    "VERSION",
-    "Case",
-    "CaseOutcome",
-    "Expected",
-    "Format",
-    "Suite",
-    "VectorFileError",
-    "cases",
-    "decode",
-    "load",
-    "read_files",
-]
-
 Float64Array = NDArray[np.float64]
 
 

@@ -15,8 +15,6 @@ from lookahead_ref.conformance.judging import Observation, Trajectory
 from lookahead_ref.conformance.protocol import Array, Setup, TargetError, Tensors
 from lookahead_ref.conformance.vectors import Case, Float64Array, decode
 
-__all__ = ["PROTOCOL", "Ask", "Wired", "elements", "encode", "legible", "parse", "shown"]
-
 PROTOCOL = 1
 """The version of the protocol."""
 
@@ -102,10 +100,7 @@ def steps_of(what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
 
 
 class Wired:
-    """A program that is asked for each thing that an `Adapter` does.
-
-    Each of its arrays is float64, as on the wire.
-    """
+    """A program that is asked for each thing that an `Adapter` does."""
 
     def __init__(self, ask: Ask, case: Case) -> None:
         self._ask = ask

@@ -30,6 +30,11 @@ from lookahead_ref.training.loop import described
 
 __all__ = ["Comparison", "compare", "prepare"]
 
+# To each run as they are.
+_PASSED_ON = (
+    *("model", "data", "epochs", "batch_size", "seed", "backend"),
+    *("k", "alpha", "inner_state"),
+)
 # Fields of `EpochRecord`, and how many decimals of them are shown.
 _FINAL = {"validation_accuracy": 2, "validation_loss": 4, "train_loss": 5}
 
@@ -111,15 +116,7 @@ def prepare(settings: CompareSettings) -> Comparison:
                 f"learning_rate must be of one of {', '.join(inner)}, got {name!r}"
             )
     base = TrainSettings(
-        model=settings.model,
-        data=settings.data,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        backend=settings.backend,
-        k=settings.k,
-        alpha=settings.alpha,
-        inner_state=settings.inner_state,
+        **{name: getattr(settings, name) for name in _PASSED_ON},
         hidden=settings.hidden if settings.model == "mlp" else None,
         evaluate_train=True,
     )

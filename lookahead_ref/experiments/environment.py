@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -78,7 +78,8 @@ def continued_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Pa
     if output is None or not (output / "kind.txt").is_file():
         output = new_folder(output, prefix)
     mark = output / "kind.txt"
-    with locked(output):
+    # Windows has no such lock.
+    with locked(output) if os.name == "posix" else nullcontext():
         # Only now: another job may have begun there.
         if not mark.is_file():
             new_folder(output, prefix)

@@ -9,11 +9,11 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from lookahead_ref.extras import require
 from lookahead_ref.system import available_cores
@@ -36,12 +36,16 @@ class LostWorkerError(RuntimeError):
     """A task whose worker died each time that it was tried."""
 
 
+Outcomes: TypeAlias = Generator[tuple[int, Outcome | LostWorkerError], None, None]
+"""The place of each task and what came of it, as they come."""
+
+
 class Workers(Protocol):
     """What does many tasks at once, with linear algebra on one thread for each."""
 
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
-    ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+    ) -> Outcomes[Outcome]:
         """Yield the place and the outcome of each task, as they come."""
         # Where the caller stops early, or a task fails, those under way are given up.
 
@@ -68,7 +72,7 @@ class LocalProcesses:
 
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
-    ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+    ) -> Outcomes[Outcome]:
         """Do the tasks; see `Workers`."""
         on_one_thread = partial(_on_one_thread, function)
         if self._jobs == 1:
@@ -95,7 +99,7 @@ class DaskCluster:
 
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
-    ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+    ) -> Outcomes[Outcome]:
         """Do the tasks; see `Workers`."""
         distributed = self._distributed
         try:
@@ -123,7 +127,7 @@ class DaskCluster:
 
 def _in_processes(
     function: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int
-) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+) -> Outcomes[Outcome]:
     # A pool is broken as a whole where one of its processes dies: one process a pool.
     waiting = deque(range(len(tasks)))
     tries: Counter[int] = Counter()

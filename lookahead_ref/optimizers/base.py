@@ -20,16 +20,9 @@ class Optimizer(Protocol):
 
     *Parameters* are a dict of names to float32 or float64 arrays, possibly nested;
     gradients are like them in names, shapes, dtypes and library. A state is a NamedTuple.
-    What cannot be optimized, does not match, or is a schedule's value out of range is a
-    TypeError or ValueError that names it.
-
-    >>> import numpy as np
-    >>> from lookahead_ref import Adam
-    >>> params, grads = {"x": np.array([1.0, 2.0])}, {"x": np.array([1e-3, -1e3])}
-    >>> optimizer = Adam(learning_rate=0.1)
-    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
-    >>> params["x"].round(4)
-    array([0.9, 2.1])
+    What cannot be optimized or does not match is a TypeError or ValueError that names it;
+    so is a hyperparameter of a wrong type or out of its range, where the optimizer is made
+    or, with a schedule, where its value is used. `Lookahead` has an example.
     """
 
     def init(self, params: Tree) -> Any:
@@ -69,16 +62,11 @@ class UpdateRule(Protocol):
 
 
 class InnerState(NamedTuple):
-    """The state of an inner optimizer.
+    """The state of an inner optimizer: two counts of updates, and slots by name."""
 
-    `step` counts the updates done: the clock of the learning rate's schedule, never reset.
-    `updates` counts those since the slots were made: the clock of the bias correction.
-    `slots` holds a tree like the parameters for each slot's name.
-    """
-
-    step: int
-    updates: int
-    slots: dict[str, Any]
+    step: int  # all updates: the clock of the learning rate's schedule, never reset
+    updates: int  # those since the slots were made: the clock of the bias correction
+    slots: dict[str, Any]  # for each name a tree like the parameters
 
     def synchronize(self, phi: Tree, slots: dict[str, Any]) -> Self:
         """Return the state with other slots, as a synchronization around this leaves it."""

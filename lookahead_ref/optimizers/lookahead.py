@@ -14,18 +14,13 @@ InnerStateKind: TypeAlias = Literal["maintain", "reset", "interpolate"]
 
 
 class LookaheadState(NamedTuple):
-    """The slow weights phi and the inner optimizer's state, with two counts and an anchor.
+    """The state of `Lookahead`: slow weights, the inner optimizer's state, two counts."""
 
-    `cycle_step` counts the steps since the last synchronization; `syncs` the
-    synchronizations: the clock of alpha's schedule, never reset. `anchor` holds, where
-    slots are interpolated, the inner ones after the last synchronization.
-    """
-
-    phi: dict[str, Any]
-    inner: Any
-    cycle_step: int
-    syncs: int
-    anchor: dict[str, Any] | None
+    phi: dict[str, Any]  # the slow weights
+    inner: Any  # the inner optimizer's state
+    cycle_step: int  # steps since the last synchronization
+    syncs: int  # synchronizations: the clock of alpha's schedule, never reset
+    anchor: dict[str, Any] | None  # if slots are interpolated: those of the last one
 
     @property
     def slots(self) -> Any:
@@ -54,6 +49,9 @@ class Lookahead:
     move a fraction alpha towards them, and the fast weights restart there: M. R. Zhang,
     J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer", NeurIPS 2019, Algorithm 1.
 
+    After a synchronization the new fast weights *are* the slow weights (theta_{t,0} <-
+    phi_{t-1}): the same arrays, not a copy. Do not write to arrays that `step` returned.
+
     Parameters
     ----------
     inner : Optimizer
@@ -68,11 +66,6 @@ class Lookahead:
         What a synchronization does to the inner slots. *maintain* leaves them. *reset*
         makes them, and the count that bias correction uses, as `init` does. *interpolate*
         moves them as the weights, from where the last one left them; counts run on.
-
-    Notes
-    -----
-    After a synchronization the new fast weights *are* the slow weights (theta_{t,0} <-
-    phi_{t-1}): the same arrays, not a copy. Do not write to arrays that `step` returned.
 
     Examples
     --------

@@ -18,11 +18,7 @@ __all__ = ["Constant", "Cosine", "Schedule", "StepDecay", "WarmUp", "cifar_step_
 
 @dataclass(frozen=True)
 class Constant:
-    """The same value at every step.
-
-    >>> Constant(0.1)(1000)
-    0.1
-    """
+    """The same value at every step."""
 
     value: float
 
@@ -77,10 +73,9 @@ def cifar_step_decay(initial: float, steps_per_epoch: int) -> StepDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Fall from `initial` to `final` along half a period of the cosine, then stay.
+    """Fall from `initial` to `final`, at step `steps`, along half a cosine, then stay.
 
-    `final` is reached at step number `steps`: I. Loshchilov and F. Hutter, "SGDR", ICLR
-    2017, equation (5), without restarts.
+    I. Loshchilov and F. Hutter, "SGDR", ICLR 2017, equation (5), without restarts.
 
     >>> schedule = Cosine(1.0, steps=100)
     >>> [round(schedule(step), 3) for step in (0, 50, 100, 200)]
@@ -107,8 +102,7 @@ class Cosine:
 class WarmUp:
     """Rise linearly over the first steps, then follow another value or schedule.
 
-    The value at step s is ``min(1, (s + 1) / steps)`` times that of `after`, whose clock
-    runs from step 0 as well. No update is wasted on a rate of zero.
+    At step s it is ``min(1, (s + 1) / steps)`` times `after`, whose clock runs as well.
 
     >>> schedule = WarmUp(4, after=1.0)
     >>> [schedule(step) for step in range(6)]

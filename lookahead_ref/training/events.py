@@ -87,7 +87,7 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class StepSkipped:
-    """No update was made, because the loss or the gradient was not finite."""
+    """No update was made, because of what is not finite, or would be after it."""
 
     step: int
     """The global step that the next batch has instead: updates made so far."""
@@ -96,7 +96,8 @@ class StepSkipped:
     loss: float
     """Loss of the batch at the fast weights, in nats."""
     parameter: str | None
-    """The first parameter whose gradient is not finite; None if only the loss is not."""
+    """The first parameter whose gradient is not finite, or entry of the optimizer's state
+    that would not be; None if only the loss is not."""
 
 
 @dataclass(frozen=True, slots=True)

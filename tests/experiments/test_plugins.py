@@ -61,6 +61,7 @@ import numpy as np
 import lookahead_ref as la
 from mine import Signed, Small, halves
 
+ready = la.SGD(0.5)
 averaged = la.PolyakAveraging(la.SGD(0.1))
 wrapped = la.Lookahead(la.SGD(0.1))
 number = 3
@@ -300,12 +301,16 @@ def test_settings_are_the_same_after_they_were_written_as_json() -> None:
     assert hash(again) == hash(settings)
 
 
-def test_a_run_with_hyperparameters_of_the_users_own_goes_on(folder: Path) -> None:
+def test_a_run_of_the_users_own_optimizer_model_and_data_goes_on(folder: Path) -> None:
     wanted = ("--optimizer", "polyak-mine.py:Signed", "--hyperparameter", "share=0.5")
-    done = invoke("train", *wanted, *SHORT, "--output", "run")
+    where = ("--model", "mine.py:Small", "--data", "mine.py:halves", "--output", "run")
+    done = invoke("train", *wanted, *where, *SHORT)
     assert done.exit_code == 0, done.stderr
     weights = (folder / "run" / "final.safetensors").read_bytes()
-    assert "share=0.5" in read(folder / "run")["configuration"]["optimizer_made"]
+    made = read(folder / "run")["configuration"]
+    assert "share=0.5" in made["optimizer_made"]
+    assert made["model_made"] == "<mine.Small object>"
+    assert " at 0x" not in (folder / "run" / "train.jsonl").read_text()
     done = invoke("train", "--resume", "run")
     assert done.exit_code == 0, done.stderr
     assert (folder / "run" / "final.safetensors").read_bytes() == weights
@@ -341,6 +346,8 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("sweep --optimizer mine.py:no", "'mine.py:no' cannot be loaded: mine.py has no"),
         ("compare --optimizer wrong.py:number", "'wrong.py:number' must be one or make"),
         ("train --optimizer wrong.py:Raises", "'wrong.py:Raises' fails: KeyError: 'oh'"),
+        ("train --optimizer wrong.py:ready --learning-rate 1", "must be left out with"),
+        ("train --optimizer wrong.py:ready --schedule step", "must be given for schedule"),
         ("sweep --optimizer wrong.py:ends", "'wrong.py:ends' cannot be made: SystemExit"),
         ("compare --optimizer wrong.py:lines", "cannot be made: ValueError: one two"),
         ("train --optimizer wrong.py:nothing", "optimizer 'wrong.py:nothing' is none"),
@@ -440,6 +447,11 @@ def test_a_resumed_run_tells_of_an_edit_and_of_a_file_that_is_gone(folder: Path)
     assert done.exit_code == 2
     assert "'mine.py:Signed' cannot be read: FileNotFoundError" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_users_own_can_come_from_a_module_of_the_working_folder(folder: Path) -> None:
+    made = plugins.load_optimizer("mine:Signed", 0.125, {"share": 2.0})
+    assert (made.learning_rate, made.share) == (0.125, 2.0)
 
 
 def test_each_file_imports_what_lies_beside_it(folder: Path) -> None:

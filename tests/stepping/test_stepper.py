@@ -19,6 +19,7 @@ from support import (
     assert_same_bits,
     frozen,
     gradients,
+    in_threads,
     mixed_params,
     one,
 )
@@ -259,6 +260,43 @@ def test_a_step_interrupted_while_it_writes_cannot_be_gone_on_from() -> None:
     assert_same_bits(stepper.state_dict(), saved)
     stepper.step(GOOD)
     assert stepper.state_dict()["step"] == 2
+
+
+def test_a_thread_that_comes_into_another_s_step_is_refused_and_changes_nothing() -> None:
+    told = []
+
+    class Interrupting(Failing):
+        def __init__(self) -> None:
+            super().__init__()
+            self.meanwhile: Any = lambda: None
+
+        def compile(self, program: Any, dtype: str) -> Any:  # type: ignore[override]
+            kernel = super().compile(program, dtype)
+
+            def run(buffers: Any, scalars: Any) -> None:
+                in_threads(lambda use: use(), [self.meanwhile])
+                kernel(buffers, scalars)
+
+            return run
+
+    def meanwhile() -> None:
+        for use in (
+            lambda: stepper.step(GOOD),
+            stepper.state_dict,
+            lambda: stepper.load_state_dict(saved),
+        ):
+            with pytest.raises(RuntimeError, match="threads must take turns") as caught:
+                use()
+            told.append(caught)
+
+    backend = Interrupting()
+    stepper = la.Stepper(la.SGD(0.5), GOOD, backend=backend)
+    saved, undisturbed = stepper.state_dict(), la.Stepper(la.SGD(0.5), GOOD)
+    backend.meanwhile = meanwhile
+    stepper.step(GOOD)
+    undisturbed.step(GOOD)
+    assert len(told) == 3 * 2  # once for each dtype
+    assert_same_bits(stepper.state_dict(), undisturbed.state_dict())
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

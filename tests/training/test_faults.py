@@ -63,31 +63,54 @@ def broken_at(*numbers: int, by: float = np.nan) -> Any:
 CHECKED = pytest.mark.parametrize("check_every", [1, 2, 4, 50])
 
 
+# An input that is this large makes a gradient of 1e24, whose square no float32 holds.
+LARGE = 1e25
+SLOT = "inner/slots/second_moment/weight"
+
+
 @CHECKED
+@pytest.mark.parametrize(
+    ("by", "of", "where", "told"),
+    [
+        (
+            np.nan,
+            "batch",
+            "weight",
+            "the loss of the batch is nan at step 8, in epoch 2, fi",
+        ),
+        (
+            LARGE,
+            "state",
+            SLOT,
+            f"'{SLOT}' of the optimizer's state is not finite at step 8",
+        ),
+    ],
+)
 def test_what_is_not_finite_stops_the_run_at_the_step_and_names_the_parameter(
-    check_every: int,
+    by: float, of: str, where: str, told: str, check_every: int
 ) -> None:
     events: list[Any] = []
-    with pytest.raises(NonFiniteLossError) as caught:
+    with pytest.raises(NonFiniteLossError, match=told) as caught:
         train(
-            *(Normalised(), broken_at(8), OPTIMIZER),
+            *(Normalised(), broken_at(8, by=by), OPTIMIZER),
             **SETTINGS,
             check_every=check_every,
             callbacks=[events.append],
         )
     error = caught.value
-    assert (error.of, error.step, error.epoch) == ("batch", 8, 2)
-    assert error.parameter == "weight"
-    assert "at step 8, in epoch 2, first in the parameter 'weight'" in str(error)
+    assert (error.of, error.step, error.epoch) == (of, 8, 2)
+    assert error.parameter == where
+    assert error.inputs_are_finite == (by == LARGE)
     assert [e.step for e in events if isinstance(e, StepTaken)] == list(range(8))
     assert isinstance(events[-1], RunEnded)
     assert events[-1].error == str(error)
 
 
 @CHECKED
+@pytest.mark.parametrize(("by", "where"), [(np.nan, "weight"), (LARGE, SLOT)])
 @pytest.mark.parametrize("bad", [(), (0,), (4, 5, 6), (8, 14)])
 def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches_however_often_looked_at(
-    check_every: int, bad: tuple[int, ...]
+    check_every: int, bad: tuple[int, ...], by: float, where: str
 ) -> None:
     model = Normalised()
     init_seed, batch_seed, noise_seed = np.random.SeedSequence(3).spawn(3)
@@ -108,7 +131,7 @@ def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches_however_ofte
 
     events: list[Any] = []
     result = train(
-        *(model, broken_at(*bad), OPTIMIZER),
+        *(model, broken_at(*bad, by=by), OPTIMIZER),
         **SETTINGS,
         on_nonfinite="skip",
         check_every=check_every,
@@ -122,7 +145,7 @@ def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches_however_ofte
     assert last.validation_loss == evaluate(DATA.validation).loss
     assert last.skipped == len(bad)
     skipped = [event for event in events if isinstance(event, StepSkipped)]
-    assert [event.parameter for event in skipped] == ["weight"] * len(bad)
+    assert [event.parameter for event in skipped] == [where] * len(bad)
     taken = [event.step for event in events if isinstance(event, StepTaken)]
     assert taken == list(range(15 - len(bad)))
 
@@ -140,6 +163,42 @@ def test_a_gradient_that_is_not_finite_is_found_where_the_loss_is() -> None:
     assert (caught.value.of, caught.value.step) == ("gradient", 0)
     assert np.isfinite(caught.value.loss)
     assert "the gradient of the batch is not finite (its loss is" in str(caught.value)
+
+
+@pytest.mark.parametrize("optimizer", [la.Adam(0.1), la.AdaGrad(0.1)])
+def test_a_slot_that_would_be_infinite_for_good_is_told(optimizer: Any) -> None:
+    with pytest.raises(
+        NonFiniteLossError, match=r"slots/.*/weight' of the optimizer's state"
+    ):
+        train(Normalised(), broken_at(8, by=LARGE), optimizer, **SETTINGS)
+
+
+def test_a_state_that_became_infinite_unforeseen_cannot_be_skipped_over() -> None:
+    class Cubing(la.AdaGrad):
+        @staticmethod
+        def rule(xp: Any) -> Any:
+            return lambda g, s, epsilon: (g, s + g * g * g + epsilon)
+
+    with pytest.raises(NonFiniteLossError) as caught:
+        train(
+            *(Normalised(), broken_at(8, by=1e15), Cubing(1e-30)),
+            **SETTINGS,
+            on_nonfinite="skip",
+        )
+    assert (caught.value.of, caught.value.step) == ("state", 8)
+
+
+@pytest.mark.parametrize(
+    ("bad", "optimizer", "advice"),
+    [
+        ((0,), OPTIMIZER, "the batch itself holds what is not finite"),
+        ((8,), OPTIMIZER, "the batch itself holds what is not finite"),
+        ((), la.SGD(1e38), "a smaller learning rate may help"),
+    ],
+)
+def test_the_advice_is_about_the_cause(bad: Any, optimizer: Any, advice: str) -> None:
+    with pytest.raises(NonFiniteLossError, match=advice):
+        train(Normalised(), broken_at(*bad), optimizer, **SETTINGS)
 
 
 @CHECKED

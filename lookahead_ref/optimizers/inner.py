@@ -23,6 +23,7 @@ class SGD:
     weight_decay: float = 0.0
     weight_decay_kind: WeightDecayKind = "l2"
     slots: ClassVar[tuple[str, ...]] = ()
+    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
     def __post_init__(self) -> None:
         base.check(self)
@@ -33,8 +34,6 @@ class SGD:
     @staticmethod
     def rule(xp: Any) -> Any:
         return lambda g: g
-
-    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class HeavyBall:
     weight_decay: float = 0.0
     weight_decay_kind: WeightDecayKind = "l2"
     slots: ClassVar[tuple[str, ...]] = ("velocity",)
+    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
     def __post_init__(self) -> None:
         base.check(self, momentum=below_one)
@@ -65,8 +65,6 @@ class HeavyBall:
 
         return heavy_ball
 
-    init, step, evaluation_params = base.init, base.step, base.evaluation_params
-
 
 @dataclass(frozen=True)
 class Nesterov:
@@ -81,6 +79,7 @@ class Nesterov:
     weight_decay: float = 0.0
     weight_decay_kind: WeightDecayKind = "l2"
     slots: ClassVar[tuple[str, ...]] = ("velocity",)
+    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
     def __post_init__(self) -> None:
         base.check(self, momentum=below_one)
@@ -96,8 +95,6 @@ class Nesterov:
 
         return nesterov
 
-    init, step, evaluation_params = base.init, base.step, base.evaluation_params
-
 
 @dataclass(frozen=True)
 class AdaGrad:
@@ -112,6 +109,7 @@ class AdaGrad:
     weight_decay: float = 0.0
     weight_decay_kind: WeightDecayKind = "l2"
     slots: ClassVar[tuple[str, ...]] = ("sum_of_squares",)
+    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
     def __post_init__(self) -> None:
         base.check(self, epsilon=non_negative)
@@ -131,8 +129,6 @@ class AdaGrad:
         """Return the sum of squares, and what makes a mean of it, for `AdaptiveAlpha`."""
         return state.slots["sum_of_squares"], 1.0 / state.updates
 
-    init, step, evaluation_params = base.init, base.step, base.evaluation_params
-
 
 @dataclass(frozen=True)
 class Adam:
@@ -151,6 +147,7 @@ class Adam:
     weight_decay: float = 0.0
     weight_decay_kind: WeightDecayKind = "l2"
     slots: ClassVar[tuple[str, ...]] = ("first_moment", "second_moment")
+    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
     def __post_init__(self) -> None:
         base.check(self, beta1=below_one, beta2=below_one, epsilon=non_negative)
@@ -180,5 +177,3 @@ class Adam:
         """Return the second moment, and what corrects its bias, for `AdaptiveAlpha`."""
         factor = 1.0 / self.coefficients(state.updates)["bias2"]
         return state.slots["second_moment"], factor
-
-    init, step, evaluation_params = base.init, base.step, base.evaluation_params
