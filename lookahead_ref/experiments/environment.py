@@ -1,5 +1,6 @@
 """What a result was computed with, and where it is put."""
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
