@@ -71,9 +71,7 @@ class Server:
         case, dtype = Case(request["case"]), request["dtype"]
         fast = case.arrays(request["fast"], dtype)
         state = base64.b64decode(request["state"])
-        return {
-            "seen": wire.pack_trajectory(resume(case, dtype, self._make(), state, fast))
-        }
+        return {"seen": wire.pack(resume(case, dtype, self._make(), state, fast))}
 
     def do_model(self, request: Message) -> Message:
         """Compute loss and gradients of a golden model."""
