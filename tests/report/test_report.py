@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from lookahead_ref.report import Column, Row, Summary, Table, summarize, write_atomically
-from lookahead_ref.report.files import write_json
+from lookahead_ref.report.files import write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, picture
 from lookahead_ref.report.plots import Curve, Panel, curves_figure, png
+from lookahead_ref.report.tables import Column, Row, Summary, Table, summarize
 
 
 def table(*means: float, better: Any = "higher", digits: int = 2) -> Table:

@@ -194,6 +194,16 @@ def test_the_advice_is_about_the_cause(bad: Any, optimizer: Any, advice: str) ->
         train(Normalised(), broken_at(*bad), optimizer, **SETTINGS)
 
 
+@pytest.mark.filterwarnings("always")
+def test_a_loss_that_no_parameter_reaches_is_told() -> None:
+    class Detached(Normalised):
+        def loss(self, *arguments: Any) -> Any:
+            return np.float32(1.0), arguments[2]
+
+    with pytest.warns(UserWarning, match=r"Detached\.loss depends on no parameter"):
+        train(Detached(), DATA, OPTIMIZER, **SETTINGS)
+
+
 @CHECKED
 def test_a_sum_that_overflows_is_no_fault(check_every: int) -> None:
     class Large(Normalised):
