@@ -7,8 +7,6 @@ import numpy as np
 
 from lookahead_ref.conformance.vectors import Case, CaseOutcome, Expected, Float64Array
 
-__all__ = ["Mismatch", "Observation", "Trajectory", "Verdict", "judge", "within"]
-
 
 @dataclass
 class Trajectory:

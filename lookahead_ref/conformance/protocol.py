@@ -10,20 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from lookahead_ref.conformance.judging import Observation, Trajectory
 from lookahead_ref.conformance.vectors import Case, Float64Array, decode
 
-__all__ = [
-    "Adapter",
-    "Inner",
-    "Level",
-    "Setup",
-    "TargetError",
-    "UnsupportedError",
-    "method",
-    "observe",
-    "resume",
-    "setup",
-    "walk",
-]
-
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
 Answer = Mapping[str, ArrayLike]

@@ -20,24 +20,6 @@ from lookahead_ref.conformance.vectors import VERSION, Case, cases
 from lookahead_ref.conformance.wire import encode
 from lookahead_ref.report.page import Section, page, paragraph
 
-__all__ = [
-    "COLUMNS",
-    "DEPARTED",
-    "FAILED",
-    "PASSED",
-    "departure_line",
-    "diagnosis_lines",
-    "headline",
-    "hidden",
-    "in_plain_words",
-    "lists",
-    "matrix_rows",
-    "summarize",
-    "to_html",
-    "to_junit",
-    "to_markdown",
-]
-
 Summary = Mapping[str, Any]
 
 PASSED, DEPARTED, FAILED = 0, 1, 3

@@ -15,8 +15,6 @@ from lookahead_ref.conformance.reports import departure_line, summarize
 from lookahead_ref.conformance.running import Result, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
 
-__all__ = ["condensed", "survey"]
-
 
 def survey(
     names: Iterable[str], *, progress: Callable[[str], None] | None = None

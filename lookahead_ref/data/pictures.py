@@ -12,9 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref.data.augmentation import CropAndFlip
-from lookahead_ref.data.batches import Examples
+from lookahead_ref.data.batches import Examples, check_labelled
 from lookahead_ref.data.datasets import Dataset, hold_out, stratified_split
-from lookahead_ref.data.files import DataFileError, check_labels, read_idx, require_files
+from lookahead_ref.data.files import (
+    DataFileError,
+    check_labels,
+    open_file,
+    read_idx,
+    require_files,
+)
 from lookahead_ref.extras import require
 
 __all__ = ["Pictures", "load_cifar10", "load_cifar100", "load_digits", "load_mnist"]
@@ -60,6 +66,9 @@ class Pictures:
     rows: NDArray[np.int64]
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        check_labelled("pictures", sum(map(len, self.parts)), self.all_labels)
 
     @staticmethod
     def whole(parts: list[NDArray[np.uint8]], labels: NDArray[np.int64]) -> "Pictures":
@@ -207,7 +216,7 @@ def load_mnist(
 
     Raises
     ------
-    DataFileError, OSError, ValueError
+    DataFileError, ValueError
         If there are no such files, one is not right or cannot be read; if the fraction is
         out of range.
 
@@ -304,7 +313,7 @@ def load_cifar10(
 
     Raises
     ------
-    DataFileError, OSError, ValueError
+    DataFileError, ValueError
         If a file is missing, not right or cannot be read; if the fraction is out of range.
 
     References
@@ -335,7 +344,7 @@ def load_cifar100(
 
     Raises
     ------
-    DataFileError, OSError, ValueError
+    DataFileError, ValueError
         As `load_cifar10` does.
     """
     folder = _inside(Path(folder), "cifar-100-binary")
@@ -386,7 +395,7 @@ def _cifar_records(path: Path, label_classes: tuple[int, ...]) -> NDArray[np.uin
     # One byte for each label, the coarse class before the fine one, then the red plane,
     # the green and the blue, each 32 rows of 32.
     length = len(label_classes) + CIFAR_PIXELS
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size = file.seek(0, 2)
         if size == 0 or size % length:
             problem = f"{size} bytes, expected records of {length}"

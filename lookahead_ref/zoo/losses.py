@@ -231,7 +231,24 @@ def evaluate_classifier(
     batch_size: int = 1000,
     kernels: LayerKernels = GENERAL,
 ) -> Evaluation:
-    """Measure a function from inputs in host memory to logits, some examples at a time."""
+    """Measure a classifier, some examples at a time.
+
+    Parameters
+    ----------
+    logits_of : callable
+        From inputs in host memory, as the source gives them, to logits.
+    source : LabelledSource
+        Has at least one example; else it is a ValueError.
+    batch_size : int, default 1000
+        Examples that are looked at together.
+    kernels : LayerKernels, optional
+        As `softmax_cross_entropy` takes them.
+
+    Returns
+    -------
+    Evaluation
+        Over all examples of the source.
+    """
     if source.size == 0:
         raise ValueError("source must hold at least one example, got none")
     loss = right = near = 0.0

@@ -25,7 +25,7 @@ from lookahead_ref import hyperparameters
 from lookahead_ref.kernels import find, namespace
 from lookahead_ref.stepping.backend import load
 from lookahead_ref.zoo.fused import check_inputs, like
-from lookahead_ref.zoo.initializers import he_normal
+from lookahead_ref.zoo.initializers import he_normal, normal
 from lookahead_ref.zoo.layers import dense
 from lookahead_ref.zoo.losses import (
     Evaluation,
@@ -164,8 +164,12 @@ class ResNet:
     ) -> Params:
         """Draw initial parameters, in host memory; the same seed gives the same ones.
 
-        Kernels and the dense layer's weight are normal with variance 2 over the number of
-        inputs of a sum (``he_normal``); scales are 1, shifts and the bias 0.
+        Kernels are normal with variance 2 over the number of inputs of a sum
+        (``he_normal``), which makes up for a rectifier. There is none behind the dense
+        layer, whose inputs' variance grows in proportion to the number of blocks (S. De and
+        S. Smith, NeurIPS 2020, arXiv:2002.10444): its weight is normal with variance 1 over
+        the product of the two numbers, so that at any depth the classes are about equally
+        likely at first. Scales are 1, shifts and the bias 0.
         """
         rng = np.random.default_rng(seed)
         params: Params = {}
@@ -178,8 +182,9 @@ class ResNet:
             drawn["scale"] = np.ones(outputs, dtype)
             drawn["shift"] = np.zeros(outputs, dtype)
         features = self.widths[-1] * (_EXPANSION if self.block == "bottleneck" else 1)
+        deviation = 1 / math.sqrt(features * sum(self.blocks))
         params["output"] = {
-            "weight": he_normal(rng, (features, self.classes), dtype),
+            "weight": normal(rng, (features, self.classes), dtype, scale=deviation),
             "bias": np.zeros(self.classes, dtype),
         }
         return params

@@ -1,6 +1,7 @@
 """What holds for every model: gradients, dtypes, seeds, and what is refused."""
 
 import copy
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -194,7 +195,8 @@ def test_inputs_labels_and_state_must_fit(
     name: str, backend: str, inputs: Any, labels: Any, columns: int, told: str
 ) -> None:
     model = MODELS[name][0](backend)
-    batch = Examples(np.zeros(inputs, np.int32), np.zeros(labels, int))
+    arrays = {"inputs": np.zeros(inputs, np.int32), "labels": np.zeros(labels, int)}
+    batch = SimpleNamespace(**arrays)
     carried = model.start(columns) if hasattr(model, "start") else {}
     with pytest.raises(ValueError, match=told):
         loss_of(model, model.init(0), batch, carried)

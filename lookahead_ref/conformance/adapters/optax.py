@@ -16,8 +16,6 @@ from lookahead_ref.conformance.protocol import (
     Tensors,
 )
 
-__all__ = ["Optax"]
-
 _SLOTS = {
     "trace": "velocity",
     "sum_of_squares": "sum_of_squares",

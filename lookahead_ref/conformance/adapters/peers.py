@@ -9,8 +9,6 @@ from typing import Any
 
 from lookahead_ref.extras import MissingExtraError
 
-__all__ = ["PEERS", "Peer"]
-
 
 @dataclass(frozen=True)
 class Peer:

@@ -25,15 +25,6 @@ from lookahead_ref.conformance.protocol import (
     UnsupportedError,
 )
 
-__all__ = [
-    "PyTorch",
-    "pylocron",
-    "pytorch_optimizer",
-    "timm",
-    "torch2_look_ahead",
-    "torch_optimizer",
-]
-
 _VELOCITY = {"momentum_buffer": "velocity"}
 _SLOTS = {
     "sgd": {},
