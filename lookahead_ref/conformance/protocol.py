@@ -231,10 +231,7 @@ def setup(case: Case, dtype: str) -> Setup:
 
 
 def observe(
-    case: Case,
-    dtype: str,
-    adapter: Adapter,
-    resumed: Callable[[], Adapter] | None = None,
+    case: Case, dtype: str, adapter: Adapter, resumed: Callable[[], Adapter] | None = None
 ) -> Observation:
     """Take a case through a program.
 

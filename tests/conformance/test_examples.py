@@ -105,9 +105,7 @@ def test_it_passes_what_one_process_can_show_by_reading_the_vectors_alone(
 
 def test_it_passes_over_the_wire_and_resumes_in_a_new_process(command: list[str]) -> None:
     results = judged(
-        [*cases("resume"), *cases("evaluation")],
-        command=shlex.join(command),
-        recorded=None,
+        [*cases("resume"), *cases("evaluation")], command=shlex.join(command), recorded=None
     )
     assert statuses(results).keys() == {"passed"}
 
