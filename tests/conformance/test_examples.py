@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,8 @@ def record(command: Sequence[str], files: Sequence[Path], folder: Path) -> Path:
 
 
 def judged(chosen: Sequence[Case], **target: Any) -> list[Result]:
-    opened = open_target(None, limits=Limits(), **target)
-    try:
+    with closing(open_target(None, limits=Limits(), **target)) as opened:
         return run(opened, chosen)
-    finally:
-        opened.close()
 
 
 def statuses(results: Sequence[Result]) -> Counter[str]:
