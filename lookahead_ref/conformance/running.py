@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,7 +30,7 @@ from lookahead_ref.conformance.protocol import (
     UnsupportedError,
     observe,
 )
-from lookahead_ref.conformance.vectors import Case, cases
+from lookahead_ref.conformance.vectors import Case, cases, read_file
 
 Status = Literal["passed", "departed", "failed", "unsupported"]
 """Passed or departed as judged; failed where there was nothing to judge; not offered."""
@@ -206,6 +207,7 @@ class Program:
         self._make = partial(Process, command, self._limits, environment)
         self._whole = whole
         self._aborted = False
+        self._deadline = time.monotonic() + self._limits.run
         first = self._make()
         self._processes: list[Process | None] = [first, None]
         self.name = f"{name} ({first.name})" if first.name else name
@@ -216,10 +218,14 @@ class Program:
         """Ask one of the two, which is started anew if it has died of a request."""
         if self._aborted:
             raise TargetError("interrupted")
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TargetError(f"not tried: the run has taken {self._limits.run:g} s")
         process = self._processes[place]
         if process is None or process.dead:
             process = self._processes[place] = self._make()
-        return process.ask(request, timeout)
+        limit = self._limits.step if timeout is None else timeout
+        return process.ask(request, min(limit, left))
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for what needs no state."""
@@ -266,7 +272,7 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         try:
-            lines = path.read_bytes().splitlines()
+            lines = read_file(path).splitlines()
         except OSError as error:
             raise ValueError(f"--recorded {path} cannot be read: {error}") from error
         try:

@@ -1,6 +1,7 @@
 """The library under its own golden suite: the pure path, each backend, and its models."""
 
 import io
+import pickle
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import SimpleNamespace
@@ -65,17 +66,6 @@ def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[
     }
 
 
-def _write(entries: Mapping[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **dict(entries))
-    return buffer.getvalue()
-
-
-def _read(state: bytes) -> dict[str, Any]:
-    with np.load(io.BytesIO(state), allow_pickle=False) as archive:
-        return dict(archive)
-
-
 class Pure:
     """The pure interface."""
 
@@ -119,42 +109,10 @@ class Pure:
         return self._params, self._state
 
     def dump(self, snapshot: Any) -> bytes:
-        return _write(dict(_leaves(snapshot, "")))
+        return pickle.dumps(snapshot)
 
     def load(self, state: bytes) -> None:
-        self._params, self._state = _filled((self._params, self._state), _read(state), "")
-
-
-def _parts(value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        return list(value.items())
-    return [(str(place), each) for place, each in enumerate(value)]
-
-
-def _leaves(value: Any, prefix: str) -> list[tuple[str, Any]]:
-    if value is None:
-        return []
-    if not isinstance(value, Mapping | tuple):
-        return [(prefix, value)]
-    return [
-        leaf for name, each in _parts(value) for leaf in _leaves(each, f"{prefix}.{name}")
-    ]
-
-
-def _filled(like: Any, saved: Mapping[str, Any], prefix: str) -> Any:
-    if like is None:
-        return None
-    if isinstance(like, int):
-        return int(saved[prefix])
-    if not isinstance(like, Mapping | tuple):
-        return saved[prefix]
-    parts = [
-        (name, _filled(each, saved, f"{prefix}.{name}")) for name, each in _parts(like)
-    ]
-    if isinstance(like, Mapping):
-        return dict(parts)
-    values = [each for _, each in parts]
-    return type(like)(*values) if hasattr(like, "_fields") else tuple(values)
+        self._params, self._state = pickle.loads(state)
 
 
 @lru_cache
@@ -222,17 +180,18 @@ class Stepped:
         return self._fetched(self._stepper.state_dict())
 
     def dump(self, snapshot: Any) -> bytes:
-        return _write(snapshot)
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **snapshot)
+        return buffer.getvalue()
 
     def load(self, state: bytes) -> None:
-        saved = _read(state)
-        # Counts come as arrays without dimensions too.
-        self._stepper.load_state_dict(
-            {
+        with np.load(io.BytesIO(state)) as saved:
+            # Counts come as arrays without dimensions too.
+            entries = {
                 name: value if value.dtype.kind == "i" else self._backend.from_host(value)
                 for name, value in saved.items()
             }
-        )
+        self._stepper.load_state_dict(entries)
 
 
 def loss_and_grads(
