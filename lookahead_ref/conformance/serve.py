@@ -108,9 +108,11 @@ def main(target: str) -> None:
     try:
         server = Server(adapter(target))
     except (ValueError, BackendUnavailableError) as error:
+        requests.readline()  # what comes before it was asked for is a fault
         say({"refused": str(error)})
         return
     except Exception as error:  # of the file itself, as it is imported
+        requests.readline()
         say({"error": _line(error)})
         return
     for line in requests:
