@@ -10,7 +10,7 @@ stands for all leaves. Its tape takes down what is done; such a tree needs no ch
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
@@ -22,6 +22,7 @@ Rule: TypeAlias = Callable[[Any], Callable[..., Any]]  # from a namespace to ari
 SOLE = ""  # the name of the leaf of a tree on which a step is recorded
 
 _FLOAT32 = struct.Struct("<f")
+_DEEPEST = 100  # far below where Python's recursion ends
 
 
 def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
@@ -33,21 +34,30 @@ def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
     if not isinstance(tree, Mapping):
         raise TypeError(f"{name} must be a dict of arrays, got {type(tree).__name__}")
     leaves: dict[str, Array] = {}
-
-    def collect(tree: Mapping[Any, Any], place: str, prefix: str) -> None:
-        for key, value in tree.items():
-            if not isinstance(key, str):
-                raise TypeError(f"the names in {place} must be strings, got {key!r}")
-            path = prefix + key
-            if _is_tree(value):
-                collect(value, f"{name}[{path!r}]", f"{path}/")
-            elif path in leaves:
-                raise ValueError(f"two leaves of {name} have the path {path!r}")
-            else:
-                leaves[path] = value
-
-    collect(tree, name, "")
+    for path, value in _walk(tree, name, name, "", _DEEPEST):
+        if path in leaves:
+            raise ValueError(f"two leaves of {name} have the path {path!r}")
+        leaves[path] = value
     return leaves
+
+
+# Not a function within `flatten`: one that calls itself keeps the arrays until collected.
+def _walk(
+    tree: Mapping[Any, Any], name: str, place: str, prefix: str, levels: int
+) -> Iterator[tuple[str, Array]]:
+    if levels == 0:
+        raise ValueError(
+            f"{name} must be nested at most {_DEEPEST} deep, got dicts that are deeper or "
+            "hold themselves"
+        )
+    for key, value in tree.items():
+        if not isinstance(key, str):
+            raise TypeError(f"the names in {place} must be strings, got {key!r}")
+        path = prefix + key
+        if _is_tree(value):
+            yield from _walk(value, name, f"{name}[{path!r}]", f"{path}/", levels - 1)
+        else:
+            yield path, value
 
 
 def unflatten(
@@ -178,13 +188,36 @@ def round_scalars(scalars: Mapping[str, float], path: str, leaf: Array) -> dict[
     }
 
 
-def check_params(params: Tree, name: str = "params") -> None:
-    """Check that a tree can be optimized: float32 and float64 arrays, at least one."""
-    leaves = flatten(params, name)
+def check_arrays(tree: Tree, name: str) -> dict[str, Array]:
+    """Check that a tree holds float32 and float64 arrays, at least one; return them."""
+    leaves = flatten(tree, name)
     if not leaves:
         raise ValueError(f"{name} must hold at least one array, got none")
     for path, leaf in leaves.items():
         _check_array(f"{name}[{path!r}]", leaf)
+    return leaves
+
+
+def check_params(params: Tree) -> None:
+    """Check that a tree can be optimized: such arrays, none of them under two names."""
+    by_memory: dict[int, list[tuple[str, Array]]] = {}
+    for path, leaf in check_arrays(params, "params").items():
+        others = by_memory.setdefault(id(memory(leaf)), [])
+        for other, array in others:
+            shares_memory = getattr(array_namespace(leaf), "shares_memory", None)
+            if array is leaf or (shares_memory and shares_memory(array, leaf)):
+                raise ValueError(
+                    f"params must be arrays of their own, got the same memory in "
+                    f"{other!r} and {path!r}: they would come apart at the first step"
+                )
+        others.append((path, leaf))
+
+
+def memory(array: Array) -> Any:
+    """Find the array whose memory an array shows: itself if it is no view."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
 
 
 def check_like(tree: Tree, params: Tree, name: str) -> dict[str, Array]:

@@ -110,6 +110,9 @@ def conform(
     step_timeout: Annotated[
         float, typer.Option(help="Seconds for each answer.", min=0.01)
     ] = 10.0,
+    run_timeout: Annotated[
+        float, typer.Option(help="Seconds for the whole run.", min=0.01)
+    ] = 3600.0,
     line_limit: Annotated[int, typer.Option(help="Bytes of an answer.", min=64)] = 2**20,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say in plain words what is wrong.")
@@ -158,7 +161,7 @@ def conform(
                 raise ValueError(f"{path} must be in a folder that is there")
         known = [] if expect is None else read(expect)
         usual = PYTHON_STARTUP if command is None else Limits.startup
-        limits = Limits(startup_timeout or usual, step_timeout, line_limit)
+        limits = Limits(startup_timeout or usual, step_timeout, line_limit, run_timeout)
         # A program of its own is one process for the whole suite; Python's are cheap.
         both = target is None or case
         dtypes = [("float32", "float64")] if both else [("float32",), ("float64",)]
@@ -393,23 +396,17 @@ def generate(
     ] = None,
 ) -> None:
     """Build the vector files from 50-digit arithmetic, byte for byte the same each time."""
-    from lookahead_ref.extras import MissingExtraError, require
+    with reported():
+        from lookahead_ref.extras import require
 
-    try:
         require("mpmath", "conform", purpose="compute in 50 digits")
-    except MissingExtraError as error:
-        raise failed(error, USAGE) from error
-    from lookahead_ref.conformance import generate as files
+        from lookahead_ref.conformance import generate as files
 
-    folder = Path(files.__file__).parent / "vectors" if output is None else output
-    try:
+        folder = Path(files.__file__).parent / "vectors" if output is None else output
         changed = files.write(folder)
-    except OSError as error:
-        typer.echo(f"lookahead-ref: {error}", err=True)
-        raise typer.Exit(1) from error
-    for name in changed:
-        typer.echo(name)
-    typer.echo(f"{len(changed)} files changed in {folder}", err=True)
+        for name in changed:
+            typer.echo(name)
+        typer.echo(f"{len(changed)} files changed in {folder}", err=True)
 
 
 @golden.command(epilog=epilog(EXAMPLES["golden survey"]))

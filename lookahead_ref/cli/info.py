@@ -35,8 +35,8 @@ def info(as_json: AsJson = False) -> None:
         from dataclasses import asdict
 
         from lookahead_ref.experiments.environment import versions
-        from lookahead_ref.experiments.workers import available_cores
         from lookahead_ref.stepping import backend
+        from lookahead_ref.system import available_cores
 
         found = {
             "versions": versions(*_DISTRIBUTIONS),

@@ -28,8 +28,6 @@ from lookahead_ref.conformance.judging import Observation, parts, slot_at, slow_
 from lookahead_ref.conformance.running import Result
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
-__all__ = ["Diagnosis", "Followed", "diagnose", "explain", "followed"]
-
 Bugs = tuple[type[Bug], ...]
 
 _REFERENCE = "reference"

@@ -24,7 +24,7 @@ from lookahead_ref.experiments.optimizers import Role
 from lookahead_ref.experiments.run_folder import digests
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LostWorkerError, Workers
-from lookahead_ref.report.files import jsonable, write_json
+from lookahead_ref.report.files import checked, jsonable, write_json
 from lookahead_ref.training import Event, NonFiniteLossError, StepTaken, reporter
 from lookahead_ref.training.events import as_record
 
@@ -38,6 +38,9 @@ __all__ = [
     "check",
     "run",
 ]
+
+
+_FORMAT = "lookahead-ref trial"
 
 
 class TrialsLostError(OSError):
@@ -73,16 +76,17 @@ class Trial:
     def found(self, folder: Path) -> dict[str, Any] | None:
         """Return the result that a folder holds, None where there is none."""
         file = folder / f"{self.name}.json"
+        kept = {"trial": {"type": "object"}, "result": {"type": "object"}}
         try:
-            found = json.loads(file.read_bytes())
+            found = checked(json.loads(file.read_bytes()), _FORMAT, **kept)
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise ValueError(
-                f"{file} must hold the result of a trial, got what is not JSON ({error}): "
-                "remove it to do the trial again"
+                f"{file} must hold the result of a trial ({error}): remove it to do the "
+                "trial again"
             ) from error
-        if not isinstance(found, dict) or found.get("trial") != self.describe():
+        if found["trial"] != self.describe():
             raise ValueError(
                 f"{file} must hold the result of the trial that it is named after, got "
                 "that of another: remove it to do the trial again"
@@ -93,7 +97,9 @@ class Trial:
     def keep(self, folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         """Write the result to a folder, and return it as JSON holds it."""
         kept: dict[str, Any] = jsonable(result)
-        write_json(folder / f"{self.name}.json", {"trial": self.describe(), "result": kept})
+        form = {"format": _FORMAT, "format_version": 1}
+        trial = {**form, "trial": self.describe(), "result": kept}
+        write_json(folder / f"{self.name}.json", trial)
         return kept
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 import lookahead_ref as la
-from lookahead_ref.experiments.workers import available_cores
 from lookahead_ref.report.files import write_atomically
+from lookahead_ref.system import available_cores
 from lookahead_ref.training.folder import locked
 
 __all__ = [

@@ -16,13 +16,13 @@ from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
 from lookahead_ref.extras import require
+from lookahead_ref.system import available_cores
 
 __all__ = [
     "DaskCluster",
     "LocalProcesses",
     "LostWorkerError",
     "Workers",
-    "available_cores",
     "choose_workers",
 ]
 
@@ -48,13 +48,6 @@ class Workers(Protocol):
     ) -> Outcomes[Outcome]:
         """Yield the place and the outcome of each task, as they come."""
         # Where the caller stops early, or a task fails, those under way are given up.
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def choose_workers(jobs: int | None, scheduler: str | None) -> Workers:

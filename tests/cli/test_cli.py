@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
 from lookahead_ref.cli.app import EXAMPLES, app
+from lookahead_ref.cli.terminal import reported
 
 SLOW = re.compile(
     r"lookahead-ref (compare|theory)|lstm|survey|reproduce (fig10|table5)|my-sweep"
@@ -301,3 +303,13 @@ def test_a_full_disk_below_standard_output_is_told_in_one_line() -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "lookahead-ref: [Errno 28] No space left on device\n"
+
+
+def test_a_warning_is_a_line_without_the_place_in_the_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with reported():
+            warnings.warn("3 files passed over", stacklevel=1)
+    assert capsys.readouterr().err == "lookahead-ref: warning: 3 files passed over\n"

@@ -46,6 +46,11 @@ def wrong(*causes: str, unknown: bool = False, floats: str = "") -> Any:
     return enter
 
 
+def differs(cause: str, name: str, base: Any, **members: Any) -> None:
+    """Enter a program that differs in a member of a level or of the port."""
+    wrong(cause)(type(name, (base,), members))
+
+
 # When the synchronization falls.
 
 
@@ -76,10 +81,7 @@ class SynchronizesOnce(Level):
         return self.steps == self.k
 
 
-@wrong("never-synchronizes")
-class NeverSynchronizes(Level):
-    def due(self) -> bool:
-        return False
+differs("never-synchronizes", "NeverSynchronizes", Level, due=lambda self: False)
 
 
 @wrong("sync-before-inner-step")
@@ -156,10 +158,7 @@ class SwapsAlpha(Level):
         return 1 - super().alpha()
 
 
-@wrong("alpha-ignored")
-class IgnoresAlpha(Level):
-    def alpha(self) -> float:
-        return 1.0
+differs("alpha-ignored", "IgnoresAlpha", Level, alpha=lambda self: 1.0)
 
 
 @wrong(unknown=True)
@@ -295,10 +294,7 @@ class KeepsRawSlots(Level):
 # Evaluation and checkpoints.
 
 
-@wrong("evaluates-fast-weights")
-class EvaluatesFast(Port):
-    def evaluation(self) -> Any:
-        return self.p
+differs("evaluates-fast-weights", "EvaluatesFast", Port, evaluation=lambda self: self.p)
 
 
 @wrong("evaluation-not-undone")
@@ -329,29 +325,11 @@ class SavesNoPhi(Forgets):
                 level.phi[name][...] = array
 
 
-@wrong("checkpoint-without-step-counter")
-class SavesNoSteps(Forgets):
-    words = ("steps.",)
-
-
-@wrong("checkpoint-without-count")
-class SavesNoCount(Forgets):
-    words = ("count.",)
-
-
-@wrong("checkpoint-without-slots")
-class SavesNoSlots(Forgets):
-    words = ("slot.", "count.")
-
-
-@wrong("checkpoint-without-schedule")
-class SavesNoClock(Forgets):
-    words = ("clock",)
-
-
-@wrong("checkpoint-without-sync-count")
-class SavesNoSyncs(Forgets):
-    words = ("syncs.",)
+differs("checkpoint-without-step-counter", "SavesNoSteps", Forgets, words=("steps.",))
+differs("checkpoint-without-count", "SavesNoCount", Forgets, words=("count.",))
+differs("checkpoint-without-slots", "SavesNoSlots", Forgets, words=("slot.", "count."))
+differs("checkpoint-without-schedule", "SavesNoClock", Forgets, words=("clock",))
+differs("checkpoint-without-sync-count", "SavesNoSyncs", Forgets, words=("syncs.",))
 
 
 @wrong("checkpoint-without-anchor")
@@ -401,10 +379,7 @@ class ReadsRateAhead(Port):
         return table[min(self.clock + 1, len(table) - 1)]
 
 
-@wrong("alpha-frozen")
-class FreezesAlpha(Level):
-    def alpha(self) -> float:
-        return self.alphas[0]
+differs("alpha-frozen", "FreezesAlpha", Level, alpha=lambda self: self.alphas[0])
 
 
 @wrong("nested-phi-kept")
@@ -481,10 +456,7 @@ class CouplesDecay(Port):
 # What somebody does who writes Lookahead for the first time.
 
 
-@wrong("phi-is-theta")
-class AliasesPhi(Level):
-    def capture(self) -> Any:
-        return self.port.p
+differs("phi-is-theta", "AliasesPhi", Level, capture=lambda self: self.port.p)
 
 
 @wrong("theta-becomes-phi")
@@ -494,16 +466,8 @@ class AliasesTheta(Level):
         self.port.p.update(self.phi)
 
 
-@wrong("k-ignored")
-class IgnoresK(Level):
-    def due(self) -> bool:
-        return True
-
-
-@wrong("k-fixed")
-class FixesK(Level):
-    def due(self) -> bool:
-        return self.steps % 5 == 0
+differs("k-ignored", "IgnoresK", Level, due=lambda self: True)
+differs("k-fixed", "FixesK", Level, due=lambda self: self.steps % 5 == 0)
 
 
 @wrong("synchronizes-from-k-on")
@@ -545,10 +509,7 @@ class Averages(Level):
         self.syncs += 1
 
 
-@wrong("alpha-fixed")
-class FixesAlpha(Level):
-    def alpha(self) -> float:
-        return 0.5
+differs("alpha-fixed", "FixesAlpha", Level, alpha=lambda self: 0.5)
 
 
 @wrong("only-first-tensor")
@@ -575,16 +536,8 @@ class Climbs(Port):
         return -super().rate()
 
 
-@wrong("shows-slow-for-fast")
-class ShowsPhi(Port):
-    def fast(self) -> Any:
-        return self.levels[-1].phi
-
-
-@wrong("shows-fast-for-slow")
-class ShowsTheta(Port):
-    def slow(self) -> Any:
-        return [self.p]
+differs("shows-slow-for-fast", "ShowsPhi", Port, fast=lambda self: self.levels[-1].phi)
+differs("shows-fast-for-slow", "ShowsTheta", Port, slow=lambda self: [self.p])
 
 
 @wrong("velocity-not-kept")
