@@ -91,31 +91,25 @@ class DeviceSpace(VSpace):  # type: ignore[misc]
 
     @property
     def size(self) -> int:
-        """The number of dimensions of the space."""
         return math.prod(self.shape)
 
     @property
     def ndim(self) -> int:
-        """The number of dimensions of the arrays."""
         return len(self.shape)
 
     def zeros(self) -> Any:
-        """Make the zero vector."""
         return self._xp.zeros(self.shape, dtype=self.dtype)
 
     def ones(self) -> Any:
-        """Make a vector of ones."""
         return self._xp.ones(self.shape, dtype=self.dtype)
 
     def standard_basis(self) -> Iterator[Any]:
-        """Yield the unit vectors."""
         for index in np.ndindex(*self.shape):
             vector = self.zeros()
             vector[index] = 1
             yield vector
 
     def randn(self) -> Any:
-        """Draw a vector, on the host."""
         values = np.asarray(np.random.randn(*self.shape), self.dtype)  # noqa: NPY002 - as autograd
         return self._xp.asarray(values)
 

@@ -48,7 +48,7 @@ SHORT = {
         *("memory.Peak.track_megabytes", "adam", "maintain"),
     ),
     "A training step of ResNet-18 with `numba`, of PyTorch's time": (
-        *("models.Training.track_ratio", "resnet18", "numba"),
+        *("models.BesidePyTorch.track_ratio", "resnet18", "numba"),
     ),
     "A new process that imports `lookahead_ref`": (
         *("start.Start.track_seconds", "import lookahead_ref"),
@@ -60,6 +60,10 @@ RATIOS = {
     "step.Peers.track_ratio": (
         "A step, alone or with Lookahead and k = 5, beside other implementations",
         ("parameters", "optimizer", "ours, of the time of"),
+    ),
+    "step.Calls.track_ratio": (
+        "The cost of a call: a step of six arrays of ten, beside other implementations",
+        ("optimizer", "ours, of the time of"),
     ),
     "step.Cost.track_ratio": (
         "What Lookahead adds: its step, in inner steps, beside what is counted",
@@ -81,7 +85,7 @@ RATIOS = {
         "Growth: time as a power of the number of parameters, beyond the caches",
         ("optimizer",),
     ),
-    "models.Training.track_ratio": (
+    "models.BesidePyTorch.track_ratio": (
         "Training steps of models, of PyTorch's time",
         ("model", "backend"),
     ),
@@ -156,12 +160,11 @@ def scaled(row: Row, scale: float, *case: Any, **target: float) -> Row:
 def judged(row: Row) -> Iterator[Row]:
     """Yield a row with its target, or once for each target."""
     match row.benchmark, row.case:
-        case "step.Peers.track_ratio", (parameters, optimizer, peer):
-            if optimizer == "adagrad" and parameters != "tiny":
-                yield row  # the paper has none
-            else:
-                wrapped = parameters == "1e7" and is_lookahead(peer)
-                yield replace(row, most=0.8 if wrapped else 1.0)
+        case "step.Peers.track_ratio", (parameters, _, peer):
+            wrapped = parameters == "1e7" and is_lookahead(peer)
+            yield replace(row, most=0.8 if wrapped else 1.0)
+        case "step.Calls.track_ratio", _:
+            yield replace(row, most=1.0)
         case "step.Cost.track_ratio", (_, optimizer, cycle):
             k = int(cycle.removeprefix("k = ").split(",")[0])
             moved = traffic(optimizer, k, interpolated="interpolate" in cycle)
@@ -175,7 +178,7 @@ def judged(row: Row) -> Iterator[Row]:
             yield replace(row, least=0.95, most=1.05)
         case "memory.Peak.track_megabytes", _:
             yield replace(row, most=1.0)
-        case "models.Training.track_ratio", key:
+        case "models.BesidePyTorch.track_ratio", key:
             yield replace(row, most=MODELS.get(key, 2.0))
         case _:
             yield row

@@ -9,6 +9,7 @@ Arrays of other libraries, such as CuPy's, are differentiated where something ha
 how in the group ``lookahead_ref.gradients`` of entry points.
 """
 
+import warnings
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Any
@@ -43,7 +44,8 @@ def value_and_grad(
         Takes what `fn` takes and returns ``(value, grads)``, or with `has_aux`
         ``((value, aux), grads)``. ``grads`` has the structure, shapes and dtypes of
         ``params``: float32 stays float32. A parameter that the value does not depend on
-        has a gradient of zeros. No two gradients share memory.
+        has a gradient of zeros; where that is all of them, there is a warning, as
+        autograd's own functions give. No two gradients share memory.
 
     Raises
     ------
@@ -98,6 +100,12 @@ def value_and_grad(
         found: dict[Any, Any] = {}
         if traced:
             found = _backward(value._node, vspace(plain).ones(), set(roots.values()))  # noqa: SLF001
+        else:
+            name = getattr(fn, "__qualname__", "fn")
+            warnings.warn(
+                f"the value of {name} depends on no parameter: all gradients are zero",
+                stacklevel=2,
+            )
         grads: dict[str, Any] = {}
         owners: set[int] = set()
         for path, leaf in leaves.items():
@@ -106,7 +114,7 @@ def value_and_grad(
                 grad = vspace(leaf).zeros()
             # `a + b.T` hands views of one array to both: a caller may write into its
             # gradients.
-            root = id(_root(grad))
+            root = id(trees.memory(grad))
             grads[path] = _like(grad, leaf, copy=root in owners)
             owners.add(root)
 
@@ -164,10 +172,8 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
     (5.0, array([0.6]), array([0.8]))
     """
     limit = hyperparameters.positive("max_norm", max_norm)
-    trees.check_params(grads, "grads")
-    leaves = [
-        leaf for leaf in trees.flatten(grads, "grads").values() if 0 not in leaf.shape
-    ]
+    found = trees.check_arrays(grads, "grads")
+    leaves = [leaf for leaf in found.values() if 0 not in leaf.shape]
     if not leaves:
         raise ValueError("grads must hold at least one element, got none")
     xp = array_namespace(*leaves)
@@ -266,13 +272,6 @@ def _like(grad: Any, leaf: Any, *, copy: bool) -> Any:
     if isinstance(grad, np.generic):
         return np.asarray(grad)
     return grad.copy() if copy else grad
-
-
-def _root(array: Any) -> Any:
-    """Find the array whose memory `array` shows: itself if it is no view."""
-    while getattr(array, "base", None) is not None:
-        array = array.base
-    return array
 
 
 def _unboxed(aux: Any, trace: int) -> Any:

@@ -197,6 +197,7 @@ class LayerKernels:
         next_cell: Any,
         squashed: Any,
         hidden: Any,
+        /,
     ) -> None:
         """Do what a step of an LSTM does after its matrix products.
 
@@ -236,6 +237,7 @@ class LayerKernels:
         output_gradient: Any,
         hidden_gradient: Any,
         cell_gradient: Any,
+        /,
     ) -> None:
         """Compute the gradients of what `lstm_cell` does.
 

@@ -2,39 +2,27 @@
 
 Parameters, gradients and optimizer slots are *trees*: a plain dict from names to arrays, in
 which a value may again be such a dict. A leaf is named by its path, the names joined by
-``/``. Errors name the tree and the leaf.
+``/``. A *rule* is a function of an array namespace that returns arithmetic: a function of
+one array from each tree, and of scalars by their names.
 
-A *rule* is a function of an array namespace that returns arithmetic: a function of one
-array from each tree, and of scalars by their names. Scalars are computed on the host in
-float64 and rounded once to the dtype of each leaf.
+`lookahead_ref.stepping` records a step by calling it with trees of one leaf, a symbol that
+stands for all leaves. Its tape takes down what is done; such a tree needs no check.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 
-Array: TypeAlias = Any
-"""An array of any library that follows the Python array API standard."""
+Array: TypeAlias = Any  # of any library that follows the Python array API standard
+Tree: TypeAlias = Mapping[str, Any]  # from names to arrays or to further trees
+Rule: TypeAlias = Callable[[Any], Callable[..., Any]]  # from a namespace to arithmetic
 
-Tree: TypeAlias = Mapping[str, Any]
-"""A dict from names to arrays or to further trees."""
-
-Rule: TypeAlias = Callable[[Any], Callable[..., Any]]
-"""A function from an array namespace to the arithmetic of an update."""
-
-SOLE = ""
-"""The name of the only leaf of a `RecordedTree`."""
+SOLE = ""  # the name of the leaf of a tree on which a step is recorded
 
 _FLOAT32 = struct.Struct("<f")
-
-
-class RecordedTree(dict[str, Any]):
-    """A tree on which `lookahead_ref.stepping` records a step, which needs no check."""
-
-    # Its leaf, a symbol, stands for all leaves and has a tape that takes down what is done.
-    __slots__ = ()
+_DEEPEST = 100  # far below where Python's recursion ends
 
 
 def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
@@ -46,8 +34,30 @@ def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
     if not isinstance(tree, Mapping):
         raise TypeError(f"{name} must be a dict of arrays, got {type(tree).__name__}")
     leaves: dict[str, Array] = {}
-    _collect(name, tree, "", leaves)
+    for path, value in _walk(tree, name, name, "", _DEEPEST):
+        if path in leaves:
+            raise ValueError(f"two leaves of {name} have the path {path!r}")
+        leaves[path] = value
     return leaves
+
+
+# Not a function within `flatten`: one that calls itself keeps the arrays until collected.
+def _walk(
+    tree: Mapping[Any, Any], name: str, place: str, prefix: str, levels: int
+) -> Iterator[tuple[str, Array]]:
+    if levels == 0:
+        raise ValueError(
+            f"{name} must be nested at most {_DEEPEST} deep, got dicts that are deeper or "
+            "hold themselves"
+        )
+    for key, value in tree.items():
+        if not isinstance(key, str):
+            raise TypeError(f"the names in {place} must be strings, got {key!r}")
+        path = prefix + key
+        if _is_tree(value):
+            yield from _walk(value, name, f"{name}[{path!r}]", f"{path}/", levels - 1)
+        else:
+            yield path, value
 
 
 def unflatten(
@@ -85,7 +95,15 @@ def copy(tree: Tree) -> dict[str, Any]:
 
 def zeros_like(tree: Tree) -> dict[str, Any]:
     """Make a tree of zeros in the shape of another."""
-    return map(_zeros, tree)
+    if (tape := tape_of(tree)) is not None:
+        zeros: dict[str, Any] = tape.zero().tree
+        return zeros
+    return map(lambda leaf: array_namespace(leaf).zeros_like(leaf), tree)
+
+
+def tape_of(tree: Tree) -> Any:
+    """Return the tape of a tree on which a step is recorded; None for any other."""
+    return getattr(tree.get(SOLE), "tape", None) if isinstance(tree, dict) else None
 
 
 def apply(
@@ -93,42 +111,45 @@ def apply(
 ) -> tuple[dict[str, Any], ...]:
     """Apply a rule to the corresponding leaves of trees: one new tree for each result.
 
-    The operands must agree in names, libraries, dtypes and shapes. `coefficients` are the
-    rule's scalars, in float64, each of which must fit into the dtypes of the leaves.
+    The operands must agree in names, libraries, dtypes and shapes. `coefficients`, the
+    rule's scalars in float64, are rounded once to the dtype of each leaf; they must fit it.
     """
-    if type(operands[0]) is RecordedTree:
-        symbols = [each[SOLE] for each in operands]
-        recorded = symbols[0].tape.record(rule, symbols, coefficients)
-        return tuple([result.tree for result in recorded])
+    if (tape := tape_of(operands[0])) is not None:
+        symbols = tape.record(rule, [each[SOLE] for each in operands], coefficients)
+        return tuple([symbol.tree for symbol in symbols])
     first, *others = [flatten(each) for each in operands]
     for other in others:
-        if other.keys() != first.keys():
-            path = next(iter(first.keys() ^ other.keys()))
+        if differing := other.keys() ^ first.keys():
+            path = min(differing)
             raise ValueError(
                 f"params and the optimizer's state differ in the leaf {path!r}"
             )
-    results = [
-        _apply_to_leaf(rule, coefficients, path, [leaf, *[each[path] for each in others]])
-        for path, leaf in first.items()
-    ]
+    results = []
+    for path, leaf in first.items():
+        rest = [other[path] for other in others]
+        for each in rest:
+            check_leaf_like(f"the optimizer's state for {path!r}", each, leaf)
+        xp = array_namespace(leaf)
+        result = rule(xp)(leaf, *rest, **round_scalars(coefficients, path, leaf))
+        arrays = result if isinstance(result, tuple) else (result,)
+        # NumPy's arithmetic returns a scalar, not an array, where there are no dimensions.
+        results.append([xp.asarray(x) for x in arrays] if leaf.shape == () else arrays)
     return tuple(
-        unflatten(operands[0], dict(zip(first, leaves, strict=True)))
-        for leaves in zip(*results, strict=True)
+        unflatten(operands[0], dict(zip(first, arrays, strict=True)))
+        for arrays in zip(*results, strict=True)
     )
 
 
 def evaluate(function: Callable[..., Any], *operands: Tree) -> list[Any]:
     """Call a function, any but a rule, with corresponding leaves, each of one dimension."""
-    first, *others = [flatten(each) for each in operands]
-    results = []
-    for path, leaf in first.items():
-        leaves = [leaf, *[other[path] for other in others]]
-        if hasattr(leaf, "tape"):  # a step is being recorded: the values are computed
-            results += leaf.tape.evaluate(function, leaves)
-        else:
-            xp = array_namespace(leaf)
-            # In the order of the elements, whatever that of the memory.
-            results.append(function(*[xp.reshape(each, (-1,)) for each in leaves]))
+    if (tape := tape_of(operands[0])) is not None:  # which knows the values
+        values: list[Any] = tape.evaluate(function, [each[SOLE] for each in operands])
+        return values
+    flat, results = [flatten(each) for each in operands], []
+    for path, leaf in flat[0].items():
+        reshape = array_namespace(leaf).reshape
+        # In the order of the elements, whatever that of the memory.
+        results.append(function(*[reshape(each[path], (-1,)) for each in flat]))
     return results
 
 
@@ -142,8 +163,6 @@ def round_to(dtype: str, name: str, value: float) -> float:
 
     It is an error if a finite value other than zero rounds to zero or to infinity.
 
-    >>> round_to("float32", "alpha", 0.1)
-    0.10000000149011612
     >>> round_to("float32", "epsilon", 1e-50)
     Traceback (most recent call last):
     ...
@@ -169,17 +188,40 @@ def round_scalars(scalars: Mapping[str, float], path: str, leaf: Array) -> dict[
     }
 
 
-def check_params(params: Tree, name: str = "params") -> None:
-    """Check that a tree can be optimized: float32 and float64 arrays, at least one."""
-    leaves = flatten(params, name)
+def check_arrays(tree: Tree, name: str) -> dict[str, Array]:
+    """Check that a tree holds float32 and float64 arrays, at least one; return them."""
+    leaves = flatten(tree, name)
     if not leaves:
         raise ValueError(f"{name} must hold at least one array, got none")
     for path, leaf in leaves.items():
         _check_array(f"{name}[{path!r}]", leaf)
+    return leaves
+
+
+def check_params(params: Tree) -> None:
+    """Check that a tree can be optimized: such arrays, none of them under two names."""
+    by_memory: dict[int, list[tuple[str, Array]]] = {}
+    for path, leaf in check_arrays(params, "params").items():
+        others = by_memory.setdefault(id(memory(leaf)), [])
+        for other, array in others:
+            shares_memory = getattr(array_namespace(leaf), "shares_memory", None)
+            if array is leaf or (shares_memory and shares_memory(array, leaf)):
+                raise ValueError(
+                    f"params must be arrays of their own, got the same memory in "
+                    f"{other!r} and {path!r}: they would come apart at the first step"
+                )
+        others.append((path, leaf))
+
+
+def memory(array: Array) -> Any:
+    """Find the array whose memory an array shows: itself if it is no view."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
 
 
 def check_like(tree: Tree, params: Tree, name: str) -> dict[str, Array]:
-    """Check names, libraries, dtypes and shapes; return the leaves of the tree by path."""
+    """Check that a tree agrees with the params, leaf by leaf; return its leaves by path."""
     leaves, expected = flatten(tree, name), flatten(params)
     for path in expected:
         if path not in leaves:
@@ -217,44 +259,6 @@ def _is_tree(value: Any) -> bool:
     return isinstance(value, dict) or (
         not hasattr(value, "dtype") and isinstance(value, Mapping)
     )
-
-
-def _collect(name: str, tree: Tree, prefix: str, leaves: dict[str, Array]) -> None:
-    key: Any  # whatever the caller's dict holds
-    for key, value in tree.items():
-        if not isinstance(key, str):
-            place = prefix.removesuffix("/")
-            where = f"{name}[{place!r}]" if place else name
-            raise TypeError(f"the names in {where} must be strings, got {key!r}")
-        path = prefix + key
-        if _is_tree(value):
-            _collect(name, value, f"{path}/", leaves)
-        elif path in leaves:
-            raise ValueError(f"two leaves of {name} have the path {path!r}")
-        else:
-            leaves[path] = value
-
-
-def _zeros(leaf: Array) -> Array:
-    if hasattr(leaf, "tape"):
-        return leaf.tape.zero()
-    return array_namespace(leaf).zeros_like(leaf)
-
-
-def _apply_to_leaf(
-    rule: Rule, coefficients: Mapping[str, float], path: str, leaves: list[Array]
-) -> tuple[Array, ...]:
-    leaf = leaves[0]
-    if hasattr(leaf, "tape"):
-        return tuple(leaf.tape.record(rule, leaves, coefficients))
-    for other in leaves[1:]:
-        check_leaf_like(f"the optimizer's state for {path!r}", other, leaf)
-    scalars = round_scalars(coefficients, path, leaf)
-    xp = array_namespace(leaf)
-    result = rule(xp)(*leaves, **scalars)
-    results = result if isinstance(result, tuple) else (result,)
-    # NumPy's arithmetic returns a scalar, not an array, where there are no dimensions.
-    return tuple(xp.asarray(result) for result in results) if leaf.shape == () else results
 
 
 def _check_array(name: str, leaf: Array) -> None:

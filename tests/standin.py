@@ -60,34 +60,6 @@ class ndarray:  # noqa: N801 - CuPy's name
     # What is known of an array without looking at its elements.
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self._host.shape
-
-    @property
-    def dtype(self) -> Any:
-        return self._host.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self._host.ndim
-
-    @property
-    def size(self) -> int:
-        return self._host.size
-
-    @property
-    def nbytes(self) -> int:
-        return self._host.nbytes
-
-    @property
-    def itemsize(self) -> int:
-        return self._host.itemsize
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        return self._host.strides
-
-    @property
     def flags(self) -> Any:
         flags = self._host.flags
         return SimpleNamespace(
@@ -122,27 +94,6 @@ class ndarray:  # noqa: N801 - CuPy's name
     def get(self) -> Any:
         transfers.to_host += 1
         return self._host.copy()
-
-    def item(self) -> Any:
-        return self.get().item()
-
-    def tolist(self) -> Any:
-        return self.get().tolist()
-
-    def __float__(self) -> float:
-        return float(self.get())
-
-    def __int__(self) -> int:
-        return int(self.get())
-
-    def __bool__(self) -> bool:
-        return bool(self.get())
-
-    def __repr__(self) -> str:
-        return repr(self.get())
-
-    def __format__(self, spec: str) -> str:
-        return format(self.get(), spec)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise TypeError("implicit conversion of a device array to a NumPy array")
@@ -208,6 +159,22 @@ class ndarray:  # noqa: N801 - CuPy's name
         return _wrap(
             self._host.view() if dtype is None else self._host.view(dtype), (self,)
         )
+
+
+for _name in ("shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides"):
+    setattr(ndarray, _name, property(lambda self, name=_name: getattr(self._host, name)))
+for _name in (
+    "item",
+    "tolist",
+    "__float__",
+    "__int__",
+    "__bool__",
+    "__repr__",
+    "__format__",
+):
+    setattr(
+        ndarray, _name, lambda self, *args, name=_name: getattr(self.get(), name)(*args)
+    )
 
 
 class _Device:

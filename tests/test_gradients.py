@@ -100,7 +100,8 @@ def test_each_leaf_keeps_its_own_dtype() -> None:
 
 
 def test_a_value_that_depends_on_no_parameter_has_gradients_of_zero() -> None:
-    value, grads = value_and_grad(lambda p: 3.0)({"x": np.ones(2)})
+    with pytest.warns(UserWarning, match="depends on no parameter: all gradients are zero"):
+        value, grads = value_and_grad(lambda p: 3.0)({"x": np.ones(2)})
     assert value == 3.0
     np.testing.assert_array_equal(grads["x"], np.zeros(2))
 

@@ -1,5 +1,6 @@
 """Trees: walking them, errors that name the leaf, and where a rule meets the leaves."""
 
+import weakref
 from types import MappingProxyType
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lookahead_ref as la
 from lookahead_ref import trees
 from support import one
 
@@ -81,6 +83,35 @@ def test_a_name_may_hold_a_slash_where_paths_stay_different() -> None:
 def test_params_must_not_be_empty(values: Any) -> None:
     with pytest.raises(ValueError, match="params must hold at least one array, got none"):
         trees.check_params(values)
+
+
+def test_the_list_of_the_leaves_keeps_none_of_them_when_it_is_gone() -> None:
+    array = np.zeros(2)
+    gone = weakref.ref(array)
+    trees.flatten({"a": {"w": array}})
+    del array
+    assert gone() is None  # at once, not when cycles are collected: it may be large
+
+
+def test_one_array_under_two_names_is_refused_and_parts_of_one_are_not() -> None:
+    w, s = np.zeros((2, 3)), strict.asarray(np.zeros(2))
+    message = "got the same memory in 'a' and 'b/c': they would come apart"
+    for first, second in ((w, w), (w, w.T), (w[1:], w[:, 1]), (s, s)):
+        with pytest.raises(ValueError, match=message):
+            trees.check_params({"a": first, "b": {"c": second}})
+    trees.check_params({"a": w[0], "b": {"c": w[1], "d": w.copy()}})
+
+
+def test_trees_that_hold_themselves_or_have_no_end_are_refused() -> None:
+    cyclic: dict[str, Any] = {"w": np.zeros(2)}
+    cyclic["again"] = cyclic
+    deep: Any = np.zeros(2)
+    for _ in range(3000):
+        deep = {"x": deep}
+    for tree in (cyclic, deep):
+        for use in (trees.check_params, la.value_and_grad(lambda p: 0.0)):
+            with pytest.raises(ValueError, match="params must be nested at most 100 deep"):
+                use(tree)
 
 
 @pytest.mark.parametrize(

@@ -90,40 +90,22 @@ class CupyLayers(LayerKernels):
     def __init__(self, cuda: Any) -> None:
         self._cuda = cuda
 
-    def lstm_cell(
-        self,
-        gates: Any,
-        recurrent: Any,
-        cell: Any,
-        next_cell: Any,
-        squashed: Any,
-        hidden: Any,
-    ) -> None:
-        arrays = (gates, recurrent, cell, next_cell, squashed, hidden)
-        if str(cell.dtype) in _TYPES:
-            self._run(_FORWARD, cell, arrays)
-        else:
+    def lstm_cell(self, *arrays: Any) -> None:
+        if not self._run(_FORWARD, arrays[2], arrays):
             super().lstm_cell(*arrays)
 
-    def lstm_cell_gradient(
-        self,
-        gates: Any,
-        cell: Any,
-        squashed: Any,
-        output_gradient: Any,
-        hidden_gradient: Any,
-        cell_gradient: Any,
-    ) -> None:
-        arrays = (gates, cell, squashed, output_gradient, hidden_gradient, cell_gradient)
-        if str(cell.dtype) in _TYPES:
-            self._run(_BACKWARD, cell, arrays)
-        else:
+    def lstm_cell_gradient(self, *arrays: Any) -> None:
+        if not self._run(_BACKWARD, arrays[1], arrays):
             super().lstm_cell_gradient(*arrays)
 
-    def _run(self, body: str, like: Any, arrays: tuple[Any, ...]) -> None:
+    def _run(self, body: str, cell: Any, arrays: tuple[Any, ...]) -> bool:
+        """Run a kernel, unless there is none for the dtype."""
+        if str(cell.dtype) not in _TYPES:
+            return False
         table = np.zeros((), _TABLE)
         table["address"] = [array.data.ptr for array in arrays]
-        table["rows"], table["units"] = like.shape
-        with like.device:
-            launch = self._cuda.launcher(source(body, str(like.dtype)))
-            launch(-(-like.size // compiler.THREADS), table)
+        table["rows"], table["units"] = cell.shape
+        with cell.device:
+            launch = self._cuda.launcher(source(body, str(cell.dtype)))
+            launch(-(-cell.size // compiler.THREADS), table)
+        return True

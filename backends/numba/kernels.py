@@ -94,30 +94,12 @@ class NumbaLayers(LayerKernels):
         return sums
 
     @_takes(np.float32)
-    def lstm_cell(
-        self,
-        gates: Any,
-        recurrent: Any,
-        cell: Any,
-        next_cell: Any,
-        squashed: Any,
-        hidden: Any,
-    ) -> None:
-        layers.lstm_cell(gates, recurrent, cell, next_cell, squashed, hidden)
+    def lstm_cell(self, *arrays: Any) -> None:
+        layers.lstm_cell(*arrays)
 
     @_takes(np.float32)
-    def lstm_cell_gradient(
-        self,
-        gates: Any,
-        cell: Any,
-        squashed: Any,
-        output_gradient: Any,
-        hidden_gradient: Any,
-        cell_gradient: Any,
-    ) -> None:
-        layers.lstm_cell_gradient(
-            gates, cell, squashed, output_gradient, hidden_gradient, cell_gradient
-        )
+    def lstm_cell_gradient(self, *arrays: Any) -> None:
+        layers.lstm_cell_gradient(*arrays)
 
     @_takes(np.float32, np.float64)
     def correlate(

@@ -197,33 +197,43 @@ def pytorch_step(work: Any, update: str) -> Contestant:
     return Contestant(step)
 
 
+def timed(made: list[Contestant], turns: int) -> list[list[float]]:
+    return take_turns(
+        made,
+        turns,
+        seconds=0.001 if settings.QUICK else 0.3,
+        clock=settings.CLOCK,
+        pause=0.05,  # as long as threads of PyTorch's look for work
+    )
+
+
 class Training:
-    """Our step, taking turns with PyTorch's with the faster of its fast updates."""
+    """A training step."""
 
     params = (MEASURED, BACKENDS)
     param_names = ("model", "backend")
+    unit = "seconds"
     timeout = 600
-    turn = 0.001 if settings.QUICK else 0.3
-
-    def _times(self, name, backend, updates):
-        work = WORKS[name]
-        made = [our_step(work, backend)]
-        made += [pytorch_step(work, update) for update in updates]
-        # The pause is as long as threads of PyTorch's look for work.
-        return take_turns(
-            made, settings.TURNS, seconds=self.turn, clock=settings.CLOCK, pause=0.05
-        )
 
     def track_seconds(self, name, backend):
-        return samples(self._times(name, backend, [])[0])
+        return samples(*timed([our_step(WORKS[name], backend)], 3))
 
-    def track_ratio(self, name, backend):
+
+class BesidePyTorch:
+    """A training step, beside PyTorch's with the faster of its fast updates."""
+
+    params = (MEASURED, BACKENDS)
+    param_names = ("model", "backend")
+    unit = "of PyTorch's time"
+    timeout = 600
+
+    def setup(self, name, backend):
         try:
-            import torch  # noqa: F401
+            theirs = [pytorch_step(WORKS[name], how) for how in ("fused", "foreach")]
         except ImportError as error:
             raise NotImplementedError("PyTorch is not installed") from error
-        times, *others = self._times(name, backend, ["fused", "foreach"])
-        return ratios(times, fastest(others))
+        self.entries = [our_step(WORKS[name], backend), *theirs]
 
-    track_seconds.unit = "seconds"
-    track_ratio.unit = "of PyTorch's time"
+    def track_ratio(self, name, backend):
+        times, *others = timed(self.entries, settings.TURNS)
+        return ratios(times, fastest(others))

@@ -28,13 +28,14 @@ elif ON_DEVICE:
 else:
     LARGE, BEYOND, LARGEST = "1e7", "3e7", "1e8"
 NAMES = ["sgd", "adam"] if QUICK else list(cases.OPTIMIZERS)
+PAPER = [name for name in NAMES if name != "adagrad"]
 TREES = [] if QUICK else ["resnet-50", "mlp"]
 SIZES = (
     ["1e4", "1e5"] if QUICK else ["1e4", "1e5", "1e6", "1e7", "2e7", "4e7", "7e7", "1e8"]
 )
 
 TURNS = 3 if QUICK else 11
-TURNS_IF_CLOSE = 3 if QUICK else 31
+TURNS_IF_CLOSE = 3 if QUICK else 21
 SECONDS = 0.001 if QUICK else 0.03
 """How long a turn lasts at least."""
 

@@ -17,7 +17,7 @@ from .contestants import (
     ours,
     peer,
 )
-from .settings import BEYOND, LARGE, LARGEST, NAMES, SIZES, TREES
+from .settings import BEYOND, LARGE, LARGEST, NAMES, PAPER, SIZES, TREES
 from .turns import fastest, ratios, samples, take_turns
 
 
@@ -41,27 +41,51 @@ class Step:
 
     def track_seconds(self, parameters, optimizer, k):
         grads = settings.arrays(parameters, 1)
-        (found,) = timed(ours(optimizer, parameters, grads, k))
-        return samples(found)
+        return samples(*timed(ours(optimizer, parameters, grads, k)))
+
+
+def beside(name, optimizer, parameters):
+    """Make our step, alone or with Lookahead and k = 5, and another implementation's."""
+    grads = settings.arrays(parameters, 1)
+    others = peer(name, optimizer, parameters, grads)
+    return [ours(optimizer, parameters, grads, None if name in PLAIN else 5), *others]
+
+
+def of_the_fastest(entries, turns):
+    times, *others = timed(*entries, turns=turns)
+    return ratios(times, fastest(others))
 
 
 class Peers:
-    """A step, alone or with Lookahead and k = 5, beside another implementation's."""
+    """A step beside another implementation's."""
 
-    params = ([LARGE, *TREES, "tiny"], NAMES, [*PLAIN, *LOOKAHEAD])
+    params = ([LARGE, *TREES], PAPER, [*PLAIN, *LOOKAHEAD])
     param_names = ("parameters", "optimizer", "peer")
     unit = "of its time"
     timeout = 600
 
     def setup(self, parameters, optimizer, name):
-        self.grads = settings.arrays(parameters, 1)
-        self.others = peer(name, optimizer, parameters, self.grads)
+        self.entries = beside(name, optimizer, parameters)
 
     def track_ratio(self, parameters, optimizer, name):
-        mine = ours(optimizer, parameters, self.grads, None if name in PLAIN else 5)
+        # Plain steps are close together, wrapped ones are not.
         turns = settings.TURNS_IF_CLOSE if name in PLAIN else settings.TURNS
-        times, *others = timed(mine, *self.others, turns=turns)
-        return ratios(times, fastest(others))
+        return of_the_fastest(self.entries, turns)
+
+
+class Calls:
+    """A step of parameters so small that only calls cost something."""
+
+    params = (NAMES, [*PLAIN, "optax.lookahead, jit, donated"])
+    param_names = ("optimizer", "peer")
+    unit = "of its time"
+    timeout = 600
+
+    def setup(self, optimizer, name):
+        self.entries = beside(name, optimizer, "tiny")
+
+    def track_ratio(self, optimizer, name):
+        return of_the_fastest(self.entries, settings.TURNS)
 
 
 class Cost:
@@ -156,8 +180,8 @@ class Sizes:
     timeout = 600
 
     def track_seconds(self, optimizer, parameters):
-        (found,) = timed(ours(optimizer, parameters, settings.arrays(parameters, 1)))
-        return samples(found)
+        grads = settings.arrays(parameters, 1)
+        return samples(*timed(ours(optimizer, parameters, grads)))
 
 
 class NumPy:
@@ -167,17 +191,17 @@ class NumPy:
     param_names = ("parameters", "optimizer")
     timeout = 600
 
-    def _times(self, parameters, optimizer):
-        grads = settings.arrays(parameters, 1)
-        blocks = ours(optimizer, parameters, grads, executor=la.backend.load("numpy"))
-        return timed(blocks, functional(optimizer, parameters, grads))
+    def setup(self, parameters, optimizer):
+        self.grads = settings.arrays(parameters, 1)
+        numpy = la.backend.load("numpy")
+        self.blocks = ours(optimizer, parameters, self.grads, executor=numpy)
 
     def track_seconds(self, parameters, optimizer):
-        return samples(self._times(parameters, optimizer)[0])
+        return samples(*timed(self.blocks))
 
     def track_times_faster(self, parameters, optimizer):
-        blocks, plain = self._times(parameters, optimizer)
-        return ratios(plain, blocks)
+        plain = functional(optimizer, parameters, self.grads)
+        return ratios(*timed(plain, self.blocks))
 
     track_seconds.unit = "seconds"
     track_times_faster.unit = "times faster"

@@ -66,66 +66,53 @@ def _targets(incomplete: str) -> list[str]:
     return [name for name in builtin() if name.startswith(incomplete)]
 
 
+def _option(help: str, *names: str, **more: Any) -> Any:  # noqa: A002
+    return typer.Option(*names, help=help, show_default=False, **more)
+
+
+TargetName = Annotated[
+    str | None,
+    typer.Argument(
+        help="What is built in, module:Class or file.py:Class.",
+        show_default=False,
+        autocompletion=_targets,
+    ),
+]
+Harness = Annotated[
+    str | None,
+    _option("A program that speaks JSON lines, and its arguments.", metavar="COMMAND"),
+]
+
+
 def conform(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            help="What is built in, module:Class or file.py:Class.",
-            show_default=False,
-            autocompletion=_targets,
-        ),
-    ] = None,
-    command: Annotated[
-        str | None,
-        typer.Option(
-            help="A program that speaks JSON lines, and its arguments.",
-            metavar="COMMAND",
-            show_default=False,
-        ),
-    ] = None,
-    recorded: Annotated[
-        Path | None,
-        typer.Option(help="Trajectories that a program wrote.", show_default=False),
-    ] = None,
+    target: TargetName = None,
+    command: Harness = None,
+    recorded: Annotated[Path | None, _option("Trajectories that a program wrote.")] = None,
     case: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this case; may be repeated.", metavar="ID"),
+        list[str] | None, _option("Only this case; may be repeated.", metavar="ID")
     ] = None,
     profile: Annotated[
-        list[str] | None, typer.Option(help="Only this profile; may be repeated.")
+        list[str] | None, _option("Only this profile; may be repeated.")
     ] = None,
     level: Annotated[str, typer.Option(help="Tolerances: strict or gpu.")] = "strict",
-    expect: Annotated[
-        Path | None,
-        typer.Option(help="A list of known departures.", show_default=False),
-    ] = None,
-    write_expect: Annotated[
-        Path | None,
-        typer.Option(help="Write a first such list.", show_default=False),
-    ] = None,
+    expect: Annotated[Path | None, _option("A list of known departures.")] = None,
+    write_expect: Annotated[Path | None, _option("Write a first such list.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, for a program to read.")
     ] = False,
-    html: Annotated[
-        Path | None, typer.Option(help="Write a page.", show_default=False)
-    ] = None,
-    junit: Annotated[
-        Path | None, typer.Option(help="Write JUnit's XML.", show_default=False)
-    ] = None,
-    markdown: Annotated[
-        Path | None, typer.Option(help="Write Markdown.", show_default=False)
-    ] = None,
+    html: Annotated[Path | None, _option("Write a page.")] = None,
+    junit: Annotated[Path | None, _option("Write JUnit's XML.")] = None,
+    markdown: Annotated[Path | None, _option("Write Markdown.")] = None,
     startup_timeout: Annotated[
         float | None,
-        typer.Option(
-            help="Seconds to start up in: 10, and 60 for a Python class.",
-            min=0.01,
-            show_default=False,
-        ),
+        _option("Seconds to start up in: 10, and 60 for a Python class.", min=0.01),
     ] = None,
     step_timeout: Annotated[
         float, typer.Option(help="Seconds for each answer.", min=0.01)
     ] = 10.0,
+    run_timeout: Annotated[
+        float, typer.Option(help="Seconds for the whole run.", min=0.01)
+    ] = 3600.0,
     line_limit: Annotated[int, typer.Option(help="Bytes of an answer.", min=64)] = 2**20,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say in plain words what is wrong.")
@@ -135,15 +122,13 @@ def conform(
     ] = False,
     init: Annotated[
         str | None,
-        typer.Option(
-            help="Write a file to begin with: pytorch, optax, command or student.",
+        _option(
+            "Write a file to begin with: pytorch, optax, command or student.",
             metavar="KIND",
-            show_default=False,
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(help="Where --init writes it.", metavar="FILE", show_default=False),
+        Path | None, _option("Where --init writes it.", metavar="FILE")
     ] = None,
 ) -> None:
     """Take an implementation of Lookahead through the golden suite.
@@ -176,7 +161,7 @@ def conform(
                 raise ValueError(f"{path} must be in a folder that is there")
         known = [] if expect is None else read(expect)
         usual = PYTHON_STARTUP if command is None else Limits.startup
-        limits = Limits(startup_timeout or usual, step_timeout, line_limit)
+        limits = Limits(startup_timeout or usual, step_timeout, line_limit, run_timeout)
         # A program of its own is one process for the whole suite; Python's are cheap.
         both = target is None or case
         dtypes = [("float32", "float64")] if both else [("float32",), ("float64",)]
@@ -368,25 +353,9 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
 
 @golden.command(epilog=epilog(EXAMPLES["golden models"]))
 def models(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            help="What is built in, module:Class or file.py:Class.",
-            show_default=False,
-            autocompletion=_targets,
-        ),
-    ] = None,
-    command: Annotated[
-        str | None,
-        typer.Option(
-            help="A program that speaks JSON lines, and its arguments.",
-            metavar="COMMAND",
-            show_default=False,
-        ),
-    ] = None,
-    profile: Annotated[
-        str | None, typer.Option(help="model:mlp or model:lstm.", show_default=False)
-    ] = None,
+    target: TargetName = None,
+    command: Harness = None,
+    profile: Annotated[str | None, _option("model:mlp or model:lstm.")] = None,
     level: Annotated[str, typer.Option(help="strict or gpu.")] = "strict",
 ) -> None:
     """Compare the loss and gradients of a program's models with the golden ones."""
@@ -423,32 +392,21 @@ def _golden() -> None:
 @golden.command(epilog=epilog(EXAMPLES["golden generate"]))
 def generate(
     output: Annotated[
-        Path | None,
-        typer.Option(
-            help="The folder; that of the package if not given.",
-            metavar="DIR",
-            show_default=False,
-        ),
+        Path | None, _option("The folder; that of the package if not given.", metavar="DIR")
     ] = None,
 ) -> None:
     """Build the vector files from 50-digit arithmetic, byte for byte the same each time."""
-    from lookahead_ref.extras import MissingExtraError, require
+    with reported():
+        from lookahead_ref.extras import require
 
-    try:
         require("mpmath", "conform", purpose="compute in 50 digits")
-    except MissingExtraError as error:
-        raise failed(error, USAGE) from error
-    from lookahead_ref.conformance import generate as files
+        from lookahead_ref.conformance import generate as files
 
-    folder = Path(files.__file__).parent / "vectors" if output is None else output
-    try:
+        folder = Path(files.__file__).parent / "vectors" if output is None else output
         changed = files.write(folder)
-    except OSError as error:
-        typer.echo(f"lookahead-ref: {error}", err=True)
-        raise typer.Exit(1) from error
-    for name in changed:
-        typer.echo(name)
-    typer.echo(f"{len(changed)} files changed in {folder}", err=True)
+        for name in changed:
+            typer.echo(name)
+        typer.echo(f"{len(changed)} files changed in {folder}", err=True)
 
 
 @golden.command(epilog=epilog(EXAMPLES["golden survey"]))
@@ -461,10 +419,7 @@ def survey(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write it to a file, not to standard output.", show_default=False
-        ),
+        Path | None, _option("Write it to a file, not to standard output.")
     ] = None,
 ) -> None:
     """Run the suite on public implementations, and say as JSON what was found of each."""

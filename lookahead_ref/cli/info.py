@@ -34,8 +34,9 @@ def info(as_json: AsJson = False) -> None:
     with reported():
         from dataclasses import asdict
 
-        from lookahead_ref.experiments.environment import available_cores, versions
+        from lookahead_ref.experiments.environment import versions
         from lookahead_ref.stepping import backend
+        from lookahead_ref.system import available_cores
 
         found = {
             "versions": versions(*_DISTRIBUTIONS),

@@ -1,5 +1,6 @@
 """Options that are made from declared settings, and those that several commands have."""
 
+import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
@@ -74,7 +75,6 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 def _parameter(settings: type, field: str, option: Option) -> inspect.Parameter:
     kind = option.given or get_type_hints(settings)[field]
     name = option.name or field
-    choices = option.choices
     # Of a single letter Typer would make a short option.
     spelled = f"--{name}" if len(name) == 1 else name
     made = typer.Option(
@@ -84,7 +84,7 @@ def _parameter(settings: type, field: str, option: Option) -> inspect.Parameter:
         min=option.least,
         metavar=option.metavar,
         show_default=option.show_default,
-        autocompletion=choices and _beginning(choices),
+        autocompletion=_completing(option.choices) if option.choices else None,
     )
     return inspect.Parameter(
         name.strip("-"),
@@ -94,9 +94,14 @@ def _parameter(settings: type, field: str, option: Option) -> inspect.Parameter:
     )
 
 
-def _beginning(choices: Callable[[], Any]) -> Callable[[str], list[str]]:
+def _completing(choices: str | tuple[str, ...]) -> Callable[[str], list[str]]:
     def complete(incomplete: str) -> list[str]:
-        return [name for name in choices() if name.startswith(incomplete)]
+        found: Any = choices
+        if isinstance(choices, str):
+            module, _, name = choices.partition(":")
+            found = getattr(importlib.import_module(module), name)
+        known = found() if callable(found) else found
+        return [name for name in known if name.startswith(incomplete)]
 
     return complete
 

@@ -93,7 +93,7 @@ def train(
                 folder = stack.enter_context(begun)
         with (
             reported(),
-            _told_how_to_continue(path),
+            _how_to_continue(path),
             TrainingProgress(console(stderr=True)) as progress,
         ):
             result = training.run(
@@ -124,7 +124,7 @@ def _note(text: str) -> None:
 
 
 @contextmanager
-def _told_how_to_continue(folder: Path | None) -> Iterator[None]:
+def _how_to_continue(folder: Path | None) -> Iterator[None]:
     from lookahead_ref.training.loop import StoppedError
 
     how = f"to continue: lookahead-ref train --resume {shlex.quote(str(folder))}"
@@ -160,15 +160,15 @@ def _show(
         return
     text = hasattr(prepared.data, "vocabulary")
 
-    def told(split: str, loss: float, accuracy: float) -> str:
+    def words(split: str, loss: float, accuracy: float) -> str:
         quality = f"accuracy {100 * accuracy:.2f} %"
         if text and (value := perplexity(loss)) is not None:
             quality = f"perplexity {value:.2f}"
         return f"{split} {quality}, {split} loss {loss:.4f}"
 
-    parts = [told("validation", last.validation_loss, last.validation_accuracy)]
+    parts = [words("validation", last.validation_loss, last.validation_accuracy)]
     if test is not None:
-        parts.append(told("test", test.loss, test.accuracy))
+        parts.append(words("test", test.loss, test.accuracy))
     if last.train_loss is not None:
         parts.append(f"training loss {last.train_loss:.4f}")
     line = f"{', '.join(parts)} after {result.steps} steps, {result.seconds:.1f} s"

@@ -28,8 +28,6 @@ from lookahead_ref.conformance.judging import Observation, parts, slot_at, slow_
 from lookahead_ref.conformance.running import Result
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
-__all__ = ["Diagnosis", "Followed", "diagnose", "explain", "followed"]
-
 Bugs = tuple[type[Bug], ...]
 
 _REFERENCE = "reference"
@@ -93,12 +91,7 @@ def followed(results: Iterable[Result]) -> list[Followed]:
 
 
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
-    """Explain the checks that failed among results.
-
-    Returns none where none failed; one for all results where one or two bugs explain them;
-    else one for all results, which has no explanation, and one for each profile with a
-    failed check, as these may have causes of their own.
-    """
+    """Explain the checks that failed: all of them or, failing that, by profile."""
     if not any(result.status == "departed" and _tells(result.case) for result in results):
         return []
     comparison = _Comparison()
@@ -115,12 +108,7 @@ def explain(
     scope: str | None = None,
     comparison: "_Comparison | None" = None,
 ) -> Diagnosis:
-    """Find the smallest sets of bugs that explain all results, one of which failed.
-
-    They are looked for among single bugs; failing that, among pairs; failing that, the same
-    for all but the nested cases, where what a bug does depends on how a program is built;
-    failing that, all of it again with float64 no more exact than float32.
-    """
+    """Find the smallest sets of bugs that explain all results, one of which failed."""
     same = (_Comparison() if comparison is None else comparison).same
     telling = [r for r in results if _tells(r.case) and r.seen is not None]
     # The cheapest failed check first: most hypotheses end at it.
@@ -128,7 +116,9 @@ def explain(
     flat = [r for r in telling if len(r.case.data["lookahead"]) == 1]
     coarse = any(r.dtype == "float64" for r in telling)
     supposed = _supposed(results)
+    # First with all that is expected of float64; failing that, of no more than of float32.
     for single in (False, True) if coarse else (False,):
+        # What a bug does in nested cases depends on how a program is built.
         for selection in (telling, flat) if len(flat) < len(telling) else (telling,):
             if not selection or selection[0].status != "departed":
                 continue
@@ -176,11 +166,9 @@ def _conventions(results: Iterable[Result]) -> list[Bugs]:
 
 
 def _supposed(results: Sequence[Result]) -> list[Bugs]:
-    """Return the sets of conventions to start from: those followed, or that may be.
-
-    Cases without gradients have no reference, so that a program which passes none of them
-    follows one convention or another.
-    """
+    """Return the sets of conventions to start from: those followed, or that may be."""
+    # Cases without gradients have no reference, so that a program which passes none of
+    # them follows one convention or another.
     known = _conventions(results)
     lacking = any("no-gradient" in result.case.flags for result in results)
     if not lacking or any(each in NO_GRADIENT for each in known[0]):
@@ -210,10 +198,7 @@ class _Comparison:
         self._same: dict[object, bool] = {}
 
     def same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
-        """Return whether bugs explain all that was observed of a case.
-
-        If ``single``, float64 is taken for no more exact than float32.
-        """
+        """Return whether bugs explain a case, as exact as float32 if ``single``."""
         case = result.case
         # Bugs that cannot show in a case do not make another simulation of it.
         showing = tuple(each for each in bugs if each.applies(case.data))

@@ -1,15 +1,14 @@
 """Known departures: what is listed may depart, and must, so that the list stays true."""
 
 import json
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from lookahead_ref.conformance.running import Result
-from lookahead_ref.conformance.vectors import cases
-
-__all__ = ["Expectation", "ExpectationsError", "expected", "first_list", "read", "stale"]
+from lookahead_ref.conformance.vectors import cases, read_file
 
 _FORMAT = "lookahead-expectations"
 _VERSION = 1
@@ -40,14 +39,15 @@ class Expectation:
 def read(path: Path) -> list[Expectation]:
     """Read a file of known departures, as `first_list` makes one."""
     try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        data = json.loads(read_file(path))
+    except (OSError, ValueError, RecursionError) as error:
         raise ExpectationsError(f"--expect {path} cannot be read: {error}") from error
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise ExpectationsError(f"--expect {path} must have the format {_FORMAT!r}")
     if data.get("version") != _VERSION:
         raise ExpectationsError(
-            f"--expect {path} must have the version {_VERSION}, got {data.get('version')!r}"
+            f"--expect {path} must have the version {_VERSION}, got "
+            f"{reprlib.repr(data.get('version'))}"
         )
     entries = data.get("expected")
     if not isinstance(entries, list):
@@ -69,7 +69,7 @@ def _entry(place: str, entry: Any, known: dict[str, set[str]]) -> Expectation:
         if name not in _FIELDS or not isinstance(value, str):
             raise ExpectationsError(
                 f"{place} must hold strings named {', '.join(sorted(_FIELDS))}, "
-                f"got {name!r}: {value!r}"
+                f"got {reprlib.repr(name)}: {reprlib.repr(value)}"
             )
     if not entry.get("reason"):
         raise ExpectationsError(f"{place} must give a reason")

@@ -3,19 +3,21 @@
 import contextlib
 import json
 import os
+import secrets
 import selectors
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
 from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, shown
 
-__all__ = ["DiedError", "HungError", "Limits", "Process", "StartError"]
-
+_MARK = "LOOKAHEAD_REF_PROGRAM"
+"""In the environment of a program, and of all that it starts."""
 
 _POLL = 0.1
 """Seconds after which to look whether a program that says nothing still runs."""
@@ -43,14 +45,12 @@ class Limits:
     """Seconds to answer any other request."""
     line: int = 2**20
     """Bytes of an answer."""
+    run: float = 3600.0
+    """Seconds for all requests together."""
 
 
 class Process:
-    """A running harness, which has answered ``hello`` in the version spoken here.
-
-    Making one raises a StartError if it cannot be started, and a ValueError if the harness
-    refuses its arguments.
-    """
+    """A running harness, which has answered ``hello`` in the version spoken here."""
 
     def __init__(
         self,
@@ -60,6 +60,8 @@ class Process:
     ) -> None:
         self._limits = limits
         self.dead = False
+        mark = secrets.token_hex(16)
+        self._mark = f"{_MARK}={mark}".encode()
         try:
             self._child = subprocess.Popen(
                 command,
@@ -67,7 +69,7 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                env=None if environment is None else dict(environment),
+                env={**(environment or os.environ), _MARK: mark},
                 # A group of its own, so that its children can be ended with it.
                 start_new_session=True,
             )
@@ -89,7 +91,7 @@ class Process:
     def _hello(self) -> dict[str, Any]:
         try:
             answer = self.ask({"do": "hello", "version": PROTOCOL}, self._limits.startup)
-        except TargetError as error:
+        except (TargetError, UnsupportedError) as error:
             self.end()
             raise StartError(f"hello: {error}") from error
         if "refused" in answer:
@@ -105,15 +107,11 @@ class Process:
     def ask(
         self, request: Mapping[str, Any], timeout: float | None = None
     ) -> dict[str, Any]:
-        """Send a request and wait for its answer, for the time of a step if not given.
-
-        A program that ended, hung, or wrote what is no answer is killed: a DiedError. An
-        answer that says so raises an UnsupportedError or TargetError.
-        """
+        """Send a request and wait for its answer, for the time of a step if not given."""
         limit = self._limits.step if timeout is None else timeout
         try:
             answer = self._answer(request, limit)
-        except DiedError:
+        except DiedError:  # it is of no more use
             self.kill()
             raise
         if "unsupported" in answer:
@@ -222,6 +220,11 @@ class Process:
         # The group outlives its leader where that has left children.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._child.pid, signal.SIGKILL)
+        # What has left the group has the mark; without Linux's files it cannot be found.
+        for place in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if self._mark in place.read_bytes():
+                    os.kill(int(place.parent.name), signal.SIGKILL)
 
     def kill(self) -> None:
         """End the program and all that it started, by force."""

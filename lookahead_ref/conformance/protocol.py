@@ -10,20 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from lookahead_ref.conformance.judging import Observation, Trajectory
 from lookahead_ref.conformance.vectors import Case, Float64Array, decode
 
-__all__ = [
-    "Adapter",
-    "Inner",
-    "Level",
-    "Setup",
-    "TargetError",
-    "UnsupportedError",
-    "method",
-    "observe",
-    "resume",
-    "setup",
-    "walk",
-]
-
 Array = NDArray[Any]
 Tensors = Mapping[str, Array]
 Answer = Mapping[str, ArrayLike]
@@ -57,17 +43,7 @@ class Level:
     inner_state: str
 
     def alpha_at(self, synchronization: int) -> float:
-        """Look up alpha.
-
-        Parameters
-        ----------
-        synchronization : int
-            At which one, 0 the first.
-
-        Returns
-        -------
-        float
-            The step size.
+        """Look up alpha at a synchronization, 0 the first.
 
         Examples
         --------
@@ -101,17 +77,7 @@ class Inner:
     learning_rate: tuple[float, ...]
 
     def learning_rate_at(self, step: int) -> float:
-        """Look up the learning rate.
-
-        Parameters
-        ----------
-        step : int
-            At which one, 0 the first.
-
-        Returns
-        -------
-        float
-            The learning rate.
+        """Look up the learning rate at a step, 0 the first.
 
         Examples
         --------
@@ -158,22 +124,16 @@ class Setup:
 
         Parameters
         ----------
-        rules : collection of str, optional
-            The inner optimizers that it has, as in `Inner.rule`; all if not given.
-        weight_decay : collection of str, optional
-            The kinds that it has, as in `Inner.weight_decay_kind`; all if not given.
-        inner_states : collection of str, optional
-            What a synchronization can do, as in `Level.inner_state`; all if not given.
-        nesting : bool, default: False
-            Whether a Lookahead may be around another.
-        alpha_schedule : bool, default: False
-            Whether alpha may change.
+        rules, weight_decay, inner_states : collection of str, optional
+            What it has, as in `Inner.rule`, `Inner.weight_decay_kind` and
+            `Level.inner_state`; all if not given.
+        nesting, alpha_schedule : bool, default: False
+            Whether a Lookahead may be around another, and whether alpha may change.
 
         Raises
         ------
         UnsupportedError
-            If the case asks for more: it is then one that is not offered, and not a wrong
-            one.
+            If the case asks for more: it then counts as not offered, not as wrong.
 
         Examples
         --------
@@ -271,10 +231,7 @@ def setup(case: Case, dtype: str) -> Setup:
 
 
 def observe(
-    case: Case,
-    dtype: str,
-    adapter: Adapter,
-    resumed: Callable[[], Adapter] | None = None,
+    case: Case, dtype: str, adapter: Adapter, resumed: Callable[[], Adapter] | None = None
 ) -> Observation:
     """Take a case through a program.
 
@@ -310,11 +267,7 @@ def observe(
 
 
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
-    """Take a case through a program from start to end.
-
-    Returns what was observed and, where the case has a save point, the snapshot taken there
-    and the fast weights.
-    """
+    """Take a case to its end; return snapshot and fast weights of its save point, too."""
     given = setup(case, dtype)
     gradients = Gradients(case, dtype)
     adapter.start(given)

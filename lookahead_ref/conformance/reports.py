@@ -20,24 +20,6 @@ from lookahead_ref.conformance.vectors import VERSION, Case, cases
 from lookahead_ref.conformance.wire import encode
 from lookahead_ref.report.page import Section, page, paragraph
 
-__all__ = [
-    "COLUMNS",
-    "DEPARTED",
-    "FAILED",
-    "PASSED",
-    "departure_line",
-    "diagnosis_lines",
-    "headline",
-    "hidden",
-    "in_plain_words",
-    "lists",
-    "matrix_rows",
-    "summarize",
-    "to_html",
-    "to_junit",
-    "to_markdown",
-]
-
 Summary = Mapping[str, Any]
 
 PASSED, DEPARTED, FAILED = 0, 1, 3
@@ -58,12 +40,7 @@ def summarize(
     *,
     level: str = "strict",
 ) -> dict[str, Any]:
-    """Put together what a run found, as plain data.
-
-    ``exit_code`` is 0 where everything that the target offers passes or is expected to
-    depart, 1 where something departs or passes unexpectedly or follows one convention here
-    and another there, 3 where the target failed at a case.
-    """
+    """Put together what a run found, as plain data."""
     departures = [
         _departure(result, expected(result, expectations))
         for result in results
@@ -219,24 +196,21 @@ def matrix_rows(summary: Summary) -> list[tuple[str, ...]]:
 
 def headline(summary: Summary) -> str:
     """Return what was found, in a sentence."""
-    total = {
-        name: sum(row[name] for row in summary["profiles"])
-        for name in ("passed", "departed", "known", "failed", "unsupported")
-    }
+    total: Counter[str] = Counter()
+    for row in summary["profiles"]:
+        total.update({name: row[name] for name in _COUNTS})
     judged = total["passed"] + total["departed"] + total["known"]
+    mixed = any(not each["names"] for each in summary["conventions"])
+    told = [
+        (total["departed"], "{} depart"),
+        (total["known"], "{} depart as known"),
+        (len(summary["unexpected_passes"]), "{} pass though known to depart"),
+        (mixed, "it mixes conventions"),
+        (total["failed"], "the target failed at {}"),
+        (total["unsupported"], "{} are not offered"),
+    ]
     words = [f"{total['passed']} of {judged} checks pass"]
-    if total["departed"]:
-        words.append(f"{total['departed']} depart")
-    if total["known"]:
-        words.append(f"{total['known']} depart as known")
-    if summary["unexpected_passes"]:
-        words.append(f"{len(summary['unexpected_passes'])} pass though known to depart")
-    if any(not each["names"] for each in summary["conventions"]):
-        words.append("it mixes conventions")
-    if total["failed"]:
-        words.append(f"the target failed at {total['failed']}")
-    if total["unsupported"]:
-        words.append(f"{total['unsupported']} are not offered")
+    words += [text.format(count) for count, text in told if count]
     return f"{summary['target']}: {', '.join(words)}."
 
 
@@ -287,32 +261,27 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
             yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
 
 
-def lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
+def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     """List what is to be told case by case: titles, each with its lines."""
-    unexpected = [each for each in summary["departures"] if each["known"] is None]
-    if unexpected:
-        yield "Departures", [departure_line(each) for each in unexpected]
-    known = [each for each in summary["departures"] if each["known"] is not None]
-    if known:
-        yield (
-            "Known departures",
-            [f"{departure_line(each)}: {each['known']['reason']}" for each in known],
-        )
-    if summary["unexpected_passes"]:
-        yield (
-            "Passes though known to depart",
-            [_known_line(each) for each in summary["unexpected_passes"]],
-        )
-    if summary["conventions"]:
-        yield "Conventions", [_convention_line(each) for each in summary["conventions"]]
-    if summary["failures"]:
-        yield (
-            "Failures",
-            [f"{e['case']} ({e['dtype']}): {e['reason']}" for e in summary["failures"]],
-        )
     reasons = Counter(each["reason"] for each in summary["unsupported"])
-    if reasons:
-        yield "Not offered", [f"{reason} ({count})" for reason, count in reasons.items()]
+    found: dict[str, list[str]] = {"Departures": [], "Known departures": []}
+    for each in summary["departures"]:
+        line = departure_line(each)
+        if each["known"] is None:
+            found["Departures"].append(line)
+        else:
+            found["Known departures"].append(f"{line}: {each['known']['reason']}")
+    found |= {
+        "Passes though known to depart": list(
+            map(_known_line, summary["unexpected_passes"])
+        ),
+        "Conventions": list(map(_convention_line, summary["conventions"])),
+        "Failures": [
+            f"{e['case']} ({e['dtype']}): {e['reason']}" for e in summary["failures"]
+        ],
+        "Not offered": [f"{reason} ({count})" for reason, count in reasons.items()],
+    }
+    return [(title, lines) for title, lines in found.items() if lines]
 
 
 def _convention_line(each: Mapping[str, Any]) -> str:

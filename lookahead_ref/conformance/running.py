@@ -8,7 +8,8 @@ import importlib.util
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,20 +30,7 @@ from lookahead_ref.conformance.protocol import (
     UnsupportedError,
     observe,
 )
-from lookahead_ref.conformance.vectors import Case, cases
-
-__all__ = [
-    "PYTHON_STARTUP",
-    "Program",
-    "Recording",
-    "Result",
-    "Status",
-    "Target",
-    "adapter",
-    "builtin",
-    "open_target",
-    "run",
-]
+from lookahead_ref.conformance.vectors import Case, cases, read_file
 
 Status = Literal["passed", "departed", "failed", "unsupported"]
 """Passed or departed as judged; failed where there was nothing to judge; not offered."""
@@ -219,6 +207,7 @@ class Program:
         self._make = partial(Process, command, self._limits, environment)
         self._whole = whole
         self._aborted = False
+        self._deadline = time.monotonic() + self._limits.run
         first = self._make()
         self._processes: list[Process | None] = [first, None]
         self.name = f"{name} ({first.name})" if first.name else name
@@ -229,10 +218,14 @@ class Program:
         """Ask one of the two, which is started anew if it has died of a request."""
         if self._aborted:
             raise TargetError("interrupted")
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TargetError(f"not tried: the run has taken {self._limits.run:g} s")
         process = self._processes[place]
         if process is None or process.dead:
             process = self._processes[place] = self._make()
-        return process.ask(request, timeout)
+        limit = self._limits.step if timeout is None else timeout
+        return process.ask(request, min(limit, left))
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for what needs no state."""
@@ -279,39 +272,35 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         try:
-            lines = path.read_bytes().splitlines()
+            lines = read_file(path).splitlines() or [b""]
         except OSError as error:
             raise ValueError(f"--recorded {path} cannot be read: {error}") from error
-        try:
-            header = wire.parse(lines[0] if lines else b"")
-        except TargetError as error:
-            raise StartError(f"{path}, line 1: {error}") from error
-        if header.get("recording") != wire.PROTOCOL:
-            raise StartError(
-                f"{path}, line 1: recording must be {wire.PROTOCOL}, got "
-                f"{wire.shown(header.get('recording'))}"
-            )
-        self.name = wire.legible(header.get("name", path.name))
-        known = {case.id: case.dtypes for case in cases()}
+        self.name = path.name
         self._entries: dict[tuple[str, str], Any] = {}
-        for number, line in enumerate(lines[1:], start=2):
-            if not line.strip():
-                continue
+        known = {(case.id, dtype) for case in cases() for dtype in case.dtypes}
+        for number, line in enumerate(lines, start=1):
             try:
-                entry = wire.parse(line)
+                if number == 1:
+                    self._begin(wire.parse(line))
+                elif line.strip():
+                    self._add(wire.parse(line), known)
             except TargetError as error:
                 raise StartError(f"{path}, line {number}: {error}") from error
-            key = (str(entry.get("case")), str(entry.get("dtype")))
-            if key[1] not in known.get(key[0], ()):
-                raise StartError(
-                    f"{path}, line {number}: there is no case {wire.shown(key[0])} in "
-                    f"{wire.shown(key[1])}"
-                )
-            if key in self._entries:
-                raise StartError(
-                    f"{path}, line {number}: {key[0]} in {key[1]} is there twice"
-                )
-            self._entries[key] = entry
+
+    def _begin(self, header: Mapping[str, Any]) -> None:
+        if header.get("recording") != wire.PROTOCOL:
+            got = wire.shown(header.get("recording"))
+            raise TargetError(f"recording must be {wire.PROTOCOL}, got {got}")
+        self.name = wire.legible(header.get("name", self.name))
+
+    def _add(self, entry: Mapping[str, Any], known: Collection[tuple[str, str]]) -> None:
+        case, dtype = key = (str(entry.get("case")), str(entry.get("dtype")))
+        if key not in known:
+            shown = wire.shown(case), wire.shown(dtype)
+            raise TargetError(f"there is no case {shown[0]} in {shown[1]}")
+        if key in self._entries:
+            raise TargetError(f"{case} in {dtype} is there twice")
+        self._entries[key] = entry
 
     def observe(self, case: Case, dtype: str) -> Observation:
         """Take a case through what was recorded of it, as through a program."""
@@ -359,11 +348,7 @@ def open_target(
     recorded: Path | None = None,
     limits: Limits | None = None,
 ) -> Target:
-    """Open what the suite is to be run on, which is then to be closed.
-
-    One of three is given: a ``target``, which is built in, ``module:Class`` or
-    ``file.py:Class``; the ``command`` of a harness, as in a shell; the path of a recording.
-    """
+    """Open one of a Python target, the command of a harness, and a recording."""
     given = [each for each in (target, command, recorded) if each is not None]
     if len(given) != 1:
         raise ValueError(

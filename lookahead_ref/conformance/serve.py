@@ -71,9 +71,7 @@ class Server:
         case, dtype = Case(request["case"]), request["dtype"]
         fast = case.arrays(request["fast"], dtype)
         state = base64.b64decode(request["state"])
-        return {
-            "seen": wire.pack_trajectory(resume(case, dtype, self._make(), state, fast))
-        }
+        return {"seen": wire.pack(resume(case, dtype, self._make(), state, fast))}
 
     def do_model(self, request: Message) -> Message:
         """Compute loss and gradients of a golden model."""
@@ -110,9 +108,11 @@ def main(target: str) -> None:
     try:
         server = Server(adapter(target))
     except (ValueError, BackendUnavailableError) as error:
+        requests.readline()  # what comes before it was asked for is a fault
         say({"refused": str(error)})
         return
     except Exception as error:  # of the file itself, as it is imported
+        requests.readline()
         say({"error": _line(error)})
         return
     for line in requests:

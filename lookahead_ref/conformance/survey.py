@@ -3,6 +3,7 @@
 import datetime as dt
 import platform
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from itertools import groupby
 from math import prod
 from typing import Any
@@ -15,25 +16,17 @@ from lookahead_ref.conformance.reports import departure_line, summarize
 from lookahead_ref.conformance.running import Result, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
 
-__all__ = ["condensed", "survey"]
-
 
 def survey(
     names: Iterable[str], *, progress: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Run the suite on public implementations, named as in `adapters.peers`.
-
-    Returns plain data: what was run, when and on what, and what was found of each.
-    """
+    """Run the suite on public implementations, named as in `adapters.peers`."""
     found = []
     for name in names:
         if progress is not None:
             progress(name)
-        target = open_target(name)
-        try:
+        with closing(open_target(name)) as target:
             results = run(target, cases())
-        finally:
-            target.close()
         found.append({"name": name, "title": PEERS[name].title, **condensed(results)})
     return {
         "format": "lookahead-survey",
@@ -48,10 +41,7 @@ def survey(
 
 
 def condensed(results: Sequence[Result]) -> dict[str, Any]:
-    """Say what was found of an implementation, with the smallest case of each finding.
-
-    These are verdicts by profile, conventions, causes, what no diagnosis covers, failures.
-    """
+    """Say what was found of an implementation, with the smallest case of each finding."""
     diagnoses = diagnose(results)
     summary = summarize("", results, diagnoses)
     lines = {

@@ -3,6 +3,8 @@
 import difflib
 import hashlib
 import json
+import reprlib
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -14,22 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-
-__all__ = [
-    "MODELS",
-    "OPTIMIZERS",
-    "VERSION",
-    "Case",
-    "CaseOutcome",
-    "Expected",
-    "Format",
-    "Suite",
-    "VectorFileError",
-    "cases",
-    "decode",
-    "load",
-    "read_files",
-]
 
 Float64Array = NDArray[np.float64]
 
@@ -44,6 +30,9 @@ class Format(NamedTuple):
 OPTIMIZERS = Format("lookahead-vectors", 2)
 MODELS = Format("lookahead-models", 1)
 VERSION = OPTIMIZERS.version
+
+MOST_BYTES = 2**28
+"""The largest file that is read: vectors and recordings have some megabytes."""
 
 
 class VectorFileError(ValueError):
@@ -91,8 +80,37 @@ class CaseOutcome:
         return [step["synchronized"] for step in self.steps]
 
 
-@dataclass(frozen=True)
-class Case:
+@dataclass(frozen=True, repr=False)
+class AnyCase:
+    """What cases of optimizers and of models have in common."""
+
+    data: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The id, never used again for another case."""
+        return str(self.data["id"])
+
+    @property
+    def __name__(self) -> str:
+        """The id: pytest takes it for the name of a parameter."""
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"
+
+    @property
+    def profile(self) -> str:
+        """The profile that it counts for."""
+        return str(self.data["profile"])
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The precisions that it is for."""
+        return list(self.data["dtypes"])
+
+
+class Case(AnyCase):
     """A case of the golden suite.
 
     Parameters
@@ -107,35 +125,10 @@ class Case:
     ('smoke-wrapper', 4)
     """
 
-    data: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def id(self) -> str:
-        """The id, never used again for another case."""
-        return str(self.data["id"])
-
-    @property
-    def __name__(self) -> str:
-        """The id: pytest takes it for the name of a parameter."""
-        return self.id
-
-    def __repr__(self) -> str:
-        return f"Case({self.id!r})"
-
-    @property
-    def profile(self) -> str:
-        """The profile that it counts for."""
-        return str(self.data["profile"])
-
     @property
     def steps(self) -> int:
         """The number of steps."""
         return int(self.data["steps"])
-
-    @property
-    def dtypes(self) -> list[str]:
-        """The precisions that it is for."""
-        return list(self.data["dtypes"])
 
     @property
     def flags(self) -> list[str]:
@@ -301,13 +294,13 @@ def read_files(
     for name, size, digest in _listed(index):
         content = _read(folder, name)
         # Where it can be read at all, its version tells more than its digest.
-        cases = _parse(name, content, form)["cases"]
+        cases = _parse(name, content, form).get("cases")
         if hashlib.sha256(content).hexdigest() != digest:
             raise VectorFileError(
                 f"{name} is not the file that index.json lists: its SHA-256 differs"
             )
-        if len(cases) != size:
-            raise VectorFileError(f"{name} must hold {size} cases, got {len(cases)}")
+        if not isinstance(cases, list) or len(cases) != size:
+            raise VectorFileError(f"{name} must hold a list of {size} cases")
         found += cases
     return index, found
 
@@ -326,9 +319,21 @@ def _listed(index: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
         raise VectorFileError(f"index.json does not follow its schema: {error}") from error
 
 
+def read_file(path: Path) -> bytes:
+    """Read a regular file, which has an end, and not a larger one than this is for."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError("it must be a regular file")
+    if found.st_size > MOST_BYTES:
+        raise OSError(f"it must have at most {MOST_BYTES} bytes, got {found.st_size}")
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES)
+
+
 def _read(folder: Traversable, name: str) -> bytes:
+    place = folder.joinpath(name)
     try:
-        return folder.joinpath(name).read_bytes()
+        return read_file(place) if isinstance(place, Path) else place.read_bytes()
     except OSError as error:
         raise VectorFileError(f"{name} cannot be read: {error}") from error
 
@@ -336,7 +341,7 @@ def _read(folder: Traversable, name: str) -> bytes:
 def _parse(name: str, content: bytes, form: Format) -> dict[str, Any]:
     try:
         data = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise VectorFileError(
             f"{name} is not JSON, it may be truncated: {error}"
         ) from error
@@ -344,8 +349,8 @@ def _parse(name: str, content: bytes, form: Format) -> dict[str, Any]:
         raise VectorFileError(f"{name} must be of the format {form.name!r}")
     if data.get("version") != form.version:
         raise VectorFileError(
-            f"{name} has the vector version {data.get('version')!r}, and this reader knows "
-            f"{form.version}"
+            f"{name} has the vector version {reprlib.repr(data.get('version'))}, and this "
+            f"reader knows {form.version}"
         )
     return data
 

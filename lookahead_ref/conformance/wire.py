@@ -15,8 +15,6 @@ from lookahead_ref.conformance.judging import Observation, Trajectory
 from lookahead_ref.conformance.protocol import Array, Setup, TargetError, Tensors
 from lookahead_ref.conformance.vectors import Case, Float64Array, decode
 
-__all__ = ["PROTOCOL", "Ask", "Wired", "elements", "encode", "legible", "parse", "shown"]
-
 PROTOCOL = 1
 """The version of the protocol."""
 
@@ -49,7 +47,10 @@ def shown(value: Any) -> str:
     """Write a value short enough for a message."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace").rstrip("\n")
-    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        text = value if isinstance(value, str) else json.dumps(value)
+    except RecursionError:
+        return f"a {type(value).__name__} nested too deep"
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}... ({len(text)} long)"
 
 
@@ -102,10 +103,7 @@ def steps_of(what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
 
 
 class Wired:
-    """A program that is asked for each thing that an `Adapter` does.
-
-    Each of its arrays is float64, as on the wire.
-    """
+    """A program that is asked for each thing that an `Adapter` does."""
 
     def __init__(self, ask: Ask, case: Case) -> None:
         self._ask = ask
@@ -195,41 +193,32 @@ class Wired:
 # Whole cases, as `serve` takes them and answers them, in few strings.
 
 
-def pack(seen: Observation) -> dict[str, Any]:
-    """Write what was observed up to the end of a case."""
-    return {
-        "steps": pack_trajectory(seen.steps),
-        "evaluations": [[step, _packed(w)] for step, w in seen.evaluations.items()],
-    }
+def pack(seen: Any) -> Any:
+    """Write an observation or a trajectory; an array is a string."""
+    if isinstance(seen, np.ndarray):
+        return seen.astype(">f8").tobytes().hex()
+    if isinstance(seen, Observation | Trajectory):
+        seen = vars(seen)
+    if isinstance(seen, dict):
+        return {name: pack(each) for name, each in seen.items()}
+    return [pack(each) for each in seen] if isinstance(seen, list) else seen
 
 
 def unpack(packed: Mapping[str, Any]) -> Observation:
-    """Read what `pack` wrote."""
-    evaluations = {step: _unpacked(values) for step, values in packed["evaluations"]}
+    """Read an observation that `pack` wrote."""
+    weights = _arrays(packed["evaluations"])
+    evaluations = {int(step): each for step, each in weights.items()}
     return Observation(unpack_trajectory(packed["steps"]), None, evaluations)
 
 
-def pack_trajectory(seen: Trajectory) -> dict[str, Any]:
-    """Write a trajectory."""
-    return {
-        "fast": [_packed(each) for each in seen.fast],
-        "slow": [[_packed(each) for each in levels] for levels in seen.slow],
-        "slots": [{n: _packed(each) for n, each in slots.items()} for slots in seen.slots],
-    }
-
-
 def unpack_trajectory(packed: Mapping[str, Any]) -> Trajectory:
-    """Read what `pack_trajectory` wrote."""
-    return Trajectory(
-        [_unpacked(each) for each in packed["fast"]],
-        [[_unpacked(each) for each in levels] for levels in packed["slow"]],
-        [{n: _unpacked(each) for n, each in slots.items()} for slots in packed["slots"]],
-    )
+    """Read a trajectory that `pack` wrote."""
+    return Trajectory(**_arrays(packed))
 
 
-def _packed(values: Float64Array) -> str:
-    return values.astype(">f8").tobytes().hex()
-
-
-def _unpacked(text: str) -> Float64Array:
-    return np.frombuffer(bytes.fromhex(text), ">f8").astype(np.float64)
+def _arrays(packed: Any) -> Any:
+    if isinstance(packed, dict):
+        return {name: _arrays(each) for name, each in packed.items()}
+    if isinstance(packed, list):
+        return [_arrays(each) for each in packed]
+    return np.frombuffer(bytes.fromhex(packed), ">f8").astype(np.float64)

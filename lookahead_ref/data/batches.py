@@ -1,7 +1,7 @@
 """Examples, and batches of them or of a text, in an order that a seed decides."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,29 @@ Augmentation: TypeAlias = Callable[[NDArray[Any], np.random.Generator], NDArray[
 """A function from a batch's inputs and a source of randomness to inputs of that shape."""
 
 
-class Examples(NamedTuple):
-    """Inputs and their labels: a whole split, or a batch of one."""
-
+class _Pair(NamedTuple):
     inputs: NDArray[Any]
-    """Array of float, shape (n, ...)."""
     labels: NDArray[np.int64]
-    """Array of int, shape (n,), from 0 to classes - 1."""
+
+
+class Examples(_Pair):
+    """Inputs and their labels, a named tuple: a whole split, or a batch of one.
+
+    Parameters
+    ----------
+    inputs : array of float, shape (n, ...)
+        The first axis counts the examples.
+    labels : array of int, shape (n,)
+        From 0 to classes - 1. Fewer or more than there are inputs are a ValueError.
+    """
+
+    __slots__ = ()
+
+    # The body of a NamedTuple itself must not define it.
+    def __new__(cls, inputs: NDArray[Any], labels: NDArray[np.int64]) -> Self:
+        """Pair inputs and labels of which there are equally many."""
+        check_labelled("inputs", len(inputs), labels)
+        return super().__new__(cls, inputs, labels)
 
     @property
     def size(self) -> int:
@@ -37,6 +53,14 @@ class Examples(NamedTuple):
     def take(self, indices: NDArray[np.int64]) -> "Examples":
         """Return the examples at `indices`, in that order, as a copy."""
         return Examples(self.inputs[indices], self.labels[indices])
+
+
+def check_labelled(what: str, count: int, labels: NDArray[Any]) -> None:
+    """Refuse fewer or more labels than there are things to be labelled."""
+    if len(labels) != count:
+        raise ValueError(
+            f"labels must be one for each of the {count} {what}, got {len(labels)}"
+        )
 
 
 class ExampleSource(Protocol):

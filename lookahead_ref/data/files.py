@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["DataFileError", "check_labels", "read_idx", "require_files"]
+from lookahead_ref.system import unreadable
+
+__all__ = ["DataFileError", "check_labels", "open_file", "read_idx", "require_files"]
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_DIMENSIONS = 32
+MOST_BYTES = 2**40  # of a file that is mapped into memory
 CHUNK = 2**20
 
 
@@ -65,6 +68,16 @@ class DataFileError(ValueError):
         return f"{self.path}{at_line}{at_offset}: {self.problem}"
 
 
+def open_file(path: Path, most: int = MOST_BYTES) -> io.BufferedReader:
+    """Open a file to read it, if it is a regular one of at most so many bytes."""
+    try:
+        if problem := unreadable(path, most):
+            raise DataFileError(path, problem)
+        return path.open("rb")
+    except OSError as error:
+        raise DataFileError(path, f"it cannot be read: {error.strerror}") from error
+
+
 def require_files(folder: Path, names: Iterable[str], hint: str = "") -> list[Path]:
     """Return the paths of files that must be in a folder."""
     paths = [folder / name for name in names]
@@ -104,9 +117,9 @@ def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
 
     Raises
     ------
-    DataFileError, OSError
-        If the magic number is another, the dimensions do not match the length, the gzip
-        is cut, damaged or unpacks to more than the limit, or the file cannot be read.
+    DataFileError
+        If the file cannot be read, the magic number is another, the dimensions do not match
+        the length, or the gzip is cut, damaged or unpacks to more than the limit.
         Nothing is allocated before the dimensions are found to match what is there.
 
     Examples
@@ -119,7 +132,7 @@ def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
     [7, 2, 1]
     """
     path = Path(path)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         if packed:

@@ -7,20 +7,23 @@
 """
 
 import os
+import warnings
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.data.augmentation import CropAndFlip
-from lookahead_ref.data.batches import Examples
+from lookahead_ref.data.batches import Examples, check_labelled
 from lookahead_ref.data.datasets import Dataset
-from lookahead_ref.data.files import DataFileError
+from lookahead_ref.data.files import DataFileError, open_file
 from lookahead_ref.extras import require
+from lookahead_ref.system import available_cores
 
 __all__ = ["PictureFiles", "load_images"]
 
@@ -28,6 +31,7 @@ SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp"})
 # What Pillow may try. Of the formats that it knows besides, one runs a program.
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")
 MOST_PIXELS = 2**26
+MOST_BYTES = 8 * MOST_PIXELS  # more than so many pixels take, packed or not
 
 # Of ImageNet's training pictures, as everybody uses them: red, green and blue, from 0 to 1.
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
@@ -36,22 +40,15 @@ DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 
 @dataclass(frozen=True, eq=False)
 class PictureFiles:
-    """Labelled pictures in files, decoded when they are taken: an example source.
-
-    Parameters
-    ----------
-    paths : tuple of str
-        Of the pictures.
-    labels : array of int64, shape (n,)
-        Their classes, from 0.
-    resize, crop
-        As `load_images` takes them.
-    """
+    """Labelled pictures in files, decoded when they are taken: an example source."""
 
     paths: tuple[str, ...]
     labels: NDArray[np.int64]
     resize: int
     crop: int
+
+    def __post_init__(self) -> None:
+        check_labelled("paths", len(self.paths), self.labels)
 
     @property
     def size(self) -> int:
@@ -59,22 +56,13 @@ class PictureFiles:
         return len(self.paths)
 
     def take(self, indices: NDArray[np.int64], /) -> Examples:
-        """Decode the pictures at `indices`, in that order, on all cores.
-
-        Inputs are float32 of shape (n, 3, crop, crop): red, green and blue, normalised by
-        ImageNet's mean and deviation.
-
-        Raises
-        ------
-        DataFileError, OSError
-            If a picture does not decode, has more than 2**26 pixels or cannot be read.
-        """
+        """Decode the pictures at `indices`, in that order, on as many cores as may be."""
         pixels = np.empty((len(indices), self.crop, self.crop, 3), np.uint8)
 
         def decode(place: int) -> None:
             pixels[place] = self._decode(Path(self.paths[indices[place]]))
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(available_cores()) as pool:
             # In the order of the indices: of several errors the first is told.
             for _ in pool.map(decode, range(len(indices))):
                 pass
@@ -86,7 +74,7 @@ class PictureFiles:
 
     def _decode(self, path: Path) -> NDArray[np.uint8]:
         pillow = _pillow()
-        with path.open("rb") as file:
+        with open_file(path, MOST_BYTES) as file:
             try:
                 with pillow.open(file, formats=FORMATS) as image:
                     width, height = image.size
@@ -105,9 +93,22 @@ class PictureFiles:
                 raise
             # Decoders raise whatever they come upon.
             except Exception as error:
-                raise DataFileError(path, f"it does not decode: {error}") from error
+                problem = _other_format(file) or f"it does not decode: {error}"
+                raise DataFileError(path, problem) from error
         pixels: NDArray[np.uint8] = np.asarray(picture)
         return pixels
+
+
+def _other_format(file: BinaryIO) -> str | None:
+    """Say which format a file is of, by its first bytes alone, if it is none of ours."""
+    pillow = _pillow()
+    pillow.init()
+    file.seek(0)
+    start = file.read(16).ljust(16, b"\0")
+    for name, (_, accept) in pillow.OPEN.items():
+        if name not in FORMATS and accept is not None and accept(start) is True:
+            return f"it is a picture of format {name}, expected {', '.join(FORMATS)}"
+    return None
 
 
 def _red_green_blue(path: Path, image: Any) -> Any:
@@ -145,7 +146,8 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
     -------
     Dataset
         Inputs float32 of shape (n, 3, crop, crop), normalised by ImageNet's mean and
-        deviation; decoded when they are taken. Training batches are mirrored at random.
+        deviation. They are decoded when they are taken: one that does not decode, or has
+        more than 2**26 pixels, is an error then. Training batches are mirrored at random.
 
     Raises
     ------
@@ -153,6 +155,11 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
         If a folder is missing, has no classes or a class no pictures, or cannot be read; if
         ``val`` has a class that ``train`` has not; if what is named like a picture is no
         file, such as a link to nowhere.
+
+    Warns
+    -----
+    UserWarning
+        If something in the folders of the classes was passed over: how much, by its ending.
     TypeError, ValueError, lookahead_ref.extras.MissingExtraError
         If a size is not right; if Pillow is not installed.
 
@@ -167,10 +174,11 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
         raise ValueError(f"crop must be at most resize, {resize}, got {crop}")
     _pillow()
     folder = Path(folder)
-    classes = _visible(folder / "train", folders=True)
-    for name in _visible(folder / "val", folders=True):
+    classes = _classes(folder / "train")
+    for name in _classes(folder / "val"):
         if name not in classes:
             raise DataFileError(folder / "val" / name, "there is no such class in train")
+    passed_over: Counter[str] = Counter()
 
     def part(name: str) -> PictureFiles:
         paths: list[str] = []
@@ -178,37 +186,60 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
         for label, of_class in enumerate(classes):
             where = folder / name / of_class
             if name == "train" or where.is_dir():
-                files = _visible(where, folders=False)
-                paths += [str(where / file) for file in files]
-                labels.append(np.full(len(files), label))
+                pictures, others = _pictures(where)
+                paths += pictures
+                labels.append(np.full(len(pictures), label))
+                passed_over.update(others)
         return PictureFiles(tuple(paths), np.concatenate(labels), resize, crop)
 
+    train, validation = part("train"), part("val")
+    if passed_over:
+        warnings.warn(f"{folder}: {_told(passed_over)}", stacklevel=2)
     return Dataset(
         "images",
-        train=part("train"),
-        validation=part("val"),
+        train,
+        validation,
         classes=len(classes),
         augment=CropAndFlip(padding=0),
         image_shape=(3, crop, crop),
     )
 
 
-def _visible(folder: Path, *, folders: bool) -> list[str]:
+def _classes(folder: Path) -> list[str]:
+    names = [entry.name for entry in _visible(folder) if entry.is_dir()]
+    if not names:
+        raise DataFileError(folder, "no folders, one for each class, in it")
+    return names
+
+
+def _pictures(folder: Path) -> tuple[list[str], Counter[str]]:
+    """List the pictures of a class, and count what else is in its folder, by its ending."""
+    pictures, others = [], Counter[str]()
+    for entry in _visible(folder):
+        suffix = Path(entry.name).suffix.lower()
+        if entry.is_dir():
+            others["folders"] += 1
+        elif suffix not in SUFFIXES:
+            others[suffix or "no ending"] += 1
+        elif not entry.is_file():
+            raise DataFileError(Path(entry.path), "it is no file to be read")
+        else:
+            pictures.append(entry.path)
+    if not pictures:
+        more = f"; {_told(others)}" if others else ""
+        raise DataFileError(folder, f"no pictures in it{more}")
+    return pictures, others
+
+
+def _told(passed_over: Counter[str]) -> str:
+    counts = ", ".join(f"{count} ({kind})" for kind, count in passed_over.most_common())
+    known = ", ".join(sorted(SUFFIXES))
+    return f"passed over what is no file ending in {known}: {counts}"
+
+
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
     if not folder.is_dir():
         raise DataFileError(folder, "no such folder")
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if not entry.name.startswith(".")]
-        found = [
-            entry
-            for entry in shown
-            if entry.is_dir() == folders
-            and (folders or Path(entry.name).suffix.lower() in SUFFIXES)
-        ]
-        for entry in found:
-            if not folders and not entry.is_file():
-                raise DataFileError(Path(entry.path), "it is no file to be read")
-        names = sorted(entry.name for entry in found)
-    if not names:
-        kind = "folders, one for each class," if folders else "pictures"
-        raise DataFileError(folder, f"no {kind} in it")
-    return names
+    return sorted(shown, key=lambda entry: entry.name)

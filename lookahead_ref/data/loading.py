@@ -1,6 +1,8 @@
 """Data sets by one string, as the command line takes them."""
 
+import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -29,25 +31,21 @@ class Source(NamedTuple):
     """Loads it."""
 
 
-def _fashion_mnist(folder: Path) -> Dataset:
-    return load_mnist(folder, name="fashion-mnist")
-
-
-def _characters(path: Path) -> Corpus:
-    return load_text(path, unit="characters")
-
-
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         "digits": Source("", "scikit-learn's handwritten digits", lambda _: load_digits()),
         "mnist": Source("DIR", "MNIST, in IDX files", load_mnist),
-        "fashion-mnist": Source("DIR", "Fashion-MNIST, in IDX files", _fashion_mnist),
+        "fashion-mnist": Source(
+            "DIR", "Fashion-MNIST, in IDX files", partial(load_mnist, name="fashion-mnist")
+        ),
         "cifar10": Source("DIR", "CIFAR-10, binary version", load_cifar10),
         "cifar100": Source("DIR", "CIFAR-100, binary version", load_cifar100),
         "images": Source("DIR", "pictures in train/CLASS/ and val/CLASS/", load_images),
         "ptb": Source("DIR", "Penn Treebank, by words", load_ptb),
         "text": Source("FILE", "any text, by words", load_text),
-        "chars": Source("FILE", "any text, by characters", _characters),
+        "chars": Source(
+            "FILE", "any text, by characters", partial(load_text, unit="characters")
+        ),
         "pydoc": Source("", "Python's own help texts, by words", lambda _: load_pydoc()),
         "pydoc-chars": Source(
             "",
@@ -65,7 +63,8 @@ def load(text: str) -> Dataset | Corpus:
     Parameters
     ----------
     text : str
-        ``NAME`` or ``NAME:PATH``, with a name in `SOURCES`.
+        ``NAME`` or ``NAME:PATH``, with a name in `SOURCES`. A ``~`` with which the path
+        begins is the home folder: a shell does not see it there.
 
     Returns
     -------
@@ -77,7 +76,7 @@ def load(text: str) -> Dataset | Corpus:
     ------
     ValueError
         If the name is not known, or a path is missing or too much.
-    DataFileError, OSError, lookahead_ref.extras.MissingExtraError
+    DataFileError, lookahead_ref.extras.MissingExtraError
         If a file is not what its format asks for, or cannot be read; if the data needs a
         distribution that is not installed.
 
@@ -97,7 +96,8 @@ def load(text: str) -> Dataset | Corpus:
     source = SOURCES[name]
     if bool(source.argument) != bool(argument) or (colon and not argument):
         raise ValueError(f"data must be {_form(name)}, got {text!r}")
-    return source.read(Path(argument))
+    # Unlike Path's own, it leaves alone the home of somebody who is not known.
+    return source.read(Path(os.path.expanduser(argument)))  # noqa: PTH111
 
 
 def _form(name: str) -> str:

@@ -12,9 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref.data.augmentation import CropAndFlip
-from lookahead_ref.data.batches import Examples
+from lookahead_ref.data.batches import Examples, check_labelled
 from lookahead_ref.data.datasets import Dataset, hold_out, stratified_split
-from lookahead_ref.data.files import DataFileError, check_labels, read_idx, require_files
+from lookahead_ref.data.files import (
+    DataFileError,
+    check_labels,
+    open_file,
+    read_idx,
+    require_files,
+)
 from lookahead_ref.extras import require
 
 __all__ = ["Pictures", "load_cifar10", "load_cifar100", "load_digits", "load_mnist"]
@@ -27,39 +33,20 @@ CIFAR_PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Labelled pictures of bytes: `take` makes ``(pixel - mean) / deviation`` of them.
+    """Labelled pictures of bytes: `take` makes ``(pixel - mean) / deviation`` of them."""
 
-    Only what is taken is read and converted. An example source, as
-    `lookahead_ref.data.Dataset` wants it.
-
-    Parameters
-    ----------
-    parts : tuple of arrays of uint8
-        One after the other, each of shape (n, channels, height, width), or (n, features)
-        where pictures are flat and have one channel.
-    all_labels : array of int64
-        Of every picture in the parts.
-    rows : array of int64
-        Which of the pictures in the parts these are.
-    mean, deviation : array of float32, shape (channels, 1, 1) or ()
-        In units of a pixel's byte.
-
-    Examples
-    --------
-    >>> pixels = np.array([[0, 255], [255, 0], [0, 0]], dtype=np.uint8)
-    >>> pictures = Pictures.whole([pixels[:2], pixels[2:]], np.array([3, 1, 4]))
-    >>> pictures.moments()
-    (array(85., dtype=float32), array(120.20815, dtype=float32))
-    >>> pictures.take(np.array([2, 0]))
-    Examples(inputs=array([[  0.,   0.],
-           [  0., 255.]], dtype=float32), labels=array([4, 3]))
-    """
-
+    # One after the other, of shape (n, channels, height, width), or (n, features) where
+    # pictures are flat and have one channel; and the label of every picture in them.
     parts: tuple[NDArray[np.uint8], ...]
     all_labels: NDArray[np.int64]
+    # Which of the pictures in the parts these are.
     rows: NDArray[np.int64]
+    # In units of a pixel's byte, of shape (channels, 1, 1) or ().
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        check_labelled("pictures", sum(map(len, self.parts)), self.all_labels)
 
     @staticmethod
     def whole(parts: list[NDArray[np.uint8]], labels: NDArray[np.int64]) -> "Pictures":
@@ -81,11 +68,8 @@ class Pictures:
         return Examples(inputs, self.all_labels[rows])
 
     def moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mean and standard deviation of each channel, in units of a pixel's byte.
-
-        They are summed as integers, so that they do not depend on an order, and have the
-        shape (channels, 1, 1) or (). The deviation of a channel that never varies is 1.
-        """
+        """Mean and deviation of each channel; 1 for one that never varies."""
+        # Summed as integers, so that they do not depend on an order.
         of_channel = (0, 2, 3) if self.parts[0].ndim == 4 else (0, 1)
         total: Any = 0
         squares: Any = 0
@@ -207,7 +191,7 @@ def load_mnist(
 
     Raises
     ------
-    DataFileError, OSError, ValueError
+    DataFileError, ValueError
         If there are no such files, one is not right or cannot be read; if the fraction is
         out of range.
 
@@ -304,7 +288,7 @@ def load_cifar10(
 
     Raises
     ------
-    DataFileError, OSError, ValueError
+    DataFileError, ValueError
         If a file is missing, not right or cannot be read; if the fraction is out of range.
 
     References
@@ -321,22 +305,8 @@ def load_cifar100(
 ) -> Dataset:
     """Load CIFAR-100, with its fine labels, from ``train.bin`` and ``test.bin``.
 
-    Parameters
-    ----------
-    folder : str or pathlib.Path
-        Where they lie, or where ``cifar-100-binary`` lies, which holds them.
-    validation_fraction, split_seed
-        As for `load_cifar10`.
-
-    Returns
-    -------
-    Dataset
-        As `load_cifar10` returns it, with labels from 0 to 99.
-
-    Raises
-    ------
-    DataFileError, OSError, ValueError
-        As `load_cifar10` does.
+    All is as for `load_cifar10`, but for the labels, from 0 to 99, and the folder, which
+    holds these files or ``cifar-100-binary``, where they lie.
     """
     folder = _inside(Path(folder), "cifar-100-binary")
     files = ["train.bin", "test.bin"]
@@ -386,7 +356,7 @@ def _cifar_records(path: Path, label_classes: tuple[int, ...]) -> NDArray[np.uin
     # One byte for each label, the coarse class before the fine one, then the red plane,
     # the green and the blue, each 32 rows of 32.
     length = len(label_classes) + CIFAR_PIXELS
-    with path.open("rb") as file:
+    with open_file(path) as file:
         size = file.seek(0, 2)
         if size == 0 or size % length:
             problem = f"{size} bytes, expected records of {length}"

@@ -5,6 +5,7 @@ Penn Treebank of language models (T. Mikolov et al., "Recurrent neural network b
 language model", Interspeech 2010), whose files are already cut into words that way.
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.data.datasets import Corpus
-from lookahead_ref.data.files import DataFileError, require_files
+from lookahead_ref.data.files import DataFileError, open_file, require_files
 
 __all__ = ["END_OF_LINE", "UNKNOWN", "load_ptb", "load_pydoc", "load_text"]
 
@@ -25,6 +26,7 @@ END_OF_LINE = "<eos>"
 UNKNOWN = "<unk>"
 # Of the Penn Treebank's, which is full.
 MOST_TOKENS = 10_000
+MOST_BYTES = 2**30
 # Of which a twentieth each for validation and the test is two tokens.
 FEWEST_TO_SPLIT = 40
 
@@ -47,9 +49,9 @@ def load_ptb(folder: str | Path, *, window: int = 35) -> Corpus:
 
     Raises
     ------
-    DataFileError, OSError, TypeError, ValueError
-        If a file is missing, is not UTF-8, has no words or cannot be read; if the window is
-        not a positive int.
+    DataFileError, TypeError, ValueError
+        If a file cannot be read, is not UTF-8 or has no words; if the window is not a
+        positive int.
     """
     hyperparameters.count("window", window)
     paths = require_files(
@@ -68,7 +70,7 @@ def load_text(
     Parameters
     ----------
     path : str or pathlib.Path
-        The file.
+        The file, of 1 GiB at most.
     unit : {"words", "characters"}
         What a token is.
     window : int, optional
@@ -83,8 +85,8 @@ def load_text(
 
     Raises
     ------
-    DataFileError, OSError, TypeError, ValueError
-        If the file is not UTF-8, has too few tokens to split or cannot be read; if an
+    DataFileError, TypeError, ValueError
+        If the file cannot be read, is not UTF-8 or has too few tokens to split; if an
         argument is out of range.
     """
     path = Path(path)
@@ -111,7 +113,9 @@ def load_pydoc(*, unit: Unit = "words", window: int | None = None) -> Corpus:
 
 
 def _read(path: Path) -> str:
-    raw = path.read_bytes()
+    with open_file(path, MOST_BYTES) as file:
+        # Some of the system's own files hold nothing, they say, and have no end.
+        raw = file.read(os.fstat(file.fileno()).st_size)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -30,6 +30,11 @@ from lookahead_ref.training.loop import described
 
 __all__ = ["Comparison", "compare", "prepare"]
 
+# To each run as they are.
+_PASSED_ON = (
+    *("model", "data", "epochs", "batch_size", "seed", "backend"),
+    *("k", "alpha", "inner_state"),
+)
 # Fields of `EpochRecord`, and how many decimals of them are shown.
 _FINAL = {"validation_accuracy": 2, "validation_loss": 4, "train_loss": 5}
 
@@ -47,6 +52,11 @@ class Comparison:
     def data(self) -> Any:
         """The data that all are trained on."""
         return next(iter(self.prepared.values())).data
+
+    @property
+    def model(self) -> Any:
+        """The model that all are."""
+        return next(iter(self.prepared.values())).model
 
 
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
@@ -106,15 +116,7 @@ def prepare(settings: CompareSettings) -> Comparison:
                 f"learning_rate must be of one of {', '.join(inner)}, got {name!r}"
             )
     base = TrainSettings(
-        model=settings.model,
-        data=settings.data,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        backend=settings.backend,
-        k=settings.k,
-        alpha=settings.alpha,
-        inner_state=settings.inner_state,
+        **{name: getattr(settings, name) for name in _PASSED_ON},
         hidden=settings.hidden if settings.model == "mlp" else None,
         evaluate_train=True,
     )
@@ -168,7 +170,6 @@ def compare(
 def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings:
     """Make the tables, the curves, and a few sentences of what the tables show."""
     found = {outcome.arm.settings.optimizer: outcome for outcome in outcomes}
-    over = _over_seeds(comparison.plan)
     finals = _final_table(comparison, outcomes)
     differences = statistics.difference_table(
         [
@@ -179,8 +180,8 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
         _FINAL,
         title="What Lookahead changes: its value less that of its inner optimizer",
         caption=(
-            f"{over}. Differences are taken seed by seed: both start at the same point "
-            "and see the same batches."
+            f"{comparison.plan.shown}. Differences are taken seed by seed: both start at "
+            "the same point and see the same batches."
         ),
         stub="Lookahead less inner",
     )
@@ -261,12 +262,6 @@ def _enumerated(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _over_seeds(plan: Plan) -> str:
-    if len(plan.seeds) == 1:
-        return "One seed"
-    return f"Mean ± sample standard deviation over {plan.over}"
-
-
 def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
     settings = comparison.settings
     digits = settings.data == "digits"
@@ -277,7 +272,7 @@ def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
     return Table(
         title=f"{title}: final validation accuracy",
         caption=(
-            f"{_over_seeds(comparison.plan)}, after {settings.epochs} epochs; best in "
+            f"{comparison.plan.shown}, after {settings.epochs} epochs; best in "
             f"bold. Measured on the slow weights, or on the average.{rates}"
         ),
         stub="Optimizer",
@@ -292,20 +287,17 @@ def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
 
 def _explained(comparison: Comparison) -> Plan:
     """Say in the plan what a reader of the report has to know."""
-    settings, data = comparison.settings, comparison.data
+    settings, data, plan = comparison.settings, comparison.data, comparison.plan
     sizes = {"training": _size(data.train), "validation": _size(data.validation)}
     counts = [f"{size} for {what}" for what, size in sizes.items() if size]
-    titles = {method.name: method.title for method in methods(settings)}
+    made = comparison.prepared
     setting = {
         "Data": ", ".join([data.name, *counts]),
-        "Model": _described_model(comparison),
+        "Model": described(comparison.model),
         "Batch size": settings.batch_size,
         "Epochs": settings.epochs,
         "Backend": settings.backend,
-        **{
-            titles[name]: described(each.optimizer)
-            for name, each in comparison.prepared.items()
-        },
+        **{a.title: described(made[a.settings.optimizer].optimizer) for a in plan.arms},
     }
     notes = {
         "What differs from the paper": [
@@ -314,15 +306,11 @@ def _explained(comparison: Comparison) -> Plan:
         ],
         "Learning rates": [learning_rates(settings)],
     }
-    return replace(comparison.plan, setting=setting, notes=notes)
+    return replace(plan, setting=setting, notes=notes)
 
 
 def _size(examples: Any) -> int | None:
     return getattr(examples, "size", None)
-
-
-def _described_model(comparison: Comparison) -> str:
-    return described(next(iter(comparison.prepared.values())).model)
 
 
 def _results(comparison: Comparison, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -347,7 +335,7 @@ def _results(comparison: Comparison, outcomes: Sequence[Outcome]) -> dict[str, A
                 "validation": _size(data.validation),
                 **({"split_seed": 0} if settings.data == "digits" else {}),
             },
-            "model": _described_model(comparison),
+            "model": described(comparison.model),
             "learning_rates": rates,
         },
         "seeds": list(seeds),

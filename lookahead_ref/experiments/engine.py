@@ -9,6 +9,7 @@ where it was, and one that is widened does only what is new.
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from lookahead_ref.experiments.optimizers import Role
 from lookahead_ref.experiments.run_folder import digests
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LostWorkerError, Workers
-from lookahead_ref.report.files import jsonable, write_json
+from lookahead_ref.report.files import checked, jsonable, write_json
 from lookahead_ref.training import Event, NonFiniteLossError, StepTaken, reporter
 from lookahead_ref.training.events import as_record
 
@@ -37,6 +38,9 @@ __all__ = [
     "check",
     "run",
 ]
+
+
+_FORMAT = "lookahead-ref trial"
 
 
 class TrialsLostError(OSError):
@@ -72,16 +76,17 @@ class Trial:
     def found(self, folder: Path) -> dict[str, Any] | None:
         """Return the result that a folder holds, None where there is none."""
         file = folder / f"{self.name}.json"
+        kept = {"trial": {"type": "object"}, "result": {"type": "object"}}
         try:
-            found = json.loads(file.read_bytes())
+            found = checked(json.loads(file.read_bytes()), _FORMAT, **kept)
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise ValueError(
-                f"{file} must hold the result of a trial, got what is not JSON ({error}): "
-                "remove it to do the trial again"
+                f"{file} must hold the result of a trial ({error}): remove it to do the "
+                "trial again"
             ) from error
-        if not isinstance(found, dict) or found.get("trial") != self.describe():
+        if found["trial"] != self.describe():
             raise ValueError(
                 f"{file} must hold the result of the trial that it is named after, got "
                 "that of another: remove it to do the trial again"
@@ -92,7 +97,9 @@ class Trial:
     def keep(self, folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         """Write the result to a folder, and return it as JSON holds it."""
         kept: dict[str, Any] = jsonable(result)
-        write_json(folder / f"{self.name}.json", {"trial": self.describe(), "result": kept})
+        form = {"format": _FORMAT, "format_version": 1}
+        trial = {**form, "trial": self.describe(), "result": kept}
+        write_json(folder / f"{self.name}.json", trial)
         return kept
 
 
@@ -151,6 +158,13 @@ class Plan:
     def over(self) -> str:
         """The number of seeds in words: what a mean is over."""
         return "one seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
+
+    @property
+    def shown(self) -> str:
+        """What the numbers of a table are."""
+        if len(self.seeds) == 1:
+            return "One seed"
+        return f"Mean ± sample standard deviation over {self.over}"
 
     def trials(self) -> list[tuple[Arm, Trial]]:
         """Return the trials, arm by arm and in the order of the seeds."""
@@ -233,15 +247,18 @@ def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list
         for place in range(len(trials)):
             look_at(place)
         to_do = [trials[place][1] for place in missing]
-        for number, outcome in workers.outcomes(_measured, to_do):
-            place = missing[number]
-            arm, trial = trials[place]
-            if isinstance(outcome, LostWorkerError):
-                lost.append(f"{arm.title}, seed {trial.settings.seed}: {outcome}")
-            else:
-                results[place] = trial.keep(folder, outcome)
-                look_at(place)
-            progress.advance(message=f"{arm.title}, seed {trial.settings.seed}")
+        # Closed where this ends early, so that nobody waits for runs under way.
+        with closing(workers.outcomes(_measured, to_do)) as outcomes:
+            for number, outcome in outcomes:
+                place = missing[number]
+                arm, trial = trials[place]
+                said = f"{arm.title}, seed {trial.settings.seed}"
+                if isinstance(outcome, LostWorkerError):
+                    lost.append(f"{said}: {outcome}")
+                else:
+                    results[place] = trial.keep(folder, outcome)
+                    look_at(place)
+                progress.advance(message=said)
     if lost:
         raise TrialsLostError(
             f"{len(lost)} of {len(trials)} trials are lost, the others are kept in "

@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -11,11 +11,11 @@ from tempfile import TemporaryFile
 
 import lookahead_ref as la
 from lookahead_ref.report.files import write_atomically
+from lookahead_ref.system import available_cores
 from lookahead_ref.training.folder import locked
 
 __all__ = [
     "OutputFolderError",
-    "available_cores",
     "continued_folder",
     "machine",
     "new_folder",
@@ -40,13 +40,6 @@ def versions(*distributions: str) -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def machine() -> dict[str, str]:
@@ -86,7 +79,8 @@ def continued_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Pa
     if output is None or not (output / "kind.txt").is_file():
         output = new_folder(output, prefix)
     mark = output / "kind.txt"
-    with locked(output):
+    # Windows has no such lock.
+    with locked(output) if os.name == "posix" else nullcontext():
         # Only now: another job may have begun there.
         if not mark.is_file():
             new_folder(output, prefix)

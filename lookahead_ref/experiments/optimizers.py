@@ -127,7 +127,7 @@ def build(settings: TrainSettings) -> Any:
         optimizer = plugins.load_optimizer(
             inner, settings.learning_rate, dict(settings.hyperparameters)
         )
-        with plugins.blamed("optimizer", inner):
+        with plugins.attributed_to("optimizer", inner):
             return _wrapped(wrapper, optimizer, settings)
     if settings.hyperparameters:
         raise ValueError(

@@ -29,13 +29,13 @@ from lookahead_ref.trees import check_params
 
 __all__ = [
     "PluginError",
-    "blamed",
+    "attributed_to",
     "digest",
     "is_plugin",
     "load_data",
     "load_model",
     "load_optimizer",
-    "told_where",
+    "located_in",
     "try_out",
 ]
 
@@ -111,12 +111,12 @@ def digest(text: str) -> str:
         path = where if spec is None else spec.origin
         contents = Path(str(path)).read_bytes()
     except (ImportError, OSError, ValueError) as error:
-        raise PluginError(f"{text!r} cannot be read: {_told(error)}") from error
+        raise PluginError(f"{text!r} cannot be read: {_text(error)}") from error
     return hashlib.sha256(contents).hexdigest()[:16]
 
 
 @contextmanager
-def blamed(option: str, text: str) -> Iterator[None]:
+def attributed_to(option: str, text: str) -> Iterator[None]:
     """Name what the user named where something of the user's own fails."""
     try:
         yield
@@ -129,11 +129,11 @@ def blamed(option: str, text: str) -> Iterator[None]:
         if isinstance(error, ValueError):
             error.add_note(f"{option} {text!r}")
             raise
-        raise PluginError(f"{option} {text!r} fails: {_told(error)}") from error
+        raise PluginError(f"{option} {text!r} fails: {_text(error)}") from error
 
 
 @contextmanager
-def told_where(**options: str) -> Iterator[None]:
+def located_in(**options: str) -> Iterator[None]:
     """Tell, of an error in the midst of a run, in which of the user's files it is."""
     try:
         yield
@@ -151,7 +151,7 @@ def told_where(**options: str) -> Iterator[None]:
             blame = [f"{o} {t!r}" for (o, t), own in named.items() if own == file]
             if blame:
                 raise PluginError(
-                    f"{' or '.join(blame)} fails: {_told(error)} ({file.name}, line {line})"
+                    f"{' or '.join(blame)} fails: {_text(error)} ({file.name}, line {line})"
                 ) from error
         raise
 
@@ -166,27 +166,27 @@ def try_out(
     backend: str,
 ) -> None:
     """Make one update, so that what fails of the user's own fails before a run begins."""
-    with blamed("model", model[0]):
+    with attributed_to("model", model[0]):
         params = model[1].init(seed)
         check_params(params)
-    with blamed("optimizer", optimizer[0]):
+    with attributed_to("optimizer", optimizer[0]):
         optimizer[1].init(params)
     own = _own("data", data[0]) or is_plugin(model[0]) or is_plugin(optimizer[0])
     if not own or carries(model[1]):
         return
     placement = Placement(load_backend(backend))
-    with blamed("data", data[0]):
+    with attributed_to("data", data[0]):
         batch = next(iter(data[1].stream(batch_size, seed).epoch()))
         some = data[1].validation
         some = some.take(np.arange(1)) if hasattr(some, "take") else some
     # A loss or gradient that is not finite is for the run to tell.
     with np.errstate(all="ignore"):
-        with blamed("model", model[0]):
+        with attributed_to("model", model[0]):
             params = placement.put(params)
             _, grads = value_and_grad(model[1].loss)(params, placement.put(batch))
             found = model[1].evaluate(params, placement.source(some))
             float(found.loss), float(found.accuracy)
-        with blamed("optimizer", optimizer[0]):
+        with attributed_to("optimizer", optimizer[0]):
             stepper = Stepper(optimizer[1], params, backend=placement.backend)
             stepper.step(grads)
             stepper.evaluation_params()
@@ -215,7 +215,7 @@ def _find(option: str, text: str) -> Any:
         module = _from_file(Path(where)) if where.endswith(".py") else _from_module(where)
     except (Exception, SystemExit) as error:
         # Whatever the user's code raises is for the user to read.
-        raise PluginError(f"{option} {text!r} cannot be loaded: {_told(error)}") from error
+        raise PluginError(f"{option} {text!r} cannot be loaded: {_text(error)}") from error
     if not hasattr(module, name):
         raise PluginError(f"{option} {text!r} cannot be loaded: {where} has no {name!r}")
     return getattr(module, name)
@@ -300,7 +300,7 @@ def _call(option: str, text: str, found: Any, *arguments: Any, **options: Any) -
     try:
         return found(*arguments, **options)
     except (Exception, SystemExit) as error:
-        raise PluginError(f"{option} {text!r} cannot be made: {_told(error)}") from error
+        raise PluginError(f"{option} {text!r} cannot be made: {_text(error)}") from error
 
 
 def _having(option: str, text: str, found: Any, names: tuple[str, ...]) -> Any:
@@ -313,5 +313,5 @@ def _having(option: str, text: str, found: Any, names: tuple[str, ...]) -> Any:
     return found
 
 
-def _told(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

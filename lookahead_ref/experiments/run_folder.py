@@ -18,12 +18,13 @@ from lookahead_ref.experiments import optimizers, plugins
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder, versions
 from lookahead_ref.experiments.settings import FolderOptions, TrainSettings
 from lookahead_ref.extras import require
-from lookahead_ref.report.files import write_json
+from lookahead_ref.report.files import checked, schema, write_json
 from lookahead_ref.training.folder import locked, remove_leftovers
 
 __all__ = ["NoRunError", "RunFolder", "begin", "continued", "digests"]
 
 _FILE = "run.json"
+_FORMAT = "lookahead-ref run"
 _VERSIONS = ("numpy", "autograd", "numba", "cupy")
 
 
@@ -78,7 +79,7 @@ def begin(
         write_json(
             output / _FILE,
             {
-                "format": "lookahead-ref run",
+                "format": _FORMAT,
                 "format_version": 1,
                 "settings": asdict(settings),
                 "options": asdict(folder.options),
@@ -102,13 +103,19 @@ def continued(
             f"resume must be the folder of a run, got {path}, which has no {_FILE}"
         ) from None
     try:
-        found = json.loads(text)
-        if found["format"] != "lookahead-ref run":
-            raise ValueError(f"its format is {found['format']!r}")
+        found = checked(
+            json.loads(text),
+            _FORMAT,
+            settings=schema(TrainSettings),
+            options=schema(FolderOptions),
+            started={"type": "string"},
+            files={"type": "object"},
+            versions={"type": "object"},
+        )
         settings = TrainSettings(**found["settings"])
         before = FolderOptions(**found["options"])
         folder = RunFolder(path, settings, before, found["started"], note)
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError) as error:
         raise NoRunError(f"{path / _FILE} cannot be understood: {error}") from error
     with locked(path):
         remove_leftovers(path)
@@ -124,11 +131,10 @@ def _note_changes(folder: RunFolder, found: dict[str, Any]) -> None:
         if found["versions"].get(name) != version
     ]:
         folder.note(f"the last bits may differ: the run began with {'; '.join(changed)}")
-    before = found.get("files", {})
     if edited := [
         name
         for name, state in digests(folder.settings).items()
-        if before.get(name, state) != state
+        if found["files"].get(name, state) != state
     ]:
         folder.note(
             f"what follows is of other code than what was: the file of "

@@ -15,6 +15,7 @@ from lookahead_ref import hyperparameters
 __all__ = [
     "AXES",
     "SCHEDULE_NAMES",
+    "SHARED",
     "CompareSettings",
     "FolderOptions",
     "Option",
@@ -31,10 +32,21 @@ SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine")
 AXES = ("optimizer", "learning_rate", "momentum", "k", "alpha")
 """What a sweep may vary, besides the seed: fields of `TrainSettings`."""
 
+SHARED = (
+    *("model", "data", "inner_state", "schedule"),
+    *("epochs", "batch_size", "seed", "backend"),
+)
+"""What all trials of a sweep share: fields of `TrainSettings` too."""
+
 _MODEL = "Model and data"
 _OPTIMIZER = "Optimizer"
 _RUN = "Run"
 _FOLDER = "Folder"
+
+_MODELS = "lookahead_ref.experiments.models:MODELS"
+_DATA_SETS = "lookahead_ref.data:SOURCES"
+_OPTIMIZERS = "lookahead_ref.experiments.optimizers:NAMES"
+_BACKENDS = "lookahead_ref.stepping.backend:names"
 
 _K = "Lookahead: inner steps to a synchronization."
 _ALPHA = "Lookahead: step size of the slow weights."
@@ -43,6 +55,7 @@ _BATCH_SIZE = "Examples in a batch."
 _PASSES = "Passes over the training examples."
 _FIRST_SEED = "The first seed."
 _INNER_STATES = ("maintain", "reset", "interpolate")
+_INNER_STATE = "Lookahead: maintain, reset or interpolate the inner state."
 
 
 @dataclass(frozen=True)
@@ -56,8 +69,8 @@ class Option:
     """The heading that it stands under."""
     least: int | None = None
     metavar: str | None = None
-    choices: Callable[[], Iterable[str]] | None = None
-    """What a shell completes."""
+    choices: str | tuple[str, ...] = ()
+    """What a shell completes; or the module and the name of that."""
     given: Any = None
     """The type on the command line, where it is not that of the field."""
     read: Callable[[Any], Any] = lambda value: value
@@ -106,36 +119,8 @@ def _repeated(word: str, value: Any) -> list[str]:
     return [part for one in each for part in (word, f"{name}={one}" if name else str(one))]
 
 
-def _models() -> Iterable[str]:
-    from lookahead_ref.experiments.models import MODELS
-
-    return MODELS
-
-
-def _data_sets() -> Iterable[str]:
-    from lookahead_ref.data import SOURCES
-
-    return SOURCES
-
-
-def _optimizers() -> Iterable[str]:
-    from lookahead_ref.experiments.optimizers import NAMES
-
-    return NAMES
-
-
-def _backends() -> Iterable[str]:
-    from lookahead_ref.stepping.backend import names
-
-    return names()
-
-
 def _assigned(texts: Iterable[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    """Read NAME=VALUE: numbers, true and false as JSON has them, all else as text.
-
-    >>> _assigned(["decay=0.9", "decay=0.99", "kind=l2"])
-    (('decay', (0.9, 0.99)), ('kind', ('l2',)))
-    """
+    """Read NAME=VALUE: numbers, true and false as JSON has them, all else as text."""
     found: dict[str, tuple[Any, ...]] = {}
     for text in texts:
         name, _, written = text.partition("=")
@@ -187,21 +172,21 @@ class TrainSettings:
         "mlp, lstm, resnet18, resnet32, resnet50; or your own, as module:name or "
         "file.py:name.",
         panel=_MODEL,
-        choices=_models,
+        choices=_MODELS,
     )
     data: str = setting(
         "digits",
         "digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR; for "
         "lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
         panel=_MODEL,
-        choices=_data_sets,
+        choices=_DATA_SETS,
     )
     optimizer: str = setting(
         "lookahead-adam",
         "sgd, heavy-ball, nesterov, adagrad or adam; alone, or with lookahead- or polyak- "
         "before it; or your own, which may have that before it too.",
         panel=_OPTIMIZER,
-        choices=_optimizers,
+        choices=_OPTIMIZERS,
     )
     learning_rate: float | None = setting(
         None,
@@ -213,7 +198,7 @@ class TrainSettings:
         "constant",
         "Of the learning rate: constant, step, shortened or cosine.",
         panel=_OPTIMIZER,
-        choices=lambda: SCHEDULE_NAMES,
+        choices=SCHEDULE_NAMES,
     )
     epochs: int = setting(30, _PASSES, panel=_RUN, least=1)
     batch_size: int | None = setting(
@@ -230,15 +215,12 @@ class TrainSettings:
         "numpy",
         "What makes the updates, and the layers' kernels; see [bold]info[/].",
         panel=_RUN,
-        choices=_backends,
+        choices=_BACKENDS,
     )
     k: int = setting(5, _K, panel=_OPTIMIZER)
     alpha: float = setting(0.5, _ALPHA, panel=_OPTIMIZER)
     inner_state: str = setting(
-        "maintain",
-        "Lookahead: maintain, reset or interpolate the inner state.",
-        panel=_OPTIMIZER,
-        choices=lambda: _INNER_STATES,
+        "maintain", _INNER_STATE, panel=_OPTIMIZER, choices=_INNER_STATES
     )
     momentum: float = setting(0.9, "Of heavy-ball and nesterov.", panel=_OPTIMIZER)
     weight_decay: float = setting(
@@ -306,7 +288,7 @@ class FolderOptions:
         "stop",
         "A loss or gradient that is not finite: stop, or skip the batch.",
         panel=_RUN,
-        choices=lambda: ("stop", "skip"),
+        choices=("stop", "skip"),
     )
     checkpoint_every: int | None = setting(
         None,
@@ -335,12 +317,8 @@ class CompareSettings:
     hidden: tuple[int, ...] = (64, 64)
     k: int = setting(5, _K)
     alpha: float = setting(0.5, _ALPHA)
-    inner_state: str = setting(
-        "maintain",
-        "Lookahead: maintain, reset or interpolate the inner state.",
-        choices=lambda: _INNER_STATES,
-    )
-    backend: str = setting("numpy", _BACKEND, choices=_backends)
+    inner_state: str = setting("maintain", _INNER_STATE, choices=_INNER_STATES)
+    backend: str = setting("numpy", _BACKEND, choices=_BACKENDS)
     optimizers: tuple[str, ...] = several(
         str,
         "sgd, heavy-ball, nesterov, adagrad, adam or your own as module:name or "
@@ -370,9 +348,9 @@ class CompareSettings:
 class SweepSettings:
     """A grid: each value of an axis with each of the others, each once for each seed."""
 
-    model: str = setting("mlp", "As for train.", choices=_models)
+    model: str = setting("mlp", "As for train.", choices=_MODELS)
     data: str = setting(
-        "digits", "As for train.", metavar="NAME[:PATH]", choices=_data_sets
+        "digits", "As for train.", metavar="NAME[:PATH]", choices=_DATA_SETS
     )
     optimizer: tuple[str, ...] = several(
         str,
@@ -393,14 +371,14 @@ class SweepSettings:
     inner_state: str = setting(
         "maintain",
         "Lookahead: maintain, reset or interpolate.",
-        choices=lambda: _INNER_STATES,
+        choices=_INNER_STATES,
     )
-    schedule: str = setting("constant", "As for train.", choices=lambda: SCHEDULE_NAMES)
+    schedule: str = setting("constant", "As for train.", choices=SCHEDULE_NAMES)
     epochs: int = setting(30, "Of each run.", least=1)
     batch_size: int = setting(64, _BATCH_SIZE, least=1)
     seeds: int = setting(1, "Runs of each trial.", least=1)
     seed: int = setting(0, _FIRST_SEED, least=0)
-    backend: str = setting("numpy", _BACKEND, choices=_backends)
+    backend: str = setting("numpy", _BACKEND, choices=_BACKENDS)
 
     def __post_init__(self) -> None:
         hyperparameters.count("seeds", self.seeds)
@@ -411,16 +389,7 @@ class SweepSettings:
     @property
     def base(self) -> TrainSettings:
         """What all trials share."""
-        return TrainSettings(
-            model=self.model,
-            data=self.data,
-            inner_state=self.inner_state,
-            schedule=self.schedule,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            backend=self.backend,
-        )
+        return TrainSettings(**{name: getattr(self, name) for name in SHARED})
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
@@ -442,12 +411,12 @@ class ReproduceSettings:
         None,
         "What to train on, as cifar10:DIR; see train.",
         metavar="NAME[:PATH]",
-        choices=_data_sets,
+        choices=_DATA_SETS,
     )
     seeds: int | None = setting(None, "Runs of each method.", least=1)
     epochs: int | None = setting(None, "Other than the setting's.", least=1)
     learning_rate: float | None = setting(None, "Of SGD, other than the setting's.")
-    backend: str = setting("numpy", _BACKEND, choices=_backends)
+    backend: str = setting("numpy", _BACKEND, choices=_BACKENDS)
 
     def __post_init__(self) -> None:
         if self.full and self.data is None:

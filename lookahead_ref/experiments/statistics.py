@@ -48,10 +48,7 @@ def rows(
 
 
 def difference(one: Outcome, other: Outcome, quantity: str, *, epoch: int = -1) -> Summary:
-    """Summarize the first less the second, seed by seed; missing if a run diverged.
-
-    Both start at the same point and see the same batches.
-    """
+    """Summarize the first less the second, seed by seed; missing if a run diverged."""
     values = [
         a - b
         for a, b in zip(

@@ -12,6 +12,7 @@ from lookahead_ref.experiments import engine, optimizers, plugins, report, train
 from lookahead_ref.experiments.engine import Arm, Outcome, Plan
 from lookahead_ref.experiments.settings import (
     AXES,
+    SHARED,
     SweepSettings,
     TrainSettings,
     command,
@@ -26,10 +27,7 @@ _LAST = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss
 
 
 def plan(settings: SweepSettings) -> Plan:
-    """Make one arm for each point of the grid, in the order of the axes' values.
-
-    What an optimizer has not, such as k where there is no Lookahead, is not varied for it.
-    """
+    """Make one arm for each point of the grid, in the order of the axes' values."""
     base, axes = settings.base, settings.axes
     own = dict(settings.hyperparameters)
     tried = axes.get("optimizer", (base.optimizer,))
@@ -42,6 +40,7 @@ def plan(settings: SweepSettings) -> Plan:
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         optimizer = chosen.pop("optimizer", base.optimizer)
+        # What it has not, such as k where there is no Lookahead, is not varied for it.
         chosen = {n: v for n, v in chosen.items() if _matters(n, optimizer)}
         more = own if _of_the_user(optimizer) else {}
         for given in itertools.product(*more.values()):
@@ -50,8 +49,8 @@ def plan(settings: SweepSettings) -> Plan:
             point = replace(base, optimizer=optimizer, hyperparameters=pairs, **chosen)
             arms.setdefault(point, Arm(", ".join([optimizer, *told]), point))
     seeds = range(settings.seed, settings.seed + settings.seeds)
-    shared = ("model", "data", "schedule", "epochs", "batch_size", "inner_state", "backend")
-    setting = {name.replace("_", " ").capitalize(): getattr(base, name) for name in shared}
+    setting = {name.replace("_", " ").capitalize(): getattr(base, name) for name in SHARED}
+    del setting["Seed"]  # the report has all of them
     return Plan(tuple(arms.values()), seeds, setting)
 
 
@@ -108,11 +107,12 @@ def _rank(outcome: Outcome) -> tuple[int, float]:
 
 
 def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:
-    over = f"Mean ± sample standard deviation over {planned.over}. NaN: a run diverged."
     return Table(
         title="Sweep: the best first",
-        caption="At the end, on the slow weights or the average. "
-        + ("One seed." if len(planned.seeds) == 1 else over),
+        caption=(
+            f"At the end, on the slow weights or the average. {planned.shown}. NaN: a run "
+            "diverged."
+        ),
         stub="Trial",
         columns=(
             Column("Validation accuracy (%)", better="higher"),

@@ -84,12 +84,12 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     data = _load_data(settings) if data is None else data
     batch_size = kind.batch_size if settings.batch_size is None else settings.batch_size
     # The user's data may have nothing that a model of this library asks for.
-    with plugins.blamed("data", settings.data):
+    with plugins.attributed_to("data", settings.data):
         model = models.make(settings.model, data, settings.backend, options)
     if rate is None:
         rate = optimizers.default_learning_rate(settings.optimizer, settings.model)
     optimizer = optimizers.build(replace(settings, learning_rate=rate))
-    with plugins.blamed("data", settings.data):
+    with plugins.attributed_to("data", settings.data):
         steps = settings.epochs * data.stream(batch_size, 0).batches_per_epoch
     if rate is None and settings.schedule != "constant":
         raise ValueError(
@@ -190,7 +190,7 @@ def perplexity(loss: float) -> float | None:
 
 def _trained(prepared: Prepared, on_nonfinite: str, **more: Any) -> TrainingResult:
     settings = prepared.settings
-    with plugins.told_where(
+    with plugins.located_in(
         model=settings.model,
         data=settings.data,
         optimizer=optimizers.inner_name(settings.optimizer),

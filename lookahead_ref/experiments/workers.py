@@ -9,14 +9,14 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
-from lookahead_ref.experiments.environment import available_cores
 from lookahead_ref.extras import require
+from lookahead_ref.system import available_cores
 
 __all__ = [
     "DaskCluster",
@@ -36,16 +36,18 @@ class LostWorkerError(RuntimeError):
     """A task whose worker died each time that it was tried."""
 
 
+Outcomes: TypeAlias = Generator[tuple[int, Outcome | LostWorkerError], None, None]
+"""The place of each task and what came of it, as they come."""
+
+
 class Workers(Protocol):
     """What does many tasks at once, with linear algebra on one thread for each."""
 
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
-    ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
-        """Yield the place and the outcome of each task, as they come.
-
-        Where the caller stops early, or a task fails, those under way are given up.
-        """
+    ) -> Outcomes[Outcome]:
+        """Yield the place and the outcome of each task, as they come."""
+        # Where the caller stops early, or a task fails, those under way are given up.
 
 
 def choose_workers(jobs: int | None, scheduler: str | None) -> Workers:
@@ -61,11 +63,7 @@ def choose_workers(jobs: int | None, scheduler: str | None) -> Workers:
 
 
 class LocalProcesses:
-    """Worker processes on this machine; with one job everything happens in this process.
-
-    >>> list(LocalProcesses(1).outcomes(abs, [-1, 2]))
-    [(0, 1), (1, 2)]
-    """
+    """Worker processes on this machine; with one job everything happens in this process."""
 
     def __init__(self, jobs: int) -> None:
         if jobs < 1:
@@ -74,7 +72,7 @@ class LocalProcesses:
 
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
-    ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+    ) -> Outcomes[Outcome]:
         """Do the tasks; see `Workers`."""
         on_one_thread = partial(_on_one_thread, function)
         if self._jobs == 1:
@@ -101,7 +99,7 @@ class DaskCluster:
 
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
-    ) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+    ) -> Outcomes[Outcome]:
         """Do the tasks; see `Workers`."""
         distributed = self._distributed
         try:
@@ -129,7 +127,7 @@ class DaskCluster:
 
 def _in_processes(
     function: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int
-) -> Iterator[tuple[int, Outcome | LostWorkerError]]:
+) -> Outcomes[Outcome]:
     # A pool is broken as a whole where one of its processes dies: one process a pool.
     waiting = deque(range(len(tasks)))
     tries: Counter[int] = Counter()

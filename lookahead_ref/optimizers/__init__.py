@@ -1,8 +1,4 @@
-"""The algorithms; each file reads from top to bottom like its paper.
-
-A hyperparameter that is of the wrong type or out of its range is a TypeError or ValueError
-that names it, where the optimizer is made. What each may be, its parameters' text says.
-"""
+"""The algorithms; each file reads from top to bottom like its paper."""
 
 import dataclasses
 from typing import Any
@@ -11,13 +7,7 @@ from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.averaging import PolyakAveraging, PolyakState
 from lookahead_ref.optimizers.base import InnerState, Optimizer, check_optimizer
-from lookahead_ref.optimizers.inner_optimizers import (
-    SGD,
-    AdaGrad,
-    Adam,
-    HeavyBall,
-    Nesterov,
-)
+from lookahead_ref.optimizers.inner import SGD, AdaGrad, Adam, HeavyBall, Nesterov
 from lookahead_ref.optimizers.lookahead import Lookahead, LookaheadState
 
 __all__ = [

@@ -14,48 +14,21 @@ from lookahead_ref.trees import Array, Tree, evaluate
 class AdaptiveAlpha:
     """Choose alpha at each synchronization, as the least loss along the cycle's line.
 
-    This is Proposition 1 of the paper, given as `alpha` to `Lookahead` around an optimizer
-    that keeps a second moment of the gradients, `Adam` or `AdaGrad`. Near an optimum the
-    mean square of the gradient, the empirical Fisher, stands for the diagonal of the
-    Hessian A. With d = theta_{t,k} - theta_{t,0} and the gradient g, equation (0.3) then is
+    ``Lookahead(Adam(), alpha=AdaptiveAlpha())`` estimates it by Proposition 1 of the paper;
+    the inner optimizer must keep a second moment of the gradients, as `Adam` and `AdaGrad`
+    do. Near an optimum the mean square of the gradient, the empirical Fisher, stands for
+    the diagonal of the Hessian A. With d = theta_{t,k} - theta_{t,0} and the gradient g,
+    equation (0.3) is alpha* = 1 - g'd / (d'Ad), clipped to [alpha_low, 1], and 1 where d'Ad
+    is not positive.
 
-        alpha* = 1 - g'd / (d'Ad),
+    Two more things are approximate: g is that of the cycle's last step, one update before
+    theta_{t,k}, and the second moment, corrected for its bias, is a mean over steps further
+    back still. The square of a mini-batch's mean gradient is about 1 / (batch size) of the
+    mean square of single gradients: `scale`, the batch size, makes up for that.
 
-    clipped to [alpha_low, 1]; it is 1 where d'Ad is not positive.
-
-    Parameters
-    ----------
-    scale : float, default: 1.0
-        What makes the second moment a curvature. Near an optimum the square of a
-        mini-batch's mean gradient is about 1 / (batch size) of the mean square of single
-        gradients: the batch size as scale makes up for that.
-    alpha_low : float, default: 0.2
-        The smallest alpha, in (0, 1].
-
-    Notes
-    -----
-    Two more things are approximate. g should be the gradient at theta_{t,k}; taken is that
-    of the cycle's last step, computed one update earlier, on one batch. And the second
-    moment, corrected for its bias, is a mean over steps that lie further back still.
-
-    The two products are sums in float64 over each parameter: between the pure interface on
-    NumPy arrays and a `Stepper` on NumPy or Numba alpha is the same to the bit, between
-    libraries it agrees to rounding. A stepper does a cycle's last inner step twice: once to
-    know alpha, once to write.
-
-    Examples
-    --------
-    Five steps from 1 go past the optimum, to -0.3; the slow weights stop next to it:
-
-    >>> import numpy as np
-    >>> import lookahead_ref as la
-    >>> optimizer = la.Lookahead(la.Adam(0.3), k=5, alpha=la.AdaptiveAlpha())
-    >>> params = {"x": np.array([1.0])}
-    >>> state = optimizer.init(params)
-    >>> for _ in range(5):
-    ...     params, state = optimizer.step(params, {"x": params["x"]}, state)
-    >>> params["x"].round(2)
-    array([0.03])
+    The products are sums in float64 over each parameter: on NumPy arrays and in a `Stepper`
+    on NumPy or Numba alpha has the same bits, elsewhere it agrees to rounding. A stepper
+    does a cycle's last inner step twice: once to know alpha, once to write.
     """
 
     scale: float = 1.0

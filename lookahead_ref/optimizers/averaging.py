@@ -22,22 +22,14 @@ class PolyakAveraging:
     """Average the parameters that an optimizer passes through, and evaluate the average.
 
     B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by
-    averaging", 1992.
+    averaging", 1992. `inner` may be a `Lookahead`; the other way round is a TypeError.
+    Without `decay` it is the plain mean of the parameters after steps 1, 2, .... With one,
+    in [0, 1), the exponential moving average, which starts at those after step 1:
+    average <- average + (1 - decay) * (theta - average).
 
-    Parameters
-    ----------
-    inner : Optimizer
-        The optimizer. It may be a `Lookahead`; the other way round is a TypeError.
-    decay : float, optional
-        None, the default, takes the plain mean of the parameters after steps 1, 2, .... A
-        number in [0, 1) takes the exponential moving average, which starts at those after
-        step 1: average <- average + (1 - decay) * (theta - average).
-
-    Examples
-    --------
     >>> import numpy as np
-    >>> import lookahead_ref as la
-    >>> optimizer = la.PolyakAveraging(la.SGD(learning_rate=1.0))
+    >>> from lookahead_ref import SGD
+    >>> optimizer = PolyakAveraging(SGD(learning_rate=1.0))
     >>> params = {"x": np.array([0.0])}
     >>> state = optimizer.init(params)
     >>> for _ in range(3):
@@ -48,7 +40,6 @@ class PolyakAveraging:
 
     inner: Optimizer
     decay: float | None = None
-
     averages: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

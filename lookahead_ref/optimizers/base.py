@@ -1,15 +1,14 @@
 """What an optimizer is, and the step that all inner optimizers share.
 
-An inner optimizer is a rule: the names of its slots, the coefficients at step t, and the
-arithmetic of one update. The functions `init`, `step` and `evaluation_params` of this
-module make an optimizer of it; each inner optimizer takes them as its methods.
+An inner optimizer is an `UpdateRule`. The functions `init`, `step` and `evaluation_params`
+of this module make an optimizer of it: it takes them as its methods.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 from lookahead_ref import hyperparameters, trees
-from lookahead_ref.hyperparameters import Schedule, non_negative
+from lookahead_ref.hyperparameters import Schedule, non_negative, value_at
 from lookahead_ref.trees import Tree, apply
 
 WeightDecayKind: TypeAlias = Literal["l2", "decoupled"]
@@ -21,8 +20,9 @@ class Optimizer(Protocol):
 
     *Parameters* are a dict of names to float32 or float64 arrays, possibly nested;
     gradients are like them in names, shapes, dtypes and library. A state is a NamedTuple.
-    What cannot be optimized, does not match, or is a schedule's value out of range is a
-    TypeError or ValueError that names it.
+    What cannot be optimized or does not match is a TypeError or ValueError that names it;
+    so is a hyperparameter of a wrong type or out of its range, where the optimizer is made
+    or, with a schedule, where its value is used. `Lookahead` has an example.
     """
 
     def init(self, params: Tree) -> Any:
@@ -35,22 +35,38 @@ class Optimizer(Protocol):
         """Return the parameters to evaluate, save and report, after a step or before."""
 
 
-class InnerState(NamedTuple):
-    """The state of an inner optimizer.
+class UpdateRule(Protocol):
+    """An inner optimizer: a rule, from the gradient and slots to an update and new slots.
 
-    Attributes
-    ----------
-    step : int
-        The number of updates done: the clock of the learning rate's schedule. Never reset.
-    updates : int
-        The number of updates since the slots were made: the clock of the bias correction.
-    slots : dict
-        Slot name to a tree like the parameters.
+    `slots` names the arrays, zero at first, that are kept for each parameter.
+    `learning_rate` is the step size, or its schedule over the number of updates done.
+    `weight_decay` times the parameters is added, as `weight_decay_kind` says, to the
+    gradient ("l2") or to the update ("decoupled", with Adam: AdamW). Decoupled weight decay
+    is multiplied by the learning rate, as PyTorch's and Optax's.
     """
 
-    step: int
-    updates: int
-    slots: dict[str, Any]
+    @property
+    def slots(self) -> tuple[str, ...]: ...
+    @property
+    def learning_rate(self) -> float | Schedule: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def weight_decay_kind(self) -> WeightDecayKind: ...
+
+    def coefficients(self, t: int) -> Mapping[str, float]:
+        """Return the rule's scalars, by name, at its t-th update, counted from 1."""
+
+    def rule(self, xp: Any) -> Any:
+        """Return the arithmetic, a function of the gradient, the slots and the scalars."""
+
+
+class InnerState(NamedTuple):
+    """The state of an inner optimizer: two counts of updates, and slots by name."""
+
+    step: int  # all updates: the clock of the learning rate's schedule, never reset
+    updates: int  # those since the slots were made: the clock of the bias correction
+    slots: dict[str, Any]  # for each name a tree like the parameters
 
     def synchronize(self, phi: Tree, slots: dict[str, Any]) -> Self:
         """Return the state with other slots, as a synchronization around this leaves it."""
@@ -61,54 +77,68 @@ class InnerState(NamedTuple):
         return self._replace(updates=0)
 
 
-class UpdateRule(Protocol):
-    """What an inner optimizer says of itself; all else is shared.
+def init(self: UpdateRule, params: Tree) -> InnerState:
+    """Make the state before the first step, with slots of zeros."""
+    trees.check_params(params)
+    scalars = {
+        "learning_rate": value_at("learning_rate", self.learning_rate, 0, non_negative),
+        "weight_decay": float(self.weight_decay),
+        **self.coefficients(1),
+    }
+    for path, leaf in trees.flatten(params).items():
+        trees.round_scalars(scalars, path, leaf)  # which must not become zero
+    return InnerState(0, 0, {slot: trees.zeros_like(params) for slot in self.slots})
 
-    Parameters
-    ----------
-    learning_rate : float or callable
-        The step size, or its schedule over the number of updates done.
-    weight_decay : float, default: 0.0
-        The weight decay's coefficient.
-    weight_decay_kind : {"l2", "decoupled"}, default: "l2"
-        Whether weight decay is added to the gradient, or to the update (with Adam: AdamW).
-        Decoupled weight decay is multiplied by the learning rate, as PyTorch's and Optax's.
 
-    Attributes
-    ----------
-    slots : tuple of str
-        The names of the arrays that are kept for each parameter; they start at zero.
-    """
+def step(
+    self: UpdateRule, params: Tree, grads: Tree, state: InnerState
+) -> tuple[dict[str, Any], InnerState]:
+    """Do one update, equation (0.2)."""
+    if trees.tape_of(params) is None:
+        trees.check_params(params)
+        trees.check_like(grads, params, "grads")
+    check_state(state, InnerState)
+    if state.slots.keys() != set(self.slots):
+        raise ValueError(
+            f"state must have the slots {', '.join(self.slots) or '(none)'}, got "
+            f"{', '.join(state.slots) or '(none)'}"
+        )
+    slots = [state.slots[slot] for slot in self.slots]  # whatever order they are stored in
+    rate = value_at("learning_rate", self.learning_rate, state.step, non_negative)
+    decay = {"weight_decay": float(self.weight_decay)}
+    kind = self.weight_decay_kind if self.weight_decay else None
+    t = state.updates + 1
 
-    @property
-    def learning_rate(self) -> float | Schedule: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def weight_decay_kind(self) -> WeightDecayKind: ...
-    @property
-    def slots(self) -> tuple[str, ...]: ...
+    if kind == "l2":
+        (grads,) = apply(add_weight_decay, decay, grads, params)
+    update, *slots = apply(self.rule, self.coefficients(t), grads, *slots)
+    if kind == "decoupled":
+        (update,) = apply(add_weight_decay, decay, update, params)
+    (theta,) = apply(descend, {"learning_rate": rate}, params, update)
+    return theta, InnerState(state.step + 1, t, dict(zip(self.slots, slots, strict=True)))
 
-    def coefficients(self, t: int) -> Mapping[str, float]:
-        """Return the rule's scalars at its t-th update, counted from 1."""
 
-    def rule(self, xp: Any) -> Any:
-        """Return the arithmetic: from gradient and slots to the update and new slots."""
+def evaluation_params(self: UpdateRule, params: Tree, state: InnerState) -> Tree:
+    """Return `params`, which are what to evaluate, save and report."""
+    return params
+
+
+def add_weight_decay(xp: Any) -> Any:
+    """Add the gradient of half the squared norm of the parameters, times `weight_decay`."""
+    return lambda update, theta, weight_decay: update + weight_decay * theta
+
+
+def descend(xp: Any) -> Any:
+    """Go against the update, equation (0.2)."""
+    return lambda theta, update, learning_rate: theta - learning_rate * update
 
 
 def check(optimizer: UpdateRule, **checks: Callable[[str, Any], float]) -> None:
-    """Check the hyperparameters of an inner optimizer: the shared ones, and its own.
-
-    Each of its own is given with a check, as ``check(self, momentum=below_one)``, of those
-    in `lookahead_ref.hyperparameters`.
-    """
-    hyperparameters.constant_or_schedule(
-        "learning_rate", optimizer.learning_rate, non_negative
-    )
+    """Check what all share, and its own as in ``check(self, momentum=below_one)``."""
+    rate, kind = optimizer.learning_rate, optimizer.weight_decay_kind
+    hyperparameters.constant_or_schedule("learning_rate", rate, non_negative)
     non_negative("weight_decay", optimizer.weight_decay)
-    hyperparameters.option(
-        "weight_decay_kind", optimizer.weight_decay_kind, ("l2", "decoupled")
-    )
+    hyperparameters.option("weight_decay_kind", kind, ("l2", "decoupled"))
     for name, check_one in checks.items():
         check_one(name, getattr(optimizer, name))
 
@@ -139,68 +169,3 @@ def check_state(state: object, kind: type) -> None:
             f"state must be the {kind.__name__} that init or the last step returned, got "
             f"{type(state).__name__}"
         )
-
-
-def add_weight_decay(xp: Any) -> Any:
-    """Add the gradient of half the squared norm of the parameters, times `weight_decay`."""
-    return lambda update, theta, weight_decay: update + weight_decay * theta
-
-
-def descend(xp: Any) -> Any:
-    """Go against the update, equation (0.2)."""
-    return lambda theta, update, learning_rate: theta - learning_rate * update
-
-
-def init(self: UpdateRule, params: Tree) -> InnerState:
-    """Make the state before the first step, with slots of zeros."""
-    trees.check_params(params)
-    scalars = {
-        "learning_rate": _learning_rate(self, 0),
-        "weight_decay": float(self.weight_decay),
-        **self.coefficients(1),
-    }
-    for path, leaf in trees.flatten(params).items():
-        trees.round_scalars(scalars, path, leaf)  # which must not become zero
-    return InnerState(0, 0, {slot: trees.zeros_like(params) for slot in self.slots})
-
-
-def step(
-    self: UpdateRule, params: Tree, grads: Tree, state: InnerState
-) -> tuple[dict[str, Any], InnerState]:
-    """Do one update, equation (0.2)."""
-    if type(params) is not trees.RecordedTree:
-        trees.check_params(params)
-        trees.check_like(grads, params, "grads")
-    check_state(state, InnerState)
-    if state.slots.keys() != set(self.slots):
-        raise ValueError(
-            f"state must have the slots {', '.join(self.slots) or '(none)'}, got "
-            f"{', '.join(state.slots) or '(none)'}"
-        )
-    # By name: what stores a state may order a dict anew.
-    slots_before = [state.slots[slot] for slot in self.slots]
-
-    learning_rate = _learning_rate(self, state.step)
-    decays = self.weight_decay_kind if self.weight_decay else None
-    weight_decay = {"weight_decay": float(self.weight_decay)}
-    updates = state.updates + 1
-    if decays == "l2":
-        (grads,) = apply(add_weight_decay, weight_decay, grads, params)
-    update, *slots = apply(self.rule, self.coefficients(updates), grads, *slots_before)
-    if decays == "decoupled":
-        (update,) = apply(add_weight_decay, weight_decay, update, params)
-    (theta,) = apply(descend, {"learning_rate": learning_rate}, params, update)
-    return theta, InnerState(
-        state.step + 1, updates, dict(zip(self.slots, slots, strict=True))
-    )
-
-
-def evaluation_params(self: UpdateRule, params: Tree, state: InnerState) -> Tree:
-    """Return `params`, which are what to evaluate, save and report."""
-    return params
-
-
-def _learning_rate(self: UpdateRule, updates: int) -> float:
-    return hyperparameters.value_at(
-        "learning_rate", self.learning_rate, updates, non_negative
-    )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from lookahead_ref import hyperparameters, trees
-from lookahead_ref.hyperparameters import Schedule, step_size
+from lookahead_ref.hyperparameters import Schedule, count, option, step_size, value_at
 from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.base import Optimizer
@@ -14,33 +14,18 @@ InnerStateKind: TypeAlias = Literal["maintain", "reset", "interpolate"]
 
 
 class LookaheadState(NamedTuple):
-    """The state of `Lookahead`.
+    """The state of `Lookahead`: slow weights, the inner optimizer's state, two counts."""
 
-    Attributes
-    ----------
-    phi : dict
-        The slow weights.
-    inner : NamedTuple
-        The inner optimizer's state.
-    cycle_step : int
-        The number of steps since the last synchronization.
-    syncs : int
-        The number of synchronizations done: the clock of alpha's schedule. Never reset.
-    anchor : dict or None
-        Where slots are interpolated: the inner ones after the last synchronization.
-    """
-
-    phi: dict[str, Any]
-    inner: Any
-    cycle_step: int
-    syncs: int
-    anchor: dict[str, Any] | None
+    phi: dict[str, Any]  # the slow weights
+    inner: Any  # the inner optimizer's state
+    cycle_step: int  # steps since the last synchronization
+    syncs: int  # synchronizations: the clock of alpha's schedule, never reset
+    anchor: dict[str, Any] | None  # if slots are interpolated: those of the last one
 
     @property
-    def slots(self) -> dict[str, Any]:
+    def slots(self) -> Any:
         """The slots of the innermost optimizer."""
-        slots: dict[str, Any] = self.inner.slots
-        return slots
+        return self.inner.slots
 
     def synchronize(self, phi: dict[str, Any], slots: dict[str, Any]) -> Self:
         """Return the state after a synchronization around this optimizer."""
@@ -58,41 +43,35 @@ class LookaheadState(NamedTuple):
 
 @dataclass(frozen=True)
 class Lookahead:
-    """Lookahead around any optimizer.
+    """Lookahead around any optimizer: k steps forward, 1 step back.
 
     The inner optimizer takes k steps on the fast weights theta; then the slow weights phi
     move a fraction alpha towards them, and the fast weights restart there: M. R. Zhang,
-    J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer: k steps forward, 1 step back",
-    NeurIPS 2019, Algorithm 1.
+    J. Lucas, G. Hinton and J. Ba, "Lookahead Optimizer", NeurIPS 2019, Algorithm 1.
+
+    After a synchronization the new fast weights *are* the slow weights (theta_{t,0} <-
+    phi_{t-1}): the same arrays, not a copy. Do not write to arrays that `step` returned.
 
     Parameters
     ----------
     inner : Optimizer
-        The inner optimizer A of Algorithm 1. It may be a `Lookahead`.
+        The inner optimizer A. With another `Lookahead` the inner synchronization comes
+        first; the outer one makes its phi and slots those of every level below.
     k : int, default: 5
         The synchronization period, in calls of `step`.
     alpha : float, callable or AdaptiveAlpha, default: 0.5
         The slow weights' step size, in (0, 1]; or its schedule over the number of
         synchronizations done; or how it is estimated at each of them.
     inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
-        What a synchronization does to the inner optimizer's slots (momentum, moments).
-        *maintain* leaves them. *reset* makes them, and the count that bias correction uses,
-        as `init` makes them. *interpolate* moves them as the weights, from where they were
-        after the last synchronization; counts run on.
-
-    Notes
-    -----
-    After a synchronization the new fast weights *are* the slow weights (theta_{t,0} <-
-    phi_{t-1}): the same arrays, not a copy. Do not write to arrays that `step` returned.
-
-    Nested, the inner synchronization comes first, then the outer one, which synchronizes
-    every level below: its phi becomes the new params, its slots the new slots.
+        What a synchronization does to the inner slots. *maintain* leaves them. *reset*
+        makes them, and the count that bias correction uses, as `init` does. *interpolate*
+        moves them as the weights, from where the last one left them; counts run on.
 
     Examples
     --------
     >>> import numpy as np
-    >>> import lookahead_ref as la
-    >>> optimizer = la.Lookahead(la.SGD(learning_rate=1.0), k=2, alpha=0.5)
+    >>> from lookahead_ref import SGD
+    >>> optimizer = Lookahead(SGD(learning_rate=1.0), k=2, alpha=0.5)
     >>> params = {"x": np.array([8.0])}
     >>> state = optimizer.init(params)
     >>> for _ in range(3):
@@ -110,7 +89,7 @@ class Lookahead:
 
     def __post_init__(self) -> None:
         base.check_inner(self.inner)
-        hyperparameters.count("k", self.k)
+        count("k", self.k)
         if isinstance(self.alpha, AdaptiveAlpha):
             innermost, _ = _innermost(self.inner)
             if not hasattr(innermost, "curvature"):
@@ -120,9 +99,7 @@ class Lookahead:
                 )
         else:
             hyperparameters.constant_or_schedule("alpha", self.alpha, step_size)
-        hyperparameters.option(
-            "inner_state", self.inner_state, ("maintain", "reset", "interpolate")
-        )
+        option("inner_state", self.inner_state, ("maintain", "reset", "interpolate"))
 
     def init(self, params: Tree) -> LookaheadState:
         inner = self.inner.init(params)
@@ -133,10 +110,12 @@ class Lookahead:
                 f"lookahead_ref.optimizers.InnerState is, got {type(inner).__name__} "
                 f"without {' and '.join(lacking)}"
             )
-        alpha = self.alpha
-        least = alpha.alpha_low if isinstance(alpha, AdaptiveAlpha) else _at(alpha, 0)
+        if isinstance(self.alpha, AdaptiveAlpha):
+            least = self.alpha.alpha_low
+        else:
+            least = value_at("alpha", self.alpha, 0, step_size)
         for path, leaf in trees.flatten(params).items():
-            trees.round_scalars({"alpha": least}, path, leaf)
+            trees.round_scalars({"alpha": least}, path, leaf)  # which must not become zero
         anchor = inner.slots if self.inner_state == "interpolate" else None
         return LookaheadState(trees.copy(params), inner, 0, 0, anchor)
 
@@ -175,14 +154,10 @@ class Lookahead:
 
     def _alpha(self, state: LookaheadState, theta: Tree, grads: Tree, inner: Any) -> float:
         if not isinstance(self.alpha, AdaptiveAlpha):
-            return _at(self.alpha, state.syncs)
+            return value_at("alpha", self.alpha, state.syncs, step_size)
         innermost, its_state = _innermost(self.inner, inner)
         curvature, factor = innermost.curvature(its_state)
         return self.alpha.estimate(state.phi, theta, grads, curvature, factor)
-
-
-def _at(alpha: float | Schedule, syncs: int) -> float:
-    return hyperparameters.value_at("alpha", alpha, syncs, step_size)
 
 
 def _innermost(optimizer: Any, state: Any = None) -> tuple[Any, Any]:

@@ -10,24 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lookahead_ref.hyperparameters import (
-    Schedule,
-    constant_or_schedule,
-    count,
-    non_negative,
-    value_at,
-)
+from lookahead_ref import hyperparameters
+from lookahead_ref.hyperparameters import Schedule, count, non_negative, value_at
 
 __all__ = ["Constant", "Cosine", "Schedule", "StepDecay", "WarmUp", "cifar_step_decay"]
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The same value at every step.
-
-    >>> Constant(0.1)(1000)
-    0.1
-    """
+    """The same value at every step."""
 
     value: float
 
@@ -71,8 +62,7 @@ class StepDecay:
 def cifar_step_decay(initial: float, steps_per_epoch: int) -> StepDecay:
     """Build the paper's CIFAR schedule: divide by 5 after epochs 60, 120 and 160 of 200.
 
-    It is that of S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC 2016, which
-    section 5.1 of the paper uses.
+    S. Zagoruyko and N. Komodakis, "Wide Residual Networks", BMVC 2016; see section 5.1.
 
     >>> cifar_step_decay(0.1, steps_per_epoch=391).boundaries
     (23460, 46920, 62560)
@@ -83,11 +73,9 @@ def cifar_step_decay(initial: float, steps_per_epoch: int) -> StepDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Fall from `initial` to `final` along half a period of the cosine, then stay.
+    """Fall from `initial` to `final`, at step `steps`, along half a cosine, then stay.
 
-    `final` is reached at step number `steps`: I. Loshchilov and F. Hutter, "SGDR:
-    Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation (5), without
-    restarts.
+    I. Loshchilov and F. Hutter, "SGDR", ICLR 2017, equation (5), without restarts.
 
     >>> schedule = Cosine(1.0, steps=100)
     >>> [round(schedule(step), 3) for step in (0, 50, 100, 200)]
@@ -114,8 +102,7 @@ class Cosine:
 class WarmUp:
     """Rise linearly over the first steps, then follow another value or schedule.
 
-    The value at step s is ``min(1, (s + 1) / steps)`` times that of `after`, whose clock
-    runs from step 0 as well. No update is wasted on a rate of zero.
+    At step s it is ``min(1, (s + 1) / steps)`` times `after`, whose clock runs as well.
 
     >>> schedule = WarmUp(4, after=1.0)
     >>> [schedule(step) for step in range(6)]
@@ -127,7 +114,7 @@ class WarmUp:
 
     def __post_init__(self) -> None:
         count("steps", self.steps)
-        constant_or_schedule("after", self.after, non_negative)
+        hyperparameters.constant_or_schedule("after", self.after, non_negative)
 
     def __call__(self, step: int) -> float:
         after = value_at("after", self.after, step, non_negative)

@@ -1,14 +1,27 @@
-"""Files that are whole or not there, and plain data for JSON."""
+"""Files that are whole or not there; plain data for JSON, and what was read of it."""
 
 import json
 import math
 import os
+import reprlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
-__all__ = ["jsonable", "write_atomically", "write_json"]
+from lookahead_ref.extras import require
+
+__all__ = ["checked", "jsonable", "schema", "write_atomically", "write_json"]
+
+_TYPES: dict[Any, str] = {
+    int: "integer",
+    float: "number",
+    str: "string",
+    bool: "boolean",
+    tuple: "array",
+    NoneType: "null",
+}
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -52,3 +65,31 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
+
+
+def checked(data: Any, form: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Check data of a format against JSON schemas, all that a file of it must have."""
+    jsonschema = require("jsonschema", "experiments", purpose="read the files of runs")
+    properties = {"format": {"const": form}, "format_version": {"const": 1}, **properties}
+    wanted = {"type": "object", "properties": properties, "required": [*properties]}
+    for error in jsonschema.Draft202012Validator(wanted).iter_errors(data):
+        came = reprlib.repr(error.instance)
+        raise ValueError(f"{error.json_path} of {form}: {error.message}, got {came}")
+    return dict(data)
+
+
+def schema(
+    record: type, names: Iterable[str] | None = None, **properties: Any
+) -> dict[str, Any]:
+    """Make the JSON schema of a dataclass of plain data, or of some fields and of more."""
+    hints = get_type_hints(record)
+    for name in hints if names is None else names:
+        hint = hints[name]
+        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        properties[name] = {"type": [_TYPES[get_origin(kind) or kind] for kind in kinds]}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [*properties],
+        "additionalProperties": False,
+    }

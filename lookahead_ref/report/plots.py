@@ -89,12 +89,6 @@ GHOST: dict[Theme, str] = {"light": "#c9ced4", "dark": "#3f4750"}
 _DASHES = {"plain": (0, (5, 2)), "lookahead": "solid", "other": (0, (1, 1.3))}
 _WIDTHS = {"plain": 1.8, "lookahead": 2.4, "other": 2.0}
 
-# Inches. A layout engine would find them by drawing everything once more.
-_PANEL_HEIGHT = 1.9
-_LEFT, _RIGHT, _GUTTER = 0.85, 0.2, 0.25
-_TOP, _LABEL = 0.12, 0.225  # above a panel; and for each line of its legend
-_FOOT = 0.55  # the numbers and the title of the time axis
-
 
 def panels(
     rows: int,
@@ -115,7 +109,10 @@ def panels(
     for axes in grid.flat:
         axes.set_facecolor(PAPER[theme])
         axes.set_axisbelow(True)
-        _frame(axes, theme)
+        axes.tick_params(colors=INK[theme], which="both", labelsize=10)
+        # Two sides of four, in the ink of the text.
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[:].set_color(INK[theme])
     return figure, grid
 
 
@@ -159,42 +156,39 @@ def curves_figure(
     theme: Theme = "light",
 ) -> "Figure":
     """Draw families of methods side by side, a quantity in each row or rows of panels."""
-    figures = require("matplotlib.figure", "experiments", purpose="draw curves")
     families = list(dict.fromkeys(curve.family for row in rows for curve in row.curves))
     columns = min(columns, len(families))
     lines = -(-len(families) // columns)
-    width = max(3.2 * columns, 4.5)
-    panel_width = (width - _LEFT - _RIGHT - _GUTTER * (columns - 1)) / columns
-    tops, height = [], 0.0
-    for line in range(lines * len(rows)):
-        headed = families[line * columns : (line + 1) * columns]
-        labels = max((_labels(rows[0], family) for family in headed), default=0)
-        tops.append(height + _TOP + _LABEL * labels)
-        height = tops[-1] + _PANEL_HEIGHT + _FOOT
-    figure = figures.Figure(figsize=(width, height), facecolor=PAPER[theme])
+    labels = max(sum(c.family == family for c in rows[0].curves) for family in families)
+    figure, grid = panels(
+        lines * len(rows),
+        columns,
+        width=max(3.2 * columns, 4.5),
+        height=lines * (2.5 * len(rows) + 0.225 * labels),
+        theme=theme,
+    )
     for number, row in enumerate(rows):
         limits = row.limits or _limits(row)
         for place, family in enumerate(families):
             line, column = divmod(place, columns)
-            left = _LEFT + column * (panel_width + _GUTTER)
-            bottom = height - tops[number * lines + line] - _PANEL_HEIGHT
-            axes = figure.add_axes(
-                (left / width, bottom / height, panel_width / width, _PANEL_HEIGHT / height)
-            )
+            axes = grid[number * lines + line, column]
             _draw(axes, row, family, PALETTE[theme][place % 5], theme)
+            axes.set_ylim(*limits)
             if number == 0:
                 # The heading of its column; it covers no curve.
                 legend_above(axes, theme, handlelength=2.8)
-            axes.set_ylim(*limits)
             if column == 0:
                 label(axes, theme, y=row.title)
-                axes.yaxis.set_label_coords(-0.62 / panel_width, 0.5)
             else:
                 axes.tick_params(labelleft=False, which="both")
             # Time runs alike in all: its title stands at the foot of each column only.
             if number == len(rows) - 1 and place + columns >= len(families):
                 label(axes, theme, x=x_title)
-    return figure  # type: ignore[no-any-return]  # the module came by name
+    for axes in grid.flat:
+        if not axes.lines:
+            axes.remove()
+    figure.align_ylabels()
+    return figure
 
 
 def late_limits(curves: Sequence[Curve]) -> tuple[float, float]:
@@ -209,48 +203,26 @@ def late_limits(curves: Sequence[Curve]) -> tuple[float, float]:
 
 def png(figure: "Figure", *, dpi: int = 144) -> bytes:
     """Render a figure as a PNG file; the same figure gives the same bytes."""
-    canvases = require(
-        "matplotlib.backends.backend_agg", "experiments", purpose="draw curves"
-    )
-    canvases.FigureCanvasAgg(figure)
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer,
-        format="png",
-        dpi=dpi,
-        facecolor=figure.get_facecolor(),
-        metadata={"Software": None},
-    )
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def svg(figure: "Figure") -> bytes:
     """Render a figure as SVG, text as text; the same figure gives the same bytes."""
     matplotlib = require("matplotlib", "experiments", purpose="draw curves")
-    canvases = require(
-        "matplotlib.backends.backend_svg", "experiments", purpose="draw curves"
-    )
-    canvases.FigureCanvasSVG(figure)
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "lookahead-ref", "svg.fonttype": "none"}):
-        figure.savefig(
-            buffer,
-            format="svg",
-            facecolor=figure.get_facecolor(),
-            metadata={"Date": None, "Creator": None},
-        )
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
 def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None:
     ink = INK[theme]
-    axes.set_facecolor(PAPER[theme])
     axes.set_yscale(row.scale)
     for curve in row.curves:
         if curve.family != family:
             axes.plot(curve.x, curve.mean, color=GHOST[theme], linewidth=0.9, zorder=1)
-    for curve in row.curves:
-        if curve.family != family:
             continue
         # A second method without Lookahead must differ from the first by colour too.
         shade = ink if curve.role == "other" else colour
@@ -272,19 +244,6 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
     grid_lines(axes, theme, axis="y")
     axes.minorticks_off()
     axes.margins(x=0.01)
-    _frame(axes, theme)
-
-
-def _frame(axes: Any, theme: Theme) -> None:
-    """Draw two sides of four, in the ink of the text."""
-    axes.tick_params(colors=INK[theme], which="both", labelsize=10)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(INK[theme])
-
-
-def _labels(row: Panel, family: str) -> int:
-    return sum(curve.family == family for curve in row.curves)
 
 
 def _limits(row: Panel) -> tuple[float, float]:

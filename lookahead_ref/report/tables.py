@@ -9,7 +9,7 @@ import statistics
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import rich.table
@@ -86,32 +86,11 @@ class Table:
 
     def cells(self) -> list[list["_Cell"]]:
         """Return the cells as text, row by row, and whether each is the best."""
-        best = [self._best(index) for index in range(len(self.columns))]
-        return [
-            [
-                _Cell(
-                    _text(cell, column),
-                    bold=best[index] is not None
-                    and _rounded(cell.mean, column.digits) == best[index],
-                )
-                for index, (cell, column) in enumerate(
-                    zip(row.cells, self.columns, strict=True)
-                )
-            ]
-            for row in self.rows
+        columns = [
+            _cells(column, [row.cells[place] for row in self.rows])
+            for place, column in enumerate(self.columns)
         ]
-
-    def _best(self, index: int) -> float | None:
-        column = self.columns[index]
-        # As printed: what the table shows as equal is equally bold.
-        means = [
-            _rounded(row.cells[index].mean, column.digits)
-            for row in self.rows
-            if math.isfinite(row.cells[index].mean)
-        ]
-        if column.better == "neither" or not means:
-            return None
-        return max(means) if column.better == "higher" else min(means)
+        return [list(cells) for cells in zip(*columns, strict=True)]
 
     def rich(self) -> "rich.table.Table":
         """Return the table for a terminal."""
@@ -186,8 +165,19 @@ class _Cell(NamedTuple):
     bold: bool
 
 
-def _rounded(value: float, digits: int) -> float:
-    return float(f"{value:.{digits}f}")
+def _cells(column: Column, summaries: Sequence[Summary]) -> list[_Cell]:
+    # As printed: what the table shows as equal is equally bold.
+    means = [float(f"{each.mean:.{column.digits}f}") for each in summaries]
+    choose: dict[str, Any] = {
+        "higher": max,
+        "lower": min,
+        "neither": lambda *_, default: default,
+    }
+    best = choose[column.better](filter(math.isfinite, means), default=None)
+    return [
+        _Cell(_text(each, column), bold=mean == best)
+        for each, mean in zip(summaries, means, strict=True)
+    ]
 
 
 def _text(cell: Summary, column: Column) -> str:

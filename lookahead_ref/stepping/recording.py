@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 from lookahead_ref.stepping.backend import Instruction, Program
-from lookahead_ref.trees import SOLE, RecordedTree, Rule
+from lookahead_ref.trees import SOLE, Rule
 
 
 class Call(NamedTuple):
@@ -37,7 +37,7 @@ class Symbol:
     def __init__(self, tape: "Tape", number: int) -> None:
         self.tape = tape
         self.number = number
-        self.tree = RecordedTree({SOLE: self})  # made once
+        self.tree = {SOLE: self}  # made once
 
     def __array_namespace__(self, api_version: str | None = None) -> type["Symbol"]:
         return Symbol

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lookahead_ref.stepping.recording import Symbol
-from lookahead_ref.trees import SOLE, Array, RecordedTree
+from lookahead_ref.trees import Array
 
 _STATE = (dict, tuple)
 
@@ -55,9 +55,6 @@ def replace_counts(state: Any, values: Mapping[str, int], prefix: str = "") -> A
 
 def replace_arrays(state: Any, symbols: Iterator[Symbol], replaced: list[Any]) -> Any:
     """Put symbols in the place of a one-leaf state's arrays; append these to a list."""
-    if type(state) is RecordedTree:
-        replaced.append(state[SOLE])
-        return next(symbols).tree
     if isinstance(state, dict):
         leaf = next(iter(state.values()), None)
         if leaf is None or isinstance(leaf, _STATE):

@@ -8,8 +8,9 @@ program, compiled and bound to memory once by the backend and run in one pass ov
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from operator import itemgetter
+from threading import Lock
 from typing import Any
 
 from lookahead_ref import trees
@@ -137,9 +138,12 @@ class Stepper:
         self._expected = {path: leaf.buffers[0] for path, leaf in self._leaves.items()}
         self._paths = itemgetter(*self._leaves)
         self._kinds = [(type(a), a.dtype, a.shape) for a in self._expected.values()]
-        self._owned = {
-            id(buffer): buffer for leaf in self._leaves.values() for buffer in leaf.buffers
+        self._arrays = {
+            f"{name}/{path}": leaf.buffers[number]
+            for number, name in enumerate(["params", *self._names])
+            for path, leaf in self._leaves.items()
         }
+        self._owned = {id(buffer): buffer for buffer in self._arrays.values()}
         # Symbols for the parameter, the arrays of its state and its gradient.
         self._gradient = 1 + len(self._names)
         self._tape = Tape(self._gradient + 1, self._evaluate)
@@ -154,6 +158,7 @@ class Stepper:
             self._places.setdefault(leaf.dtype, []).append(place)
         self._views: dict[int, dict[str, Any]] = {}
         self._interrupted = False
+        self._turn = _Turn()
 
     @property
     def params(self) -> dict[str, Any]:
@@ -175,8 +180,13 @@ class Stepper:
             If `grads` does not match the parameters, or a schedule returns a value out of
             range; parameters and state are then as they were.
         RuntimeError
-            If an earlier step was interrupted while it wrote.
+            If an earlier step was interrupted while it wrote, or another thread is using
+            the stepper.
         """
+        with self._turn:
+            self._step(grads)
+
+    def _step(self, grads: Tree) -> None:
         self._check_whole()
         arrays = self._checked(grads)
         gradient, owned = self.backend.gradient, self._owned
@@ -214,18 +224,25 @@ class Stepper:
             )
         return self._view(result.number)
 
+    @cached_property
+    def state_arrays(self) -> dict[str, Array]:
+        """The optimizer's state, named as in `state_dict`: read-only views, as `params`."""
+        return {
+            name: self.backend.readonly(array)
+            for name, array in self._arrays.items()
+            if not name.startswith("params/")
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """Copy parameters and state: a dict from paths to arrays and ints.
 
         There is ``params/`` and the path of each parameter, then the arrays and counts of
         the optimizer's state by their place in it, as ``inner/slots/velocity/w``.
         """
-        self._check_whole()
-        saved: dict[str, Any] = dict(states.counts(self._state))
-        for number, name in enumerate(["params", *self._names]):
-            for path, leaf in self._leaves.items():
-                saved[f"{name}/{path}"] = self.backend.copy(leaf.buffers[number])
-        return saved
+        with self._turn:
+            self._check_whole()
+            copies = {name: self.backend.copy(a) for name, a in self._arrays.items()}
+            return {**dict(states.counts(self._state)), **copies}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, for the same optimizer and parameters.
@@ -237,11 +254,11 @@ class Stepper:
             raise TypeError(
                 f"saved must be a dict as state_dict returns, got {type(saved).__name__}"
             )
-        targets = {
-            f"{name}/{path}": leaf.buffers[number]
-            for number, name in enumerate(["params", *self._names])
-            for path, leaf in self._leaves.items()
-        }
+        with self._turn:
+            self._load(saved)
+
+    def _load(self, saved: Mapping[str, Any]) -> None:
+        targets = self._arrays
         counts = dict(states.counts(self._state))
         for name in [*counts, *targets]:
             if name not in saved:
@@ -359,6 +376,23 @@ class Stepper:
                 kernel((*buffers, gradient), scalars)
 
         return run
+
+
+class _Turn:
+    """Lets one call in at a time, and refuses another: of another thread, or within it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(
+                "this Stepper is in the middle of another call: threads must take turns "
+                "with it, or have one each"
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def _backend(given: Any) -> Backend:

@@ -8,7 +8,6 @@ taken with zeros in its own place, so that no bit of the file can change unseen.
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +20,6 @@ __all__ = ["DamagedError", "decode", "encode"]
 
 _KEY = "lookahead-ref"
 _NO_DIGEST = "0" * 64
-_DIGEST = re.compile(rb'\\"sha256\\":\\"([0-9a-f]{64})\\"')
 
 
 class DamagedError(ValueError):
@@ -29,24 +27,9 @@ class DamagedError(ValueError):
 
 
 def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> bytes:
-    """Make the content of a file, the same for the same arrays and record.
+    """Make the content of a file: arrays by name, and what JSON can hold without loss.
 
-    Parameters
-    ----------
-    arrays : dict
-        Name to array.
-    record : dict
-        What JSON can hold without loss.
-
-    Returns
-    -------
-    bytes
-        All of it.
-
-    Raises
-    ------
-    lookahead_ref.extras.MissingExtraError
-        If safetensors is not installed.
+    It is the same for the same arrays and record.
 
     Examples
     --------
@@ -57,78 +40,40 @@ def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> byt
     >>> decode(content[:-1])
     Traceback (most recent call last):
         ...
-    lookahead_ref.training.checkpoint.DamagedError: it is cut off: 1 bytes are missing
+    lookahead_ref.training.checkpoint.DamagedError: its checksum does not match
     """
     safetensors = require("safetensors.numpy", "experiments", purpose="write checkpoints")
     text = json.dumps(
-        {"record": record, "sha256": _NO_DIGEST},
+        {"digest": _NO_DIGEST, "record": record},
         allow_nan=False,
         sort_keys=True,
         separators=(",", ":"),
     )
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     content: bytes = safetensors.save(contiguous, metadata={_KEY: text})
-    start, end = _digest_span(content)
-    digest = hashlib.sha256(content).hexdigest().encode()
-    return content[:start] + digest + content[end:]
+    digest = hashlib.sha256(content).hexdigest()
+    # The metadata comes first in the file.
+    return content.replace(_NO_DIGEST.encode(), digest.encode(), 1)
 
 
 def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read the arrays and the record that were given to `encode`.
 
-    Parameters
-    ----------
-    content : bytes
-        All of the file.
-
-    Returns
-    -------
-    arrays, record : dict
-        As they were given.
-
-    Raises
-    ------
-    DamagedError
-        If a bit of it has changed, or it is no such file.
-    lookahead_ref.extras.MissingExtraError
-        If safetensors is not installed.
+    A bit that has changed, or what is no such file, is a `DamagedError`.
     """
     safetensors = require("safetensors.numpy", "experiments", purpose="read checkpoints")
-    start, end = _digest_span(content)
-    hashed = hashlib.sha256(content[:start])
-    hashed.update(_NO_DIGEST.encode())
-    hashed.update(memoryview(content)[end:])
-    if hashed.hexdigest().encode() != content[start:end]:
-        missing = _end(content) - len(content)
-        if missing > 0:
-            raise DamagedError(f"it is cut off: {missing} bytes are missing")
-        raise DamagedError("its checksum does not match what is in it")
-    text = _header(content)["__metadata__"][_KEY]
-    record: dict[str, Any] = json.loads(text)["record"]
-    return safetensors.load(content), record
+    from safetensors import SafetensorError
 
-
-def _digest_span(content: bytes) -> tuple[int, int]:
-    length = int.from_bytes(content[:8], "little")
-    found = _DIGEST.search(content, 8, 8 + min(length, len(content)))
-    if found is None:
-        raise DamagedError("it has no checksum where one must be")
-    return found.span(1)
-
-
-def _header(content: bytes) -> dict[str, Any]:
-    length = int.from_bytes(content[:8], "little")
-    header: dict[str, Any] = json.loads(content[8 : 8 + length])
-    return header
-
-
-def _end(content: bytes) -> int:
-    """Return how long a file must be; 0 where its header cannot tell."""
     try:
         length = int.from_bytes(content[:8], "little")
-        tensors = [v for n, v in _header(content).items() if n != "__metadata__"]
-        return int(
-            8 + length + max((each["data_offsets"][1] for each in tensors), default=0)
-        )
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return 0
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        held = json.loads(metadata[_KEY])
+        digest = str(held["digest"])
+        blank = content.replace(digest.encode(), _NO_DIGEST.encode(), 1)
+        if hashlib.sha256(blank).hexdigest() != digest:
+            raise DamagedError("its checksum does not match")
+        return safetensors.load(content), held["record"]
+    except DamagedError:
+        raise
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise DamagedError(f"it is no such file: {error!r}") from error

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class StepSkipped:
-    """No update was made, because the loss or the gradient was not finite."""
+    """No update was made, because of what is not finite, or would be after it."""
 
     step: int
     """The global step that the next batch has instead: updates made so far."""
@@ -96,7 +97,8 @@ class StepSkipped:
     loss: float
     """Loss of the batch at the fast weights, in nats."""
     parameter: str | None
-    """The first parameter whose gradient is not finite; None if only the loss is not."""
+    """The first parameter whose gradient is not finite, or entry of the optimizer's state
+    that would not be; None if only the loss is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +219,7 @@ class JsonLines:
 
 def as_record(event: Event, labels: dict[str, Any]) -> dict[str, Any]:
     """Turn an event into plain data that JSON can hold."""
-    kind = "".join("_" + c.lower() if c.isupper() else c for c in type(event).__name__)
+    kind = re.sub("(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     fields = dataclasses.asdict(event)
-    fields = {**fields.pop("record", {}), **fields}
-    record: dict[str, Any] = jsonable({"event": kind.removeprefix("_"), **labels, **fields})
-    return record
+    record = fields.pop("record", {})
+    return dict(jsonable({"event": kind, **labels, **record, **fields}))

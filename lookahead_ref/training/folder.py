@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.report.files import write_atomically
+from lookahead_ref.report.files import checked, write_atomically
 from lookahead_ref.training import checkpoint
 from lookahead_ref.training.events import JsonLines
-from lookahead_ref.training.state import Snapshot
+from lookahead_ref.training.state import SCHEMA, Snapshot
 
 __all__ = [
     "CheckpointError",
@@ -32,6 +32,12 @@ __all__ = [
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}")
 _SECONDS = 60.0
+_FORMAT = "lookahead-ref checkpoint"
+_PROPERTIES: dict[str, Any] = {
+    "configuration": {"type": "object"},
+    "log_bytes": {"type": "integer", "minimum": 0},
+    "state": SCHEMA,
+}
 
 
 class CheckpointError(OSError):
@@ -142,7 +148,7 @@ class CheckpointFolder:
             # Flushed first: what a checkpoint says of the log must be true on the disk.
             log_bytes = 0 if self._log is None else self._log.sync()
             record = {
-                "format": "lookahead-ref checkpoint",
+                "format": _FORMAT,
                 "format_version": 1,
                 "configuration": self._configuration,
                 "log_bytes": log_bytes,
@@ -182,7 +188,11 @@ class CheckpointFolder:
             except OSError as error:
                 note(f"{path} cannot be read: {error.strerror}")
                 continue
-            if record.get("configuration") != self._configuration:
+            try:
+                checked(record, _FORMAT, **_PROPERTIES)
+            except ValueError as error:
+                raise CheckpointError(f"{path} cannot be used: {error}") from error
+            if record["configuration"] != self._configuration:
                 raise CheckpointError(
                     f"{path} is of another run than the folder's run.json"
                 )

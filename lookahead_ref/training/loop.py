@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, Protocol, cast
 
@@ -30,6 +30,7 @@ from lookahead_ref.training.nonfinite import (
     NonFiniteLossError,
     Where,
     first_nonfinite,
+    is_finite,
     joint_sum,
 )
 from lookahead_ref.training.state import Placement, Snapshot, TrainingState
@@ -150,7 +151,8 @@ def train(
     evaluate_train : bool, default True
         Whether to evaluate the training examples too after each epoch.
     on_nonfinite : {"stop", "skip"}, default "stop"
-        What to do about a batch whose loss or gradient is NaN or infinite. *skip* leaves
+        What to do about a batch whose loss or gradient is NaN or infinite, or makes the
+        optimizer's state so. *skip* leaves
         parameters, optimizer and what is carried as they were and goes on with the next
         batch: no step is counted, so that neither a schedule nor Lookahead's cycle
         advances, and a synchronization comes after k updates that were made.
@@ -174,10 +176,10 @@ def train(
     Raises
     ------
     NonFiniteLossError
-        If the loss of an evaluation is NaN or infinite; if that of a batch or its gradient
-        is, and it was not to be skipped; if every batch of an epoch was skipped, or one
-        would be where the parameters themselves are not finite. The callbacks are told
-        first.
+        If the loss of an evaluation is NaN or infinite; if that of a batch, its gradient or
+        what the optimizer makes of that is, and it was not to be skipped; if every batch of
+        an epoch was skipped, or one would be where parameters or the optimizer's state are
+        not finite themselves. The callbacks are told first.
     StoppedError
         If `checkpoints` was asked to stop the run; its state was saved before.
     TypeError, ValueError
@@ -257,6 +259,10 @@ def described(value: object) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
+def _squares(grads: Any) -> Iterator[Any]:
+    return (leaf * leaf for leaf in flatten(grads).values())
+
+
 def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
     return placement.put(dict(model.start(batch_size))) if carries(model) else {}
 
@@ -332,10 +338,32 @@ class _Loop:
         for batch in itertools.islice(state.stream.epoch(), count):
             loss, carried, grads = self._gradient(batch)
             state.batches += 1
-            if math.isfinite(float(joint_sum(loss, grads))) or self._is_finite(loss, grads):
-                self._update(grads, carried)
+            fault = self._update_if_finite(float(loss), grads)
+            if fault is None:
+                state.carried = carried
                 self._take(float(loss))
+            else:
+                self._leave_out(batch, float(loss), *fault)
             self._pause()
+
+    def _update_if_finite(self, loss: float, grads: Any) -> tuple[Where, str | None] | None:
+        """Make an update, or tell why none was made: what is not finite, and where."""
+        stepper, before = self.state.stepper, None
+        if not math.isfinite(float(joint_sum(loss, _squares(grads)))):
+            parameter = first_nonfinite(grads)
+            if parameter is not None or not math.isfinite(loss):
+                return ("gradient" if math.isfinite(loss) else "batch"), parameter
+            # A rule that squares what is so large makes a slot infinite, for good.
+            before = stepper.state_dict()
+        self._update(grads)
+        if math.isfinite(float(joint_sum(0.0, stepper.state_arrays.values()))):
+            return None
+        entry = first_nonfinite(stepper.state_arrays)
+        if entry is None:
+            return None
+        if before is not None:
+            stepper.load_state_dict(before)
+        return "state", entry
 
     def _look_after(self, count: int) -> bool:
         """Go through some batches without waiting for any; tell whether all is finite."""
@@ -344,8 +372,10 @@ class _Loop:
         for batch in itertools.islice(state.stream.epoch(), count):
             loss, carried, grads = self._gradient(batch)
             state.batches += 1
-            pending.append((loss, joint_sum(loss, grads)))
-            self._update(grads, carried)
+            total = joint_sum(loss, flatten(grads).values())
+            self._update(grads)
+            state.carried = carried
+            pending.append((loss, joint_sum(total, state.stepper.state_arrays.values())))
         # The state is of no use then; a sum that overflowed is cleared up batch by batch.
         if not all(math.isfinite(float(total)) for _, total in pending):
             return False
@@ -367,11 +397,10 @@ class _Loop:
         )
         return loss, carried, grads
 
-    def _update(self, grads: Any, carried: Any) -> None:
+    def _update(self, grads: Any) -> None:
         if self.clip is not None:
             grads, _ = la.clip_by_global_norm(grads, self.clip)
         self.state.stepper.step(grads)
-        self.state.carried = carried
 
     def _take(self, loss: float) -> None:
         """Count an update that was made."""
@@ -381,23 +410,23 @@ class _Loop:
         state.epoch_updates += 1
         state.epoch_loss += loss
 
-    def _is_finite(self, loss: Any, grads: Any) -> bool:
-        """Look into a suspicion; where it is right skip the batch, or stop."""
+    def _leave_out(self, batch: Any, loss: float, of: Where, parameter: str | None) -> None:
+        """Skip a batch of which something is not finite, or stop."""
         state = self.state
-        value, parameter = float(loss), first_nonfinite(grads)
-        if math.isfinite(value) and parameter is None:
-            return True
         broken = first_nonfinite(state.stepper.params)
         none_left = (
             state.batches == state.stream.batches_per_epoch and not state.epoch_updates
         )
-        # Weights that are not finite make every batch like this one.
-        if self.on_nonfinite == "stop" or broken is not None or none_left:
-            of: Where = "gradient" if math.isfinite(value) else "batch"
-            self._fail(of, state.epoch + 1, value, broken, parameter)
+        # Weights and slots that are not finite make every batch like this one.
+        if (
+            self.on_nonfinite == "stop"
+            or none_left
+            or broken is not None
+            or first_nonfinite(state.stepper.state_arrays) is not None
+        ):
+            self._fail(of, state.epoch + 1, loss, broken, parameter, batch)
         state.skipped += 1
-        self.report(StepSkipped(state.step, state.epoch + 1, value, parameter))
-        return False
+        self.report(StepSkipped(state.step, state.epoch + 1, loss, parameter))
 
     # Between batches and epochs.
 
@@ -495,10 +524,14 @@ class _Loop:
         loss: float,
         broken: str | None,
         parameter: str | None = None,
+        batch: Any = None,
     ) -> NoReturn:
         """End the run; `broken` is a parameter that is not finite itself."""
-        step, history = self.state.step, self.state.history
-        named = parameter if broken is None else broken
-        error = NonFiniteLossError(of, step, epoch, loss, history, named, broken is None)
+        error = NonFiniteLossError(
+            *(of, self.state.step, epoch, loss, self.state.history),
+            parameter if broken is None or of == "state" else broken,
+            parameter_is_finite=broken is None,
+            inputs_are_finite=is_finite(batch),
+        )
         self._end(str(error))
         raise error

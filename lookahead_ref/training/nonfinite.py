@@ -1,32 +1,34 @@
-"""Losses, gradients and weights that are not finite: how they are found, and the error.
+"""What is not finite: how it is found, and the error that tells of it.
 
-Looking at every element of every gradient costs passes over memory. A sum is one pass, and
-on a device it stays there: what is not finite makes the sum not finite too. A sum can also
+Looking at every element of every array costs passes over memory. A sum is one pass, and on
+a device it stays there: what is not finite makes the sum not finite too. A sum can also
 overflow by itself, so that it only raises a suspicion, which is then looked into.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_array_api_obj
 
 from lookahead_ref import trees
 from lookahead_ref.training.events import EpochRecord
 
-__all__ = ["NonFiniteLossError", "Where", "first_nonfinite", "joint_sum"]
+__all__ = ["NonFiniteLossError", "Where", "first_nonfinite", "is_finite", "joint_sum"]
 
-Where: TypeAlias = Literal["batch", "gradient", "evaluation"]
-"""What was not finite: the loss of a batch, its gradient, or the loss of an evaluation."""
+Where: TypeAlias = Literal["batch", "gradient", "state", "evaluation"]
+"""What was not finite: the loss of a batch, its gradient, what the optimizer made of that,
+or the loss of an evaluation."""
 
 
 class NonFiniteLossError(ArithmeticError):
-    """A loss or a gradient became NaN or infinite.
+    """A loss, a gradient or the optimizer's state became NaN or infinite.
 
     Attributes
     ----------
-    of : {"batch", "gradient", "evaluation"}
+    of : {"batch", "gradient", "state", "evaluation"}
         Whether it is the loss of a batch or, that being finite, its gradient, whose update
-        was then not made; or the loss of the evaluation after an epoch.
+        was then not made; or, both being finite, the optimizer's state after the update; or
+        the loss of the evaluation after an epoch.
     step : int
         Updates made before; as the global step is 0 at the first update, also the step
         of the batch.
@@ -39,7 +41,11 @@ class NonFiniteLossError(ArithmeticError):
         evaluation's.
     parameter : str or None
         The path of the first parameter that is not finite itself or, where all are, whose
-        gradient is not.
+        gradient is not; of the state the first entry, as ``slots/second_moment/weight``.
+    parameter_is_finite : bool
+        Whether the parameters themselves are finite.
+    inputs_are_finite : bool
+        Whether the batch is.
     """
 
     def __init__(
@@ -51,12 +57,8 @@ class NonFiniteLossError(ArithmeticError):
         history: Sequence[EpochRecord],
         parameter: str | None = None,
         parameter_is_finite: bool = True,
+        inputs_are_finite: bool = True,
     ) -> None:
-        super().__init__(
-            f"{_what(of, loss)} at step {step}, in epoch {epoch}"
-            f"{_which(of, parameter, parameter_is_finite)}: training stopped "
-            "(a smaller learning rate may help)"
-        )
         self.of = of
         self.step = step
         self.epoch = epoch
@@ -64,40 +66,64 @@ class NonFiniteLossError(ArithmeticError):
         self.history = tuple(history)
         self.parameter = parameter
         self.parameter_is_finite = parameter_is_finite
+        self.inputs_are_finite = inputs_are_finite
+        super().__init__(
+            f"{self._what()} at step {step}, in epoch {epoch}{self._where()}: training "
+            f"stopped ({self._advice()})"
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Survive the way back from a worker process."""
-        placed = (self.of, self.step, self.epoch, self.loss, self.history)
-        return type(self), (*placed, self.parameter, self.parameter_is_finite)
+        placed = (self.of, self.step, self.epoch, self.loss, self.history, self.parameter)
+        return type(self), (*placed, self.parameter_is_finite, self.inputs_are_finite)
+
+    def _what(self) -> str:
+        if self.of == "state":
+            return f"{self.parameter!r} of the optimizer's state is not finite"
+        if self.of == "gradient":
+            return f"the gradient of the batch is not finite (its loss is {self.loss:g})"
+        which = "the batch" if self.of == "batch" else "the evaluated weights"
+        return f"the loss of {which} is {self.loss}"
+
+    def _where(self) -> str:
+        if self.parameter is None or self.of == "state":
+            return ""
+        if not self.parameter_is_finite:
+            return f", where the parameter {self.parameter!r} is not finite itself"
+        return (
+            ""
+            if self.of == "evaluation"
+            else f", first in the parameter {self.parameter!r}"
+        )
+
+    def _advice(self) -> str:
+        if not self.inputs_are_finite:
+            return "the batch itself holds what is not finite"
+        if self.of == "state":
+            return "what a rule squares may overflow: clipping gradients may help"
+        if self.step == 0:
+            return "no update was made before: look at the data and the first weights"
+        return "a smaller learning rate may help"
 
 
-def _what(of: Where, loss: float) -> str:
-    if of == "gradient":
-        return f"the gradient of the batch is not finite (its loss is {loss:g})"
-    which = "the batch" if of == "batch" else "the evaluated weights"
-    return f"the loss of {which} is {loss}"
-
-
-def _which(of: Where, parameter: str | None, finite: bool) -> str:
-    if parameter is None:
-        return ""
-    if not finite:
-        return f", where the parameter {parameter!r} is not finite itself"
-    return f", first in the parameter {parameter!r}" if of != "evaluation" else ""
-
-
-def joint_sum(loss: Any, grads: trees.Tree) -> Any:
-    """Add up a loss and the elements of all gradients, on the device where they are."""
-    total = loss
-    for leaf in trees.flatten(grads, "grads").values():
-        total = total + array_namespace(leaf).sum(leaf)
-    return total
+def joint_sum(start: Any, arrays: Iterable[trees.Array]) -> Any:
+    """Add up a number and the elements of all arrays, on the device where they are."""
+    for array in arrays:
+        start = start + array_namespace(array).sum(array)
+    return start
 
 
 def first_nonfinite(arrays: trees.Tree) -> str | None:
     """Find the path of the first leaf with an element that is NaN or infinite."""
-    for path, leaf in trees.flatten(arrays).items():
-        xp = array_namespace(leaf)
-        if not bool(xp.all(xp.isfinite(leaf))):
-            return path
-    return None
+    leaves = trees.flatten(arrays).items()
+    return next((path for path, leaf in leaves if not is_finite(leaf)), None)
+
+
+def is_finite(value: Any) -> bool:
+    """Tell whether all floats are finite in an array, or in arrays in tuples and dicts."""
+    if isinstance(value, tuple | Mapping):
+        return all(map(is_finite, value.values() if isinstance(value, Mapping) else value))
+    if not is_array_api_obj(value):
+        return True
+    xp = array_namespace(value)
+    return not xp.isdtype(value.dtype, "real floating") or bool(xp.all(xp.isfinite(value)))

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Protocol, Self
+from typing import Self, TypeAlias
 
 from rich.console import Console
 from rich.progress import (
@@ -33,15 +33,8 @@ from lookahead_ref.training.events import (
 __all__ = ["Reporter", "TrainingProgress", "reporter"]
 
 
-class Reporter(Protocol):
-    """Is told how far some work is."""
-
-    def advance(self, amount: int = 1, message: str = "", *, found: bool = False) -> None:
-        """Note that `amount` more is done; what was `found` done cost no time here."""
-
-
 @contextmanager
-def reporter(total: int, unit: str, console: Console) -> Iterator[Reporter]:
+def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     """Show how far some work is, whatever it is: every command shows it by this.
 
     On a terminal that can redraw a line it is a bar with the time left. In a pipe, a file,
@@ -74,15 +67,7 @@ def reporter(total: int, unit: str, console: Console) -> Iterator[Reporter]:
     if not console.is_terminal or console.is_dumb_terminal or os.environ.get("CI"):
         yield _PlainLines(total, unit, console)
         return
-    with _bar(total, unit, console) as progress:
-        task = progress.add_task("", total=total)
-        # From here on, so that one piece is enough to tell the speed.
-        progress.advance(task, 0)
-        yield _LiveBar(progress)
-
-
-def _bar(total: int, unit: str, console: Console) -> Progress:
-    return Progress(
+    bar = Progress(
         BarColumn(bar_width=24),
         # A narrow terminal cuts the message, not the count.
         MofNCompleteColumn(
@@ -104,14 +89,18 @@ def _bar(total: int, unit: str, console: Console) -> Progress:
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=sys.stderr.isatty(),
     )
+    with bar:
+        yield _LiveBar(bar, total)
 
 
 class _LiveBar:
     """One line that is redrawn."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
-        (self._task,) = progress.task_ids
+        self._task = progress.add_task("", total=total)
+        # From here on, so that one piece is enough to tell the speed.
+        progress.advance(self._task, 0)
 
     def advance(self, amount: int = 1, message: str = "", *, found: bool = False) -> None:
         if found:
@@ -149,6 +138,10 @@ class _PlainLines:
         # Not console.print: it wraps at the width of a terminal that is not there.
         self._stream.write(f"{line}: {message}\n" if message else f"{line}\n")
         self._stream.flush()
+
+
+Reporter: TypeAlias = _LiveBar | _PlainLines
+"""Is told how far some work is; what was `found` done cost no time here."""
 
 
 class TrainingProgress:

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lookahead_ref import trees
+from lookahead_ref.report.files import schema
 from lookahead_ref.stepping.backend import Backend
 from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
 from lookahead_ref.training.models import Stream
 
-__all__ = ["Placement", "Snapshot", "TrainingState"]
+__all__ = ["SCHEMA", "Placement", "Snapshot", "TrainingState"]
 
 
 class Snapshot(NamedTuple):
@@ -119,16 +120,11 @@ class TrainingState:
     def snapshot(self) -> Snapshot:
         """Copy the state; its arrays stay where the backend has them."""
         saved = self.stepper.state_dict()
+        counts = {name: saved.pop(name) for name, n in [*saved.items()] if type(n) is int}
         # What is carried is made anew by each batch and never written to.
-        parts = {"optimizer": saved, "carried": trees.flatten(self.carried, "carried")}
-        arrays = {
-            f"{part}/{name}": value
-            for part, values in parts.items()
-            for name, value in values.items()
-            if not isinstance(value, int)
-        }
+        arrays = trees.flatten({"optimizer": saved, "carried": self.carried})
         record = {
-            "counts": {name: n for name, n in saved.items() if isinstance(n, int)},
+            "counts": counts,
             **{name: getattr(self, name) for name in _PLAIN},
             "history": [asdict(each) for each in self.history],
             "stream": self.stream.state_dict(),
@@ -138,6 +134,12 @@ class TrainingState:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back, or on, to a state of a run of the same model, data and optimizer."""
+        try:
+            self._restore(snapshot)
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"resume must be a state of such a run: {error}") from error
+
+    def _restore(self, snapshot: Snapshot) -> None:
         arrays, record = self.placement.put(snapshot.arrays), snapshot.record
         prefix = "optimizer/"
         saved = {
@@ -161,3 +163,10 @@ _PLAIN = (
     "epoch_loss",
     "seconds",
 )
+
+_PARTS = {
+    **{name: {"type": "object"} for name in ("counts", "stream", "rng")},
+    "history": {"type": "array", "items": schema(EpochRecord)},
+}
+SCHEMA = schema(TrainingState, _PLAIN, **_PARTS)
+"""The JSON schema of a snapshot's record."""

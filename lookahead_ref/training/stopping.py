@@ -4,9 +4,8 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any
 
 __all__ = ["StopRequest", "stop_requests"]
 
@@ -30,26 +29,20 @@ def stop_requests() -> Iterator[StopRequest]:
     """Note the first signal that asks the process to end; the second one acts at once."""
     # Signals that are ignored stay so, as under ``nohup``. Outside the main thread, where
     # none can be handled, none is noted.
-    request = StopRequest()
-    before: dict[int, Any] = {}
+    request, before = StopRequest(), ExitStack()
 
     def note(number: int, _frame: FrameType | None) -> None:
         request.signal = number
-        _restore(before)
+        before.close()
         if number == signal.SIGINT:
             # Not by a stream or a console: one of them may be in the middle of a write.
             os.write(2, b"\nstopping after this batch; Ctrl-C again stops at once\n")
 
-    for name in _SIGNALS if threading.current_thread() is threading.main_thread() else ():
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, note)
-    try:
+    with before:
+        for name in (
+            _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+        ):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                before.callback(signal.signal, number, signal.signal(number, note))
         yield request
-    finally:
-        _restore(before)
-
-
-def _restore(handlers: dict[int, Any]) -> None:
-    for number, handler in handlers.items():
-        signal.signal(number, handler)

@@ -8,6 +8,12 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
+from executors import (
+    Place,
+    assert_agrees,
+    assert_reads_itself_before_it_writes,
+    assert_reads_others_before_it_writes,
+)
 from lookahead_ref import trees
 from lookahead_ref.backends.numba import NumbaBackend
 from lookahead_ref.backends.numpy import NumpyBackend
@@ -20,7 +26,6 @@ from support import (
     frozen,
     gradients,
     mixed_params,
-    saved,
 )
 
 Wrap = Callable[[Any], Any]
@@ -77,24 +82,16 @@ def cases(wraps: dict[str, Wrap], *decays: str) -> list[Any]:
     ]
 
 
-def assert_executors_agree(optimizer: Any, backends: list[Any], steps: int = STEPS) -> None:
-    """Params, what is evaluated and all of the state, after every step."""
+def assert_executors_agree(optimizer: Any, backends: list[Any], steps: int) -> None:
     params = mixed_params()
-    start, state = params, optimizer.init(params)
-    steppers = [la.Stepper(optimizer, start, backend=backend) for backend in backends]
-    with np.errstate(all="ignore"):
-        for step, grads in enumerate(gradients(start, steps)):
-            params, state = optimizer.step(params, grads, state)
-            for stepper in steppers:
-                stepper.step(grads)
-            if step < 13 or step % 25 == 0 or step > steps - 5:
-                for stepper in steppers:
-                    assert_same_bits(stepper.params, params)
-                    assert_same_bits(
-                        stepper.evaluation_params(),
-                        optimizer.evaluation_params(params, state),
-                    )
-                    assert_same_bits(stepper.state_dict(), saved(params, state))
+    places = [Place(backend) for backend in backends]
+    assert_agrees(
+        optimizer,
+        params,
+        gradients(params, steps),
+        *places,
+        checked=lambda step: step < 13 or step % 25 == 0 or step > steps - 5,
+    )
 
 
 # Everything that one compilation of a loop costs is paid once for each program and dtype:
@@ -102,19 +99,19 @@ def assert_executors_agree(optimizer: Any, backends: list[Any], steps: int = STE
 # as slow.
 @pytest.mark.parametrize("optimizer", cases(PLAIN | LOOKAHEAD, ""))
 def test_pure_numpy_and_numba_agree_bit_for_bit(optimizer: Any) -> None:
-    assert_executors_agree(optimizer, ["numpy", "numba"])
+    assert_executors_agree(optimizer, ["numpy", "numba"], steps=100)
 
 
 @pytest.mark.parametrize(
     "optimizer", cases(PLAIN | LOOKAHEAD, " with L2", " decoupled") + cases(MORE, "")
 )
 def test_pure_and_numpy_agree_bit_for_bit(optimizer: Any) -> None:
-    assert_executors_agree(optimizer, ["numpy"], steps=100)
+    assert_executors_agree(optimizer, ["numpy"], steps=40)
 
 
 def test_the_longest_program_agrees_on_numba_too() -> None:
     optimizer = MORE["mean of a Lookahead"](INNER["adam"](**DECOUPLED))
-    assert_executors_agree(optimizer, ["numba"], steps=100)
+    assert_executors_agree(optimizer, ["numba"], steps=40)
 
 
 @pytest.mark.slow
@@ -123,7 +120,7 @@ def test_the_longest_program_agrees_on_numba_too() -> None:
     cases(PLAIN | LOOKAHEAD, " with L2", " decoupled") + cases(MORE, *DECAYS),
 )
 def test_all_else_agrees_on_numba_too(optimizer: Any) -> None:
-    assert_executors_agree(optimizer, ["numpy", "numba"])
+    assert_executors_agree(optimizer, ["numpy", "numba"], steps=STEPS)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -138,13 +135,11 @@ def test_large_arrays_are_cut_into_pieces_that_fit_together(
     rng = np.random.default_rng(0)
     params = {str(size): rng.standard_normal(size).astype(dtype) for size in sizes}
     optimizer = la.Lookahead(INNER["adam"](), k=2, alpha=0.3, inner_state="interpolate")
-    stepper = la.Stepper(optimizer, params, backend=backend)
-    state = optimizer.init(params)
-    for _ in range(5):
-        grads = trees.map(lambda leaf: rng.standard_normal(leaf.size).astype(dtype), params)
-        params, state = optimizer.step(params, grads, state)
-        stepper.step(grads)
-    assert_same_bits(stepper.state_dict(), saved(params, state))
+    grads = [
+        trees.map(lambda leaf: rng.standard_normal(leaf.size).astype(dtype), params)
+        for _ in range(5)
+    ]
+    assert_agrees(optimizer, params, grads, Place(backend))
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
@@ -167,12 +162,7 @@ def test_gradients_need_not_be_contiguous(backend: str) -> None:
     }
     assert not any(view.flags.c_contiguous for view in views.values())
     optimizer = la.Lookahead(INNER["sgd"](), k=4, alpha=0.3)
-    stepper = la.Stepper(optimizer, params, backend=backend)
-    state = optimizer.init(params)
-    for _ in range(5):
-        params, state = optimizer.step(params, views, state)
-        stepper.step(views)
-    assert_same_bits(stepper.state_dict(), saved(params, state))
+    assert_agrees(optimizer, params, [views] * 5, Place(backend))
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
@@ -203,46 +193,18 @@ def test_gradients_are_copied_only_where_they_must_be(backend: str, way: str) ->
 def test_parameters_need_not_be_contiguous(backend: str, order: str) -> None:
     values = np.random.default_rng(0).standard_normal((4, 6))
     x = values[::2, ::3] if order == "strided" else np.array(values, order=order)
-    optimizer = INNER["sgd"]()
-    stepper = la.Stepper(optimizer, {"x": x}, backend=backend)
     grad = np.arange(float(x.size)).reshape(x.shape)
-    params, _ = optimizer.step({"x": x}, {"x": grad}, optimizer.init({"x": x}))
-    stepper.step({"x": grad})
-    assert_same_bits(stepper.params, params)
+    assert_agrees(INNER["sgd"](), {"x": x}, [{"x": grad}], Place(backend))
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_a_gradient_that_is_the_parameter_itself_is_read_before_it_is_written(
-    backend: str,
+@pytest.mark.parametrize(
+    "check", [assert_reads_itself_before_it_writes, assert_reads_others_before_it_writes]
+)
+def test_a_gradient_that_is_a_parameter_is_read_before_that_is_written(
+    check: Any, backend: str
 ) -> None:
-    # That of half the squared norm; reversed, each element is read after another is
-    # written.
-    x = np.arange(1.0, 9.0)
-    optimizer = INNER["sgd"]()
-    stepper = la.Stepper(optimizer, {"x": x}, backend=backend)
-    stepper.step(stepper.params)
-    first, state = optimizer.step({"x": x}, {"x": x}, optimizer.init({"x": x}))
-    assert_same_bits(stepper.params, first)
-    stepper.step({"x": stepper.params["x"][::-1]})
-    second, _ = optimizer.step(first, {"x": first["x"][::-1]}, state)
-    assert_same_bits(stepper.params, second)
-
-
-@pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_a_gradient_that_is_another_parameter_is_read_before_that_is_written(
-    backend: str,
-) -> None:
-    # That of the product of both. Whichever is written first, the other one reads it.
-    start = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 5.0])}
-    optimizer = la.Lookahead(INNER["sgd"](), k=2)
-    stepper = la.Stepper(optimizer, start, backend=backend)
-    params, state = start, optimizer.init(start)
-    for _ in range(4):
-        shown = stepper.params
-        stepper.step({"a": shown["b"], "b": shown["a"]})
-        params, state = optimizer.step(params, {"a": params["b"], "b": params["a"]}, state)
-        assert_same_bits(stepper.params, params)
-        assert_same_bits(stepper.evaluation_params(), state.phi)
+    check(Place(backend), 8)
 
 
 def test_what_the_comparison_takes_for_the_same() -> None:

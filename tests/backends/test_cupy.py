@@ -1,7 +1,6 @@
 """The CuPy backend, as far as machines without a GPU can tell."""
 
 import re
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -12,20 +11,26 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref import trees
-from lookahead_ref.backends.cupy import compiler, kernels
+from lookahead_ref.backends.cupy import CupyBackend, compiler, kernels
+from lookahead_ref.cli.app import main
 from lookahead_ref.stepping.backend import BackendUnavailableError, Program, explained, load
 from support import (
     INNER,
     assert_same_bits,
     gradients,
     mixed_params,
-    saved,
 )
 
 pytest.importorskip("cupy")
 
 import standin
+from executors import (
+    Place,
+    assert_agrees,
+    assert_reads_itself_before_it_writes,
+    assert_reads_others_before_it_writes,
+    assert_updates_any_bits,
+)
 from host_cuda import (
     OPTIMIZERS,
     HostCuda,
@@ -35,6 +40,8 @@ from host_cuda import (
     on_host,
     programs,
 )
+
+PACKAGE = "lookahead_ref.backends"
 
 
 def every_program() -> list[tuple[Program, str]]:
@@ -74,6 +81,7 @@ needs_nvrtc = pytest.mark.skipif(
 # What the device would run.
 
 
+@pytest.mark.slow
 @needs_nvrtc
 def test_no_kernel_flushes_subnormals_or_contracts_products_into_sums() -> None:
     found = every_program()
@@ -183,63 +191,56 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def cuda(tmp_path_factory: pytest.TempPathFactory) -> HostCuda:
-    made = HostCuda(tmp_path_factory.mktemp("kernels"))
-    made.prepare(compiler.write(*each).text for each in every_program())
-    return made
+    return HostCuda(tmp_path_factory.mktemp("kernels"))
 
 
+@pytest.fixture
+def place(cuda: HostCuda) -> Place:
+    return Place(CupyBackend(cuda=cuda), on_device, on_host)
+
+
+@pytest.fixture(scope="module")
+def _every_kernel(cuda: HostCuda) -> None:
+    cuda.prepare(compiler.write(*each).text for each in every_program())
+
+
+@pytest.mark.slow
 @needs_compiler
+@pytest.mark.usefixtures("_every_kernel")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
-    optimizer: Any, cuda: HostCuda
+    optimizer: Any, place: Place
 ) -> None:
-    from lookahead_ref.backends.cupy import CupyBackend
-
     params = mixed_params()
-    state = optimizer.init(params)
-    stepper = la.Stepper(optimizer, on_device(params), backend=CupyBackend(cuda=cuda))
-    with np.errstate(all="ignore"):
-        for grads in gradients(params, 40):
-            params, state = optimizer.step(params, grads, state)
-            moved = on_device(grads)
-            before = standin.counted()
-            stepper.step(moved)
-            assert standin.counted() - before == standin.Transfers()
-    assert_same_bits(on_host(stepper.params), trees.flatten(params))
-    assert_same_bits(
-        on_host(stepper.evaluation_params()),
-        trees.flatten(optimizer.evaluation_params(params, state)),
-    )
-    assert_same_bits(on_host(stepper.state_dict()), saved(params, state))
+    assert_agrees(optimizer, params, gradients(params, 40), place)
 
 
 @needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("inner", INNER)
 def test_any_bits_at_all_are_updated_as_by_numpy(
-    inner: str, dtype: str, cuda: HostCuda
+    dtype: str, cuda: HostCuda, place: Place
 ) -> None:
-    # Every pattern of bits is as likely: of each exponent, subnormal, infinite, no number.
-    from lookahead_ref.backends.cupy import CupyBackend
+    found = [
+        program
+        for make in INNER.values()
+        for program in programs(
+            la.Lookahead(make(), k=2, inner_state="interpolate"), {"x": np.ones(1, dtype)}
+        )
+    ]
+    cuda.prepare(compiler.write(*each).text for each in found)
+    for inner in INNER:
+        assert_updates_any_bits(inner, dtype, 1 << 14, place)
 
-    rng = np.random.default_rng(0)
-    kind: Any = {"float32": np.uint32, "float64": np.uint64}[dtype]
 
-    def draw() -> Any:
-        most = np.iinfo(kind).max
-        return {"x": rng.integers(0, most, 1 << 14, kind, endpoint=True).view(dtype)}
-
-    params = draw()
-    optimizer = la.Lookahead(INNER[inner](), k=2, inner_state="interpolate")
-    state = optimizer.init(params)
-    stepper = la.Stepper(optimizer, on_device(params), backend=CupyBackend(cuda=cuda))
-    with np.errstate(all="ignore"):
-        for _ in range(4):
-            grads = draw()
-            params, state = optimizer.step(params, grads, state)
-            stepper.step(on_device(grads))
-    assert_same_bits(on_host(stepper.params), params)
-    assert_same_bits(on_host(stepper.state_dict()), saved(params, state))
+@needs_compiler
+def test_nothing_moves_between_host_and_device_in_a_step(place: Place) -> None:
+    params = mixed_params()
+    optimizer = la.Lookahead(INNER["adam"](), k=2, inner_state="interpolate")
+    stepper, grads = place.stepper(optimizer, params), place.to(params)
+    before = standin.counted()
+    for _ in range(5):
+        stepper.step(grads)
+    assert standin.counted() - before == standin.Transfers()
 
 
 @needs_compiler
@@ -279,8 +280,6 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
 
 @needs_compiler
 def test_a_step_is_as_few_launches_as_arguments_have_place_for(cuda: HostCuda) -> None:
-    from lookahead_ref.backends.cupy import CupyBackend
-
     params = {
         f"{dtype}{n}": np.full(n % 5, n, dtype)
         for n in range(60)
@@ -322,43 +321,19 @@ def test_a_numpy_array_is_refused_by_name(tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_a_gradient_that_shares_memory_is_read_before_it_is_written(
-    tmp_path: Path, cuda: HostCuda
+@pytest.mark.parametrize(
+    "check", [assert_reads_itself_before_it_writes, assert_reads_others_before_it_writes]
+)
+def test_a_gradient_that_is_a_parameter_is_read_before_that_is_written(
+    check: Any, place: Place
 ) -> None:
-    from lookahead_ref.backends.cupy import CupyBackend
-
-    x = standin.asarray(np.arange(1.0, 9.0))
-    stepper = la.Stepper(la.SGD(0.5), {"x": x}, backend=CupyBackend(cuda=cuda))
-    stepper.step({"x": stepper.params["x"][::-1]})
-    wanted = np.arange(1.0, 9.0) - 0.5 * np.arange(1.0, 9.0)[::-1]
-    assert_same_bits(on_host(stepper.params), {"x": wanted})
-    assert_same_bits({"x": x.get()}, {"x": np.arange(1.0, 9.0)})
-
-
-@needs_compiler
-def test_a_gradient_that_is_another_parameter_is_read_before_that_is_written(
-    cuda: HostCuda,
-) -> None:
-    # That of the product of both.
-    from lookahead_ref.backends.cupy import CupyBackend
-
-    start = {"a": np.array([1.0, 2.0]), "b": np.array([3.0, 5.0])}
-    optimizer = la.Lookahead(la.SGD(0.5), k=2)
-    stepper = la.Stepper(optimizer, on_device(start), backend=CupyBackend(cuda=cuda))
-    params, state = start, optimizer.init(start)
-    for _ in range(4):
-        shown = stepper.params
-        stepper.step({"a": shown["b"], "b": shown["a"]})
-        params, state = optimizer.step(params, {"a": params["b"], "b": params["a"]}, state)
-        assert_same_bits(on_host(stepper.params), params)
+    check(place, 8)
 
 
 @needs_compiler
 def test_a_gradient_on_another_device_is_refused_and_nothing_is_updated(
     cuda: HostCuda,
 ) -> None:
-    from lookahead_ref.backends.cupy import CupyBackend
-
     class Elsewhere(standin.ndarray):
         device = SimpleNamespace(id=1)
 
@@ -431,73 +406,60 @@ def test_a_machine_without_a_device_is_told_in_one_line() -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.fixture
+def without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    for name in [each for each in sys.modules if each.startswith(f"{PACKAGE}.cupy")]:
+        if name != f"{PACKAGE}.cupy_autograd":
+            monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.mark.usefixtures("without_cupy")
 def test_a_machine_without_cupy_is_told_what_to_install() -> None:
-    program = "\n".join(
-        [
-            "import sys",
-            "sys.modules['cupy'] = None",
-            "from lookahead_ref.stepping.backend import load",
-            "load('cupy')",
-        ]
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stderr
-    last = shown.strip().splitlines()[-1]
-    assert "BackendUnavailableError: backend 'cupy' needs CuPy" in last
-    assert "lookahead-ref[cuda12]" in last
+    told = r"^backend 'cupy' needs CuPy: .*lookahead-ref\[cuda12\].*$"
+    with pytest.raises(RuntimeError, match=told) as raised:
+        load("cupy")
+    assert type(raised.value) is BackendUnavailableError
+    assert "\n" not in str(raised.value)
 
 
-def test_commands_without_cupy_say_so_in_one_line(tmp_path: Path) -> None:
-    program = "\n".join(
-        [
-            "import sys",
-            "sys.modules['cupy'] = None",
-            "sys.argv = ['lookahead-ref', 'train', '--backend', 'cupy']",
-            "from lookahead_ref.cli.app import main",
-            "main()",
-        ]
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "needs CuPy" in done.stderr
-    assert "lookahead-ref[cuda12]" in done.stderr
+def assert_ends(command: list[str], told: str, capsys: Any, monkeypatch: Any) -> None:
+    """With one line, and the code of wrong usage."""
+    monkeypatch.setattr(sys, "argv", ["lookahead-ref", *command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.strip().splitlines()) == 1
+    assert told in shown.err
+
+
+@pytest.mark.usefixtures("without_cupy")
+def test_commands_without_cupy_say_so_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "needs CuPy: pip install 'lookahead-ref[cuda12]'"
+    assert_ends(["train", "--backend", "cupy"], told, capsys, monkeypatch)
 
 
 @no_device
 @pytest.mark.parametrize(
     "command",
     [
-        ["train"],
-        ["compare", "--seeds", "1"],
-        ["sweep"],
-        ["reproduce", "fig8"],
+        ["train", "--backend", "cupy"],
+        ["compare", "--seeds", "1", "--backend", "cupy"],
+        ["sweep", "--backend", "cupy"],
+        ["reproduce", "fig8", "--backend", "cupy"],
         ["conform", "cupy"],
     ],
+    ids=lambda command: command[0],
 )
-def test_commands_end_with_one_line_and_the_code_of_wrong_usage(
-    command: list[str], tmp_path: Path
+def test_commands_without_a_device_say_so_in_one_line(
+    command: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    options = [] if command[0] == "conform" else ["--backend", "cupy"]
-    done = subprocess.run(
-        [sys.executable, "-m", "lookahead_ref", *command, *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "no CUDA device" in done.stderr
+    monkeypatch.chdir(tmp_path)
+    assert_ends(command, "no CUDA device", capsys, monkeypatch)

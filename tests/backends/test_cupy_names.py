@@ -17,7 +17,7 @@ import lookahead_ref
 from lookahead_ref import backends
 
 SOURCES = [
-    Path(device.__file__),
+    *Path(device.__file__).parent.rglob("*.py"),
     *Path(lookahead_ref.__file__).parent.rglob("*.py"),
     *Path(backends.__file__).parent.rglob("*.py"),
 ]

@@ -100,14 +100,16 @@ def test_ratios_are_taken_turn_by_turn_and_to_the_fastest() -> None:
 def test_each_measurement_of_a_step_runs() -> None:
     growth = step.Growth()
     growth.sizes = ["1000", "2000"]
+    blocks = step.NumPy()
+    blocks.setup("1000", "adam")
     for found in (
-        *(step.Step().track_seconds("mlp", name, 5) for name in cases.OPTIMIZERS),
+        *(step.Step().track_seconds("mlp", name, 5) for name in ("sgd", "adam")),
         *(step.Cost().track_ratio("1000", "adam", cycle) for cycle in step.Cost.cycles),
         step.Bandwidth().track_ratio("1000", "sgd", 1, "the same reads and writes"),
         step.Bandwidth().track_ratio("1000", "sgd", None, "the library's copy"),
         step.Sizes().track_seconds("sgd", "1000"),
-        step.NumPy().track_seconds("1000", "adam"),
-        step.NumPy().track_times_faster("1000", "adam"),
+        blocks.track_seconds("1000", "adam"),
+        blocks.track_times_faster("1000", "adam"),
         growth.track_exponent("adam"),
     ):
         assert len(found["samples"]) == 2
@@ -132,10 +134,13 @@ def test_a_peer_s_variants_take_turns_with_ours(monkeypatch: pytest.MonkeyPatch)
     made = [Contestant(lambda: None), Contestant(lambda: time.sleep(1e-3))]
     monkeypatch.setitem(contestants.PLAIN, "both", lambda *_: made)
     monkeypatch.setitem(step.PLAIN, "both", lambda *_: made)
-    benchmark = step.Peers()
-    benchmark.setup("tiny", "sgd", "both")
-    # The faster of them does nothing at all.
-    assert min(benchmark.track_ratio("tiny", "sgd", "both")["samples"]) > 1
+    for benchmark, case in (
+        (step.Peers(), ("tiny", "sgd", "both")),
+        (step.Calls(), ("sgd", "both")),
+    ):
+        benchmark.setup(*case)
+        # The faster of them does nothing at all.
+        assert min(benchmark.track_ratio(*case)["samples"]) > 1
 
 
 def test_pytorch_s_optimizers_run_where_the_gradients_are(
@@ -222,11 +227,15 @@ def test_training_is_timed_and_compared_where_there_is_pytorch(
     monkeypatch: pytest.MonkeyPatch, without_peers: None
 ) -> None:
     monkeypatch.setitem(models.WORKS, "small", SMALL["mlp"])
-    monkeypatch.setattr(models.Training, "turn", 1e-4)
-    found = models.Training().track_seconds("small", "numba")["samples"]
-    assert len(found) == 2
+    monkeypatch.setattr(models.settings, "QUICK", True)
+    assert len(models.Training().track_seconds("small", "numba")["samples"]) == 3
     with pytest.raises(NotImplementedError, match="PyTorch"):
-        models.Training().track_ratio("small", "numba")
+        models.BesidePyTorch().setup("small", "numba")
+    step = Contestant(lambda: time.sleep(1e-4))
+    monkeypatch.setattr(models, "pytorch_step", lambda *_: step)
+    benchmark = models.BesidePyTorch()
+    benchmark.setup("small", "numpy")
+    assert len(benchmark.track_ratio("small", "numpy")["samples"]) == 2
 
 
 def test_starts_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:

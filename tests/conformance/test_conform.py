@@ -157,6 +157,7 @@ def test_a_flag_can_be_expected_to_depart(folder: Path) -> None:
     ("content", "says"),
     [
         ("{", "cannot be read"),
+        ("[" * 100_000, "cannot be read: maximum recursion depth"),
         ("{}", "must have the format 'lookahead-expectations'"),
         (listing(3, version=2), "the version 1, got 2"),
         (listing(3), "expected must be a list"),
@@ -252,7 +253,9 @@ def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None
         (("pure", "--level", "lax"), "--level must be 'strict' or 'gpu', got 'lax'"),
         (("--command", ""), "--command must name a program"),
         (("--recorded", "missing.jsonl"), "--recorded missing.jsonl cannot be read: "),
-        (("--recorded", "."), "--recorded . cannot be read: "),
+        (("--recorded", "."), "--recorded . cannot be read: it must be a regular file"),
+        (("--recorded", "/dev/zero"), "/dev/zero cannot be read: it must be a regular"),
+        (("pure", "--expect", "/dev/zero"), "/dev/zero cannot be read: it must be a reg"),
         (("pure", "--expect", "missing.json"), "--expect missing.json cannot be read: "),
         (("pure", "--case", "smoke-wrapper", "--html", "no/a.html"), "no/a.html must be"),
     ],

@@ -7,13 +7,12 @@ import types
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from conformance.wrong import results
 
-from lookahead_ref.conformance import Case, cases, judge, observe
+from lookahead_ref.conformance import cases
 from lookahead_ref.conformance.bugs import BUGS
 from lookahead_ref.conformance.diagnosis import explain
-from lookahead_ref.conformance.running import Result
 
 DOCS = Path(__file__).parents[2] / "docs"
 GALLERY = tomllib.loads((DOCS / "notebooks" / "bugs.toml").read_text(encoding="utf-8"))
@@ -38,17 +37,6 @@ def adapter(name: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     return module.Adapter  # type: ignore[attr-defined]
 
 
-def results(adapter: Any, chosen: list[Case]) -> list[Result]:
-    found = []
-    for case in chosen:
-        with np.errstate(all="ignore"):
-            seen = observe(case, "float64", adapter(), adapter)
-        verdict = judge(case, seen, "float64")
-        status: Any = "passed" if verdict.passed else "departed"
-        found.append(Result(case, "float64", status, "", verdict, seen))
-    return found
-
-
 def test_the_gallery_has_every_bug_and_no_other() -> None:
     assert list(GALLERY) == [bug.name for bug in BUGS]
     # To keep the wrong slots takes two lines: one at the interpolation, one after it.
@@ -69,6 +57,6 @@ def test_the_suite_finds_it_by_its_name(name: str, monkeypatch: pytest.MonkeyPat
     flagged = [case for case in cases() if name in case.flags]
     single = [case for case in flagged if len(case.data["lookahead"]) == 1] or flagged
     chosen = single[:: 1 + len(single) // 12]
-    found = results(adapter(name, monkeypatch), chosen)
+    found = results(adapter(name, monkeypatch), chosen, "float64")
     assert {result.status for result in found} == {"departed"}
     assert name in [each.name for one in explain(found).explanations for each in one]

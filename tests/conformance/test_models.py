@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from lookahead_ref.cli.app import app
 from lookahead_ref.conformance import UnsupportedError, model_oracle
-from lookahead_ref.conformance.adapters.zoo import loss_and_grads
+from lookahead_ref.conformance.adapters.library import loss_and_grads
 from lookahead_ref.conformance.bounds import LEVELS, Bounding
 from lookahead_ref.conformance.models import (
     ModelAnswer,

@@ -20,7 +20,7 @@ from lookahead_ref.conformance.adapters.library import Pure
 from lookahead_ref.conformance.judging import Trajectory
 from lookahead_ref.conformance.process import Limits, Process, StartError
 from lookahead_ref.conformance.running import Result, Target, open_target, run
-from lookahead_ref.conformance.wire import encode
+from lookahead_ref.conformance.wire import encode, shown
 
 PROGRAM = Path(__file__).parent / "programs" / "harness.py"
 SMOKE = [case for case in cases() if case.id.startswith("smoke-")]
@@ -67,6 +67,7 @@ def test_a_harness_is_taken_through_the_cases_step_by_step(manners: str) -> None
     [
         ("dies", "exit status 7; it wrote: out of cheese"),
         ("child", "ended with exit status 0"),
+        ("session", "ended with exit status 0"),
         ("hangs", "did not answer 'step' within 0.5 s"),
         ("garbage", "an answer must be a JSON object, got 'phi = 3'"),
         ("list", "an answer must be a JSON object, got '[1, 2]'"),
@@ -114,6 +115,20 @@ def test_what_hangs_at_every_case_is_soon_given_up() -> None:
     assert {result.status for result in results} == {"failed"}
 
 
+def test_what_is_nested_too_deep_to_be_shown_is_said_to_be() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shown(deep) == "a list nested too deep"
+
+
+def test_a_run_ends_where_its_time_is_up_and_says_so() -> None:
+    # The program would take a minute for its first step, and may.
+    results = taken(harness("hangs", limits=Limits(20.0, 60.0, run=2.0)), cases("wrapper"))
+    assert {result.status for result in results} == {"failed"}
+    assert results[-1].reason == "not tried: the run has taken 2 s"
+
+
 def test_a_target_that_is_aborted_fails_what_is_left_at_once() -> None:
     target = harness()
     target.abort()
@@ -158,6 +173,7 @@ def test_only_a_python_adapter_takes_whole_cases() -> None:
     [
         ("silent", Limits(0.5, 5.0), "hello: did not answer 'hello' within 0.5 s"),
         ("old", LIMITS, "hello: version must be 1, got '99'"),
+        ("unoffered", LIMITS, "hello: no"),
     ],
 )
 def test_a_program_that_does_not_say_hello_cannot_be_started(

@@ -173,6 +173,7 @@ def test_files_that_cannot_be_trusted_are_refused_by_name(
     later = whole.replace(f'"version": {version}'.encode(), b'"version": 7', 1)
     for content, told in (
         (whole[: len(whole) // 2], "is not JSON, it may be truncated"),
+        (b"[" * 100_000, "is not JSON, it may be truncated"),
         (whole.replace(b"3f", b"3e", 1), "is not the file that index"),
         (later, f"has the vector version 7, and this reader knows {version}"),
         (whole.replace(b"lookahead-", b"other-", 1), "must be of the format"),

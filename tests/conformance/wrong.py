@@ -4,13 +4,31 @@
 of the suite covers what it does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from conformance.port import Level, Port
 
+from lookahead_ref.conformance import Case, judge, observe
+from lookahead_ref.conformance.running import Result
+
 Cause = frozenset[str] | None
+
+
+def results(make: Any, chosen: Iterable[Case], dtype: str) -> list[Result]:
+    """Take cases through an adapter in this process."""
+    found = []
+    for case in chosen:
+        if dtype in case.dtypes:
+            with np.errstate(all="ignore"):
+                seen = observe(case, dtype, make(), make)
+            verdict = judge(case, seen, dtype)
+            status: Any = "passed" if verdict.passed else "departed"
+            found.append(Result(case, dtype, status, "", verdict, seen))
+    return found
+
+
 WRONG: dict[str, tuple[type[Port], Cause]] = {}
 ONLY: dict[str, str] = {}
 
@@ -26,6 +44,11 @@ def wrong(*causes: str, unknown: bool = False, floats: str = "") -> Any:
         return kind
 
     return enter
+
+
+def differs(cause: str, name: str, base: Any, **members: Any) -> None:
+    """Enter a program that differs in a member of a level or of the port."""
+    wrong(cause)(type(name, (base,), members))
 
 
 # When the synchronization falls.
@@ -58,10 +81,7 @@ class SynchronizesOnce(Level):
         return self.steps == self.k
 
 
-@wrong("never-synchronizes")
-class NeverSynchronizes(Level):
-    def due(self) -> bool:
-        return False
+differs("never-synchronizes", "NeverSynchronizes", Level, due=lambda self: False)
 
 
 @wrong("sync-before-inner-step")
@@ -138,10 +158,7 @@ class SwapsAlpha(Level):
         return 1 - super().alpha()
 
 
-@wrong("alpha-ignored")
-class IgnoresAlpha(Level):
-    def alpha(self) -> float:
-        return 1.0
+differs("alpha-ignored", "IgnoresAlpha", Level, alpha=lambda self: 1.0)
 
 
 @wrong(unknown=True)
@@ -277,10 +294,7 @@ class KeepsRawSlots(Level):
 # Evaluation and checkpoints.
 
 
-@wrong("evaluates-fast-weights")
-class EvaluatesFast(Port):
-    def evaluation(self) -> Any:
-        return self.p
+differs("evaluates-fast-weights", "EvaluatesFast", Port, evaluation=lambda self: self.p)
 
 
 @wrong("evaluation-not-undone")
@@ -311,29 +325,11 @@ class SavesNoPhi(Forgets):
                 level.phi[name][...] = array
 
 
-@wrong("checkpoint-without-step-counter")
-class SavesNoSteps(Forgets):
-    words = ("steps.",)
-
-
-@wrong("checkpoint-without-count")
-class SavesNoCount(Forgets):
-    words = ("count.",)
-
-
-@wrong("checkpoint-without-slots")
-class SavesNoSlots(Forgets):
-    words = ("slot.", "count.")
-
-
-@wrong("checkpoint-without-schedule")
-class SavesNoClock(Forgets):
-    words = ("clock",)
-
-
-@wrong("checkpoint-without-sync-count")
-class SavesNoSyncs(Forgets):
-    words = ("syncs.",)
+differs("checkpoint-without-step-counter", "SavesNoSteps", Forgets, words=("steps.",))
+differs("checkpoint-without-count", "SavesNoCount", Forgets, words=("count.",))
+differs("checkpoint-without-slots", "SavesNoSlots", Forgets, words=("slot.", "count."))
+differs("checkpoint-without-schedule", "SavesNoClock", Forgets, words=("clock",))
+differs("checkpoint-without-sync-count", "SavesNoSyncs", Forgets, words=("syncs.",))
 
 
 @wrong("checkpoint-without-anchor")
@@ -383,10 +379,7 @@ class ReadsRateAhead(Port):
         return table[min(self.clock + 1, len(table) - 1)]
 
 
-@wrong("alpha-frozen")
-class FreezesAlpha(Level):
-    def alpha(self) -> float:
-        return self.alphas[0]
+differs("alpha-frozen", "FreezesAlpha", Level, alpha=lambda self: self.alphas[0])
 
 
 @wrong("nested-phi-kept")
@@ -458,6 +451,106 @@ class CouplesDecay(Port):
         super().start(setup)
         if self.inner.weight_decay_kind == "decoupled":
             object.__setattr__(self.inner, "weight_decay_kind", "l2")
+
+
+# What somebody does who writes Lookahead for the first time.
+
+
+differs("phi-is-theta", "AliasesPhi", Level, capture=lambda self: self.port.p)
+
+
+@wrong("theta-becomes-phi")
+class AliasesTheta(Level):
+    def synchronize(self) -> None:
+        super().synchronize()
+        self.port.p.update(self.phi)
+
+
+differs("k-ignored", "IgnoresK", Level, due=lambda self: True)
+differs("k-fixed", "FixesK", Level, due=lambda self: self.steps % 5 == 0)
+
+
+@wrong("synchronizes-from-k-on")
+class SynchronizesFromK(Level):
+    def due(self) -> bool:
+        return self.steps >= self.k
+
+
+@wrong("counts-from-one-again")
+class Recounts(Level):
+    def due(self) -> bool:
+        due = self.steps == self.k
+        self.steps = 1 if due else self.steps
+        return due
+
+
+@wrong("outer-update-backwards")
+class Backwards(Level):
+    def blend(self, slow: Any, fast: Any) -> Any:
+        return super().blend(slow, slow + (slow - fast))
+
+
+@wrong("outer-update-adds")
+class Adds(Level):
+    def blend(self, slow: Any, fast: Any) -> Any:
+        return super().blend(slow, slow + fast)
+
+
+@wrong("phi-moves-every-step")
+class Averages(Level):
+    def after_step(self) -> bool:
+        for name, theta in self.port.p.items():
+            self.phi[name][...], _ = self.blend(self.phi[name], theta)
+        return super().after_step()
+
+    def synchronize(self) -> None:
+        for name, theta in self.port.p.items():
+            theta[...] = self.phi[name]
+        self.syncs += 1
+
+
+differs("alpha-fixed", "FixesAlpha", Level, alpha=lambda self: 0.5)
+
+
+@wrong("only-first-tensor")
+class ReturnsEarly(Level):
+    def synchronize(self) -> None:
+        whole = self.port.p
+        self.port.p = dict(list(whole.items())[:1])
+        super().synchronize()
+        self.port.p = whole
+
+
+@wrong("only-last-tensor")
+class BehindTheLoop(Level):
+    def synchronize(self) -> None:
+        whole = self.port.p
+        self.port.p = dict(list(whole.items())[-1:])
+        super().synchronize()
+        self.port.p = whole
+
+
+@wrong("climbs")
+class Climbs(Port):
+    def rate(self) -> float:
+        return -super().rate()
+
+
+differs("shows-slow-for-fast", "ShowsPhi", Port, fast=lambda self: self.levels[-1].phi)
+differs("shows-fast-for-slow", "ShowsTheta", Port, slow=lambda self: [self.p])
+
+
+@wrong("velocity-not-kept")
+class ForgetsVelocity(Port):
+    def heavy_ball(self, name: str, g: Any) -> Any:
+        self.arrays["velocity"][name][...] = g
+        return g
+
+
+@wrong("adam-betas-swapped")
+class SwapsBetas(Port):
+    def h(self, name: str) -> Any:
+        return super().h({"beta1": "beta2", "beta2": "beta1"}.get(name, name))
 
 
 # Two bugs at once.

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookahead_ref.data import BatchStream, Examples, WindowStream
+from lookahead_ref.data.folders import PictureFiles
+from lookahead_ref.data.pictures import Pictures
 
 
 def numbered(n: int) -> Examples:
@@ -141,6 +143,22 @@ def test_a_batch_size_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(error, match=f"batch_size must be {told}"):
         make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda labels: Examples(np.zeros((5, 2)), labels),
+        lambda labels: Pictures.whole([np.zeros((3, 2)), np.zeros((2, 2))], labels),
+        lambda labels: PictureFiles(tuple("abcde"), labels, resize=8, crop=8),
+    ],
+)
+@pytest.mark.parametrize("count", [4, 6])
+def test_each_input_has_its_label(make: Callable[[Any], Any], count: int) -> None:
+    make(np.arange(5))
+    told = f"labels must be one for each of the 5 .*, got {count}"
+    with pytest.raises(ValueError, match=told):
+        make(np.arange(count))
 
 
 def test_a_window_that_cannot_be_is_refused() -> None:

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookahead_ref.data import SOURCES, DataFileError, load, load_images
+from lookahead_ref.data import SOURCES, DataFileError, folders, load, load_images
 from lookahead_ref.data.folders import DEVIATION, MEAN, PictureFiles
 
 
@@ -129,9 +130,10 @@ def test_greys_of_more_than_8_bits_are_scaled_and_not_cut_off(
     [
         (b"Pf 9 9 -1.0\n" + struct.pack("<f", 0.5) * 81, "are floating-point numbers"),
         # A format that nobody asked for is not tried.
-        (encoded("TIFF", plain(30)), "it does not decode: cannot identify"),
+        (encoded("TIFF", plain(30)), "of format TIFF, expected BMP, JPEG, PNG, PPM, WEBP"),
+        (encoded("GIF", plain(30)), "it is a picture of format GIF, expected BMP"),
     ],
-    ids=["floating point", "TIFF"],
+    ids=["floating point", "TIFF", "GIF"],
 )
 def test_a_picture_of_another_kind_is_refused(
     folder: Path, content: bytes, told: str
@@ -158,8 +160,17 @@ def test_hidden_files_other_files_and_folders_of_pictures_are_passed_over(
     (folder / "train" / "n01" / ".c.jpg").write_bytes(b"not a picture")
     (folder / "train" / "n01" / "notes.txt").write_text("not a picture")
     (folder / "train" / "n01" / "older.jpg").mkdir()
-    data = load_images(folder)
+    for name in ("d.gif", "e.GIF", "f"):
+        (folder / "val" / "n02" / name).touch()
+    told = r"passed over .* \.bmp, .*: 2 \(\.gif\), 1 \(\.txt\), 1 \(folders\), 1 \(no end"
+    with pytest.warns(UserWarning, match=told):
+        data = load_images(folder)
     assert (data.classes, data.train.size) == (2, 3)
+    (folder / "val" / "n02" / "y.bmp").unlink()
+    with pytest.raises(
+        DataFileError, match=r"no pictures in it; passed .*: 2 \(\.gif\), 1"
+    ):
+        load_images(folder)
 
 
 def test_links_are_followed_and_one_to_nowhere_is_named(folder: Path) -> None:
@@ -167,9 +178,8 @@ def test_links_are_followed_and_one_to_nowhere_is_named(folder: Path) -> None:
     (place / "d.jpg").symlink_to(place / "c.jpg")
     assert load_images(folder).train.size == 4
     (place / "e.jpg").symlink_to("nowhere")
-    with pytest.raises(DataFileError, match="it is no file to be read") as caught:
+    with pytest.raises(DataFileError, match=r"e\.jpg: it is no file to be read"):
         load_images(folder)
-    assert caught.value.path == place / "e.jpg"
 
 
 def test_a_pipe_is_not_waited_for(folder: Path) -> None:
@@ -223,7 +233,7 @@ def png(width: int, height: int, packed: bytes) -> bytes:
     [
         (b"", "it does not decode"),
         (b"\xff\xd8\xff\xe0 and nothing more", "it does not decode"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it does not decode"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "of format EPS, expected"),
         (png(9, 9, zlib.compress(bytes(100))[:-3]), "it does not decode"),
         (png(2**31 - 1, 2**31 - 1, b""), "it does not decode"),
         (png(10_000, 8_000, b""), "10000 by 8000 pixels, more than 67108864"),
@@ -245,8 +255,23 @@ def test_a_picture_that_does_not_decode_is_named(
 def test_a_picture_that_is_gone_is_named(folder: Path) -> None:
     data = load_images(folder)
     (folder / "train/n01/c.jpg").unlink()
-    with pytest.raises(FileNotFoundError, match=r"c\.jpg"):
+    with pytest.raises(DataFileError, match=r"c\.jpg: no such file"):
         data.train.take(np.array([0]))
+
+
+def test_pictures_are_decoded_on_the_cores_that_this_process_may_use(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+
+    def pool(workers: int) -> ThreadPoolExecutor:
+        started.append(workers)
+        return ThreadPoolExecutor(workers)
+
+    monkeypatch.setattr(folders, "ThreadPoolExecutor", pool)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {5, 7, 9}, raising=False)
+    load_images(folder).train.take(np.array([0]))
+    assert started == [3]
 
 
 def test_however_long_a_picture_is_only_its_middle_is_made(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Texts by words and by characters, and their vocabularies."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -160,9 +161,39 @@ def test_each_file_of_the_treebank_must_be_there_and_have_words(tmp_path: Path) 
         load_ptb(tmp_path)
 
 
-def test_a_text_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        load(f"text:{tmp_path / 'nowhere'}")
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda path: None, "no such file"),
+        (os.mkdir, "it is no regular file"),
+        (os.mkfifo, "it is no regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
+        (
+            lambda path: path.touch() or os.truncate(path, 2**40),
+            "1099511627776 bytes, more",
+        ),
+    ],
+    ids=["nothing", "a folder", "a pipe", "a device", "a file that is all holes"],
+)
+def test_what_is_no_file_that_ends_is_not_opened(
+    tmp_path: Path, make: Callable[[Path], object], told: str
+) -> None:
+    path = tmp_path / "ptb.train.txt"
+    make(path)
+    for data in (f"text:{path}", f"chars:{path}"):
+        with pytest.raises(DataFileError, match=told) as caught:
+            load(data)
+        assert caught.value.path == path
+
+
+def test_a_tilde_behind_the_colon_is_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "letters.txt").write_text("word " * 50)
+    assert load("text:~/letters.txt").name == "letters"
+    with pytest.raises(DataFileError, match=r"^~nobody-has-this-name/x: no such file"):
+        load("text:~nobody-has-this-name/x")
 
 
 @pytest.mark.parametrize("wrong", [{"unit": "bytes"}, {"window": 0}])

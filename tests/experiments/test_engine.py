@@ -69,7 +69,15 @@ def test_a_lost_trial_is_told_when_all_others_are_done(tmp_path: Path) -> None:
     assert done(tmp_path) == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("edit", [lambda text: text[:10], lambda _: '{"trial": {}}'])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: text[:10],
+        lambda _: '{"trial": {}}',
+        lambda text: text.replace('"format_version": 1', '"format_version": 2'),
+        lambda text: text.replace('"result"', '"results"'),
+    ],
+)
 def test_a_file_that_is_not_its_trials_result_is_refused_by_name(
     tmp_path: Path, edit: Any
 ) -> None:

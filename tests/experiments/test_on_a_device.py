@@ -36,7 +36,10 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> host_cuda.HostCud
     "command",
     [
         ["train", "--epochs", "1"],
-        ["compare", "--seeds", "1", "--epochs", "1", "--jobs", "1"],
+        [
+            "compare",
+            *("--seeds", "1", "--epochs", "1", "--jobs", "1", "--optimizer", "sgd"),
+        ],
     ],
 )
 def test_the_commands_that_train_do_so_with_kernels_of_the_device(

@@ -1,6 +1,5 @@
-"""One run: models, data and optimizers by their names, the user's own among them."""
+"""One run: models, data and optimizers by their names, and schedules."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,40 +12,11 @@ from lookahead_ref.experiments import models, optimizers, train
 from lookahead_ref.experiments.settings import SCHEDULE_NAMES, TrainSettings
 from lookahead_ref.training.checkpoint import decode
 
-OWN = """
-from dataclasses import dataclass
-import helper
-import lookahead_ref as la
-from lookahead_ref.data import load_digits
-from lookahead_ref.zoo import MLP
-
-def optimizer(learning_rate=0.25):
-    return la.Lookahead(la.SGD(learning_rate), k=helper.K)
-
-ready = la.SGD(0.5)
-data = load_digits
-
-@dataclass
-class Small:
-    data: object
-
-    def __post_init__(self):
-        self.inner = MLP((self.data.features, 4, self.data.classes))
-        self.init, self.loss = self.inner.init, self.inner.loss
-        self.evaluate = self.inner.evaluate
-
-def fails(*_):
-    raise KeyError("oh")
-"""
-
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a working folder with a user's own code in it."""
+    """Make an empty working folder."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "mine.py").write_text(OWN)
-    (tmp_path / "own" / "helper.py").write_text("K = 7\n")
     return tmp_path
 
 
@@ -54,44 +24,6 @@ def invoke(*arguments: str) -> Result:
     result = CliRunner().invoke(app, ["train", *arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return result
-
-
-def test_optimizer_model_and_data_can_be_the_users_own(folder: Path) -> None:
-    done = invoke(
-        *("--optimizer", "own/mine.py:optimizer", "--model", "own/mine.py:Small"),
-        *("--data", "own/mine.py:data", "--epochs", "1", "--output", "run"),
-    )
-    assert done.exit_code == 0, done.stderr
-    made = json.loads((folder / "run" / "results.json").read_text())["configuration"]
-    assert "learning_rate=0.25" in made["optimizer_made"]
-    assert "k=7" in made["optimizer_made"]
-    assert made["model_made"].startswith("Small(data=Dataset(")
-    assert " at 0x" not in (folder / "run" / "train.jsonl").read_text()
-    done = invoke("--resume", "run")
-    assert done.exit_code == 0, done.stderr
-
-
-def test_the_users_own_can_come_from_a_module_of_the_working_folder(folder: Path) -> None:
-    (folder / "a_module_of_mine.py").write_text(
-        "import lookahead_ref as la\nSGD = la.SGD\n"
-    )
-    prepared = train.prepare(
-        TrainSettings(optimizer="a_module_of_mine:SGD", learning_rate=0.125)
-    )
-    assert prepared.optimizer == la.SGD(learning_rate=0.125)
-
-
-def test_what_a_user_named_wrongly_is_told(folder: Path) -> None:
-    for options, told in {
-        ("--optimizer", "own/mine.py:fails"): "cannot be made: KeyError: 'oh'",
-        ("--optimizer", "own/mine.py:ready", "--learning-rate", "1"): "must be left out",
-        ("--optimizer", "own/mine.py:ready", "--schedule", "step"): "must be given for",
-        ("--model", "own/mine.py:ready"): "must be one or make one, got SGD",
-        ("--data", "own/mine.py:Small"): "cannot be made: TypeError",
-    }.items():
-        done = invoke(*options)
-        assert done.exit_code == 2
-        assert told in done.stderr
 
 
 def test_a_language_model_trains_on_characters_and_goes_on_with_what_it_carries(

@@ -130,7 +130,7 @@ def test_tasks_under_way_are_given_up_where_the_caller_stops() -> None:
     began = time.monotonic()
     outcomes = LocalProcesses(2).outcomes(time.sleep, [0, 300, 300])
     assert next(outcomes) == (0, None)
-    outcomes.close()  # type: ignore[attr-defined]  # a generator
+    outcomes.close()
     assert time.monotonic() - began < 60
 
 

@@ -13,12 +13,19 @@ import pytest
 import lookahead_ref as la
 from lookahead_ref import trees
 from lookahead_ref.conformance import cases, judge, observe
-from support import INNER, assert_same_bits, gradients, mixed_params, saved
+from support import INNER, assert_same_bits, gradients, mixed_params
 
 pytest.importorskip("cupy")
 
 import cupy
 
+from executors import (
+    Place,
+    assert_agrees,
+    assert_reads_itself_before_it_writes,
+    assert_reads_others_before_it_writes,
+    assert_updates_any_bits,
+)
 from functions import BEYOND, FUNCTIONS
 from host_cuda import OPTIMIZERS
 from models import MODELS, begin, differentiate, moved
@@ -47,47 +54,26 @@ def on_host(values: Any) -> dict[str, Any]:
 
 # Updates.
 
+PLACE = Place("cupy", on_device, on_host)
+
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_updates_have_the_bits_of_the_cpu(optimizer: Any) -> None:
     params = mixed_params()
-    state = optimizer.init(params)
-    stepper = la.Stepper(optimizer, on_device(params), backend="cupy")
-    with np.errstate(all="ignore"):
-        for grads in gradients(params, 200):
-            params, state = optimizer.step(params, grads, state)
-            stepper.step(on_device(grads))
-    assert_same_bits(on_host(stepper.params), trees.flatten(params))
-    assert_same_bits(
-        on_host(stepper.evaluation_params()),
-        trees.flatten(optimizer.evaluation_params(params, state)),
-    )
-    assert_same_bits(on_host(stepper.state_dict()), saved(params, state))
+    assert_agrees(optimizer, params, gradients(params, 200), PLACE)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("inner", INNER)
 def test_any_bits_at_all_are_updated_as_on_the_cpu(inner: str, dtype: str) -> None:
-    # Every pattern of bits is as likely: of each exponent, subnormal, infinite, no number.
-    rng = np.random.default_rng(0)
-    count = 1 << 20
+    assert_updates_any_bits(inner, dtype, 1 << 20, PLACE)
 
-    def draw() -> Any:
-        kind = {"float32": np.uint32, "float64": np.uint64}[dtype]
-        patterns = rng.integers(0, np.iinfo(kind).max, count, kind, endpoint=True)
-        return {"x": patterns.view(dtype)}
 
-    params = draw()
-    optimizer = la.Lookahead(INNER[inner](), k=2, inner_state="interpolate")
-    state = optimizer.init(params)
-    stepper = la.Stepper(optimizer, on_device(params), backend="cupy")
-    with np.errstate(all="ignore"):
-        for _ in range(4):
-            grads = draw()
-            params, state = optimizer.step(params, grads, state)
-            stepper.step(on_device(grads))
-    assert_same_bits(on_host(stepper.params), params)
-    assert_same_bits(on_host(stepper.state_dict()), saved(params, state))
+@pytest.mark.parametrize(
+    "check", [assert_reads_itself_before_it_writes, assert_reads_others_before_it_writes]
+)
+def test_a_gradient_that_is_a_parameter_is_read_before_that_is_written(check: Any) -> None:
+    check(PLACE, 100_000)
 
 
 @pytest.mark.parametrize("profile", sorted({case.profile for case in cases()}))
@@ -117,25 +103,6 @@ def test_many_arrays_of_odd_lengths_and_alignments_are_updated() -> None:
     stepper = la.Stepper(optimizer, on_device(params), backend="cupy")
     stepper.step(device_grads)
     assert_same_bits(on_host(stepper.params), expected)
-
-
-def test_a_gradient_that_shares_memory_is_read_before_it_is_written() -> None:
-    x = np.arange(1.0, 100_001.0)
-    stepper = la.Stepper(la.SGD(0.5), on_device({"x": x}), backend="cupy")
-    stepper.step({"x": stepper.params["x"][::-1]})
-    assert_same_bits(on_host(stepper.params), {"x": x - 0.5 * x[::-1]})
-
-
-def test_a_gradient_that_is_another_parameter_is_read_before_that_is_written() -> None:
-    start = {"a": np.arange(1.0, 100_001.0), "b": np.arange(5.0, 100_005.0)}
-    optimizer = la.Lookahead(la.SGD(0.5), k=2)
-    stepper = la.Stepper(optimizer, on_device(start), backend="cupy")
-    params, state = start, optimizer.init(start)
-    for _ in range(4):
-        shown = stepper.params
-        stepper.step({"a": shown["b"], "b": shown["a"]})
-        params, state = optimizer.step(params, {"a": params["b"], "b": params["a"]}, state)
-        assert_same_bits(on_host(stepper.params), params)
 
 
 def test_a_gradient_that_another_library_made_of_the_parameters_is_read_first() -> None:

@@ -83,24 +83,17 @@ def test_without_any_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("more_backends")
-def test_a_backend_whose_library_is_missing_is_unavailable() -> None:
-    with pytest.raises(
-        la.BackendUnavailableError,
-        match="backend 'missing' is not available: No module named 'cupyx'",
-    ):
-        la.Stepper(la.SGD(0.1), PARAMS, backend="missing")
-
-
-@pytest.mark.usefixtures("more_backends")
-def test_a_backend_that_cannot_run_says_why() -> None:
-    with pytest.raises(la.BackendUnavailableError, match="no device was found"):
-        la.Stepper(la.SGD(0.1), PARAMS, backend="broken")
-
-
-@pytest.mark.usefixtures("more_backends")
-def test_a_fault_of_a_backend_is_passed_on_as_it_is() -> None:
-    with pytest.raises(ValueError, match="a fault of its own"):
-        backend.load("faulty")
+@pytest.mark.parametrize(
+    ("name", "error", "reason"),
+    [
+        ("missing", la.BackendUnavailableError, "not available: No module named 'cupyx'"),
+        ("broken", la.BackendUnavailableError, "no device was found"),
+        ("faulty", ValueError, "a fault of its own"),
+    ],
+)
+def test_a_backend_that_cannot_run_says_why(name: str, error: Any, reason: str) -> None:
+    with pytest.raises(error, match=reason):
+        la.Stepper(la.SGD(0.1), PARAMS, backend=name)
 
 
 @pytest.mark.usefixtures("more_backends")

@@ -2,14 +2,14 @@
 
 import dataclasses
 import io
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 import lookahead_ref as la
-from lookahead_ref.data import Dataset, Examples
+from lookahead_ref.data import BatchStream, Dataset, Examples
 from lookahead_ref.training import (
     Diverging,
     NonFiniteLossError,
@@ -29,65 +29,81 @@ SETTINGS: dict[str, Any] = {"seed": 3, "epochs": 3, "batch_size": 8}
 def broken_at(*numbers: int, by: float = np.nan) -> Any:
     """Data whose batches of these numbers, counted over all epochs, hold one bad input."""
 
-    class Broken(NamedTuple):
-        name: str = "broken"
-        train: Any = DATA.train
-        validation: Any = DATA.validation
+    class Broken(Dataset):
+        def stream(self, batch_size: int, seed: Any) -> "BrokenStream":
+            return BrokenStream(self.train, batch_size, seed)
 
-        def stream(self, batch_size: int, seed: Any) -> Any:
-            return BrokenStream(DATA.stream(batch_size, seed))
-
-    class BrokenStream:
-        def __init__(self, whole: Any) -> None:
-            self._whole = whole
-            self._number = 0
-            self.batches_per_epoch = whole.batches_per_epoch
+    class BrokenStream(BatchStream):
+        number = 0
 
         def epoch(self) -> Any:
-            for batch in self._whole.epoch():
-                if self._number in numbers:
+            for batch in super().epoch():
+                if self.number in numbers:
                     batch.inputs[0, 1] = by
-                self._number += 1
+                self.number += 1
                 yield batch
 
-        def state_dict(self) -> Any:
-            return {"number": self._number, "whole": self._whole.state_dict()}
+        def state_dict(self) -> dict[str, Any]:
+            return super().state_dict() | {"number": self.number}
 
         def load_state_dict(self, saved: Any) -> None:
-            self._number = saved["number"]
-            self._whole.load_state_dict(saved["whole"])
+            super().load_state_dict(saved)
+            self.number = saved["number"]
 
-    return Broken()
+    return Broken(*DATA)
 
 
 CHECKED = pytest.mark.parametrize("check_every", [1, 2, 4, 50])
 
 
+# An input that is this large makes a gradient of 1e24, whose square no float32 holds.
+LARGE = 1e25
+SLOT = "inner/slots/second_moment/weight"
+
+
 @CHECKED
+@pytest.mark.parametrize(
+    ("by", "of", "where", "told"),
+    [
+        (
+            np.nan,
+            "batch",
+            "weight",
+            "the loss of the batch is nan at step 8, in epoch 2, fi",
+        ),
+        (
+            LARGE,
+            "state",
+            SLOT,
+            f"'{SLOT}' of the optimizer's state is not finite at step 8",
+        ),
+    ],
+)
 def test_what_is_not_finite_stops_the_run_at_the_step_and_names_the_parameter(
-    check_every: int,
+    by: float, of: str, where: str, told: str, check_every: int
 ) -> None:
     events: list[Any] = []
-    with pytest.raises(NonFiniteLossError) as caught:
+    with pytest.raises(NonFiniteLossError, match=told) as caught:
         train(
-            *(Normalised(), broken_at(8), OPTIMIZER),
+            *(Normalised(), broken_at(8, by=by), OPTIMIZER),
             **SETTINGS,
             check_every=check_every,
             callbacks=[events.append],
         )
     error = caught.value
-    assert (error.of, error.step, error.epoch) == ("batch", 8, 2)
-    assert error.parameter == "weight"
-    assert "at step 8, in epoch 2, first in the parameter 'weight'" in str(error)
+    assert (error.of, error.step, error.epoch) == (of, 8, 2)
+    assert error.parameter == where
+    assert error.inputs_are_finite == (by == LARGE)
     assert [e.step for e in events if isinstance(e, StepTaken)] == list(range(8))
     assert isinstance(events[-1], RunEnded)
     assert events[-1].error == str(error)
 
 
 @CHECKED
+@pytest.mark.parametrize(("by", "where"), [(np.nan, "weight"), (LARGE, SLOT)])
 @pytest.mark.parametrize("bad", [(), (0,), (4, 5, 6), (8, 14)])
 def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches_however_often_looked_at(
-    check_every: int, bad: tuple[int, ...]
+    check_every: int, bad: tuple[int, ...], by: float, where: str
 ) -> None:
     model = Normalised()
     init_seed, batch_seed, noise_seed = np.random.SeedSequence(3).spawn(3)
@@ -108,7 +124,7 @@ def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches_however_ofte
 
     events: list[Any] = []
     result = train(
-        *(model, broken_at(*bad), OPTIMIZER),
+        *(model, broken_at(*bad, by=by), OPTIMIZER),
         **SETTINGS,
         on_nonfinite="skip",
         check_every=check_every,
@@ -122,7 +138,7 @@ def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches_however_ofte
     assert last.validation_loss == evaluate(DATA.validation).loss
     assert last.skipped == len(bad)
     skipped = [event for event in events if isinstance(event, StepSkipped)]
-    assert [event.parameter for event in skipped] == ["weight"] * len(bad)
+    assert [event.parameter for event in skipped] == [where] * len(bad)
     taken = [event.step for event in events if isinstance(event, StepTaken)]
     assert taken == list(range(15 - len(bad)))
 
@@ -140,6 +156,52 @@ def test_a_gradient_that_is_not_finite_is_found_where_the_loss_is() -> None:
     assert (caught.value.of, caught.value.step) == ("gradient", 0)
     assert np.isfinite(caught.value.loss)
     assert "the gradient of the batch is not finite (its loss is" in str(caught.value)
+
+
+@pytest.mark.parametrize("optimizer", [la.Adam(0.1), la.AdaGrad(0.1)])
+def test_a_slot_that_would_be_infinite_for_good_is_told(optimizer: Any) -> None:
+    with pytest.raises(
+        NonFiniteLossError, match=r"slots/.*/weight' of the optimizer's state"
+    ):
+        train(Normalised(), broken_at(8, by=LARGE), optimizer, **SETTINGS)
+
+
+def test_a_state_that_became_infinite_unforeseen_cannot_be_skipped_over() -> None:
+    class Cubing(la.AdaGrad):
+        @staticmethod
+        def rule(xp: Any) -> Any:
+            return lambda g, s, epsilon: (g, s + g * g * g + epsilon)
+
+    with pytest.raises(NonFiniteLossError) as caught:
+        train(
+            *(Normalised(), broken_at(8, by=1e15), Cubing(1e-30)),
+            **SETTINGS,
+            on_nonfinite="skip",
+        )
+    assert (caught.value.of, caught.value.step) == ("state", 8)
+
+
+@pytest.mark.parametrize(
+    ("bad", "optimizer", "advice"),
+    [
+        ((0,), OPTIMIZER, "the batch itself holds what is not finite"),
+        ((8,), OPTIMIZER, "the batch itself holds what is not finite"),
+        ((), la.SGD(1e38), "a smaller learning rate may help"),
+    ],
+)
+def test_the_advice_is_about_the_cause(bad: Any, optimizer: Any, advice: str) -> None:
+    with pytest.raises(NonFiniteLossError, match=advice):
+        train(Normalised(), broken_at(*bad), optimizer, **SETTINGS)
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_loss_that_no_parameter_reaches_is_told() -> None:
+    class Detached(Normalised):
+        def loss(self, *arguments: Any) -> Any:
+            return np.float32(1.0), arguments[2]
+
+    with pytest.warns(UserWarning, match=r"Detached\.loss depends on no parameter"):
+        train(Detached(), DATA, OPTIMIZER, **SETTINGS)
 
 
 @CHECKED

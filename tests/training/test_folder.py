@@ -1,8 +1,10 @@
 """Checkpoints and the folder of a run, on disks and in hands that fail."""
 
 import errno
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -68,6 +70,28 @@ def test_it_is_a_safetensors_file_with_one_key_of_sorted_json(tmp_path: Path) ->
         assert set(file.keys()) == set(ARRAYS)
     assert key == "lookahead-ref"
     assert json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) == text
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        (b'"dtype":"F64"', b'"dtype":"F32"'),
+        (b'"dtype":"F64"', b'"dtype":"F99"'),
+        (b'"data_offsets":[', b'"data_offsets":[9'),
+        (b'"lookahead-ref"', b'"lookahead-fer"'),
+        (rb"\"record\"", rb"\"rekord\""),
+    ],
+)
+def test_a_wrong_file_with_a_right_checksum_is_told(was: bytes, now: bytes) -> None:
+    assert was in CONTENT
+    changed = CONTENT.replace(was, now, 1)
+    length = int.from_bytes(changed[:8], "little") + len(now) - len(was)
+    changed = length.to_bytes(8, "little") + changed[8:]
+    start = changed.index(b"digest") + len(rb"digest\":\"")
+    blank = changed[:start] + b"0" * 64 + changed[start + 64 :]
+    digest = hashlib.sha256(blank).hexdigest().encode()
+    with pytest.raises(DamagedError, match="it is no such file"):
+        decode(blank.replace(b"0" * 64, digest, 1))
 
 
 ORDER = {"epochs": 2, "batch_size": 4, "every": 5}
@@ -148,9 +172,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(
     last.write_bytes(content)
     notes: list[str] = []
     run_in(stopped, notes.append)
-    told = {"cut": "100 bytes are missing", "changed": "its checksum does not match"}
-    assert f"{last} is damaged, it" in notes[0]
-    assert told[damage] in notes[0]
+    assert f"{last} is damaged, its checksum does not match" in notes[0]
     assert "continuing from" in notes[1]
     assert "checkpoint-00000010" in notes[1]
     aside = stopped / f"{last.name}.damaged-1"
@@ -177,6 +199,45 @@ def test_a_checkpoint_of_another_run_is_refused(stopped: Path, tmp_path: Path) -
     with pytest.raises(CheckpointError, match="is of another run"):
         run_in(stopped)
     assert contents(stopped) == before
+
+
+WEIGHT = "optimizer/params/weight"
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (
+            lambda _, r: r.update(format_version=2),
+            "format_version .* 1 was expected, got 2",
+        ),
+        (lambda _, r: r.pop("state"), "'state' is a required property"),
+        (lambda _, r: r.pop("log_bytes"), "'log_bytes' is a required property"),
+        (lambda _, r: r.update(log_bytes="7"), "log_bytes .* '7' is not of type 'integer'"),
+        (lambda _, r: r["state"].pop("rng"), "'rng' is a required property"),
+        (
+            lambda _, r: r["state"]["history"][0].pop("step"),
+            "'step' is a required property",
+        ),
+        (lambda _, r: r["state"]["rng"].clear(), "resume must be a state of such a run"),
+        (lambda a, _: a.pop(WEIGHT), "must have an entry 'params/weight', got none"),
+        (lambda a, _: a.pop("carried/count"), "resume must be .*'carried/count'"),
+        (
+            lambda a, _: a.update({WEIGHT: np.zeros((2, 2))}),
+            "must be float32 .* got float64",
+        ),
+    ],
+)
+def test_a_well_formed_checkpoint_that_is_wrong_is_told(
+    edit: Callable[[Any, Any], Any], told: str, stopped: Path
+) -> None:
+    path = stopped / "checkpoint-00000015.safetensors"
+    arrays, record = decode(path.read_bytes())
+    edit(arrays, record)
+    path.write_bytes(encode(arrays, record))
+    done = invoke("train", "--resume", str(stopped))
+    assert done.exit_code in (1, 2)
+    assert re.search(told, done.stderr)
 
 
 @pytest.mark.parametrize("call", range(1, 9))
@@ -309,10 +370,26 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
         done = invoke("train", "--resume", str(folder))
         assert done.exit_code == 2
         assert f"got {folder}, which has no run.json" in done.stderr
-    (tmp_path / "run.json").write_text('{"format": "something else"}')
-    done = invoke("train", "--resume", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"format": "something else"}, "'lookahead-ref run' was expected, got 'someth"),
+        ({"format_version": 2}, "1 was expected, got 2"),
+        ({"settings": {"epochs": 1}}, "is a required property"),
+        ({"versions": None}, "None is not of type 'object'"),
+    ],
+)
+def test_a_run_json_that_is_wrong_is_told(
+    change: dict[str, Any], told: str, stopped: Path
+) -> None:
+    path = stopped / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    done = invoke("train", "--resume", str(stopped))
     assert done.exit_code == 2
     assert "run.json cannot be understood" in done.stderr
+    assert told in done.stderr
 
 
 def test_options_that_decide_a_run_cannot_be_given_to_one_that_goes_on(

@@ -38,9 +38,23 @@ def test_the_named_networks_have_the_known_numbers_of_parameters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Their number, not their values: to draw 25 million takes time.
-    monkeypatch.setattr(resnet, "he_normal", lambda rng, shape, dtype: np.empty(shape))
+    empty = lambda rng, shape, dtype: np.empty(shape)  # noqa: E731
+    monkeypatch.setattr(resnet, "initializer", lambda name, **options: empty)
     leaves = trees.flatten(network(shape, classes).init(0))
     assert (len(leaves), sum(leaf.size for leaf in leaves.values())) == (arrays, parameters)
+
+
+def resnet110(*args: Any, **options: Any) -> ResNet:
+    return replace(resnet32(*args, **options), blocks=(18, 18, 18))
+
+
+@pytest.mark.parametrize("network", [resnet18, resnet32, resnet50, resnet110])
+def test_at_first_all_classes_are_about_equally_likely(network: Any) -> None:
+    model = network((3, 16, 16), 10, backend="numba")
+    for seed in range(3):
+        some = pictures(8, model.shape, seed)
+        loss, _ = model.loss(model.init(seed), some, model.start(8))
+        assert loss == pytest.approx(np.log(10), abs=1)
 
 
 @pytest.mark.parametrize("network", [resnet18, resnet32, resnet50])

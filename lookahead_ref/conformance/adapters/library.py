@@ -1,14 +1,16 @@
-"""The library under its own golden suite: the pure path, and each backend."""
+"""The library under its own golden suite: the pure path, each backend, and its models."""
 
 import io
+import pickle
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from lookahead_ref.conformance.adapters.zoo import loss_and_grads
 from lookahead_ref.conformance.protocol import Array, Setup, Tensors
+from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers import (
     SGD,
     AdaGrad,
@@ -20,6 +22,7 @@ from lookahead_ref.optimizers import (
 )
 from lookahead_ref.stepping.backend import Backend, load
 from lookahead_ref.stepping.stepper import Stepper
+from lookahead_ref.trees import flatten
 
 _RULES: dict[str, Any] = {
     "sgd": SGD,
@@ -46,10 +49,7 @@ def make_optimizer(setup: Setup) -> Optimizer:
     for level in reversed(setup.levels):
         inner_state: Any = level.inner_state
         optimizer = Lookahead(
-            optimizer,
-            k=level.k,
-            alpha=_schedule(level.alpha),
-            inner_state=inner_state,
+            optimizer, k=level.k, alpha=_schedule(level.alpha), inner_state=inner_state
         )
     made: Optimizer = optimizer
     return made
@@ -61,17 +61,6 @@ def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[
         name: np.zeros_like(params[name]) if gradient is None else gradient
         for name, gradient in gradients.items()
     }
-
-
-def _write(entries: Mapping[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **dict(entries))
-    return buffer.getvalue()
-
-
-def _read(state: bytes) -> dict[str, Any]:
-    with np.load(io.BytesIO(state), allow_pickle=False) as archive:
-        return dict(archive)
 
 
 class Pure:
@@ -117,42 +106,10 @@ class Pure:
         return self._params, self._state
 
     def dump(self, snapshot: Any) -> bytes:
-        return _write(dict(_leaves(snapshot, "")))
+        return pickle.dumps(snapshot)
 
     def load(self, state: bytes) -> None:
-        self._params, self._state = _filled((self._params, self._state), _read(state), "")
-
-
-def _parts(value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        return list(value.items())
-    return [(str(place), each) for place, each in enumerate(value)]
-
-
-def _leaves(value: Any, prefix: str) -> list[tuple[str, Any]]:
-    if value is None:
-        return []
-    if not isinstance(value, Mapping | tuple):
-        return [(prefix, value)]
-    return [
-        leaf for name, each in _parts(value) for leaf in _leaves(each, f"{prefix}.{name}")
-    ]
-
-
-def _filled(like: Any, saved: Mapping[str, Any], prefix: str) -> Any:
-    if like is None:
-        return None
-    if isinstance(like, int):
-        return int(saved[prefix])
-    if not isinstance(like, Mapping | tuple):
-        return saved[prefix]
-    parts = [
-        (name, _filled(each, saved, f"{prefix}.{name}")) for name, each in _parts(like)
-    ]
-    if isinstance(like, Mapping):
-        return dict(parts)
-    values = [each for _, each in parts]
-    return type(like)(*values) if hasattr(like, "_fields") else tuple(values)
+        self._params, self._state = pickle.loads(state)
 
 
 @lru_cache
@@ -220,14 +177,62 @@ class Stepped:
         return self._fetched(self._stepper.state_dict())
 
     def dump(self, snapshot: Any) -> bytes:
-        return _write(snapshot)
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **snapshot)
+        return buffer.getvalue()
 
     def load(self, state: bytes) -> None:
-        saved = _read(state)
-        # Counts come as arrays without dimensions too.
-        self._stepper.load_state_dict(
-            {
+        with np.load(io.BytesIO(state)) as saved:
+            # Counts come as arrays without dimensions too.
+            entries = {
                 name: value if value.dtype.kind == "i" else self._backend.from_host(value)
                 for name, value in saved.items()
             }
+        self._stepper.load_state_dict(entries)
+
+
+def loss_and_grads(
+    model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any], *, backend: str
+) -> tuple[Any, Tensors, Tensors]:
+    """Compute what `ModelAdapter` asks for, with a model of the zoo on a backend."""
+    # Autograd and the zoo are of no use to an optimizer's cases.
+    from lookahead_ref.zoo import LSTM, MLP
+
+    memory = load(backend)
+
+    def there(flat: Tensors) -> dict[str, dict[str, Any]]:
+        nested: dict[str, dict[str, Any]] = {}
+        for name, array in flat.items():
+            layer, _, part = name.partition(".")
+            nested.setdefault(layer, {})[part] = memory.from_host(array)
+        return nested
+
+    def host(tree: Mapping[str, Any]) -> Tensors:
+        return {
+            path.replace("/", "."): memory.to_host(array)
+            for path, array in flatten(tree).items()
+        }
+
+    given = SimpleNamespace(
+        inputs=memory.from_host(batch["inputs"]), labels=memory.from_host(batch["labels"])
+    )
+    carried: Mapping[str, Any] = {}
+    if model["kind"] == "mlp":
+        weights = [params[f"layer{n}.weight"] for n in range(1, model["layers"] + 1)]
+        sizes = (len(weights[0]), *(weight.shape[1] for weight in weights))
+        perceptron = MLP(sizes, activation=model["activation"], backend=backend)
+        loss, grads = value_and_grad(perceptron.loss)(there(params), given)
+    else:
+        vocabulary, width = params["embedding.weight"].shape
+        lstm = LSTM(
+            vocabulary,
+            hidden=len(params["layer1.recurrent_weight"]),
+            layers=model["layers"],
+            embedding=width,
+            tied=model["tied"],
+            backend=backend,
         )
+        (loss, carried), grads = value_and_grad(lstm.loss, has_aux=True)(
+            there(params), given, there(batch["carried"])
+        )
+    return np.asarray(float(loss)), host(grads), host(carried)

@@ -9,14 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lookahead_ref.conformance.protocol import (
-    Array,
-    Inner,
-    Setup,
-    Tensors,
-)
-
-__all__ = ["Optax"]
+from lookahead_ref.conformance.protocol import Array, Inner, Setup, Tensors
 
 _SLOTS = {
     "trace": "velocity",

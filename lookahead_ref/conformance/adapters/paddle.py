@@ -19,8 +19,6 @@ from lookahead_ref.conformance.protocol import (
     UnsupportedError,
 )
 
-__all__ = ["Paddle"]
-
 _SLOTS = {
     "velocity": "velocity",
     "moment": "sum_of_squares",

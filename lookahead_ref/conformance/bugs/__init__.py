@@ -9,17 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from types import ModuleType
 
-from lookahead_ref.conformance.bugs import (
-    conventions,
-    inner_rules,
-    inner_state,
-    mistakes,
-    nesting,
-    saving,
-    synchronizing,
-)
-from lookahead_ref.conformance.bugs.bug import Bug
-from lookahead_ref.conformance.bugs.simulation import Run, simulate
+from lookahead_ref.conformance.bugs import conventions, inner_rules, lookahead, mistakes
+from lookahead_ref.conformance.bugs.simulation import Bug, Run, simulate
 
 __all__ = [
     "BUGS",
@@ -48,7 +39,7 @@ def _of(*modules: ModuleType) -> tuple[type[Bug], ...]:
     )
 
 
-BUGS = _of(synchronizing, inner_state, saving, nesting, inner_rules)
+BUGS = _of(lookahead, inner_rules)
 CONVENTIONS = _of(conventions)
 MISTAKES = _of(mistakes)
 NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")

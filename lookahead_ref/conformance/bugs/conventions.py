@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.bug import Convention
 from lookahead_ref.conformance.bugs.inner_rules import OtherAdam
-from lookahead_ref.conformance.bugs.simulation import Inner, Some, picked
+from lookahead_ref.conformance.bugs.simulation import Convention, Inner, Some, picked
 from lookahead_ref.conformance.oracle import Gradients, Number, Tensors, Update
 
 
@@ -16,9 +15,7 @@ class EpsilonHat(Convention, OtherAdam):
     breaks = "Kingma and Ba's remark before section 2.1; Keras and TensorFlow"
     fix = "epsilon means something else at the first steps"
 
-    def direction(
-        self, m: Number, v: Number, bias1: Number, bias2: Number, e: Number
-    ) -> Any:
+    def direction(self, m: Any, v: Any, bias1: Any, bias2: Any, e: Any) -> Any:
         sqrt = self.arithmetic.sqrt
         return m * sqrt(bias2) / bias1 / (sqrt(v) + e)
 
@@ -49,10 +46,7 @@ class AdagradEpsilonInRoot(Convention, Inner):
     says = "adds epsilon under the root of AdaGrad"
     breaks = "Optax"
     fix = "epsilon means something else"
-
-    def begin(self) -> None:
-        super().begin()
-        self.rule = self.adagrad
+    given = {"rule": lambda self: self.adagrad}
 
     @staticmethod
     def adagrad(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:

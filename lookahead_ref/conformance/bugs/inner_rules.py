@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.bug import Bug
-from lookahead_ref.conformance.bugs.simulation import Inner
+from lookahead_ref.conformance.bugs.simulation import Bug, Inner
 from lookahead_ref.conformance.oracle import Number, Update
 
 
@@ -14,10 +13,7 @@ class MomentumDampened(Bug, Inner):
     says = "averages gradients: v <- mu v + (1 - mu) g"
     breaks = "the learning rate is 1 - mu of what was asked for"
     fix = "add the whole gradient: v <- mu v + g"
-
-    def begin(self) -> None:
-        super().begin()
-        self.rule = self.dampened
+    given = {"rule": lambda self: self.dampened}
 
     @staticmethod
     def dampened(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
@@ -33,19 +29,13 @@ class NesterovIgnored(Bug, Inner):
     says = "does heavy ball though Nesterov was asked for"
     breaks = "the gradient's weight in the update is 1, not 1 + mu"
     fix = "use g + mu v for the update"
-
-    def begin(self) -> None:
-        super().begin()
-        self.rule = oracle.heavy_ball
+    given = {"rule": lambda _: oracle.heavy_ball}
 
 
 class OtherAdam(Inner):
     """Adam with another way from its moments to its update."""
 
-    def begin(self) -> None:
-        """Take this for the rule."""
-        super().begin()
-        self.rule = self.adam
+    given = {"rule": lambda self: self.adam}
 
     def adam(self, h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
         """Keep the moments as Adam does."""
@@ -59,9 +49,7 @@ class OtherAdam(Inner):
 
         return update
 
-    def direction(
-        self, m: Number, v: Number, bias1: Number, bias2: Number, e: Number
-    ) -> Any:
+    def direction(self, m: Any, v: Any, bias1: Any, bias2: Any, e: Any) -> Any:
         """Return the update."""
         raise NotImplementedError
 
@@ -72,9 +60,7 @@ class AdamUncorrected(Bug, OtherAdam):
     breaks = "the first updates have the wrong size"
     fix = "divide the moments by 1 - beta^t"
 
-    def direction(
-        self, m: Number, v: Number, bias1: Number, bias2: Number, e: Number
-    ) -> Any:
+    def direction(self, m: Any, v: Any, bias1: Any, bias2: Any, e: Any) -> Any:
         return m / (self.arithmetic.sqrt(v) + e)
 
 
@@ -84,9 +70,7 @@ class AdamFirstUncorrected(Bug, OtherAdam):
     breaks = "the first updates are too small"
     fix = "divide the first moment by 1 - beta1^t"
 
-    def direction(
-        self, m: Number, v: Number, bias1: Number, bias2: Number, e: Number
-    ) -> Any:
+    def direction(self, m: Any, v: Any, bias1: Any, bias2: Any, e: Any) -> Any:
         return m / (self.arithmetic.sqrt(v / bias2) + e)
 
 
@@ -95,10 +79,7 @@ class AdamCountOneAhead(Bug, Inner):
     says = "corrects the moments' bias with t + 1 for t"
     breaks = "the first updates are of another size"
     fix = "let t be 1 at the first update"
-
-    def begin(self) -> None:
-        super().begin()
-        self.rule = lambda h, t, sqrt: oracle.adam(h, t + 1, sqrt)
+    given = {"rule": lambda _: lambda h, t, sqrt: oracle.adam(h, t + 1, sqrt)}
 
 
 class AdamEpsilonInRoot(Bug, OtherAdam):
@@ -107,9 +88,7 @@ class AdamEpsilonInRoot(Bug, OtherAdam):
     breaks = "epsilon = 1e-8 acts as 1e-4: small gradients hardly move anything"
     fix = "add epsilon to the root"
 
-    def direction(
-        self, m: Number, v: Number, bias1: Number, bias2: Number, e: Number
-    ) -> Any:
+    def direction(self, m: Any, v: Any, bias1: Any, bias2: Any, e: Any) -> Any:
         return (m / bias1) / self.arithmetic.sqrt(v / bias2 + e)
 
 
@@ -118,10 +97,7 @@ class DecayIgnored(Bug, Inner):
     says = "ignores weight decay"
     breaks = "weights grow"
     fix = "hand weight decay through to the inner optimizer"
-
-    def begin(self) -> None:
-        super().begin()
-        self.decay_kind = "none"
+    given = {"decay_kind": lambda _: "none"}
 
 
 class DecayCoupled(Bug, Inner):
@@ -129,10 +105,7 @@ class DecayCoupled(Bug, Inner):
     says = "adds weight decay to the gradient though it was to be decoupled"
     breaks = "Adam divides the decay by the gradient's size: large gradients hardly decay"
     fix = "subtract learning rate times decay times the old weights"
-
-    def begin(self) -> None:
-        super().begin()
-        self.decay_kind = "l2"
+    given = {"decay_kind": lambda _: "l2"}
 
 
 class DecayDecoupled(Bug, Inner):
@@ -140,10 +113,7 @@ class DecayDecoupled(Bug, Inner):
     says = "decouples weight decay though it was to be added to the gradient"
     breaks = "another regularizer than the one that was tuned"
     fix = "add decay times the weights to the gradient before anything else"
-
-    def begin(self) -> None:
-        super().begin()
-        self.decay_kind = "decoupled"
+    given = {"decay_kind": lambda _: "decoupled"}
 
 
 class DecayAfterUpdate(Bug, Inner):

@@ -1,8 +1,13 @@
 """Mistakes of someone who writes Lookahead for the first time."""
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.bug import Mistake
-from lookahead_ref.conformance.bugs.simulation import Inner, Lookahead, Program, Some
+from lookahead_ref.conformance.bugs.simulation import (
+    Inner,
+    Lookahead,
+    Mistake,
+    Program,
+    Some,
+)
 from lookahead_ref.conformance.oracle import Tensors, interpolate
 
 
@@ -36,10 +41,7 @@ class KIgnored(Mistake, Lookahead):
     says = "synchronizes after every step, whatever k is"
     breaks = "this is the inner optimizer with steps that are shorter by alpha"
     fix = "count the steps, and do the outer update where the count reaches k"
-
-    def begin(self, theta: Tensors) -> None:
-        super().begin(theta)
-        self.k = 1
+    given = {"k": lambda _: 1}
 
 
 class KFixed(Mistake, Lookahead):
@@ -47,10 +49,7 @@ class KFixed(Mistake, Lookahead):
     says = "synchronizes after every 5 steps, whatever k is"
     breaks = "k is not the k that was asked for"
     fix = "read k where the optimizer is made"
-
-    def begin(self, theta: Tensors) -> None:
-        super().begin(theta)
-        self.k = 5
+    given = {"k": lambda _: 5}
 
 
 class SynchronizesOnce(Mistake, Lookahead):
@@ -125,10 +124,7 @@ class AlphaFixed(Mistake, Lookahead):
     says = "takes 0.5 for alpha, whatever alpha is"
     breaks = "alpha cannot be tuned"
     fix = "multiply the difference by alpha"
-
-    def begin(self, theta: Tensors) -> None:
-        super().begin(theta)
-        self.alpha = [self.arithmetic.number(0.5)]
+    given = {"alpha": lambda self: [self.arithmetic.number(0.5)]}
 
 
 class OnlyFirstTensor(Mistake, Some):
@@ -136,10 +132,7 @@ class OnlyFirstTensor(Mistake, Some):
     says = "synchronizes the first parameter only"
     breaks = "all the others are trained without Lookahead"
     fix = "go over all parameters; look for a return or a break in the loop"
-
-    def begin(self, theta: Tensors) -> None:
-        super().begin(theta)
-        self.moving = [True] + [False] * (len(theta) - 1)
+    given = {"moving": lambda self: [True] + [False] * (len(self.phi) - 1)}
 
 
 class OnlyLastTensor(Mistake, Some):
@@ -147,10 +140,7 @@ class OnlyLastTensor(Mistake, Some):
     says = "synchronizes the last parameter only"
     breaks = "all the others are trained without Lookahead"
     fix = "go over all parameters; look for a line that is behind the loop it belongs into"
-
-    def begin(self, theta: Tensors) -> None:
-        super().begin(theta)
-        self.moving = [False] * (len(theta) - 1) + [True]
+    given = {"moving": lambda self: [False] * (len(self.phi) - 1) + [True]}
 
 
 class Climbs(Mistake, Inner):
@@ -158,10 +148,7 @@ class Climbs(Mistake, Inner):
     says = "adds the update where it is to be subtracted"
     breaks = "the loss grows"
     fix = "theta - learning rate times the update"
-
-    def begin(self) -> None:
-        super().begin()
-        self.learning_rate = [-each for each in self.learning_rate]
+    given = {"learning_rate": lambda self: [-each for each in self.learning_rate]}
 
 
 class ShowsSlowForFast(Mistake, Program):
@@ -191,10 +178,7 @@ class VelocityNotKept(Mistake, Inner):
     says = "does not keep the velocity from one step to the next"
     breaks = "this is SGD: momentum does nothing"
     fix = "keep the velocity where the next step finds it"
-
-    def begin(self) -> None:
-        super().begin()
-        self.rule = lambda h, t, sqrt: lambda g, v: (g, g)
+    given = {"rule": lambda _: lambda h, t, sqrt: lambda g, v: (g, g)}
 
 
 class AdamBetasSwapped(Mistake, Inner):
@@ -202,7 +186,6 @@ class AdamBetasSwapped(Mistake, Inner):
     says = "takes beta1 for beta2, and beta2 for beta1"
     breaks = "the direction is an average of a thousand gradients, the scale one of ten"
     fix = "beta1 for the gradient, beta2 for its square"
-
-    def begin(self) -> None:
-        super().begin()
-        self.h["beta1"], self.h["beta2"] = self.h["beta2"], self.h["beta1"]
+    given = {
+        "h": lambda self: {**self.h, "beta1": self.h["beta2"], "beta2": self.h["beta1"]}
+    }

@@ -1,19 +1,94 @@
 """A case as a program with some bugs goes through it.
 
 The classes here are the oracle's own, with a method for each place at which programs
-differ; as they stand they do what the oracle does. A bug is a class that overrides one of
-these methods, and several bugs at once are a class made of several.
+differ; as they stand they do what the oracle does. A bug is a class, ``AlphaSwapped`` for
+``alpha-swapped``, that overrides one of these methods or says what it is `given`. Several
+bugs at once are a class made of several; no two of one ``place`` go together.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.bug import Bug, Convention
 from lookahead_ref.conformance.oracle import Arithmetic, Gradients, Slots, Step, Tensors
 
-__all__ = ["Inner", "Lookahead", "Program", "Run", "Some", "simulate"]
+_HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "slots": lambda case: case["inner"]["rule"] != "sgd",
+    "velocity": lambda case: case["inner"]["rule"] in ("heavy-ball", "nesterov"),
+    "decay": lambda case: case["inner"]["weight_decay_kind"] != "none",
+    "rates": lambda case: len(case["learning_rate"]) > 1,
+    "alphas": lambda case: any(len(level["alpha"]) > 1 for level in case["lookahead"]),
+    "nested": lambda case: len(case["lookahead"]) > 1,
+    "save": lambda case: "save_after" in case,
+    "evaluate": lambda case: bool(case.get("evaluate_after")),
+    "no-gradient": lambda case: (
+        case["problem"]["kind"] == "tape"
+        and any(g is None for grads in case["problem"]["gradients"] for g in grads)
+    ),
+}
+
+
+class Bug:
+    """A bug: what a program does, what that breaks in practice, and how to fix it."""
+
+    name: ClassVar[str]
+    """The flag of the cases that can show it."""
+    kind: ClassVar[Literal["bug", "variant"]] = "bug"
+    clause: ClassVar[str]
+    """The clause of the specification that it breaks; that a convention settles."""
+    place: ClassVar[str]
+    """What it changes: of bugs at one place a program has one."""
+    says: ClassVar[str]
+    """What the program does, after "it"."""
+    breaks: ClassVar[str]
+    """What that breaks in practice; for a convention, where it is found."""
+    fix: ClassVar[str]
+    """How to fix it; for a convention, what to mind."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """What a case must have for it to show."""
+
+    def __init_subclass__(cls) -> None:
+        """Name it after its class."""
+        super().__init_subclass__()
+        cls.name = re.sub(r"(?<!^)(?=[A-Z0-9])", "-", cls.__name__).lower()
+
+    @classmethod
+    def applies(cls, case: Mapping[str, Any]) -> bool:
+        """Return whether it can show in a case."""
+        inner = case["inner"]
+        words = {level["inner_state"] for level in case["lookahead"]}
+        words |= {inner["rule"], inner["weight_decay_kind"]}
+        return all(n in words or (n in _HAS and _HAS[n](case)) for n in cls.needs)
+
+    @classmethod
+    def as_dict(cls) -> dict[str, str]:
+        """Return what a report says of it."""
+        told = ("name", "kind", "clause", "says", "breaks", "fix")
+        return {each: getattr(cls, each) for each in told}
+
+
+class Convention(Bug):
+    """What other libraries document: a program that follows it throughout passes."""
+
+    kind = "variant"
+
+
+class Mistake(Bug):
+    """What someone does who writes Lookahead for the first time."""
+
+    # It shows at once and nearly everywhere: no case is made for it, and none has its flag.
+
+
+Given: TypeAlias = Mapping[str, Callable[[Any], Any]]
+"""Attribute to what a program takes for what was asked for: a function of the optimizer."""
+
+
+def _take(optimizer: Any) -> None:
+    for each in reversed(type(optimizer).__mro__):
+        for name, made in vars(each).get("given", {}).items():
+            setattr(optimizer, name, made(optimizer))
 
 
 class Run(NamedTuple):
@@ -30,23 +105,20 @@ class Run(NamedTuple):
 class Inner(oracle.OracleInner):
     """The inner optimizer."""
 
+    given: ClassVar[Given] = {}
+
     def __init__(self, case: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic):
         super().__init__(case, theta, arithmetic)
-        self.begin()
-
-    def begin(self) -> None:
-        """Take what was asked for: the rule, hyperparameters, the schedule, the clock."""
+        _take(self)
 
 
 class Lookahead(oracle.OracleLookahead):
     """A Lookahead, seen tensor by tensor where programs tell tensors apart."""
 
+    given: ClassVar[Given] = {}
+
     def __init__(
-        self,
-        inner: Any,
-        level: Mapping[str, Any],
-        theta: Tensors,
-        arithmetic: Arithmetic,
+        self, inner: Any, level: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
     ) -> None:
         super().__init__(inner, level, theta, arithmetic)
         self.arithmetic = arithmetic
@@ -56,16 +128,13 @@ class Lookahead(oracle.OracleLookahead):
         self.moving = [True] * len(theta)  # which tensors a synchronization is of
         self.own_steps = [0] * len(theta)
         self.own_syncs = [0] * len(theta)
-        self.begin(theta)
+        _take(self)
         self.cycle_step = self.first_count()
 
     @property
     def innermost(self) -> Any:
         """The inner optimizer below all Lookaheads."""
         return self.inner.innermost if isinstance(self.inner, Lookahead) else self.inner
-
-    def begin(self, theta: Tensors) -> None:
-        """Take what was asked for: the period, alpha, phi, the inner state."""
 
     def first_count(self) -> int:
         """Return the count of steps that a program begins with."""
@@ -268,10 +337,7 @@ def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
 def simulate(
     case: Mapping[str, Any], arithmetic: Arithmetic, bugs: Sequence[type[Bug]] = ()
 ) -> Run:
-    """Run a case as a program with some bugs would, save points included.
-
-    Those that cannot show in the case are left out.
-    """
+    """Run a case as a program with some bugs would, as far as they can show in it."""
     showing = tuple(bug for bug in bugs if bug.applies(case))
     program, inner, lookahead = _combined(showing)
     found: Run = program(case, arithmetic, inner, lookahead).run()

@@ -8,23 +8,25 @@ SGD with momentum 0.9, 0.0003 and 1 (decoupled) for Adam. Lookahead has the inne
 of the line above it, k = 5 and the alpha of the best cell of Table 5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lookahead_ref.experiments.engine import Arm, Outcome, Plan
 from lookahead_ref.experiments.report import Findings, accuracy_panels, drawn
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
-from lookahead_ref.experiments.statistics import against, differences_from
-from lookahead_ref.report.tables import Summary, Table
+from lookahead_ref.experiments.statistics import against, differences_from, summary
+from lookahead_ref.report.tables import Column, Row, Summary, Table
 
 __all__ = [
     "ALPHA",
     "DIFFERS",
+    "accuracy_table",
     "base",
     "changed",
     "compared",
     "first_decay",
+    "last_steps",
     "plan",
     "reported",
 ]
@@ -132,6 +134,67 @@ def plan(
     count = request.seeds or seeds[not request.full]
     notes = {DIFFERS: (*sentences, *differs)}
     return Plan(tuple(arms), range(count), setting, notes, **more)
+
+
+def last_steps(
+    request: ReproduceSettings,
+    paper: str,
+    differs: str,
+    measure: Callable[[TrainSettings], Mapping[str, Any]],
+    *,
+    alpha: float = ALPHA,
+    **of_full: Any,
+) -> Plan:
+    """Plan Lookahead alone, of whose run the last steps are looked at."""
+    # At the rate at which training begins: where the steps of the inner loop go far.
+    settings = changed(
+        base(request, **of_full),
+        optimizer="lookahead-heavy-ball",
+        schedule="constant",
+        alpha=alpha,
+        epochs=request.epochs or (60 if request.full else 10),
+    )
+    arm = Arm("Lookahead", settings, "Lookahead", "lookahead")
+    return plan(request, settings, [arm], paper, differs, seeds=(1, 5), measure=measure)
+
+
+def accuracy_table(
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    paper: Mapping[str, Sequence[Summary]],
+    *,
+    stub: str,
+    measured: str,
+    columns: Sequence[Column],
+    also: Sequence[str] = (),
+) -> Table:
+    """Make the table of accuracies; the last columns are other quantities and the paper."""
+    early = first_decay(outcomes[0].arm.settings)
+    return Table(
+        title="Final validation accuracy",
+        caption=(
+            f"Here: mean ± sample standard deviation over {plan.over}, at the end and "
+            f"before the learning rate first falls, measured on {measured}"
+        ),
+        stub=stub,
+        columns=(
+            Column("Here (%)", better="higher"),
+            Column(f"Here, epoch {early} (%)", better="higher"),
+            *columns,
+        ),
+        rows=tuple(
+            Row(
+                outcome.arm.title,
+                (
+                    summary(outcome, "validation_accuracy"),
+                    summary(outcome, "validation_accuracy", epoch=early),
+                    *(summary(outcome, quantity) for quantity in also),
+                    *paper[outcome.arm.title],
+                ),
+            )
+            for outcome in outcomes
+        ),
+    )
 
 
 def compared(

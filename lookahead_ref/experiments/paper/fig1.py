@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lookahead_ref import trees
 from lookahead_ref.experiments import train
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
+from lookahead_ref.experiments.engine import Outcome, Plan
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
     steps_per_epoch,
@@ -73,23 +73,14 @@ class Plane:
 
 def plan(request: ReproduceSettings) -> Plan:
     """Plan Lookahead around SGD with momentum."""
-    base = classifiers.base(request, model="resnet32")
-    settings = classifiers.changed(
-        base,
-        optimizer="lookahead-heavy-ball",
-        schedule="constant",
-        alpha=0.5,
-        epochs=request.epochs or (60 if request.full else 10),
-    )
-    return classifiers.plan(
+    return classifiers.last_steps(
         request,
-        settings,
-        [Arm("Lookahead", settings, "Lookahead", "lookahead")],
         "a ResNet-32 on CIFAR-100",
         "The document does not say which three points span its plane, nor where in "
         f"training its cycles are; here they are the last {CYCLES} of the run.",
-        seeds=(1, 5),
-        measure=measure,
+        measure,
+        alpha=0.5,
+        model="resnet32",
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lookahead_ref.experiments import train
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
+from lookahead_ref.experiments.engine import Outcome, Plan
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
     steps_per_epoch,
@@ -33,23 +33,12 @@ STEPS = 60
 
 def plan(request: ReproduceSettings) -> Plan:
     """Plan Lookahead around SGD with momentum."""
-    base = classifiers.base(request)
-    # At the rate at which training begins: where the steps of the inner loop go far.
-    settings = classifiers.changed(
-        base,
-        optimizer="lookahead-heavy-ball",
-        schedule="constant",
-        epochs=request.epochs or (60 if request.full else 10),
-    )
-    return classifiers.plan(
+    return classifiers.last_steps(
         request,
-        settings,
-        [Arm("Lookahead", settings, "Lookahead", "lookahead")],
         "a ResNet-32 on CIFAR",
         f"The document does not say where in training the {STEPS} steps are; here they are "
         "the last of the run, whose learning rate stays as it was at first.",
-        seeds=(1, 5),
-        measure=measure,
+        measure,
     )
 
 

@@ -7,8 +7,7 @@ from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.classifiers import changed, reported
 from lookahead_ref.experiments.report import Findings
 from lookahead_ref.experiments.settings import ReproduceSettings
-from lookahead_ref.experiments.statistics import summary
-from lookahead_ref.report.tables import Column, Row, Summary, Table
+from lookahead_ref.report.tables import Column, Summary
 
 __all__ = ["PAPER", "TITLE", "find", "plan"]
 
@@ -45,32 +44,16 @@ def plan(request: ReproduceSettings) -> Plan:
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     """Make the table beside the paper's, and the curves."""
-    early = classifiers.first_decay(outcomes[0].arm.settings)
-    table = Table(
-        title="Final validation accuracy",
-        caption=(
-            f"Here: mean ± sample standard deviation over {plan.over}, at the end "
-            "and before the learning rate first falls, measured on "
-            "the slow weights, or on the average. Paper: Table 1."
-        ),
+    table = classifiers.accuracy_table(
+        plan,
+        outcomes,
+        PAPER,
         stub="Optimizer",
-        columns=(
-            Column("Here (%)", better="higher"),
-            Column(f"Here, epoch {early} (%)", better="higher"),
+        measured="the slow weights, or on the average. Paper: Table 1.",
+        columns=[
             Column("Paper, CIFAR-10 (%)", better="higher"),
             Column("Paper, CIFAR-100 (%)", better="higher"),
-        ),
-        rows=tuple(
-            Row(
-                outcome.arm.title,
-                (
-                    summary(outcome, "validation_accuracy"),
-                    summary(outcome, "validation_accuracy", epoch=early),
-                    *PAPER[outcome.arm.title],
-                ),
-            )
-            for outcome in outcomes
-        ),
+        ],
     )
     said = (
         "In the paper Lookahead has the highest accuracy on both data sets, by less than "

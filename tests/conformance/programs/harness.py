@@ -51,8 +51,8 @@ def misbehave():
         if "HANGS" in os.environ:
             Path(os.environ["HANGS"]).write_text("now")
         time.sleep(60)
-    if FAULT == "child":  # leaves a child behind that holds its output open
-        subprocess.Popen(["sleep", "60"])
+    if FAULT in ("child", "session"):  # leaves one behind that holds its output open
+        subprocess.Popen(["sleep", "60"], start_new_session=FAULT == "session")
         sys.exit(0)
     while FAULT == "endless":
         sys.stdout.write("x" * 65536)
@@ -78,6 +78,8 @@ def say(text, flush):
     if now["do"] == "hello":
         version = 99 if FAULT == "old" else 1
         text = json.dumps({"version": version, "name": "a test's"})
+        if FAULT == "unoffered":
+            text = json.dumps({"unsupported": "no"})
         if FAULT == "no-stderr":
             os.close(2)
     if now["do"] == "start" and here and FAULT == "not-ok":

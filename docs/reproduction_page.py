@@ -2,7 +2,7 @@
 
 ::
 
-    python -m lookahead_ref.experiments.paper.page FOLDER... >docs/reproduction.md
+    python docs/reproduction_page.py FOLDER... >docs/reproduction.md
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lookahead_ref.experiments.paper.reproduce import NAMES
+from lookahead_ref.report.files import checked
 
 __all__ = ["page"]
 
@@ -52,7 +53,8 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
 def main() -> None:
     """Print the page that the folders of the command line make."""
     folders = [Path(name) for name in sys.argv[1:]]
-    results = [json.loads((folder / "results.json").read_text()) for folder in folders]
+    texts = [(folder / "results.json").read_text(encoding="utf-8") for folder in folders]
+    results = [checked(json.loads(text), "lookahead-ref reproduce") for text in texts]
     print(page(results), end="")  # noqa: T201
 
 

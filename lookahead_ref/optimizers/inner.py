@@ -17,25 +17,13 @@ from lookahead_ref.trees import Tree
 
 @dataclass(frozen=True)
 class SGD:
-    """Stochastic gradient descent, the paper's first baseline: u = g.
-
-    Its hyperparameters are those of every inner optimizer: see `base.UpdateRule`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> params, grads = {"x": np.array([1.0, 2.0])}, {"x": np.array([1.0, -1.0])}
-    >>> optimizer = SGD(learning_rate=0.5)
-    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
-    >>> params["x"]
-    array([0.5, 2.5])
-    """
+    """Stochastic gradient descent, the paper's first baseline: u = g."""
 
     learning_rate: float | Schedule
     weight_decay: float = 0.0
     weight_decay_kind: WeightDecayKind = "l2"
-
     slots: ClassVar[tuple[str, ...]] = ()
+    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
     def __post_init__(self) -> None:
         base.check(self)
@@ -47,44 +35,21 @@ class SGD:
     def rule(xp: Any) -> Any:
         return lambda g: g
 
-    init = base.init
-    step = base.step
-    evaluation_params = base.evaluation_params
-
 
 @dataclass(frozen=True)
 class HeavyBall:
-    """Polyak's heavy ball: v <- momentum * v + g; u = v.
+    """Polyak's heavy ball (1964): v <- momentum * v + g; u = v.
 
-    The learning rate stands outside of the velocity. The form that has it inside,
-    v <- momentum * v - learning_rate * g, is the same only while it is constant.
-
-    B. T. Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
-
-    Parameters
-    ----------
-    momentum : float, default: 0.9
-        The share of the velocity that a step keeps, in [0, 1).
-    learning_rate, weight_decay, weight_decay_kind
-        See `base.UpdateRule`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> params, grads = {"x": np.array([1.0])}, {"x": np.array([1.0])}
-    >>> optimizer = HeavyBall(learning_rate=0.5, momentum=0.5)
-    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
-    >>> params, state = optimizer.step(params, grads, state)
-    >>> params["x"]  # 1 - 0.5 * 1 - 0.5 * 1.5
-    array([-0.25])
+    `momentum`, in [0, 1), is the share of the velocity that a step keeps. The form with the
+    learning rate inside the velocity is the same only while the rate is constant.
     """
 
     learning_rate: float | Schedule
     momentum: float = 0.9
     weight_decay: float = 0.0
     weight_decay_kind: WeightDecayKind = "l2"
-
     slots: ClassVar[tuple[str, ...]] = ("velocity",)
+    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
     def __post_init__(self) -> None:
         base.check(self, momentum=below_one)
@@ -100,42 +65,21 @@ class HeavyBall:
 
         return heavy_ball
 
-    init = base.init
-    step = base.step
-    evaluation_params = base.evaluation_params
-
 
 @dataclass(frozen=True)
 class Nesterov:
-    """Nesterov's momentum: v <- momentum * v + g; u = g + momentum * v, with the new v.
+    """Nesterov's momentum (1983): v <- momentum * v + g; u = g + momentum * v, the new v.
 
-    Y. Nesterov, "A method for solving the convex programming problem with convergence rate
-    O(1/k^2)", 1983; in the form of I. Sutskever et al., "On the importance of
-    initialization and momentum in deep learning", ICML 2013, at the point of the gradient.
-
-    Parameters
-    ----------
-    momentum : float, default: 0.9
-        The share of the velocity that a step keeps, in [0, 1).
-    learning_rate, weight_decay, weight_decay_kind
-        See `base.UpdateRule`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> params, grads = {"x": np.array([1.0])}, {"x": np.array([1.0])}
-    >>> optimizer = Nesterov(learning_rate=0.5, momentum=0.5)
-    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
-    >>> params["x"]  # 1 - 0.5 * (1 + 0.5 * 1)
-    array([0.25])
+    At the point of the gradient: I. Sutskever et al., "On the importance of initialization
+    and momentum in deep learning", ICML 2013. `momentum` is in [0, 1).
     """
 
     learning_rate: float | Schedule
     momentum: float = 0.9
     weight_decay: float = 0.0
     weight_decay_kind: WeightDecayKind = "l2"
-
     slots: ClassVar[tuple[str, ...]] = ("velocity",)
+    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
     def __post_init__(self) -> None:
         base.check(self, momentum=below_one)
@@ -151,41 +95,21 @@ class Nesterov:
 
         return nesterov
 
-    init = base.init
-    step = base.step
-    evaluation_params = base.evaluation_params
-
 
 @dataclass(frozen=True)
 class AdaGrad:
     """AdaGrad: s <- s + g * g; u = g / (sqrt(s) + epsilon).
 
     J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and
-    stochastic optimization", JMLR 2011.
-
-    Parameters
-    ----------
-    epsilon : float, default: 1e-10
-        What keeps the division finite.
-    learning_rate, weight_decay, weight_decay_kind
-        See `base.UpdateRule`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> params, grads = {"x": np.array([1.0, 2.0])}, {"x": np.array([4.0, -0.25])}
-    >>> optimizer = AdaGrad(learning_rate=0.5)
-    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
-    >>> params["x"].round(6)
-    array([0.5, 2.5])
+    stochastic optimization", JMLR 2011. `epsilon` keeps the division finite.
     """
 
     learning_rate: float | Schedule
     epsilon: float = 1e-10
     weight_decay: float = 0.0
     weight_decay_kind: WeightDecayKind = "l2"
-
     slots: ClassVar[tuple[str, ...]] = ("sum_of_squares",)
+    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
     def __post_init__(self) -> None:
         base.check(self, epsilon=non_negative)
@@ -205,36 +129,15 @@ class AdaGrad:
         """Return the sum of squares, and what makes a mean of it, for `AdaptiveAlpha`."""
         return state.slots["sum_of_squares"], 1.0 / state.updates
 
-    init = base.init
-    step = base.step
-    evaluation_params = base.evaluation_params
-
 
 @dataclass(frozen=True)
 class Adam:
-    """Adam, with epsilon outside the root; with decoupled weight decay, AdamW.
+    """Adam: m and v average g and g * g; u = m_hat / (sqrt(v_hat) + epsilon).
 
     D. P. Kingma and J. Ba, "Adam: A method for stochastic optimization", ICLR 2015,
-    Algorithm 1; I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR
-    2019.
-
-    Parameters
-    ----------
-    beta1, beta2 : float, default: 0.9, 0.999
-        The decay rates of the first and of the second moment, in [0, 1).
-    epsilon : float, default: 1e-8
-        What keeps the division finite, added to the root of the corrected second moment.
-    learning_rate, weight_decay, weight_decay_kind
-        See `base.UpdateRule`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> params, grads = {"x": np.array([1.0, 2.0])}, {"x": np.array([1e-3, -1e3])}
-    >>> optimizer = Adam(learning_rate=0.1)
-    >>> params, state = optimizer.step(params, grads, optimizer.init(params))
-    >>> params["x"].round(4)
-    array([0.9, 2.1])
+    Algorithm 1. `beta1` and `beta2`, in [0, 1), are the decay rates of m and v, whose bias
+    is corrected; `epsilon` keeps the division finite. With decoupled weight decay it is
+    AdamW: I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
     """
 
     learning_rate: float | Schedule = 1e-3
@@ -243,8 +146,8 @@ class Adam:
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     weight_decay_kind: WeightDecayKind = "l2"
-
     slots: ClassVar[tuple[str, ...]] = ("first_moment", "second_moment")
+    init, step, evaluation_params = base.init, base.step, base.evaluation_params
 
     def __post_init__(self) -> None:
         base.check(self, beta1=below_one, beta2=below_one, epsilon=non_negative)
@@ -274,7 +177,3 @@ class Adam:
         """Return the second moment, and what corrects its bias, for `AdaptiveAlpha`."""
         factor = 1.0 / self.coefficients(state.updates)["bias2"]
         return state.slots["second_moment"], factor
-
-    init = base.init
-    step = base.step
-    evaluation_params = base.evaluation_params

@@ -1,0 +1,22 @@
+"""What the operating system tells: cores that may be used, files that can be read."""
+
+import os
+from pathlib import Path
+
+__all__ = ["available_cores", "unreadable"]
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def unreadable(path: Path, most: int) -> str | None:
+    """Say why a path is not to be opened: no regular file, or of more than `most` bytes."""
+    # Opening a pipe would wait for its other end, and a device never ends.
+    if not path.is_file():
+        return "it is no regular file" if path.exists() else "no such file"
+    size = path.stat().st_size
+    return f"{size} bytes, more than {most}" if size > most else None

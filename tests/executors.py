@@ -1,0 +1,94 @@
+"""What every executor of update rules must do, wherever its arrays are."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import lookahead_ref as la
+from lookahead_ref import trees
+from support import INNER, assert_same_bits, saved
+
+
+class Place(NamedTuple):
+    """A backend, and how trees of NumPy arrays get to it and back."""
+
+    backend: Any
+    to: Callable[[Any], Any] = lambda tree: tree
+    back: Callable[[Any], Any] = lambda tree: tree
+
+    def stepper(self, optimizer: Any, params: Any) -> la.Stepper:
+        return la.Stepper(optimizer, self.to(params), backend=self.backend)
+
+
+def assert_agrees(
+    optimizer: Any,
+    params: Any,
+    grads: Iterable[Any],
+    *places: Place,
+    checked: Callable[[int], bool] = lambda _: False,
+) -> None:
+    """Compare params, what is evaluated and all of the state with the pure interface.
+
+    That is done after the last step, and after those that are `checked`.
+    """
+    state = optimizer.init(params)
+    steppers = [(place, place.stepper(optimizer, params)) for place in places]
+
+    def compare() -> None:
+        evaluated = optimizer.evaluation_params(params, state)
+        for place, stepper in steppers:
+            assert_same_bits(place.back(stepper.params), trees.flatten(params))
+            shown = place.back(stepper.evaluation_params())
+            assert_same_bits(shown, trees.flatten(evaluated))
+            assert_same_bits(place.back(stepper.state_dict()), saved(params, state))
+
+    with np.errstate(all="ignore"):
+        for step, given in enumerate(grads):
+            params, state = optimizer.step(params, given, state)
+            for place, stepper in steppers:
+                stepper.step(place.to(given))
+            if checked(step):
+                compare()
+    compare()
+
+
+def assert_updates_any_bits(inner: str, dtype: str, size: int, place: Place) -> None:
+    """Every pattern is as likely: of each exponent, subnormal, infinite, no number."""
+    rng = np.random.default_rng(0)
+    kind: Any = {"float32": np.uint32, "float64": np.uint64}[dtype]
+
+    def draw() -> Any:
+        most = np.iinfo(kind).max
+        return {"x": rng.integers(0, most, size, kind, endpoint=True).view(dtype)}
+
+    optimizer = la.Lookahead(INNER[inner](), k=2, inner_state="interpolate")
+    assert_agrees(optimizer, draw(), [draw() for _ in range(4)], place)
+
+
+def assert_reads_itself_before_it_writes(place: Place, size: int) -> None:
+    """A gradient may be the parameter itself, as that of half the squared norm is."""
+    x = np.arange(1.0, size + 1)
+    optimizer = INNER["sgd"]()
+    stepper = place.stepper(optimizer, {"x": x})
+    stepper.step(stepper.params)
+    first, state = optimizer.step({"x": x}, {"x": x}, optimizer.init({"x": x}))
+    assert_same_bits(place.back(stepper.params), first)
+    # Reversed, each element is read after another is written.
+    stepper.step({"x": stepper.params["x"][::-1]})
+    second, _ = optimizer.step(first, {"x": first["x"][::-1]}, state)
+    assert_same_bits(place.back(stepper.params), second)
+
+
+def assert_reads_others_before_it_writes(place: Place, size: int) -> None:
+    """A gradient may be another parameter, as that of the product of both is."""
+    start = {"a": np.arange(1.0, size + 1), "b": np.arange(5.0, size + 5)}
+    optimizer = la.Lookahead(INNER["sgd"](), k=2)
+    stepper = place.stepper(optimizer, start)
+    params, state = start, optimizer.init(start)
+    for _ in range(4):
+        shown = stepper.params  # whichever is written first, the other one reads it
+        stepper.step({"a": shown["b"], "b": shown["a"]})
+        params, state = optimizer.step(params, {"a": params["b"], "b": params["a"]}, state)
+        assert_same_bits(place.back(stepper.params), params)
+        assert_same_bits(place.back(stepper.evaluation_params()), state.phi)
