@@ -1,7 +1,9 @@
 """What test files share: trees to optimize, gradients, runs, and comparison of bits."""
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -155,3 +157,13 @@ def in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+@contextmanager
+def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A program that has ended, one way or the other, where the block ends."""
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lookahead_ref import trees
 from lookahead_ref.data import Examples
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo import LSTM, MLP, ResNet
-from models import MODELS, begin, differentiate, drawn, loss_of, pictures, text
+from models import MODELS, begin, differentiate, drawn, loss_of
 
 on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -85,44 +83,6 @@ def test_a_model_computes_in_its_parameters_dtype_whatever_it_is_given(
         assert loss == found[0][0]
         for path, grad in trees.flatten(grads).items():
             np.testing.assert_array_equal(grad, trees.flatten(found[0][1])[path])
-
-
-def perceptron(sizes: tuple[int, ...], activation: Any) -> tuple[Any, Any]:
-    batch = pictures(3, sizes[:1])
-    return MLP(sizes, activation), batch._replace(labels=batch.labels % sizes[-1])
-
-
-def language_model(steps: int, columns: int, layers: int, tied: bool) -> tuple[Any, Any]:
-    model = LSTM(7, hidden=3, layers=layers, tied=tied, dropout=0.5)
-    return model, text(steps, columns, words=7)
-
-
-SIZES = st.lists(st.integers(1, 6), min_size=2, max_size=4).map(tuple)
-SHAPES = st.one_of(
-    st.builds(perceptron, SIZES, st.sampled_from(["relu", "tanh"])),
-    st.builds(
-        language_model,
-        *(st.integers(1, most) for most in (4, 3, 3)),
-        st.booleans(),
-    ),
-)
-
-
-@given(SHAPES, st.sampled_from(FLOATS))
-@settings(max_examples=60)
-def test_gradients_are_of_the_parameters_shape_and_dtype(
-    case: tuple[Any, Any], dtype: Any
-) -> None:
-    model, batch = case
-    params = model.init(0, dtype)
-    loss, grads, _ = differentiate(model, params, batch, begin(model, batch))
-    assert loss.dtype == dtype
-    leaves = trees.flatten(params)
-    assert {path: leaf.dtype for path, leaf in leaves.items()} == dict.fromkeys(
-        leaves, dtype
-    )
-    for path, grad in trees.flatten(grads).items():
-        assert (grad.dtype, grad.shape) == (dtype, leaves[path].shape)
 
 
 @every_model
