@@ -51,14 +51,14 @@ def invoke(*arguments: str) -> Result:
 
 
 def call(
-    *arguments: str, folder: Path, hidden: tuple[str, ...] = ()
+    *arguments: str, folder: Path, hidden: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, if need be without some distributions."""
     start = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "lookahead_ref"]
     done = subprocess.run(
         [sys.executable, *start, *arguments],
         cwd=folder,
-        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"},
+        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -118,6 +118,16 @@ def test_in_a_pipe_compare_prints_the_table_and_where_the_folder_is(tmp_path: Pa
     assert "2/2 runs" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     assert "\r" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["--help", "info", "conform pure --profile wrapper", "theory alpha"]
+)
+def test_characters_that_a_terminal_has_not_are_replaced(line: str, tmp_path: Path) -> None:
+    narrow = {"COLUMNS": "30", "PYTHONIOENCODING": "ascii"}
+    done = call(*line.split(), folder=tmp_path, **narrow)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
 
 
 def test_compare_json_is_alone_on_standard_output(folder: Path) -> None:
@@ -286,6 +296,7 @@ def test_a_full_disk_below_standard_output_is_told_in_one_line() -> None:
         done = subprocess.run(
             [sys.executable, "-m", "lookahead_ref", "info", "--json"],
             check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},  # what is kept is not tried again
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
