@@ -145,6 +145,11 @@ def one(*values: float, dtype: Any = np.float64) -> dict[str, Any]:
     return {"x": np.array(values, dtype)}
 
 
+def normal(count: int, size: int) -> list[dict[str, Any]]:
+    """So many trees of one leaf of normal numbers."""
+    return [{"x": row} for row in np.random.default_rng(0).standard_normal((count, size))]
+
+
 def in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:
     """Call a function for each item, each in a thread of its own, and wait for all."""
     threads = [threading.Thread(target=work, args=(item,)) for item in items]

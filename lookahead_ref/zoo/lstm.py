@@ -249,7 +249,8 @@ class LSTM:
             loss = right = 0.0
             carried = self.start(columns)
             for places in [*pieces, rest] if rest.size else pieces:
-                carried = _last_columns(carried, places.shape[1])
+                if places is rest:
+                    carried = trees.map(lambda state: state[-1:], carried)
                 logits, carried = self.apply(params, asarray(tokens[places]), carried)
                 logits = logits.reshape((-1, self.vocabulary))
                 labels = asarray(tokens[places + 1].reshape(-1))
@@ -297,7 +298,3 @@ class LSTM:
         if self.tied:
             return params["embedding"]["weight"].T, bias
         return params["output"]["weight"], bias
-
-
-def _last_columns(carried: Carried, columns: int) -> Carried:
-    return trees.map(lambda state: state[-columns:], carried)

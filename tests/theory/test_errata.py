@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.stepping.recording import Symbol, Tape
+from lookahead_ref.stepping.recording import Tape
 from lookahead_ref.theory import noisy_quadratic, quadratic
 
 HALF = Fraction(1, 2)
@@ -73,9 +73,8 @@ def test_a_cycle_is_k_inner_steps_and_one_interpolation(k: int) -> None:
     def rules(optimizer: Any, steps: int) -> int:
         """Count the rules that some steps apply."""
         tape = Tape(2)
-        params: Any = {"x": Symbol(tape, 0)}
-        grads = {"x": Symbol(tape, 1)}
-        state = optimizer.init({"x": np.zeros(1)})
+        params, grads = (symbol.tree for symbol in tape.symbols)
+        state: Any = optimizer.init({"x": np.zeros(1)})
         if isinstance(optimizer, la.Lookahead):
             state = state._replace(phi=params)
         for _ in range(steps):
