@@ -151,6 +151,7 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._process.kill()
         self._process.communicate()
 
 

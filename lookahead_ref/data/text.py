@@ -5,6 +5,7 @@ Penn Treebank of language models (T. Mikolov et al., "Recurrent neural network b
 language model", Interspeech 2010), whose files are already cut into words that way.
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,7 +114,8 @@ def load_pydoc(*, unit: Unit = "words", window: int | None = None) -> Corpus:
 
 def _read(path: Path) -> str:
     with open_file(path, MOST_BYTES) as file:
-        raw = file.read(MOST_BYTES)
+        # Some of the system's own files hold nothing, they say, and have no end.
+        raw = file.read(os.fstat(file.fileno()).st_size)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

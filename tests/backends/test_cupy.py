@@ -35,7 +35,6 @@ from host_cuda import (
     OPTIMIZERS,
     HostCuda,
     backend,
-    needs_compiler,
     on_device,
     on_host,
     programs,
@@ -205,7 +204,6 @@ def _every_kernel(cuda: HostCuda) -> None:
 
 
 @pytest.mark.slow
-@needs_compiler
 @pytest.mark.usefixtures("_every_kernel")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
@@ -215,7 +213,6 @@ def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
     assert_agrees(optimizer, params, gradients(params, 40), place)
 
 
-@needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_any_bits_at_all_are_updated_as_by_numpy(
     dtype: str, cuda: HostCuda, place: Place
@@ -232,7 +229,6 @@ def test_any_bits_at_all_are_updated_as_by_numpy(
         assert_updates_any_bits(inner, dtype, 1 << 14, place)
 
 
-@needs_compiler
 def test_nothing_moves_between_host_and_device_in_a_step(place: Place) -> None:
     params = mixed_params()
     optimizer = la.Lookahead(INNER["adam"](), k=2, inner_state="interpolate")
@@ -243,7 +239,6 @@ def test_nothing_moves_between_host_and_device_in_a_step(place: Place) -> None:
     assert standin.counted() - before == standin.Transfers()
 
 
-@needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
     dtype: str, cuda: HostCuda
@@ -278,7 +273,6 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
         )
 
 
-@needs_compiler
 def test_a_step_is_as_few_launches_as_arguments_have_place_for(cuda: HostCuda) -> None:
     params = {
         f"{dtype}{n}": np.full(n % 5, n, dtype)
@@ -302,7 +296,6 @@ def test_the_argument_of_a_kernel_fits_where_arguments_go() -> None:
         assert source.arrays >= 20
 
 
-@needs_compiler
 def test_another_learning_rate_compiles_nothing(cuda: HostCuda) -> None:
     texts = {
         compiler.write(*each).text
@@ -320,7 +313,6 @@ def test_a_numpy_array_is_refused_by_name(tmp_path: Path) -> None:
         la.Stepper(la.SGD(0.1), {"x": np.zeros(2)}, backend=backend(tmp_path))
 
 
-@needs_compiler
 @pytest.mark.parametrize(
     "check", [assert_reads_itself_before_it_writes, assert_reads_others_before_it_writes]
 )
@@ -330,7 +322,6 @@ def test_a_gradient_that_is_a_parameter_is_read_before_that_is_written(
     check(place, 8)
 
 
-@needs_compiler
 def test_a_gradient_on_another_device_is_refused_and_nothing_is_updated(
     cuda: HostCuda,
 ) -> None:

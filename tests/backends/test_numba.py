@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
 from itertools import accumulate, pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,7 @@ import lookahead_ref as la
 from lookahead_ref.backends.numba import NumbaBackend, compiler
 from lookahead_ref.backends.numba import backend as numba_backend
 from lookahead_ref.stepping.backend import Instruction, Program
-from support import assert_same_bits, in_threads, run
+from support import assert_same_bits, in_threads, run, started
 
 DOUBLE = Program(1, 1, (Instruction("multiply", (1, 0)),), ((0, 2),))
 SQUARE = Program(1, 1, (Instruction("multiply", (0, 0)),), ((0, 2),))
@@ -47,6 +46,14 @@ for argument in sys.argv[1:]:
     kernel([x], [2.0])
     print(*x, bool(compiled.buffer))
 """
+
+
+def test_where_numba_compiles_nothing_the_backend_is_not_available(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("numba.config.DISABLE_JIT", True)  # as by the environment
+    with pytest.raises(la.BackendUnavailableError, match="NUMBA_DISABLE_JIT is set"):
+        la.Stepper(la.SGD(0.1), {"x": np.ones(1)}, backend="numba")
 
 
 # The cache.
@@ -320,14 +327,10 @@ print(float(stepper.params["x"].sum()))
 
 def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TOGETHER, str(8 * PIECE), str(tmp_path)]
-    with ExitStack() as ended:
-        processes = []
-        for _ in range(2):
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            ended.callback(process.kill)  # also where an assertion fails
-            processes.append(ended.enter_context(process))
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    begun = [started(command, **pipes, text=True) for _ in range(2)]
+    with begun[0] as one, begun[1] as other:
+        processes = (one, other)
         assert [process.stdout.readline() for process in processes if process.stdout] == (
             ["ready\n"] * 2
         )

@@ -31,12 +31,17 @@ def missing() -> Any:
     raise ModuleNotFoundError("No module named 'cupyx'", name="cupyx")
 
 
+def homeless() -> Any:
+    raise FileNotFoundError("No such file or directory: '/home/nobody'")  # as CuPy does
+
+
 @pytest.fixture
 def more_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     registered = backend.entry_points(group="lookahead_ref.backends")
     more = [
         SimpleNamespace(name="broken", load=lambda: Broken),
         SimpleNamespace(name="faulty", load=lambda: Faulty),
+        SimpleNamespace(name="homeless", load=homeless),
         SimpleNamespace(name="missing", load=missing),
         SimpleNamespace(name="odd", load=lambda: Odd),
     ]
@@ -100,7 +105,7 @@ def test_a_backend_that_cannot_run_says_why(name: str, error: Any, reason: str) 
 def test_describe_reports_each_and_why_it_is_not_available() -> None:
     records = {record.name: record for record in backend.describe()}
     assert list(records) == [
-        *("broken", "cupy", "faulty", "missing", "numba", "numpy", "odd")
+        *("broken", "cupy", "faulty", "homeless", "missing", "numba", "numpy", "odd")
     ]
     available = [name for name, record in records.items() if record.available]
     assert [name for name in available if name != "cupy"] == ["numba", "numpy"]

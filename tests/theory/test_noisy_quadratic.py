@@ -11,6 +11,7 @@ from scipy import stats
 
 import lookahead_ref as la
 from lookahead_ref.theory import noisy_quadratic
+from lookahead_ref.theory.cycles import cycle
 from lookahead_ref.theory.noisy_quadratic import (
     DivergenceError,
     cycle_contraction,
@@ -271,6 +272,34 @@ def test_everything_broadcasts_over_grids() -> None:
     assert grid.shape == (4, 2, 4)
     one = lookahead_variance_limit(0.5, CURVATURE[2], NOISE[2], 5, float(alpha[1, 0, 0]))
     assert grid[1, 1, 2] == one
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_stays_nothing_though_the_factor_exceeds_the_range_of_numbers() -> None:
+    assert sgd_mean([0.0, 1.0], 3.0, [1.0, 0.1], 2000).tolist() == [0.0, 0.7**2000]
+    assert sgd_variance(0.0, 3.0, 1.0, 0.0, 2000) == 0.0
+    found = sgd_variance([0.0, 1.0], 3.0, [1.0, 0.5], [0.0, 1.0], 2000)
+    assert found == pytest.approx([0.0, 3.0])
+    assert noisy_quadratic.cycle_noise([3.0, 1.0], 1.0, [0.0, 2.0], 5000).tolist() == [0, 2]
+    assert lookahead_variance(2.0, 1e200, 1.0, 1.0, 3, 0.5, cycles=0) == 2.0
+    assert noisy_quadratic.expected_loss([1e200, 2.0], 0.0, [0.0, 1.0], 0.0) == 2.0
+    assert noisy_quadratic.sampled_loss([1e200, 2.0], 0.0, [0.0, 1.0]) == 2.0
+    one = cycle("heavy-ball", [3.9, 0.5], 0.9, noise=[0.0, 1.0])
+    mean = one.mean([[0.0, 0.0], [1.0, 0.0]], 100_000)
+    np.testing.assert_allclose(mean, 0.0, atol=1e-300)
+    spread = one.covariance(np.zeros((2, 2, 2)), 100_000)
+    assert np.array_equal(spread[0], np.zeros((2, 2)))
+    limit = cycle("heavy-ball", 0.5, 0.9).covariance_limit()
+    np.testing.assert_allclose(spread[1], limit, rtol=1e-9)
+
+
+def test_a_factor_next_to_nothing_keeps_its_digits() -> None:
+    found = (
+        cycle_factor(0.5, 1.0, k=100),
+        lookahead_mean(1.0, 1.5, 1.0, 101, 1.0, cycles=3),
+        lookahead_variance(1.0, 0.5, 1.0, 0.0, 100, 1.0),
+    )
+    assert found == pytest.approx((2.0**-100, -(2.0**-303), 2.0**-200), rel=1e-12, abs=0.0)
 
 
 def test_what_diverges_is_said_to_diverge() -> None:

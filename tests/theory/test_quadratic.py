@@ -13,6 +13,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 import lookahead_ref as la
 from lookahead_ref.theory import quadratic
+from lookahead_ref.theory.noisy_quadratic import DivergenceError
 
 Vector = NDArray[np.float64]
 
@@ -110,6 +111,19 @@ def test_tiny_steps_do_not_underflow() -> None:
     assert quadratic.optimal_alpha([d], [0.5 * d], [1.0], [0.0]) == 2.0
     assert quadratic.curvature_alpha([d], [0.5 * d], [0.25 * d], [1.0]) == 1.0
     assert quadratic.curvature_alpha([d], [-d], [-d], [1.0]) == 0.5
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_exceeds_the_range_of_numbers_is_said_to() -> None:
+    for call in (
+        lambda: quadratic.loss([1e200], [1.0], [0.0]),
+        lambda: quadratic.gradient([1e200], [1e200], [0.0]),
+        lambda: quadratic.optimum([1e-200], [1e200]),
+        lambda: quadratic.newton_optimum([0.0], [1e200], [1e-200]),
+        lambda: quadratic.optimal_alpha([0.0], [1e-200], [1.0], [1e200]),
+    ):
+        with pytest.raises(DivergenceError, match="exceeds the range of numbers"):
+            call()
 
 
 @settings(deadline=None)
