@@ -14,8 +14,6 @@ from autograd.tracer import getval
 
 from lookahead_ref.stepping.backend import load
 
-__all__ = ["GENERAL", "LayerKernels", "find", "namespace"]
-
 # Elements of the matrix of what a kernel sees of some pictures. Much less and BLAS does not
 # get going, much more and the matrix goes to memory and back.
 _GROUP = 1 << 20
@@ -297,12 +295,7 @@ class LayerKernels:
             out[group] = xp.reshape(xp.matmul(seen, matrix), out[group].shape)
 
     def kernel_gradient(
-        self,
-        x: Any,
-        grad: Any,
-        size: tuple[int, int],
-        stride: int,
-        offset: tuple[int, int],
+        self, x: Any, grad: Any, size: tuple[int, int], stride: int, offset: tuple[int, int]
     ) -> Any:
         """Compute the gradient of `correlate` with respect to the kernel.
 

@@ -193,16 +193,3 @@ def register(cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
 
     monkeypatch.setattr(registry, "entry_points", entries)
     return "standin"
-
-
-__all__ = [
-    "COMPILER",
-    "OPTIMIZERS",
-    "HostCuda",
-    "Recorder",
-    "backend",
-    "on_device",
-    "on_host",
-    "programs",
-    "register",
-]

@@ -12,8 +12,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from lookahead_ref.extras import require
 
-__all__ = ["checked", "jsonable", "schema", "write_atomically", "write_json"]
-
 _TYPES: dict[Any, str] = {
     int: "integer",
     float: "number",

@@ -31,8 +31,6 @@ from lookahead_ref.zoo.losses import (
     softmax_cross_entropy,
 )
 
-__all__ = ["LSTM"]
-
 Params = dict[str, dict[str, NDArray[Any]]]
 Carried = dict[str, dict[str, Any]]
 
@@ -249,7 +247,8 @@ class LSTM:
             loss = right = 0.0
             carried = self.start(columns)
             for places in [*pieces, rest] if rest.size else pieces:
-                carried = _last_columns(carried, places.shape[1])
+                if places is rest:
+                    carried = trees.map(lambda state: state[-1:], carried)
                 logits, carried = self.apply(params, asarray(tokens[places]), carried)
                 logits = logits.reshape((-1, self.vocabulary))
                 labels = asarray(tokens[places + 1].reshape(-1))
@@ -261,11 +260,7 @@ class LSTM:
         return evaluate
 
     def _read(
-        self,
-        params: Params,
-        tokens: Any,
-        carried: Carried,
-        rng: np.random.Generator | None,
+        self, params: Params, tokens: Any, carried: Carried, rng: np.random.Generator | None
     ) -> tuple[Any, Carried]:
         """Run the layers: the last one's output, and the state."""
         table = params["embedding"]["weight"]
@@ -297,7 +292,3 @@ class LSTM:
         if self.tied:
             return params["embedding"]["weight"].T, bias
         return params["output"]["weight"], bias
-
-
-def _last_columns(carried: Carried, columns: int) -> Carried:
-    return trees.map(lambda state: state[-columns:], carried)
