@@ -10,7 +10,7 @@ stands for all leaves. Its tape takes down what is done; such a tree needs no ch
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
@@ -34,26 +34,30 @@ def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
     if not isinstance(tree, Mapping):
         raise TypeError(f"{name} must be a dict of arrays, got {type(tree).__name__}")
     leaves: dict[str, Array] = {}
-
-    def collect(tree: Mapping[Any, Any], place: str, prefix: str, levels: int) -> None:
-        if levels == 0:
-            raise ValueError(
-                f"{name} must be nested at most {_DEEPEST} deep, got dicts that are deeper "
-                "or hold themselves"
-            )
-        for key, value in tree.items():
-            if not isinstance(key, str):
-                raise TypeError(f"the names in {place} must be strings, got {key!r}")
-            path = prefix + key
-            if _is_tree(value):
-                collect(value, f"{name}[{path!r}]", f"{path}/", levels - 1)
-            elif path in leaves:
-                raise ValueError(f"two leaves of {name} have the path {path!r}")
-            else:
-                leaves[path] = value
-
-    collect(tree, name, "", _DEEPEST)
+    for path, value in _walk(tree, name, name, "", _DEEPEST):
+        if path in leaves:
+            raise ValueError(f"two leaves of {name} have the path {path!r}")
+        leaves[path] = value
     return leaves
+
+
+# Not a function within `flatten`: one that calls itself keeps the arrays until collected.
+def _walk(
+    tree: Mapping[Any, Any], name: str, place: str, prefix: str, levels: int
+) -> Iterator[tuple[str, Array]]:
+    if levels == 0:
+        raise ValueError(
+            f"{name} must be nested at most {_DEEPEST} deep, got dicts that are deeper or "
+            "hold themselves"
+        )
+    for key, value in tree.items():
+        if not isinstance(key, str):
+            raise TypeError(f"the names in {place} must be strings, got {key!r}")
+        path = prefix + key
+        if _is_tree(value):
+            yield from _walk(value, name, f"{name}[{path!r}]", f"{path}/", levels - 1)
+        else:
+            yield path, value
 
 
 def unflatten(

@@ -1,7 +1,42 @@
 """What holds for every test."""
 
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
 from hypothesis import settings
 
 # How long an example takes says more about the machine's other work than about the code.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
+
+LIMIT = 600
+"""How many seconds a test may take; none that waits for something waits for ever."""
+
+# In the background of a shell some signals are ignored, and would be by every program that
+# a test starts, which a handler is not. This one changes nothing for the tests themselves.
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
+
+# CuPy cannot be imported where it cannot make a folder for its own use.
+if not os.access(Path("~").expanduser(), os.W_OK):
+    os.environ.setdefault("CUPY_CACHE_DIR", f"{tempfile.gettempdir()}/cupy-{os.getuid()}")
+
+
+def _too_long(*_: object) -> None:
+    raise TimeoutError(f"a test takes longer than {LIMIT} s")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Iterator[Any]:
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(LIMIT)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)

@@ -30,8 +30,6 @@ from support import DECOUPLED, INNER, INNER_STATES, L2
 
 COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), None)
 
-needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
-
 _BEFORE = """
 #include <cmath>
 using std::sqrt;
@@ -115,6 +113,8 @@ class HostCuda:
             )
             for number, text in enumerate(new)
         ]
+        if COMPILER is None:
+            pytest.skip("there is no C++ compiler")
         source.write_text("\n".join([_BEFORE, *pieces]))
         options = ["-std=c++17", "-O1", "-ffp-contract=off", "-w", "-shared", "-fPIC"]
         subprocess.run(
@@ -193,17 +193,3 @@ def register(cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
 
     monkeypatch.setattr(registry, "entry_points", entries)
     return "standin"
-
-
-__all__ = [
-    "COMPILER",
-    "OPTIMIZERS",
-    "HostCuda",
-    "Recorder",
-    "backend",
-    "needs_compiler",
-    "on_device",
-    "on_host",
-    "programs",
-    "register",
-]

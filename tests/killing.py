@@ -21,6 +21,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+# A run that goes on imports them; here it is done before, once for all that are forked.
+import jsonschema  # noqa: F401
+import safetensors.numpy  # noqa: F401
+
 from lookahead_ref.experiments import run_folder, train
 from lookahead_ref.experiments.settings import TrainSettings
 
@@ -148,6 +152,7 @@ class Program:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._process.kill()
         self._process.communicate()
 
 

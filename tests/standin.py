@@ -26,6 +26,7 @@ from typing import Any, Self
 
 import cupy
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 
 
 @dataclass
@@ -189,54 +190,10 @@ class _Device:
         pass
 
 
-def _operator(
-    name: str, ufunc: Any, *, reflected: bool = False, inplace: bool = False
-) -> None:
-    def operator(self: ndarray, other: Any) -> Any:
-        # Whatever else takes part in NumPy's protocol, such as a box, is asked first.
-        if not isinstance(other, ndarray | np.ndarray | np.generic | float | int):
-            if not hasattr(other, "__array_ufunc__"):
-                return NotImplemented
-            return ufunc(other, self) if reflected else ufunc(self, other)
-        operands = (other, self) if reflected else (self, other)
-        if inplace:
-            _function(ufunc.__name__)(*operands, out=self)
-            return self
-        return _function(ufunc.__name__)(*operands)
-
-    setattr(ndarray, f"__{name}__", operator)
-
-
-for _name, _ufunc in {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "truediv": np.true_divide,
-    "floordiv": np.floor_divide,
-    "mod": np.remainder,
-    "pow": np.power,
-    "matmul": np.matmul,
-    "and": np.bitwise_and,
-    "or": np.bitwise_or,
-    "xor": np.bitwise_xor,
-}.items():
-    _operator(_name, _ufunc)
-    _operator(f"r{_name}", _ufunc, reflected=True)
-    if _name != "matmul":  # CuPy's arrays take none in place
-        _operator(f"i{_name}", _ufunc, inplace=True)
-for _name, _ufunc in {
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-}.items():
-    _operator(_name, _ufunc)
-for _name, _unary in {"neg": np.negative, "abs": np.absolute, "invert": np.invert}.items():
-    setattr(
-        ndarray, f"__{_name}__", lambda self, ufunc=_unary: _function(ufunc.__name__)(self)
-    )
+# Operators are NumPy's functions, as many of them as CuPy's arrays have.
+for _name, _operator in vars(NDArrayOperatorsMixin).items():
+    if inspect.isfunction(_operator) and hasattr(cupy.ndarray, _name):
+        setattr(ndarray, _name, _operator)
 
 
 def _unwrap(value: Any) -> Any:

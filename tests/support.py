@@ -1,7 +1,9 @@
 """What test files share: trees to optimize, gradients, runs, and comparison of bits."""
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -143,6 +145,11 @@ def one(*values: float, dtype: Any = np.float64) -> dict[str, Any]:
     return {"x": np.array(values, dtype)}
 
 
+def normal(count: int, size: int) -> list[dict[str, Any]]:
+    """So many trees of one leaf of normal numbers."""
+    return [{"x": row} for row in np.random.default_rng(0).standard_normal((count, size))]
+
+
 def in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:
     """Call a function for each item, each in a thread of its own, and wait for all."""
     threads = [threading.Thread(target=work, args=(item,)) for item in items]
@@ -150,3 +157,13 @@ def in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+@contextmanager
+def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A program that has ended, one way or the other, where the block ends."""
+    with subprocess.Popen(command, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()

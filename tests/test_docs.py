@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import io
 import itertools
+import pkgutil
 import re
 import shlex
 import sys
@@ -154,7 +155,7 @@ def test_the_reference_lists_every_public_name(module: str) -> None:
                 current = line.split()[-1]
             elif re.fullmatch(r"   [A-Za-z_][\w.]*", line):
                 listed.add(f"{current}.{line.strip()}")
-    objects = {id(_resolve(name)) for name in listed}
+    objects = {id(pkgutil.resolve_name(name)) for name in listed}
     found = importlib.import_module(module)
     missing = [
         name
@@ -163,17 +164,6 @@ def test_the_reference_lists_every_public_name(module: str) -> None:
         and id(getattr(found, name)) not in objects
     ]
     assert missing == []
-
-
-def _resolve(name: str) -> Any:
-    parts = name.split(".")
-    for end in range(len(parts), 0, -1):
-        with contextlib.suppress(ModuleNotFoundError):
-            found: Any = importlib.import_module(".".join(parts[:end]))
-            for part in parts[end:]:
-                found = getattr(found, part)
-            return found
-    raise AssertionError(name)
 
 
 def test_the_page_of_the_theory_shows_every_picture_with_its_command() -> None:

@@ -240,10 +240,7 @@ def test_a_hyperparameter_that_rounds_to_zero_is_an_error(
     ("optimizer", "name"),
     [
         (la.SGD(lambda step: 10.0 ** (-20 * (step + 1))), "learning_rate"),
-        (
-            la.Lookahead(la.SGD(0.1), k=1, alpha=lambda syncs: 10.0 ** (-30 * syncs)),
-            "alpha",
-        ),
+        (la.Lookahead(la.SGD(0.1), 1, lambda syncs: 10.0 ** (-30 * syncs)), "alpha"),
     ],
 )
 def test_a_schedule_that_falls_until_it_rounds_to_zero_is_an_error(
@@ -253,13 +250,6 @@ def test_a_schedule_that_falls_until_it_rounds_to_zero_is_an_error(
     params, state = run(optimizer, start, [start, start])
     with pytest.raises(ValueError, match=f"{name}.* = 1e-60 rounds to 0 in float32"):
         optimizer.step(params, start, state)
-    stepper = la.Stepper(optimizer, start)
-    stepper.step(start)
-    stepper.step(start)
-    before = stepper.state_dict()
-    with pytest.raises(ValueError, match=f"{name}.* rounds to 0 in float32"):
-        stepper.step(start)
-    assert stepper.state_dict() == before
 
 
 def test_a_hyperparameter_that_is_too_large_for_the_dtype_is_an_error() -> None:

@@ -20,7 +20,7 @@ import platformdirs
 from numpy.typing import NDArray
 
 from ...kernels import LayerKernels
-from ...stepping.backend import Kernel, Program
+from ...stepping.backend import BackendUnavailableError, Kernel, Program
 from .. import host
 from ..host import HostArray
 from . import compiler
@@ -52,6 +52,10 @@ class NumbaBackend:
     gradient = staticmethod(host.gradient)
 
     def __init__(self, threads: int | None = None, cache: Path | None = None) -> None:
+        if numba.config.DISABLE_JIT:
+            raise BackendUnavailableError(
+                "backend 'numba' cannot compile: NUMBA_DISABLE_JIT is set"
+            )
         self._threads = Threads(threads)
         self._cache = Path(
             platformdirs.user_cache_path("lookahead-ref") if cache is None else cache

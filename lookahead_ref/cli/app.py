@@ -8,6 +8,9 @@ signal that ended it.
 What a command needs is imported inside it, so that ``--help`` answers at once.
 """
 
+import os
+import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -40,11 +43,25 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; the console script ``lookahead-ref`` calls this."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Not every terminal has every character, and no result is lost for one.
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except OSError as error:
         # The disk that standard output goes to is full. A closed pipe Typer takes care of.
         raise SystemExit(failed(error, JOB_FAILED).exit_code) from error
+    finally:
+        _drop_what_cannot_be_written()
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Keep Python from writing again, as it ends, what has been told to have failed."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_version(wanted: bool) -> None:

@@ -396,23 +396,17 @@ def generate(
     ] = None,
 ) -> None:
     """Build the vector files from 50-digit arithmetic, byte for byte the same each time."""
-    from lookahead_ref.extras import MissingExtraError, require
+    with reported():
+        from lookahead_ref.extras import require
 
-    try:
         require("mpmath", "conform", purpose="compute in 50 digits")
-    except MissingExtraError as error:
-        raise failed(error, USAGE) from error
-    from lookahead_ref.conformance import generate as files
+        from lookahead_ref.conformance import generate as files
 
-    folder = Path(files.__file__).parent / "vectors" if output is None else output
-    try:
+        folder = Path(files.__file__).parent / "vectors" if output is None else output
         changed = files.write(folder)
-    except OSError as error:
-        typer.echo(f"lookahead-ref: {error}", err=True)
-        raise typer.Exit(1) from error
-    for name in changed:
-        typer.echo(name)
-    typer.echo(f"{len(changed)} files changed in {folder}", err=True)
+        for name in changed:
+            typer.echo(name)
+        typer.echo(f"{len(changed)} files changed in {folder}", err=True)
 
 
 @golden.command(epilog=epilog(EXAMPLES["golden survey"]))

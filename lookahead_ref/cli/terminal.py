@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,8 +41,13 @@ def reported() -> Iterator[None]:
     from lookahead_ref.extras import MissingExtraError
     from lookahead_ref.stepping.backend import BackendUnavailableError
 
+    def show(message: Warning | str, *_where: Any, **_line: Any) -> None:
+        typer.echo(f"lookahead-ref: warning: {message}", err=True)
+
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
     except (MissingExtraError, BackendUnavailableError, ValueError) as error:
         raise failed(error, USAGE) from error
     except (ArithmeticError, MemoryError, OSError) as error:

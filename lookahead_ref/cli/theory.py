@@ -32,7 +32,7 @@ EXAMPLES = {
     ),
     "theory rate": (
         "lookahead-ref theory rate",
-        "lookahead-ref theory rate --momentum 0.5 --k 10 --points 5",
+        "lookahead-ref theory rate --momentum 0.99 --k 20",
     ),
     "theory stability": (
         "lookahead-ref theory stability",

@@ -293,11 +293,7 @@ def _files(
     """Write cases as files, and the index that lists them."""
     files = {f"{name}.json": _file(form, name, cases) for name, cases in planned.items()}
     entries = [
-        {
-            "file": name,
-            "cases": len(cases),
-            "sha256": hashlib.sha256(content).hexdigest(),
-        }
+        {"file": name, "cases": len(cases), "sha256": hashlib.sha256(content).hexdigest()}
         for (name, content), cases in zip(files.items(), planned.values(), strict=True)
     ]
     head = {"format": form.name, "version": form.version, "encoding": "binary64"}

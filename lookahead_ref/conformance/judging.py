@@ -131,8 +131,7 @@ def judge(case: Case, seen: Observation, dtype: str, level: str = "strict") -> V
     verdicts = [_against(case, outcome, seen, dtype, level) for outcome in case.outcomes]
     follows = tuple(verdict.outcome for verdict in verdicts if verdict.passed)
     best = max(
-        verdicts,
-        key=lambda v: v.mismatches[0].step if v.mismatches else case.steps + 1,
+        verdicts, key=lambda v: v.mismatches[0].step if v.mismatches else case.steps + 1
     )
     return replace(best, follows=follows)
 

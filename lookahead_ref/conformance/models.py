@@ -6,7 +6,7 @@ what loss, gradients and carried state must come of them.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from lookahead_ref.conformance.judging import Mismatch, distances
 from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
 from lookahead_ref.conformance.vectors import (
     MODELS,
+    AnyCase,
     Expected,
     check_profile,
     decode,
@@ -42,8 +43,7 @@ Arrays = Mapping[str, NDArray[Any]]
 Message = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class ModelCase:
+class ModelCase(AnyCase):
     """A model with weights and a batch, and what comes of them.
 
     Parameters
@@ -57,26 +57,6 @@ class ModelCase:
     >>> case.id, case.model["kind"], list(case.params("float32"))[:2]
     ('lstm-smoke', 'lstm', ['embedding.weight', 'layer1.input_weight'])
     """
-
-    data: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def id(self) -> str:
-        """The id, never used again for another case."""
-        return str(self.data["id"])
-
-    @property
-    def __name__(self) -> str:
-        """The id: pytest takes it for the name of a parameter."""
-        return self.id
-
-    def __repr__(self) -> str:
-        return f"ModelCase({self.id!r})"
-
-    @property
-    def profile(self) -> str:
-        """``model:mlp`` or ``model:lstm``."""
-        return str(self.data["profile"])
 
     @property
     def model(self) -> Mapping[str, Any]:
@@ -307,7 +287,7 @@ def run_models(
         _judged(ask, case, dtype, level)
         for case in cases
         for dtype in dtypes
-        if dtype in case.data["dtypes"]
+        if dtype in case.dtypes
     ]
 
 

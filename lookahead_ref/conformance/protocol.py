@@ -124,22 +124,16 @@ class Setup:
 
         Parameters
         ----------
-        rules : collection of str, optional
-            The inner optimizers that it has, as in `Inner.rule`; all if not given.
-        weight_decay : collection of str, optional
-            The kinds that it has, as in `Inner.weight_decay_kind`; all if not given.
-        inner_states : collection of str, optional
-            What a synchronization can do, as in `Level.inner_state`; all if not given.
-        nesting : bool, default: False
-            Whether a Lookahead may be around another.
-        alpha_schedule : bool, default: False
-            Whether alpha may change.
+        rules, weight_decay, inner_states : collection of str, optional
+            What it has, as in `Inner.rule`, `Inner.weight_decay_kind` and
+            `Level.inner_state`; all if not given.
+        nesting, alpha_schedule : bool, default: False
+            Whether a Lookahead may be around another, and whether alpha may change.
 
         Raises
         ------
         UnsupportedError
-            If the case asks for more: it is then one that is not offered, and not a wrong
-            one.
+            If the case asks for more: it then counts as not offered, not as wrong.
 
         Examples
         --------
@@ -237,10 +231,7 @@ def setup(case: Case, dtype: str) -> Setup:
 
 
 def observe(
-    case: Case,
-    dtype: str,
-    adapter: Adapter,
-    resumed: Callable[[], Adapter] | None = None,
+    case: Case, dtype: str, adapter: Adapter, resumed: Callable[[], Adapter] | None = None
 ) -> Observation:
     """Take a case through a program.
 

@@ -196,24 +196,21 @@ def matrix_rows(summary: Summary) -> list[tuple[str, ...]]:
 
 def headline(summary: Summary) -> str:
     """Return what was found, in a sentence."""
-    total = {
-        name: sum(row[name] for row in summary["profiles"])
-        for name in ("passed", "departed", "known", "failed", "unsupported")
-    }
+    total: Counter[str] = Counter()
+    for row in summary["profiles"]:
+        total.update({name: row[name] for name in _COUNTS})
     judged = total["passed"] + total["departed"] + total["known"]
+    mixed = any(not each["names"] for each in summary["conventions"])
+    told = [
+        (total["departed"], "{} depart"),
+        (total["known"], "{} depart as known"),
+        (len(summary["unexpected_passes"]), "{} pass though known to depart"),
+        (mixed, "it mixes conventions"),
+        (total["failed"], "the target failed at {}"),
+        (total["unsupported"], "{} are not offered"),
+    ]
     words = [f"{total['passed']} of {judged} checks pass"]
-    if total["departed"]:
-        words.append(f"{total['departed']} depart")
-    if total["known"]:
-        words.append(f"{total['known']} depart as known")
-    if summary["unexpected_passes"]:
-        words.append(f"{len(summary['unexpected_passes'])} pass though known to depart")
-    if any(not each["names"] for each in summary["conventions"]):
-        words.append("it mixes conventions")
-    if total["failed"]:
-        words.append(f"the target failed at {total['failed']}")
-    if total["unsupported"]:
-        words.append(f"{total['unsupported']} are not offered")
+    words += [text.format(count) for count, text in told if count]
     return f"{summary['target']}: {', '.join(words)}."
 
 
@@ -264,32 +261,27 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
             yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
 
 
-def lists(summary: Summary) -> Iterator[tuple[str, list[str]]]:
+def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     """List what is to be told case by case: titles, each with its lines."""
-    unexpected = [each for each in summary["departures"] if each["known"] is None]
-    if unexpected:
-        yield "Departures", [departure_line(each) for each in unexpected]
-    known = [each for each in summary["departures"] if each["known"] is not None]
-    if known:
-        yield (
-            "Known departures",
-            [f"{departure_line(each)}: {each['known']['reason']}" for each in known],
-        )
-    if summary["unexpected_passes"]:
-        yield (
-            "Passes though known to depart",
-            [_known_line(each) for each in summary["unexpected_passes"]],
-        )
-    if summary["conventions"]:
-        yield "Conventions", [_convention_line(each) for each in summary["conventions"]]
-    if summary["failures"]:
-        yield (
-            "Failures",
-            [f"{e['case']} ({e['dtype']}): {e['reason']}" for e in summary["failures"]],
-        )
     reasons = Counter(each["reason"] for each in summary["unsupported"])
-    if reasons:
-        yield "Not offered", [f"{reason} ({count})" for reason, count in reasons.items()]
+    found: dict[str, list[str]] = {"Departures": [], "Known departures": []}
+    for each in summary["departures"]:
+        line = departure_line(each)
+        if each["known"] is None:
+            found["Departures"].append(line)
+        else:
+            found["Known departures"].append(f"{line}: {each['known']['reason']}")
+    found |= {
+        "Passes though known to depart": list(
+            map(_known_line, summary["unexpected_passes"])
+        ),
+        "Conventions": list(map(_convention_line, summary["conventions"])),
+        "Failures": [
+            f"{e['case']} ({e['dtype']}): {e['reason']}" for e in summary["failures"]
+        ],
+        "Not offered": [f"{reason} ({count})" for reason, count in reasons.items()],
+    }
+    return [(title, lines) for title, lines in found.items() if lines]
 
 
 def _convention_line(each: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -272,39 +272,35 @@ class Recording:
 
     def __init__(self, path: Path) -> None:
         try:
-            lines = read_file(path).splitlines()
+            lines = read_file(path).splitlines() or [b""]
         except OSError as error:
             raise ValueError(f"--recorded {path} cannot be read: {error}") from error
-        try:
-            header = wire.parse(lines[0] if lines else b"")
-        except TargetError as error:
-            raise StartError(f"{path}, line 1: {error}") from error
-        if header.get("recording") != wire.PROTOCOL:
-            raise StartError(
-                f"{path}, line 1: recording must be {wire.PROTOCOL}, got "
-                f"{wire.shown(header.get('recording'))}"
-            )
-        self.name = wire.legible(header.get("name", path.name))
-        known = {case.id: case.dtypes for case in cases()}
+        self.name = path.name
         self._entries: dict[tuple[str, str], Any] = {}
-        for number, line in enumerate(lines[1:], start=2):
-            if not line.strip():
-                continue
+        known = {(case.id, dtype) for case in cases() for dtype in case.dtypes}
+        for number, line in enumerate(lines, start=1):
             try:
-                entry = wire.parse(line)
+                if number == 1:
+                    self._begin(wire.parse(line))
+                elif line.strip():
+                    self._add(wire.parse(line), known)
             except TargetError as error:
                 raise StartError(f"{path}, line {number}: {error}") from error
-            key = (str(entry.get("case")), str(entry.get("dtype")))
-            if key[1] not in known.get(key[0], ()):
-                raise StartError(
-                    f"{path}, line {number}: there is no case {wire.shown(key[0])} in "
-                    f"{wire.shown(key[1])}"
-                )
-            if key in self._entries:
-                raise StartError(
-                    f"{path}, line {number}: {key[0]} in {key[1]} is there twice"
-                )
-            self._entries[key] = entry
+
+    def _begin(self, header: Mapping[str, Any]) -> None:
+        if header.get("recording") != wire.PROTOCOL:
+            got = wire.shown(header.get("recording"))
+            raise TargetError(f"recording must be {wire.PROTOCOL}, got {got}")
+        self.name = wire.legible(header.get("name", self.name))
+
+    def _add(self, entry: Mapping[str, Any], known: Collection[tuple[str, str]]) -> None:
+        case, dtype = key = (str(entry.get("case")), str(entry.get("dtype")))
+        if key not in known:
+            shown = wire.shown(case), wire.shown(dtype)
+            raise TargetError(f"there is no case {shown[0]} in {shown[1]}")
+        if key in self._entries:
+            raise TargetError(f"{case} in {dtype} is there twice")
+        self._entries[key] = entry
 
     def observe(self, case: Case, dtype: str) -> Observation:
         """Take a case through what was recorded of it, as through a program."""

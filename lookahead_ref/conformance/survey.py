@@ -3,6 +3,7 @@
 import datetime as dt
 import platform
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from itertools import groupby
 from math import prod
 from typing import Any
@@ -24,11 +25,8 @@ def survey(
     for name in names:
         if progress is not None:
             progress(name)
-        target = open_target(name)
-        try:
+        with closing(open_target(name)) as target:
             results = run(target, cases())
-        finally:
-            target.close()
         found.append({"name": name, "title": PEERS[name].title, **condensed(results)})
     return {
         "format": "lookahead-survey",

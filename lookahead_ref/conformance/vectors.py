@@ -80,8 +80,37 @@ class CaseOutcome:
         return [step["synchronized"] for step in self.steps]
 
 
-@dataclass(frozen=True)
-class Case:
+@dataclass(frozen=True, repr=False)
+class AnyCase:
+    """What cases of optimizers and of models have in common."""
+
+    data: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The id, never used again for another case."""
+        return str(self.data["id"])
+
+    @property
+    def __name__(self) -> str:
+        """The id: pytest takes it for the name of a parameter."""
+        return self.id
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.id!r})"
+
+    @property
+    def profile(self) -> str:
+        """The profile that it counts for."""
+        return str(self.data["profile"])
+
+    @property
+    def dtypes(self) -> list[str]:
+        """The precisions that it is for."""
+        return list(self.data["dtypes"])
+
+
+class Case(AnyCase):
     """A case of the golden suite.
 
     Parameters
@@ -96,35 +125,10 @@ class Case:
     ('smoke-wrapper', 4)
     """
 
-    data: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def id(self) -> str:
-        """The id, never used again for another case."""
-        return str(self.data["id"])
-
-    @property
-    def __name__(self) -> str:
-        """The id: pytest takes it for the name of a parameter."""
-        return self.id
-
-    def __repr__(self) -> str:
-        return f"Case({self.id!r})"
-
-    @property
-    def profile(self) -> str:
-        """The profile that it counts for."""
-        return str(self.data["profile"])
-
     @property
     def steps(self) -> int:
         """The number of steps."""
         return int(self.data["steps"])
-
-    @property
-    def dtypes(self) -> list[str]:
-        """The precisions that it is for."""
-        return list(self.data["dtypes"])
 
     @property
     def flags(self) -> list[str]:

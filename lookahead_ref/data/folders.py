@@ -25,8 +25,6 @@ from lookahead_ref.data.files import DataFileError, open_file
 from lookahead_ref.extras import require
 from lookahead_ref.system import available_cores
 
-__all__ = ["PictureFiles", "load_images"]
-
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp"})
 # What Pillow may try. Of the formats that it knows besides, one runs a program.
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")
@@ -40,17 +38,7 @@ DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 
 @dataclass(frozen=True, eq=False)
 class PictureFiles:
-    """Labelled pictures in files, decoded when they are taken: an example source.
-
-    Parameters
-    ----------
-    paths : tuple of str
-        Of the pictures.
-    labels : array of int64, shape (n,)
-        Their classes, from 0.
-    resize, crop
-        As `load_images` takes them.
-    """
+    """Labelled pictures in files, decoded when they are taken: an example source."""
 
     paths: tuple[str, ...]
     labels: NDArray[np.int64]
@@ -66,16 +54,7 @@ class PictureFiles:
         return len(self.paths)
 
     def take(self, indices: NDArray[np.int64], /) -> Examples:
-        """Decode the pictures at `indices`, in that order, on all cores that may be used.
-
-        Inputs are float32 of shape (n, 3, crop, crop): red, green and blue, normalised by
-        ImageNet's mean and deviation.
-
-        Raises
-        ------
-        DataFileError
-            If a picture cannot be read, does not decode or has more than 2**26 pixels.
-        """
+        """Decode the pictures at `indices`, in that order, on as many cores as may be."""
         pixels = np.empty((len(indices), self.crop, self.crop, 3), np.uint8)
 
         def decode(place: int) -> None:
@@ -165,7 +144,8 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
     -------
     Dataset
         Inputs float32 of shape (n, 3, crop, crop), normalised by ImageNet's mean and
-        deviation; decoded when they are taken. Training batches are mirrored at random.
+        deviation. They are decoded when they are taken: one that does not decode, or has
+        more than 2**26 pixels, is an error then. Training batches are mirrored at random.
 
     Raises
     ------

@@ -23,8 +23,6 @@ from lookahead_ref.data.files import (
 )
 from lookahead_ref.extras import require
 
-__all__ = ["Pictures", "load_cifar10", "load_cifar100", "load_digits", "load_mnist"]
-
 CHUNK = 1024
 MNIST_CLASSES = 10
 CIFAR_SHAPE = (3, 32, 32)
@@ -33,37 +31,15 @@ CIFAR_PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Labelled pictures of bytes: `take` makes ``(pixel - mean) / deviation`` of them.
+    """Labelled pictures of bytes: `take` makes ``(pixel - mean) / deviation`` of them."""
 
-    Only what is taken is read and converted. An example source, as
-    `lookahead_ref.data.Dataset` wants it.
-
-    Parameters
-    ----------
-    parts : tuple of arrays of uint8
-        One after the other, each of shape (n, channels, height, width), or (n, features)
-        where pictures are flat and have one channel.
-    all_labels : array of int64
-        Of every picture in the parts.
-    rows : array of int64
-        Which of the pictures in the parts these are.
-    mean, deviation : array of float32, shape (channels, 1, 1) or ()
-        In units of a pixel's byte.
-
-    Examples
-    --------
-    >>> pixels = np.array([[0, 255], [255, 0], [0, 0]], dtype=np.uint8)
-    >>> pictures = Pictures.whole([pixels[:2], pixels[2:]], np.array([3, 1, 4]))
-    >>> pictures.moments()
-    (array(85., dtype=float32), array(120.20815, dtype=float32))
-    >>> pictures.take(np.array([2, 0]))
-    Examples(inputs=array([[  0.,   0.],
-           [  0., 255.]], dtype=float32), labels=array([4, 3]))
-    """
-
+    # One after the other, of shape (n, channels, height, width), or (n, features) where
+    # pictures are flat and have one channel; and the label of every picture in them.
     parts: tuple[NDArray[np.uint8], ...]
     all_labels: NDArray[np.int64]
+    # Which of the pictures in the parts these are.
     rows: NDArray[np.int64]
+    # In units of a pixel's byte, of shape (channels, 1, 1) or ().
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
 
@@ -90,11 +66,8 @@ class Pictures:
         return Examples(inputs, self.all_labels[rows])
 
     def moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mean and standard deviation of each channel, in units of a pixel's byte.
-
-        They are summed as integers, so that they do not depend on an order, and have the
-        shape (channels, 1, 1) or (). The deviation of a channel that never varies is 1.
-        """
+        """Mean and deviation of each channel; 1 for one that never varies."""
+        # Summed as integers, so that they do not depend on an order.
         of_channel = (0, 2, 3) if self.parts[0].ndim == 4 else (0, 1)
         total: Any = 0
         squares: Any = 0
@@ -330,22 +303,8 @@ def load_cifar100(
 ) -> Dataset:
     """Load CIFAR-100, with its fine labels, from ``train.bin`` and ``test.bin``.
 
-    Parameters
-    ----------
-    folder : str or pathlib.Path
-        Where they lie, or where ``cifar-100-binary`` lies, which holds them.
-    validation_fraction, split_seed
-        As for `load_cifar10`.
-
-    Returns
-    -------
-    Dataset
-        As `load_cifar10` returns it, with labels from 0 to 99.
-
-    Raises
-    ------
-    DataFileError, ValueError
-        As `load_cifar10` does.
+    All is as for `load_cifar10`, but for the labels, from 0 to 99, and the folder, which
+    holds these files or ``cifar-100-binary``, where they lie.
     """
     folder = _inside(Path(folder), "cifar-100-binary")
     files = ["train.bin", "test.bin"]

@@ -5,6 +5,7 @@ Penn Treebank of language models (T. Mikolov et al., "Recurrent neural network b
 language model", Interspeech 2010), whose files are already cut into words that way.
 """
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,6 @@ from numpy.typing import NDArray
 from lookahead_ref import hyperparameters
 from lookahead_ref.data.datasets import Corpus
 from lookahead_ref.data.files import DataFileError, open_file, require_files
-
-__all__ = ["END_OF_LINE", "UNKNOWN", "load_ptb", "load_pydoc", "load_text"]
 
 Unit: TypeAlias = Literal["words", "characters"]
 
@@ -113,7 +112,8 @@ def load_pydoc(*, unit: Unit = "words", window: int | None = None) -> Corpus:
 
 def _read(path: Path) -> str:
     with open_file(path, MOST_BYTES) as file:
-        raw = file.read(MOST_BYTES)
+        # Some of the system's own files hold nothing, they say, and have no end.
+        raw = file.read(os.fstat(file.fileno()).st_size)
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

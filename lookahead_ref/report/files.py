@@ -13,16 +13,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from lookahead_ref.extras import require
 
-__all__ = [
-    "checked",
-    "jsonable",
-    "read_sealed",
-    "schema",
-    "write_atomically",
-    "write_json",
-    "write_sealed",
-]
-
 _TYPES: dict[Any, str] = {
     int: "integer",
     float: "number",

@@ -23,26 +23,6 @@ from lookahead_ref.report.files import write_atomically
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = [
-    "GHOST",
-    "INK",
-    "PALETTE",
-    "PAPER",
-    "Curve",
-    "Panel",
-    "curves_figure",
-    "grid_lines",
-    "label",
-    "late_limits",
-    "legend_above",
-    "library",
-    "own_look",
-    "panels",
-    "png",
-    "svg",
-    "write_picture",
-]
-
 Theme = Literal["light", "dark"]
 
 
@@ -176,11 +156,7 @@ def grid_lines(axes: Any, theme: Theme = "light", *, axis: str = "both") -> None
 
 
 def curves_figure(
-    rows: Sequence[Panel],
-    *,
-    x_title: str,
-    columns: int = 4,
-    theme: Theme = "light",
+    rows: Sequence[Panel], *, x_title: str, columns: int = 4, theme: Theme = "light"
 ) -> "Figure":
     """Draw families of methods side by side, a quantity in each row or rows of panels."""
     families = list(dict.fromkeys(curve.family for row in rows for curve in row.curves))

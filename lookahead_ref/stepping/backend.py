@@ -226,7 +226,7 @@ def load(name: str, **options: Any) -> Backend:
         raise ValueError(f"backend must be one of {known}, got {name!r}")
     try:
         backend: Backend = entries[0].load()(**options)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # it may find no library, or no folder
         raise BackendUnavailableError(
             f"backend {name!r} is not available: {error}"
         ) from error

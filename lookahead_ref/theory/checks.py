@@ -54,15 +54,23 @@ def check_broadcast(**values: ArrayLike) -> None:
         ) from error
 
 
-def finite(name: str, values: Reals) -> Reals:
+def finite(
+    name: str,
+    values: ArrayLike,
+    why: str = ": the iteration diverges, because learning_rate lies outside of the "
+    "stable region",
+) -> Reals:
     """Return computed values that are numbers; others are divergence."""
-    values = np.asarray(values)
+    values = np.asarray(values, dtype=np.float64)
     if not np.all(np.isfinite(values)):
-        raise DivergenceError(
-            f"the {name} exceeds the range of numbers: the iteration diverges, because "
-            "learning_rate lies outside of the stable region"
-        )
+        raise DivergenceError(f"the {name} exceeds the range of numbers{why}")
     return values
+
+
+def product(what: ArrayLike, factor: ArrayLike) -> Reals:
+    """Return a product in which 0 times a factor beyond the range of numbers is 0."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.where(np.equal(what, 0.0), 0.0, np.multiply(what, factor))
 
 
 def _array(name: str, value: ArrayLike) -> NDArray[Any]:

@@ -45,6 +45,7 @@ from lookahead_ref.theory.checks import (
     check_broadcast,
     counts,
     finite,
+    product,
     reals,
 )
 
@@ -70,11 +71,15 @@ class Cycle:
         The covariance that the cycle adds.
     k : ndarray of int, shape (...)
         The number of inner steps.
+    log_radius : ndarray, shape (...)
+        The logarithm of the spectral radius of C, also where C is next to 0 and `change`
+        next to -I.
     """
 
     change: Reals
     noise: Reals
     k: Counts
+    log_radius: Reals
 
     @property
     def matrix(self) -> Reals:
@@ -84,7 +89,7 @@ class Cycle:
     @property
     def spectral_radius(self) -> Reals:
         """The largest modulus of an eigenvalue of C, shape (...)."""
-        return _spectral_radius(self.change)
+        return np.exp(self.log_radius)
 
     @property
     def stable(self) -> NDArray[np.bool_]:
@@ -108,7 +113,7 @@ class Cycle:
     @property
     def rate(self) -> Reals:
         """The spectral radius for each gradient evaluation: its k-th root."""
-        return np.asarray(self.spectral_radius ** (1.0 / self.k))
+        return np.exp(self.log_radius / self.k)
 
     def mean(self, mean: ArrayLike, cycles: int = 1) -> Reals:
         """Return the mean of the state after some cycles.
@@ -117,11 +122,10 @@ class Cycle:
         (..., 2).
         """
         state = _states("mean", mean, self.change.shape[:-2], (2,))
-        if not np.any(state):  # nothing moves, though C^n may exceed the range of numbers
-            return np.zeros(np.broadcast_shapes(state.shape, self.change.shape[:-1]))
         change, _ = self._repeated(cycles)
+        moved = product(state[..., None, :], change).sum(-1)
         with np.errstate(over="ignore", invalid="ignore"):
-            return finite("mean", state + np.einsum("...ij,...j->...i", change, state))
+            return finite("mean", state + moved)
 
     def covariance(self, covariance: ArrayLike, cycles: int = 1) -> Reals:
         """Return the covariance of the state after some cycles.
@@ -135,9 +139,9 @@ class Cycle:
             return finite("covariance", _moved(change, state) + noise)
 
     def _repeated(self, cycles: int) -> tuple[Reals, Reals]:
-        times = counts("cycles", cycles, 0, 0)
+        n = counts("cycles", cycles, 0, 0)
         shape = self.change.shape[:-2]
-        return _repeat(self.change, self.noise, np.broadcast_to(times, shape))
+        return _repeat(self.change, self.noise, np.broadcast_to(n, shape))
 
     def covariance_limit(self) -> Reals:
         """Return the covariance that the cycle leaves as it is, S = C S C' + noise.
@@ -206,6 +210,36 @@ def cycle(
     >>> round(float(heavy_ball.spectral_radius), 3), round(float(around.spectral_radius), 3)
     (0.949, 1.031)
     """
+    whole = _cycle(kind, x, momentum, k, alpha, inner_state, noise)
+    finite("cycle", whole.change)
+    finite("noise of a cycle", whole.noise)
+    return whole
+
+
+def log_rate(
+    kind: Kind,
+    x: ArrayLike,
+    momentum: ArrayLike = 0.0,
+    *,
+    k: ArrayLike = 1,
+    alpha: ArrayLike = 1.0,
+    inner_state: InnerState = "maintain",
+) -> Reals:
+    """Return the logarithm of `Cycle.rate`, where C exceeds the range of numbers too."""
+    whole = _cycle(kind, x, momentum, k, alpha, inner_state, 0.0)
+    return np.asarray(whole.log_radius / whole.k)
+
+
+def _cycle(
+    kind: Kind,
+    x: ArrayLike,
+    momentum: ArrayLike,
+    k: ArrayLike,
+    alpha: ArrayLike,
+    inner_state: InnerState,
+    noise: ArrayLike,
+) -> Cycle:
+    """Return a cycle, of which only `log_radius` is sure to be finite."""
     check_broadcast(x=x, momentum=momentum, k=k, alpha=alpha, noise=noise)
     option("inner_state", inner_state, ("maintain", "reset", "interpolate"))
     step = _step_change(kind, x, momentum)
@@ -213,24 +247,28 @@ def cycle(
     k = counts("k", k)
     alpha = reals("alpha", alpha, STEP_SIZE)
     shape = np.broadcast_shapes(step.shape[:-2], sigma2.shape, k.shape, alpha.shape)
-    k = np.broadcast_to(k, shape)
+    step, k = np.broadcast_to(step, (*shape, 2, 2)), np.broadcast_to(k, shape)
 
     d = np.broadcast_to(step_noise(kind, momentum), (*shape, 2))
     with np.errstate(over="ignore", invalid="ignore"):
         kick = np.sqrt(sigma2) * np.asarray(x, dtype=np.float64)
         enters = np.broadcast_to(kick, shape)[..., None] * d
         per_step = enters[..., :, None] * enters[..., None, :]
-    change, gathered = _repeat(np.broadcast_to(step, (*shape, 2, 2)), per_step, k)
+    change, gathered = _repeat(step, per_step, k)
 
     one, zero = np.ones(shape), np.zeros(shape)
     alpha = np.broadcast_to(alpha, shape)
     velocity = {"maintain": one, "reset": zero, "interpolate": alpha}[inner_state]
     scaling = np.stack([alpha, velocity], axis=-1)  # the diagonal of D
-    whole = scaling[..., :, None] * change
+    kept = np.stack([1.0 - alpha, zero], axis=-1)  # that of E
+    if inner_state == "interpolate":
+        kept[..., 1] = 1.0 - alpha
+    with np.errstate(invalid="ignore"):
+        whole = scaling[..., :, None] * change
+        added = scaling[..., :, None] * gathered * scaling[..., None, :]
     if inner_state == "reset":
         whole[..., 1, 1] -= 1.0  # E + D is I but for a velocity that is not kept
-    added = scaling[..., :, None] * gathered * scaling[..., None, :]
-    return Cycle(finite("cycle", whole), finite("noise of a cycle", added), k)
+    return Cycle(whole, added, k, _log_radius(whole, step, k, scaling, kept))
 
 
 def _step_change(kind: Kind, x: ArrayLike, momentum: ArrayLike) -> Reals:
@@ -252,14 +290,54 @@ def _momentum(kind: Kind, momentum: ArrayLike) -> Reals:
     return mu
 
 
-def _spectral_radius(change: Reals) -> Reals:
-    """Return the spectral radius of I + change, for matrices of two rows."""
-    half = (change[..., 0, 0] + change[..., 1, 1]) / 2.0
-    product = change[..., 0, 1] * change[..., 1, 0]
-    spread = ((change[..., 0, 0] - change[..., 1, 1]) / 2.0) ** 2 + product
-    root = np.sqrt(np.abs(spread))
-    centre = np.abs(1.0 + half)
-    return np.where(spread >= 0.0, centre + root, np.hypot(centre, root))
+def _log_radius(whole: Reals, step: Reals, k: Counts, scaling: Reals, kept: Reals) -> Reals:
+    """Return the logarithm of the spectral radius of C = I + whole = E + D M^k."""
+    # Far from 1 it is that of C over e^scale, where M^k, scaled, is not lost beside I.
+    power, log = _scaled_power(step + _IDENTITY, k)
+    scale = np.where(np.any(kept != 0.0, axis=-1), np.maximum(log, 0.0), log)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        inner = np.exp(log - scale)[..., None, None] * power
+        around = product(kept, np.exp(-scale)[..., None])
+        c = scaling[..., :, None] * inner + around[..., :, None] * _IDENTITY
+        half, root, real, _ = _roots(c)
+        radius = np.where(real, np.abs(half) + root, np.hypot(half, root))
+        far = np.log(radius) + scale
+
+        # Near 1 the roots are 1 + e, with e as exact as what changes.
+        half, root, real, determinant = _roots(whole)
+        e = np.where(half < 0.0, determinant / (half - root), half + root)
+        positive, negative = np.log1p(e), np.log(root - half - 1.0)
+        of_real = np.where(half >= -1.0, positive, negative)
+        near = np.where(real, of_real, np.log1p(2.0 * half + determinant) / 2.0)
+    return np.where(np.abs(far) < 1.0, near, far)
+
+
+def _roots(matrix: Reals) -> tuple[Reals, Reals, NDArray[np.bool_], Reals]:
+    """Return half the trace, the roots' distance from it, if it is real; their product."""
+    (a, b), (c, d) = np.moveaxis(matrix, (-2, -1), (0, 1))
+    spread = ((a - d) / 2.0) ** 2 + b * c
+    return (a + d) / 2.0, np.sqrt(np.abs(spread)), spread >= 0.0, a * d - b * c
+
+
+def _scaled_power(matrix: Reals, times: Counts) -> tuple[Reals, Reals]:
+    """Return P and s for M^n = P e^s, with the largest element of P 1 in size."""
+    power, log = _scaled(np.broadcast_to(_IDENTITY, matrix.shape), np.zeros(times.shape))
+    factor, grown = _scaled(matrix, np.zeros(times.shape))
+    left = np.array(times)
+    while np.any(left):
+        odd = left % 2 == 1
+        longer, longer_log = _scaled(factor @ power, grown + log)
+        power = np.where(odd[..., None, None], longer, power)
+        log = np.where(odd, longer_log, log)
+        factor, grown = _scaled(factor @ factor, 2.0 * grown)
+        left = left // 2
+    return power, log
+
+
+def _scaled(matrix: Reals, log: Reals) -> tuple[Reals, Reals]:
+    size = np.abs(matrix).max(axis=(-2, -1))
+    size = np.where(size > 0.0, size, 1.0)
+    return matrix / size[..., None, None], log + np.log(size)
 
 
 def _repeat(change: Reals, noise: Reals, times: Counts) -> tuple[Reals, Reals]:
@@ -280,9 +358,12 @@ def _repeat(change: Reals, noise: Reals, times: Counts) -> tuple[Reals, Reals]:
 
 
 def _moved(change: Reals, covariance: Reals) -> Reals:
-    """Return C S C', where change is C - I."""
+    """Return C S C', where change is C - I; 0 where S is, whatever C."""
+    moves = np.any(covariance, axis=(-2, -1), keepdims=True)
+    if not np.any(moves):
+        return np.zeros(np.broadcast_shapes(change.shape, covariance.shape))
     matrix = change + _IDENTITY
-    return np.asarray(matrix @ covariance @ _transpose(matrix))
+    return np.where(moves, matrix @ covariance @ _transpose(matrix), 0.0)
 
 
 def _states(

@@ -22,6 +22,7 @@ from lookahead_ref.theory.checks import (
     check_broadcast,
     counts,
     finite,
+    product,
     reals,
 )
 
@@ -61,14 +62,17 @@ def sampled_loss(x: ArrayLike, centre: ArrayLike, curvature: ArrayLike) -> Reals
     """
     check_broadcast(x=x, centre=centre, curvature=curvature)
     away = reals("x", x) - reals("centre", centre)
-    return np.asarray(0.5 * (reals("curvature", curvature) * away**2).sum(-1))
+    with np.errstate(over="ignore"):
+        square = away**2
+    losses = 0.5 * product(reals("curvature", curvature), square).sum(-1)
+    return finite("loss", losses, "")
 
 
 def sampled_gradient(x: ArrayLike, centre: ArrayLike, curvature: ArrayLike) -> Reals:
     """Return the gradient of `sampled_loss`, A(x - c)."""
     check_broadcast(x=x, centre=centre, curvature=curvature)
     away = reals("x", x) - reals("centre", centre)
-    return np.asarray(reals("curvature", curvature) * away)
+    return finite("gradient", product(reals("curvature", curvature), away), "")
 
 
 def expected_loss(
@@ -88,16 +92,13 @@ def expected_loss(
     spread = reals("variance", variance, NON_NEGATIVE)
     sigma2 = reals("noise", noise, NON_NEGATIVE)
     a = reals("curvature", curvature)
-    with np.errstate(over="ignore", invalid="ignore"):
-        loss = np.asarray(0.5 * (a * (mean**2 + spread + sigma2)).sum(-1))
-    return finite("expected loss", loss)
+    with np.errstate(over="ignore"):
+        square = mean**2 + spread + sigma2
+    return finite("expected loss", 0.5 * product(a, square).sum(-1))
 
 
 def cycle_contraction(
-    learning_rate: ArrayLike,
-    curvature: ArrayLike,
-    k: ArrayLike = 1,
-    alpha: ArrayLike = 1.0,
+    learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> Reals:
     """Return 1 minus `cycle_factor`: to Lookahead what gamma a is to SGD.
 
@@ -114,10 +115,7 @@ def cycle_contraction(
 
 
 def cycle_factor(
-    learning_rate: ArrayLike,
-    curvature: ArrayLike,
-    k: ArrayLike = 1,
-    alpha: ArrayLike = 1.0,
+    learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> Reals:
     """Return what a cycle multiplies the mean by, equation (0.12).
 
@@ -128,15 +126,29 @@ def cycle_factor(
     >>> float(cycle_factor(0.5, 1.0, k=2, alpha=0.5))
     0.625
     """
-    contraction = cycle_contraction(learning_rate, curvature, k, alpha)
-    return finite("cycle_factor", 1.0 - contraction)
+    return finite("cycle_factor", factor_power(learning_rate, curvature, k, alpha, 1))
+
+
+def factor_power(
+    learning_rate: ArrayLike,
+    curvature: ArrayLike,
+    k: ArrayLike,
+    alpha: ArrayLike,
+    cycles: ArrayLike,
+) -> Reals:
+    """Return a power of `cycle_factor`, inf where it exceeds the range of numbers."""
+    x, k, alpha = _checked(learning_rate, curvature, k, alpha, cycles=cycles)
+    cycles = counts("cycles", cycles, 0)
+    near_1 = powers.power(alpha * powers.one_minus_power(x, k), cycles)
+    # A factor next to 0 would be lost in 1 minus it.
+    factor = (1.0 - alpha) + alpha * powers.power(x, k)
+    near_0 = np.minimum(np.abs(factor), 1.0) ** cycles
+    near_0 = np.where((factor < 0.0) & (cycles % 2 == 1), -near_0, near_0)
+    return np.where(np.abs(factor) < 0.5, near_0, near_1)
 
 
 def is_stable(
-    learning_rate: ArrayLike,
-    curvature: ArrayLike,
-    k: ArrayLike = 1,
-    alpha: ArrayLike = 1.0,
+    learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> NDArray[np.bool_]:
     """Tell where a cycle contracts: ``|1 - alpha + alpha (1 - gamma a)^k| < 1``.
 
@@ -236,10 +248,8 @@ def lookahead_mean(
     5.0
     """
     _checked(learning_rate, curvature, k, alpha, mean=mean, cycles=cycles)
-    contraction = cycle_contraction(learning_rate, curvature, k, alpha)
-    factor = powers.power(contraction, counts("cycles", cycles, 0))
-    with np.errstate(over="ignore", invalid="ignore"):
-        return finite("mean", factor * reals("mean", mean))
+    factor = factor_power(learning_rate, curvature, k, alpha, cycles)
+    return finite("mean", product(reals("mean", mean), factor))
 
 
 def cycle_noise(
@@ -253,11 +263,9 @@ def cycle_noise(
 
     It is alpha^2 gamma^2 a^2 sigma^2 sum_{i<k} (1 - gamma a)^{2i}.
     """
-    x, k, alpha = _checked(learning_rate, curvature, k, alpha, noise=noise)
-    sigma2 = reals("noise", noise, NON_NEGATIVE)
-    with np.errstate(over="ignore"):
-        added = (alpha * x) ** 2 * sigma2 * powers.geometric(x, k)
-    return finite("noise of a cycle", added)
+    return finite(
+        "noise of a cycle", _cycle_noise(learning_rate, curvature, noise, k, alpha)
+    )
 
 
 def lookahead_variance(
@@ -279,12 +287,14 @@ def lookahead_variance(
     given = {"variance": variance, "noise": noise, "cycles": cycles}
     _checked(learning_rate, curvature, k, alpha, **given)
     variance = reals("variance", variance, NON_NEGATIVE)
-    added = cycle_noise(learning_rate, curvature, noise, k, alpha)
+    added = _cycle_noise(learning_rate, curvature, noise, k, alpha)
     contraction = cycle_contraction(learning_rate, curvature, k, alpha)
-    cycles = counts("cycles", cycles, 0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        kept = powers.power(contraction, cycles) ** 2 * variance
-        return finite("variance", kept + added * powers.geometric(contraction, cycles))
+    times = powers.geometric(contraction, counts("cycles", cycles, 0))
+    factor = factor_power(learning_rate, curvature, k, alpha, cycles)
+    with np.errstate(over="ignore"):
+        kept = product(variance, factor**2)
+        # No noise stays none, and no cycles add none, however large the other.
+        return finite("variance", kept + np.where(times == 0.0, 0.0, product(added, times)))
 
 
 def lookahead_variance_limit(
@@ -348,8 +358,23 @@ def _checked(
         **others, learning_rate=learning_rate, curvature=curvature, k=k, alpha=alpha
     )
     gamma = reals("learning_rate", learning_rate, NON_NEGATIVE)
-    x = np.asarray(gamma * reals("curvature", curvature, NON_NEGATIVE))
+    with np.errstate(over="ignore"):
+        x = np.asarray(gamma * reals("curvature", curvature, NON_NEGATIVE))
     return x, counts("k", k), reals("alpha", alpha, STEP_SIZE)
+
+
+def _cycle_noise(
+    learning_rate: ArrayLike,
+    curvature: ArrayLike,
+    noise: ArrayLike,
+    k: ArrayLike,
+    alpha: ArrayLike,
+) -> Reals:
+    """Return `cycle_noise`, inf where it exceeds the range of numbers."""
+    x, k, alpha = _checked(learning_rate, curvature, k, alpha, noise=noise)
+    sigma2 = reals("noise", noise, NON_NEGATIVE)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return product(sigma2, (alpha * x) ** 2 * powers.geometric(x, k))
 
 
 def _margin(x: Reals, k: Counts, alpha: Reals) -> Reals:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lookahead_ref.hyperparameters import NON_NEGATIVE, POSITIVE, STEP_SIZE
-from lookahead_ref.theory import powers
 from lookahead_ref.theory.checks import (
     DivergenceError,
     Reals,
@@ -20,8 +19,8 @@ from lookahead_ref.theory.checks import (
 )
 from lookahead_ref.theory.noisy_quadratic import (
     check_stable,
-    cycle_contraction,
     expected_loss,
+    factor_power,
     is_stable,
     lookahead_mean,
     lookahead_variance,
@@ -102,11 +101,7 @@ def loss_after(
 
 
 def steps_to_reach(
-    problem: Problem,
-    loss: float,
-    learning_rate: float,
-    k: int = 1,
-    alpha: float = 1.0,
+    problem: Problem, loss: float, learning_rate: float, k: int = 1, alpha: float = 1.0
 ) -> int:
     """Return how many gradient evaluations it takes to reach an expected loss.
 
@@ -132,11 +127,10 @@ def steps_to_reach(
     # The loss after t cycles is settled + sum of distance * factor^(2 t), each term
     # monotone.
     distance = 0.5 * a * (start + np.asarray(problem.variance) - limit)
-    contraction = cycle_contraction(learning_rate, a, k, alpha)
     rising, falling = np.minimum(distance, 0.0), np.maximum(distance, 0.0)
 
     def left(cycles: int) -> Reals:
-        return powers.power(contraction, np.asarray(cycles)) ** 2
+        return factor_power(learning_rate, a, k, alpha, cycles) ** 2
 
     def lowest(first: int, last: int) -> float:
         """Bound the loss from below, from cycle `first` to cycle `last`."""
@@ -152,13 +146,14 @@ def steps_to_reach(
         return search(middle + 1, last) if found is None else found
 
     first, last = 0, 0
-    while settled + float(rising @ left(first)) <= target and last < 2**53:
+    while settled + float(rising @ left(first)) <= target and last < 2**62:
         found = search(first, last)
         if found is not None:
             return found * int(k)
         first, last = last + 1, 2 * last + 1
     raise ValueError(
         f"loss must be one that is reached, got {target:g}: in the limit it is {settled:g}"
+        + (", but not within 2^62 synchronizations" if last >= 2**62 else "")
     )
 
 
@@ -168,15 +163,17 @@ def best_hyperparameters(
     k: int = 1,
     *,
     learning_rates: tuple[float, float] | None = None,
-    alphas: tuple[float, float] = (0.05, 1.0),
+    alphas: tuple[float, float] | None = None,
     points: int = 48,
     rounds: int = 6,
 ) -> Best:
     """Find the learning rate and alpha with the least expected loss after some steps.
 
-    A grid, then finer grids around the best point: the result is never worse than the best
-    point of the first grid, but a dip narrower than that grid's cells can be missed. With k
-    = 1 Lookahead is SGD of the learning rate alpha gamma, so alpha is then held at 1.
+    A grid; while its best point is on an edge that is no limit, the same grid around that
+    point; then finer grids around the best one. The result is never worse than the best
+    point of the first grid, but a dip narrower than that grid's cells, or one beyond its
+    edges though the loss rises towards them, can be missed. With k = 1 Lookahead is SGD of
+    the learning rate alpha gamma, so alpha is then held at 1.
 
     Parameters
     ----------
@@ -184,15 +181,14 @@ def best_hyperparameters(
         The problem and the synchronization period.
     steps : int
         The horizon, in gradient evaluations, at least k.
-    learning_rates : tuple of float, optional
-        The lowest and highest learning rate; by default from 1e-4 to 4 over the largest
-        curvature.
-    alphas : tuple of float, default: (0.05, 1.0)
-        The lowest and highest alpha.
+    learning_rates, alphas : tuple of float, optional
+        The lowest and highest that may be returned. By default there is no limit but alpha
+        <= 1, and one below which no weight would be seen to move: that is what is found
+        where it is best not to move at all.
     points : int, default: 48
         Points of a grid along each axis.
     rounds : int, default: 6
-        The number of grids.
+        The number of ever finer grids.
 
     Returns
     -------
@@ -214,39 +210,52 @@ def best_hyperparameters(
     horizon = int(counts("steps", steps, period))
     points = int(counts("points", points, 3))
     rounds = int(counts("rounds", rounds))
-    top = float(np.max(problem.curvature))
-    rates = (1e-4 / top, 4.0 / top) if learning_rates is None else learning_rates
-    low, high = np.log(_range("learning_rates", reals("learning_rates", rates, POSITIVE)))
-    bottom, ceiling = _range("alphas", reals("alphas", alphas, STEP_SIZE))
-    if period == 1:
-        bottom = ceiling = 1.0
+    a = np.asarray(problem.curvature)
+    least = float(np.finfo(np.float64).eps) / horizon  # times `horizon` it is a rounding
 
-    # A small alpha wants a large learning rate: the valley lies along a constant product of
-    # the two, so that is what one axis of the grid is.
-    limits = np.array(
-        [[low + np.log(bottom), high + np.log(ceiling)], np.log([bottom, ceiling])]
-    )
-    lows, highs = limits.T
-    best, centre = Best(np.inf, np.nan, np.nan), lows
-    for _ in range(rounds):
+    def box(
+        default_rates: tuple[float, float], default_alphas: tuple[float, float]
+    ) -> Reals:
+        """Return the lowest, and the highest, log(alpha gamma) and log(alpha)."""
+        # A small alpha wants a large learning rate: the valley lies along a constant
+        # product of the two, so that is what one axis of the grid is.
+        rates = reals("learning_rates", learning_rates or default_rates, POSITIVE)
+        steps = reals("alphas", alphas or default_alphas, STEP_SIZE)
+        rates, steps = _range("learning_rates", rates), _range("alphas", steps)
+        steps = steps if period > 1 else np.ones(2)
+        return np.log([rates * steps, steps]).T
+
+    limits = box((least / a.max(), 1.0 / (least * a.min())), (least, 1.0))
+    lows, highs = box((1e-4 / a.max(), 4.0 / a.max()), (0.05, 1.0))
+    low, high = limits[:, 0] - limits[:, 1]
+    best, centre, left = Best(np.inf, np.nan, np.nan), lows, rounds
+    for _ in range(10 * rounds):  # each a finer grid, or one further on
         product = np.linspace(lows[0], highs[0], points)[:, None]
         step = np.unique(np.linspace(lows[1], highs[1], points))[None, :]
-        rate, alpha = np.broadcast_arrays(
-            np.exp(np.clip(product - step, low, high)), np.exp(step)
-        )
-        alpha = np.clip(alpha, bottom, ceiling)
+        rate = np.exp(np.clip(product - step, low, high))
+        rate, alpha = np.broadcast_arrays(rate, np.minimum(np.exp(step), 1.0))
         losses = _losses(problem, horizon, rate, period, alpha)
         place = np.unravel_index(np.argmin(losses), losses.shape)
-        if losses[place] < best.loss:
+        better = losses[place] < best.loss
+        if better:
             best = Best(float(losses[place]), float(rate[place]), float(alpha[place]))
             centre = np.log([best.learning_rate * best.alpha, best.alpha])
-        reach = 2.0 * (highs - lows) / (points - 1)
-        lows = np.maximum(centre - reach, limits[:, 0])
-        highs = np.minimum(centre + reach, limits[:, 1])
+        cell = (highs - lows) / (points - 1)
+        at_low = (centre < lows + cell / 2.0) & (lows > limits[0])
+        at_high = (centre > highs - cell / 2.0) & (highs < limits[1])
+        if better and np.any(at_low | at_high):
+            reach = (highs - lows) / 2.0
+        else:
+            reach, left = 2.0 * cell, left - 1
+        if left == 0:
+            break
+        lows = np.maximum(centre - reach, limits[0])
+        highs = np.minimum(centre + reach, limits[1])
     if not np.isfinite(best.loss):
         raise DivergenceError(
             f"a run of {horizon} steps exceeds the range of numbers at all learning_rates "
-            f"from {rates[0]:g} to {rates[1]:g} that were tried: the iteration diverges"
+            f"from {np.exp(low):g} to {np.exp(high):g} that were tried: the iteration "
+            "diverges"
         )
     return best
 
@@ -271,8 +280,8 @@ def _losses(
     return losses
 
 
-def _range(name: str, values: Reals) -> tuple[float, float]:
+def _range(name: str, values: Reals) -> Reals:
     if values.shape != (2,) or not values[0] <= values[1]:
         came = values.tolist()
         raise ValueError(f"{name} must be a lowest and a highest value, got {came}")
-    return float(values[0]), float(values[1])
+    return values

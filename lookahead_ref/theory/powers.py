@@ -35,9 +35,9 @@ def one_plus_power(x: Reals, n: Counts) -> Reals:
 
 def geometric(x: Reals, n: Counts) -> Reals:
     """Return sum_{i<n} (1 - x)^{2i}, which is (1 - (1 - x)^{2n}) / (x (2 - x))."""
-    below = x * (2.0 - x)
-    level = below == 0.0  # each term is 1
     with np.errstate(over="ignore", invalid="ignore"):
+        below = x * (2.0 - x)
+        level = below == 0.0  # each term is 1
         # Doubled as a float: twice a count may be more than an integer holds.
         total = -np.expm1(2.0 * _log(x, n)) / np.where(level, 1.0, below)
     return np.where(level, n, total)

@@ -9,7 +9,8 @@ The loss is L(x) = 1/2 x'Ax - b'x. Wherever a matrix A is taken it may be
 Everything else is a vector of shape (n,): a point x; b, the linear term; theta_0, where the
 inner loop started, and theta_k, where it ended. A `TypeError` or a `ValueError` names an
 argument that is not finite, of a shape that does not fit, or out of range, and an A that is
-not symmetric. Equation numbers are those of the source document; `docs/errata.md` says
+not symmetric; a `DivergenceError` says that the result is beyond the range of numbers.
+Equation numbers are those of the source document; `docs/errata.md` says
 where they are corrected.
 """
 
@@ -20,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lookahead_ref.hyperparameters import POSITIVE, STEP_SIZE
-from lookahead_ref.theory.checks import Reals, reals
+from lookahead_ref.theory.checks import Reals, finite, reals
 
 __all__ = [
     "Matrix",
@@ -36,8 +37,10 @@ Matrix: TypeAlias = ArrayLike | Callable[[Reals], ArrayLike]
 """A symmetric matrix: in full, as its diagonal, or as a function."""
 
 _EPSILON = float(np.finfo(np.float64).eps)
+_quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
 
+@_quiet
 def loss(x: ArrayLike, A: Matrix, b: ArrayLike) -> float:
     """Return the loss, 1/2 x'Ax - b'x.
 
@@ -49,9 +52,10 @@ def loss(x: ArrayLike, A: Matrix, b: ArrayLike) -> float:
     x = reals("x", x, ndim=1)
     times = _operator(A, len(x), "x")
     b = _vector("b", b, len(x), "x")
-    return float(x @ times(x) / 2.0 - b @ x)
+    return float(finite("loss", x @ times(x) / 2.0 - b @ x, ""))
 
 
+@_quiet
 def gradient(x: ArrayLike, A: Matrix, b: ArrayLike) -> Reals:
     """Return the gradient of the loss, Ax - b.
 
@@ -61,9 +65,11 @@ def gradient(x: ArrayLike, A: Matrix, b: ArrayLike) -> Reals:
     array([1., 2.])
     """
     x = reals("x", x, ndim=1)
-    return _operator(A, len(x), "x")(x) - _vector("b", b, len(x), "x")
+    times, b = _operator(A, len(x), "x"), _vector("b", b, len(x), "x")
+    return finite("gradient", times(x) - b, "")
 
 
+@_quiet
 def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
     """Return theta* = A^{-1} b, the point where the gradient vanishes.
 
@@ -86,16 +92,17 @@ def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
             raise ValueError(
                 "A must be nonsingular for theta* to exist, got a zero on its diagonal"
             )
-        return np.asarray(b / matrix)
+        return finite("optimum", b / matrix, "")
     magnitudes = np.abs(np.linalg.eigvalsh(matrix))
     if magnitudes.min(initial=np.inf) <= len(b) * _EPSILON * magnitudes.max(initial=0.0):
         raise ValueError(
             "A must be nonsingular for theta* to exist, got one with an eigenvalue that is "
             "0 up to rounding"
         )
-    return np.asarray(np.linalg.solve(matrix, b), dtype=np.float64)
+    return finite("optimum", np.linalg.solve(matrix, b), "")
 
 
+@_quiet
 def optimal_alpha(
     theta_0: ArrayLike,
     theta_k: ArrayLike,
@@ -137,16 +144,17 @@ def optimal_alpha(
     scale = float(np.abs(d).max())
     d = d / scale
     along = times(d)
-    curvature = float(d @ along)
+    curvature = float(finite("curvature d'Ad", d @ along, ""))
     if not curvature > (len(d) + 2) * _EPSILON * _magnitude(A, d, along):
         raise ValueError(
             "A must curve the loss upwards between theta_0 and theta_k, got d'Ad = "
             f"{curvature * scale * scale:g} for d = theta_k - theta_0, which is not above "
             "its rounding error"
         )
-    return float(d @ force / curvature / scale)
+    return float(finite("optimal alpha", d @ force / curvature / scale, ""))
 
 
+@_quiet
 def newton_optimum(
     theta_k: ArrayLike, gradient: ArrayLike, curvature: ArrayLike, *, scale: float = 1.0
 ) -> Reals:
@@ -161,9 +169,10 @@ def newton_optimum(
     scale = float(reals("scale", scale, POSITIVE))
     if not np.all(diagonal):
         raise ValueError("curvature must not be 0 where theta* is asked for, got a 0")
-    return np.asarray(theta_k - g / (scale * diagonal))
+    return finite("optimum", theta_k - g / (scale * diagonal), "")
 
 
+@_quiet
 def curvature_alpha(
     theta_0: ArrayLike,
     theta_k: ArrayLike,
@@ -219,7 +228,8 @@ def curvature_alpha(
     bend = float(d @ (diagonal * d)) * size * scale
     if not bend > 0.0:
         return 1.0
-    return min(max(1.0 - float(g @ d) / bend, low), 1.0)
+    descent = float(finite("decrease g'd", g @ d, ""))
+    return min(max(1.0 - descent / bend, low), 1.0)
 
 
 def _vector(name: str, value: ArrayLike, length: int, like: str) -> Reals:

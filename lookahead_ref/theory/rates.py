@@ -7,14 +7,16 @@ phi: the smaller the faster, 1 and above is no convergence. Parameters and
 errors are those of `lookahead_ref.theory`.
 """
 
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from lookahead_ref.hyperparameters import BELOW_ONE, NON_NEGATIVE, POSITIVE
+from lookahead_ref.hyperparameters import BELOW_ONE, NON_NEGATIVE, POSITIVE, STEP_SIZE
 from lookahead_ref.theory.checks import Reals, counts, reals
-from lookahead_ref.theory.cycles import InnerState, Kind, cycle
+from lookahead_ref.theory.cycles import InnerState, Kind, log_rate
 
 __all__ = ["Tuned", "best_possible_rate", "convergence_rate", "tuned_rate"]
 
@@ -54,22 +56,23 @@ def convergence_rate(
     a = reals("curvature", curvature, POSITIVE, ndim=1)
     mu = reals("momentum", momentum, BELOW_ONE)
     x = gamma[..., None] * a
-    whole = cycle(kind, x, mu[..., None], k=k, alpha=alpha, inner_state=inner_state)
-    return np.asarray(whole.rate.max(axis=-1))
+    logs = log_rate(kind, x, mu[..., None], k=k, alpha=alpha, inner_state=inner_state)
+    return np.asarray(np.exp(logs.max(axis=-1)))
 
 
 def best_possible_rate(condition_number: ArrayLike) -> Reals:
-    """Return the rate that no first-order method improves on, whatever the dimension.
+    """Return the rate that no first-order method improves on uniformly over dimensions.
 
     It is (sqrt(kappa) - 1) / (sqrt(kappa) + 1), where kappa is the largest eigenvalue over
-    the smallest, >= 1; heavy ball reaches it with its square for momentum.
+    the smallest, >= 1; heavy ball reaches it with its square for momentum. In n dimensions
+    the bound is one on the first steps: conjugate gradients are exact after n.
 
     References
     ----------
     Y. Nesterov, "Introductory lectures on convex optimization", 2004, theorem 2.1.13.
     """
-    root = np.sqrt(_condition(condition_number))
-    return np.asarray((root - 1.0) / (root + 1.0))
+    kappa = _condition(condition_number)
+    return np.asarray((kappa - 1.0) / (np.sqrt(kappa) + 1.0) ** 2)
 
 
 def tuned_rate(
@@ -80,15 +83,15 @@ def tuned_rate(
     k: int = 1,
     alpha: float = 1.0,
     inner_state: InnerState = "maintain",
-    points: int = 48,
-    rounds: int = 8,
 ) -> Tuned:
     """Find the learning rate with the best rate of convergence for a condition number.
 
-    A grid of learning rates, then finer grids around its best point: `rounds` grids of
-    `points` learning rates. Twice as many eigenvalues are spread evenly in logarithm from
-    1 / kappa to 1, so that what happens between the ends counts too: Lookahead around
-    momentum is often slowest there.
+    The eigenvalues may lie anywhere from 1 / kappa to 1, and Lookahead around momentum is
+    often slowest, or unstable, in between. A cycle depends on x = gamma a alone; so the
+    spectral radius is computed once on a dense grid of x, and the best gamma is the end of
+    a stretch from gamma / kappa to gamma on which it is nowhere above the lowest level
+    possible. With momentum there are up to k tongues of instability: each has 64 points up
+    to k = 2,000, and fewer beyond.
 
     Examples
     --------
@@ -97,23 +100,61 @@ def tuned_rate(
     (0.8, 1.8)
     """
     kappa = float(_condition(condition_number))
-    points = int(counts("points", points, 5))
-    eigenvalues = np.geomspace(1.0 / kappa, 1.0, 2 * points)
-    low, high = np.log(1e-3), np.log(5.0)
-    limits = low, high
-    best = Tuned(np.inf, np.nan)
-    for _ in range(int(counts("rounds", rounds))):
-        tried = np.exp(np.linspace(low, high, points))
-        rates = convergence_rate(
-            kind, tried, eigenvalues, momentum, k=k, alpha=alpha, inner_state=inner_state
-        )
-        place = int(np.argmin(rates))
-        if rates[place] < best.rate:
-            best = Tuned(float(rates[place]), float(tried[place]))
-        reach = 2.0 * (high - low) / (points - 1)
-        low = max(np.log(best.learning_rate) - reach, limits[0])
-        high = min(np.log(best.learning_rate) + reach, limits[1])
-    return best
+    mu = float(reals("momentum", momentum, BELOW_ONE, ndim=0))
+    alpha = float(reals("alpha", alpha, STEP_SIZE, ndim=0))
+    k = int(counts("k", k, ndim=0))
+
+    def logs(x: Reals) -> Reals:
+        return log_rate(kind, x, mu, k=k, alpha=alpha, inner_state=inner_state)
+
+    # Below `low` the radius only falls with x, above `top` every cycle is unstable.
+    low, top = 1e-4 * ((1.0 - mu) / k) ** 2, 2.0 * (1.0 + mu) / alpha
+    points = 4000 + 64 * min(k, 2000)
+    # The tongues of momentum lie evenly in the angle of its eigenvalues.
+    angles = (1.0 + mu) * (1.0 - np.cos(np.linspace(0.0, np.pi, points)[1:]))
+    x = np.unique(np.append(np.geomspace(low / kappa, top, points), angles))
+    y = logs(x)
+    for _ in range(3):
+        x, y = _refined(logs, x, y, _turns(y))
+    for _ in range(12):
+        first, last = _best_stretch(x, y, kappa)
+        x, y = _refined(logs, x, y, np.array([first, last]))
+    first, last = _best_stretch(x, y, kappa)
+    # Where a peak in between decides, many are as good: the middle one is safest.
+    gamma = np.sqrt(x[first] * kappa) * np.sqrt(x[last])
+    return Tuned(float(np.exp(y[first : last + 1].max())), float(gamma))
+
+
+def _turns(y: Reals) -> NDArray[np.intp]:
+    """Return where a sequence is highest or lowest among neighbours, but for rounding."""
+    before, after = np.diff(y[:-1]), np.diff(y[1:])
+    seen = np.maximum(np.abs(before), np.abs(after)) > 1e-8 * np.abs(y[1:-1])
+    return np.flatnonzero(seen & (before * after <= 0.0)) + 1
+
+
+def _refined(
+    logs: Callable[[Reals], Reals], x: Reals, y: Reals, places: NDArray[np.intp]
+) -> tuple[Reals, Reals]:
+    """Put 16 points into the gaps on both sides of each place."""
+    gaps = np.unique(np.clip(np.append(places - 1, places), 0, len(x) - 2))
+    more = np.linspace(x[gaps], x[gaps + 1], 18)[1:-1].ravel()
+    x, order = np.unique(np.append(x, more), return_index=True)
+    return x, np.append(y, logs(more))[order]
+
+
+def _best_stretch(x: Reals, y: Reals, kappa: float) -> tuple[int, int]:
+    """Return the ends of the stretch of ratio kappa, or more, with the least maximum."""
+    levels = np.unique(y)
+
+    def widest(level: float) -> tuple[float, int, int]:
+        inside = np.concatenate([[False], y <= level, [False]])
+        first, past = np.flatnonzero(np.diff(inside)).reshape(-1, 2).T
+        ratios = x[past - 1] / x[first]
+        best = int(np.argmax(ratios))
+        return float(ratios[best]), int(first[best]), int(past[best]) - 1
+
+    place = bisect_left(levels, kappa, key=lambda level: widest(level)[0])
+    return widest(levels[place])[1:]
 
 
 def _condition(condition_number: ArrayLike) -> Reals:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,19 +11,6 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from lookahead_ref.report.files import jsonable
-
-__all__ = [
-    "Callback",
-    "Diverging",
-    "EpochEnded",
-    "EpochRecord",
-    "Event",
-    "JsonLines",
-    "RunEnded",
-    "RunStarted",
-    "StepSkipped",
-    "StepTaken",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +206,7 @@ class JsonLines:
 
 def as_record(event: Event, labels: dict[str, Any]) -> dict[str, Any]:
     """Turn an event into plain data that JSON can hold."""
-    kind = "".join("_" + c.lower() if c.isupper() else c for c in type(event).__name__)
+    kind = re.sub("(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     fields = dataclasses.asdict(event)
-    fields = {**fields.pop("record", {}), **fields}
-    record: dict[str, Any] = jsonable({"event": kind.removeprefix("_"), **labels, **fields})
-    return record
+    record = fields.pop("record", {})
+    return dict(jsonable({"event": kind, **labels, **record, **fields}))

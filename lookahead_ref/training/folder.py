@@ -20,16 +20,6 @@ from lookahead_ref.training import checkpoint
 from lookahead_ref.training.events import JsonLines
 from lookahead_ref.training.state import SCHEMA, Snapshot
 
-__all__ = [
-    "CheckpointError",
-    "CheckpointFolder",
-    "FolderInUseError",
-    "Restored",
-    "is_leftover",
-    "locked",
-    "remove_leftovers",
-]
-
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}")
 _SECONDS = 60.0

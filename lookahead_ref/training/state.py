@@ -14,8 +14,6 @@ from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
 from lookahead_ref.training.models import Stream
 
-__all__ = ["SCHEMA", "Placement", "Snapshot", "TrainingState"]
-
 
 class Snapshot(NamedTuple):
     """A state between two batches, from which a run goes on as if it had never stopped."""
@@ -120,16 +118,11 @@ class TrainingState:
     def snapshot(self) -> Snapshot:
         """Copy the state; its arrays stay where the backend has them."""
         saved = self.stepper.state_dict()
+        counts = {name: saved.pop(name) for name, n in [*saved.items()] if type(n) is int}
         # What is carried is made anew by each batch and never written to.
-        parts = {"optimizer": saved, "carried": trees.flatten(self.carried, "carried")}
-        arrays = {
-            f"{part}/{name}": value
-            for part, values in parts.items()
-            for name, value in values.items()
-            if not isinstance(value, int)
-        }
+        arrays = trees.flatten({"optimizer": saved, "carried": self.carried})
         record = {
-            "counts": {name: n for name, n in saved.items() if isinstance(n, int)},
+            "counts": counts,
             **{name: getattr(self, name) for name in _PLAIN},
             "history": [asdict(each) for each in self.history],
             "stream": self.stream.state_dict(),
@@ -159,15 +152,7 @@ class TrainingState:
         self.history = [EpochRecord(**each) for each in record["history"]]
 
 
-_PLAIN = (
-    "epoch",
-    "batches",
-    "step",
-    "skipped",
-    "epoch_updates",
-    "epoch_loss",
-    "seconds",
-)
+_PLAIN = ("epoch", "batches", "step", "skipped", "epoch_updates", "epoch_loss", "seconds")
 
 _PARTS = {
     **{name: {"type": "object"} for name in ("counts", "stream", "rng")},

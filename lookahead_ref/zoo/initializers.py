@@ -28,135 +28,70 @@ References
 
 import math
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = [
-    "INITIALIZERS",
-    "glorot_normal",
-    "glorot_uniform",
+from lookahead_ref import hyperparameters
+
+Initialization = Literal[
+    "uniform",
+    "normal",
     "he_normal",
     "he_uniform",
-    "initializer",
-    "normal",
+    "glorot_normal",
+    "glorot_uniform",
     "orthogonal",
-    "uniform",
 ]
 
 Shape = tuple[int, int]
 Initializer = Callable[[Generator, Shape, DTypeLike], NDArray[Any]]
 
 
-def normal(rng: Generator, shape: Shape, dtype: DTypeLike, *, scale: float) -> NDArray[Any]:
-    """Draw normal weights with the standard deviation `scale`.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Where the numbers come from.
-    shape : tuple of int
-        ``(fan_in, fan_out)``.
-    dtype : dtype
-        Of the result.
-    scale : float
-        The standard deviation.
-
-    Returns
-    -------
-    numpy.ndarray
-        Of the given shape and dtype.
-    """
-    return (scale * rng.standard_normal(shape)).astype(dtype)
-
-
-def uniform(
-    rng: Generator, shape: Shape, dtype: DTypeLike, *, scale: float
-) -> NDArray[Any]:
-    """Draw weights evenly from ``-scale`` to ``scale``: see `normal`."""
-    return rng.uniform(-scale, scale, shape).astype(dtype)
-
-
-def he_normal(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
-    """Draw normal weights with variance ``2 / fan_in``, for rectified units: see `normal`.
-
-    Examples
-    --------
-    >>> weight = he_normal(np.random.default_rng(0), (1000, 50), np.float32)
-    >>> weight.dtype, bool(abs(weight.std() - (2 / 1000) ** 0.5) < 1e-3)
-    (dtype('float32'), True)
-    """
-    return normal(rng, shape, dtype, scale=math.sqrt(2 / shape[0]))
-
-
-def he_uniform(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
-    """Draw uniform weights with variance ``2 / fan_in``: see `normal`."""
-    return uniform(rng, shape, dtype, scale=math.sqrt(3) * math.sqrt(2 / shape[0]))
-
-
-def glorot_normal(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
-    """Draw normal weights with variance ``2 / (fan_in + fan_out)``: see `normal`."""
-    return normal(rng, shape, dtype, scale=math.sqrt(2 / sum(shape)))
-
-
-def glorot_uniform(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
-    """Draw uniform weights with variance ``2 / (fan_in + fan_out)``: see `normal`."""
-    return uniform(rng, shape, dtype, scale=math.sqrt(3) * math.sqrt(2 / sum(shape)))
-
-
-def orthogonal(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
-    """Draw evenly from all matrices with orthonormal rows, or columns if these are fewer.
-
-    Examples
-    --------
-    >>> weight = orthogonal(np.random.default_rng(0), (3, 5), np.float64)
-    >>> bool(np.allclose(weight @ weight.T, np.eye(3)))
-    True
-    """
-    q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
-    # The signs of R's diagonal are the decomposition's choice: without it Q is uniform.
-    q *= np.sign(np.diagonal(r))
-    return np.ascontiguousarray(q if shape[0] >= shape[1] else q.T, dtype=dtype)
-
-
-INITIALIZERS: dict[str, Initializer] = {
-    "he_normal": he_normal,
-    "he_uniform": he_uniform,
-    "glorot_normal": glorot_normal,
-    "glorot_uniform": glorot_uniform,
-    "orthogonal": orthogonal,
-}
-"""The initializers by name that need nothing but the shape."""
-
-
-def initializer(name: str, *, scale: float) -> Initializer:
+def initializer(name: str, *, scale: float = 1.0) -> Initializer:
     """Find an initializer by its name.
 
     Parameters
     ----------
     name : str
-        One of the module's; others are a ValueError.
-    scale : float
+        One of those above; others are a ValueError.
+    scale : float, default 1
         For ``normal`` and ``uniform``; the others have their own.
 
     Returns
     -------
     callable
-        ``draw(rng, shape, dtype)``.
+        ``draw(rng, shape, dtype)``, from a NumPy generator and ``(fan_in, fan_out)`` to an
+        array of that shape and dtype.
 
     Examples
     --------
-    >>> draw = initializer("uniform", scale=0.1)
-    >>> bool((abs(draw(np.random.default_rng(0), (20, 5), np.float32)) < 0.1).all())
-    True
+    >>> draw = initializer("he_normal")
+    >>> weight = draw(np.random.default_rng(0), (1000, 50), np.float32)
+    >>> weight.dtype, bool(abs(weight.std() - (2 / 1000) ** 0.5) < 1e-3)
+    (dtype('float32'), True)
     """
-    scaled = {"normal": normal, "uniform": uniform}
-    if name in scaled:
-        return partial(scaled[name], scale=scale)
-    if name not in INITIALIZERS:
-        known = ", ".join(repr(each) for each in (*INITIALIZERS, *scaled))
-        raise ValueError(f"initialization must be one of {known}, got {name!r}")
-    return INITIALIZERS[name]
+    hyperparameters.option("initialization", name, get_args(Initialization))
+    if name == "orthogonal":
+        return _orthogonal
+    rule, _, distribution = name.rpartition("_")
+
+    def draw(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
+        deviation = scale
+        if rule:
+            deviation = math.sqrt(2 / (shape[0] if rule == "he" else sum(shape)))
+        if distribution == "normal":
+            return (deviation * rng.standard_normal(shape)).astype(dtype)
+        limit = math.sqrt(3) * deviation if rule else scale
+        return rng.uniform(-limit, limit, shape).astype(dtype)
+
+    return draw
+
+
+def _orthogonal(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
+    q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+    # The signs of R's diagonal are the decomposition's choice: without it Q is uniform.
+    q *= np.sign(np.diagonal(r))
+    return np.ascontiguousarray(q if shape[0] >= shape[1] else q.T, dtype=dtype)

@@ -1,25 +1,13 @@
 """Losses of classifiers, and how well they do: accuracy, evaluation a part at a time."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import autograd.numpy as np
 from autograd.tracer import getval
-from numpy.typing import NDArray
 
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 from lookahead_ref.zoo.fused import Backward, Wanted, check, check_indices, fused
-
-__all__ = [
-    "Evaluation",
-    "LabelledInputs",
-    "LabelledSource",
-    "accuracy",
-    "dense_cross_entropy",
-    "evaluate_classifier",
-    "softmax_cross_entropy",
-    "top_accuracy",
-]
 
 
 def _softmax_forward(
@@ -189,29 +177,6 @@ def top_accuracy(logits: Any, labels: Any, count: int) -> float:
     return int(xp.sum(larger < count)) / rows
 
 
-class LabelledInputs(Protocol):
-    """Inputs and their labels: a `lookahead_ref.data.Examples`, or a `Window` of a text."""
-
-    @property
-    def inputs(self) -> NDArray[Any]:
-        """Array, the examples along its first axis; of a text tokens, (steps, batch)."""
-
-    @property
-    def labels(self) -> NDArray[Any]:
-        """Array of int, shape (n,); of a text the tokens that follow, (steps, batch)."""
-
-
-class LabelledSource(Protocol):
-    """Examples that are taken by their number, such as `lookahead_ref.data.Examples`."""
-
-    @property
-    def size(self) -> int:
-        """Number of examples."""
-
-    def take(self, indices: NDArray[Any]) -> LabelledInputs:
-        """Return the examples at `indices`, in that order."""
-
-
 class Evaluation(NamedTuple):
     """How well a model does on some examples."""
 
@@ -226,7 +191,7 @@ class Evaluation(NamedTuple):
 
 def evaluate_classifier(
     logits_of: Callable[[Any], Any],
-    source: LabelledSource,
+    source: Any,
     *,
     batch_size: int = 1000,
     kernels: LayerKernels = GENERAL,
@@ -237,8 +202,8 @@ def evaluate_classifier(
     ----------
     logits_of : callable
         From inputs in host memory, as the source gives them, to logits.
-    source : LabelledSource
-        Has at least one example; else it is a ValueError.
+    source : lookahead_ref.data.ExampleSource
+        Where they are taken from; without one it is a ValueError.
     batch_size : int, default 1000
         Examples that are looked at together.
     kernels : LayerKernels, optional

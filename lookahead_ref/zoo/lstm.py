@@ -13,7 +13,7 @@ References
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -22,27 +22,15 @@ from lookahead_ref import hyperparameters, trees
 from lookahead_ref.kernels import find, namespace
 from lookahead_ref.stepping.backend import load
 from lookahead_ref.zoo.fused import check
-from lookahead_ref.zoo.initializers import initializer
+from lookahead_ref.zoo.initializers import Initialization, initializer
 from lookahead_ref.zoo.layers import dropout, embedding, lstm_layer
 from lookahead_ref.zoo.losses import (
     Evaluation,
-    LabelledInputs,
     accuracy,
     dense_cross_entropy,
     softmax_cross_entropy,
 )
 
-__all__ = ["LSTM"]
-
-Initialization = Literal[
-    "uniform",
-    "normal",
-    "he_normal",
-    "he_uniform",
-    "glorot_normal",
-    "glorot_uniform",
-    "orthogonal",
-]
 Params = dict[str, dict[str, NDArray[Any]]]
 Carried = dict[str, dict[str, Any]]
 
@@ -138,8 +126,7 @@ class LSTM:
                 "embedding must be as wide as hidden where weights are tied, got "
                 f"{self.embedding} and {self.hidden}"
             )
-        known = get_args(Initialization)
-        hyperparameters.option("initialization", self.initialization, known)
+        initializer(self.initialization)  # which refuses what it does not know
 
     def init(
         self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
@@ -199,7 +186,7 @@ class LSTM:
     def loss(
         self,
         params: Params,
-        batch: LabelledInputs,
+        batch: Any,
         carried: Carried,
         rng: np.random.Generator | None = None,
     ) -> tuple[Any, Carried]:
@@ -260,7 +247,8 @@ class LSTM:
             loss = right = 0.0
             carried = self.start(columns)
             for places in [*pieces, rest] if rest.size else pieces:
-                carried = _last_columns(carried, places.shape[1])
+                if places is rest:
+                    carried = trees.map(lambda state: state[-1:], carried)
                 logits, carried = self.apply(params, asarray(tokens[places]), carried)
                 logits = logits.reshape((-1, self.vocabulary))
                 labels = asarray(tokens[places + 1].reshape(-1))
@@ -272,11 +260,7 @@ class LSTM:
         return evaluate
 
     def _read(
-        self,
-        params: Params,
-        tokens: Any,
-        carried: Carried,
-        rng: np.random.Generator | None,
+        self, params: Params, tokens: Any, carried: Carried, rng: np.random.Generator | None
     ) -> tuple[Any, Carried]:
         """Run the layers: the last one's output, and the state."""
         table = params["embedding"]["weight"]
@@ -308,7 +292,3 @@ class LSTM:
         if self.tied:
             return params["embedding"]["weight"].T, bias
         return params["output"]["weight"], bias
-
-
-def _last_columns(carried: Carried, columns: int) -> Carried:
-    return trees.map(lambda state: state[-columns:], carried)

@@ -9,17 +9,9 @@ from numpy.typing import DTypeLike, NDArray
 from lookahead_ref import hyperparameters
 from lookahead_ref.kernels import find
 from lookahead_ref.zoo.fused import check_inputs, like
-from lookahead_ref.zoo.initializers import INITIALIZERS
+from lookahead_ref.zoo.initializers import initializer
 from lookahead_ref.zoo.layers import dense
-from lookahead_ref.zoo.losses import (
-    Evaluation,
-    LabelledInputs,
-    LabelledSource,
-    dense_cross_entropy,
-    evaluate_classifier,
-)
-
-__all__ = ["MLP"]
+from lookahead_ref.zoo.losses import Evaluation, dense_cross_entropy, evaluate_classifier
 
 Activation = Literal["relu", "tanh"]
 Initialization = Literal["he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]
@@ -85,7 +77,7 @@ class MLP:
     ) -> Params:
         """Draw initial parameters, in host memory; the same seed gives the same ones."""
         rng = np.random.default_rng(seed)
-        draw = INITIALIZERS[self.initialization]
+        draw = initializer(self.initialization)
         shapes = zip(self.sizes[:-1], self.sizes[1:], strict=True)
         return {
             f"layer{number}": {
@@ -109,7 +101,7 @@ class MLP:
         last = params[f"layer{len(self.sizes) - 1}"]
         return dense(x, last["weight"], last["bias"], kernels=find(self.backend))
 
-    def loss(self, params: Params, batch: LabelledInputs) -> Any:
+    def loss(self, params: Params, batch: Any) -> Any:
         """Mean cross entropy, in nats, of a batch with ``inputs`` and ``labels``.
 
         It has the parameters' dtype; `lookahead_ref.value_and_grad` differentiates it.
@@ -125,7 +117,7 @@ class MLP:
             x, last["weight"], last["bias"], batch.labels, kernels=find(self.backend)
         )
 
-    def evaluate(self, params: Params, source: LabelledSource) -> Evaluation:
+    def evaluate(self, params: Params, source: Any) -> Evaluation:
         """Measure weights, for Lookahead the slow ones, on examples."""
         return evaluate_classifier(
             lambda inputs: self.apply(params, inputs), source, kernels=find(self.backend)

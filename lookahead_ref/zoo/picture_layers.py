@@ -14,17 +14,6 @@ import autograd.numpy as np
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 from lookahead_ref.zoo.fused import Backward, Wanted, check, fused, like
 
-__all__ = [
-    "Moments",
-    "Normalized",
-    "batch_norm",
-    "convolution",
-    "fixed_norm",
-    "max_pool",
-    "mean_pool",
-    "padded_identity",
-]
-
 
 def _convolution_forward(
     wanted: Wanted, kernels: LayerKernels, x: Any, kernel: Any, *, stride: int, padding: int
@@ -139,16 +128,7 @@ def _first(remainder: int, taps: int, stride: int, padding: int) -> tuple[int, i
 
 
 class Moments(NamedTuple):
-    """How many numbers each channel was seen with, their mean and their variance.
-
-    Examples
-    --------
-    >>> x = np.array([[0.0], [1.0], [5.0], [2.0], [7.0]])
-    >>> parts = [Moments(len(p), p.mean(0), p.var(0)) for p in (x[:2], x[2:])]
-    >>> whole = parts[0].combine(parts[1])
-    >>> np.allclose([whole.mean, whole.variance], [x.mean(0), x.var(0)])
-    True
-    """
+    """How many numbers each channel was seen with, their mean and their variance."""
 
     size: int
     """Pictures times places."""
@@ -158,11 +138,8 @@ class Moments(NamedTuple):
     """Array, shape (channels,): of the population, divided by `size`."""
 
     def combine(self, other: "Moments") -> "Moments":
-        """Return the moments of both populations taken together, exactly.
-
-        The variance of the whole is the mean variance of the parts, and the variance of
-        their means.
-        """
+        """Return the moments of both populations taken together, exactly."""
+        # The mean variance of the parts, and the variance of their means.
         size = self.size + other.size
         share = other.size / size
         distance = other.mean - self.mean
@@ -276,27 +253,9 @@ def fixed_norm(
     rectify: bool,
     kernels: LayerKernels = GENERAL,
 ) -> Any:
-    """Normalise pictures by fixed moments, as to evaluate.
+    """Normalise pictures by fixed moments, of any dtype and of shape (channels,).
 
-    Parameters
-    ----------
-    x, scale, shift, residual, epsilon, rectify, kernels
-        As `batch_norm` takes them.
-    mean, variance : array, shape (channels,)
-        The moments; of any dtype.
-
-    Returns
-    -------
-    array
-        Of the shape of x. Not differentiable.
-
-    Examples
-    --------
-    >>> x = np.array([1.0, 3.0]).reshape(2, 1, 1, 1)
-    >>> moments = {"mean": np.zeros(1), "variance": np.array([4.0])}
-    >>> one, none = np.ones(1), np.zeros(1)
-    >>> fixed_norm(x, one, none, None, **moments, epsilon=0.0, rectify=False).ravel()
-    array([0.5, 1.5])
+    All else is as `batch_norm` takes it; the result is not differentiable.
     """
     _check_norm(x, scale, shift, residual)
     mean, variance = like(scale, mean), like(scale, variance)

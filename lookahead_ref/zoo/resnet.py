@@ -21,19 +21,13 @@ import numpy as np
 from autograd.tracer import isbox
 from numpy.typing import DTypeLike
 
-from lookahead_ref import hyperparameters
+from lookahead_ref import hyperparameters, trees
 from lookahead_ref.kernels import find, namespace
 from lookahead_ref.stepping.backend import load
 from lookahead_ref.zoo.fused import check_inputs, like
-from lookahead_ref.zoo.initializers import he_normal, normal
+from lookahead_ref.zoo.initializers import initializer
 from lookahead_ref.zoo.layers import dense
-from lookahead_ref.zoo.losses import (
-    Evaluation,
-    LabelledInputs,
-    LabelledSource,
-    dense_cross_entropy,
-    evaluate_classifier,
-)
+from lookahead_ref.zoo.losses import Evaluation, dense_cross_entropy, evaluate_classifier
 from lookahead_ref.zoo.picture_layers import (
     Moments,
     batch_norm,
@@ -43,8 +37,6 @@ from lookahead_ref.zoo.picture_layers import (
     mean_pool,
     padded_identity,
 )
-
-__all__ = ["ResNet", "resnet18", "resnet32", "resnet50"]
 
 Params = dict[str, Any]
 Statistics = dict[str, dict[str, Any]]
@@ -172,19 +164,20 @@ class ResNet:
         likely at first. Scales are 1, shifts and the bias 0.
         """
         rng = np.random.default_rng(seed)
+        draw = initializer("he_normal")
         params: Params = {}
         for path, size, _, inputs, outputs in self._layers():
-            weight = he_normal(rng, (size**2 * inputs, outputs), dtype)
-            drawn = params
+            layer = params
             for name in path.split("/"):
-                drawn = drawn.setdefault(name, {})
-            drawn["kernel"] = weight.reshape(size, size, inputs, outputs)
-            drawn["scale"] = np.ones(outputs, dtype)
-            drawn["shift"] = np.zeros(outputs, dtype)
+                layer = layer.setdefault(name, {})
+            kernel = draw(rng, (size**2 * inputs, outputs), dtype)
+            layer["kernel"] = kernel.reshape(size, size, inputs, outputs)
+            layer["scale"] = np.ones(outputs, dtype)
+            layer["shift"] = np.zeros(outputs, dtype)
         features = self.widths[-1] * (_EXPANSION if self.block == "bottleneck" else 1)
-        deviation = 1 / math.sqrt(features * sum(self.blocks))
+        last = initializer("normal", scale=1 / math.sqrt(features * sum(self.blocks)))
         params["output"] = {
-            "weight": normal(rng, (features, self.classes), dtype, scale=deviation),
+            "weight": last(rng, (features, self.classes), dtype),
             "bias": np.zeros(self.classes, dtype),
         }
         return params
@@ -206,7 +199,7 @@ class ResNet:
     def loss(
         self,
         params: Params,
-        batch: LabelledInputs,
+        batch: Any,
         carried: Statistics,
         rng: np.random.Generator | None = None,  # noqa: ARG002 - part of the protocol
     ) -> tuple[Any, Statistics]:
@@ -225,16 +218,15 @@ class ResNet:
         )
         return loss, {path: self._moved(carried[path], seen[path]) for path in carried}
 
-    def statistics(self, params: Params, source: LabelledSource) -> Statistics:
+    def statistics(self, params: Params, source: Any) -> Statistics:
         """Compute the statistics of weights, for Lookahead the slow ones, over examples.
 
         Batches of `evaluation_batch` examples go through the network, each normalised by
         its own moments, as in training. A layer's statistics are the mean and the variance
         of all that its normalisation was given in this one pass: the moments of the batches
-        combined exactly (`lookahead_ref.zoo.picture_layers.Moments.combine`), not a running
-        mean, and the variance with what the batches' means differ by. Training examples,
-        not augmented, are taken in an order that is drawn once for all, since a source may
-        be sorted by class; those that do not fill a last batch are left out.
+        combined exactly, not a running mean. Examples are taken in an order that is drawn
+        once for all, since a source may be sorted by class; those that do not fill a last
+        batch are left out.
 
         Raises
         ------
@@ -266,9 +258,7 @@ class ResNet:
         weight, bias = params["output"]["weight"], params["output"]["bias"]
         return dense(features, weight, bias, kernels=find(self.backend))
 
-    def evaluator(
-        self, params: Params, train_source: LabelledSource
-    ) -> Callable[[LabelledSource], Evaluation]:
+    def evaluator(self, params: Params, train_source: Any) -> Callable[[Any], Evaluation]:
         """Compute the statistics of these weights over training examples, to evaluate them.
 
         What it returns goes from examples to an `Evaluation`.
@@ -277,14 +267,14 @@ class ResNet:
 
     def evaluator_with(
         self, params: Params, statistics: Statistics
-    ) -> Callable[[LabelledSource], Evaluation]:
+    ) -> Callable[[Any], Evaluation]:
         """Return a function that evaluates these weights with given statistics.
 
         Running statistics suit the weights that a plain optimizer has just moved, after a
         few dozen small steps, and no others.
         """
 
-        def evaluate(source: LabelledSource) -> Evaluation:
+        def evaluate(source: Any) -> Evaluation:
             return evaluate_classifier(
                 lambda inputs: self.apply(params, inputs, statistics),
                 source,
@@ -332,7 +322,8 @@ class ResNet:
         """Compute what the dense layer is given, by statistics or the moments returned."""
         kernels = find(self.backend)
         seen: dict[str, Moments] = {}
-        first = params["stem"]["kernel"]
+        leaves = trees.flatten(params)
+        first = leaves["stem/kernel"]
         check_inputs(inputs, self.shape, (math.prod(self.shape),))
         x = like(first, inputs)
         x = x.reshape((x.shape[0], *self.shape)).transpose((0, 2, 3, 1))
@@ -341,18 +332,12 @@ class ResNet:
 
         def run(layer: _Layer, x: Any, residual: Any, *, rectify: bool) -> Any:
             path, size, stride, _, _ = layer
-            some = params
-            for name in path.split("/"):
-                some = some[name]
-            x = convolution(
-                x, some["kernel"], stride=stride, padding=size // 2, kernels=kernels
+            kernel, scale, shift = (
+                leaves[f"{path}/{name}"] for name in ("kernel", "scale", "shift")
             )
-            scale, shift = some["scale"], some["shift"]
-            options: dict[str, Any] = {
-                "epsilon": self.epsilon,
-                "rectify": rectify,
-                "kernels": kernels,
-            }
+            x = convolution(x, kernel, stride=stride, padding=size // 2, kernels=kernels)
+            options: dict[str, Any]
+            options = {"epsilon": self.epsilon, "rectify": rectify, "kernels": kernels}
             if statistics is not None:
                 return fixed_norm(x, scale, shift, residual, **statistics[path], **options)
             y, seen[path] = batch_norm(x, scale, shift, residual, **options)

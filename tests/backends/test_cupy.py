@@ -14,12 +14,7 @@ import lookahead_ref as la
 from lookahead_ref.backends.cupy import CupyBackend, compiler, kernels
 from lookahead_ref.cli.app import main
 from lookahead_ref.stepping.backend import BackendUnavailableError, Program, explained, load
-from support import (
-    INNER,
-    assert_same_bits,
-    gradients,
-    mixed_params,
-)
+from support import INNER, assert_same_bits, gradients, mixed_params
 
 pytest.importorskip("cupy")
 
@@ -35,7 +30,6 @@ from host_cuda import (
     OPTIMIZERS,
     HostCuda,
     backend,
-    needs_compiler,
     on_device,
     on_host,
     programs,
@@ -47,6 +41,11 @@ PACKAGE = "lookahead_ref.backends"
 def every_program() -> list[tuple[Program, str]]:
     found = [programs(each, mixed_params()) for each in OPTIMIZERS.values()]
     return list(dict.fromkeys(program for each in found for program in each))
+
+
+def text(inner: str) -> str:
+    """A kernel in float32."""
+    return compiler.write(programs(INNER[inner](), mixed_params())[0][0], "float32").text
 
 
 def nvrtc_is_there() -> bool:
@@ -108,23 +107,19 @@ def test_no_kernel_flushes_subnormals_or_contracts_products_into_sums() -> None:
 
 @needs_nvrtc
 def test_what_the_reading_of_the_ptx_would_find(monkeypatch: pytest.MonkeyPatch) -> None:
-    program, _ = programs(INNER["adam"](), mixed_params())[0]
-    text = compiler.write(program, "float32").text
     monkeypatch.setattr(compiler, "OPTIONS", ("--ftz=true", "--std=c++17"))
-    ptx = compiler.translate(text, 90, kind="ptx").decode()
+    ptx = compiler.translate(text("adam"), 90, kind="ptx").decode()
     assert "fma.rn.ftz.f32" in ptx
 
 
 @needs_nvrtc
 @pytest.mark.parametrize("architecture", [60, 75, 80, 90, 120])
 def test_kernels_compile_for_old_and_new_devices(architecture: int) -> None:
-    program, dtype = programs(INNER["adam"](), mixed_params())[0]
     from cupy.cuda import nvrtc
 
     if architecture not in nvrtc.getSupportedArchs():
         pytest.skip("this NVRTC does not know it")
-    code = compiler.translate(compiler.write(program, dtype).text, architecture)
-    assert code.startswith(b"\x7fELF")
+    assert compiler.translate(text("adam"), architecture).startswith(b"\x7fELF")
 
 
 @needs_nvrtc
@@ -140,18 +135,14 @@ def test_kernels_of_layers_compile_and_compute_in_their_dtype(
 
 @needs_nvrtc
 def test_a_device_newer_than_nvrtc_gets_ptx() -> None:
-    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
-    code = compiler.translate(compiler.write(program, dtype).text, 999)
-    assert b".entry update" in code
+    assert b".entry update" in compiler.translate(text("sgd"), 999)
 
 
 @needs_nvrtc
 def test_a_device_older_than_nvrtc_compiles_for_is_told_so_in_one_line() -> None:
-    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
-    with pytest.raises(
-        BackendUnavailableError, match=r"capability \d+\.\d or more .* 3\.5:"
-    ):
-        compiler.translate(compiler.write(program, dtype).text, 35)
+    told = r"capability \d+\.\d or more .* 3\.5:"
+    with pytest.raises(BackendUnavailableError, match=told):
+        compiler.translate(text("sgd"), 35)
 
 
 @needs_nvrtc
@@ -164,26 +155,24 @@ def test_a_kernel_that_does_not_compile_is_shown_with_the_compiler_s_words() -> 
 def test_compiled_kernels_are_kept_and_a_file_that_was_cut_short_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
-    text = compiler.write(program, dtype).text
-    code = compiler.cached(text, 90, tmp_path)
+    kernel = text("sgd")
+    code = compiler.cached(kernel, 90, tmp_path)
     (file,) = tmp_path.iterdir()
     for damage in (b"", b"\n", file.read_bytes()[:-9]):
         file.write_bytes(damage)
-        assert compiler.cached(text, 90, tmp_path) == code
-    compiler.cached(text, 80, tmp_path)
-    compiler.cached(text + "// edited", 90, tmp_path)
+        assert compiler.cached(kernel, 90, tmp_path) == code
+    compiler.cached(kernel, 80, tmp_path)
+    compiler.cached(kernel + "// edited", 90, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
     monkeypatch.setattr(compiler, "translate", None)
-    assert compiler.cached(text, 90, tmp_path) == code
+    assert compiler.cached(kernel, 90, tmp_path) == code
 
 
 @needs_nvrtc
 def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> None:
-    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert compiler.cached(compiler.write(program, dtype).text, 90, blocked / "cache")
+    assert compiler.cached(text("sgd"), 90, blocked / "cache")
 
 
 # The kernels' own arithmetic, run by the host.
@@ -205,7 +194,6 @@ def _every_kernel(cuda: HostCuda) -> None:
 
 
 @pytest.mark.slow
-@needs_compiler
 @pytest.mark.usefixtures("_every_kernel")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
@@ -215,7 +203,6 @@ def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
     assert_agrees(optimizer, params, gradients(params, 40), place)
 
 
-@needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_any_bits_at_all_are_updated_as_by_numpy(
     dtype: str, cuda: HostCuda, place: Place
@@ -232,7 +219,6 @@ def test_any_bits_at_all_are_updated_as_by_numpy(
         assert_updates_any_bits(inner, dtype, 1 << 14, place)
 
 
-@needs_compiler
 def test_nothing_moves_between_host_and_device_in_a_step(place: Place) -> None:
     params = mixed_params()
     optimizer = la.Lookahead(INNER["adam"](), k=2, inner_state="interpolate")
@@ -243,7 +229,6 @@ def test_nothing_moves_between_host_and_device_in_a_step(place: Place) -> None:
     assert standin.counted() - before == standin.Transfers()
 
 
-@needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
     dtype: str, cuda: HostCuda
@@ -278,7 +263,6 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
         )
 
 
-@needs_compiler
 def test_a_step_is_as_few_launches_as_arguments_have_place_for(cuda: HostCuda) -> None:
     params = {
         f"{dtype}{n}": np.full(n % 5, n, dtype)
@@ -302,7 +286,6 @@ def test_the_argument_of_a_kernel_fits_where_arguments_go() -> None:
         assert source.arrays >= 20
 
 
-@needs_compiler
 def test_another_learning_rate_compiles_nothing(cuda: HostCuda) -> None:
     texts = {
         compiler.write(*each).text
@@ -320,7 +303,6 @@ def test_a_numpy_array_is_refused_by_name(tmp_path: Path) -> None:
         la.Stepper(la.SGD(0.1), {"x": np.zeros(2)}, backend=backend(tmp_path))
 
 
-@needs_compiler
 @pytest.mark.parametrize(
     "check", [assert_reads_itself_before_it_writes, assert_reads_others_before_it_writes]
 )
@@ -330,7 +312,6 @@ def test_a_gradient_that_is_a_parameter_is_read_before_that_is_written(
     check(place, 8)
 
 
-@needs_compiler
 def test_a_gradient_on_another_device_is_refused_and_nothing_is_updated(
     cuda: HostCuda,
 ) -> None:

@@ -48,7 +48,6 @@ def same(kernels: Any, name: str, host: list[Any], dtype: str, **options: Any) -
             np.testing.assert_allclose(one.get(), other, rtol=tolerance, atol=tolerance)
 
 
-@host_cuda.needs_compiler
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_an_lstm_cell(layers: CupyLayers, dtype: str) -> None:
     wide, narrow = (N, 4 * UNITS), (N, UNITS)
@@ -56,7 +55,6 @@ def test_an_lstm_cell(layers: CupyLayers, dtype: str) -> None:
     same(layers, "lstm_cell_gradient", arrays(dtype, wide, *[narrow] * 5), dtype)
 
 
-@host_cuda.needs_compiler
 def test_what_meets_an_lstm_in_a_wider_dtype_is_computed_in_that_of_its_weights(
     layers: CupyLayers,
 ) -> None:

@@ -82,7 +82,7 @@ def of_a_namespace(tree: ast.AST) -> Iterator[str]:
 def parsed() -> Iterator[tuple[Path, ast.AST]]:
     for path in SOURCES:
         if not HOST & set(path.parts):
-            yield path, ast.parse(path.read_text())
+            yield path, ast.parse(path.read_text("utf-8"))
 
 
 def test_the_backend_uses_names_that_cupy_has() -> None:

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
 from itertools import accumulate, pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,7 @@ import lookahead_ref as la
 from lookahead_ref.backends.numba import NumbaBackend, compiler
 from lookahead_ref.backends.numba import backend as numba_backend
 from lookahead_ref.stepping.backend import Instruction, Program
-from support import assert_same_bits, in_threads, run
+from support import assert_same_bits, in_threads, run, started
 
 DOUBLE = Program(1, 1, (Instruction("multiply", (1, 0)),), ((0, 2),))
 SQUARE = Program(1, 1, (Instruction("multiply", (0, 0)),), ((0, 2),))
@@ -47,6 +46,14 @@ for argument in sys.argv[1:]:
     kernel([x], [2.0])
     print(*x, bool(compiled.buffer))
 """
+
+
+def test_where_numba_compiles_nothing_the_backend_is_not_available(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("numba.config.DISABLE_JIT", True)  # as by the environment
+    with pytest.raises(la.BackendUnavailableError, match="NUMBA_DISABLE_JIT is set"):
+        la.Stepper(la.SGD(0.1), {"x": np.ones(1)}, backend="numba")
 
 
 # The cache.
@@ -154,10 +161,6 @@ def test_loops_that_wait_for_memory_use_registers_of_32_bytes(tmp_path: Path) ->
 # Pieces of work, and who does them.
 
 
-PIECE = numba_backend._PIECE
-LARGEST = numba_backend._LARGEST
-
-
 @given(
     st.lists(st.one_of(st.integers(0, 20), st.integers(0, 5 * PIECE)), max_size=30),
     st.integers(1, 4),
@@ -191,8 +194,18 @@ def test_pieces_cover_every_element_once_and_shrink_to_where_threads_meet(
     assert all(size <= min(max(PIECE, share // 3), LARGEST) for size in held)
 
 
-def counted(monkeypatch: pytest.MonkeyPatch, threads: int, sizes: list[int]) -> list[Any]:
-    """What is handed to other threads while arrays of these sizes are doubled."""
+@pytest.mark.parametrize(
+    ("threads", "sizes", "helped"),
+    [
+        pytest.param(4, [10] * 1000, 0, id="tiny ones, by the caller however many"),
+        pytest.param(4, [PIECE], 0, id="a piece"),
+        pytest.param(3, [PIECE // 8] * 200, 2, id="many, once for each other thread"),
+        pytest.param(1, [20 * PIECE], 0, id="one thread"),
+    ],
+)
+def test_arrays_are_handed_to_as_many_threads_as_they_are_worth(
+    threads: int, sizes: list[int], helped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = NumbaBackend(threads=threads)
     given: list[Any] = []
     start = made._threads.helpers.start
@@ -204,23 +217,8 @@ def counted(monkeypatch: pytest.MonkeyPatch, threads: int, sizes: list[int]) -> 
     monkeypatch.setattr(made._threads.helpers, "start", note)
     arrays = [np.full(size, 1.5) for size in sizes]
     made.bind(DOUBLE, "float64", [[array] for array in arrays])([], [2.0])
-    for array in arrays:
-        assert (array == 3.0).all()
-    return given
-
-
-def test_tiny_arrays_are_done_by_the_caller_however_many(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert counted(monkeypatch, 4, [10] * 1000) == []
-    assert counted(monkeypatch, 4, [PIECE]) == []
-
-
-def test_many_arrays_are_handed_out_once_for_each_thread(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert len(counted(monkeypatch, 3, [PIECE // 8] * 200)) == 2
-    assert counted(monkeypatch, 1, [20 * PIECE]) == []
+    assert all((array == 3.0).all() for array in arrays)
+    assert len(given) == helped
 
 
 def test_without_other_threads_the_caller_does_everything(
@@ -282,13 +280,8 @@ def test_more_threads_than_cores_do_each_element_once(threads: int) -> None:
         for _ in range(30):
             step([], [2.0])
 
-    callers = [threading.Thread(target=double, args=(array,)) for array in arrays]
-    for each in callers:
-        each.start()
-    for each in callers:
-        each.join()
-    for array in arrays:
-        assert (array == 2.0**30).all()
+    in_threads(double, arrays)
+    assert all((array == 2.0**30).all() for array in arrays)
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 17])
@@ -320,14 +313,10 @@ print(float(stepper.params["x"].sum()))
 
 def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TOGETHER, str(8 * PIECE), str(tmp_path)]
-    with ExitStack() as ended:
-        processes = []
-        for _ in range(2):
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            ended.callback(process.kill)  # also where an assertion fails
-            processes.append(ended.enter_context(process))
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    begun = [started(command, **pipes, text=True) for _ in range(2)]
+    with begun[0] as one, begun[1] as other:
+        processes = (one, other)
         assert [process.stdout.readline() for process in processes if process.stdout] == (
             ["ready\n"] * 2
         )

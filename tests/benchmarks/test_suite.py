@@ -249,7 +249,6 @@ def test_starts_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert seconds > 0
 
 
-@host_cuda.needs_compiler
 def test_on_a_device_nothing_moves_to_the_host_in_a_step_and_its_clock_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
 from lookahead_ref.cli.app import EXAMPLES, app
+from lookahead_ref.cli.terminal import reported
 from lookahead_ref.experiments.environment import new_folder
 
 SLOW = re.compile(
@@ -50,14 +52,14 @@ def invoke(*arguments: str) -> Result:
 
 
 def call(
-    *arguments: str, folder: Path, hidden: tuple[str, ...] = ()
+    *arguments: str, folder: Path, hidden: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, if need be without some distributions."""
     start = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "lookahead_ref"]
     done = subprocess.run(
         [sys.executable, *start, *arguments],
         cwd=folder,
-        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"},
+        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -117,6 +119,16 @@ def test_in_a_pipe_compare_prints_the_table_and_where_the_folder_is(tmp_path: Pa
     assert "2/2 runs" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     assert "\r" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["--help", "info", "conform pure --profile wrapper", "theory alpha"]
+)
+def test_characters_that_a_terminal_has_not_are_replaced(line: str, tmp_path: Path) -> None:
+    narrow = {"COLUMNS": "30", "PYTHONIOENCODING": "ascii"}
+    done = call(*line.split(), folder=tmp_path, **narrow)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
 
 
 def test_compare_json_is_alone_on_standard_output(folder: Path) -> None:
@@ -315,9 +327,20 @@ def test_a_full_disk_below_standard_output_is_told_in_one_line() -> None:
         done = subprocess.run(
             [sys.executable, "-m", "lookahead_ref", "info", "--json"],
             check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": ""},  # what is kept is not tried again
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
         )
     assert done.returncode == 1
     assert done.stderr == "lookahead-ref: [Errno 28] No space left on device\n"
+
+
+def test_a_warning_is_a_line_without_the_place_in_the_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with reported():
+            warnings.warn("3 files passed over", stacklevel=1)
+    assert capsys.readouterr().err == "lookahead-ref: warning: 3 files passed over\n"

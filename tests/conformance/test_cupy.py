@@ -14,7 +14,6 @@ from lookahead_ref.backends.cupy import CupyBackend, compiler
 
 
 @pytest.mark.slow
-@host_cuda.needs_compiler
 def test_the_cupy_backend_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = host_cuda.Recorder()
     monkeypatch.setattr(library, "loaded", lambda _: recorder)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,8 @@ def record(command: Sequence[str], files: Sequence[Path], folder: Path) -> Path:
 
 
 def judged(chosen: Sequence[Case], **target: Any) -> list[Result]:
-    opened = open_target(None, limits=Limits(), **target)
-    try:
+    with closing(open_target(None, limits=Limits(), **target)) as opened:
         return run(opened, chosen)
-    finally:
-        opened.close()
 
 
 def statuses(results: Sequence[Result]) -> Counter[str]:
@@ -105,9 +103,7 @@ def test_it_passes_what_one_process_can_show_by_reading_the_vectors_alone(
 
 def test_it_passes_over_the_wire_and_resumes_in_a_new_process(command: list[str]) -> None:
     results = judged(
-        [*cases("resume"), *cases("evaluation")],
-        command=shlex.join(command),
-        recorded=None,
+        [*cases("resume"), *cases("evaluation")], command=shlex.join(command), recorded=None
     )
     assert statuses(results).keys() == {"passed"}
 

@@ -32,11 +32,7 @@ def fast(case: dict[str, Any]) -> list[Any]:
 
 
 def constant(
-    levels: Any,
-    inner: Any,
-    steps: int,
-    start: float = 8.0,
-    g: float = 1.0,
+    levels: Any, inner: Any, steps: int, start: float = 8.0, g: float = 1.0
 ) -> dict[str, Any]:
     return build(
         "hand", "LA-1", levels, inner, steps,

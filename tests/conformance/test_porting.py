@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,8 @@ def test_a_port_on_plain_arrays_passes_every_case(name: str, load: Load) -> None
 
 
 def test_a_port_is_run_as_the_guide_says() -> None:
-    target = open_target(f"{PORTING / 'lazy_state.py'}:Adapter")
-    try:
+    with closing(open_target(f"{PORTING / 'lazy_state.py'}:Adapter")) as target:
         results = run(target, cases("nesting"))
-    finally:
-        target.close()
     assert {result.status for result in results} == {"passed"}
 
 
@@ -90,11 +88,8 @@ def test_the_traps_of_the_guide_are_caught(
     assert source.count(right) == 1
     (tmp_path / "inner_rules.py").write_text((PORTING / "inner_rules.py").read_text())
     (tmp_path / "trap.py").write_text(source.replace(right, wrong))
-    target = open_target(f"{tmp_path / 'trap.py'}:Adapter")
-    try:
+    with closing(open_target(f"{tmp_path / 'trap.py'}:Adapter")) as target:
         results = run(target, cases("wrapper"), dtypes=["float64"])
-    finally:
-        target.close()
     assert "departed" in {result.status for result in results}
     if bug in named:
         (found,) = diagnose(results)
@@ -111,11 +106,10 @@ def test_keras_port_passes_but_for_what_its_adam_does_with_infinities() -> None:
     for needed in ("keras", "torch"):
         if importlib.util.find_spec(needed) is None:
             pytest.skip(f"needs {needed}")
-    target = open_target(f"{PORTING / 'rule_keras.py'}:Adapter", limits=Limits(startup=60))
-    try:
+    with closing(
+        open_target(f"{PORTING / 'rule_keras.py'}:Adapter", limits=Limits(startup=60))
+    ) as target:
         results = run(target, cases())
-    finally:
-        target.close()
     found = {
         status: {r.case.id for r in results if r.status == status} for status in STATUSES
     }

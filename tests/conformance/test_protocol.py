@@ -18,10 +18,7 @@ OFFERED: list[tuple[dict[str, Any], Callable[[Setup], bool]]] = [
         lambda given: all(len(level.alpha) == 1 for level in given.levels),
     ),
     (ALL | {"rules": ["sgd", "adam"]}, lambda given: given.inner.rule in ("sgd", "adam")),
-    (
-        ALL | {"weight_decay": ["l2"]},
-        lambda given: given.inner.weight_decay_kind == "l2",
-    ),
+    (ALL | {"weight_decay": ["l2"]}, lambda given: given.inner.weight_decay_kind == "l2"),
     (
         ALL | {"inner_states": ["maintain"]},
         lambda given: {level.inner_state for level in given.levels} == {"maintain"},

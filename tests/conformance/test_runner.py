@@ -21,6 +21,7 @@ from lookahead_ref.conformance.judging import Trajectory
 from lookahead_ref.conformance.process import Limits, Process, StartError
 from lookahead_ref.conformance.running import Result, Target, open_target, run
 from lookahead_ref.conformance.wire import encode, shown
+from support import started
 
 PROGRAM = Path(__file__).parent / "programs" / "harness.py"
 SMOKE = [case for case in cases() if case.id.startswith("smoke-")]
@@ -146,15 +147,12 @@ def test_an_interrupted_run_ends_at_once_with_all_its_programs(
     heard = os.open(hangs, os.O_RDONLY | os.O_NONBLOCK)
     command = shlex.join([sys.executable, str(PROGRAM), "hangs"])
     some = ("--case", "smoke-wrapper", "--command", command)
-    called = subprocess.Popen(
-        [sys.executable, "-m", "lookahead_ref", "conform", *some],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert select.select([heard], [], [], 60.0)[0]
-    os.close(heard)
-    called.send_signal(number)
-    _, said = called.communicate(timeout=30.0)
+    conform = [sys.executable, "-m", "lookahead_ref", "conform", *some]
+    with started(conform, stderr=subprocess.PIPE, text=True) as called:
+        assert select.select([heard], [], [], 60.0)[0]
+        os.close(heard)
+        called.send_signal(number)
+        _, said = called.communicate(timeout=30.0)
     assert called.returncode == 130
     assert said.strip() == "interrupted"
 

@@ -130,10 +130,7 @@ def test_expected_values_can_be_hidden(folder: Path) -> None:
     answers = {q["expected"] for d in shown["departures"] for q in d["quantities"]}
     answers -= {*given.tolist()}  # where phi starts is no secret
     assert answers
-    texts = [
-        said,
-        *(folder.joinpath(file).read_text() for file in files[1::2]),
-    ]
+    texts = [said, *(folder.joinpath(file).read_text() for file in files[1::2])]
     for text in (*texts, conform(*some).stdout):
         assert not any(f"{answer:.6g}" in text for answer in answers)
 

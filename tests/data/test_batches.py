@@ -111,37 +111,18 @@ def test_batches_and_windows_are_copies() -> None:
     np.testing.assert_array_equal(tokens, np.arange(20))
 
 
-def test_a_batch_size_may_be_a_numpy_integer() -> None:
-    stream = BatchStream(numbered(4), np.int64(2), seed=0)
-    assert [batch.size for batch in stream.epoch()] == [2, 2]
-
-
 @pytest.mark.parametrize(
-    ("make", "error", "told"),
+    ("make", "told"),
     [
-        (lambda: BatchStream(numbered(4), 0, 0), ValueError, "a positive integer, got 0"),
-        (lambda: BatchStream(numbered(4), 5, 0), ValueError, "from 1 to 4.*, got 5"),
-        (
-            lambda: BatchStream(numbered(4), 2.0, 0),
-            TypeError,
-            "a positive integer, got 2.0",
-        ),
-        (
-            lambda: BatchStream(numbered(4), True, 0),
-            TypeError,
-            "a positive integer, got True",
-        ),
-        (lambda: WindowStream(np.arange(10), 0, 1), ValueError, "a positive integer"),
-        (
-            lambda: WindowStream(np.arange(10), 10, 1),
-            *(ValueError, "from 1 to 9, one less than .*, got 10"),
-        ),
+        (lambda: BatchStream(numbered(4), 0, 0), "batch_size must be a positive integer"),
+        (lambda: BatchStream(numbered(4), 5, 0), "batch_size must be from 1 to 4.*, got 5"),
+        (lambda: WindowStream(np.arange(9), 0, 1), "batch_size must be a positive integer"),
+        (lambda: WindowStream(np.arange(9), 9, 1), "from 1 to 8, one less than .*, got 9"),
+        (lambda: WindowStream(np.arange(9), 1, 0), "window must be a positive integer"),
     ],
 )
-def test_a_batch_size_that_cannot_be_is_refused(
-    make: Callable[[], Any], error: type[Exception], told: str
-) -> None:
-    with pytest.raises(error, match=f"batch_size must be {told}"):
+def test_sizes_that_cannot_be_are_refused(make: Callable[[], Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
         make()
 
 
@@ -159,11 +140,6 @@ def test_each_input_has_its_label(make: Callable[[Any], Any], count: int) -> Non
     told = f"labels must be one for each of the 5 .*, got {count}"
     with pytest.raises(ValueError, match=told):
         make(np.arange(count))
-
-
-def test_a_window_that_cannot_be_is_refused() -> None:
-    with pytest.raises(ValueError, match="window must be a positive integer"):
-        WindowStream(np.arange(10), 1, 0)
 
 
 @pytest.mark.parametrize(

@@ -178,9 +178,8 @@ def test_links_are_followed_and_one_to_nowhere_is_named(folder: Path) -> None:
     (place / "d.jpg").symlink_to(place / "c.jpg")
     assert load_images(folder).train.size == 4
     (place / "e.jpg").symlink_to("nowhere")
-    with pytest.raises(DataFileError, match="it is no file to be read") as caught:
+    with pytest.raises(DataFileError, match=r"e\.jpg: it is no file to be read"):
         load_images(folder)
-    assert caught.value.path == place / "e.jpg"
 
 
 def test_a_pipe_is_not_waited_for(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Pictures in one size: the digits, MNIST and CIFAR, and the augmentation."""
 
-import sys
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,10 @@ def test_a_fraction_out_of_range_is_refused(fraction: float) -> None:
 def test_without_scikit_learn_the_error_names_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [_Absent("sklearn"), *sys.meta_path])
+    def absent(name: str) -> None:
+        raise ModuleNotFoundError(name="sklearn")
+
+    monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(
         MissingExtraError,
         match=r"load the digits.*pip install 'lookahead-ref\[experiments\]'",
@@ -103,17 +104,6 @@ def test_a_fault_inside_an_installed_distribution_is_not_called_an_absence(
     with pytest.raises(ModuleNotFoundError, match="no_such_dependency") as caught:
         require("broken_distribution", "experiments", purpose="test")
     assert not isinstance(caught.value, MissingExtraError)
-
-
-class _Absent:
-    """Stands in the import path and makes a distribution absent."""
-
-    def __init__(self, top: str) -> None:
-        self.top = top
-
-    def find_spec(self, name: str, *_: Any) -> None:
-        if name.partition(".")[0] == self.top:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name.split(".")[0])
 
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

@@ -31,7 +31,6 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> host_cuda.HostCud
     return cuda
 
 
-@host_cuda.needs_compiler
 @pytest.mark.parametrize(
     "command",
     [

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from lookahead_ref.experiments.workers import (
     choose_workers,
 )
 from lookahead_ref.report.files import jsonable
+from support import started
 
 TESTS = Path(worker_tasks.__file__).parent
 
@@ -43,32 +45,27 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",
     }
 
-    def start(*words: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "distributed.cli." + words[0], *words[1:]],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    with ExitStack() as running:
 
-    options = ("--host", "127.0.0.1", "--no-dashboard")
-    started = [
-        start("dask_scheduler", *options, "--port", "0", "--scheduler-file", str(told))
-    ]
-    for _ in range(2):
-        worker = ("dask_worker", "--scheduler-file", str(told), "--nthreads", "1")
-        started.append(start(*worker, *options, "--local-directory", str(folder)))
-    try:
+        def start(name: str, *options: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-m", f"distributed.cli.{name}", *options]
+            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            begun = started(command, cwd=folder, env=environment, **silent)
+            return running.enter_context(begun)
+
+        options = ("--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(told))
+        processes = [start("dask_scheduler", *options, "--port", "0")]
+        for _ in range(2):
+            local = ("--nthreads", "1", "--local-directory", str(folder))
+            processes.append(start("dask_worker", *options, *local))
         for _ in range(600):
             if told.exists() and told.read_text().strip():
                 break
             time.sleep(0.05)
         yield str(json.loads(told.read_text())["address"])
-    finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
+        for process in reversed(processes):
+            process.terminate()  # workers end the processes that they have started
+        for process in processes:
             process.wait(30)
 
 

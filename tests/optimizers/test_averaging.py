@@ -1,13 +1,15 @@
 """Polyak averaging: of what, from when, and around what."""
 
 from fractions import Fraction
+from itertools import accumulate
+from operator import sub
 from typing import Any
 
 import numpy as np
 import pytest
 
 import lookahead_ref as la
-from support import INNER, assert_same_bits, one, run, saved
+from support import INNER, assert_same_bits, normal, one, run, saved
 
 
 def averages(optimizer: Any, gradients: list[float], start: float) -> list[float]:
@@ -29,17 +31,12 @@ def test_the_mean_counts_the_params_from_step_1_on() -> None:
 
 
 def test_the_mean_of_many_is_the_mean() -> None:
-    rng = np.random.default_rng(0)
-    gradients = rng.standard_normal(200)
-    found = averages(la.PolyakAveraging(la.SGD(1.0)), gradients.tolist(), start=0.0)
-    thetas, theta = [], 0.0
-    for g in gradients.tolist():
-        theta -= g
-        thetas.append(Fraction(theta))
-    expected = float(sum(thetas) / 200)
+    gradients = np.random.default_rng(0).standard_normal(200).tolist()
+    found = averages(la.PolyakAveraging(la.SGD(1.0)), gradients, start=0.0)
+    thetas = [Fraction(theta) for theta in accumulate(gradients, sub, initial=0.0)][1:]
     # Each step rounds three times, by 2**-53 of what is at most twice the largest.
     bound = 200 * 6 * 2.0**-53 * float(max(abs(theta) for theta in thetas))
-    assert abs(found[-1] - expected) <= bound
+    assert abs(found[-1] - float(sum(thetas) / 200)) <= bound
 
 
 def test_the_exponential_form_starts_at_the_params_after_step_1() -> None:
@@ -57,9 +54,7 @@ def test_a_decay_of_zero_is_the_last_params_up_to_rounding() -> None:
 @pytest.mark.parametrize("decay", [None, 0.9])
 @pytest.mark.parametrize("inner", list(INNER))
 def test_what_is_trained_is_what_the_inner_optimizer_makes(inner: str, decay: Any) -> None:
-    rng = np.random.default_rng(0)
-    start = {"x": rng.standard_normal(4)}
-    gradients = [{"x": rng.standard_normal(4)} for _ in range(10)]
+    start, *gradients = normal(11, 4)
     params, state = run(la.PolyakAveraging(INNER[inner](), decay), start, gradients)
     expected, alone = run(INNER[inner](), start, gradients)
     assert_same_bits(saved(params, state.inner), saved(expected, alone))
@@ -73,11 +68,8 @@ def test_around_lookahead_it_averages_the_params_that_step_returned() -> None:
 
 
 def test_it_does_not_keep_the_parameters_of_init_as_an_average() -> None:
-    start = one(1.0)
-    optimizer = la.PolyakAveraging(la.SGD(1.0))
-    state = optimizer.init(start)
-    params = one(5.0)
-    assert optimizer.evaluation_params(params, state) is params
+    optimizer, params = la.PolyakAveraging(la.SGD(1.0)), one(5.0)
+    assert optimizer.evaluation_params(params, optimizer.init(one(1.0))) is params
 
 
 def test_lookahead_around_it_is_an_error() -> None:

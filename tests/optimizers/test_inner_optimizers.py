@@ -109,39 +109,10 @@ def test_each_is_the_loop_written_by_hand(name: str, kind: Any, data: Any) -> No
 # SGD and what all have from the step that they share.
 
 
-def test_the_learning_rate_s_schedule_sees_the_updates_done() -> None:
-    seen = []
-
-    def schedule(step: int) -> float:
-        seen.append(step)
-        return 2.0**-step
-
-    optimizer = la.SGD(schedule)
-    params, state = one(8.0), optimizer.init(one(8.0))
-    seen.clear()
-    steps = []
-    for _ in range(4):
-        params, state = optimizer.step(params, one(1.0), state)
-        steps.append(params["x"].item())
-    assert seen == [0, 1, 2, 3]
-    assert steps == [7.0, 6.5, 6.25, 6.125]
-
-
 @pytest.mark.parametrize("rate", [0, 0.0])
 def test_a_learning_rate_of_zero_leaves_the_parameters(rate: float) -> None:
     params, _ = run(la.SGD(rate), one(1.5, -2.0), [one(1.0, 3.0)])
     np.testing.assert_array_equal(params["x"], [1.5, -2.0])
-
-
-def test_parameters_are_updated_each_by_its_own_gradient() -> None:
-    params = {"a": {"b": np.array([1.0]), "c": np.array([2.0, 3.0])}, "d": np.array(4.0)}
-    grads = {"d": np.array(40.0), "a": {"c": np.array([20.0, 30.0]), "b": np.array([10.0])}}
-    after, _ = run(la.SGD(0.5), params, [grads])
-    assert list(after) == ["a", "d"]
-    assert list(after["a"]) == ["b", "c"]
-    assert after["a"]["b"].tolist() == [-4.0]
-    assert after["a"]["c"].tolist() == [-8.0, -12.0]
-    assert after["d"].tolist() == -16.0
 
 
 @pytest.mark.parametrize(
@@ -190,6 +161,7 @@ def test_the_defaults_are_those_of_the_papers() -> None:
     assert la.AdaGrad(0.1) == la.AdaGrad(0.1, 1e-10, 0.0, "l2")
     for make in (la.HeavyBall, la.Nesterov):
         assert make(0.1) == make(0.1, 0.9, 0.0, "l2")
+    assert la.Lookahead(la.SGD(0.1)) == la.Lookahead(la.SGD(0.1), 5, 0.5, "maintain")
 
 
 # Whose state a step takes.

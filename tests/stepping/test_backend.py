@@ -31,12 +31,17 @@ def missing() -> Any:
     raise ModuleNotFoundError("No module named 'cupyx'", name="cupyx")
 
 
+def homeless() -> Any:
+    raise FileNotFoundError("No such file or directory: '/home/nobody'")  # as CuPy does
+
+
 @pytest.fixture
 def more_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     registered = backend.entry_points(group="lookahead_ref.backends")
     more = [
         SimpleNamespace(name="broken", load=lambda: Broken),
         SimpleNamespace(name="faulty", load=lambda: Faulty),
+        SimpleNamespace(name="homeless", load=homeless),
         SimpleNamespace(name="missing", load=missing),
         SimpleNamespace(name="odd", load=lambda: Odd),
     ]
@@ -83,31 +88,24 @@ def test_without_any_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("more_backends")
-def test_a_backend_whose_library_is_missing_is_unavailable() -> None:
-    with pytest.raises(
-        la.BackendUnavailableError,
-        match="backend 'missing' is not available: No module named 'cupyx'",
-    ):
-        la.Stepper(la.SGD(0.1), PARAMS, backend="missing")
-
-
-@pytest.mark.usefixtures("more_backends")
-def test_a_backend_that_cannot_run_says_why() -> None:
-    with pytest.raises(la.BackendUnavailableError, match="no device was found"):
-        la.Stepper(la.SGD(0.1), PARAMS, backend="broken")
-
-
-@pytest.mark.usefixtures("more_backends")
-def test_a_fault_of_a_backend_is_passed_on_as_it_is() -> None:
-    with pytest.raises(ValueError, match="a fault of its own"):
-        backend.load("faulty")
+@pytest.mark.parametrize(
+    ("name", "error", "reason"),
+    [
+        ("missing", la.BackendUnavailableError, "not available: No module named 'cupyx'"),
+        ("broken", la.BackendUnavailableError, "no device was found"),
+        ("faulty", ValueError, "a fault of its own"),
+    ],
+)
+def test_a_backend_that_cannot_run_says_why(name: str, error: Any, reason: str) -> None:
+    with pytest.raises(error, match=reason):
+        la.Stepper(la.SGD(0.1), PARAMS, backend=name)
 
 
 @pytest.mark.usefixtures("more_backends")
 def test_describe_reports_each_and_why_it_is_not_available() -> None:
     records = {record.name: record for record in backend.describe()}
     assert list(records) == [
-        *("broken", "cupy", "faulty", "missing", "numba", "numpy", "odd")
+        *("broken", "cupy", "faulty", "homeless", "missing", "numba", "numpy", "odd")
     ]
     available = [name for name, record in records.items() if record.available]
     assert [name for name in available if name != "cupy"] == ["numba", "numpy"]

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from lookahead_ref.stepping.backend import Instruction, Program
 from lookahead_ref.stepping.recording import Call, Symbol, Tape, compile_calls
-from support import INNER
 
 
 def every_operation(xp: Any) -> Any:
@@ -61,18 +59,6 @@ def test_a_buffer_that_keeps_what_it_held_is_not_written() -> None:
     assert program == Program(3, 0, (), ((0, 1), (2, 0)))
 
 
-def test_scratch_stands_between_the_buffers_and_the_scalars() -> None:
-    call = Call(every_operation, (0, 1), ("c",))
-    # Symbol 2 goes to buffer 2: that these numbers are equal means nothing.
-    program = compile_calls(2, [call], [(2, 2), (3, 3)], scratch=2)
-    assert (program.buffers, program.scalars) == (4, 1)
-    assert program.instructions[:2] == (
-        Instruction("add", (0, 1)),
-        Instruction("multiply", (5, 4)),
-    )
-    assert program.writes == ((2, 7), (3, 9))
-
-
 def test_a_tape_computes_only_with_an_evaluator() -> None:
     with pytest.raises(TypeError, match="without an evaluator"):
         Tape(1).evaluate(float, [])
@@ -116,33 +102,3 @@ def test_operations_other_than_the_four_and_sqrt_are_refused() -> None:
         tape.record(lambda xp: lambda x: xp.exp(x), [Symbol(tape, 0)], {})
     with pytest.raises(TypeError, match="unsupported operand"):
         tape.record(lambda xp: lambda x: x**2, [Symbol(tape, 0)], {})
-
-
-@pytest.mark.parametrize("inner", list(INNER))
-def test_every_rule_of_this_package_is_a_program_of_what_it_computes(inner: str) -> None:
-    optimizer = INNER[inner]()
-    coefficients = dict(optimizer.coefficients(3))
-    rng = np.random.default_rng(0)
-    arrays = [rng.random(4) + 0.5 for _ in range(1 + len(optimizer.slots))]
-    expected = optimizer.rule(np)(*arrays, **coefficients)
-    expected = expected if isinstance(expected, tuple) else (expected,)
-    count = len(arrays)
-    results = [(number, count + number) for number in range(len(expected))]
-    call = Call(optimizer.rule, tuple(range(count)), tuple(coefficients))
-    program = compile_calls(count, [call], results)
-
-    registers: list[Any] = [*arrays, *coefficients.values()]
-    interpret = {
-        "add": np.add,
-        "subtract": np.subtract,
-        "multiply": np.multiply,
-        "divide": np.divide,
-        "sqrt": np.sqrt,
-    }
-    for line in program.instructions:
-        registers.append(
-            interpret[line.operation](*[registers[number] for number in line.operands])
-        )
-    written = dict(program.writes)
-    for number, want in enumerate(expected):
-        np.testing.assert_array_equal(registers[written.get(number, number)], want)

@@ -11,13 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lookahead_ref as la
+from lookahead_ref import trees
 from lookahead_ref.backends.numpy import NumpyBackend
-from lookahead_ref.trees import apply, interpolate
 from support import (
     INNER,
     INNER_STATES,
     assert_same_bits,
-    frozen,
     gradients,
     in_threads,
     mixed_params,
@@ -47,19 +46,6 @@ def test_it_does_not_alias_the_callers_parameters(backend: str) -> None:
     assert params["x"].tolist() == [99.0] * 4
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_parameters_and_gradients_may_be_read_only_and_stay_as_they_are(
-    backend: str,
-) -> None:
-    params, grads = frozen(one(1.0, 2.0)), frozen(one(3.0, 4.0))
-    stepper = la.Stepper(optimizer(), params, backend=backend)
-    for _ in range(4):
-        stepper.step(grads)
-    assert params["x"].tolist() == [1.0, 2.0]
-    assert grads["x"].tolist() == [3.0, 4.0]
-    assert stepper.params["x"].tolist() != [1.0, 2.0]
-
-
 def test_gradients_in_memory_that_is_not_aligned_are_read_rightly() -> None:
     raw = np.zeros(25, np.uint8)
     grad = raw[1:].view(np.float64)
@@ -72,30 +58,15 @@ def test_gradients_in_memory_that_is_not_aligned_are_read_rightly() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_it_shows_is_read_only(backend: str) -> None:
+def test_what_it_shows_are_read_only_views_that_the_next_step_changes(backend: str) -> None:
     stepper = la.Stepper(optimizer(), {"a": {"x": np.ones(2)}}, backend=backend)
-    stepper.step({"a": {"x": np.ones(2)}})
-    for shown in (stepper.params, stepper.evaluation_params()):
+    fast, slow = stepper.params, stepper.evaluation_params()
+    for _ in range(3):
+        stepper.step({"a": {"x": np.ones(2)}})
+    for shown in (fast, slow, {"a": {"x": stepper.state_arrays["phi/a/x"]}}):
         with pytest.raises(ValueError, match="read-only"):
             shown["a"]["x"][0] = 5.0
-        assert not shown["a"]["x"].flags.owndata
-
-
-def test_what_it_shows_are_views_that_the_next_step_changes() -> None:
-    stepper = la.Stepper(la.SGD(1.0), one(1.0))
-    shown = stepper.params["x"]
-    stepper.step(one(1.0))
-    assert shown.tolist() == [0.0]
-    assert np.shares_memory(shown, stepper.params["x"])
-
-
-def test_what_is_evaluated_is_phi_and_not_the_fast_weights() -> None:
-    stepper = la.Stepper(la.Lookahead(la.SGD(1.0), k=2, alpha=0.5), one(8.0))
-    shown = []
-    for _ in range(3):
-        stepper.step(one(1.0))
-        shown.append((stepper.params["x"].item(), stepper.evaluation_params()["x"].item()))
-    assert shown == [(7.0, 8.0), (7.0, 7.0), (6.0, 7.0)]
+        assert shown["a"]["x"][0] < 1.0
 
 
 @pytest.mark.parametrize(
@@ -110,7 +81,7 @@ def test_it_is_not_copied_into_one_whose_views_show_other_memory(duplicate: Any)
 def test_an_optimizer_that_computes_what_is_evaluated_is_refused() -> None:
     class Doubled(la.Lookahead):
         def evaluation_params(self, params: Any, state: Any) -> Any:
-            return apply(interpolate, {"alpha": 2.0}, state.phi, params)[0]
+            return trees.apply(trees.interpolate, {"alpha": 2.0}, state.phi, params)[0]
 
     stepper = la.Stepper(Doubled(la.SGD(1.0)), one(8.0))
     with pytest.raises(
@@ -210,7 +181,7 @@ class KernelError(Exception):
 
 
 class Failing(NumpyBackend):
-    """Fails where it is told to: while compiling, or at the n-th run of a kernel."""
+    """Fails where it is told to: while compiling, or at the n-th array that it writes."""
 
     def __init__(self) -> None:
         self.compiling = False
@@ -222,12 +193,19 @@ class Failing(NumpyBackend):
         kernel = NumpyBackend.compile(program, dtype)
 
         def run(buffers: Any, scalars: Any) -> None:
-            if self.runs_left == 0:
-                raise KernelError
-            self.runs_left -= 1
+            self._count()
             kernel(buffers, scalars)
 
         return run
+
+    def assign(self, target: Any, values: Any) -> None:  # type: ignore[override]
+        self._count()
+        target[...] = values
+
+    def _count(self) -> None:
+        if self.runs_left == 0:
+            raise KernelError
+        self.runs_left -= 1
 
 
 def test_a_program_that_cannot_be_compiled_leaves_the_stepper_as_it_was() -> None:
@@ -244,14 +222,15 @@ def test_a_program_that_cannot_be_compiled_leaves_the_stepper_as_it_was() -> Non
     assert stepper.state_dict()["syncs"] == 1
 
 
-def test_a_step_interrupted_while_it_writes_cannot_be_gone_on_from() -> None:
+@pytest.mark.parametrize("write", ["step", "load_state_dict"])
+def test_what_was_interrupted_while_it_wrote_cannot_be_gone_on_from(write: str) -> None:
     backend = Failing()
     stepper = la.Stepper(la.SGD(0.5), GOOD, backend=backend)
     stepper.step(GOOD)
     saved = stepper.state_dict()
     backend.runs_left = 1  # the first parameter is written, the second is not
     with pytest.raises(KernelError):
-        stepper.step(GOOD)
+        getattr(stepper, write)(GOOD if write == "step" else saved)
     backend.runs_left = 10**9
     for use in (lambda: stepper.step(GOOD), stepper.state_dict):
         with pytest.raises(RuntimeError, match="was interrupted while it wrote: load a"):
@@ -313,29 +292,6 @@ def test_a_number_that_overflows_does_not_stop_a_step_half_way(backend: str) -> 
     stepper.step(huge)  # nor does a warning that is an error, as in these tests
 
 
-def test_a_load_that_fails_while_it_writes_cannot_be_gone_on_from() -> None:
-    class FailingToAssign(NumpyBackend):
-        failing = False
-
-        def assign(self, target: Any, values: Any) -> None:  # type: ignore[override]
-            if self.failing and target.dtype == np.float32:
-                raise KernelError
-            target[...] = values
-
-    backend = FailingToAssign()
-    stepper = la.Stepper(la.SGD(0.5), GOOD, backend=backend)
-    saved = stepper.state_dict()
-    stepper.step(GOOD)
-    backend.failing = True
-    with pytest.raises(KernelError):
-        stepper.load_state_dict(saved)
-    with pytest.raises(RuntimeError, match="was interrupted while it wrote: load a"):
-        stepper.step(GOOD)
-    backend.failing = False
-    stepper.load_state_dict(saved)
-    assert_same_bits(stepper.state_dict(), saved)
-
-
 # Bad input.
 
 
@@ -345,22 +301,11 @@ def test_the_optimizer_must_be_one(bad: Any) -> None:
         la.Stepper(bad, GOOD)
 
 
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"a": {}}, "params must hold at least one array, got none"),
-        ([np.ones(2)], "params must be a dict of arrays, got list"),
-        ({"a": {"x": np.ones(2, int)}}, r"params\['a/x'\] must be float32 .* got int64"),
-        ({"x": 1.0}, r"params\['x'\] must be an array, got float"),
-    ],
-)
 @pytest.mark.parametrize("make", [la.Stepper, lambda made, params: made.init(params)])
 @pytest.mark.parametrize("made", [la.Adam(), optimizer()], ids=["plain", "wrapped"])
-def test_params_that_cannot_be_optimized_are_named(
-    made: Any, make: Any, params: Any, message: str
-) -> None:
-    with pytest.raises((TypeError, ValueError), match=message):
-        make(made, params)
+def test_params_that_cannot_be_optimized_are_named(made: Any, make: Any) -> None:
+    with pytest.raises(TypeError, match=r"params\['a/x'\] must be float32 .* got int64"):
+        make(made, {"a": {"x": np.ones(2, int)}})
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -371,13 +316,6 @@ def test_arrays_of_another_library_are_refused_by_name(backend: str) -> None:
         "got one of array_api_strict",
     ):
         la.Stepper(la.SGD(0.1), {"a": {"x": strict.asarray([1.0])}}, backend=backend)
-    stepper = la.Stepper(la.SGD(0.1), one(1.0), backend=backend)
-    with pytest.raises(
-        TypeError,
-        match=r"grads\['x'\] must be an array of numpy as the parameter is, "
-        "got one of array_api_strict",
-    ):
-        stepper.step({"x": strict.asarray([1.0])})
 
 
 @given(
@@ -401,19 +339,9 @@ def test_names_of_parameters_mean_nothing(
     values = dict(
         zip("abcd", np.random.default_rng(0).standard_normal((4, 3)), strict=True)
     )
-
-    def rename(branch: Any) -> Any:
-        return {
-            name: rename(value) if isinstance(value, dict) else values[value]
-            for name, value in branch.items()
-        }
-
-    odd, plain = la.Stepper(made, rename(names)), la.Stepper(made, values)
+    renamed = trees.map(values.__getitem__, names)
+    odd, plain = la.Stepper(made, renamed), la.Stepper(made, values)
     for _ in range(steps):
-        odd.step(rename(names))
+        odd.step(renamed)
         plain.step(values)
-    after, want = odd.params, plain.params
-    assert after["velocity"]["velocity"].tolist() == want["a"].tolist()
-    assert after[""].tolist() == want["b"].tolist()
-    assert after["phi"]["inner"][""].tolist() == want["c"].tolist()
-    assert after["step"].tolist() == want["d"].tolist()
+    assert_same_bits(odd.params, trees.map(plain.params.__getitem__, names))

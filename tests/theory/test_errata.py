@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.stepping.recording import Symbol, Tape
+from lookahead_ref.stepping.recording import Tape
 from lookahead_ref.theory import noisy_quadratic, quadratic
 
 HALF = Fraction(1, 2)
@@ -73,9 +73,8 @@ def test_a_cycle_is_k_inner_steps_and_one_interpolation(k: int) -> None:
     def rules(optimizer: Any, steps: int) -> int:
         """Count the rules that some steps apply."""
         tape = Tape(2)
-        params: Any = {"x": Symbol(tape, 0)}
-        grads = {"x": Symbol(tape, 1)}
-        state = optimizer.init({"x": np.zeros(1)})
+        params, grads = (symbol.tree for symbol in tape.symbols)
+        state: Any = optimizer.init({"x": np.zeros(1)})
         if isinstance(optimizer, la.Lookahead):
             state = state._replace(phi=params)
         for _ in range(steps):
@@ -89,6 +88,20 @@ def test_a_cycle_is_k_inner_steps_and_one_interpolation(k: int) -> None:
     assert Fraction(around, alone) == 1 + Fraction(1, k * each)
     if k > 1:
         assert Fraction(around, alone) <= Fraction(k + 1, k) < k + Fraction(1, k)
+
+
+def test_an_inner_optimizer_with_a_state_is_no_function_of_theta() -> None:
+    params, gradient = {"x": np.array([1.0])}, {"x": np.array([0.5])}
+    for inner, differs in (
+        (la.SGD(0.1), False),
+        (la.HeavyBall(0.1), True),
+        (la.Adam(), True),
+    ):
+        state = inner.init(params)
+        first, _ = inner.step(params, gradient, state)
+        _, state = inner.step(params, {"x": np.array([-2.0])}, state)
+        again, _ = inner.step(params, gradient, state)
+        assert (first["x"][0] != again["x"][0]) == differs
 
 
 def test_proposition_1_needs_a_line_that_is_curved_upwards() -> None:
@@ -258,6 +271,31 @@ def test_0_11_and_0_13_hold_with_the_covariance(
     assert (
         slow == (1 - alpha + alpha * (1 - x) ** k) ** 2 * VARIANCE + alpha**2 * noise
     )  # (0.13)
+
+
+def test_0_12_needs_the_identity() -> None:
+    mean, x, alpha = np.array([3.0, -1.0]), np.array([0.5, 0.25]), 0.5
+    inner = np.diag((1.0 - x) ** 2)
+    corrected = (1.0 - alpha) * np.eye(2) + alpha * inner
+    expected = noisy_quadratic.lookahead_mean(mean, 1.0, x, 2, alpha)
+    assert np.array_equal(corrected @ mean, expected)
+    assert not np.array_equal((1.0 - alpha + alpha * inner) @ mean, expected)
+
+
+def test_lemma_1_needs_independent_noise_and_the_diagonal() -> None:
+    x, r = Fraction(1, 2), HALF
+    # theta_2 = r^2 theta_0 + r x c_1 + x c_2
+    independent = (r * x) ** 2 * SIGMA2 + x**2 * SIGMA2
+    assert independent == x**2 * SIGMA2 * (1 + r**2)
+    found = noisy_quadratic.sgd_variance(0.0, float(x), 1.0, float(SIGMA2), 2)
+    assert found == pytest.approx(float(independent))
+    one_centre = (r * x + x) ** 2 * SIGMA2
+    assert one_centre == x**2 * SIGMA2 * (1 + r) ** 2 > independent
+    # Correlated elements: only the diagonal of the covariance goes as (0.11) says.
+    step, spread = np.diag([0.5, 0.25]), np.array([[2.0, 1.0], [1.0, 2.0]])
+    exact, printed = step @ spread @ step, step @ step @ spread
+    assert np.array_equal(np.diag(exact), np.diag(printed))
+    assert exact[0, 1] != printed[0, 1]
 
 
 @EVERYWHERE

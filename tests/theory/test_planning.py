@@ -69,9 +69,17 @@ def test_a_loss_that_dips_below_its_limit_is_found_in_the_dip() -> None:
 def test_very_long_runs_are_counted_too() -> None:
     problem = Problem([1.0], noise=0.0, mean=1.0)
     # 1/2 (1 - 1e-12)^(2 t) = 1/2 e^-2 at t = 1e12.
-    assert steps_to_reach(problem, 0.5 * np.exp(-2.0), 1e-12) == pytest.approx(
-        1e12, rel=1e-9
-    )
+    for rate in (1e-12, 1e-18):
+        assert steps_to_reach(problem, 0.5 * np.exp(-2.0), rate) == pytest.approx(
+            1.0 / rate, rel=1e-9
+        )
+    with pytest.raises(ValueError, match=r"but not within 2\^62 synchronizations"):
+        steps_to_reach(problem, 0.5 * np.exp(-2.0), 1e-20)
+
+
+def test_a_cycle_that_leaves_almost_nothing_is_counted_too() -> None:
+    # 2^-200 is left of the loss after a cycle of 100 steps, 2^-400 after two.
+    assert steps_to_reach(Problem([1.0], 0.0, 1.0), 1e-70, 0.5, k=100) == 200
 
 
 def test_a_loss_below_the_limit_is_never_reached() -> None:
@@ -90,6 +98,26 @@ def test_no_point_of_another_grid_is_better_than_the_best(steps: int, k: int) ->
     if k == 1:
         alphas = np.ones(1)
     assert best.loss <= loss_after(PROBLEM, steps, rates, k, alphas).min() * (1.0 + 1e-9)
+
+
+def test_where_no_limit_is_given_the_search_goes_on_beyond_its_first_grid() -> None:
+    curvature = 1.0 / np.arange(1, 101)
+    long = Problem(curvature, noise=1.0 / curvature, mean=10.0)  # its noise alone costs 50
+    sgd = best_hyperparameters(long, 10**8)
+    assert sgd.learning_rate == pytest.approx(7.748e-6, rel=1e-3)
+    assert sgd.loss - 50.0 == pytest.approx(1.0662e-5, rel=1e-4)
+    around = best_hyperparameters(long, 10**6, 5, points=16)
+    assert around.alpha == pytest.approx(9.46e-4, rel=1e-2)
+    assert around.loss - 50.0 == pytest.approx(6.8191e-4, rel=1e-4)
+    # Upwards: one step along the flat coordinate alone.
+    flat = Problem([1.0, 1e-3], noise=0.0, mean=[0.0, 1.0])
+    assert best_hyperparameters(flat, 1).learning_rate == pytest.approx(1000.0, rel=1e-3)
+    # A limit is kept; and where nothing is to be gained, nothing moves.
+    bounded = best_hyperparameters(long, 10**6, 5, alphas=(0.01, 1.0), points=12)
+    assert bounded.alpha == pytest.approx(0.01, rel=1e-12)
+    still = best_hyperparameters(Problem([1.0], noise=1.0, mean=0.0), 1000)
+    assert still.learning_rate < 1e-6
+    assert still.loss == pytest.approx(0.5, rel=1e-12)
 
 
 def test_one_step_without_noise_is_newtons() -> None:

@@ -2,14 +2,14 @@
 
 import dataclasses
 import io
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 import lookahead_ref as la
-from lookahead_ref.data import Dataset, Examples
+from lookahead_ref.data import BatchStream, Dataset, Examples
 from lookahead_ref.training import (
     Diverging,
     NonFiniteLossError,
@@ -29,35 +29,28 @@ SETTINGS: dict[str, Any] = {"seed": 3, "epochs": 3, "batch_size": 8}
 def broken_at(*numbers: int, by: float = np.nan) -> Any:
     """Data whose batches of these numbers, counted over all epochs, hold one bad input."""
 
-    class Broken(NamedTuple):
-        name: str = "broken"
-        train: Any = DATA.train
-        validation: Any = DATA.validation
+    class Broken(Dataset):
+        def stream(self, batch_size: int, seed: Any) -> "BrokenStream":
+            return BrokenStream(self.train, batch_size, seed)
 
-        def stream(self, batch_size: int, seed: Any) -> Any:
-            return BrokenStream(DATA.stream(batch_size, seed))
-
-    class BrokenStream:
-        def __init__(self, whole: Any) -> None:
-            self._whole = whole
-            self._number = 0
-            self.batches_per_epoch = whole.batches_per_epoch
+    class BrokenStream(BatchStream):
+        number = 0
 
         def epoch(self) -> Any:
-            for batch in self._whole.epoch():
-                if self._number in numbers:
+            for batch in super().epoch():
+                if self.number in numbers:
                     batch.inputs[0, 1] = by
-                self._number += 1
+                self.number += 1
                 yield batch
 
-        def state_dict(self) -> Any:
-            return {"number": self._number, "whole": self._whole.state_dict()}
+        def state_dict(self) -> dict[str, Any]:
+            return super().state_dict() | {"number": self.number}
 
         def load_state_dict(self, saved: Any) -> None:
-            self._number = saved["number"]
-            self._whole.load_state_dict(saved["whole"])
+            super().load_state_dict(saved)
+            self.number = saved["number"]
 
-    return Broken()
+    return Broken(*DATA)
 
 
 CHECKED = pytest.mark.parametrize("check_every", [1, 2, 4, 50])
@@ -199,6 +192,16 @@ def test_a_state_that_became_infinite_unforeseen_cannot_be_skipped_over() -> Non
 def test_the_advice_is_about_the_cause(bad: Any, optimizer: Any, advice: str) -> None:
     with pytest.raises(NonFiniteLossError, match=advice):
         train(Normalised(), broken_at(*bad), optimizer, **SETTINGS)
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_loss_that_no_parameter_reaches_is_told() -> None:
+    class Detached(Normalised):
+        def loss(self, *arguments: Any) -> Any:
+            return np.float32(1.0), arguments[2]
+
+    with pytest.warns(UserWarning, match=r"Detached\.loss depends on no parameter"):
+        train(Detached(), DATA, OPTIMIZER, **SETTINGS)
 
 
 @CHECKED

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from killing import Program
 from lookahead_ref.cli.app import app
+from support import started
 
 pytestmark = [
     pytest.mark.slow,
@@ -99,14 +100,14 @@ def test_the_command_itself_may_be_killed(tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     begin = ["train", "--epochs", "30", "--checkpoint-every", "20", "--seed", "2"]
     command = [sys.executable, "-m", "lookahead_ref", *begin, "--output", str(folder)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     log = folder / "train.jsonl"
-    while process.poll() is None:
-        if log.exists() and log.read_bytes().count(b"\n") >= 33:
-            process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.001)
-    assert process.wait() == -signal.SIGKILL
+    with started(command, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            if log.exists() and log.read_bytes().count(b"\n") >= 33:
+                process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.001)
+    assert process.returncode == -signal.SIGKILL
 
     whole = ["--output", str(tmp_path / "undisturbed")]
     for arguments in (["train", "--resume", str(folder)], [*begin, *whole]):

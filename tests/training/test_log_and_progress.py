@@ -26,24 +26,20 @@ def started(epochs: int = 2, steps_per_epoch: int = 20) -> RunStarted:
     return RunStarted("MLP", "digits", "SGD", "numpy", 0, epochs, 64, steps_per_epoch)
 
 
-def test_each_line_is_standard_json_with_the_labels(tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [False, True])
+def test_each_line_is_standard_json_with_the_labels_and_written_at_once(
+    steps: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "train.jsonl"
-    with JsonLines(path, method="sgd") as log:
+    with JsonLines(path, method="sgd", steps=steps) as log:
         log(StepTaken(0, 1, 2.3))
         log(EpochEnded(RECORD, seconds=1.0))
-    (line,) = path.read_text().splitlines()
+        *before, line = path.read_text().splitlines()
+    assert len(before) == steps
     record = json.loads(line, parse_constant=lambda name: pytest.fail(name))
     assert record["event"] == "epoch_ended"
     assert record["method"] == "sgd"
     assert (record["train_loss"], record["validation_loss"]) == ("nan", "inf")
-
-
-def test_steps_are_written_on_demand_and_every_line_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "train.jsonl"
-    with JsonLines(path, steps=True) as log:
-        for step in range(3):
-            log(StepTaken(step, 1, 2.0))
-            assert len(path.read_text().splitlines()) == step + 1
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from lookahead_ref.data import BatchStream, Dataset, Examples
+from lookahead_ref.data import BatchStream, Examples
 from lookahead_ref.training import (
     EpochEnded,
     NonFiniteLossError,
@@ -17,18 +17,10 @@ from lookahead_ref.training import (
     train,
 )
 from lookahead_ref.zoo import MLP
-
-
-def two_clouds(n: int = 40) -> Dataset:
-    rng = np.random.default_rng(0)
-    labels = np.arange(n) % 2
-    inputs = rng.standard_normal((n, 2)) + 2.0 * labels[:, None]
-    examples = Examples(inputs.astype(np.float32), labels)
-    return Dataset("clouds", examples, examples, classes=2)
-
+from toys import clouds
 
 MODEL = MLP((2, 4, 2))
-DATA = two_clouds()
+DATA = clouds()._replace(validation=clouds().train)
 SETTINGS: dict[str, Any] = {"seed": 0, "epochs": 3, "batch_size": 16}
 
 

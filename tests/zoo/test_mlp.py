@@ -46,7 +46,7 @@ def test_layers_are_found_by_name_in_whatever_order_they_stand() -> None:
 def test_initial_weights_have_the_variance_that_their_name_promises(
     name: str, variance: float
 ) -> None:
-    draw = initializer(name, scale=1.0)
+    draw = initializer(name)
     weight = draw(np.random.default_rng(0), (300, 200), np.float64)
     # The sample variance of 60,000 numbers is within 2 percent with near certainty.
     assert weight.var() == pytest.approx(variance, rel=0.02)

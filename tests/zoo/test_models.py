@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lookahead_ref import trees
 from lookahead_ref.data import Examples
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo import LSTM, MLP, ResNet
-from models import MODELS, begin, differentiate, drawn, loss_of, pictures, text
+from models import MODELS, begin, differentiate, drawn, loss_of
 
 on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -87,44 +85,6 @@ def test_a_model_computes_in_its_parameters_dtype_whatever_it_is_given(
             np.testing.assert_array_equal(grad, trees.flatten(found[0][1])[path])
 
 
-def perceptron(sizes: tuple[int, ...], activation: Any) -> tuple[Any, Any]:
-    batch = pictures(3, sizes[:1])
-    return MLP(sizes, activation), batch._replace(labels=batch.labels % sizes[-1])
-
-
-def language_model(steps: int, columns: int, layers: int, tied: bool) -> tuple[Any, Any]:
-    model = LSTM(7, hidden=3, layers=layers, tied=tied, dropout=0.5)
-    return model, text(steps, columns, words=7)
-
-
-SIZES = st.lists(st.integers(1, 6), min_size=2, max_size=4).map(tuple)
-SHAPES = st.one_of(
-    st.builds(perceptron, SIZES, st.sampled_from(["relu", "tanh"])),
-    st.builds(
-        language_model,
-        *(st.integers(1, most) for most in (4, 3, 3)),
-        st.booleans(),
-    ),
-)
-
-
-@given(SHAPES, st.sampled_from(FLOATS))
-@settings(max_examples=60)
-def test_gradients_are_of_the_parameters_shape_and_dtype(
-    case: tuple[Any, Any], dtype: Any
-) -> None:
-    model, batch = case
-    params = model.init(0, dtype)
-    loss, grads, _ = differentiate(model, params, batch, begin(model, batch))
-    assert loss.dtype == dtype
-    leaves = trees.flatten(params)
-    assert {path: leaf.dtype for path, leaf in leaves.items()} == dict.fromkeys(
-        leaves, dtype
-    )
-    for path, grad in trees.flatten(grads).items():
-        assert (grad.dtype, grad.shape) == (dtype, leaves[path].shape)
-
-
 @every_model
 def test_the_same_seed_gives_the_same_parameters_in_both_precisions(name: str) -> None:
     model = MODELS[name][0]("numpy")
@@ -141,42 +101,34 @@ BLOCKS = {"shape": (3, 9, 8), "classes": 4, "blocks": (1, 1), "widths": (4, 4)}
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "error", "told"),
+    ("model", "options", "told"),
     [
-        (MLP, {"sizes": (3,)}, ValueError, "sizes must give at least"),
-        (MLP, {"sizes": (3, 0)}, ValueError, "sizes must be a positive integer, got 0"),
-        (MLP, {"sizes": (3, 2.0)}, TypeError, "sizes must be a positive integer, got 2.0"),
-        (MLP, {"sizes": (3, True)}, TypeError, "sizes must be .* integer, got True"),
-        (MLP, {"activation": "gelu"}, ValueError, "activation must be one of 'relu', 'ta"),
-        (MLP, {"initialization": "zeros"}, ValueError, "initialization must be one of"),
-        (LSTM, {"vocabulary": 0}, ValueError, "vocabulary must be a positive integer"),
-        (LSTM, {"layers": 1.0}, TypeError, "layers must be a positive integer, got 1.0"),
-        (LSTM, {"dropout": 1.0}, ValueError, "dropout must be"),
-        (LSTM, {"scale": 0.0}, ValueError, "scale must be"),
-        (LSTM, {"tied": True, "embedding": 3}, ValueError, "embedding must be as wide as"),
-        (LSTM, {"initialization": "zeros"}, ValueError, "initialization must be one of"),
-        (ResNet, {"shape": (3, 8)}, ValueError, "shape must be"),
-        (ResNet, {"widths": (4,)}, ValueError, "one number for each stage"),
-        (ResNet, {"blocks": (), "widths": ()}, ValueError, "one number for each stage"),
-        (ResNet, {"classes": 0}, ValueError, "classes must be"),
-        (
-            ResNet,
-            {"block": "wide"},
-            ValueError,
-            "must be one of 'basic', 'bottleneck', got",
-        ),
-        (ResNet, {"stem": "tiny"}, ValueError, "stem must be one of"),
-        (ResNet, {"shortcut": "none"}, ValueError, "shortcut must be one of"),
-        (ResNet, {"epsilon": 0.0}, ValueError, "epsilon must be"),
-        (ResNet, {"momentum": 1.5}, ValueError, "momentum must be"),
-        (ResNet, {"statistics_examples": 0}, ValueError, "statistics_examples must be"),
+        (MLP, {"sizes": (3,)}, "sizes must give at least"),
+        (MLP, {"sizes": (3, 0)}, "sizes must be a positive integer, got 0"),
+        (MLP, {"activation": "gelu"}, "activation must be one of 'relu', 'ta"),
+        (MLP, {"initialization": "zeros"}, "initialization must be one of"),
+        (LSTM, {"vocabulary": 0}, "vocabulary must be a positive integer"),
+        (LSTM, {"dropout": 1.0}, "dropout must be"),
+        (LSTM, {"scale": 0.0}, "scale must be"),
+        (LSTM, {"tied": True, "embedding": 3}, "embedding must be as wide as"),
+        (LSTM, {"initialization": "zeros"}, "initialization must be one of"),
+        (ResNet, {"shape": (3, 8)}, "shape must be"),
+        (ResNet, {"widths": (4,)}, "one number for each stage"),
+        (ResNet, {"blocks": (), "widths": ()}, "one number for each stage"),
+        (ResNet, {"classes": 0}, "classes must be"),
+        (ResNet, {"block": "wide"}, "must be one of 'basic', 'bottleneck', got"),
+        (ResNet, {"stem": "tiny"}, "stem must be one of"),
+        (ResNet, {"shortcut": "none"}, "shortcut must be one of"),
+        (ResNet, {"epsilon": 0.0}, "epsilon must be"),
+        (ResNet, {"momentum": 1.5}, "momentum must be"),
+        (ResNet, {"statistics_examples": 0}, "statistics_examples must be"),
     ],
 )
 def test_a_model_that_cannot_be_made_is_refused_by_name(
-    model: Any, options: dict[str, Any], error: type[Exception], told: str
+    model: Any, options: dict[str, Any], told: str
 ) -> None:
     valid = {MLP: LAYERS, LSTM: WORDS, ResNet: BLOCKS}[model]
-    with pytest.raises(error, match=told):
+    with pytest.raises(ValueError, match=told):
         model(**(valid | options))
 
 

@@ -61,7 +61,6 @@ def test_loss_gradients_and_what_is_carried_agree_with_numpy(
             assert_close(other_carried, carried)
 
 
-@host_cuda.needs_compiler
 @pytest.mark.parametrize("name", MODELS)
 def test_nothing_moves_in_a_step_of_training(name: str, device: str) -> None:
     make, batch = MODELS[name]

@@ -49,10 +49,7 @@ def make_optimizer(setup: Setup) -> Optimizer:
     for level in reversed(setup.levels):
         inner_state: Any = level.inner_state
         optimizer = Lookahead(
-            optimizer,
-            k=level.k,
-            alpha=_schedule(level.alpha),
-            inner_state=inner_state,
+            optimizer, k=level.k, alpha=_schedule(level.alpha), inner_state=inner_state
         )
     made: Optimizer = optimizer
     return made

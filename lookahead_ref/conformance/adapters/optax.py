@@ -9,12 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lookahead_ref.conformance.protocol import (
-    Array,
-    Inner,
-    Setup,
-    Tensors,
-)
+from lookahead_ref.conformance.protocol import Array, Inner, Setup, Tensors
 
 _SLOTS = {
     "trace": "velocity",

@@ -51,17 +51,13 @@ PEERS = {
         Peer("optax", ("optax", "jax"), "optax:Optax"),
         Peer("torch_optimizer", ("torch_optimizer", "torch"), "pytorch:torch_optimizer"),
         Peer(
-            "pytorch_optimizer",
-            ("pytorch_optimizer", "torch"),
-            "pytorch:pytorch_optimizer",
+            "pytorch_optimizer", ("pytorch_optimizer", "torch"), "pytorch:pytorch_optimizer"
         ),
         Peer("paddlepaddle", ("paddle",), "paddle:Paddle"),
         Peer("timm", ("timm", "torch"), "pytorch:timm"),
         Peer("pylocron", ("holocron", "torch"), "pytorch:pylocron"),
         Peer(
-            "torch2-look-ahead",
-            ("lookahead_pytorch", "torch"),
-            "pytorch:torch2_look_ahead",
+            "torch2-look-ahead", ("lookahead_pytorch", "torch"), "pytorch:torch2_look_ahead"
         ),
     )
 }

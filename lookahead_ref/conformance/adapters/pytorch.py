@@ -45,6 +45,8 @@ class Wrapper:
     """From wrapper, inner optimizer and parameter to its phi, None before there is one."""
     evaluated: Callable[[Any], Any] | None = None
     """A context in which the parameters are those to evaluate, if there is one."""
+    inner_states: tuple[str, ...] = ("maintain",)
+    """What it can do with the inner optimizer's state."""
 
 
 class PyTorch:
@@ -54,7 +56,7 @@ class PyTorch:
         self._wrapper = wrapper
 
     def start(self, setup: Setup) -> None:
-        setup.only()
+        setup.only(inner_states=self._wrapper.inner_states)
         (level,) = setup.levels
         self._params = {
             name: torch.nn.Parameter(torch.tensor(array))
@@ -153,11 +155,6 @@ def _inner(inner: Inner, params: list[Any]) -> Any:
     )
 
 
-def _maintained(level: Level) -> None:
-    if level.inner_state != "maintain":
-        raise UnsupportedError(f"inner_state = {level.inner_state!r} is not offered")
-
-
 _PULLBACK = {"maintain": "none", "reset": "reset", "interpolate": "pullback"}
 
 
@@ -168,16 +165,20 @@ def _backed_up(wrapper: Any) -> Iterator[None]:
     wrapper.clear_and_load_backup()
 
 
+def _kept(name: str) -> Callable[[Any, Any, Any], Any]:
+    """Find phi in the wrapper's state of a parameter."""
+    return lambda wrapper, _, param: wrapper.state[param].get(name)
+
+
 def torch_optimizer() -> PyTorch:
     """Make an adapter for ``torch_optimizer.Lookahead``."""
     from torch_optimizer import Lookahead
 
-    def wrap(inner: Any, level: Level) -> Any:
-        _maintained(level)
-        return Lookahead(inner, k=level.k, alpha=level.alpha[0])
-
     return PyTorch(
-        Wrapper(wrap, lambda wrapper, _, param: wrapper.state[param].get("slow_param"))
+        Wrapper(
+            lambda inner, level: Lookahead(inner, k=level.k, alpha=level.alpha[0]),
+            _kept("slow_param"),
+        )
     )
 
 
@@ -185,20 +186,19 @@ def timm() -> PyTorch:
     """Make an adapter for ``timm.optim.Lookahead``."""
     timm_lookahead = one_file("timm", "optim/lookahead.py").Lookahead
 
-    def wrap(inner: Any, level: Level) -> Any:
-        _maintained(level)
-        return timm_lookahead(inner, k=level.k, alpha=level.alpha[0])
-
     @contextmanager
     def evaluated(wrapper: Any) -> Iterator[None]:
         # As timm's training script does at the end of each epoch.
         wrapper.sync_lookahead()
         yield
 
-    def slow(_: Any, inner: Any, param: Any) -> Any:
-        return inner.state[param].get("lookahead_slow_buff")
-
-    return PyTorch(Wrapper(wrap, slow, evaluated))
+    return PyTorch(
+        Wrapper(
+            lambda inner, level: timm_lookahead(inner, k=level.k, alpha=level.alpha[0]),
+            lambda _, inner, param: inner.state[param].get("lookahead_slow_buff"),
+            evaluated,
+        )
+    )
 
 
 def one_file(package: str, path: str) -> Any:
@@ -223,10 +223,7 @@ def pytorch_optimizer() -> PyTorch:
         kind = _PULLBACK[level.inner_state]
         return Lookahead(inner, k=level.k, alpha=level.alpha[0], pullback_momentum=kind)
 
-    def slow(wrapper: Any, _: Any, param: Any) -> Any:
-        return wrapper.state[param].get("slow_params")
-
-    return PyTorch(Wrapper(wrap, slow, _backed_up))
+    return PyTorch(Wrapper(wrap, _kept("slow_params"), _backed_up, tuple(_PULLBACK)))
 
 
 def torch2_look_ahead() -> PyTorch:
@@ -239,19 +236,12 @@ def torch2_look_ahead() -> PyTorch:
             inner, la_steps=level.k, la_alpha=level.alpha[0], pullback_momentum=kind
         )
 
-    def slow(wrapper: Any, _: Any, param: Any) -> Any:
-        return wrapper.state[param].get("cached_params")
-
-    return PyTorch(Wrapper(wrap, slow, _backed_up))
+    return PyTorch(Wrapper(wrap, _kept("cached_params"), _backed_up, tuple(_PULLBACK)))
 
 
 def pylocron() -> PyTorch:
     """Make an adapter for ``holocron.optim.wrapper.Lookahead`` of pylocron."""
     holocron_lookahead = one_file("holocron", "optim/wrapper.py").Lookahead
-
-    def wrap(inner: Any, level: Level) -> Any:
-        _maintained(level)
-        return holocron_lookahead(inner, level.alpha[0], level.k)
 
     def slow(wrapper: Any, inner: Any, param: Any) -> Any:
         # Its slow weights are parameter groups of the wrapper.
@@ -261,4 +251,8 @@ def pylocron() -> PyTorch:
                     return theirs
         return None
 
-    return PyTorch(Wrapper(wrap, slow))
+    return PyTorch(
+        Wrapper(
+            lambda inner, level: holocron_lookahead(inner, level.alpha[0], level.k), slow
+        )
+    )

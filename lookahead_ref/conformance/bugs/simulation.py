@@ -118,11 +118,7 @@ class Lookahead(oracle.OracleLookahead):
     given: ClassVar[Given] = {}
 
     def __init__(
-        self,
-        inner: Any,
-        level: Mapping[str, Any],
-        theta: Tensors,
-        arithmetic: Arithmetic,
+        self, inner: Any, level: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
     ) -> None:
         super().__init__(inner, level, theta, arithmetic)
         self.arithmetic = arithmetic

@@ -35,10 +35,7 @@ def compute(periods: tuple[int, ...] = (5, 20), longest: int = 10_000) -> dict[s
     horizons = unit * np.unique(np.geomspace(1, longest // unit, 21).round().astype(int))
     found: dict[str, Any] = {}
     for k in (1, *periods):
-        best = [
-            best_hyperparameters(given, int(steps), k, alphas=(0.01, 1.0), points=32)
-            for steps in horizons
-        ]
+        best = [best_hyperparameters(given, int(steps), k, points=32) for steps in horizons]
         found["SGD" if k == 1 else f"Lookahead (SGD), k = {k}"] = {
             "k": k,
             "excess_loss": [one.loss - floor for one in best],

@@ -69,7 +69,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             _steps(numbers["best_possible_rate"]),
             color=GHOST["light"],
             linewidth=4.0,
-            label="best possible of any method",
+            label="best possible, first order",
         )
         for place, (name, case) in enumerate(cases.items()):
             axes.plot(

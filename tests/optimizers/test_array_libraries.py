@@ -1,0 +1,156 @@
+"""The pure interface with arrays of other libraries.
+
+array_api_strict has NumPy's bits. Eager JAX and PyTorch, where they are installed, may
+round a square root and a division by a scalar differently, and JAX flushes subnormal
+numbers to zero, so that a tolerance is compared with. Each operation is right to an ulp or
+two; over 60 steps of at most 20 operations that is some 2000 ulp of the largest weight in
+the worst case, and far less in practice. Adam's and AdaGrad's quotients pass a relative
+error on as it is.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import array_api_strict as strict
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref import trees
+from support import DECOUPLED, INNER, INNER_STATES, L2, assert_same_bits, saved
+
+WRAPS: dict[str, Any] = {
+    "plain": lambda inner: inner,
+    **{
+        kind: lambda inner, kind=kind: la.Lookahead(inner, k=3, alpha=0.3, inner_state=kind)
+        for kind in INNER_STATES
+    },
+    "nested": lambda inner: la.Lookahead(
+        la.Lookahead(inner, k=2, alpha=0.3, inner_state="interpolate"),
+        k=3,
+        alpha=0.6,
+        inner_state="reset",
+    ),
+    "mean": la.PolyakAveraging,
+    "exponential, of a Lookahead": lambda inner: la.PolyakAveraging(
+        la.Lookahead(inner, k=3, alpha=0.3), decay=0.9
+    ),
+}
+
+
+def pairs(optimizer: Any, convert: Any, steps: int, *dtypes: Any) -> Iterator[Any]:
+    """NumPy's arrays and counts, and the other library's, after each step."""
+    rng = np.random.default_rng(0)
+
+    def draw() -> Any:
+        return {
+            np.dtype(dtype).name: {
+                "w": rng.standard_normal((3, 4)).astype(dtype),
+                "scale": np.array(rng.standard_normal(), dtype),
+            }
+            for dtype in dtypes
+        }
+
+    params = draw()
+    other = trees.map(convert, params)
+    state, other_state = optimizer.init(params), optimizer.init(other)
+    for _ in range(steps):
+        grads = draw()
+        params, state = optimizer.step(params, grads, state)
+        other, other_state = optimizer.step(other, trees.map(convert, grads), other_state)
+        yield saved(params, state), saved(other, other_state)
+        yield (
+            trees.flatten(optimizer.evaluation_params(params, state)),
+            trees.flatten(optimizer.evaluation_params(other, other_state)),
+        )
+
+
+def to_numpy(values: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The counts, and the arrays as NumPy's, after they are seen to be of the library."""
+    arrays = {path: each for path, each in values.items() if not isinstance(each, int)}
+    assert {
+        path: type(each) for path, each in arrays.items() if type(each) is not kind
+    } == {}
+    return values | {path: np.asarray(array) for path, array in arrays.items()}
+
+
+@pytest.mark.parametrize("wrap", list(WRAPS))
+@pytest.mark.parametrize("inner", list(INNER))
+@pytest.mark.parametrize(
+    "decay", [{}, L2, DECOUPLED], ids=["without decay", "L2", "decoupled"]
+)
+def test_strict_arrays_have_the_bits_of_numpy_and_stay_strict(
+    inner: str, wrap: str, decay: Any
+) -> None:
+    optimizer = WRAPS[wrap](INNER[inner](**decay))
+    for here, there in pairs(optimizer, strict.asarray, 14, np.float32, np.float64):
+        assert_same_bits(to_numpy(there, type(strict.asarray(0.0))), here)
+
+
+@pytest.mark.parametrize("inner_state", INNER_STATES)
+@pytest.mark.parametrize("inner", list(INNER))
+@pytest.mark.parametrize(
+    ("library", "asarray", "dtype"),
+    [
+        ("jax.numpy", "asarray", np.float32),
+        ("torch", "tensor", np.float32),
+        ("torch", "tensor", np.float64),
+    ],
+)
+def test_eager_arrays_agree_within_the_tolerance(
+    library: str, asarray: str, dtype: Any, inner: str, inner_state: Any
+) -> None:
+    convert = getattr(pytest.importorskip(library), asarray)
+    made = INNER[inner](weight_decay=0.01)
+    optimizer = la.Lookahead(made, k=5, alpha=0.3, inner_state=inner_state)
+    for here, there in pairs(optimizer, convert, 60, dtype):
+        found = to_numpy(there, type(convert(0.0)))
+        assert here.keys() == found.keys()
+        for path, wanted in here.items():
+            if isinstance(wanted, int):
+                assert found[path] == wanted
+                continue
+            assert found[path].dtype == dtype
+            largest = max(1.0, float(np.max(np.abs(wanted))))
+            bound = 2000 * float(np.finfo(dtype).eps) * largest
+            np.testing.assert_allclose(found[path], wanted, rtol=0, atol=bound)
+
+
+def test_gradients_and_states_of_another_library_are_an_error() -> None:
+    optimizer = la.HeavyBall(0.1)
+    here, there = (
+        {"layer": {"w": make([1.0, 2.0])}} for make in (np.array, strict.asarray)
+    )
+    with pytest.raises(
+        TypeError,
+        match=r"grads\['layer/w'\] must be an array of array_api_strict as the parameter "
+        "is, got one of numpy",
+    ):
+        optimizer.step(there, here, optimizer.init(there))
+    with pytest.raises(
+        TypeError, match="the optimizer's state for 'layer/w' must be an array of"
+    ):
+        optimizer.step(there, there, optimizer.init(here))
+
+
+def test_pytorch_gradients_for_numpy_parameters_are_an_error() -> None:
+    here, there = {"x": np.zeros(2)}, {"x": pytest.importorskip("torch").zeros(2)}
+    told = r"grads\['x'\] must be an array of numpy .* got one of torch"
+    with pytest.raises(TypeError, match=told):
+        la.SGD(0.1).step(here, there, la.SGD(0.1).init(here))
+    with pytest.raises(TypeError, match=r"grads\['x'\] must be .* got one of torch"):
+        la.Stepper(la.SGD(0.1), here).step(there)
+    with pytest.raises(
+        TypeError, match=r"params\['x'\] must be a NumPy array .* got one of torch"
+    ):
+        la.Stepper(la.SGD(0.1), there)
+
+
+def test_hyperparameters_may_be_numbers_of_another_kind() -> None:
+    # float32's 0.1 is not a Python float, which is all that a strict array takes.
+    x = strict.asarray([1.0, 2.0])
+    for rate in (np.float32(0.125), np.float64(0.125), np.array(0.125), 1):
+        optimizer = la.Lookahead(la.SGD(rate), k=1, alpha=rate)
+        params, _ = optimizer.step({"x": x}, {"x": x}, optimizer.init({"x": x}))
+        factor = 1.0 - float(rate) * float(rate)
+        assert np.asarray(params["x"]).tolist() == [factor, 2.0 * factor]
