@@ -70,7 +70,8 @@ def run(folder: Path, ready: train.Prepared, every: int) -> None:
     """Do, or go on with, the run."""
     with contextlib.ExitStack() as stack:
         if (folder / "run.json").exists():
-            run = stack.enter_context(run_folder.continued(folder, lambda _: None))
+            own = run_folder.own_code(ready.settings)
+            run = stack.enter_context(run_folder.continued(folder, lambda _: None, own))
             assert run.settings == ready.settings
         else:
             begun = run_folder.begin(

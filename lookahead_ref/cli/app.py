@@ -16,12 +16,12 @@ from typing import Annotated
 import typer
 
 import lookahead_ref as la
-from lookahead_ref.cli import compare, conform, info, reproduce, sweep, theory, train
+from lookahead_ref.cli import conform, info, jobs, theory, train
 from lookahead_ref.cli.terminal import JOB_FAILED, epilog, failed
 
 __all__ = ["EXAMPLES", "app", "main"]
 
-_COMMANDS = (compare, train, sweep, reproduce, info, conform, theory)
+_COMMANDS = (jobs, train, info, conform, theory)
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "": (

@@ -12,30 +12,8 @@ import typer
 from lookahead_ref.cli.terminal import reported
 from lookahead_ref.experiments.settings import Option, options
 
-__all__ = ["AsJson", "Jobs", "NewFolder", "Output", "Scheduler", "with_settings"]
+__all__ = ["AsJson", "NewFolder", "with_settings"]
 
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        help="Processes; as many as cores if not given.", min=1, show_default=False
-    ),
-]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        help="A Dask cluster that does the runs instead.",
-        metavar="ADDRESS",
-        show_default=False,
-    ),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        help="The folder to write to; runs that are there are not done again.",
-        metavar="DIR",
-        show_default=False,
-    ),
-]
 NewFolder = Annotated[
     Path | None,
     typer.Option(

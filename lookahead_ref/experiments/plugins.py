@@ -31,6 +31,7 @@ __all__ = [
     "PluginError",
     "attributed_to",
     "digest",
+    "is_own",
     "is_plugin",
     "load_data",
     "load_model",
@@ -91,7 +92,7 @@ def load_model(text: str, data: Any) -> Any:
 
 def load_data(text: str) -> Any:
     """Load data of the user's own, or what `lookahead_ref.data.load` takes."""
-    if not _own("data", text):
+    if not is_own("data", text):
         return load(text)
     found = _find("data", text)
     if isinstance(found, type) or not hasattr(found, "stream"):
@@ -123,7 +124,7 @@ def attributed_to(option: str, text: str) -> Iterator[None]:
     except PluginError:
         raise
     except (Exception, SystemExit) as error:
-        if not _own(option, text):
+        if not is_own(option, text):
             raise
         # It tells what is wrong with a number of the command line.
         if isinstance(error, ValueError):
@@ -141,7 +142,7 @@ def located_in(**options: str) -> Iterator[None]:
         named = {
             (option, text): _file(text)
             for option, text in options.items()
-            if _own(option, text)
+            if is_own(option, text)
         }
         passed = [
             (Path(frame.f_code.co_filename).resolve(), line)
@@ -171,7 +172,7 @@ def try_out(
         check_params(params)
     with attributed_to("optimizer", optimizer[0]):
         optimizer[1].init(params)
-    own = _own("data", data[0]) or is_plugin(model[0]) or is_plugin(optimizer[0])
+    own = is_own("data", data[0]) or is_plugin(model[0]) or is_plugin(optimizer[0])
     if not own or carries(model[1]):
         return
     placement = Placement(load_backend(backend))
@@ -192,7 +193,8 @@ def try_out(
             stepper.evaluation_params()
 
 
-def _own(option: str, text: str) -> bool:
+def is_own(option: str, text: str) -> bool:
+    """Tell whether an option names what is the user's own."""
     # A folder in mnist:folder looks like a name in a module.
     named = option == "data" and text.partition(":")[0] in SOURCES
     return is_plugin(text) and not named
