@@ -116,8 +116,7 @@ def test_the_longest_program_agrees_on_numba_too() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "optimizer",
-    cases(PLAIN | LOOKAHEAD, " with L2", " decoupled") + cases(MORE, *DECAYS),
+    "optimizer", cases(PLAIN | LOOKAHEAD, " with L2", " decoupled") + cases(MORE, *DECAYS)
 )
 def test_all_else_agrees_on_numba_too(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy", "numba"], steps=STEPS)
@@ -127,9 +126,7 @@ def test_all_else_agrees_on_numba_too(optimizer: Any) -> None:
 @pytest.mark.parametrize(
     "backend", [NumpyBackend(), NumbaBackend(threads=3), NumbaBackend(threads=1)]
 )
-def test_large_arrays_are_cut_into_pieces_that_fit_together(
-    backend: Any, dtype: Any
-) -> None:
+def test_large_arrays_are_cut_into_pieces_that_fit(backend: Any, dtype: Any) -> None:
     # One element beside and on each boundary of NumPy's blocks and Numba's pieces.
     sizes = [1, 2, 32767, 32768, 32769, 65535, 65536, 65537, 131072, 196613]
     rng = np.random.default_rng(0)

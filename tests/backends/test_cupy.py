@@ -26,14 +26,7 @@ from executors import (
     assert_reads_others_before_it_writes,
     assert_updates_any_bits,
 )
-from host_cuda import (
-    OPTIMIZERS,
-    HostCuda,
-    backend,
-    on_device,
-    on_host,
-    programs,
-)
+from host_cuda import OPTIMIZERS, HostCuda, backend, on_device, on_host, programs
 
 PACKAGE = "lookahead_ref.backends"
 
@@ -72,8 +65,7 @@ def nvrtc_was_installed_here() -> bool:
 
 # Where it was installed, tests that would be skipped because it does not load must fail.
 needs_nvrtc = pytest.mark.skipif(
-    not nvrtc_was_installed_here() and not nvrtc_is_there(),
-    reason="NVRTC is not installed",
+    not nvrtc_was_installed_here() and not nvrtc_is_there(), reason="NVRTC is not installed"
 )
 
 
@@ -125,9 +117,7 @@ def test_kernels_compile_for_old_and_new_devices(architecture: int) -> None:
 @needs_nvrtc
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("body", [kernels._FORWARD, kernels._BACKWARD])
-def test_kernels_of_layers_compile_and_compute_in_their_dtype(
-    body: str, dtype: str
-) -> None:
+def test_kernels_of_layers_compute_in_their_dtype(body: str, dtype: str) -> None:
     ptx = compiler.translate(kernels.source(body, dtype), 90, kind="ptx").decode()
     if dtype == "float32":
         assert ".f64" not in ptx
@@ -196,17 +186,13 @@ def _every_kernel(cuda: HostCuda) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("_every_kernel")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
-    optimizer: Any, place: Place
-) -> None:
+def test_kernels_have_the_bits_of_the_pure_interface(optimizer: Any, place: Place) -> None:
     params = mixed_params()
     assert_agrees(optimizer, params, gradients(params, 40), place)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_any_bits_at_all_are_updated_as_by_numpy(
-    dtype: str, cuda: HostCuda, place: Place
-) -> None:
+def test_any_bits_are_updated_as_by_numpy(dtype: str, cuda: HostCuda, place: Place) -> None:
     found = [
         program
         for make in INNER.values()
@@ -312,9 +298,7 @@ def test_a_gradient_that_is_a_parameter_is_read_before_that_is_written(
     check(place, 8)
 
 
-def test_a_gradient_on_another_device_is_refused_and_nothing_is_updated(
-    cuda: HostCuda,
-) -> None:
+def test_a_gradient_on_another_device_is_refused_before_any_update(cuda: HostCuda) -> None:
     class Elsewhere(standin.ndarray):
         device = SimpleNamespace(id=1)
 

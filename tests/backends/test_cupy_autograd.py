@@ -71,9 +71,7 @@ def test_what_is_computed_in_float32_stays_in_float32(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_what_is_said_to_be_missing_is_refused_and_has_a_derivative_on_the_host(
-    name: str,
-) -> None:
+def test_what_is_missing_is_refused_and_has_a_derivative_on_the_host(name: str) -> None:
     function, host = MISSING[name]
     loss = lambda *a: np.sum(function(*a))  # noqa: E731
     autograd.grad(loss)(*host)

@@ -86,9 +86,7 @@ def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Pat
 @pytest.mark.parametrize(
     "damage", [lambda text: text.replace(b"s0 * x0", b"s0 - x0"), lambda text: b"\xff"]
 )
-def test_a_file_that_holds_something_else_is_written_anew(
-    damage: Any, tmp_path: Path
-) -> None:
+def test_a_file_of_something_else_is_written_anew(damage: Any, tmp_path: Path) -> None:
     NumbaBackend(cache=tmp_path).compile(DOUBLE, "float64")
     (path,) = tmp_path.glob("*.py")
     whole = path.read_bytes()
@@ -221,9 +219,7 @@ def test_arrays_are_handed_to_as_many_threads_as_they_are_worth(
     assert len(given) == helped
 
 
-def test_without_other_threads_the_caller_does_everything(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_other_threads_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
@@ -234,9 +230,7 @@ def test_without_other_threads_the_caller_does_everything(
     assert (x == 2.0).all()
 
 
-def test_a_thread_that_comes_late_finds_nothing_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_thread_that_comes_late_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     made = NumbaBackend(threads=2)
     late: list[Any] = []
     monkeypatch.setattr(made._threads.helpers, "start", late.extend)

@@ -86,9 +86,7 @@ def test_the_optimizers_of_this_library_do_what_is_computed(
 
 
 @pytest.mark.parametrize("inner_state", STATES)
-def test_the_covariance_limit_is_where_a_long_simulation_ends(
-    inner_state: InnerState,
-) -> None:
+def test_the_covariance_limit_is_where_a_long_run_ends(inner_state: InnerState) -> None:
     a, noise = np.array([0.4, 1.0]), np.array([1.0, 2.0])
     options: Any = {"k": 4, "alpha": 0.5, "inner_state": inner_state}
     optimizer = la.Lookahead(la.HeavyBall(0.2, 0.8), **options)

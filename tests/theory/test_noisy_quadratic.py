@@ -148,9 +148,7 @@ def test_next_to_the_border_of_sgd_no_accuracy_is_lost_either() -> None:
 
 
 @pytest.mark.parametrize("k", [2, 5])
-def test_sgd_and_lookahead_of_this_library_follow_lemma_1(
-    k: int,
-) -> None:
+def test_sgd_and_lookahead_of_this_library_follow_lemma_1(k: int) -> None:
     cycles, alpha, rate = 4, 0.4, 0.8
     sgd = simulate(la.SGD(rate), CURVATURE, NOISE, START, 7, seed=1)
     assert_agree(
