@@ -124,10 +124,7 @@ def test_operands_that_do_not_fit_are_named(name: str, backend: str) -> None:
     [
         (dense, changed(DENSE, 0, zeros(4, 2, dtype=np.float64))),
         (dense, changed(DENSE, 2, zeros(3, dtype=np.float64))),
-        (
-            dense_cross_entropy,
-            (*changed(DENSE, 0, zeros(4, 2, dtype=np.float64)), LABELS),
-        ),
+        (dense_cross_entropy, (*changed(DENSE, 0, zeros(4, 2, dtype=np.float64)), LABELS)),
         (convolution, (PICTURES, KERNEL.astype(np.float64))),
         (batch_norm, changed(NORM, 1, zeros(3, dtype=np.float64))),
     ],
