@@ -25,6 +25,7 @@ from executors import (
     assert_reads_itself_before_it_writes,
     assert_reads_others_before_it_writes,
     assert_updates_any_bits,
+    with_each,
 )
 from host_cuda import OPTIMIZERS, HostCuda, backend, on_device, on_host, programs
 
@@ -185,7 +186,7 @@ def _every_kernel(cuda: HostCuda) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_every_kernel")
-@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@with_each(OPTIMIZERS)
 def test_kernels_have_the_bits_of_the_pure_interface(optimizer: Any, place: Place) -> None:
     params = mixed_params()
     assert_agrees(optimizer, params, gradients(params, 40), place)

@@ -25,6 +25,7 @@ from executors import (
     assert_reads_itself_before_it_writes,
     assert_reads_others_before_it_writes,
     assert_updates_any_bits,
+    with_each,
 )
 from functions import BEYOND, FUNCTIONS
 from host_cuda import OPTIMIZERS
@@ -57,7 +58,7 @@ def on_host(values: Any) -> dict[str, Any]:
 PLACE = Place("cupy", on_device, on_host)
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@with_each(OPTIMIZERS)
 def test_updates_have_the_bits_of_the_cpu(optimizer: Any) -> None:
     params = mixed_params()
     assert_agrees(optimizer, params, gradients(params, 200), PLACE)
