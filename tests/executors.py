@@ -113,10 +113,10 @@ def assert_updates_any_bits(inner: str, dtype: str, size: int, place: Place) -> 
     assert_agrees(optimizer, draw(), [draw() for _ in range(4)], place)
 
 
-def assert_reads_itself_before_it_writes(place: Place, size: int) -> None:
-    """A gradient may be the parameter itself, as that of half the squared norm is."""
+def assert_reads_before_it_writes(place: Place, size: int) -> None:
+    # A gradient may be the parameter itself, as that of half the squared norm is.
     x = np.arange(1.0, size + 1)
-    optimizer = INNER["sgd"]()
+    optimizer: Any = INNER["sgd"]()
     stepper = place.stepper(optimizer, {"x": x})
     stepper.step(stepper.params)
     first, state = optimizer.step({"x": x}, {"x": x}, optimizer.init({"x": x}))
@@ -126,13 +126,10 @@ def assert_reads_itself_before_it_writes(place: Place, size: int) -> None:
     second, _ = optimizer.step(first, {"x": first["x"][::-1]}, state)
     assert_same_bits(place.back(stepper.params), second)
 
-
-def assert_reads_others_before_it_writes(place: Place, size: int) -> None:
-    """A gradient may be another parameter, as that of the product of both is."""
-    start = {"a": np.arange(1.0, size + 1), "b": np.arange(5.0, size + 5)}
+    # A gradient may be another parameter, as that of the product of both is.
+    params = {"a": x, "b": x + 4.0}
     optimizer = la.Lookahead(INNER["sgd"](), k=2)
-    stepper = place.stepper(optimizer, start)
-    params, state = start, optimizer.init(start)
+    stepper, state = place.stepper(optimizer, params), optimizer.init(params)
     for _ in range(4):
         shown = stepper.params  # whichever is written first, the other one reads it
         stepper.step({"a": shown["b"], "b": shown["a"]})
