@@ -24,8 +24,6 @@ from autograd.numpy import numpy_wrapper as anp
 from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.tracer import Box, getval, notrace_primitives, trace_primitives_map
 
-__all__ = ["register"]
-
 Vjp = Callable[[Any], Any]
 
 

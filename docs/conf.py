@@ -30,12 +30,7 @@ extensions = [
     "walk_page",
 ]
 # Notebooks that ran are written beside the folder that is built.
-exclude_patterns = [
-    "_build",
-    "jupyter_execute",
-    ".jupyter_cache",
-    "**.ipynb_checkpoints",
-]
+exclude_patterns = ["_build", "jupyter_execute", ".jupyter_cache", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 smartquotes = False  # they make a dash of the two in --output
 default_role = "py:obj"  # how the docstrings refer to one another

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lookahead_ref.experiments.paper.classifiers import DIFFERS
 from lookahead_ref.experiments.paper.reproduce import NAMES
 from lookahead_ref.report.files import checked
 
@@ -36,7 +37,7 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
     for each in sorted(results, key=lambda each: [*NAMES].index(each["name"])):
         machine, timing = each["machine"], each["timing"]
         tables = "\n\n".join(each["tables"])
-        differs = "\n".join(f"- {sentence}" for sentence in each["differs_from_the_paper"])
+        differs = "\n".join(f"- {sentence}" for sentence in each["notes"][DIFFERS])
         setting = "; ".join(f"{name} {value}" for name, value in each["setting"].items())
         parts.append(
             f"## {each['title']}, on {each['setting']['Data']}\n\n"

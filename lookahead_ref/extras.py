@@ -3,8 +3,6 @@
 import importlib
 from types import ModuleType
 
-__all__ = ["MissingExtraError", "require"]
-
 
 class MissingExtraError(ImportError):
     """An optional `module` is not installed; `extra` of this distribution installs it."""

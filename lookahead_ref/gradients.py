@@ -19,8 +19,6 @@ from array_api_compat import array_namespace
 from lookahead_ref import hyperparameters, trees
 from lookahead_ref.trees import Array, Tree
 
-__all__ = ["clip_by_global_norm", "value_and_grad"]
-
 _GROUP = "lookahead_ref.gradients"
 
 

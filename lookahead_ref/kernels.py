@@ -14,8 +14,6 @@ from autograd.tracer import getval
 
 from lookahead_ref.stepping.backend import load
 
-__all__ = ["GENERAL", "LayerKernels", "find", "namespace"]
-
 # Elements of the matrix of what a kernel sees of some pictures. Much less and BLAS does not
 # get going, much more and the matrix goes to memory and back.
 _GROUP = 1 << 20
@@ -24,16 +22,8 @@ _GROUP = 1 << 20
 def namespace(array: Any) -> Any:
     """Return the module whose functions take an array; autograd may have boxed it.
 
-    Parameters
-    ----------
-    array : array
-        Of NumPy, CuPy or another library that follows NumPy; or autograd's box around one.
-
-    Returns
-    -------
-    module
-        What the array's own ``__array_namespace__`` says or, for an array of a library that
-        has none, the package that defines its type.
+    It is what the array's own ``__array_namespace__`` says or, for an array of a library
+    that has none, the package that defines its type.
 
     Examples
     --------
@@ -81,17 +71,7 @@ class LayerKernels:
     block = 131072
 
     def activate(self, y: Any, bias: Any, activation: str | None) -> None:
-        """Overwrite y by ``activation(y + bias)``.
-
-        Parameters
-        ----------
-        y : array, shape (n, units)
-            The product of a dense layer; then its output.
-        bias : array, shape (units,)
-            Added to each row.
-        activation : {"relu", "tanh", None}
-            None is the identity.
-        """
+        """Overwrite y, shape (n, units), by ``activation(y + bias)``."""
         xp = namespace(y)
         y += bias
         if activation == "relu":
@@ -100,21 +80,10 @@ class LayerKernels:
             xp.tanh(y, out=y)
 
     def activate_gradient(self, g: Any, y: Any, activation: str | None) -> tuple[Any, Any]:
-        """Compute the gradients of what `activate` does.
+        """Return the gradients of the product and of the bias that `activate` was given.
 
-        Parameters
-        ----------
-        g, y : array, shape (n, units)
-            The gradient of the output, and the output.
-        activation : {"relu", "tanh", None}
-            As given to `activate`.
-
-        Returns
-        -------
-        product : array, shape (n, units)
-            The gradient of the product; `g` itself where there is no activation.
-        bias : array, shape (units,)
-            The gradient of the bias.
+        `g` and `y`, shape (n, units), are the gradient of the output and the output. Where
+        there is no activation, the first gradient is `g` itself.
         """
         xp = namespace(g)
         if activation == "relu":
@@ -127,24 +96,12 @@ class LayerKernels:
         return g, xp.sum(g, axis=0)
 
     def cross_entropy(self, logits: Any, bias: Any, labels: Any, *, gradient: bool) -> Any:
-        """Compute softmax cross entropies, and overwrite the logits by their gradient.
+        """Return the softmax cross entropy of each row, in nats.
 
-        Parameters
-        ----------
-        logits : array, shape (n, classes)
-            Overwritten: by the gradient of the mean cross entropy with respect to
-            ``logits + bias``, or by anything where no gradient is wanted.
-        bias : array, shape (classes,), or None
-            Added to each row first.
-        labels : array of int32 or int64, shape (n,)
-            From 0 to ``classes - 1``.
-        gradient : bool
-            Whether the gradient is wanted.
-
-        Returns
-        -------
-        array, shape (n,)
-            The cross entropy of each row, in nats.
+        The logits, shape (n, classes), are overwritten: by the gradient of the mean cross
+        entropy with respect to ``logits + bias`` or, where no `gradient` is wanted, by
+        anything. `bias`, shape (classes,), may be None; `labels`, shape (n,), are int32 or
+        int64 from 0 to ``classes - 1``.
         """
         xp = namespace(logits)
         n, classes = logits.shape
@@ -168,21 +125,9 @@ class LayerKernels:
         return losses
 
     def scatter(self, rows: Any, indices: Any, size: int) -> Any:
-        """Sum rows by their index.
+        """Return the sums, shape (size, width), of the rows that have each index.
 
-        Parameters
-        ----------
-        rows : array, shape (n, width)
-            What is summed.
-        indices : array of int32 or int64, shape (n,)
-            From 0 to ``size - 1``.
-        size : int
-            The number of sums.
-
-        Returns
-        -------
-        array, shape (size, width)
-            Row ``i`` is the sum of the rows whose index is ``i``.
+        `rows` has shape (n, width), `indices` shape (n,), of int32 or int64.
         """
         xp = namespace(rows)
         sums = xp.zeros((size, rows.shape[1]), dtype=rows.dtype)
@@ -201,17 +146,11 @@ class LayerKernels:
     ) -> None:
         """Do what a step of an LSTM does after its matrix products.
 
-        Parameters
-        ----------
-        gates : array, shape (n, 4 * units)
-            The product of the input, and the bias; overwritten by the gates' values, in the
-            order input, forget, candidate, output.
-        recurrent : array, shape (n, 4 * units)
-            The product of the last hidden state, which is added.
-        cell : array, shape (n, units)
-            The last state of the cells.
-        next_cell, squashed, hidden : array, shape (n, units)
-            Written to: the cells' state, its hyperbolic tangent, the hidden state.
+        `gates` and `recurrent`, shape (n, 4 * units), are the products of the input, with
+        the bias, and of the last hidden state. Their sum is overwritten, in `gates`, by the
+        gates' values, in the order input, forget, candidate, output. `cell`, shape (n,
+        units), is the last state of the cells; written to are their next one, its
+        hyperbolic tangent and the hidden state.
         """
         xp = namespace(gates)
         gates += recurrent
@@ -241,18 +180,10 @@ class LayerKernels:
     ) -> None:
         """Compute the gradients of what `lstm_cell` does.
 
-        Parameters
-        ----------
-        gates : array, shape (n, 4 * units)
-            The gates' values; overwritten by the gradient of the sum of the products.
-        cell, squashed : array, shape (n, units)
-            The cells' last state, and the hyperbolic tangent of their new one.
-        output_gradient, hidden_gradient : array, shape (n, units)
-            The gradient of the hidden state, as the layer's output and as what the next
-            step took; their sum counts.
-        cell_gradient : array, shape (n, units)
-            The gradient of the cells' new state from the next step; overwritten by that of
-            their last one.
+        `gates` is overwritten by the gradient of the sum of the products, and
+        `cell_gradient`, that of the cells' new state from the next step, by that of their
+        last one. The gradient of the hidden state comes in two parts: as the layer's
+        output, and as what the next step took.
         """
         entry, forget, candidate, exit_ = _gates(gates)
         dh = output_gradient + hidden_gradient
@@ -273,19 +204,8 @@ class LayerKernels:
 
         ``out[n, i, j, o]`` becomes the sum over a, b and c of ``kernel[a, b, c, o]`` times
         ``x[n, i * stride + offset[0] + a, j * stride + offset[1] + b, c]``, where x is zero
-        outside of the pictures.
-
-        Parameters
-        ----------
-        x, kernel : array
-            The pictures, and the kernel.
-        out : array, shape (n, out_height, out_width, outputs)
-            Written to. Its last axis is contiguous, the others need not be.
-        stride : int
-            Steps between places.
-        offset : tuple of int
-            The row and column of the picture at which the kernel begins in the first
-            place. Negative where it begins in the zeros around the picture.
+        outside of the pictures. The last axis of `out` is contiguous, the others need not
+        be. `offset` is negative where the kernel begins in the zeros around a picture.
         """
         # One product of matrices for each group of pictures: what the kernel sees from a
         # place is copied into a row. That takes a multiple of the pictures' memory, so a
@@ -297,28 +217,11 @@ class LayerKernels:
             out[group] = xp.reshape(xp.matmul(seen, matrix), out[group].shape)
 
     def kernel_gradient(
-        self,
-        x: Any,
-        grad: Any,
-        size: tuple[int, int],
-        stride: int,
-        offset: tuple[int, int],
+        self, x: Any, grad: Any, size: tuple[int, int], stride: int, offset: tuple[int, int]
     ) -> Any:
-        """Compute the gradient of `correlate` with respect to the kernel.
+        """Return the gradient of `correlate` with respect to the kernel.
 
-        Parameters
-        ----------
-        x, stride, offset
-            As given to `correlate`.
-        grad : array, shape (n, out_height, out_width, outputs)
-            The gradient of what `correlate` writes.
-        size : tuple of int
-            Rows and columns of the kernel.
-
-        Returns
-        -------
-        array, shape (rows, columns, channels, outputs)
-            The gradient.
+        `grad` is that of what it writes, `size` the rows and columns of the kernel.
         """
         xp = namespace(x)
         channels, outputs = x.shape[3], grad.shape[3]
@@ -328,13 +231,7 @@ class LayerKernels:
         return xp.reshape(total, (*size, channels, outputs))
 
     def moments(self, x: Any) -> tuple[Any, Any]:
-        """Compute the mean and the variance of each channel over all places of pictures.
-
-        Returns
-        -------
-        mean, variance : array, shape (channels,)
-            The variance is that of a population, divided by the number of places.
-        """
+        """Return each channel's mean and population variance, over all places."""
         xp = namespace(x)
         flat = xp.reshape(x, (-1, x.shape[3]))
         mean = xp.mean(flat, axis=0)
@@ -347,23 +244,9 @@ class LayerKernels:
     def affine(
         self, x: Any, factor: Any, term: Any, residual: Any, *, rectify: bool
     ) -> Any:
-        """Compute ``x * factor + term + residual``, each channel with its own numbers.
+        """Return ``x * factor + term + residual``, contiguous, each channel with its own.
 
-        Parameters
-        ----------
-        x : array, shape (n, height, width, channels)
-            Pictures.
-        factor, term : array, shape (channels,)
-            Of each channel.
-        residual : array of the shape of x, or None
-            What is added.
-        rectify : bool
-            Whether negative results become zero.
-
-        Returns
-        -------
-        array of the shape of x
-            Contiguous.
+        The residual is of the shape of x, or None; `rectify` makes negative results zero.
         """
         y = x * factor
         y += term
@@ -376,26 +259,12 @@ class LayerKernels:
     def normalize_gradient(
         self, g: Any, y: Any, x: Any, mean: Any, inverse: Any, scale: Any, *, residual: bool
     ) -> tuple[Any, Any, Any, Any]:
-        """Compute the gradients of batch normalisation.
+        """Return the gradients of batch normalisation: of x, scale, shift and residual.
 
         It computes ``(x - mean) * inverse * scale + shift``, plus a residual, where mean
-        and inverse are those of the batch; the result may have been rectified.
-
-        Parameters
-        ----------
-        g, y, x : array, shape (n, height, width, channels)
-            The gradient of the result, the result, None if it was not rectified, and what
-            was normalised.
-        mean, inverse, scale : array, shape (channels,)
-            The means of the channels of x, 1 over their deviations, and the scale.
-        residual : bool
-            Whether the gradient of the residual is wanted.
-
-        Returns
-        -------
-        x, scale, shift, residual : array
-            The gradients; that of the residual is g itself where nothing was rectified, and
-            None where it is not wanted.
+        and inverse deviation are those of the batch. `g` is the gradient of the result, `y`
+        the result, None if it was not rectified. The gradient of the residual is g itself
+        where nothing was rectified, and None where it is not wanted.
         """
         xp = namespace(g)
         if y is not None:
@@ -469,24 +338,9 @@ GENERAL = LayerKernels()
 
 @cache  # to find an entry point takes longer than a step of a small model
 def find(backend: str) -> LayerKernels:
-    """Find the kernels that a backend offers, or the general ones.
+    """Find the kernels that a backend offers by its name, or the general ones.
 
-    Parameters
-    ----------
-    backend : str
-        The name of a registered backend.
-
-    Returns
-    -------
-    LayerKernels
-        The backend's, which computes in its own way what it can.
-
-    Raises
-    ------
-    ValueError
-        If there is no backend of this name.
-    BackendUnavailableError
-        If it cannot run here.
+    An unknown name is a ValueError, one that cannot run here a BackendUnavailableError.
 
     Examples
     --------

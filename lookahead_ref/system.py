@@ -3,8 +3,6 @@
 import os
 from pathlib import Path
 
-__all__ = ["available_cores", "unreadable"]
-
 
 def available_cores() -> int:
     """Return how many cores this process may use."""

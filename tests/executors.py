@@ -1,12 +1,13 @@
 """What every executor of update rules must do, wherever its arrays are."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import trees
+from lookahead_ref.kernels import GENERAL
 from support import INNER, assert_same_bits, saved
 
 
@@ -92,3 +93,24 @@ def assert_reads_others_before_it_writes(place: Place, size: int) -> None:
         params, state = optimizer.step(params, {"a": params["b"], "b": params["a"]}, state)
         assert_same_bits(place.back(stepper.params), params)
         assert_same_bits(place.back(stepper.evaluation_params()), state.phi)
+
+
+def assert_layers_agree(
+    kernel: Callable[..., Any],
+    name: str,
+    host: Sequence[Any],
+    rtol: float,
+    atol: float,
+    to: Callable[[Any], Any] = np.copy,
+    back: Callable[[Any], Any] = np.asarray,
+    **options: Any,
+) -> None:
+    """Compare what a kernel returns, and leaves in its arguments, with the general one."""
+    there = [each if each is None else to(each) for each in host]
+    found, wanted = kernel(*there, **options), getattr(GENERAL, name)(*host, **options)
+    got = found if isinstance(found, tuple) else (found,)
+    many = wanted if isinstance(wanted, tuple) else (wanted,)
+    for one, other in zip([*got, *there], [*many, *host], strict=True):
+        if other is not None:
+            assert one.dtype == other.dtype
+            np.testing.assert_allclose(back(one), other, rtol=rtol, atol=atol)

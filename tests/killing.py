@@ -21,6 +21,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+# A run that goes on imports them; here it is done before, once for all that are forked.
+import jsonschema  # noqa: F401
+import safetensors.numpy  # noqa: F401
+
 from lookahead_ref.experiments import run_folder, train
 from lookahead_ref.experiments.settings import TrainSettings
 
@@ -66,7 +70,8 @@ def run(folder: Path, ready: train.Prepared, every: int) -> None:
     """Do, or go on with, the run."""
     with contextlib.ExitStack() as stack:
         if (folder / "run.json").exists():
-            run = stack.enter_context(run_folder.continued(folder, lambda _: None))
+            own = run_folder.own_code(ready.settings)
+            run = stack.enter_context(run_folder.continued(folder, lambda _: None, own))
             assert run.settings == ready.settings
         else:
             begun = run_folder.begin(

@@ -237,13 +237,6 @@ def test_results_without_dimensions_stay_arrays(convert: Any, dtype: Any) -> Non
     assert (moved["x"].shape, moved["x"].dtype) == ((), x.dtype)
 
 
-def test_interpolation_goes_a_fraction_of_the_way() -> None:
-    (moved,) = trees.apply(
-        trees.interpolate, {"alpha": 0.25}, one(8.0, 0.0), one(0.0, 16.0)
-    )
-    assert moved["x"].tolist() == [6.0, 4.0]
-
-
 @pytest.mark.parametrize("other", [{"y": np.ones(1)}, {}, {"x": {"z": np.ones(1)}}])
 def test_trees_of_other_names_are_refused(other: Any) -> None:
     with pytest.raises(ValueError, match="params and the optimizer's state differ in the"):

@@ -135,12 +135,7 @@ class NumbaLayers(LayerKernels):
 
     @_takes(np.float32, np.float64)
     def kernel_gradient(
-        self,
-        x: Any,
-        grad: Any,
-        size: tuple[int, int],
-        stride: int,
-        offset: tuple[int, int],
+        self, x: Any, grad: Any, size: tuple[int, int], stride: int, offset: tuple[int, int]
     ) -> Any:
         _check_dtype(x, grad)
         n, height, width, outputs = grad.shape

@@ -41,10 +41,7 @@ _SIGN_BIT, _ALL_BUT_SIGN = np.int32(31), np.int32(0x7FFFFFFF)
 _elementwise = njit(cache=True, error_model="numpy", fastmath={"contract"}, nogil=True)
 # Sums of vectors' lanes, in whatever order.
 _reduction = njit(
-    cache=True,
-    error_model="numpy",
-    fastmath={"contract", "nsz", "reassoc"},
-    nogil=True,
+    cache=True, error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, nogil=True
 )
 
 

@@ -7,16 +7,7 @@ import lookahead_ref as la
 
 from . import settings
 from .cases import elements, traffic
-from .contestants import (
-    LOOKAHEAD,
-    PLAIN,
-    copy,
-    functional,
-    library_copy,
-    limit,
-    ours,
-    peer,
-)
+from .contestants import LOOKAHEAD, PLAIN, copy, functional, library_copy, limit, ours, peer
 from .settings import BEYOND, LARGE, LARGEST, NAMES, PAPER, SIZES, TREES
 from .turns import fastest, ratios, samples, take_turns
 
@@ -24,10 +15,7 @@ from .turns import fastest, ratios, samples, take_turns
 def timed(*contestants, turns=None):
     """Let contestants take turns as the settings say."""
     return take_turns(
-        contestants,
-        turns or settings.TURNS,
-        seconds=settings.SECONDS,
-        clock=settings.CLOCK,
+        contestants, turns or settings.TURNS, seconds=settings.SECONDS, clock=settings.CLOCK
     )
 
 

@@ -16,19 +16,17 @@ from typing import Annotated
 import typer
 
 import lookahead_ref as la
-from lookahead_ref.cli import compare, conform, info, reproduce, sweep, theory, train
+from lookahead_ref.cli import conform, info, jobs, theory, train
 from lookahead_ref.cli.terminal import JOB_FAILED, epilog, failed
 
-__all__ = ["EXAMPLES", "app", "main"]
-
-_COMMANDS = (compare, train, sweep, reproduce, info, conform, theory)
+_COMMANDS = (jobs, train, info, conform, theory)
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
     "": (
         "lookahead-ref compare",
         "lookahead-ref train --optimizer lookahead-adam --epochs 10",
         "lookahead-ref info",
-    ),
+    )
 }
 """What each command's help shows; the tests run them."""
 

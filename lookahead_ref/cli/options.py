@@ -4,7 +4,6 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
-from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -12,36 +11,6 @@ import typer
 from lookahead_ref.cli.terminal import reported
 from lookahead_ref.experiments.settings import Option, options
 
-__all__ = ["AsJson", "Jobs", "NewFolder", "Output", "Scheduler", "with_settings"]
-
-Jobs = Annotated[
-    int | None,
-    typer.Option(
-        help="Processes; as many as cores if not given.", min=1, show_default=False
-    ),
-]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        help="A Dask cluster that does the runs instead.",
-        metavar="ADDRESS",
-        show_default=False,
-    ),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        help="The folder to write to; runs that are there are not done again.",
-        metavar="DIR",
-        show_default=False,
-    ),
-]
-NewFolder = Annotated[
-    Path | None,
-    typer.Option(
-        help="A new or empty folder to write to.", metavar="DIR", show_default=False
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 
 

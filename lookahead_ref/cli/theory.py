@@ -149,14 +149,14 @@ def _run(name: str, output: Path | None, as_json: bool, **settings: Any) -> None
     with reported():
         from lookahead_ref.experiments.environment import new_folder
         from lookahead_ref.experiments.theory import save
-        from lookahead_ref.extras import require
+        from lookahead_ref.report import plots
 
-        require("matplotlib", "experiments", purpose="draw the picture")
+        plots.library()  # before anything is made
         picture = importlib.import_module(f"lookahead_ref.experiments.theory.{name}")
         # Settings are found wrong here, before a folder is made.
         numbers = picture.compute(**settings)
-        folder = new_folder(output, f"theory-{name}")
-        files = save(folder, name, picture.draw(numbers), numbers)
+        with new_folder(output, f"theory-{name}") as folder:
+            files = save(folder, name, picture.draw, numbers)
     summary = picture.summary(numbers)
     if as_json:
         paths = {Path(file).suffix[1:]: str(folder / file) for file in files}

@@ -1,7 +1,7 @@
 """The command ``train``."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -24,16 +24,18 @@ if TYPE_CHECKING:
     from lookahead_ref.experiments.train import Prepared
     from lookahead_ref.training import TrainingResult
 
-__all__ = ["EXAMPLES", "mount"]
-
 EXAMPLES = {
     "train": (
         "lookahead-ref train --optimizer lookahead-adam --epochs 10",
         "lookahead-ref train --optimizer nesterov --learning-rate 0.05 --schedule cosine",
         "lookahead-ref train --optimizer lookahead-sgd --k 10 --alpha 0.8 --output my-run",
         "lookahead-ref train --model lstm --data pydoc --hidden 16 --layers 1 --epochs 1",
-    ),
+    )
 }
+
+
+_OWN = ("optimizer", "model", "data")
+"""What may name code of the user's own, which is asked for again when a run goes on."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -75,25 +77,24 @@ def train(
     path = output if resume is None else resume
     with ExitStack() as stack:
         with reported():
-            from lookahead_ref.experiments import run_folder
             from lookahead_ref.experiments import train as training
+            from lookahead_ref.experiments.run_folder import begin, continued, own_code
             from lookahead_ref.training import TrainingProgress
 
             folder = None
             if resume is not None:
                 changed = _changed_options(context, asdict(options))
-                continued = run_folder.continued(resume, _note, **changed)
-                folder = stack.enter_context(continued)
+                own = {o: getattr(settings, o) for o in _OWN if _is_given(context, o)}
+                going_on = continued(resume, _note, own, **changed)
+                folder = stack.enter_context(going_on)
                 settings = folder.settings
             prepared = training.prepare(settings)
             if resume is None and output is not None:
-                begun = run_folder.begin(
-                    output, prepared.settings, _note, **asdict(options)
-                )
+                begun = begin(output, prepared.settings, _note, **asdict(options))
                 folder = stack.enter_context(begun)
         with (
             reported(),
-            _how_to_continue(path),
+            _how_to_continue(path, own_code(prepared.settings)),
             TrainingProgress(console(stderr=True)) as progress,
         ):
             result = training.run(
@@ -106,7 +107,7 @@ def _changed_options(context: typer.Context, options: dict[str, Any]) -> dict[st
     """Return what is given of the options; refuse all that a run cannot change."""
     given = {name for name in context.params if _is_given(context, name)}
     for name in context.params:
-        if name in given and name not in (*options, "resume", "as_json"):
+        if name in given and name not in (*options, *_OWN, "resume", "as_json"):
             option = name.replace("_", "-")
             raise ValueError(
                 f"resume cannot be given with --{option}: a run goes on as it began"
@@ -124,10 +125,12 @@ def _note(text: str) -> None:
 
 
 @contextmanager
-def _how_to_continue(folder: Path | None) -> Iterator[None]:
+def _how_to_continue(folder: Path | None, own: Mapping[str, str]) -> Iterator[None]:
     from lookahead_ref.training.loop import StoppedError
 
-    how = f"to continue: lookahead-ref train --resume {shlex.quote(str(folder))}"
+    again = [x for option, text in own.items() for x in (f"--{option}", text)]
+    words = ["lookahead-ref", "train", "--resume", str(folder), *again]
+    how = f"to continue: {shlex.join(words)}"
     try:
         yield
     except StoppedError as stopped:

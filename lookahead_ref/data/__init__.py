@@ -12,12 +12,7 @@ from lookahead_ref.data.datasets import Corpus, Dataset
 from lookahead_ref.data.files import DataFileError, read_idx
 from lookahead_ref.data.folders import load_images
 from lookahead_ref.data.loading import SOURCES, load
-from lookahead_ref.data.pictures import (
-    load_cifar10,
-    load_cifar100,
-    load_digits,
-    load_mnist,
-)
+from lookahead_ref.data.pictures import load_cifar10, load_cifar100, load_digits, load_mnist
 from lookahead_ref.data.text import load_ptb, load_pydoc, load_text
 
 __all__ = [

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
 
-__all__ = ["CropAndFlip"]
-
 
 @dataclass(frozen=True)
 class CropAndFlip:

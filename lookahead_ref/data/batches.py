@@ -8,15 +8,6 @@ from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
 
-__all__ = [
-    "Augmentation",
-    "BatchStream",
-    "ExampleSource",
-    "Examples",
-    "Window",
-    "WindowStream",
-]
-
 Augmentation: TypeAlias = Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]
 """A function from a batch's inputs and a source of randomness to inputs of that shape."""
 

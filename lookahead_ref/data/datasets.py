@@ -13,8 +13,6 @@ from lookahead_ref.data.batches import (
     WindowStream,
 )
 
-__all__ = ["Corpus", "Dataset", "hold_out", "stratified_split"]
-
 
 class Dataset(NamedTuple):
     """Labelled examples, split for training, validation and perhaps a test.

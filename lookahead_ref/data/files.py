@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from lookahead_ref.system import unreadable
 
-__all__ = ["DataFileError", "check_labels", "open_file", "read_idx", "require_files"]
-
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_DIMENSIONS = 32
 MOST_BYTES = 2**40  # of a file that is mapped into memory
@@ -49,11 +47,7 @@ class DataFileError(ValueError):
     """
 
     def __init__(
-        self,
-        path: Path,
-        problem: str,
-        offset: int | None = None,
-        line: int | None = None,
+        self, path: Path, problem: str, offset: int | None = None, line: int | None = None
     ) -> None:
         # All of them, so that pickle can make it again on the way back from a worker.
         super().__init__(path, problem, offset, line)

@@ -25,8 +25,6 @@ from lookahead_ref.data.files import DataFileError, open_file
 from lookahead_ref.extras import require
 from lookahead_ref.system import available_cores
 
-__all__ = ["PictureFiles", "load_images"]
-
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp"})
 # What Pillow may try. Of the formats that it knows besides, one runs a program.
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")

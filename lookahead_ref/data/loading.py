@@ -9,15 +9,8 @@ from typing import NamedTuple
 
 from lookahead_ref.data.datasets import Corpus, Dataset
 from lookahead_ref.data.folders import load_images
-from lookahead_ref.data.pictures import (
-    load_cifar10,
-    load_cifar100,
-    load_digits,
-    load_mnist,
-)
+from lookahead_ref.data.pictures import load_cifar10, load_cifar100, load_digits, load_mnist
 from lookahead_ref.data.text import load_ptb, load_pydoc, load_text
-
-__all__ = ["SOURCES", "Source", "load"]
 
 
 class Source(NamedTuple):

@@ -23,8 +23,6 @@ from lookahead_ref.data.files import (
 )
 from lookahead_ref.extras import require
 
-__all__ = ["Pictures", "load_cifar10", "load_cifar100", "load_digits", "load_mnist"]
-
 CHUNK = 1024
 MNIST_CLASSES = 10
 CIFAR_SHAPE = (3, 32, 32)

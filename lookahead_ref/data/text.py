@@ -18,8 +18,6 @@ from lookahead_ref import hyperparameters
 from lookahead_ref.data.datasets import Corpus
 from lookahead_ref.data.files import DataFileError, open_file, require_files
 
-__all__ = ["END_OF_LINE", "UNKNOWN", "load_ptb", "load_pydoc", "load_text"]
-
 Unit: TypeAlias = Literal["words", "characters"]
 
 END_OF_LINE = "<eos>"

@@ -5,9 +5,8 @@ trains residual networks on CIFAR; this trains a small multilayer perceptron on 
 pictures of 8 by 8 pixels. The shape of the table is comparable, its numbers are not.
 
 The learning rate of each inner optimizer is the best of a grid, see
-`lookahead_ref.experiments.learning_rates`, and is the same alone and inside Lookahead. It
-was chosen by validation accuracy on the same validation examples (there are too few
-digits for a third split) but on other seeds.
+`lookahead_ref.experiments.optimizers.LEARNING_RATES`, and is the same alone and inside
+Lookahead.
 """
 
 import json
@@ -25,10 +24,8 @@ from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, c
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.workers import Workers
 from lookahead_ref.report.files import write_atomically
-from lookahead_ref.report.tables import Column, Table, summarize
+from lookahead_ref.report.tables import Column, Table
 from lookahead_ref.training.loop import described
-
-__all__ = ["Comparison", "compare", "prepare"]
 
 # To each run as they are.
 _PASSED_ON = (
@@ -54,9 +51,10 @@ class Comparison:
         return next(iter(self.prepared.values())).data
 
     @property
-    def model(self) -> Any:
-        """The model that all are."""
-        return next(iter(self.prepared.values())).model
+    def name(self) -> str:
+        """The name of the data, as it stands in headings."""
+        digits = self.settings.data == "digits"
+        return "Handwritten digits" if digits else str(self.data.name)
 
 
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
@@ -143,27 +141,35 @@ def prepare(settings: CompareSettings) -> Comparison:
 
 
 def compare(
-    comparison: Comparison, folder: Path, *, workers: Workers, console: Console
+    comparison: Comparison, folder: Path, workers: Workers, console: Console
 ) -> report.Report:
     """Do the runs that are not done yet, and write the folder."""
     stopwatch = report.Stopwatch()
-    plan = comparison.plan
+    plan, settings = comparison.plan, comparison.settings
     try:
         outcomes = engine.run(plan, folder / "trials", workers=workers, console=console)
+        console.print("drawing the curves, writing the report")
+        made = report.write(
+            folder,
+            f"{comparison.name}: Lookahead and others",
+            plan,
+            outcomes,
+            find(comparison, outcomes),
+            stopwatch,
+            format="lookahead-ref compare",
+            command=command("compare", settings),
+            request=asdict(settings),
+            learning_rates=_rates(comparison),
+            final={
+                outcome.arm.title: {
+                    quantity: statistics.summary(outcome, quantity)._asdict()
+                    for quantity in _FINAL
+                }
+                for outcome in outcomes
+            },
+        )
     finally:
         _write_log(plan, folder)
-    console.print("drawing the curves, writing the report")
-    settings = comparison.settings
-    digits = settings.data == "digits"
-    made = report.write(
-        folder,
-        f"Lookahead on {'handwritten digits' if digits else comparison.data.name}",
-        plan,
-        find(comparison, outcomes),
-        _results(comparison, outcomes),
-        report.epochs(outcomes, plan.seeds),
-        stopwatch,
-    )
     return replace(made, files=(*made.files, "train.jsonl"))
 
 
@@ -198,12 +204,9 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
 
 def in_words(finals: Table, differences: Table) -> str:
     """Say in words what the tables hold, and what they do not show."""
-    best = [
-        row.name
-        for row, cells in zip(finals.rows, finals.cells(), strict=True)
-        if cells[0].bold
-    ]
-    top = finals.rows[[row.name for row in finals.rows].index(best[0])].cells[0]
+    rows = zip(finals.rows, finals.cells(), strict=True)
+    highest = [row for row, cells in rows if cells[0].bold]
+    best, top = [row.name for row in highest], highest[0].cells[0]
     verb = "has" if len(best) == 1 else "have"
     gains = [row.cells[0] for row in differences.rows]
     # Where two accuracies are equal, rounding may leave a difference of either sign.
@@ -224,14 +227,10 @@ def in_words(finals: Table, differences: Table) -> str:
 
 def learning_rates(settings: CompareSettings) -> str:
     """Say where the learning rates come from, and for what they were chosen."""
-    given: list[str] = []
-    own: list[str] = []
-    chosen: list[str] = []
+    given, own, chosen = list[str](), list[str](), list[str]()
     for name in inner_names(settings):
-        if given_rate(settings, name) is not None:
-            given.append(name)
-        else:
-            (own if plugins.is_plugin(name) else chosen).append(name)
+        by_default = own if plugins.is_plugin(name) else chosen
+        (by_default if given_rate(settings, name) is None else given).append(name)
     said = []
     if chosen:
         of = "each inner optimizer" if not (given or own) else _enumerated(chosen)
@@ -264,13 +263,11 @@ def _enumerated(names: Sequence[str]) -> str:
 
 def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
     settings = comparison.settings
-    digits = settings.data == "digits"
     chosen = (settings.optimizers, settings.learning_rates, settings.model, settings.data)
     published = chosen == ((), (), "mlp", "digits")
     rates = "" if published else f" {learning_rates(settings)}"
-    title = "Handwritten digits" if digits else comparison.data.name
     return Table(
-        title=f"{title}: final validation accuracy",
+        title=f"{comparison.name}: final validation accuracy",
         caption=(
             f"{comparison.plan.shown}, after {settings.epochs} epochs; best in "
             f"bold. Measured on the slow weights, or on the average.{rates}"
@@ -288,12 +285,13 @@ def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
 def _explained(comparison: Comparison) -> Plan:
     """Say in the plan what a reader of the report has to know."""
     settings, data, plan = comparison.settings, comparison.data, comparison.plan
-    sizes = {"training": _size(data.train), "validation": _size(data.validation)}
-    counts = [f"{size} for {what}" for what, size in sizes.items() if size]
+    sizes = {"training": data.train, "validation": data.validation}
+    counts = [f"{x.size} for {what}" for what, x in sizes.items() if hasattr(x, "size")]
     made = comparison.prepared
+    (model, *_) = (each.model for each in made.values())
     setting = {
         "Data": ", ".join([data.name, *counts]),
-        "Model": described(comparison.model),
+        "Model": described(model),
         "Batch size": settings.batch_size,
         "Epochs": settings.epochs,
         "Backend": settings.backend,
@@ -309,60 +307,15 @@ def _explained(comparison: Comparison) -> Plan:
     return replace(plan, setting=setting, notes=notes)
 
 
-def _size(examples: Any) -> int | None:
-    return getattr(examples, "size", None)
-
-
-def _results(comparison: Comparison, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    settings, data = comparison.settings, comparison.data
-    seeds = comparison.plan.seeds
-    by_name = [(outcome.arm.settings.optimizer, outcome) for outcome in outcomes]
+def _rates(comparison: Comparison) -> dict[str, Any]:
+    """Return the learning rate in effect of each innermost optimizer."""
     rates: dict[str, Any] = {}
     for name, each in comparison.prepared.items():
         innermost = getattr(each.optimizer, "inner", each.optimizer)
         rate = getattr(innermost, "learning_rate", None)
         known = rate is None or isinstance(rate, float | int)
         rates.setdefault(optimizers.inner_name(name), rate if known else described(rate))
-    return {
-        "format": "lookahead-ref compare",
-        "format_version": 1,
-        "command": command("compare", settings),
-        "configuration": {
-            **asdict(settings),
-            "data": {
-                "name": data.name,
-                "train": _size(data.train),
-                "validation": _size(data.validation),
-                **({"split_seed": 0} if settings.data == "digits" else {}),
-            },
-            "model": described(comparison.model),
-            "learning_rates": rates,
-        },
-        "seeds": list(seeds),
-        "methods": [
-            {
-                "name": name,
-                "title": outcome.arm.title,
-                "optimizer": described(comparison.prepared[name].optimizer),
-                "final": {
-                    quantity: summarize(outcome.final(quantity))._asdict()
-                    for quantity in _FINAL
-                },
-                "runs": [
-                    {"seed": seed, "history": run["history"]}
-                    for seed, run in zip(seeds, outcome.runs, strict=True)
-                ],
-            }
-            for name, outcome in by_name
-        ],
-        "timing": {
-            "runs": [
-                {"method": name, "seed": seed, "seconds": run["seconds"]}
-                for name, outcome in by_name
-                for seed, run in zip(seeds, outcome.runs, strict=True)
-            ]
-        },
-    }
+    return rates
 
 
 def _write_log(plan: Plan, folder: Path) -> None:

@@ -24,21 +24,10 @@ from lookahead_ref.experiments.optimizers import Role
 from lookahead_ref.experiments.run_folder import digests
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LostWorkerError, Workers
-from lookahead_ref.report.files import checked, jsonable, write_json
+from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.training import Event, NonFiniteLossError, StepTaken, reporter
 from lookahead_ref.training.events import as_record
-
-__all__ = [
-    "Arm",
-    "DivergedError",
-    "Outcome",
-    "Plan",
-    "Trial",
-    "TrialsLostError",
-    "check",
-    "run",
-]
-
+from lookahead_ref.training.folder import remove_leftovers
 
 _FORMAT = "lookahead-ref trial"
 
@@ -78,28 +67,24 @@ class Trial:
         file = folder / f"{self.name}.json"
         kept = {"trial": {"type": "object"}, "result": {"type": "object"}}
         try:
-            found = checked(json.loads(file.read_bytes()), _FORMAT, **kept)
+            found = read_sealed(file, _FORMAT, **kept)
+            if found["trial"] != self.describe():
+                raise ValueError("it is that of another")
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise ValueError(
-                f"{file} must hold the result of a trial ({error}): remove it to do the "
-                "trial again"
+                f"{file} must hold the result of a trial as it was written, that which it "
+                f"is named after ({error}): remove it to do the trial again"
             ) from error
-        if found["trial"] != self.describe():
-            raise ValueError(
-                f"{file} must hold the result of the trial that it is named after, got "
-                "that of another: remove it to do the trial again"
-            )
         result: dict[str, Any] = found["result"]
         return result
 
     def keep(self, folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
         """Write the result to a folder, and return it as JSON holds it."""
         kept: dict[str, Any] = jsonable(result)
-        form = {"format": _FORMAT, "format_version": 1}
-        trial = {**form, "trial": self.describe(), "result": kept}
-        write_json(folder / f"{self.name}.json", trial)
+        trial = {"trial": self.describe(), "result": kept}
+        write_sealed(folder / f"{self.name}.json", _FORMAT, trial)
         return kept
 
 
@@ -209,7 +194,7 @@ class Outcome:
     def recorded(self, seeds: Sequence[int]) -> dict[str, Any]:
         """Return what a ``results.json`` says of it."""
         runs = [
-            {"seed": seed, **{name: value for name, value in run.items() if name != "log"}}
+            {"seed": seed, **{n: v for n, v in run.items() if n not in ("log", "seconds")}}
             for seed, run in zip(seeds, self.runs, strict=True)
         ]
         settings = asdict(self.arm.settings)
@@ -228,6 +213,7 @@ def check(plan: Plan) -> list[train.Prepared]:
 def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list[Outcome]:
     """Do the trials of which a folder has no result yet; return the outcome of each arm."""
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     trials = plan.trials()
     results = [trial.found(folder) for _, trial in trials]
     missing = [place for place, result in enumerate(results) if result is None]

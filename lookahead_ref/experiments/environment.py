@@ -1,9 +1,8 @@
 """What a result was computed with, and where it is put."""
 
-import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -12,15 +11,7 @@ from tempfile import TemporaryFile
 import lookahead_ref as la
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.system import available_cores
-from lookahead_ref.training.folder import locked
-
-__all__ = [
-    "OutputFolderError",
-    "continued_folder",
-    "machine",
-    "new_folder",
-    "versions",
-]
+from lookahead_ref.training.folder import is_leftover, locked, remove_leftovers
 
 
 class OutputFolderError(ValueError):
@@ -53,13 +44,39 @@ def machine() -> dict[str, str]:
     return {"Processor": name, "Cores": str(available_cores())}
 
 
-def new_folder(output: Path | None, prefix: str) -> Path:
-    """Make a folder that holds nothing yet: `output`, or ``runs/PREFIX-DATE-TIME``."""
+@contextmanager
+def new_folder(output: Path | None, prefix: str) -> Iterator[Path]:
+    """Make and hold a folder with nothing in it: `output`, or ``runs/PREFIX-DATE-TIME``."""
+    with _held(output, prefix) as folder:
+        _refuse_what_is_there(folder)
+        yield folder
+
+
+@contextmanager
+def continued_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Path]:
+    """Hold the folder of a job that may be continued: a new one, or one of its kind."""
+    with _held(output, prefix) as folder:
+        mark = folder / "kind.txt"
+        if not mark.is_file():
+            _refuse_what_is_there(folder)
+            write_atomically(mark, kind + "\n")
+        found = mark.read_text(encoding="utf-8", errors="replace").strip()
+        if found != kind:
+            raise OutputFolderError(
+                f"output must be a new or empty folder, or one of {kind}, got {folder}, "
+                f"which is of {found}"
+            )
+        remove_leftovers(folder)
+        yield folder
+
+
+@contextmanager
+def _held(output: Path | None, prefix: str) -> Iterator[Path]:
+    """Make a folder where there is none, and be the only run in it."""
     if output is None:
         output = Path("runs") / f"{prefix}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        occupied = any(output.iterdir())
         # The first file would come only when something has been trained.
         with TemporaryFile(dir=output):
             pass
@@ -68,27 +85,12 @@ def new_folder(output: Path | None, prefix: str) -> Path:
             f"output must be a folder that can be made and written to, got {output}: "
             f"{error.strerror}"
         ) from error
-    if occupied:
-        raise OutputFolderError(f"output must be a new or empty folder, got {output}")
-    return output
-
-
-@contextmanager
-def continued_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Path]:
-    """Hold the folder of a job that may be continued: a new one, or one of its kind."""
-    if output is None or not (output / "kind.txt").is_file():
-        output = new_folder(output, prefix)
-    mark = output / "kind.txt"
-    # Windows has no such lock.
-    with locked(output) if os.name == "posix" else nullcontext():
-        # Only now: another job may have begun there.
-        if not mark.is_file():
-            new_folder(output, prefix)
-            write_atomically(mark, kind + "\n")
-        found = mark.read_text(encoding="utf-8").strip()
-        if found != kind:
-            raise OutputFolderError(
-                f"output must be a new or empty folder, or one of {kind}, got {output}, "
-                f"which is of {found}"
-            )
+    with locked(output):
         yield output
+
+
+def _refuse_what_is_there(folder: Path) -> None:
+    # What a run left that was killed while it wrote its first file is nothing.
+    if any(not is_leftover(path) for path in folder.iterdir()):
+        raise OutputFolderError(f"output must be a new or empty folder, got {folder}")
+    remove_leftovers(folder)

@@ -15,32 +15,13 @@ from lookahead_ref.experiments.engine import Outcome, Plan
 from lookahead_ref.experiments.environment import machine, versions
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import write_atomically, write_json
-from lookahead_ref.report.page import (
-    Section,
-    code,
-    definitions,
-    page,
-    paragraph,
-    picture,
-)
+from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture
 from lookahead_ref.report.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lookahead_ref.report.plots import Theme
-
-__all__ = [
-    "Findings",
-    "Picture",
-    "Report",
-    "Stopwatch",
-    "accuracy_panels",
-    "curves",
-    "drawn",
-    "epochs",
-    "write",
-]
 
 _BAND = "Line: mean over seeds; band: one sample standard deviation to each side."
 
@@ -90,33 +71,61 @@ def write(
     folder: Path,
     title: str,
     plan: Plan,
+    outcomes: Sequence[Outcome],
     findings: Findings,
-    results: Mapping[str, Any],
-    lines: Sequence[Mapping[str, Any]],
     stopwatch: Stopwatch,
+    lines: Sequence[Mapping[str, Any]] | None = None,
+    **results: Any,
 ) -> Report:
-    """Write ``results.json``, ``results.csv``, the pictures and ``report.html``."""
+    """Write ``results.json`` and ``results.csv``, then pictures and ``report.html``."""
+    runs = [
+        (outcome.arm.title, seed, run)
+        for outcome in outcomes
+        for seed, run in zip(plan.seeds, outcome.runs, strict=True)
+    ]
+    seconds = [{"arm": a, "seed": s, "seconds": run.get("seconds")} for a, s, run in runs]
     results = {
+        "format_version": 1,
         **results,
+        "title": title,
+        "setting": dict(plan.setting),
+        "notes": dict(plan.notes),
+        "summary": findings.summary,
+        "tables": [table.markdown() for table in findings.tables],
+        "seeds": list(plan.seeds),
+        "arms": [outcome.recorded(plan.seeds) for outcome in outcomes],
         "machine": machine(),
         "versions": versions("numpy", "autograd", "numba", "scikit-learn", "matplotlib"),
-        "timing": {**stopwatch.read(), **results.get("timing", {})},
+        "timing": {**stopwatch.read(), "runs": seconds},
     }
+    if lines is None:
+        lines = [{"arm": a, "seed": s, **r} for a, s, run in runs for r in _records(run)]
     write_json(folder / "results.json", results)
     write_atomically(folder / "results.csv", _csv(lines))
     files, shown = [], []
     for name, each in findings.pictures.items():
-        light, dark = each.draw("light"), each.draw("dark")
-        write_atomically(folder / f"{name}.png", plots.png(light))
-        # Laid out once: a second time moves things a little.
-        light.set_layout_engine("none")
-        write_atomically(folder / f"{name}.svg", plots.svg(light))
+        with plots.own_look():
+            light, dark = each.draw("light"), each.draw("dark")
+            plots.write_picture(folder, name, light)
+            pngs = plots.png(light, dpi=130), plots.png(dark, dpi=130)
         files += [f"{name}.png", f"{name}.svg"]
-        pngs = plots.png(light, dpi=130), plots.png(dark, dpi=130)
         shown.append(picture(*pngs, alternative=each.caption, caption=each.caption))
     write_atomically(folder / "report.html", _html(title, plan, findings, results, shown))
     files = ["report.html", *files, "results.json", "results.csv"]
     return Report(folder, findings, tuple(files))
+
+
+def _records(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return the lines of a run: its epochs, steps that were looked at, or its path."""
+    for name in ("history", "visits"):
+        if name in run:
+            records: Sequence[Mapping[str, Any]] = run[name]
+            return records
+    return [
+        {"weights": name, "x": x, "y": y, "accuracy": accuracy}
+        for name in ("theta", "phi")
+        for x, y, accuracy in run[name]
+    ]
 
 
 def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
@@ -158,16 +167,6 @@ def _html(
             Section("Repeat it", code(results["command"])),
         ],
     )
-
-
-def epochs(outcomes: Sequence[Outcome], seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """Return a line for each epoch of each run."""
-    return [
-        {"arm": outcome.arm.title, "seed": seed, **record}
-        for outcome in outcomes
-        for seed, run in zip(seeds, outcome.runs, strict=True)
-        for record in run["history"]
-    ]
 
 
 def accuracy_panels(outcomes: Sequence[Outcome]) -> list[plots.Panel]:

@@ -4,24 +4,22 @@
 also where it was killed before its first checkpoint.
 """
 
-import json
 import os
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from lookahead_ref.data import SOURCES
 from lookahead_ref.experiments import optimizers, plugins
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder, versions
 from lookahead_ref.experiments.settings import FolderOptions, TrainSettings
 from lookahead_ref.extras import require
-from lookahead_ref.report.files import checked, schema, write_json
+from lookahead_ref.report.files import read_sealed, schema, write_sealed
 from lookahead_ref.training.folder import locked, remove_leftovers
-
-__all__ = ["NoRunError", "RunFolder", "begin", "continued", "digests"]
 
 _FILE = "run.json"
 _FORMAT = "lookahead-ref run"
@@ -66,45 +64,32 @@ def begin(
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     folder = RunFolder(output, settings, FolderOptions(**options), started, note)
     require("safetensors", "experiments", purpose="write checkpoints")
-    made = not output.exists()
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        new_folder(output, "train")  # which says what is wrong
-        raise
-    with locked(output):
-        if not made:
-            remove_leftovers(output)
-        new_folder(output, "train")
-        write_json(
-            output / _FILE,
-            {
-                "format": _FORMAT,
-                "format_version": 1,
-                "settings": asdict(settings),
-                "options": asdict(folder.options),
-                "started": started,
-                "files": digests(settings),
-                "versions": versions(*_VERSIONS),
-            },
-        )
+    with new_folder(output, "train"):
+        record = {
+            "settings": asdict(settings),
+            "options": asdict(folder.options),
+            "started": started,
+            "files": digests(settings),
+            "versions": versions(*_VERSIONS),
+        }
+        write_sealed(output / _FILE, _FORMAT, record)
         yield folder
 
 
 @contextmanager
 def continued(
-    path: Path, note: Callable[[str], None], **options: Any
+    path: Path,
+    note: Callable[[str], None],
+    own: Mapping[str, str] = MappingProxyType({}),
+    **options: Any,
 ) -> Iterator[RunFolder]:
-    """Hold the folder of a run that is to go on, some of its options changed."""
+    """Hold the folder of a run that is to go on, some of its options changed.
+
+    Code of the user's own is run where `own` names it too, by the option that took it.
+    """
     try:
-        text = (path / _FILE).read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        raise NoRunError(
-            f"resume must be the folder of a run, got {path}, which has no {_FILE}"
-        ) from None
-    try:
-        found = checked(
-            json.loads(text),
+        found = read_sealed(
+            path / _FILE,
             _FORMAT,
             settings=schema(TrainSettings),
             options=schema(FolderOptions),
@@ -114,11 +99,28 @@ def continued(
         )
         settings = TrainSettings(**found["settings"])
         before = FolderOptions(**found["options"])
-        folder = RunFolder(path, settings, before, found["started"], note)
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoRunError(
+            f"resume must be the folder of a run, got {path}, which has no {_FILE}"
+        ) from None
     except (ValueError, TypeError) as error:
         raise NoRunError(f"{path / _FILE} cannot be understood: {error}") from error
+    # A folder may come from anybody: it alone must not decide what code is run.
+    for option, text in own.items():
+        if getattr(settings, option) != text:
+            raise NoRunError(
+                f"{option} must be that of the run, {getattr(settings, option)!r}, or left "
+                f"out with resume, got {text!r}"
+            )
+    if unnamed := set(own_code(settings).items()) - set(own.items()):
+        again = shlex.join(x for o, text in sorted(unnamed) for x in (f"--{o}", text))
+        raise NoRunError(
+            f"resume must be given with {again} too, for the folder {path} names code that "
+            "is run: look at that first where it is not your own"
+        )
     with locked(path):
         remove_leftovers(path)
+        folder = RunFolder(path, settings, before, found["started"], note)
         _note_changes(folder, found)
         yield replace(folder, options=replace(before, **options))
 
@@ -142,9 +144,17 @@ def _note_changes(folder: RunFolder, found: dict[str, Any]) -> None:
         )
 
 
+def own_code(settings: TrainSettings) -> dict[str, str]:
+    """Return what is the user's own of what settings name, by the options that take it."""
+    return {option: getattr(settings, option) for option in _own(settings)}
+
+
 def digests(settings: TrainSettings) -> dict[str, str]:
     """Tell in what state the user's own files are that settings name."""
-    named = [optimizers.inner_name(settings.optimizer), settings.model]
-    if settings.data.partition(":")[0] not in SOURCES:
-        named.append(settings.data)
-    return {text: plugins.digest(text) for text in named if plugins.is_plugin(text)}
+    return {text: plugins.digest(text) for text in _own(settings).values()}
+
+
+def _own(settings: TrainSettings) -> dict[str, str]:
+    inner = optimizers.inner_name(settings.optimizer)
+    named = {"optimizer": inner, "model": settings.model, "data": settings.data}
+    return {o: text for o, text in named.items() if plugins.is_own(o, text)}

@@ -8,23 +8,10 @@ import json
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from lookahead_ref import hyperparameters
-
-__all__ = [
-    "AXES",
-    "SCHEDULE_NAMES",
-    "SHARED",
-    "CompareSettings",
-    "FolderOptions",
-    "Option",
-    "ReproduceSettings",
-    "SweepSettings",
-    "TrainSettings",
-    "command",
-    "options",
-]
 
 SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine")
 """Learning-rate schedules, made by `lookahead_ref.experiments.train.SCHEDULES`."""
@@ -38,24 +25,9 @@ SHARED = (
 )
 """What all trials of a sweep share: fields of `TrainSettings` too."""
 
-_MODEL = "Model and data"
-_OPTIMIZER = "Optimizer"
-_RUN = "Run"
-_FOLDER = "Folder"
-
 _MODELS = "lookahead_ref.experiments.models:MODELS"
 _DATA_SETS = "lookahead_ref.data:SOURCES"
 _OPTIMIZERS = "lookahead_ref.experiments.optimizers:NAMES"
-_BACKENDS = "lookahead_ref.stepping.backend:names"
-
-_K = "Lookahead: inner steps to a synchronization."
-_ALPHA = "Lookahead: step size of the slow weights."
-_BACKEND = "What makes the updates; see [bold]info[/]."
-_BATCH_SIZE = "Examples in a batch."
-_PASSES = "Passes over the training examples."
-_FIRST_SEED = "The first seed."
-_INNER_STATES = ("maintain", "reset", "interpolate")
-_INNER_STATE = "Lookahead: maintain, reset or interpolate the inner state."
 
 
 @dataclass(frozen=True)
@@ -129,11 +101,9 @@ def _assigned(texts: Iterable[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
         try:
             value = json.loads(written)
         except ValueError:
-            value = written
-        # Of what JSON has, these are values of an option.
-        if not isinstance(value, (bool, int, float)):
-            value = written
-        found[name] = (*found.get(name, ()), value)
+            value = None
+        plain = isinstance(value, (bool, int, float))
+        found[name] = (*found.get(name, ()), value if plain else written)
     return tuple(found.items())
 
 
@@ -163,112 +133,116 @@ def _rates(texts: Iterable[str]) -> tuple[tuple[str, float], ...]:
     return tuple(found.items())
 
 
+# A setting, by the heading that it stands under.
+_of_model = partial(setting, panel="Model and data")
+_of_optimizer = partial(setting, panel="Optimizer")
+_of_run = partial(setting, panel="Run")
+_of_folder = partial(setting, panel="Folder")
+
+_k = partial(setting, 5, "Lookahead: inner steps to a synchronization.")
+_alpha = partial(setting, 0.5, "Lookahead: step size of the slow weights.")
+_inner_state = partial(
+    setting,
+    "maintain",
+    "Lookahead: maintain, reset or interpolate the inner state.",
+    choices=("maintain", "reset", "interpolate"),
+)
+_backend = partial(
+    setting,
+    "numpy",
+    "What makes the updates, and the layers' kernels; see [bold]info[/].",
+    choices="lookahead_ref.stepping.backend:names",
+)
+_epochs = partial(setting, 30, "Passes over the training examples.", least=1)
+_batch_size = partial(setting, 64, "Examples in a batch.", least=1)
+_first_seed = partial(setting, 0, "The first seed.", least=0)
+
+
+def _seeds(default: int | None) -> Any:
+    return setting(default, "Runs of each method.", least=1)
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """Everything that decides a training run; None where model and data decide."""
 
-    model: str = setting(
+    model: str = _of_model(
         "mlp",
         "mlp, lstm, resnet18, resnet32, resnet50; or your own, as module:name or "
         "file.py:name.",
-        panel=_MODEL,
         choices=_MODELS,
     )
-    data: str = setting(
+    data: str = _of_model(
         "digits",
         "digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR; for "
         "lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
-        panel=_MODEL,
         choices=_DATA_SETS,
     )
-    optimizer: str = setting(
+    optimizer: str = _of_optimizer(
         "lookahead-adam",
         "sgd, heavy-ball, nesterov, adagrad or adam; alone, or with lookahead- or polyak- "
         "before it; or your own, which may have that before it too.",
-        panel=_OPTIMIZER,
         choices=_OPTIMIZERS,
     )
-    learning_rate: float | None = setting(
+    learning_rate: float | None = _of_optimizer(
         None,
         "Of the innermost optimizer, at the start; if not given, one that was measured or "
         "published for it and the model.",
-        panel=_OPTIMIZER,
     )
-    schedule: str = setting(
+    schedule: str = _of_optimizer(
         "constant",
         "Of the learning rate: constant, step, shortened or cosine.",
-        panel=_OPTIMIZER,
         choices=SCHEDULE_NAMES,
     )
-    epochs: int = setting(30, _PASSES, panel=_RUN, least=1)
-    batch_size: int | None = setting(
+    epochs: int = _epochs(panel="Run")
+    batch_size: int | None = _of_model(
         None,
         "Examples in a batch, or columns of a text; if not given 64, for lstm 20, for a "
         "resnet 128.",
-        panel=_MODEL,
         least=1,
     )
-    seed: int = setting(
-        0, "Decides initial weights, batches and dropout.", panel=_RUN, least=0
-    )
-    backend: str = setting(
-        "numpy",
-        "What makes the updates, and the layers' kernels; see [bold]info[/].",
-        panel=_RUN,
-        choices=_BACKENDS,
-    )
-    k: int = setting(5, _K, panel=_OPTIMIZER)
-    alpha: float = setting(0.5, _ALPHA, panel=_OPTIMIZER)
-    inner_state: str = setting(
-        "maintain", _INNER_STATE, panel=_OPTIMIZER, choices=_INNER_STATES
-    )
-    momentum: float = setting(0.9, "Of heavy-ball and nesterov.", panel=_OPTIMIZER)
-    weight_decay: float = setting(
-        0.0, "Of the innermost optimizer.", panel=_OPTIMIZER, least=0
-    )
-    weight_decay_kind: str = setting("l2", "l2 or decoupled.", panel=_OPTIMIZER)
+    seed: int = _of_run(0, "Decides initial weights, batches and dropout.", least=0)
+    backend: str = _backend(panel="Run")
+    k: int = _k(panel="Optimizer")
+    alpha: float = _alpha(panel="Optimizer")
+    inner_state: str = _inner_state(panel="Optimizer")
+    momentum: float = _of_optimizer(0.9, "Of heavy-ball and nesterov.")
+    weight_decay: float = _of_optimizer(0.0, "Of the innermost optimizer.", least=0)
+    weight_decay_kind: str = _of_optimizer("l2", "l2 or decoupled.")
     hyperparameters: tuple[tuple[str, Any], ...] = several(
         str,
         "Of an optimizer of your own: what it is made with besides the learning rate. "
         "Repeat it for several.",
         name="hyperparameter",
-        panel=_OPTIMIZER,
+        panel="Optimizer",
         metavar="NAME=VALUE",
         read=_assigned_once,
     )
-    clip: float | None = setting(
+    clip: float | None = _of_optimizer(
         None,
         "Largest norm of the gradients, 0 for none; if not given 0.25 for lstm.",
-        panel=_OPTIMIZER,
         least=0,
     )
-    hidden: int | tuple[int, ...] | None = setting(
+    hidden: int | tuple[int, ...] | None = _of_model(
         None,
         "mlp: units of a hidden layer, once for each, if not given 64 and 64; lstm: of all "
         "layers, if not given 200.",
-        panel=_MODEL,
         least=1,
         given=list[int] | None,
         read=tuple,
     )
-    layers: int | None = setting(
-        None, "lstm: layers, if not given 2.", panel=_MODEL, least=1
+    layers: int | None = _of_model(None, "lstm: layers, if not given 2.", least=1)
+    dropout: float | None = _of_model(
+        None, "lstm: share of units left out, if not given 0."
     )
-    dropout: float | None = setting(
-        None, "lstm: share of units left out, if not given 0.", panel=_MODEL
+    tied: bool | None = _of_model(
+        None, "lstm: output weights are those of the embedding.", name="--tied"
     )
-    tied: bool | None = setting(
-        None,
-        "lstm: output weights are those of the embedding.",
-        name="--tied",
-        panel=_MODEL,
-    )
-    window: int | None = setting(None, "Texts: steps in a batch.", panel=_MODEL, least=1)
-    evaluate_train: bool | None = setting(
+    window: int | None = _of_model(None, "Texts: steps in a batch.", least=1)
+    evaluate_train: bool | None = _of_run(
         None,
         "After each epoch, evaluate the training examples too; if not given, where there "
         "are no more than 20,000, or 200,000 tokens.",
-        panel=_RUN,
     )
 
     def __post_init__(self) -> None:
@@ -284,20 +258,18 @@ class TrainSettings:
 class FolderOptions:
     """What a run that is kept in a folder may be continued with another value of."""
 
-    on_nonfinite: str = setting(
+    on_nonfinite: str = _of_run(
         "stop",
         "A loss or gradient that is not finite: stop, or skip the batch.",
-        panel=_RUN,
         choices=("stop", "skip"),
     )
-    checkpoint_every: int | None = setting(
+    checkpoint_every: int | None = _of_folder(
         None,
         "Batches from one checkpoint to the next; if not given, one is written every "
         "minute.",
-        panel=_FOLDER,
         least=1,
     )
-    keep: int = setting(3, "Checkpoints that are kept.", panel=_FOLDER, least=1)
+    keep: int = _of_folder(3, "Checkpoints that are kept.", least=1)
 
     def __post_init__(self) -> None:
         hyperparameters.count("keep", self.keep)
@@ -310,15 +282,15 @@ class FolderOptions:
 class CompareSettings:
     """What is compared: every optimizer alone and inside Lookahead, on each seed."""
 
-    seeds: int = setting(5, "Runs of each method.", least=1)
-    seed: int = setting(0, _FIRST_SEED, least=0)
-    epochs: int = setting(30, _PASSES, least=1)
-    batch_size: int = setting(64, _BATCH_SIZE, least=1)
+    seeds: int = _seeds(5)
+    seed: int = _first_seed()
+    epochs: int = _epochs()
+    batch_size: int = _batch_size()
     hidden: tuple[int, ...] = (64, 64)
-    k: int = setting(5, _K)
-    alpha: float = setting(0.5, _ALPHA)
-    inner_state: str = setting("maintain", _INNER_STATE, choices=_INNER_STATES)
-    backend: str = setting("numpy", _BACKEND, choices=_BACKENDS)
+    k: int = _k()
+    alpha: float = _alpha()
+    inner_state: str = _inner_state()
+    backend: str = _backend()
     optimizers: tuple[str, ...] = several(
         str,
         "sgd, heavy-ball, nesterov, adagrad, adam or your own as module:name or "
@@ -345,6 +317,28 @@ class CompareSettings:
 
 
 @dataclass(frozen=True)
+class JobOptions:
+    """How many runs are done, and where their results go."""
+
+    jobs: int | None = setting(
+        None, "Processes; as many as cores if not given.", least=1, show_default=False
+    )
+    scheduler: str | None = setting(
+        None,
+        "A Dask cluster that does the runs instead.",
+        metavar="ADDRESS",
+        show_default=False,
+    )
+    output: str | None = setting(
+        None,
+        "The folder to write to; runs that are there are not done again.",
+        metavar="DIR",
+        show_default=False,
+    )
+    as_json: bool = setting(False, "Print JSON, for a program to read.", name="--json")
+
+
+@dataclass(frozen=True)
 class SweepSettings:
     """A grid: each value of an axis with each of the others, each once for each seed."""
 
@@ -359,8 +353,8 @@ class SweepSettings:
     )
     learning_rate: tuple[float, ...] = several(float, "Of the innermost optimizer.")
     momentum: tuple[float, ...] = several(float, "Of heavy ball and Nesterov.")
-    k: tuple[int, ...] = several(int, _K)
-    alpha: tuple[float, ...] = several(float, _ALPHA)
+    k: tuple[int, ...] = several(int, "Lookahead: inner steps to a synchronization.")
+    alpha: tuple[float, ...] = several(float, "Lookahead: step size of the slow weights.")
     hyperparameters: tuple[tuple[str, tuple[Any, ...]], ...] = several(
         str,
         "Of an optimizer of your own, as for train; once for each value.",
@@ -368,17 +362,13 @@ class SweepSettings:
         metavar="NAME=VALUE",
         read=_assigned,
     )
-    inner_state: str = setting(
-        "maintain",
-        "Lookahead: maintain, reset or interpolate.",
-        choices=_INNER_STATES,
-    )
+    inner_state: str = _inner_state()
     schedule: str = setting("constant", "As for train.", choices=SCHEDULE_NAMES)
-    epochs: int = setting(30, "Of each run.", least=1)
-    batch_size: int = setting(64, _BATCH_SIZE, least=1)
-    seeds: int = setting(1, "Runs of each trial.", least=1)
-    seed: int = setting(0, _FIRST_SEED, least=0)
-    backend: str = setting("numpy", _BACKEND, choices=_BACKENDS)
+    epochs: int = _epochs()
+    batch_size: int = _batch_size()
+    seeds: int = _seeds(1)
+    seed: int = _first_seed()
+    backend: str = _backend()
 
     def __post_init__(self) -> None:
         hyperparameters.count("seeds", self.seeds)
@@ -403,9 +393,7 @@ class ReproduceSettings:
     """Which setting of a table or figure is reproduced: a small one, or the paper's."""
 
     full: bool = setting(
-        False,
-        "The paper's setting, as far as it is known; needs --data.",
-        name="--full",
+        False, "The paper's setting, as far as it is known; needs --data.", name="--full"
     )
     data: str | None = setting(
         None,
@@ -413,10 +401,10 @@ class ReproduceSettings:
         metavar="NAME[:PATH]",
         choices=_DATA_SETS,
     )
-    seeds: int | None = setting(None, "Runs of each method.", least=1)
+    seeds: int | None = _seeds(None)
     epochs: int | None = setting(None, "Other than the setting's.", least=1)
     learning_rate: float | None = setting(None, "Of SGD, other than the setting's.")
-    backend: str = setting("numpy", _BACKEND, choices=_BACKENDS)
+    backend: str = _backend()
 
     def __post_init__(self) -> None:
         if self.full and self.data is None:

@@ -21,8 +21,6 @@ from lookahead_ref.experiments.statistics import rows, summary
 from lookahead_ref.experiments.workers import Workers
 from lookahead_ref.report.tables import Column, Table
 
-__all__ = ["plan", "sweep"]
-
 _LAST = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
 
 
@@ -55,28 +53,28 @@ def plan(settings: SweepSettings) -> Plan:
 
 
 def sweep(
-    settings: SweepSettings, folder: Path, *, workers: Workers, console: Console
+    settings: SweepSettings, folder: Path, workers: Workers, console: Console
 ) -> report.Report:
     """Train every point of a grid that is not done yet, and write the results of all."""
     stopwatch = report.Stopwatch()
     planned = plan(settings)
     outcomes = engine.run(planned, folder / "trials", workers=workers, console=console)
-    # Those that diverged last; sorting keeps the order of the grid among equals.
+    # Those that diverged last; of equal accuracies that of the lower loss is better.
     outcomes.sort(key=_rank)
-    results = {
-        "format": "lookahead-ref sweep",
-        "format_version": 1,
-        "command": command("sweep", settings),
-        "base": asdict(settings.base),
-        "axes": settings.axes,
-        "hyperparameters": dict(settings.hyperparameters),
-        "seeds": list(planned.seeds),
-        "trials": [outcome.recorded(planned.seeds) for outcome in outcomes],
-    }
     best = outcomes[0].arm.title
     findings = report.Findings(f"The best is {best}.", (_table(planned, outcomes),))
-    lines = _lines(outcomes, planned.seeds, [name for name, _ in settings.hyperparameters])
-    return report.write(folder, "Sweep", planned, findings, results, lines, stopwatch)
+    return report.write(
+        folder,
+        "Sweep",
+        planned,
+        outcomes,
+        findings,
+        stopwatch,
+        _lines(outcomes, planned.seeds, [name for name, _ in settings.hyperparameters]),
+        format="lookahead-ref sweep",
+        command=command("sweep", settings),
+        request=asdict(settings),
+    )
 
 
 def _of_the_user(optimizer: str) -> bool:
@@ -101,9 +99,11 @@ def _shown(axis: str, settings: TrainSettings) -> Any:
     return getattr(settings, axis)
 
 
-def _rank(outcome: Outcome) -> tuple[int, float]:
+def _rank(outcome: Outcome) -> tuple[float, ...]:
+    if outcome.diverged:
+        return outcome.diverged, 0.0, 0.0
     accuracy = summary(outcome, "validation_accuracy").mean
-    return outcome.diverged, -accuracy if outcome.diverged == 0 else 0.0
+    return 0, -accuracy, summary(outcome, "validation_loss").mean
 
 
 def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:

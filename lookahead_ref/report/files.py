@@ -1,5 +1,6 @@
 """Files that are whole or not there; plain data for JSON, and what was read of it."""
 
+import hashlib
 import json
 import math
 import os
@@ -11,8 +12,6 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from lookahead_ref.extras import require
-
-__all__ = ["checked", "jsonable", "schema", "write_atomically", "write_json"]
 
 _TYPES: dict[Any, str] = {
     int: "integer",
@@ -54,6 +53,28 @@ def write_json(path: Path, value: Any) -> None:
     """Write anything that `jsonable` takes as JSON, atomically, indented."""
     text = json.dumps(jsonable(value), indent=1, allow_nan=False, ensure_ascii=False)
     write_atomically(path, text + "\n")
+
+
+def write_sealed(path: Path, form: str, record: Mapping[str, Any]) -> None:
+    """Write JSON of a format with its checksum, for `read_sealed`."""
+    sealed = jsonable({"format": form, "format_version": 1, **record})
+    write_json(path, {**sealed, "sha256": _digest(sealed)})
+
+
+def read_sealed(path: Path, form: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what `write_sealed` wrote: of that format, of these schemas, and unchanged."""
+    try:
+        found = json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    found = checked(found, form, sha256={"type": "string"}, **properties)
+    if found.pop("sha256") != _digest(found):
+        raise ValueError("its checksum is not that of what it holds: it was changed")
+    return found
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def jsonable(value: Any) -> Any:

@@ -7,8 +7,6 @@ from importlib.resources import files
 from string import Template
 from typing import NamedTuple
 
-__all__ = ["Section", "code", "definitions", "page", "paragraph", "picture"]
-
 
 class Section(NamedTuple):
     """A heading and what stands below it."""

@@ -5,35 +5,23 @@ with the other families behind it in grey, to be read by itself and against the 
 """
 
 import io
+import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref.extras import require
+from lookahead_ref.report.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = [
-    "GHOST",
-    "INK",
-    "PALETTE",
-    "PAPER",
-    "Curve",
-    "Panel",
-    "curves_figure",
-    "grid_lines",
-    "label",
-    "late_limits",
-    "legend_above",
-    "panels",
-    "png",
-    "svg",
-]
 
 Theme = Literal["light", "dark"]
 
@@ -88,6 +76,25 @@ PAPER: dict[Theme, str] = {"light": "#ffffff", "dark": "#14171b"}
 GHOST: dict[Theme, str] = {"light": "#c9ced4", "dark": "#3f4750"}
 _DASHES = {"plain": (0, (5, 2)), "lookahead": "solid", "other": (0, (1, 1.3))}
 _WIDTHS = {"plain": 1.8, "lookahead": 2.4, "other": 2.0}
+
+
+@contextmanager
+def own_look() -> Iterator[None]:
+    """Draw by Matplotlib's defaults, whatever the user's settings are."""
+    matplotlib = library()
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
+
+
+def library() -> ModuleType:
+    """Return Matplotlib, which a wrong MPLBACKEND keeps from being imported."""
+    chosen = os.environ.pop("MPLBACKEND", None)
+    try:
+        return require("matplotlib", "experiments", purpose="draw pictures")
+    finally:
+        if chosen is not None:
+            os.environ["MPLBACKEND"] = chosen
 
 
 def panels(
@@ -149,11 +156,7 @@ def grid_lines(axes: Any, theme: Theme = "light", *, axis: str = "both") -> None
 
 
 def curves_figure(
-    rows: Sequence[Panel],
-    *,
-    x_title: str,
-    columns: int = 4,
-    theme: Theme = "light",
+    rows: Sequence[Panel], *, x_title: str, columns: int = 4, theme: Theme = "light"
 ) -> "Figure":
     """Draw families of methods side by side, a quantity in each row or rows of panels."""
     families = list(dict.fromkeys(curve.family for row in rows for curve in row.curves))
@@ -201,19 +204,30 @@ def late_limits(curves: Sequence[Curve]) -> tuple[float, float]:
     return low, min(high, 100.0)
 
 
+def write_picture(folder: Path, name: str, figure: "Figure") -> None:
+    """Write a figure as NAME.png and NAME.svg."""
+    write_atomically(folder / f"{name}.png", png(figure))
+    # Laid out once: a second time moves things a little.
+    figure.set_layout_engine("none")
+    write_atomically(folder / f"{name}.svg", svg(figure))
+
+
 def png(figure: "Figure", *, dpi: int = 144) -> bytes:
     """Render a figure as a PNG file; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(
+        buffer, format="png", backend="agg", dpi=dpi, metadata={"Software": None}
+    )
     return buffer.getvalue()
 
 
 def svg(figure: "Figure") -> bytes:
     """Render a figure as SVG, text as text; the same figure gives the same bytes."""
-    matplotlib = require("matplotlib", "experiments", purpose="draw curves")
     buffer = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "lookahead-ref", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    with library().rc_context({"svg.hashsalt": "lookahead-ref", "svg.fonttype": "none"}):
+        figure.savefig(
+            buffer, format="svg", backend="svg", metadata={"Date": None, "Creator": None}
+        )
     return buffer.getvalue()
 
 

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 if TYPE_CHECKING:
     import rich.table
 
-__all__ = ["MISSING", "Column", "Row", "Summary", "Table", "summarize"]
-
 
 class Summary(NamedTuple):
     """Mean and spread of one quantity over seeds."""

@@ -98,10 +98,7 @@ def expected_loss(
 
 
 def cycle_contraction(
-    learning_rate: ArrayLike,
-    curvature: ArrayLike,
-    k: ArrayLike = 1,
-    alpha: ArrayLike = 1.0,
+    learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> Reals:
     """Return 1 minus `cycle_factor`: to Lookahead what gamma a is to SGD.
 
@@ -118,10 +115,7 @@ def cycle_contraction(
 
 
 def cycle_factor(
-    learning_rate: ArrayLike,
-    curvature: ArrayLike,
-    k: ArrayLike = 1,
-    alpha: ArrayLike = 1.0,
+    learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> Reals:
     """Return what a cycle multiplies the mean by, equation (0.12).
 
@@ -154,10 +148,7 @@ def factor_power(
 
 
 def is_stable(
-    learning_rate: ArrayLike,
-    curvature: ArrayLike,
-    k: ArrayLike = 1,
-    alpha: ArrayLike = 1.0,
+    learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> NDArray[np.bool_]:
     """Tell where a cycle contracts: ``|1 - alpha + alpha (1 - gamma a)^k| < 1``.
 

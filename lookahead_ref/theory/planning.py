@@ -101,11 +101,7 @@ def loss_after(
 
 
 def steps_to_reach(
-    problem: Problem,
-    loss: float,
-    learning_rate: float,
-    k: int = 1,
-    alpha: float = 1.0,
+    problem: Problem, loss: float, learning_rate: float, k: int = 1, alpha: float = 1.0
 ) -> int:
     """Return how many gradient evaluations it takes to reach an expected loss.
 

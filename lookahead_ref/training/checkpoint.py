@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 
 from lookahead_ref.extras import require
 
-__all__ = ["DamagedError", "decode", "encode"]
-
 _KEY = "lookahead-ref"
 _NO_DIGEST = "0" * 64
 

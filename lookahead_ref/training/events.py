@@ -12,19 +12,6 @@ from typing import Any, Self, TypeAlias
 
 from lookahead_ref.report.files import jsonable
 
-__all__ = [
-    "Callback",
-    "Diverging",
-    "EpochEnded",
-    "EpochRecord",
-    "Event",
-    "JsonLines",
-    "RunEnded",
-    "RunStarted",
-    "StepSkipped",
-    "StepTaken",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:

@@ -20,15 +20,6 @@ from lookahead_ref.training import checkpoint
 from lookahead_ref.training.events import JsonLines
 from lookahead_ref.training.state import SCHEMA, Snapshot
 
-__all__ = [
-    "CheckpointError",
-    "CheckpointFolder",
-    "FolderInUseError",
-    "Restored",
-    "locked",
-    "remove_leftovers",
-]
-
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}")
 _SECONDS = 60.0
@@ -51,8 +42,11 @@ class FolderInUseError(ValueError):
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Be the only run in a folder; the lock ends with the process, however that ends."""
-    import fcntl  # Not on Windows, where the rest of the package works.
-
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock
+        yield
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -68,9 +62,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of a run that was killed while it wrote."""
-    for path in folder.iterdir():
-        if _LEFTOVER.fullmatch(path.name):
-            path.unlink()
+    for path in filter(is_leftover, folder.iterdir()):
+        path.unlink()
+
+
+def is_leftover(path: Path) -> bool:
+    """Tell whether a file is one that `write_atomically` had not finished."""
+    return _LEFTOVER.fullmatch(path.name) is not None and path.is_file()
 
 
 class Restored(NamedTuple):

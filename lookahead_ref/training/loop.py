@@ -36,15 +36,6 @@ from lookahead_ref.training.nonfinite import (
 from lookahead_ref.training.state import Placement, Snapshot, TrainingState
 from lookahead_ref.trees import flatten
 
-__all__ = [
-    "Checkpoints",
-    "OnNonFinite",
-    "StoppedError",
-    "TrainingResult",
-    "described",
-    "train",
-]
-
 OnNonFinite = Literal["stop", "skip"]
 """What to do about a batch whose loss or gradient is not finite."""
 

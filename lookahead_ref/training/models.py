@@ -11,16 +11,6 @@ from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
-__all__ = [
-    "CarryingModel",
-    "Data",
-    "Evaluation",
-    "Model",
-    "PlainModel",
-    "Stream",
-    "carries",
-]
-
 
 class Evaluation(Protocol):
     """What a model's evaluation measures."""

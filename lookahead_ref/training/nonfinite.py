@@ -13,8 +13,6 @@ from array_api_compat import array_namespace, is_array_api_obj
 from lookahead_ref import trees
 from lookahead_ref.training.events import EpochRecord
 
-__all__ = ["NonFiniteLossError", "Where", "first_nonfinite", "is_finite", "joint_sum"]
-
 Where: TypeAlias = Literal["batch", "gradient", "state", "evaluation"]
 """What was not finite: the loss of a batch, its gradient, what the optimizer made of that,
 or the loss of an evaluation."""

@@ -30,8 +30,6 @@ from lookahead_ref.training.events import (
     StepTaken,
 )
 
-__all__ = ["Reporter", "TrainingProgress", "reporter"]
-
 
 @contextmanager
 def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:

@@ -14,8 +14,6 @@ from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
 from lookahead_ref.training.models import Stream
 
-__all__ = ["SCHEMA", "Placement", "Snapshot", "TrainingState"]
-
 
 class Snapshot(NamedTuple):
     """A state between two batches, from which a run goes on as if it had never stopped."""
@@ -154,15 +152,7 @@ class TrainingState:
         self.history = [EpochRecord(**each) for each in record["history"]]
 
 
-_PLAIN = (
-    "epoch",
-    "batches",
-    "step",
-    "skipped",
-    "epoch_updates",
-    "epoch_loss",
-    "seconds",
-)
+_PLAIN = ("epoch", "batches", "step", "skipped", "epoch_updates", "epoch_loss", "seconds")
 
 _PARTS = {
     **{name: {"type": "object"} for name in ("counts", "stream", "rng")},

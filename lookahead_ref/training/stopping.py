@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-__all__ = ["StopRequest", "stop_requests"]
-
 # What asks a process to end: Ctrl-C, a batch system, a terminal that was closed.
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 

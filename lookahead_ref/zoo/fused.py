@@ -23,16 +23,6 @@ from autograd.tracer import getval, isbox
 
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 
-__all__ = [
-    "Backward",
-    "Wanted",
-    "check",
-    "check_indices",
-    "check_inputs",
-    "fused",
-    "like",
-]
-
 Backward: TypeAlias = Callable[[Any], tuple[Any, ...]]
 """From the gradient of the value to one gradient for each array, None where none is
 wanted. It is called once at most and may overwrite what it keeps, but not what it is

@@ -36,8 +36,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from lookahead_ref import hyperparameters
 
-__all__ = ["Initialization", "initializer"]
-
 Initialization = Literal[
     "uniform",
     "normal",

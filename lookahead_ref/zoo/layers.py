@@ -14,8 +14,6 @@ from numpy.random import Generator
 from lookahead_ref.kernels import LayerKernels, namespace
 from lookahead_ref.zoo.fused import Backward, Wanted, check, check_indices, fused, like
 
-__all__ = ["ACTIVATIONS", "LayerOutput", "dense", "dropout", "embedding", "lstm_layer"]
-
 # Autograd's own derivatives of the first leave float32, those of the second overflow far
 # from zero; these do neither. They need the value alone: the input need not be kept.
 relu = primitive(lambda x: np.maximum(x, 0))

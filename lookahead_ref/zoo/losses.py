@@ -9,15 +9,6 @@ from autograd.tracer import getval
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 from lookahead_ref.zoo.fused import Backward, Wanted, check, check_indices, fused
 
-__all__ = [
-    "Evaluation",
-    "accuracy",
-    "dense_cross_entropy",
-    "evaluate_classifier",
-    "softmax_cross_entropy",
-    "top_accuracy",
-]
-
 
 def _softmax_forward(
     wanted: Wanted, kernels: LayerKernels, logits: Any, labels: Any

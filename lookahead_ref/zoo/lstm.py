@@ -31,8 +31,6 @@ from lookahead_ref.zoo.losses import (
     softmax_cross_entropy,
 )
 
-__all__ = ["LSTM"]
-
 Params = dict[str, dict[str, NDArray[Any]]]
 Carried = dict[str, dict[str, Any]]
 
@@ -262,11 +260,7 @@ class LSTM:
         return evaluate
 
     def _read(
-        self,
-        params: Params,
-        tokens: Any,
-        carried: Carried,
-        rng: np.random.Generator | None,
+        self, params: Params, tokens: Any, carried: Carried, rng: np.random.Generator | None
     ) -> tuple[Any, Carried]:
         """Run the layers: the last one's output, and the state."""
         table = params["embedding"]["weight"]

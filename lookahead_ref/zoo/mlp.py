@@ -13,8 +13,6 @@ from lookahead_ref.zoo.initializers import initializer
 from lookahead_ref.zoo.layers import dense
 from lookahead_ref.zoo.losses import Evaluation, dense_cross_entropy, evaluate_classifier
 
-__all__ = ["MLP"]
-
 Activation = Literal["relu", "tanh"]
 Initialization = Literal["he_normal", "he_uniform", "glorot_normal", "glorot_uniform"]
 Params = dict[str, dict[str, NDArray[Any]]]

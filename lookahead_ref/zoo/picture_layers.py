@@ -14,17 +14,6 @@ import autograd.numpy as np
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 from lookahead_ref.zoo.fused import Backward, Wanted, check, fused, like
 
-__all__ = [
-    "Moments",
-    "Normalized",
-    "batch_norm",
-    "convolution",
-    "fixed_norm",
-    "max_pool",
-    "mean_pool",
-    "padded_identity",
-]
-
 
 def _convolution_forward(
     wanted: Wanted, kernels: LayerKernels, x: Any, kernel: Any, *, stride: int, padding: int

@@ -38,8 +38,6 @@ from lookahead_ref.zoo.picture_layers import (
     padded_identity,
 )
 
-__all__ = ["ResNet", "resnet18", "resnet32", "resnet50"]
-
 Params = dict[str, Any]
 Statistics = dict[str, dict[str, Any]]
 

@@ -14,12 +14,7 @@ import lookahead_ref as la
 from lookahead_ref.backends.cupy import CupyBackend, compiler, kernels
 from lookahead_ref.cli.app import main
 from lookahead_ref.stepping.backend import BackendUnavailableError, Program, explained, load
-from support import (
-    INNER,
-    assert_same_bits,
-    gradients,
-    mixed_params,
-)
+from support import INNER, assert_same_bits, gradients, mixed_params
 
 pytest.importorskip("cupy")
 
@@ -31,14 +26,7 @@ from executors import (
     assert_reads_others_before_it_writes,
     assert_updates_any_bits,
 )
-from host_cuda import (
-    OPTIMIZERS,
-    HostCuda,
-    backend,
-    on_device,
-    on_host,
-    programs,
-)
+from host_cuda import OPTIMIZERS, HostCuda, backend, on_device, on_host, programs
 
 PACKAGE = "lookahead_ref.backends"
 
@@ -46,6 +34,11 @@ PACKAGE = "lookahead_ref.backends"
 def every_program() -> list[tuple[Program, str]]:
     found = [programs(each, mixed_params()) for each in OPTIMIZERS.values()]
     return list(dict.fromkeys(program for each in found for program in each))
+
+
+def text(inner: str) -> str:
+    """A kernel in float32."""
+    return compiler.write(programs(INNER[inner](), mixed_params())[0][0], "float32").text
 
 
 def nvrtc_is_there() -> bool:
@@ -72,8 +65,7 @@ def nvrtc_was_installed_here() -> bool:
 
 # Where it was installed, tests that would be skipped because it does not load must fail.
 needs_nvrtc = pytest.mark.skipif(
-    not nvrtc_was_installed_here() and not nvrtc_is_there(),
-    reason="NVRTC is not installed",
+    not nvrtc_was_installed_here() and not nvrtc_is_there(), reason="NVRTC is not installed"
 )
 
 
@@ -107,31 +99,25 @@ def test_no_kernel_flushes_subnormals_or_contracts_products_into_sums() -> None:
 
 @needs_nvrtc
 def test_what_the_reading_of_the_ptx_would_find(monkeypatch: pytest.MonkeyPatch) -> None:
-    program, _ = programs(INNER["adam"](), mixed_params())[0]
-    text = compiler.write(program, "float32").text
     monkeypatch.setattr(compiler, "OPTIONS", ("--ftz=true", "--std=c++17"))
-    ptx = compiler.translate(text, 90, kind="ptx").decode()
+    ptx = compiler.translate(text("adam"), 90, kind="ptx").decode()
     assert "fma.rn.ftz.f32" in ptx
 
 
 @needs_nvrtc
 @pytest.mark.parametrize("architecture", [60, 75, 80, 90, 120])
 def test_kernels_compile_for_old_and_new_devices(architecture: int) -> None:
-    program, dtype = programs(INNER["adam"](), mixed_params())[0]
     from cupy.cuda import nvrtc
 
     if architecture not in nvrtc.getSupportedArchs():
         pytest.skip("this NVRTC does not know it")
-    code = compiler.translate(compiler.write(program, dtype).text, architecture)
-    assert code.startswith(b"\x7fELF")
+    assert compiler.translate(text("adam"), architecture).startswith(b"\x7fELF")
 
 
 @needs_nvrtc
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("body", [kernels._FORWARD, kernels._BACKWARD])
-def test_kernels_of_layers_compile_and_compute_in_their_dtype(
-    body: str, dtype: str
-) -> None:
+def test_kernels_of_layers_compute_in_their_dtype(body: str, dtype: str) -> None:
     ptx = compiler.translate(kernels.source(body, dtype), 90, kind="ptx").decode()
     if dtype == "float32":
         assert ".f64" not in ptx
@@ -139,18 +125,14 @@ def test_kernels_of_layers_compile_and_compute_in_their_dtype(
 
 @needs_nvrtc
 def test_a_device_newer_than_nvrtc_gets_ptx() -> None:
-    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
-    code = compiler.translate(compiler.write(program, dtype).text, 999)
-    assert b".entry update" in code
+    assert b".entry update" in compiler.translate(text("sgd"), 999)
 
 
 @needs_nvrtc
 def test_a_device_older_than_nvrtc_compiles_for_is_told_so_in_one_line() -> None:
-    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
-    with pytest.raises(
-        BackendUnavailableError, match=r"capability \d+\.\d or more .* 3\.5:"
-    ):
-        compiler.translate(compiler.write(program, dtype).text, 35)
+    told = r"capability \d+\.\d or more .* 3\.5:"
+    with pytest.raises(BackendUnavailableError, match=told):
+        compiler.translate(text("sgd"), 35)
 
 
 @needs_nvrtc
@@ -163,26 +145,24 @@ def test_a_kernel_that_does_not_compile_is_shown_with_the_compiler_s_words() -> 
 def test_compiled_kernels_are_kept_and_a_file_that_was_cut_short_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
-    text = compiler.write(program, dtype).text
-    code = compiler.cached(text, 90, tmp_path)
+    kernel = text("sgd")
+    code = compiler.cached(kernel, 90, tmp_path)
     (file,) = tmp_path.iterdir()
     for damage in (b"", b"\n", file.read_bytes()[:-9]):
         file.write_bytes(damage)
-        assert compiler.cached(text, 90, tmp_path) == code
-    compiler.cached(text, 80, tmp_path)
-    compiler.cached(text + "// edited", 90, tmp_path)
+        assert compiler.cached(kernel, 90, tmp_path) == code
+    compiler.cached(kernel, 80, tmp_path)
+    compiler.cached(kernel + "// edited", 90, tmp_path)
     assert len(list(tmp_path.iterdir())) == 3
     monkeypatch.setattr(compiler, "translate", None)
-    assert compiler.cached(text, 90, tmp_path) == code
+    assert compiler.cached(kernel, 90, tmp_path) == code
 
 
 @needs_nvrtc
 def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> None:
-    program, dtype = programs(INNER["sgd"](), mixed_params())[0]
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert compiler.cached(compiler.write(program, dtype).text, 90, blocked / "cache")
+    assert compiler.cached(text("sgd"), 90, blocked / "cache")
 
 
 # The kernels' own arithmetic, run by the host.
@@ -206,17 +186,13 @@ def _every_kernel(cuda: HostCuda) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("_every_kernel")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_the_kernels_agree_with_the_pure_interface_bit_for_bit(
-    optimizer: Any, place: Place
-) -> None:
+def test_kernels_have_the_bits_of_the_pure_interface(optimizer: Any, place: Place) -> None:
     params = mixed_params()
     assert_agrees(optimizer, params, gradients(params, 40), place)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_any_bits_at_all_are_updated_as_by_numpy(
-    dtype: str, cuda: HostCuda, place: Place
-) -> None:
+def test_any_bits_are_updated_as_by_numpy(dtype: str, cuda: HostCuda, place: Place) -> None:
     found = [
         program
         for make in INNER.values()
@@ -322,9 +298,7 @@ def test_a_gradient_that_is_a_parameter_is_read_before_that_is_written(
     check(place, 8)
 
 
-def test_a_gradient_on_another_device_is_refused_and_nothing_is_updated(
-    cuda: HostCuda,
-) -> None:
+def test_a_gradient_on_another_device_is_refused_before_any_update(cuda: HostCuda) -> None:
     class Elsewhere(standin.ndarray):
         device = SimpleNamespace(id=1)
 

@@ -14,6 +14,7 @@ pytest.importorskip("cupy")
 
 import host_cuda
 import standin
+from executors import assert_layers_agree
 from lookahead_ref.backends import cupy_autograd
 from lookahead_ref.backends.cupy.kernels import CupyLayers
 
@@ -33,19 +34,17 @@ def arrays(dtype: str, *shapes: tuple[int, ...]) -> list[Any]:
 
 
 def same(kernels: Any, name: str, host: list[Any], dtype: str, **options: Any) -> None:
-    """Call both; compare what they return and what they leave in their arguments."""
-    device = [each if each is None else standin.asarray(each) for each in host]
-    before = standin.counted()
-    found = getattr(kernels, name)(*device, **options)
-    assert standin.counted() - before == standin.Transfers()
-    wanted = getattr(GENERAL, name)(*host, **options)
-    many = wanted if isinstance(wanted, tuple) else (wanted,)
-    got = found if isinstance(found, tuple) else (found,)
-    tolerance = {"float32": 2e-6, "float64": 1e-14}[dtype]
-    for one, other in zip([*got, *device], [*many, *host], strict=True):
-        if other is not None:
-            assert one.dtype == other.dtype
-            np.testing.assert_allclose(one.get(), other, rtol=tolerance, atol=tolerance)
+    """Compare both; nothing may move between host and device."""
+
+    def unmoved(*device: Any, **given: Any) -> Any:
+        before = standin.counted()
+        found = getattr(kernels, name)(*device, **given)
+        assert standin.counted() - before == standin.Transfers()
+        return found
+
+    rtol = {"float32": 2e-6, "float64": 1e-14}[dtype]
+    to, back = standin.asarray, standin.asnumpy
+    assert_layers_agree(unmoved, name, host, rtol, rtol, to, back, **options)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -86,9 +86,7 @@ def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Pat
 @pytest.mark.parametrize(
     "damage", [lambda text: text.replace(b"s0 * x0", b"s0 - x0"), lambda text: b"\xff"]
 )
-def test_a_file_that_holds_something_else_is_written_anew(
-    damage: Any, tmp_path: Path
-) -> None:
+def test_a_file_of_something_else_is_written_anew(damage: Any, tmp_path: Path) -> None:
     NumbaBackend(cache=tmp_path).compile(DOUBLE, "float64")
     (path,) = tmp_path.glob("*.py")
     whole = path.read_bytes()
@@ -161,10 +159,6 @@ def test_loops_that_wait_for_memory_use_registers_of_32_bytes(tmp_path: Path) ->
 # Pieces of work, and who does them.
 
 
-PIECE = numba_backend._PIECE
-LARGEST = numba_backend._LARGEST
-
-
 @given(
     st.lists(st.one_of(st.integers(0, 20), st.integers(0, 5 * PIECE)), max_size=30),
     st.integers(1, 4),
@@ -198,8 +192,18 @@ def test_pieces_cover_every_element_once_and_shrink_to_where_threads_meet(
     assert all(size <= min(max(PIECE, share // 3), LARGEST) for size in held)
 
 
-def counted(monkeypatch: pytest.MonkeyPatch, threads: int, sizes: list[int]) -> list[Any]:
-    """What is handed to other threads while arrays of these sizes are doubled."""
+@pytest.mark.parametrize(
+    ("threads", "sizes", "helped"),
+    [
+        pytest.param(4, [10] * 1000, 0, id="tiny ones, by the caller however many"),
+        pytest.param(4, [PIECE], 0, id="a piece"),
+        pytest.param(3, [PIECE // 8] * 200, 2, id="many, once for each other thread"),
+        pytest.param(1, [20 * PIECE], 0, id="one thread"),
+    ],
+)
+def test_arrays_are_handed_to_as_many_threads_as_they_are_worth(
+    threads: int, sizes: list[int], helped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = NumbaBackend(threads=threads)
     given: list[Any] = []
     start = made._threads.helpers.start
@@ -211,28 +215,11 @@ def counted(monkeypatch: pytest.MonkeyPatch, threads: int, sizes: list[int]) -> 
     monkeypatch.setattr(made._threads.helpers, "start", note)
     arrays = [np.full(size, 1.5) for size in sizes]
     made.bind(DOUBLE, "float64", [[array] for array in arrays])([], [2.0])
-    for array in arrays:
-        assert (array == 3.0).all()
-    return given
+    assert all((array == 3.0).all() for array in arrays)
+    assert len(given) == helped
 
 
-def test_tiny_arrays_are_done_by_the_caller_however_many(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert counted(monkeypatch, 4, [10] * 1000) == []
-    assert counted(monkeypatch, 4, [PIECE]) == []
-
-
-def test_many_arrays_are_handed_out_once_for_each_thread(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert len(counted(monkeypatch, 3, [PIECE // 8] * 200)) == 2
-    assert counted(monkeypatch, 1, [20 * PIECE]) == []
-
-
-def test_without_other_threads_the_caller_does_everything(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_other_threads_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
@@ -243,9 +230,7 @@ def test_without_other_threads_the_caller_does_everything(
     assert (x == 2.0).all()
 
 
-def test_a_thread_that_comes_late_finds_nothing_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_thread_that_comes_late_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     made = NumbaBackend(threads=2)
     late: list[Any] = []
     monkeypatch.setattr(made._threads.helpers, "start", late.extend)
@@ -289,13 +274,8 @@ def test_more_threads_than_cores_do_each_element_once(threads: int) -> None:
         for _ in range(30):
             step([], [2.0])
 
-    callers = [threading.Thread(target=double, args=(array,)) for array in arrays]
-    for each in callers:
-        each.start()
-    for each in callers:
-        each.join()
-    for array in arrays:
-        assert (array == 2.0**30).all()
+    in_threads(double, arrays)
+    assert all((array == 2.0**30).all() for array in arrays)
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 17])

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 import lookahead_ref as la
 from lookahead_ref.cli.app import EXAMPLES, app
 from lookahead_ref.cli.terminal import reported
+from lookahead_ref.experiments.environment import new_folder
 
 SLOW = re.compile(
     r"lookahead-ref (compare|theory)|lstm|survey|reproduce (fig10|table5)|my-sweep"
@@ -151,6 +152,36 @@ def test_compare_refuses_a_folder_that_holds_something_else(folder: Path) -> Non
     assert done.exit_code == 2
     assert "output must be a new or empty folder, got ." in done.stderr
     assert [path.name for path in folder.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("compare --optimizer sgd", "sweep", "reproduce table5", "train"),
+        *("theory alpha", "theory rate --points 2"),
+    ],
+)
+def test_a_folder_that_another_command_is_writing_to_is_refused(
+    command: str, folder: Path
+) -> None:
+    with new_folder(folder / "out", "any"):
+        done = invoke(*command.split(), "--output", "out")
+    assert done.exit_code == 2
+    assert "another run is writing to out" in done.stderr
+    assert list((folder / "out").iterdir()) == []
+
+
+def test_pictures_are_drawn_whatever_matplotlib_is_told_outside(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "matplotlibrc").write_text("text.usetex: True\n")
+    monkeypatch.setenv("MPLBACKEND", "module://of.a.notebook")
+    done = call("theory", "alpha", "--output", "out", folder=folder)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    short = ("--optimizer", "sgd", "--seeds", "1", "--epochs", "1", "--jobs", "1")
+    done = call("compare", *short, "--output", "other", folder=folder)
+    assert done.returncode == 0, done.stderr
 
 
 def test_train_writes_its_folder(folder: Path) -> None:

@@ -11,9 +11,12 @@ import pytest
 from rich.console import Console
 
 from lookahead_ref.experiments import compare, optimizers
-from lookahead_ref.experiments.engine import Arm, DivergedError, Outcome
-from lookahead_ref.experiments.environment import OutputFolderError, new_folder
-from lookahead_ref.experiments.learning_rates import GRID, SEEDS, choose, plan
+from lookahead_ref.experiments.engine import DivergedError
+from lookahead_ref.experiments.environment import (
+    OutputFolderError,
+    continued_folder,
+    new_folder,
+)
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import CompareSettings
 from lookahead_ref.experiments.workers import LocalProcesses
@@ -64,9 +67,7 @@ def test_the_same_seed_gives_the_same_results_but_for_timing(
 def test_results_hold_every_number_of_the_table(comparison: Report) -> None:
     found = results(comparison.folder)
     assert found["seeds"] == [0, 1]
-    for row, method in zip(
-        comparison.findings.tables[0].rows, found["methods"], strict=True
-    ):
+    for row, method in zip(comparison.findings.tables[0].rows, found["arms"], strict=True):
         assert row.name == method["title"]
         last = [one["history"][-1]["validation_accuracy"] for one in method["runs"]]
         assert row.cells[0].mean == pytest.approx(100 * np.mean(last))
@@ -77,17 +78,17 @@ def test_results_hold_every_number_of_the_table(comparison: Report) -> None:
 def test_all_methods_start_at_the_same_point(comparison: Report) -> None:
     starts = [
         [one["history"][0]["train_loss"] for one in method["runs"]]
-        for method in results(comparison.folder)["methods"]
+        for method in results(comparison.folder)["arms"]
     ]
     assert all(start == starts[0] for start in starts)
 
 
 def test_differences_are_taken_seed_by_seed(comparison: Report) -> None:
     final = {
-        method["name"]: np.array(
+        method["settings"]["optimizer"]: np.array(
             [one["history"][-1]["validation_loss"] for one in method["runs"]]
         )
-        for method in results(comparison.folder)["methods"]
+        for method in results(comparison.folder)["arms"]
     }
     difference = final["lookahead-adam"] - final["adam"]
     cell = comparison.findings.tables[1].rows[-1].cells[1]
@@ -142,9 +143,44 @@ def test_what_is_done_is_not_done_again_and_more_seeds_are_added(tmp_path: Path)
     first = results(tmp_path)
     run(tmp_path, replace(settings, seeds=2))
     assert all(path.stat().st_mtime_ns == before[path] for path in before)
-    for method, was in zip(results(tmp_path)["methods"], first["methods"], strict=True):
+    for method, was in zip(results(tmp_path)["arms"], first["arms"], strict=True):
         assert [each["seed"] for each in method["runs"]] == [0, 1]
         assert method["runs"][0] == was["runs"][0]
+
+
+def test_pictures_look_the_same_whatever_the_users_settings_are(tmp_path: Path) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    settings = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
+    pictures = []
+    # Without LaTeX the first of these would end the drawing.
+    for own in ({}, {"text.usetex": True, "lines.linewidth": 9, "savefig.bbox": "tight"}):
+        with matplotlib.rc_context(own):
+            run(tmp_path, settings)
+            assert own.items() <= matplotlib.rcParams.items()
+        pictures.append([(tmp_path / f"curves.{e}").read_bytes() for e in ("png", "svg")])
+    assert pictures[0] == pictures[1]
+
+
+def test_results_are_there_where_pictures_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
+    whole = Path.replace
+
+    def full(path: Path, target: Path) -> Path:
+        if target.suffix not in (".json", ".csv", ".jsonl"):
+            raise OSError(28, "No space left on device")
+        return whole(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match=r"No space .*curves\.png"):
+            run(tmp_path, settings)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("results.json", "results.csv", "train.jsonl", "trials")
+    }
+    run(tmp_path, settings)
+    assert {path.name for path in tmp_path.iterdir()} == FILES
 
 
 def test_a_run_that_diverges_is_named_and_logged(tmp_path: Path) -> None:
@@ -157,38 +193,21 @@ def test_a_run_that_diverges_is_named_and_logged(tmp_path: Path) -> None:
     assert not (tmp_path / "results.json").exists()
 
 
-def test_the_best_learning_rate_is_chosen_and_never_one_that_diverged() -> None:
-    arms = plan().arms
-    assert len(arms) == sum(map(len, GRID.values()))
-
-    def outcome(arm: Arm, *accuracies: float) -> Outcome:
-        history = [
-            {"history": [{"validation_accuracy": a, "validation_loss": 1.0}] * 2}
-            for a in accuracies
-        ]
-        settings = replace(arm.settings, epochs=1)
-        return Outcome(replace(arm, settings=settings), tuple(history))
-
-    nan = float("nan")
-    found = [outcome(arms[0], 0.97), outcome(arms[1], 0.98), outcome(arms[2], nan)]
-    assert choose(found) == {"sgd": GRID["sgd"][1]}
-    assert not {*SEEDS} & {*range(100)}
-
-
-def test_the_learning_rates_are_of_the_grid() -> None:
-    assert optimizers.LEARNING_RATES.keys() == GRID.keys()
-    for name, rate in optimizers.LEARNING_RATES.items():
-        assert min(GRID[name]) < rate < max(GRID[name])
-
-
 def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("x")
-    with pytest.raises(OutputFolderError, match="output must be a new or empty folder"):
-        new_folder(tmp_path, "compare")
-    with pytest.raises(OutputFolderError, match="File exists"):
-        new_folder(tmp_path / "kept", "compare")
-    assert new_folder(tmp_path / "a" / "b", "compare").is_dir()
-    assert list((tmp_path / "a" / "b").iterdir()) == []
+    for output, told in ((tmp_path, "new or empty folder"), (tmp_path / "kept", "exists")):
+        with pytest.raises(OutputFolderError, match=told), new_folder(output, "compare"):
+            pass
+    with new_folder(tmp_path / "a" / "b", "compare") as made:
+        assert list(made.iterdir()) == []
+
+
+def test_what_a_run_left_that_was_killed_at_its_first_file_is_nothing(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".kind.txt.0123abcd").touch()
+    with continued_folder(tmp_path, "compare", "compare") as folder:
+        assert [path.name for path in folder.iterdir()] == ["kind.txt"]
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
@@ -199,14 +218,17 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
 
     # Permissions do not stop a test that is run by the superuser.
     monkeypatch.setattr("lookahead_ref.experiments.environment.TemporaryFile", read_only)
-    with pytest.raises(OutputFolderError, match=r"written to, got .*: Permission denied"):
-        new_folder(tmp_path, "compare")
+    with (
+        pytest.raises(OutputFolderError, match=r"written to, got .*: Permission denied"),
+        new_folder(tmp_path, "compare"),
+    ):
+        pass
 
 
 def test_the_default_folder_is_dated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = new_folder(None, "compare")
-    assert folder.parent == Path("runs")
-    assert folder.name.startswith("compare-20")
+    with new_folder(None, "compare") as folder:
+        assert folder.parent == Path("runs")
+        assert folder.name.startswith("compare-20")

@@ -73,6 +73,9 @@ def test_a_lost_trial_is_told_when_all_others_are_done(tmp_path: Path) -> None:
     "edit",
     [
         lambda text: text[:10],
+        lambda _: "[" * 100_000,
+        lambda text: text.replace('"square": 1', '"square": 2'),
+        lambda text: text.replace('"square": 1', '"square": "x"'),
         lambda _: '{"trial": {}}',
         lambda text: text.replace('"format_version": 1', '"format_version": 2'),
         lambda text: text.replace('"result"', '"results"'),

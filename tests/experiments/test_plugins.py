@@ -159,14 +159,14 @@ def test_compare_takes_an_optimizer_a_model_and_data(folder: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert "halves: final validation accuracy" in done.stdout
     results = read(folder / "out")
-    titles = [each["title"] for each in results["methods"]]
+    titles = [each["title"] for each in results["arms"]]
     assert titles == ["Signed", "Lookahead (Signed)"]
-    configuration = results["configuration"]
-    assert configuration["learning_rates"] == {"mine.py:Signed": 0.25}
-    assert configuration["model"] == "<mine.Small object>"
-    assert configuration["data"] == {"name": "halves", "train": 60, "validation": 60}
+    assert results["learning_rates"] == {"mine.py:Signed": 0.25}
+    assert results["setting"]["Model"] == "<mine.Small object>"
+    told = "halves, 60 for training, 60 for validation"
+    assert results["setting"]["Data"] == told
     report = (folder / "out" / "report.html").read_text()
-    assert "Lookahead on halves" in report
+    assert "halves: Lookahead and others" in report
     assert "No learning rate was given for mine.py:Signed: what came with it" in report
     assert "best of a grid" not in report
 
@@ -271,7 +271,7 @@ def test_a_sweep_tries_hyperparameters_and_does_anew_what_an_edit_changes(
 ) -> None:
     first = trials(folder)
     results = read(folder / "swept")
-    assert sorted(trial["title"] for trial in results["trials"]) == [
+    assert sorted(trial["title"] for trial in results["arms"]) == [
         *(
             f"lookahead-mine.py:Signed, learning rate 0.1, k {k}, share {share}"
             for k in (2, 3)
@@ -311,9 +311,30 @@ def test_a_run_of_the_users_own_optimizer_model_and_data_goes_on(folder: Path) -
     assert "share=0.5" in made["optimizer_made"]
     assert made["model_made"] == "<mine.Small object>"
     assert " at 0x" not in (folder / "run" / "train.jsonl").read_text()
-    done = invoke("train", "--resume", "run")
+    own = (*wanted[:2], *where[:4])
+    done = invoke("train", "--resume", "run", *own)
     assert done.exit_code == 0, done.stderr
     assert (folder / "run" / "final.safetensors").read_bytes() == weights
+
+
+def test_a_folder_alone_does_not_decide_what_code_is_run(folder: Path) -> None:
+    own = ("--optimizer", "lookahead-mine.py:Signed", "--model", "mine.py:Small")
+    where = ("--data", "mine.py:halves", "--output", "run", *SHORT)
+    assert invoke("train", *own, *where).exit_code == 0
+    (folder / "mine.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
+    again = (*own, "--data", "mine.py:halves")
+    for given, told in [
+        ((), "must be given with --data mine.py:halves --model mine.py:Small --optimizer"),
+        (again[:4], "must be given with --data mine.py:halves too"),
+        ((*again[:5], "wrong.py:halves"), "data must be that of the run, 'mine.py:halves'"),
+        ((*again, "--epochs", "2"), "resume cannot be given with --epochs"),
+    ]:
+        done = invoke("train", "--resume", "run", *given)
+        assert done.exit_code == 2
+        assert told in done.stderr
+        assert not (folder / "ran").exists()
+    invoke("train", "--resume", "run", *again)
+    assert (folder / "ran").exists()
 
 
 def test_a_sweep_ends_where_a_file_changes_meanwhile(
@@ -437,13 +458,14 @@ def test_an_error_in_the_midst_of_a_run_is_told_with_its_line(
 def test_a_resumed_run_tells_of_an_edit_and_of_a_file_that_is_gone(folder: Path) -> None:
     done = invoke("train", "--optimizer", "mine.py:Signed", *SHORT, "--output", "run")
     assert done.exit_code == 0, done.stderr
-    assert "has changed" not in invoke("train", "--resume", "run").stderr
+    again = ("train", "--resume", "run", "--optimizer", "mine.py:Signed")
+    assert "has changed" not in invoke(*again).stderr
     (folder / "mine.py").write_text(OWN + "# edited\n")
-    done = invoke("train", "--resume", "run")
+    done = invoke(*again)
     assert done.exit_code == 0
     assert "the file of mine.py:Signed has changed since the run began" in done.stderr
     (folder / "mine.py").unlink()
-    done = invoke("train", "--resume", "run")
+    done = invoke(*again)
     assert done.exit_code == 2
     assert "'mine.py:Signed' cannot be read: FileNotFoundError" in done.stderr
     assert done.stderr.count("\n") == 1

@@ -181,7 +181,7 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
     )
     console = Console(file=io.StringIO())
     sweep(settings, tmp_path, workers=workers, console=console)
-    for trial in json.loads((tmp_path / "results.json").read_text())["trials"]:
+    for trial in json.loads((tmp_path / "results.json").read_text())["arms"]:
         same = replace(
             settings.base,
             optimizer="lookahead-sgd",

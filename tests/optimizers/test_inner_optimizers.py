@@ -124,7 +124,7 @@ def test_a_learning_rate_of_zero_leaves_the_parameters(rate: float) -> None:
     ],
 )
 @pytest.mark.parametrize("wrap", [lambda inner: inner, la.Lookahead, la.PolyakAveraging])
-def test_step_refuses_params_that_init_would_refuse(
+def test_step_refuses_params_that_init_refuses(
     wrap: Any, params: Any, message: str
 ) -> None:
     # SGD has no slots whose dtypes and names would give such params away.
@@ -179,9 +179,7 @@ SGD, ADAM = la.SGD(1.0), la.Adam(1.0)
         (la.Lookahead(la.Lookahead(SGD)), la.Lookahead(SGD), "LookaheadState .* got Inner"),
     ],
 )
-def test_a_state_of_another_kind_is_refused(
-    optimizer: Any, other: Any, wanted: str
-) -> None:
+def test_another_kind_of_state_is_refused(optimizer: Any, other: Any, wanted: str) -> None:
     with pytest.raises(TypeError, match=f"state must be the {wanted}"):
         optimizer.step(X, GRADIENT, other.init(X))
 

@@ -46,9 +46,7 @@ def test_it_synchronizes_after_steps_k_2k_3k_and_no_other(k: int) -> None:
 
 @pytest.mark.parametrize("inner_state", INNER_STATES)
 @pytest.mark.parametrize("inner", list(INNER))
-def test_after_a_synchronization_the_params_are_phi_themselves(
-    inner: str, inner_state: Any
-) -> None:
+def test_synchronized_params_are_phi_themselves(inner: str, inner_state: Any) -> None:
     optimizer = la.Lookahead(INNER[inner](), k=2, inner_state=inner_state)
     points = trajectory(optimizer, one(1.0, -2.0), [one(0.5, 0.25)] * 6)
     for step, (params, state) in enumerate(points):

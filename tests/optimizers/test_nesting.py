@@ -65,9 +65,7 @@ class ByHand:
 @pytest.mark.parametrize("outer_kind", INNER_STATES)
 @pytest.mark.parametrize("inner_kind", INNER_STATES)
 @pytest.mark.parametrize("k", [(2, 4), (3, 3), (2, 3), (3, 7), (5, 2), (4, 1), (1, 3)])
-def test_nested_lookahead_is_two_loops(
-    k: tuple[int, int], inner_kind: Any, outer_kind: Any
-) -> None:
+def test_nesting_is_two_loops(k: tuple[int, int], inner_kind: Any, outer_kind: Any) -> None:
     optimizer = la.Lookahead(
         la.Lookahead(
             la.HeavyBall(rate, momentum=MOMENTUM),

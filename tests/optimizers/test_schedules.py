@@ -35,12 +35,7 @@ def test_the_cifar_schedule_divides_by_5_after_epochs_60_120_and_160() -> None:
         [round(schedule(epoch * 7 - 1), 12), round(schedule(epoch * 7), 12)]
         for epoch in (60, 120, 160, 200)
     ]
-    assert last_and_first == [
-        [0.1, 0.02],
-        [0.02, 0.004],
-        [0.004, 0.0008],
-        [0.0008, 0.0008],
-    ]
+    assert last_and_first == [[0.1, 0.02], [0.02, 0.004], [0.004, 0.0008], [0.0008, 0.0008]]
 
 
 @given(st.integers(1, 1000), st.floats(0.0, 10.0), st.floats(0.0, 10.0))

@@ -39,7 +39,7 @@ def agree(found: Any, exact: Any, rel: float = 1e-9) -> bool:
     return bool(float(found) == pytest.approx(float(exact), rel=rel, abs=1e-12))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(X, ALPHA, st.integers(1, 6), st.integers(0, 4), st.integers(0, 5))
 def test_the_recursions_are_those_of_rational_arithmetic(
     x: Fraction, alpha: Fraction, k: int, cycles: int, start: int
@@ -65,7 +65,7 @@ def exact_limit(x: Fraction, alpha: Fraction, k: int) -> Fraction:
     return added / (1 - factor**2)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(X, ALPHA, st.integers(1, 9))
 def test_the_limits_are_fixed_points_in_rational_arithmetic(
     x: Fraction, alpha: Fraction, k: int
@@ -83,7 +83,7 @@ def test_the_limits_are_fixed_points_in_rational_arithmetic(
         assert agree(variance_ratio(a, 1.0, k, step), around / of_sgd)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(1e-12, 1.999), st.floats(0.01, 1.0, exclude_max=True), st.integers(1, 50))
 def test_lookahead_has_less_variance_than_sgd(x: float, alpha: float, k: int) -> None:
     # In floats the two meet where q rounds to -1 next to x = 2, or alpha to 1.
@@ -96,7 +96,7 @@ def test_lookahead_has_less_variance_than_sgd(x: float, alpha: float, k: int) ->
         )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(1e-12, 1.999), st.integers(1, 50))
 def test_with_alpha_one_both_have_the_same_variance(x: float, k: int) -> None:
     assert variance_ratio(x, 1.0, k, 1.0) == pytest.approx(1.0, rel=1e-12)
@@ -148,9 +148,7 @@ def test_next_to_the_border_of_sgd_no_accuracy_is_lost_either() -> None:
 
 
 @pytest.mark.parametrize("k", [2, 5])
-def test_sgd_and_lookahead_of_this_library_follow_lemma_1(
-    k: int,
-) -> None:
+def test_sgd_and_lookahead_of_this_library_follow_lemma_1(k: int) -> None:
     cycles, alpha, rate = 4, 0.4, 0.8
     sgd = simulate(la.SGD(rate), CURVATURE, NOISE, START, 7, seed=1)
     assert_agree(
@@ -169,15 +167,12 @@ def test_sgd_and_lookahead_of_this_library_follow_lemma_1(
 
 
 def test_the_simulation_can_tell_a_wrong_alpha() -> None:
-    found = simulate(
-        la.Lookahead(la.SGD(0.8), k=5, alpha=0.4), CURVATURE, NOISE, START, 20, seed=2
-    )
+    around = la.Lookahead(la.SGD(0.8), k=5, alpha=0.4)
+    found = simulate(around, CURVATURE, NOISE, START, 20, seed=2)
+    mean = lookahead_mean(START, 0.8, CURVATURE, 5, 0.42, 4)
+    variance = lookahead_variance(0.0, 0.8, CURVATURE, NOISE, 5, 0.42, 4)
     with pytest.raises(AssertionError):
-        assert_agree(
-            found,
-            lookahead_mean(START, 0.8, CURVATURE, 5, 0.42, 4),
-            lookahead_variance(0.0, 0.8, CURVATURE, NOISE, 5, 0.42, 4),
-        )
+        assert_agree(found, mean, variance)
 
 
 def test_the_optimizers_reach_the_limits_0_8_and_0_9() -> None:
@@ -256,13 +251,9 @@ def test_a_loss_beyond_the_range_of_numbers_is_divergence() -> None:
 
 
 def test_a_point_and_a_centre_have_the_loss_and_gradient_of_0_6() -> None:
-    assert noisy_quadratic.sampled_loss([3.0, 0.0], [1.0, 1.0], [2.0, 4.0]) == 6.0
-    assert noisy_quadratic.sampled_gradient(
-        [3.0, 0.0], [1.0, 1.0], [2.0, 4.0]
-    ).tolist() == [
-        4,
-        -4,
-    ]
+    given_point = [3.0, 0.0], [1.0, 1.0], [2.0, 4.0]
+    assert noisy_quadratic.sampled_loss(*given_point) == 6.0
+    assert noisy_quadratic.sampled_gradient(*given_point).tolist() == [4, -4]
 
 
 def test_everything_broadcasts_over_grids() -> None:

@@ -94,6 +94,8 @@ def test_a_wrong_file_with_a_right_checksum_is_told(was: bytes, now: bytes) -> N
         decode(blank.replace(b"0" * 64, digest, 1))
 
 
+OWN = run_folder.own_code(killing.SETTINGS)
+AGAIN = tuple(word for option, text in OWN.items() for word in (f"--{option}", text))
 ORDER = {"epochs": 2, "batch_size": 4, "every": 5}
 
 
@@ -112,7 +114,7 @@ def run_in(folder: Path, note: Callable[[str], None] = quiet, **options: Any) ->
     """Begin the run of the kill tests in a folder, or go on with it."""
     prepared = killing.prepared(2, 4)
     if (folder / "run.json").exists():
-        with run_folder.continued(folder, note, **options) as run:
+        with run_folder.continued(folder, note, OWN, **options) as run:
             return one_run.run(prepared, run)
     with run_folder.begin(folder, prepared.settings, note, **options) as run:
         return one_run.run(prepared, run)
@@ -235,7 +237,7 @@ def test_a_well_formed_checkpoint_that_is_wrong_is_told(
     arrays, record = decode(path.read_bytes())
     edit(arrays, record)
     path.write_bytes(encode(arrays, record))
-    done = invoke("train", "--resume", str(stopped))
+    done = invoke("train", "--resume", str(stopped), *AGAIN)
     assert done.exit_code in (1, 2)
     assert re.search(told, done.stderr)
 
@@ -348,10 +350,10 @@ def invoke(*arguments: str) -> Result:
 
 def test_a_second_run_in_the_folder_is_refused(stopped: Path) -> None:
     before = contents(stopped)
-    with run_folder.continued(stopped, quiet):
+    with run_folder.continued(stopped, quiet, OWN):
         with pytest.raises(FolderInUseError, match="another run is writing to"):
             run_in(stopped)
-        done = invoke("train", "--resume", str(stopped))
+        done = invoke("train", "--resume", str(stopped), *AGAIN)
     assert done.exit_code == 2
     assert f"another run is writing to {stopped}" in done.stderr
     assert contents(stopped) == before
@@ -379,13 +381,18 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
         ({"format_version": 2}, "1 was expected, got 2"),
         ({"settings": {"epochs": 1}}, "is a required property"),
         ({"versions": None}, "None is not of type 'object'"),
+        ({"started": "yesterday"}, "its checksum is not that of what it holds"),
+        ("[" * 100_000, "it is nested too deep"),
+        ("[]", "is not of type 'object'"),
     ],
 )
 def test_a_run_json_that_is_wrong_is_told(
-    change: dict[str, Any], told: str, stopped: Path
+    change: dict[str, Any] | str, told: str, stopped: Path
 ) -> None:
     path = stopped / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    if not isinstance(change, str):
+        change = json.dumps(json.loads(path.read_text()) | change)
+    path.write_text(change)
     done = invoke("train", "--resume", str(stopped))
     assert done.exit_code == 2
     assert "run.json cannot be understood" in done.stderr
@@ -398,7 +405,7 @@ def test_options_that_decide_a_run_cannot_be_given_to_one_that_goes_on(
     done = invoke("train", "--resume", str(stopped), "--epochs", "9")
     assert done.exit_code == 2
     assert "resume cannot be given with --epochs" in done.stderr
-    done = invoke("train", "--resume", str(stopped), "--keep", "1", "--json")
+    done = invoke("train", "--resume", str(stopped), *AGAIN, "--keep", "1", "--json")
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["steps"] == 20
     assert len(list(stopped.glob("checkpoint-*"))) == 1

@@ -5,17 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from rich.console import Console
 
 from lookahead_ref.experiments import engine, report
 from lookahead_ref.experiments.engine import Outcome, Plan
-from lookahead_ref.experiments.paper.classifiers import DIFFERS
 from lookahead_ref.experiments.settings import ReproduceSettings, command
 from lookahead_ref.experiments.workers import Workers
-
-__all__ = ["NAMES", "check", "reproduce"]
 
 NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -58,12 +55,7 @@ def check(name: str, settings: ReproduceSettings) -> None:
 
 
 def reproduce(
-    name: str,
-    settings: ReproduceSettings,
-    folder: Path,
-    *,
-    workers: Workers,
-    console: Console,
+    name: str, settings: ReproduceSettings, folder: Path, workers: Workers, console: Console
 ) -> report.Report:
     """Do all runs of a table or figure that are not done yet, and write its report."""
     stopwatch = report.Stopwatch()
@@ -76,36 +68,15 @@ def reproduce(
         )
     findings = module.find(plan, outcomes)
     console.print("drawing the pictures, writing the report")
-    results = {
-        "format": "lookahead-ref reproduce",
-        "format_version": 1,
-        "name": name,
-        "title": module.TITLE,
-        "command": command(f"reproduce {name}", settings),
-        "request": asdict(settings),
-        "setting": dict(plan.setting),
-        "differs_from_the_paper": list(plan.notes[DIFFERS]),
-        "summary": findings.summary,
-        "tables": [table.markdown() for table in findings.tables],
-        "arms": [outcome.recorded(plan.seeds) for outcome in outcomes],
-    }
-    lines = [
-        {"arm": outcome.arm.title, "seed": seed, **record}
-        for outcome in outcomes
-        for seed, run in zip(plan.seeds, outcome.runs, strict=True)
-        for record in _records(run)
-    ]
-    return report.write(folder, module.TITLE, plan, findings, results, lines, stopwatch)
-
-
-def _records(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the lines of a run: its epochs, steps that were looked at, or its path."""
-    for name in ("history", "visits"):
-        if name in run:
-            records: Sequence[Mapping[str, Any]] = run[name]
-            return records
-    return [
-        {"weights": name, "x": x, "y": y, "accuracy": accuracy}
-        for name in ("theta", "phi")
-        for x, y, accuracy in run[name]
-    ]
+    return report.write(
+        folder,
+        module.TITLE,
+        plan,
+        outcomes,
+        findings,
+        stopwatch,
+        format="lookahead-ref reproduce",
+        name=name,
+        command=command(f"reproduce {name}", settings),
+        request=asdict(settings),
+    )

@@ -5,13 +5,13 @@ from this data to a figure, and a function `summary`, from this data to a senten
 picture shows nothing that is not in the numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookahead_ref.experiments.environment import versions
-from lookahead_ref.report.files import write_atomically, write_json
-from lookahead_ref.report.plots import png, svg
+from lookahead_ref.report.files import write_json
+from lookahead_ref.report.plots import own_look, write_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,13 +20,14 @@ __all__ = ["save"]
 
 
 def save(
-    folder: Path, name: str, figure: "Figure", numbers: Mapping[str, Any]
+    folder: Path,
+    name: str,
+    draw: "Callable[[Mapping[str, Any]], Figure]",
+    numbers: Mapping[str, Any],
 ) -> list[str]:
-    """Write a picture, twice, and its numbers; return the names of the files."""
-    write_atomically(folder / f"{name}.png", png(figure))
-    # Laid out once: a second time moves things a little.
-    figure.set_layout_engine("none")
-    write_atomically(folder / f"{name}.svg", svg(figure))
+    """Write numbers, and their picture twice; return the names of the files."""
     found = versions("numpy", "matplotlib")
     write_json(folder / f"{name}.json", {"versions": found, **numbers})
+    with own_look():
+        write_picture(folder, name, draw(numbers))
     return [f"{name}.png", f"{name}.svg", f"{name}.json"]

@@ -62,7 +62,7 @@ def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -
     assert sum(file.endswith(".svg") for file in made.files) >= 1
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["summary"] == made.findings.summary
-    assert results["differs_from_the_paper"]
+    assert results["notes"][classifiers.DIFFERS]
     shown = Text()
     shown.feed((tmp_path / "report.html").read_text())
     assert shown.outside == []

@@ -70,7 +70,7 @@ def test_the_numbers_that_are_written_make_the_picture_and_json_says_where_they_
     assert told["folder"].startswith("runs")
     assert told["summary"].startswith("alpha* = 0.68")
     numbers = json.loads(Path(told["json"]).read_text(encoding="utf-8"))
-    save(tmp_path, "alpha", alpha.draw(numbers), numbers)
+    save(tmp_path, "alpha", alpha.draw, numbers)
     for kind in ("png", "svg", "json"):
         assert (tmp_path / f"alpha.{kind}").read_bytes() == Path(told[kind]).read_bytes()
 

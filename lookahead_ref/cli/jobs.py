@@ -1,0 +1,162 @@
+"""The commands of many runs, ``compare``, ``sweep`` and ``reproduce``: what they share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookahead_ref.cli.options import with_settings
+from lookahead_ref.cli.terminal import (
+    console,
+    epilog,
+    job_folder,
+    print_json,
+    print_report,
+    reported,
+)
+from lookahead_ref.experiments.settings import (
+    CompareSettings,
+    JobOptions,
+    ReproduceSettings,
+    SweepSettings,
+)
+
+if TYPE_CHECKING:
+    from lookahead_ref.experiments.report import Report
+
+EXAMPLES = {
+    "compare": (
+        "lookahead-ref compare",
+        "lookahead-ref compare --seeds 2 --epochs 5 --output my-comparison",
+        "lookahead-ref compare --seeds 2 --epochs 5 --json",
+        "lookahead-ref compare --optimizer adam --learning-rate 0.003 --seeds 2 --epochs 2",
+    ),
+    "sweep": (
+        "lookahead-ref sweep --optimizer lookahead-sgd --k 5 --k 10 --alpha 0.5 --epochs 3",
+        "lookahead-ref sweep --optimizer sgd --optimizer adam --seeds 2 --output my-sweep",
+    ),
+    "reproduce": (
+        "lookahead-ref reproduce fig10",
+        "lookahead-ref reproduce table5 --seeds 3 --output table5",
+        "lookahead-ref reproduce table1 --seeds 2 --epochs 5 --json",
+    ),
+}
+
+
+def mount(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (compare, sweep, reproduce):
+        app.command(epilog=epilog(EXAMPLES[command.__name__]))(with_settings(command))
+
+
+def compare(settings: CompareSettings, options: JobOptions) -> None:
+    """Compare optimizers, alone and inside Lookahead, on handwritten digits or other data.
+
+    Prints the table and writes report.html, pictures, results.json, results.csv and
+    train.jsonl to a folder, runs/compare-DATE-TIME if --output is not given. Stopped, the
+    same command with the same --output goes on where it was.
+    """
+    with reported():
+        from lookahead_ref.experiments import compare as comparing
+        from lookahead_ref.extras import require
+        from lookahead_ref.report import plots
+
+        # Before anything is trained or written.
+        plots.library()
+        if settings.data == "digits":
+            require("sklearn", "experiments", purpose="load the digits")
+        comparison = comparing.prepare(settings)
+    made = _done(
+        "compare", "compare", options, lambda *to: comparing.compare(comparison, *to)
+    )
+    if options.as_json:
+        _print_json(
+            made,
+            report=str(made.folder / "report.html"),
+            summary=made.findings.summary,
+            validation_accuracy_percent=_accuracies(made),
+        )
+
+
+def sweep(settings: SweepSettings, options: JobOptions) -> None:
+    """Train every combination of some settings, on this machine or on a Dask cluster.
+
+    Writes report.html, results.json, results.csv and each run's result to a folder.
+    Stopped, the same command with the same --output goes on where it was; with more values
+    it trains what is new.
+    """
+    with reported():
+        from lookahead_ref.experiments import engine
+        from lookahead_ref.experiments import sweep as sweeping
+
+        engine.check(sweeping.plan(settings))
+    made = _done("sweep", "sweep", options, lambda *to: sweeping.sweep(settings, *to))
+    if options.as_json:
+        trials = _accuracies(made)
+        _print_json(made, best=next(iter(trials)), trials=trials)
+
+
+def _names(incomplete: str) -> list[str]:
+    from lookahead_ref.experiments.paper.reproduce import NAMES
+
+    return [name for name in NAMES if name.startswith(incomplete)]
+
+
+def reproduce(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="table1, table2, table3, table5, fig1, fig8, fig9 or fig10.",
+            autocompletion=_names,
+        ),
+    ],
+    settings: ReproduceSettings,
+    options: JobOptions,
+) -> None:
+    """Reproduce a table or a figure of the paper, in small or in full.
+
+    Writes report.html, with the paper's numbers beside ours, pictures, results.json,
+    results.csv and each run's result. Stopped, the same command with the same --output
+    goes on where it was.
+    """
+    with reported():
+        from lookahead_ref.experiments.paper import reproduce as reproducing
+        from lookahead_ref.report import plots
+
+        plots.library()
+        reproducing.check(name, settings)
+    made = _done(
+        name,
+        f"reproduce {name}",
+        options,
+        lambda *to: reproducing.reproduce(name, settings, *to),
+    )
+    if options.as_json:
+        _print_json(made, files=list(made.files), summary=made.findings.summary)
+
+
+def _done(
+    prefix: str, kind: str, options: JobOptions, do: Callable[..., "Report"]
+) -> "Report":
+    """Do a job in its folder, by the workers that are asked for; show what came of it."""
+    with reported():
+        from lookahead_ref.experiments.workers import choose_workers
+
+        workers = choose_workers(options.jobs, options.scheduler)
+    output = None if options.output is None else Path(options.output)
+    with job_folder(output, prefix, kind) as folder:
+        made = do(folder, workers, console(stderr=True))
+    if not options.as_json:
+        print_report(made)
+    return made
+
+
+def _print_json(made: "Report", **more: Any) -> None:
+    results = str(made.folder / "results.json")
+    print_json({"folder": str(made.folder), "results": results, **more})
+
+
+def _accuracies(made: "Report") -> dict[str, Any]:
+    rows = made.findings.tables[0].rows
+    return {row.name: row.cells[0]._asdict() for row in rows}
