@@ -19,8 +19,6 @@ import lookahead_ref as la
 from lookahead_ref.cli import conform, info, jobs, theory, train
 from lookahead_ref.cli.terminal import JOB_FAILED, epilog, failed
 
-__all__ = ["EXAMPLES", "app", "main"]
-
 _COMMANDS = (jobs, train, info, conform, theory)
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
@@ -28,7 +26,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "lookahead-ref compare",
         "lookahead-ref train --optimizer lookahead-adam --epochs 10",
         "lookahead-ref info",
-    ),
+    )
 }
 """What each command's help shows; the tests run them."""
 

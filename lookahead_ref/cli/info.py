@@ -7,8 +7,6 @@ import typer
 from lookahead_ref.cli.options import AsJson
 from lookahead_ref.cli.terminal import console, epilog, print_json, reported
 
-__all__ = ["EXAMPLES", "mount"]
-
 EXAMPLES = {"info": ("lookahead-ref info", "lookahead-ref info --json")}
 
 _DISTRIBUTIONS = (

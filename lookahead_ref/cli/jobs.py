@@ -25,8 +25,6 @@ from lookahead_ref.experiments.settings import (
 if TYPE_CHECKING:
     from lookahead_ref.experiments.report import Report
 
-__all__ = ["EXAMPLES", "mount"]
-
 EXAMPLES = {
     "compare": (
         "lookahead-ref compare",

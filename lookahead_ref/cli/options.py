@@ -4,7 +4,6 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
-from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -12,14 +11,6 @@ import typer
 from lookahead_ref.cli.terminal import reported
 from lookahead_ref.experiments.settings import Option, options
 
-__all__ = ["AsJson", "NewFolder", "with_settings"]
-
-NewFolder = Annotated[
-    Path | None,
-    typer.Option(
-        help="A new or empty folder to write to.", metavar="DIR", show_default=False
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 
 

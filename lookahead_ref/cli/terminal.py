@@ -16,20 +16,6 @@ if TYPE_CHECKING:
 
     from lookahead_ref.experiments.report import Report
 
-__all__ = [
-    "INTERRUPTED",
-    "JOB_FAILED",
-    "USAGE",
-    "console",
-    "epilog",
-    "failed",
-    "job_folder",
-    "print_folder",
-    "print_json",
-    "print_report",
-    "reported",
-]
-
 JOB_FAILED = 1
 USAGE = 2
 INTERRUPTED = 130

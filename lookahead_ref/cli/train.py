@@ -24,15 +24,13 @@ if TYPE_CHECKING:
     from lookahead_ref.experiments.train import Prepared
     from lookahead_ref.training import TrainingResult
 
-__all__ = ["EXAMPLES", "mount"]
-
 EXAMPLES = {
     "train": (
         "lookahead-ref train --optimizer lookahead-adam --epochs 10",
         "lookahead-ref train --optimizer nesterov --learning-rate 0.05 --schedule cosine",
         "lookahead-ref train --optimizer lookahead-sgd --k 10 --alpha 0.8 --output my-run",
         "lookahead-ref train --model lstm --data pydoc --hidden 16 --layers 1 --epochs 1",
-    ),
+    )
 }
 
 

@@ -27,8 +27,6 @@ from lookahead_ref.report.files import write_atomically
 from lookahead_ref.report.tables import Column, Table
 from lookahead_ref.training.loop import described
 
-__all__ = ["Comparison", "compare", "prepare"]
-
 # To each run as they are.
 _PASSED_ON = (
     *("model", "data", "epochs", "batch_size", "seed", "backend"),
@@ -206,12 +204,9 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
 
 def in_words(finals: Table, differences: Table) -> str:
     """Say in words what the tables hold, and what they do not show."""
-    best = [
-        row.name
-        for row, cells in zip(finals.rows, finals.cells(), strict=True)
-        if cells[0].bold
-    ]
-    top = finals.rows[[row.name for row in finals.rows].index(best[0])].cells[0]
+    rows = zip(finals.rows, finals.cells(), strict=True)
+    highest = [row for row, cells in rows if cells[0].bold]
+    best, top = [row.name for row in highest], highest[0].cells[0]
     verb = "has" if len(best) == 1 else "have"
     gains = [row.cells[0] for row in differences.rows]
     # Where two accuracies are equal, rounding may leave a difference of either sign.
@@ -232,14 +227,10 @@ def in_words(finals: Table, differences: Table) -> str:
 
 def learning_rates(settings: CompareSettings) -> str:
     """Say where the learning rates come from, and for what they were chosen."""
-    given: list[str] = []
-    own: list[str] = []
-    chosen: list[str] = []
+    given, own, chosen = list[str](), list[str](), list[str]()
     for name in inner_names(settings):
-        if given_rate(settings, name) is not None:
-            given.append(name)
-        else:
-            (own if plugins.is_plugin(name) else chosen).append(name)
+        by_default = own if plugins.is_plugin(name) else chosen
+        (by_default if given_rate(settings, name) is None else given).append(name)
     said = []
     if chosen:
         of = "each inner optimizer" if not (given or own) else _enumerated(chosen)

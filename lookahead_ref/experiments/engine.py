@@ -29,18 +29,6 @@ from lookahead_ref.training import Event, NonFiniteLossError, StepTaken, reporte
 from lookahead_ref.training.events import as_record
 from lookahead_ref.training.folder import remove_leftovers
 
-__all__ = [
-    "Arm",
-    "DivergedError",
-    "Outcome",
-    "Plan",
-    "Trial",
-    "TrialsLostError",
-    "check",
-    "run",
-]
-
-
 _FORMAT = "lookahead-ref trial"
 
 

@@ -13,14 +13,6 @@ from lookahead_ref.report.files import write_atomically
 from lookahead_ref.system import available_cores
 from lookahead_ref.training.folder import is_leftover, locked, remove_leftovers
 
-__all__ = [
-    "OutputFolderError",
-    "continued_folder",
-    "machine",
-    "new_folder",
-    "versions",
-]
-
 
 class OutputFolderError(ValueError):
     """The output folder cannot be used."""

@@ -12,8 +12,6 @@ from lookahead_ref.experiments import plugins
 from lookahead_ref.training import Model
 from lookahead_ref.zoo import LSTM, MLP, resnet18, resnet32, resnet50
 
-__all__ = ["MODELS", "OPTIONS", "ModelKind", "defaults", "make"]
-
 OPTIONS = ("hidden", "layers", "dropout", "tied")
 """Settings that some models take."""
 

@@ -9,19 +9,6 @@ import lookahead_ref as la
 from lookahead_ref.experiments import plugins
 from lookahead_ref.experiments.settings import TrainSettings
 
-__all__ = [
-    "COMPARED",
-    "LEARNING_RATES",
-    "LEARNING_RATES_OF",
-    "NAMES",
-    "Method",
-    "Role",
-    "build",
-    "default_learning_rate",
-    "inner_name",
-    "method",
-]
-
 Role = Literal["plain", "lookahead", "other"]
 """How the curve of an optimizer is drawn."""
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from lookahead_ref.data import SOURCES, load
+from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.stepping.backend import load as load_backend
@@ -26,19 +27,6 @@ from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.models import carries
 from lookahead_ref.training.state import Placement
 from lookahead_ref.trees import check_params
-
-__all__ = [
-    "PluginError",
-    "attributed_to",
-    "digest",
-    "is_own",
-    "is_plugin",
-    "load_data",
-    "load_model",
-    "load_optimizer",
-    "located_in",
-    "try_out",
-]
 
 _FORM = re.compile(r"(?P<where>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 
@@ -53,12 +41,9 @@ def is_plugin(text: str) -> bool:
 
 
 def load_optimizer(
-    text: str,
-    learning_rate: float | None,
-    hyperparameters: Mapping[str, Any] | None = None,
+    text: str, learning_rate: float | None, hyperparameters: Mapping[str, Any] | None = None
 ) -> Any:
     """Load an optimizer, made with what is given where it is a class or a function."""
-    found = _find("optimizer", text)
     options = dict(hyperparameters or {})
     if learning_rate is not None:
         if "learning_rate" in options:
@@ -67,13 +52,7 @@ def load_optimizer(
                 f"hyperparameter {options['learning_rate']}"
             )
         options = {"learning_rate": learning_rate, **options}
-    if isinstance(found, type) or not hasattr(found, "evaluation_params"):
-        found = _call("optimizer", text, found, **options)
-    elif options:
-        raise PluginError(
-            f"{next(iter(options))} must be left out with {text!r}, which is an optimizer "
-            "with one of its own"
-        )
+    found = _made("optimizer", text, "evaluation_params", **options)
     try:
         check_optimizer("optimizer", found)
     except TypeError as error:
@@ -83,9 +62,7 @@ def load_optimizer(
 
 def load_model(text: str, data: Any) -> Any:
     """Load a model, made for the data where it is a class or a function."""
-    found = _find("model", text)
-    if isinstance(found, type) or not hasattr(found, "loss"):
-        found = _call("model", text, found, data)
+    found = _made("model", text, "loss", data)
     evaluation = "evaluator" if hasattr(found, "start") else "evaluate"
     return _having("model", text, found, ("init", "loss", evaluation))
 
@@ -94,9 +71,7 @@ def load_data(text: str) -> Any:
     """Load data of the user's own, or what `lookahead_ref.data.load` takes."""
     if not is_own("data", text):
         return load(text)
-    found = _find("data", text)
-    if isinstance(found, type) or not hasattr(found, "stream"):
-        found = _call("data", text, found)
+    found = _made("data", text, "stream")
     found = _having("data", text, found, ("name", "train", "validation", "stream"))
     if not isinstance(found.name, str):
         raise PluginError(f"name of data {text!r} must be a text, got {found.name!r}")
@@ -158,37 +133,31 @@ def located_in(**options: str) -> Iterator[None]:
 
 
 def try_out(
-    model: tuple[str, Any],
-    data: tuple[str, Any],
-    optimizer: tuple[str, Any],
-    *,
-    seed: int,
-    batch_size: int,
-    backend: str,
+    settings: TrainSettings, model: Any, data: Any, optimizer: Any, batch_size: int
 ) -> None:
     """Make one update, so that what fails of the user's own fails before a run begins."""
-    with attributed_to("model", model[0]):
-        params = model[1].init(seed)
+    with attributed_to("model", settings.model):
+        params = model.init(settings.seed)
         check_params(params)
-    with attributed_to("optimizer", optimizer[0]):
-        optimizer[1].init(params)
-    own = is_own("data", data[0]) or is_plugin(model[0]) or is_plugin(optimizer[0])
-    if not own or carries(model[1]):
+    with attributed_to("optimizer", settings.optimizer):
+        optimizer.init(params)
+    named = {name: getattr(settings, name) for name in ("model", "data", "optimizer")}
+    if carries(model) or not any(is_own(name, text) for name, text in named.items()):
         return
-    placement = Placement(load_backend(backend))
-    with attributed_to("data", data[0]):
-        batch = next(iter(data[1].stream(batch_size, seed).epoch()))
-        some = data[1].validation
+    placement = Placement(load_backend(settings.backend))
+    with attributed_to("data", settings.data):
+        batch = next(iter(data.stream(batch_size, settings.seed).epoch()))
+        some = data.validation
         some = some.take(np.arange(1)) if hasattr(some, "take") else some
     # A loss or gradient that is not finite is for the run to tell.
     with np.errstate(all="ignore"):
-        with attributed_to("model", model[0]):
+        with attributed_to("model", settings.model):
             params = placement.put(params)
-            _, grads = value_and_grad(model[1].loss)(params, placement.put(batch))
-            found = model[1].evaluate(params, placement.source(some))
+            _, grads = value_and_grad(model.loss)(params, placement.put(batch))
+            found = model.evaluate(params, placement.source(some))
             float(found.loss), float(found.accuracy)
-        with attributed_to("optimizer", optimizer[0]):
-            stepper = Stepper(optimizer[1], params, backend=placement.backend)
+        with attributed_to("optimizer", settings.optimizer):
+            stepper = Stepper(optimizer, params, backend=placement.backend)
             stepper.step(grads)
             stepper.evaluation_params()
 
@@ -214,18 +183,17 @@ def _find(option: str, text: str) -> Any:
         raise PluginError(f"{option} must be module:name or file.py:name, got {text!r}")
     where, name = form["where"], form["name"]
     try:
-        module = _from_file(Path(where)) if where.endswith(".py") else _from_module(where)
+        if where.endswith(".py"):
+            module = _from_file(Path(where))
+        else:
+            with _importing_from(Path.cwd()):
+                module = importlib.import_module(where)
     except (Exception, SystemExit) as error:
         # Whatever the user's code raises is for the user to read.
         raise PluginError(f"{option} {text!r} cannot be loaded: {_text(error)}") from error
     if not hasattr(module, name):
         raise PluginError(f"{option} {text!r} cannot be loaded: {where} has no {name!r}")
     return getattr(module, name)
-
-
-def _from_module(name: str) -> ModuleType:
-    with _importing_from(Path.cwd()):
-        return importlib.import_module(name)
 
 
 def _from_file(path: Path) -> ModuleType:
@@ -294,7 +262,16 @@ def _importing_from(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def _call(option: str, text: str, found: Any, *arguments: Any, **options: Any) -> Any:
+def _made(option: str, text: str, mark: str, *arguments: Any, **options: Any) -> Any:
+    """Return what is named if it has an attribute, else what it makes when it is called."""
+    found = _find(option, text)
+    if hasattr(found, mark) and not isinstance(found, type):
+        if options:
+            raise PluginError(
+                f"{next(iter(options))} must be left out with {text!r}, which is an "
+                f"{option} with one of its own"
+            )
+        return found
     if not callable(found):
         raise PluginError(
             f"{option} {text!r} must be one or make one, got {type(found).__name__}"

@@ -15,31 +15,13 @@ from lookahead_ref.experiments.engine import Outcome, Plan
 from lookahead_ref.experiments.environment import machine, versions
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import write_atomically, write_json
-from lookahead_ref.report.page import (
-    Section,
-    code,
-    definitions,
-    page,
-    paragraph,
-    picture,
-)
+from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture
 from lookahead_ref.report.tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lookahead_ref.report.plots import Theme
-
-__all__ = [
-    "Findings",
-    "Picture",
-    "Report",
-    "Stopwatch",
-    "accuracy_panels",
-    "curves",
-    "drawn",
-    "write",
-]
 
 _BAND = "Line: mean over seeds; band: one sample standard deviation to each side."
 

@@ -21,8 +21,6 @@ from lookahead_ref.extras import require
 from lookahead_ref.report.files import read_sealed, schema, write_sealed
 from lookahead_ref.training.folder import locked, remove_leftovers
 
-__all__ = ["NoRunError", "RunFolder", "begin", "continued", "digests", "own_code"]
-
 _FILE = "run.json"
 _FORMAT = "lookahead-ref run"
 _VERSIONS = ("numpy", "autograd", "numba", "cupy")

@@ -13,21 +13,6 @@ from typing import Any
 
 from lookahead_ref import hyperparameters
 
-__all__ = [
-    "AXES",
-    "SCHEDULE_NAMES",
-    "SHARED",
-    "CompareSettings",
-    "FolderOptions",
-    "JobOptions",
-    "Option",
-    "ReproduceSettings",
-    "SweepSettings",
-    "TrainSettings",
-    "command",
-    "options",
-]
-
 SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine")
 """Learning-rate schedules, made by `lookahead_ref.experiments.train.SCHEDULES`."""
 
@@ -408,9 +393,7 @@ class ReproduceSettings:
     """Which setting of a table or figure is reproduced: a small one, or the paper's."""
 
     full: bool = setting(
-        False,
-        "The paper's setting, as far as it is known; needs --data.",
-        name="--full",
+        False, "The paper's setting, as far as it is known; needs --data.", name="--full"
     )
     data: str | None = setting(
         None,

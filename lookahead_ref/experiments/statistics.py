@@ -7,17 +7,6 @@ import numpy as np
 from lookahead_ref.experiments.engine import Outcome
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table, summarize
 
-__all__ = [
-    "ACCURACY_AND_LOSSES",
-    "against",
-    "difference",
-    "difference_table",
-    "differences_from",
-    "rows",
-    "stands_out",
-    "summary",
-]
-
 ACCURACY_AND_LOSSES: Mapping[str, int] = {
     "validation_accuracy": 2,
     "validation_loss": 4,

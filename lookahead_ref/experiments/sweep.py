@@ -21,8 +21,6 @@ from lookahead_ref.experiments.statistics import rows, summary
 from lookahead_ref.experiments.workers import Workers
 from lookahead_ref.report.tables import Column, Table
 
-__all__ = ["plan", "sweep"]
-
 _LAST = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
 
 

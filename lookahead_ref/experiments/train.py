@@ -28,8 +28,6 @@ from lookahead_ref.training.loop import OnNonFinite, StoppedError, described, tr
 from lookahead_ref.training.stopping import stop_requests
 from lookahead_ref.trees import flatten
 
-__all__ = ["SCHEDULES", "Prepared", "measured", "perplexity", "prepare", "run"]
-
 _DISTRIBUTIONS = ("numpy", "autograd", "numba", "cupy", "scikit-learn", "safetensors")
 
 # Looking at the training examples again takes a third of the time of learning from them.
@@ -97,14 +95,7 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
         )
     schedule = None if rate is None else SCHEDULES[settings.schedule](rate, steps)
     # What fits no float32 is found here.
-    plugins.try_out(
-        (settings.model, model),
-        (settings.data, data),
-        (settings.optimizer, optimizer),
-        seed=settings.seed,
-        batch_size=batch_size,
-        backend=settings.backend,
-    )
+    plugins.try_out(settings, model, data, optimizer, batch_size)
     evaluate_train = settings.evaluate_train
     settled = replace(
         settings,

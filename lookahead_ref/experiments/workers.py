@@ -18,14 +18,6 @@ from typing import Protocol, TypeAlias, TypeVar
 from lookahead_ref.extras import require
 from lookahead_ref.system import available_cores
 
-__all__ = [
-    "DaskCluster",
-    "LocalProcesses",
-    "LostWorkerError",
-    "Workers",
-    "choose_workers",
-]
-
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 

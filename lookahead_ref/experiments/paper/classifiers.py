@@ -18,19 +18,6 @@ from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import against, differences_from, summary
 from lookahead_ref.report.tables import Column, Row, Summary, Table
 
-__all__ = [
-    "ALPHA",
-    "DIFFERS",
-    "accuracy_table",
-    "base",
-    "changed",
-    "compared",
-    "first_decay",
-    "last_steps",
-    "plan",
-    "reported",
-]
-
 ALPHA = 0.8
 """Of Lookahead, with k = 5: the cell of Table 5 with the highest accuracy."""
 
@@ -85,6 +72,21 @@ def first_decay(settings: TrainSettings) -> int:
     return max(1, int(0.3 * settings.epochs))
 
 
+def shown(
+    settings: TrainSettings, model: str, rate: str, more: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what the runs share, for the report."""
+    return {
+        "Model": model,
+        "Data": settings.data,
+        "Epochs": str(settings.epochs),
+        "Batch size": str(settings.batch_size),
+        "Learning rate": rate,
+        **more,
+        "Backend": settings.backend,
+    }
+
+
 def plan(
     request: ReproduceSettings,
     settings: TrainSettings,
@@ -120,17 +122,9 @@ def plan(
                 "the average too."
             ),
         ]
-    setting = {
-        "Model": settings.model,
-        "Data": settings.data,
-        "Epochs": str(settings.epochs),
-        "Batch size": str(settings.batch_size),
-        "Learning rate": (
-            f"{settings.schedule} schedule, from {settings.learning_rate:g} for SGD"
-        ),
-        "Weight decay": f"{settings.weight_decay:g}",
-        "Backend": settings.backend,
-    }
+    rate = f"{settings.schedule} schedule, from {settings.learning_rate:g} for SGD"
+    decay = {"Weight decay": f"{settings.weight_decay:g}"}
+    setting = shown(settings, settings.model, rate, decay)
     count = request.seeds or seeds[not request.full]
     notes = {DIFFERS: (*sentences, *differs)}
     return Plan(tuple(arms), range(count), setting, notes, **more)

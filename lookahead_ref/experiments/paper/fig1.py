@@ -16,6 +16,9 @@ from lookahead_ref.experiments import train
 from lookahead_ref.experiments.engine import Outcome, Plan
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
+    BACK,
+    FAST,
+    SLOW,
     steps_per_epoch,
     validation_accuracy,
     walk,
@@ -28,8 +31,6 @@ from lookahead_ref.report.tables import Column, Row, Table, summarize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = ["CYCLES", "TITLE", "Plane", "find", "measure", "plan"]
 
 TITLE = "Figure 1: fast and slow weights over the accuracy around them"
 
@@ -49,14 +50,11 @@ class Plane:
         second: NDArray[np.float64],
     ) -> None:
         self._origin = origin
-        one = first - origin
-        one = one / np.linalg.norm(one)
-        two = second - origin
-        two = two - (two @ one) * one
-        length = np.linalg.norm(two)
-        if not length > 1e-9 * np.linalg.norm(second - origin):
+        spanning = np.stack([first - origin, second - origin], axis=1)
+        axes, lengths = np.linalg.qr(spanning)
+        if not abs(lengths[1, 1]) > 1e-9 * np.linalg.norm(spanning[:, 1]):
             raise ValueError("origin, first and second must not be on one line")
-        self._axes = np.stack([one, two / length])
+        self._axes = (axes * np.sign(np.diag(lengths))).T
 
     def coordinates(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
         """Project a point on the plane: its two coordinates there."""
@@ -184,28 +182,11 @@ def _draw(run: Mapping[str, Any], theme: Theme) -> "Figure":
     theta, phi, k = np.array(run["theta"]), np.array(run["phi"]), run["k"]
     for cycle in range(len(phi) - 1):
         points = np.vstack([phi[cycle], theta[cycle * k : (cycle + 1) * k]])
-        axes.plot(
-            points[:, 0],
-            points[:, 1],
-            color=fast,
-            marker="o",
-            markersize=3.5,
-            linewidth=1.2,
-            label="fast weights theta" if cycle == 0 else None,
-        )
+        told = "fast weights theta" if cycle == 0 else None
+        axes.plot(*points.T, color=fast, label=told, **FAST)
         back = np.vstack([points[-1], phi[cycle + 1]])
-        axes.plot(
-            back[:, 0], back[:, 1], color=slow, linewidth=1.0, linestyle=(0, (2, 1.5))
-        )
-    axes.plot(
-        phi[:, 0],
-        phi[:, 1],
-        color=slow,
-        marker="D",
-        markersize=6,
-        linewidth=2.0,
-        label="slow weights phi",
-    )
+        axes.plot(*back.T, color=slow, linewidth=1.0, **BACK)
+    axes.plot(*phi.T, color=slow, linewidth=2.0, label="slow weights phi", **SLOW)
     axes.set_aspect("equal")
     plots.label(axes, theme, x="first axis of the plane", y="second axis")
     plots.legend_above(axes, theme, ncols=2)

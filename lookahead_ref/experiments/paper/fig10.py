@@ -10,6 +10,9 @@ from lookahead_ref.experiments import train
 from lookahead_ref.experiments.engine import Outcome, Plan
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
+    BACK,
+    FAST,
+    SLOW,
     steps_per_epoch,
     validation_accuracy,
     walk,
@@ -22,8 +25,6 @@ from lookahead_ref.report.tables import Column, Row, Table, summarize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = ["STEPS", "TITLE", "find", "measure", "plan"]
 
 TITLE = "Figure 10: accuracy within the inner loops"
 
@@ -121,33 +122,15 @@ def _draw(visits: Sequence[Mapping[str, Any]], theme: Theme) -> "Figure":
     figure, ((axes,),) = plots.panels(1, 1, width=8.0, height=3.6, theme=theme)
     steps = [visit["step"] for visit in visits]
     fast, slow = plots.PALETTE[theme][:2]
-    axes.plot(
-        steps,
-        [100 * visit["theta"] for visit in visits],
-        color=fast,
-        marker="o",
-        markersize=3.5,
-        linewidth=1.2,
-        label="fast weights theta",
-    )
+    theta = [100 * visit["theta"] for visit in visits]
+    axes.plot(steps, theta, color=fast, label="fast weights theta", **FAST)
     ends = [visit for visit in visits if visit["synchronized"]]
-    for visit in ends:
-        axes.plot(
-            [visit["step"]] * 2,
-            [100 * visit["theta"], 100 * visit["phi"]],
-            color=slow,
-            linewidth=1.2,
-            linestyle=(0, (2, 1.5)),
-        )
-    axes.plot(
-        [visit["step"] for visit in ends],
-        [100 * visit["phi"] for visit in ends],
-        color=slow,
-        marker="D",
-        markersize=6,
-        linestyle="none",
-        label="slow weights phi after the interpolation",
-    )
+    at = [visit["step"] for visit in ends]
+    phi = [100 * visit["phi"] for visit in ends]
+    for step, before, after in zip(at, (v["theta"] for v in ends), phi, strict=True):
+        axes.plot([step] * 2, [100 * before, after], color=slow, linewidth=1.2, **BACK)
+    told = "slow weights phi after the interpolation"
+    axes.plot(at, phi, color=slow, linestyle="none", label=told, **SLOW)
     plots.label(axes, theme, x="step", y="validation accuracy (%)")
     plots.legend_above(axes, theme, ncols=2)
     return figure

@@ -1,7 +1,6 @@
 """Figure 9: training loss on the way, for several k and alpha: the runs of Table 5."""
 
-from lookahead_ref.experiments.paper.table5 import find, plan
-
-__all__ = ["TITLE", "find", "plan"]
+from lookahead_ref.experiments.paper.table5 import find as find
+from lookahead_ref.experiments.paper.table5 import plan as plan
 
 TITLE = "Figure 9: training loss and final accuracy for several k and alpha"

@@ -14,8 +14,6 @@ from lookahead_ref.experiments.engine import Outcome, Plan
 from lookahead_ref.experiments.settings import ReproduceSettings, command
 from lookahead_ref.experiments.workers import Workers
 
-__all__ = ["NAMES", "check", "reproduce"]
-
 NAMES: Mapping[str, str] = MappingProxyType(
     {
         "table1": "classifiers at the end of training",
@@ -57,11 +55,7 @@ def check(name: str, settings: ReproduceSettings) -> None:
 
 
 def reproduce(
-    name: str,
-    settings: ReproduceSettings,
-    folder: Path,
-    workers: Workers,
-    console: Console,
+    name: str, settings: ReproduceSettings, folder: Path, workers: Workers, console: Console
 ) -> report.Report:
     """Do all runs of a table or figure that are not done yet, and write its report."""
     stopwatch = report.Stopwatch()

@@ -9,8 +9,6 @@ from lookahead_ref.experiments.report import Findings
 from lookahead_ref.experiments.settings import ReproduceSettings
 from lookahead_ref.report.tables import Column, Summary
 
-__all__ = ["PAPER", "TITLE", "find", "plan"]
-
 TITLE = "Table 1: classifiers at the end of training"
 
 PAPER: Mapping[str, tuple[Summary, Summary]] = {

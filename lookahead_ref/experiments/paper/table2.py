@@ -14,8 +14,6 @@ from lookahead_ref.experiments.settings import ReproduceSettings
 from lookahead_ref.experiments.statistics import summary
 from lookahead_ref.report.tables import Column, Row, Summary, Table
 
-__all__ = ["PAPER", "TITLE", "find", "plan"]
-
 TITLE = "Table 2: a shortened schedule"
 
 PAPER: Mapping[str, tuple[Summary, ...]] = {
@@ -40,10 +38,7 @@ def plan(request: ReproduceSettings) -> Plan:
     return classifiers.plan(
         request,
         sgd,
-        (
-            Arm("SGD", sgd, "SGD", "plain"),
-            Arm("Lookahead", lookahead, "SGD", "lookahead"),
-        ),
+        (Arm("SGD", sgd, "SGD", "plain"), Arm("Lookahead", lookahead, "SGD", "lookahead")),
         "ResNet-50 on ImageNet",
         "The paper shortens the schedule of Lookahead; SGD has the same schedule here.",
         seeds=(1, 10),

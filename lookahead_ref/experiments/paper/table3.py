@@ -6,14 +6,12 @@ from dataclasses import replace
 
 from lookahead_ref.experiments.engine import Arm, Outcome, Plan
 from lookahead_ref.experiments.optimizers import Method
-from lookahead_ref.experiments.paper.classifiers import DIFFERS, reported
+from lookahead_ref.experiments.paper.classifiers import DIFFERS, reported, shown
 from lookahead_ref.experiments.report import Findings, curves, drawn
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import against, differences_from
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table, summarize
-
-__all__ = ["PAPER", "TITLE", "find", "plan"]
 
 TITLE = "Table 3: language models"
 
@@ -96,17 +94,9 @@ def plan(request: ReproduceSettings) -> Plan:
             "The paper's text is Penn Treebank, by words; this one is short, and by "
             "default read by characters, so that perplexities do not compare."
         )
-    setting = {
-        "Model": (
-            f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
-        ),
-        "Data": base.data,
-        "Epochs": str(base.epochs),
-        "Batch size": str(base.batch_size),
-        "Gradient clipping": f"at norm {base.clip:g}",
-        "Learning rate": ", ".join(f"{rate:g} for {n}" for n, rate in rates.items()),
-        "Backend": base.backend,
-    }
+    model = f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
+    rate = ", ".join(f"{rate:g} for {name}" for name, rate in rates.items())
+    setting = shown(base, model, rate, {"Gradient clipping": f"at norm {base.clip:g}"})
     seeds = range(request.seeds or 3)
     return Plan(tuple(arms), seeds, setting, {DIFFERS: differs})
 

@@ -19,7 +19,11 @@ from lookahead_ref.training.models import carries
 if TYPE_CHECKING:
     from lookahead_ref.training.models import PlainModel
 
-__all__ = ["Visit", "steps_per_epoch", "validation_accuracy", "walk"]
+
+# How pictures show the fast weights, the slow ones, and the way from the first to these.
+FAST = {"marker": "o", "markersize": 3.5, "linewidth": 1.2}
+SLOW = {"marker": "D", "markersize": 6}
+BACK = {"linestyle": (0, (2, 1.5))}
 
 
 @dataclass(frozen=True)
