@@ -93,10 +93,7 @@ def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        pytest.param(
-            line,
-            marks=[pytest.mark.slow] if SLOW.search(line) else [],
-        )
+        pytest.param(line, marks=[pytest.mark.slow] if SLOW.search(line) else [])
         for line in sorted({line for lines in EXAMPLES.values() for line in lines})
     ],
 )

@@ -45,9 +45,7 @@ def results(folder: Path) -> Any:
     return json.loads((folder / "results.json").read_text())
 
 
-def test_the_folder_holds_all_files_and_nothing_half_written(
-    comparison: Report,
-) -> None:
+def test_the_folder_holds_all_files_and_nothing_half_written(comparison: Report) -> None:
     assert {path.name for path in comparison.folder.iterdir()} == FILES
 
 
@@ -111,9 +109,7 @@ def test_several_that_are_best_are_all_named(comparison: Report) -> None:
     )
 
 
-def test_the_log_has_a_line_for_each_epoch_of_each_run(
-    comparison: Report,
-) -> None:
+def test_the_log_has_a_line_for_each_epoch_of_each_run(comparison: Report) -> None:
     lines = (comparison.folder / "train.jsonl").read_text().splitlines()
     epochs = [
         record for record in map(json.loads, lines) if record["event"] == "epoch_ended"
@@ -124,9 +120,7 @@ def test_the_log_has_a_line_for_each_epoch_of_each_run(
     }
 
 
-def test_the_report_holds_table_pictures_and_the_command(
-    comparison: Report,
-) -> None:
+def test_the_report_holds_table_pictures_and_the_command(comparison: Report) -> None:
     text = (comparison.folder / "report.html").read_text()
     for table in comparison.findings.tables:
         assert table.html() in text

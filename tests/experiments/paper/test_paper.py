@@ -191,11 +191,7 @@ def outcome(title: str, finals: Sequence[float | None]) -> Outcome:
     """An arm whose runs end with these validation accuracies; None: diverged."""
 
     def record(accuracy: float) -> dict[str, float]:
-        return {
-            "validation_accuracy": accuracy,
-            "validation_loss": 1.0,
-            "train_loss": 1.0,
-        }
+        return {"validation_accuracy": accuracy, "validation_loss": 1.0, "train_loss": 1.0}
 
     return Outcome(
         Arm(title, TrainSettings(epochs=1)),
