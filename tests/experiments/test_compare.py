@@ -130,18 +130,6 @@ def test_the_report_holds_table_pictures_and_the_command(comparison: Report) -> 
     assert "https:" not in text
 
 
-def test_what_is_done_is_not_done_again_and_more_seeds_are_added(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
-    run(tmp_path, settings)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
-    first = results(tmp_path)
-    run(tmp_path, replace(settings, seeds=2))
-    assert all(path.stat().st_mtime_ns == before[path] for path in before)
-    for method, was in zip(results(tmp_path)["arms"], first["arms"], strict=True):
-        assert [each["seed"] for each in method["runs"]] == [0, 1]
-        assert method["runs"][0] == was["runs"][0]
-
-
 def test_pictures_look_the_same_whatever_the_users_settings_are(tmp_path: Path) -> None:
     matplotlib = pytest.importorskip("matplotlib")
     settings = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
