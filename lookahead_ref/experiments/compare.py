@@ -12,7 +12,8 @@ Lookahead.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from rich.console import Console
 
 from lookahead_ref.experiments import engine, optimizers, plugins, report, statistics
 from lookahead_ref.experiments.engine import Arm, Outcome, Plan
-from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, command
+from lookahead_ref.experiments.settings import CompareSettings, TrainSettings
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.workers import Workers
 from lookahead_ref.report.files import write_atomically
@@ -144,7 +145,7 @@ def compare(
     comparison: Comparison, folder: Path, workers: Workers, console: Console
 ) -> report.Report:
     """Do the runs that are not done yet, and write the folder."""
-    stopwatch = report.Stopwatch()
+    began = datetime.now().astimezone()
     plan, settings = comparison.plan, comparison.settings
     try:
         outcomes = engine.run(plan, folder / "trials", workers=workers, console=console)
@@ -152,13 +153,12 @@ def compare(
         made = report.write(
             folder,
             f"{comparison.name}: Lookahead and others",
+            "compare",
+            settings,
             plan,
             outcomes,
             find(comparison, outcomes),
-            stopwatch,
-            format="lookahead-ref compare",
-            command=command("compare", settings),
-            request=asdict(settings),
+            began,
             learning_rates=_rates(comparison),
             final={
                 outcome.arm.title: {

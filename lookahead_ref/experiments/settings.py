@@ -100,7 +100,7 @@ def _assigned(texts: Iterable[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
             raise ValueError(f"hyperparameter must be NAME=VALUE, got {text!r}")
         try:
             value = json.loads(written)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         plain = isinstance(value, (bool, int, float))
         found[name] = (*found.get(name, ()), value if plain else written)

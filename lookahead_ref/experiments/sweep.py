@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from lookahead_ref.experiments.settings import (
     SHARED,
     SweepSettings,
     TrainSettings,
-    command,
 )
 from lookahead_ref.experiments.statistics import rows, summary
 from lookahead_ref.experiments.workers import Workers
@@ -56,7 +56,7 @@ def sweep(
     settings: SweepSettings, folder: Path, workers: Workers, console: Console
 ) -> report.Report:
     """Train every point of a grid that is not done yet, and write the results of all."""
-    stopwatch = report.Stopwatch()
+    began = datetime.now().astimezone()
     planned = plan(settings)
     outcomes = engine.run(planned, folder / "trials", workers=workers, console=console)
     # Those that diverged last; of equal accuracies that of the lower loss is better.
@@ -66,14 +66,13 @@ def sweep(
     return report.write(
         folder,
         "Sweep",
+        "sweep",
+        settings,
         planned,
         outcomes,
         findings,
-        stopwatch,
+        began,
         _lines(outcomes, planned.seeds, [name for name, _ in settings.hyperparameters]),
-        format="lookahead-ref sweep",
-        command=command("sweep", settings),
-        request=asdict(settings),
     )
 
 

@@ -178,7 +178,7 @@ class Stepped:
 
     def dump(self, snapshot: Any) -> bytes:
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **snapshot)
+        np.savez(buffer, **snapshot)
         return buffer.getvalue()
 
     def load(self, state: bytes) -> None:

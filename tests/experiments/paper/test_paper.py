@@ -131,11 +131,6 @@ def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
         check("table4", QUICK)
 
 
-def test_data_that_is_not_there_is_found_before_a_run() -> None:
-    with pytest.raises((ValueError, OSError), match="no-such-folder"):
-        check("table5", replace(QUICK, data="mnist:no-such-folder"))
-
-
 def prepared() -> train.Prepared:
     return train.prepare(
         TrainSettings(optimizer="lookahead-heavy-ball", learning_rate=0.1, epochs=1, seed=3)
@@ -191,11 +186,7 @@ def outcome(title: str, finals: Sequence[float | None]) -> Outcome:
     """An arm whose runs end with these validation accuracies; None: diverged."""
 
     def record(accuracy: float) -> dict[str, float]:
-        return {
-            "validation_accuracy": accuracy,
-            "validation_loss": 1.0,
-            "train_loss": 1.0,
-        }
+        return {"validation_accuracy": accuracy, "validation_loss": 1.0, "train_loss": 1.0}
 
     return Outcome(
         Arm(title, TrainSettings(epochs=1)),
