@@ -31,22 +31,10 @@ def result_file(folder: Path, figures: Figures) -> Path:
             [high for _, _, high in cells],
         ]
     machine = {"cpu": "a processor", "num_cpu": "2", "ram": "16e9", "os": "an OS"}
+    columns = ["result", "params", "stats_q_25", "stats_q_75", "samples"]
+    whole = {"params": machine, "result_columns": columns, "results": results}
     path = folder / "results.json"
-    path.write_text(
-        json.dumps(
-            {
-                "params": machine,
-                "result_columns": [
-                    "result",
-                    "params",
-                    "stats_q_25",
-                    "stats_q_75",
-                    "samples",
-                ],
-                "results": results,
-            }
-        )
-    )
+    path.write_text(json.dumps(whole))
     return path
 
 
@@ -65,12 +53,7 @@ def row(benchmark: str, case: tuple[Any, ...], value: float) -> page.Row:
         ("Calls", ("adagrad", "optax, jit, donated"), 0.9, ["≤ 1 met"]),
         ("Cost", ("1e7", "sgd", "k = 1"), 1.9, ["≤ 1 met", "≤ 1.05 missed"]),
         ("Cost", ("1e7", "adam", "k = 5, interpolate"), 1.1, ["≤ 1 met", "≤ 1.05 met"]),
-        (
-            "Bandwidth",
-            ("1e7", "sgd", None, "the same reads and writes"),
-            0.7,
-            ["≥ 0.9 **"],
-        ),
+        ("Bandwidth", ("1e7", "sgd", None, "the same reads and writes"), 0.7, ["≥ 0.9 **"]),
         ("Bandwidth", ("1e8", "sgd", 1, "the library's copy"), 0.87, ["≥ 0.85 met"]),
         ("NumPy", ("1e7", "sgd"), 2.4, ["≥ 2.5 missed, within the spread"]),
         ("Growth", ("sgd",), 1.02, ["0.95 to 1.05 met"]),
@@ -95,12 +78,10 @@ def test_cost_is_shown_of_the_steps_and_of_the_bytes_that_are_counted() -> None:
     assert moved.value == pytest.approx(1.2 / (1 + 8 / 60))
 
 
-@pytest.mark.parametrize(("least", "most", "value"), [(0, 1, 1.0004), (1, 9, 0.9996)])
-def test_what_is_missed_by_little_is_shown_to_be(
-    least: float, most: float, value: float
-) -> None:
-    missed = page.Row("any", (), value, 0.98, 1.02, least, most)
-    assert page.figure(missed) == f"**{value}** (0.9800 to 1.0200)"
+def test_what_is_missed_by_little_is_shown_to_be() -> None:
+    for least, most, value in ((0, 1, 1.0004), (1, 9, 0.9996)):
+        missed = page.Row("any", (), value, 0.98, 1.02, least, most)
+        assert page.figure(missed) == f"**{value}** (0.9800 to 1.0200)"
 
 
 FIGURES: Figures = {

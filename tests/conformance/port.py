@@ -1,7 +1,7 @@
 """A Lookahead in the style of the libraries: arrays in place, state in dicts, by hand.
 
-It shares no code with the library or the oracle. With the defaults it is right; `form` and
-`fused` choose among correct ways to compute. Tests derive wrong ones from it.
+It shares no code with the library or the oracle, and is right; `form` and `fused` choose
+among correct ways to compute.
 """
 
 import io
@@ -15,6 +15,10 @@ from lookahead_ref.conformance import Setup
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
+def copied(arrays: Arrays) -> Arrays:
+    return {name: array.copy() for name, array in arrays.items()}
+
+
 class Level:
     """One Lookahead."""
 
@@ -22,59 +26,38 @@ class Level:
         self.port, self.k, self.alphas, self.state = port, k, alpha, state
         self.steps = 0
         self.syncs = 0
-        self.phi = self.capture()
-        self.anchor = {
-            n: {m: a.copy() for m, a in s.items()} for n, s in port.arrays.items()
-        }
+        self.phi = copied(port.p)
+        self.keep_anchor()
 
-    def capture(self) -> Arrays:
-        return {name: array.copy() for name, array in self.port.p.items()}
-
-    def due(self) -> bool:
-        return self.steps % self.k == 0
-
-    def alpha(self) -> float:
-        return self.alphas[min(self.syncs, len(self.alphas) - 1)]
-
-    def blend(self, slow: Any, fast: Any) -> Any:
-        return self.port.blend(slow, fast, slow.dtype.type(self.alpha()))
+    def blend(self, slow: Any, fast: Any) -> tuple[Any, Any]:
+        alpha = self.alphas[min(self.syncs, len(self.alphas) - 1)]
+        return self.port.blend(slow, fast, slow.dtype.type(alpha))
 
     def after_step(self) -> bool:
+        """Return whether the step ends in a synchronization."""
         self.steps += 1
-        if not self.due():
+        if self.steps % self.k:
             return False
-        self.synchronize()
-        return True
-
-    def synchronize(self) -> None:
         for name, theta in self.port.p.items():
-            phi, fast = self.blend(self.phi[name], theta)
-            self.phi[name][...] = phi
-            theta[...] = fast
-        self.treat_state()
-        self.syncs += 1
-
-    def treat_state(self) -> None:
-        slots = self.port.arrays
+            self.phi[name][...], theta[...] = self.blend(self.phi[name], theta)
         if self.state == "reset":
-            for slot in slots.values():
+            for slot in self.port.arrays.values():
                 for array in slot.values():
                     array[...] = 0
             self.port.count = dict.fromkeys(self.port.count, 0)
         if self.state == "interpolate":
-            for name, slot in slots.items():
-                for key, array in slot.items():
-                    array[...] = self.blend(self.anchor[name][key], array)[0]
+            for slot, arrays in self.port.arrays.items():
+                for name, array in arrays.items():
+                    array[...] = self.blend(self.anchor[slot][name], array)[0]
         self.keep_anchor()
+        self.syncs += 1
+        return True
 
     def keep_anchor(self) -> None:
-        for name, slot in self.port.arrays.items():
-            for key, array in slot.items():
-                self.anchor[name][key][...] = array
+        self.anchor = {slot: copied(arrays) for slot, arrays in self.port.arrays.items()}
 
     def follow(self, reset: bool) -> None:
-        for name, theta in self.port.p.items():
-            self.phi[name][...] = theta
+        self.phi = copied(self.port.p)
         self.keep_anchor()
         if reset:
             self.steps = 0
@@ -83,13 +66,12 @@ class Level:
 class Port:
     """Lookahead around an inner optimizer."""
 
-    level: type[Level] = Level
     form = "paper"
     fused = False
 
     def start(self, setup: Setup) -> None:
         self.setup, self.inner = setup, setup.inner
-        self.p: Arrays = {name: array.copy() for name, array in setup.params.items()}
+        self.p: Arrays = copied(setup.params)
         names = {
             "sgd": (),
             "heavy-ball": ("velocity",),
@@ -103,16 +85,11 @@ class Port:
         self.count = dict.fromkeys(self.p, 0)
         self.clock = 0
         self.levels = [
-            self.level(self, each.k, each.alpha, each.inner_state)
-            for each in setup.levels[::-1]
+            Level(self, each.k, each.alpha, each.inner_state) for each in setup.levels[::-1]
         ]
 
     def h(self, name: str) -> Any:
         return np.dtype(self.setup.dtype).type(self.inner.hyperparameters[name])
-
-    def rate(self) -> float:
-        table = self.inner.learning_rate
-        return table[min(self.clock, len(table) - 1)]
 
     def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
         """Return a b + c, rounded once (almost) where fused."""
@@ -133,15 +110,12 @@ class Port:
 
     def step(self, gradients: Mapping[str, Any]) -> None:
         with np.errstate(all="ignore"):
-            self.before_step(gradients)
             self.update(gradients)
             self.after_update()
 
-    def before_step(self, gradients: Mapping[str, Any]) -> None:
-        pass
-
     def update(self, gradients: Mapping[str, Any]) -> None:
-        gamma = np.dtype(self.setup.dtype).type(self.rate())
+        table = self.inner.learning_rate
+        gamma = np.dtype(self.setup.dtype).type(table[min(self.clock, len(table) - 1)])
         self.clock += 1
         for name, theta in self.p.items():
             g = gradients[name]
@@ -151,13 +125,10 @@ class Port:
             decay = self.inner.weight_decay_kind
             if decay == "l2":
                 g = self.multiply_add(self.h("weight_decay"), theta, g)
-            direction = self.direction(name, g)
+            direction = getattr(self, self.inner.rule.replace("-", "_"))(name, g)
             if decay == "decoupled":
                 direction = self.multiply_add(self.h("weight_decay"), theta, direction)
             theta[...] = self.multiply_add(-gamma, direction, theta)
-
-    def direction(self, name: str, g: Any) -> Any:
-        return getattr(self, self.inner.rule.replace("-", "_"))(name, g)
 
     def sgd(self, name: str, g: Any) -> Any:
         return g
@@ -231,14 +202,12 @@ class Port:
 
     def load(self, state: bytes) -> None:
         with np.load(io.BytesIO(state), allow_pickle=False) as archive:
-            self.restore(dict(archive))
-
-    def restore(self, saved: Mapping[str, Any]) -> None:
+            saved = dict(archive)
         for name, value in self.entries().items():
-            if name in saved and isinstance(value, np.ndarray):
+            if isinstance(value, np.ndarray):
                 value[...] = saved[name]
-        self.count = {n: int(saved.get(f"count.{n}", c)) for n, c in self.count.items()}
-        self.clock = int(saved.get("clock", self.clock))
+        self.count = {name: int(saved[f"count.{name}"]) for name in self.count}
+        self.clock = int(saved["clock"])
         for number, level in enumerate(self.levels):
-            level.steps = int(saved.get(f"steps.{number}", level.steps))
-            level.syncs = int(saved.get(f"syncs.{number}", level.syncs))
+            level.steps = int(saved[f"steps.{number}"])
+            level.syncs = int(saved[f"syncs.{number}"])

@@ -8,9 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from conformance.running import conform, refused
 
-from lookahead_ref.cli.app import app
 from lookahead_ref.cli.conform import STARTS
 from lookahead_ref.conformance import load
 from lookahead_ref.conformance.vectors import decode
@@ -28,10 +27,6 @@ class Stops(Right):
     def fast(self):
         raise RuntimeError("oh dear")
 """
-
-
-def conform(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["conform", *arguments])
 
 
 @pytest.fixture(autouse=True)
@@ -58,9 +53,8 @@ def test_a_file_to_begin_with_is_written_and_says_how_to_go_on(
 
 
 def test_what_there_is_not_to_begin_with_is_refused() -> None:
-    done = conform("--init", "fortran")
-    assert done.exit_code == 2
-    assert "--init must be one of pytorch, optax, command, student" in done.stderr
+    says = "--init must be one of pytorch, optax, command, student"
+    refused(conform("--init", "fortran"), says)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +104,8 @@ def test_a_mistake_is_explained_in_plain_words() -> None:
     assert "What to do: count the step before testing whether k divides" in said
     assert "clause LA-3 of the specification: when it synchronizes (paper)" in said
     assert "and should be" in said
-    assert re.search(
-        r"This element starts at -?\d\.\d+, and its gradient is -?\d\.\d+\. ", said
-    )
+    element = r"This element starts at -?\d\.\d+, and its gradient is -?\d\.\d+\. "
+    assert re.search(element, said)
 
 
 def test_expected_values_can_be_hidden(folder: Path) -> None:

@@ -4,19 +4,19 @@ import json
 import re
 import subprocess
 import sys
-from contextlib import closing
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conformance.running import named, statuses, taken
 from conformance.wrong import program, results
 
 from lookahead_ref.conformance import cases
 from lookahead_ref.conformance.adapters.peers import PEERS, Peer
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.running import builtin, open_target, run
+from lookahead_ref.conformance.running import builtin, open_target
 from lookahead_ref.conformance.survey import condensed
 from lookahead_ref.conformance.vectors import VERSION, Case
 from lookahead_ref.extras import MissingExtraError
@@ -98,13 +98,8 @@ def test_a_report_is_short_and_shows_what_it_says(name: str) -> None:
     imported = set(re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE))
     if not all(find_spec(each) for each in imported):
         pytest.skip(f"needs {', '.join(sorted(imported))}")
-    run = subprocess.run(
-        [sys.executable, "-c", ALONE, str(UPSTREAM / name)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=UPSTREAM,
-    )
+    command = [sys.executable, "-c", ALONE, str(UPSTREAM / name)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=UPSTREAM)
     assert run.stdout == REPORTS[name], run.stderr[-600:]
 
 
@@ -133,15 +128,14 @@ def chosen() -> list[Case]:
 def test_what_departs_in_it_is_named(name: str) -> None:
     if not PEERS[name].installed:
         pytest.skip(f"needs {name}")
-    with closing(open_target(name)) as target:
-        results = run(target, chosen(), dtypes=["float64"])
+    target = open_target(name)
+    results = taken(target, chosen(), dtypes=["float64"])
     assert name in builtin()
     assert target.name.startswith(f"{name} ")
-    assert not [result for result in results if result.status == "failed"]
+    assert "failed" not in statuses(results)
     found = diagnose(results)
-    explanations = found[0].explanations if found else [()]
     assert len(found) <= 1
-    assert CAUSES[name] in [{bug.name for bug in each} for each in explanations]
+    assert CAUSES[name] in named(found[0].explanations if found else [()])
 
 
 def test_one_that_is_not_installed_is_told_with_the_extra_that_installs_it() -> None:
