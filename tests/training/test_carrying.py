@@ -18,6 +18,12 @@ OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.05), k=3, alpha=0.5)
 SETTINGS: dict[str, Any] = {"seed": 3, "epochs": 2, "batch_size": 16}
 
 
+def trained(
+    data: Any = DATA, model: Any = None, optimizer: Any = OPTIMIZER, **options: Any
+) -> Any:
+    return train(model or Normalised(), data, optimizer, **(SETTINGS | options))
+
+
 def test_a_residual_network_is_evaluated_as_phi_with_statistics_of_its_own() -> None:
     rng = np.random.default_rng(0)
     train_part, validation = (
@@ -28,16 +34,14 @@ def test_a_residual_network_is_evaluated_as_phi_with_statistics_of_its_own() -> 
     model = ResNet((1, 4, 4), 2, (1,), (4,))
     # Three batches an epoch, the last of two examples: epochs end between synchronizations.
     optimizer = la.Lookahead(la.SGD(learning_rate=0.3), k=4, alpha=0.5)
-    result = train(model, data, optimizer, seed=0, epochs=3, batch_size=6)
+    result = trained(data, model, optimizer, seed=0, epochs=3, batch_size=6)
     own = model.evaluator(result.params, train_part)(validation)
     assert result.history[-1].validation_loss == own.loss
     assert result.steps == 9
 
 
 @pytest.mark.parametrize("check_every", [1, 2, 50])
-def test_where_the_backend_is_and_how_often_it_is_looked_at_change_nothing(
-    check_every: int,
-) -> None:
+def test_the_backends_place_and_how_often_it_looks_change_nothing(check_every: int) -> None:
     elsewhere = Elsewhere()
 
     class Watching(Normalised):
@@ -52,16 +56,9 @@ def test_where_the_backend_is_and_how_often_it_is_looked_at_change_nothing(
 
     here: list[Any] = []
     there: list[Any] = []
-    one = train(Normalised(), DATA, OPTIMIZER, **SETTINGS, callbacks=[here.append])
-    other = train(
-        Watching(),
-        DATA,
-        OPTIMIZER,
-        **SETTINGS,
-        backend=elsewhere,
-        check_every=check_every,
-        callbacks=[there.append],
-    )
+    options: dict[str, Any] = {"backend": elsewhere, "check_every": check_every}
+    one = trained(callbacks=[here.append])
+    other = trained(model=Watching(), callbacks=[there.append], **options)
     np.testing.assert_array_equal(one.params["weight"], other.params["weight"])
     assert one.history == other.history
 
@@ -87,46 +84,36 @@ def test_examples_that_are_taken_from_a_source_are_moved_too() -> None:
             assert elsewhere.has(batch.inputs)
             return super().evaluate(params, batch)
 
-    taken = train(
-        InBatches((2, 4, 2)),
-        Dataset("clouds", Source(), Source(), 2),
-        la.SGD(0.1),
-        **SETTINGS,
-        backend=elsewhere,
+    sources, arrays = (
+        Dataset("clouds", each, each, classes=2) for each in (Source(), DATA.train)
     )
-    whole = train(
-        MLP((2, 4, 2)),
-        Dataset("clouds", DATA.train, DATA.train, 2),
-        la.SGD(0.1),
-        **SETTINGS,
-    )
-    assert taken.history == whole.history
+    taken = trained(sources, InBatches((2, 4, 2)), la.SGD(0.1), backend=elsewhere)
+    assert taken.history == trained(arrays, MLP((2, 4, 2)), la.SGD(0.1)).history
 
 
 def test_a_test_split_is_measured_once_at_the_end() -> None:
     data = DATA._replace(test=DATA.validation)
     events: list[Any] = []
-    result = train(Normalised(), data, OPTIMIZER, **SETTINGS, callbacks=[events.append])
+    result = trained(data, callbacks=[events.append])
     assert result.test is not None
     assert result.test.loss == result.history[-1].validation_loss
     assert events[-1].test_loss == result.test.loss
     assert events[-1].test_accuracy == result.test.accuracy
-    assert train(Normalised(), DATA, OPTIMIZER, **SETTINGS).test is None
+    assert trained().test is None
 
 
 def test_the_training_examples_need_not_be_evaluated() -> None:
-    without = train(Normalised(), DATA, OPTIMIZER, **SETTINGS, evaluate_train=False)
+    without = trained(evaluate_train=False)
     assert {record.train_loss for record in without.history} == {None}
     assert {record.train_accuracy for record in without.history} == {None}
-    with_it = train(Normalised(), DATA, OPTIMIZER, **SETTINGS)
-    assert without.history[-1].validation_loss == with_it.history[-1].validation_loss
+    assert without.history[-1].validation_loss == trained().history[-1].validation_loss
 
 
 def test_gradients_are_clipped_to_a_joint_norm() -> None:
     start = Normalised().init(np.random.SeedSequence(3).spawn(3)[0])["weight"]
 
     def way(**options: Any) -> float:
-        result = train(Normalised(), DATA, la.SGD(1.0), **SETTINGS, **options)
+        result = trained(optimizer=la.SGD(1.0), **options)
         return float(np.linalg.norm(result.params["weight"] - start))
 
     # Six updates, each no longer than the learning rate times the limit.
@@ -138,20 +125,15 @@ def test_gradients_are_clipped_to_a_joint_norm() -> None:
 
 def test_what_is_carried_through_a_text_starts_anew_with_each_epoch() -> None:
     model = Bigram()
-    train(model, Text(), la.SGD(0.1), seed=0, epochs=3, batch_size=2)
+    trained(Text(), model, la.SGD(0.1), epochs=3, batch_size=2)
     assert model.counts == [0, 1, 2] * 3
 
 
 def test_of_a_text_the_perplexity_is_shown() -> None:
     stream = io.StringIO()
     with TrainingProgress(Console(file=stream)) as progress:
-        result = train(
-            *(Bigram(), Text(), la.SGD(0.5)),
-            seed=0,
-            epochs=1,
-            batch_size=2,
-            callbacks=[progress],
-        )
+        options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "callbacks": [progress]}
+        result = trained(Text(), Bigram(), la.SGD(0.5), **options)
     perplexity = np.exp(result.history[-1].validation_loss)
     assert 1 < perplexity < 2
     assert f"perplexity {perplexity:.2f}" in stream.getvalue()
