@@ -11,14 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats import SHARED
-from lookahead_ref.data import (
-    Corpus,
-    DataFileError,
-    load,
-    load_ptb,
-    load_pydoc,
-    load_text,
-)
+from lookahead_ref.data import Corpus, DataFileError, load, load_ptb, load_pydoc, load_text
 
 Read = Callable[..., Corpus]
 
@@ -80,9 +73,7 @@ def test_a_text_is_cut_at_nine_tenths_and_nineteen_twentieths(read: Read) -> Non
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("last", [True, False], ids=["a last newline", "none"])
-def test_lines_end_alike_however_they_are_written(
-    read: Read, newline: str, last: bool
-) -> None:
+def test_lines_end_alike_however_written(read: Read, newline: str, last: bool) -> None:
     text = newline.join(f"w{number} x" for number in range(30)) + newline * last
     corpus = read(text)
     assert sum(map(len, parts(corpus))) == 90
@@ -96,9 +87,7 @@ def test_a_mark_of_the_byte_order_is_no_part_of_a_text(read: Read, unit: Any) ->
     assert read(text.encode("utf-8-sig"), unit).vocabulary == read(text, unit).vocabulary
 
 
-def test_a_word_that_training_does_not_have_is_unknown_and_else_none_is(
-    read: Read,
-) -> None:
+def test_a_word_that_training_does_not_have_is_unknown_and_else_none_is(read: Read) -> None:
     corpus = read("a b\n" * 20 + "new word\n")
     assert corpus.vocabulary == ("<eos>", "a", "b", "<unk>")
     assert spelled(corpus, corpus.test) == ["<unk>", "<unk>", "<eos>"]

@@ -29,9 +29,7 @@ def optimizer() -> Any:
 
 
 BACKENDS = ["numpy", "numba"]
-
-
-# Memory.
+on_every_backend = pytest.mark.parametrize("backend", BACKENDS)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -84,10 +82,8 @@ def test_an_optimizer_that_computes_what_is_evaluated_is_refused() -> None:
             return trees.apply(trees.interpolate, {"alpha": 2.0}, state.phi, params)[0]
 
     stepper = la.Stepper(Doubled(la.SGD(1.0)), one(8.0))
-    with pytest.raises(
-        TypeError,
-        match=r"Doubled\.evaluation_params must return params or a part of the state",
-    ):
+    told = r"Doubled\.evaluation_params must return params or a part of the state"
+    with pytest.raises(TypeError, match=told):
         stepper.evaluation_params()
 
 
@@ -100,18 +96,13 @@ def test_each_program_is_compiled_once() -> None:
             compiled.append((program, dtype))
             return NumpyBackend.compile(program, dtype)
 
-    stepper = la.Stepper(
-        la.Lookahead(la.Adam(lambda step: 0.1 / (step + 1)), k=3),
-        mixed_params(),
-        backend=Counting(),
-    )
+    made = la.Lookahead(la.Adam(lambda step: 0.1 / (step + 1)), k=3)
+    stepper = la.Stepper(made, mixed_params(), backend=Counting())
     for grads in gradients(mixed_params(), 9):
         stepper.step(grads)
     # A step within a cycle and one that ends it, each in two dtypes.
     assert len(compiled) == len(set(compiled)) == 4
 
-
-# Failed steps.
 
 GOOD = {"a": {"x": np.ones(2)}, "b": np.ones(3, np.float32)}
 BAD: dict[str, Any] = {
@@ -141,7 +132,7 @@ def test_bad_gradients_leave_the_stepper_as_it_was(bad: str, backend: str) -> No
 
 
 class ScheduleError(Exception):
-    pass
+    """What a schedule raises."""
 
 
 @pytest.mark.parametrize("fault", ["raises", "nan", "negative", "rounds to zero"])
@@ -292,9 +283,6 @@ def test_a_number_that_overflows_does_not_stop_a_step_half_way(backend: str) -> 
     stepper.step(huge)  # nor does a warning that is an error, as in these tests
 
 
-# Bad input.
-
-
 @pytest.mark.parametrize("bad", [la.SGD, None, "sgd", 0.1])
 def test_the_optimizer_must_be_one(bad: Any) -> None:
     with pytest.raises(TypeError, match="optimizer must be an optimizer"):
@@ -310,11 +298,10 @@ def test_params_that_cannot_be_optimized_are_named(made: Any, make: Any) -> None
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_arrays_of_another_library_are_refused_by_name(backend: str) -> None:
-    with pytest.raises(
-        TypeError,
-        match=r"params\['a/x'\] must be a NumPy array for this backend, "
-        "got one of array_api_strict",
-    ):
+    told = (
+        r"params\['a/x'\] must be a NumPy array for this backend, got one of array_api_st"
+    )
+    with pytest.raises(TypeError, match=told):
         la.Stepper(la.SGD(0.1), {"a": {"x": strict.asarray([1.0])}}, backend=backend)
 
 
@@ -336,9 +323,8 @@ def test_names_of_parameters_mean_nothing(
         "phi": {"inner": {"": "c"}},
         "step": "d",
     }
-    values = dict(
-        zip("abcd", np.random.default_rng(0).standard_normal((4, 3)), strict=True)
-    )
+    drawn = np.random.default_rng(0).standard_normal((4, 3))
+    values = dict(zip("abcd", drawn, strict=True))
     renamed = trees.map(values.__getitem__, names)
     odd, plain = la.Stepper(made, renamed), la.Stepper(made, values)
     for _ in range(steps):

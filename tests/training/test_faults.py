@@ -227,11 +227,7 @@ def test_weights_that_are_not_finite_cannot_be_skipped_over() -> None:
             return loss * 1000, carried
 
     with pytest.raises(NonFiniteLossError, match="'weight' is not finite itself") as caught:
-        train(
-            *(Steep(), DATA, la.SGD(learning_rate=1e38)),
-            **SETTINGS,
-            on_nonfinite="skip",
-        )
+        train(*(Steep(), DATA, la.SGD(learning_rate=1e38)), **SETTINGS, on_nonfinite="skip")
     assert not caught.value.parameter_is_finite
 
 

@@ -94,7 +94,7 @@ def test_callbacks_are_told_of_everything_in_order() -> None:
     records = tuple(e.record for e in events if isinstance(e, EpochEnded))
     assert records == result.history
     assert [(record.epoch, record.step) for record in records] == [
-        *((0, 0), (1, 3), (2, 6), (3, 9)),
+        *((0, 0), (1, 3), (2, 6), (3, 9))
     ]
     assert result.steps == 9
     assert records[0].batch_loss is None

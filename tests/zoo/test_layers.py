@@ -30,6 +30,9 @@ class Case(NamedTuple):
 
 def case(layer: Any, shapes: list[tuple[int, ...]], *rest: Any, **options: Any) -> Case:
     arrays = [rng.standard_normal(shape) for shape in shapes]
+    # A layer that changes what it is given fails.
+    for array in arrays:
+        array.flags.writeable = False
     # Of a layer that returns more than its value, the value.
     first = layer in (layers.lstm_layer, picture_layers.batch_norm)
 
@@ -118,15 +121,6 @@ def test_gradients_of_gradients_are_right(name: str) -> None:
         modes=["rev"],
         order=2,
     )(*some.arrays)
-
-
-@every_layer
-def test_neither_way_changes_what_it_is_given(name: str) -> None:
-    some = CASES[name]
-    before = [array.copy() for array in some.arrays]
-    value_and_grad(weighted(some.layer, some))(named(some.arrays))
-    for array, kept in zip(some.arrays, before, strict=True):
-        np.testing.assert_array_equal(array, kept)
 
 
 @every_layer

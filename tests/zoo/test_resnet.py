@@ -30,12 +30,7 @@ def batch(n: int) -> Examples:
     ],
 )
 def test_the_named_networks_have_the_known_numbers_of_parameters(
-    network: Any,
-    shape: tuple[int, int, int],
-    classes: int,
-    arrays: int,
-    parameters: int,
-    monkeypatch: pytest.MonkeyPatch,
+    network: Any, shape: Any, classes: int, arrays: int, parameters: int, monkeypatch: Any
 ) -> None:
     # Their number, not their values: to draw 25 million takes time.
     empty = lambda rng, shape, dtype: np.empty(shape)  # noqa: E731
@@ -90,9 +85,7 @@ def test_running_statistics_move_by_the_momentum_towards_the_batchs() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if "residual" in name])
-def test_with_the_statistics_of_a_batch_it_computes_what_it_does_in_training(
-    name: str,
-) -> None:
+def test_with_a_batchs_statistics_it_computes_as_in_training(name: str) -> None:
     make, some = MODELS[name]
     model = make("numpy")
     params = drawn(model)
