@@ -1,7 +1,6 @@
 """The commands of many runs, ``compare``, ``sweep`` and ``reproduce``: what they share."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -144,8 +143,7 @@ def _done(
         from lookahead_ref.experiments.workers import choose_workers
 
         workers = choose_workers(options.jobs, options.scheduler)
-    output = None if options.output is None else Path(options.output)
-    with job_folder(output, prefix, kind) as folder:
+    with job_folder(options.output, prefix, kind) as folder:
         made = do(folder, workers, console(stderr=True))
     if not options.as_json:
         print_report(made)

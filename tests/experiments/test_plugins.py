@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from own_code import OWN
 from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
 from lookahead_ref.cli.app import app
 from lookahead_ref.experiments import compare, optimizers, plugins, train
 from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, command
+from own_code import OWN
 
 WRONG = """
 from dataclasses import dataclass

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import worker_tasks
-from own_code import OWN
 from rich.console import Console
 
 from lookahead_ref.experiments.engine import measure_training
@@ -28,6 +27,7 @@ from lookahead_ref.experiments.workers import (
     choose_workers,
 )
 from lookahead_ref.report.files import jsonable
+from own_code import OWN
 from support import started
 
 TESTS = Path(worker_tasks.__file__).parent
