@@ -64,9 +64,7 @@ def test_digits_are_sixteenths_from_0_to_1_in_float32_split_by_a_seed() -> None:
     st.floats(0.01, 0.99),
     st.integers(0, 2**32),
 )
-def test_a_split_has_each_class_in_proportion(
-    classes: Any, fraction: float, seed: int
-) -> None:
+def test_a_split_shares_each_class_out(classes: Any, fraction: float, seed: int) -> None:
     examples = Examples(np.arange(float(len(classes)))[:, None], np.array(classes))
     train, validation = stratified_split(examples, validation_fraction=fraction, seed=seed)
     together = np.concatenate([train.inputs, validation.inputs])[:, 0]
