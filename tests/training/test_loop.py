@@ -24,7 +24,8 @@ from support import assert_same_bits
 from toys import Bigram, Elsewhere, Normalised, Text, clouds
 
 MODEL = MLP((2, 4, 2))
-DATA = clouds()._replace(validation=clouds().train)
+CLOUDS = clouds()
+DATA = CLOUDS._replace(validation=CLOUDS.train)
 SETTINGS: dict[str, Any] = {"seed": 0, "epochs": 3, "batch_size": 16}
 
 
@@ -121,7 +122,6 @@ def test_wrong_numbers_begin_no_run(wrong: Any, error: Any, told: str) -> None:
     assert events == []
 
 
-CLOUDS = clouds()
 OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.05), k=3, alpha=0.5)
 CARRYING: dict[str, Any] = {"seed": 3, "epochs": 2, "batch_size": 16}
 
