@@ -40,3 +40,18 @@ def pytest_runtest_call() -> Iterator[Any]:
         return (yield)
     finally:
         signal.alarm(0)
+
+
+@pytest.fixture(scope="session")
+def _kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    import host_cuda
+
+    return host_cuda.HostCuda(tmp_path_factory.mktemp("kernels"))
+
+
+@pytest.fixture
+def device(_kernels: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a backend that is the CuPy backend on the host."""
+    import host_cuda
+
+    return host_cuda.register(_kernels, monkeypatch)

@@ -1,14 +1,60 @@
-"""What every executor of update rules must do, wherever its arrays are."""
+"""What every executor of update rules must do, wherever its arrays are, and with which."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 
 import lookahead_ref as la
 from lookahead_ref import trees
 from lookahead_ref.kernels import GENERAL
-from support import INNER, assert_same_bits, saved
+from support import DECOUPLED, INNER, INNER_STATES, L2, assert_same_bits, saved
+
+Wrap = Callable[[Any], Any]
+
+
+def nested(k: int, inner: str, outer: str) -> Wrap:
+    """A Lookahead of k = 2 in another one, with these inner states."""
+    return lambda made: la.Lookahead(la.Lookahead(made, 2, 0.3, inner), k, 0.6, outer)
+
+
+SINGLE: dict[str, Wrap] = {"plain": lambda inner: inner} | {
+    kind: partial(la.Lookahead, k=4, alpha=0.3, inner_state=kind) for kind in INNER_STATES
+}
+MORE: dict[str, Wrap] = {
+    "scheduled": lambda inner: la.Lookahead(
+        la.with_learning_rate(inner, la.schedules.Cosine(0.1, steps=300, final=0.01)),
+        k=3,
+        alpha=lambda clock: 0.8 / (1.0 + 0.1 * clock),
+        inner_state="interpolate",
+    ),
+    "nested, a multiple": nested(4, "maintain", "reset"),
+    "nested, not a multiple": nested(3, "interpolate", "interpolate"),
+    "mean": la.PolyakAveraging,
+    "exponential": partial(la.PolyakAveraging, decay=0.97),
+    "mean of a Lookahead": lambda inner: la.PolyakAveraging(SINGLE["interpolate"](inner)),
+    "exponential of a nested Lookahead": lambda inner: la.PolyakAveraging(
+        nested(3, "reset", "maintain")(inner), decay=0.97
+    ),
+}
+DECAYS: dict[str, dict[str, Any]] = {"": {}, " with L2": L2, " decoupled": DECOUPLED}
+
+
+def made(wraps: dict[str, Wrap], *decays: str) -> dict[str, Any]:
+    """Every inner optimizer with each decay in each of the wraps, by name."""
+    return {
+        f"{name}{decay}, {wrapped}": wrap(make(**DECAYS[decay]))
+        for name, make in INNER.items()
+        for decay in decays
+        for wrapped, wrap in wraps.items()
+    }
+
+
+def with_each(optimizers: dict[str, Any]) -> Any:
+    """Run a test once with each of the optimizers."""
+    return pytest.mark.parametrize("optimizer", optimizers.values(), ids=optimizers)
 
 
 class Place(NamedTuple):
@@ -67,10 +113,10 @@ def assert_updates_any_bits(inner: str, dtype: str, size: int, place: Place) -> 
     assert_agrees(optimizer, draw(), [draw() for _ in range(4)], place)
 
 
-def assert_reads_itself_before_it_writes(place: Place, size: int) -> None:
-    """A gradient may be the parameter itself, as that of half the squared norm is."""
+def assert_reads_before_it_writes(place: Place, size: int) -> None:
+    # A gradient may be the parameter itself, as that of half the squared norm is.
     x = np.arange(1.0, size + 1)
-    optimizer = INNER["sgd"]()
+    optimizer: Any = INNER["sgd"]()
     stepper = place.stepper(optimizer, {"x": x})
     stepper.step(stepper.params)
     first, state = optimizer.step({"x": x}, {"x": x}, optimizer.init({"x": x}))
@@ -80,13 +126,10 @@ def assert_reads_itself_before_it_writes(place: Place, size: int) -> None:
     second, _ = optimizer.step(first, {"x": first["x"][::-1]}, state)
     assert_same_bits(place.back(stepper.params), second)
 
-
-def assert_reads_others_before_it_writes(place: Place, size: int) -> None:
-    """A gradient may be another parameter, as that of the product of both is."""
-    start = {"a": np.arange(1.0, size + 1), "b": np.arange(5.0, size + 5)}
+    # A gradient may be another parameter, as that of the product of both is.
+    params = {"a": x, "b": x + 4.0}
     optimizer = la.Lookahead(INNER["sgd"](), k=2)
-    stepper = place.stepper(optimizer, start)
-    params, state = start, optimizer.init(start)
+    stepper, state = place.stepper(optimizer, params), optimizer.init(params)
     for _ in range(4):
         shown = stepper.params  # whichever is written first, the other one reads it
         stepper.step({"a": shown["b"], "b": shown["a"]})

@@ -1,6 +1,7 @@
 """Writers of the formats that the readers read, for their tests."""
 
 import gzip
+import io
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 """Real files, where they lie beside the checkout."""
@@ -55,3 +57,10 @@ def digit_like(
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (n, *shape), dtype=np.uint8)
     return pixels, (np.arange(n) % classes).astype(np.uint8)
+
+
+def encoded(kind: str, pixels: np.ndarray) -> bytes:
+    """A picture in a file format, by its name."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()

@@ -20,13 +20,14 @@ import pytest
 
 import lookahead_ref as la
 import standin
+from executors import DECAYS, SINGLE, made, nested
 from lookahead_ref import trees
 from lookahead_ref.backends.cupy import CupyBackend, compiler
 from lookahead_ref.backends.numpy import NumpyBackend
 from lookahead_ref.stepping import backend as registry
 from lookahead_ref.stepping.backend import Program
 from suite.turns import traced, wall
-from support import DECOUPLED, INNER, INNER_STATES, L2
+from support import DECOUPLED, INNER
 
 COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), None)
 
@@ -56,29 +57,12 @@ extern "C" void run_{number}(int blocks, const void *table) {{
 """
 
 
-OPTIMIZERS: dict[str, Any] = {
-    f"{name}, {wrapped}": wrap(make(**options))
-    for name, make in INNER.items()
-    for options in ({}, L2, DECOUPLED)
-    for wrapped, wrap in {
-        f"plain {options}": lambda inner: inner,
-        **{
-            f"{kind} {options}": lambda inner, kind=kind: la.Lookahead(
-                inner, k=3, alpha=0.3, inner_state=kind
-            )
-            for kind in INNER_STATES
-        },
-    }.items()
-} | {
-    **{f"{name}, averaged": la.PolyakAveraging(make()) for name, make in INNER.items()},
+OPTIMIZERS: dict[str, Any] = made(SINGLE, *DECAYS) | {
+    **made({"averaged": la.PolyakAveraging}, ""),
     "a Lookahead, averaged": la.PolyakAveraging(la.Lookahead(INNER["sgd"](), k=2)),
     "a Lookahead in another": la.Lookahead(la.Lookahead(INNER["heavy-ball"](), k=2), k=3),
     "the longest": la.PolyakAveraging(
-        la.Lookahead(
-            la.Lookahead(INNER["adam"](**DECOUPLED), k=2, inner_state="interpolate"),
-            k=3,
-            inner_state="interpolate",
-        )
+        nested(3, "interpolate", "interpolate")(INNER["adam"](**DECOUPLED))
     ),
 }
 

@@ -58,19 +58,19 @@ def test_copies_share_no_memory() -> None:
     assert type(copied["c"]) is type(values["c"])
 
 
-@pytest.mark.parametrize("values", [[1], None, 3, "ab", np.zeros(2)])
-def test_a_tree_must_be_a_dict(values: Any) -> None:
-    with pytest.raises(TypeError, match="grads must be a dict of arrays, got "):
-        trees.flatten(values, "grads")
-
-
 @pytest.mark.parametrize(
-    ("values", "where"),
-    [({1: 0}, "params"), ({"a": {"b": {2: 0}}}, r"params\['a/b'\]"), ({None: 0}, "params")],
+    ("values", "told"),
+    [
+        *[(bad, "grads must be a dict of arrays") for bad in ([1], None, 3, np.zeros(2))],
+        ("ab", "grads must be a dict of arrays"),
+        ({1: 0}, "the names in grads must be strings"),
+        ({None: 0}, "the names in grads must be strings"),
+        ({"a": {"b": {2: 0}}}, r"the names in grads\['a/b'\] must be strings"),
+    ],
 )
-def test_names_must_be_strings(values: Any, where: str) -> None:
-    with pytest.raises(TypeError, match=f"the names in {where} must be strings, got "):
-        trees.flatten(values)
+def test_a_tree_must_be_a_dict_with_names(values: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=f"{told}, got "):
+        trees.flatten(values, "grads")
 
 
 def test_a_name_may_hold_a_slash_where_paths_stay_different() -> None:
@@ -150,40 +150,38 @@ def test_arrays_of_any_shape_are_params(dtype: Any, shape: tuple[int, ...]) -> N
 
 
 W = np.zeros((2, 3))
+STRICT = strict.asarray(W)
+EXTRA = "grads has a leaf 'a/z', which params has not"
+NONE = "grads must have a leaf 'a/w' as params has, got none"
+
+
+def at(leaf: Any) -> Any:
+    return {"a": {"w": leaf}}
 
 
 @pytest.mark.parametrize(
-    ("grads", "message"),
+    ("grads", "error", "told"),
     [
-        (None, "grads must be a dict of arrays, got NoneType"),
-        ({}, "grads must have a leaf 'a/w' as params has, got none"),
-        ({"a": W}, "grads must have a leaf 'a/w' as params has, got none"),
-        ({"a": {"w": W, "z": W}}, "grads has a leaf 'a/z', which params has not"),
+        (None, TypeError, "grads must be a dict of arrays, got NoneType"),
+        ({}, ValueError, NONE),
+        ({"a": W}, ValueError, NONE),
+        ({"a": {"w": W, "z": W}}, ValueError, EXTRA),
+        (at(W.T), ValueError, r"have the shape \(2, 3\) of the .*, got \(3, 2\)"),
+        (at(np.float64(0.0)), ValueError, r"have the shape \(2, 3\) of the .*, got \(\)"),
+        (at(W.astype("f4")), TypeError, "be float64 as the parameter is, got float32"),
+        (at(W.astype(int)), TypeError, "be float64 as the parameter is, got int64"),
+        (at(W.tolist()), TypeError, "be an array, got list"),
+        (at(None), TypeError, "be an array, got NoneType"),
+        (at(STRICT), TypeError, "be an array of numpy .* one of array_api_strict"),
+        (at(np.ma.array(W)), TypeError, "be a plain numpy.ndarray, got MaskedArray"),
     ],
 )
-def test_trees_of_other_names_are_told_where(grads: Any, message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=message):
-        trees.check_like(grads, {"a": {"w": W}}, "grads")
-
-
-@pytest.mark.parametrize(
-    ("leaf", "error", "message"),
-    [
-        (np.zeros((3, 2)), ValueError, r"have the shape \(2, 3\) of the .*, got \(3, 2\)"),
-        (np.float64(0.0), ValueError, r"have the shape \(2, 3\) of the .*, got \(\)"),
-        (W.astype(np.float32), TypeError, "be float64 as the parameter is, got float32"),
-        (W.astype(int), TypeError, "be float64 as the parameter is, got int64"),
-        (W.tolist(), TypeError, "be an array, got list"),
-        (None, TypeError, "be an array, got NoneType"),
-        (strict.asarray(W), TypeError, "be an array of numpy .* one of array_api_strict"),
-        (np.ma.array(W), TypeError, "be a plain numpy.ndarray, got MaskedArray"),
-    ],
-)
-def test_leaves_that_differ_are_told_where(
-    leaf: Any, error: type[Exception], message: str
+def test_trees_that_differ_are_told_where(
+    grads: Any, error: type[Exception], told: str
 ) -> None:
-    with pytest.raises(error, match=rf"grads\['a/w'\] must {message}"):
-        trees.check_like({"a": {"w": leaf}}, {"a": {"w": W}}, "grads")
+    told = told if told.startswith("grads") else rf"grads\['a/w'\] must {told}"
+    with pytest.raises(error, match=told):
+        trees.check_like(grads, at(W), "grads")
 
 
 def test_an_array_of_no_dimensions_may_be_a_scalar_of_numpy() -> None:
@@ -213,17 +211,14 @@ def test_a_rule_is_applied_to_corresponding_leaves() -> None:
 
 
 def test_scalars_are_rounded_once_to_the_dtype_of_each_leaf() -> None:
-    leaves = {"s": np.ones(1, np.float32), "d": np.ones(1)}
     seen = {}
 
-    def rule(xp: Any) -> Any:
-        def note(x: Any, factor: float) -> Any:
-            seen[str(x.dtype)] = factor
-            return factor * x
+    def note(x: Any, factor: float) -> Any:
+        seen[str(x.dtype)] = factor
+        return factor * x
 
-        return note
-
-    (scaled,) = trees.apply(rule, {"factor": 0.1}, leaves)
+    leaves = {"s": np.ones(1, np.float32), "d": np.ones(1)}
+    (scaled,) = trees.apply(lambda xp: note, {"factor": 0.1}, leaves)
     assert seen == {"float32": float(np.float32(0.1)), "float64": 0.1}
     assert (scaled["s"].dtype, scaled["d"].dtype) == (np.float32, np.float64)
 

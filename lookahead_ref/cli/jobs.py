@@ -1,7 +1,6 @@
 """The commands of many runs, ``compare``, ``sweep`` and ``reproduce``: what they share."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,14 +86,14 @@ def sweep(settings: SweepSettings, options: JobOptions) -> None:
     it trains what is new.
     """
     with reported():
-        from lookahead_ref.experiments import engine
         from lookahead_ref.experiments import sweep as sweeping
+        from lookahead_ref.experiments import trials
 
-        engine.check(sweeping.plan(settings))
+        trials.check(sweeping.plan(settings))
     made = _done("sweep", "sweep", options, lambda *to: sweeping.sweep(settings, *to))
     if options.as_json:
-        trials = _accuracies(made)
-        _print_json(made, best=next(iter(trials)), trials=trials)
+        found = _accuracies(made)
+        _print_json(made, best=next(iter(found)), trials=found)
 
 
 def _names(incomplete: str) -> list[str]:
@@ -144,8 +143,7 @@ def _done(
         from lookahead_ref.experiments.workers import choose_workers
 
         workers = choose_workers(options.jobs, options.scheduler)
-    output = None if options.output is None else Path(options.output)
-    with job_folder(output, prefix, kind) as folder:
+    with job_folder(options.output, prefix, kind) as folder:
         made = do(folder, workers, console(stderr=True))
     if not options.as_json:
         print_report(made)

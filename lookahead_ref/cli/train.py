@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -18,7 +18,7 @@ from lookahead_ref.cli.terminal import (
     print_json,
     reported,
 )
-from lookahead_ref.experiments.settings import FolderOptions, TrainSettings
+from lookahead_ref.experiments.settings import FolderOptions, TrainFolder, TrainSettings
 
 if TYPE_CHECKING:
     from lookahead_ref.experiments.train import Prepared
@@ -47,24 +47,7 @@ def train(
     *,
     context: typer.Context,
     settings: TrainSettings,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            rich_help_panel="Folder",
-            help="A new or empty folder to write to.",
-            metavar="DIR",
-            show_default=False,
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            rich_help_panel="Folder",
-            help="Continue the run in this folder.",
-            metavar="DIR",
-            show_default=False,
-        ),
-    ] = None,
+    where: TrainFolder,
     options: FolderOptions,
     as_json: AsJson = False,
 ) -> None:
@@ -74,11 +57,12 @@ def train(
     --resume as if it had never stopped. Its weights end up in final.safetensors, its
     history in results.json, its log in train.jsonl.
     """
+    output, resume = where.output, where.resume
     path = output if resume is None else resume
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments import train as training
-            from lookahead_ref.experiments.run_folder import begin, continued, own_code
+            from lookahead_ref.experiments.resume import begin, continued, own_code
             from lookahead_ref.training import TrainingProgress
 
             folder = None

@@ -12,16 +12,17 @@ Lookahead.
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from lookahead_ref.experiments import engine, optimizers, plugins, report, statistics
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
-from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, command
+from lookahead_ref.experiments import optimizers, plugins, report, statistics, trials
+from lookahead_ref.experiments.settings import CompareSettings, TrainSettings
 from lookahead_ref.experiments.train import Prepared
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Workers
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.report.tables import Column, Table
@@ -125,7 +126,7 @@ def prepare(settings: CompareSettings) -> Comparison:
         arms.append(Arm(method.title, own, method.family, method.role))
     seeds = range(settings.seed, settings.seed + settings.seeds)
     plan = Plan(tuple(arms), seeds, may_diverge=False)
-    prepared = {each.settings.optimizer: each for each in engine.check(plan)}
+    prepared = {each.settings.optimizer: each for each in trials.check(plan)}
     comparison = Comparison(settings, plan, prepared)
     if hasattr(comparison.data, "vocabulary"):
         raise ValueError(
@@ -144,21 +145,20 @@ def compare(
     comparison: Comparison, folder: Path, workers: Workers, console: Console
 ) -> report.Report:
     """Do the runs that are not done yet, and write the folder."""
-    stopwatch = report.Stopwatch()
+    began = datetime.now().astimezone()
     plan, settings = comparison.plan, comparison.settings
     try:
-        outcomes = engine.run(plan, folder / "trials", workers=workers, console=console)
+        outcomes = trials.run(plan, folder / "trials", workers=workers, console=console)
         console.print("drawing the curves, writing the report")
         made = report.write(
             folder,
             f"{comparison.name}: Lookahead and others",
+            "compare",
+            settings,
             plan,
             outcomes,
             find(comparison, outcomes),
-            stopwatch,
-            format="lookahead-ref compare",
-            command=command("compare", settings),
-            request=asdict(settings),
+            began,
             learning_rates=_rates(comparison),
             final={
                 outcome.arm.title: {

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -71,21 +70,19 @@ def _resnet(build: Callable[..., Model]) -> ModelKind:
     return ModelKind(make_one, batch_size=128)
 
 
-MODELS: Mapping[str, ModelKind] = MappingProxyType(
-    {
-        "mlp": ModelKind(_mlp, options={"hidden": (64, 64)}),
-        "lstm": ModelKind(
-            _lstm,
-            text=True,
-            options={"hidden": 200, "layers": 2, "dropout": 0.0, "tied": False},
-            batch_size=20,
-            clip=0.25,
-        ),
-        "resnet18": _resnet(resnet18),
-        "resnet32": _resnet(resnet32),
-        "resnet50": _resnet(resnet50),
-    }
-)
+MODELS: Mapping[str, ModelKind] = {
+    "mlp": ModelKind(_mlp, options={"hidden": (64, 64)}),
+    "lstm": ModelKind(
+        _lstm,
+        text=True,
+        options={"hidden": 200, "layers": 2, "dropout": 0.0, "tied": False},
+        batch_size=20,
+        clip=0.25,
+    ),
+    "resnet18": _resnet(resnet18),
+    "resnet32": _resnet(resnet32),
+    "resnet50": _resnet(resnet50),
+}
 """Models by name; each is made to fit the data."""
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal
 
 import lookahead_ref as la
@@ -12,20 +11,22 @@ from lookahead_ref.experiments.settings import TrainSettings
 Role = Literal["plain", "lookahead", "other"]
 """How the curve of an optimizer is drawn."""
 
-_INNER: Mapping[str, tuple[str, type[Any]]] = MappingProxyType(
-    {
-        "sgd": ("SGD", la.SGD),
-        "heavy-ball": ("Heavy ball", la.HeavyBall),
-        "nesterov": ("Nesterov", la.Nesterov),
-        "adagrad": ("AdaGrad", la.AdaGrad),
-        "adam": ("Adam", la.Adam),
-    }
-)
+_INNER: Mapping[str, tuple[str, type[Any]]] = {
+    "sgd": ("SGD", la.SGD),
+    "heavy-ball": ("Heavy ball", la.HeavyBall),
+    "nesterov": ("Nesterov", la.Nesterov),
+    "adagrad": ("AdaGrad", la.AdaGrad),
+    "adam": ("Adam", la.Adam),
+}
 _WRAPPERS = ("lookahead-", "polyak-")
 
-LEARNING_RATES: Mapping[str, float] = MappingProxyType(
-    {"sgd": 0.3, "heavy-ball": 0.1, "nesterov": 0.1, "adagrad": 0.1, "adam": 0.01}
-)
+LEARNING_RATES: Mapping[str, float] = {
+    "sgd": 0.3,
+    "heavy-ball": 0.1,
+    "nesterov": 0.1,
+    "adagrad": 0.1,
+    "adam": 0.01,
+}
 """Inner learning rates of the MLP on the digits: each the best of a grid, on seeds that a
 comparison does not use. For SGD::
 
@@ -36,23 +37,19 @@ For heavy ball and Nesterov the grid was 0.003, 0.01, 0.03, 0.1 and 0.3; for Ada
 0.03, 0.1 and 0.3; for Adam 0.001, 0.003, 0.01 and 0.03. The validation examples are those
 of the comparison: there are too few digits for a third split."""
 
-_PUBLISHED = MappingProxyType({"heavy-ball": 0.05, "nesterov": 0.05, "adam": 3e-4})
-LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = MappingProxyType(
-    {
-        # Those of the lowest validation loss in ``train --model lstm --data pydoc
-        # --hidden 64 --layers 1 --epochs 2 --seed 1000``, one run each, of 1, 3, 10, 30 and
-        # 100 for SGD, 0.3, 1, 3, 10 and 30 for heavy ball and Nesterov (3 and 10 differ by
-        # less than a thousandth: the smaller is taken), 0.03, 0.1 and 0.3 for AdaGrad, and
-        # 0.003, 0.01, 0.03 and 0.1 for Adam. Longer runs of wider models may want smaller.
-        "lstm": MappingProxyType(
-            {"sgd": 30.0, "heavy-ball": 3.0, "nesterov": 3.0, "adagrad": 0.1, "adam": 0.03}
-        ),
-        # Those that a public re-implementation of the paper's CIFAR experiments uses.
-        "resnet18": _PUBLISHED,
-        "resnet32": _PUBLISHED,
-        "resnet50": _PUBLISHED,
-    }
-)
+_PUBLISHED = {"heavy-ball": 0.05, "nesterov": 0.05, "adam": 3e-4}
+LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = {
+    # Those of the lowest validation loss in ``train --model lstm --data pydoc
+    # --hidden 64 --layers 1 --epochs 2 --seed 1000``, one run each, of 1, 3, 10, 30 and
+    # 100 for SGD, 0.3, 1, 3, 10 and 30 for heavy ball and Nesterov (3 and 10 differ by
+    # less than a thousandth: the smaller is taken), 0.03, 0.1 and 0.3 for AdaGrad, and
+    # 0.003, 0.01, 0.03 and 0.1 for Adam. Longer runs of wider models may want smaller.
+    "lstm": {"sgd": 30.0, "heavy-ball": 3.0, "nesterov": 3.0, "adagrad": 0.1, "adam": 0.03},
+    # Those that a public re-implementation of the paper's CIFAR experiments uses.
+    "resnet18": _PUBLISHED,
+    "resnet32": _PUBLISHED,
+    "resnet50": _PUBLISHED,
+}
 """Inner learning rates for other models than the MLP."""
 
 NAMES: tuple[str, ...] = (

@@ -2,17 +2,17 @@
 
 import csv
 import io
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookahead_ref.experiments.engine import Outcome, Plan
 from lookahead_ref.experiments.environment import machine, versions
+from lookahead_ref.experiments.settings import command
+from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture
@@ -55,27 +55,17 @@ class Report:
     """The names of the files in the folder."""
 
 
-class Stopwatch:
-    """When a job began."""
-
-    def __init__(self) -> None:
-        self._started = datetime.now().astimezone().isoformat(timespec="seconds")
-        self._clock = time.perf_counter()
-
-    def read(self) -> dict[str, Any]:
-        """Return when it began, and how many seconds have passed."""
-        return {"started": self._started, "seconds": time.perf_counter() - self._clock}
-
-
 def write(
     folder: Path,
     title: str,
+    job: str,
+    settings: Any,
     plan: Plan,
     outcomes: Sequence[Outcome],
     findings: Findings,
-    stopwatch: Stopwatch,
+    began: datetime,
     lines: Sequence[Mapping[str, Any]] | None = None,
-    **results: Any,
+    **more: Any,
 ) -> Report:
     """Write ``results.json`` and ``results.csv``, then pictures and ``report.html``."""
     runs = [
@@ -85,18 +75,25 @@ def write(
     ]
     seconds = [{"arm": a, "seed": s, "seconds": run.get("seconds")} for a, s, run in runs]
     results = {
+        "format": f"lookahead-ref {job.split()[0]}",
         "format_version": 1,
-        **results,
         "title": title,
+        "command": command(job, settings),
+        "request": asdict(settings),
         "setting": dict(plan.setting),
         "notes": dict(plan.notes),
         "summary": findings.summary,
+        **more,
         "tables": [table.markdown() for table in findings.tables],
         "seeds": list(plan.seeds),
         "arms": [outcome.recorded(plan.seeds) for outcome in outcomes],
         "machine": machine(),
         "versions": versions("numpy", "autograd", "numba", "scikit-learn", "matplotlib"),
-        "timing": {**stopwatch.read(), "runs": seconds},
+        "timing": {
+            "started": began.isoformat(timespec="seconds"),
+            "seconds": (datetime.now().astimezone() - began).total_seconds(),
+            "runs": seconds,
+        },
     }
     if lines is None:
         lines = [{"arm": a, "seed": s, **r} for a, s, run in runs for r in _records(run)]

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from lookahead_ref import hyperparameters
@@ -100,7 +101,7 @@ def _assigned(texts: Iterable[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
             raise ValueError(f"hyperparameter must be NAME=VALUE, got {text!r}")
         try:
             value = json.loads(written)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = None
         plain = isinstance(value, (bool, int, float))
         found[name] = (*found.get(name, ()), value if plain else written)
@@ -137,6 +138,7 @@ def _rates(texts: Iterable[str]) -> tuple[tuple[str, float], ...]:
 _of_model = partial(setting, panel="Model and data")
 _of_optimizer = partial(setting, panel="Optimizer")
 _of_run = partial(setting, panel="Run")
+_DIR: dict[str, Any] = {"metavar": "DIR", "show_default": False}
 _of_folder = partial(setting, panel="Folder")
 
 _k = partial(setting, 5, "Lookahead: inner steps to a synchronization.")
@@ -255,6 +257,14 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
+class TrainFolder:
+    """The folder of a run, where it has one."""
+
+    output: Path | None = _of_folder(None, "A new or empty folder to write to.", **_DIR)
+    resume: Path | None = _of_folder(None, "Continue the run in this folder.", **_DIR)
+
+
+@dataclass(frozen=True)
 class FolderOptions:
     """What a run that is kept in a folder may be continued with another value of."""
 
@@ -329,11 +339,8 @@ class JobOptions:
         metavar="ADDRESS",
         show_default=False,
     )
-    output: str | None = setting(
-        None,
-        "The folder to write to; runs that are there are not done again.",
-        metavar="DIR",
-        show_default=False,
+    output: Path | None = setting(
+        None, "The folder to write to; runs that are there are not done again.", **_DIR
     )
     as_json: bool = setting(False, "Print JSON, for a program to read.", name="--json")
 

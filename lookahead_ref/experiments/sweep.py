@@ -2,22 +2,22 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from lookahead_ref.experiments import engine, optimizers, plugins, report, train
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
+from lookahead_ref.experiments import optimizers, plugins, report, train, trials
 from lookahead_ref.experiments.settings import (
     AXES,
     SHARED,
     SweepSettings,
     TrainSettings,
-    command,
 )
 from lookahead_ref.experiments.statistics import rows, summary
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Workers
 from lookahead_ref.report.tables import Column, Table
 
@@ -56,9 +56,9 @@ def sweep(
     settings: SweepSettings, folder: Path, workers: Workers, console: Console
 ) -> report.Report:
     """Train every point of a grid that is not done yet, and write the results of all."""
-    stopwatch = report.Stopwatch()
+    began = datetime.now().astimezone()
     planned = plan(settings)
-    outcomes = engine.run(planned, folder / "trials", workers=workers, console=console)
+    outcomes = trials.run(planned, folder / "trials", workers=workers, console=console)
     # Those that diverged last; of equal accuracies that of the lower loss is better.
     outcomes.sort(key=_rank)
     best = outcomes[0].arm.title
@@ -66,14 +66,13 @@ def sweep(
     return report.write(
         folder,
         "Sweep",
+        "sweep",
+        settings,
         planned,
         outcomes,
         findings,
-        stopwatch,
+        began,
         _lines(outcomes, planned.seeds, [name for name, _ in settings.hyperparameters]),
-        format="lookahead-ref sweep",
-        command=command("sweep", settings),
-        request=asdict(settings),
     )
 
 

@@ -65,10 +65,11 @@ def read_sealed(path: Path, form: str, **properties: Mapping[str, Any]) -> dict[
     """Read what `write_sealed` wrote: of that format, of these schemas, and unchanged."""
     try:
         found = json.loads(path.read_bytes())
+        found = checked(found, form, sha256={"type": "string"}, **properties)
+        changed = found.pop("sha256") != _digest(found)
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
-    found = checked(found, form, sha256={"type": "string"}, **properties)
-    if found.pop("sha256") != _digest(found):
+    if changed:
         raise ValueError("its checksum is not that of what it holds: it was changed")
     return found
 
@@ -105,12 +106,19 @@ def schema(
     """Make the JSON schema of a dataclass of plain data, or of some fields and of more."""
     hints = get_type_hints(record)
     for name in hints if names is None else names:
-        hint = hints[name]
-        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-        properties[name] = {"type": [_TYPES[get_origin(kind) or kind] for kind in kinds]}
+        properties[name] = _of_type(hints[name])
     return {
         "type": "object",
         "properties": properties,
         "required": [*properties],
         "additionalProperties": False,
     }
+
+
+def _of_type(hint: Any) -> dict[str, Any]:
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    found: dict[str, Any] = {"type": [_TYPES[get_origin(kind) or kind] for kind in kinds]}
+    for kind in kinds:
+        if get_args(kind)[1:] == (...,):
+            found["items"] = _of_type(get_args(kind)[0])
+    return found

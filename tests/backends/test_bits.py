@@ -1,7 +1,6 @@
 """One rule, every executor: the pure interface, NumPy and Numba agree to the last bit."""
 
 import tracemalloc
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,77 +8,19 @@ import pytest
 
 import lookahead_ref as la
 from executors import (
+    DECAYS,
+    MORE,
+    SINGLE,
     Place,
     assert_agrees,
-    assert_reads_itself_before_it_writes,
-    assert_reads_others_before_it_writes,
+    assert_reads_before_it_writes,
+    made,
+    with_each,
 )
 from lookahead_ref import trees
 from lookahead_ref.backends.numba import NumbaBackend
 from lookahead_ref.backends.numpy import NumpyBackend
-from support import (
-    DECOUPLED,
-    INNER,
-    INNER_STATES,
-    L2,
-    assert_same_bits,
-    frozen,
-    gradients,
-    mixed_params,
-)
-
-Wrap = Callable[[Any], Any]
-
-STEPS = 300
-
-
-def falling(clock: int) -> float:
-    return 0.8 / (1.0 + 0.1 * clock)
-
-
-LOOKAHEAD: dict[str, Wrap] = {
-    kind: lambda inner, kind=kind: la.Lookahead(inner, k=4, alpha=0.3, inner_state=kind)
-    for kind in INNER_STATES
-}
-PLAIN: dict[str, Wrap] = {"plain": lambda inner: inner}
-MORE: dict[str, Wrap] = {
-    "scheduled": lambda inner: la.Lookahead(
-        la.with_learning_rate(inner, la.schedules.Cosine(0.1, steps=STEPS, final=0.01)),
-        k=3,
-        alpha=falling,
-        inner_state="interpolate",
-    ),
-    "nested, a multiple": lambda inner: la.Lookahead(
-        la.Lookahead(inner, k=2, alpha=0.3), k=4, alpha=0.6, inner_state="reset"
-    ),
-    "nested, not a multiple": lambda inner: la.Lookahead(
-        la.Lookahead(inner, k=2, alpha=0.3, inner_state="interpolate"),
-        k=3,
-        alpha=0.6,
-        inner_state="interpolate",
-    ),
-    "mean": la.PolyakAveraging,
-    "exponential": lambda inner: la.PolyakAveraging(inner, decay=0.97),
-    "mean of a Lookahead": lambda inner: la.PolyakAveraging(
-        la.Lookahead(inner, k=4, alpha=0.3, inner_state="interpolate")
-    ),
-    "exponential of a nested Lookahead": lambda inner: la.PolyakAveraging(
-        la.Lookahead(
-            la.Lookahead(inner, k=2, alpha=0.3, inner_state="reset"), k=3, alpha=0.6
-        ),
-        decay=0.97,
-    ),
-}
-DECAYS: dict[str, dict[str, Any]] = {"": {}, " with L2": L2, " decoupled": DECOUPLED}
-
-
-def cases(wraps: dict[str, Wrap], *decays: str) -> list[Any]:
-    return [
-        pytest.param(wrap(make(**DECAYS[decay])), id=f"{name}{decay}, {wrapped}")
-        for name, make in INNER.items()
-        for decay in decays
-        for wrapped, wrap in wraps.items()
-    ]
+from support import DECOUPLED, INNER, assert_same_bits, frozen, gradients, mixed_params
 
 
 def assert_executors_agree(optimizer: Any, backends: list[Any], steps: int) -> None:
@@ -97,14 +38,12 @@ def assert_executors_agree(optimizer: Any, backends: list[Any], steps: int) -> N
 # Everything that one compilation of a loop costs is paid once for each program and dtype:
 # these are the cases that must be run on Numba whenever tests are; the others follow below,
 # as slow.
-@pytest.mark.parametrize("optimizer", cases(PLAIN | LOOKAHEAD, ""))
+@with_each(made(SINGLE, ""))
 def test_pure_numpy_and_numba_agree_bit_for_bit(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy", "numba"], steps=100)
 
 
-@pytest.mark.parametrize(
-    "optimizer", cases(PLAIN | LOOKAHEAD, " with L2", " decoupled") + cases(MORE, "")
-)
+@with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, ""))
 def test_pure_and_numpy_agree_bit_for_bit(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy"], steps=40)
 
@@ -115,11 +54,9 @@ def test_the_longest_program_agrees_on_numba_too() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "optimizer", cases(PLAIN | LOOKAHEAD, " with L2", " decoupled") + cases(MORE, *DECAYS)
-)
+@with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, *DECAYS))
 def test_all_else_agrees_on_numba_too(optimizer: Any) -> None:
-    assert_executors_agree(optimizer, ["numpy", "numba"], steps=STEPS)
+    assert_executors_agree(optimizer, ["numpy", "numba"], steps=300)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -188,13 +125,8 @@ def test_gradients_are_copied_only_where_they_must_be(backend: str, way: str) ->
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-@pytest.mark.parametrize(
-    "check", [assert_reads_itself_before_it_writes, assert_reads_others_before_it_writes]
-)
-def test_a_gradient_that_is_a_parameter_is_read_before_that_is_written(
-    check: Any, backend: str
-) -> None:
-    check(Place(backend), 8)
+def test_a_gradient_that_is_a_parameter_is_read_before_it_is_written(backend: str) -> None:
+    assert_reads_before_it_writes(Place(backend), 8)
 
 
 def test_what_the_comparison_takes_for_the_same() -> None:

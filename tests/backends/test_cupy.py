@@ -22,9 +22,9 @@ import standin
 from executors import (
     Place,
     assert_agrees,
-    assert_reads_itself_before_it_writes,
-    assert_reads_others_before_it_writes,
+    assert_reads_before_it_writes,
     assert_updates_any_bits,
+    with_each,
 )
 from host_cuda import OPTIMIZERS, HostCuda, backend, on_device, on_host, programs
 
@@ -185,7 +185,7 @@ def _every_kernel(cuda: HostCuda) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_every_kernel")
-@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@with_each(OPTIMIZERS)
 def test_kernels_have_the_bits_of_the_pure_interface(optimizer: Any, place: Place) -> None:
     params = mixed_params()
     assert_agrees(optimizer, params, gradients(params, 40), place)
@@ -225,28 +225,21 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
     lengths = [0, 1, 2, 3, 5, 4095, 4096, 4097, 8192, 12289, 0, 16]
     lengths += [7] * (2 * source.arrays)
     rng = np.random.default_rng(0)
-    cases = []
+    found, expected, arrays = {}, {}, []
     for number, length in enumerate(lengths):
+        x, g = (rng.standard_normal(length + 9).astype(dtype) for _ in range(2))
         # Every second array begins beside a boundary of sixteen bytes.
-        whole = [rng.standard_normal(length + 9).astype(dtype) for _ in range(2)]
-        at = 4 + number % 2
-        parts = [each[at : at + length] for each in whole]
-        cases.append((whole, parts, at))
-    expected = []
-    for whole, (x, g), at in cases:
-        wanted = whole[0].copy()
-        wanted[at : at + x.size] = x - np.dtype(dtype).type(0.5) * g
-        expected.append((wanted, whole[1].copy()))
-    arrays = [([p.ctypes.data for p in parts], parts[0].size) for _, parts, _ in cases]
+        part = slice(4 + number % 2, 4 + number % 2 + length)
+        found |= {f"x{number}": x, f"g{number}": g}
+        expected |= {f"x{number}": x.copy(), f"g{number}": g.copy()}
+        expected[f"x{number}"][part] -= np.dtype(dtype).type(0.5) * g[part]
+        arrays.append(([each[part].ctypes.data for each in (x, g)], length))
     launches = compiler.fill(source, arrays)
     assert len(launches) == -(-(len(lengths) - 2) // source.arrays)
     for blocks, table, _ in launches:
         table["scalars"][...] = 0.5
         launch(blocks, table)
-    for (whole, _, _), wanted in zip(cases, expected, strict=True):
-        assert_same_bits(
-            dict(zip("xg", whole, strict=True)), dict(zip("xg", wanted, strict=True))
-        )
+    assert_same_bits(found, expected)
 
 
 def test_a_step_is_as_few_launches_as_arguments_have_place_for(cuda: HostCuda) -> None:
@@ -289,13 +282,8 @@ def test_a_numpy_array_is_refused_by_name(tmp_path: Path) -> None:
         la.Stepper(la.SGD(0.1), {"x": np.zeros(2)}, backend=backend(tmp_path))
 
 
-@pytest.mark.parametrize(
-    "check", [assert_reads_itself_before_it_writes, assert_reads_others_before_it_writes]
-)
-def test_a_gradient_that_is_a_parameter_is_read_before_that_is_written(
-    check: Any, place: Place
-) -> None:
-    check(place, 8)
+def test_a_gradient_that_is_a_parameter_is_read_before_it_is_written(place: Place) -> None:
+    assert_reads_before_it_writes(place, 8)
 
 
 def test_a_gradient_on_another_device_is_refused_before_any_update(cuda: HostCuda) -> None:

@@ -219,25 +219,29 @@ def test_arrays_are_handed_to_as_many_threads_as_they_are_worth(
     assert len(given) == helped
 
 
+def doubling(threads: int) -> tuple[Any, Any, Any]:
+    """A backend, an array of several pieces, and what doubles it."""
+    made, x = NumbaBackend(threads=threads), np.ones(20 * PIECE)
+    step = made.bind(DOUBLE, "float64", [[x]])
+    return made, x, lambda: step([], [2.0])
+
+
 def test_without_other_threads_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> Any:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
     monkeypatch.setattr(threading, "Thread", refuse)
-    made = NumbaBackend(threads=3)
-    x = np.ones(20 * PIECE)
-    made.bind(DOUBLE, "float64", [[x]])([], [2.0])
+    _, x, double = doubling(3)
+    double()
     assert (x == 2.0).all()
 
 
 def test_a_thread_that_comes_late_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = NumbaBackend(threads=2)
+    made, x, double = doubling(2)
     late: list[Any] = []
     monkeypatch.setattr(made._threads.helpers, "start", late.extend)
-    x = np.ones(20 * PIECE)
-    step = made.bind(DOUBLE, "float64", [[x]])
-    for _ in range(2):
-        step([], [2.0])
+    double()
+    double()
     for function, arguments in late:
         function(*arguments)
     assert len(late) == 2
@@ -248,20 +252,17 @@ def test_a_step_that_is_interrupted_is_over_when_that_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Helpers know arrays by address: nothing may go on when the caller has left.
-    made = NumbaBackend(threads=2)
+    made, x, double = doubling(2)
     start = made._threads.helpers.start
 
     def interrupted(calls: Any) -> None:
         start(calls)
         raise KeyboardInterrupt
 
-    x = np.ones(20 * PIECE)
-    step = made.bind(DOUBLE, "float64", [[x]])
     monkeypatch.setattr(made._threads.helpers, "start", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        step([], [2.0])
-    found = x.copy()
-    assert (found == 2.0).all()
+        double()
+    assert (x.copy() == 2.0).all()
 
 
 @pytest.mark.parametrize("threads", [3, 8, 64])

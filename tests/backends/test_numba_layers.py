@@ -60,23 +60,19 @@ def test_a_step_of_an_lstm_and_its_gradient(n: int, units: int) -> None:
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
-    one, three = NumbaBackend(threads=1).layers, NumbaBackend(threads=3).layers
     logits, bias = draw(0, 700, 1000), draw(1, 1000)
     labels = np.random.default_rng(2).integers(0, 1000, 700)
-    for activation in ("relu", "tanh", None):
-        results = []
-        for kernels in (one, three):
+    found: dict[int, list[Any]] = {1: [], 3: []}
+    for threads, results in found.items():
+        kernels = NumbaBackend(threads=threads).layers
+        for activation in ("relu", "tanh", None):
             y = logits.copy()
             kernels.activate(y, bias, activation)
-            results.append([y, *kernels.activate_gradient(logits, y, activation)])
-        for found, wanted in zip(*results, strict=True):
-            np.testing.assert_array_equal(found, wanted)
-    first, second = logits.copy(), logits.copy()
-    np.testing.assert_array_equal(
-        one.cross_entropy(first, bias, labels, gradient=True),
-        three.cross_entropy(second, bias, labels, gradient=True),
-    )
-    np.testing.assert_array_equal(first, second)
+            results += [y, *kernels.activate_gradient(logits, y, activation)]
+        y = logits.copy()
+        results += [kernels.cross_entropy(y, bias, labels, gradient=True), y]
+    for one, three in zip(*found.values(), strict=True):
+        np.testing.assert_array_equal(one, three)
 
 
 def test_read_only_biases_are_taken() -> None:

@@ -18,10 +18,10 @@ from lookahead_ref.conformance.vectors import decode
 DOCS = Path(__file__).parents[2] / "docs" / "conformance"
 
 WRONG = """
-from conformance.wrong import WRONG
-MyLookahead = WRONG["TestsBeforeCountingAndCapturesAfterFirstStep"][0]
-Unknown = WRONG["SquaresAlpha"][0]
-Right = WRONG["SwapsAlpha"][0].__mro__[1]
+from conformance.wrong import program
+MyLookahead = program("first-sync-at-step-1", "phi-after-first-step")
+Unknown = program("alpha-squared")
+Right = program()
 
 
 class Stops(Right):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.wrong import WRONG, results
+from conformance.wrong import program, results
 
 from lookahead_ref.conformance import cases
 from lookahead_ref.conformance.adapters.peers import PEERS, Peer
@@ -69,8 +69,7 @@ def test_the_page_has_a_section_for_every_implementation() -> None:
 
 
 def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
-    kind, _ = WRONG["SwapsAlphaAndUncorrected"]
-    found = results(kind, cases(), "float32")
+    found = results(program("alpha-swapped", "adam-uncorrected"), cases(), "float32")
     flags = {case.id: case.flags for case in cases()}
     (causes,) = condensed(found)["causes"]
     assert {each["name"] for each in causes} == {"alpha-swapped", "adam-uncorrected"}

@@ -1,28 +1,43 @@
 """The suite fails wrong programs, and its diagnosis names what is wrong with them."""
 
-from collections.abc import Collection
+import difflib
 
 import pytest
 from conformance.port import Port
-from conformance.wrong import ONLY, WRONG, results
+from conformance.wrong import (
+    CHANGES,
+    GALLERY,
+    NARROWER,
+    TWO_AT_ONCE,
+    UNKNOWN,
+    program,
+    results,
+)
 
 from lookahead_ref.conformance import Case, cases
 from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES
 from lookahead_ref.conformance.diagnosis import diagnose
 
-TWO_AT_ONCE = 12
-
-
 MADE_AT_ONCE = {mistake.name for mistake in MISTAKES}
 """These show nearly everywhere: no case has their flag."""
 
 
-def telling(causes: Collection[str]) -> list[Case]:
+def flagged(cause: str, most: int, levels: int = 9) -> list[Case]:
+    """Return about so many of the cases that have a cause for a flag."""
+    found = [
+        case
+        for case in cases()
+        if cause in case.flags and len(case.data["lookahead"]) <= levels
+    ]
+    return found[:: 1 + len(found) // most]
+
+
+def telling(*causes: str) -> list[Case]:
     """Return some cases that have the causes for flags, and every twelfth of the others.
 
     Of what a beginner does, some plain cases in which the numbers stay finite.
     """
-    if MADE_AT_ONCE.issuperset(causes) and causes:
+    if causes and MADE_AT_ONCE.issuperset(causes):
         return [
             case
             for profile in ("wrapper", "schedule", "inner:heavy-ball", "inner:adam")
@@ -31,37 +46,48 @@ def telling(causes: Collection[str]) -> list[Case]:
             and case.data["problem"]["kind"] != "double-well"
             and {each["inner_state"] for each in case.data["lookahead"]} == {"maintain"}
         ]
-    chosen = cases()[::12]
-    for cause in causes:
-        flagged = [case for case in cases() if cause in case.flags]
-        chosen += flagged[:: 1 + len(flagged) // 4]
+    chosen = [*cases()[::12], *(case for cause in causes for case in flagged(cause, 8))]
     return list({case.id: case for case in chosen}.values())
 
 
-def test_there_are_enough_of_them() -> None:
-    single = [name for name, (_, causes) in WRONG.items() if causes and len(causes) == 1]
-    pairs = [name for name, (_, causes) in WRONG.items() if causes and len(causes) == 2]
-    assert len(single) >= 40
-    assert len(pairs) >= TWO_AT_ONCE
-    named = {cause for _, causes in WRONG.values() for cause in causes or ()}
-    assert named >= MADE_AT_ONCE
+def test_every_bug_and_mistake_has_its_program_and_its_name_alone() -> None:
+    assert list(GALLERY) == [bug.name for bug in BUGS]
+    assert CHANGES.keys() > MADE_AT_ONCE
+    assert len(TWO_AT_ONCE) >= 12
     assert not {each.name for each in BUGS + CONVENTIONS} & MADE_AT_ONCE
+    # To keep the wrong slots takes two lines: one at the interpolation, one after it.
+    two = [name for name, changes in GALLERY.items() if len(changes) == 2]
+    assert two == ["interpolated-slots-not-kept"]
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_program_fails_and_its_cause_is_named(name: str) -> None:
-    kind, causes = WRONG[name]
+@pytest.mark.parametrize("name", GALLERY)
+def test_a_bug_of_the_gallery_is_a_change_of_one_line(name: str) -> None:
+    for right, wrong in GALLERY[name]:
+        compared = difflib.ndiff(right.splitlines(), wrong.splitlines())
+        signs = [line[0] for line in compared if line[:2] in ("+ ", "- ")]
+        assert sorted(signs) == ["+", "-"]
+
+
+@pytest.mark.parametrize("names", [*((name,) for name in CHANGES), *TWO_AT_ONCE], ids=str)
+def test_a_wrong_program_fails_and_its_cause_is_named(names: tuple[str, ...]) -> None:
+    causes = [name.removesuffix(", no more") for name in names if name not in UNKNOWN]
     # Both precisions: every other program in the one that shows less.
-    dtype = ONLY.get(name, "float32" if len(name) % 2 else "float64")
-    found = results(kind, telling(causes or ()), dtype)
-    assert any(result.status == "departed" for result in found)
+    dtype = "float32" if len("".join(names)) % 2 else "float64"
+    if "single-precision" in causes:
+        dtype = "float64"
+    wide = names[0] in NARROWER
+    chosen = flagged(*causes, most=12, levels=1) if wide else telling(*causes)
+    found = results(program(*names), chosen, dtype)
+    if len(causes) == 1:
+        own = [each for each in found if causes[0] in each.case.flags]
+        assert {each.status for each in own} <= {"departed"}
     explanations = diagnose(found)[0].explanations
     named = {frozenset(each.name for each in explanation) for explanation in explanations}
     # After a first synchronization at step 1, phi of that step is phi of the first step.
-    if name == "TestsBeforeCountingAndCapturesAfterFirstStep":
+    if names == ("first-sync-at-step-1", "phi-after-first-step"):
         named.discard(frozenset({"first-sync-at-step-1", "phi-at-first-sync"}))
-    assert named == (set() if causes is None else {causes})
+    assert named == ({frozenset(causes)} if causes else set())
 
 
 def test_a_right_program_has_nothing_to_explain() -> None:
-    assert diagnose(results(Port, telling(()), "float64")) == []
+    assert diagnose(results(Port, telling(), "float64")) == []

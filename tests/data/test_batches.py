@@ -13,6 +13,8 @@ from lookahead_ref.data import BatchStream, Examples, WindowStream
 from lookahead_ref.data.folders import PictureFiles
 from lookahead_ref.data.pictures import Pictures
 
+Case = tuple[int, int, int]
+
 
 def numbered(n: int) -> Examples:
     return Examples(np.arange(n, dtype=np.float32)[:, None], np.arange(n))
@@ -32,9 +34,7 @@ def labels(stream: Any) -> list[Any]:
 
 
 @given(streams)
-def test_an_epoch_holds_every_example_once_in_an_order_that_the_seed_gives(
-    case: tuple[int, int, int],
-) -> None:
+def test_an_epoch_holds_every_example_once_in_the_seeds_order(case: Case) -> None:
     n, batch_size, seed = case
     stream, twin = (BatchStream(numbered(n), batch_size, seed) for _ in range(2))
     for _ in range(2):
@@ -55,9 +55,7 @@ def test_each_epoch_and_each_seed_has_its_own_order() -> None:
 
 
 @given(texts)
-def test_windows_go_through_each_column_once_and_in_order(
-    case: tuple[int, int, int],
-) -> None:
+def test_windows_go_through_each_column_once_and_in_order(case: Case) -> None:
     n, batch_size, window = case
     tokens = np.arange(n, dtype=np.int32)
     stream = WindowStream(tokens, batch_size, window)
@@ -90,9 +88,7 @@ def assert_goes_on(make: Callable[[int], Any], taken: int) -> None:
 
 
 @given(streams, texts, st.integers(0, 100))
-def test_a_restored_stream_continues_where_the_other_was(
-    examples: tuple[int, int, int], text: tuple[int, int, int], taken: int
-) -> None:
+def test_a_restored_stream_continues(examples: Case, text: Case, taken: int) -> None:
     n, batch_size, seed = examples
     assert_goes_on(lambda more: BatchStream(numbered(n), batch_size, seed + more), taken)
     tokens, columns, window = text

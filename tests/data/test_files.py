@@ -3,9 +3,10 @@
 import gzip
 import pickle
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,8 +39,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(
     array=hnp.arrays(
-        st.sampled_from(["u1", "i1", "i2", "i4", "f4", "f8"]),
-        hnp.array_shapes(max_dims=4),
+        st.sampled_from(["u1", "i1", "i2", "i4", "f4", "f8"]), hnp.array_shapes(max_dims=4)
     )
 )
 def test_every_type_and_dimension_comes_back(file: Path, array: np.ndarray) -> None:
@@ -80,11 +80,7 @@ def test_a_plain_file_is_mapped_and_not_read(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_told_with_its_place_and_nothing_allocated(
-    tmp_path: Path,
-    pack: Callable[[bytes], bytes],
-    content: bytes,
-    offset: int | None,
-    told: str,
+    tmp_path: Path, pack: Any, content: bytes, offset: int | None, told: str
 ) -> None:
     path = tmp_path / "file"
     path.write_bytes(pack(content))
@@ -109,9 +105,7 @@ def test_what_is_wrong_is_told_with_its_place_and_nothing_allocated(
         (PACKED + PACKED, "258 bytes in all; it goes on"),
     ],
 )
-def test_a_gzip_that_is_cut_or_damaged_is_refused(
-    tmp_path: Path, content: bytes, told: str
-) -> None:
+def test_a_cut_or_damaged_gzip_is_told(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "file.gz"
     path.write_bytes(content)
     with pytest.raises(DataFileError, match=told):
@@ -137,7 +131,5 @@ def test_an_error_survives_the_way_back_from_a_worker() -> None:
     error = DataFileError(Path("text"), "no UTF-8", offset=7, line=2)
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error) == "text, line 2, offset 7: no UTF-8"
-    assert (again.path, again.problem, again.offset, again.line) == (
-        *(error.path, error.problem),
-        *(7, 2),
-    )
+    assert vars(again) == vars(error)
+    assert (again.offset, again.line) == (7, 2)

@@ -1,7 +1,6 @@
 """Whatever is in a file, a reader returns data or one of the errors it documents."""
 
 import gzip
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,45 +8,39 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
-from formats import cifar_records, digit_like, idx
+from formats import cifar_records, digit_like, encoded, idx
 from lookahead_ref.data import DataFileError, load, load_text, read_idx
 from lookahead_ref.data.folders import PictureFiles
 
 PIXELS, LABELS = digit_like(12, 0, (5, 4))
 LARGE_PIXELS, LARGE_LABELS = digit_like(20, 0, (3, 32, 32))
-
-
-def picture(kind: str) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(LARGE_PIXELS[0].transpose(1, 2, 0)).save(stream, kind)
-    return stream.getvalue()
+PICTURE = LARGE_PIXELS[0].transpose(1, 2, 0)
 
 
 def read_pictures(path: Path) -> None:
     PictureFiles((str(path),), np.array([0]), resize=8, crop=8).take(np.array([0]))
 
 
-def read_mnist(path: Path) -> None:
-    folder = path.parent
-    for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
-        (folder / name).write_bytes(path.read_bytes())
-    load(f"mnist:{folder}")
+def copied(data: str, *names: str) -> Callable[[Path], object]:
+    """Read a data set whose files, by their names, all hold the same."""
 
+    def read(path: Path) -> object:
+        for name in names:
+            (path.parent / name).write_bytes(path.read_bytes())
+        return load(f"{data}:{path.parent}")
 
-def read_cifar(path: Path) -> None:
-    folder = path.parent
-    (folder / "train.bin").write_bytes(path.read_bytes())
-    (folder / "test.bin").write_bytes(path.read_bytes())
-    load(f"cifar100:{folder}")
+    return read
 
 
 READERS: dict[str, tuple[Callable[[Path], object], list[bytes]]] = {
     "idx": (read_idx, [idx(PIXELS), idx(LABELS), gzip.compress(idx(PIXELS))]),
-    "mnist": (read_mnist, [idx(PIXELS), idx(LABELS)]),
+    "mnist": (
+        copied("mnist", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+        [idx(PIXELS), idx(LABELS)],
+    ),
     "cifar": (
-        read_cifar,
+        copied("cifar100", "train.bin", "test.bin"),
         [cifar_records(np.stack([LARGE_LABELS, LARGE_LABELS], axis=1), LARGE_PIXELS)],
     ),
     "words": (load_text, [b"Es war einmal\nund ist nicht mehr.\n" * 9]),
@@ -57,7 +50,7 @@ READERS: dict[str, tuple[Callable[[Path], object], list[bytes]]] = {
     ),
     "pictures": (
         read_pictures,
-        [picture(kind) for kind in ("BMP", "JPEG", "PNG", "PPM", "WEBP")],
+        [encoded(kind, PICTURE) for kind in ("BMP", "JPEG", "PNG", "PPM", "WEBP")],
     ),
 }
 

@@ -1,6 +1,7 @@
 """Pictures in one size: the digits, MNIST and CIFAR, and the augmentation."""
 
 import importlib
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,19 @@ def everything(source: Any) -> Examples:
     return source.take(np.arange(source.size))
 
 
+def bytes_of(data: Dataset, source: Any) -> np.ndarray:
+    """The pixels as they were before they were normalised."""
+    back = everything(source).inputs * data.train.deviation + data.train.mean
+    return np.rint(back).astype(np.uint8)
+
+
 def assert_holds(data: Dataset, pixels: np.ndarray, labels: np.ndarray) -> None:
     """Training and validation have each picture once, with its label, in float32."""
     left = {picture.tobytes(): label for picture, label in zip(pixels, labels, strict=True)}
     for source in (data.train, data.validation):
         inputs, found = everything(source)
         assert (inputs.dtype, found.dtype) == (np.float32, np.int64)
-        back = np.rint(inputs * data.train.deviation + data.train.mean).astype(np.uint8)
-        for picture, label in zip(back, found, strict=True):
+        for picture, label in zip(bytes_of(data, source), found, strict=True):
             assert left.pop(picture.tobytes()) == label
     assert left == {}
 
@@ -64,9 +70,7 @@ def test_digits_are_sixteenths_from_0_to_1_in_float32_split_by_a_seed() -> None:
     st.floats(0.01, 0.99),
     st.integers(0, 2**32),
 )
-def test_a_split_is_a_partition_with_each_class_in_proportion(
-    classes: list[int], fraction: float, seed: int
-) -> None:
+def test_a_split_shares_each_class_out(classes: Any, fraction: float, seed: int) -> None:
     examples = Examples(np.arange(float(len(classes)))[:, None], np.array(classes))
     train, validation = stratified_split(examples, validation_fraction=fraction, seed=seed)
     together = np.concatenate([train.inputs, validation.inputs])[:, 0]
@@ -82,9 +86,7 @@ def test_a_fraction_out_of_range_is_refused(fraction: float) -> None:
         load_digits(validation_fraction=fraction)
 
 
-def test_without_scikit_learn_the_error_names_the_extra(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_scikit_learn_an_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
         raise ModuleNotFoundError(name="sklearn")
 
@@ -119,8 +121,8 @@ def test_mnist_is_split_normalised_and_flat(tmp_path: Path, pack: bool) -> None:
     assert (data.train.size, data.validation.size, data.test.size) == (220, 20, 30)
     assert_normalised(data, None)
     assert_holds(data, pixels, labels)
-    back = everything(data.test).inputs * data.train.deviation + data.train.mean
-    np.testing.assert_array_equal(np.rint(back).reshape(-1, 28, 28), digit_like(30, 1)[0])
+    back = bytes_of(data, data.test).reshape(-1, 28, 28)
+    np.testing.assert_array_equal(back, digit_like(30, 1)[0])
 
 
 def test_where_only_the_test_files_are_they_are_split(tmp_path: Path) -> None:
@@ -244,10 +246,8 @@ def test_cifar100_has_the_fine_labels(tmp_path: Path) -> None:
     test_pixels = write_cifar100(tmp_path)
     data = load(f"cifar100:{tmp_path}")
     assert (data.name, data.classes) == ("cifar100", 100)
-    test = everything(data.test)
-    assert test.labels.tolist() == list(range(100))
-    back = np.rint(test.inputs * data.train.deviation + data.train.mean)
-    np.testing.assert_array_equal(back, test_pixels)
+    assert everything(data.test).labels.tolist() == list(range(100))
+    np.testing.assert_array_equal(bytes_of(data, data.test), test_pixels)
 
 
 def changed(offset: int, value: int) -> Callable[[bytes], bytes]:
@@ -257,6 +257,7 @@ def changed(offset: int, value: int) -> Callable[[bytes], bytes]:
 @pytest.mark.parametrize(
     ("file", "change", "offset", "told"),
     [
+        (TRAIN[3], None, None, "data_batch_4.bin not in it .*binary distr"),
         (TRAIN[0], lambda _: b"", 0, "0 bytes, expected records of 3073"),
         (TRAIN[4], lambda was: was[:-1], 19 * RECORD, "61459 bytes, expected records"),
         (TRAIN[4], lambda was: was + b"x", 20 * RECORD, "61461 bytes, expected records"),
@@ -268,33 +269,25 @@ def changed(offset: int, value: int) -> Callable[[bytes], bytes]:
     ],
 )
 def test_cifar_files_that_are_wrong_are_refused(
-    tmp_path: Path,
-    file: str,
-    change: Callable[[bytes], bytes],
-    offset: int,
-    told: str,
+    tmp_path: Path, file: str, change: Callable[[bytes], bytes], offset: int, told: str
 ) -> None:
     name = "cifar100" if file == "train.bin" else "cifar10"
     (write_cifar100 if name == "cifar100" else write_cifar10)(tmp_path)
     path = tmp_path / file
-    path.write_bytes(change(path.read_bytes()))
+    if change is None:
+        path.unlink()
+    else:
+        path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataFileError, match=told) as caught:
         load(f"{name}:{tmp_path}")
-    assert (caught.value.path, caught.value.offset) == (path, offset)
+    assert caught.value.path == (tmp_path if change is None else path)
+    assert caught.value.offset == offset
 
 
-def test_missing_files_are_named(tmp_path: Path) -> None:
-    write_cifar10(tmp_path)
-    (tmp_path / TRAIN[3]).unlink()
-    with pytest.raises(DataFileError, match=r"data_batch_4.bin not in it .*binary distr"):
-        load(f"cifar10:{tmp_path}")
+SHAPES = st.tuples(*(st.integers(1, most) for most in (5, 3, 6, 6)))
 
 
-@given(
-    st.tuples(*(st.integers(1, most) for most in (5, 3, 6, 6))),
-    st.integers(0, 4),
-    st.integers(0, 2**32),
-)
+@given(SHAPES, st.integers(0, 4), st.integers(0, 2**32))
 def test_each_picture_is_cropped_from_its_padded_self_and_perhaps_mirrored(
     shape: tuple[int, ...], padding: int, seed: int
 ) -> None:
@@ -310,15 +303,10 @@ def test_each_picture_is_cropped_from_its_padded_self_and_perhaps_mirrored(
         padded = np.empty((shape[1], height + 2 * padding, width + 2 * padding), "f4")
         padded[:] = fill
         padded[:, padding : padding + height, padding : padding + width] = picture
-        crops = [
-            padded[:, top : top + height, left : left + width]
-            for top in range(2 * padding + 1)
-            for left in range(2 * padding + 1)
-        ]
-        assert any(
-            np.array_equal(made, crop) or np.array_equal(made, crop[:, :, ::-1])
-            for crop in crops
-        )
+        places = itertools.product(range(2 * padding + 1), repeat=2)
+        crops = [padded[:, y : y + height, x : x + width] for y, x in places]
+        kinds = crops + [crop[:, :, ::-1] for crop in crops]
+        assert any(np.array_equal(made, each) for each in kinds)
 
 
 def test_every_crop_and_both_directions_come_equally_often() -> None:
@@ -344,9 +332,7 @@ def test_the_padding_is_black(tmp_path: Path) -> None:
     assert (corner == black[:, 0, 0]).all(axis=1).any()
 
 
-def test_training_batches_are_augmented_and_a_restored_stream_goes_on_to_the_bit(
-    tmp_path: Path,
-) -> None:
+def test_augmented_batches_go_on_to_the_bit_in_a_restored_stream(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     data = load(f"cifar10:{tmp_path}")
     stream = data.stream(16, seed=3)

@@ -11,14 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from formats import SHARED
-from lookahead_ref.data import (
-    Corpus,
-    DataFileError,
-    load,
-    load_ptb,
-    load_pydoc,
-    load_text,
-)
+from lookahead_ref.data import Corpus, DataFileError, load, load_ptb, load_pydoc, load_text
 
 Read = Callable[..., Corpus]
 
@@ -80,9 +73,7 @@ def test_a_text_is_cut_at_nine_tenths_and_nineteen_twentieths(read: Read) -> Non
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("last", [True, False], ids=["a last newline", "none"])
-def test_lines_end_alike_however_they_are_written(
-    read: Read, newline: str, last: bool
-) -> None:
+def test_lines_end_alike_however_written(read: Read, newline: str, last: bool) -> None:
     text = newline.join(f"w{number} x" for number in range(30)) + newline * last
     corpus = read(text)
     assert sum(map(len, parts(corpus))) == 90
@@ -96,9 +87,7 @@ def test_a_mark_of_the_byte_order_is_no_part_of_a_text(read: Read, unit: Any) ->
     assert read(text.encode("utf-8-sig"), unit).vocabulary == read(text, unit).vocabulary
 
 
-def test_a_word_that_training_does_not_have_is_unknown_and_else_none_is(
-    read: Read,
-) -> None:
+def test_a_word_that_training_does_not_have_is_unknown_and_else_none_is(read: Read) -> None:
     corpus = read("a b\n" * 20 + "new word\n")
     assert corpus.vocabulary == ("<eos>", "a", "b", "<unk>")
     assert spelled(corpus, corpus.test) == ["<unk>", "<unk>", "<eos>"]
@@ -168,12 +157,12 @@ def test_each_file_of_the_treebank_must_be_there_and_have_words(tmp_path: Path) 
         (os.mkdir, "it is no regular file"),
         (os.mkfifo, "it is no regular file"),
         (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
+        # A file that is all holes.
         (
             lambda path: path.touch() or os.truncate(path, 2**40),
             "1099511627776 bytes, more",
         ),
     ],
-    ids=["nothing", "a folder", "a pipe", "a device", "a file that is all holes"],
 )
 def test_what_is_no_file_that_ends_is_not_opened(
     tmp_path: Path, make: Callable[[Path], object], told: str
@@ -223,8 +212,7 @@ def test_tiny_shakespeare_is_read_whole() -> None:
     assert "".join(corpus.vocabulary) == "".join(
         sorted(set(text), key=lambda letter: (-text[:1_003_856].count(letter), letter))
     )
-    whole = np.concatenate([corpus.train, corpus.validation, corpus.test])
-    assert "".join(spelled(corpus, whole)) == text
+    assert "".join(spelled(corpus, np.concatenate(parts(corpus)))) == text
     words = load(f"text:{path}")
     assert len(words.vocabulary) == 10_000
     assert len(words.train) == 218_387

@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from lookahead_ref.experiments import compare, optimizers
-from lookahead_ref.experiments.engine import DivergedError
 from lookahead_ref.experiments.environment import (
     OutputFolderError,
     continued_folder,
@@ -19,6 +18,7 @@ from lookahead_ref.experiments.environment import (
 )
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import CompareSettings
+from lookahead_ref.experiments.trials import DivergedError
 from lookahead_ref.experiments.workers import LocalProcesses
 from lookahead_ref.report.tables import Summary
 
@@ -45,9 +45,7 @@ def results(folder: Path) -> Any:
     return json.loads((folder / "results.json").read_text())
 
 
-def test_the_folder_holds_all_files_and_nothing_half_written(
-    comparison: Report,
-) -> None:
+def test_the_folder_holds_all_files_and_nothing_half_written(comparison: Report) -> None:
     assert {path.name for path in comparison.folder.iterdir()} == FILES
 
 
@@ -111,9 +109,7 @@ def test_several_that_are_best_are_all_named(comparison: Report) -> None:
     )
 
 
-def test_the_log_has_a_line_for_each_epoch_of_each_run(
-    comparison: Report,
-) -> None:
+def test_the_log_has_a_line_for_each_epoch_of_each_run(comparison: Report) -> None:
     lines = (comparison.folder / "train.jsonl").read_text().splitlines()
     epochs = [
         record for record in map(json.loads, lines) if record["event"] == "epoch_ended"
@@ -124,9 +120,7 @@ def test_the_log_has_a_line_for_each_epoch_of_each_run(
     }
 
 
-def test_the_report_holds_table_pictures_and_the_command(
-    comparison: Report,
-) -> None:
+def test_the_report_holds_table_pictures_and_the_command(comparison: Report) -> None:
     text = (comparison.folder / "report.html").read_text()
     for table in comparison.findings.tables:
         assert table.html() in text
@@ -134,18 +128,6 @@ def test_the_report_holds_table_pictures_and_the_command(
     assert "lookahead-ref compare --seeds 2 --seed 0 --epochs 2" in text
     assert "http:" not in text
     assert "https:" not in text
-
-
-def test_what_is_done_is_not_done_again_and_more_seeds_are_added(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
-    run(tmp_path, settings)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
-    first = results(tmp_path)
-    run(tmp_path, replace(settings, seeds=2))
-    assert all(path.stat().st_mtime_ns == before[path] for path in before)
-    for method, was in zip(results(tmp_path)["arms"], first["arms"], strict=True):
-        assert [each["seed"] for each in method["runs"]] == [0, 1]
-        assert method["runs"][0] == was["runs"][0]
 
 
 def test_pictures_look_the_same_whatever_the_users_settings_are(tmp_path: Path) -> None:

@@ -15,45 +15,8 @@ import lookahead_ref as la
 from lookahead_ref.cli.app import app
 from lookahead_ref.experiments import compare, optimizers, plugins, train
 from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, command
+from own_code import OWN
 
-OWN = """
-from dataclasses import dataclass
-import numpy as np
-import lookahead_ref as la
-from lookahead_ref.data import Dataset, Examples
-from lookahead_ref.zoo import MLP
-
-@dataclass(frozen=True)
-class Signed(la.SGD):
-    learning_rate: float = 0.25
-    share: float = 1.0
-
-    def coefficients(self, t):
-        return {"share": self.share}
-
-    @staticmethod
-    def rule(xp):
-        def signed(g, share):
-            return (share * g,)
-        return signed
-
-class Adam(la.Adam):
-    pass
-
-class Small:
-    def __init__(self, data):
-        self.inner = MLP((data.features, 4, data.classes))
-        self.init, self.loss = self.inner.init, self.inner.loss
-        self.evaluate = self.inner.evaluate
-
-class Mine(Examples):  # a class that only this file knows
-    pass
-
-def halves():
-    inputs = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
-    examples = Mine(inputs, (inputs[:, 0] > 0).astype(np.int64))
-    return Dataset("halves", examples, examples, classes=2)
-"""
 WRONG = """
 from dataclasses import dataclass
 import sys
@@ -236,9 +199,7 @@ def test_a_rate_is_of_the_optimizer_that_it_names(folder: Path) -> None:
 def test_lookahead_goes_around_an_optimizer_of_the_users_own(folder: Path) -> None:
     prepared = train.prepare(
         TrainSettings(
-            optimizer="lookahead-mine.py:Signed",
-            k=7,
-            hyperparameters=(("share", 0.5),),
+            optimizer="lookahead-mine.py:Signed", k=7, hyperparameters=(("share", 0.5),)
         )
     )
     assert isinstance(prepared.optimizer, la.Lookahead)
@@ -374,10 +335,7 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("train --optimizer wrong.py:nothing", "optimizer 'wrong.py:nothing' is none"),
         ("sweep --model no.py:it --learning-rate 1", "model 'no.py:it' cannot be loaded"),
         ("compare --model wrong.py:number --learning-rate 1", "'wrong.py:number' must"),
-        (
-            "train --model wrong.py:NoLoss --learning-rate 1",
-            "'wrong.py:NoLoss' fails: Run",
-        ),
+        ("train --model wrong.py:NoLoss --learning-rate 1", "'wrong.py:NoLoss' fails: Run"),
         ("sweep --model wrong.py:NoArrays --learning-rate 1", "TypeError: params must be"),
         ("compare --data no.py:it", "data 'no.py:it' cannot be loaded"),
         ("train --data wrong.py:number", "data 'wrong.py:number' must be one or make one"),
@@ -399,10 +357,7 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("compare --learning-rate 1 --learning-rate 2", "learning_rate must be given once"),
         ("compare --model mine.py:Small", "learning_rate must be given for optimizer sgd"),
         ("compare --model lstm", "model must be mlp, or your own"),
-        (
-            "compare --data pydoc",
-            "must be given labelled examples",
-        ),
+        ("compare --data pydoc", "must be given labelled examples"),
         ("compare --optimizer mine.py:Signed --k 0", "k must be a positive integer, got 0"),
         ("train --optimizer sgd --hyperparameter a=1", "hyperparameter a is of optimizers"),
         ("train --hyperparameter a", "hyperparameter must be NAME=VALUE, got 'a'"),

@@ -1,6 +1,8 @@
 """One run: models, data and optimizers by their names, and schedules."""
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ import lookahead_ref as la
 from lookahead_ref.cli.app import app
 from lookahead_ref.experiments import models, optimizers, train
 from lookahead_ref.experiments.settings import SCHEDULE_NAMES, TrainSettings
-from lookahead_ref.training.checkpoint import decode
+from lookahead_ref.report.files import read_sealed, schema, write_sealed
+from lookahead_ref.training.checkpoints import decode
 
 
 @pytest.fixture
@@ -68,6 +71,20 @@ def test_settings_that_were_found_right_stay_as_they_are() -> None:
     assert prepared.settings.batch_size == 64
     assert prepared.settings.learning_rate == 0.01
     assert train.prepare(prepared.settings).settings == prepared.settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("k", "x"), ("hidden", ["x"]), ("alpha", None), ("tied", 1)]
+)
+def test_settings_of_another_type_are_refused_where_they_are_read(
+    name: str, value: Any, tmp_path: Path
+) -> None:
+    settings = asdict(TrainSettings()) | {name: value}
+    write_sealed(tmp_path / "file", "it", {"settings": settings})
+    with pytest.raises(
+        ValueError, match=rf"^\$\.settings\.{name}.* of it: .*is not of type"
+    ):
+        read_sealed(tmp_path / "file", "it", settings=schema(TrainSettings))
 
 
 def test_a_step_schedule_fits_a_run_of_one_step() -> None:

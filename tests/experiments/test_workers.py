@@ -16,9 +16,9 @@ import pytest
 import worker_tasks
 from rich.console import Console
 
-from lookahead_ref.experiments.engine import measure_training
 from lookahead_ref.experiments.settings import SweepSettings
 from lookahead_ref.experiments.sweep import sweep
+from lookahead_ref.experiments.trials import measure_training
 from lookahead_ref.experiments.workers import (
     DaskCluster,
     LocalProcesses,
@@ -27,6 +27,7 @@ from lookahead_ref.experiments.workers import (
     choose_workers,
 )
 from lookahead_ref.report.files import jsonable
+from own_code import OWN
 from support import started
 
 TESTS = Path(worker_tasks.__file__).parent
@@ -149,34 +150,17 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
     assert ended.returncode == -signal.SIGKILL
 
 
-OWN = """
-import numpy as np
-import lookahead_ref as la
-from lookahead_ref.data import Dataset, Examples
-
-class Scaled(la.SGD):
-    pass
-
-class Mine(Examples):  # a class that only this file knows
-    pass
-
-def data():
-    inputs = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
-    examples = Mine(inputs, (inputs[:, 0] > 0).astype(np.int64))
-    return Dataset("halves", examples, examples, classes=2)
-"""
-
-
 def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
     workers: Workers, tmp_path: Path
 ) -> None:
     file = tmp_path / "only_here.py"
     file.write_text(OWN)
     settings = SweepSettings(
-        optimizer=(f"lookahead-{file}:Scaled",),
+        optimizer=(f"lookahead-{file}:Signed",),
         learning_rate=(0.125,),
         k=(2, 3),
-        data=f"{file}:data",
+        data=f"{file}:halves",
+        batch_size=20,
         epochs=1,
     )
     console = Console(file=io.StringIO())

@@ -16,26 +16,9 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
+from executors import DECAYS, MORE, SINGLE, made, with_each
 from lookahead_ref import trees
-from support import DECOUPLED, INNER, INNER_STATES, L2, assert_same_bits, saved
-
-WRAPS: dict[str, Any] = {
-    "plain": lambda inner: inner,
-    **{
-        kind: lambda inner, kind=kind: la.Lookahead(inner, k=3, alpha=0.3, inner_state=kind)
-        for kind in INNER_STATES
-    },
-    "nested": lambda inner: la.Lookahead(
-        la.Lookahead(inner, k=2, alpha=0.3, inner_state="interpolate"),
-        k=3,
-        alpha=0.6,
-        inner_state="reset",
-    ),
-    "mean": la.PolyakAveraging,
-    "exponential, of a Lookahead": lambda inner: la.PolyakAveraging(
-        la.Lookahead(inner, k=3, alpha=0.3), decay=0.9
-    ),
-}
+from support import INNER, INNER_STATES, assert_same_bits, saved
 
 
 def pairs(optimizer: Any, convert: Any, steps: int, *dtypes: Any) -> Iterator[Any]:
@@ -74,15 +57,8 @@ def to_numpy(values: dict[str, Any], kind: type) -> dict[str, Any]:
     return values | {path: np.asarray(array) for path, array in arrays.items()}
 
 
-@pytest.mark.parametrize("wrap", list(WRAPS))
-@pytest.mark.parametrize("inner", list(INNER))
-@pytest.mark.parametrize(
-    "decay", [{}, L2, DECOUPLED], ids=["without decay", "L2", "decoupled"]
-)
-def test_strict_arrays_have_the_bits_of_numpy_and_stay_strict(
-    inner: str, wrap: str, decay: Any
-) -> None:
-    optimizer = WRAPS[wrap](INNER[inner](**decay))
+@with_each(made(SINGLE | MORE, *DECAYS))
+def test_strict_arrays_have_the_bits_of_numpy_and_stay_strict(optimizer: Any) -> None:
     for here, there in pairs(optimizer, strict.asarray, 14, np.float32, np.float64):
         assert_same_bits(to_numpy(there, type(strict.asarray(0.0))), here)
 
@@ -144,6 +120,13 @@ def test_pytorch_gradients_for_numpy_parameters_are_an_error() -> None:
         TypeError, match=r"params\['x'\] must be a NumPy array .* got one of torch"
     ):
         la.Stepper(la.SGD(0.1), there)
+
+
+def test_an_adaptive_alpha_comes_to_the_same() -> None:
+    optimizer = la.Lookahead(la.Adam(0.05), k=2, alpha=la.AdaptiveAlpha(3.0))
+    for here, there in pairs(optimizer, strict.asarray, 6, np.float64):
+        for path, value in to_numpy(there, type(strict.asarray(0.0))).items():
+            np.testing.assert_allclose(value, here[path], rtol=1e-13)
 
 
 def test_hyperparameters_may_be_numbers_of_another_kind() -> None:

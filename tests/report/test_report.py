@@ -32,10 +32,10 @@ def table(*means: float, better: Any = "higher", digits: int = 2) -> Table:
     )
 
 
-def bold(of: Table) -> list[str]:
-    return [
-        row.name for row, cells in zip(of.rows, of.cells(), strict=True) if cells[0].bold
-    ]
+def in_a_terminal(of: Table) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(of.rich())
+    return stream.getvalue()
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
@@ -66,56 +66,38 @@ def test_a_single_value_has_no_deviation_and_none_is_refused() -> None:
     ],
 )
 def test_the_best_is_bold(means: tuple[float, ...], better: str, best: list[str]) -> None:
-    assert bold(table(*means, better=better)) == best
+    of = table(*means, better=better)
+    rows = zip(of.rows, of.cells(), strict=True)
+    assert [row.name for row, cells in rows if cells[0].bold] == best
 
 
 def test_the_three_forms_hold_the_same_cells() -> None:
     of = table(1.0, 2.0)
-    stream = io.StringIO()
-    Console(file=stream, width=80).print(of.rich())
-    for text in (stream.getvalue(), of.markdown(), of.html()):
+    for text in (in_a_terminal(of), of.markdown(), of.html()):
         for part in ("Optimizer", "m0", "1.00 ± 0.25", "2.00 ± 0.25", "Caption."):
             assert part in text
-    assert of.markdown().splitlines() == [
-        *("**Title**", ""),
-        *("| Optimizer | Accuracy |", "| --- | ---: |"),
-        *("| m0 | 1.00 ± 0.25 |", "| m1 | **2.00 ± 0.25** |"),
-        *("", "Caption."),
-    ]
+    rows = ["| m0 | 1.00 ± 0.25 |", "| m1 | **2.00 ± 0.25** |"]
+    head = ["**Title**", "", "| Optimizer | Accuracy |", "| --- | ---: |"]
+    assert of.markdown().splitlines() == [*head, *rows, "", "Caption."]
     assert "<strong>2.00 ± 0.25</strong>" in of.html()
 
 
 def test_a_terminal_of_80_columns_breaks_titles_and_no_numbers() -> None:
     cell = Summary(-0.01956, 0.00261, 5)
-    columns = [
-        Column("A title of many words", "lower", digits=d, sign="+") for d in (2, 4, 5)
-    ]
-    of = Table(
-        "t", "c", "Stub", tuple(columns), (Row("Lookahead (heavy ball)", (cell,) * 3),)
-    )
-    stream = io.StringIO()
-    Console(file=stream, width=80).print(of.rich())
-    line = next(line for line in stream.getvalue().splitlines() if "heavy" in line)
-    assert line.split("  ")[1:] == [
-        "-0.02 ± 0.00",
-        "-0.0196 ± 0.0026",
-        "-0.01956 ± 0.00261 ",
-    ]
+    title = "A title of many words"
+    columns = tuple(Column(title, "lower", digits=d, sign="+") for d in (2, 4, 5))
+    of = Table("t", "c", "Stub", columns, (Row("Lookahead (heavy ball)", (cell,) * 3),))
+    line = next(line for line in in_a_terminal(of).splitlines() if "heavy" in line)
+    numbers = ["-0.02 ± 0.00", "-0.0196 ± 0.0026", "-0.01956 ± 0.00261 "]
+    assert line.split("  ")[1:] == numbers
 
 
 def test_html_and_terminal_show_markup_as_text() -> None:
-    of = Table(
-        "t",
-        "c & d",
-        "<s>",
-        (Column("x", "lower"),),
-        (Row("[red]a", (Summary(1.0, None, 1),)),),
-    )
+    row = Row("[red]a", (Summary(1.0, None, 1),))
+    of = Table("t", "c & d", "<s>", (Column("x", "lower"),), (row,))
     assert "&lt;s&gt;" in of.html()
     assert "c &amp; d" in of.html()
-    stream = io.StringIO()
-    Console(file=stream, width=80).print(of.rich())
-    assert "[red]a" in stream.getvalue()
+    assert "[red]a" in in_a_terminal(of)
 
 
 def test_a_row_of_another_length_is_refused() -> None:
@@ -125,20 +107,18 @@ def test_a_row_of_another_length_is_refused() -> None:
 
 def curves(seeds: int = 3) -> tuple[Curve, ...]:
     x = np.arange(5.0)
+    kinds = [("a", "plain"), ("a", "lookahead"), ("b", "plain"), ("b", "other")]
     return tuple(
         Curve(f"method {i}", family, role, x, np.full((seeds, 5), i + 1.0) + x)
-        for i, (family, role) in enumerate(
-            [("a", "plain"), ("a", "lookahead"), ("b", "plain"), ("b", "other")]
-        )
+        for i, (family, role) in enumerate(kinds)
     )
 
 
 def test_each_family_has_its_panel_and_each_method_its_label() -> None:
     figure = curves_figure([Panel("loss", curves(), scale="log")], x_title="epoch")
     panels = [axes for axes in figure.axes if axes.get_visible()]
-    labels = [
-        [text.get_text() for text in axes.get_legend().get_texts()] for axes in panels
-    ]
+    legends = [axes.get_legend().get_texts() for axes in panels]
+    labels = [[text.get_text() for text in legend] for legend in legends]
     assert labels == [["method 0", "method 1"], ["method 2", "method 3"]]
     assert {axes.get_ylim() for axes in panels} == {panels[0].get_ylim()}
     # Its own two curves, and the two of the other family behind them.
@@ -155,10 +135,8 @@ def test_lookahead_is_solid_and_plain_is_dashed() -> None:
 
 def test_the_same_figure_gives_the_same_bytes_and_leaves_no_global_state() -> None:
     backend = mpl.get_backend()
-    one, two = (
-        png(curves_figure([Panel("loss", curves(1))], x_title="epoch"), dpi=40)
-        for _ in range(2)
-    )
+    panel = Panel("loss", curves(1))
+    one, two = (png(curves_figure([panel], x_title="epoch"), dpi=40) for _ in range(2))
     assert one == two
     assert one.startswith(b"\x89PNG")
     assert struct.unpack(">II", one[16:24])[0] > 100
@@ -181,14 +159,10 @@ class Resources(html.parser.HTMLParser):
 
 
 def test_a_page_is_well_formed_and_refers_to_nothing_outside() -> None:
-    text = page(
-        "A <title>",
-        "Summary & more.",
-        [
-            Section("Picture", picture(b"light", b"dark", alternative='"a"', caption="c")),
-            Section("Facts", definitions({"<b>": 1}) + code("a < b") + table(1.0).html()),
-        ],
-    )
+    shown = picture(b"light", b"dark", alternative='"a"', caption="c")
+    facts = definitions({"<b>": 1}) + code("a < b") + table(1.0).html()
+    sections = [Section("Picture", shown), Section("Facts", facts)]
+    text = page("A <title>", "Summary & more.", sections)
     found = Resources()
     found.feed(text)
     assert found.open == []

@@ -15,25 +15,18 @@ from lookahead_ref.theory import noisy_quadratic, quadratic
 
 HALF = Fraction(1, 2)
 SIGMA2, VARIANCE = Fraction(1, 3), Fraction(3)
-EVERYWHERE = pytest.mark.parametrize(
-    ("x", "alpha", "k"),  # x is gamma a
-    [
-        *product(
-            [Fraction(1, 10), Fraction(1), Fraction(19, 10)],
-            [Fraction(1, 5), HALF, Fraction(1)],
-            [1, 5],
-        )
-    ],
+GRID = (
+    [Fraction(1, 10), Fraction(1), Fraction(19, 10)],
+    [Fraction(1, 5), HALF, Fraction(1)],
 )
-
-
-def final_fast_weights(count: int) -> list[Fraction]:
-    return [Fraction(3 * n * n - 7, n + 2) for n in range(count)]
+EVERYWHERE = pytest.mark.parametrize(("x", "alpha", "k"), [*product(*GRID, [1, 5])])
+"""Where x is gamma a."""
 
 
 def test_0_1_the_weights_of_the_average() -> None:
     alpha, phi_0 = Fraction(2, 5), Fraction(11)
-    theta = final_fast_weights(6)  # theta_{0,k}, theta_{1,k}, ...
+    # theta_{0,k}, theta_{1,k}, ...
+    theta = [Fraction(3 * n * n - 7, n + 2) for n in range(6)]
     phi = phi_0
     for t in range(6):
         phi = phi + alpha * (theta[t] - phi)  # the first line of (0.1): phi is phi_{t+1}
@@ -92,16 +85,12 @@ def test_a_cycle_is_k_inner_steps_and_one_interpolation(k: int) -> None:
 
 def test_an_inner_optimizer_with_a_state_is_no_function_of_theta() -> None:
     params, gradient = {"x": np.array([1.0])}, {"x": np.array([0.5])}
-    for inner, differs in (
-        (la.SGD(0.1), False),
-        (la.HeavyBall(0.1), True),
-        (la.Adam(), True),
-    ):
+    for inner in (la.SGD(0.1), la.HeavyBall(0.1), la.Adam()):
         state = inner.init(params)
         first, _ = inner.step(params, gradient, state)
         _, state = inner.step(params, {"x": np.array([-2.0])}, state)
         again, _ = inner.step(params, gradient, state)
-        assert (first["x"][0] != again["x"][0]) == differs
+        assert (first["x"][0] != again["x"][0]) == bool(inner.slots)
 
 
 def test_proposition_1_needs_a_line_that_is_curved_upwards() -> None:
@@ -120,77 +109,59 @@ def test_proposition_1_needs_a_line_that_is_curved_upwards() -> None:
 
 
 def test_proposition_1_needs_a_symmetric_matrix() -> None:
-    A = [[Fraction(2), Fraction(0)], [Fraction(4), Fraction(2)]]
-    b, theta_0, d = (1, 1), (0, 1), (1, 0)
-    theta_star = (HALF, -HALF)
-    assert [sum(a * x for a, x in zip(row, theta_star, strict=True)) for row in A] == [*b]
+    skewed, b = exactly([[2, 0], [4, 2]]), exactly([1, 1])
+    theta_0, d, theta_star = exactly([0, 1]), exactly([1, 0]), exactly([HALF, -HALF])
+    assert (skewed @ theta_star == b).all()
 
-    def form(u: Any, v: Any) -> Fraction:
-        return sum((u[i] * A[i][j] * v[j] for i in range(2) for j in range(2)), Fraction(0))
+    def loss(alpha: Fraction) -> Any:
+        x = theta_0 + alpha * d
+        return x @ skewed @ x / Fraction(2) - b @ x
 
-    def loss(alpha: Fraction) -> Fraction:
-        x = [t + alpha * e for t, e in zip(theta_0, d, strict=True)]
-        return form(x, x) / 2 - sum(u * v for u, v in zip(b, x, strict=True))
-
-    away = [t - s for t, s in zip(theta_0, theta_star, strict=True)]
-    back = [-e for e in d]
-    printed = form(away, back) / form(back, back)
+    printed = ((theta_0 - theta_star) @ skewed @ -d) / (d @ skewed @ d)
     least = min((Fraction(n, 2) for n in range(-8, 9)), key=loss)
     assert loss(least) < loss(least - HALF) == loss(least + HALF)  # a parabola's vertex
     assert printed != least
     with pytest.raises(ValueError, match="A must be symmetric"):
-        quadratic.optimal_alpha(theta_0, (1, 1), [[2, 0], [4, 2]], b)
+        quadratic.optimal_alpha([0, 1], [1, 1], [[2, 0], [4, 2]], [1, 1])
 
 
-def parts_of_0_4() -> tuple[Any, Any, Any, Any]:
-    """Return A, b, theta_0, d of a problem in integers."""
-    return (
-        np.array([[3, 1], [1, 2]], dtype=object),
-        np.array([4, -1], dtype=object),
-        np.array([2, 5], dtype=object),
-        np.array([-3, 1], dtype=object),
-    )
+def exactly(values: Any) -> Any:
+    return np.array(values, dtype=object)
+
+
+A, B = exactly([[3, 1], [1, 2]]), exactly([4, -1])
+THETA_0, D = exactly([2, 5]), exactly([-3, 1])
 
 
 def test_0_4_is_the_derivative_in_alpha() -> None:
-    A, b, theta_0, d = parts_of_0_4()
-
     def loss(alpha: Fraction) -> Any:
-        x = theta_0 + alpha * d
-        return x @ A @ x / Fraction(2) - b @ x
+        x = THETA_0 + alpha * D
+        return x @ A @ x / Fraction(2) - B @ x
 
     for alpha in (Fraction(0), HALF, Fraction(7, 3)):
-        right = d @ A @ (theta_0 + alpha * d) - d @ b
+        right = D @ A @ (THETA_0 + alpha * D) - D @ B
         # The central difference of a parabola is its derivative.
         assert right == (loss(alpha + 1) - loss(alpha - 1)) / 2
-        gradient = A @ (theta_0 + alpha * d) - b
+        gradient = A @ (THETA_0 + alpha * D) - B
         assert gradient.shape == (2,)
-        assert right == d @ gradient
+        assert right == D @ gradient
 
 
 def test_0_5_with_its_parenthesis() -> None:
-    A, b, theta_0, d = parts_of_0_4()
     determinant = A[0, 0] * A[1, 1] - A[0, 1] ** 2
-    inverse = np.array([[A[1, 1], -A[0, 1]], [-A[0, 1], A[0, 0]]]) * Fraction(
-        1, determinant
-    )
-    theta_star = inverse @ b
-    alpha = (d @ A @ (theta_star - theta_0)) / (d @ A @ d)
-    assert d @ A @ (theta_0 + alpha * d) - d @ b == 0  # (0.4) vanishes
-    minus = -d
-    assert alpha == ((theta_0 - theta_star) @ A @ minus) / (minus @ A @ minus)  # (0.3)
+    adjugate = exactly([[A[1, 1], -A[0, 1]], [-A[0, 1], A[0, 0]]])
+    theta_star = adjugate * Fraction(1, determinant) @ B
+    alpha = (D @ A @ (theta_star - THETA_0)) / (D @ A @ D)
+    assert D @ A @ (THETA_0 + alpha * D) - D @ B == 0  # (0.4) vanishes
+    assert alpha == ((THETA_0 - theta_star) @ A @ -D) / (-D @ A @ -D)  # (0.3)
     printed = r"\theta_{t,k} - \theta_{t,0})^T A(\theta^* - \theta_{t,0})"
     assert printed.count(")") == printed.count("(") + 1
 
 
 def test_0_7_is_an_expectation_over_the_iterate_too() -> None:
     # Iterate and centre take two values each, with equal probability, independently.
-    a, iterates, centres = (
-        Fraction(3),
-        (Fraction(1), Fraction(5)),
-        (Fraction(-2), Fraction(2)),
-    )
-    mean, spread, noise = Fraction(3), Fraction(4), Fraction(4)
+    iterates, centres = (Fraction(1), Fraction(5)), (Fraction(-2), Fraction(2))
+    a, mean, spread, noise = Fraction(3), Fraction(3), Fraction(4), Fraction(4)
     over_both = sum(a * (x - c) ** 2 / 2 for x in iterates for c in centres) / 4
     assert over_both == a * (mean**2 + spread + noise) / 2
     assert noisy_quadratic.expected_loss([3.0], [4.0], [3.0], [4.0]) == float(over_both)
@@ -219,15 +190,16 @@ def test_the_condition_of_proposition_2_is_enough_and_not_needed() -> None:
 
 
 @EVERYWHERE
-def test_0_8_holds_without_the_square(x: Fraction, alpha: Fraction, k: int) -> None:
-    fixed = x**2 * SIGMA2 / (1 - (1 - x) ** 2)
-    assert fixed == (1 - x) ** 2 * fixed + x**2 * SIGMA2  # (0.11)
+def test_0_8_and_0_19_hold_with_other_squares(x: Fraction, alpha: Fraction, k: int) -> None:
+    gamma, a = Fraction(1, 7), 7 * x
+    fixed = gamma**2 * a**2 * SIGMA2 / (1 - (1 - gamma * a) ** 2)
+    assert fixed == (1 - x) ** 2 * fixed + gamma**2 * a**2 * SIGMA2  # (0.11)
     assert fixed == x * SIGMA2 / (2 - x)
-    printed = x**2 * SIGMA2**2 / (1 - (1 - x) ** 2)
+    printed = x**2 * SIGMA2**2 / (1 - (1 - x) ** 2)  # (0.8)
     assert printed != (1 - x) ** 2 * printed + x**2 * SIGMA2
-    assert noisy_quadratic.sgd_variance_limit(
-        float(x), 1.0, float(SIGMA2)
-    ) == pytest.approx(float(fixed), rel=1e-14)
+    assert fixed != (1 - x) ** 2 * fixed + gamma * a**2 * SIGMA2  # (0.19)
+    found = noisy_quadratic.sgd_variance_limit(float(x), 1.0, float(SIGMA2))
+    assert found == pytest.approx(float(fixed), rel=1e-14)
 
 
 def fast_moments(x: Fraction, k: int) -> list[tuple[Fraction, Fraction, Fraction]]:
@@ -246,31 +218,29 @@ def fast_moments(x: Fraction, k: int) -> list[tuple[Fraction, Fraction, Fraction
 
 @EVERYWHERE
 def test_0_17_needs_an_induction_of_its_own(x: Fraction, alpha: Fraction, k: int) -> None:
-    moments = fast_moments(x, k)
-    r = 1 - x
-    assert moments[k][2] == r * moments[k - 1][0]  # (0.16)
+    moments, r = fast_moments(x, k), 1 - x
+    chained = r * moments[k - 1][0]
+    assert moments[k][2] == chained  # (0.16)
     assert moments[k][1] == r**k * VARIANCE  # (0.17)
     if k > 1 and r != 0:
         # Neighbour after neighbour leads to what holds noise.
-        chained = r * moments[k - 1][0]
         assert chained != moments[k][1]
     line = r"E[((\theta - E[\theta])(\theta - (1 - a)E[\theta])))"  # of (0.16), shortened
     assert line.count(")") - line.count("(") == line.count("[") - line.count("]") == 1
 
 
 @EVERYWHERE
-def test_0_11_and_0_13_hold_with_the_covariance(
+def test_0_11_and_0_13_hold_with_the_covariance_and_0_18_leads_to_it(
     x: Fraction, alpha: Fraction, k: int
 ) -> None:
     spread, with_phi, _ = fast_moments(x, k)[k]
-    slow = (
-        (1 - alpha) ** 2 * VARIANCE + alpha**2 * spread + 2 * alpha * (1 - alpha) * with_phi
-    )  # (0.15)
+    q, rest = (1 - x) ** k, 1 - alpha
+    slow = rest**2 * VARIANCE + alpha**2 * spread + 2 * alpha * rest * with_phi  # (0.15)
     noise = sum((1 - x) ** (2 * i) for i in range(k)) * x**2 * SIGMA2
-    assert spread == (1 - x) ** (2 * k) * VARIANCE + noise  # (0.11), k times
-    assert (
-        slow == (1 - alpha + alpha * (1 - x) ** k) ** 2 * VARIANCE + alpha**2 * noise
-    )  # (0.13)
+    assert spread == q**2 * VARIANCE + noise  # (0.11), k times
+    assert slow == (rest + alpha * q) ** 2 * VARIANCE + alpha**2 * noise  # (0.13)
+    bracket = rest**2 + 2 * alpha * rest * q + alpha**2 * q**2  # (0.18)
+    assert bracket == (rest + alpha * q) ** 2
 
 
 def test_0_12_needs_the_identity() -> None:
@@ -296,23 +266,6 @@ def test_lemma_1_needs_independent_noise_and_the_diagonal() -> None:
     exact, printed = step @ spread @ step, step @ step @ spread
     assert np.array_equal(np.diag(exact), np.diag(printed))
     assert exact[0, 1] != printed[0, 1]
-
-
-@EVERYWHERE
-def test_0_18_leads_to_0_13(x: Fraction, alpha: Fraction, k: int) -> None:
-    q = (1 - x) ** k
-    bracket = (1 - alpha) ** 2 + 2 * alpha * (1 - alpha) * q + alpha**2 * q**2
-    assert bracket == (1 - alpha + alpha * q) ** 2
-
-
-@EVERYWHERE
-def test_0_19_needs_the_square_of_the_learning_rate(
-    x: Fraction, alpha: Fraction, k: int
-) -> None:
-    gamma, a = Fraction(1, 7), 7 * x
-    fixed = gamma**2 * a**2 * SIGMA2 / (1 - (1 - gamma * a) ** 2)
-    assert fixed == (1 - gamma * a) ** 2 * fixed + gamma**2 * a**2 * SIGMA2
-    assert fixed != (1 - gamma * a) ** 2 * fixed + gamma * a**2 * SIGMA2
 
 
 @EVERYWHERE
@@ -364,11 +317,8 @@ def test_table_5_has_k_in_its_rows() -> None:
 
 def test_table_5_against_table_1() -> None:
     assert all(accuracy > Fraction("77.72") for accuracy in TABLE_5.values())
-    assert sorted((a > TABLE_1_SGD) - (a < TABLE_1_SGD) for a in TABLE_5.values()) == [
-        *(-1, -1),
-        0,
-        1,
-    ]
+    signs = sorted((a > TABLE_1_SGD) - (a < TABLE_1_SGD) for a in TABLE_5.values())
+    assert signs == [-1, -1, 0, 1]
     assert TABLE_1_LOOKAHEAD not in TABLE_5.values()
 
 

@@ -149,21 +149,15 @@ def test_next_to_the_border_of_sgd_no_accuracy_is_lost_either() -> None:
 
 @pytest.mark.parametrize("k", [2, 5])
 def test_sgd_and_lookahead_of_this_library_follow_lemma_1(k: int) -> None:
-    cycles, alpha, rate = 4, 0.4, 0.8
-    sgd = simulate(la.SGD(rate), CURVATURE, NOISE, START, 7, seed=1)
-    assert_agree(
-        sgd,
-        sgd_mean(START, rate, CURVATURE, 7),
-        sgd_variance(0.0, rate, CURVATURE, NOISE, 7),
-    )
-    around = la.Lookahead(la.SGD(rate), k=k, alpha=alpha)
+    rate, around = 0.8, (k, 0.4, 4)  # k, alpha and how many cycles
+    found = simulate(la.SGD(rate), CURVATURE, NOISE, START, 7, seed=1)
+    mean = sgd_mean(START, rate, CURVATURE, 7)
+    assert_agree(found, mean, sgd_variance(0.0, rate, CURVATURE, NOISE, 7))
     # One step more than the last synchronization, which phi does not see.
-    found = simulate(around, CURVATURE, NOISE, START, cycles * k + 1, seed=2)
-    assert_agree(
-        found,
-        lookahead_mean(START, rate, CURVATURE, k, alpha, cycles),
-        lookahead_variance(0.0, rate, CURVATURE, NOISE, k, alpha, cycles),
-    )
+    optimizer = la.Lookahead(la.SGD(rate), k=k, alpha=0.4)
+    found = simulate(optimizer, CURVATURE, NOISE, START, 4 * k + 1, seed=2)
+    mean = lookahead_mean(START, rate, CURVATURE, *around)
+    assert_agree(found, mean, lookahead_variance(0.0, rate, CURVATURE, NOISE, *around))
 
 
 def test_the_simulation_can_tell_a_wrong_alpha() -> None:

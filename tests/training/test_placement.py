@@ -15,7 +15,6 @@ from lookahead_ref.zoo import MLP
 
 pytest.importorskip("cupy")
 
-import host_cuda
 import standin
 from lookahead_ref.backends import cupy_autograd
 
@@ -23,16 +22,6 @@ cupy_autograd.register(standin.ndarray)
 
 OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.01), k=3)
 SETTINGS: dict[str, Any] = {"seed": 3, "epochs": 2, "batch_size": 16}
-
-
-@pytest.fixture(scope="module")
-def cuda(tmp_path_factory: pytest.TempPathFactory) -> host_cuda.HostCuda:
-    return host_cuda.HostCuda(tmp_path_factory.mktemp("kernels"))
-
-
-@pytest.fixture
-def device(cuda: host_cuda.HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
-    return host_cuda.register(cuda, monkeypatch)
 
 
 def some_digits(*, broken: tuple[int, ...] = ()) -> Dataset:
@@ -73,9 +62,7 @@ def test_a_run_comes_out_as_on_the_host(device: str, options: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("check_every", [2, 5, 50])
-def test_batches_that_are_not_finite_are_skipped_however_often_it_is_looked_at(
-    device: str, check_every: int
-) -> None:
+def test_batches_that_are_not_finite_are_skipped(device: str, check_every: int) -> None:
     data = some_digits(broken=(7, 50))
     options: dict[str, Any] = {"on_nonfinite": "skip", "evaluate_train": False}
     wanted = trained("numpy", data, **options)
@@ -116,9 +103,7 @@ def test_one_state_is_kept_to_go_back_to_and_no_two(
     def watched(self: la.Stepper) -> dict[str, Any]:
         assert not any(array() is not None for array in kept)
         saved = copy(self)
-        kept.extend(
-            weakref.ref(each) for each in saved.values() if not isinstance(each, int)
-        )
+        kept.extend(weakref.ref(it) for it in saved.values() if not isinstance(it, int))
         return saved
 
     monkeypatch.setattr(la.Stepper, "state_dict", watched)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import autograd.numpy as anp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,11 +12,11 @@ from numpy.typing import NDArray
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy, top_accuracy
 
+Case = tuple[NDArray[Any], NDArray[Any]]
+
 
 @st.composite
-def logits_and_labels(
-    draw: st.DrawFn, largest: float = 30.0
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def logits_and_labels(draw: st.DrawFn, largest: float = 30.0) -> Case:
     n, classes = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     elements = st.floats(-largest, largest, width=32)
     logits = draw(hnp.arrays(np.float64, (n, classes), elements=elements))
@@ -25,19 +24,19 @@ def logits_and_labels(
     return logits, labels
 
 
+def differentiated(logits: NDArray[Any], labels: NDArray[Any]) -> Any:
+    loss = value_and_grad(lambda p: softmax_cross_entropy(p["logits"], labels))
+    return loss({"logits": logits})
+
+
 @given(logits_and_labels(), st.sampled_from([np.float32, np.float64]))
-@settings(deadline=None)
-def test_it_is_the_mean_of_minus_log_of_the_softmax_with_its_gradient(
-    case: tuple[NDArray[Any], NDArray[Any]], dtype: Any
-) -> None:
+def test_it_is_minus_the_mean_log_softmax_with_its_gradient(case: Case, dtype: Any) -> None:
     logits, labels = case
     rows = np.arange(len(labels))
     softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = -np.log(softmax[rows, labels]).mean()
     assert softmax_cross_entropy(logits, labels) == pytest.approx(expected, abs=1e-12)
-    _, grads = value_and_grad(lambda p: softmax_cross_entropy(p["logits"], labels))(
-        {"logits": logits.astype(dtype)}
-    )
+    _, grads = differentiated(logits.astype(dtype), labels)
     softmax[rows, labels] -= 1
     np.testing.assert_allclose(
         grads["logits"], softmax / len(labels), atol=8 * np.finfo(dtype).eps
@@ -45,14 +44,9 @@ def test_it_is_the_mean_of_minus_log_of_the_softmax_with_its_gradient(
 
 
 @given(logits_and_labels(largest=float(np.float32(1e37))))
-@settings(deadline=None, max_examples=50)
-def test_huge_logits_overflow_neither_value_nor_gradient_in_float32(
-    case: tuple[NDArray[Any], NDArray[Any]],
-) -> None:
-    params, labels = {"logits": case[0].astype(np.float32)}, case[1]
-    value, grads = value_and_grad(lambda p: softmax_cross_entropy(p["logits"], labels))(
-        params
-    )
+@settings(max_examples=50)
+def test_huge_logits_overflow_neither_value_nor_gradient(case: Case) -> None:
+    value, grads = differentiated(case[0].astype(np.float32), case[1])
     assert np.isfinite(value)
     assert value >= 0
     assert value.dtype == np.float32
@@ -62,11 +56,6 @@ def test_huge_logits_overflow_neither_value_nor_gradient_in_float32(
 def test_a_nan_logit_makes_the_loss_nan() -> None:
     logits = np.array([[np.nan, 0.0]], dtype=np.float32)
     assert np.isnan(softmax_cross_entropy(logits, np.array([1])))
-
-
-def test_accuracy_counts_rows_whose_largest_logit_is_at_the_label() -> None:
-    logits = anp.array([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
-    assert accuracy(logits, np.array([1, 1, 1])) == pytest.approx(2 / 3)
 
 
 def test_top_accuracy_counts_labels_among_the_highest_scores() -> None:

@@ -2,30 +2,27 @@
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol, cast
 
 from rich.console import Console
 
-from lookahead_ref.experiments import engine, report
-from lookahead_ref.experiments.engine import Outcome, Plan
-from lookahead_ref.experiments.settings import ReproduceSettings, command
+from lookahead_ref.experiments import report, trials
+from lookahead_ref.experiments.settings import ReproduceSettings
+from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.experiments.workers import Workers
 
-NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        "table1": "classifiers at the end of training",
-        "table2": "top-1 and top-5 accuracy on a shortened schedule",
-        "table3": "language models",
-        "table5": "several k and alpha",
-        "fig1": "the path of the weights over the accuracy around them",
-        "fig8": "other inner learning rates and momenta",
-        "fig9": "training loss for several k and alpha",
-        "fig10": "accuracy within the inner loops",
-    }
-)
+NAMES: Mapping[str, str] = {
+    "table1": "classifiers at the end of training",
+    "table2": "top-1 and top-5 accuracy on a shortened schedule",
+    "table3": "language models",
+    "table5": "several k and alpha",
+    "fig1": "the path of the weights over the accuracy around them",
+    "fig8": "other inner learning rates and momenta",
+    "fig9": "training loss for several k and alpha",
+    "fig10": "accuracy within the inner loops",
+}
 """What can be reproduced, and what it is of."""
 
 
@@ -51,17 +48,17 @@ def experiment(name: str) -> Experiment:
 
 def check(name: str, settings: ReproduceSettings) -> None:
     """Try everything that can be wrong, before anything is trained or written."""
-    engine.check(experiment(name).plan(settings))
+    trials.check(experiment(name).plan(settings))
 
 
 def reproduce(
     name: str, settings: ReproduceSettings, folder: Path, workers: Workers, console: Console
 ) -> report.Report:
     """Do all runs of a table or figure that are not done yet, and write its report."""
-    stopwatch = report.Stopwatch()
+    began = datetime.now().astimezone()
     module = experiment(name)
     plan = module.plan(settings)
-    outcomes = engine.run(plan, folder / "trials", workers=workers, console=console)
+    outcomes = trials.run(plan, folder / "trials", workers=workers, console=console)
     if all(outcome.diverged == len(outcome.runs) for outcome in outcomes):
         raise ArithmeticError(
             "every run diverged, there is nothing to compare: try a smaller learning rate"
@@ -71,12 +68,11 @@ def reproduce(
     return report.write(
         folder,
         module.TITLE,
+        f"reproduce {name}",
+        settings,
         plan,
         outcomes,
         findings,
-        stopwatch,
-        format="lookahead-ref reproduce",
+        began,
         name=name,
-        command=command(f"reproduce {name}", settings),
-        request=asdict(settings),
     )

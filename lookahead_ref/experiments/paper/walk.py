@@ -54,14 +54,14 @@ def walk(prepared: Prepared, steps: int) -> Iterator[Visit]:
     rng = np.random.Generator(np.random.PCG64(seeds[2]))
     carrying = carries(model)
     value_and_grad = la.value_and_grad(model.loss, has_aux=carrying)
-    carried = model.start(prepared.batch_size) if carries(model) else None
+    carried: Any = None
 
     params = model.init(seeds[0])
     state = optimizer.init(params)
     step = 0
     while step < steps:
         for batch in stream.epoch():
-            if getattr(batch, "first", False) and carries(model):
+            if carries(model) and (step == 0 or getattr(batch, "first", False)):
                 carried = model.start(prepared.batch_size)
             if carrying:
                 (loss, carried), grads = value_and_grad(params, batch, carried, rng)

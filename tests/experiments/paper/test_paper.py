@@ -18,13 +18,13 @@ from rich.console import Console
 import lookahead_ref as la
 from lookahead_ref import trees
 from lookahead_ref.experiments import statistics, train
-from lookahead_ref.experiments.engine import Arm, Outcome
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
 from lookahead_ref.experiments.paper.reproduce import NAMES, check, reproduce
 from lookahead_ref.experiments.paper.walk import steps_per_epoch, walk
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.trials import Arm, Outcome
 from lookahead_ref.experiments.workers import LocalProcesses
 from lookahead_ref.report.tables import MISSING, Summary, summarize
 
@@ -131,11 +131,6 @@ def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
         check("table4", QUICK)
 
 
-def test_data_that_is_not_there_is_found_before_a_run() -> None:
-    with pytest.raises((ValueError, OSError), match="no-such-folder"):
-        check("table5", replace(QUICK, data="mnist:no-such-folder"))
-
-
 def prepared() -> train.Prepared:
     return train.prepare(
         TrainSettings(optimizer="lookahead-heavy-ball", learning_rate=0.1, epochs=1, seed=3)
@@ -191,11 +186,7 @@ def outcome(title: str, finals: Sequence[float | None]) -> Outcome:
     """An arm whose runs end with these validation accuracies; None: diverged."""
 
     def record(accuracy: float) -> dict[str, float]:
-        return {
-            "validation_accuracy": accuracy,
-            "validation_loss": 1.0,
-            "train_loss": 1.0,
-        }
+        return {"validation_accuracy": accuracy, "validation_loss": 1.0, "train_loss": 1.0}
 
     return Outcome(
         Arm(title, TrainSettings(epochs=1)),

@@ -9,7 +9,8 @@ import pytest
 import worker_tasks
 from rich.console import Console
 
-from lookahead_ref.experiments.engine import (
+from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.experiments.trials import (
     Arm,
     DivergedError,
     Plan,
@@ -17,7 +18,6 @@ from lookahead_ref.experiments.engine import (
     measure_training,
     run,
 )
-from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LocalProcesses
 
 
@@ -39,12 +39,6 @@ def done(folder: Path) -> list[str]:
 
 def test_results_come_in_the_order_of_the_seeds(tmp_path: Path) -> None:
     assert squares(tmp_path, [3, 1, 2], jobs=2) == [9, 1, 4]
-
-
-def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
-    squares(tmp_path, [1, 2])
-    assert squares(tmp_path, [1, 2, 3]) == [1, 4, 9]
-    assert done(tmp_path) == ["1", "2", "3"]
 
 
 def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
