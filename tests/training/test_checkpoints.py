@@ -233,9 +233,7 @@ WEIGHT = "optimizer/params/weight"
         (lambda a, _: a.update({WEIGHT: np.eye(2)}), "must be float32 .* got float64"),
     ],
 )
-def test_a_wrong_but_well_formed_checkpoint_is_told(
-    edit: Any, told: str, stopped: Path
-) -> None:
+def test_what_is_wrong_in_a_checkpoint_is_told(edit: Any, told: str, stopped: Path) -> None:
     path = stopped / "checkpoint-00000015.safetensors"
     arrays, record = decode(path.read_bytes())
     edit(arrays, record)
@@ -270,9 +268,7 @@ def test_a_full_disk_is_told_and_the_last_checkpoint_is_as_it_was(
     assert final(stopped) == final(whole)
 
 
-def test_a_disk_that_takes_a_part_of_a_file_only(
-    program: Program, stopped: Path, whole: Path
-) -> None:
+def test_a_disk_with_room_for_a_part(program: Program, stopped: Path, whole: Path) -> None:
     size = (stopped / "checkpoint-00000015.safetensors").stat().st_size
     ended = program(stopped, limit=size - 10, **ORDER)
     assert ended["error"].startswith("CheckpointError: the checkpoint")
@@ -299,9 +295,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(program: Program) -> None:
 
 
 @pytest.mark.parametrize("check_every", [1, 3, 50])
-def test_a_devices_state_is_saved_on_the_host_and_goes_back(
-    check_every: int, tmp_path: Path
-) -> None:
+def test_device_state_goes_to_the_host_and_back(check_every: int, tmp_path: Path) -> None:
     elsewhere = Elsewhere()
 
     class Watching(Normalised):
@@ -329,9 +323,7 @@ def test_a_devices_state_is_saved_on_the_host_and_goes_back(
     np.testing.assert_array_equal(again.params["weight"], whole.params["weight"])
 
 
-def test_outside_the_main_thread_a_run_hears_no_signals(
-    tmp_path: Path, whole: Path
-) -> None:
+def test_in_another_thread_a_run_hears_no_signals(tmp_path: Path, whole: Path) -> None:
     in_threads(run_in, [tmp_path / "run"])
     assert final(tmp_path / "run") == final(whole)
 
@@ -342,11 +334,12 @@ def invoke(*arguments: str) -> Result:
     return result
 
 
-def refused(told: str, *arguments: str) -> None:
+def refused(told: str, *arguments: str, also: str = "") -> None:
     """Call `train`, which must end with a usage error that says so."""
     done = invoke("train", *arguments)
     assert done.exit_code == 2
     assert told in done.stderr
+    assert also in done.stderr
 
 
 def test_a_second_run_in_the_folder_is_refused(stopped: Path) -> None:
@@ -383,8 +376,7 @@ def test_a_run_json_that_is_wrong_is_told(change: Any, told: str, stopped: Path)
     if not isinstance(change, str):
         change = json.dumps(json.loads(path.read_text()) | change)
     path.write_text(change)
-    for part in ("run.json cannot be understood", told):
-        refused(part, "--resume", str(stopped))
+    refused(told, "--resume", str(stopped), also="run.json cannot be understood")
 
 
 def test_options_that_decide_a_run_cannot_change_when_it_goes_on(stopped: Path) -> None:

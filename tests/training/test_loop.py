@@ -114,9 +114,7 @@ def test_the_error_survives_the_way_between_processes() -> None:
         ({"batch_size": 0}, ValueError, "batch_size must be a positive integer, got 0"),
     ],
 )
-def test_wrong_numbers_are_refused_before_any_report(
-    wrong: Any, error: Any, told: str
-) -> None:
+def test_wrong_numbers_begin_no_run(wrong: Any, error: Any, told: str) -> None:
     events: list[Any] = []
     with pytest.raises(error, match=told):
         train(MODEL, DATA, la.SGD(0.1), **(SETTINGS | wrong), callbacks=[events.append])

@@ -187,9 +187,7 @@ def test_dropout_passes_on_the_gradient_of_what_is_kept() -> None:
 
 @pytest.mark.parametrize(("kind", "variance"), [("he", 2 / 300), ("glorot", 2 / 500)])
 @pytest.mark.parametrize("shape", ["normal", "uniform"])
-def test_initial_weights_have_their_names_variance(
-    kind: str, shape: str, variance: float
-) -> None:
+def test_initial_weights_vary_as_promised(kind: str, shape: str, variance: float) -> None:
     draw = initializer(f"{kind}_{shape}")
     weight = draw(np.random.default_rng(0), (300, 200), np.float64)
     # The sample variance of 60,000 numbers is within 2 percent with near certainty.

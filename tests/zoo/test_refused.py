@@ -104,9 +104,7 @@ ROOM = "kernel of 3 rows and 3 columns must fit into pictures of 5 by 2"
         ),
     ],
 )
-def test_operands_that_do_not_fit_are_named(
-    told: str, layer: Any, arrays: Any, backend: str
-) -> None:
+def test_unfit_operands_are_named(told: str, layer: Any, arrays: Any, backend: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         layer(*arrays, kernels=find(backend))
 

@@ -155,9 +155,7 @@ def test_no_training_examples_are_an_error() -> None:
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("name", [name for name in MODELS if "residual" in name])
-def test_a_resnet_has_the_loss_gradients_and_statistics_of_pytorch(
-    name: str, backend: str
-) -> None:
+def test_loss_gradients_and_statistics_are_pytorchs(name: str, backend: str) -> None:
     torch = pytest.importorskip("torch")
     functional = torch.nn.functional
     leaf = lambda array: torch.from_numpy(np.array(array)).requires_grad_()  # noqa: E731
