@@ -10,12 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from lookahead_ref.experiments import optimizers, plugins, report, train, trials
-from lookahead_ref.experiments.settings import (
-    AXES,
-    SHARED,
-    SweepSettings,
-    TrainSettings,
-)
+from lookahead_ref.experiments.settings import AXES, SHARED, SweepSettings, TrainSettings
 from lookahead_ref.experiments.statistics import rows, summary
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Workers

@@ -165,11 +165,6 @@ class CheckpointFolder:
         Batches from one to the next; by default one is written every minute.
     stopping : callable, optional
         Tells whether the run is to be saved and stopped.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is out of range.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shlex
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -390,7 +391,7 @@ def test_the_command_tells_what_passes_and_what_departs(tmp_path: Path) -> None:
 
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    found = run("--command", f"{sys.executable} {program}", "--level", "gpu")
+    found = run("--command", shlex.join([sys.executable, str(program)]), "--level", "gpu")
     assert found.exit_code == 3
     assert "model:mlp: 20 departed, 2 failed" in found.stdout
     assert "model:lstm: 22 not offered" in found.stdout
