@@ -18,7 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from lookahead_ref.report.plots import GHOST, INK, PALETTE, PAPER, svg
+from lookahead_ref.report.plots import GHOST, INK, PALETTE, PAPER, own_look, svg
 from suite.cases import elements, traffic
 
 TEMPLATE = Path(__file__).with_suffix(".md")
@@ -378,7 +378,9 @@ def page(path: Path) -> str:
 
 def write(path: Path) -> None:
     (DOCS / "benchmarks.md").write_text(page(path))
-    (DOCS / "_static" / "roofline.svg").write_bytes(svg(roofline(measured(read(path)))))
+    with own_look():
+        picture = svg(roofline(measured(read(path))))
+    (DOCS / "_static" / "roofline.svg").write_bytes(picture)
 
 
 if __name__ == "__main__":

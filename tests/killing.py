@@ -25,7 +25,7 @@ from typing import Any, Self
 import jsonschema  # noqa: F401
 import safetensors.numpy  # noqa: F401
 
-from lookahead_ref.experiments import run_folder, train
+from lookahead_ref.experiments import resume, train
 from lookahead_ref.experiments.settings import TrainSettings
 
 TOYS = Path(__file__).with_name("toys.py")
@@ -70,11 +70,11 @@ def run(folder: Path, ready: train.Prepared, every: int) -> None:
     """Do, or go on with, the run."""
     with contextlib.ExitStack() as stack:
         if (folder / "run.json").exists():
-            own = run_folder.own_code(ready.settings)
-            run = stack.enter_context(run_folder.continued(folder, lambda _: None, own))
+            own = resume.own_code(ready.settings)
+            run = stack.enter_context(resume.continued(folder, lambda _: None, own))
             assert run.settings == ready.settings
         else:
-            begun = run_folder.begin(
+            begun = resume.begin(
                 folder, ready.settings, lambda _: None, checkpoint_every=every, keep=2
             )
             run = stack.enter_context(begun)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 import lookahead_ref as la
@@ -148,6 +149,15 @@ def one(*values: float, dtype: Any = np.float64) -> dict[str, Any]:
 def normal(count: int, size: int) -> list[dict[str, Any]]:
     """So many trees of one leaf of normal numbers."""
     return [{"x": row} for row in np.random.default_rng(0).standard_normal((count, size))]
+
+
+@contextmanager
+def left_as_it_was(stepper: la.Stepper, error: Any, told: Any = None) -> Iterator[None]:
+    """The block raises an error that says so, and the stepper has the bits it had."""
+    before = stepper.state_dict()
+    with pytest.raises(error, match=told):
+        yield
+    assert_same_bits(stepper.state_dict(), before)
 
 
 def in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:

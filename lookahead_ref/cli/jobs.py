@@ -86,14 +86,14 @@ def sweep(settings: SweepSettings, options: JobOptions) -> None:
     it trains what is new.
     """
     with reported():
-        from lookahead_ref.experiments import engine
         from lookahead_ref.experiments import sweep as sweeping
+        from lookahead_ref.experiments import trials
 
-        engine.check(sweeping.plan(settings))
+        trials.check(sweeping.plan(settings))
     made = _done("sweep", "sweep", options, lambda *to: sweeping.sweep(settings, *to))
     if options.as_json:
-        trials = _accuracies(made)
-        _print_json(made, best=next(iter(trials)), trials=trials)
+        found = _accuracies(made)
+        _print_json(made, best=next(iter(found)), trials=found)
 
 
 def _names(incomplete: str) -> list[str]:

@@ -62,7 +62,7 @@ def train(
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments import train as training
-            from lookahead_ref.experiments.run_folder import begin, continued, own_code
+            from lookahead_ref.experiments.resume import begin, continued, own_code
             from lookahead_ref.training import TrainingProgress
 
             folder = None

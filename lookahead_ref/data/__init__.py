@@ -1,4 +1,8 @@
-"""Real data, and how batches are drawn from it."""
+"""Real data, and how batches are drawn from it.
+
+A file that is missing, cannot be read or is not what it should be is a `DataFileError` that
+names it; an argument of the wrong type or out of its range a TypeError or ValueError.
+"""
 
 from lookahead_ref.data.augmentation import CropAndFlip
 from lookahead_ref.data.batches import (

@@ -86,11 +86,6 @@ class BatchStream:
         From a batch's inputs and a generator, new for every batch, to the inputs to train
         on. The order of the examples is the same with and without it.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If the batch size is not an int, or out of range.
-
     Examples
     --------
     >>> examples = Examples(np.arange(5.0)[:, None], np.arange(5))
@@ -202,11 +197,6 @@ class WindowStream:
         Number of columns, from 1 to n - 1.
     window : int
         Number of steps in a window.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is not an int, or out of range.
 
     Examples
     --------

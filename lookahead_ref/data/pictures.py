@@ -133,11 +133,6 @@ def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dat
         1797 pictures of 8 by 8 pixels: inputs float32 of shape (n, 64) from 0 to 1, labels
         int64 from 0 to 9.
 
-    Raises
-    ------
-    lookahead_ref.extras.MissingExtraError, ValueError
-        If scikit-learn is not installed, or the fraction is out of range.
-
     References
     ----------
     .. [1] E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
@@ -186,12 +181,6 @@ def load_mnist(
         Inputs float32 of shape (n, height * width), of mean 0 and variance 1 over the
         training examples; labels from 0 to 9. The t10k are the test, unless only they
         are there: then they are split and there is no test.
-
-    Raises
-    ------
-    DataFileError, ValueError
-        If there are no such files, one is not right or cannot be read; if the fraction is
-        out of range.
 
     References
     ----------
@@ -283,11 +272,6 @@ def load_cifar10(
         Inputs float32 of shape (n, 3, 32, 32), each channel of mean 0 and variance 1
         over the training examples; labels from 0 to 9. Training batches are padded by 4
         black pixels, cropped and mirrored at random.
-
-    Raises
-    ------
-    DataFileError, ValueError
-        If a file is missing, not right or cannot be read; if the fraction is out of range.
 
     References
     ----------

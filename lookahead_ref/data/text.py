@@ -44,12 +44,6 @@ def load_ptb(folder: str | Path, *, window: int = 35) -> Corpus:
     Corpus
         Its vocabulary is that of the training text, most frequent first; other words are
         ``<unk>``, which the files themselves have for rare ones.
-
-    Raises
-    ------
-    DataFileError, TypeError, ValueError
-        If a file cannot be read, is not UTF-8 or has no words; if the window is not a
-        positive int.
     """
     hyperparameters.count("window", window)
     paths = require_files(
@@ -80,12 +74,6 @@ def load_text(
         The next twentieth is for validation, the last for the test. The vocabulary is
         that of the training part, most frequent first and at most 10,000; what is not in
         it is ``<unk>``.
-
-    Raises
-    ------
-    DataFileError, TypeError, ValueError
-        If the file cannot be read, is not UTF-8 or has too few tokens to split; if an
-        argument is out of range.
     """
     path = Path(path)
     return _split(path, path.stem, _read(path), unit, window)

@@ -19,10 +19,10 @@ from typing import Any
 
 from rich.console import Console
 
-from lookahead_ref.experiments import engine, optimizers, plugins, report, statistics
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
+from lookahead_ref.experiments import optimizers, plugins, report, statistics, trials
 from lookahead_ref.experiments.settings import CompareSettings, TrainSettings
 from lookahead_ref.experiments.train import Prepared
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Workers
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.report.tables import Column, Table
@@ -126,7 +126,7 @@ def prepare(settings: CompareSettings) -> Comparison:
         arms.append(Arm(method.title, own, method.family, method.role))
     seeds = range(settings.seed, settings.seed + settings.seeds)
     plan = Plan(tuple(arms), seeds, may_diverge=False)
-    prepared = {each.settings.optimizer: each for each in engine.check(plan)}
+    prepared = {each.settings.optimizer: each for each in trials.check(plan)}
     comparison = Comparison(settings, plan, prepared)
     if hasattr(comparison.data, "vocabulary"):
         raise ValueError(
@@ -148,7 +148,7 @@ def compare(
     began = datetime.now().astimezone()
     plan, settings = comparison.plan, comparison.settings
     try:
-        outcomes = engine.run(plan, folder / "trials", workers=workers, console=console)
+        outcomes = trials.run(plan, folder / "trials", workers=workers, console=console)
         console.print("drawing the curves, writing the report")
         made = report.write(
             folder,

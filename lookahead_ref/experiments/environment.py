@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 import lookahead_ref as la
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.system import available_cores
-from lookahead_ref.training.folder import is_leftover, locked, remove_leftovers
+from lookahead_ref.training.checkpoints import is_leftover, locked, remove_leftovers
 
 
 class OutputFolderError(ValueError):

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookahead_ref.experiments.engine import Outcome, Plan
 from lookahead_ref.experiments.environment import machine, versions
 from lookahead_ref.experiments.settings import command
+from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from lookahead_ref.experiments.engine import Outcome
+from lookahead_ref.experiments.trials import Outcome
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table, summarize
 
 ACCURACY_AND_LOSSES: Mapping[str, int] = {

@@ -9,15 +9,10 @@ from typing import Any
 
 from rich.console import Console
 
-from lookahead_ref.experiments import engine, optimizers, plugins, report, train
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
-from lookahead_ref.experiments.settings import (
-    AXES,
-    SHARED,
-    SweepSettings,
-    TrainSettings,
-)
+from lookahead_ref.experiments import optimizers, plugins, report, train, trials
+from lookahead_ref.experiments.settings import AXES, SHARED, SweepSettings, TrainSettings
 from lookahead_ref.experiments.statistics import rows, summary
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Workers
 from lookahead_ref.report.tables import Column, Table
 
@@ -58,7 +53,7 @@ def sweep(
     """Train every point of a grid that is not done yet, and write the results of all."""
     began = datetime.now().astimezone()
     planned = plan(settings)
-    outcomes = engine.run(planned, folder / "trials", workers=workers, console=console)
+    outcomes = trials.run(planned, folder / "trials", workers=workers, console=console)
     # Those that diverged last; of equal accuracies that of the lower loss is better.
     outcomes.sort(key=_rank)
     best = outcomes[0].arm.title

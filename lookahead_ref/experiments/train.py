@@ -10,7 +10,7 @@ from typing import Any, cast
 import lookahead_ref as la
 from lookahead_ref.experiments import models, optimizers, plugins
 from lookahead_ref.experiments.environment import versions
-from lookahead_ref.experiments.run_folder import RunFolder
+from lookahead_ref.experiments.resume import RunFolder
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.report.files import jsonable, write_atomically, write_json
 from lookahead_ref.stepping.backend import load as load_backend
@@ -21,9 +21,8 @@ from lookahead_ref.training import (
     NonFiniteLossError,
     TrainingResult,
 )
-from lookahead_ref.training.checkpoint import encode
+from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder, encode
 from lookahead_ref.training.events import Callback, Event, RunStarted
-from lookahead_ref.training.folder import CheckpointError, CheckpointFolder
 from lookahead_ref.training.loop import OnNonFinite, StoppedError, described, train
 from lookahead_ref.training.stopping import stop_requests
 from lookahead_ref.trees import flatten

@@ -32,12 +32,8 @@ _GROUP = "lookahead_ref.backends"
 class Instruction(NamedTuple):
     """One operation of a program; its result goes to the next register.
 
-    Attributes
-    ----------
-    operation : str
-        ``add``, ``subtract``, ``multiply``, ``divide``, ``sqrt`` or ``zero``.
-    operands : tuple of int
-        The registers that it reads.
+    It is ``add``, ``subtract``, ``multiply``, ``divide``, ``sqrt`` or ``zero``, and its
+    operands are the registers that it reads.
     """
 
     operation: str
@@ -50,23 +46,15 @@ class Program:
 
     Registers are numbered: first one for each buffer, then one for each scalar, then one
     for the result of each instruction.
-
-    Parameters
-    ----------
-    buffers : int
-        The number of arrays, all of one length and dtype.
-    scalars : int
-        The number of scalars, of the arrays' dtype.
-    instructions : tuple of Instruction
-        What is computed, in order.
-    writes : tuple of (int, int)
-        Buffer and register: what is written where, after everything that reads it.
     """
 
     buffers: int
+    """The number of arrays, all of one length and dtype."""
     scalars: int
+    """The number of scalars, of the arrays' dtype."""
     instructions: tuple[Instruction, ...]
     writes: tuple[tuple[int, int], ...]
+    """Buffer and register: what is written where, after everything that reads it."""
 
 
 Kernel: TypeAlias = Callable[[Sequence[Any], Sequence[float]], None]
@@ -164,21 +152,7 @@ def explained(backend: Backend) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class BackendRecord:
-    """What is known of a backend.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-    available : bool
-        Whether it can run here.
-    version : str
-        The version of the library that it runs on; empty where it is not available.
-    devices : tuple of str
-        The devices that it can run on.
-    reason : str
-        Why it is not available; empty where it is.
-    """
+    """What is known of a backend, and the reason why it is not available, if it is not."""
 
     name: str
     available: bool

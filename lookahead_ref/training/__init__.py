@@ -1,5 +1,6 @@
 """Training: a loop, what it reports, and where the reports go."""
 
+from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder
 from lookahead_ref.training.events import (
     Diverging,
     EpochEnded,
@@ -11,7 +12,6 @@ from lookahead_ref.training.events import (
     StepSkipped,
     StepTaken,
 )
-from lookahead_ref.training.folder import CheckpointError, CheckpointFolder
 from lookahead_ref.training.loop import Checkpoints, StoppedError, TrainingResult, train
 from lookahead_ref.training.models import CarryingModel, Data, Model, PlainModel, Stream
 from lookahead_ref.training.nonfinite import NonFiniteLossError

@@ -39,12 +39,6 @@ class MLP:
         Where the kernels of the layers come from. It changes how fast things are computed,
         and results by rounding only.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If there are fewer than two sizes, one of them is not a positive int, or a name is
-        not known.
-
     Examples
     --------
     >>> model = MLP((64, 32, 10))
@@ -91,11 +85,6 @@ class MLP:
         """Compute the logits, shape (n, classes), of a batch of inputs, shape (n, inputs).
 
         Inputs of another dtype are made of the parameters'.
-
-        Raises
-        ------
-        ValueError
-            If the inputs are of another shape.
         """
         x = self._hidden(params, x)
         last = params[f"layer{len(self.sizes) - 1}"]
@@ -105,11 +94,6 @@ class MLP:
         """Mean cross entropy, in nats, of a batch with ``inputs`` and ``labels``.
 
         It has the parameters' dtype; `lookahead_ref.value_and_grad` differentiates it.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If inputs or labels do not fit the model, or each other.
         """
         x = self._hidden(params, batch.inputs)
         last = params[f"layer{len(self.sizes) - 1}"]

@@ -100,11 +100,6 @@ class ResNet:
         Where the kernels of the layers come from: ``"numba"`` has compiled ones. It changes
         how fast things are computed, and results by rounding only.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong type or out of range, or a name is not known.
-
     Examples
     --------
     >>> model = ResNet((3, 8, 8), 10, blocks=(1, 1), widths=(4, 8))

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -105,10 +106,7 @@ def test_the_page_holds_what_was_measured_and_tells_what_failed_or_missed(
     assert "a processor, 2 cores, 16.0 GB; an OS; Python" in text
     assert "**2 of 4 targets are met.**" in text
     missed = text[: text.index("![")]
-    assert (
-        "| 1e7, sgd, timm over fused | **0.85** (0.70 to 0.90) | ≤ 0.8 | missed, wi"
-        in missed
-    )
+    assert "| 1e7, sgd, timm over fused | **0.85** (0.70 to 0.90) | ≤ 0.8 | miss" in missed
     assert "| 1e7, adam, torch_optimizer over fused | **failed** | ≤ 0.8 |" in missed
     assert "| adam | maintain | 0.03 | ≤ 1 | met |" in text
     assert "| resnet-50 | adam | 5 | 12.5 ms | 12 ms to 13 ms | 60.5 |" in text
@@ -156,9 +154,7 @@ def test_the_page_on_gpus_is_as_the_script_writes_it() -> None:
 def test_where_there_is_no_device_the_page_says_so_and_has_no_figures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unavailable(name: str) -> Any:
-        raise la.BackendUnavailableError("there is none")
-
+    unavailable = mock.Mock(side_effect=la.BackendUnavailableError("there is none"))
     monkeypatch.setattr(device.backend, "load", unavailable)
     shown = tmp_path / "gpu.md"
     assert device.main(["--output", str(shown)]) == 0
@@ -178,23 +174,19 @@ def test_the_page_lists_what_the_tests_know_to_be_missing() -> None:
 def test_where_there_is_a_device_the_page_holds_every_figure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failed: bool
 ) -> None:
-    asked: list[Any] = []
     figures = {
         name: {case: each for case, each in found.items() if failed or each[0] is not None}
         for name, found in FIGURES.items()
     }
 
-    def run(bench: str, **options: Any) -> Path:
-        asked.append((bench, options))
-        return result_file(tmp_path, figures)
-
+    run = mock.Mock(return_value=result_file(tmp_path, figures))
     monkeypatch.setattr(device.backend, "load", lambda name: SimpleNamespace())
     monkeypatch.setattr(device, "tested", lambda: (True, "## Tests\n"))
     monkeypatch.setattr(device, "setting", lambda backend: "a device\n")
     monkeypatch.setattr(device.measure, "run", run)
     shown = tmp_path / "gpu.md"
     assert device.main(["--output", str(shown), "--quick"]) == failed
-    assert asked == [(device.BENCHMARKS, {"backend": "cupy", "quick": True})]
+    run.assert_called_once_with(device.BENCHMARKS, backend="cupy", quick=True)
     text = shown.read_text()
     assert "a device" in text
     assert text.count("**failed**") == (2 if failed else 0)

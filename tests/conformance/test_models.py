@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shlex
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -363,7 +364,7 @@ def test_the_command_tells_what_passes_and_what_departs(tmp_path: Path) -> None:
 
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    command = f"{sys.executable} {program}"
+    command = shlex.join([sys.executable, str(program)])
     found = called("golden", "models", "--command", command, "--level", "gpu")
     assert found.exit_code == 3
     assert "model:mlp: 20 departed, 2 failed" in found.stdout

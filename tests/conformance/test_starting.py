@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 import tomllib
 from importlib.util import find_spec
@@ -69,7 +70,7 @@ def test_it_works_as_it_is_written(kind: str, needs: str, passes: set[str]) -> N
     if find_spec(needs) is None:
         pytest.skip(f"needs {needs}")
     conform("--init", kind)
-    program = ("--command", f"{sys.executable} my_command.py")
+    program = ("--command", shlex.join([sys.executable, "my_command.py"]))
     target = program if kind == "command" else (f"my_{kind}.py:Adapter",)
     found = json.loads(conform(*target, "--json", "--level", "gpu").stdout)
     assert found["failures"] == []

@@ -154,7 +154,7 @@ def test_a_wrong_state_is_refused_and_changes_nothing(wrong: dict[str, Any]) -> 
     for stream, twin in pairs:
         next(stream.epoch())
         next(twin.epoch())
-        saved = {**stream.state_dict(), **wrong}
+        saved = stream.state_dict() | wrong
         if value is ...:
             del saved[name]
         with pytest.raises(ValueError, match=f"saved.*{name}"):

@@ -157,12 +157,12 @@ def test_each_file_of_the_treebank_must_be_there_and_have_words(tmp_path: Path) 
         (os.mkdir, "it is no regular file"),
         (os.mkfifo, "it is no regular file"),
         (lambda path: path.symlink_to("/dev/zero"), "it is no regular file"),
+        # A file that is all holes.
         (
             lambda path: path.touch() or os.truncate(path, 2**40),
             "1099511627776 bytes, more",
         ),
     ],
-    ids=["nothing", "a folder", "a pipe", "a device", "a file that is all holes"],
 )
 def test_what_is_no_file_that_ends_is_not_opened(
     tmp_path: Path, make: Callable[[Path], object], told: str
@@ -212,8 +212,7 @@ def test_tiny_shakespeare_is_read_whole() -> None:
     assert "".join(corpus.vocabulary) == "".join(
         sorted(set(text), key=lambda letter: (-text[:1_003_856].count(letter), letter))
     )
-    whole = np.concatenate([corpus.train, corpus.validation, corpus.test])
-    assert "".join(spelled(corpus, whole)) == text
+    assert "".join(spelled(corpus, np.concatenate(parts(corpus)))) == text
     words = load(f"text:{path}")
     assert len(words.vocabulary) == 10_000
     assert len(words.train) == 218_387

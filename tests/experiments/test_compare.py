@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from lookahead_ref.experiments import compare, optimizers
-from lookahead_ref.experiments.engine import DivergedError
 from lookahead_ref.experiments.environment import (
     OutputFolderError,
     continued_folder,
@@ -19,6 +18,7 @@ from lookahead_ref.experiments.environment import (
 )
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import CompareSettings
+from lookahead_ref.experiments.trials import DivergedError
 from lookahead_ref.experiments.workers import LocalProcesses
 from lookahead_ref.report.tables import Summary
 

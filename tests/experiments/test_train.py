@@ -13,7 +13,7 @@ from lookahead_ref.cli.app import app
 from lookahead_ref.experiments import models, optimizers, train
 from lookahead_ref.experiments.settings import SCHEDULE_NAMES, TrainSettings
 from lookahead_ref.report.files import read_sealed, schema, write_sealed
-from lookahead_ref.training.checkpoint import decode
+from lookahead_ref.training.checkpoints import decode
 
 
 @pytest.fixture

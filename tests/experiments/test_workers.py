@@ -16,9 +16,9 @@ import pytest
 import worker_tasks
 from rich.console import Console
 
-from lookahead_ref.experiments.engine import measure_training
 from lookahead_ref.experiments.settings import SweepSettings
 from lookahead_ref.experiments.sweep import sweep
+from lookahead_ref.experiments.trials import measure_training
 from lookahead_ref.experiments.workers import (
     DaskCluster,
     LocalProcesses,

@@ -122,6 +122,13 @@ def test_pytorch_gradients_for_numpy_parameters_are_an_error() -> None:
         la.Stepper(la.SGD(0.1), there)
 
 
+def test_an_adaptive_alpha_comes_to_the_same() -> None:
+    optimizer = la.Lookahead(la.Adam(0.05), k=2, alpha=la.AdaptiveAlpha(3.0))
+    for here, there in pairs(optimizer, strict.asarray, 6, np.float64):
+        for path, value in to_numpy(there, type(strict.asarray(0.0))).items():
+            np.testing.assert_allclose(value, here[path], rtol=1e-13)
+
+
 def test_hyperparameters_may_be_numbers_of_another_kind() -> None:
     # float32's 0.1 is not a Python float, which is all that a strict array takes.
     x = strict.asarray([1.0, 2.0])

@@ -26,6 +26,12 @@ OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.05), k=3, alpha=0.5)
 SETTINGS: dict[str, Any] = {"seed": 3, "epochs": 3, "batch_size": 8}
 
 
+def trained(
+    data: Any = DATA, model: Any = None, optimizer: Any = OPTIMIZER, **options: Any
+) -> Any:
+    return train(model or Normalised(), data, optimizer, **SETTINGS, **options)
+
+
 def broken_at(*numbers: int, by: float = np.nan) -> Any:
     """Data whose batches of these numbers, counted over all epochs, hold one bad input."""
 
@@ -83,13 +89,9 @@ def test_what_is_not_finite_stops_the_run_at_the_step_and_names_the_parameter(
     by: float, of: str, where: str, told: str, check_every: int
 ) -> None:
     events: list[Any] = []
+    options: dict[str, Any] = {"check_every": check_every, "callbacks": [events.append]}
     with pytest.raises(NonFiniteLossError, match=told) as caught:
-        train(
-            *(Normalised(), broken_at(8, by=by), OPTIMIZER),
-            **SETTINGS,
-            check_every=check_every,
-            callbacks=[events.append],
-        )
+        trained(broken_at(8, by=by), **options)
     error = caught.value
     assert (error.of, error.step, error.epoch) == (of, 8, 2)
     assert error.parameter == where
@@ -102,7 +104,7 @@ def test_what_is_not_finite_stops_the_run_at_the_step_and_names_the_parameter(
 @CHECKED
 @pytest.mark.parametrize(("by", "where"), [(np.nan, "weight"), (LARGE, SLOT)])
 @pytest.mark.parametrize("bad", [(), (0,), (4, 5, 6), (8, 14)])
-def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches_however_often_looked_at(
+def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches(
     check_every: int, bad: tuple[int, ...], by: float, where: str
 ) -> None:
     model = Normalised()
@@ -123,9 +125,8 @@ def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches_however_ofte
             number += 1
 
     events: list[Any] = []
-    result = train(
-        *(model, broken_at(*bad, by=by), OPTIMIZER),
-        **SETTINGS,
+    result = trained(
+        broken_at(*bad, by=by),
         on_nonfinite="skip",
         check_every=check_every,
         callbacks=[events.append],
@@ -152,7 +153,7 @@ def test_a_gradient_that_is_not_finite_is_found_where_the_loss_is() -> None:
             return loss + root, after
 
     with np.errstate(divide="ignore"), pytest.raises(NonFiniteLossError) as caught:
-        train(Steep(), DATA, OPTIMIZER, **SETTINGS)
+        trained(model=Steep())
     assert (caught.value.of, caught.value.step) == ("gradient", 0)
     assert np.isfinite(caught.value.loss)
     assert "the gradient of the batch is not finite (its loss is" in str(caught.value)
@@ -160,10 +161,9 @@ def test_a_gradient_that_is_not_finite_is_found_where_the_loss_is() -> None:
 
 @pytest.mark.parametrize("optimizer", [la.Adam(0.1), la.AdaGrad(0.1)])
 def test_a_slot_that_would_be_infinite_for_good_is_told(optimizer: Any) -> None:
-    with pytest.raises(
-        NonFiniteLossError, match=r"slots/.*/weight' of the optimizer's state"
-    ):
-        train(Normalised(), broken_at(8, by=LARGE), optimizer, **SETTINGS)
+    told = r"slots/.*/weight' of the optimizer's state"
+    with pytest.raises(NonFiniteLossError, match=told):
+        trained(broken_at(8, by=LARGE), optimizer=optimizer)
 
 
 def test_a_state_that_became_infinite_unforeseen_cannot_be_skipped_over() -> None:
@@ -173,11 +173,7 @@ def test_a_state_that_became_infinite_unforeseen_cannot_be_skipped_over() -> Non
             return lambda g, s, epsilon: (g, s + g * g * g + epsilon)
 
     with pytest.raises(NonFiniteLossError) as caught:
-        train(
-            *(Normalised(), broken_at(8, by=1e15), Cubing(1e-30)),
-            **SETTINGS,
-            on_nonfinite="skip",
-        )
+        trained(broken_at(8, by=1e15), optimizer=Cubing(1e-30), on_nonfinite="skip")
     assert (caught.value.of, caught.value.step) == ("state", 8)
 
 
@@ -191,7 +187,7 @@ def test_a_state_that_became_infinite_unforeseen_cannot_be_skipped_over() -> Non
 )
 def test_the_advice_is_about_the_cause(bad: Any, optimizer: Any, advice: str) -> None:
     with pytest.raises(NonFiniteLossError, match=advice):
-        train(Normalised(), broken_at(*bad), optimizer, **SETTINGS)
+        trained(broken_at(*bad), optimizer=optimizer)
 
 
 @pytest.mark.filterwarnings("always")
@@ -201,7 +197,7 @@ def test_a_loss_that_no_parameter_reaches_is_told() -> None:
             return np.float32(1.0), arguments[2]
 
     with pytest.warns(UserWarning, match=r"Detached\.loss depends on no parameter"):
-        train(Detached(), DATA, OPTIMIZER, **SETTINGS)
+        trained(model=Detached())
 
 
 @CHECKED
@@ -214,9 +210,7 @@ def test_a_sum_that_overflows_is_no_fault(check_every: int) -> None:
             # Each gradient fits a float32, their sum does not.
             return (params["weight"] * np.float32(2e38)).sum(), carried
 
-    result = train(
-        Large(), DATA, la.SGD(learning_rate=0.0), **SETTINGS, check_every=check_every
-    )
+    result = trained(model=Large(), optimizer=la.SGD(0.0), check_every=check_every)
     assert (result.steps, result.skipped) == (15, 0)
 
 
@@ -227,17 +221,13 @@ def test_weights_that_are_not_finite_cannot_be_skipped_over() -> None:
             return loss * 1000, carried
 
     with pytest.raises(NonFiniteLossError, match="'weight' is not finite itself") as caught:
-        train(*(Steep(), DATA, la.SGD(learning_rate=1e38)), **SETTINGS, on_nonfinite="skip")
+        trained(model=Steep(), optimizer=la.SGD(1e38), on_nonfinite="skip")
     assert not caught.value.parameter_is_finite
 
 
 def test_an_epoch_of_nothing_but_skipped_batches_stops_the_run() -> None:
     with pytest.raises(NonFiniteLossError) as caught:
-        train(
-            *(Normalised(), broken_at(*range(5, 10)), OPTIMIZER),
-            **SETTINGS,
-            on_nonfinite="skip",
-        )
+        trained(broken_at(*range(5, 10)), on_nonfinite="skip")
     assert (caught.value.step, caught.value.epoch) == (5, 2)
 
 
@@ -261,29 +251,19 @@ def test_slow_weights_that_diverge_are_reported_once() -> None:
     stream = io.StringIO()
     optimizer = la.Lookahead(la.SGD(learning_rate=0.1), k=2, alpha=0.5)
     with TrainingProgress(Console(file=stream, width=40)) as progress:
-        result = train(
-            *(Repelled(), data, optimizer),
-            seed=0,
-            epochs=5,
-            batch_size=2,
-            callbacks=[events.append, progress],
-        )
-    told = [event for event in events if isinstance(event, Diverging)]
-    assert [event.epoch for event in told] == [1]
-    assert told[0].parameter == "far"
-    assert told[0].initial_loss == 2.0
-    assert told[0].loss == result.history[1].train_loss
+        options: dict[str, Any] = {"seed": 0, "epochs": 5, "batch_size": 2}
+        callbacks = [events.append, progress]
+        result = train(Repelled(), data, optimizer, **options, callbacks=callbacks)
+    (told,) = [event for event in events if isinstance(event, Diverging)]
+    assert (told.epoch, told.parameter, told.initial_loss) == (1, "far", 2.0)
+    assert told.loss == result.history[1].train_loss
     # From 1 to 1.2 and 1.44, and half the way back.
-    assert told[0].moved == pytest.approx(0.22 * 2**0.5)
+    assert told.moved == pytest.approx(0.22 * 2**0.5)
     line = "the weights after epoch 1 are worse than those of the start: loss"
     assert line in stream.getvalue()
-    assert dataclasses.asdict(told[0]).keys() >= {"parameter", "moved"}
+    assert dataclasses.asdict(told).keys() >= {"parameter", "moved"}
 
 
 def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(ValueError, match="on_nonfinite must be one of 'stop', 'skip'"):
-        train(
-            *(Normalised(), DATA, OPTIMIZER),
-            **SETTINGS,
-            on_nonfinite="ignore",  # type: ignore[arg-type]
-        )
+        trained(on_nonfinite="ignore")

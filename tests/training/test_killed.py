@@ -60,8 +60,7 @@ def complete(program: Program, folder: Path, **order: Any) -> float:
     """Begin a run or go on with it, to its end; return the seconds that it computed."""
     ended = program(folder, **order)
     assert (ended["killed"], ended["error"]) == (False, "")
-    seconds: float = ended["seconds"]
-    return seconds
+    return float(ended["seconds"])
 
 
 def test_killed_at_random_moments_a_run_ends_with_the_same_bits(

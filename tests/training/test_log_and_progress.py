@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -27,9 +28,7 @@ def started(epochs: int = 2, steps_per_epoch: int = 20) -> RunStarted:
 
 
 @pytest.mark.parametrize("steps", [False, True])
-def test_each_line_is_standard_json_with_the_labels_and_written_at_once(
-    steps: bool, tmp_path: Path
-) -> None:
+def test_lines_are_standard_json_and_written_at_once(steps: bool, tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     with JsonLines(path, method="sgd", steps=steps) as log:
         log(StepTaken(0, 1, 2.3))
@@ -50,9 +49,8 @@ def _not_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 def terminal(force: bool) -> tuple[Console, io.StringIO]:
     stream = io.StringIO()
     environment = {"TERM": "xterm-256color"}
-    return Console(
-        file=stream, force_terminal=force, width=80, _environ=environment
-    ), stream
+    options: dict[str, Any] = {"force_terminal": force, "width": 80}
+    return Console(file=stream, **options, _environ=environment), stream
 
 
 @pytest.mark.parametrize(

@@ -1,32 +1,41 @@
-"""The training loop: what it evaluates, what it reports, and how it stops."""
+"""The training loop: what it evaluates, carries and reports, where, and how it stops."""
 
+import io
 import pickle
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import lookahead_ref as la
-from lookahead_ref.data import BatchStream, Examples
+from lookahead_ref.data import BatchStream, Dataset, Examples
 from lookahead_ref.training import (
     EpochEnded,
     NonFiniteLossError,
     RunEnded,
     RunStarted,
     StepTaken,
+    TrainingProgress,
     train,
 )
-from lookahead_ref.zoo import MLP
-from toys import clouds
+from lookahead_ref.zoo import MLP, ResNet
+from support import assert_same_bits
+from toys import Bigram, Elsewhere, Normalised, Text, clouds
 
 MODEL = MLP((2, 4, 2))
-DATA = clouds()._replace(validation=clouds().train)
+CLOUDS = clouds()
+DATA = CLOUDS._replace(validation=CLOUDS.train)
 SETTINGS: dict[str, Any] = {"seed": 0, "epochs": 3, "batch_size": 16}
 
 
-def test_it_is_the_loop_of_the_paper_written_out_by_hand() -> None:
-    optimizer = la.Lookahead(la.Adam(learning_rate=0.01), k=2, alpha=0.5)
-    init_seed, batch_seed = np.random.SeedSequence(7).spawn(2)
+OPTIMIZERS = [la.Lookahead(la.Adam(0.01), k=2, alpha=0.5), la.Nesterov(0.05, 0.9)]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=["lookahead", "nesterov"])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_it_is_the_loop_of_the_paper_written_out_by_hand(optimizer: Any, seed: int) -> None:
+    init_seed, batch_seed = np.random.SeedSequence(seed).spawn(2)
     params = MODEL.init(init_seed)
     state = optimizer.init(params)
     stream = BatchStream(DATA.train, 16, batch_seed)
@@ -35,10 +44,8 @@ def test_it_is_the_loop_of_the_paper_written_out_by_hand() -> None:
             _, grads = la.value_and_grad(MODEL.loss)(params, batch)
             params, state = optimizer.step(params, grads, state)
     phi = optimizer.evaluation_params(params, state)
-    result = train(MODEL, DATA, optimizer, **{**SETTINGS, "seed": 7})
-    for name, layer in phi.items():
-        for part, leaf in layer.items():
-            np.testing.assert_array_equal(result.params[name][part], leaf)
+    result = train(MODEL, DATA, optimizer, **{**SETTINGS, "seed": seed})
+    assert_same_bits(result.params, phi)
     assert result.history[-1].train_loss == MODEL.evaluate(phi, DATA.train).loss
 
 
@@ -47,24 +54,6 @@ def test_slow_weights_that_have_not_moved_are_evaluated_as_they_are() -> None:
     history = train(MODEL, DATA, optimizer, **SETTINGS).history
     assert {record.train_loss for record in history} == {history[0].train_loss}
     assert history[-1].batch_loss != history[1].batch_loss
-
-
-def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
-    optimizer = la.Nesterov(learning_rate=0.05, momentum=0.9)
-    first = train(MODEL, DATA, optimizer, **SETTINGS)
-    same = train(MODEL, DATA, optimizer, **SETTINGS)
-    other = train(MODEL, DATA, optimizer, **{**SETTINGS, "seed": 1})
-    assert first.history == same.history
-    assert first.history[-1] != other.history[-1]
-
-
-def test_optimizers_start_at_the_same_point_and_see_the_same_first_batch() -> None:
-    first_losses = []
-    for optimizer in (la.SGD(learning_rate=0.1), la.Adam(learning_rate=0.1)):
-        steps: list[Any] = []
-        train(MODEL, DATA, optimizer, **SETTINGS, callbacks=[steps.append])
-        first_losses.append(next(e.loss for e in steps if isinstance(e, StepTaken)))
-    assert first_losses[0] == first_losses[1]
 
 
 def test_a_schedule_of_the_global_step_takes_the_place_of_the_innermost_rate() -> None:
@@ -84,18 +73,14 @@ def test_a_schedule_of_the_global_step_takes_the_place_of_the_innermost_rate() -
 
 def test_callbacks_are_told_of_everything_in_order() -> None:
     events: list[Any] = []
-    result = train(
-        MODEL, DATA, la.SGD(learning_rate=0.1), **SETTINGS, callbacks=[events.append]
-    )
+    result = train(MODEL, DATA, la.SGD(0.1), **SETTINGS, callbacks=[events.append])
     kinds = [type(event) for event in events]
     epoch = [StepTaken] * 3 + [EpochEnded]
     assert kinds == [RunStarted, EpochEnded, *epoch * 3, RunEnded]
     assert [e.step for e in events if isinstance(e, StepTaken)] == list(range(9))
     records = tuple(e.record for e in events if isinstance(e, EpochEnded))
     assert records == result.history
-    assert [(record.epoch, record.step) for record in records] == [
-        *((0, 0), (1, 3), (2, 6), (3, 9))
-    ]
+    assert [(each.epoch, each.step) for each in records] == [(0, 0), (1, 3), (2, 6), (3, 9)]
     assert result.steps == 9
     assert records[0].batch_loss is None
     assert records[-1].train_loss < records[0].train_loss
@@ -107,9 +92,8 @@ def test_callbacks_are_told_of_everything_in_order() -> None:
 def test_an_epoch_that_evaluates_to_nan_stands_in_the_history() -> None:
     inputs = np.full((40, 2), np.nan, np.float32)
     broken = DATA._replace(validation=Examples(inputs, DATA.train.labels))
-    with pytest.raises(
-        NonFiniteLossError, match=r"evaluated weights .* look at the data"
-    ) as e:
+    told = r"evaluated weights .* look at the data"
+    with pytest.raises(NonFiniteLossError, match=told) as e:
         train(MODEL, broken, la.SGD(learning_rate=0.1), **SETTINGS)
     assert np.isnan(e.value.history[-1].validation_loss)
     assert e.value.step == 0
@@ -131,16 +115,134 @@ def test_the_error_survives_the_way_between_processes() -> None:
         ({"batch_size": 0}, ValueError, "batch_size must be a positive integer, got 0"),
     ],
 )
-def test_numbers_out_of_range_are_refused_before_anything_is_reported(
-    wrong: dict[str, Any], error: type[Exception], told: str
-) -> None:
+def test_wrong_numbers_begin_no_run(wrong: Any, error: Any, told: str) -> None:
     events: list[Any] = []
     with pytest.raises(error, match=told):
-        train(
-            MODEL,
-            DATA,
-            la.SGD(learning_rate=0.1),
-            **{**SETTINGS, **wrong},
-            callbacks=[events.append],
-        )
+        train(MODEL, DATA, la.SGD(0.1), **(SETTINGS | wrong), callbacks=[events.append])
     assert events == []
+
+
+OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.05), k=3, alpha=0.5)
+CARRYING: dict[str, Any] = {"seed": 3, "epochs": 2, "batch_size": 16}
+
+
+def trained(
+    data: Any = CLOUDS, model: Any = None, optimizer: Any = OPTIMIZER, **options: Any
+) -> Any:
+    """Train a model that carries something, if not told otherwise."""
+    return train(model or Normalised(), data, optimizer, **(CARRYING | options))
+
+
+def test_a_residual_network_is_evaluated_as_phi_with_statistics_of_its_own() -> None:
+    rng = np.random.default_rng(0)
+    train_part, validation = (
+        Examples(rng.standard_normal((n, 1, 4, 4), np.float32), rng.integers(0, 2, n))
+        for n in (14, 6)
+    )
+    data = Dataset("noise", train=train_part, validation=validation, classes=2)
+    model = ResNet((1, 4, 4), 2, (1,), (4,))
+    # Three batches an epoch, the last of two examples: epochs end between synchronizations.
+    optimizer = la.Lookahead(la.SGD(learning_rate=0.3), k=4, alpha=0.5)
+    result = trained(data, model, optimizer, seed=0, epochs=3, batch_size=6)
+    own = model.evaluator(result.params, train_part)(validation)
+    assert result.history[-1].validation_loss == own.loss
+    assert result.steps == 9
+
+
+@pytest.mark.parametrize("check_every", [1, 2, 50])
+def test_the_backends_place_and_how_often_it_looks_change_nothing(check_every: int) -> None:
+    elsewhere = Elsewhere()
+
+    class Watching(Normalised):
+        def loss(self, params: Any, batch: Any, carried: Any, rng: Any) -> Any:
+            assert elsewhere.has(batch.inputs, batch.labels)
+            assert int(carried["count"]) or elsewhere.has(carried["mean"]["of"])
+            return super().loss(params, batch, carried, rng)
+
+        def evaluator(self, params: Any, train_source: Any) -> Any:
+            assert elsewhere.has(train_source.inputs)
+            return super().evaluator(params, train_source)
+
+    here: list[Any] = []
+    there: list[Any] = []
+    options: dict[str, Any] = {"backend": elsewhere, "check_every": check_every}
+    one = trained(callbacks=[here.append])
+    other = trained(model=Watching(), callbacks=[there.append], **options)
+    np.testing.assert_array_equal(one.params["weight"], other.params["weight"])
+    assert one.history == other.history
+
+    def told(events: list[Any]) -> list[Any]:
+        # All but the first, which names the backend, and the last, which has a time.
+        return [e.record if isinstance(e, EpochEnded) else e for e in events[1:-1]]
+
+    assert told(here) == told(there)
+
+
+def test_examples_that_are_taken_from_a_source_are_moved_too() -> None:
+    elsewhere = Elsewhere()
+
+    class Source:
+        size = CLOUDS.train.size
+
+        def take(self, indices: Any) -> Examples:
+            return CLOUDS.train.take(indices)
+
+    class InBatches(MLP):
+        def evaluate(self, params: Any, examples: Any) -> Any:
+            batch = examples.take(np.arange(examples.size))
+            assert elsewhere.has(batch.inputs)
+            return super().evaluate(params, batch)
+
+    sources, arrays = (
+        Dataset("clouds", each, each, classes=2) for each in (Source(), CLOUDS.train)
+    )
+    taken = trained(sources, InBatches((2, 4, 2)), la.SGD(0.1), backend=elsewhere)
+    assert taken.history == trained(arrays, MLP((2, 4, 2)), la.SGD(0.1)).history
+
+
+def test_a_test_split_is_measured_once_at_the_end() -> None:
+    data = CLOUDS._replace(test=CLOUDS.validation)
+    events: list[Any] = []
+    result = trained(data, callbacks=[events.append])
+    assert result.test is not None
+    assert result.test.loss == result.history[-1].validation_loss
+    assert events[-1].test_loss == result.test.loss
+    assert events[-1].test_accuracy == result.test.accuracy
+    assert trained().test is None
+
+
+def test_the_training_examples_need_not_be_evaluated() -> None:
+    without = trained(evaluate_train=False)
+    assert {record.train_loss for record in without.history} == {None}
+    assert {record.train_accuracy for record in without.history} == {None}
+    assert without.history[-1].validation_loss == trained().history[-1].validation_loss
+
+
+def test_gradients_are_clipped_to_a_joint_norm() -> None:
+    start = Normalised().init(np.random.SeedSequence(3).spawn(3)[0])["weight"]
+
+    def way(**options: Any) -> float:
+        result = trained(optimizer=la.SGD(1.0), **options)
+        return float(np.linalg.norm(result.params["weight"] - start))
+
+    # Six updates, each no longer than the learning rate times the limit.
+    assert 0 < way(clip=1e-3) <= 6.001e-3
+    assert way() > 6e-2
+    with pytest.raises(ValueError, match=r"clip must be a finite number > 0, got 0\.0"):
+        way(clip=0.0)
+
+
+def test_what_is_carried_through_a_text_starts_anew_with_each_epoch() -> None:
+    model = Bigram()
+    trained(Text(), model, la.SGD(0.1), epochs=3, batch_size=2)
+    assert model.counts == [0, 1, 2] * 3
+
+
+def test_of_a_text_the_perplexity_is_shown() -> None:
+    stream = io.StringIO()
+    with TrainingProgress(Console(file=stream)) as progress:
+        options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "callbacks": [progress]}
+        result = trained(Text(), Bigram(), la.SGD(0.5), **options)
+    perplexity = np.exp(result.history[-1].validation_loss)
+    assert 1 < perplexity < 2
+    assert f"perplexity {perplexity:.2f}" in stream.getvalue()

@@ -86,11 +86,11 @@ def test_between_two_looks_nothing_comes_back_from_the_device(
     monkeypatch.setattr(la.Stepper, "step", counted)
     trained(device, some_digits(), check_every=3)
     per_epoch = 6
-    for first, second in itertools.pairwise(range(len(looked_at))):
-        moved = looked_at[second] - looked_at[first]
+    for number, (before, after) in enumerate(itertools.pairwise(looked_at), start=1):
+        moved = after - before
         # After three batches their losses and sums are read; after an epoch, evaluations.
-        assert (moved > 0) == (second % per_epoch % 3 == 0)
-        if second % per_epoch == 3:
+        assert (moved > 0) == (number % per_epoch % 3 == 0)
+        if number % per_epoch == 3:
             assert moved == 2 * 3
 
 

@@ -1,4 +1,4 @@
-"""Fused layers against their plain functions: value, gradients, gradients of gradients."""
+"""Fused layers against their plain functions, activations and initial weights."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from lookahead_ref import trees
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo import layers, losses, picture_layers
 from lookahead_ref.zoo.fused import fused
+from lookahead_ref.zoo.initializers import initializer
 
 rng = np.random.default_rng(0)
 LABELS = np.array([0, 3, 1, 3, 2])
@@ -182,3 +183,23 @@ def test_dropout_passes_on_the_gradient_of_what_is_kept() -> None:
     assert set(kept.ravel()) == {0.0, 4.0}
     assert grads["x"].dtype == np.float32
     np.testing.assert_array_equal(grads["x"], kept / 2)
+
+
+@pytest.mark.parametrize(("kind", "variance"), [("he", 2 / 300), ("glorot", 2 / 500)])
+@pytest.mark.parametrize("shape", ["normal", "uniform"])
+def test_initial_weights_vary_as_promised(kind: str, shape: str, variance: float) -> None:
+    draw = initializer(f"{kind}_{shape}")
+    weight = draw(np.random.default_rng(0), (300, 200), np.float64)
+    # The sample variance of 60,000 numbers is within 2 percent with near certainty.
+    assert weight.var() == pytest.approx(variance, rel=0.02)
+    assert weight.mean() == pytest.approx(0.0, abs=4 * (variance / 60_000) ** 0.5)
+
+
+@pytest.mark.parametrize("activation", layers.ACTIVATIONS.values(), ids=layers.ACTIVATIONS)
+def test_activations_differentiate_in_float32_and_do_not_overflow(activation: Any) -> None:
+    x = np.array([-2.0, -0.5, 0.25, 3.0])
+    check_grads(activation, modes=["rev"], order=2)(x)
+    params = {"x": np.array([-1e30, -100.0, 0.0, 100.0, 1e30], np.float32)}
+    _, grads = value_and_grad(lambda p: anp.sum(activation(p["x"]) * 0.5))(params)
+    assert grads["x"].dtype == np.float32
+    assert np.isfinite(grads["x"]).all()

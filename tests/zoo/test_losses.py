@@ -30,9 +30,7 @@ def differentiated(logits: NDArray[Any], labels: NDArray[Any]) -> Any:
 
 
 @given(logits_and_labels(), st.sampled_from([np.float32, np.float64]))
-def test_it_is_the_mean_of_minus_log_of_the_softmax_with_its_gradient(
-    case: Case, dtype: Any
-) -> None:
+def test_it_is_minus_the_mean_log_softmax_with_its_gradient(case: Case, dtype: Any) -> None:
     logits, labels = case
     rows = np.arange(len(labels))
     softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

@@ -13,6 +13,8 @@ from lookahead_ref.zoo import LSTM
 from models import text
 
 WORDS = 7
+MODEL = LSTM(WORDS, hidden=4)
+PARAMS = MODEL.init(0, np.float64)
 
 
 def window(steps: int, batch: int, **others: Any) -> Any:
@@ -24,34 +26,28 @@ def loss(model: LSTM, params: Any, batch: Any, rng: Any = None) -> Any:
 
 
 def test_a_text_in_two_batches_with_the_state_carried_is_the_text_in_one() -> None:
-    model = LSTM(WORDS, hidden=4)
-    params = model.init(0, np.float64)
     tokens = window(6, 2).inputs
-    whole, end = model.apply(params, tokens, model.start(2))
-    first, carried = model.apply(params, tokens[:2], model.start(2))
-    second, carried = model.apply(params, tokens[2:], carried)
+    whole, end = MODEL.apply(PARAMS, tokens, MODEL.start(2))
+    first, carried = MODEL.apply(PARAMS, tokens[:2], MODEL.start(2))
+    second, carried = MODEL.apply(PARAMS, tokens[2:], carried)
     np.testing.assert_allclose(np.concatenate([first, second]), whole, atol=1e-15)
     for path, state in trees.flatten(carried).items():
         np.testing.assert_allclose(state, trees.flatten(end)[path], rtol=1e-6)
 
 
 def test_at_the_first_window_of_a_text_the_state_starts_anew() -> None:
-    model = LSTM(WORDS, hidden=4)
-    params = model.init(0)
     batch = window(3, 2)
-    _, carried = model.loss(params, batch, model.start(2))
-    again, _ = model.loss(params, window(3, 2, first=True), carried)
-    later, _ = model.loss(params, window(3, 2, first=False), carried)
-    assert again == loss(model, params, batch)
+    _, carried = MODEL.loss(PARAMS, batch, MODEL.start(2))
+    again, _ = MODEL.loss(PARAMS, window(3, 2, first=True), carried)
+    later, _ = MODEL.loss(PARAMS, window(3, 2, first=False), carried)
+    assert again == loss(MODEL, PARAMS, batch)
     assert later != again
 
 
 def test_sequences_of_a_batch_do_not_see_each_other() -> None:
-    model = LSTM(WORDS, hidden=4)
-    params = model.init(0, np.float64)
     tokens = window(5, 3).inputs
-    together, _ = model.apply(params, tokens, model.start(3))
-    alone, _ = model.apply(params, tokens[:, 1:2], model.start(1))
+    together, _ = MODEL.apply(PARAMS, tokens, MODEL.start(3))
+    alone, _ = MODEL.apply(PARAMS, tokens[:, 1:2], MODEL.start(1))
     np.testing.assert_allclose(together[:, 1:2], alone, atol=1e-15)
 
 
@@ -82,13 +78,11 @@ def test_a_text_is_evaluated_at_each_of_its_transitions(length: int) -> None:
 
 
 def test_evaluation_reads_parts_of_a_text_through() -> None:
-    model = LSTM(WORDS, hidden=4)
-    params = model.init(0, np.float64)
     tokens = np.random.default_rng(0).integers(0, WORDS, 20 * 40 + 1)
     parts = SimpleNamespace(
         inputs=tokens[:-1].reshape(20, 40).T, labels=tokens[1:].reshape(20, 40).T
     )
-    assert model.evaluator(params)(tokens).loss == pytest.approx(loss(model, params, parts))
+    assert MODEL.evaluator(PARAMS)(tokens).loss == pytest.approx(loss(MODEL, PARAMS, parts))
 
 
 def test_a_text_without_transitions_is_refused() -> None:

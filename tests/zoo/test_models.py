@@ -23,36 +23,25 @@ FLOATS = (np.float32, np.float64)
 def test_the_gradient_agrees_with_central_differences(name: str, backend: str) -> None:
     make, batch = MODELS[name]
     model = make(backend)
-    params, carried = drawn(model), begin(model, batch)
-    _, grads, _ = differentiate(model, params, batch, carried)
+    params, carried = {"model": drawn(model)}, begin(model, batch)
     rng, step = np.random.default_rng(0), 1e-6
-    for path, grad in trees.flatten(grads).items():
-        for _ in range(2):
-            direction = rng.standard_normal(grad.shape)
-            above, below = copy.deepcopy(params), copy.deepcopy(params)
-            trees.flatten(above)[path][...] += step * direction
-            trees.flatten(below)[path][...] -= step * direction
-            high, low = (loss_of(model, p, batch, carried)[0] for p in (above, below))
-            slope = (high - low) / (2 * step)
-            assert np.sum(grad * direction) == pytest.approx(slope, abs=1e-8), path
-
-
-@on_every_backend
-@pytest.mark.parametrize("name", [name for name in MODELS if "LSTM" not in name])
-def test_inputs_can_be_differentiated_too(name: str, backend: str) -> None:
-    make, batch = MODELS[name]
-    model = make(backend)
-    params, carried = drawn(model), begin(model, batch)
-    rng = np.random.default_rng(0)
-    inputs, direction = rng.standard_normal((2, *batch.inputs.shape))
 
     def loss(p: Any) -> Any:
-        return loss_of(model, params, Examples(p["x"], batch.labels), carried)[0]
+        some = Examples(p["inputs"], batch.labels) if "inputs" in p else batch
+        return loss_of(model, p["model"], some, carried)[0]
 
-    _, grads = value_and_grad(loss)({"x": inputs})
-    step = 1e-6 * direction
-    rise = loss({"x": inputs + step}) - loss({"x": inputs - step})
-    assert np.sum(grads["x"] * direction) == pytest.approx(rise / 2e-6, abs=1e-7)
+    # Inputs can be differentiated too, where they are no tokens.
+    inputs = {"inputs": rng.standard_normal(batch.inputs.shape)}
+    for given in [params] if "LSTM" in name else [params, params | inputs]:
+        _, grads = value_and_grad(loss)(given)
+        for path, grad in trees.flatten(grads).items():
+            for _ in range(2):
+                direction = rng.standard_normal(grad.shape)
+                above, below = copy.deepcopy(given), copy.deepcopy(given)
+                trees.flatten(above)[path][...] += step * direction
+                trees.flatten(below)[path][...] -= step * direction
+                slope = (loss(above) - loss(below)) / (2 * step)
+                assert np.sum(grad * direction) == pytest.approx(slope, abs=1e-8), path
 
 
 @on_every_backend
@@ -124,9 +113,7 @@ BLOCKS = {"shape": (3, 9, 8), "classes": 4, "blocks": (1, 1), "widths": (4, 4)}
         (ResNet, {"statistics_examples": 0}, "statistics_examples must be"),
     ],
 )
-def test_a_model_that_cannot_be_made_is_refused(
-    model: Any, options: Any, told: str
-) -> None:
+def test_a_model_that_cannot_be_is_refused(model: Any, options: Any, told: str) -> None:
     valid = {MLP: LAYERS, LSTM: WORDS, ResNet: BLOCKS}[model]
     with pytest.raises(ValueError, match=told):
         model(**(valid | options))
@@ -152,3 +139,24 @@ def test_inputs_labels_and_state_must_fit(
     carried = model.start(columns) if hasattr(model, "start") else {}
     with pytest.raises(ValueError, match=told):
         loss_of(model, model.init(0), batch, carried)
+
+
+def test_a_layer_is_affine_with_the_activation_between_layers_only() -> None:
+    model = MLP((2, 2, 1))
+    params = {
+        "layer1": {"weight": np.array([[1.0, -1.0], [0.0, 0.0]]), "bias": np.zeros(2)},
+        "layer2": {"weight": np.array([[1.0], [1.0]]), "bias": np.array([-5.0])},
+    }
+    # |x| - 5, negative: nothing rectifies it.
+    np.testing.assert_array_equal(
+        model.apply(params, np.array([[-3.0, 9.0], [2.0, 9.0]])), [[-2.0], [-3.0]]
+    )
+
+
+def test_layers_are_found_by_name_in_whatever_order_they_stand() -> None:
+    model = MLP((3, 4, 2))
+    params = model.init(seed=0)
+    x = np.ones((1, 3), np.float32)
+    np.testing.assert_array_equal(
+        model.apply(dict(reversed(params.items())), x), model.apply(params, x)
+    )

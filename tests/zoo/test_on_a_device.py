@@ -78,9 +78,8 @@ def test_evaluation_agrees_with_numpy(name: str, device: str) -> None:
         take = lambda indices: moved(batch.take(indices), standin.asarray)  # noqa: E731
         sources = [batch, SimpleNamespace(size=batch.size, take=take)]
     measured = []
-    for model, given, source in zip(
-        (host, other), (params, on_device), sources, strict=True
-    ):
+    runs = zip((host, other), (params, on_device), sources, strict=True)
+    for model, given, source in runs:
         if hasattr(model, "evaluator"):
             measured.append(model.evaluator(given, source)(source))
         else:

@@ -47,6 +47,10 @@ def changed(arrays: tuple[Any, ...], place: int, array: Any) -> tuple[Any, ...]:
 
 STRIDE = "stride must be at least 1 and padding at least 0, got"
 ROOM = "kernel of 3 rows and 3 columns must fit into pictures of 5 by 2"
+NO_ROWS, NO_PICTURES = (zeros(0, 3), np.zeros(0, int)), zeros(0, 4, 4, 3)
+ONE_STATE, ONE_PICTURE = zeros(1, 4), zeros(1, 4, 4, 3)
+ONE_BIAS = (*changed(DENSE, 2, zeros(1)), LABELS)
+FIXED, POOL = partial(fixed_norm, **MOMENTS), partial(max_pool, size=6, stride=1)
 
 
 @on_every_backend
@@ -55,39 +59,19 @@ ROOM = "kernel of 3 rows and 3 columns must fit into pictures of 5 by 2"
     [
         ("x must have shape (4, 2), got (4, 5)", dense, changed(DENSE, 0, zeros(4, 5))),
         ("bias must have shape (3,), got (1,)", dense, changed(DENSE, 2, zeros(1))),
-        (
-            "bias must have shape (3,), got (1,)",
-            dense_cross_entropy,
-            (*DENSE[:2], zeros(1), LABELS),
-        ),
-        (
-            "labels must hold at least one",
-            softmax_cross_entropy,
-            (zeros(0, 3), np.zeros(0, int)),
-        ),
+        ("bias must have shape (3,), got (1,)", dense_cross_entropy, ONE_BIAS),
+        ("labels must hold at least one", softmax_cross_entropy, NO_ROWS),
         ("tokens must be from 0 to 3, got -1", embedding, (zeros(4, 2), np.array([[-1]]))),
         (
             "hidden must have shape (2, 4), got (1, 4)",
             lstm_layer,
-            changed(LSTM, 1, zeros(1, 4)),
+            changed(LSTM, 1, ONE_STATE),
         ),
         ("bias must have shape (16,), got (1,)", lstm_layer, changed(LSTM, 5, zeros(1))),
-        (
-            "residual must have shape (2, 4, 4, 3), got",
-            batch_norm,
-            (*NORM, zeros(1, 4, 4, 3)),
-        ),
+        ("residual must have shape (2, 4, 4, 3), got", batch_norm, (*NORM, ONE_PICTURE)),
         ("scale must have shape (3,), got (1,)", batch_norm, changed(NORM, 1, zeros(1))),
-        (
-            "x must hold at least one picture",
-            batch_norm,
-            changed(NORM, 0, zeros(0, 4, 4, 3)),
-        ),
-        (
-            "mean must have shape (3,), got (1,)",
-            partial(fixed_norm, **MOMENTS),
-            (*NORM, None),
-        ),
+        ("x must hold at least one picture", batch_norm, changed(NORM, 0, NO_PICTURES)),
+        ("mean must have shape (3,), got (1,)", FIXED, (*NORM, None)),
         (f"{STRIDE} 0 and 0", partial(convolution, stride=0), (PICTURES, KERNEL)),
         (f"{STRIDE} 1 and -1", partial(convolution, padding=-1), (PICTURES, KERNEL)),
         (
@@ -97,16 +81,10 @@ ROOM = "kernel of 3 rows and 3 columns must fit into pictures of 5 by 2"
         ),
         (ROOM, convolution, (zeros(1, 5, 2, 2), KERNEL)),
         ("x must hold at least one picture", convolution, (zeros(0, 5, 5, 2), KERNEL)),
-        (
-            "size 6 must fit into pictures of 5 by 7",
-            partial(max_pool, size=6, stride=1),
-            (zeros(1, 5, 7, 1),),
-        ),
+        ("size 6 must fit into pictures of 5 by 7", POOL, (zeros(1, 5, 7, 1),)),
     ],
 )
-def test_operands_that_do_not_fit_are_named(
-    told: str, layer: Any, arrays: Any, backend: str
-) -> None:
+def test_unfit_operands_are_named(told: str, layer: Any, arrays: Any, backend: str) -> None:
     with pytest.raises(ValueError, match=re.escape(told)):
         layer(*arrays, kernels=find(backend))
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
 from lookahead_ref.experiments.report import Findings, accuracy_panels, drawn
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import against, differences_from, summary
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Summary, Table
 
 ALPHA = 0.8

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from lookahead_ref import trees
 from lookahead_ref.experiments import train
-from lookahead_ref.experiments.engine import Outcome, Plan
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
     BACK,
@@ -25,6 +24,7 @@ from lookahead_ref.experiments.paper.walk import (
 )
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.report import Findings, curves, drawn
 from lookahead_ref.experiments.settings import ReproduceSettings
 from lookahead_ref.experiments.statistics import difference, summary
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import Column, Row, Table
 

@@ -8,9 +8,9 @@ from typing import Protocol, cast
 
 from rich.console import Console
 
-from lookahead_ref.experiments import engine, report
-from lookahead_ref.experiments.engine import Outcome, Plan
+from lookahead_ref.experiments import report, trials
 from lookahead_ref.experiments.settings import ReproduceSettings
+from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.experiments.workers import Workers
 
 NAMES: Mapping[str, str] = {
@@ -48,7 +48,7 @@ def experiment(name: str) -> Experiment:
 
 def check(name: str, settings: ReproduceSettings) -> None:
     """Try everything that can be wrong, before anything is trained or written."""
-    engine.check(experiment(name).plan(settings))
+    trials.check(experiment(name).plan(settings))
 
 
 def reproduce(
@@ -58,7 +58,7 @@ def reproduce(
     began = datetime.now().astimezone()
     module = experiment(name)
     plan = module.plan(settings)
-    outcomes = engine.run(plan, folder / "trials", workers=workers, console=console)
+    outcomes = trials.run(plan, folder / "trials", workers=workers, console=console)
     if all(outcome.diverged == len(outcome.runs) for outcome in outcomes):
         raise ArithmeticError(
             "every run diverged, there is nothing to compare: try a smaller learning rate"

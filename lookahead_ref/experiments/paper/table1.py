@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.classifiers import changed, reported
 from lookahead_ref.experiments.report import Findings
 from lookahead_ref.experiments.settings import ReproduceSettings
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Summary
 
 TITLE = "Table 1: classifiers at the end of training"

@@ -6,12 +6,12 @@ epochs 50 and 60; other numbers of epochs are divided in the same proportion.
 
 from collections.abc import Mapping, Sequence
 
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.classifiers import changed, reported
 from lookahead_ref.experiments.report import Findings
 from lookahead_ref.experiments.settings import ReproduceSettings
 from lookahead_ref.experiments.statistics import summary
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Summary, Table
 
 TITLE = "Table 2: a shortened schedule"

@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from lookahead_ref.experiments.engine import Arm, Outcome, Plan
 from lookahead_ref.experiments.optimizers import Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, reported, shown
 from lookahead_ref.experiments.report import Findings, curves, drawn
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import against, differences_from
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table, summarize
 

@@ -18,13 +18,13 @@ from rich.console import Console
 import lookahead_ref as la
 from lookahead_ref import trees
 from lookahead_ref.experiments import statistics, train
-from lookahead_ref.experiments.engine import Arm, Outcome
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
 from lookahead_ref.experiments.paper.reproduce import NAMES, check, reproduce
 from lookahead_ref.experiments.paper.walk import steps_per_epoch, walk
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.trials import Arm, Outcome
 from lookahead_ref.experiments.workers import LocalProcesses
 from lookahead_ref.report.tables import MISSING, Summary, summarize
 

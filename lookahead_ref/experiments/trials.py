@@ -21,13 +21,13 @@ from rich.console import Console
 import lookahead_ref as la
 from lookahead_ref.experiments import plugins, train
 from lookahead_ref.experiments.optimizers import Role
-from lookahead_ref.experiments.run_folder import digests
+from lookahead_ref.experiments.resume import digests
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LostWorkerError, Workers
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.training import Event, NonFiniteLossError, StepTaken, reporter
+from lookahead_ref.training.checkpoints import remove_leftovers
 from lookahead_ref.training.events import as_record
-from lookahead_ref.training.folder import remove_leftovers
 
 _FORMAT = "lookahead-ref trial"
 

@@ -1,10 +1,17 @@
-"""The folder of a run: one writer at a time, and the last few checkpoints, each whole.
+"""The checkpoints of a run: one writer at a time, the last few of them, each whole.
 
-A checkpoint is written to a temporary file, flushed to the disk and renamed; older ones are
-removed after that. Whatever happens to the process or the disk in between, the folder holds
-a whole one. Its name tells the number of batches drawn.
+A checkpoint is a safetensors file: arrays by name, no code, readable from PyTorch, JAX and
+Rust. All that is no array is JSON under the metadata's one key (the library orders several
+at random, and the same state shall give the same bytes). The JSON holds the SHA-256 of the
+whole file, taken with zeros in its own place, so that no bit can change unseen.
+
+It is written to a temporary file, flushed to the disk and renamed; older ones are removed
+after that. Whatever happens to the process or the disk in between, the folder holds a whole
+one. Its name tells the number of batches drawn.
 """
 
+import hashlib
+import json
 import math
 import os
 import re
@@ -14,12 +21,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lookahead_ref import hyperparameters
+from lookahead_ref.extras import require
 from lookahead_ref.report.files import checked, write_atomically
-from lookahead_ref.training import checkpoint
 from lookahead_ref.training.events import JsonLines
 from lookahead_ref.training.state import SCHEMA, Snapshot
 
+_KEY = "lookahead-ref"
+_NO_DIGEST = "0" * 64
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}")
 _SECONDS = 60.0
@@ -31,12 +43,69 @@ _PROPERTIES: dict[str, Any] = {
 }
 
 
+class DamagedError(ValueError):
+    """A file is not as it was written."""
+
+
 class CheckpointError(OSError):
     """A checkpoint cannot be written, or there is none to continue from."""
 
 
 class FolderInUseError(ValueError):
     """Another run writes to the folder."""
+
+
+def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> bytes:
+    """Make the content of a file: arrays by name, and what JSON can hold without loss.
+
+    It is the same for the same arrays and record.
+
+    Examples
+    --------
+    >>> content = encode({"w": np.arange(3.0)}, {"step": 7})
+    >>> arrays, record = decode(content)
+    >>> arrays["w"], record
+    (array([0., 1., 2.]), {'step': 7})
+    >>> decode(content[:-1])
+    Traceback (most recent call last):
+        ...
+    lookahead_ref.training.checkpoints.DamagedError: its checksum does not match
+    """
+    safetensors = require("safetensors.numpy", "experiments", purpose="write checkpoints")
+    text = json.dumps(
+        {"digest": _NO_DIGEST, "record": record},
+        allow_nan=False,
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    content: bytes = safetensors.save(contiguous, metadata={_KEY: text})
+    digest = hashlib.sha256(content).hexdigest()
+    # The metadata comes first in the file.
+    return content.replace(_NO_DIGEST.encode(), digest.encode(), 1)
+
+
+def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read the arrays and the record that were given to `encode`.
+
+    A bit that has changed, or what is no such file, is a `DamagedError`.
+    """
+    safetensors = require("safetensors.numpy", "experiments", purpose="read checkpoints")
+    from safetensors import SafetensorError
+
+    try:
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        held = json.loads(metadata[_KEY])
+        digest = str(held["digest"])
+        blank = content.replace(digest.encode(), _NO_DIGEST.encode(), 1)
+        if hashlib.sha256(blank).hexdigest() != digest:
+            raise DamagedError("its checksum does not match")
+        return safetensors.load(content), held["record"]
+    except DamagedError:
+        raise
+    except (SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise DamagedError(f"it is no such file: {error!r}") from error
 
 
 @contextmanager
@@ -96,11 +165,6 @@ class CheckpointFolder:
         Batches from one to the next; by default one is written every minute.
     stopping : callable, optional
         Tells whether the run is to be saved and stopped.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is out of range.
     """
 
     def __init__(
@@ -152,7 +216,7 @@ class CheckpointFolder:
                 "log_bytes": log_bytes,
                 "state": snapshot.record,
             }
-            write_atomically(path, checkpoint.encode(snapshot.arrays, record))
+            write_atomically(path, encode(snapshot.arrays, record))
             for _, old in self._all()[: -self._keep]:
                 old.unlink()
         except OSError as error:
@@ -177,8 +241,8 @@ class CheckpointFolder:
         found = self._all()
         for batches, path in reversed(found):
             try:
-                arrays, record = checkpoint.decode(path.read_bytes())
-            except checkpoint.DamagedError as damage:
+                arrays, record = decode(path.read_bytes())
+            except DamagedError as damage:
                 aside = _aside(path)
                 note(f"{path} is damaged, {damage}; it is now {aside.name}")
                 path.rename(aside)

@@ -9,7 +9,8 @@ import pytest
 import worker_tasks
 from rich.console import Console
 
-from lookahead_ref.experiments.engine import (
+from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.experiments.trials import (
     Arm,
     DivergedError,
     Plan,
@@ -17,7 +18,6 @@ from lookahead_ref.experiments.engine import (
     measure_training,
     run,
 )
-from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LocalProcesses
 
 
