@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from lookahead_ref.conformance.running import Result, Target
     from lookahead_ref.conformance.vectors import Case
 
-__all__ = ["EXAMPLES", "mount"]
-
 EXAMPLES = {
     "conform": (
         "lookahead-ref conform pure",

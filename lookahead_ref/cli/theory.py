@@ -11,8 +11,6 @@ import typer
 
 from lookahead_ref.cli.terminal import console, epilog, print_folder, print_json, reported
 
-__all__ = ["EXAMPLES", "NAMES", "mount"]
-
 NAMES = ("alpha", "variance", "horizon", "rate", "stability")
 """The pictures that there are."""
 

@@ -175,7 +175,6 @@ class Bounding:
         )
 
     def number(self, value: float) -> Bounded:
-        """Make a number of the value that a tensor holds: exact, unless it is flushed."""
         flushed = 0.0 < abs(value) < self._losses.normal
         return Bounded(value, self._losses.flush if flushed else 0.0, self._losses)
 
@@ -184,7 +183,6 @@ class Bounding:
         return Bounded(value, abs(value) * self._half, self._losses)
 
     def sqrt(self, value: Bounded) -> Bounded:
-        """Take a square root."""
         if value.is_zero():
             return value
         middle = math.sqrt(value.middle)
@@ -196,7 +194,6 @@ class Bounding:
         return self._losses.made(middle, radius, middle, self._losses.division)
 
     def total(self, terms: Sequence[Bounded]) -> Bounded:
-        """Add numbers in any order."""
         # Nothing is lost with what is zero whatever the rounding.
         terms = [term for term in terms if not term.is_zero()]
         if not terms:
@@ -215,13 +212,11 @@ class Bounding:
         return self.number(max(each.middle for each in values))
 
     def exp(self, value: Bounded) -> Bounded:
-        """Take the exponential."""
         middle = float(_context.exp(value.middle))
         radius = middle * float(_context.expm1(value.radius))
         return self._losses.made(middle, radius, middle, self._losses.function)
 
     def log(self, value: Bounded) -> Bounded:
-        """Take the natural logarithm."""
         middle = float(_context.log(value.middle))
         radius = value.radius / (value.middle - value.radius)
         # Of what came out, which is farther from zero than the middle, if that is at zero.
@@ -229,14 +224,12 @@ class Bounding:
         return self._losses.made(middle, radius, operand, self._losses.function)
 
     def tanh(self, value: Bounded) -> Bounded:
-        """Take the hyperbolic tangent."""
         middle = _tanh(value.middle)
         radius = value.radius * (1 - _tanh(_nearest_to_zero(value)) ** 2)
         operand = abs(middle) + radius
         return self._losses.made(middle, radius, operand, self._losses.function)
 
     def sigmoid(self, value: Bounded) -> Bounded:
-        """Take the sigmoid."""
         middle = _sigmoid(value.middle)
         steepest = _sigmoid(_nearest_to_zero(value))
         radius = value.radius * steepest * (1 - steepest)
@@ -269,14 +262,12 @@ class Overflowing:
 
     @staticmethod
     def number(value: float) -> "_Number":
-        """Make a number."""
         return _Number(Exact.number(value))
 
     hyperparameter = number
 
     @staticmethod
     def sqrt(value: "_Number") -> "_Number":
-        """Take a square root."""
         return _Number(Exact.sqrt(value.exact))
 
 

@@ -126,7 +126,6 @@ adam = partial(inner, "adam")
 def lookahead(
     k: int, alpha: float | Sequence[float], inner_state: str = "maintain"
 ) -> Level:
-    """Make a Lookahead."""
     return Level(k, _table(alpha), inner_state)
 
 

@@ -67,7 +67,6 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether everything is as expected."""
         return not self.mismatches
 
 

@@ -82,7 +82,6 @@ def perceptron(
     scales: Mapping[str, int] = {},
     zero: Sequence[str] = (),
 ) -> PlannedCase:
-    """Build a case of a perceptron."""
     identity = f"mlp-{name}"
     shapes: dict[str, tuple[int, ...]] = {}
     for n, (inputs, outputs) in enumerate(pairwise(sizes), start=1):

@@ -40,15 +40,12 @@ class ModelExact:
     tanh = staticmethod(context.tanh)
 
     def largest(self, values: Sequence[Number]) -> Number:
-        """Return the largest number."""
         return max(values)
 
     def sigmoid(self, value: Number) -> Number:
-        """1 / (1 + exp(-x))."""
         return 1 / (1 + self.exp(-value))
 
     def positive(self, value: Number) -> bool:
-        """Whether a number is above zero."""
         return bool(value > 0)
 
 
@@ -94,7 +91,6 @@ class Parameters:
         ]
 
     def back(self, delta: Vector, weight: Matrix) -> Vector:
-        """Delta @ weight.T."""
         return [
             self.total([d * w for d, w in zip(delta, row, strict=True)]) for row in weight
         ]

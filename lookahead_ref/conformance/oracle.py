@@ -79,7 +79,6 @@ def at(table: Sequence[Number], clock: int) -> Number:
 
 
 def sgd(h: Mapping[str, Number], t: int, sqrt: Any) -> Update:  # noqa: ARG001
-    """Theta <- theta - gamma g."""
     return lambda g: (g,)
 
 
@@ -197,7 +196,6 @@ class OracleInner:
 
 
 def interpolate(slow: Tensors, fast: Tensors, alpha: Number) -> Tensors:
-    """Phi + alpha (theta - phi)."""
     return [
         [s + alpha * (f - s) for s, f in zip(a, b, strict=True)]
         for a, b in zip(slow, fast, strict=True)
@@ -226,7 +224,6 @@ class OracleLookahead:
 
     @property
     def slots(self) -> Slots:
-        """The slots of the inner optimizer."""
         return self.inner.slots
 
     @slots.setter

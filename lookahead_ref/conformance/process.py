@@ -180,7 +180,6 @@ class Process:
             return b""
 
     def _take(self) -> None:
-        """Read what is there."""
         with contextlib.suppress(BlockingIOError):
             said = os.read(self._err, 65536)
             self._said = (self._said + said)[-400:]

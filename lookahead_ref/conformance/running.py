@@ -228,11 +228,9 @@ class Program:
         return process.ask(request, min(limit, left))
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask for what needs no state."""
         return self._ask(0, request)
 
     def observe(self, case: Case, dtype: str) -> Observation:
-        """Take a case through it."""
         if self._whole:
             return self._observe_whole(case, dtype)
         first, second = (wire.Wired(partial(self._ask, place), case) for place in (0, 1))
@@ -251,14 +249,12 @@ class Program:
         return seen
 
     def abort(self) -> None:
-        """End both processes by force, and start none again."""
         self._aborted = True
         for process in self._processes:
             if process is not None:
                 process.abort()
 
     def close(self) -> None:
-        """End both processes."""
         running = [process for process in self._processes if process is not None]
         for process in running:
             process.stop()
@@ -303,7 +299,6 @@ class Recording:
         self._entries[key] = entry
 
     def observe(self, case: Case, dtype: str) -> Observation:
-        """Take a case through what was recorded of it, as through a program."""
         entry = self._entries.get((case.id, dtype))
         if entry is None:
             raise UnsupportedError("it was not recorded")

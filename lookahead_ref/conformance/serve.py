@@ -34,7 +34,6 @@ class Server:
         self._make = make
 
     def answer(self, request: Message) -> Message:
-        """Answer one request."""
         method: Callable[[Message], Message] = getattr(self, f"do_{request['do']}")
         try:
             return method(request)
@@ -49,7 +48,6 @@ class Server:
             return {"error": _line(error)}
 
     def do_hello(self, request: Message) -> Message:  # noqa: ARG002
-        """Say the version."""
         return {"version": wire.PROTOCOL}
 
     def do_run(self, request: Message) -> Message:

@@ -124,13 +124,13 @@ class Wired:
         self._slow = self._read_slow(answer.get("slow"))
         self._slots = self._read_slots(answer.get("slots"))
 
-    def fast(self) -> Tensors:  # noqa: D102
+    def fast(self) -> Tensors:
         return self._fast
 
-    def slow(self) -> Sequence[Tensors]:  # noqa: D102
+    def slow(self) -> Sequence[Tensors]:
         return self._slow
 
-    def slots(self) -> Mapping[str, Tensors]:  # noqa: D102
+    def slots(self) -> Mapping[str, Tensors]:
         return self._slots
 
     def evaluation(self) -> Tensors:
@@ -146,14 +146,12 @@ class Wired:
         self._order({"do": "snapshot"})
 
     def dump(self, snapshot: None) -> bytes:  # noqa: ARG002
-        """Ask for the snapshot as text."""
         state = self._ask({"do": "dump"}).get("state")
         if not isinstance(state, str):
             raise TargetError(f"state must be a string, got {shown(state)}")
         return state.encode("utf-8", "surrogatepass")
 
     def load(self, state: bytes) -> None:
-        """Order that a state be restored."""
         self._order({"do": "load", "state": state.decode("utf-8", "surrogatepass")})
 
     def _order(self, request: Mapping[str, Any]) -> None:
@@ -205,14 +203,12 @@ def pack(seen: Any) -> Any:
 
 
 def unpack(packed: Mapping[str, Any]) -> Observation:
-    """Read an observation that `pack` wrote."""
     weights = _arrays(packed["evaluations"])
     evaluations = {int(step): each for step, each in weights.items()}
     return Observation(unpack_trajectory(packed["steps"]), None, evaluations)
 
 
 def unpack_trajectory(packed: Mapping[str, Any]) -> Trajectory:
-    """Read a trajectory that `pack` wrote."""
     return Trajectory(**_arrays(packed))
 
 

@@ -119,7 +119,6 @@ def _assigned_once(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
 
 
 def _rates(texts: Iterable[str]) -> tuple[tuple[str, float], ...]:
-    """Read [NAME=]RATE."""
     found: dict[str, float] = {}
     for text in texts:
         name, equals, rate = text.rpartition("=")

@@ -119,7 +119,6 @@ def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:
 def _lines(
     outcomes: Sequence[Outcome], seeds: Sequence[int], own: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return a line for each run."""
     lines = []
     for outcome in outcomes:
         settings = outcome.arm.settings

@@ -58,7 +58,6 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Its file's name."""
         text = json.dumps(self.describe(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

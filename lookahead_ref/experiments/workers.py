@@ -65,7 +65,6 @@ class LocalProcesses:
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
     ) -> Outcomes[Outcome]:
-        """Do the tasks; see `Workers`."""
         on_one_thread = partial(_on_one_thread, function)
         if self._jobs == 1:
             yield from enumerate(map(on_one_thread, tasks))
@@ -92,7 +91,6 @@ class DaskCluster:
     def outcomes(
         self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
     ) -> Outcomes[Outcome]:
-        """Do the tasks; see `Workers`."""
         distributed = self._distributed
         try:
             client = distributed.Client(self._address, timeout=5, set_as_default=False)

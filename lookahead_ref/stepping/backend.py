@@ -12,20 +12,6 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-__all__ = [
-    "Backend",
-    "BackendRecord",
-    "BackendUnavailableError",
-    "BindingBackend",
-    "Instruction",
-    "Kernel",
-    "Program",
-    "describe",
-    "explained",
-    "load",
-    "names",
-]
-
 _GROUP = "lookahead_ref.backends"
 
 

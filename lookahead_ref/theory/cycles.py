@@ -49,8 +49,6 @@ from lookahead_ref.theory.checks import (
     reals,
 )
 
-__all__ = ["Cycle", "InnerState", "Kind", "cycle", "step_matrix", "step_noise"]
-
 Kind: TypeAlias = Literal["sgd", "heavy-ball", "nesterov"]
 InnerState: TypeAlias = Literal["maintain", "reset", "interpolate"]
 
@@ -272,7 +270,6 @@ def _cycle(
 
 
 def _step_change(kind: Kind, x: ArrayLike, momentum: ArrayLike) -> Reals:
-    """Return M - I."""
     x = reals("x", x, NON_NEGATIVE)
     x, mu = np.broadcast_arrays(x, _momentum(kind, momentum))
     if kind == "nesterov":

@@ -27,8 +27,6 @@ from lookahead_ref.theory.noisy_quadratic import (
     lookahead_variance_limit,
 )
 
-__all__ = ["Best", "Problem", "best_hyperparameters", "loss_after", "steps_to_reach"]
-
 
 @dataclass(frozen=True, eq=False)
 class Problem:

@@ -9,8 +9,6 @@ import numpy as np
 
 from lookahead_ref.theory.checks import Counts, Reals
 
-__all__ = ["geometric", "one_minus_power", "one_plus_power", "power"]
-
 
 def power(x: Reals, n: Counts) -> Reals:
     """Return (1 - x)^n."""
@@ -44,7 +42,6 @@ def geometric(x: Reals, n: Counts) -> Reals:
 
 
 def _log(x: Reals, n: Counts) -> Reals:
-    """Return n log|1 - x|."""
     with np.errstate(divide="ignore", invalid="ignore"):
         near_0 = np.log1p(-np.minimum(x, 1.0))
         near_2 = np.log1p(np.maximum(x, 1.0) - 2.0)

@@ -23,16 +23,6 @@ from numpy.typing import ArrayLike
 from lookahead_ref.hyperparameters import POSITIVE, STEP_SIZE
 from lookahead_ref.theory.checks import Reals, finite, reals
 
-__all__ = [
-    "Matrix",
-    "curvature_alpha",
-    "gradient",
-    "loss",
-    "newton_optimum",
-    "optimal_alpha",
-    "optimum",
-]
-
 Matrix: TypeAlias = ArrayLike | Callable[[Reals], ArrayLike]
 """A symmetric matrix: in full, as its diagonal, or as a function."""
 

@@ -18,8 +18,6 @@ from lookahead_ref.hyperparameters import BELOW_ONE, NON_NEGATIVE, POSITIVE, STE
 from lookahead_ref.theory.checks import Reals, counts, reals
 from lookahead_ref.theory.cycles import InnerState, Kind, log_rate
 
-__all__ = ["Tuned", "best_possible_rate", "convergence_rate", "tuned_rate"]
-
 
 @dataclass(frozen=True)
 class Tuned:

@@ -265,7 +265,6 @@ class CheckpointFolder:
         return None
 
     def _all(self) -> list[tuple[int, Path]]:
-        """List the checkpoints, oldest first."""
         return sorted(
             (int(match[1]), path)
             for path in self._folder.iterdir()

@@ -394,7 +394,6 @@ class _Loop:
         self.state.stepper.step(grads)
 
     def _take(self, loss: float) -> None:
-        """Count an update that was made."""
         state = self.state
         self.report(StepTaken(step=state.step, epoch=state.epoch + 1, loss=loss))
         state.step += 1

@@ -38,7 +38,6 @@ def _schedule(table: tuple[float, ...]) -> Any:
 
 
 def make_optimizer(setup: Setup) -> Optimizer:
-    """Make the optimizer of a case."""
     inner = setup.inner
     kind = inner.weight_decay_kind
     optimizer: Any = _RULES[inner.rule](
@@ -69,7 +68,6 @@ class Pure:
     def model_loss_and_grads(
         self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
     ) -> tuple[Any, Tensors, Tensors]:
-        """Compute a golden model with NumPy."""
         return loss_and_grads(model, params, batch, backend="numpy")
 
     def start(self, setup: Setup) -> None:
@@ -128,7 +126,6 @@ class Stepped:
     def model_loss_and_grads(
         self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
     ) -> tuple[Any, Tensors, Tensors]:
-        """Compute a golden model with the backend's kernels."""
         return loss_and_grads(model, params, batch, backend=self._name)
 
     def start(self, setup: Setup) -> None:

@@ -28,7 +28,6 @@ class Peer:
 
     @property
     def title(self) -> str:
-        """Its name and version."""
         return f"{self.package} {version(self.package)}"
 
     def require(self) -> None:

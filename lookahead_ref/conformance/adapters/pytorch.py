@@ -171,7 +171,6 @@ def _kept(name: str) -> Callable[[Any, Any, Any], Any]:
 
 
 def torch_optimizer() -> PyTorch:
-    """Make an adapter for ``torch_optimizer.Lookahead``."""
     from torch_optimizer import Lookahead
 
     return PyTorch(
@@ -183,7 +182,6 @@ def torch_optimizer() -> PyTorch:
 
 
 def timm() -> PyTorch:
-    """Make an adapter for ``timm.optim.Lookahead``."""
     timm_lookahead = one_file("timm", "optim/lookahead.py").Lookahead
 
     @contextmanager
@@ -214,7 +212,6 @@ def one_file(package: str, path: str) -> Any:
 
 
 def pytorch_optimizer() -> PyTorch:
-    """Make an adapter for ``pytorch_optimizer.Lookahead``."""
     from pytorch_optimizer import Lookahead
 
     def wrap(inner: Any, level: Level) -> Any:

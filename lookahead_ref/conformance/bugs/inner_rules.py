@@ -38,7 +38,6 @@ class OtherAdam(Inner):
     given = {"rule": lambda self: self.adam}
 
     def adam(self, h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
-        """Keep the moments as Adam does."""
         rest1, rest2 = 1 - h["beta1"], 1 - h["beta2"]
         bias1, bias2 = 1 - h["beta1"] ** t, 1 - h["beta2"] ** t
 
@@ -50,7 +49,6 @@ class OtherAdam(Inner):
         return update
 
     def direction(self, m: Any, v: Any, bias1: Any, bias2: Any, e: Any) -> Any:
-        """Return the update."""
         raise NotImplementedError
 
 

@@ -50,7 +50,6 @@ class Bug:
     """What a case must have for it to show."""
 
     def __init_subclass__(cls) -> None:
-        """Name it after its class."""
         super().__init_subclass__()
         cls.name = re.sub(r"(?<!^)(?=[A-Z0-9])", "-", cls.__name__).lower()
 
@@ -155,11 +154,9 @@ class Lookahead(oracle.OracleLookahead):
         """See the fast weights, and which tensors have done their first step."""
 
     def counts(self) -> bool:
-        """Return whether this step counts."""
         return True
 
     def due(self, counted: bool) -> bool:
-        """Return whether to synchronize."""
         return counted and self.cycle_step == self.k
 
     def handed(self, theta: Tensors) -> Tensors:
@@ -167,7 +164,6 @@ class Lookahead(oracle.OracleLookahead):
         return theta
 
     def synchronize(self, theta: Tensors) -> Tensors:
-        """Do the outer update."""
         slots, counts, anchor = self.slots, list(self.innermost.count), self.anchor
         alpha = oracle.at(self.alpha, self.syncs)
         self.anchor = self.slots_to_start_from()
@@ -204,7 +200,6 @@ class Some(Lookahead):
     """A Lookahead that synchronizes some tensors, those that are `moving`."""
 
     def synchronize(self, theta: Tensors) -> Tensors:
-        """Do the outer update of these."""
         phi, new = self.phi, super().synchronize(theta)
         self.phi = picked(self.moving, self.phi, phi)
         return picked(self.moving, new, theta)

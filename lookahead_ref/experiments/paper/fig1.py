@@ -70,7 +70,6 @@ class Plane:
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    """Plan Lookahead around SGD with momentum."""
     return classifiers.last_steps(
         request,
         "a ResNet-32 on CIFAR-100",
@@ -123,7 +122,6 @@ def measure(settings: TrainSettings) -> dict[str, Any]:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Compare the accuracies along the path."""
     runs = outcomes[0].runs
     fast = [100 * float(np.mean([a for *_, a in run["theta"]])) for run in runs]
     slow = [100 * float(np.mean([a for *_, a in run["phi"]])) for run in runs]

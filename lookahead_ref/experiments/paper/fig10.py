@@ -33,7 +33,6 @@ STEPS = 60
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    """Plan Lookahead around SGD with momentum."""
     return classifiers.last_steps(
         request,
         "a ResNet-32 on CIFAR",
@@ -68,7 +67,6 @@ def measure(settings: TrainSettings) -> dict[str, Any]:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Compare the fast weights at the end of a cycle with what they are drawn back to."""
     runs = [run["visits"] for run in outcomes[0].runs]
     within = [100 * _mean(_drops(visits)) for visits in runs]
     back = [

@@ -21,7 +21,6 @@ MOMENTA = (0.8, 0.9, 0.95)
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    """Plan SGD with momentum, alone and inside Lookahead whose k and alpha stay."""
     base = classifiers.base(request)
     rates = [factor * (base.learning_rate or 0.0) for factor in RATES]
     varied: dict[str, dict[str, Any]] = {
@@ -45,7 +44,6 @@ def plan(request: ReproduceSettings) -> Plan:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Make the table of final losses, and the curves."""
     pairs = list(zip(outcomes[::2], outcomes[1::2], strict=True))
     gains = [difference(lookahead, sgd, "train_loss") for sgd, lookahead in pairs]
     table = Table(

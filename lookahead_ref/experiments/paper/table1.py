@@ -21,7 +21,6 @@ PAPER: Mapping[str, tuple[Summary, Summary]] = {
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    """Plan SGD with momentum, its running average, Adam, and Lookahead around SGD."""
     sgd = changed(classifiers.base(request))
     if request.full:
         adam = changed(
@@ -41,7 +40,6 @@ def plan(request: ReproduceSettings) -> Plan:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Make the table beside the paper's, and the curves."""
     table = classifiers.accuracy_table(
         plan,
         outcomes,

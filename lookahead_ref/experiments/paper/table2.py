@@ -24,7 +24,6 @@ PAPER: Mapping[str, tuple[Summary, ...]] = {
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    """Plan SGD with momentum, alone and inside Lookahead."""
     base = classifiers.base(
         request,
         model="resnet50",
@@ -46,7 +45,6 @@ def plan(request: ReproduceSettings) -> Plan:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Make the table beside the paper's, and the curves."""
     epochs = outcomes[0].arm.settings.epochs
     points = (round(epochs * 50 / 60), epochs)
     kinds = {"top-1": "validation_accuracy", "top-5": "validation_top5_accuracy"}

@@ -62,7 +62,6 @@ _FULL_RATES = {**_SMALL_RATES, "adam": 0.003, "lookahead-adam": 0.003}
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    """Plan SGD and Adam, alone and inside Lookahead, and the running average of SGD."""
     base = _FULL if request.full else _SMALL
     base = replace(
         base,
@@ -102,7 +101,6 @@ def plan(request: ReproduceSettings) -> Plan:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Make the table beside the paper's, and the curves."""
     table = Table(
         title="Perplexity at the end of training",
         caption=(

@@ -25,7 +25,6 @@ PAPER: Mapping[str, tuple[Summary]] = {
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    """Plan SGD with momentum, and Lookahead around it for each pair of k and alpha."""
     sgd = changed(classifiers.base(request))
     arms = [Arm("SGD", sgd, "SGD", "plain")]
     for k, alpha in GRID:
@@ -36,7 +35,6 @@ def plan(request: ReproduceSettings) -> Plan:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    """Make the table beside the paper's, and the curves."""
     table = classifiers.accuracy_table(
         plan,
         outcomes,

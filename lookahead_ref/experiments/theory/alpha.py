@@ -21,8 +21,6 @@ from lookahead_ref.theory.noisy_quadratic import DivergenceError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["compute", "draw", "summary"]
-
 MATRIX = ((1.0, 0.35), (0.35, 0.25))
 LINEAR = (0.4, 0.2)
 START = (-1.6, 2.6)
@@ -76,7 +74,6 @@ def compute(k: int = 5, learning_rate: float = 1.7, alpha: float = 0.5) -> dict[
 
 
 def draw(numbers: dict[str, Any]) -> "Figure":
-    """Draw the way of the fast weights, and the loss along the line."""
     figure, grid = panels(1, 2, width=10.4, height=5.0, width_ratios=[0.72, 1.0])
     plane, line = grid[0]
     path = np.array(numbers["theta"])

@@ -11,8 +11,6 @@ from lookahead_ref.theory.planning import Problem, best_hyperparameters
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["compute", "draw", "problem", "summary"]
-
 
 def problem() -> Problem:
     """Make a noisy quadratic with the spectrum a_i = 1/i and the noise 1 / a_i."""
@@ -50,7 +48,6 @@ def compute(periods: tuple[int, ...] = (5, 20), longest: int = 10_000) -> dict[s
 
 
 def draw(numbers: dict[str, Any]) -> "Figure":
-    """Draw loss, learning rate and alpha against the horizon."""
     figure, grid = panels(2, 2, width=9.6, height=7.4, sharex=True)
     loss, share, rate, alpha = grid.flat
     steps = numbers["gradient_evaluations"]

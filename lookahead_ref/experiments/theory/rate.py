@@ -20,8 +20,6 @@ from lookahead_ref.theory.rates import best_possible_rate, tuned_rate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["compute", "draw", "summary"]
-
 TITLES: dict[Kind, str] = {"sgd": "SGD", "heavy-ball": "Heavy ball", "nesterov": "Nesterov"}
 STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
 WORDS = {"maintain": "maintained", "reset": "reset", "interpolate": "interpolated"}
@@ -58,7 +56,6 @@ def compute(
 
 
 def draw(numbers: dict[str, Any]) -> "Figure":
-    """Draw one panel for each inner optimizer."""
     figure, grid = panels(1, 3, width=12.6, height=5.0, sharey=True)
     conditions = numbers["condition_number"]
     # A line for each state, not told apart by colour alone.

@@ -11,8 +11,6 @@ from lookahead_ref.theory.cycles import InnerState, cycle
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["compute", "draw", "summary"]
-
 STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
 WORDS = {"maintain": "maintained", "reset": "reset", "interpolate": "interpolated"}
 
@@ -41,7 +39,6 @@ def compute(k: int = 5, alpha: float = 0.5) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any]) -> "Figure":
-    """Draw one map for each thing that can be done to the velocity."""
     figure, grid = panels(1, 3, width=12.6, height=4.4, sharey=True)
     colours = require("matplotlib.colors", "experiments", purpose="draw pictures")
     patches = require("matplotlib.patches", "experiments", purpose="draw pictures")

@@ -11,8 +11,6 @@ from lookahead_ref.theory.noisy_quadratic import variance_ratio
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["compute", "draw", "summary"]
-
 
 def compute(periods: Sequence[int] = (1, 2, 5, 10)) -> dict[str, Any]:
     """Compute the ratio of the fixed points over gamma a, alpha and k."""
@@ -31,7 +29,6 @@ def compute(periods: Sequence[int] = (1, 2, 5, 10)) -> dict[str, Any]:
 
 
 def draw(numbers: dict[str, Any]) -> "Figure":
-    """Draw one map for each k."""
     ratios = numbers["ratio"]
     columns = min(len(ratios), 4)
     rows = -(-len(ratios) // columns)
