@@ -73,10 +73,8 @@ def test_contestants_take_turns_and_only_whole_cycles_are_timed(
         calls.append(name)
         now[0] += seconds
 
-    entries = [
-        Contestant(lambda: step("a", 0.5)),
-        Contestant(lambda: step("b", 0.25), cycle=3),
-    ]
+    a, b = (lambda: step("a", 0.5)), (lambda: step("b", 0.25))
+    entries = [Contestant(a), Contestant(b, cycle=3)]
     times = take_turns(entries, 2, seconds=1.0, clock=turns.wall)
     assert times == [[0.5, 0.5], [0.25, 0.25]]
     turn = ["pause", *["a"] * 3, "pause", *["b"] * 4]
@@ -126,10 +124,8 @@ def test_a_peer_s_variants_take_turns_with_ours(monkeypatch: pytest.MonkeyPatch)
     made = [Contestant(lambda: None), Contestant(lambda: time.sleep(1e-3))]
     monkeypatch.setitem(contestants.PLAIN, "both", lambda *_: made)
     monkeypatch.setitem(step.PLAIN, "both", lambda *_: made)
-    for benchmark, case in (
-        (step.Peers(), ("tiny", "sgd", "both")),
-        (step.Calls(), ("sgd", "both")),
-    ):
+    compared: Any = {step.Peers(): ("tiny", "sgd", "both"), step.Calls(): ("sgd", "both")}
+    for benchmark, case in compared.items():
         benchmark.setup(*case)
         # The faster of them does nothing at all.
         assert min(benchmark.track_ratio(*case)["samples"]) > 1
@@ -217,10 +213,8 @@ def test_training_is_timed_and_compared_where_there_is_pytorch(
 
 
 def test_starts_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for benchmark, what in (
-        (start.Start, "nothing"),
-        (start.FirstCycle, "two loops compiled"),
-    ):
+    timed: Any = {start.Start: "nothing", start.FirstCycle: "two loops compiled"}
+    for benchmark, what in timed.items():
         monkeypatch.setattr(benchmark, "repeats", 1)
         (seconds,) = benchmark().track_seconds(what)["samples"]
         assert seconds > 0

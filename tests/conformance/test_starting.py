@@ -129,12 +129,9 @@ def test_expected_values_can_be_hidden(folder: Path) -> None:
         assert not any(f"{answer:.6g}" in text for answer in answers)
 
 
-def test_what_is_no_known_mistake_is_said_to_be_none() -> None:
+def test_unknown_mistakes_and_right_and_broken_programs_are_told_so() -> None:
     said = conform("mine.py:Unknown", "--explain", "--profile", "wrapper").stdout
     assert "none of the mistakes that are known here" in said
-
-
-def test_right_and_broken_programs_are_told_so() -> None:
     said = conform("mine.py:Right", "--explain", "--profile", "evaluation").stdout
     assert "Nothing that was tested is wrong." in said
     said = conform("mine.py:Stops", "--explain", "--case", "smoke-wrapper").stdout
