@@ -75,13 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts = [HEAD.format(date=date), setting(cupy), tests, page.summary(judged)]
     parts += [*page.ratio_tables(judged), "## Times\n"]
     parts += [*page.time_tables(page.measured(rows)), missing()]
-    options.output.write_text("\n".join(parts))
+    options.output.write_text("\n".join(parts), "utf-8")
     return 0 if passed and page.measured(rows) == rows else 1
 
 
 def none(date: str) -> str:
     """Return the page of a machine without a GPU."""
-    return f"{HEAD.format(date=date)}{NONE.read_text()}\n{missing()}"
+    return f"{HEAD.format(date=date)}{NONE.read_text('utf-8')}\n{missing()}"
 
 
 def missing() -> str:

@@ -23,7 +23,7 @@ def run(bench: str = ".", *, backend: str = "numba", quick: bool = False) -> Pat
     if bench == ".":
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = json.loads((ROOT / "benchmarks" / "asv.conf.json").read_text())
+    settings = json.loads((ROOT / "benchmarks" / "asv.conf.json").read_text("utf-8"))
     settings |= {
         "repo": str(ROOT),
         "benchmark_dir": str(ROOT / "benchmarks" / "suite"),

@@ -125,7 +125,7 @@ class Row:
 
 def read(path: Path) -> list[Row]:
     """Read a result file of asv's, without what was skipped."""
-    found = json.loads(path.read_text())
+    found = json.loads(path.read_text("utf-8"))
     rows = []
     for benchmark, cells in found["results"].items():
         named = dict(zip(found["result_columns"], cells, strict=False))
@@ -353,7 +353,7 @@ def roofline(rows: Sequence[Row]) -> Any:
 
 def machine(path: Path) -> str:
     """Say what it was measured on."""
-    told = json.loads(path.read_text())["params"]
+    told = json.loads(path.read_text("utf-8"))["params"]
     versions = []
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):
@@ -368,7 +368,7 @@ def page(path: Path) -> str:
     rows = read(path)
     asked = [each for row in rows for each in judged(row)]
     times = "".join(f"{each}\n" for each in time_tables(measured(rows)))
-    return TEMPLATE.read_text().format(
+    return TEMPLATE.read_text("utf-8").format(
         short=short(measured(rows)),
         machine=machine(path),
         summary=summary(asked),

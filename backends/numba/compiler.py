@@ -226,7 +226,7 @@ def load(text: str, cache: Path) -> Any:
                 damaged.unlink()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{name}.py"
-            path.write_text(text)
+            path.write_text(text, "utf-8")
             return _import(name, path)
 
 

@@ -129,18 +129,18 @@ def test_the_roofline_has_a_peer_s_time_from_ours_and_the_ratio(tmp_path: Path) 
 
 
 def test_the_documentation_has_the_page_that_the_script_writes() -> None:
-    text = (page.DOCS / "benchmarks.md").read_text()
+    text = (page.DOCS / "benchmarks.md").read_text("utf-8")
     if "what lookahead-ref bench measured" in text:
         pytest.skip("not measured anew yet")
     assert "{" not in text.replace("(k b + 8)", "")
-    for piece in page.TEMPLATE.read_text().split("\n\n"):
+    for piece in page.TEMPLATE.read_text("utf-8").split("\n\n"):
         assert "{" in piece or piece.strip() in text
     for title, _ in page.RATIOS.values():
         assert f"## {title}\n" in text
 
 
 def test_the_page_on_gpus_is_as_the_script_writes_it() -> None:
-    text = device.PAGE.read_text()
+    text = device.PAGE.read_text("utf-8")
     date = re.search(r"on (\d{4}-\d\d-\d\d);", text)
     assert date is not None
     assert text.startswith(device.HEAD.format(date=date[1]))
@@ -158,7 +158,7 @@ def test_where_there_is_no_device_the_page_says_so_and_has_no_figures(
     monkeypatch.setattr(device.backend, "load", unavailable)
     shown = tmp_path / "gpu.md"
     assert device.main(["--output", str(shown)]) == 0
-    text = shown.read_text()
+    text = shown.read_text("utf-8")
     assert "nothing is claimed of a GPU" in text
     assert not re.search(r"\d (ms|GB)", text)
 
@@ -167,7 +167,7 @@ def test_the_page_lists_what_the_tests_know_to_be_missing() -> None:
     assert set(device.MISSING) == set(functions.MISSING)
     listed = re.findall(r"^- `?([a-z_ ]+)`?$", device.missing(), re.MULTILINE)
     assert set(listed) == set(functions.MISSING)
-    assert device.missing() in device.PAGE.read_text()
+    assert device.missing() in device.PAGE.read_text("utf-8")
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -187,7 +187,7 @@ def test_where_there_is_a_device_the_page_holds_every_figure(
     shown = tmp_path / "gpu.md"
     assert device.main(["--output", str(shown), "--quick"]) == failed
     run.assert_called_once_with(device.BENCHMARKS, backend="cupy", quick=True)
-    text = shown.read_text()
+    text = shown.read_text("utf-8")
     assert "a device" in text
     assert text.count("**failed**") == (2 if failed else 0)
     for title in ("Tests", "Peak memory: MB besides", "What is not differentiated"):

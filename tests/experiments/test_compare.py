@@ -42,7 +42,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Report:
 
 
 def results(folder: Path) -> Any:
-    return json.loads((folder / "results.json").read_text())
+    return json.loads((folder / "results.json").read_bytes())
 
 
 def test_the_folder_holds_all_files_and_nothing_half_written(comparison: Report) -> None:
@@ -110,7 +110,7 @@ def test_several_that_are_best_are_all_named(comparison: Report) -> None:
 
 
 def test_the_log_has_a_line_for_each_epoch_of_each_run(comparison: Report) -> None:
-    lines = (comparison.folder / "train.jsonl").read_text().splitlines()
+    lines = (comparison.folder / "train.jsonl").read_text("utf-8").splitlines()
     epochs = [
         record for record in map(json.loads, lines) if record["event"] == "epoch_ended"
     ]
@@ -121,7 +121,7 @@ def test_the_log_has_a_line_for_each_epoch_of_each_run(comparison: Report) -> No
 
 
 def test_the_report_holds_table_pictures_and_the_command(comparison: Report) -> None:
-    text = (comparison.folder / "report.html").read_text()
+    text = (comparison.folder / "report.html").read_text("utf-8")
     for table in comparison.findings.tables:
         assert table.html() in text
     assert text.count("data:image/png;base64,") == 2
@@ -169,7 +169,7 @@ def test_a_run_that_diverges_is_named_and_logged(tmp_path: Path) -> None:
     settings = replace(SETTINGS, optimizers=("sgd",), learning_rates=(("", 1e30),))
     with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)") as caught:
         run(tmp_path, settings)
-    last = json.loads((tmp_path / "train.jsonl").read_text().splitlines()[-1])
+    last = json.loads((tmp_path / "train.jsonl").read_text("utf-8").splitlines()[-1])
     assert last["event"] == "run_ended"
     assert str(caught.value) == f"{last['error']} (method sgd, seed 0)"
     assert not (tmp_path / "results.json").exists()

@@ -324,10 +324,12 @@ def test_table_5_against_table_1() -> None:
 
 def test_every_test_that_the_page_names_exists() -> None:
     root = Path(__file__).parents[2]
-    page = (root / "docs" / "errata.md").read_text()
+    page = (root / "docs" / "errata.md").read_text("utf-8")
     named = set(re.findall(r"`(test_\w+)`", page))
     written = set()
     for file in (root / "tests").rglob("test_*.py"):
-        written |= set(re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE))
+        written |= set(
+            re.findall(r"^def (test_\w+)", file.read_text("utf-8"), re.MULTILINE)
+        )
     assert len(named) > 15
     assert named <= written

@@ -60,15 +60,15 @@ def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -
     made = run(name, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*made.files, "trials"}
     assert sum(file.endswith(".svg") for file in made.files) >= 1
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = json.loads((tmp_path / "results.json").read_bytes())
     assert results["summary"] == made.findings.summary
     assert results["notes"][classifiers.DIFFERS]
     shown = Text()
-    shown.feed((tmp_path / "report.html").read_text())
+    shown.feed((tmp_path / "report.html").read_text("utf-8"))
     assert shown.outside == []
     assert made.findings.summary in shown.words
     assert results["command"] in shown.words
-    lines = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
+    lines = list(csv.DictReader((tmp_path / "results.csv").read_text("utf-8").splitlines()))
     assert {line["arm"] for line in lines} == {arm["title"] for arm in results["arms"]}
 
 
@@ -89,14 +89,14 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing_again(
     tmp_path: Path,
 ) -> None:
     first = run("fig9", tmp_path)  # which shows what table5 shows, too
-    results = json.loads((tmp_path / "results.json").read_text())
+    results = json.loads((tmp_path / "results.json").read_bytes())
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
     again = run("fig9", tmp_path)
     assert again.findings.tables == first.findings.tables
     assert written == {
         path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()
     }
-    other = json.loads((tmp_path / "results.json").read_text())
+    other = json.loads((tmp_path / "results.json").read_bytes())
     assert results["arms"] == other["arms"]
     made = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))
     text = made["page"]([results])
@@ -234,7 +234,7 @@ CELLS = r"^\| (`.*?`) \| (.*?) \| (\d+) \| (\d+) \| (.*?) \| (.*?) \|$"
 
 
 def test_the_page_tells_the_full_settings() -> None:
-    text = (ROOT / "docs" / "reproducing.md").read_text()
+    text = (ROOT / "docs" / "reproducing.md").read_text("utf-8")
     told = {}
     for names, model, epochs, batch, _, decay in re.findall(CELLS, text, re.MULTILINE):
         for name in re.findall("`(.*?)`", names):
