@@ -83,10 +83,7 @@ def continued(
     own: Mapping[str, str] = MappingProxyType({}),
     **options: Any,
 ) -> Iterator[RunFolder]:
-    """Hold the folder of a run that is to go on, some of its options changed.
-
-    Code of the user's own is run where `own` names it too, by the option that took it.
-    """
+    """Hold the folder of a run that is to go on; `own` names code that it may run."""
     try:
         found = read_sealed(
             path / _FILE,
