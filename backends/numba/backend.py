@@ -52,7 +52,7 @@ class NumbaBackend:
     gradient = staticmethod(host.gradient)
 
     def __init__(self, threads: int | None = None, cache: Path | None = None) -> None:
-        if numba.config.DISABLE_JIT:
+        if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # made as it is loaded
             raise BackendUnavailableError(
                 "backend 'numba' cannot compile: NUMBA_DISABLE_JIT is set"
             )
