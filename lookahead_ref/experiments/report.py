@@ -14,7 +14,7 @@ from lookahead_ref.experiments.environment import machine, versions
 from lookahead_ref.experiments.settings import command
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
-from lookahead_ref.report.files import write_atomically, write_json
+from lookahead_ref.report.files import stamp, write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture
 from lookahead_ref.report.tables import Table
 
@@ -75,8 +75,7 @@ def write(
     ]
     seconds = [{"arm": a, "seed": s, "seconds": run.get("seconds")} for a, s, run in runs]
     results = {
-        "format": f"lookahead-ref {job.split()[0]}",
-        "format_version": 1,
+        **stamp(f"lookahead-ref {job.split()[0]}"),
         "title": title,
         "command": command(job, settings),
         "request": asdict(settings),

@@ -12,7 +12,7 @@ from lookahead_ref.experiments import models, optimizers, plugins
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.experiments.resume import RunFolder
 from lookahead_ref.experiments.settings import TrainSettings
-from lookahead_ref.report.files import jsonable, write_atomically, write_json
+from lookahead_ref.report.files import jsonable, stamp, write_atomically, write_json
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training import (
     Data,
@@ -206,14 +206,12 @@ def _write(folder: RunFolder, prepared: Prepared, result: TrainingResult) -> Non
     configuration = asdict(prepared.settings)
     counts = {"steps": result.steps, "skipped": result.skipped}
     weights = {
-        "format": "lookahead-ref weights",
-        "format_version": 1,
+        **stamp("lookahead-ref weights"),
         "configuration": configuration,
         **counts,
     }
     results = {
-        "format": "lookahead-ref train",
-        "format_version": 1,
+        **stamp("lookahead-ref train"),
         "configuration": {
             **configuration,
             "model_made": described(prepared.model),

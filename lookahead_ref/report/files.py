@@ -55,9 +55,14 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, text + "\n")
 
 
+def stamp(form: str) -> dict[str, Any]:
+    """Return what a file says of its format, as `checked` wants it."""
+    return {"format": form, "format_version": 1}
+
+
 def write_sealed(path: Path, form: str, record: Mapping[str, Any]) -> None:
     """Write JSON of a format with its checksum, for `read_sealed`."""
-    sealed = jsonable({"format": form, "format_version": 1, **record})
+    sealed = jsonable({**stamp(form), **record})
     write_json(path, {**sealed, "sha256": _digest(sealed)})
 
 
@@ -92,7 +97,8 @@ def jsonable(value: Any) -> Any:
 def checked(data: Any, form: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
     """Check data of a format against JSON schemas, all that a file of it must have."""
     jsonschema = require("jsonschema", "experiments", purpose="read the files of runs")
-    properties = {"format": {"const": form}, "format_version": {"const": 1}, **properties}
+    stamped = {name: {"const": value} for name, value in stamp(form).items()}
+    properties = {**stamped, **properties}
     wanted = {"type": "object", "properties": properties, "required": [*properties]}
     for error in jsonschema.Draft202012Validator(wanted).iter_errors(data):
         came = reprlib.repr(error.instance)

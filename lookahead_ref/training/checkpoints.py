@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
 from lookahead_ref.extras import require
-from lookahead_ref.report.files import checked, write_atomically
+from lookahead_ref.report.files import checked, stamp, write_atomically
 from lookahead_ref.training.events import JsonLines
 from lookahead_ref.training.state import SCHEMA, Snapshot
 
@@ -210,8 +210,7 @@ class CheckpointFolder:
             # Flushed first: what a checkpoint says of the log must be true on the disk.
             log_bytes = 0 if self._log is None else self._log.sync()
             record = {
-                "format": _FORMAT,
-                "format_version": 1,
+                **stamp(_FORMAT),
                 "configuration": self._configuration,
                 "log_bytes": log_bytes,
                 "state": snapshot.record,

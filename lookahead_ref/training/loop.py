@@ -143,10 +143,10 @@ def train(
         Whether to evaluate the training examples too after each epoch.
     on_nonfinite : {"stop", "skip"}, default "stop"
         What to do about a batch whose loss or gradient is NaN or infinite, or makes the
-        optimizer's state so. *skip* leaves
-        parameters, optimizer and what is carried as they were and goes on with the next
-        batch: no step is counted, so that neither a schedule nor Lookahead's cycle
-        advances, and a synchronization comes after k updates that were made.
+        optimizer's state so. *skip* leaves parameters, optimizer and what is carried as
+        they were and goes on with the next batch: no step is counted, so that neither a
+        schedule nor Lookahead's cycle advances, and a synchronization comes after k updates
+        that were made.
     check_every : int, optional
         After how many batches losses and gradients are looked at. By default 1, before
         each update, where the backend computes in host memory, and 50 elsewhere. If
@@ -297,7 +297,7 @@ class _Loop:
         tested = None if test is None else self._evaluator()(test)
         self._end(None, tested)
         return TrainingResult(
-            params=self.state.placement.fetch(state.stepper.evaluation_params()),
+            params=state.placement.fetch(state.stepper.evaluation_params()),
             history=tuple(state.history),
             steps=state.step,
             seconds=self._seconds(),
@@ -377,8 +377,8 @@ class _Loop:
     def _gradient(self, batch: Any) -> tuple[Any, Any, Any]:
         state = self.state
         if getattr(batch, "first", False):
-            state.carried = _start(self.model, self.batch_size, self.state.placement)
-        batch = self.state.placement.put(batch)
+            state.carried = _start(self.model, self.batch_size, state.placement)
+        batch = state.placement.put(batch)
         params = state.stepper.params
         if not self.carries:
             loss, grads = self.value_and_grad(params, batch)
