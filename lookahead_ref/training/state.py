@@ -1,18 +1,19 @@
 """All that changes while a run goes on, which a checkpoint must hold, and where it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from lookahead_ref import trees
+from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.report.files import schema
 from lookahead_ref.stepping.backend import Backend
 from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
-from lookahead_ref.training.models import Stream
+from lookahead_ref.training.models import Data, Model, Stream, carries
 
 
 class Snapshot(NamedTuple):
@@ -110,10 +111,40 @@ class TrainingState:
     """Time taken until the last snapshot, in seconds."""
     history: list[EpochRecord] = field(default_factory=list)
 
+    @classmethod
+    def begun(
+        cls,
+        model: Model,
+        data: Data,
+        optimizer: Any,
+        seed: int,
+        batch_size: int,
+        placement: Placement,
+    ) -> Self:
+        """Return the state in which a run begins."""
+        init_seed, batch_seed, noise_seed = seeds(seed)
+        params = placement.put(model.init(init_seed))
+        return cls(
+            placement,
+            Stepper(optimizer, params, backend=placement.backend),
+            data.stream(batch_size, batch_seed),
+            np.random.Generator(np.random.PCG64(noise_seed)),
+            _start(model, batch_size, placement),
+        )
+
     @property
     def batches_in_all(self) -> int:
         """Batches drawn since the run began."""
         return self.epoch * self.stream.batches_per_epoch + self.batches
+
+    def place(self) -> tuple[dict[str, Any], Any]:
+        """Return what drawing a batch and its gradient change."""
+        return self.stream.state_dict(), self.rng.bit_generator.state
+
+    def go_back(self, place: tuple[dict[str, Any], Any]) -> None:
+        """Return the batches and the random numbers that were drawn since."""
+        stream, self.rng.bit_generator.state = place
+        self.stream.load_state_dict(stream)
 
     def snapshot(self) -> Snapshot:
         """Copy the state; its arrays stay where the backend has them."""
@@ -150,6 +181,35 @@ class TrainingState:
         for name in _PLAIN:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]
+
+
+def seeds(seed: int) -> list[np.random.SeedSequence]:
+    """Return those of the initial weights, of the batches, and of the model's noise."""
+    return np.random.SeedSequence(seed).spawn(3)
+
+
+def gradients(
+    model: Model, state: TrainingState, batch_size: int
+) -> Callable[[Any], tuple[Any, Any, Any]]:
+    """Return what computes loss, gradients and what is carried on, of a batch."""
+    carrying = carries(model)
+    differentiate = value_and_grad(model.loss, has_aux=carrying)
+
+    def gradient(batch: Any) -> tuple[Any, Any, Any]:
+        if getattr(batch, "first", False):
+            state.carried = _start(model, batch_size, state.placement)
+        batch, params = state.placement.put(batch), state.stepper.params
+        if not carrying:
+            loss, grads = differentiate(params, batch)
+            return loss, state.carried, grads
+        (loss, carried), grads = differentiate(params, batch, state.carried, state.rng)
+        return loss, carried, grads
+
+    return gradient
+
+
+def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
+    return placement.put(dict(model.start(batch_size))) if carries(model) else {}
 
 
 _PLAIN = ("epoch", "batches", "step", "skipped", "epoch_updates", "epoch_loss", "seconds")

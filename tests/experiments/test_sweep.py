@@ -136,11 +136,9 @@ def test_an_interrupted_command_says_how_to_continue(
     output = Path("a b") if named else None
     with pytest.raises(typer.Exit), job_folder(output, "sweep", "sweep") as folder:
         raise KeyboardInterrupt
-    told = f"lookahead-ref: to continue: lookahead-ref sweep --output '{folder}'\n"
-    assert (
-        capsys.readouterr().err
-        == (told if named else told.replace("'", "")) + "interrupted\n"
-    )
+    told = f"to continue: lookahead-ref sweep --output '{folder}'\n"
+    said = "lookahead-ref: stopped, what was done is saved; "
+    assert capsys.readouterr().err == said + (told if named else told.replace("'", ""))
 
 
 def test_the_table_of_runs_holds_the_rate_in_effect_and_nothing_that_is_not(

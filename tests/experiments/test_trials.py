@@ -19,6 +19,7 @@ from lookahead_ref.experiments.trials import (
     run,
 )
 from lookahead_ref.experiments.workers import LocalProcesses
+from lookahead_ref.training.stopping import StopRequest
 
 
 def squares(
@@ -42,7 +43,7 @@ def test_results_come_in_the_order_of_the_seeds(tmp_path: Path) -> None:
 
 
 def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
-    def stop_at_two(settings: TrainSettings) -> dict[str, int]:
+    def stop_at_two(settings: TrainSettings, *_: object) -> dict[str, int]:
         if settings.seed == 2:
             raise KeyboardInterrupt
         return worker_tasks.record(settings)
@@ -97,7 +98,7 @@ def test_a_run_that_diverges_is_a_result_unless_all_must_reach_their_end(
     tmp_path: Path,
 ) -> None:
     settings = TrainSettings(optimizer="sgd", learning_rate=1e6, epochs=2)
-    result = measure_training(settings)
+    result = measure_training(settings, tmp_path / "run", StopRequest())
     assert "step" in result["error"]
     assert len(result["history"]) >= 1
     plan = Plan((Arm("SGD", settings),), [0, 1], may_diverge=False)
@@ -105,8 +106,8 @@ def test_a_run_that_diverges_is_a_result_unless_all_must_reach_their_end(
         with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)"):
             run(
                 plan,
-                tmp_path,
+                tmp_path / "trials",
                 workers=LocalProcesses(1),
                 console=Console(file=io.StringIO()),
             )
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list((tmp_path / "trials").iterdir())) == 1

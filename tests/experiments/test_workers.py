@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from lookahead_ref.experiments.workers import (
     choose_workers,
 )
 from lookahead_ref.report.files import jsonable
+from lookahead_ref.training.stopping import StopRequest
 from own_code import OWN
 from support import started
 
@@ -121,12 +123,12 @@ def test_the_number_of_jobs_must_be_positive() -> None:
 def test_a_scheduler_that_does_not_answer_is_named() -> None:
     pytest.importorskip("distributed")
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9"):
-        list(DaskCluster("tcp://127.0.0.1:9").outcomes(abs, [1]))
+        list(DaskCluster("tcp://127.0.0.1:9").outcomes(worker_tasks.square, [1]))
 
 
 def test_tasks_under_way_are_given_up_where_the_caller_stops() -> None:
     began = time.monotonic()
-    outcomes = LocalProcesses(2).outcomes(time.sleep, [0, 300, 300])
+    outcomes = LocalProcesses(2).outcomes(worker_tasks.sleep, [0, 300, 300])
     assert next(outcomes) == (0, None)
     outcomes.close()
     assert time.monotonic() - began < 60
@@ -173,5 +175,6 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
             k=trial["settings"]["k"],
         )
         (run,) = trial["runs"]
-        ((_, told),) = LocalProcesses(1).outcomes(measure_training, [same])
-        assert run["history"] == jsonable(told["history"])  # type: ignore[index]
+        told = measure_training(same, tmp_path / "same", StopRequest())
+        shutil.rmtree(tmp_path / "same")
+        assert run["history"] == jsonable(told["history"])
