@@ -66,3 +66,11 @@ def kill_the_parent(_: int, _request: StopRequest) -> None:
 
 def sleep(seconds: float, _request: StopRequest) -> None:
     time.sleep(seconds)
+
+
+def wait(until_asked: Path | None, request: StopRequest) -> None:
+    """Make a file when asked to stop, unless there is nothing to wait for."""
+    if until_asked is not None:
+        while not request():
+            time.sleep(0.01)
+        until_asked.touch()

@@ -72,6 +72,7 @@ class Walk:
         self._checkpoints = train.checkpoints(prepared, run, request)
         restored = self._checkpoints.restore(run.note)
         if restored is not None:
+            run.note(f"continuing from {restored.path}")
             self._state.restore(restored.snapshot)
         self._file = run.path / "accuracies.txt"
         text = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
