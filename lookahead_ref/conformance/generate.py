@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lookahead_ref.conformance import model_cases, model_oracle, optimizer_cases, vectors
+from lookahead_ref.conformance import golden_models, optimizer_cases, vectors
 from lookahead_ref.conformance.bounds import LEVELS, Bounding, Overflowing
 from lookahead_ref.conformance.bugs import (
     BUGS,
+    CLAUSES,
     CONDITIONS,
     CONVENTIONS,
     NO_GRADIENT,
@@ -19,9 +20,8 @@ from lookahead_ref.conformance.bugs import (
     Run,
     simulate,
 )
-from lookahead_ref.conformance.building import PlannedCase, bits
-from lookahead_ref.conformance.clauses import CLAUSES
-from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact
+from lookahead_ref.conformance.optimizer_cases import PlannedCase
+from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact, bits
 from lookahead_ref.conformance.oracle import value as value_of
 from lookahead_ref.conformance.vectors import Format
 
@@ -67,9 +67,9 @@ def build() -> dict[str, bytes]:
         vectors.MODELS,
         {
             name: [complete_model(case) for case in make()]
-            for name, make in model_cases.FILES.items()
+            for name, make in golden_models.FILES.items()
         },
-        {"files": [], "profiles": _profiles(model_cases.PROFILES)},
+        {"files": [], "profiles": _profiles(golden_models.PROFILES)},
     )
     return files | {f"models/{name}": content for name, content in models.items()}
 
@@ -146,9 +146,9 @@ def _steps(expected: Run, bounds: Bounds) -> Iterator[dict[str, Any]]:
 
 def complete_model(case: PlannedCase) -> PlannedCase:
     """Add to a case of models what it expects: loss, gradients, and what is carried."""
-    exact = model_oracle.run(case)
+    exact = golden_models.run(case)
     bounds = {
-        dtype: {level: model_oracle.run(case, Bounding(dtype, level)) for level in LEVELS}
+        dtype: {level: golden_models.run(case, Bounding(dtype, level)) for level in LEVELS}
         for dtype in case["dtypes"]
     }
     expected = {

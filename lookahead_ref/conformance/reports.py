@@ -9,8 +9,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import lookahead_ref
-from lookahead_ref.conformance.bugs import by_name
-from lookahead_ref.conformance.clauses import CLAUSES
+from lookahead_ref.conformance.bugs import CLAUSES, by_name
 from lookahead_ref.conformance.diagnosis import Diagnosis, Followed, followed
 from lookahead_ref.conformance.expectations import Expectation, expected, stale
 from lookahead_ref.conformance.judging import Mismatch

@@ -19,7 +19,7 @@ from lookahead_ref.conformance import (
     load,
     optimizer_cases,
 )
-from lookahead_ref.conformance.model_cases import FILES as PLANNED_MODELS
+from lookahead_ref.conformance.golden_models import FILES as PLANNED_MODELS
 from lookahead_ref.conformance.models import model_cases
 
 FOLDER = Path(generate.__file__).parent / "vectors"
