@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lookahead_ref.conformance import golden_models, optimizer_cases, vectors
+from lookahead_ref.conformance import models, optimizer_cases, vectors
 from lookahead_ref.conformance.bounds import LEVELS, Bounding, Overflowing
 from lookahead_ref.conformance.bugs import (
     BUGS,
@@ -63,15 +63,15 @@ def build() -> dict[str, bytes]:
             "retired": list(optimizer_cases.RETIRED),
         },
     )
-    models = _files(
+    of_models = _files(
         vectors.MODELS,
         {
             name: [complete_model(case) for case in make()]
-            for name, make in golden_models.FILES.items()
+            for name, make in models.FILES.items()
         },
-        {"files": [], "profiles": _profiles(golden_models.PROFILES)},
+        {"files": [], "profiles": _profiles(models.PROFILES)},
     )
-    return files | {f"models/{name}": content for name, content in models.items()}
+    return files | {f"models/{name}": content for name, content in of_models.items()}
 
 
 def write(folder: Path) -> list[str]:
@@ -146,9 +146,9 @@ def _steps(expected: Run, bounds: Bounds) -> Iterator[dict[str, Any]]:
 
 def complete_model(case: PlannedCase) -> PlannedCase:
     """Add to a case of models what it expects: loss, gradients, and what is carried."""
-    exact = golden_models.run(case)
+    exact = models.run(case)
     bounds = {
-        dtype: {level: golden_models.run(case, Bounding(dtype, level)) for level in LEVELS}
+        dtype: {level: models.run(case, Bounding(dtype, level)) for level in LEVELS}
         for dtype in case["dtypes"]
     }
     expected = {

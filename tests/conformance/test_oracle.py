@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookahead_ref.conformance import cases, golden_models, optimizer_cases, oracle
+from lookahead_ref.conformance import cases, models, optimizer_cases, oracle
 from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, by_name, simulate
 from lookahead_ref.conformance.optimizer_cases import (
     PAIR,
@@ -44,7 +44,7 @@ def constant(
     ("module", "allowed"),
     [
         (oracle, {"functools", "hashlib", "math", "mpmath", "struct"}),
-        (golden_models, {"itertools", "lookahead_ref.conformance.oracle"}),
+        (models, {"itertools", "lookahead_ref.conformance.oracle"}),
     ],
 )
 def test_it_imports_nothing_but_mpmath_and_the_standard_library(
