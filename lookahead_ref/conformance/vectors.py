@@ -168,6 +168,11 @@ class Case(AnyCase):
         """The names of the parameters."""
         return [tensor["name"] for tensor in self.data["params"]]
 
+    @property
+    def size(self) -> int:
+        """The number of steps times that of elements."""
+        return self.steps * sum(prod(shape) for shape in self.shapes)
+
     @cached_property
     def outcomes(self) -> list[CaseOutcome]:
         """The outcomes that pass: the reference first, then variants."""

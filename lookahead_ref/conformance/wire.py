@@ -80,7 +80,11 @@ def shown(value: Any) -> str:
 
 def legible(value: Any) -> str:
     """Take what a program says for a text that every output can hold."""
-    text = str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8")
+    return printable(str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8"))
+
+
+def printable(text: str) -> str:
+    """Replace control characters, which XML and terminals cannot hold."""
     return "".join(
         c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
     )
