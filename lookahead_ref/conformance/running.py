@@ -31,6 +31,7 @@ from lookahead_ref.conformance.protocol import (
     observe,
 )
 from lookahead_ref.conformance.vectors import Case, cases, read_file
+from lookahead_ref.system import from_home
 
 Status = Literal["passed", "departed", "failed", "unsupported"]
 """Passed or departed as judged; failed where there was nothing to judge; not offered."""
@@ -155,7 +156,7 @@ def adapter(target: str) -> Callable[[], Adapter]:
         library.loaded(target)
         return lambda: library.Stepped(target)
     if place.endswith(".py"):
-        path = Path(place).resolve()
+        path = Path(from_home(place)).resolve()
         spec = importlib.util.spec_from_file_location(path.stem, path)
         if not path.is_file() or spec is None or spec.loader is None:
             raise ValueError(f"target must be an existing file, got {place!r}")
@@ -353,7 +354,7 @@ def open_target(
     if recorded is not None:
         return Recording(recorded)
     if command is not None:
-        words = shlex.split(command)
+        words = [from_home(word) for word in shlex.split(command)]
         if not words:
             raise ValueError("--command must name a program, got an empty string")
         return Program(command, words, limits)
