@@ -111,6 +111,15 @@ def joint_sum(start: Any, arrays: Iterable[trees.Array]) -> Any:
     return start
 
 
+def sum_of_squares(start: Any, arrays: Iterable[trees.Array]) -> Any:
+    """Add up a number and the squares of the elements of all arrays, without copies."""
+    for array in arrays:
+        xp = array_namespace(array)
+        flat = xp.reshape(array, (-1,))
+        start = start + xp.vecdot(flat, flat)
+    return start
+
+
 def first_nonfinite(arrays: trees.Tree) -> str | None:
     """Find the path of the first leaf with an element that is NaN or infinite."""
     leaves = trees.flatten(arrays).items()
