@@ -114,9 +114,8 @@ def joint_sum(start: Any, arrays: Iterable[trees.Array]) -> Any:
 def sum_of_squares(start: Any, arrays: Iterable[trees.Array]) -> Any:
     """Add up a number and the squares of the elements of all arrays, without copies."""
     for array in arrays:
-        xp = array_namespace(array)
-        flat = xp.reshape(array, (-1,))
-        start = start + xp.vecdot(flat, flat)
+        flat = array_namespace(array).reshape(array, (-1,))
+        start = start + flat @ flat
     return start
 
 
