@@ -38,6 +38,7 @@ from lookahead_ref.conformance.protocol import (
 )
 from lookahead_ref.conformance.vectors import Case, ModelCase, cases, decode, read_file
 from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, shown
+from lookahead_ref.system import from_home
 
 PYTHON_STARTUP = 60.0
 """Seconds to start a Python adapter in: it may import a framework."""
@@ -317,7 +318,7 @@ def open_target(
     if recorded is not None:
         return Recording(recorded)
     if command is not None:
-        words = shlex.split(command)
+        words = [from_home(word) for word in shlex.split(command)]
         if not words:
             raise ValueError("--command must name a program, got an empty string")
         return Program(command, words, limits)
