@@ -1,7 +1,9 @@
 """Commands of lookahead-ref in this process, and what jobs are done with."""
 
 import io
+import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +32,11 @@ def refused(done: Done, says: str, code: int = 2) -> None:
     """A command that cannot be done says so in one line."""
     assert (done.exit_code, done.stderr.count("\n")) == (code, 1), done.stderr
     assert says in done.stderr
+
+
+def results(folder: Path) -> Any:
+    """What a job has written."""
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
 def alone(jobs: int = 1) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import lookahead_ref as la
-from commands import called, refused, succeeded
+from commands import called, refused, results, succeeded
 from lookahead_ref.cli.app import EXAMPLES, app
 from lookahead_ref.cli.terminal import reported
 from lookahead_ref.experiments.environment import new_folder
@@ -154,12 +154,12 @@ def test_pictures_are_drawn_whatever_matplotlib_is_told_outside(
 def test_train_writes_its_folder(here: Path) -> None:
     rate = "--learning-rate 0.5 --schedule step --epochs 2"
     succeeded(f"train --optimizer lookahead-sgd {rate} --output run")
-    results = json.loads((here / "run" / "results.json").read_text())
-    assert len(results["history"]) == 3
-    assert "StepDecay(initial=0.5" in results["configuration"]["schedule_made"]
+    found = results(here / "run")
+    assert len(found["history"]) == 3
+    assert "StepDecay(initial=0.5" in found["configuration"]["schedule_made"]
     lines = (here / "run" / "train.jsonl").read_text().splitlines()
     events = [json.loads(line)["event"] for line in lines]
-    assert events.count("step_taken") == results["steps"] == 40
+    assert events.count("step_taken") == found["steps"] == 40
 
 
 def test_train_json_holds_the_final_numbers(here: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import lookahead_ref as la
-from commands import called, refused, succeeded
+from commands import called, refused, results, succeeded
 from lookahead_ref.experiments import compare, optimizers, plugins, train
 from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, command
 from own_code import OWN
@@ -93,19 +93,15 @@ def folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return here
 
 
-def read(folder: Path) -> Any:
-    return json.loads((folder / "results.json").read_text())
-
-
 def test_compare_takes_an_optimizer_a_model_and_data(folder: Path) -> None:
     done = succeeded(f"compare {SIGNED} {WITH} --seeds 1 --jobs 1 {SHORT} --output out")
     assert "halves: final validation accuracy" in done.stdout
-    results = read(folder / "out")
-    assert [arm["title"] for arm in results["arms"]] == ["Signed", "Lookahead (Signed)"]
-    assert results["learning_rates"] == {"mine.py:Signed": 0.25}
-    assert results["setting"]["Model"] == "<mine.Small object>"
+    found = results(folder / "out")
+    assert [arm["title"] for arm in found["arms"]] == ["Signed", "Lookahead (Signed)"]
+    assert found["learning_rates"] == {"mine.py:Signed": 0.25}
+    assert found["setting"]["Model"] == "<mine.Small object>"
     told = "halves, 60 for training, 60 for validation"
-    assert results["setting"]["Data"] == told
+    assert found["setting"]["Data"] == told
     report = (folder / "out" / "report.html").read_text()
     assert "halves: Lookahead and others" in report
     assert "No learning rate was given for mine.py:Signed: what came with it" in report
@@ -207,8 +203,7 @@ def test_a_sweep_tries_hyperparameters_and_does_anew_what_an_edit_changes(
     folder: Path,
 ) -> None:
     first = trials(folder)
-    results = read(folder / "swept")
-    assert sorted(trial["title"] for trial in results["arms"]) == [
+    assert sorted(arm["title"] for arm in results(folder / "swept")["arms"]) == [
         *(
             f"lookahead-mine.py:Signed, learning rate 0.1, k {k}, share {share}"
             for k in (2, 3)
@@ -239,7 +234,7 @@ def test_a_run_of_the_users_own_optimizer_model_and_data_goes_on(folder: Path) -
     own = f"train --optimizer polyak-mine.py:Signed {WITH}"
     succeeded(f"{own} --hyperparameter share=0.5 {SHORT} --output run")
     weights = (folder / "run" / "final.safetensors").read_bytes()
-    made = read(folder / "run")["configuration"]
+    made = results(folder / "run")["configuration"]
     assert "share=0.5" in made["optimizer_made"]
     assert made["model_made"] == "<mine.Small object>"
     assert " at 0x" not in (folder / "run" / "train.jsonl").read_text()
