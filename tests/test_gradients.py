@@ -81,12 +81,10 @@ def test_gradients_are_autograd_s_with_the_structure_and_dtypes_of_the_parameter
 
 
 def test_each_leaf_keeps_its_dtype_through_operations_whose_derivative_leaves_it() -> None:
-    params = {"x": np.array([1.0, -2.0], np.float32), "y": np.ones(2)}
-    _, grads = value_and_grad(lambda p: anp.mean(anp.maximum(p["x"], 0)))(
-        {"x": params["x"]}
-    )
+    x = one(1.0, -2.0, dtype=np.float32)
+    _, grads = value_and_grad(lambda p: anp.mean(anp.maximum(p["x"], 0)))(x)
     assert_same_bits(grads, {"x": np.float32([0.5, 0.0])})
-    _, grads = value_and_grad(lambda p: anp.sum(p["x"] * p["y"]))(params)
+    _, grads = value_and_grad(lambda p: anp.sum(p["x"] * p["y"]))(x | {"y": np.ones(2)})
     assert (grads["x"].dtype, grads["y"].dtype) == (np.float32, np.float64)
 
 
@@ -221,9 +219,7 @@ some_grads = st.fixed_dictionaries(
 
 
 def norm_of(grads: Any) -> float:
-    return math.sqrt(
-        math.fsum(float(x) ** 2 for leaf in leaves_of(grads) for x in leaf.flat)
-    )
+    return math.hypot(*(float(x) for leaf in leaves_of(grads) for x in leaf.flat))
 
 
 @given(some_grads, st.floats(1e-3, 1e6))

@@ -18,8 +18,13 @@ from lookahead_ref.theory.noisy_quadratic import DivergenceError
 from lookahead_ref.theory.planning import loss_after
 
 # Small enough for a picture in a moment.
-QUICK = {"alpha": "--k 3", "variance": "--k 5", "stability": "--k 2"}
-QUICK |= {"horizon": "--k 5 --longest 20", "rate": "--points 2"}
+QUICK = {
+    "alpha": "--k 3",
+    "variance": "--k 5",
+    "horizon": "--k 5 --longest 20",
+    "rate": "--points 2",
+    "stability": "--k 2",
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
