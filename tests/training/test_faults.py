@@ -19,7 +19,8 @@ from lookahead_ref.training import (
     TrainingProgress,
     train,
 )
-from toys import Measured, Normalised, clouds
+from lookahead_ref.zoo.losses import Evaluation
+from toys import Normalised, clouds
 
 DATA = clouds()
 OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.05), k=3, alpha=0.5)
@@ -224,8 +225,8 @@ class Repelled:
     def loss(self, params: Any, batch: Any) -> Any:
         return -(params["far"] ** 2).sum() - (params["near"] ** 2).sum() / 4
 
-    def evaluate(self, params: Any, examples: Any) -> Measured:
-        return Measured(float((params["far"] ** 2).sum()), 0.0)
+    def evaluate(self, params: Any, examples: Any) -> Evaluation:
+        return Evaluation(float((params["far"] ** 2).sum()), 0.0)
 
 
 def test_slow_weights_that_diverge_are_reported_once() -> None:

@@ -22,7 +22,7 @@ from lookahead_ref.training import (
 from lookahead_ref.zoo import MLP, ResNet
 from models import pictures
 from support import assert_same_bits
-from toys import Bigram, Elsewhere, Normalised, Text, clouds
+from toys import Bigram, Elsewhere, Normalised, clouds, text
 
 MODEL = MLP((2, 4, 2))
 CLOUDS = clouds()
@@ -227,15 +227,15 @@ def test_gradients_are_clipped_to_a_joint_norm() -> None:
 
 def test_what_is_carried_through_a_text_starts_anew_with_each_epoch() -> None:
     model = Bigram()
-    trained(Text(), model, la.SGD(0.1), epochs=3, batch_size=2)
-    assert model.counts == [0, 1, 2] * 3
+    trained(text(), model, la.SGD(0.1), epochs=3, batch_size=2)
+    assert model.counts == [0, 1, 2, 3] * 3
 
 
 def test_of_a_text_the_perplexity_is_shown() -> None:
     stream = io.StringIO()
     with TrainingProgress(Console(file=stream)) as progress:
         options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "callbacks": [progress]}
-        result = trained(Text(), Bigram(), la.SGD(0.5), **options)
+        result = trained(text(), Bigram(), la.SGD(0.5), **options)
     perplexity = np.exp(result.history[-1].validation_loss)
     assert 1 < perplexity < 2
     assert f"perplexity {perplexity:.2f}" in stream.getvalue()
