@@ -51,10 +51,6 @@ def measured(comparison: Report, epoch: int, name: str) -> dict[str, Any]:
     }
 
 
-def test_the_folder_holds_all_files_and_nothing_half_written(comparison: Report) -> None:
-    assert names(comparison.folder) == FILES
-
-
 def test_the_same_seed_gives_the_same_results_but_for_timing(
     comparison: Report, tmp_path: Path
 ) -> None:

@@ -1,9 +1,7 @@
 """Optimizers, models and data of the user's own in every command that trains."""
 
 import csv
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -179,11 +177,6 @@ def test_lookahead_goes_around_an_optimizer_of_the_users_own(folder: Path) -> No
     assert isinstance(prepared.optimizer, la.Lookahead)
     assert prepared.optimizer.k == 7
     assert prepared.optimizer.inner.share == 0.5
-    average = optimizers.build(
-        TrainSettings(optimizer="polyak-mine.py:Signed", learning_rate=0.5)
-    )
-    assert isinstance(average, la.PolyakAveraging)
-    assert average.inner.learning_rate == 0.5
 
 
 SWEEP = (
@@ -221,13 +214,6 @@ def test_a_sweep_tries_hyperparameters_and_does_anew_what_an_edit_changes(
     (folder / "mine.py").write_text(OWN.replace("share * g", "share * share * g"))
     # The data are of the file too: all seven are done again.
     assert len(trials(folder) - first) == len(first) == 7
-
-
-def test_settings_are_the_same_after_they_were_written_as_json() -> None:
-    settings = TrainSettings(hyperparameters=(("share", 0.5),), hidden=(8, 8))
-    again = TrainSettings(**json.loads(json.dumps(asdict(settings))))
-    assert again == settings
-    assert hash(again) == hash(settings)
 
 
 def test_a_run_of_the_users_own_optimizer_model_and_data_goes_on(folder: Path) -> None:

@@ -48,13 +48,6 @@ def test_it_is_the_loop_of_the_paper_written_out_by_hand(optimizer: Any, seed: i
     assert result.history[-1].train_loss == MODEL.evaluate(phi, DATA.train).loss
 
 
-def test_slow_weights_that_have_not_moved_are_evaluated_as_they_are() -> None:
-    optimizer = la.Lookahead(la.SGD(learning_rate=0.1), k=1000, alpha=0.5)
-    history = train(MODEL, DATA, optimizer, **SETTINGS).history
-    assert {record.train_loss for record in history} == {history[0].train_loss}
-    assert history[-1].batch_loss != history[1].batch_loss
-
-
 def test_a_schedule_of_the_global_step_takes_the_place_of_the_innermost_rate() -> None:
     seen: set[int] = set()
 
