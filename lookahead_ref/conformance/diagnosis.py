@@ -24,8 +24,7 @@ from lookahead_ref.conformance.bugs import (
     simulate,
     together,
 )
-from lookahead_ref.conformance.judging import Observation, parts, slot_at, slow_at
-from lookahead_ref.conformance.running import Result
+from lookahead_ref.conformance.judging import Observation, Result, parts, slot_at, slow_at
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
 Bugs = tuple[type[Bug], ...]

@@ -6,7 +6,8 @@ from typing import Any
 
 from commands import Done, called
 from lookahead_ref.conformance import Case
-from lookahead_ref.conformance.running import Result, Target, run
+from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.running import Target, run
 
 
 def conform(*arguments: str) -> Done:
