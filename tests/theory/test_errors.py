@@ -24,6 +24,7 @@ ALONE, TOO_HIGH = Problem(ONE, 1.0, 1.0), {"learning_rates": (3.0, 4.0)}
 ERRORS = {"": ValueError, "Type": TypeError, "Divergence": DivergenceError}
 DIVERGES = "DivergenceError: the iteration diverges"
 TOO_LARGE = "DivergenceError: exceeds the range of numbers"
+NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ TOO_LARGE = "DivergenceError: exceeds the range of numbers"
         (best_hyperparameters, (PROBLEM, 4, 5), "steps must be >= 5, got 4"),
         (best_hyperparameters, (PROBLEM, 5, {"alphas": (0.5, 0.1)}), "a lowest and a high"),
         (best_hyperparameters, (PROBLEM, 5, {"learning_rates": (0.0, 1.0)}), "must be > 0"),
-        (best_hyperparameters, (ALONE, 10_000, TOO_HIGH), f"{TOO_LARGE} at all"),
+        (best_hyperparameters, (ALONE, 10_000, TOO_HIGH), NO_RATE),
         (planning.steps_to_reach, (ALONE, 0.5, 1.0), "loss must be one that is reached"),
         (planning.steps_to_reach, (PROBLEM, 5.0, 2.5), "learning_rate must be in the"),
     ],
