@@ -62,14 +62,7 @@ def test_activations_and_their_gradients(
     same("activate_gradient", g, y, activation=activation)
 
 
-@given(
-    sizes,
-    sizes,
-    dtypes,
-    st.booleans(),
-    st.booleans(),
-    st.sampled_from([np.int32, np.int64]),
-)
+@given(sizes, sizes, dtypes, st.booleans(), st.booleans(), integers)
 @settings(max_examples=30)
 def test_cross_entropy(
     same: Any, n: int, classes: int, dtype: str, biased: bool, gradient: bool, kind: Any

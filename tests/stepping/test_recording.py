@@ -85,17 +85,11 @@ def test_a_tape_records_calls_coefficients_and_zeros() -> None:
         (lambda xp: lambda x: xp.sqrt(2.0), "must hold no literals, got 2.0 in sqrt"),
         (lambda xp: lambda x: -x if x else x, "a rule must not branch on values"),
         (lambda xp: lambda x: 0.0, "a rule must return arrays, got 0.0"),
+        (lambda xp: lambda x: xp.exp(x), "exp"),
+        (lambda xp: lambda x: x**2, "unsupported operand"),
     ],
 )
 def test_what_a_program_cannot_hold_is_refused(rule: Any, message: str) -> None:
     tape = Tape(1)
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises((TypeError, AttributeError), match=message):
         tape.record(rule, [Symbol(tape, 0)], {})
-
-
-def test_operations_other_than_the_four_and_sqrt_are_refused() -> None:
-    tape = Tape(1)
-    with pytest.raises(AttributeError, match="exp"):
-        tape.record(lambda xp: lambda x: xp.exp(x), [Symbol(tape, 0)], {})
-    with pytest.raises(TypeError, match="unsupported operand"):
-        tape.record(lambda xp: lambda x: x**2, [Symbol(tape, 0)], {})

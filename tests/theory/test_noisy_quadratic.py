@@ -147,7 +147,7 @@ def test_next_to_the_border_of_sgd_no_accuracy_is_lost_either() -> None:
 
 @pytest.mark.parametrize("k", [2, 5])
 def test_sgd_and_lookahead_of_this_library_follow_lemma_1(k: int) -> None:
-    rate, around = 0.8, (k, 0.4, 4)  # k, alpha and how many cycles
+    rate, around, wrong = 0.8, (k, 0.4, 4), (k, 0.42, 4)  # k, alpha, how many cycles
     found = simulate(la.SGD(rate), CURVATURE, NOISE, START, 7, seed=1)
     mean = sgd_mean(START, rate, CURVATURE, 7)
     assert_agree(found, mean, sgd_variance(0.0, rate, CURVATURE, NOISE, 7))
@@ -156,13 +156,9 @@ def test_sgd_and_lookahead_of_this_library_follow_lemma_1(k: int) -> None:
     found = simulate(optimizer, CURVATURE, NOISE, START, 4 * k + 1, seed=2)
     mean = lookahead_mean(START, rate, CURVATURE, *around)
     assert_agree(found, mean, lookahead_variance(0.0, rate, CURVATURE, NOISE, *around))
-
-
-def test_the_simulation_can_tell_a_wrong_alpha() -> None:
-    around = la.Lookahead(la.SGD(0.8), k=5, alpha=0.4)
-    found = simulate(around, CURVATURE, NOISE, START, 20, seed=2)
-    mean = lookahead_mean(START, 0.8, CURVATURE, 5, 0.42, 4)
-    variance = lookahead_variance(0.0, 0.8, CURVATURE, NOISE, 5, 0.42, 4)
+    # And it can tell a wrong alpha.
+    mean = lookahead_mean(START, rate, CURVATURE, *wrong)
+    variance = lookahead_variance(0.0, rate, CURVATURE, NOISE, *wrong)
     with pytest.raises(AssertionError):
         assert_agree(found, mean, variance)
 
