@@ -33,6 +33,7 @@ COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), Non
 
 _BEFORE = """
 #include <cmath>
+using std::abs;
 using std::sqrt;
 using std::tanh;
 static struct { int x; } threadIdx, blockIdx;

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lookahead_ref.conformance import model_cases, model_oracle, optimizer_cases, vectors
+from lookahead_ref.conformance import models, optimizer_cases, vectors
 from lookahead_ref.conformance.bounds import LEVELS, Bounding, Overflowing
 from lookahead_ref.conformance.bugs import (
     BUGS,
+    CLAUSES,
     CONDITIONS,
     CONVENTIONS,
     NO_GRADIENT,
@@ -19,9 +20,8 @@ from lookahead_ref.conformance.bugs import (
     Run,
     simulate,
 )
-from lookahead_ref.conformance.building import PlannedCase, bits
-from lookahead_ref.conformance.clauses import CLAUSES
-from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact
+from lookahead_ref.conformance.optimizer_cases import PlannedCase
+from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact, bits
 from lookahead_ref.conformance.oracle import value as value_of
 from lookahead_ref.conformance.vectors import Format
 
@@ -63,15 +63,15 @@ def build() -> dict[str, bytes]:
             "retired": list(optimizer_cases.RETIRED),
         },
     )
-    models = _files(
+    of_models = _files(
         vectors.MODELS,
         {
             name: [complete_model(case) for case in make()]
-            for name, make in model_cases.FILES.items()
+            for name, make in models.FILES.items()
         },
-        {"files": [], "profiles": _profiles(model_cases.PROFILES)},
+        {"files": [], "profiles": _profiles(models.PROFILES)},
     )
-    return files | {f"models/{name}": content for name, content in models.items()}
+    return files | {f"models/{name}": content for name, content in of_models.items()}
 
 
 def write(folder: Path) -> list[str]:
@@ -146,9 +146,9 @@ def _steps(expected: Run, bounds: Bounds) -> Iterator[dict[str, Any]]:
 
 def complete_model(case: PlannedCase) -> PlannedCase:
     """Add to a case of models what it expects: loss, gradients, and what is carried."""
-    exact = model_oracle.run(case)
+    exact = models.run(case)
     bounds = {
-        dtype: {level: model_oracle.run(case, Bounding(dtype, level)) for level in LEVELS}
+        dtype: {level: models.run(case, Bounding(dtype, level)) for level in LEVELS}
         for dtype in case["dtypes"]
     }
     expected = {

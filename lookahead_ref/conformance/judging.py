@@ -1,11 +1,27 @@
 """Compare what a program did with what a case expects: |got - expected| <= tolerance."""
 
-from collections.abc import Iterator
+import json
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lookahead_ref.conformance.vectors import Case, CaseOutcome, Expected, Float64Array
+from lookahead_ref.conformance.vectors import (
+    Case,
+    CaseOutcome,
+    Expected,
+    Float64Array,
+    ModelCase,
+    cases,
+    read_file,
+)
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass
@@ -195,4 +211,197 @@ def slot_at(trajectory: Trajectory, first: int, name: str) -> dict[int, Float64A
         step: each[name]
         for step, each in enumerate(trajectory.slots, start=first)
         if name in each
+    }
+
+
+# Golden models.
+
+
+class ModelAnswer(NamedTuple):
+    """What a model makes of a golden case."""
+
+    loss: Any
+    """A number."""
+    gradients: Arrays
+    """Array by the parameter's name; those that are not there are not compared."""
+    carried: Arrays = MappingProxyType({})
+    """Array by name, such as ``layer1.cell``; likewise."""
+
+
+def judge_model(
+    case: ModelCase, answer: ModelAnswer, dtype: str, level: str = "strict"
+) -> list[Mismatch]:
+    """Compare an answer with a golden case.
+
+    Parameters
+    ----------
+    case : ModelCase
+        The case.
+    answer : ModelAnswer
+        What the model computed from `ModelCase.params` and `ModelCase.batch`.
+    dtype : {"float32", "float64"}
+        The precision that it worked in.
+    level : {"strict", "gpu"}
+        The tolerances.
+
+    Returns
+    -------
+    list of Mismatch
+        Of each quantity that fails, the element that is farthest off.
+
+    Raises
+    ------
+    ValueError
+        If an array has a name or shape that the case does not have.
+
+    Examples
+    --------
+    >>> from lookahead_ref.conformance import model_cases
+    >>> case = model_cases("model:mlp")[0]
+    >>> right = ModelAnswer(case.expected["loss"].values, {})
+    >>> judge_model(case, right, "float64")
+    []
+    """
+    answered = {
+        "loss": answer.loss,
+        **{f"gradient {name}": array for name, array in answer.gradients.items()},
+        **answer.carried,
+    }
+    known = case.expected
+    found = []
+    for name, array in answered.items():
+        if name not in known:
+            raise ValueError(f"{case.id} has {', '.join(known)}; got {name!r}")
+        got, expected = np.asarray(array, np.float64), known[name].values
+        if got.shape != expected.shape:
+            raise ValueError(
+                f"{name} must have the shape {expected.shape}, got {got.shape}"
+            )
+        apart = distances(got, expected, known[name].tolerance[dtype, level])
+        element = int(np.argmax(apart))
+        values = [float(each.reshape(-1)[element]) for each in (expected, got, apart)]
+        if values[-1] > 1.0:
+            found.append(Mismatch(name, 1, element, *values))
+    return found
+
+
+# What came of a run, and what was expected of it: known departures, which must depart.
+
+Status = Literal["passed", "departed", "failed", "unsupported"]
+"""Passed or departed as judged; failed where there was nothing to judge; not offered."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a case in one precision."""
+
+    case: Case
+    dtype: str
+    status: Status
+    reason: str = ""
+    """Why it failed or is unsupported."""
+    verdict: Verdict | None = None
+    seen: Observation | None = field(default=None, repr=False)
+
+
+_FORMAT = "lookahead-expectations"
+
+
+_VERSION = 1
+
+
+_FIELDS = {"case", "flag", "reason", "link"}
+
+
+class ExpectationsError(ValueError):
+    """A file of expectations that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A departure that is known: of one case, or of all cases that have a flag."""
+
+    kind: Literal["case", "flag"]
+    name: str
+    reason: str
+    link: str = ""
+    """Where that is discussed."""
+
+    def covers(self, result: Result) -> bool:
+        """Return whether a result is one that this is about."""
+        if self.kind == "case":
+            return result.case.id == self.name
+        return self.name in result.case.flags
+
+
+def read_expectations(path: Path) -> list[Expectation]:
+    """Read a file of known departures, as `first_list` makes one."""
+    try:
+        data = json.loads(read_file(path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ExpectationsError(f"--expect {path} cannot be read: {error}") from error
+    if not isinstance(data, dict) or data.get("format") != _FORMAT:
+        raise ExpectationsError(f"--expect {path} must have the format {_FORMAT!r}")
+    if data.get("version") != _VERSION:
+        raise ExpectationsError(
+            f"--expect {path} must have the version {_VERSION}, got "
+            f"{reprlib.repr(data.get('version'))}"
+        )
+    entries = data.get("expected")
+    if not isinstance(entries, list):
+        raise ExpectationsError(f"--expect {path}: expected must be a list")
+    known = {
+        "case": {case.id for case in cases()},
+        "flag": {flag for case in cases() for flag in case.flags},
+    }
+    return [
+        _entry(f"--expect {path}, entry {number}", entry, known)
+        for number, entry in enumerate(entries, start=1)
+    ]
+
+
+def _entry(place: str, entry: Any, known: dict[str, set[str]]) -> Expectation:
+    if not isinstance(entry, dict) or ("case" in entry) == ("flag" in entry):
+        raise ExpectationsError(f"{place} must be an object with a case or a flag")
+    for name, value in entry.items():
+        if name not in _FIELDS or not isinstance(value, str):
+            raise ExpectationsError(
+                f"{place} must hold strings named {', '.join(sorted(_FIELDS))}, "
+                f"got {reprlib.repr(name)}: {reprlib.repr(value)}"
+            )
+    if not entry.get("reason"):
+        raise ExpectationsError(f"{place} must give a reason")
+    kind: Literal["case", "flag"] = "case" if "case" in entry else "flag"
+    if entry[kind] not in known[kind]:
+        raise ExpectationsError(f"{place}: no case of the suite has {kind} {entry[kind]!r}")
+    return Expectation(kind, entry[kind], entry["reason"], entry.get("link", ""))
+
+
+def expectation_of(
+    result: Result, expectations: Iterable[Expectation]
+) -> Expectation | None:
+    """Return the first expectation that a departure meets."""
+    return next((each for each in expectations if each.covers(result)), None)
+
+
+def stale(
+    results: Sequence[Result], expectations: Iterable[Expectation]
+) -> list[Expectation]:
+    """List the expectations about cases that were judged, none of which departs."""
+    found = []
+    for each in expectations:
+        about = [result for result in results if each.covers(result)]
+        states = {result.status for result in about}
+        if "passed" in states and "departed" not in states and "failed" not in states:
+            found.append(each)
+    return found
+
+
+def first_list(results: Iterable[Result], reason: str) -> dict[str, Any]:
+    """Make a first list of known departures: all, with a reason to be replaced by hand."""
+    departed = dict.fromkeys(r.case.id for r in results if r.status == "departed")
+    return {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "expected": [{"case": case, "reason": reason, "link": ""} for case in departed],
     }

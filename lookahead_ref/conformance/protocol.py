@@ -210,6 +210,35 @@ class Adapter(Protocol):
         """Restore a state; called after `start`, in a new process."""
 
 
+class ModelAdapter(Protocol):
+    """What a Python adapter offers besides `Adapter`'s methods, if it has models."""
+
+    def model_loss_and_grads(
+        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
+    ) -> tuple[Any, Tensors, Tensors]:
+        """Compute loss and gradients of a batch.
+
+        Parameters
+        ----------
+        model : dict
+            ``kind``, ``"mlp"`` or ``"lstm"``; ``layers``; ``activation`` of a perceptron,
+            ``tied`` of an LSTM.
+        params : dict
+            Name, such as ``layer1.weight``, to an array of the precision to work in.
+        batch : dict
+            ``inputs`` and ``labels``; of an LSTM ``carried`` too.
+
+        Returns
+        -------
+        loss : number
+            The mean cross entropy in nats.
+        gradients : dict
+            Array by the parameter's name.
+        carried : dict
+            Array by its name in ``batch["carried"]``; empty for a perceptron.
+        """
+
+
 def setup(case: Case, dtype: str) -> Setup:
     """Read what a program needs to start a case: all but gradients and expected values."""
     inner = case.data["inner"]

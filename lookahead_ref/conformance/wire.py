@@ -1,28 +1,52 @@
-"""The JSON of harnesses and recordings: requests, answers, tensors as bit strings.
+"""The JSON of harnesses and recordings, and a Python adapter that speaks it.
 
-``docs/conformance/harness.md`` specifies it.
+``docs/conformance/harness.md`` specifies it: requests, answers, tensors as bit strings.
+``python -m lookahead_ref.conformance.wire TARGET`` serves an adapter. It runs in a process
+of its own, as every program under test does, and takes whole cases: an exchange between
+processes at each step would take longer than the steps.
 """
 
+import base64
 import json
+import os
 import re
+import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lookahead_ref.conformance.judging import Observation, Trajectory
-from lookahead_ref.conformance.protocol import Array, Setup, TargetError, Tensors
-from lookahead_ref.conformance.vectors import Case, Float64Array, decode
+from lookahead_ref.conformance.protocol import (
+    Adapter,
+    Array,
+    Setup,
+    TargetError,
+    Tensors,
+    UnsupportedError,
+    method,
+    resume,
+    walk,
+)
+from lookahead_ref.conformance.vectors import Case, Float64Array, ModelCase, decode
 
 PROTOCOL = 1
 """The version of the protocol."""
 
+
 Ask = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Sends a request to a program and returns its answer."""
 
+
 _BITS = re.compile(r"[0-9a-fA-F]{16}\Z")
+
+
 _SHOWN = 80
+
+
 _LEGIBLE = 1000
 
 
@@ -56,7 +80,11 @@ def shown(value: Any) -> str:
 
 def legible(value: Any) -> str:
     """Take what a program says for a text that every output can hold."""
-    text = str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8")
+    return printable(str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8"))
+
+
+def printable(text: str) -> str:
+    """Replace control characters, which XML and terminals cannot hold."""
     return "".join(
         c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
     )
@@ -188,9 +216,6 @@ class Wired:
         return found
 
 
-# Whole cases, as `serve` takes them and answers them, in few strings.
-
-
 def pack(seen: Any) -> Any:
     """Write an observation or a trajectory; an array is a string."""
     if isinstance(seen, np.ndarray):
@@ -218,3 +243,131 @@ def _arrays(packed: Any) -> Any:
     if isinstance(packed, list):
         return [_arrays(each) for each in packed]
     return np.frombuffer(bytes.fromhex(packed), ">f8").astype(np.float64)
+
+
+# A Python adapter as a harness.
+
+Message = dict[str, Any]
+
+
+class Server:
+    """Answers requests from the adapter that `make` makes for each case."""
+
+    def __init__(self, make: Callable[[], Adapter]) -> None:
+        self._make = make
+
+    def answer(self, request: Message) -> Message:
+        method: Callable[[Message], Message] = getattr(self, f"do_{request['do']}")
+        try:
+            return method(request)
+        except UnsupportedError as error:
+            return {"unsupported": str(error)}
+        except NotImplementedError as error:
+            return {"unsupported": str(error) or "not implemented"}
+        except TargetError as error:  # it says all, and comes of this package
+            return {"error": str(error)}
+        # Whatever a program under test raises is a finding about it.
+        except Exception as error:
+            return {"error": _line(error)}
+
+    def do_hello(self, request: Message) -> Message:  # noqa: ARG002
+        return {"version": PROTOCOL}
+
+    def do_run(self, request: Message) -> Message:
+        """Take a case through a new adapter, and write the state of its save point."""
+        case, dtype = Case(request["case"]), request["dtype"]
+        adapter = self._make()
+        seen, snapshot, fast = walk(case, dtype, adapter)
+        answer: Message = {"seen": pack(seen)}
+        if case.save_after is not None:
+            state = method(adapter, "dump")(snapshot)
+            if not isinstance(state, bytes):
+                raise TypeError(f"dump must return bytes, got {type(state).__name__}")
+            answer["state"] = base64.b64encode(state).decode("ascii")
+            answer["fast"] = [encode(each) for each in fast]
+        return answer
+
+    def do_resume(self, request: Message) -> Message:
+        """Restore a state in a new adapter, and go on to the end of the case."""
+        case, dtype = Case(request["case"]), request["dtype"]
+        fast = case.arrays(request["fast"], dtype)
+        state = base64.b64decode(request["state"])
+        return {"seen": pack(resume(case, dtype, self._make(), state, fast))}
+
+    def do_model(self, request: Message) -> Message:
+        """Compute loss and gradients of a golden model."""
+        return answer_model(self._make, request)
+
+
+def _line(error: Exception) -> str:
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):  # it says where
+        return said
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{said} ({Path(place.filename).name}:{place.lineno})"
+
+
+def main(target: str) -> None:
+    """Serve an adapter on standard input and output."""
+    from lookahead_ref.conformance.adapters import adapter
+    from lookahead_ref.stepping.backend import BackendUnavailableError
+
+    # What the adapter prints must not pass for answers, nor what it reads be requests.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def say(answer: Message) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    try:
+        server = Server(adapter(target))
+    except (ValueError, BackendUnavailableError) as error:
+        requests.readline()  # what comes before it was asked for is a fault
+        say({"refused": str(error)})
+        return
+    except Exception as error:  # of the file itself, as it is imported
+        requests.readline()
+        say({"error": _line(error)})
+        return
+    for line in requests:
+        request = json.loads(line)
+        if request["do"] == "stop":
+            break
+        say(server.answer(request))
+
+
+def answer_model(make: Callable[[], Adapter], request: Message) -> Message:
+    """Answer a program's request for a model from a Python adapter, as bit strings."""
+    compute = getattr(make(), "model_loss_and_grads", None)
+    if compute is None:
+        raise UnsupportedError("it has no models")
+    case, dtype = ModelCase(request["case"]), request["dtype"]
+    loss, gradients, carried = compute(case.model, case.params(dtype), case.batch(dtype))
+    return {
+        "loss": encode(loss)[0],
+        "gradients": _encoded("gradients", gradients, case.data["params"]),
+        "carried": _encoded("carried", carried, case.data["batch"].get("carried", [])),
+    }
+
+
+def _encoded(what: str, arrays: Any, tensors: Sequence[Message]) -> list[list[str]]:
+    names = [tensor["name"] for tensor in tensors]
+    if set(arrays) != set(names):
+        raise TargetError(f"{what} must have the tensors {names}, got {list(arrays)}")
+    for tensor in tensors:
+        shape = np.shape(arrays[tensor["name"]])
+        if list(shape) != tensor["shape"]:
+            wanted = tuple(tensor["shape"])
+            raise TargetError(
+                f"{what}: {tensor['name']} must have the shape {wanted}, got {shape}"
+            )
+    return [encode(np.asarray(arrays[name], np.float64)) for name in names]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -112,6 +112,12 @@ def inner_name(name: str) -> str:
     return _parse(name)[1]
 
 
+def named(settings: TrainSettings) -> dict[str, str]:
+    """Return what may be the user's own of what settings name, by the option."""
+    inner = inner_name(settings.optimizer)
+    return {"optimizer": inner, "model": settings.model, "data": settings.data}
+
+
 def build(settings: TrainSettings) -> Any:
     """Make the optimizer of a run, whose learning rate is settled."""
     wrapper, inner = _parse(settings.optimizer)

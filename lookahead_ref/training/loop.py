@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, Protocol, cast
 
@@ -32,8 +32,15 @@ from lookahead_ref.training.nonfinite import (
     first_nonfinite,
     is_finite,
     joint_sum,
+    sum_of_squares,
 )
-from lookahead_ref.training.state import Placement, Snapshot, TrainingState
+from lookahead_ref.training.state import (
+    Placement,
+    Snapshot,
+    TrainingState,
+    check_carried,
+    started,
+)
 from lookahead_ref.trees import flatten
 
 OnNonFinite = Literal["stop", "skip"]
@@ -41,6 +48,12 @@ OnNonFinite = Literal["stop", "skip"]
 
 # On a device, reading a number waits for all that was begun before.
 _DEVICE_CHECK_EVERY = 50
+
+# In host memory the state is looked at after a gradient that may have made it infinite (the
+# sum of its squares is that large; smaller ones add up for millions of steps), and now and
+# then for what else a rule may do.
+_LARGE = 1e10
+_STATE_CHECK_EVERY = 50
 
 
 class Checkpoints(Protocol):
@@ -209,7 +222,7 @@ def train(
         ),
         stream=data.stream(batch_size, batch_seed),
         rng=np.random.Generator(np.random.PCG64(noise_seed)),
-        carried=_start(model, batch_size, placement),
+        carried=started(model, batch_size, placement),
     )
     if resume is not None:
         state.restore(resume)
@@ -248,14 +261,6 @@ def train(
 def described(value: object) -> str:
     """Describe a model, an optimizer or a schedule without its place in memory."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-def _squares(grads: Any) -> Iterator[Any]:
-    return (leaf * leaf for leaf in flatten(grads).values())
-
-
-def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
-    return placement.put(dict(model.start(batch_size))) if carries(model) else {}
 
 
 @dataclass(kw_only=True)
@@ -340,14 +345,17 @@ class _Loop:
     def _update_if_finite(self, loss: float, grads: Any) -> tuple[Where, str | None] | None:
         """Make an update, or tell why none was made: what is not finite, and where."""
         stepper, before = self.state.stepper, None
-        if not math.isfinite(float(joint_sum(loss, _squares(grads)))):
+        total = float(sum_of_squares(loss, flatten(grads).values()))
+        if not math.isfinite(total):
             parameter = first_nonfinite(grads)
             if parameter is not None or not math.isfinite(loss):
                 return ("gradient" if math.isfinite(loss) else "batch"), parameter
             # A rule that squares what is so large makes a slot infinite, for good.
             before = stepper.state_dict()
         self._update(grads)
-        if math.isfinite(float(joint_sum(0.0, stepper.state_arrays.values()))):
+        batches = self.state.batches
+        last = batches == self.state.stream.batches_per_epoch
+        if total < _LARGE and batches % _STATE_CHECK_EVERY and not last:
             return None
         entry = first_nonfinite(stepper.state_arrays)
         if entry is None:
@@ -377,7 +385,7 @@ class _Loop:
     def _gradient(self, batch: Any) -> tuple[Any, Any, Any]:
         state = self.state
         if getattr(batch, "first", False):
-            state.carried = _start(self.model, self.batch_size, state.placement)
+            state.carried = started(self.model, self.batch_size, state.placement)
         batch = state.placement.put(batch)
         params = state.stepper.params
         if not self.carries:
@@ -386,6 +394,7 @@ class _Loop:
         (loss, carried), grads = self.value_and_grad(
             params, batch, state.carried, state.rng
         )
+        check_carried(carried, state.carried, params)
         return loss, carried, grads
 
     def _update(self, grads: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 import lookahead_ref as la
 from executors import (
     DECAYS,
+    FAMILY,
     MORE,
     SINGLE,
     Place,
@@ -43,9 +44,14 @@ def test_pure_numpy_and_numba_agree_bit_for_bit(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy", "numba"], steps=100)
 
 
-@with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, ""))
+@with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, "") | FAMILY)
 def test_pure_and_numpy_agree_bit_for_bit(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy"], steps=40)
+
+
+@with_each(dict(list(FAMILY.items())[:2]))
+def test_outer_optimizers_agree_on_numba_too(optimizer: Any) -> None:
+    assert_executors_agree(optimizer, ["numba"], steps=40)
 
 
 def test_the_longest_program_agrees_on_numba_too() -> None:
@@ -54,9 +60,27 @@ def test_the_longest_program_agrees_on_numba_too() -> None:
 
 
 @pytest.mark.slow
-@with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, *DECAYS))
+@with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, *DECAYS) | FAMILY)
 def test_all_else_agrees_on_numba_too(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy", "numba"], steps=300)
+
+
+class EveryFunction(la.RMSProp):
+    @staticmethod
+    def rule(xp: Any) -> Any:
+        def rule(g: Any, v: Any, beta2: Any, rest2: Any, epsilon: Any) -> Any:
+            update = xp.sign(g) * beta2 + xp.minimum(g, v) * xp.abs(g)
+            return update, xp.maximum(v, xp.minimum(epsilon, g))
+
+        return rule
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_signed_zeros_and_nan_are_the_same_in_every_executor(dtype: Any) -> None:
+    special = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1.0, -2.0, 1e-45], dtype)
+    params = {"x": np.tile(special, special.size)}
+    grads = [{"x": np.repeat(special, special.size)}, {"x": -params["x"]}, params]
+    assert_agrees(EveryFunction(1.0), params, grads, Place("numpy"), Place("numba"))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -16,6 +16,10 @@ OPERATIONS = {
     "multiply": np.multiply,
     "divide": np.divide,
     "sqrt": np.sqrt,
+    "abs": np.abs,
+    "sign": np.sign,
+    "maximum": lambda a, b: np.where((a > b) | (a != a), a, b),
+    "minimum": lambda a, b: np.where((a < b) | (a != a), a, b),
 }
 
 
@@ -42,7 +46,7 @@ def programs(draw: st.DrawFn) -> Program:
     arrays = list(range(buffers))  # registers that hold arrays
     for number in range(draw(st.integers(0, 8))):
         operation = draw(st.sampled_from([*OPERATIONS, "zero"]))
-        count = {"zero": 0, "sqrt": 1}.get(operation, 2)
+        count = {"zero": 0, "sqrt": 1, "abs": 1, "sign": 1}.get(operation, 2)
         anything = st.integers(0, registers + number - 1)
         # One operand is an array, as a rule's always is.
         operands = [draw(st.sampled_from(arrays))] if count else []

@@ -9,7 +9,8 @@ from typer.testing import Result as Done
 
 from lookahead_ref.cli.app import app
 from lookahead_ref.conformance import Case
-from lookahead_ref.conformance.running import Result, Target, run
+from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.running import Target, run
 
 
 def conform(*arguments: str) -> Done:

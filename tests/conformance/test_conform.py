@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 from conformance.port import Port
 
-from lookahead_ref.conformance.adapters.library import Pure
+from lookahead_ref.conformance.adapters import Pure
 from lookahead_ref.conformance import UnsupportedError
 
 

@@ -17,10 +17,10 @@ from lookahead_ref.conformance import (
     decode,
     generate,
     load,
+    model_cases,
     optimizer_cases,
 )
-from lookahead_ref.conformance.model_cases import FILES as PLANNED_MODELS
-from lookahead_ref.conformance.models import model_cases
+from lookahead_ref.conformance.models import FILES as PLANNED_MODELS
 
 FOLDER = Path(generate.__file__).parent / "vectors"
 PATHS = sorted(p for p in FOLDER.rglob("*.json") if not p.name.endswith("schema.json"))

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
-from lookahead_ref.cli.app import app
+from lookahead_ref.cli.app import app, main
 from lookahead_ref.experiments import compare, optimizers, plugins, train
 from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, command
 from own_code import OWN
@@ -73,6 +73,20 @@ def nothing(learning_rate=1.0):
 def nameless():
     return halves()._replace(name=None)
 
+class Carrying(Small):
+    def start(self, batch_size):
+        return {"seen": np.zeros((), np.int64)}
+
+    def evaluator(self, params, train_source):
+        return lambda source: self.evaluate(params, source)
+
+class Forgets(Carrying):
+    def __init__(self, data):
+        super().__init__(data)
+        self.loss = lambda params, batch, carried, rng: (
+            self.inner.loss(params, batch), {"seen": carried["seen"] + 0.5}
+        )
+
 class NoArrays(Small):
     def __init__(self, data):
         super().__init__(data)
@@ -99,7 +113,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a working folder with a user's own code in it."""
     monkeypatch.chdir(tmp_path)
     # Another test's wrong.py may have imported its own.
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    for name in ("mine", "wrong"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     (tmp_path / "mine.py").write_text(OWN)
     (tmp_path / "wrong.py").write_text(WRONG)
     return tmp_path
@@ -278,6 +293,24 @@ def test_a_run_of_the_users_own_optimizer_model_and_data_goes_on(folder: Path) -
     assert (folder / "run" / "final.safetensors").read_bytes() == weights
 
 
+def test_a_tilde_that_no_shell_sees_is_the_home_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    own = ("--optimizer", "lookahead-~/mine.py:Signed", "--model", "~/mine.py:Small")
+    where = ("--data", "~/mine.py:halves", "--output", "run", *SHORT)
+    assert invoke("train", *own, *where).exit_code == 0
+    assert plugins.digest("~/mine.py:Signed") == plugins.digest("../mine.py:Signed")
+    # The shell leaves alone what stands behind an equals sign.
+    monkeypatch.setattr("sys.argv", ["lookahead-ref", "train", "--resume=~/none"])
+    with pytest.raises(SystemExit):
+        main()
+    told = capsys.readouterr().err
+    assert f"got {folder / 'none'}, which has no run.json" in told
+
+
 def test_a_folder_alone_does_not_decide_what_code_is_run(folder: Path) -> None:
     own = ("--optimizer", "lookahead-mine.py:Signed", "--model", "mine.py:Small")
     where = ("--data", "mine.py:halves", "--output", "run", *SHORT)
@@ -328,6 +361,19 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("sweep --optimizer mine.py:no", "'mine.py:no' cannot be loaded: mine.py has no"),
         ("compare --optimizer wrong.py:number", "'wrong.py:number' must be one or make"),
         ("train --optimizer wrong.py:Raises", "'wrong.py:Raises' fails: KeyError: 'oh'"),
+        (
+            "train --optimizer lookahead-wrong:Raises",
+            "'wrong:Raises' fails: KeyError: 'oh'",
+        ),
+        ("sweep --optimizer polyak-wrong:Raises", "'wrong:Raises' fails: KeyError"),
+        (
+            "train --optimizer wrong.py:Raises --model wrong.py:Carrying",
+            "'wrong.py:Raises' fails: KeyError: 'oh'",
+        ),
+        (
+            "train --optimizer mine.py:Signed --model wrong.py:Forgets",
+            "carried['seen'] must be as start makes it, int64 of shape (), got float64",
+        ),
         ("train --optimizer wrong.py:ready --learning-rate 1", "must be left out with"),
         ("train --optimizer wrong.py:ready --schedule step", "must be given for schedule"),
         ("sweep --optimizer wrong.py:ends", "'wrong.py:ends' cannot be made: SystemExit"),

@@ -77,7 +77,7 @@ def test_a_gradient_that_is_a_parameter_is_read_before_it_is_written() -> None:
 
 @pytest.mark.parametrize("profile", sorted({case.profile for case in cases()}))
 def test_the_golden_suite_passes(profile: str) -> None:
-    from lookahead_ref.conformance.adapters.library import Stepped
+    from lookahead_ref.conformance.adapters import Stepped
 
     def make() -> Stepped:
         return Stepped("cupy")

@@ -10,13 +10,15 @@ import pytest
 from lookahead_ref.theory import noisy_quadratic as nq
 from lookahead_ref.theory import planning, quadratic, rates
 from lookahead_ref.theory.checks import DivergenceError
-from lookahead_ref.theory.cycles import cycle
-from lookahead_ref.theory.planning import Problem, best_hyperparameters
+from lookahead_ref.theory.cycles import cycle, outer_cycle
+from lookahead_ref.theory.outer import noisy_gradient
+from lookahead_ref.theory.planning import Problem, best_hyperparameters, best_outer
 
 NAN = float("nan")
 ONE, TWO, EYE = [1.0], [1.0, 2.0], np.eye(3)
 SKEW = [[1.0, 0.5], [0.0, 1.0]]
 PROBLEM = Problem([1.0, 0.3, 0.01], noise=[1.0, 0.5, 2.0], mean=[3.0, -5.0, 10.0])
+GRADIENT, GAME, ZERO = (noisy_gradient(each) for each in (TWO, 1j, 0.0))
 LIMIT, SGD = nq.lookahead_variance_limit, cycle("sgd", 1.0)
 UNSTABLE = cycle("heavy-ball", 3.9, 0.9)
 ALPHA, ESTIMATE = quadratic.optimal_alpha, quadratic.curvature_alpha
@@ -101,6 +103,24 @@ NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
         (UNSTABLE.mean, ([1.0, 0.0], 100_000), DIVERGES),
         (UNSTABLE.covariance, (np.zeros((2, 2)), 100_000), DIVERGES),
         (cycle, ("heavy-ball", 1e200, 0.9, {"k": 5}), DIVERGES),
+        # Outer optimizers
+        (noisy_gradient, (["a"],), "TypeError: curvature must hold real numbers"),
+        (noisy_gradient, (1.0, -1.0), "noise must be >= 0, got -1.0"),
+        (noisy_gradient, (TWO, ONE * 3), "curvature, noise must have shapes that"),
+        (GRADIENT.after, (-0.1, 5), "learning_rate must be >= 0, got -0.1"),
+        (GRADIENT.after, (0.1, 0), "k must be >= 1, got 0"),
+        (GRADIENT.after, (ONE * 3, 5), "got learning_rate (3,), curvature (2,)"),
+        (GRADIENT.averaged, (0,), "workers must be >= 1, got 0"),
+        (GRADIENT.outer, ("adam", 0.7), "kind must be one of 'sgd', 'heavy-ball', 'nest"),
+        (GRADIENT.outer, ("sgd", NAN), "learning_rate must be finite, got nan"),
+        (GRADIENT.outer, ("nesterov", 0.7, 1.0), "momentum must be in [0, 1), got 1.0"),
+        (GAME.outer, ("sgd", 0.5), "TypeError: curvature must hold real numbers"),
+        (GAME.spectral_radius, ("sgd", -0.5), "learning_rate must be >= 0, got -0.5"),
+        (outer_cycle, ("sgd", 0.5, {"noise": -1.0}), "noise must be >= 0, got -1.0"),
+        (SGD.repeated, (-1,), "cycles must be >= 0, got -1"),
+        (best_outer, (PROBLEM, ZERO, "sgd", 3), "curvature must be > 0, got 0.0"),
+        (best_outer, (PROBLEM, ZERO, "sgd", 0), "cycles must be >= 1, got 0"),
+        (planning.least_outer_loss, (PROBLEM, ZERO, -1), "cycles must be >= 0, got -1"),
         # Rates and plans
         (rates.tuned_rate, ("sgd", 0.5), "condition_number must be >= 1, got"),
         (rates.convergence_rate, ("sgd", 1.0, 1.0), "curvature must have 1 dimension, got"),

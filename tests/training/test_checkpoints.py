@@ -229,7 +229,24 @@ WEIGHT = "optimizer/params/weight"
         (lambda _, r: r["state"]["history"][0].pop("step"), "'step' is a required prop"),
         (lambda _, r: r["state"]["rng"].clear(), "resume must be a state of such a run"),
         (lambda a, _: a.pop(WEIGHT), "must have an entry 'params/weight', got none"),
-        (lambda a, _: a.pop("carried/count"), "resume must be .*'carried/count'"),
+        (lambda _, r: r["state"].update(step=-3), "step .* -3 is less than the minimum"),
+        (lambda _, r: r["state"].update(step=None), "None is not of type .integer"),
+        (
+            lambda _, r: r["state"].update(step=10**30),
+            "be 15 together, .*got 10{30} ",
+        ),
+        (lambda _, r: r["state"]["history"].pop(), "history of 2 records, got 15 and 1"),
+        (lambda a, _: a.update(other=np.zeros(1)), "resume must be .*'other'"),
+        (lambda a, _: a.pop("carried/count"), "carried must be as start .* 'count' is not"),
+        (lambda a, _: a.update({"carried/x": np.eye(2)}), "as start makes it, 'x' is not"),
+        (
+            lambda a, _: a.update({"carried/count": np.zeros((), np.int32)}),
+            r"carried\['count'\] must be .*, int64 of shape \(\), got int32",
+        ),
+        (
+            lambda a, _: a.update({"carried/mean/of": np.zeros(3, np.float32)}),
+            r"carried\['mean/of'\] .*, float32 of shape \(2,\), got float32 of shape \(3,",
+        ),
         (lambda a, _: a.update({WEIGHT: np.eye(2)}), "must be float32 .* got float64"),
     ],
 )

@@ -19,7 +19,7 @@ from lookahead_ref.training import (
     TrainingProgress,
     train,
 )
-from lookahead_ref.zoo import MLP, ResNet
+from lookahead_ref.zoo import LSTM, MLP, ResNet
 from support import assert_same_bits
 from toys import Bigram, Elsewhere, Normalised, Text, clouds
 
@@ -236,6 +236,37 @@ def test_what_is_carried_through_a_text_starts_anew_with_each_epoch() -> None:
     model = Bigram()
     trained(Text(), model, la.SGD(0.1), epochs=3, batch_size=2)
     assert model.counts == [0, 1, 2] * 3
+
+
+@pytest.mark.parametrize(
+    ("handed_on", "told"),
+    [
+        ({"mean": np.zeros(3)}, r"float32 of shape \(2,\), got float64 of .*3"),
+        ({"mean": np.zeros((2, 1), np.float32)}, r"float32 of .*, got .* \(2, 1\)"),
+        ({}, "'mean' is not"),
+        ({"mean": np.zeros(2, np.float32), "more": np.zeros(1)}, "'more' is not"),
+    ],
+)
+def test_what_is_handed_on_is_like_what_the_first_batch_is_handed(
+    handed_on: Any, told: str
+) -> None:
+    class Changing(Normalised):
+        def start(self, batch_size: int) -> Any:
+            return {"mean": np.zeros(2, np.float32)}
+
+        def loss(self, params: Any, *_: Any) -> Any:
+            return (params["weight"] ** 2).sum(), handed_on
+
+    with pytest.raises(ValueError, match=f"carried.* as start makes it, {told}"):
+        trained(model=Changing())
+
+
+def test_what_is_carried_may_have_the_dtype_of_the_parameters() -> None:
+    class Double(LSTM):
+        def init(self, seed: Any) -> Any:  # type: ignore[override]
+            return super().init(seed, np.float64)
+
+    assert trained(Text(), Double(2, 3, 1), batch_size=2).steps == 6
 
 
 def test_of_a_text_the_perplexity_is_shown() -> None:
