@@ -1,5 +1,6 @@
 """What the theory is checked against: rational arithmetic and the library's optimizers."""
 
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -8,6 +9,10 @@ from numpy.typing import NDArray
 
 import lookahead_ref as la
 from lookahead_ref.theory import noisy_quadratic
+from lookahead_ref.theory.cycles import InnerState, Kind
+
+KINDS: tuple[Kind, ...] = ("heavy-ball", "nesterov")
+STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
 
 # Moments of Lookahead in rational numbers, from the definition: no formula of the
 # library's. The state is (phi, anchor, theta, u): slow weights, the velocity after the last
@@ -71,14 +76,32 @@ def simulate(
 ) -> Moments:
     """Run independent replicas of the model and measure the evaluation parameters."""
     generator = np.random.default_rng(seed)
-    params: Any = {"x": np.tile(start, (replicas, 1))}
-    state = optimizer.init(params)
+    stepper = la.Stepper(optimizer, {"x": np.tile(start, (replicas, 1))})
     for _ in range(steps):
         centre = noisy_quadratic.sample_centre(generator, noise, (replicas,))
-        grads = {"x": noisy_quadratic.sampled_gradient(params["x"], centre, curvature)}
-        params, state = optimizer.step(params, grads, state)
-    phi = np.asarray(optimizer.evaluation_params(params, state)["x"])
+        x = stepper.params["x"]
+        stepper.step({"x": noisy_quadratic.sampled_gradient(x, centre, curvature)})
+    phi = stepper.evaluation_params()["x"]
     return Moments(phi.mean(axis=0), phi.var(axis=0, ddof=1), replicas)
+
+
+def descend(
+    optimizer: la.Optimizer, start: Any, gradient: Callable[[Any], Any], steps: int
+) -> Iterator[Any]:
+    """The parameters after each of some steps along a gradient."""
+    stepper = la.Stepper(optimizer, {"x": np.array(start, float)})
+    for _ in range(steps):
+        stepper.step({"x": gradient(stepper.params["x"])})
+        yield stepper.params["x"].copy()
+
+
+def growth(optimizer: la.Optimizer, curvature: NDArray[np.float64]) -> float:
+    """The factor of an error in a cycle of five steps without noise, in a long run."""
+    ones = np.ones_like(curvature)
+    points = [*descend(optimizer, ones, lambda x: curvature * x, 5 * 400)]
+    sizes = np.abs(points[4::5]).max(axis=1)
+    # Complex eigenvalues make it swing: peak against peak.
+    return float((sizes[300:].max() / sizes[100:200].max()) ** (1 / 200))
 
 
 DEVIATIONS = 5.0

@@ -19,7 +19,8 @@ that streams are in order; only a GPU can, and ``pytest -m gpu`` asks it.
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, Self
@@ -36,16 +37,17 @@ class Transfers:
     to_host: int = 0
     to_device: int = 0
 
-    def __sub__(self, other: "Transfers") -> "Transfers":
-        return Transfers(self.to_host - other.to_host, self.to_device - other.to_device)
-
 
 transfers = Transfers()
 
 
-def counted() -> Transfers:
-    """What was moved so far; the difference of two of these is what was moved between."""
-    return Transfers(transfers.to_host, transfers.to_device)
+@contextmanager
+def moves(to_host: int = 0, to_device: int = 0) -> Iterator[None]:
+    """So many transfers happen in the block; by default, none."""
+    before = replace(transfers)
+    yield
+    wanted = Transfers(before.to_host + to_host, before.to_device + to_device)
+    assert transfers == wanted
 
 
 class ndarray:  # noqa: N801 - CuPy's name

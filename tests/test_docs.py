@@ -136,6 +136,7 @@ def test_readme_gives_the_two_commands() -> None:
         "lookahead_ref.optimizers.schedules",
         "lookahead_ref.theory.cycles",
         "lookahead_ref.theory.noisy_quadratic",
+        "lookahead_ref.theory.outer",
         "lookahead_ref.theory.planning",
         "lookahead_ref.theory.quadratic",
         "lookahead_ref.theory.rates",
