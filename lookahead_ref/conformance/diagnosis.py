@@ -4,7 +4,6 @@ A hypothesis is a bug of `lookahead_ref.conformance.bugs`, or two of them. It is
 and compared with everything that was observed, the cases that passed included.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -111,7 +110,7 @@ def explain(
     same = (_Comparison() if comparison is None else comparison).same
     telling = [r for r in results if _tells(r.case) and r.seen is not None]
     # The cheapest failed check first: most hypotheses end at it.
-    telling.sort(key=lambda r: (r.status != "departed", r.case.steps * _elements(r.case)))
+    telling.sort(key=lambda r: (r.status != "departed", r.case.size))
     flat = [r for r in telling if len(r.case.data["lookahead"]) == 1]
     coarse = any(r.dtype == "float64" for r in telling)
     supposed = _supposed(results)
@@ -177,10 +176,6 @@ def _supposed(results: Sequence[Result]) -> list[Bugs]:
 
 def _tells(case: Case) -> bool:
     return not _UNTELLING.intersection(case.flags)
-
-
-def _elements(case: Case) -> int:
-    return sum(math.prod(shape) for shape in case.shapes)
 
 
 Values = dict[tuple[str, int], tuple[Float64Array, Float64Array]]

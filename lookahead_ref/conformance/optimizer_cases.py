@@ -51,8 +51,9 @@ SEVERAL: Shapes = {"weight": (2, 2), "bias": (2,), "scale": ()}
 PAIR: Shapes = {"first": (2,), "second": (2,)}
 
 
-def _bits(tensors: Numbers) -> list[list[str]]:
-    return [[bits(v) for v in each] for each in tensors]
+def _bits(values: Any) -> Any:
+    """Write numbers, in lists however deep, as bit strings."""
+    return bits(values) if isinstance(values, float) else [_bits(each) for each in values]
 
 
 # Problems: where gradients come from.
@@ -66,7 +67,7 @@ def tape(
         [
             None
             if t in missing.get(name, ())
-            else [bits(v) for v in noise(f"{case}/{name}/g{t}", prod(shape), scale=scale)]
+            else _bits(noise(f"{case}/{name}/g{t}", prod(shape), scale=scale))
             for name, shape in shapes.items()
         ]
         for t in range(1, steps + 1)
@@ -76,7 +77,7 @@ def tape(
 
 def given_tape(gradients: Sequence[Numbers]) -> dict[str, Any]:
     """Write a tape of gradients given as numbers: step, tensor, element."""
-    return {"kind": "tape", "gradients": [_bits(step) for step in gradients]}
+    return {"kind": "tape", "gradients": _bits(gradients)}
 
 
 def quadratic(matrices: Numbers, centres: Numbers) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def build(
     levels = [levels] if isinstance(levels, Level) else levels
     tensors = [tensor(identity, *each, scale=scale) for each in shapes.items()]
     for each, values in zip(tensors, initial or (), strict=initial is not None):
-        each["values"] = [bits(v) for v in values]
+        each["values"] = _bits(values)
     comment = f"{_described(levels, inner)}; {steps} steps."
     return {
         "id": identity,
@@ -188,12 +189,8 @@ def build(
         "steps": steps,
         **more,
         "lookahead": [
-            {
-                "k": level.k,
-                "alpha": [bits(v) for v in level.alpha],
-                "inner_state": level.inner_state,
-            }
-            for level in levels
+            {"k": each.k, "alpha": _bits(each.alpha), "inner_state": each.inner_state}
+            for each in levels
         ],
         "inner": {
             "rule": inner.rule,
@@ -203,7 +200,7 @@ def build(
                 for name, value in inner.hyperparameters.items()
             ],
         },
-        "learning_rate": [bits(v) for v in inner.learning_rate],
+        "learning_rate": _bits(inner.learning_rate),
         "params": tensors,
         "problem": problem or tape(identity, shapes, steps, gradient_scale, missing),
     }
@@ -253,15 +250,9 @@ MISSING = {
 def _without_gradients() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield what cases have in common in which a parameter has no gradient."""
     for when, missing in MISSING.items():
-        yield (
-            f"no-gradient-{when}",
-            {
-                "says": f"no gradient {when} a synchronization",
-                "shapes": PAIR,
-                "missing": {"second": missing},
-                "conditions": ["no-gradient"],
-            },
-        )
+        says = f"no gradient {when} a synchronization"
+        more = {"shapes": PAIR, "missing": {"second": missing}}
+        yield f"no-gradient-{when}", {"says": says, "conditions": ["no-gradient"], **more}
 
 
 def _smoke() -> Cases:

@@ -131,6 +131,12 @@ def outer_name(name: str, given: str | None) -> str | None:
     return {"snoo-": "nesterov", "lookahead-": given}.get(wrapper)
 
 
+def named(settings: TrainSettings) -> dict[str, str]:
+    """Return what may be the user's own of what settings name, by the option."""
+    inner = inner_name(settings.optimizer)
+    return {"optimizer": inner, "model": settings.model, "data": settings.data}
+
+
 def build(settings: TrainSettings) -> Any:
     """Make the optimizer of a run, whose learning rate is settled."""
     wrapper, inner = _parse(settings.optimizer)

@@ -34,7 +34,13 @@ from lookahead_ref.training.nonfinite import (
     joint_sum,
     sum_of_squares,
 )
-from lookahead_ref.training.state import Placement, Snapshot, TrainingState
+from lookahead_ref.training.state import (
+    Placement,
+    Snapshot,
+    TrainingState,
+    check_carried,
+    started,
+)
 from lookahead_ref.trees import flatten
 
 OnNonFinite = Literal["stop", "skip"]
@@ -216,7 +222,7 @@ def train(
         ),
         stream=data.stream(batch_size, batch_seed),
         rng=np.random.Generator(np.random.PCG64(noise_seed)),
-        carried=_start(model, batch_size, placement),
+        carried=started(model, batch_size, placement),
     )
     if resume is not None:
         state.restore(resume)
@@ -255,10 +261,6 @@ def train(
 def described(value: object) -> str:
     """Describe a model, an optimizer or a schedule without its place in memory."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
-    return placement.put(dict(model.start(batch_size))) if carries(model) else {}
 
 
 @dataclass(kw_only=True)
@@ -383,7 +385,7 @@ class _Loop:
     def _gradient(self, batch: Any) -> tuple[Any, Any, Any]:
         state = self.state
         if getattr(batch, "first", False):
-            state.carried = _start(self.model, self.batch_size, state.placement)
+            state.carried = started(self.model, self.batch_size, state.placement)
         batch = state.placement.put(batch)
         params = state.stepper.params
         if not self.carries:
@@ -392,6 +394,7 @@ class _Loop:
         (loss, carried), grads = self.value_and_grad(
             params, batch, state.carried, state.rng
         )
+        check_carried(carried, state.carried, params)
         return loss, carried, grads
 
     def _update(self, grads: Any) -> None:

@@ -210,7 +210,10 @@ def test_after_many_failures_in_a_row_the_rest_is_not_tried() -> None:
     assert "not tried" in results[-1].reason
 
 
-def test_a_python_class_is_found_in_a_file_and_in_a_module(tmp_path: Path) -> None:
+def test_a_python_class_is_found_in_a_file_and_in_a_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
     place = tmp_path / "mine.py"
     place.write_text(
         "from lookahead_ref.conformance.adapters import Pure\n"
@@ -225,7 +228,7 @@ def test_a_python_class_is_found_in_a_file_and_in_a_module(tmp_path: Path) -> No
         "    def snapshot(self):\n"
         "        raise NotImplementedError\n"
     )
-    assert statuses(taken(open_target(f"{place}:Mine"), SMOKE)) == {"passed"}
+    assert statuses(taken(open_target("~/mine.py:Mine"), SMOKE)) == {"passed"}
     module = "lookahead_ref.conformance.adapters:Pure"
     assert statuses(taken(open_target(module), SMOKE)) == {"passed"}
     unfinished = taken(open_target(f"{place}:Unfinished"), SMOKE)

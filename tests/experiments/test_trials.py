@@ -1,14 +1,13 @@
 """Trials: done once, kept at once, lost ones told."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import worker_tasks
-from rich.console import Console
 
+from commands import alone
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.trials import (
     Arm,
@@ -18,18 +17,14 @@ from lookahead_ref.experiments.trials import (
     measure_training,
     run,
 )
-from lookahead_ref.experiments.workers import LocalProcesses
 
 
 def squares(
     folder: Path, seeds: list[int], measure: Any = worker_tasks.record, jobs: int = 1
 ) -> list[int]:
-    plan = Plan(
-        (Arm("squares", TrainSettings(data=str(folder / "log"))),), seeds, measure=measure
-    )
-    console = Console(file=io.StringIO())
-    workers = LocalProcesses(jobs)
-    (outcome,) = run(plan, folder / "trials", workers=workers, console=console)
+    arm = Arm("squares", TrainSettings(data=str(folder / "log")))
+    plan = Plan((arm,), seeds, measure=measure)
+    (outcome,) = run(plan, folder / "trials", **alone(jobs))
     return [each["square"] for each in outcome.runs]
 
 
@@ -103,10 +98,5 @@ def test_a_run_that_diverges_is_a_result_unless_all_must_reach_their_end(
     plan = Plan((Arm("SGD", settings),), [0, 1], may_diverge=False)
     for _ in range(2):  # also where the result is there already
         with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)"):
-            run(
-                plan,
-                tmp_path,
-                workers=LocalProcesses(1),
-                console=Console(file=io.StringIO()),
-            )
+            run(plan, tmp_path, **alone())
     assert len(list(tmp_path.iterdir())) == 1

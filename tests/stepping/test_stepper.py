@@ -4,7 +4,6 @@ import copy
 import pickle
 from typing import Any
 
-import array_api_strict as strict
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -276,12 +275,16 @@ def test_params_that_cannot_be_optimized_are_named(made: Any, make: Any) -> None
 
 
 @on_every_backend
-def test_arrays_of_another_library_are_refused_by_name(backend: str) -> None:
-    told = (
-        r"params\['a/x'\] must be a NumPy array for this backend, got one of array_api_st"
-    )
+@pytest.mark.parametrize("library", ["array_api_strict", "torch"])
+def test_arrays_of_another_library_are_refused_by_name(library: str, backend: str) -> None:
+    theirs = {"a": {"x": pytest.importorskip(library).asarray([1.0])}}
+    told = rf"params\['a/x'\] must be a NumPy array for this backend, got one of {library}"
     with pytest.raises(TypeError, match=told):
-        la.Stepper(la.SGD(0.1), {"a": {"x": strict.asarray([1.0])}}, backend=backend)
+        la.Stepper(la.SGD(0.1), theirs, backend=backend)
+    stepper = la.Stepper(la.SGD(0.1), {"a": {"x": np.ones(1)}}, backend=backend)
+    told = rf"grads\['a/x'\] must be .* got one of {library}"
+    with left_as_it_was(stepper, TypeError, told):
+        stepper.step(theirs)
 
 
 @given(

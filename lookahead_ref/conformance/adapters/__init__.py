@@ -29,6 +29,7 @@ from lookahead_ref.optimizers import (
 )
 from lookahead_ref.stepping.backend import Backend, load, names
 from lookahead_ref.stepping.stepper import Stepper
+from lookahead_ref.system import from_home
 from lookahead_ref.trees import flatten
 
 
@@ -49,7 +50,7 @@ def adapter(target: str) -> Callable[[], Adapter]:
         loaded(target)
         return lambda: Stepped(target)
     if place.endswith(".py"):
-        path = Path(place).resolve()
+        path = Path(from_home(place)).resolve()
         spec = importlib.util.spec_from_file_location(path.stem, path)
         if not path.is_file() or spec is None or spec.loader is None:
             raise ValueError(f"target must be an existing file, got {place!r}")

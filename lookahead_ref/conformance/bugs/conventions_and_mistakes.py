@@ -42,9 +42,7 @@ class LearningRateInVelocity(Convention, Inner):
     breaks = "Sutskever et al. 2013, Keras"
     fix = "the same only while the learning rate is constant"
 
-    def element(
-        self, update: Update, gamma: Number, x: Number, g: Number, *slots: Number
-    ) -> tuple[Number, ...]:
+    def element(self, update: Any, gamma: Any, x: Any, g: Any, *slots: Any) -> Any:
         (v,) = slots
         if self.decay_kind == "l2":
             g = g + self.h["weight_decay"] * x
@@ -79,9 +77,7 @@ class DecayWithoutLearningRate(Convention, Inner):
     breaks = "Loshchilov and Hutter's Algorithm 2, with its schedule multiplier at 1"
     fix = "the coefficient is to be smaller by the learning rate"
 
-    def element(
-        self, update: Update, gamma: Number, x: Number, g: Number, *slots: Number
-    ) -> tuple[Number, ...]:
+    def element(self, update: Any, gamma: Any, x: Any, g: Any, *slots: Any) -> Any:
         direction, *slots_after = update(g, *slots)
         return x - gamma * direction - self.h["weight_decay"] * x, *slots_after
 
