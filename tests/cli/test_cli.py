@@ -181,7 +181,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("train --optimizer rmsprop", "optimizer must be one of sgd"),
+        ("train --optimizer adamm", "optimizer must be one of sgd"),
         ("train --data cifar", "data must be one of digits, mnist:DIR"),
         ("train --model vgg", "model must be one of mlp, lstm, resnet18"),
         ("train --schedule linear", "schedule must be one of constant, step, shortened"),
@@ -253,7 +253,10 @@ def test_without_the_extra_compare_says_what_to_install(
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("train --optimizer lookahead-a", ["lookahead-adagrad", "lookahead-adam"]),
+        (
+            "train --optimizer lookahead-a",
+            ["lookahead-adagrad", "lookahead-adam", "lookahead-amsgrad"],
+        ),
         ("train --schedule c", ["constant", "cosine"]),
         ("train --inner-state r", ["reset"]),
         ("compare --backend nump", ["numpy"]),
