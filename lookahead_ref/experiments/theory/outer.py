@@ -7,8 +7,9 @@ import numpy as np
 from lookahead_ref.experiments.theory.horizon import problem
 from lookahead_ref.report.plots import INK, PALETTE, grid_lines, label, legend_above, panels
 from lookahead_ref.theory.cycles import Kind
+from lookahead_ref.theory.noisy_quadratic import expected_loss
 from lookahead_ref.theory.outer import noisy_gradient
-from lookahead_ref.theory.planning import best_outer, expected_loss, least_outer_loss
+from lookahead_ref.theory.planning import best_outer, least_outer_loss
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
