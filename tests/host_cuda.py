@@ -37,7 +37,7 @@ using std::abs;
 using std::sqrt;
 using std::tanh;
 static struct { int x; } threadIdx, blockIdx;
-#define __device__ static
+#define __device__
 #define __global__
 #define __forceinline__ inline
 #define __grid_constant__
