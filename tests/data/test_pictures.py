@@ -88,12 +88,6 @@ def test_a_split_shares_each_class_out(classes: Any, fraction: float, seed: int)
         assert abs(held - fraction * classes.count(label)) <= 0.5
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
-def test_a_fraction_out_of_range_is_refused(fraction: float) -> None:
-    with pytest.raises(ValueError, match="validation_fraction must be a number between"):
-        load_digits(validation_fraction=fraction)
-
-
 def test_without_scikit_learn_an_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
         raise ModuleNotFoundError(name="sklearn")
