@@ -43,15 +43,16 @@ def pytest_runtest_call() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def _kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def cuda(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What compiles kernels for the host, and keeps them for all tests."""
     import host_cuda
 
     return host_cuda.HostCuda(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture
-def device(_kernels: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+def device(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a backend that is the CuPy backend on the host."""
     import host_cuda
 
-    return host_cuda.register(_kernels, monkeypatch)
+    return host_cuda.register(cuda, monkeypatch)

@@ -23,7 +23,6 @@ from lookahead_ref.zoo.layers import lstm_layer
 
 pytest.importorskip("cupy")
 
-import host_cuda
 import standin
 from functions import BEYOND, FUNCTIONS, MISSING, MOVE
 from lookahead_ref.backends import cupy_autograd
@@ -196,7 +195,7 @@ def test_value_and_grad_moves_nothing_and_gives_memory_to_each() -> None:
 
 
 def test_what_meets_an_lstm_in_a_wider_dtype_is_computed_in_that_of_its_weights(
-    tmp_path: Path,
+    cuda: Any,
 ) -> None:
     # A kernel knows addresses, and reads there what it was written for.
     rng = onp.random.default_rng(0)
@@ -212,9 +211,8 @@ def test_what_meets_an_lstm_in_a_wider_dtype_is_computed_in_that_of_its_weights(
 
         return la.value_and_grad(loss)({"x": move(x.astype(dtype))})
 
-    layers = CupyLayers(host_cuda.HostCuda(tmp_path))
     wanted, expected = gradients(onp.asarray, GENERAL, onp.float32)
-    found, got = gradients(standin.asarray, layers, onp.float64)
+    found, got = gradients(standin.asarray, CupyLayers(cuda), onp.float64)
     assert float(found) == pytest.approx(float(wanted), rel=1e-5)
     onp.testing.assert_allclose(got["x"].get(), expected["x"], rtol=1e-4, atol=1e-6)
 
