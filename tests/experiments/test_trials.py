@@ -22,12 +22,16 @@ from lookahead_ref.experiments.workers import LocalProcesses
 
 
 def squares(
-    folder: Path, seeds: list[int], measure: Any = worker_tasks.record, jobs: int = 1
+    folder: Path,
+    seeds: list[int],
+    measure: Any = worker_tasks.record,
+    jobs: int = 1,
+    shown: Any = None,
 ) -> list[int]:
     plan = Plan(
         (Arm("squares", TrainSettings(data=str(folder / "log"))),), seeds, measure=measure
     )
-    console = Console(file=io.StringIO())
+    console = Console(file=shown or io.StringIO())
     workers = LocalProcesses(jobs)
     (outcome,) = run(plan, folder / "trials", workers=workers, console=console)
     return [each["square"] for each in outcome.runs]
@@ -39,6 +43,14 @@ def done(folder: Path) -> list[str]:
 
 def test_results_come_in_the_order_of_the_seeds(tmp_path: Path) -> None:
     assert squares(tmp_path, [3, 1, 2], jobs=2) == [9, 1, 4]
+
+
+def test_progress_names_a_trial_by_what_it_is(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    squares(tmp_path, [3, 1], shown=shown)
+    first, last = shown.getvalue().splitlines()
+    assert first.endswith(": squares, seed 3")
+    assert last.endswith(": squares, seed 1")
 
 
 def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
