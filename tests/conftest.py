@@ -45,6 +45,14 @@ def pytest_runtest_setup() -> Iterator[Any]:
 pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the test works."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def _kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
     import host_cuda
