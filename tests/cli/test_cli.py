@@ -213,6 +213,9 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
         ("theory horizon --k 7 --k 13 --longest 50", "longest must be at least 91"),
         ("theory rate --momentum 1", "momentum must be in [0, 1), got 1.0"),
         ("theory stability --alpha 1.5", "alpha must be in (0, 1], got 1.5"),
+        ("theory outer --workers 0", "--workers"),
+        ("theory outer --learning-rate -1", "learning_rate must be >= 0, got -1.0"),
+        ("theory outer --k 8 --longest 9", "longest must be at least 16 for this k"),
         ("nonsense", "nonsense"),
     ],
 )
