@@ -12,10 +12,10 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from conformance.running import called, refused
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from commands import called, refused
 from lookahead_ref.conformance import (
     ModelAnswer,
     ModelCase,
