@@ -163,11 +163,6 @@ def on_host(values: Any) -> Any:
     return {name: fetch(leaf) for name, leaf in trees.flatten(values).items()}
 
 
-def backend(folder: Path) -> CupyBackend:
-    """The CuPy backend on the host."""
-    return CupyBackend(cuda=HostCuda(folder))
-
-
 def register(cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
     """Give the CuPy backend on the host a name that `la.backend.load` knows."""
     found = registry.entry_points

@@ -181,7 +181,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ("train --optimizer rmsprop", "optimizer must be one of sgd"),
+        ("train --optimizer adamm", "optimizer must be one of sgd"),
         ("train --data cifar", "data must be one of digits, mnist:DIR"),
         ("train --model vgg", "model must be one of mlp, lstm, resnet18"),
         ("train --schedule linear", "schedule must be one of constant, step, shortened"),
@@ -210,6 +210,9 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
         ("theory variance --k 0", "k must be >= 1, got 0"),
         ("theory horizon --k 7 --k 13 --longest 50", "longest must be at least 91"),
         ("theory rate --momentum 1", "momentum must be in [0, 1), got 1.0"),
+        ("theory outer --workers 0", "--workers"),
+        ("theory outer --learning-rate -1", "learning_rate must be >= 0, got -1.0"),
+        ("theory outer --k 8 --longest 9", "longest must be at least 16 for this k"),
         ("nonsense", "nonsense"),
     ],
 )
@@ -247,7 +250,10 @@ def test_without_the_extra_compare_says_what_to_install(
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("train --optimizer lookahead-a", ["lookahead-adagrad", "lookahead-adam"]),
+        (
+            "train --optimizer lookahead-a",
+            ["lookahead-adagrad", "lookahead-adam", "lookahead-amsgrad"],
+        ),
         ("train --schedule c", ["constant", "cosine"]),
         ("train --inner-state r", ["reset"]),
         ("compare --backend nump", ["numpy"]),

@@ -78,6 +78,21 @@ def test_what_an_optimizer_has_not_is_not_varied_for_it() -> None:
     assert [arm.title for arm in plan(settings).arms] == wanted
 
 
+def test_the_outer_step_is_varied_where_there_is_one() -> None:
+    def titles(*optimizers: str, outer: str | None) -> list[str]:
+        given: Any = {"alpha": (0.5, 0.8), "outer_momentum": (0.5, 0.9), "outer": outer}
+        settings = SweepSettings(optimizer=optimizers, **given)
+        return [arm.title for arm in plan(settings).arms]
+
+    momenta = ["outer momentum 0.5", "outer momentum 0.9"]
+    snoo = [f"snoo-sgd, {each}" for each in momenta]
+    alphas = [f"lookahead-sgd, alpha {each}" for each in (0.5, 0.8)]
+    assert titles("snoo-sgd", "lookahead-sgd", outer=None) == [*snoo, *alphas]
+    balls = [f"lookahead-sgd, {each}" for each in momenta]
+    assert titles("lookahead-sgd", outer="heavy-ball") == balls
+    assert titles("lookahead-sgd", outer="adam") == ["lookahead-sgd"]
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [

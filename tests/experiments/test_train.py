@@ -1,6 +1,6 @@
 """One run: models, data and optimizers by their names, and schedules."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,8 @@ def test_settings_reach_the_optimizer(name: str) -> None:
         optimizer=name,
         learning_rate=0.25,
         k=7,
-        alpha=0.75,
+        alpha=0.5 if name.startswith("snoo-") else 0.75,
+        outer_learning_rate=0.6,
         momentum=0.8,
         weight_decay=0.01,
         weight_decay_kind="decoupled",
@@ -108,11 +109,31 @@ def test_settings_reach_the_optimizer(name: str) -> None:
     if name.startswith("lookahead-"):
         assert isinstance(built, la.Lookahead)
         assert (built.k, built.alpha) == (7, 0.75)
+    if name.startswith("snoo-"):
+        assert built.outer == la.Nesterov(0.6, 0.9)
     inner = getattr(built, "inner", built)
     assert (inner.learning_rate, inner.weight_decay) == (0.25, 0.01)
     assert inner.weight_decay_kind == "decoupled"
     assert getattr(inner, "momentum", 0.8) == 0.8
     assert optimizers.method(name).name == name
+
+
+@pytest.mark.parametrize("outer", ["sgd", "heavy-ball", "adam"])
+def test_lookahead_takes_an_outer_optimizer_in_place_of_alpha(outer: str) -> None:
+    settings = TrainSettings(
+        optimizer="lookahead-sgd", learning_rate=0.3, outer=outer, outer_momentum=0.4
+    )
+    made = {"sgd": la.SGD(0.7), "heavy-ball": la.HeavyBall(0.7, 0.4), "adam": la.Adam(0.7)}
+    assert optimizers.build(settings) == la.Lookahead(la.SGD(0.3), outer=made[outer])
+    for changed, told in (
+        (
+            {"alpha": 0.3},
+            "alpha and an outer optimizer cannot both be given, got alpha = 0.3",
+        ),
+        ({"outer": "lookahead-sgd"}, "outer must be one of 'sgd', .* got 'lookahead-sgd'"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            optimizers.build(replace(settings, **changed))
 
 
 @pytest.mark.parametrize(

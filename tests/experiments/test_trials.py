@@ -1,11 +1,13 @@
 """Trials: done once, kept at once, lost ones told."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import worker_tasks
+from rich.console import Console
 
 from commands import alone
 from lookahead_ref.experiments import trials
@@ -14,11 +16,15 @@ from lookahead_ref.experiments.trials import Arm, Plan, run
 
 
 def squares(
-    folder: Path, seeds: list[int], measure: Any = worker_tasks.record, jobs: int = 1
+    folder: Path,
+    seeds: list[int],
+    measure: Any = worker_tasks.record,
+    jobs: int = 1,
+    **shown: Any,
 ) -> list[int]:
     arm = Arm("squares", TrainSettings(data=str(folder / "log")))
     plan = Plan((arm,), seeds, measure=measure)
-    (outcome,) = run(plan, folder / "trials", **alone(jobs))
+    (outcome,) = run(plan, folder / "trials", **(alone(jobs) | shown))
     return [each["square"] for each in outcome.runs]
 
 
@@ -28,6 +34,14 @@ def done(folder: Path) -> list[str]:
 
 def test_results_come_in_the_order_of_the_seeds(tmp_path: Path) -> None:
     assert squares(tmp_path, [3, 1, 2], jobs=2) == [9, 1, 4]
+
+
+def test_progress_names_a_trial_by_what_it_is(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    squares(tmp_path, [3, 1], console=Console(file=shown))
+    first, last = shown.getvalue().splitlines()
+    assert first.endswith(": squares, seed 3")
+    assert last.endswith(": squares, seed 1")
 
 
 def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
