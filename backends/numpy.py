@@ -14,12 +14,25 @@ from ..stepping.backend import Kernel, Program
 from . import host
 from .host import HostArray
 
-_UFUNCS = {
+
+def _maximum(a: Any, b: Any, out: Any) -> None:
+    out[...] = np.where((a > b) | (a != a), a, b)
+
+
+def _minimum(a: Any, b: Any, out: Any) -> None:
+    out[...] = np.where((a < b) | (a != a), a, b)
+
+
+_FUNCTIONS: dict[str, Any] = {
     "add": np.add,
     "subtract": np.subtract,
     "multiply": np.multiply,
     "divide": np.divide,
     "sqrt": np.sqrt,
+    "abs": np.abs,
+    "sign": np.sign,
+    "maximum": _maximum,
+    "minimum": _minimum,
 }
 
 # What the blocks of all arrays of a program may take together, in bytes: the second-level
@@ -86,7 +99,7 @@ class _Blocked:
                     free.append(place)
         self._lines = [
             (
-                _UFUNCS.get(line.operation, np.positive),
+                _FUNCTIONS.get(line.operation, np.positive),
                 tuple(home.get(operand, operand) for operand in line.operands),
                 home[first_result + number],
             )
@@ -133,12 +146,12 @@ class _Blocked:
 
     def _run_block(self, places: list[Any]) -> None:
         # Not all in one way: this runs some thousand times in a step.
-        for ufunc, operands, result in self._lines:
+        for function, operands, result in self._lines:
             if len(operands) == 2:
                 first, second = operands
-                ufunc(places[first], places[second], places[result])
+                function(places[first], places[second], places[result])
             elif operands:
-                ufunc(places[operands[0]], places[result])
+                function(places[operands[0]], places[result])
             else:
                 places[result].fill(0)
         for copy, source in self._copies:

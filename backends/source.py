@@ -8,7 +8,7 @@ from ..stepping.backend import Program
 _OPERATORS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 
-def expressions(program: Program, zero: str, sqrt: str) -> tuple[list[str], list[str]]:
+def expressions(program: Program, zero: str) -> tuple[list[str], list[str]]:
     """Name every register, x, s or r with a number; write what gives each r its value."""
     names = [f"x{number}" for number in range(program.buffers)]
     names += [f"s{number}" for number in range(program.scalars)]
@@ -17,10 +17,10 @@ def expressions(program: Program, zero: str, sqrt: str) -> tuple[list[str], list
         operands = [names[operand] for operand in line.operands]
         if line.operation == "zero":
             values.append(zero)
-        elif line.operation == "sqrt":
-            values.append(f"{sqrt}({operands[0]})")
-        else:
+        elif line.operation in _OPERATORS:
             values.append(f" {_OPERATORS[line.operation]} ".join(operands))
+        else:
+            values.append(f"{line.operation}({', '.join(operands)})")
         names.append(f"r{number}")
     return names, values
 

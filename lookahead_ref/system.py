@@ -11,6 +11,12 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
+def from_home(text: str) -> str:
+    """Put the home folder in the place of a ~ that the shell, in a word's midst, left."""
+    # Unlike Path's own, it leaves alone the home of somebody who is not known.
+    return os.path.expanduser(text)  # noqa: PTH111
+
+
 def unreadable(path: Path, most: int) -> str | None:
     """Say why a path is not to be opened: no regular file, or of more than `most` bytes."""
     # Opening a pipe would wait for its other end, and a device never ends.

@@ -9,8 +9,11 @@ one array from each tree, and of scalars by their names.
 stands for all leaves. Its tape takes down what is done; such a tree needs no check.
 """
 
+import inspect
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
@@ -18,6 +21,13 @@ from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 Array: TypeAlias = Any  # of any library that follows the Python array API standard
 Tree: TypeAlias = Mapping[str, Any]  # from names to arrays or to further trees
 Rule: TypeAlias = Callable[[Any], Callable[..., Any]]  # from a namespace to arithmetic
+
+RULE_FUNCTIONS = ("sqrt", "abs", "maximum", "minimum", "sign")
+"""What a rule may call. With ``+ - * /`` it is what has the same bits in every executor.
+
+`maximum` and `minimum` return NaN where an operand is NaN, and the second of two zeros;
+`sign` of NaN is NaN, and that of both zeros is 0.
+"""
 
 SOLE = ""  # the name of the leaf of a tree on which a step is recorded
 
@@ -130,13 +140,45 @@ def apply(
         for each in rest:
             check_leaf_like(f"the optimizer's state for {path!r}", each, leaf)
         xp = array_namespace(leaf)
-        result = rule(xp)(leaf, *rest, **round_scalars(coefficients, path, leaf))
+        result = rule(_functions(xp))(
+            leaf, *rest, **round_scalars(coefficients, path, leaf)
+        )
         arrays = result if isinstance(result, tuple) else (result,)
         # NumPy's arithmetic returns a scalar, not an array, where there are no dimensions.
         results.append([xp.asarray(x) for x in arrays] if leaf.shape == () else arrays)
     return tuple(
         unflatten(operands[0], dict(zip(first, arrays, strict=True)))
         for arrays in zip(*results, strict=True)
+    )
+
+
+class RuleNamespace(SimpleNamespace):
+    """The functions that a rule may call, by name."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"{rule_place()}a rule can use + - * / and {', '.join(RULE_FUNCTIONS)}, got "
+            f"{name}: write it with these or, if no array is needed, as a coefficient"
+        )
+
+
+def rule_place() -> str:
+    """Name the file and line of the rule that is being called, for an error message."""
+    frame: Any = inspect.currentframe()
+    while frame.f_back and frame.f_globals["__name__"].startswith(__package__):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}, line {frame.f_lineno}: "
+
+
+@cache
+def _functions(xp: Any) -> RuleNamespace:
+    # As formulas, since libraries differ in what they return for two zeros.
+    return RuleNamespace(
+        sqrt=xp.sqrt,
+        abs=xp.abs,
+        sign=xp.sign,
+        maximum=lambda a, b: xp.where((a > b) | (a != a), a, b),
+        minimum=lambda a, b: xp.where((a < b) | (a != a), a, b),
     )
 
 
@@ -155,7 +197,8 @@ def evaluate(function: Callable[..., Any], *operands: Tree) -> list[Any]:
 
 def interpolate(xp: Any) -> Any:
     """Move a fraction of the way to another array: the rule of the slow weights."""
-    return lambda slow, fast, alpha: slow + alpha * (fast - slow)
+    # Written as a step of SGD: the same bits as slow + alpha * (fast - slow), and -0 stays.
+    return lambda slow, fast, alpha: slow - alpha * (slow - fast)
 
 
 def round_to(dtype: str, name: str, value: float) -> float:

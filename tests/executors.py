@@ -39,6 +39,30 @@ MORE: dict[str, Wrap] = {
         nested(3, "reset", "maintain")(inner), decay=0.97
     ),
 }
+FAMILY: dict[str, Any] = {
+    "AMSGrad, SNOO": la.snoo(la.AMSGrad(0.02), 2, learning_rate=0.9, momentum=0.6),
+    "Lion, reset, outer Adam": la.Lookahead(
+        la.Lion(0.01, **DECOUPLED), 3, None, "reset", la.Adam(0.03)
+    ),
+    "RMSProp, interpolate, outer SGD": la.Lookahead(
+        la.RMSProp(0.02, **L2),
+        2,
+        None,
+        "interpolate",
+        la.SGD(lambda sync: 1.3 / (1 + sync)),
+    ),
+    "RAdam, outer heavy ball": la.Lookahead(
+        la.RAdam(0.02), 3, outer=la.HeavyBall(0.7, 0.6, **L2)
+    ),
+    "SlowMo of a schedule": la.slowmo(
+        la.SGD(la.schedules.Cosine(0.1, steps=300, final=0.01)), 2, momentum=0.7
+    ),
+    "SNOO in a Lookahead that resets": la.Lookahead(
+        la.snoo(la.SGD(0.05), 2, learning_rate=0.7, momentum=0.6), 2, 0.3, "reset"
+    ),
+}
+"""The optimizers and outer optimizers that are not in `INNER`, each once."""
+
 DECAYS: dict[str, dict[str, Any]] = {"": {}, " with L2": L2, " decoupled": DECOUPLED}
 
 

@@ -33,10 +33,11 @@ COMPILER = next((each for each in ("g++", "clang++") if shutil.which(each)), Non
 
 _BEFORE = """
 #include <cmath>
+using std::abs;
 using std::sqrt;
 using std::tanh;
 static struct { int x; } threadIdx, blockIdx;
-#define __device__ static
+#define __device__
 #define __global__
 #define __forceinline__ inline
 #define __grid_constant__
@@ -160,11 +161,6 @@ def on_host(values: Any) -> Any:
         return leaf.get() if isinstance(leaf, standin.ndarray) else leaf
 
     return {name: fetch(leaf) for name, leaf in trees.flatten(values).items()}
-
-
-def backend(folder: Path) -> CupyBackend:
-    """The CuPy backend on the host."""
-    return CupyBackend(cuda=HostCuda(folder))
 
 
 def register(cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:

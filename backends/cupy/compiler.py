@@ -55,7 +55,7 @@ def write(program: Program, dtype: str) -> Source:
     """Write a program as a kernel."""
     arrays, arguments = _layout(program, dtype)
     buffers = range(program.buffers)
-    names, results = source.expressions(program, "scalar(0)", "sqrt")
+    names, results = source.expressions(program, "scalar(0)")
     read, written = source.read(program), {buffer for buffer, _ in program.writes}
 
     per_element = [f"const scalar x{n} = p{n}.lane[i];" for n in buffers if n in read]
@@ -122,6 +122,12 @@ def _lines(indent: int, lines: Sequence[str]) -> str:
 _TEMPLATE = """\
 // Written by lookahead_ref from an update rule; safe to delete.
 typedef {scalar} scalar;
+
+static __device__ scalar maximum(scalar a, scalar b) {{ return a > b || a != a ? a : b; }}
+static __device__ scalar minimum(scalar a, scalar b) {{ return a < b || a != a ? a : b; }}
+static __device__ scalar sign(scalar a) {{
+    return a != a ? a : scalar(a > 0) - scalar(a < 0);
+}}
 
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 700
 #define __grid_constant__

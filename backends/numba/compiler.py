@@ -54,6 +54,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 BUFFERS = {buffers}
+sqrt = np.sqrt
 scalar = types.{dtype}
 table = types.Array(types.intp, 2, "C")
 column = types.Array(types.intp, 1, "C")
@@ -125,6 +126,21 @@ def prefer(typing, bits):
     return types.void(bits), generate
 
 
+@njit
+def maximum(a, b):
+    return a if a > b or a != a else b
+
+
+@njit
+def minimum(a, b):
+    return a if a < b or a != a else b
+
+
+@njit
+def sign(a):
+    return a if a != a else np.{dtype}(a > 0) - np.{dtype}(a < 0)
+
+
 @njit(
     types.void(types.intp, column, column, table, table{types}),
     error_model="numpy",
@@ -167,7 +183,7 @@ def gather(addresses, first, {arguments}):
 def loop_source(program: Program, dtype: str) -> str:
     """Write a program as a loop over pieces of work."""
     scalars = [f"s{number}" for number in range(program.scalars)]
-    names, results = source.expressions(program, f"np.{dtype}(0)", "np.sqrt")
+    names, results = source.expressions(program, f"np.{dtype}(0)")
     read = source.read(program)
     body = [
         f"x{number} = read({number}, b{number}, i)"

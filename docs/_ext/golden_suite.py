@@ -17,7 +17,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
-from lookahead_ref.conformance import load, releases
+from lookahead_ref.conformance import load, vectors
 from lookahead_ref.conformance.bugs import MISTAKES
 
 
@@ -35,7 +35,7 @@ class GoldenSuite(SphinxDirective):
         if self.arguments[0] == "variants":
             return [_variants(index["variants"])]
         if self.arguments[0] == "changes":
-            return list(_changes(releases.recorded()))
+            return list(_changes(vectors.released()))
         raise self.error("golden-suite takes bugs, mistakes, margins, variants or changes")
 
 
@@ -52,7 +52,7 @@ def _changes(recorded: Sequence[Mapping[str, str]]) -> Iterator[nodes.Node]:
 
 def changed(recorded: Sequence[Mapping[str, str]], number: int) -> Mapping[str, list[str]]:
     before = recorded[number - 2] if number > 1 else {}
-    return releases.changes(before, recorded[number - 1])
+    return vectors.changes(before, recorded[number - 1])
 
 
 def _bugs(bugs: Sequence[Any]) -> nodes.Node:

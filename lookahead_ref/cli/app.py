@@ -18,6 +18,7 @@ import typer
 import lookahead_ref as la
 from lookahead_ref.cli import conform, info, jobs, theory, train
 from lookahead_ref.cli.terminal import JOB_FAILED, epilog, failed
+from lookahead_ref.system import from_home
 
 _COMMANDS = (jobs, train, info, conform, theory)
 
@@ -45,12 +46,17 @@ def main() -> None:
         # Not every terminal has every character, and no result is lost for one.
         sys.stdout.reconfigure(errors="replace")
     try:
-        app()
+        app([_with_home(word) for word in sys.argv[1:]])
     except OSError as error:
         # The disk that standard output goes to is full. A closed pipe Typer takes care of.
         raise SystemExit(failed(error, JOB_FAILED).exit_code) from error
     finally:
         _drop_what_cannot_be_written()
+
+
+def _with_home(word: str) -> str:
+    option, equals, value = word.partition("=")
+    return f"{option}={from_home(value)}" if equals and word.startswith("--") else word
 
 
 def _drop_what_cannot_be_written() -> None:

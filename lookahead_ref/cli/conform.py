@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
-    from lookahead_ref.conformance.running import Result, Target
+    from lookahead_ref.conformance.judging import Result
+    from lookahead_ref.conformance.running import Target
     from lookahead_ref.conformance.vectors import Case
 
 EXAMPLES = {
@@ -59,7 +60,7 @@ def mount(app: typer.Typer) -> None:
 
 
 def _targets(incomplete: str) -> list[str]:
-    from lookahead_ref.conformance.running import builtin
+    from lookahead_ref.conformance.adapters import builtin
 
     return [name for name in builtin() if name.startswith(incomplete)]
 
@@ -147,17 +148,21 @@ def conform(
 
         require("mpmath", "conform", purpose="look for the cause of a departure")
         from lookahead_ref.conformance.diagnosis import diagnose
-        from lookahead_ref.conformance.expectations import read
-        from lookahead_ref.conformance.process import Limits, StartError
+        from lookahead_ref.conformance.judging import read_expectations
         from lookahead_ref.conformance.reports import FAILED, hidden, summarize
-        from lookahead_ref.conformance.running import PYTHON_STARTUP, open_target
+        from lookahead_ref.conformance.running import (
+            PYTHON_STARTUP,
+            Limits,
+            StartError,
+            open_target,
+        )
 
         if level not in ("strict", "gpu"):
             raise ValueError(f"--level must be 'strict' or 'gpu', got {level!r}")
         for path in (html, junit, markdown, write_expect):
             if path is not None and not path.parent.is_dir():
                 raise ValueError(f"{path} must be in a folder that is there")
-        known = [] if expect is None else read(expect)
+        known = [] if expect is None else read_expectations(expect)
         usual = PYTHON_STARTUP if command is None else Limits.startup
         limits = Limits(startup_timeout or usual, step_timeout, line_limit, run_timeout)
         # A program of its own is one process for the whole suite; Python's are cheap.
@@ -303,7 +308,7 @@ def _write(
     write_expect: Path | None,
 ) -> None:
     from lookahead_ref.conformance import reports
-    from lookahead_ref.conformance.expectations import first_list
+    from lookahead_ref.conformance.judging import first_list
     from lookahead_ref.report.files import write_atomically
 
     if html is not None:
@@ -358,10 +363,16 @@ def models(
 ) -> None:
     """Compare the loss and gradients of a program's models with the golden ones."""
     with reported(), ExitStack() as stack:
-        from lookahead_ref.conformance.models import model_cases, report_lines, run_models
-        from lookahead_ref.conformance.process import Limits, StartError
-        from lookahead_ref.conformance.reports import DEPARTED, FAILED
-        from lookahead_ref.conformance.running import PYTHON_STARTUP, Program, open_target
+        from lookahead_ref.conformance.reports import DEPARTED, FAILED, report_lines
+        from lookahead_ref.conformance.running import (
+            PYTHON_STARTUP,
+            Limits,
+            Program,
+            StartError,
+            open_target,
+            run_models,
+        )
+        from lookahead_ref.conformance.vectors import model_cases
 
         if level not in ("strict", "gpu"):
             raise ValueError(f"--level must be 'strict' or 'gpu', got {level!r}")
@@ -422,10 +433,10 @@ def survey(
 ) -> None:
     """Run the suite on public implementations, and say as JSON what was found of each."""
     with reported():
-        from lookahead_ref.conformance.adapters.peers import PEERS
-        from lookahead_ref.conformance.process import StartError
+        from lookahead_ref.conformance.adapters import PEERS
         from lookahead_ref.conformance.reports import FAILED
-        from lookahead_ref.conformance.survey import survey as run_all
+        from lookahead_ref.conformance.reports import survey as run_all
+        from lookahead_ref.conformance.running import StartError
         from lookahead_ref.report.files import write_json
 
         unknown = set(name or ()) - PEERS.keys()
@@ -457,11 +468,11 @@ def make_vectors(
 ) -> None:
     """Write the vectors as an archive to hand out, the same byte for byte each time."""
     with reported():
-        from lookahead_ref.conformance import releases
+        from lookahead_ref.conformance import vectors
 
-        if record and (number := releases.record()) is not None:
+        if record and (number := vectors.record_release()) is not None:
             typer.echo(f"release {number}", err=True)
         try:
-            typer.echo(str(releases.make(output)))
+            typer.echo(str(vectors.make_archive(output)))
         except OSError as error:
             raise failed(error, USAGE) from error

@@ -2,16 +2,19 @@
 
 from lookahead_ref.conformance.judging import (
     Mismatch,
+    ModelAnswer,
     Observation,
     Trajectory,
     Verdict,
     judge,
+    judge_model,
     within,
 )
 from lookahead_ref.conformance.protocol import (
     Adapter,
     Inner,
     Level,
+    ModelAdapter,
     Setup,
     TargetError,
     UnsupportedError,
@@ -19,11 +22,13 @@ from lookahead_ref.conformance.protocol import (
 )
 from lookahead_ref.conformance.vectors import (
     Case,
+    ModelCase,
     Suite,
     VectorFileError,
     cases,
     decode,
     load,
+    model_cases,
 )
 
 __all__ = [
@@ -32,6 +37,9 @@ __all__ = [
     "Inner",
     "Level",
     "Mismatch",
+    "ModelAdapter",
+    "ModelAnswer",
+    "ModelCase",
     "Observation",
     "Setup",
     "Suite",
@@ -43,7 +51,9 @@ __all__ = [
     "cases",
     "decode",
     "judge",
+    "judge_model",
     "load",
+    "model_cases",
     "observe",
     "within",
 ]

@@ -1,373 +1,458 @@
-"""Golden models: loss and gradients of small networks, to the last digit that can be asked.
+"""The golden models: their cases, and a perceptron and an LSTM in 50-digit arithmetic.
 
-An optimizer can be right and its model wrong. The cases here give weights and a batch, and
-what loss, gradients and carried state must come of them.
+Where the expected loss and gradients come from. This file shares no code with the library;
+it is meant to be read beside the page of the golden models (``docs/conformance/models.md``)
+and to be right by inspection. That the closed forms are the gradients of the loss is tested
+by central differences. An id is never used again for another case.
+
+A case is read as the files hold it. A vector is a list of numbers, a matrix the list of its
+rows. The arithmetic is a parameter, as in `lookahead_ref.conformance.oracle`.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+from lookahead_ref.conformance.oracle import Number, context, noise, tensor, value
 
-from lookahead_ref.conformance import wire
-from lookahead_ref.conformance.judging import Mismatch, distances
-from lookahead_ref.conformance.protocol import TargetError, UnsupportedError
-from lookahead_ref.conformance.vectors import (
-    MODELS,
-    AnyCase,
-    Expected,
-    check_profile,
-    decode,
-    read_files,
-)
+# The cases.
 
-__all__ = [
-    "ModelAdapter",
-    "ModelAnswer",
-    "ModelCase",
-    "ModelResult",
-    "answer",
-    "judge_model",
-    "model_cases",
-    "report_lines",
-    "run_models",
-]
-
-Arrays = Mapping[str, NDArray[Any]]
-Message = Mapping[str, Any]
+PROFILES = {
+    "model:mlp": "A perceptron: loss and gradients of a batch.",
+    "model:lstm": "A language model of LSTM layers: loss, gradients, carried state.",
+}
 
 
-class ModelCase(AnyCase):
-    """A model with weights and a batch, and what comes of them.
-
-    Parameters
-    ----------
-    data : dict
-        The case as the file holds it.
-
-    Examples
-    --------
-    >>> case = model_cases("model:lstm")[0]
-    >>> case.id, case.model["kind"], list(case.params("float32"))[:2]
-    ('lstm-smoke', 'lstm', ['embedding.weight', 'layer1.input_weight'])
-    """
-
-    @property
-    def model(self) -> Mapping[str, Any]:
-        """``kind``, ``layers``, and ``activation`` or ``tied``."""
-        model: Mapping[str, Any] = self.data["model"]
-        return model
-
-    def params(self, dtype: str) -> dict[str, NDArray[Any]]:
-        """Make the parameters: name, such as ``layer1.weight``, to a new array."""
-        return {p["name"]: _array(p, dtype) for p in self.data["params"]}
-
-    def batch(self, dtype: str) -> dict[str, Any]:
-        """Make the batch: ``inputs`` and ``labels``; for an LSTM ``carried``, too."""
-        batch = self.data["batch"]
-        labels = np.array(batch["labels"], np.int64)
-        if self.model["kind"] == "mlp":
-            return {"inputs": _array(batch["inputs"], dtype), "labels": labels}
-        return {
-            "inputs": np.array(batch["inputs"], np.int64),
-            "labels": labels,
-            "carried": {p["name"]: _array(p, dtype) for p in batch["carried"]},
-        }
-
-    @property
-    def expected(self) -> dict[str, Expected]:
-        """Quantities by name: ``loss``, ``gradient layer1.bias``, ``layer1.cell``, ..."""
-        expected = self.data["expected"]
-        tensors = [*self.data["params"], *self.data["batch"].get("carried", [])]
-        shapes = {tensor["name"]: tensor["shape"] for tensor in tensors}
-
-        def named(of: str, prefix: str = "") -> dict[str, Expected]:
-            return {
-                f"{prefix}{each['name']}": _expected(each, shapes[each["name"]])
-                for each in expected[of]
-            }
-
-        loss = {"loss": _expected(expected["loss"], ())}
-        return loss | named("gradients", "gradient ") | named("carried")
-
-
-def _array(tensor: Mapping[str, Any], dtype: str) -> NDArray[Any]:
-    return decode(tensor["values"]).astype(dtype).reshape(tensor["shape"])
-
-
-def _expected(quantity: Mapping[str, Any], shape: Any) -> Expected:
-    return Expected(
-        decode(quantity["expected"]).reshape(shape),
-        {
-            (dtype, level): np.array(values).reshape(shape)
-            for dtype, levels in quantity["tolerance"].items()
-            for level, values in levels.items()
-        },
+def _perceptrons() -> Iterator[dict[str, Any]]:
+    yield perceptron_case("smoke", (2, 3, 2), "tanh", 2, "begin here")
+    for activation in ("tanh", "relu"):
+        yield perceptron_case(activation, (4, 5, 3), activation, 4, "one hidden layer")
+        yield perceptron_case(
+            f"{activation}-deep", (3, 4, 5, 4), activation, 5, "two hidden layers"
+        )
+    yield perceptron_case(
+        "linear", (3, 4), "tanh", 3, "softmax regression: no hidden layer"
     )
+    yield perceptron_case("one-example", (3, 4, 2), "tanh", 1, "a batch of one")
+    yield perceptron_case(
+        "one-class", (3, 4, 1), "tanh", 2, "one class: loss and gradients are zero"
+    )
+    yield perceptron_case(
+        "large-logits", (3, 4, 3), "tanh", 3,
+        "logits whose exponentials overflow unless the largest is subtracted",
+        scales={"layer2.weight": 7},
+    )  # fmt: skip
+    yield perceptron_case(
+        "small-logits", (3, 4, 3), "tanh", 3, "shares that are almost equal",
+        scales={"layer2.weight": -20, "layer2.bias": -20},
+    )  # fmt: skip
+    yield perceptron_case(
+        "zero-weights", (3, 4, 3), "relu", 2,
+        "rectifiers at exactly zero, whose slope there is 0",
+        zero=("layer1.weight", "layer1.bias"),
+    )  # fmt: skip
 
 
-def model_cases(
-    profile: str | None = None, *, folder: Traversable | None = None
-) -> list[ModelCase]:
-    """List the golden models, to parametrize a test with.
-
-    Parameters
-    ----------
-    profile : {"model:mlp", "model:lstm"}, optional
-        The profile to list; both if not given.
-    folder : path, optional
-        The folder of the files; that of this package if not given.
-
-    Returns
-    -------
-    list of ModelCase
-        The cases. Pytest names a test after their ids.
-
-    Raises
-    ------
-    ValueError
-        If there is no such profile.
-    VectorFileError
-        If a file is missing, of a later version, truncated or edited; the message names it.
-
-    Examples
-    --------
-    >>> [case.id for case in model_cases("model:mlp")][:3]
-    ['mlp-smoke', 'mlp-tanh', 'mlp-tanh-deep']
-    """
-    if folder is None:
-        folder = files(__package__).joinpath("vectors", "models")
-    index, found = read_files(folder, MODELS)
-    check_profile(profile, index)
-    cases = [ModelCase(each) for each in found]
-    return [case for case in cases if profile in (None, case.profile)]
+def _lstms() -> Iterator[dict[str, Any]]:
+    yield lstm_case(
+        "smoke", 3, 2, 1, 2, 1, "begin here: one sequence from a state of zeros"
+    )
+    yield lstm_case("one-layer", 5, 3, 1, 4, 2, "one layer, two sequences")
+    yield lstm_case("two-layers", 4, 2, 2, 3, 2, "the second layer reads the first")
+    yield lstm_case("carried", 4, 3, 1, 3, 2, "a state that was carried here", carried=True)
+    yield lstm_case(
+        "carried-two-layers", 4, 2, 2, 3, 1, "each layer carries its own", carried=True
+    )
+    yield lstm_case(
+        "tied", 5, 3, 1, 3, 2, "the output's weights are the embedding", tied=True
+    )
+    yield lstm_case(
+        "narrow", 4, 3, 1, 3, 1, "an embedding narrower than the layer", width=2
+    )
+    yield lstm_case("one-step", 4, 3, 1, 1, 2, "no time to go back through", carried=True)
+    yield lstm_case(
+        "repeated", 4, 2, 1, 4, 2, "one token again and again: its gradients add up",
+        tokens=[[2, 2]] * 4,
+    )  # fmt: skip
+    yield lstm_case(
+        "saturated", 4, 2, 1, 4, 1, "gates that are open or shut",
+        scales={"layer1.input_weight": 4, "layer1.recurrent_weight": 4},
+    )  # fmt: skip
+    yield lstm_case("long", 3, 2, 1, 12, 1, "a dozen steps to go back through")
 
 
-class ModelAnswer(NamedTuple):
-    """What a model makes of a golden case."""
-
-    loss: Any
-    """A number."""
-    gradients: Arrays
-    """Array by the parameter's name; those that are not there are not compared."""
-    carried: Arrays = MappingProxyType({})
-    """Array by name, such as ``layer1.cell``; likewise."""
+FILES: Mapping[str, Callable[[], Iterator[dict[str, Any]]]] = {
+    "mlp": _perceptrons,
+    "lstm": _lstms,
+}
+"""File, without its ending, to what yields its cases."""
 
 
-def judge_model(
-    case: ModelCase, answer: ModelAnswer, dtype: str, level: str = "strict"
-) -> list[Mismatch]:
-    """Compare an answer with a golden case.
-
-    Parameters
-    ----------
-    case : ModelCase
-        The case.
-    answer : ModelAnswer
-        What the model computed from `ModelCase.params` and `ModelCase.batch`.
-    dtype : {"float32", "float64"}
-        The precision that it worked in.
-    level : {"strict", "gpu"}
-        The tolerances.
-
-    Returns
-    -------
-    list of Mismatch
-        Of each quantity that fails, the element that is farthest off.
-
-    Raises
-    ------
-    ValueError
-        If an array has a name or shape that the case does not have.
-
-    Examples
-    --------
-    >>> case = model_cases("model:mlp")[0]
-    >>> right = ModelAnswer(case.expected["loss"].values, {})
-    >>> judge_model(case, right, "float64")
-    []
-    """
-    answered = {
-        "loss": answer.loss,
-        **{f"gradient {name}": array for name, array in answer.gradients.items()},
-        **answer.carried,
-    }
-    known = case.expected
-    found = []
-    for name, array in answered.items():
-        if name not in known:
-            raise ValueError(f"{case.id} has {', '.join(known)}; got {name!r}")
-        got, expected = np.asarray(array, np.float64), known[name].values
-        if got.shape != expected.shape:
-            raise ValueError(
-                f"{name} must have the shape {expected.shape}, got {got.shape}"
-            )
-        apart = distances(got, expected, known[name].tolerance[dtype, level])
-        element = int(np.argmax(apart))
-        values = [float(each.reshape(-1)[element]) for each in (expected, got, apart)]
-        if values[-1] > 1.0:
-            found.append(Mismatch(name, 1, element, *values))
-    return found
-
-
-class ModelAdapter(Protocol):
-    """What a Python adapter offers besides `Adapter`'s methods, if it has models."""
-
-    def model_loss_and_grads(
-        self, model: Mapping[str, Any], params: Arrays, batch: Mapping[str, Any]
-    ) -> tuple[Any, Arrays, Arrays]:
-        """Compute loss and gradients of a batch.
-
-        Parameters
-        ----------
-        model : dict
-            ``kind``, ``"mlp"`` or ``"lstm"``; ``layers``; ``activation`` of a perceptron,
-            ``tied`` of an LSTM.
-        params : dict
-            Name, such as ``layer1.weight``, to an array of the precision to work in.
-        batch : dict
-            ``inputs`` and ``labels``; of an LSTM ``carried`` too.
-
-        Returns
-        -------
-        loss : number
-            The mean cross entropy in nats.
-        gradients : dict
-            Array by the parameter's name.
-        carried : dict
-            Array by its name in ``batch["carried"]``; empty for a perceptron.
-        """
-
-
-@dataclass(frozen=True)
-class ModelResult:
-    """What became of a case in one precision."""
-
-    case: ModelCase
-    dtype: str
-    status: Literal["passed", "departed", "failed", "unsupported"]
-    mismatches: tuple[Mismatch, ...] = ()
-    reason: str = ""
-    """Why it failed or is not offered."""
-
-
-def run_models(
-    ask: wire.Ask,
-    cases: Iterable[ModelCase],
+def perceptron_case(
+    name: str,
+    sizes: Sequence[int],
+    activation: str,
+    examples: int,
+    says: str,
     *,
-    dtypes: Sequence[str] = ("float32", "float64"),
-    level: str = "strict",
-) -> list[ModelResult]:
-    """Take a program through golden models.
+    scales: Mapping[str, int] = {},
+    zero: Sequence[str] = (),
+) -> dict[str, Any]:
+    identity = f"mlp-{name}"
+    shapes: dict[str, tuple[int, ...]] = {}
+    for n, (inputs, outputs) in enumerate(pairwise(sizes), start=1):
+        shapes[f"layer{n}.weight"] = (inputs, outputs)
+        shapes[f"layer{n}.bias"] = (outputs,)
+    return {
+        "id": identity,
+        "profile": "model:mlp",
+        "comment": says,
+        "dtypes": ["float32", "float64"],
+        "model": {"kind": "mlp", "layers": len(sizes) - 1, "activation": activation},
+        "params": [
+            tensor(identity, key, shape, scale=scales.get(key, 0), zero=key in zero)
+            for key, shape in shapes.items()
+        ],
+        "batch": {
+            "inputs": tensor(identity, "inputs", (examples, sizes[0])),
+            "labels": [_pick(f"{identity}/label/{i}", sizes[-1]) for i in range(examples)],
+        },
+    }
 
-    Parameters
-    ----------
-    ask : callable
-        Sends a request to the program and returns its answer, such as
-        `lookahead_ref.conformance.running.Program.ask`.
-    cases : iterable of ModelCase
-        The cases.
-    dtypes : sequence of str
-        The precisions.
-    level : {"strict", "gpu"}
-        The tolerances.
 
-    Returns
-    -------
-    list of ModelResult
-        One for each case and precision, in their order.
-    """
+def lstm_case(
+    name: str,
+    vocabulary: int,
+    units: int,
+    layers: int,
+    steps: int,
+    columns: int,
+    says: str,
+    *,
+    width: int | None = None,
+    tied: bool = False,
+    carried: bool = False,
+    tokens: Sequence[Sequence[int]] = (),
+    scales: Mapping[str, int] = {},
+) -> dict[str, Any]:
+    """Build a case of a language model."""
+    identity = f"lstm-{name}"
+    return {
+        "id": identity,
+        "profile": "model:lstm",
+        "comment": says,
+        "dtypes": ["float32", "float64"],
+        "model": {"kind": "lstm", "layers": layers, "tied": tied},
+        "params": [
+            tensor(identity, key, shape, scale=scales.get(key, -1))
+            for key, shape in _shapes(vocabulary, width or units, units, layers, tied)
+        ],
+        "batch": {
+            "inputs": tokens or _text(f"{identity}/token", steps, columns, vocabulary),
+            "labels": _text(f"{identity}/label", steps, columns, vocabulary),
+            "carried": [
+                tensor(
+                    identity,
+                    f"layer{n}.{state}",
+                    (columns, units),
+                    scale=-1,
+                    zero=not carried,
+                )
+                for n in range(1, layers + 1)
+                for state in ("hidden", "cell")
+            ],
+        },
+    }
+
+
+def _shapes(
+    vocabulary: int, width: int, units: int, layers: int, tied: bool
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    yield "embedding.weight", (vocabulary, width)
+    for n in range(1, layers + 1):
+        yield f"layer{n}.input_weight", (width if n == 1 else units, 4 * units)
+        yield f"layer{n}.recurrent_weight", (units, 4 * units)
+        yield f"layer{n}.bias", (4 * units,)
+    if not tied:
+        yield "output.weight", (units, vocabulary)
+    yield "output.bias", (vocabulary,)
+
+
+def _text(label: str, steps: int, columns: int, vocabulary: int) -> list[list[int]]:
     return [
-        _judged(ask, case, dtype, level)
-        for case in cases
-        for dtype in dtypes
-        if dtype in case.dtypes
+        [_pick(f"{label}/{t}/{column}", vocabulary) for column in range(columns)]
+        for t in range(steps)
     ]
 
 
-def _judged(ask: wire.Ask, case: ModelCase, dtype: str, level: str) -> ModelResult:
-    try:
-        mismatches = judge_model(case, _observed(ask, case, dtype), dtype, level)
-    except UnsupportedError as error:
-        return ModelResult(case, dtype, "unsupported", reason=str(error))
-    except TargetError as error:
-        return ModelResult(case, dtype, "failed", reason=str(error))
-    status: Literal["passed", "departed"] = "departed" if mismatches else "passed"
-    return ModelResult(case, dtype, status, tuple(mismatches))
+def _pick(label: str, count: int) -> int:
+    """Choose one of so many, as if at random."""
+    return int(abs(noise(label, 1, scale=30)[0])) % count
 
 
-def _observed(ask: wire.Ask, case: ModelCase, dtype: str) -> ModelAnswer:
-    """Ask a program for loss and gradients of a case, and check what it says."""
-    data = case.data
-    asked = {name: data[name] for name in ("id", "model", "params", "batch")}
-    said = ask({"do": "model", "dtype": dtype, "case": asked})
-    (loss,) = decode(wire.elements("loss", [said.get("loss")], 1))
-    # Only what a program hands on itself can be left out.
-    carried = data["batch"].get("carried", []) if "carried" in said else []
-    return ModelAnswer(
-        float(loss),
-        wire.tensors("gradients", said.get("gradients"), data["params"]),
-        wire.tensors("carried", said.get("carried", []), carried),
-    )
+# What they compute.
+
+Case: TypeAlias = Mapping[str, Any]
+Vector: TypeAlias = list[Number]
+Matrix: TypeAlias = list[Vector]
 
 
-def answer(make: Callable[[], Any], request: Message) -> dict[str, Any]:
-    """Answer a program's request for a model from a Python adapter, as bit strings."""
-    compute = getattr(make(), "model_loss_and_grads", None)
-    if compute is None:
-        raise UnsupportedError("it has no models")
-    case, dtype = ModelCase(request["case"]), request["dtype"]
-    loss, gradients, carried = compute(case.model, case.params(dtype), case.batch(dtype))
-    return {
-        "loss": wire.encode(loss)[0],
-        "gradients": _encoded("gradients", gradients, case.data["params"]),
-        "carried": _encoded("carried", carried, case.data["batch"].get("carried", [])),
-    }
+class _Arithmetic(Protocol):
+    """The numbers to compute with: they know ``+ - * /``."""
+
+    def number(self, value: float) -> Number: ...
+    def total(self, terms: Sequence[Number]) -> Number: ...  # in whatever order
+    def largest(self, values: Sequence[Number]) -> Number: ...
+    def exp(self, value: Number) -> Number: ...
+    def log(self, value: Number) -> Number: ...
+    def tanh(self, value: Number) -> Number: ...
+    def sigmoid(self, value: Number) -> Number: ...
+    def positive(self, value: Number) -> bool: ...
 
 
-def _encoded(what: str, arrays: Any, tensors: Sequence[Message]) -> list[list[str]]:
-    names = [tensor["name"] for tensor in tensors]
-    if set(arrays) != set(names):
-        raise TargetError(f"{what} must have the tensors {names}, got {list(arrays)}")
-    for tensor in tensors:
-        shape = np.shape(arrays[tensor["name"]])
-        if list(shape) != tensor["shape"]:
-            wanted = tuple(tensor["shape"])
-            raise TargetError(
-                f"{what}: {tensor['name']} must have the shape {wanted}, got {shape}"
+class ModelExact:
+    """Numbers of 50 digits."""
+
+    number, total = staticmethod(context.mpf), staticmethod(context.fsum)
+    exp, log = staticmethod(context.exp), staticmethod(context.log)
+    tanh = staticmethod(context.tanh)
+
+    def largest(self, values: Sequence[Number]) -> Number:
+        return max(values)
+
+    def sigmoid(self, value: Number) -> Number:
+        return 1 / (1 + self.exp(-value))
+
+    def positive(self, value: Number) -> bool:
+        return bool(value > 0)
+
+
+class LossAndGradients(NamedTuple):
+    """What a case computes."""
+
+    loss: Number  # mean cross entropy, in nats
+    gradients: dict[str, Vector]  # by parameter, its elements row by row
+    carried: dict[str, Vector]  # what an LSTM hands on; empty for a perceptron
+
+
+def run(case: Case, arithmetic: _Arithmetic | None = None) -> LossAndGradients:
+    """Compute a case; in 50 digits, if nothing else is said."""
+    model = perceptron if case["model"]["kind"] == "mlp" else lstm
+    return model(case, Parameters(case, arithmetic or ModelExact()))
+
+
+class Parameters:
+    """The parameters of a case, and the terms that their gradients are sums of."""
+
+    def __init__(self, case: Case, arithmetic: _Arithmetic) -> None:
+        self.arithmetic = arithmetic
+        self.total = arithmetic.total
+        self.values = {p["name"]: self.read(p) for p in case["params"]}
+        # A gradient is a sum over examples or places in a text.
+        self.terms: dict[str, list[list[list[Number]]]] = {
+            name: [[[] for _ in row] for row in rows] for name, rows in self.values.items()
+        }
+
+    def read(self, tensor: Mapping[str, Any]) -> Matrix:
+        """Read a matrix, or a vector as one of one row."""
+        numbers = [self.arithmetic.number(value(bits)) for bits in tensor["values"]]
+        columns = tensor["shape"][-1]
+        return [numbers[i : i + columns] for i in range(0, len(numbers), columns)]
+
+    def affine(self, bias: str, *inputs: tuple[Vector, Matrix]) -> Vector:
+        """Add x @ weight for each of the inputs, and the bias."""
+        return [
+            self.total(
+                [a * row[j] for x, w in inputs for a, row in zip(x, w, strict=True)] + [b]
             )
-    return [wire.encode(np.asarray(arrays[name], np.float64)) for name in names]
+            for j, b in enumerate(self.values[bias][0])
+        ]
+
+    def back(self, delta: Vector, weight: Matrix) -> Vector:
+        return [
+            self.total([d * w for d, w in zip(delta, row, strict=True)]) for row in weight
+        ]
+
+    def add(self, name: str, delta: Vector, row: int = 0) -> None:
+        """Add a vector to the gradient of a bias, or of a row of a matrix."""
+        for terms, d in zip(self.terms[name][row], delta, strict=True):
+            terms.append(d)
+
+    def add_outer(self, name: str, x: Vector, delta: Vector) -> None:
+        """Add the outer product of x and delta to the gradient of a matrix."""
+        for i, a in enumerate(x):
+            self.add(name, [a * d for d in delta], i)
+
+    def cross_entropy(
+        self, logits: Vector, label: int, count: int
+    ) -> tuple[Number, Vector]:
+        """Return the loss of one row, and the gradient of the mean over `count` rows."""
+        # Changes neither, and keeps an exponential from overflowing.
+        largest = self.arithmetic.largest(logits)
+        z = [logit - largest for logit in logits]
+        powers = [self.arithmetic.exp(each) for each in z]
+        normalizer = self.total(powers)
+        loss = self.arithmetic.log(normalizer) - z[label]
+        shares = [power / normalizer for power in powers]
+        shares[label] = shares[label] - 1
+        return loss, [share / count for share in shares]
+
+    def result(self, losses: list[Number], carried: dict[str, Vector]) -> LossAndGradients:
+        """Take the mean of the losses and add up the gradients."""
+        gradients = {
+            name: [self.total(terms) for row in rows for terms in row]
+            for name, rows in self.terms.items()
+        }
+        return LossAndGradients(self.total(losses) / len(losses), gradients, carried)
 
 
-def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
-    """Say how many cases passed by profile, and what failed."""
-    counts: dict[str, Counter[str]] = {}
-    for result in results:
-        status = "not offered" if result.status == "unsupported" else result.status
-        counts.setdefault(result.case.profile, Counter())[status] += 1
-    yield f"{name}:"
-    for profile, found in counts.items():
-        said = ", ".join(f"{count} {status}" for status, count in found.items())
-        yield f"  {profile}: {said}"
-    for result in results:
-        told = [_line(result.case, each) for each in result.mismatches]
-        if result.status == "failed":
-            told.append(result.reason)
-        for each in told:
-            yield f"{result.case.id} in {result.dtype}: {each}"
+def perceptron(case: Case, params: Parameters) -> LossAndGradients:
+    """activation(x @ weight + bias), layer after layer; the last one without it."""
+    arithmetic = params.arithmetic
+    is_tanh = case["model"]["activation"] == "tanh"
+
+    def activate(x: Number) -> Number:
+        if is_tanh:
+            return arithmetic.tanh(x)
+        return x if arithmetic.positive(x) else arithmetic.number(0.0)
+
+    def slope(a: Number) -> Number:  # from the activation's value; a rectifier's is 0 at 0
+        if is_tanh:
+            return 1 - a * a
+        return arithmetic.number(1.0 if arithmetic.positive(a) else 0.0)
+
+    labels, layers = case["batch"]["labels"], case["model"]["layers"]
+    losses = []
+    for x, label in zip(params.read(case["batch"]["inputs"]), labels, strict=True):
+        reached = [x]
+        for n in range(1, layers + 1):
+            weight = params.values[f"layer{n}.weight"]
+            y = params.affine(f"layer{n}.bias", (reached[-1], weight))
+            reached.append(y if n == layers else [activate(each) for each in y])
+        loss, delta = params.cross_entropy(reached[-1], label, len(labels))
+        losses.append(loss)
+        for n in range(layers, 0, -1):
+            params.add_outer(f"layer{n}.weight", reached[n - 1], delta)
+            params.add(f"layer{n}.bias", delta)
+            if n > 1:
+                delta = params.back(delta, params.values[f"layer{n}.weight"])
+                delta = [d * slope(a) for d, a in zip(delta, reached[n - 1], strict=True)]
+    return params.result(losses, {})
 
 
-def _line(case: ModelCase, mismatch: Mismatch) -> str:
-    shape = case.expected[mismatch.where].values.shape
-    place = np.unravel_index(mismatch.element, shape)
-    at = f"[{', '.join(map(str, place))}]" if shape else ""
-    return (
-        f"{mismatch.where}{at} is {mismatch.got:.9g}, expected {mismatch.expected:.9g}: "
-        f"{mismatch.distance:.3g} tolerances off"
+def lstm(case: Case, params: Parameters) -> LossAndGradients:
+    """Embedding, layers of long short-term memory, softmax; one column after another."""
+    batch = case["batch"]
+    layers = range(1, case["model"]["layers"] + 1)
+    carried = {p["name"]: params.read(p) for p in batch["carried"]}
+    left: dict[str, Vector] = {name: [] for name in carried}
+    losses = []
+    columns = len(batch["inputs"][0])
+    for column in range(columns):
+        tokens = [row[column] for row in batch["inputs"]]
+        labels = [row[column] for row in batch["labels"]]
+        xs = [params.values["embedding.weight"][token] for token in tokens]
+        passes = []
+        for n in layers:
+            hidden = carried[f"layer{n}.hidden"][column]
+            cell = carried[f"layer{n}.cell"][column]
+            steps = []
+            for x in xs:
+                steps.append(_forward(params, n, x, hidden, cell))
+                hidden, cell = steps[-1].hidden, steps[-1].cell
+            left[f"layer{n}.hidden"] += hidden
+            left[f"layer{n}.cell"] += cell
+            passes.append(steps)
+            xs = [step.hidden for step in steps]
+
+        deltas = []
+        for x, label in zip(xs, labels, strict=True):
+            count = len(tokens) * columns
+            loss, delta = _output(params, case["model"]["tied"], x, label, count)
+            losses.append(loss)
+            deltas.append(delta)
+        for n in reversed(layers):
+            deltas = _backward(params, n, passes[n - 1], deltas)
+        for token, delta in zip(tokens, deltas, strict=True):
+            params.add("embedding.weight", delta, token)
+    return params.result(losses, left)
+
+
+class _LstmStep(NamedTuple):
+    """A step of a layer of long short-term memory, as the way back needs it."""
+
+    x: Vector
+    hidden_before: Vector
+    cell_before: Vector
+    gates: list[Vector]  # input, forget, candidate, output
+    squashed: Vector  # tanh of the new cells
+    hidden: Vector
+    cell: Vector
+
+
+def _forward(
+    params: Parameters, n: int, x: Vector, hidden: Vector, cell: Vector
+) -> _LstmStep:
+    """Do a step: c <- f c + i g, h <- o tanh(c)."""
+    units = range(len(hidden))
+    sums = params.affine(
+        f"layer{n}.bias",
+        (x, params.values[f"layer{n}.input_weight"]),
+        (hidden, params.values[f"layer{n}.recurrent_weight"]),
     )
+    sigmoid, tanh = params.arithmetic.sigmoid, params.arithmetic.tanh
+    i, f, g, o = (
+        [squash(s) for s in sums[gate * len(hidden) : (gate + 1) * len(hidden)]]
+        for gate, squash in enumerate((sigmoid, sigmoid, tanh, sigmoid))
+    )
+    new = [f[u] * cell[u] + i[u] * g[u] for u in units]
+    squashed = [tanh(c) for c in new]
+    out = [o[u] * squashed[u] for u in units]
+    return _LstmStep(x, hidden, cell, [i, f, g, o], squashed, out, new)
+
+
+def _backward(
+    params: Parameters, n: int, steps: list[_LstmStep], deltas: list[Vector]
+) -> list[Vector]:
+    """Go back through time: from the outputs' gradients to the inputs'."""
+    zero = params.arithmetic.number(0.0)
+    units = len(steps[0].hidden)
+    later_hidden, later_cell = [zero] * units, [zero] * units
+    of_inputs: list[Vector] = []
+    for step, delta in zip(reversed(steps), reversed(deltas), strict=True):
+        i, f, g, o = step.gates
+        dsums: list[Vector] = [[], [], [], []]
+        for u in range(units):
+            dh = delta[u] + later_hidden[u]
+            t = step.squashed[u]
+            dc = later_cell[u] + dh * o[u] * (1 - t * t)
+            dsums[0].append(dc * g[u] * (i[u] * (1 - i[u])))
+            dsums[1].append(dc * step.cell_before[u] * (f[u] * (1 - f[u])))
+            dsums[2].append(dc * i[u] * (1 - g[u] * g[u]))
+            dsums[3].append(dh * t * (o[u] * (1 - o[u])))
+            later_cell[u] = dc * f[u]
+        flat = [d for gate in dsums for d in gate]
+        params.add_outer(f"layer{n}.input_weight", step.x, flat)
+        params.add_outer(f"layer{n}.recurrent_weight", step.hidden_before, flat)
+        params.add(f"layer{n}.bias", flat)
+        later_hidden = params.back(flat, params.values[f"layer{n}.recurrent_weight"])
+        of_inputs.append(params.back(flat, params.values[f"layer{n}.input_weight"]))
+    return of_inputs[::-1]
+
+
+def _output(
+    params: Parameters, tied: bool, x: Vector, label: int, count: int
+) -> tuple[Number, Vector]:
+    """Return the loss of a place in the text, and the gradient of what led to it."""
+    if tied:  # the embedding, transposed
+        weight = [list(row) for row in zip(*params.values["embedding.weight"], strict=True)]
+    else:
+        weight = params.values["output.weight"]
+    logits = params.affine("output.bias", (x, weight))
+    loss, delta = params.cross_entropy(logits, label, count)
+    params.add("output.bias", delta)
+    if tied:
+        params.add_outer("embedding.weight", delta, x)
+    else:
+        params.add_outer("output.weight", x, delta)
+    return loss, params.back(delta, weight)

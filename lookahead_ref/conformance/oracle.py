@@ -9,10 +9,12 @@ that carry a bound of their rounding error for the tolerances
 (`lookahead_ref.conformance.bounds`), binary64 to try out what a bug does.
 """
 
+import hashlib
 import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import mpmath
@@ -70,9 +72,38 @@ def value(bits: str) -> float:
     return float(number)
 
 
+def bits(value: float) -> str:
+    """Write a number as `value` reads it."""
+    return struct.pack(">d", value).hex()
+
+
 def at(table: Sequence[Number], clock: int) -> Number:
     """Read a schedule: its last entry holds from then on."""
     return table[min(clock, len(table) - 1)]
+
+
+# Numbers that look random, of a hash of the case's id: no generator has to stay as it is.
+
+
+def noise(label: str, size: int, *, scale: int = 0) -> list[float]:
+    """Draw numbers of either sign and 24 significant bits, about 2 to the power `scale`."""
+    numbers = []
+    for i in range(size):
+        digest = hashlib.sha256(f"{label}/{i}".encode()).digest()
+        fraction = int.from_bytes(digest[:3], "big") | 1 << 23
+        exponent = digest[3] % 3 - 2 + scale - 23
+        sign = -1.0 if digest[4] & 1 else 1.0
+        numbers.append(sign * float(fraction) * 2.0**exponent)
+    return numbers
+
+
+def tensor(
+    case: str, name: str, shape: tuple[int, ...], *, scale: int = 0, zero: bool = False
+) -> dict[str, Any]:
+    """Draw a tensor of a case, or make one of zeros."""
+    size = prod(shape)
+    values = [0.0] * size if zero else noise(f"{case}/{name}", size, scale=scale)
+    return {"name": name, "shape": list(shape), "values": [bits(v) for v in values]}
 
 
 # The inner optimizers: from the gradient and the slots to the update and the new slots.

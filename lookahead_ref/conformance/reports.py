@@ -1,23 +1,38 @@
 """What a run of the suite found: as plain data, and from it text, Markdown, HTML, JUnit."""
 
+import datetime as dt
 import html
+import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from math import prod
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
+
 import lookahead_ref
-from lookahead_ref.conformance.bugs import by_name
-from lookahead_ref.conformance.clauses import CLAUSES
-from lookahead_ref.conformance.diagnosis import Diagnosis, Followed, followed
-from lookahead_ref.conformance.expectations import Expectation, expected, stale
-from lookahead_ref.conformance.judging import Mismatch
+from lookahead_ref.conformance.adapters import PEERS
+from lookahead_ref.conformance.bugs import (
+    CLAUSES,
+    CONDITIONS,
+    Bug,
+    SinglePrecision,
+    by_name,
+)
+from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose, followed
+from lookahead_ref.conformance.judging import (
+    Expectation,
+    Mismatch,
+    Result,
+    expectation_of,
+    stale,
+)
 from lookahead_ref.conformance.protocol import Array, Gradients, setup
-from lookahead_ref.conformance.running import Result
+from lookahead_ref.conformance.running import ModelResult, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
-from lookahead_ref.conformance.wire import encode
+from lookahead_ref.conformance.wire import encode, printable
 from lookahead_ref.report.page import Section, page, paragraph
 
 Summary = Mapping[str, Any]
@@ -29,6 +44,13 @@ COLUMNS = ("Profile", "Verdict", "Passed", "Departed", "Known", "Failed", "Not o
 """The columns of the matrix."""
 
 _COUNTS = ("passed", "departed", "known", "failed", "unsupported")
+_VERDICTS = {
+    "failed": "failed",
+    "departed": "departs",
+    "known": "departs as known",
+    "passed": "passes",
+}
+"""A profile's verdict, by the first status that any of its cases has."""
 _SHOWN = 50
 
 
@@ -42,18 +64,15 @@ def summarize(
 ) -> dict[str, Any]:
     """Put together what a run found, as plain data."""
     departures = [
-        _departure(result, expected(result, expectations))
+        _departure(result, expectation_of(result, expectations))
         for result in results
         if result.status == "departed"
     ]
-    surprises = [_expectation(each) for each in stale(results, expectations)]
+    surprises = [each.as_dict() for each in stale(results, expectations)]
     failures = _reasons(results, "failed")
     conventions = followed(results)
-    wrong = (
-        any(each["known"] is None for each in departures)
-        or surprises
-        or any(not each.names for each in conventions)
-    )
+    mixed = any(not each.names for each in conventions)
+    wrong = mixed or surprises or any(each["known"] is None for each in departures)
     return {
         "format": "lookahead-conformance",
         "version": 1,
@@ -63,12 +82,27 @@ def summarize(
         "level": level,
         "exit_code": FAILED if failures else DEPARTED if wrong else PASSED,
         "profiles": _profiles(results, departures),
-        "conventions": [_convention(each) for each in conventions],
+        "conventions": [
+            {
+                "names": list(each.names),
+                "says": [by_name(name).says for name in each.names],
+                "checks": each.checks,
+            }
+            for each in conventions
+        ],
         "departures": departures,
         "failures": failures,
         "unsupported": _reasons(results, "unsupported"),
         "unexpected_passes": surprises,
-        "diagnosis": [_diagnosis(each) for each in diagnoses],
+        "diagnosis": [
+            {
+                "scope": each.scope,
+                "conventions": list(each.conventions),
+                "explanations": [[bug.as_dict() for bug in e] for e in each.explanations],
+                "exceptions": list(each.exceptions),
+            }
+            for each in diagnoses
+        ],
     }
 
 
@@ -89,28 +123,18 @@ def _profiles(
     for each in departures:
         if each["known"] is not None:
             found[each["profile"]].update(known=1, departed=-1)
-    return [
-        {
-            "name": name,
-            "verdict": _verdict(counts),
-            **{status: counts[status] for status in _COUNTS},
-        }
-        for name, counts in found.items()
-    ]
-
-
-def _verdict(counts: Mapping[str, int]) -> str:
-    words = {
-        "failed": "failed",
-        "departed": "departs",
-        "known": "departs as known",
-        "passed": "passes",
-    }
-    return next((word for of, word in words.items() if counts[of]), "not offered")
+    profiles = []
+    for name, counts in found.items():
+        verdict = next(
+            (v for status, v in _VERDICTS.items() if counts[status]), "not offered"
+        )
+        counted = {status: counts[status] for status in _COUNTS}
+        profiles.append({"name": name, "verdict": verdict, **counted})
+    return profiles
 
 
 def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
-    case, verdict = result.case, result.verdict
+    case, mismatches = result.case, result.verdict.mismatches if result.verdict else ()
     return {
         "case": case.id,
         "dtype": result.dtype,
@@ -118,10 +142,8 @@ def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
         "clause": case.data["clause"],
         "comment": case.data["comment"],
         "flags": case.flags,
-        "known": None if known is None else _expectation(known),
-        "quantities": []
-        if verdict is None
-        else [_quantity(case, each) for each in verdict.mismatches],
+        "known": known and known.as_dict(),
+        "quantities": [_quantity(case, each) for each in mismatches],
     }
 
 
@@ -142,33 +164,11 @@ def _quantity(case: Case, mismatch: Mismatch) -> dict[str, Any]:
 
 def _element(case: Case, element: int) -> tuple[str, int]:
     """Return the tensor that an element is in, and its place there."""
-    ends = [0]
-    for shape in case.shapes:
-        ends.append(ends[-1] + prod(shape))
-    for name, (start, end) in zip(case.names, pairwise(ends), strict=True):
-        if start <= element < end:
-            return name, element - start
-    raise IndexError(f"element must be below {ends[-1]}, got {element}")
-
-
-def _convention(each: Followed) -> dict[str, Any]:
-    says = [by_name(name).says for name in each.names]
-    return {"names": list(each.names), "says": says, "checks": each.checks}
-
-
-def _expectation(each: Expectation) -> dict[str, str]:
-    return {each.kind: each.name, "reason": each.reason, "link": each.link}
-
-
-def _diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
-    return {
-        "scope": diagnosis.scope,
-        "conventions": list(diagnosis.conventions),
-        "explanations": [
-            [bug.as_dict() for bug in explanation] for explanation in diagnosis.explanations
-        ],
-        "exceptions": list(diagnosis.exceptions),
-    }
+    for name, shape in zip(case.names, case.shapes, strict=True):
+        if element < prod(shape):
+            return name, element
+        element -= prod(shape)
+    raise IndexError(f"no tensor of {case.id} has the element")
 
 
 def hidden(summary: Summary) -> dict[str, Any]:
@@ -264,18 +264,14 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     """List what is to be told case by case: titles, each with its lines."""
     reasons = Counter(each["reason"] for each in summary["unsupported"])
-    found: dict[str, list[str]] = {"Departures": [], "Known departures": []}
-    for each in summary["departures"]:
-        line = departure_line(each)
-        if each["known"] is None:
-            found["Departures"].append(line)
-        else:
-            found["Known departures"].append(f"{line}: {each['known']['reason']}")
-    found |= {
-        "Passes though known to depart": list(
-            map(_known_line, summary["unexpected_passes"])
-        ),
-        "Conventions": list(map(_convention_line, summary["conventions"])),
+    lines = [(departure_line(each), each["known"]) for each in summary["departures"]]
+    found = {
+        "Departures": [line for line, known in lines if known is None],
+        "Known departures": [
+            f"{line}: {known['reason']}" for line, known in lines if known
+        ],
+        "Passes though known to depart": [*map(_known_line, summary["unexpected_passes"])],
+        "Conventions": [*map(_convention_line, summary["conventions"])],
         "Failures": [
             f"{e['case']} ({e['dtype']}): {e['reason']}" for e in summary["failures"]
         ],
@@ -326,9 +322,7 @@ def _smallest(summary: Summary) -> str:
     known = {case.id: case for case in cases()}
 
     def size(departure: Mapping[str, Any]) -> tuple[int, int]:
-        case = known[departure["case"]]
-        elements = sum(prod(shape) for shape in case.shapes)
-        return case.steps * elements, departure["quantities"][0]["step"]
+        return known[departure["case"]].size, departure["quantities"][0]["step"]
 
     smallest = min(summary["departures"], key=size)
     first = smallest["quantities"][0]
@@ -439,9 +433,8 @@ def to_html(summary: Summary) -> str:
 
 
 def _row(departure: Mapping[str, Any]) -> tuple[str, ...]:
-    first = departure["quantities"][0]
+    first, known = departure["quantities"][0], departure["known"]
     where = f"{first['where']}: {first['tensor']}[{first['element']}]"
-    known = departure["known"]
     reason = "" if known is None else f" (known: {known['reason']})"
     expected, got, distance = "", f"{first['got']:.9g}", ""
     if first["expected"] is not None:
@@ -469,30 +462,29 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def to_junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
     """Write a test suite for each profile, of all checks: profile, case and precision."""
-    trouble = {(d["case"], d["dtype"]): ("departure", d) for d in summary["departures"]}
-    trouble |= {(f["case"], f["dtype"]): ("failure", f) for f in summary["failures"]}
-    trouble |= {(u["case"], u["dtype"]): ("absence", u) for u in summary["unsupported"]}
-    root = ET.Element("testsuites", name=_legal(str(summary["target"])))
+    marks = {}
+    for each in summary["departures"]:
+        mark = "failure", departure_line(each)
+        if each["known"] is not None:
+            mark = "skipped", f"known: {each['known']['reason']}"
+        marks[each["case"], each["dtype"]] = mark
+    for tag, some in (("error", "failures"), ("skipped", "unsupported")):
+        marks |= {(e["case"], e["dtype"]): (tag, e["reason"]) for e in summary[some]}
+    root = ET.Element("testsuites", name=printable(str(summary["target"])))
     suites: dict[str, ET.Element] = {}
-    for profile, case, dtype in checks:
+
+    def test(profile: str, name: str, mark: tuple[str, str] | None) -> None:
         if profile not in suites:
             suites[profile] = ET.SubElement(root, "testsuite", name=profile)
-        test = ET.SubElement(
-            suites[profile], "testcase", classname=profile, name=f"{case} ({dtype})"
-        )
-        kind, entry = trouble.get((case, dtype), ("", {}))
-        if kind == "departure" and entry["known"] is not None:
-            _note(test, "skipped", f"known: {entry['known']['reason']}")
-        elif kind == "departure":
-            _note(test, "failure", departure_line(entry))
-        elif kind:
-            _note(test, "error" if kind == "failure" else "skipped", entry["reason"])
-    if summary["unexpected_passes"]:
-        suite = ET.SubElement(root, "testsuite", name="expectations")
-        for each in summary["unexpected_passes"]:
-            name = each.get("case", each.get("flag", ""))
-            test = ET.SubElement(suite, "testcase", classname="expectations", name=name)
-            _note(test, "failure", f"passes though known to depart: {_known_line(each)}")
+        found = ET.SubElement(suites[profile], "testcase", classname=profile, name=name)
+        if mark is not None:
+            ET.SubElement(found, mark[0], message=printable(mark[1]))
+
+    for profile, case, dtype in checks:
+        test(profile, f"{case} ({dtype})", marks.get((case, dtype)))
+    for each in summary["unexpected_passes"]:
+        mark = "failure", f"passes though known to depart: {_known_line(each)}"
+        test("expectations", each.get("case", each.get("flag", "")), mark)
     tags = {"failures": "failure", "errors": "error", "skipped": "skipped"}
     for suite in root:
         suite.set("tests", str(len(suite)))
@@ -503,12 +495,116 @@ def to_junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'
 
 
-def _note(test: ET.Element, tag: str, message: str) -> None:
-    ET.SubElement(test, tag, message=_legal(message))
+# Golden models.
 
 
-def _legal(text: str) -> str:
-    """Replace the control characters that XML cannot hold."""
-    return "".join(
-        c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
+    """Say how many cases passed by profile, and what failed."""
+    counts: dict[str, Counter[str]] = {}
+    for result in results:
+        status = "not offered" if result.status == "unsupported" else result.status
+        counts.setdefault(result.case.profile, Counter())[status] += 1
+    yield f"{name}:"
+    for profile, found in counts.items():
+        said = ", ".join(f"{count} {status}" for status, count in found.items())
+        yield f"  {profile}: {said}"
+    for result in results:
+        place = f"{result.case.id} in {result.dtype}"
+        if result.status == "failed":
+            yield f"{place}: {result.reason}"
+        for each in result.mismatches:
+            shape = result.case.expected[each.where].values.shape
+            element = ", ".join(map(str, np.unravel_index(each.element, shape)))
+            where = f"{each.where}[{element}]" if shape else each.where
+            yield (
+                f"{place}: {where} is {each.got:.9g}, expected {each.expected:.9g}: "
+                f"{each.distance:.3g} tolerances off"
+            )
+
+
+# The public implementations side by side.
+
+
+def survey(
+    names: Iterable[str], *, progress: Callable[[str], None] | None = None
+) -> dict[str, Any]:
+    """Run the suite on public implementations, by their names in `PEERS`."""
+    found = []
+    for name in names:
+        if progress is not None:
+            progress(name)
+        with closing(open_target(name)) as target:
+            results = run(target, cases())
+        found.append({"name": name, "title": PEERS[name].title, **condensed(results)})
+    return {
+        "format": "lookahead-survey",
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "vectors": VERSION,
+        "lookahead_ref": lookahead_ref.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "cases": len(cases()),
+        "implementations": found,
+    }
+
+
+def condensed(results: Sequence[Result]) -> dict[str, Any]:
+    """Say what was found of an implementation, with the smallest case of each finding."""
+    diagnoses = diagnose(results)
+    summary = summarize("", results, diagnoses)
+    lines = {(d["case"], d["dtype"]): departure_line(d) for d in summary["departures"]}
+    departed = [result for result in results if result.status == "departed"]
+    failed = [result for result in results if result.status == "failed"]
+    causes = diagnoses[0].explanations if diagnoses else ()
+    untold = CONDITIONS.keys() - {"no-gradient"}
+
+    def smallest(some: Iterable[Result]) -> dict[str, str]:
+        result = min(some, key=lambda each: (each.case.size, each.case.steps))
+        shows = lines.get((result.case.id, result.dtype), result.reason)
+        return {"case": result.case.id, "shows": shows}
+
+    def grouped(by: Callable[[Result], str], some: Iterable[Result]) -> Any:
+        groups: dict[str, list[Result]] = {}
+        for result in some:
+            groups.setdefault(by(result), []).append(result)
+        return [(n, {"count": len(g), **smallest(g)}) for n, g in groups.items() if n]
+
+    def condition(result: Result) -> str:  # that keeps it out of the diagnosis
+        return next((flag for flag in result.case.flags if flag in untold), "")
+
+    return {
+        "profiles": summary["profiles"],
+        "conventions": summary["conventions"],
+        "causes": [
+            [
+                {
+                    "name": bug.name,
+                    "says": bug.says,
+                    **smallest(_showing(bug, each, departed)),
+                }
+                for bug in each
+            ]
+            for each in causes
+        ],
+        "explained": bool(causes) or not departed,
+        "exceptions": list(diagnoses[0].exceptions) if diagnoses else [],
+        "beyond": [{"condition": name, **g} for name, g in grouped(condition, departed)],
+        "failures": [g for _, g in sorted(grouped(lambda r: r.reason, failed))],
+    }
+
+
+def _showing(
+    bug: type[Bug], together: Sequence[type[Bug]], departed: Sequence[Result]
+) -> Sequence[Result]:
+    """Return the departures that one bug of some shows in."""
+    if bug is not SinglePrecision:
+        return [r for r in departed if bug.name in r.case.flags] or departed
+    others = {other.name for other in together}
+    shows = [
+        r
+        for r in departed
+        if r.dtype == "float64"
+        and r.verdict is not None
+        and r.verdict.mismatches[0].where == "fast weights"
+    ]
+    return [r for r in shows if not others & set(r.case.flags)] or shows

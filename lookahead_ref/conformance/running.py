@@ -3,37 +3,41 @@
 There is one verdict for each case and precision, whatever happens.
 """
 
-import importlib
-import importlib.util
+import contextlib
+import json
 import os
+import secrets
+import selectors
 import shlex
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lookahead_ref.conformance import wire
-from lookahead_ref.conformance.judging import Observation, Trajectory, Verdict, judge
-from lookahead_ref.conformance.process import (
-    DiedError,
-    HungError,
-    Limits,
-    Process,
-    StartError,
+from lookahead_ref.conformance.adapters import PEERS, check_builtin
+from lookahead_ref.conformance.judging import (
+    Mismatch,
+    Observation,
+    Result,
+    Status,
+    Trajectory,
+    judge,
+    judge_model,
 )
 from lookahead_ref.conformance.protocol import (
-    Adapter,
     TargetError,
     UnsupportedError,
     observe,
 )
-from lookahead_ref.conformance.vectors import Case, cases, read_file
-
-Status = Literal["passed", "departed", "failed", "unsupported"]
-"""Passed or departed as judged; failed where there was nothing to judge; not offered."""
+from lookahead_ref.conformance.vectors import Case, ModelCase, cases, read_file
+from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, shown
+from lookahead_ref.system import from_home
 
 PYTHON_STARTUP = 60.0
 """Seconds to start a Python adapter in: it may import a framework."""
@@ -44,17 +48,26 @@ PATIENCE = 12
 _HUNG = 3  # to hang counts as so many: it takes as long
 
 
-@dataclass(frozen=True)
-class Result:
-    """What came of a case in one precision."""
+class StartError(TargetError):
+    """A program that cannot be started, or does not say hello."""
 
-    case: Case
-    dtype: str
-    status: Status
-    reason: str = ""
-    """Why it failed or is unsupported."""
-    verdict: Verdict | None = None
-    seen: Observation | None = field(default=None, repr=False)
+
+class DiedError(TargetError):
+    """A program that ended, hung, or wrote what is no answer: it is of no more use."""
+
+
+class HungError(DiedError):
+    """A program that did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a program may take."""
+
+    startup: float = 10.0  # seconds to answer ``hello``
+    step: float = 10.0  # seconds to answer any other request
+    line: int = 2**20  # bytes of an answer
+    run: float = 3600.0  # seconds for all requests together
 
 
 class Target(Protocol):
@@ -123,7 +136,7 @@ def _check_slots(case: Case, seen: Observation) -> None:
     """Refuse slots by other names: what is not compared must not seem to be."""
     known = case.outcomes[0].slots
     for trajectory in (seen.steps, seen.resumed or Trajectory()):
-        for name in {name for shown in trajectory.slots for name in shown}:
+        for name in {name for each in trajectory.slots for name in each}:
             if name not in known:
                 raise TargetError(
                     f"slots of {case.data['inner']['rule']} are named "
@@ -132,65 +145,10 @@ def _check_slots(case: Case, seen: Observation) -> None:
                 )
 
 
-def builtin() -> tuple[str, ...]:
-    """List ``pure``, every backend, and the public implementations that are installed."""
-    from lookahead_ref.conformance.adapters.peers import PEERS
-    from lookahead_ref.stepping.backend import names
-
-    return ("pure", *names(), *(name for name, peer in PEERS.items() if peer.installed))
-
-
-def adapter(target: str) -> Callable[[], Adapter]:
-    """Find what makes a Python adapter: built in, ``module:Class`` or ``file.py:Class``."""
-    from lookahead_ref.conformance.adapters import library
-    from lookahead_ref.conformance.adapters.peers import PEERS
-
-    place, colon, name = target.rpartition(":")
-    if not colon:
-        if target == "pure":
-            return library.Pure
-        if target in PEERS:
-            return PEERS[target].make()
-        _check_builtin(target)
-        library.loaded(target)
-        return lambda: library.Stepped(target)
-    if place.endswith(".py"):
-        path = Path(place).resolve()
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        if not path.is_file() or spec is None or spec.loader is None:
-            raise ValueError(f"target must be an existing file, got {place!r}")
-        sys.path.insert(0, str(path.parent))
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module
-        spec.loader.exec_module(module)
-    else:
-        sys.path.insert(0, str(Path.cwd()))
-        try:
-            module = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"target must name a module that can be imported, got {place!r}: {error}"
-            ) from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        raise ValueError(f"target must name a class of {place}, got {name!r}")
-    make: Callable[[], Adapter] = found
-    return make
-
-
-def _check_builtin(name: str) -> None:
-    known = builtin()
-    if name not in known:
-        raise ValueError(
-            f"target must be {', '.join(known)}, module:Class or file.py:Class, got "
-            f"{name!r}"
-        )
-
-
 class Program:
     """A harness in a process of its own, and a second one for what is loaded.
 
-    It takes a ``whole`` case at once, as `lookahead_ref.conformance.serve` does, or is
+    It takes a ``whole`` case at once, as `lookahead_ref.conformance.wire` does, or is
     asked step by step.
     """
 
@@ -353,20 +311,249 @@ def open_target(
     if recorded is not None:
         return Recording(recorded)
     if command is not None:
-        words = shlex.split(command)
+        words = [from_home(word) for word in shlex.split(command)]
         if not words:
             raise ValueError("--command must name a program, got an empty string")
         return Program(command, words, limits)
-    from lookahead_ref.conformance.adapters.peers import PEERS
-
     name = title = str(target)
     if name in PEERS:
         PEERS[name].require()
         title = PEERS[name].title
     elif ":" not in name:
-        _check_builtin(name)
+        check_builtin(name)
     # Python's own flags, and paths that a test or notebook has added.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    serve = [sys.executable, "-m", "lookahead_ref.conformance.serve", name]
+    serve = [sys.executable, "-m", "lookahead_ref.conformance.wire", name]
     limits = limits or Limits(startup=PYTHON_STARTUP)
     return Program(title, serve, limits, environment, whole=True)
+
+
+# Golden models.
+
+
+class ModelResult(NamedTuple):
+    """What came of a golden model in one precision."""
+
+    case: ModelCase
+    dtype: str
+    status: Status
+    mismatches: Sequence[Mismatch] = ()
+    reason: str = ""
+
+
+def run_models(
+    ask: wire.Ask,
+    cases: Iterable[ModelCase],
+    *,
+    dtypes: Sequence[str] = ("float32", "float64"),
+    level: str = "strict",
+) -> list[ModelResult]:
+    """Take the program that answers `ask` through golden models."""
+    results = []
+    for case in cases:
+        for dtype in [each for each in dtypes if each in case.dtypes]:
+            try:
+                answer = wire.ask_model(ask, case, dtype)
+                found = judge_model(case, answer, dtype, level)
+                status: Status = "departed" if found else "passed"
+                results.append(ModelResult(case, dtype, status, found))
+            except UnsupportedError as error:
+                results.append(ModelResult(case, dtype, "unsupported", (), str(error)))
+            except TargetError as error:
+                results.append(ModelResult(case, dtype, "failed", (), str(error)))
+    return results
+
+
+# Processes.
+
+_MARK = "LOOKAHEAD_REF_PROGRAM"
+"""In the environment of a program, and of all that it starts."""
+
+_POLL = 0.1
+"""Seconds after which to look whether a program that says nothing still runs."""
+
+
+class Process:
+    """A running harness, which has answered ``hello`` in the version spoken here."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        limits: Limits,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._limits = limits
+        self.dead = False
+        mark = secrets.token_hex(16)
+        self._mark = f"{_MARK}={mark}".encode()
+        try:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env={**(environment or os.environ), _MARK: mark},
+                # A group of its own, so that its children can be ended with it.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StartError(f"{command[0]} cannot be started: {error}") from error
+        self._pipes = (self._child.stdin, self._child.stdout, self._child.stderr)
+        self._in, self._out, self._err = (p.fileno() for p in self._pipes if p is not None)
+        # Nothing here ever blocks: the program may not read, not write, or write for ever.
+        for each in (self._in, self._out, self._err):
+            os.set_blocking(each, False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._out, selectors.EVENT_READ)
+        self._selector.register(self._err, selectors.EVENT_READ)
+        self._received = b""
+        self._said = b""
+        self._over = False
+        self.name = legible(self._hello().get("name", ""))
+
+    def _hello(self) -> dict[str, Any]:
+        try:
+            answer = self.ask({"do": "hello", "version": PROTOCOL}, self._limits.startup)
+            got = answer.get("version")
+            if got != PROTOCOL and "refused" not in answer:
+                raise TargetError(f"version must be {PROTOCOL}, got {shown(got)}")
+        except (TargetError, UnsupportedError) as error:
+            self.end()
+            raise StartError(f"hello: {error}") from error
+        if "refused" in answer:
+            self.end()
+            raise ValueError(str(answer["refused"]))
+        return answer
+
+    def ask(
+        self, request: Mapping[str, Any], timeout: float | None = None
+    ) -> dict[str, Any]:
+        """Send a request and wait for its answer, for the time of a step if not given."""
+        limit = self._limits.step if timeout is None else timeout
+        try:
+            answer = self._answer(request, limit)
+        except DiedError:  # it is of no more use
+            self.kill()
+            raise
+        if "unsupported" in answer:
+            raise UnsupportedError(legible(answer["unsupported"]))
+        if "error" in answer:
+            raise TargetError(f"answered an error: {legible(answer['error'])}")
+        return answer
+
+    def _answer(self, request: Mapping[str, Any], limit: float) -> dict[str, Any]:
+        self._take()
+        if self._received:
+            raise DiedError(f"wrote what nobody asked for: {shown(self._received)}")
+        line = self._exchange(json.dumps(request).encode() + b"\n", limit)
+        if line is None:
+            raise HungError(f"did not answer {request['do']!r} within {limit:g} s")
+        try:
+            return parse(line)
+        except TargetError as error:
+            raise DiedError(str(error)) from error
+
+    def _exchange(self, request: bytes, limit: float) -> bytes | None:
+        """Send a request and receive a line; None where time is up."""
+        deadline = time.monotonic() + limit
+        left = self._send(request)
+        if left:
+            self._selector.register(self._in, selectors.EVENT_WRITE)
+        try:
+            while b"\n" not in self._received:
+                if len(self._received) > self._limits.line:
+                    raise DiedError(f"wrote a line of more than {self._limits.line} bytes")
+                if self._over:
+                    raise DiedError(self._how_it_ended())
+                wait = deadline - time.monotonic()
+                if wait <= 0:
+                    return None
+                events = self._selector.select(min(wait, _POLL))
+                # What it started may hold its output open when it is gone itself.
+                if not events and self._child.poll() is not None:
+                    # It may have answered after the wait was over, and ended then.
+                    before = len(self._received)
+                    self._take()
+                    if len(self._received) == before:
+                        raise DiedError(self._how_it_ended())
+                for key, _ in events:
+                    if key.fd != self._in:
+                        self._take()
+                        continue
+                    left = self._send(left)
+                    if not left:
+                        self._selector.unregister(self._in)
+        finally:
+            if left:
+                self._selector.unregister(self._in)
+        line, _, self._received = self._received.partition(b"\n")
+        if len(line) > self._limits.line:
+            raise DiedError(f"wrote a line of more than {self._limits.line} bytes")
+        return line
+
+    def _send(self, data: bytes) -> bytes:
+        """Write what can be written; return the rest."""
+        try:
+            return data[os.write(self._in, data) :]
+        except BlockingIOError:
+            return data
+        except BrokenPipeError:  # it has ended, which is noticed where it is read from
+            return b""
+
+    def _take(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            said = os.read(self._err, 65536)
+            self._said = (self._said + said)[-400:]
+            if not said and self._err in self._selector.get_map():
+                # A program may close it; it would be ready to be read for ever.
+                self._selector.unregister(self._err)
+        with contextlib.suppress(BlockingIOError):
+            found = os.read(self._out, 65536)
+            self._received += found
+            self._over = not found
+
+    def _how_it_ended(self) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(1.0)
+        self._take()
+        code = self._child.returncode
+        how = "closed its output" if code is None else f"ended with exit status {code}"
+        said = legible(self._said.decode("utf-8", "replace").strip())
+        return f"{how}; it wrote: {said}" if said else how
+
+    def stop(self) -> None:
+        """Ask the program to end, and do not wait for it."""
+        if not self.dead and self._child.poll() is None:
+            self._send(b'{"do": "stop"}\n')
+
+    def end(self) -> None:
+        """End the program and all that it started, and wait until it is gone."""
+        if self.dead:
+            return
+        self.stop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(0.5)
+        self.kill()
+
+    def abort(self) -> None:
+        """End the program by force, from another thread than the one that asks it."""
+        # The group outlives its leader where that has left children.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        # What has left the group has the mark; without Linux's files it cannot be found.
+        for place in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if self._mark in place.read_bytes():
+                    os.kill(int(place.parent.name), signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the program and all that it started, by force."""
+        self.dead = True
+        self.abort()
+        self._child.kill()
+        self._child.wait()
+        self._selector.close()
+        for pipe in self._pipes:
+            if pipe is not None:
+                pipe.close()

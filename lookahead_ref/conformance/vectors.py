@@ -1,10 +1,18 @@
-"""Read the vector files, and refuse those that are not what their index says."""
+"""Read the vector files, refuse those that are not what their index says, and release them.
+
+A release is an archive to hand out, numbered apart from the code. ``releases.json``
+remembers the cases of each, with a digest of what they are: from it come the change log and
+the check that what is handed out has a number of its own.
+"""
 
 import difflib
+import gzip
 import hashlib
+import io
 import json
 import reprlib
 import stat
+import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -74,10 +82,21 @@ class CaseOutcome:
             for place, name in enumerate(names)
         }
 
+    @property
+    def quantities(self) -> dict[str, Expected]:
+        """All of these, by the names that reports call them."""
+        slow = {slow_weights(level): each for level, each in enumerate(self.slow)}
+        evaluated = {"evaluated weights": self.slow[0]}
+        return {"fast weights": self.fast, **slow, **self.slots, **evaluated}
+
     @cached_property
     def synchronized(self) -> list[list[bool]]:
         """Which Lookaheads synchronized at each step."""
         return [step["synchronized"] for step in self.steps]
+
+
+def slow_weights(level: int) -> str:
+    return f"slow weights of level {level + 1}" if level else "slow weights"
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,6 +173,11 @@ class Case(AnyCase):
     def names(self) -> list[str]:
         """The names of the parameters."""
         return [tensor["name"] for tensor in self.data["params"]]
+
+    @property
+    def size(self) -> int:
+        """The number of steps times that of elements."""
+        return self.steps * sum(prod(shape) for shape in self.shapes)
 
     @cached_property
     def outcomes(self) -> list[CaseOutcome]:
@@ -264,9 +288,7 @@ def cases(profile: str | None = None, *, folder: Traversable | None = None) -> l
     Raises
     ------
     ValueError
-        If there is no such profile.
-    VectorFileError
-        If a vector file cannot be trusted or read.
+        If there is no such profile; a VectorFileError, if a file cannot be trusted or read.
 
     Examples
     --------
@@ -289,12 +311,12 @@ def read_files(
     folder: Traversable, form: Format
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Read and check the files of a format; return the index and the cases."""
-    index = _parse("index.json", _read(folder, "index.json"), form)
+    index = parse("index.json", _read(folder, "index.json"), form)
     found = []
     for name, size, digest in _listed(index):
         content = _read(folder, name)
         # Where it can be read at all, its version tells more than its digest.
-        cases = _parse(name, content, form).get("cases")
+        cases = parse(name, content, form).get("cases")
         if hashlib.sha256(content).hexdigest() != digest:
             raise VectorFileError(
                 f"{name} is not the file that index.json lists: its SHA-256 differs"
@@ -338,7 +360,7 @@ def _read(folder: Traversable, name: str) -> bytes:
         raise VectorFileError(f"{name} cannot be read: {error}") from error
 
 
-def _parse(name: str, content: bytes, form: Format) -> dict[str, Any]:
+def parse(name: str, content: bytes, form: Format) -> dict[str, Any]:
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -349,7 +371,7 @@ def _parse(name: str, content: bytes, form: Format) -> dict[str, Any]:
         raise VectorFileError(f"{name} must be of the format {form.name!r}")
     if data.get("version") != form.version:
         raise VectorFileError(
-            f"{name} has the vector version {reprlib.repr(data.get('version'))}, and this "
+            f"{name} has the version {reprlib.repr(data.get('version'))}, and this "
             f"reader knows {form.version}"
         )
     return data
@@ -370,3 +392,210 @@ def _rows(quantities: list[dict[str, Any]]) -> Expected:
             for level in levels
         },
     )
+
+
+# Golden models.
+
+
+class ModelCase(AnyCase):
+    """A model with weights and a batch, and what comes of them.
+
+    Parameters
+    ----------
+    data : dict
+        The case as the file holds it.
+
+    Examples
+    --------
+    >>> case = model_cases("model:lstm")[0]
+    >>> case.id, case.model["kind"], list(case.params("float32"))[:2]
+    ('lstm-smoke', 'lstm', ['embedding.weight', 'layer1.input_weight'])
+    """
+
+    @property
+    def model(self) -> Mapping[str, Any]:
+        """``kind``, ``layers``, and ``activation`` or ``tied``."""
+        model: Mapping[str, Any] = self.data["model"]
+        return model
+
+    def params(self, dtype: str) -> dict[str, NDArray[Any]]:
+        """Make the parameters: name, such as ``layer1.weight``, to a new array."""
+        return {p["name"]: _array(p, dtype) for p in self.data["params"]}
+
+    def batch(self, dtype: str) -> dict[str, Any]:
+        """Make the batch: ``inputs`` and ``labels``; for an LSTM ``carried``, too."""
+        batch = self.data["batch"]
+        labels = np.array(batch["labels"], np.int64)
+        if self.model["kind"] == "mlp":
+            return {"inputs": _array(batch["inputs"], dtype), "labels": labels}
+        return {
+            "inputs": np.array(batch["inputs"], np.int64),
+            "labels": labels,
+            "carried": {p["name"]: _array(p, dtype) for p in batch["carried"]},
+        }
+
+    @property
+    def expected(self) -> dict[str, Expected]:
+        """Quantities by name: ``loss``, ``gradient layer1.bias``, ``layer1.cell``, ..."""
+        expected = self.data["expected"]
+        tensors = [*self.data["params"], *self.data["batch"].get("carried", [])]
+        shapes = {tensor["name"]: tensor["shape"] for tensor in tensors}
+
+        def named(of: str, prefix: str = "") -> dict[str, Expected]:
+            return {
+                f"{prefix}{each['name']}": _expected(each, shapes[each["name"]])
+                for each in expected[of]
+            }
+
+        loss = {"loss": _expected(expected["loss"], ())}
+        return loss | named("gradients", "gradient ") | named("carried")
+
+
+def _array(tensor: Mapping[str, Any], dtype: str) -> NDArray[Any]:
+    return decode(tensor["values"]).astype(dtype).reshape(tensor["shape"])
+
+
+def _expected(quantity: Mapping[str, Any], shape: Any) -> Expected:
+    return Expected(
+        decode(quantity["expected"]).reshape(shape),
+        {
+            (dtype, level): np.array(values).reshape(shape)
+            for dtype, levels in quantity["tolerance"].items()
+            for level, values in levels.items()
+        },
+    )
+
+
+def model_cases(
+    profile: str | None = None, *, folder: Traversable | None = None
+) -> list[ModelCase]:
+    """List the golden models, to parametrize a test with.
+
+    Parameters
+    ----------
+    profile : {"model:mlp", "model:lstm"}, optional
+        The profile to list; both if not given.
+    folder : path, optional
+        The folder of the files; that of this package if not given.
+
+    Returns
+    -------
+    list of ModelCase
+        The cases. Pytest names a test after their ids.
+
+    Raises
+    ------
+    ValueError
+        If there is no such profile; a VectorFileError, if a file cannot be trusted or read.
+
+    Examples
+    --------
+    >>> [case.id for case in model_cases("model:mlp")][:3]
+    ['mlp-smoke', 'mlp-tanh', 'mlp-tanh-deep']
+    """
+    if folder is None:
+        folder = files(__package__).joinpath("vectors", "models")
+    index, found = read_files(folder, MODELS)
+    check_profile(profile, index)
+    cases = [ModelCase(each) for each in found]
+    return [case for case in cases if profile in (None, case.profile)]
+
+
+# Releases.
+
+_FILE = "releases.json"
+_README = """# Vectors for Lookahead, release {release}
+
+Files in the format {version}. `index.json` lists them; `smoke.json` is where to start. Each
+value is an IEEE-754 bit string; a case passes where |got - expected| <= tolerance. The JSON
+Schemas say what a file holds, the specification of lookahead-ref what a case asks.
+`MANIFEST` has the SHA-256 of every file, `CHANGES.md` what has changed.
+"""
+
+
+def digests(some: Sequence[Case]) -> dict[str, str]:
+    """Digest cases: whatever is written of one, in 16 hexadecimal digits."""
+    written = {case.id: json.dumps(case.data, sort_keys=True).encode() for case in some}
+    return {name: hashlib.sha256(data).hexdigest()[:16] for name, data in written.items()}
+
+
+def released() -> list[dict[str, str]]:
+    """Read the releases there were: case to digest, the first release first."""
+    text = files(__package__).joinpath(_FILE).read_text("utf-8")
+    releases: list[dict[str, str]] = json.loads(text)["releases"]
+    return releases
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[str]]:
+    """Compare two releases: the ids of the cases that differ, sorted."""
+    both = before.keys() & after.keys()
+    return {
+        "added": sorted(after.keys() - before.keys()),
+        "changed": sorted(each for each in both if before[each] != after[each]),
+        "withdrawn": sorted(before.keys() - after.keys()),
+    }
+
+
+def changelog(releases: Sequence[Mapping[str, str]]) -> str:
+    """Write what each release changed, the latest first, as Markdown."""
+    parts = ["# Changes of the vectors\n"]
+    for number in range(len(releases), 0, -1):
+        before = releases[number - 2] if number > 1 else {}
+        parts.append(f"\n## Release {number}: {len(releases[number - 1])} cases\n")
+        if number == 1:
+            parts.append("\nThe first.\n")
+            continue
+        for kind, ids in changes(before, releases[number - 1]).items():
+            if ids:
+                parts.append(f"\n{kind.capitalize()}: {', '.join(ids)}.\n")
+    return "".join(parts)
+
+
+def record_release() -> int | None:
+    """Give the vectors of this package the next number; None if they have one."""
+    releases, now = released(), digests(cases())
+    if releases and releases[-1] == now:
+        return None
+    releases.append(now)
+    content = json.dumps({"releases": releases}, indent=0) + "\n"
+    (Path(__file__).parent / _FILE).write_text(content, encoding="utf-8")
+    return len(releases)
+
+
+def make_archive(folder: Path) -> Path:
+    """Write the archive of the last release, byte for byte the same each time."""
+    from lookahead_ref.report.files import write_atomically
+
+    releases = released()
+    found = changes(releases[-1], digests(cases()))
+    if differ := sum(len(ids) for ids in found.values()):
+        raise ValueError(
+            f"{differ} cases are not those of release {len(releases)}: "
+            "--record gives them the next number"
+        )
+    vectors = Path(str(files(__package__).joinpath("vectors")))
+    contents = {
+        path.relative_to(vectors).as_posix(): path.read_bytes()
+        for path in sorted(vectors.rglob("*.json"))
+    }
+    readme = _README.format(release=len(releases), version=VERSION)
+    contents |= {"README.md": readme.encode(), "CHANGES.md": changelog(releases).encode()}
+    digested = {path: hashlib.sha256(data).hexdigest() for path, data in contents.items()}
+    manifest = "".join(f"{digest}  {path}\n" for path, digest in digested.items())
+    contents["MANIFEST"] = manifest.encode()
+    name = f"lookahead-vectors-{len(releases)}"
+    target = folder / f"{name}.tar.gz"
+    write_atomically(target, _archive(name, contents))
+    return target
+
+
+def _archive(name: str, contents: Mapping[str, bytes]) -> bytes:
+    raw, packed = io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path, content in sorted(contents.items()):
+            entry = tarfile.TarInfo(f"{name}/{path}")  # no owner, no time
+            entry.size, entry.mode = len(content), 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    with gzip.GzipFile("", "wb", 9, packed, mtime=0) as zipped:
+        zipped.write(raw.getvalue())
+    return packed.getvalue()

@@ -1,19 +1,39 @@
-"""The JSON of harnesses and recordings: requests, answers, tensors as bit strings.
+"""The JSON of harnesses and recordings, and a Python adapter that speaks it.
 
-``docs/conformance/harness.md`` specifies it.
+``docs/conformance/harness.md`` specifies it: requests, answers, tensors as bit strings.
+``python -m lookahead_ref.conformance.wire TARGET`` serves an adapter. It runs in a process
+of its own, as every program under test does, and takes whole cases: an exchange between
+processes at each step would take longer than the steps.
 """
 
+import base64
+import contextlib
 import json
+import os
 import re
+import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lookahead_ref.conformance.judging import Observation, Trajectory
-from lookahead_ref.conformance.protocol import Array, Setup, TargetError, Tensors
-from lookahead_ref.conformance.vectors import Case, Float64Array, decode
+from lookahead_ref.conformance.judging import ModelAnswer, Observation, Trajectory
+from lookahead_ref.conformance.protocol import (
+    Adapter,
+    Array,
+    Setup,
+    TargetError,
+    Tensors,
+    UnsupportedError,
+    method,
+    named_alike,
+    resume,
+    walk,
+)
+from lookahead_ref.conformance.vectors import Case, Float64Array, ModelCase, decode
 
 PROTOCOL = 1
 """The version of the protocol."""
@@ -34,10 +54,9 @@ def encode(values: Any) -> list[str]:
 
 def parse(line: str | bytes) -> dict[str, Any]:
     """Read one JSON object; raise a TargetError if it is none."""
-    try:
+    found = None
+    with contextlib.suppress(ValueError, RecursionError):
         found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise TargetError(f"an answer must be a JSON object, got {shown(line)}") from error
     if not isinstance(found, dict):
         raise TargetError(f"an answer must be a JSON object, got {shown(line)}")
     return found
@@ -56,50 +75,51 @@ def shown(value: Any) -> str:
 
 def legible(value: Any) -> str:
     """Take what a program says for a text that every output can hold."""
-    text = str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8")
+    return printable(str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8"))
+
+
+def printable(text: str) -> str:
+    """Replace control characters, which XML and terminals cannot hold."""
     return "".join(
         c if c.isprintable() or c in "\t\n" else "\N{REPLACEMENT CHARACTER}" for c in text
     )
 
 
+def listed(what: str, value: Any, size: int, of: str) -> list[Any]:
+    """Check that a value is a list of so many."""
+    if not isinstance(value, list) or len(value) != size:
+        raise TargetError(f"{what} must be a list of {size} {of}, got {shown(value)}")
+    return value
+
+
 def elements(what: str, value: Any, size: int) -> list[str]:
     """Check that a value is the bit strings of a tensor of so many elements."""
-    if not isinstance(value, list) or len(value) != size:
-        raise TargetError(
-            f"{what} must be a list of {size} bit strings, got {shown(value)}"
-        )
-    for each in value:
+    for each in listed(what, value, size, "bit strings"):
         if not isinstance(each, str) or not _BITS.match(each):
             raise TargetError(
                 f"{what} must hold bit strings of 16 hexadecimal digits, got {shown(each)}"
             )
-    return value
+    return list(value)
 
 
 def tensors(
     what: str, value: Any, like: Sequence[Mapping[str, Any]]
 ) -> dict[str, Float64Array]:
     """Read tensors of the names and shapes of those that a case holds."""
-    if not isinstance(value, list) or len(value) != len(like):
-        raise TargetError(
-            f"{what} must be a list of {len(like)} tensors, got {shown(value)}"
-        )
-    return {
-        each["name"]: decode(
-            elements(f"{what}: {each['name']}", bits, prod(each["shape"]))
-        ).reshape(each["shape"])
-        for each, bits in zip(like, value, strict=True)
-    }
+    found = {}
+    for each, bits in zip(like, listed(what, value, len(like), "tensors"), strict=True):
+        name, shape = each["name"], each["shape"]
+        values = elements(f"{what}: {name}", bits, prod(shape))
+        found[name] = decode(values).reshape(shape)
+    return found
 
 
-def steps_of(what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
+def steps_of(what: str, value: Any, count: int) -> list[dict[str, Any]]:
     """Check that a recording holds a list of so many steps."""
-    if not isinstance(value, list) or len(value) != count:
-        raise TargetError(f"{what} must be a list of {count} steps, got {shown(value)}")
-    for each in value:
+    for each in listed(what, value, count, "steps"):
         if not isinstance(each, dict):
             raise TargetError(f"{what} must hold objects, got {shown(each)}")
-    return value
+    return list(value)
 
 
 class Wired:
@@ -118,7 +138,7 @@ class Wired:
     def step(self, gradients: Mapping[str, Array | None]) -> None:
         """Send gradients in the order of the parameters; keep what comes of them."""
         given = [gradients[name] for name in self._case.names]
-        sent = [None if gradient is None else encode(gradient) for gradient in given]
+        sent = [None if each is None else encode(each) for each in given]
         answer = self._ask({"do": "step", "gradients": sent})
         self._fast = self._tensors("fast weights", answer.get("fast"))
         self._slow = self._read_slow(answer.get("slow"))
@@ -169,12 +189,8 @@ class Wired:
         levels = len(self._case.data["lookahead"])
         if value is None or value == []:
             return []
-        if not isinstance(value, list) or len(value) != levels:
-            raise TargetError(
-                f"slow must be a list of {levels} lists of tensors, or empty, got "
-                f"{shown(value)}"
-            )
-        return [self._tensors("slow weights", each) for each in value]
+        found = listed("slow", value, levels, "lists of tensors, or empty")
+        return [self._tensors("slow weights", each) for each in found]
 
     def _read_slots(self, value: Any) -> dict[str, Tensors]:
         """Read the slots of an answer: objects of a name and tensors."""
@@ -186,9 +202,6 @@ class Wired:
                 raise TargetError(f"a slot must have a name and values, got {shown(each)}")
             found[each["name"]] = self._tensors(each["name"], each.get("values"))
         return found
-
-
-# Whole cases, as `serve` takes them and answers them, in few strings.
 
 
 def pack(seen: Any) -> Any:
@@ -218,3 +231,134 @@ def _arrays(packed: Any) -> Any:
     if isinstance(packed, list):
         return [_arrays(each) for each in packed]
     return np.frombuffer(bytes.fromhex(packed), ">f8").astype(np.float64)
+
+
+# Golden models, by the same means.
+
+
+def ask_model(ask: Ask, case: ModelCase, dtype: str) -> ModelAnswer:
+    """Ask a program for loss and gradients of a case, and check what it says."""
+    data = case.data
+    asked = {name: data[name] for name in ("id", "model", "params", "batch")}
+    said = ask({"do": "model", "dtype": dtype, "case": asked})
+    (loss,) = decode(elements("loss", [said.get("loss")], 1))
+    # Only what a program hands on itself can be left out.
+    carried = data["batch"].get("carried", []) if "carried" in said else []
+    return ModelAnswer(
+        float(loss),
+        tensors("gradients", said.get("gradients"), data["params"]),
+        tensors("carried", said.get("carried", []), carried),
+    )
+
+
+# A Python adapter as a harness.
+
+Message = dict[str, Any]
+
+
+class Server:
+    """Answers requests from the adapter that `make` makes for each case."""
+
+    def __init__(self, make: Callable[[], Adapter]) -> None:
+        self._make = make
+
+    def answer(self, request: Message) -> Message:
+        method: Callable[[Message], Message] = getattr(self, f"do_{request['do']}")
+        try:
+            return method(request)
+        except UnsupportedError as error:
+            return {"unsupported": str(error)}
+        except NotImplementedError as error:
+            return {"unsupported": str(error) or "not implemented"}
+        except TargetError as error:  # it says all, and comes of this package
+            return {"error": str(error)}
+        # Whatever a program under test raises is a finding about it.
+        except Exception as error:
+            return {"error": _line(error)}
+
+    def do_hello(self, request: Message) -> Message:  # noqa: ARG002
+        return {"version": PROTOCOL}
+
+    def do_run(self, request: Message) -> Message:
+        """Take a case through a new adapter, and write the state of its save point."""
+        case, dtype = Case(request["case"]), request["dtype"]
+        adapter = self._make()
+        seen, snapshot, fast = walk(case, dtype, adapter)
+        answer: Message = {"seen": pack(seen)}
+        if case.save_after is not None:
+            state = method(adapter, "dump")(snapshot)
+            if not isinstance(state, bytes):
+                raise TypeError(f"dump must return bytes, got {type(state).__name__}")
+            answer["state"] = base64.b64encode(state).decode("ascii")
+            answer["fast"] = [encode(each) for each in fast]
+        return answer
+
+    def do_resume(self, request: Message) -> Message:
+        """Restore a state in a new adapter, and go on to the end of the case."""
+        case, dtype = Case(request["case"]), request["dtype"]
+        fast = case.arrays(request["fast"], dtype)
+        state = base64.b64decode(request["state"])
+        return {"seen": pack(resume(case, dtype, self._make(), state, fast))}
+
+    def do_model(self, request: Message) -> Message:
+        """Compute loss and gradients of a golden model."""
+        compute = getattr(self._make(), "model_loss_and_grads", None)
+        if compute is None:
+            raise UnsupportedError("it has no models")
+        case, dtype = ModelCase(request["case"]), request["dtype"]
+        params, batch = case.params(dtype), case.batch(dtype)
+        loss, gradients, carried = compute(case.model, params, batch)
+
+        def encoded(what: str, arrays: Any, like: Mapping[str, Array]) -> list[list[str]]:
+            shapes = {name: array.shape for name, array in like.items()}
+            found = named_alike(what, arrays, shapes)
+            return [encode(np.asarray(each, np.float64)) for each in found]
+
+        return {
+            "loss": encode(loss)[0],
+            "gradients": encoded("gradients", gradients, params),
+            "carried": encoded("carried", carried, batch.get("carried", {})),
+        }
+
+
+def _line(error: Exception) -> str:
+    said = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError):  # it says where
+        return said
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{said} ({Path(place.filename).name}:{place.lineno})"
+
+
+def main(target: str) -> None:
+    """Serve an adapter on standard input and output."""
+    from lookahead_ref.conformance.adapters import adapter
+    from lookahead_ref.stepping.backend import BackendUnavailableError
+
+    # What the adapter prints must not pass for answers, nor what it reads be requests.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def say(answer: Message) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    try:
+        server = Server(adapter(target))
+    except Exception as error:  # of the file itself, as it is imported, or of its name
+        requests.readline()  # what comes before it was asked for is a fault
+        named = isinstance(error, ValueError | BackendUnavailableError)
+        say({"refused": str(error)} if named else {"error": _line(error)})
+        return
+    for line in requests:
+        request = json.loads(line)
+        if request["do"] == "stop":
+            break
+        say(server.answer(request))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,6 +1,5 @@
 """Data sets by one string, as the command line takes them."""
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from lookahead_ref.data.datasets import Corpus, Dataset
 from lookahead_ref.data.folders import load_images
 from lookahead_ref.data.pictures import load_cifar10, load_cifar100, load_digits, load_mnist
 from lookahead_ref.data.text import load_ptb, load_pydoc, load_text
+from lookahead_ref.system import from_home
 
 
 class Source(NamedTuple):
@@ -89,8 +89,7 @@ def load(text: str) -> Dataset | Corpus:
     source = SOURCES[name]
     if bool(source.argument) != bool(argument) or (colon and not argument):
         raise ValueError(f"data must be {_form(name)}, got {text!r}")
-    # Unlike Path's own, it leaves alone the home of somebody who is not known.
-    return source.read(Path(os.path.expanduser(argument)))  # noqa: PTH111
+    return source.read(Path(from_home(argument)))
 
 
 def _form(name: str) -> str:

@@ -24,8 +24,9 @@ from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.stepping.stepper import Stepper
+from lookahead_ref.system import from_home
 from lookahead_ref.training.models import carries
-from lookahead_ref.training.state import Placement
+from lookahead_ref.training.state import Placement, check_carried, started
 from lookahead_ref.trees import check_params
 
 _FORM = re.compile(r"(?P<where>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
@@ -84,7 +85,7 @@ def digest(text: str) -> str:
     try:
         with _importing_from(Path.cwd()):
             spec = None if where.endswith(".py") else importlib.util.find_spec(where)
-        path = where if spec is None else spec.origin
+        path = from_home(where) if spec is None else spec.origin
         contents = Path(str(path)).read_bytes()
     except (ImportError, OSError, ValueError) as error:
         raise PluginError(f"{text!r} cannot be read: {_text(error)}") from error
@@ -133,33 +134,47 @@ def located_in(**options: str) -> Iterator[None]:
 
 
 def try_out(
-    settings: TrainSettings, model: Any, data: Any, optimizer: Any, batch_size: int
+    named: Mapping[str, str],
+    settings: TrainSettings,
+    model: Any,
+    data: Any,
+    optimizer: Any,
+    batch_size: int,
 ) -> None:
     """Make one update, so that what fails of the user's own fails before a run begins."""
-    with attributed_to("model", settings.model):
-        params = model.init(settings.seed)
-        check_params(params)
-    with attributed_to("optimizer", settings.optimizer):
-        optimizer.init(params)
-    named = {name: getattr(settings, name) for name in ("model", "data", "optimizer")}
-    if carries(model) or not any(is_own(name, text) for name, text in named.items()):
-        return
+    own = {option for option, text in named.items() if is_own(option, text)}
     placement = Placement(load_backend(settings.backend))
-    with attributed_to("data", settings.data):
-        batch = next(iter(data.stream(batch_size, settings.seed).epoch()))
-        some = data.validation
-        some = some.take(np.arange(1)) if hasattr(some, "take") else some
     # A loss or gradient that is not finite is for the run to tell.
     with np.errstate(all="ignore"):
-        with attributed_to("model", settings.model):
-            params = placement.put(params)
-            _, grads = value_and_grad(model.loss)(params, placement.put(batch))
-            found = model.evaluate(params, placement.source(some))
-            float(found.loss), float(found.accuracy)
-        with attributed_to("optimizer", settings.optimizer):
-            stepper = Stepper(optimizer, params, backend=placement.backend)
-            stepper.step(grads)
-            stepper.evaluation_params()
+        with attributed_to("model", named["model"]):
+            params = model.init(settings.seed)
+            check_params(params)
+        with attributed_to("optimizer", named["optimizer"]):
+            optimizer.init(params)
+            if "optimizer" in own:
+                params = placement.put(params)
+                stepper = Stepper(optimizer, params, backend=placement.backend)
+                stepper.step(params)  # any gradient will do
+                stepper.evaluation_params()
+        # One of this library's that carries something takes long, and needs no trial.
+        if not own & {"model", "data"} or (carries(model) and "model" not in own):
+            return
+        with attributed_to("data", named["data"]):
+            batch = next(iter(data.stream(batch_size, settings.seed).epoch()))
+            some = data.validation
+            some = some.take(np.arange(1)) if hasattr(some, "take") else some
+        with attributed_to("model", named["model"]):
+            params, batch = placement.put(params), placement.put(batch)
+            differentiated = value_and_grad(model.loss, has_aux=carries(model))
+            if carries(model):
+                before = started(model, batch_size, placement)
+                rng = np.random.default_rng(settings.seed)
+                (_, after), _ = differentiated(params, batch, before, rng)
+                check_carried(after, before, params)
+            else:
+                differentiated(params, batch)
+                found = model.evaluate(params, placement.source(some))
+                float(found.loss), float(found.accuracy)
 
 
 def is_own(option: str, text: str) -> bool:
@@ -172,7 +187,7 @@ def is_own(option: str, text: str) -> bool:
 def _file(text: str) -> Path | None:
     where = text.rpartition(":")[0]
     if where.endswith(".py"):
-        return Path(where).resolve()
+        return Path(from_home(where)).resolve()
     file = getattr(sys.modules.get(where), "__file__", None)
     return None if file is None else Path(file).resolve()
 
@@ -184,7 +199,7 @@ def _find(option: str, text: str) -> Any:
     where, name = form["where"], form["name"]
     try:
         if where.endswith(".py"):
-            module = _from_file(Path(where))
+            module = _from_file(Path(from_home(where)))
         else:
             with _importing_from(Path.cwd()):
                 module = importlib.import_module(where)

@@ -164,15 +164,11 @@ def _note_changes(folder: RunFolder, found: dict[str, Any]) -> None:
 
 def own_code(settings: TrainSettings) -> dict[str, str]:
     """Return what is the user's own of what settings name, by the options that take it."""
-    return {option: getattr(settings, option) for option in _own(settings)}
+    named = optimizers.named(settings)
+    return {o: getattr(settings, o) for o, text in named.items() if plugins.is_own(o, text)}
 
 
 def digests(settings: TrainSettings) -> dict[str, str]:
     """Tell in what state the user's own files are that settings name."""
-    return {text: plugins.digest(text) for text in _own(settings).values()}
-
-
-def _own(settings: TrainSettings) -> dict[str, str]:
-    inner = optimizers.inner_name(settings.optimizer)
-    named = {"optimizer": inner, "model": settings.model, "data": settings.data}
-    return {o: text for o, text in named.items() if plugins.is_own(o, text)}
+    named = optimizers.named(settings)
+    return {named[option]: plugins.digest(named[option]) for option in own_code(settings)}

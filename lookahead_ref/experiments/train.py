@@ -94,7 +94,8 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
         )
     schedule = None if rate is None else SCHEDULES[settings.schedule](rate, steps)
     # What fits no float32 is found here.
-    plugins.try_out(settings, model, data, optimizer, batch_size)
+    named = optimizers.named(settings)
+    plugins.try_out(named, settings, model, data, optimizer, batch_size)
     evaluate_train = settings.evaluate_train
     settled = replace(
         settings,
@@ -187,11 +188,7 @@ def perplexity(loss: float) -> float | None:
 
 def _trained(prepared: Prepared, on_nonfinite: str, **more: Any) -> TrainingResult:
     settings = prepared.settings
-    with plugins.located_in(
-        model=settings.model,
-        data=settings.data,
-        optimizer=optimizers.inner_name(settings.optimizer),
-    ):
+    with plugins.located_in(**optimizers.named(settings)):
         return train(
             prepared.model,
             prepared.data,

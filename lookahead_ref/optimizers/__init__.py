@@ -7,22 +7,41 @@ from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.averaging import PolyakAveraging, PolyakState
 from lookahead_ref.optimizers.base import InnerState, Optimizer, check_optimizer
-from lookahead_ref.optimizers.inner import SGD, AdaGrad, Adam, HeavyBall, Nesterov
+from lookahead_ref.optimizers.family import SlowMomentum, diloco, slowmo, snoo
+from lookahead_ref.optimizers.inner import (
+    SGD,
+    AdaGrad,
+    Adam,
+    AMSGrad,
+    HeavyBall,
+    Lion,
+    Nesterov,
+    RAdam,
+    RMSProp,
+)
 from lookahead_ref.optimizers.lookahead import Lookahead, LookaheadState
 
 __all__ = [
     "SGD",
+    "AMSGrad",
     "AdaGrad",
     "Adam",
     "AdaptiveAlpha",
     "HeavyBall",
     "InnerState",
+    "Lion",
     "Lookahead",
     "LookaheadState",
     "Nesterov",
     "Optimizer",
     "PolyakAveraging",
     "PolyakState",
+    "RAdam",
+    "RMSProp",
+    "SlowMomentum",
+    "diloco",
+    "slowmo",
+    "snoo",
     "with_learning_rate",
 ]
 

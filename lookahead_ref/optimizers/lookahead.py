@@ -1,13 +1,25 @@
-"""Algorithm 1 of the paper: k steps forward, 1 step back."""
+"""Algorithm 1 of the paper: k steps forward, 1 step back; and its family.
+
+The slow weights' update phi <- phi + alpha (theta - phi) is a step of SGD, with learning
+rate alpha, on the *pseudo-gradient* phi - theta. Another optimizer in its place makes
+SlowMo, SNOO and DiLoCo (`lookahead_ref.optimizers.family`).
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from lookahead_ref import hyperparameters, trees
-from lookahead_ref.hyperparameters import Schedule, count, option, step_size, value_at
+from lookahead_ref.hyperparameters import (
+    Schedule,
+    count,
+    option,
+    positive,
+    step_size,
+    value_at,
+)
 from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
-from lookahead_ref.optimizers.base import Optimizer
+from lookahead_ref.optimizers.base import InnerState, Optimizer
 from lookahead_ref.trees import Tree, apply, interpolate, zeros_like
 
 InnerStateKind: TypeAlias = Literal["maintain", "reset", "interpolate"]
@@ -21,6 +33,7 @@ class LookaheadState(NamedTuple):
     cycle_step: int  # steps since the last synchronization
     syncs: int  # synchronizations: the clock of alpha's schedule, never reset
     anchor: dict[str, Any] | None  # if slots are interpolated: those of the last one
+    outer: InnerState | None = None  # the outer optimizer's state, if there is one
 
     @property
     def slots(self) -> Any:
@@ -38,7 +51,11 @@ class LookaheadState(NamedTuple):
 
     def restart(self) -> Self:
         """Return the state with its counts as `init` makes them; the clocks run on."""
-        return self._replace(cycle_step=0, inner=self.inner.restart())
+        outer = self.outer
+        if outer is not None:
+            slots = {slot: zeros_like(values) for slot, values in outer.slots.items()}
+            outer = outer.synchronize(self.phi, slots).restart()
+        return self._replace(cycle_step=0, inner=self.inner.restart(), outer=outer)
 
 
 @dataclass(frozen=True)
@@ -61,11 +78,18 @@ class Lookahead:
         The synchronization period, in calls of `step`.
     alpha : float, callable or AdaptiveAlpha, default: 0.5
         The slow weights' step size, in (0, 1]; or its schedule over the number of
-        synchronizations done; or how it is estimated at each of them.
+        synchronizations done; or how it is estimated at each of them. `alpha=a` gives the
+        bits of `outer=SGD(a)`; only one of the two can be given.
     inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
         What a synchronization does to the inner slots. *maintain* leaves them. *reset*
         makes them, and the count that bias correction uses, as `init` does. *interpolate*
-        moves them as the weights, from where the last one left them; counts run on.
+        moves them as the weights, from where the last one left them; counts run on. With an
+        outer optimizer its learning rate, at most 1, is the fraction they move.
+    outer : inner optimizer, optional
+        Updates phi, at each synchronization, from the pseudo-gradient phi - theta. Its
+        learning rate may exceed 1, and its schedule counts synchronizations. Its slots and
+        counts run on whatever `inner_state` is; those of a nested `Lookahead` are reset by
+        an enclosing one that resets.
 
     Examples
     --------
@@ -84,13 +108,18 @@ class Lookahead:
 
     inner: Optimizer
     k: int = 5
-    alpha: float | Schedule | AdaptiveAlpha = 0.5
+    alpha: float | Schedule | AdaptiveAlpha | None = None
     inner_state: InnerStateKind = "maintain"
+    outer: Any = None
 
     def __post_init__(self) -> None:
         base.check_inner(self.inner)
         count("k", self.k)
-        if isinstance(self.alpha, AdaptiveAlpha):
+        if self.outer is not None:
+            _check_outer(self.outer, self.alpha)
+        elif self.alpha is None:
+            object.__setattr__(self, "alpha", 0.5)
+        elif isinstance(self.alpha, AdaptiveAlpha):
             innermost, _ = _innermost(self.inner)
             if not hasattr(innermost, "curvature"):
                 raise TypeError(
@@ -110,14 +139,16 @@ class Lookahead:
                 f"lookahead_ref.optimizers.InnerState is, got {type(inner).__name__} "
                 f"without {' and '.join(lacking)}"
             )
-        if isinstance(self.alpha, AdaptiveAlpha):
-            least = self.alpha.alpha_low
-        else:
-            least = value_at("alpha", self.alpha, 0, step_size)
-        for path, leaf in trees.flatten(params).items():
-            trees.round_scalars({"alpha": least}, path, leaf)  # which must not become zero
         anchor = inner.slots if self.inner_state == "interpolate" else None
-        return LookaheadState(trees.copy(params), inner, 0, 0, anchor)
+        outer = None if self.outer is None else self.outer.init(params)
+        if self.alpha is not None:
+            if isinstance(self.alpha, AdaptiveAlpha):
+                least = self.alpha.alpha_low
+            else:
+                least = value_at("alpha", self.alpha, 0, step_size)
+            for path, leaf in trees.flatten(params).items():
+                trees.round_scalars({"alpha": least}, path, leaf)  # must not become zero
+        return LookaheadState(trees.copy(params), inner, 0, 0, anchor, outer)
 
     def step(
         self, params: Tree, grads: Tree, state: LookaheadState
@@ -132,8 +163,7 @@ class Lookahead:
         if cycle_step < self.k:
             return theta, state._replace(inner=inner, cycle_step=cycle_step)
 
-        alpha = {"alpha": self._alpha(state, theta, grads, inner)}
-        (phi,) = apply(interpolate, alpha, state.phi, theta)
+        phi, outer, fraction = self._outer_step(state, theta, grads, inner)
 
         slots = inner.slots
         if self.inner_state == "reset":
@@ -141,23 +171,60 @@ class Lookahead:
             inner = inner.restart()
         elif state.anchor is not None:
             slots = {
-                slot: apply(interpolate, alpha, state.anchor[slot], values)[0]
+                slot: apply(interpolate, fraction, state.anchor[slot], values)[0]
                 for slot, values in slots.items()
             }
         inner = inner.synchronize(phi, slots)
         anchor = None if state.anchor is None else slots
-        return phi, LookaheadState(phi, inner, 0, state.syncs + 1, anchor)
+        return phi, LookaheadState(phi, inner, 0, state.syncs + 1, anchor, outer)
 
     def evaluation_params(self, params: Tree, state: LookaheadState) -> Tree:
         """Return the slow weights phi."""
         return state.phi
 
-    def _alpha(self, state: LookaheadState, theta: Tree, grads: Tree, inner: Any) -> float:
-        if not isinstance(self.alpha, AdaptiveAlpha):
-            return value_at("alpha", self.alpha, state.syncs, step_size)
-        innermost, its_state = _innermost(self.inner, inner)
-        curvature, factor = innermost.curvature(its_state)
-        return self.alpha.estimate(state.phi, theta, grads, curvature, factor)
+    def _outer_step(
+        self, state: LookaheadState, theta: Tree, grads: Tree, inner: Any
+    ) -> tuple[dict[str, Any], InnerState | None, dict[str, float]]:
+        """Return phi after a synchronization, and the fraction that slots move."""
+        if self.outer is not None:
+            (pseudo_gradient,) = apply(subtract, {}, state.phi, theta)
+            phi, outer = self.outer.step(state.phi, pseudo_gradient, state.outer)
+            rate = self.outer.learning_rate
+            rate = value_at(
+                "learning_rate", rate, state.syncs, hyperparameters.non_negative
+            )
+            return phi, outer, {"alpha": min(rate, 1.0)}
+        alpha: Any = self.alpha
+        if isinstance(alpha, AdaptiveAlpha):
+            innermost, its_state = _innermost(self.inner, inner)
+            curvature, factor = innermost.curvature(its_state)
+            alpha = alpha.estimate(state.phi, theta, grads, curvature, factor)
+        else:
+            alpha = value_at("alpha", alpha, state.syncs, step_size)
+        (phi,) = apply(interpolate, {"alpha": alpha}, state.phi, theta)
+        return phi, None, {"alpha": alpha}
+
+
+def subtract(xp: Any) -> Any:
+    """Subtract the fast weights from the slow ones: the pseudo-gradient."""
+    return lambda slow, fast: slow - fast
+
+
+def _check_outer(outer: Any, alpha: Any) -> None:
+    if alpha is not None:
+        raise ValueError(
+            f"alpha and outer cannot both be given, got alpha = {alpha!r} and outer = "
+            f"{outer!r}: alpha = a is short for outer = SGD(a)"
+        )
+    base.check_optimizer("outer", outer)
+    if not hasattr(outer, "learning_rate"):
+        raise TypeError(
+            "outer must be an optimizer with a learning rate, as SGD and Nesterov are, got "
+            f"{type(outer).__name__}"
+        )
+    hyperparameters.constant_or_schedule(
+        "the learning rate of outer", outer.learning_rate, positive
+    )
 
 
 def _innermost(optimizer: Any, state: Any = None) -> tuple[Any, Any]:

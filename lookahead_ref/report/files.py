@@ -124,6 +124,8 @@ def schema(
 def _of_type(hint: Any) -> dict[str, Any]:
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     found: dict[str, Any] = {"type": [_TYPES[get_origin(kind) or kind] for kind in kinds]}
+    if int in kinds:
+        found["minimum"] = 0  # each is a count
     for kind in kinds:
         if get_args(kind)[1:] == (...,):
             found["items"] = _of_type(get_args(kind)[0])

@@ -18,8 +18,8 @@ _GROUP = "lookahead_ref.backends"
 class Instruction(NamedTuple):
     """One operation of a program; its result goes to the next register.
 
-    It is ``add``, ``subtract``, ``multiply``, ``divide``, ``sqrt`` or ``zero``, and its
-    operands are the registers that it reads.
+    It is ``add``, ``subtract``, ``multiply``, ``divide``, ``zero`` or one of
+    `lookahead_ref.trees.RULE_FUNCTIONS`; its operands are the registers that it reads.
     """
 
     operation: str

@@ -1,8 +1,8 @@
 """Update rules as programs: what every executor runs is read off the rule itself.
 
-A *rule* is built from ``+ - * /`` and ``sqrt`` alone. Called on arrays it is the reference.
-Called on the registers of this module it writes itself down, as a `Program` that a backend
-compiles into one pass over memory.
+A *rule* is built from ``+ - * /`` and `lookahead_ref.trees.RULE_FUNCTIONS` alone. Called on
+arrays it is the reference. Called on the registers of this module it writes itself down, as
+a `Program` that a backend compiles into one pass over memory.
 
 A whole optimizer step is recorded the same way: `lookahead_ref.stepping.stepper` calls the
 optimizer's own ``step`` on a `Symbol` and receives, on its `Tape`, the sequence of rules
@@ -10,11 +10,11 @@ that the step applies.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias
 
 from lookahead_ref.stepping.backend import Instruction, Program
-from lookahead_ref.trees import SOLE, Rule
+from lookahead_ref.trees import RULE_FUNCTIONS, SOLE, Rule, RuleNamespace, rule_place
 
 
 class Call(NamedTuple):
@@ -168,7 +168,7 @@ def _write_down(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Written:
     lines: list[Instruction] = []
     registers = [_Register(lines, inputs, number) for number in range(inputs)]
     scalars = dict(zip(names, registers[arrays:], strict=True))
-    result = rule(_RegisterNamespace)(*registers[:arrays], **scalars)
+    result = rule(_REGISTERS)(*registers[:arrays], **scalars)
     results = result if isinstance(result, tuple) else (result,)
     for each in results:
         if not isinstance(each, _Register):
@@ -210,25 +210,34 @@ class _Register:
     def __rtruediv__(self, other: Any) -> "_Register":
         return _record("divide", other, self)
 
+    def __abs__(self) -> "_Register":
+        return _record("abs", self)
+
     def __bool__(self) -> bool:
-        raise TypeError("a rule must not branch on values: it is one straight line")
+        raise TypeError(
+            f"{rule_place()}a rule must not branch on values: it is one straight line"
+        )
 
+    def _refuse(self, *_: Any) -> Any:
+        raise TypeError(
+            f"{rule_place()}a rule can use + - * / and {', '.join(RULE_FUNCTIONS)}: write "
+            "powers as products, -x as a coefficient times x, comparisons as maximum"
+        )
 
-class _RegisterNamespace:
-    """The array namespace that a rule sees while it is written down."""
-
-    @staticmethod
-    def sqrt(x: Any) -> _Register:
-        return _record("sqrt", x)
+    __pow__ = __rpow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = __mod__ = _refuse
 
 
 def _record(operation: str, *operands: Any) -> _Register:
     for operand in operands:
         if not isinstance(operand, _Register):
             raise TypeError(
-                f"a rule must hold no literals, got {operand!r} in {operation}: make it a "
-                "coefficient, which is rounded once to the parameter's dtype"
+                f"{rule_place()}a rule must hold no literals, got {operand!r} in "
+                f"{operation}: make it a coefficient, which is rounded once to the "
+                "parameter's dtype"
             )
     lines, inputs = operands[0].lines, operands[0].inputs
     lines.append(Instruction(operation, tuple(operand.number for operand in operands)))
     return _Register(lines, inputs, inputs + len(lines) - 1)
+
+
+_REGISTERS = RuleNamespace(**{name: partial(_record, name) for name in RULE_FUNCTIONS})

@@ -1,9 +1,9 @@
 """The paper's propositions, executable, on NumPy alone.
 
 `quadratic` is Proposition 1; `noisy_quadratic` is the model (0.6) and (0.7) with Lemma 1
-and Proposition 2 for it; `cycles` does the same for momentum inside Lookahead; `rates` is
-the convergence rate without noise; `planning` answers how long and with which
-hyperparameters. They name what they take alike:
+and Proposition 2 for it; `cycles` does the same for momentum inside Lookahead, `outer` for
+any outer optimizer and for games; `rates` is the convergence rate without noise; `planning`
+answers how long and with which hyperparameters. They name what they take alike:
 
 learning_rate : array_like
     gamma, the inner optimizer's; not negative.

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from lookahead_ref.hyperparameters import FINITE, Range, at_least, every
 
 Reals: TypeAlias = NDArray[np.float64]
+Numbers: TypeAlias = NDArray[Any]
+"""Real or complex ones."""
 Counts: TypeAlias = NDArray[np.int64]
 
 
@@ -27,6 +29,12 @@ def reals(
     every(name, array, FINITE)
     every(name, array, allowed)
     return array
+
+
+def numbers(name: str, value: ArrayLike) -> Numbers:
+    """Return an array of finite numbers, of complex ones if some are."""
+    array = _array(name, value)
+    return every(name, array, FINITE) if array.dtype.kind == "c" else reals(name, array)
 
 
 def counts(name: str, value: ArrayLike, least: int = 1, ndim: int | None = None) -> Counts:

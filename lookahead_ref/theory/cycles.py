@@ -22,14 +22,6 @@ interpolate   alpha I          (1 - alpha) I
 Then the mean goes as m <- C m and the covariance as S <- C S C' + D (sum_{i<k} M^i Q M'^i)
 D' with Q = x^2 sigma^2 d d'. The cycle is stable if and only if the spectral radius of C is
 below 1.
-
-Interpolating never makes a stable inner optimizer unstable: C = (1 - alpha) I + alpha M^k
-has the eigenvalues 1 - alpha + alpha lambda^k, lambda those of M, and |1 - alpha + alpha
-lambda^k| <= 1 - alpha + alpha |lambda|^k < 1 where |lambda| < 1. Maintaining and resetting
-do: their C mixes rows of M^k with rows of the identity, which an eigenvalue of M says
-nothing of.
-
-Parameters, shapes and errors are those of `lookahead_ref.theory`.
 """
 
 from dataclasses import dataclass
@@ -41,10 +33,12 @@ from numpy.typing import ArrayLike, NDArray
 from lookahead_ref.hyperparameters import BELOW_ONE, NON_NEGATIVE, STEP_SIZE, option
 from lookahead_ref.theory.checks import (
     Counts,
+    Numbers,
     Reals,
     check_broadcast,
     counts,
     finite,
+    numbers,
     product,
     reals,
 )
@@ -59,25 +53,18 @@ _IDENTITY = np.eye(2)
 class Cycle:
     """What one cycle of Lookahead does to the mean and the covariance of (theta, gamma v).
 
-    Made by `cycle`. The leading dimensions of both arrays are those of the grid.
-
-    Parameters
-    ----------
-    change : ndarray, shape (..., 2, 2)
-        C - I: what the cycle changes. C itself would lose a slow decay to rounding.
-    noise : ndarray, shape (..., 2, 2)
-        The covariance that the cycle adds.
-    k : ndarray of int, shape (...)
-        The number of inner steps.
-    log_radius : ndarray, shape (...)
-        The logarithm of the spectral radius of C, also where C is next to 0 and `change`
-        next to -I.
+    Made by `cycle` or `outer_cycle`. The leading dimensions of all arrays are those of the
+    grid; a mean has shape (..., 2), a covariance (..., 2, 2).
     """
 
     change: Reals
+    """C - I, of shape (..., 2, 2). C itself would lose a slow decay to rounding."""
     noise: Reals
+    """The covariance that the cycle adds, of shape (..., 2, 2)."""
     k: Counts
+    """The gradient evaluations."""
     log_radius: Reals
+    """The logarithm of the spectral radius of C, also where C is next to 0."""
 
     @property
     def matrix(self) -> Reals:
@@ -114,38 +101,31 @@ class Cycle:
         return np.exp(self.log_radius / self.k)
 
     def mean(self, mean: ArrayLike, cycles: int = 1) -> Reals:
-        """Return the mean of the state after some cycles.
-
-        It and `mean`, that of (theta, gamma v) just after a synchronization, have shape
-        (..., 2).
-        """
+        """Return the mean of the state after some cycles, from a synchronization's."""
         state = _states("mean", mean, self.change.shape[:-2], (2,))
-        change, _ = self._repeated(cycles)
-        moved = product(state[..., None, :], change).sum(-1)
+        moved = product(state[..., None, :], self.repeated(cycles).change).sum(-1)
         with np.errstate(over="ignore", invalid="ignore"):
             return finite("mean", state + moved)
 
     def covariance(self, covariance: ArrayLike, cycles: int = 1) -> Reals:
-        """Return the covariance of the state after some cycles.
-
-        It and `covariance`, that of (theta, gamma v) just after a synchronization, have
-        shape (..., 2, 2).
-        """
+        """Return the covariance of the state after some cycles, alike."""
         state = _states("covariance", covariance, self.change.shape[:-2], (2, 2))
-        change, noise = self._repeated(cycles)
+        whole = self.repeated(cycles)
         with np.errstate(over="ignore", invalid="ignore"):
-            return finite("covariance", _moved(change, state) + noise)
+            return finite("covariance", _moved(whole.change, state) + whole.noise)
 
-    def _repeated(self, cycles: int) -> tuple[Reals, Reals]:
+    def repeated(self, cycles: int) -> "Cycle":
+        """Return some cycles as one; not finite where it exceeds the range of numbers."""
         n = counts("cycles", cycles, 0, 0)
-        shape = self.change.shape[:-2]
-        return _repeat(self.change, self.noise, np.broadcast_to(n, shape))
+        times = np.broadcast_to(n, self.change.shape[:-2])
+        change, noise = _repeat(self.change, self.noise, times)
+        return Cycle(change, noise, self.k * n, self.log_radius * n)
 
     def covariance_limit(self) -> Reals:
         """Return the covariance that the cycle leaves as it is, S = C S C' + noise.
 
-        It has shape (..., 2, 2); the element [..., 0, 0] is the variance of the slow
-        weights. A `ValueError` says that the cycle does not contract.
+        Its element [..., 0, 0] is the variance of the slow weights. A `ValueError` says
+        that the cycle does not contract.
         """
         if not np.all(self.stable):
             worst = float(np.max(self.spectral_radius))
@@ -154,20 +134,19 @@ class Cycle:
                 f"its spectral radius is {worst:g}: the covariance diverges"
             )
         e = self.change
-        # S - C S C' is -(E S + S E' + E S E') for C = I + E.
-        kron = np.einsum("...ij,...kl->...ikjl", e, e)
-        one_side = np.einsum("...ij,kl->...ikjl", e, _IDENTITY)
-        other = np.einsum("ij,...kl->...ikjl", _IDENTITY, e)
-        system = -(kron + one_side + other).reshape(*e.shape[:-2], 4, 4)
+        # S - C S C' is -(E S C' + S E') for C = I + E.
+        left = np.einsum("...ij,...kl->...ikjl", e, self.matrix)
+        right = np.einsum("ij,...kl->...ikjl", _IDENTITY, e)
+        system = -(left + right).reshape(*e.shape[:-2], 4, 4)
         solved = np.linalg.solve(system, self.noise.reshape(*e.shape[:-2], 4, 1))
         limit = solved.reshape(e.shape)
         return np.asarray((limit + _transpose(limit)) / 2.0)
 
 
-def step_matrix(kind: Kind, x: ArrayLike, momentum: ArrayLike = 0.0) -> Reals:
-    """Return M, what a step of the inner optimizer does to (theta, gamma v).
+def step_matrix(kind: Kind, x: ArrayLike, momentum: ArrayLike = 0.0) -> Numbers:
+    """Return M, what a step of an optimizer does to (theta, gamma v), of shape (..., 2, 2).
 
-    It has shape (..., 2, 2); x is gamma a, not negative.
+    x is gamma a: negative where a loss is concave, complex in a game.
 
     Examples
     --------
@@ -175,7 +154,7 @@ def step_matrix(kind: Kind, x: ArrayLike, momentum: ArrayLike = 0.0) -> Reals:
     array([[ 0.5 , -0.75],
            [ 0.5 ,  0.75]])
     """
-    return _step_change(kind, x, momentum) + _IDENTITY
+    return np.asarray(_step_change(kind, numbers("x", x), momentum) + _IDENTITY)
 
 
 def step_noise(kind: Kind, momentum: ArrayLike = 0.0) -> Reals:
@@ -214,6 +193,36 @@ def cycle(
     return whole
 
 
+def outer_cycle(
+    kind: Kind,
+    contraction: ArrayLike,
+    momentum: ArrayLike = 0.0,
+    *,
+    noise: ArrayLike = 0.0,
+    k: ArrayLike = 1,
+) -> Cycle:
+    """Return what a step of an outer optimizer does to (phi, outer rate * velocity).
+
+    `contraction` is the outer learning rate times c, the curvature of the pseudo-gradient,
+    of either sign; `noise` the variance of the outer learning rate times the
+    pseudo-gradient; `k` the gradient evaluations that one takes.
+
+    Examples
+    --------
+    >>> float(outer_cycle("nesterov", 0.5, 0.5).spectral_radius)
+    0.5
+    """
+    check_broadcast(contraction=contraction, momentum=momentum, noise=noise, k=k)
+    change = _step_change(kind, reals("contraction", contraction), momentum)
+    added, k = reals("noise", noise, NON_NEGATIVE), counts("k", k)
+    shape = np.broadcast_shapes(change.shape[:-2], added.shape, k.shape)
+    change, k = np.broadcast_to(change, (*shape, 2, 2)), np.broadcast_to(k, shape)
+    added = _spread(kind, momentum, added, shape)
+    all_of_it = np.ones((*shape, 2))
+    radius = _log_radius(change, change, np.ones_like(k), all_of_it, 0.0 * all_of_it)
+    return Cycle(change, added, k, radius)
+
+
 def log_rate(
     kind: Kind,
     x: ArrayLike,
@@ -240,27 +249,26 @@ def _cycle(
     """Return a cycle, of which only `log_radius` is sure to be finite."""
     check_broadcast(x=x, momentum=momentum, k=k, alpha=alpha, noise=noise)
     option("inner_state", inner_state, ("maintain", "reset", "interpolate"))
-    step = _step_change(kind, x, momentum)
+    step = _step_change(kind, reals("x", x, NON_NEGATIVE), momentum)
     sigma2 = reals("noise", noise, NON_NEGATIVE)
     k = counts("k", k)
     alpha = reals("alpha", alpha, STEP_SIZE)
     shape = np.broadcast_shapes(step.shape[:-2], sigma2.shape, k.shape, alpha.shape)
     step, k = np.broadcast_to(step, (*shape, 2, 2)), np.broadcast_to(k, shape)
 
-    d = np.broadcast_to(step_noise(kind, momentum), (*shape, 2))
     with np.errstate(over="ignore", invalid="ignore"):
-        kick = np.sqrt(sigma2) * np.asarray(x, dtype=np.float64)
-        enters = np.broadcast_to(kick, shape)[..., None] * d
-        per_step = enters[..., :, None] * enters[..., None, :]
+        per_step = _spread(kind, momentum, sigma2 * np.square(x), shape)
     change, gathered = _repeat(step, per_step, k)
 
     one, zero = np.ones(shape), np.zeros(shape)
     alpha = np.broadcast_to(alpha, shape)
-    velocity = {"maintain": one, "reset": zero, "interpolate": alpha}[inner_state]
+    velocity, anchor = {
+        "maintain": (one, zero),
+        "reset": (zero, zero),
+        "interpolate": (alpha, 1.0 - alpha),
+    }[inner_state]
     scaling = np.stack([alpha, velocity], axis=-1)  # the diagonal of D
-    kept = np.stack([1.0 - alpha, zero], axis=-1)  # that of E
-    if inner_state == "interpolate":
-        kept[..., 1] = 1.0 - alpha
+    kept = np.stack([1.0 - alpha, anchor], axis=-1)  # that of E
     with np.errstate(invalid="ignore"):
         whole = scaling[..., :, None] * change
         added = scaling[..., :, None] * gathered * scaling[..., None, :]
@@ -269,8 +277,15 @@ def _cycle(
     return Cycle(whole, added, k, _log_radius(whole, step, k, scaling, kept))
 
 
-def _step_change(kind: Kind, x: ArrayLike, momentum: ArrayLike) -> Reals:
-    x = reals("x", x, NON_NEGATIVE)
+def _spread(
+    kind: Kind, momentum: ArrayLike, variance: Reals, shape: tuple[int, ...]
+) -> Reals:
+    """Return the covariance that a gradient's noise adds in a step."""
+    d = np.broadcast_to(step_noise(kind, momentum), (*shape, 2))
+    return np.asarray(variance[..., None, None] * d[..., :, None] * d[..., None, :])
+
+
+def _step_change(kind: Kind, x: Numbers, momentum: ArrayLike) -> Numbers:
     x, mu = np.broadcast_arrays(x, _momentum(kind, momentum))
     if kind == "nesterov":
         rows = [[-x * (1.0 + mu), -mu * mu], [x, mu - 1.0]]
@@ -367,18 +382,17 @@ def _states(
     name: str, value: ArrayLike, grid: tuple[int, ...], shape: tuple[int, ...]
 ) -> Reals:
     """Check the moments of a state, one for each point of the grid or for all."""
-    states = reals(name, value)
-    leading = states.shape[: -len(shape)]
+    states, wanted = reals(name, value), (*grid, *shape)
     try:
-        if states.shape[-len(shape) :] != shape:
-            raise ValueError("the last dimensions differ")
-        np.broadcast_shapes(leading, grid)
-    except ValueError as error:
-        wanted = (*grid, *shape)
+        np.broadcast_shapes(states.shape, wanted)
+        fits = states.shape[-len(shape) :] == shape
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
             f"{name} must have the shape {wanted} or one that broadcasts to it, got "
             f"{states.shape}"
-        ) from error
+        )
     return states
 
 

@@ -6,8 +6,7 @@ by 1 - gamma a at each step, that of Lookahead's slow weights by 1 - alpha + alp
 gamma a)^k at each synchronization. All variances of Lookahead are those of phi at
 synchronizations.
 
-Parameters, shapes and errors are those of `lookahead_ref.theory`. Every function keeps its
-accuracy where gamma a is tiny.
+Every function keeps its accuracy where gamma a is tiny.
 """
 
 import numpy as np
@@ -17,7 +16,6 @@ from lookahead_ref.hyperparameters import NON_NEGATIVE, POSITIVE, STEP_SIZE
 from lookahead_ref.theory import powers
 from lookahead_ref.theory.checks import (
     Counts,
-    DivergenceError,
     Reals,
     check_broadcast,
     counts,
@@ -25,26 +23,7 @@ from lookahead_ref.theory.checks import (
     product,
     reals,
 )
-
-__all__ = [
-    "DivergenceError",
-    "check_stable",
-    "cycle_contraction",
-    "cycle_factor",
-    "cycle_noise",
-    "expected_loss",
-    "is_stable",
-    "lookahead_mean",
-    "lookahead_variance",
-    "lookahead_variance_limit",
-    "sample_centre",
-    "sampled_gradient",
-    "sampled_loss",
-    "sgd_mean",
-    "sgd_variance",
-    "sgd_variance_limit",
-    "variance_ratio",
-]
+from lookahead_ref.theory.checks import DivergenceError as DivergenceError
 
 
 def sample_centre(
@@ -263,9 +242,8 @@ def cycle_noise(
 
     It is alpha^2 gamma^2 a^2 sigma^2 sum_{i<k} (1 - gamma a)^{2i}.
     """
-    return finite(
-        "noise of a cycle", _cycle_noise(learning_rate, curvature, noise, k, alpha)
-    )
+    added = added_variance(learning_rate, curvature, noise, k, alpha, 1)
+    return finite("noise of a cycle", added)
 
 
 def lookahead_variance(
@@ -284,17 +262,31 @@ def lookahead_variance(
     >>> float(lookahead_variance(0.0, 1.0, 1.0, 4.0, k=5, alpha=0.5))
     1.0
     """
-    given = {"variance": variance, "noise": noise, "cycles": cycles}
-    _checked(learning_rate, curvature, k, alpha, **given)
+    _checked(learning_rate, curvature, k, alpha, variance=variance, cycles=cycles)
     variance = reals("variance", variance, NON_NEGATIVE)
-    added = _cycle_noise(learning_rate, curvature, noise, k, alpha)
-    contraction = cycle_contraction(learning_rate, curvature, k, alpha)
-    times = powers.geometric(contraction, counts("cycles", cycles, 0))
+    added = added_variance(learning_rate, curvature, noise, k, alpha, cycles)
     factor = factor_power(learning_rate, curvature, k, alpha, cycles)
     with np.errstate(over="ignore"):
-        kept = product(variance, factor**2)
-        # No noise stays none, and no cycles add none, however large the other.
-        return finite("variance", kept + np.where(times == 0.0, 0.0, product(added, times)))
+        return finite("variance", product(variance, factor**2) + added)
+
+
+def added_variance(
+    learning_rate: ArrayLike,
+    curvature: ArrayLike,
+    noise: ArrayLike,
+    k: ArrayLike,
+    alpha: ArrayLike,
+    cycles: ArrayLike,
+) -> Reals:
+    """Return `lookahead_variance` from 0, inf where it exceeds the range of numbers."""
+    x, k, alpha = _checked(learning_rate, curvature, k, alpha, noise=noise, cycles=cycles)
+    sigma2 = reals("noise", noise, NON_NEGATIVE)
+    with np.errstate(over="ignore", invalid="ignore"):
+        of_cycle = product(sigma2, (alpha * x) ** 2 * powers.geometric(x, k))
+    contraction = alpha * powers.one_minus_power(x, k)
+    times = powers.geometric(contraction, counts("cycles", cycles, 0))
+    # No noise stays none, and no cycles add none, however large the other.
+    return np.where(times == 0.0, 0.0, product(of_cycle, times))
 
 
 def lookahead_variance_limit(
@@ -331,10 +323,8 @@ def variance_ratio(
 ) -> Reals:
     """Return the fixed point (0.9) over that of SGD, (0.8), where SGD converges.
 
-    With q = (1 - gamma a)^k the fraction in (0.9) is alpha (1 + q) / (2 - alpha (1 - q)): a
-    common factor alpha (1 - q) of both its parts is cancelled. It is below 1 for alpha < 1,
-    because alpha + alpha q < (2 - alpha) + alpha q. For tiny gamma a it is alpha. A
-    `ValueError` says that SGD diverges.
+    It is alpha (1 + q) / (2 - alpha (1 - q)) with q = (1 - gamma a)^k: below 1 for alpha <
+    1, and alpha for tiny gamma a. A `ValueError` says that SGD diverges.
 
     Examples
     --------
@@ -361,20 +351,6 @@ def _checked(
     with np.errstate(over="ignore"):
         x = np.asarray(gamma * reals("curvature", curvature, NON_NEGATIVE))
     return x, counts("k", k), reals("alpha", alpha, STEP_SIZE)
-
-
-def _cycle_noise(
-    learning_rate: ArrayLike,
-    curvature: ArrayLike,
-    noise: ArrayLike,
-    k: ArrayLike,
-    alpha: ArrayLike,
-) -> Reals:
-    """Return `cycle_noise`, inf where it exceeds the range of numbers."""
-    x, k, alpha = _checked(learning_rate, curvature, k, alpha, noise=noise)
-    sigma2 = reals("noise", noise, NON_NEGATIVE)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return product(sigma2, (alpha * x) ** 2 * powers.geometric(x, k))
 
 
 def _margin(x: Reals, k: Counts, alpha: Reals) -> Reals:

@@ -1,31 +1,35 @@
 """How long Lookahead around SGD takes on a noisy quadratic, and what to run it with.
 
 Time is counted in gradient evaluations, so that Lookahead's k inner steps count as k.
-Parameters and errors are those of `lookahead_ref.theory`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lookahead_ref.hyperparameters import NON_NEGATIVE, POSITIVE, STEP_SIZE
+from lookahead_ref.hyperparameters import NON_NEGATIVE, POSITIVE, STEP_SIZE, Range
 from lookahead_ref.theory.checks import (
     DivergenceError,
     Reals,
     check_broadcast,
     counts,
+    finite,
+    product,
     reals,
 )
+from lookahead_ref.theory.cycles import Cycle, Kind
 from lookahead_ref.theory.noisy_quadratic import (
+    added_variance,
     check_stable,
     expected_loss,
     factor_power,
-    is_stable,
-    lookahead_mean,
-    lookahead_variance,
     lookahead_variance_limit,
 )
+from lookahead_ref.theory.outer import PseudoGradient
+
+_EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +46,8 @@ class Problem:
 
     def __post_init__(self) -> None:
         curvature = reals("curvature", self.curvature, POSITIVE)
-        reals("curvature", curvature, ndim=1)
         checked = {
-            "curvature": curvature,
+            "curvature": reals("curvature", curvature, ndim=1),
             "noise": reals("noise", self.noise, NON_NEGATIVE),
             "mean": reals("mean", self.mean),
             "variance": reals("variance", self.variance, NON_NEGATIVE),
@@ -65,7 +68,8 @@ class Best:
     loss: float
     """The expected loss at the horizon."""
     learning_rate: float
-    alpha: float
+    alpha: float = 1.0
+    momentum: float = 0.0
 
 
 def loss_after(
@@ -89,13 +93,8 @@ def loss_after(
     check_broadcast(steps=steps, learning_rate=learning_rate, k=k, alpha=alpha)
     k = counts("k", k)
     cycles = counts("steps", steps, 0) // k
-    given = [np.asarray(each)[..., None] for each in (learning_rate, k, alpha, cycles)]
-    rate, k, alpha, cycles = given
-    mean = lookahead_mean(problem.mean, rate, problem.curvature, k, alpha, cycles)
-    variance = lookahead_variance(
-        problem.variance, rate, problem.curvature, problem.noise, k, alpha, cycles
-    )
-    return expected_loss(mean, variance, problem.curvature, problem.noise)
+    given = (np.asarray(each)[..., None] for each in (learning_rate, k, alpha, cycles))
+    return finite("expected loss", _lookahead_loss(problem, *given))
 
 
 def steps_to_reach(
@@ -167,36 +166,16 @@ def best_hyperparameters(
 ) -> Best:
     """Find the learning rate and alpha with the least expected loss after some steps.
 
-    A grid; while its best point is on an edge that is no limit, the same grid around that
-    point; then finer grids around the best one. The result is never worse than the best
-    point of the first grid, but a dip narrower than that grid's cells, or one beyond its
-    edges though the loss rises towards them, can be missed. With k = 1 Lookahead is SGD of
-    the learning rate alpha gamma, so alpha is then held at 1.
+    A grid of `points` along each axis; while its best point is on an edge that is no limit,
+    the same grid around that point; then `rounds` ever finer grids around the best one. The
+    result is never worse than the best point of the first grid, but a dip narrower than
+    that grid's cells, or one beyond its edges though the loss rises towards them, can be
+    missed. With k = 1 Lookahead is SGD of the learning rate alpha gamma, so alpha is 1.
 
-    Parameters
-    ----------
-    problem, k
-        The problem and the synchronization period.
-    steps : int
-        The horizon, in gradient evaluations, at least k.
-    learning_rates, alphas : tuple of float, optional
-        The lowest and highest that may be returned. By default there is no limit but alpha
-        <= 1, and one below which no weight would be seen to move: that is what is found
-        where it is best not to move at all.
-    points : int, default: 48
-        Points of a grid along each axis.
-    rounds : int, default: 6
-        The number of ever finer grids.
-
-    Returns
-    -------
-    Best
-        The best point.
-
-    Raises
-    ------
-    DivergenceError
-        If all of the learning rates diverge beyond the range of numbers.
+    `learning_rates` and `alphas` are the lowest and highest that may be returned. By
+    default there is no limit but alpha <= 1, and one below which no weight would be seen to
+    move: that is what is found where it is best not to move at all. A `DivergenceError`
+    says that all of the learning rates diverge beyond the range of numbers.
 
     Examples
     --------
@@ -206,38 +185,145 @@ def best_hyperparameters(
     """
     period = int(counts("k", k))
     horizon = int(counts("steps", steps, period))
-    points = int(counts("points", points, 3))
-    rounds = int(counts("rounds", rounds))
     a = np.asarray(problem.curvature)
-    least = float(np.finfo(np.float64).eps) / horizon  # times `horizon` it is a rounding
+    least = _EPSILON / horizon
 
-    def box(
-        default_rates: tuple[float, float], default_alphas: tuple[float, float]
-    ) -> Reals:
+    def box(rates: tuple[float, float], steps: tuple[float, float]) -> Reals:
         """Return the lowest, and the highest, log(alpha gamma) and log(alpha)."""
         # A small alpha wants a large learning rate: the valley lies along a constant
         # product of the two, so that is what one axis of the grid is.
-        rates = reals("learning_rates", learning_rates or default_rates, POSITIVE)
-        steps = reals("alphas", alphas or default_alphas, STEP_SIZE)
-        rates, steps = _range("learning_rates", rates), _range("alphas", steps)
-        steps = steps if period > 1 else np.ones(2)
-        return np.log([rates * steps, steps]).T
+        rate = _range("learning_rates", learning_rates or rates, POSITIVE)
+        step = _range("alphas", alphas or steps, STEP_SIZE)
+        step = step if period > 1 else np.ones(2)
+        return np.log([rate * step, step]).T
 
     limits = box((least / a.max(), 1.0 / (least * a.min())), (least, 1.0))
-    lows, highs = box((1e-4 / a.max(), 4.0 / a.max()), (0.05, 1.0))
     low, high = limits[:, 0] - limits[:, 1]
-    best, centre, left = Best(np.inf, np.nan, np.nan), lows, rounds
+
+    def settings(product: Reals, step: Reals) -> tuple[Reals, Reals]:
+        return np.exp(np.clip(product - step, low, high)), np.minimum(np.exp(step), 1.0)
+
+    def losses(product: Reals, step: Reals) -> Reals:
+        rate, alpha = (each[..., None] for each in settings(product, step))
+        return _lookahead_loss(problem, rate, period, alpha, horizon // period)
+
+    start = box((1e-4 / a.max(), 4.0 / a.max()), (0.05, 1.0))
+    loss, found = _search(losses, start, limits, points, rounds)
+    if not np.isfinite(loss):
+        raise DivergenceError(
+            f"a run of {horizon} steps exceeds the range of numbers at all learning_rates "
+            f"from {np.exp(low):g} to {np.exp(high):g} that were tried: the iteration "
+            "diverges"
+        )
+    rate, alpha = settings(*found)
+    return Best(loss, float(rate), float(alpha))
+
+
+def cycle_loss(problem: Problem, cycle: Cycle, cycles: int) -> Reals:
+    """Return the expected loss of the slow weights after some cycles of any kind.
+
+    The last dimension of the cycle's grid is that of the problem, the velocity starts at 0.
+    The result has the shape of the others, and is inf beyond the range of numbers.
+
+    Examples
+    --------
+    >>> from lookahead_ref.theory.outer import noisy_gradient
+    >>> problem = Problem([1.0], noise=1.0, mean=2.0)
+    >>> outer = noisy_gradient([1.0], noise=1.0).after(0.5, k=5).outer("nesterov", 0.7, 0.3)
+    >>> float(cycle_loss(problem, outer, cycles=3).round(3))
+    0.645
+    """
+    many = cycle.repeated(cycles)
+    return _loss(problem, 1.0 + many.change[..., 0, 0], many.noise[..., 0, 0])
+
+
+def best_outer(
+    problem: Problem,
+    gradient: PseudoGradient,
+    kind: Kind,
+    cycles: int,
+    *,
+    points: int = 24,
+    rounds: int = 6,
+) -> Best:
+    """Find an outer optimizer's learning rate and momentum with the least expected loss.
+
+    It searches as `best_hyperparameters` does, up to learning rates above 1.
+    `least_outer_loss` is a bound of what can be found.
+
+    Examples
+    --------
+    >>> from lookahead_ref.theory.outer import noisy_gradient
+    >>> problem = Problem([1.0, 0.1], noise=0.0, mean=1.0)
+    >>> gradient = noisy_gradient(problem.curvature).after(0.1, k=5)
+    >>> best = best_outer(problem, gradient, "heavy-ball", cycles=10)
+    >>> round(best.learning_rate, 3), round(best.momentum, 3)
+    (4.882, 0.302)
+    """
+    least = _EPSILON / int(counts("cycles", cycles, ndim=0))
+    steepest = float(reals("curvature", np.abs(gradient.curvature).max(), POSITIVE))
+    # Momentum makes a step 1 / (1 - momentum) times as long: the valley lies along a
+    # constant length, so that is what one axis is; the other is 1 - momentum.
+    limits = np.log([[least / steepest, least], [1.0 / least / steepest, 1.0]])
+    start = np.log([[1e-2 / steepest, 1e-2], [1e2 / steepest, 1.0]])
+    if kind == "sgd":
+        limits[:, 1] = start[:, 1] = 0.0
+
+    def settings(length: Reals, rest: Reals) -> tuple[Reals, Reals]:
+        return np.exp(length + rest), 0.0 - np.expm1(rest)
+
+    def losses(length: Reals, rest: Reals) -> Reals:
+        rate, momentum = (each[..., None] for each in settings(length, rest))
+        return cycle_loss(problem, gradient.outer(kind, rate, momentum), cycles)
+
+    loss, found = _search(losses, start, limits, points, rounds)
+    finite("best expected loss", loss)
+    rate, momentum = settings(*found)
+    return Best(loss, float(rate), momentum=float(momentum))
+
+
+def least_outer_loss(problem: Problem, gradient: PseudoGradient, cycles: int) -> float:
+    """Return a bound of the expected loss that no outer optimizer is better than.
+
+    It holds for all whose coefficients do not depend on the gradients: SGD, heavy ball and
+    Nesterov with any schedules. With c and nu, the curvature and the noise of the
+    pseudo-gradient, the mean square of an error e is at least 1 / (1 / e^2 + cycles c^2 /
+    nu). In one dimension SGD with a schedule reaches it: see `docs/theory.md`.
+
+    Examples
+    --------
+    >>> from lookahead_ref.theory.outer import noisy_gradient
+    >>> problem = Problem([1.0], noise=1.0, mean=2.0)
+    >>> gradient = noisy_gradient([1.0], noise=1.0).after(0.5, k=5)
+    >>> round(least_outer_loss(problem, gradient, cycles=3), 3)
+    0.557
+    """
+    start = np.asarray(problem.mean) ** 2 + np.asarray(problem.variance)
+    known = int(counts("cycles", cycles, 0, 0)) * gradient.curvature**2 * start
+    total = gradient.noise + known
+    left = np.divide(gradient.noise, total, out=np.ones_like(total), where=total > 0.0)
+    return float(expected_loss(0.0, left * start, problem.curvature, problem.noise))
+
+
+def _search(
+    losses: Callable[[Reals, Reals], Reals],
+    start: Reals,
+    limits: Reals,
+    points: int,
+    rounds: int,
+) -> tuple[float, Reals]:
+    """Return the least loss in a plane, and where, searched from a first grid on."""
+    points, rounds = int(counts("points", points, 3)), int(counts("rounds", rounds))
+    lows, highs = start
+    least, centre, left = np.inf, lows, rounds
     for _ in range(10 * rounds):  # each a finer grid, or one further on
-        product = np.linspace(lows[0], highs[0], points)[:, None]
-        step = np.unique(np.linspace(lows[1], highs[1], points))[None, :]
-        rate = np.exp(np.clip(product - step, low, high))
-        rate, alpha = np.broadcast_arrays(rate, np.minimum(np.exp(step), 1.0))
-        losses = _losses(problem, horizon, rate, period, alpha)
-        place = np.unravel_index(np.argmin(losses), losses.shape)
-        better = losses[place] < best.loss
+        first = np.linspace(lows[0], highs[0], points)
+        second = np.unique(np.linspace(lows[1], highs[1], points))
+        found = losses(first[:, None], second)
+        i, j = np.unravel_index(np.argmin(found), found.shape)
+        better = found[i, j] < least
         if better:
-            best = Best(float(losses[place]), float(rate[place]), float(alpha[place]))
-            centre = np.log([best.learning_rate * best.alpha, best.alpha])
+            least, centre = float(found[i, j]), np.array([first[i], second[j]])
         cell = (highs - lows) / (points - 1)
         at_low = (centre < lows + cell / 2.0) & (lows > limits[0])
         at_high = (centre > highs - cell / 2.0) & (highs < limits[1])
@@ -249,36 +335,29 @@ def best_hyperparameters(
             break
         lows = np.maximum(centre - reach, limits[0])
         highs = np.minimum(centre + reach, limits[1])
-    if not np.isfinite(best.loss):
-        raise DivergenceError(
-            f"a run of {horizon} steps exceeds the range of numbers at all learning_rates "
-            f"from {np.exp(low):g} to {np.exp(high):g} that were tried: the iteration "
-            "diverges"
-        )
-    return best
+    return least, centre
 
 
-def _losses(
-    problem: Problem, steps: int, learning_rate: Reals, k: int, alpha: Reals
+def _lookahead_loss(
+    problem: Problem, learning_rate: ArrayLike, *others: ArrayLike
 ) -> Reals:
-    """Return the loss on a grid; inf where a diverging run might overflow."""
-    rate, alpha = np.broadcast_arrays(learning_rate, alpha)
-    stable = is_stable(rate[..., None], problem.curvature, k, alpha[..., None])
-    # A short run may well use a rate that diverges in the end, but not one that overflows:
-    # each square grows by (1 + x)^2 in a step at most, to which the noise is added.
-    x = rate * np.max(problem.curvature)
-    a, mean = np.asarray(problem.curvature), np.asarray(problem.mean)
-    with np.errstate(over="ignore"):
-        start = a @ (mean**2 + np.asarray(problem.variance) + np.asarray(problem.noise))
-    size = float(np.log1p(start))
-    growth = 2.0 * (steps + 1) * np.log1p(x) + np.log(steps)
-    usable = np.all(stable, axis=-1) | (size + growth < 700.0)
-    losses = np.full(rate.shape, np.inf)
-    losses[usable] = loss_after(problem, steps, rate[usable], k, alpha[usable])
-    return losses
+    """Return the loss for k, alpha and cycles; the last dimension is the problem's."""
+    a = problem.curvature
+    added = added_variance(learning_rate, a, problem.noise, *others)
+    return _loss(problem, factor_power(learning_rate, a, *others), added)
 
 
-def _range(name: str, values: Reals) -> Reals:
+def _loss(problem: Problem, factor: Reals, added: Reals) -> Reals:
+    """Return the loss where the mean was multiplied, and variance was added; or inf."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        square = np.asarray(problem.mean) ** 2 + np.asarray(problem.variance)
+        left = product(square, factor**2) + added + np.asarray(problem.noise)
+        losses = 0.5 * (left @ np.asarray(problem.curvature))
+    return np.where(np.isnan(losses), np.inf, losses)
+
+
+def _range(name: str, given: tuple[float, float], allowed: Range) -> Reals:
+    values = reals(name, given, allowed)
     if values.shape != (2,) or not values[0] <= values[1]:
         came = values.tolist()
         raise ValueError(f"{name} must be a lowest and a highest value, got {came}")

@@ -7,7 +7,7 @@ results are accurate to some roundings, and inf where they are beyond the range 
 
 import numpy as np
 
-from lookahead_ref.theory.checks import Counts, Reals
+from lookahead_ref.theory.checks import Counts, Numbers, Reals
 
 
 def power(x: Reals, n: Counts) -> Reals:
@@ -17,10 +17,14 @@ def power(x: Reals, n: Counts) -> Reals:
     return np.asarray(np.where(_negative(x, n), -magnitude, magnitude))
 
 
-def one_minus_power(x: Reals, n: Counts) -> Reals:
-    """Return 1 - (1 - x)^n."""
-    log = _log(x, n)
-    with np.errstate(over="ignore"):
+def one_minus_power(x: Numbers, n: Counts) -> Numbers:
+    """Return 1 - (1 - x)^n, for complex x too."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.iscomplexobj(x):
+            log, angle = _log(_below(x), n) / 2.0, n * np.angle(1.0 - x)
+            real = 2.0 * np.sin(angle / 2.0) ** 2 - np.expm1(log) * np.cos(angle)
+            return np.asarray(real - 1j * np.exp(log) * np.sin(angle))
+        log = _log(x, n)
         return np.where(_negative(x, n), 1.0 + np.exp(log), -np.expm1(log))
 
 
@@ -31,14 +35,18 @@ def one_plus_power(x: Reals, n: Counts) -> Reals:
         return np.where(_negative(x, n), -np.expm1(log), 1.0 + np.exp(log))
 
 
-def geometric(x: Reals, n: Counts) -> Reals:
-    """Return sum_{i<n} (1 - x)^{2i}, which is (1 - (1 - x)^{2n}) / (x (2 - x))."""
+def geometric(x: Numbers, n: Counts) -> Reals:
+    """Return sum_{i<n} |1 - x|^{2i}, for complex x too."""
     with np.errstate(over="ignore", invalid="ignore"):
-        below = x * (2.0 - x)
+        below = _below(x)
         level = below == 0.0  # each term is 1
-        # Doubled as a float: twice a count may be more than an integer holds.
-        total = -np.expm1(2.0 * _log(x, n)) / np.where(level, 1.0, below)
+        total = one_minus_power(below, n) / np.where(level, 1.0, below)
     return np.where(level, n, total)
+
+
+def _below(x: Numbers) -> Reals:
+    """Return 1 - |1 - x|^2."""
+    return np.asarray(x.real * (2.0 - x.real) - x.imag**2)
 
 
 def _log(x: Reals, n: Counts) -> Reals:

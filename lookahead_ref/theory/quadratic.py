@@ -177,27 +177,12 @@ def curvature_alpha(
     Equation (0.3) with theta* = theta_k - A^{-1} g, the optimum that A foresees, is
     alpha* = 1 - g'd / (d'Ad), where d = theta_k - theta_0: the inverse cancels.
 
-    Parameters
-    ----------
-    theta_0, theta_k : array_like, shape (n,)
-        Where the inner loop started and ended.
-    gradient : array_like, shape (n,)
-        The gradient g of the loss at theta_k.
-    curvature : array_like, shape (n,)
-        The diagonal of A but for `scale`. The paper takes the empirical Fisher, which
-        Adam's second moment estimates: the mean square of the gradient.
-    scale : float, default: 1.0
-        What to multiply `curvature` by. The square of a mini-batch's mean gradient is about
-        1 / (batch size) of the mean square of single gradients, so the batch size restores
-        the empirical Fisher near an optimum.
-    alpha_low : float, default: 0.2
-        The smallest value returned, in (0, 1].
-
-    Returns
-    -------
-    float
-        alpha* clipped to [alpha_low, 1]; 1 where d'Ad is not positive, as then the inner
-        loop's result is all that is known.
+    `gradient` is g at theta_k, `curvature` the diagonal of A but for `scale`. The paper
+    takes the empirical Fisher, which Adam's second moment estimates: the mean square of the
+    gradient. The square of a mini-batch's mean gradient is about 1 / (batch size) of the
+    mean square of single gradients: as `scale` the batch size restores the empirical Fisher
+    near an optimum. The result is clipped to [alpha_low, 1], and is 1 where d'Ad is not
+    positive, as then the inner loop's result is all that is known.
 
     Examples
     --------
@@ -268,9 +253,6 @@ def _operator(A: Matrix, length: int, like: str) -> Callable[[Reals], Reals]:
 
 def _magnitude(A: Matrix, d: Reals, along: Reals) -> float:
     """Return |d|'|A||d|, what the rounding errors of d'Ad are measured by."""
-    if callable(A):
-        return float(np.abs(d) @ np.abs(along))
-    matrix = np.abs(np.asarray(A, dtype=np.float64))
-    if matrix.ndim == 1:
-        return float(np.abs(d) @ (matrix * np.abs(d)))
-    return float(np.abs(d) @ matrix @ np.abs(d))
+    size = np.abs(d)
+    bent = np.abs(along) if callable(A) else _operator(np.abs(A), len(d), "d")(size)
+    return float(size @ bent)

@@ -33,6 +33,7 @@ from lookahead_ref.training.nonfinite import (
     first_nonfinite,
     is_finite,
     joint_sum,
+    sum_of_squares,
 )
 from lookahead_ref.training.state import (
     Placement,
@@ -49,6 +50,12 @@ OnNonFinite = Literal["stop", "skip"]
 
 # On a device, reading a number waits for all that was begun before.
 _DEVICE_CHECK_EVERY = 50
+
+# In host memory the state is looked at after a gradient that may have made it infinite (the
+# sum of its squares is that large; smaller ones add up for millions of steps), and now and
+# then for what else a rule may do.
+_LARGE = 1e10
+_STATE_CHECK_EVERY = 50
 
 
 class Checkpoints(Protocol):
@@ -234,10 +241,6 @@ def described(value: object) -> str:
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
-def _squares(grads: Any) -> Iterator[Any]:
-    return (leaf * leaf for leaf in flatten(grads).values())
-
-
 @dataclass(kw_only=True)
 class _Loop:
     """One run: takes the state from batch to batch and from epoch to epoch."""
@@ -324,14 +327,17 @@ class _Loop:
     def _update_if_finite(self, loss: float, grads: Any) -> tuple[Where, str | None] | None:
         """Make an update, or tell why none was made: what is not finite, and where."""
         stepper, before = self.state.stepper, None
-        if not math.isfinite(float(joint_sum(loss, _squares(grads)))):
+        total = float(sum_of_squares(loss, flatten(grads).values()))
+        if not math.isfinite(total):
             parameter = first_nonfinite(grads)
             if parameter is not None or not math.isfinite(loss):
                 return ("gradient" if math.isfinite(loss) else "batch"), parameter
             # A rule that squares what is so large makes a slot infinite, for good.
             before = stepper.state_dict()
         self._update(grads)
-        if math.isfinite(float(joint_sum(0.0, stepper.state_arrays.values()))):
+        batches = self.state.batches
+        last = batches == self.state.stream.batches_per_epoch
+        if total < _LARGE and batches % _STATE_CHECK_EVERY and not last:
             return None
         entry = first_nonfinite(stepper.state_arrays)
         if entry is None:

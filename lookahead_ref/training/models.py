@@ -44,7 +44,10 @@ class CarryingModel(Protocol):
         """Draw initial parameters: a dict of NumPy arrays."""
 
     def start(self, batch_size: int) -> Mapping[str, Any]:
-        """Make what the first batch is handed: a dict of NumPy arrays, maybe nested."""
+        """Make what the first batch is handed: a dict of NumPy arrays, maybe nested.
+
+        All are handed arrays of these names, shapes and dtypes, or the parameters'.
+        """
 
     def loss(
         self, params: Any, batch: Any, carried: Any, rng: np.random.Generator

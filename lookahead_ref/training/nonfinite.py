@@ -111,6 +111,14 @@ def joint_sum(start: Any, arrays: Iterable[trees.Array]) -> Any:
     return start
 
 
+def sum_of_squares(start: Any, arrays: Iterable[trees.Array]) -> Any:
+    """Add up a number and the squares of the elements of all arrays, without copies."""
+    for array in arrays:
+        flat = array_namespace(array).reshape(array, (-1,))
+        start = start + flat @ flat
+    return start
+
+
 def first_nonfinite(arrays: trees.Tree) -> str | None:
     """Find the path of the first leaf with an element that is NaN or infinite."""
     leaves = trees.flatten(arrays).items()

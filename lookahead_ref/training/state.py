@@ -129,7 +129,7 @@ class TrainingState:
             Stepper(optimizer, params, backend=placement.backend),
             data.stream(batch_size, batch_seed),
             np.random.Generator(np.random.PCG64(noise_seed)),
-            _start(model, batch_size, placement),
+            started(model, batch_size, placement),
         )
 
     @property
@@ -169,18 +169,53 @@ class TrainingState:
             raise ValueError(f"resume must be a state of such a run: {error}") from error
 
     def _restore(self, snapshot: Snapshot) -> None:
-        arrays, record = self.placement.put(snapshot.arrays), snapshot.record
-        prefix = "optimizer/"
-        saved = {
-            n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)
-        }
-        self.stepper.load_state_dict({**record["counts"], **saved})
+        record = snapshot.record
+        parts: dict[str, dict[str, Any]] = {"optimizer": {}, "carried": {}}
+        for name, array in self.placement.put(snapshot.arrays).items():
+            part, _, path = name.partition("/")
+            parts[part][path] = array
+        check_carried(parts["carried"], self.carried, self.stepper.params)
+        self.stepper.load_state_dict({**record["counts"], **parts["optimizer"]})
         self.stream.load_state_dict(record["stream"])
         self.rng.bit_generator.state = record["rng"]
-        self.carried = trees.unflatten(self.carried, arrays, "carried/")
+        self.carried = trees.unflatten(self.carried, parts["carried"])
         for name in _PLAIN:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]
+        done = self.step + self.skipped, len(self.history)
+        # The first checkpoint may be older than the first evaluation.
+        records = self.epoch + 1 if self.epoch or self.history else 0
+        if done != (self.batches_in_all, records):
+            raise ValueError(
+                f"step and skipped must be {self.batches_in_all} together, and the history "
+                f"of {records} records, got {done[0]} and {done[1]}"
+            )
+
+
+def started(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
+    """Make what the first batch is handed, where that is."""
+    return placement.put(dict(model.start(batch_size))) if carries(model) else {}
+
+
+def check_carried(carried: trees.Tree, before: trees.Tree, params: trees.Tree) -> None:
+    """Check that what is carried is like what was before, or of the parameters' dtype."""
+    came, wanted = trees.flatten(carried, "carried"), trees.flatten(before, "carried")
+    if differing := came.keys() ^ wanted.keys():
+        raise ValueError(f"carried must be as start makes it, {min(differing)!r} is not")
+    of_params = {leaf.dtype for leaf in trees.flatten(params).values()}
+    for path, array in wanted.items():
+        # A number of Python's is what NumPy makes of it, as in a checkpoint.
+        got, want = (
+            x if hasattr(x, "dtype") else np.asarray(x) for x in (came[path], array)
+        )
+        alike = got.dtype == want.dtype or (
+            got.dtype in of_params and got.dtype.kind == want.dtype.kind
+        )
+        if not alike or got.shape != want.shape:
+            raise ValueError(
+                f"carried[{path!r}] must be as start makes it, {want.dtype} of shape "
+                f"{want.shape}, got {got.dtype} of shape {got.shape}"
+            )
 
 
 def seeds(seed: int) -> list[np.random.SeedSequence]:
@@ -197,19 +232,16 @@ def gradients(
 
     def gradient(batch: Any) -> tuple[Any, Any, Any]:
         if getattr(batch, "first", False):
-            state.carried = _start(model, batch_size, state.placement)
+            state.carried = started(model, batch_size, state.placement)
         batch, params = state.placement.put(batch), state.stepper.params
         if not carrying:
             loss, grads = differentiate(params, batch)
             return loss, state.carried, grads
         (loss, carried), grads = differentiate(params, batch, state.carried, state.rng)
+        check_carried(carried, state.carried, params)
         return loss, carried, grads
 
     return gradient
-
-
-def _start(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
-    return placement.put(dict(model.start(batch_size))) if carries(model) else {}
 
 
 _PLAIN = ("epoch", "batches", "step", "skipped", "epoch_updates", "epoch_loss", "seconds")

@@ -9,6 +9,7 @@ import pytest
 import lookahead_ref as la
 from executors import (
     DECAYS,
+    FAMILY,
     MORE,
     SINGLE,
     Place,
@@ -43,9 +44,14 @@ def test_pure_numpy_and_numba_agree_bit_for_bit(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy", "numba"], steps=100)
 
 
-@with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, ""))
+@with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, "") | FAMILY)
 def test_pure_and_numpy_agree_bit_for_bit(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy"], steps=40)
+
+
+@with_each(dict(list(FAMILY.items())[:2]))
+def test_outer_optimizers_agree_on_numba_too(optimizer: Any) -> None:
+    assert_executors_agree(optimizer, ["numba"], steps=40)
 
 
 def test_the_longest_program_agrees_on_numba_too() -> None:
@@ -54,9 +60,27 @@ def test_the_longest_program_agrees_on_numba_too() -> None:
 
 
 @pytest.mark.slow
-@with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, *DECAYS))
+@with_each(made(SINGLE, " with L2", " decoupled") | made(MORE, *DECAYS) | FAMILY)
 def test_all_else_agrees_on_numba_too(optimizer: Any) -> None:
     assert_executors_agree(optimizer, ["numpy", "numba"], steps=300)
+
+
+class EveryFunction(la.RMSProp):
+    @staticmethod
+    def rule(xp: Any) -> Any:
+        def rule(g: Any, v: Any, beta2: Any, rest2: Any, epsilon: Any) -> Any:
+            update = xp.sign(g) * beta2 + xp.minimum(g, v) * xp.abs(g)
+            return update, xp.maximum(v, xp.minimum(epsilon, g))
+
+        return rule
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_signed_zeros_and_nan_are_the_same_in_every_executor(dtype: Any) -> None:
+    special = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1.0, -2.0, 1e-45], dtype)
+    params = {"x": np.tile(special, special.size)}
+    grads = [{"x": np.repeat(special, special.size)}, {"x": -params["x"]}, params]
+    assert_agrees(EveryFunction(1.0), params, grads, Place("numpy"), Place("numba"))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -77,25 +101,29 @@ def test_large_arrays_are_cut_into_pieces_that_fit(backend: Any, dtype: Any) -> 
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_parameters_and_gradients_need_not_be_contiguous(backend: str) -> None:
+def test_parameters_and_gradients_need_not_be_contiguous_nor_aligned(backend: str) -> None:
     rng = np.random.default_rng(0)
     params = {
         "transposed": rng.standard_normal((4, 5)),
         "strided": rng.standard_normal(6),
         "reversed": rng.standard_normal((3, 2)),
         "broadcast": rng.standard_normal((2, 3)),
+        "not aligned": rng.standard_normal(3),
         "of C": rng.standard_normal((4, 6)),
         "of Fortran": np.array(rng.standard_normal((4, 6)), order="F"),
         "cut out": rng.standard_normal((4, 6))[::2, ::3],
     }
     long = frozen({"": rng.standard_normal(18)})[""]
+    odd = np.zeros(25, np.uint8)[1:].view(np.float64)
+    odd[:] = rng.standard_normal(3)
     views = {
         "transposed": frozen({"": rng.standard_normal((5, 4))})[""].T,
         "strided": long[1::3],
         "reversed": rng.standard_normal((3, 2))[::-1, ::-1],
         "broadcast": np.broadcast_to(rng.standard_normal(3), (2, 3)),
+        "not aligned": odd,
     }
-    assert not any(view.flags.c_contiguous for view in views.values())
+    assert not any(view.flags.carray for view in views.values())
     whole = {name: np.ones(x.shape) for name, x in params.items() if name not in views}
     optimizer = la.Lookahead(INNER["sgd"](), k=4, alpha=0.3)
     assert_agrees(optimizer, params, [views | whole] * 5, Place(backend))

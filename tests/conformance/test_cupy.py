@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lookahead_ref.conformance import cases, judge, observe
-from lookahead_ref.conformance.adapters import library
+from lookahead_ref.conformance import adapters, cases, judge, observe
 
 pytest.importorskip("cupy")
 
@@ -16,17 +15,17 @@ from lookahead_ref.backends.cupy import CupyBackend, compiler
 @pytest.mark.slow
 def test_the_cupy_backend_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = host_cuda.Recorder()
-    monkeypatch.setattr(library, "loaded", lambda _: recorder)
+    monkeypatch.setattr(adapters, "loaded", lambda _: recorder)
     every = [(case, dtype) for case in cases() for dtype in case.dtypes]
     for case, dtype in every:
-        observe(case, dtype, library.Stepped("numpy"), lambda: library.Stepped("numpy"))
+        observe(case, dtype, adapters.Stepped("numpy"), lambda: adapters.Stepped("numpy"))
     cuda = host_cuda.HostCuda(tmp_path)
     cuda.prepare(compiler.write(*each).text for each in recorder.programs)
     backend = CupyBackend(cuda=cuda)
-    monkeypatch.setattr(library, "loaded", lambda _: backend)
+    monkeypatch.setattr(adapters, "loaded", lambda _: backend)
     for case, dtype in every:
         observed = observe(
-            case, dtype, library.Stepped("cupy"), lambda: library.Stepped("cupy")
+            case, dtype, adapters.Stepped("cupy"), lambda: adapters.Stepped("cupy")
         )
         verdict = judge(case, observed, dtype)
         assert verdict.passed, (case.id, dtype, verdict)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from lookahead_ref.conformance import Adapter, Case, cases, judge, observe
-from lookahead_ref.conformance.adapters.library import Pure, Stepped
+from lookahead_ref.conformance.adapters import Pure, Stepped
 
 PROFILES = sorted({case.profile for case in cases()})
 

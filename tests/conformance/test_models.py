@@ -12,24 +12,23 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from conformance.running import called, refused
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lookahead_ref.conformance import UnsupportedError, model_oracle
-from lookahead_ref.conformance.adapters.library import loss_and_grads
-from lookahead_ref.conformance.bounds import LEVELS, Bounding
-from lookahead_ref.conformance.models import (
+from commands import called, refused
+from lookahead_ref.conformance import (
     ModelAnswer,
     ModelCase,
+    UnsupportedError,
     judge_model,
     model_cases,
-    run_models,
+    models,
 )
-from lookahead_ref.conformance.models import answer as answer_of
-from lookahead_ref.conformance.serve import Server
+from lookahead_ref.conformance.adapters import loss_and_grads
+from lookahead_ref.conformance.bounds import LEVELS, Bounding
+from lookahead_ref.conformance.running import run_models
 from lookahead_ref.conformance.vectors import decode
-from lookahead_ref.conformance.wire import encode
+from lookahead_ref.conformance.wire import Server, encode
 
 CASES = model_cases()
 BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -48,12 +47,12 @@ def loss_at(case: ModelCase, toward: dict[str, Any], step: float) -> Any:
     for tensor in data["params"]:
         values = decode(tensor["values"]) + step * toward[tensor["name"]]
         tensor["values"] = encode(values)
-    return model_oracle.run(data).loss
+    return models.run(data).loss
 
 
 @pytest.mark.parametrize("case", SMOOTH, ids=[case.id for case in SMOOTH])
 def test_the_closed_forms_are_the_slopes_of_the_loss(case: ModelCase) -> None:
-    gradients = model_oracle.run(case.data).gradients
+    gradients = models.run(case.data).gradients
     size = max(abs(g) for gradient in gradients.values() for g in gradient)
     rng = np.random.default_rng(len(case.id))
     step = 2.0**-40  # exact beside 24 bits; the difference's error is of its square
@@ -92,7 +91,7 @@ def test_loss_and_gradients_of_one_logit_layer_are_those_worked_out_by_hand() ->
             "labels": [0, 1],
         },
     }
-    loss, gradients, _ = model_oracle.run(case)
+    loss, gradients, _ = models.run(case)
     # Logits (1, 0) with label 0, and (0, 0) with label 1.
     share = 1 / (1 + mpmath.exp(-1))
     assert mpmath.almosteq(loss, (mpmath.log(2) - mpmath.log(share)) / 2)
@@ -179,7 +178,7 @@ def test_pytorch_passes(case: ModelCase, dtype: str) -> None:
 
 def computed(case: ModelCase, data: Any = None) -> ModelAnswer:
     """What the oracle makes of a case, or of other data of the same shapes."""
-    loss, *others = model_oracle.run(data or case.data)
+    loss, *others = models.run(data or case.data)
     expected = case.expected
     gradients, carried = (
         {
@@ -311,7 +310,7 @@ def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: st
     case = case_of("mlp-smoke")
 
     def ask(request: Any) -> Any:
-        return {**answer_of(lambda: Wrong(), request), **changed}
+        return {**Server(Wrong).do_model(request), **changed}
 
     (result,) = run_models(ask, [case], dtypes=["float32"])
     assert result.status == "failed"
@@ -321,7 +320,7 @@ def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: st
 @pytest.mark.parametrize(
     ("gradients", "told"),
     [
-        ({"layer1.weight": np.zeros((2, 3))}, "gradients must have the tensors"),
+        ({"layer1.weight": np.zeros((2, 3))}, "gradients must be a dict with the tensors"),
         (dict.fromkeys(case_of("mlp-smoke").params("float32"), np.zeros(1)), "the shape"),
     ],
 )

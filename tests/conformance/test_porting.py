@@ -16,8 +16,7 @@ from conformance.running import named, statuses, taken
 
 from lookahead_ref.conformance import UnsupportedError, cases, judge, observe
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.process import Limits
-from lookahead_ref.conformance.running import open_target
+from lookahead_ref.conformance.running import Limits, open_target
 
 PORTING = Path(__file__).parents[2] / "docs" / "porting"
 GUIDE = PORTING.with_suffix(".md")

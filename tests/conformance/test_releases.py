@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from lookahead_ref.conformance import cases, load, releases
-from lookahead_ref.conformance.releases import changelog, changes, digests, make, recorded
+from lookahead_ref.conformance import cases, load, vectors
+from lookahead_ref.conformance.vectors import (
+    changelog,
+    changes,
+    digests,
+    make_archive,
+    released,
+)
 
 
 def test_the_vectors_are_those_of_the_last_release() -> None:
-    assert changes(recorded()[-1], digests(cases())) == {
+    assert changes(released()[-1], digests(cases())) == {
         "added": [],
         "changed": [],
         "withdrawn": [],
@@ -20,8 +26,8 @@ def test_the_vectors_are_those_of_the_last_release() -> None:
 
 
 def test_the_archive_tells_no_time_and_can_be_used_alone(tmp_path: Path) -> None:
-    archive = make(tmp_path)
-    name = f"lookahead-vectors-{len(recorded())}"
+    archive = make_archive(tmp_path)
+    name = f"lookahead-vectors-{len(released())}"
     assert archive.name == f"{name}.tar.gz"
     assert archive.read_bytes()[4:8] == bytes(4)  # where gzip has the time
     with tarfile.open(archive) as opened:
@@ -44,13 +50,13 @@ def test_the_archive_tells_no_time_and_can_be_used_alone(tmp_path: Path) -> None
 def test_changed_vectors_need_a_number_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = recorded()[-1]
+    old = released()[-1]
     gone, other = list(old)[:2]
     before = {"withdrawn-case": "0", **old, other: "0"}
     del before[gone]
-    monkeypatch.setattr(releases, "recorded", lambda: [before])
+    monkeypatch.setattr(vectors, "released", lambda: [before])
     with pytest.raises(ValueError, match="3 cases are not those of release 1: --record"):
-        make(tmp_path)
+        make_archive(tmp_path)
     text = changelog([before, old])
     assert f"Added: {gone}." in text
     assert f"Changed: {other}." in text

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from lookahead_ref.conformance import load
-from lookahead_ref.conformance.bugs import MISTAKES
-from lookahead_ref.conformance.clauses import CLAUSES
+from lookahead_ref.conformance.bugs import CLAUSES, MISTAKES
 
 ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "docs" / "spec.md"

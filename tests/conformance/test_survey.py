@@ -14,10 +14,10 @@ from conformance.running import named, statuses, taken
 from conformance.wrong import program, results
 
 from lookahead_ref.conformance import cases
-from lookahead_ref.conformance.adapters.peers import PEERS, Peer
+from lookahead_ref.conformance.adapters import PEERS, Peer, builtin
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.running import builtin, open_target
-from lookahead_ref.conformance.survey import condensed
+from lookahead_ref.conformance.reports import condensed
+from lookahead_ref.conformance.running import open_target
 from lookahead_ref.conformance.vectors import VERSION, Case
 from lookahead_ref.extras import MissingExtraError
 

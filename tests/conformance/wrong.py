@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 from lookahead_ref.conformance import Case, judge, observe
-from lookahead_ref.conformance.running import Result
+from lookahead_ref.conformance.judging import Result
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = ("inner_rules", "wrapper_plain")

@@ -52,6 +52,39 @@ def adam(t: int, g: Decimal, m: Decimal, v: Decimal) -> tuple[Decimal, ...]:
     return m_hat / (v_hat.sqrt() + Decimal("1e-2")), m, v
 
 
+def rmsprop(t: int, g: Decimal, v: Decimal) -> tuple[Decimal, ...]:
+    v = Decimal(BETA2) * v + (1 - Decimal(BETA2)) * g * g
+    return g / (v.sqrt() + Decimal("1e-2")), v
+
+
+def amsgrad(
+    t: int, g: Decimal, m: Decimal, v: Decimal, largest: Decimal
+) -> tuple[Decimal, ...]:
+    _, m, v = adam(t, g, m, v)
+    largest = max(largest, v)
+    m_hat, v_hat = m / (1 - Decimal(BETA1) ** t), largest / (1 - Decimal(BETA2) ** t)
+    return m_hat / (v_hat.sqrt() + Decimal("1e-2")), m, v, largest
+
+
+def radam(t: int, g: Decimal, m: Decimal, v: Decimal) -> tuple[Decimal, ...]:
+    update, m, v = adam(t, g, m, v)
+    beta2 = Decimal(BETA2)
+    longest = 2 / (1 - beta2) - 1
+    rho = longest - 2 * t * beta2**t / (1 - beta2**t)
+    if rho <= 4:
+        return m / (1 - Decimal(BETA1) ** t), m, v
+    ratio = (rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho)
+    return ratio.sqrt() * update, m, v
+
+
+def lion(t: int, g: Decimal, m: Decimal) -> tuple[Decimal, ...]:
+    moved = m / 2 + g / 2
+    return Decimal((moved > 0) - (moved < 0)), m / 4 + 3 * g / 4
+
+
+ROUNDINGS = 12 * 20 * 2.0**-53 * 100 * 10
+OF_ADAM = {"beta1": BETA1, "beta2": BETA2, "epsilon": 1e-2}
+
 CASES = {
     "sgd": Case(la.SGD, lambda t, g: (g,), 0.5, 0.25),
     "heavy ball": Case(partial(la.HeavyBall, momentum=0.5), heavy_ball, 0.25, 0.5),
@@ -64,13 +97,14 @@ CASES = {
     ),
     # Some twenty times; an error in m is divided by no less than epsilon and multiplied by
     # the learning rate: ten times as large.
-    "adam": Case(
-        partial(la.Adam, beta1=BETA1, beta2=BETA2, epsilon=1e-2),
-        adam,
-        0.1,
-        0.1,
-        12 * 20 * 2.0**-53 * 100 * 10,
+    "adam": Case(partial(la.Adam, **OF_ADAM), adam, 0.1, 0.1, ROUNDINGS),
+    "amsgrad": Case(partial(la.AMSGrad, **OF_ADAM), amsgrad, 0.1, 0.1, ROUNDINGS),
+    "radam": Case(partial(la.RAdam, **OF_ADAM), radam, 0.1, 0.1, ROUNDINGS),
+    # Divided by the root of a first square: the rounding of theta with L2, as in AdaGrad.
+    "rmsprop": Case(
+        partial(la.RMSProp, beta2=BETA2, epsilon=1e-2), rmsprop, 0.1, 0.1, 5 * ROUNDINGS
     ),
+    "lion": Case(partial(la.Lion, beta1=0.5, beta2=0.25), lion, 0.25, 0.5),
 }
 
 
@@ -162,6 +196,8 @@ def test_the_defaults_are_those_of_the_papers() -> None:
     for make in (la.HeavyBall, la.Nesterov):
         assert make(0.1) == make(0.1, 0.9, 0.0, "l2")
     assert la.Lookahead(la.SGD(0.1)) == la.Lookahead(la.SGD(0.1), 5, 0.5, "maintain")
+    assert la.RAdam() == la.RAdam(1e-3, 0.9, 0.999, 1e-8, 4.0)
+    assert la.Lion() == la.Lion(1e-4, 0.9, 0.99, 0.0, "decoupled")
 
 
 # Whose state a step takes.

@@ -1,1 +1,351 @@
-"""Programs under test: this library's own executors, and others when they are installed."""
+"""Programs under test by name: the library's own ways, and public implementations."""
+
+import importlib
+import importlib.util
+import io
+import pickle
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from lookahead_ref.conformance.protocol import Adapter, Array, Setup, Tensors
+from lookahead_ref.extras import MissingExtraError
+from lookahead_ref.gradients import value_and_grad
+from lookahead_ref.optimizers import (
+    SGD,
+    AdaGrad,
+    Adam,
+    HeavyBall,
+    Lookahead,
+    Nesterov,
+    Optimizer,
+)
+from lookahead_ref.stepping.backend import Backend, load, names
+from lookahead_ref.stepping.stepper import Stepper
+from lookahead_ref.system import from_home
+from lookahead_ref.trees import flatten
+
+
+def builtin() -> tuple[str, ...]:
+    """List ``pure``, every backend, and the public implementations that are installed."""
+    return ("pure", *names(), *(name for name, peer in PEERS.items() if peer.installed))
+
+
+def adapter(target: str) -> Callable[[], Adapter]:
+    """Find what makes a Python adapter: built in, ``module:Class`` or ``file.py:Class``."""
+    place, colon, name = target.rpartition(":")
+    if not colon:
+        if target == "pure":
+            return Pure
+        if target in PEERS:
+            return PEERS[target].make()
+        check_builtin(target)
+        loaded(target)
+        return lambda: Stepped(target)
+    if place.endswith(".py"):
+        path = Path(from_home(place)).resolve()
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        if not path.is_file() or spec is None or spec.loader is None:
+            raise ValueError(f"target must be an existing file, got {place!r}")
+        sys.path.insert(0, str(path.parent))
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[path.stem] = module
+        spec.loader.exec_module(module)
+    else:
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            module = importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            raise ValueError(
+                f"target must name a module that can be imported, got {place!r}: {error}"
+            ) from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise ValueError(f"target must name a class of {place}, got {name!r}")
+    make: Callable[[], Adapter] = found
+    return make
+
+
+def check_builtin(name: str) -> None:
+    known = builtin()
+    if name not in known:
+        raise ValueError(
+            f"target must be {', '.join(known)}, module:Class or file.py:Class, got "
+            f"{name!r}"
+        )
+
+
+# Public implementations.
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A public implementation."""
+
+    package: str
+    """The package, by the name it is installed by."""
+    needs: tuple[str, ...]
+    """What its adapter imports."""
+    place: str
+    """The adapter: ``module:callable``, the module in this package."""
+
+    @property
+    def installed(self) -> bool:
+        """Whether all that is needed is there."""
+        return all(importlib.util.find_spec(each) is not None for each in self.needs)
+
+    @property
+    def title(self) -> str:
+        return f"{self.package} {version(self.package)}"
+
+    def require(self) -> None:
+        """Raise a MissingExtraError where something is missing; import nothing."""
+        for each in self.needs:
+            if importlib.util.find_spec(each) is None:
+                raise MissingExtraError(each, "peers", f"run the suite on {self.package}")
+
+    def make(self) -> Callable[[], Any]:
+        """Import the adapter, and return what makes one."""
+        module, _, name = self.place.partition(":")
+        found = importlib.import_module(f"lookahead_ref.conformance.adapters.{module}")
+        make: Callable[[], Any] = getattr(found, name)
+        return make
+
+
+PEERS = {
+    peer.package: peer
+    for peer in (
+        Peer("optax", ("optax", "jax"), "optax:Optax"),
+        Peer("torch_optimizer", ("torch_optimizer", "torch"), "pytorch:torch_optimizer"),
+        Peer(
+            "pytorch_optimizer", ("pytorch_optimizer", "torch"), "pytorch:pytorch_optimizer"
+        ),
+        Peer("paddlepaddle", ("paddle",), "paddle:Paddle"),
+        Peer("timm", ("timm", "torch"), "pytorch:timm"),
+        Peer("pylocron", ("holocron", "torch"), "pytorch:pylocron"),
+        Peer(
+            "torch2-look-ahead", ("lookahead_pytorch", "torch"), "pytorch:torch2_look_ahead"
+        ),
+    )
+}
+"""By package."""
+
+
+# The library itself: the pure path, each backend, and its models.
+
+_RULES: dict[str, Any] = {
+    "sgd": SGD,
+    "heavy-ball": HeavyBall,
+    "nesterov": Nesterov,
+    "adagrad": AdaGrad,
+    "adam": Adam,
+}
+
+
+def _schedule(table: tuple[float, ...]) -> Any:
+    return table[0] if len(table) == 1 else lambda t: table[min(t, len(table) - 1)]
+
+
+def make_optimizer(setup: Setup) -> Optimizer:
+    inner = setup.inner
+    kind = inner.weight_decay_kind
+    optimizer: Any = _RULES[inner.rule](
+        learning_rate=_schedule(inner.learning_rate),
+        weight_decay_kind="l2" if kind == "none" else kind,
+        **inner.hyperparameters,
+    )
+    for level in reversed(setup.levels):
+        inner_state: Any = level.inner_state
+        optimizer = Lookahead(
+            optimizer, k=level.k, alpha=_schedule(level.alpha), inner_state=inner_state
+        )
+    made: Optimizer = optimizer
+    return made
+
+
+def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[str, Array]:
+    """Give every parameter a gradient, as the library wants: no-gradient-is-zero."""
+    return {
+        name: np.zeros_like(params[name]) if gradient is None else gradient
+        for name, gradient in gradients.items()
+    }
+
+
+class Pure:
+    """The pure interface."""
+
+    def model_loss_and_grads(
+        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
+    ) -> tuple[Any, Tensors, Tensors]:
+        return loss_and_grads(model, params, batch, backend="numpy")
+
+    def start(self, setup: Setup) -> None:
+        self._levels = len(setup.levels)
+        self._optimizer = make_optimizer(setup)
+        self._params: Tensors = dict(setup.params)
+        self._state = self._optimizer.init(self._params)
+
+    def step(self, gradients: Mapping[str, Array | None]) -> None:
+        with np.errstate(all="ignore"):
+            self._params, self._state = self._optimizer.step(
+                self._params, _with_zeros(self._params, gradients), self._state
+            )
+
+    def fast(self) -> Tensors:
+        return self._params
+
+    def slow(self) -> Sequence[Tensors]:
+        found, state = [], self._state
+        for _ in range(self._levels):
+            found.append(state.phi)
+            state = state.inner
+        return found
+
+    def slots(self) -> Mapping[str, Tensors]:
+        slots: Mapping[str, Tensors] = self._state.slots
+        return slots
+
+    def evaluation(self) -> Tensors:
+        return self._optimizer.evaluation_params(self._params, self._state)
+
+    def snapshot(self) -> Any:
+        """Take the state: nothing ever changes it."""
+        return self._params, self._state
+
+    def dump(self, snapshot: Any) -> bytes:
+        return pickle.dumps(snapshot)
+
+    def load(self, state: bytes) -> None:
+        self._params, self._state = pickle.loads(state)
+
+
+@lru_cache
+def loaded(backend: str) -> Backend:
+    """Load a backend once: reading the entry points takes longer than a case."""
+    return load(backend)
+
+
+class Stepped:
+    """The in-place interface on a backend, given by its name."""
+
+    def __init__(self, backend: str) -> None:
+        self._name = backend
+        self._backend = loaded(backend)
+
+    def model_loss_and_grads(
+        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
+    ) -> tuple[Any, Tensors, Tensors]:
+        return loss_and_grads(model, params, batch, backend=self._name)
+
+    def start(self, setup: Setup) -> None:
+        self._levels = len(setup.levels)
+        self._params = dict(setup.params)
+        self._stepper = Stepper(
+            make_optimizer(setup), self._moved(setup.params), backend=self._backend
+        )
+
+    def step(self, gradients: Mapping[str, Array | None]) -> None:
+        with np.errstate(all="ignore"):
+            self._stepper.step(self._moved(_with_zeros(self._params, gradients)))
+        self._saved = self._fetched(self._stepper.state_dict())
+
+    def _moved(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self._backend.from_host(array) for name, array in arrays.items()}
+
+    def _fetched(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: value if isinstance(value, int) else self._backend.to_host(value)
+            for name, value in values.items()
+        }
+
+    def _tree(self, prefix: str) -> Tensors:
+        return {name: self._saved[f"{prefix}/{name}"] for name in self._params}
+
+    def fast(self) -> Tensors:
+        return self._fetched(self._stepper.params)
+
+    def slow(self) -> Sequence[Tensors]:
+        return [self._tree("inner/" * level + "phi") for level in range(self._levels)]
+
+    def slots(self) -> Mapping[str, Tensors]:
+        prefix = "inner/" * self._levels + "slots/"
+        names = {
+            entry.removeprefix(prefix).split("/")[0]: None
+            for entry in self._saved
+            if entry.startswith(prefix)
+        }
+        return {name: self._tree(prefix + name) for name in names}
+
+    def evaluation(self) -> Tensors:
+        return self._fetched(self._stepper.evaluation_params())
+
+    def snapshot(self) -> Any:
+        return self._fetched(self._stepper.state_dict())
+
+    def dump(self, snapshot: Any) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(buffer, **snapshot)
+        return buffer.getvalue()
+
+    def load(self, state: bytes) -> None:
+        with np.load(io.BytesIO(state)) as saved:
+            # Counts come as arrays without dimensions too.
+            entries = {
+                name: value if value.dtype.kind == "i" else self._backend.from_host(value)
+                for name, value in saved.items()
+            }
+        self._stepper.load_state_dict(entries)
+
+
+def loss_and_grads(
+    model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any], *, backend: str
+) -> tuple[Any, Tensors, Tensors]:
+    """Compute what `ModelAdapter` asks for, with a model of the zoo on a backend."""
+    # Autograd and the zoo are of no use to an optimizer's cases.
+    from lookahead_ref.zoo import LSTM, MLP
+
+    memory = load(backend)
+
+    def there(flat: Tensors) -> dict[str, dict[str, Any]]:
+        nested: dict[str, dict[str, Any]] = {}
+        for name, array in flat.items():
+            layer, _, part = name.partition(".")
+            nested.setdefault(layer, {})[part] = memory.from_host(array)
+        return nested
+
+    def host(tree: Mapping[str, Any]) -> Tensors:
+        return {
+            path.replace("/", "."): memory.to_host(array)
+            for path, array in flatten(tree).items()
+        }
+
+    given = SimpleNamespace(
+        inputs=memory.from_host(batch["inputs"]), labels=memory.from_host(batch["labels"])
+    )
+    carried: Mapping[str, Any] = {}
+    if model["kind"] == "mlp":
+        weights = [params[f"layer{n}.weight"] for n in range(1, model["layers"] + 1)]
+        sizes = (len(weights[0]), *(weight.shape[1] for weight in weights))
+        perceptron = MLP(sizes, activation=model["activation"], backend=backend)
+        loss, grads = value_and_grad(perceptron.loss)(there(params), given)
+    else:
+        vocabulary, width = params["embedding.weight"].shape
+        lstm = LSTM(
+            vocabulary,
+            hidden=len(params["layer1.recurrent_weight"]),
+            layers=model["layers"],
+            embedding=width,
+            tied=model["tied"],
+            backend=backend,
+        )
+        (loss, carried), grads = value_and_grad(lstm.loss, has_aux=True)(
+            there(params), given, there(batch["carried"])
+        )
+    return np.asarray(float(loss)), host(grads), host(carried)

@@ -1,24 +1,35 @@
 """The bugs, conventions and beginners' mistakes that the suite knows by name.
 
-Each is a class beside its text, its clause and its remedy; the modules are by what they are
-of, and a new class in one of them is a new bug. `simulate` runs a case as a program does
-that has some of them.
+Each is a class beside its text, its clause and its remedy; a new class in one of the
+modules is a new bug. `simulate` runs a case as a program does that has some of them.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from types import ModuleType
+from typing import NamedTuple
 
-from lookahead_ref.conformance.bugs import conventions, inner_rules, lookahead, mistakes
-from lookahead_ref.conformance.bugs.simulation import Bug, Run, simulate
+from lookahead_ref.conformance.bugs import (
+    conventions_and_mistakes,
+    inner_rules,
+    lookahead,
+)
+from lookahead_ref.conformance.bugs.simulation import (
+    Bug,
+    Convention,
+    Mistake,
+    Run,
+    simulate,
+)
 
 __all__ = [
     "BUGS",
+    "CLAUSES",
     "CONDITIONS",
     "CONVENTIONS",
     "MISTAKES",
     "NO_GRADIENT",
     "Bug",
+    "Clause",
     "Run",
     "SinglePrecision",
     "by_name",
@@ -27,21 +38,17 @@ __all__ = [
 ]
 
 
-def _of(*modules: ModuleType) -> tuple[type[Bug], ...]:
-    """List the bugs that modules define, in their order there."""
-    return tuple(
-        each
-        for module in modules
-        for each in vars(module).values()
-        if isinstance(each, type)
-        and issubclass(each, Bug)
-        and each.__module__ == module.__name__
-    )
-
-
-BUGS = _of(lookahead, inner_rules)
-CONVENTIONS = _of(conventions)
-MISTAKES = _of(mistakes)
+_KNOWN: list[type[Bug]] = [
+    each
+    for module in (lookahead, inner_rules, conventions_and_mistakes)
+    for each in vars(module).values()
+    if isinstance(each, type)
+    and issubclass(each, Bug)
+    and each.__module__ == module.__name__
+]
+CONVENTIONS = tuple(each for each in _KNOWN if issubclass(each, Convention))
+MISTAKES = tuple(each for each in _KNOWN if issubclass(each, Mistake))
+BUGS = tuple(each for each in _KNOWN if each not in (*CONVENTIONS, *MISTAKES))
 NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")
 
 
@@ -67,8 +74,7 @@ CONDITIONS = {
 }  # fmt: skip
 """Flags that name what a case contains, not a bug: to their clause, and what it is."""
 
-_ALL: tuple[type[Bug], ...] = (*BUGS, *CONVENTIONS, *MISTAKES, SinglePrecision)
-_BY_NAME = {each.name: each for each in _ALL}
+_BY_NAME = {bug.name: bug for bug in _KNOWN} | {SinglePrecision.name: SinglePrecision}
 
 
 def by_name(name: str) -> type[Bug]:
@@ -81,3 +87,70 @@ def together(bugs: Sequence[type[Bug]], size: int) -> Iterator[tuple[type[Bug], 
     for each in combinations(bugs, size):
         if len({bug.place for bug in each}) == size:
             yield each
+
+
+# The clauses of the specification, which vectors, bugs and conventions cite.
+
+
+class Clause(NamedTuple):
+    """A clause of ``docs/spec.md``: ``LA-`` is for Lookahead, ``IN-`` for inner rules."""
+
+    id: str
+    title: str
+    kind: str
+
+
+# Who settles it: a paper, this project, or whoever implements it.
+_PAPER, _OURS, _FREE = "paper", "our convention", "free choice"
+
+CLAUSES = (
+    Clause("LA-1", "where the slow weights start", _PAPER),
+    Clause("LA-2", "the inner step and its gradient", _PAPER),
+    Clause("LA-3", "when it synchronizes", _PAPER),
+    Clause("LA-4", "the inner step comes first", _PAPER),
+    Clause("LA-5", "the outer update", _PAPER),
+    Clause("LA-6", "how the outer update is arranged", _FREE),
+    Clause("LA-7", "the fast weights start again", _PAPER),
+    Clause("LA-8", "the slow weights rest in between", _PAPER),
+    Clause("LA-9", "what is evaluated, saved and returned", _PAPER),
+    Clause("LA-10", "an evaluation leaves no trace", _OURS),
+    Clause("LA-11", "inner state: maintain", _OURS),
+    Clause("LA-12", "inner state: reset", _OURS),
+    Clause("LA-13", "inner state: interpolate", _OURS),
+    Clause("LA-14", "the learning rate's clock", _OURS),
+    Clause("LA-15", "the count of bias correction", _OURS),
+    Clause("LA-16", "alpha's clock", _OURS),
+    Clause("LA-17", "nesting: periods", _OURS),
+    Clause("LA-18", "nesting: which comes first", _OURS),
+    Clause("LA-19", "nesting: the weights below", _OURS),
+    Clause("LA-20", "nesting: the slots below", _OURS),
+    Clause("LA-21", "nesting: the counts below", _OURS),
+    Clause("LA-22", "what a saved state holds", _OURS),
+    Clause("LA-23", "a saved state does not change", _OURS),
+    Clause("LA-24", "a loaded state goes on", _OURS),
+    Clause("LA-25", "parameters without a gradient", _FREE),
+    Clause("LA-26", "what k and alpha may be", _OURS),
+    Clause("LA-27", "weight decay", _OURS),
+    Clause("LA-28", "what is done to gradients", _OURS),
+    Clause("LA-29", "what counts as a step", _OURS),
+    Clause("LA-30", "all parameters, all elements", _PAPER),
+    Clause("LA-31", "precision", _OURS),
+    Clause("LA-32", "infinities and subnormal numbers", _OURS),
+    Clause("LA-33", "rounding and order of operations", _FREE),
+    Clause("LA-34", "parameters that come and go", _FREE),
+    Clause("LA-35", "what is no parameter", _FREE),
+    Clause("IN-1", "the update", _PAPER),
+    Clause("IN-2", "slots start at zero", _OURS),
+    Clause("IN-3", "weight decay: l2", _OURS),
+    Clause("IN-4", "weight decay: decoupled", _OURS),
+    Clause("IN-5", "SGD", _PAPER),
+    Clause("IN-6", "heavy ball", _PAPER),
+    Clause("IN-7", "Nesterov", _OURS),
+    Clause("IN-8", "AdaGrad", _PAPER),
+    Clause("IN-9", "Adam: the moments", _PAPER),
+    Clause("IN-10", "Adam: bias correction", _PAPER),
+    Clause("IN-11", "Adam: epsilon", _PAPER),
+    Clause("IN-12", "where momentum has the learning rate", _OURS),
+    Clause("IN-13", "AdaGrad: epsilon", _OURS),
+)
+"""All clauses. A number is never used again for another one."""

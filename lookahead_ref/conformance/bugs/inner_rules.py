@@ -38,12 +38,11 @@ class OtherAdam(Inner):
     given = {"rule": lambda self: self.adam}
 
     def adam(self, h: Mapping[str, Number], t: int, sqrt: Any) -> Update:
-        rest1, rest2 = 1 - h["beta1"], 1 - h["beta2"]
+        right = oracle.adam(h, t, sqrt)
         bias1, bias2 = 1 - h["beta1"] ** t, 1 - h["beta2"] ** t
 
         def update(g: Number, m: Number, v: Number) -> tuple[Number, ...]:
-            m = h["beta1"] * m + rest1 * g
-            v = h["beta2"] * v + rest2 * (g * g)
+            _, m, v = right(g, m, v)
             return self.direction(m, v, bias1, bias2, h["epsilon"]), m, v
 
         return update
@@ -120,9 +119,7 @@ class DecayAfterUpdate(Bug, Inner):
     breaks = "the update itself decays too: not the published rule"
     fix = "take decay from the weights before the update"
 
-    def element(
-        self, update: Update, gamma: Number, x: Number, g: Number, *slots: Number
-    ) -> tuple[Number, ...]:
+    def element(self, update: Any, gamma: Any, x: Any, g: Any, *slots: Any) -> Any:
         direction, *slots_after = update(g, *slots)
         moved = x - gamma * direction
         return moved - gamma * self.h["weight_decay"] * moved, *slots_after

@@ -33,21 +33,14 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
 class Bug:
     """A bug: what a program does, what that breaks in practice, and how to fix it."""
 
-    name: ClassVar[str]
-    """The flag of the cases that can show it."""
+    name: ClassVar[str]  # the flag of the cases that can show it
     kind: ClassVar[Literal["bug", "variant"]] = "bug"
-    clause: ClassVar[str]
-    """The clause of the specification that it breaks; that a convention settles."""
-    place: ClassVar[str]
-    """What it changes: of bugs at one place a program has one."""
-    says: ClassVar[str]
-    """What the program does, after "it"."""
-    breaks: ClassVar[str]
-    """What that breaks in practice; for a convention, where it is found."""
-    fix: ClassVar[str]
-    """How to fix it; for a convention, what to mind."""
-    needs: ClassVar[tuple[str, ...]] = ()
-    """What a case must have for it to show."""
+    clause: ClassVar[str]  # of the specification: broken, or settled by a convention
+    place: ClassVar[str]  # what it changes: of bugs at one place a program has one
+    says: ClassVar[str]  # what the program does, after "it"
+    breaks: ClassVar[str]  # in practice; for a convention, where it is found
+    fix: ClassVar[str]  # for a convention, what to mind
+    needs: ClassVar[tuple[str, ...]] = ()  # what a case must have for it to show
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -93,12 +86,9 @@ def _take(optimizer: Any) -> None:
 class Run(NamedTuple):
     """All that is observed of a case."""
 
-    steps: list[Step]
-    """What is to be seen after each step, from start to end without a break."""
-    resumed: list[Step]
-    """The same after the save point, in a new process that loaded the saved state."""
-    evaluations: dict[int, Tensors]
-    """Step, counted from 1, to the weights that the program evaluates there."""
+    steps: list[Step]  # from start to end without a break
+    resumed: list[Step]  # after the save point, in a new process that loaded the state
+    evaluations: dict[int, Tensors]  # by step, counted from 1
 
 
 class Inner(oracle.OracleInner):
@@ -303,17 +293,20 @@ class Program:
 
 
 def _state(levels: list[Any], theta: Tensors) -> State:
-    state = []
-    for each in (*levels, levels[-1].inner):
-        has = vars(each)
-        counts = {name: has[name] for name in _COUNTS if name in has}
-        counts = {n: list(v) if isinstance(v, list) else v for n, v in counts.items()}
-        state.append(counts | {name: has[name] for name in _ARRAYS if name in has})
+    kept = (*_COUNTS, *_ARRAYS)
+    # Counts of tensors are lists, which are changed in place; arrays never are.
+    state = [
+        {
+            n: list(v) if isinstance(v, list) else v
+            for n, v in vars(each).items()
+            if n in kept
+        }
+        for each in (*levels, levels[-1].inner)
+    ]
     return [*state, {"theta": theta}]
 
 
 def arrays_of(state: State) -> State:
-    """Return what there is of arrays in a state, without its counts."""
     return [{n: v for n, v in each.items() if n not in _COUNTS} for each in state]
 
 

@@ -99,7 +99,7 @@ class Walk:
                 before = state.stepper.state_dict() if shown else {}
                 _, state.carried, grads = gradient(batch)
                 state.stepper.step(grads)
-                state.step += 1
+                state.step, state.batches = state.step + 1, state.batches + 1
                 if shown:
                     parts = {n.removeprefix("inner/"): x for n, x in before.items()}
                     inner.load_state_dict({name: parts[name] for name in names})

@@ -1,0 +1,117 @@
+"""One outer step for the whole family: what it does around SGD on the noisy quadratic.
+
+Lookahead, SlowMo, SNOO and DiLoCo give the pseudo-gradient phi - theta to an optimizer of
+phi. After k steps of SGD it is c phi - xi, with c = 1 - (1 - gamma a)^k and xi of the
+variance `noisy_quadratic.cycle_noise`: a gradient of the curvature c, with noise. So the
+outer optimizer is one of a noisy quadratic, seen at synchronizations, and what is put
+around it sees a quadratic again. Proofs are in `docs/theory.md`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lookahead_ref.hyperparameters import NON_NEGATIVE
+from lookahead_ref.theory import powers
+from lookahead_ref.theory.checks import (
+    Counts,
+    Numbers,
+    Reals,
+    check_broadcast,
+    counts,
+    finite,
+    numbers,
+    reals,
+)
+from lookahead_ref.theory.cycles import Cycle, Kind, outer_cycle, step_matrix
+
+
+@dataclass(frozen=True, eq=False)
+class PseudoGradient:
+    """A gradient with noise, or phi - theta, as the optimizer around it sees it.
+
+    Made by `noisy_gradient`. All have the shape of the grid.
+    """
+
+    curvature: Numbers
+    """What the weight's distance from the optimum is multiplied by."""
+    noise: Reals
+    """The variance of what is added to it."""
+    k: Counts
+    """The gradient evaluations that it takes; those of parallel workers count once."""
+
+    def after(self, learning_rate: ArrayLike, k: ArrayLike = 1) -> "PseudoGradient":
+        """Return phi - theta after k steps of SGD along this gradient.
+
+        Along a pseudo-gradient each of the k steps is a cycle of Lookahead, with the
+        learning rate for alpha: so Lookahead in Lookahead composes, to any depth.
+        """
+        curvature = np.asarray(self.curvature)
+        check_broadcast(learning_rate=learning_rate, k=k, curvature=curvature.real)
+        rate, k = reals("learning_rate", learning_rate, NON_NEGATIVE), counts("k", k)
+        x = rate * curvature
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved, noise = powers.one_minus_power(x, k), powers.geometric(x, k)
+            noise = np.where(self.noise == 0.0, 0.0, rate**2 * self.noise * noise)
+        finite("curvature of the pseudo-gradient", np.abs(moved))
+        return PseudoGradient(moved, finite("noise of a cycle", noise), self.k * k)
+
+    def averaged(self, workers: ArrayLike) -> "PseudoGradient":
+        """Return the mean over workers: its noise is divided by their number."""
+        noise = self.noise / counts("workers", workers)
+        return PseudoGradient(self.curvature, noise, self.k)
+
+    def outer(
+        self, kind: Kind, learning_rate: ArrayLike, momentum: ArrayLike = 0.0
+    ) -> Cycle:
+        """Return what an optimizer of phi does to (phi, learning_rate * velocity).
+
+        All are the outer optimizer's; its learning rate may be above 1. SGD is Lookahead,
+        with alpha for its learning rate.
+        """
+        rate = reals("learning_rate", learning_rate, NON_NEGATIVE)
+        check_broadcast(learning_rate=rate, curvature=self.curvature, momentum=momentum)
+        contraction, noise = rate * self.curvature, rate**2 * self.noise
+        return outer_cycle(kind, contraction, momentum, noise=noise, k=self.k)
+
+    def spectral_radius(
+        self, kind: Kind, learning_rate: ArrayLike, momentum: ArrayLike = 0.0
+    ) -> Reals:
+        """Return what the error is multiplied by in the long run, in games too."""
+        rate = reals("learning_rate", learning_rate, NON_NEGATIVE)
+        curvature = np.asarray(self.curvature)
+        check_broadcast(learning_rate=rate, curvature=curvature.real, momentum=momentum)
+        matrix = step_matrix(kind, rate * curvature, momentum)
+        return np.asarray(np.abs(np.linalg.eigvals(matrix)).max(axis=-1))
+
+
+def noisy_gradient(curvature: ArrayLike, noise: ArrayLike = 0.0) -> PseudoGradient:
+    """Return the gradient of the noisy quadratic, (0.6), or of a game.
+
+    `curvature` is a of each coordinate. In a game it may be complex: an eigenvalue of the
+    derivative of all players' gradients, each of the player's own loss by the player's own
+    weights. `noise` is sigma^2, the variance of the centres.
+
+    Examples
+    --------
+    Nesterov around 5 steps of SGD on 4 workers, as in DiLoCo, and the variance of phi in
+    the long run:
+
+    >>> mean = noisy_gradient(1.0, noise=1.0).after(0.1, k=5).averaged(workers=4)
+    >>> outer = mean.outer("nesterov", learning_rate=0.7, momentum=0.9)
+    >>> float(outer.covariance_limit()[0, 0].round(4))
+    0.0358
+
+    Two players whose loss is the product of their weights: gradient descent and ascent go
+    round and away, Lookahead's cycles of 5 steps lead to the equilibrium.
+
+    >>> game = noisy_gradient(1j)
+    >>> float(game.spectral_radius("sgd", 0.1).round(4))
+    1.005
+    >>> float(game.after(0.1, k=5).spectral_radius("sgd", 0.5).round(4))
+    0.9813
+    """
+    a, sigma2 = numbers("curvature", curvature), reals("noise", noise, NON_NEGATIVE)
+    check_broadcast(curvature=a.real, noise=sigma2)
+    return PseudoGradient(a, np.abs(a) ** 2 * sigma2, np.ones((), dtype=np.int64))

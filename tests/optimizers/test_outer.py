@@ -1,0 +1,170 @@
+"""The outer step: any optimizer on the pseudo-gradient phi - theta."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lookahead_ref as la
+from support import INNER, INNER_STATES, assert_same_bits, normal, one, run, saved
+
+ALL = {
+    **INNER,
+    "rmsprop": lambda: la.RMSProp(0.02),
+    "amsgrad": lambda: la.AMSGrad(0.02),
+    "radam": lambda: la.RAdam(0.02),
+    "lion": lambda: la.Lion(0.02),
+}
+numbers = st.floats(-1e3, 1e3, width=32)
+steps = st.lists(st.tuples(numbers, numbers), min_size=1, max_size=9)
+
+
+def by_hand(inner: Any, outer: Any, k: int, start: Any, gradients: list[Any]) -> Any:
+    """Params and phi of the algorithm written out: an outer step after k inner ones."""
+    theta, phi = start, start
+    state, outer_state = inner.init(theta), outer.init(phi)
+    for step, gradient in enumerate(gradients, start=1):
+        theta, state = inner.step(theta, gradient, state)
+        if step % k == 0:
+            difference = {"x": phi["x"] - theta["x"]}
+            phi, outer_state = outer.step(phi, difference, outer_state)
+            theta = phi
+    return theta, phi, outer_state
+
+
+@pytest.mark.parametrize("inner", ["sgd", "adam"])
+@given(
+    alpha=st.sampled_from([0.3, 0.5, 0.8, 1.0]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    kind=st.sampled_from(INNER_STATES),
+    start=st.tuples(numbers, numbers),
+    gradients=steps,
+)
+def test_alpha_has_the_bits_of_an_outer_step_of_sgd(
+    inner: str, alpha: float, dtype: Any, kind: Any, start: Any, gradients: Any
+) -> None:
+    given_gradients = [one(*each, dtype=dtype) for each in gradients]
+    start = one(*start, dtype=dtype)
+    short = la.Lookahead(INNER[inner](), 2, alpha, kind)
+    full = la.Lookahead(INNER[inner](), 2, inner_state=kind, outer=la.SGD(alpha))
+    params, state = run(short, start, given_gradients)
+    others, other = run(full, start, given_gradients)
+    assert other.outer.step == other.syncs == len(gradients) // 2
+    assert_same_bits(others, params)
+    assert_same_bits(saved({}, other._replace(outer=None)), saved({}, state))
+
+
+@pytest.mark.parametrize("outer", ALL)
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_outer_optimizer_steps_on_phi_minus_theta(outer: str, k: int) -> None:
+    start, *gradients = normal(13, 5)
+    optimizer = la.Lookahead(la.HeavyBall(0.1), k, outer=ALL[outer]())
+    params, state = run(optimizer, start, gradients)
+    theta, phi, of_outer = by_hand(la.HeavyBall(0.1), ALL[outer](), k, start, gradients)
+    assert_same_bits(params, theta)
+    assert_same_bits(optimizer.evaluation_params(params, state), phi)
+    assert_same_bits(saved({}, state.outer), saved({}, of_outer))
+
+
+def test_a_schedule_of_the_outer_rate_counts_synchronizations_and_may_exceed_1() -> None:
+    seen = []
+
+    def schedule(clock: int) -> float:
+        seen.append(clock)
+        return 2.0 if clock == 0 else 0.5
+
+    optimizer = la.Lookahead(la.SGD(1.0), k=2, outer=la.SGD(schedule))
+    params, _ = run(optimizer, one(0.0), [one(-1.0)] * 4)
+    assert params["x"].item() == 2 * 2.0 + 0.5 * 2.0
+    assert set(seen) == {0, 1}
+
+
+def test_slots_that_are_interpolated_never_move_beyond_those_of_the_cycle() -> None:
+    def optimizer(rate: float) -> Any:
+        inner = la.Adam(0.1)
+        return la.Lookahead(inner, 2, inner_state="interpolate", outer=la.SGD(rate))
+
+    start, *gradients = normal(3, 4)
+    of_one, of_more = (run(optimizer(rate), start, gradients)[1] for rate in (1.0, 1.7))
+    assert_same_bits(of_more.inner.slots, of_one.inner.slots)
+
+
+def test_an_enclosing_lookahead_that_resets_resets_the_outer_slots_below() -> None:
+    inside = la.snoo(la.SGD(0.1), 2, learning_rate=0.7, momentum=0.6)
+    for kind, is_zero in (("maintain", False), ("reset", True)):
+        optimizer = la.Lookahead(inside, 2, 0.5, inner_state=kind)
+        _, state = run(optimizer, *(lambda start, *rest: (start, rest))(*normal(5, 3)))
+        outer = state.inner.outer
+        assert np.all(outer.slots["velocity"]["x"] == 0.0) == is_zero
+        assert (outer.step, outer.updates) == (2, 0 if is_zero else 2)
+
+
+def test_weight_decay_of_the_outer_optimizer_decays_phi() -> None:
+    optimizer = la.Lookahead(la.SGD(0.0), k=1, outer=la.SGD(0.5, weight_decay=0.5))
+    assert run(optimizer, one(8.0), [one(1.0)])[0]["x"].item() == 6.0
+
+
+# Methods by name.
+
+
+def test_named_methods_are_lookahead_with_the_papers_outer_optimizers() -> None:
+    adamw = la.Adam(weight_decay=0.1, weight_decay_kind="decoupled")
+    assert la.diloco(adamw) == la.Lookahead(adamw, 500, outer=la.Nesterov(0.7, 0.9))
+    snoo = la.snoo(adamw, 20, learning_rate=0.8, momentum=0.5)
+    assert snoo == la.Lookahead(adamw, 20, outer=la.Nesterov(0.8, 0.5))
+    slowmo = la.slowmo(la.SGD(0.1), 12, momentum=0.7)
+    assert slowmo == la.Lookahead(la.SGD(0.1), 12, outer=la.HeavyBall(1.0, 0.7))
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_slowmo_is_its_papers_algorithm(scheduled: bool) -> None:
+    rates = [0.1, 0.1, 0.1, 0.04, 0.04, 0.04, 0.02, 0.02, 0.02]
+    if not scheduled:
+        rates = [0.1] * 9
+    start, *gradients = normal(10, 4)
+    x = anchor = start["x"]
+    u = np.zeros(4)
+    for step, gradient in enumerate(gradients):
+        x = x - rates[step] * gradient["x"]
+        if step % 3 == 2:
+            u = 0.7 * u + (anchor - x) / rates[step]
+            x = anchor = anchor - 0.9 * rates[step] * u
+    inner = la.SGD(rates.__getitem__ if scheduled else 0.1)
+    optimizer = la.slowmo(inner, 3, momentum=0.7, learning_rate=0.9)
+    params, _ = run(optimizer, start, gradients)
+    np.testing.assert_allclose(params["x"], x, rtol=1e-13)
+    plain = la.Lookahead(inner, 3, outer=la.HeavyBall(0.9, 0.7))
+    others, _ = run(plain, start, gradients)
+    assert np.allclose(others["x"], x, rtol=1e-6) != scheduled
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("outer", "error", "told"),
+    [
+        (la.SGD(0.0), ValueError, "the learning rate of outer must be a finite number > 0"),
+        (
+            la.Lookahead(la.SGD(0.1)),
+            TypeError,
+            "outer must be an optimizer with a learning",
+        ),
+        (la.PolyakAveraging(la.SGD(0.1)), TypeError, "outer must be an optimizer with a"),
+        (la.SGD, TypeError, "outer must be an optimizer, as .* got <class"),
+        (0.7, TypeError, "outer must be an optimizer, as .* got 0.7"),
+    ],
+)
+def test_what_cannot_be_an_outer_optimizer_is_told(
+    outer: Any, error: Any, told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        la.Lookahead(la.SGD(0.1), outer=outer)
+
+
+def test_alpha_and_outer_together_are_refused() -> None:
+    for alpha in (0.5, la.AdaptiveAlpha()):
+        with pytest.raises(ValueError, match="alpha and outer cannot both be given"):
+            la.Lookahead(la.Adam(), alpha=alpha, outer=la.SGD(0.5))
