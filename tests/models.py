@@ -5,8 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 import lookahead_ref as la
+from executors import Place
 from lookahead_ref import trees
 from lookahead_ref.data import Examples
 from lookahead_ref.zoo import LSTM, MLP, ResNet
@@ -59,13 +61,10 @@ def drawn(model: Any, seed: int = 3) -> Any:
     )
 
 
-def moved(batch: Any, move: Callable[[Any], Any]) -> Any:
-    """A batch whose arrays are on a device."""
-    return SimpleNamespace(
-        inputs=move(batch.inputs),
-        labels=move(batch.labels),
-        first=getattr(batch, "first", False),
-    )
+def moved(batch: Any, place: Place) -> Any:
+    """A batch whose arrays are there."""
+    arrays = place.to({"inputs": batch.inputs, "labels": batch.labels})
+    return SimpleNamespace(**arrays, first=False)
 
 
 def begin(model: Any, batch: Any) -> Any:
@@ -86,3 +85,29 @@ def differentiate(model: Any, params: Any, batch: Any, carried: Any) -> Any:
         lambda p: loss_of(model, p, batch, carried), has_aux=True
     )(params)
     return loss, grads, carried
+
+
+def assert_trains_as_on_the_host(
+    name: str, place: Place, unmoved: Callable[[], Any], rtol: float, atol: float
+) -> None:
+    """Loss, gradients and what is carried are NumPy's, and a step moves nothing."""
+    make, batch = MODELS[name]
+    host, other = make("numpy"), make(place.backend)
+    params, there = host.init(seed=1), moved(batch, place)
+    stepper = place.stepper(la.Lookahead(la.Adam(0.01), k=2), params)
+    on_device = place.to(params)
+    carried, other_carried = begin(host, batch), begin(other, batch)
+    for _ in range(2):
+        loss, grads, carried = differentiate(host, params, batch, carried)
+        with unmoved():
+            found, other_grads, other_carried = differentiate(
+                other, on_device, there, other_carried
+            )
+            stepper.step(other_grads)
+        assert float(found) == pytest.approx(float(loss), rel=rtol / 20)
+        for wanted, got in ((grads, other_grads), (carried, other_carried)):
+            flat, back = trees.flatten(wanted), place.back(got)
+            assert back.keys() == flat.keys()
+            for path, array in flat.items():
+                assert back[path].dtype == array.dtype
+                np.testing.assert_allclose(back[path], array, rtol, atol, err_msg=path)

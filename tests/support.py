@@ -1,8 +1,10 @@
 """What test files share: trees to optimize, gradients, runs, and comparison of bits."""
 
+import os
+import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,10 +59,9 @@ def assert_same_bits(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> 
         differ = np.flatnonzero(bits(have) != bits(want))
         if differ.size:
             first = differ[0]
-            raise AssertionError(
-                f"{path}: {differ.size} elements differ, the first at {first}: "
-                f"{np.ravel(have)[first]!r} is not {np.ravel(want)[first]!r}"
-            )
+            pair = f"{np.ravel(have)[first]!r} is not {np.ravel(want)[first]!r}"
+            told = f"{path}: {differ.size} elements differ, the first at {first}: {pair}"
+            raise AssertionError(told)
 
 
 def named(state: Any, prefix: str = "") -> dict[str, Any]:
@@ -133,12 +134,18 @@ def gradients(like: Mapping[str, Any], steps: int, seed: int = 1) -> Iterator[An
         yield frozen(trees.map(lambda leaf: draw(leaf, special), like))  # noqa: B023
 
 
-def run(optimizer: Any, params: Any, grads: Any) -> tuple[Any, Any]:
-    """The pure interface over given gradients: the last params and state."""
-    state = optimizer.init(params)
+def trajectory(optimizer: Any, params: Any, grads: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """The pure interface over given gradients: params and state at first, after each."""
+    points = [(params, optimizer.init(params))]
     for grad in grads:
-        params, state = optimizer.step(params, grad, state)
-    return params, state
+        params, state = points[-1]
+        points.append(optimizer.step(params, grad, state))
+    return points
+
+
+def run(optimizer: Any, params: Any, grads: Iterable[Any]) -> tuple[Any, Any]:
+    """The last of these."""
+    return trajectory(optimizer, params, grads)[-1]
 
 
 def one(*values: float, dtype: Any = np.float64) -> dict[str, Any]:
@@ -167,6 +174,25 @@ def in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def done_in_a_fork(work: Callable[[], object], meanwhile: Callable[[], object]) -> bool:
+    """Whether a forked child does this without an error, and in a minute."""
+    child = os.fork()
+    if child == 0:
+        # A child of the test's process must not return into it, whatever happens.
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    deadline = threading.Timer(60.0, os.kill, (child, signal.SIGKILL))
+    deadline.start()
+    meanwhile()
+    _, status = os.waitpid(child, 0)
+    deadline.cancel()
+    return status == 0
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from itertools import accumulate, pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,10 +18,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lookahead_ref as la
+from lookahead_ref import trees
 from lookahead_ref.backends.numba import NumbaBackend, compiler
 from lookahead_ref.backends.numba import backend as numba_backend
 from lookahead_ref.stepping.backend import Instruction, Program
-from support import assert_same_bits, in_threads, run, started
+from support import assert_same_bits, done_in_a_fork, in_threads, normal, run, started
 
 DOUBLE = Program(1, 1, (Instruction("multiply", (1, 0)),), ((0, 2),))
 SQUARE = Program(1, 1, (Instruction("multiply", (0, 0)),), ((0, 2),))
@@ -37,6 +39,8 @@ from numba.core import event
 from lookahead_ref.stepping.backend import Instruction, Program
 from lookahead_ref.backends.numba import NumbaBackend
 
+print("ready", flush=True)
+sys.stdin.readline()
 for argument in sys.argv[1:]:
     operation, folder = argument.split(":", 1)
     program = Program(1, 1, (Instruction(operation, (1, 0)),), ((0, 2),))
@@ -46,6 +50,23 @@ for argument in sys.argv[1:]:
     kernel([x], [2.0])
     print(*x, bool(compiled.buffer))
 """
+
+
+def at_once(*asked: list[str]) -> list[list[str]]:
+    """What processes show that begin to compile together."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ExitStack() as stack:
+        begun: list[Any] = [
+            stack.enter_context(
+                started([sys.executable, "-c", PROCESS, *each], **pipes, text=True)
+            )
+            for each in asked
+        ]
+        assert {process.stdout.readline() for process in begun} == {"ready\n"}
+        for process in begun:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return [process.communicate(timeout=500)[0].splitlines() for process in begun]
 
 
 def test_where_numba_compiles_nothing_the_backend_is_not_available(
@@ -70,10 +91,8 @@ def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Pat
         for path in folder.rglob(f"*.{folder.name}"):
             path.write_bytes(b"")
     asked = [f"multiply:{whole}", *(f"multiply:{each}" for each in damaged), f"add:{whole}"]
-    shown = subprocess.run(
-        [sys.executable, "-c", PROCESS, *asked], check=True, capture_output=True, text=True
-    ).stdout
-    assert shown.splitlines() == [
+    (shown,) = at_once(asked)
+    assert shown == [
         "3.0 5.0 False",
         "3.0 5.0 True",
         "3.0 5.0 True",
@@ -81,6 +100,12 @@ def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Pat
     ]
     assert files.items() <= {p: p.stat().st_mtime_ns for p in whole.rglob("*.nb*")}.items()
     assert not [path for each in damaged for path in each.rglob("*.nb?")]
+
+
+def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
+    found = at_once(*[[f"multiply:{tmp_path}"]] * 2)
+    assert [lines[0].split()[:2] for lines in found] == [["3.0", "5.0"]] * 2
+    assert len(list(tmp_path.glob("*.py"))) == 2  # the loop, and what collects addresses
 
 
 @pytest.mark.parametrize(
@@ -135,9 +160,8 @@ def test_the_cache_is_in_the_user_s_folder(
 
 
 def machine_code(optimizer: la.Optimizer, folder: Path) -> tuple[str, str]:
-    la.Stepper(
-        optimizer, {"x": np.ones(3, np.float32)}, backend=NumbaBackend(cache=folder)
-    ).step({"x": np.ones(3, np.float32)})
+    x = {"x": np.ones(3, np.float32)}
+    la.Stepper(optimizer, x, backend=NumbaBackend(cache=folder)).step(x)
     (place,) = [path for path in folder.glob("*.py") if "def loop(" in path.read_text()]
     loop = sys.modules[place.stem].loop
     (before,), (after,) = loop.inspect_llvm().values(), loop.inspect_asm().values()
@@ -265,20 +289,6 @@ def test_a_step_that_is_interrupted_is_over_when_that_is_known(
     assert (x.copy() == 2.0).all()
 
 
-@pytest.mark.parametrize("threads", [3, 8, 64])
-def test_more_threads_than_cores_do_each_element_once(threads: int) -> None:
-    made = NumbaBackend(threads=threads)
-    arrays = [np.ones(20 * PIECE + place) for place in range(3)]
-
-    def double(array: Any) -> None:
-        step = made.bind(DOUBLE, "float64", [[array]])
-        for _ in range(30):
-            step([], [2.0])
-
-    in_threads(double, arrays)
-    assert all((array == 2.0**30).all() for array in arrays)
-
-
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 17])
 def test_gradients_of_any_number_reach_their_arrays(count: int) -> None:
     # Addresses are collected by the eight.
@@ -289,88 +299,40 @@ def test_gradients_of_any_number_reach_their_arrays(count: int) -> None:
         assert stepper.params[str(place)].tolist() == [-9.0 * place] * (place + 1)
 
 
-TOGETHER = """
-import sys
-import numpy as np
-import lookahead_ref as la
-from lookahead_ref.backends.numba import NumbaBackend
-
-size, folder = int(sys.argv[1]), sys.argv[2]
-stepper = la.Stepper(
-    la.HeavyBall(0.1), {"x": np.ones(size)}, backend=NumbaBackend(threads=2, cache=folder)
-)
-print("ready", flush=True)
-sys.stdin.readline()
-stepper.step({"x": np.ones(size)})
-print(float(stepper.params["x"].sum()))
-"""
-
-
-def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", TOGETHER, str(8 * PIECE), str(tmp_path)]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    begun = [started(command, **pipes, text=True) for _ in range(2)]
-    with begun[0] as one, begun[1] as other:
-        processes = (one, other)
-        assert [process.stdout.readline() for process in processes if process.stdout] == (
-            ["ready\n"] * 2
-        )
-        for process in processes:
-            assert process.stdin
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        found = [process.communicate(timeout=500)[0] for process in processes]
-    assert len(set(found)) == 1
-    assert float(found[0]) == pytest.approx(0.9 * 8 * PIECE)
-    assert len(list(tmp_path.glob("*.py"))) == 2  # the loop, and what collects addresses
-
-
-def test_steppers_of_several_threads_share_a_pool_without_waiting_for_each_other() -> None:
+def test_steppers_of_several_threads_share_a_pool_of_any_size_and_do_all_once() -> None:
     rng = np.random.default_rng(0)
-    params = {str(place): rng.standard_normal(PIECE) for place in range(8)}
-    grads = [{name: rng.standard_normal(PIECE) for name in params} for _ in range(5)]
+    params = {str(place): rng.standard_normal(PIECE + place) for place in range(8)}
+    grads = [trees.map(lambda x: rng.standard_normal(x.size), params) for _ in range(5)]
     optimizer = la.Lookahead(la.Adam(0.1), k=2, alpha=0.3, inner_state="interpolate")
     expected, _ = run(optimizer, params, grads)
-    made = NumbaBackend(threads=2)
-    steppers = [la.Stepper(optimizer, params, backend=made) for _ in range(3)]
 
     def go(stepper: la.Stepper) -> None:
         for each in grads:
             stepper.step(each)
 
-    in_threads(go, steppers)
-    for stepper in steppers:
-        assert_same_bits(stepper.params, expected)
+    for threads in (2, 3, 8, 64):
+        made = NumbaBackend(threads=threads)
+        steppers = [la.Stepper(optimizer, params, backend=made) for _ in range(3)]
+        in_threads(go, steppers)
+        for stepper in steppers:
+            assert_same_bits(stepper.params, expected)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 # Python 3.12 warns of a fork beside threads, which is what is tested here.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_child_goes_on() -> None:
-    rng = np.random.default_rng(0)
-    params, *grads = ({"x": rng.standard_normal(400_001)} for _ in range(5))
+def test_a_forked_child_goes_on_and_so_does_its_parent() -> None:
+    start, *grads = normal(6, 400_001)
     optimizer = la.Lookahead(la.HeavyBall(0.1), k=2, alpha=0.3)
-    expected, _ = run(optimizer, params, grads)
-    stepper = la.Stepper(optimizer, params, backend=NumbaBackend(threads=3))
+    expected, _ = run(optimizer, start, grads)
+    stepper = la.Stepper(optimizer, start, backend=NumbaBackend(threads=3))
     for grad in grads[:2]:
         stepper.step(grad)
     assert any(each.name.startswith("lookahead-ref") for each in threading.enumerate())
-    child = os.fork()
-    if child == 0:
-        # A child of the test's process must not return into it, whatever happens.
-        status = 1
-        try:
-            for grad in grads[2:]:
-                stepper.step(grad)
-            assert_same_bits(stepper.params, expected)
-            status = 0
-        finally:
-            os._exit(status)
-    deadline = threading.Timer(60.0, os.kill, (child, 9))
-    deadline.start()
-    _, status = os.waitpid(child, 0)
-    deadline.cancel()
-    assert os.waitstatus_to_exitcode(status) == 0
-    for grad in grads[2:]:
-        stepper.step(grad)
-    assert_same_bits(stepper.params, expected)
+
+    def go_on() -> None:
+        for grad in grads[2:]:
+            stepper.step(grad)
+        assert_same_bits(stepper.params, expected)
+
+    assert done_in_a_fork(go_on, meanwhile=go_on)

@@ -16,9 +16,17 @@ import pytest
 from lookahead_ref.backends.numba import threads
 from lookahead_ref.backends.numba.threads import Helpers, Threads
 from lookahead_ref.stepping.backend import load
+from support import done_in_a_fork, in_threads
 
 COST = 10**9
 """Of a part: so much that each has a thread."""
+
+
+def done_by(helpers: Helpers, work: Any, given: Any) -> list[Any]:
+    """What they put into a queue, in no order."""
+    done = SimpleQueue[Any]()
+    helpers.start([(lambda each: done.put(work(each)), (each,)) for each in given])
+    return [done.get(timeout=60) for _ in given]
 
 
 def running() -> set[threading.Thread]:
@@ -66,11 +74,10 @@ def test_each_thread_stays_on_its_core_and_work_goes_to_other_cores_than_the_cal
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cores = sorted(os.sched_getaffinity(0))
-    helpers, done = Helpers(len(cores) - 1, cores), SimpleQueue[set[int]]()
+    helpers = Helpers(len(cores) - 1, cores)
     others = [core for core in cores[1:] or cores for _ in range(3)]
     monkeypatch.setattr(threads, "_CORE", lambda: cores[0] if cores[1:] else -1)
-    helpers.start([(lambda: done.put(os.sched_getaffinity(0)), ())] * len(others))
-    found = [done.get(timeout=60) for _ in others]
+    found = done_by(helpers, lambda _: os.sched_getaffinity(0), others)
     assert sorted(found, key=min) == [{core} for core in others]
 
 
@@ -78,9 +85,8 @@ def test_a_caller_on_a_core_without_a_thread_is_helped_by_any(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(threads, "_CORE", lambda: 10**6)
-    helpers, done = Helpers(1, [0, 10**5]), SimpleQueue[int]()  # one that there is not
-    helpers.start([(done.put, (number,)) for number in range(4)])
-    assert sorted(done.get(timeout=60) for _ in range(4)) == [0, 1, 2, 3]
+    helpers = Helpers(1, [0, 10**5])  # one that there is not
+    assert sorted(done_by(helpers, abs, range(4))) == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(("count", "pinned"), [(None, True), (10**4, False)])
@@ -226,36 +232,25 @@ def test_systems_that_know_no_cores_are_never_asked(
     monkeypatch.setattr("ctypes.PyDLL", load)
     monkeypatch.setattr(threads, "_CORE", threads._which_core())
     assert threads._CORE is None
-    helpers, done = Helpers(1, [0, 1]), SimpleQueue[int]()
-    helpers.start([(done.put, (number,)) for number in range(3)])
-    assert sorted(done.get(timeout=60) for _ in range(3)) == [0, 1, 2]
+    assert sorted(done_by(Helpers(1, [0, 1]), abs, range(3))) == [0, 1, 2]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_threads_of_a_forked_child_all_find_helpers_that_run() -> None:
-    made, go = Threads(3), threading.Event()
+    made, go, done = Threads(3), threading.Event(), list[int]()
     old = made.helpers
     old.start([(go.wait, (60,))] * 9)  # work that waits while the process forks
-    child = os.fork()
-    if child == 0:
-        failed = 1
-        try:
-            done: list[int] = []
 
-            def share() -> None:
-                made.share(lambda start, _: done.append(start), 3, COST)
+    def share(_: int) -> None:
+        made.share(lambda start, _: done.append(start), 3, COST)
 
-            callers = [threading.Thread(target=share, daemon=True) for _ in range(8)]
-            for each in callers:
-                each.start()
-            for each in callers:
-                each.join(30)
-            failed = int(len(done) != 24 or made.helpers is old)
-        finally:
-            os._exit(failed)
-    go.set()
-    assert os.waitpid(child, 0)[1] == 0
+    def in_child() -> None:
+        in_threads(share, range(8))
+        assert len(done) == 24
+        assert made.helpers is not old
+
+    assert done_in_a_fork(in_child, meanwhile=go.set)
     assert made.helpers is old
 
 

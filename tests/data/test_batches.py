@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookahead_ref import data
 from lookahead_ref.data import BatchStream, Examples, WindowStream
 from lookahead_ref.data.folders import PictureFiles
 from lookahead_ref.data.pictures import Pictures
@@ -18,6 +20,11 @@ Case = tuple[int, int, int]
 
 def numbered(n: int) -> Examples:
     return Examples(np.arange(n, dtype=np.float32)[:, None], np.arange(n))
+
+
+def shifted(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Augment by a draw of its own for each batch."""
+    return inputs + rng.random(dtype=np.float32)
 
 
 streams = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32)).filter(
@@ -74,25 +81,25 @@ def test_windows_go_through_each_column_once_and_in_order(case: Case) -> None:
         assert n - 1 - batch_size < len(joined) <= n - 1
 
 
-def assert_goes_on(make: Callable[[int], Any], taken: int) -> None:
-    """A stream that is restored after some batches continues where the other was."""
-    stream, restored = make(0), make(1)
-    for _ in range(taken // stream.batches_per_epoch):
-        list(stream.epoch())
-    batches = stream.epoch()
-    for _ in range(taken % stream.batches_per_epoch):
-        next(batches)
-    restored.load_state_dict(json.loads(json.dumps(stream.state_dict())))
-    for _ in range(2):
-        assert labels(restored) == labels(stream)
-
-
 @given(streams, texts, st.integers(0, 100))
 def test_a_restored_stream_continues(examples: Case, text: Case, taken: int) -> None:
     n, batch_size, seed = examples
-    assert_goes_on(lambda more: BatchStream(numbered(n), batch_size, seed + more), taken)
     tokens, columns, window = text
-    assert_goes_on(lambda _: WindowStream(np.arange(tokens), columns, window), taken)
+    pairs: list[list[Any]] = [
+        [BatchStream(numbered(n), batch_size, at, augment=shifted) for at in (seed, 7)],
+        [WindowStream(np.arange(tokens), columns, window) for _ in range(2)],
+    ]
+    for stream, restored in pairs:
+        for _ in range(taken // stream.batches_per_epoch):
+            list(stream.epoch())
+        batches = stream.epoch()
+        for _ in range(taken % stream.batches_per_epoch):
+            next(batches)
+        restored.load_state_dict(json.loads(json.dumps(stream.state_dict())))
+        for _ in range(2):
+            for one, other in zip(stream.epoch(), restored.epoch(), strict=True):
+                np.testing.assert_array_equal(one.inputs, other.inputs)
+                np.testing.assert_array_equal(one.labels, other.labels)
 
 
 def test_batches_and_windows_are_copies() -> None:
@@ -115,6 +122,14 @@ def test_batches_and_windows_are_copies() -> None:
         (lambda: WindowStream(np.arange(9), 0, 1), "batch_size must be a positive integer"),
         (lambda: WindowStream(np.arange(9), 9, 1), "from 1 to 8, one less than .*, got 9"),
         (lambda: WindowStream(np.arange(9), 1, 0), "window must be a positive integer"),
+        (lambda: data.load_images("nowhere", resize=8, crop=9), "at most resize, 8, got 9"),
+        (lambda: data.load_images("nowhere", crop=0), "crop must be a positive integer"),
+        (lambda: data.load_pydoc(unit="bytes"), "unit must be"),
+        (lambda: data.load_pydoc(window=0), "window must be a positive integer, got 0"),
+        *[
+            (partial(data.load_digits, validation_fraction=wrong), "between 0 and 1, got")
+            for wrong in (0.0, 1.0, -0.1, float("nan"))
+        ],
     ],
 )
 def test_sizes_that_cannot_be_are_refused(make: Callable[[], Any], told: str) -> None:

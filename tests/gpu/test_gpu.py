@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from support import INNER, assert_same_bits, gradients, mixed_params
 pytest.importorskip("cupy")
 
 import cupy
+import cupyx
 
 from executors import (
     Place,
@@ -28,7 +30,7 @@ from executors import (
 )
 from functions import BEYOND, FUNCTIONS
 from host_cuda import OPTIMIZERS
-from models import MODELS, begin, differentiate, moved
+from models import MODELS, assert_trains_as_on_the_host
 
 # A device is rarely at hand: a warning of CuPy's must not hide what is to be found out.
 pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("default")]
@@ -154,44 +156,13 @@ def test_derivatives_are_those_of_numpy_arrays(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_models_agree_with_numpy(name: str) -> None:
-    make, batch = MODELS[name]
-    host, other = make("numpy"), make("cupy")
-    params = host.init(seed=1)
-    carried, other_carried = begin(host, batch), begin(other, batch)
-    device, other_batch = on_device(params), moved(batch, cupy.asarray)
-    for _ in range(2):
-        loss, grads, carried = differentiate(host, params, batch, carried)
-        found, other_grads, other_carried = differentiate(
-            other, device, other_batch, other_carried
-        )
-        assert float(found) == pytest.approx(float(loss), rel=1e-5)
-        for path, grad in trees.flatten(grads).items():
-            got = cupy.asnumpy(trees.flatten(other_grads)[path])
-            np.testing.assert_allclose(got, grad, rtol=2e-4, atol=2e-5, err_msg=path)
+def test_a_step_of_training_is_numpys_and_waits_for_nothing(name: str) -> None:
+    # CuPy raises where something is copied to the host; kernels compile the first time.
+    unmoved = partial(cupyx.allow_synchronize, False)
+    assert_trains_as_on_the_host(name, PLACE, unmoved, 2e-4, 2e-5)
 
 
-# Memory and transfers.
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_a_step_of_training_waits_for_nothing(name: str) -> None:
-    import cupyx
-
-    make, batch = MODELS[name]
-    model = make("cupy")
-    stepper = la.Stepper(
-        la.Lookahead(la.Adam(0.01), k=2), on_device(model.init(seed=1)), backend="cupy"
-    )
-    carried, batch = begin(model, batch), moved(batch, cupy.asarray)
-    losses = []
-    for _ in range(6):
-        # CuPy raises where something is copied to the host; kernels compile the first time.
-        with cupyx.allow_synchronize(False):
-            loss, grads, carried = differentiate(model, stepper.params, batch, carried)
-            stepper.step(grads)
-        losses.append(loss)
-    assert float(losses[-1]) < float(losses[0])
+# Memory.
 
 
 def test_memory_is_params_and_state_each_once_and_a_step_takes_none() -> None:

@@ -9,25 +9,29 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
-from support import INNER, assert_same_bits, normal, one, run, saved
+from support import INNER, assert_same_bits, normal, one, run, saved, trajectory
 
 
 def averages(optimizer: Any, gradients: list[float], start: float) -> list[float]:
     """What is evaluated before the first step and after each."""
-    params, state = one(start), optimizer.init(one(start))
-    found = [optimizer.evaluation_params(params, state)["x"].item()]
-    for g in gradients:
-        params, state = optimizer.step(params, one(g), state)
-        found.append(optimizer.evaluation_params(params, state)["x"].item())
-    return found
+    points = trajectory(optimizer, one(start), map(one, gradients))
+    return [optimizer.evaluation_params(*point)["x"].item() for point in points]
 
 
-def test_the_mean_counts_the_params_from_step_1_on() -> None:
-    # Params 0, -3, -5, -9; the start does not count, but is what there is before any step.
-    optimizer = la.PolyakAveraging(la.SGD(1.0))
-    found = averages(optimizer, [103.0, 2.0, 4.0], start=100.0)
-    assert found[:3] == [100.0, -3.0, -4.0]
-    assert found[3] == pytest.approx(-17 / 3, rel=4e-16)
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        pytest.param(None, [-8.0, -12.0, -18.0], id="the mean of those after steps"),
+        pytest.param(0.75, [-8.0, -10.0, -15.0], id="from those after step 1"),
+        pytest.param(0.0, [-8.0, -16.0, -30.0], id="the last"),
+    ],
+)
+def test_the_start_does_not_count_but_is_there_before_any_step(
+    decay: Any, expected: list[float]
+) -> None:
+    # Params -8, -16, -30.
+    optimizer = la.PolyakAveraging(la.SGD(1.0), decay)
+    assert averages(optimizer, [108.0, 8.0, 14.0], start=100.0) == [100.0, *expected]
 
 
 def test_the_mean_of_many_is_the_mean() -> None:
@@ -37,18 +41,6 @@ def test_the_mean_of_many_is_the_mean() -> None:
     # Each step rounds three times, by 2**-53 of what is at most twice the largest.
     bound = 200 * 6 * 2.0**-53 * float(max(abs(theta) for theta in thetas))
     assert abs(found[-1] - float(sum(thetas) / 200)) <= bound
-
-
-def test_the_exponential_form_starts_at_the_params_after_step_1() -> None:
-    optimizer = la.PolyakAveraging(la.SGD(1.0), decay=0.75)
-    # Params -8, -16, -24.
-    found = averages(optimizer, [108.0, 8.0, 8.0], start=100.0)
-    assert found == [100.0, -8.0, -10.0, -13.5]
-
-
-def test_a_decay_of_zero_is_the_last_params_up_to_rounding() -> None:
-    found = averages(la.PolyakAveraging(la.SGD(1.0), decay=0.0), [1.0, 2.0, 4.0], 0.0)
-    assert found == [0.0, -1.0, -3.0, -7.0]
 
 
 @pytest.mark.parametrize("decay", [None, 0.9])

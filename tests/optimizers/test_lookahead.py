@@ -3,7 +3,9 @@
 import copy
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,19 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lookahead_ref as la
-from support import INNER, INNER_STATES, assert_same_bits, frozen, normal, one, run, saved
+from support import (
+    INNER,
+    INNER_STATES,
+    assert_same_bits,
+    frozen,
+    normal,
+    one,
+    run,
+    saved,
+    trajectory,
+)
 
 integers = st.integers(-8, 8).map(float)
-
-
-def trajectory(optimizer: Any, start: Any, gradients: list[Any]) -> list[tuple[Any, Any]]:
-    """Params and state before the first step and after each."""
-    params, state = start, optimizer.init(start)
-    points = [(params, state)]
-    for grads in gradients:
-        params, state = optimizer.step(params, grads, state)
-        points.append((params, state))
-    return points
 
 
 # Synchronization.
@@ -97,11 +99,7 @@ def moving_average(alpha: Any, start: Any, fast: list[Any]) -> list[Any]:
     ]
 
 
-@given(
-    start=integers,
-    gradients=st.lists(integers.map(one), min_size=1, max_size=18),
-    k=st.integers(1, 4),
-)
+@given(integers, st.lists(integers.map(one), min_size=1, max_size=18), st.integers(1, 4))
 def test_slow_weights_are_the_moving_average_of_the_last_fast_weights(
     start: float, gradients: list[Any], k: int
 ) -> None:
@@ -138,14 +136,35 @@ def test_with_k_1_and_alpha_1_it_is_the_inner_optimizer_up_to_rounding(inner: st
     wrapped = trajectory(la.Lookahead(INNER[inner](), k=1, alpha=1.0), start, gradients)
     plain = trajectory(INNER[inner](), start, gradients)
     largest = max(np.max(np.abs(params["x"])) for params, _ in plain)
-    for step, ((theta, state), (expected, slots)) in enumerate(
-        zip(wrapped, plain, strict=True)
-    ):
+    pairs = zip(wrapped, plain, strict=True)
+    for step, ((theta, state), (expected, slots)) in enumerate(pairs):
         # phi + (theta - phi) rounds twice, by 2**-53 of what is at most twice the largest.
         bound = step * 4 * 2.0**-53 * largest
         np.testing.assert_allclose(theta["x"], expected["x"], rtol=0, atol=bound)
         # The gradients are given: the slots never see the rounding.
         assert_same_bits(state.inner.slots, slots.slots)
+
+
+@pytest.mark.parametrize("inner_state", INNER_STATES)
+@pytest.mark.parametrize("inner", ["sgd", "heavy-ball", "adam"])
+def test_with_alpha_1_it_is_the_inner_optimizer_unless_a_state_is_reset(
+    inner: str, inner_state: Any
+) -> None:
+    start, *gradients = normal(13, 50)
+    around = la.Lookahead(INNER[inner](), k=3, alpha=1.0, inner_state=inner_state)
+    whole, _ = run(around, start, gradients)
+    alone, _ = run(INNER[inner](), start, gradients)
+    restarted = start
+    for cycle in range(0, 12, 3):
+        restarted, _ = run(INNER[inner](), restarted, gradients[cycle : cycle + 3])
+    anew = inner_state == "reset" and inner != "sgd"
+    assert np.allclose(alone["x"], restarted["x"]) == (inner == "sgd")
+    expected = restarted if anew else alone
+    np.testing.assert_allclose(whole["x"], expected["x"], rtol=1e-13, atol=1e-13)
+    # This is what the specification says.
+    spec = (Path(__file__).parents[2] / "docs" / "spec.md").read_text("utf-8")
+    clause = spec.partition("### LA-5")[2].partition("\n### ")[0]
+    assert "under [`reset`](#la-12) it is the inner optimizer\nwhose slots start" in clause
 
 
 @pytest.mark.parametrize("inner_state", INNER_STATES)
@@ -219,23 +238,16 @@ def test_after_a_reset_adam_corrects_its_moments_as_at_the_start() -> None:
 def test_alpha_sees_the_synchronizations_and_the_learning_rate_the_global_step(
     inner_state: Any,
 ) -> None:
-    seen: dict[str, list[int]] = {"alpha": [], "rate": []}
-
-    def alpha(syncs: int) -> float:
-        seen["alpha"].append(syncs)
-        return 0.5
-
-    def rate(step: int) -> float:
-        seen["rate"].append(step)
-        return 0.1
-
+    alpha, rate = mock.Mock(return_value=0.5), mock.Mock(return_value=0.1)
     optimizer = la.Lookahead(la.HeavyBall(rate), k=3, alpha=alpha, inner_state=inner_state)
-    params, state = one(1.0), optimizer.init(one(1.0))
-    seen["alpha"].clear()
-    seen["rate"].clear()
+    state = optimizer.init(one(1.0))
+    alpha.reset_mock()
+    rate.reset_mock()
+    params = one(1.0)
     for _ in range(10):
         params, state = optimizer.step(params, one(1.0), state)
-    assert seen == {"alpha": [0, 1, 2], "rate": list(range(10))}
+    assert alpha.mock_calls == [mock.call(syncs) for syncs in range(3)]
+    assert rate.mock_calls == [mock.call(step) for step in range(10)]
 
 
 # Purity and errors.
@@ -256,18 +268,12 @@ def test_step_changes_nothing_that_was_passed_in(inner: str, inner_state: Any) -
 
 
 def test_an_inner_state_that_cannot_be_synchronized_is_refused_at_the_start() -> None:
-    class Foreign:
-        def init(self, params: Any) -> dict[str, Any]:
+    class Foreign(la.SGD):
+        def init(self, params: Any) -> Any:
             return {}
 
-        def step(self, params: Any, grads: Any, state: Any) -> Any:
-            return params, state
-
-        def evaluation_params(self, params: Any, state: Any) -> Any:
-            return params
-
     with pytest.raises(TypeError, match=r"inner must have .* got dict without slots"):
-        la.Lookahead(Foreign()).init(one(1.0))
+        la.Lookahead(Foreign(0.1)).init(one(1.0))
 
 
 def test_a_cycle_that_is_over_already_is_refused() -> None:

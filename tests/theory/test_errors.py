@@ -1,4 +1,4 @@
-"""What the theory refuses: each error names the argument, what was expected, what came."""
+"""What the theory refuses, and what is beyond the range of numbers: told by name."""
 
 import re
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import pytest
 
 from lookahead_ref.theory import noisy_quadratic as nq
 from lookahead_ref.theory import planning, quadratic, rates
+from lookahead_ref.theory.checks import DivergenceError
 from lookahead_ref.theory.cycles import cycle, outer_cycle
 from lookahead_ref.theory.outer import noisy_gradient
 from lookahead_ref.theory.planning import Problem, best_hyperparameters, best_outer
@@ -19,7 +20,13 @@ SKEW = [[1.0, 0.5], [0.0, 1.0]]
 PROBLEM = Problem([1.0, 0.3, 0.01], noise=[1.0, 0.5, 2.0], mean=[3.0, -5.0, 10.0])
 GRADIENT, GAME, ZERO = (noisy_gradient(each) for each in (TWO, 1j, 0.0))
 LIMIT, SGD = nq.lookahead_variance_limit, cycle("sgd", 1.0)
+UNSTABLE = cycle("heavy-ball", 3.9, 0.9)
 ALPHA, ESTIMATE = quadratic.optimal_alpha, quadratic.curvature_alpha
+ALONE, TOO_HIGH = Problem(ONE, 1.0, 1.0), {"learning_rates": (3.0, 4.0)}
+ERRORS = {"": ValueError, "Type": TypeError, "Divergence": DivergenceError}
+DIVERGES = "DivergenceError: the iteration diverges"
+TOO_LARGE = "DivergenceError: exceeds the range of numbers"
+NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
 
 
 @pytest.mark.parametrize(
@@ -41,13 +48,17 @@ ALPHA, ESTIMATE = quadratic.optimal_alpha, quadratic.curvature_alpha
         (nq.sgd_mean, (1.0, 1.0, 1.0, -1), "steps must be >= 0, got -1"),
         (nq.sgd_variance, (-1.0, 1.0, 1.0, 1.0), "variance must be >= 0"),
         (nq.variance_ratio, (2.0, 1.0, 5, 0.5), "learning_rate must be in the"),
-        (
-            nq.sampled_loss,
-            (TWO, ONE * 3, ONE),
-            "x, centre, curvature must have shapes that",
-        ),
+        (nq.sampled_loss, (TWO, ONE * 3, ONE), "x, centre, curvature must have shapes"),
         (nq.expected_loss, (ONE, [-1.0], ONE, ONE), "variance must be >= 0"),
         (nq.cycle_factor, (0.1, 1.0, np.uint64(2**63)), "k must be below 2^63"),
+        (nq.sgd_variance, (1.0, 3.0, 1.0, 1.0, 10_000), DIVERGES),
+        (nq.sgd_mean, (1.0, 3.0, 1.0, 10_000), DIVERGES),
+        (nq.lookahead_mean, (1.0, 5.0, 1.0, 5, 0.5, 10_000), DIVERGES),
+        (nq.lookahead_variance, (1.0, 5.0, 1.0, 1.0, 5, 0.5, 10_000), DIVERGES),
+        (nq.cycle_factor, (1e200, 1.0, 3, 0.5), DIVERGES),
+        (nq.cycle_noise, (1e200, 1.0, 1.0, 3, 0.5), DIVERGES),
+        # The mean is a number, its square is not.
+        (nq.expected_loss, ([1e176], [0.0], ONE, [0.0]), "DivergenceError: the expected"),
         # Proposition 1
         (quadratic.loss, (ONE, [[1.0, 0.0]], ONE), "A must have the shape"),
         (quadratic.loss, (ONE, ONE, TWO), "b must have 1 elements as x has"),
@@ -64,12 +75,16 @@ ALPHA, ESTIMATE = quadratic.optimal_alpha, quadratic.curvature_alpha
         (ALPHA, (ONE, [2.0], ONE), "TypeError: optimal_alpha needs either b or theta_star"),
         (ALPHA, (ONE, [2.0], ONE, ONE, {"theta_star": ONE}), "TypeError: optimal_alpha"),
         (ESTIMATE, (ONE, [2.0], ONE, ONE, {"scale": 0.0}), "scale must be > 0"),
-        (
-            ESTIMATE,
-            (ONE, [2.0], ONE, ONE, {"alpha_low": 0.0}),
-            "alpha_low must be in (0, 1",
-        ),
+        (ESTIMATE, (ONE, [2.0], ONE, ONE, {"alpha_low": 0.0}), "alpha_low must be in (0,"),
         (quadratic.newton_optimum, (ONE, ONE, [0.0]), "curvature must not be 0"),
+        (quadratic.optimum, ([1.0, 0.0], [0.0, 0.0]), "A must be nonsingular"),
+        (quadratic.optimum, (np.ones((2, 2)), [0.0, 0.0]), "A must be nonsingular"),
+        (ALPHA, ([2.0, 0.0], [2.0, 1.0], [1.0, -1.0], [0.0, 0.0]), "A must curve the loss"),
+        (quadratic.loss, ([1e200], ONE, [0.0]), TOO_LARGE),
+        (quadratic.gradient, ([1e200], [1e200], [0.0]), TOO_LARGE),
+        (quadratic.optimum, ([1e-200], [1e200]), TOO_LARGE),
+        (quadratic.newton_optimum, ([0.0], [1e200], [1e-200]), TOO_LARGE),
+        (ALPHA, ([0.0], [1e-200], ONE, [1e200]), TOO_LARGE),
         # Momentum inside Lookahead
         (cycle, ("adam", 1.0), "kind must be one of 'sgd', 'heavy-ball', 'nest"),
         (cycle, ("sgd", 1.0, 0.9), "momentum must be 0 for SGD, got 0.9"),
@@ -83,12 +98,11 @@ ALPHA, ESTIMATE = quadratic.optimal_alpha, quadratic.curvature_alpha
         (SGD.mean, ([1.0, 0.0], -1), "cycles must be >= 0, got -1"),
         (SGD.mean, ([1.0, 0.0], [1, 2]), "cycles must have 0 dimensions"),
         (SGD.mean, (ONE,), "mean must have the shape (2,) or one that"),
-        (
-            cycle("sgd", TWO).covariance,
-            (EYE,),
-            "covariance must have the shape (2, 2, 2) or",
-        ),
+        (cycle("sgd", TWO).covariance, (EYE,), "covariance must have the shape (2, 2, 2)"),
         (cycle("sgd", TWO).mean, (EYE[:, :2],), "mean must have the shape (2, 2) or one"),
+        (UNSTABLE.mean, ([1.0, 0.0], 100_000), DIVERGES),
+        (UNSTABLE.covariance, (np.zeros((2, 2)), 100_000), DIVERGES),
+        (cycle, ("heavy-ball", 1e200, 0.9, {"k": 5}), DIVERGES),
         # Outer optimizers
         (noisy_gradient, (["a"],), "TypeError: curvature must hold real numbers"),
         (noisy_gradient, (1.0, -1.0), "noise must be >= 0, got -1.0"),
@@ -120,6 +134,9 @@ ALPHA, ESTIMATE = quadratic.optimal_alpha, quadratic.curvature_alpha
         (best_hyperparameters, (PROBLEM, 4, 5), "steps must be >= 5, got 4"),
         (best_hyperparameters, (PROBLEM, 5, {"alphas": (0.5, 0.1)}), "a lowest and a high"),
         (best_hyperparameters, (PROBLEM, 5, {"learning_rates": (0.0, 1.0)}), "must be > 0"),
+        (best_hyperparameters, (ALONE, 10_000, TOO_HIGH), NO_RATE),
+        (planning.steps_to_reach, (ALONE, 0.5, 1.0), "loss must be one that is reached"),
+        (planning.steps_to_reach, (PROBLEM, 5.0, 2.5), "learning_rate must be in the"),
     ],
 )
 def test_bad_input_is_told_by_name(
@@ -127,6 +144,6 @@ def test_bad_input_is_told_by_name(
 ) -> None:
     options = arguments[-1] if isinstance(arguments[-1], dict) else {}
     given = arguments[: len(arguments) - bool(options)]
-    error = TypeError if told.startswith("TypeError: ") else ValueError
-    with pytest.raises(error, match=re.escape(told.removeprefix("TypeError: "))):
+    kind, _, message = told.rpartition("Error: ")
+    with pytest.raises(ERRORS[kind], match=re.escape(message)):
         call(*given, **options)

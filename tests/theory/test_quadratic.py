@@ -13,7 +13,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 import lookahead_ref as la
 from lookahead_ref.theory import quadratic
-from lookahead_ref.theory.noisy_quadratic import DivergenceError
+from moments import descend
 
 Vector = NDArray[np.float64]
 
@@ -71,18 +71,12 @@ def test_alpha_star_is_exact_where_the_arithmetic_is() -> None:
 def test_a_singular_a_is_fine_where_the_line_is_curved() -> None:
     # Flat along the second axis, where b has no part: a valley of minima.
     assert quadratic.optimal_alpha([2.0, 5.0], [1.0, 7.0], [1.0, 0.0], [0.0, 0.0]) == 2.0
-    with pytest.raises(ValueError, match="A must be nonsingular"):
-        quadratic.optimum([1.0, 0.0], [0.0, 0.0])
-    with pytest.raises(ValueError, match="A must be nonsingular"):
-        quadratic.optimum([[1.0, 1.0], [1.0, 1.0]], [0.0, 0.0])
 
 
 def test_an_indefinite_a_is_fine_along_a_line_that_is_curved_upwards() -> None:
     assert quadratic.optimal_alpha([2.0, 0.0], [1.0, 0.5], [1.0, -1.0], [0.0, 0.0]) == (
         pytest.approx(2.0 / 0.75)
     )
-    with pytest.raises(ValueError, match="A must curve the loss upwards"):
-        quadratic.optimal_alpha([2.0, 0.0], [2.0, 1.0], [1.0, -1.0], [0.0, 0.0])
 
 
 def test_curvature_that_is_zero_up_to_rounding_is_refused() -> None:
@@ -101,19 +95,6 @@ def test_tiny_steps_do_not_underflow() -> None:
     assert quadratic.optimal_alpha([d], [0.5 * d], [1.0], [0.0]) == 2.0
     assert quadratic.curvature_alpha([d], [0.5 * d], [0.25 * d], [1.0]) == 1.0
     assert quadratic.curvature_alpha([d], [-d], [-d], [1.0]) == 0.5
-
-
-@pytest.mark.filterwarnings("error")
-def test_what_exceeds_the_range_of_numbers_is_said_to() -> None:
-    for call in (
-        lambda: quadratic.loss([1e200], [1.0], [0.0]),
-        lambda: quadratic.gradient([1e200], [1e200], [0.0]),
-        lambda: quadratic.optimum([1e-200], [1e200]),
-        lambda: quadratic.newton_optimum([0.0], [1e200], [1e-200]),
-        lambda: quadratic.optimal_alpha([0.0], [1e-200], [1.0], [1e200]),
-    ):
-        with pytest.raises(DivergenceError, match="exceeds the range of numbers"):
-            call()
 
 
 @given(
@@ -150,15 +131,10 @@ def test_alpha_star_makes_the_least_loss_of_a_lookahead_cycle() -> None:
     A, b = positive_definite(rng, 3), rng.normal(size=3)
     theta_0 = rng.normal(size=3)
 
-    def after_a_cycle(alpha: float) -> Vector:
+    def after_a_cycle(alpha: float) -> Any:
         optimizer = la.Lookahead(la.SGD(learning_rate=0.1), k=5, alpha=alpha)
-        params: Any = {"x": theta_0}
-        state = optimizer.init(params)
-        for _ in range(5):
-            params, state = optimizer.step(
-                params, {"x": quadratic.gradient(params["x"], A, b)}, state
-            )
-        return np.asarray(params["x"])
+        *_, last = descend(optimizer, theta_0, lambda x: quadratic.gradient(x, A, b), 5)
+        return last
 
     star = min(quadratic.optimal_alpha(theta_0, after_a_cycle(1.0), A, b), 1.0)
     least = quadratic.loss(after_a_cycle(star), A, b)

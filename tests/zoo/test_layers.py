@@ -1,6 +1,8 @@
 """Fused layers against their plain functions, activations and initial weights."""
 
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import autograd
@@ -11,6 +13,7 @@ from autograd.test_util import check_grads
 
 from lookahead_ref import trees
 from lookahead_ref.gradients import value_and_grad
+from lookahead_ref.kernels import find
 from lookahead_ref.zoo import layers, losses, picture_layers
 from lookahead_ref.zoo.fused import fused
 from lookahead_ref.zoo.initializers import initializer
@@ -67,6 +70,17 @@ CASES = {
     "max apart": case(picture_layers.max_pool, [(2, 4, 4, 3)], size=2, stride=2),
     "identity": case(picture_layers.padded_identity, [(2, 7, 5, 3)], stride=2, channels=5),
 }
+BOTH = [False, True]
+BATCH_NORMS = {
+    f"batch norm {shape}{', residual' * residual}{', rectified' * rectify}": case(
+        picture_layers.batch_norm,
+        [shape, *[shape[3:]] * 2, *[shape] * residual],
+        rectify=rectify,
+    )
+    for shape in [(1, 1, 2, 1), (3, 4, 5, 7), (9, 8, 8, 16)]
+    for residual, rectify in product(BOTH, BOTH)
+}
+EVERY = CASES | BATCH_NORMS
 every_layer = pytest.mark.parametrize("name", CASES)
 
 
@@ -85,12 +99,15 @@ def named(arrays: list[Any]) -> dict[str, Any]:
     return {f"x{number}": array for number, array in enumerate(arrays)}
 
 
-@every_layer
+@pytest.mark.parametrize("some", EVERY.values(), ids=EVERY)
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_value_and_gradients_are_those_of_the_plain_function(name: str, dtype: Any) -> None:
-    some = CASES[name]
+def test_value_and_gradients_are_those_of_the_plain_function(
+    some: Case, backend: str, dtype: Any
+) -> None:
     params = named([array.astype(dtype) for array in some.arrays])
-    value, grads = value_and_grad(weighted(some.layer, some))(params)
+    layer = partial(some.layer, kernels=find(backend))
+    value, grads = value_and_grad(weighted(layer, some))(params)
     exact = trees.map(np.float64, params)
     expected_value, expected = value_and_grad(weighted(some.plain, some))(exact)
     tolerance = {np.float32: 1e-5, np.float64: 1e-13}[dtype]

@@ -1,4 +1,4 @@
-"""The compiled kernels of layers against the general ones, and their functions' errors."""
+"""The kernels of layers against the general ones, and the errors of their functions."""
 
 import math
 from typing import Any
@@ -16,44 +16,77 @@ from lookahead_ref.kernels import GENERAL, find
 
 KERNELS = find("numba")
 sizes = st.integers(1, 40)
+dtypes = st.sampled_from(["float32", "float64"])
+integers = st.sampled_from([np.int32, np.int64])
 
 
-def draw(seed: int, *shape: int) -> Any:
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+def draw(seed: int, *shape: int, dtype: Any = np.float32) -> Any:
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-def same(name: str, *host: Any, **options: Any) -> None:
-    assert_layers_agree(getattr(KERNELS, name), name, host, 2e-5, 2e-6, **options)
+@pytest.fixture(scope="module", params=["numba", "cupy"])
+def same(request: pytest.FixtureRequest) -> Any:
+    """Compare a kernel with the general one."""
+
+    def compiled(name: str, *host: Any, **options: Any) -> None:
+        assert_layers_agree(getattr(KERNELS, name), name, host, 2e-5, 2e-6, **options)
+
+    if request.param == "numba":
+        return compiled
+    pytest.importorskip("cupy")
+    import standin
+    from lookahead_ref.backends.cupy.kernels import CupyLayers
+
+    kernels = CupyLayers(request.getfixturevalue("cuda"))
+
+    def on_device(name: str, *host: Any, **options: Any) -> None:
+        def unmoved(*device: Any, **given: Any) -> Any:
+            with standin.moves():
+                return getattr(kernels, name)(*device, **given)
+
+        tolerance = {"float32": 2e-6, "float64": 1e-14}[host[0].dtype.name]
+        to, back = standin.asarray, standin.asnumpy
+        assert_layers_agree(unmoved, name, host, *[tolerance] * 2, to, back, **options)
+
+    return on_device
 
 
-@given(sizes, sizes, st.sampled_from([None, "relu", "tanh"]))
+@given(sizes, sizes, dtypes, st.sampled_from([None, "relu", "tanh"]))
 @settings(max_examples=30)
-def test_activations_and_their_gradients(n: int, units: int, activation: Any) -> None:
-    y, bias, g = draw(0, n, units), draw(1, units), draw(2, n, units)
-    same("activate", y, bias, activation=activation)
+def test_activations_and_their_gradients(
+    same: Any, n: int, units: int, dtype: str, activation: Any
+) -> None:
+    y, g = (draw(seed, n, units, dtype=dtype) for seed in (0, 2))
+    same("activate", y, draw(1, units, dtype=dtype), activation=activation)
     same("activate_gradient", g, y, activation=activation)
 
 
-@given(sizes, sizes, st.booleans(), st.sampled_from([np.int32, np.int64]))
+@given(sizes, sizes, dtypes, st.booleans(), st.booleans(), integers)
 @settings(max_examples=30)
-def test_cross_entropy(n: int, classes: int, biased: bool, dtype: Any) -> None:
-    logits, bias = 5 * draw(0, n, classes), draw(1, classes) if biased else None
-    labels = np.random.default_rng(2).integers(0, classes, n).astype(dtype)
-    same("cross_entropy", logits, bias, labels, gradient=True)
+def test_cross_entropy(
+    same: Any, n: int, classes: int, dtype: str, biased: bool, gradient: bool, kind: Any
+) -> None:
+    logits = 5 * draw(0, n, classes, dtype=dtype)
+    bias = draw(1, classes, dtype=dtype) if biased else None
+    labels = np.random.default_rng(2).integers(0, classes, n).astype(kind)
+    same("cross_entropy", logits, bias, labels, gradient=gradient)
 
 
 @given(sizes, sizes, sizes)
 @settings(max_examples=30)
-def test_scattered_rows(n: int, size: int, width: int) -> None:
+def test_scattered_rows(same: Any, n: int, size: int, width: int) -> None:
     indices = np.random.default_rng(0).integers(0, size, n)
     same("scatter", draw(1, n, width), indices, size=size)
 
 
-@given(sizes, sizes)
+@given(sizes, sizes, dtypes)
 @settings(max_examples=30)
-def test_a_step_of_an_lstm_and_its_gradient(n: int, units: int) -> None:
+def test_a_step_of_an_lstm_and_its_gradient(
+    same: Any, n: int, units: int, dtype: str
+) -> None:
     gates, recurrent, *narrow = (
-        draw(seed, n, width) for seed, width in enumerate([4 * units] * 2 + [units] * 5)
+        draw(seed, n, width, dtype=dtype)
+        for seed, width in enumerate([4 * units] * 2 + [units] * 5)
     )
     same("lstm_cell", gates, recurrent, *narrow[:4])
     same("lstm_cell_gradient", gates, *narrow)
