@@ -53,16 +53,26 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def program() -> Iterator[Any]:
+    """A program that imports once, then forks a process for each run that is killed."""
+    import killing
+
+    with killing.Program() as started:
+        yield started
+
+
 @pytest.fixture(scope="session")
-def _kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def cuda(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What compiles kernels for the host, and keeps them for all tests."""
     import host_cuda
 
     return host_cuda.HostCuda(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture
-def device(_kernels: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+def device(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a backend that is the CuPy backend on the host."""
     import host_cuda
 
-    return host_cuda.register(_kernels, monkeypatch)
+    return host_cuda.register(cuda, monkeypatch)
