@@ -22,8 +22,6 @@ interpolate   alpha I          (1 - alpha) I
 Then the mean goes as m <- C m and the covariance as S <- C S C' + D (sum_{i<k} M^i Q M'^i)
 D' with Q = x^2 sigma^2 d d'. The cycle is stable if and only if the spectral radius of C is
 below 1.
-
-Parameters, shapes and errors are those of `lookahead_ref.theory`.
 """
 
 from dataclasses import dataclass
@@ -57,24 +55,16 @@ class Cycle:
 
     Made by `cycle` or `outer_cycle`. The leading dimensions of all arrays are those of the
     grid; a mean has shape (..., 2), a covariance (..., 2, 2).
-
-    Parameters
-    ----------
-    change : ndarray, shape (..., 2, 2)
-        C - I: what the cycle changes. C itself would lose a slow decay to rounding.
-    noise : ndarray, shape (..., 2, 2)
-        The covariance that the cycle adds.
-    k : ndarray of int, shape (...)
-        The number of inner steps.
-    log_radius : ndarray, shape (...)
-        The logarithm of the spectral radius of C, also where C is next to 0 and `change`
-        next to -I.
     """
 
     change: Reals
+    """C - I, of shape (..., 2, 2). C itself would lose a slow decay to rounding."""
     noise: Reals
+    """The covariance that the cycle adds, of shape (..., 2, 2)."""
     k: Counts
+    """The gradient evaluations."""
     log_radius: Reals
+    """The logarithm of the spectral radius of C, also where C is next to 0."""
 
     @property
     def matrix(self) -> Reals:
@@ -144,11 +134,10 @@ class Cycle:
                 f"its spectral radius is {worst:g}: the covariance diverges"
             )
         e = self.change
-        # S - C S C' is -(E S + S E' + E S E') for C = I + E.
-        kron = np.einsum("...ij,...kl->...ikjl", e, e)
-        one_side = np.einsum("...ij,kl->...ikjl", e, _IDENTITY)
-        other = np.einsum("ij,...kl->...ikjl", _IDENTITY, e)
-        system = -(kron + one_side + other).reshape(*e.shape[:-2], 4, 4)
+        # S - C S C' is -(E S C' + S E') for C = I + E.
+        left = np.einsum("...ij,...kl->...ikjl", e, self.matrix)
+        right = np.einsum("ij,...kl->...ikjl", _IDENTITY, e)
+        system = -(left + right).reshape(*e.shape[:-2], 4, 4)
         solved = np.linalg.solve(system, self.noise.reshape(*e.shape[:-2], 4, 1))
         limit = solved.reshape(e.shape)
         return np.asarray((limit + _transpose(limit)) / 2.0)
@@ -273,11 +262,13 @@ def _cycle(
 
     one, zero = np.ones(shape), np.zeros(shape)
     alpha = np.broadcast_to(alpha, shape)
-    velocity = {"maintain": one, "reset": zero, "interpolate": alpha}[inner_state]
+    velocity, anchor = {
+        "maintain": (one, zero),
+        "reset": (zero, zero),
+        "interpolate": (alpha, 1.0 - alpha),
+    }[inner_state]
     scaling = np.stack([alpha, velocity], axis=-1)  # the diagonal of D
-    kept = np.stack([1.0 - alpha, zero], axis=-1)  # that of E
-    if inner_state == "interpolate":
-        kept[..., 1] = 1.0 - alpha
+    kept = np.stack([1.0 - alpha, anchor], axis=-1)  # that of E
     with np.errstate(invalid="ignore"):
         whole = scaling[..., :, None] * change
         added = scaling[..., :, None] * gathered * scaling[..., None, :]
@@ -391,18 +382,17 @@ def _states(
     name: str, value: ArrayLike, grid: tuple[int, ...], shape: tuple[int, ...]
 ) -> Reals:
     """Check the moments of a state, one for each point of the grid or for all."""
-    states = reals(name, value)
-    leading = states.shape[: -len(shape)]
+    states, wanted = reals(name, value), (*grid, *shape)
     try:
-        if states.shape[-len(shape) :] != shape:
-            raise ValueError("the last dimensions differ")
-        np.broadcast_shapes(leading, grid)
-    except ValueError as error:
-        wanted = (*grid, *shape)
+        np.broadcast_shapes(states.shape, wanted)
+        fits = states.shape[-len(shape) :] == shape
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
             f"{name} must have the shape {wanted} or one that broadcasts to it, got "
             f"{states.shape}"
-        ) from error
+        )
     return states
 
 

@@ -6,8 +6,7 @@ by 1 - gamma a at each step, that of Lookahead's slow weights by 1 - alpha + alp
 gamma a)^k at each synchronization. All variances of Lookahead are those of phi at
 synchronizations.
 
-Parameters, shapes and errors are those of `lookahead_ref.theory`. Every function keeps its
-accuracy where gamma a is tiny.
+Every function keeps its accuracy where gamma a is tiny.
 """
 
 import numpy as np
@@ -324,10 +323,8 @@ def variance_ratio(
 ) -> Reals:
     """Return the fixed point (0.9) over that of SGD, (0.8), where SGD converges.
 
-    With q = (1 - gamma a)^k the fraction in (0.9) is alpha (1 + q) / (2 - alpha (1 - q)): a
-    common factor alpha (1 - q) of both its parts is cancelled. It is below 1 for alpha < 1,
-    because alpha + alpha q < (2 - alpha) + alpha q. For tiny gamma a it is alpha. A
-    `ValueError` says that SGD diverges.
+    It is alpha (1 + q) / (2 - alpha (1 - q)) with q = (1 - gamma a)^k: below 1 for alpha <
+    1, and alpha for tiny gamma a. A `ValueError` says that SGD diverges.
 
     Examples
     --------

@@ -253,9 +253,6 @@ def _operator(A: Matrix, length: int, like: str) -> Callable[[Reals], Reals]:
 
 def _magnitude(A: Matrix, d: Reals, along: Reals) -> float:
     """Return |d|'|A||d|, what the rounding errors of d'Ad are measured by."""
-    if callable(A):
-        return float(np.abs(d) @ np.abs(along))
-    matrix = np.abs(np.asarray(A, dtype=np.float64))
-    if matrix.ndim == 1:
-        return float(np.abs(d) @ (matrix * np.abs(d)))
-    return float(np.abs(d) @ matrix @ np.abs(d))
+    size = np.abs(d)
+    bent = np.abs(along) if callable(A) else _operator(np.abs(A), len(d), "d")(size)
+    return float(size @ bent)

@@ -3,8 +3,7 @@
 The error of a cycle of Lookahead is multiplied by a matrix (`lookahead_ref.theory.cycles`);
 in the long run it shrinks by the spectral radius of that matrix, and for each gradient
 evaluation by its k-th root. The slowest eigenvalue of the loss decides. Rates are those of
-phi: the smaller the faster, 1 and above is no convergence. Parameters and errors are
-those of `lookahead_ref.theory`.
+phi: the smaller the faster, 1 and above is no convergence.
 """
 
 from bisect import bisect_left
