@@ -11,32 +11,20 @@ import typer
 
 from lookahead_ref.cli.terminal import console, epilog, print_folder, print_json, reported
 
-NAMES = ("alpha", "variance", "horizon", "rate", "stability")
-"""The pictures that there are."""
-
-EXAMPLES = {
-    "theory": ("lookahead-ref theory alpha", "lookahead-ref theory variance --k 5"),
-    "theory alpha": (
-        "lookahead-ref theory alpha",
-        "lookahead-ref theory alpha --k 10 --learning-rate 0.5 --output my-line",
-    ),
-    "theory variance": (
-        "lookahead-ref theory variance",
-        "lookahead-ref theory variance --k 5 --k 20 --json",
-    ),
-    "theory horizon": (
-        "lookahead-ref theory horizon",
-        "lookahead-ref theory horizon --k 10 --longest 1000",
-    ),
-    "theory rate": (
-        "lookahead-ref theory rate",
-        "lookahead-ref theory rate --momentum 0.99 --k 20",
-    ),
-    "theory stability": (
-        "lookahead-ref theory stability",
-        "lookahead-ref theory stability --k 4 --alpha 0.8",
-    ),
+_OPTIONS = {
+    "alpha": "--k 10 --learning-rate 0.5 --output my-line",
+    "variance": "--k 5 --k 20 --json",
+    "horizon": "--k 10 --longest 1000",
+    "rate": "--momentum 0.99 --k 20",
+    "stability": "--k 4 --alpha 0.8",
+    "outer": "--k 20 --workers 8",
 }
+"""The pictures that there are, each with options of an example."""
+NAMES = tuple(_OPTIONS)
+EXAMPLES = {"theory": ("lookahead-ref theory alpha", "lookahead-ref theory variance --k 5")}
+for _name, _options in _OPTIONS.items():
+    _command = f"lookahead-ref theory {_name}"
+    EXAMPLES[f"theory {_name}"] = (_command, f"{_command} {_options}")
 
 Output = Annotated[
     Path | None,
@@ -52,6 +40,9 @@ Periods = Annotated[
     typer.Option("--k", help="Inner steps to a synchronization; repeat it to compare."),
 ]
 Alpha = Annotated[float, typer.Option(help="Step size of the slow weights.")]
+Longest = Annotated[
+    int, typer.Option(help="The longest horizon, in gradient evaluations.", min=1)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 
 pictures = typer.Typer(no_args_is_help=True)
@@ -100,9 +91,7 @@ def variance(
 @pictures.command(epilog=epilog(EXAMPLES["theory horizon"]))
 def horizon(
     k: Periods = [5, 20],  # noqa: B006  # Typer reads it, and copies it
-    longest: Annotated[
-        int, typer.Option(help="The longest horizon, in gradient evaluations.", min=1)
-    ] = 10_000,
+    longest: Longest = 10_000,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -141,6 +130,25 @@ def stability(
     A map of learning rate and momentum for each thing that can be done to the velocity.
     """
     _run("stability", output, as_json, k=k, alpha=alpha)
+
+
+@pictures.command(epilog=epilog(EXAMPLES["theory outer"]))
+def outer(
+    k: K = 5,
+    learning_rate: Annotated[float, typer.Option(help="Of the inner SGD.")] = 0.5,
+    workers: Annotated[
+        int, typer.Option(help="Whose pseudo-gradients are averaged.", min=1)
+    ] = 1,
+    longest: Longest = 10_000,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw what heavy ball and Nesterov do as outer optimizers, in place of Lookahead's.
+
+    The best of each by the length of the run, their stability, and a game of two players.
+    """
+    settings = {"learning_rate": learning_rate, "workers": workers, "longest": longest}
+    _run("outer", output, as_json, k=k, **settings)
 
 
 def _run(name: str, output: Path | None, as_json: bool, **settings: Any) -> None:

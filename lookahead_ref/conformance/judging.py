@@ -20,6 +20,7 @@ from lookahead_ref.conformance.vectors import (
     cases,
     parse,
     read_file,
+    slow_weights,
 )
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -157,62 +158,42 @@ def _against(
 ) -> Verdict:
     mismatches = []
     largest = 0.0
-    for where, shown, expected in _quantities(case, outcome, seen):
-        steps = list(shown)
-        rows = np.array(steps) - 1
-        got, values = np.stack(list(shown.values())), expected.values[rows]
-        apart = distances(got, values, expected.tolerance[dtype, level][rows])
-        largest = max(largest, float(apart.max(initial=0.0)))
-        if np.any(apart > 1.0):
-            row, element = place = tuple(np.argwhere(apart > 1.0)[0].tolist())
-            at = float(values[place]), float(got[place]), float(apart[place])
-            mismatches.append(Mismatch(where, steps[row], element, *at))
+    for suffix, found in shown(case, seen):
+        for name, expected in outcome.quantities.items():
+            steps = list(found.get(name, ()))
+            if not steps:
+                continue
+            rows = np.array(steps) - 1
+            got, values = np.stack(list(found[name].values())), expected.values[rows]
+            apart = distances(got, values, expected.tolerance[dtype, level][rows])
+            largest = max(largest, float(apart.max(initial=0.0)))
+            if np.any(apart > 1.0):
+                row, element = place = tuple(np.argwhere(apart > 1.0)[0].tolist())
+                at = float(values[place]), float(got[place]), float(apart[place])
+                mismatches.append(Mismatch(f"{name}{suffix}", steps[row], element, *at))
     mismatches.sort(key=lambda mismatch: mismatch.step)
     return Verdict(outcome.name, (), tuple(mismatches), largest)
 
 
-def _quantities(
-    case: Case, outcome: CaseOutcome, seen: Observation
-) -> Iterator[tuple[str, dict[int, Float64Array], Expected]]:
-    """Yield what was shown of each quantity, by step, with what is expected of it."""
-    for suffix, first, trajectory in parts(case, seen):
-        if trajectory.fast:
-            shown = dict(enumerate(trajectory.fast, start=first))
-            yield f"fast weights{suffix}", shown, outcome.fast
-        for level, expected in enumerate(outcome.slow):
-            nested = f" of level {level + 1}" if level else ""
-            if shown := slow_at(trajectory, first, level):
-                yield f"slow weights{nested}{suffix}", shown, expected
-        for name, expected in outcome.slots.items():
-            if shown := slot_at(trajectory, first, name):
-                yield f"{name}{suffix}", shown, expected
-    for step, weights in sorted(seen.evaluations.items()):
-        yield "evaluated weights", {step: weights}, outcome.slow[0]
-
-
-def parts(case: Case, seen: Observation) -> Iterator[tuple[str, int, Trajectory]]:
-    """List the trajectories of an observation: name, first step, itself."""
-    yield "", 1, seen.steps
+def shown(
+    case: Case, seen: Observation
+) -> Iterator[tuple[str, dict[str, dict[int, Float64Array]]]]:
+    """Yield what was shown by name and step; the same ``" after loading"``; evaluations."""
+    parts = [("", 1, seen.steps)]
     if seen.resumed is not None and case.save_after is not None:
-        yield " after loading", case.save_after + 1, seen.resumed
-
-
-def slow_at(trajectory: Trajectory, first: int, level: int) -> dict[int, Float64Array]:
-    """Return the slow weights of a level at the steps after which they were shown."""
-    return {
-        step: each[level]
-        for step, each in enumerate(trajectory.slow, start=first)
-        if level < len(each)  # a program that makes them late has nothing to show before
-    }
-
-
-def slot_at(trajectory: Trajectory, first: int, name: str) -> dict[int, Float64Array]:
-    """Return a slot at the steps after which it was shown."""
-    return {
-        step: each[name]
-        for step, each in enumerate(trajectory.slots, start=first)
-        if name in each
-    }
+        parts.append((" after loading", case.save_after + 1, seen.resumed))
+    for suffix, first, trajectory in parts:
+        # A program that makes slots or slow weights late has nothing to show before.
+        found = {"fast weights": dict(enumerate(trajectory.fast, start=first))}
+        for step, levels in enumerate(trajectory.slow, start=first):
+            for level, each in enumerate(levels):
+                found.setdefault(slow_weights(level), {})[step] = each
+        for step, slots in enumerate(trajectory.slots, start=first):
+            for name, each in slots.items():
+                found.setdefault(name, {})[step] = each
+        yield suffix, found
+    for step, weights in sorted(seen.evaluations.items()):
+        yield "", {"evaluated weights": {step: weights}}
 
 
 # Golden models.

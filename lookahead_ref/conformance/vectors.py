@@ -82,10 +82,21 @@ class CaseOutcome:
             for place, name in enumerate(names)
         }
 
+    @property
+    def quantities(self) -> dict[str, Expected]:
+        """All of these, by the names that reports call them."""
+        slow = {slow_weights(level): each for level, each in enumerate(self.slow)}
+        evaluated = {"evaluated weights": self.slow[0]}
+        return {"fast weights": self.fast, **slow, **self.slots, **evaluated}
+
     @cached_property
     def synchronized(self) -> list[list[bool]]:
         """Which Lookaheads synchronized at each step."""
         return [step["synchronized"] for step in self.steps]
+
+
+def slow_weights(level: int) -> str:
+    return f"slow weights of level {level + 1}" if level else "slow weights"
 
 
 @dataclass(frozen=True, repr=False)

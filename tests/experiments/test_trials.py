@@ -1,30 +1,30 @@
 """Trials: done once, kept at once, lost ones told."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import worker_tasks
+from rich.console import Console
 
 from commands import alone
+from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.settings import TrainSettings
-from lookahead_ref.experiments.trials import (
-    Arm,
-    DivergedError,
-    Plan,
-    TrialsLostError,
-    measure_training,
-    run,
-)
+from lookahead_ref.experiments.trials import Arm, Plan, run
 
 
 def squares(
-    folder: Path, seeds: list[int], measure: Any = worker_tasks.record, jobs: int = 1
+    folder: Path,
+    seeds: list[int],
+    measure: Any = worker_tasks.record,
+    jobs: int = 1,
+    **shown: Any,
 ) -> list[int]:
     arm = Arm("squares", TrainSettings(data=str(folder / "log")))
     plan = Plan((arm,), seeds, measure=measure)
-    (outcome,) = run(plan, folder / "trials", **alone(jobs))
+    (outcome,) = run(plan, folder / "trials", **(alone(jobs) | shown))
     return [each["square"] for each in outcome.runs]
 
 
@@ -34,6 +34,14 @@ def done(folder: Path) -> list[str]:
 
 def test_results_come_in_the_order_of_the_seeds(tmp_path: Path) -> None:
     assert squares(tmp_path, [3, 1, 2], jobs=2) == [9, 1, 4]
+
+
+def test_progress_names_a_trial_by_what_it_is(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    squares(tmp_path, [3, 1], console=Console(file=shown))
+    first, last = shown.getvalue().splitlines()
+    assert first.endswith(": squares, seed 3")
+    assert last.endswith(": squares, seed 1")
 
 
 def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
@@ -51,7 +59,7 @@ def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
 
 
 def test_a_lost_trial_is_told_when_all_others_are_done(tmp_path: Path) -> None:
-    with pytest.raises(TrialsLostError, match=r"1 of 3 .* lost.* seed 2: the worker"):
+    with pytest.raises(trials.TrialsLostError, match=r"1 of 3 .* lost.* seed 2: the w"):
         squares(tmp_path, [1, 2, 3], worker_tasks.record_and_die_at_two, jobs=2)
     assert done(tmp_path) == ["1", "3"]
     squares(tmp_path, [1, 2, 3])
@@ -92,11 +100,11 @@ def test_a_run_that_diverges_is_a_result_unless_all_must_reach_their_end(
     tmp_path: Path,
 ) -> None:
     settings = TrainSettings(optimizer="sgd", learning_rate=1e6, epochs=2)
-    result = measure_training(settings)
+    result = trials.measure_training(settings)
     assert "step" in result["error"]
     assert len(result["history"]) >= 1
     plan = Plan((Arm("SGD", settings),), [0, 1], may_diverge=False)
     for _ in range(2):  # also where the result is there already
-        with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)"):
+        with pytest.raises(trials.DivergedError, match=r"\(method sgd, seed 0\)"):
             run(plan, tmp_path, **alone())
     assert len(list(tmp_path.iterdir())) == 1

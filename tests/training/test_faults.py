@@ -9,16 +9,9 @@ import pytest
 from rich.console import Console
 
 import lookahead_ref as la
+from lookahead_ref import training
 from lookahead_ref.data import BatchStream, Dataset, Examples
-from lookahead_ref.training import (
-    Diverging,
-    NonFiniteLossError,
-    RunEnded,
-    StepSkipped,
-    StepTaken,
-    TrainingProgress,
-    train,
-)
+from lookahead_ref.training import NonFiniteLossError, train
 from lookahead_ref.zoo.losses import Evaluation
 from toys import Normalised, clouds
 
@@ -85,8 +78,8 @@ def test_what_is_not_finite_stops_the_run_at_the_step_and_names_the_parameter(
     error = caught.value
     assert (error.of, error.step, error.epoch, error.parameter) == (of, 8, 2, where)
     assert error.inputs_are_finite == (by == LARGE)
-    assert [e.step for e in events if isinstance(e, StepTaken)] == list(range(8))
-    assert isinstance(events[-1], RunEnded)
+    assert [e.step for e in events if isinstance(e, training.StepTaken)] == list(range(8))
+    assert isinstance(events[-1], training.RunEnded)
     assert events[-1].error == str(error)
 
 
@@ -123,9 +116,9 @@ def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches(
     assert last.train_loss == evaluate(DATA.train).loss
     assert last.validation_loss == evaluate(DATA.validation).loss
     assert last.skipped == len(bad)
-    skipped = [event for event in events if isinstance(event, StepSkipped)]
+    skipped = [event for event in events if isinstance(event, training.StepSkipped)]
     assert [event.parameter for event in skipped] == [where] * len(bad)
-    taken = [event.step for event in events if isinstance(event, StepTaken)]
+    taken = [event.step for event in events if isinstance(event, training.StepTaken)]
     assert taken == list(range(15 - len(bad)))
 
 
@@ -235,11 +228,11 @@ def test_slow_weights_that_diverge_are_reported_once() -> None:
     events: list[Any] = []
     stream = io.StringIO()
     optimizer = la.Lookahead(la.SGD(learning_rate=0.1), k=2, alpha=0.5)
-    with TrainingProgress(Console(file=stream, width=40)) as progress:
+    with training.TrainingProgress(Console(file=stream, width=40)) as progress:
         options: dict[str, Any] = {"seed": 0, "epochs": 5, "batch_size": 2}
         callbacks = [events.append, progress]
         result = train(Repelled(), data, optimizer, **options, callbacks=callbacks)
-    (told,) = [event for event in events if isinstance(event, Diverging)]
+    (told,) = [event for event in events if isinstance(event, training.Diverging)]
     assert (told.epoch, told.parameter, told.initial_loss) == (1, "far", 2.0)
     assert told.loss == result.history[1].train_loss
     # From 1 to 1.2 and 1.44, and half the way back.
@@ -247,8 +240,3 @@ def test_slow_weights_that_diverge_are_reported_once() -> None:
     line = "the weights after epoch 1 are worse than those of the start: loss"
     assert line in stream.getvalue()
     assert dataclasses.asdict(told).keys() >= {"parameter", "moved"}
-
-
-def test_an_unknown_policy_is_refused() -> None:
-    with pytest.raises(ValueError, match="on_nonfinite must be one of 'stop', 'skip'"):
-        trained(on_nonfinite="ignore")

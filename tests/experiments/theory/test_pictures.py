@@ -12,7 +12,15 @@ import pytest
 import lookahead_ref as la
 from commands import succeeded
 from lookahead_ref.cli.theory import NAMES
-from lookahead_ref.experiments.theory import alpha, horizon, rate, save, stability, variance
+from lookahead_ref.experiments.theory import (
+    alpha,
+    horizon,
+    outer,
+    rate,
+    save,
+    stability,
+    variance,
+)
 from lookahead_ref.theory import quadratic
 from lookahead_ref.theory.noisy_quadratic import DivergenceError
 from lookahead_ref.theory.planning import loss_after
@@ -24,6 +32,7 @@ QUICK = {
     "horizon": "--k 5 --longest 20",
     "rate": "--points 2",
     "stability": "--k 2",
+    "outer": "--k 5 --longest 10",
 }
 
 
@@ -127,6 +136,19 @@ def test_interpolating_leaves_nothing_unstable_that_was_stable() -> None:
     assert min(lost["maintain"], lost["reset"]) > 100
     assert numbers["example"]["maintain"] == pytest.approx(1.031, abs=5e-4)
     assert f"0.0 % {stability.WORDS['interpolate']}" in stability.summary(numbers)
+
+
+def test_an_outer_optimizer_with_momentum_is_never_worse_than_lookahead() -> None:
+    numbers = outer.compute(k=5, longest=30)
+    of_lookahead, *others = (
+        np.array(best["excess_loss"]) for best in numbers["best"].values()
+    )
+    for losses in others:
+        assert np.all(losses <= 1.001 * of_lookahead)
+        assert np.all(losses >= numbers["least_excess_loss"])
+        assert losses[-1] < 0.6 * of_lookahead[-1]
+    told = outer.summary(numbers)
+    assert "descent and ascent 12.03, Lookahead, α = 0.5 0.1518" in told
 
 
 @pytest.mark.parametrize("compute", [variance.compute, horizon.compute])
