@@ -143,6 +143,8 @@ def test_lookahead_in_lookahead_composes() -> None:
     variance = 3.0 * np.sum(params["x"][1:] ** 2)
     found = whole.covariance(np.zeros((2, 2)), depth)[0, 0]
     assert found == pytest.approx(variance, rel=1e-13)
+    twice = whole.repeated(2)
+    assert (twice.k, twice.rate) == (24, pytest.approx(float(whole.rate)))
 
 
 # The proofs of docs/theory.md
