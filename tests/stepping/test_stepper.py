@@ -109,8 +109,8 @@ BAD: dict[str, Any] = {
 @on_every_backend
 @pytest.mark.parametrize("bad", list(BAD))
 def test_bad_gradients_leave_the_stepper_as_it_was(bad: str, backend: str) -> None:
-    stepper = la.Stepper(optimizer(), GOOD, backend=backend)
-    undisturbed = la.Stepper(optimizer(), GOOD, backend=backend)
+    made = la.Lookahead(la.Adam(0.1), 3, la.AdaptiveAlpha(), "interpolate")
+    stepper, undisturbed = (la.Stepper(made, GOOD, backend=backend) for _ in range(2))
     for _ in range(4):
         stepper.step(GOOD)
         undisturbed.step(GOOD)

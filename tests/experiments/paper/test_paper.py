@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import lookahead_ref as la
 from commands import alone, results
@@ -192,8 +193,8 @@ def test_a_clear_difference_is_told_and_one_within_the_spread_is_not() -> None:
     noisy = outcome("Noisy", [0.7, 0.4, 0.75])
     table = statistics.differences_from(sgd, [clear, noisy], {"validation_accuracy": 2})
     words = statistics.against(table, "validation accuracy")
-    assert "in 2 of 2 cases" in words or "in 1 of 2 cases" in words
-    assert "standard error in 1 (Clear +10.67)" in words
+    assert "over 3 seeds: seen: Clear (+" in words
+    assert "; not decided: Noisy (-" in words
 
 
 def test_of_a_run_that_diverged_nothing_is_said() -> None:
@@ -206,9 +207,29 @@ def test_of_a_run_that_diverged_nothing_is_said() -> None:
     assert "–" in table.markdown()
 
 
-def test_a_single_seed_never_stands_out() -> None:
-    assert not statistics.stands_out(summarize([3.0]))
-    assert statistics.stands_out(summarize([3.0, 3.1, 2.9]))
+def test_a_single_seed_decides_nothing() -> None:
+    assert statistics.interval(summarize([3.0])) is None
+    assert statistics.verdict(summarize([3.0])) == "not decided"
+    assert statistics.verdict(summarize([3.0, 3.1, 2.9])) == "seen"
+    assert statistics.verdict(summarize([3.0, 3.1, 2.9]), -1) == "the contrary seen"
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 10, 31, 200])
+def test_an_interval_is_students(n: int) -> None:
+    low, high = statistics.interval(Summary(1.0, 2.0, n)) or (0.0, 0.0)
+    half = stats.t.ppf(0.975, n - 1) * 2.0 / n**0.5
+    assert (low, high) == pytest.approx((1.0 - half, 1.0 + half), rel=1e-9)
+
+
+def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
+    full = ReproduceSettings(full=True, data="cifar100:here")
+    planned = table5.plan(full)
+    told = planned.notes[classifiers.DIFFERS]
+    names = [sentence.partition(":")[0] for sentence in told]
+    assert names == ["Learning rate", "Seeds", "Measured on", "Weight decay"]
+    assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
+    small = table5.plan(QUICK).notes[classifiers.DIFFERS]
+    assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
 
 
 def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path) -> None:
