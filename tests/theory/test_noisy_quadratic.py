@@ -217,6 +217,7 @@ def test_nothing_stays_nothing_though_the_factor_exceeds_the_range_of_numbers() 
     mean = one.mean([[0.0, 0.0], [1.0, 0.0]], 100_000)
     np.testing.assert_allclose(mean, 0.0, atol=1e-300)
     spread = one.covariance(np.zeros((2, 2, 2)), 100_000)
+    assert cycle("sgd", 1.0).mean([2.0, 1.0], 0).tolist() == [2.0, 1.0]  # of radius 0
     assert np.array_equal(spread[0], np.zeros((2, 2)))
     limit = cycle("heavy-ball", 0.5, 0.9).covariance_limit()
     np.testing.assert_allclose(spread[1], limit, rtol=1e-9)
