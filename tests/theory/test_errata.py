@@ -72,11 +72,9 @@ def test_a_cycle_is_k_inner_steps_and_one_interpolation(k: int) -> None:
 
     inner = la.SGD(0.1)
     alone, around = rules(inner, k), rules(la.Lookahead(inner, k=k), k)
-    # The pseudo-gradient and a step along it: one more step of SGD.
-    assert alone == 2 * k
-    assert Fraction(around, alone) == Fraction(k + 1, k)
+    assert around == alone + 2  # the pseudo-gradient, and the step back along it
     if k > 1:
-        assert Fraction(k + 1, k) < k + Fraction(1, k)
+        assert Fraction(around, alone) <= Fraction(k + 1, k) < k + Fraction(1, k)
 
 
 def test_an_inner_optimizer_with_a_state_is_no_function_of_theta() -> None:

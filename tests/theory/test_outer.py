@@ -104,24 +104,22 @@ def test_the_optimizers_of_this_library_do_what_is_computed(
     a, noise = np.array([0.05, 0.5, 1.0]), np.array([1.0, 0.2, 2.0])
     start, gamma, k, cycles, replicas = np.array([3.0, -1.0, 0.5]), 0.3, 3, 5, 20_000
     generator = np.random.default_rng(21)
-    optimizer = la.Lookahead(la.SGD(gamma), k=k, outer=outer(kind, 1.2, 0.6))
-    phi: Any = {"x": np.tile(start, (replicas, 1))}
-    state = optimizer.init(phi)
-    for _ in range(cycles):
-        total = np.zeros_like(phi["x"])
-        for _ in range(workers):
-            theta, last = phi, state
-            for _ in range(k):
-                centre = nq.sample_centre(generator, noise, (replicas,))
-                grads = {"x": nq.sampled_gradient(theta["x"], centre, a)}
-                theta, last = optimizer.forward(theta, grads, last)
-            total += optimizer.pseudo_gradient(last, theta)["x"]
-        phi, state = optimizer.back(last, {"x": total / workers})
+    lookahead = la.Lookahead(la.SGD(gamma), k=k, outer=outer(kind, 1.2, 0.6))
+    together = la.Workers(lookahead, count=workers)
+    theta: Any = [{"x": np.tile(start, (replicas, 1))}] * workers
+    states: Any = together.init(theta[0])
+    for _ in range(cycles * k):
+        centres = nq.sample_centre(generator, noise, (workers, replicas))
+        grads = [
+            {"x": nq.sampled_gradient(own["x"], centre, a)}
+            for own, centre in zip(theta, centres, strict=True)
+        ]
+        theta, states = together.step(theta, grads, states)
+    x = together.evaluation_params(theta, states)["x"]
 
     one = noisy_gradient(a, noise).after(gamma, k).averaged(workers).outer(kind, 1.2, 0.6)
     mean = one.mean(np.stack([start, np.zeros(3)], axis=-1), cycles)[:, 0]
     variance = one.covariance(np.zeros((2, 2)), cycles)[:, 0, 0]
-    x = phi["x"]
     assert_agree(Moments(x.mean(axis=0), x.var(axis=0, ddof=1), replicas), mean, variance)
 
 
