@@ -8,14 +8,14 @@ SGD with momentum 0.9, 0.0003 and 1 (decoupled) for Adam. Lookahead has the inne
 of the line above it, k = 5 and the alpha of the best cell of Table 5.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lookahead_ref.experiments.report import Findings, accuracy_panels, drawn
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import against, differences_from, summary
-from lookahead_ref.experiments.trials import Arm, Outcome, Plan
+from lookahead_ref.experiments.trials import Arm, Measure, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Summary, Table
 
 ALPHA = 0.8
@@ -134,7 +134,7 @@ def last_steps(
     request: ReproduceSettings,
     paper: str,
     differs: str,
-    measure: Callable[[TrainSettings], Mapping[str, Any]],
+    measure: Measure,
     *,
     alpha: float = ALPHA,
     **of_full: Any,
