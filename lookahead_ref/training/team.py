@@ -1,9 +1,10 @@
 """Where the workers of a run are: all in this process, or one on each rank of MPI."""
 
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +13,14 @@ from lookahead_ref import hyperparameters, trees
 from lookahead_ref.extras import require
 from lookahead_ref.optimizers import workers
 from lookahead_ref.training.models import Data
+from lookahead_ref.training.stopping import StoppedError
 from lookahead_ref.trees import Tree
 
 REDUCTIONS = ("ordered", "allreduce")
 """How pseudo-gradients are added up on MPI."""
 
 
-class Local:
+class Team:
     """Workers in this process, one after the other."""
 
     def __init__(self, size: int) -> None:
@@ -54,7 +56,7 @@ class Local:
         yield
 
 
-class Ranks(Local):
+class Ranks(Team):
     """Workers that are the ranks of an MPI communicator."""
 
     def __init__(self, comm: Any, reduction: str = "ordered") -> None:
@@ -66,6 +68,7 @@ class Ranks(Local):
         ]
 
     def mean(self, values: Sequence[Tree]) -> Tree:
+        """Average what each rank has, whose arrays are NumPy's."""
         (own,) = values
         return trees.map(
             lambda leaf: self._mean(np.ascontiguousarray(leaf)).reshape(leaf.shape), own
@@ -85,17 +88,21 @@ class Ranks(Local):
     def _allreduce(self, own: NDArray[Any]) -> NDArray[Any]:
         total = np.empty_like(own)
         self._comm.Allreduce(own, total)
-        return np.divide(total, self.size, out=total)
+        total /= self.size
+        return total
 
     def gather(self, values: Sequence[Any]) -> list[Any]:
+        """Return what all ranks have."""
         (own,) = values
         return list(self._comm.allgather(own))
 
     def broadcast(self, value: Any) -> Any:
+        """Return what rank 0 has."""
         return self._comm.bcast(value)
 
     @contextmanager
     def together(self) -> Iterator[None]:
+        """Fail on all ranks if one fails; the first of those tells why."""
         failed = None
         try:
             yield
@@ -109,34 +116,33 @@ class Ranks(Local):
 
     @contextmanager
     def ending(self) -> Iterator[None]:
+        """End all ranks if the block fails on this one."""
         try:
             yield
+        except StoppedError as error:  # on all ranks, when their state was saved
+            sys.exit(128 + (error.signal or signal.SIGTERM))
         except BaseException as error:
-            # Of 128 and more: all ranks were stopped by a signal, and will end by themselves.
-            if (code := getattr(error, "exit_code", 1)) < 128:
+            if not isinstance(error.__cause__, StoppedError):
                 sys.stderr.flush()
-                self._comm.Abort(code)
+                self._comm.Abort(getattr(error, "exit_code", 1))
             raise
 
 
-Team: TypeAlias = Local
-
-
-def join(size: int | str, reduction: str) -> Team:
+def join(size: int | str, reduction: str = "ordered") -> Team:
     """Return the team of so many workers in this process, or of the ranks of "mpi"."""
     if size != "mpi":
         if reduction != "ordered":
             raise ValueError(
-                f"reduction must be 'ordered' unless workers is mpi, got {reduction!r}"
+                f"reduction must be 'ordered' unless workers are mpi, got {reduction!r}"
             )
-        return Local(size)
+        return Team(cast("int", size))
     try:
         mpi: Any = require("mpi4py.MPI", "mpi", purpose="run with workers mpi")
-    except (ImportError, RuntimeError) as error:
-        ...
+    except RuntimeError as error:
+        raise ValueError(f"workers can be mpi where MPI is installed: {error}") from error
     if not mpi.Is_initialized() or mpi.Is_finalized():
-        state = "finalized already" if mpi.Is_finalized() else "not initialized"
-        raise ValueError(f"workers can be mpi where MPI is initialized, got it {state}")
+        state = "finalized" if mpi.Is_finalized() else "not initialized"
+        raise ValueError(f"workers can be mpi while MPI is initialized, and it is {state}")
     return Ranks(mpi.COMM_WORLD, reduction)
 
 
@@ -152,13 +158,20 @@ def check_alike(team: Team, given: Mapping[str, Any]) -> None:
                 )
 
 
-def share(data: Data, number: int, count: int) -> Data:
+def share(data: Data, number: int, count: int, batch_size: int) -> Data:
     """Return what one of so many workers learns from."""
     if count == 1:
         return data
     if not hasattr(data, "share"):
         raise ValueError(
-            f"workers must be 1 for data without a method share, as {data.name}, "
-            f"got {count}"
+            f"workers must be 1 with data {data.name}, which has no method share, got "
+            f"{count}"
         )
-    return data.share(number, count)
+    shared: Data = data.share(number, count)
+    try:
+        shared.stream(batch_size, 0)
+    except ValueError as error:
+        raise ValueError(
+            f"workers must be so few that each has a batch of its own, got {count}: {error}"
+        ) from error
+    return shared
