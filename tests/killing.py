@@ -10,6 +10,7 @@ its trials there instead, with a checkpoint after each batch.
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import resource
@@ -48,22 +49,22 @@ SETTINGS = TrainSettings(
 )
 
 
-class Killer:
-    """Kills this process at a moment that is given by its number."""
+def kill_before(point: int) -> None:
+    """Have this process kill itself before the change to the disk of this number."""
+    numbers = itertools.count(1)
+    owners = {os: ("fsync", "truncate"), Path: ("replace", "rename", "unlink", "open")}
 
-    def __init__(self, point: int) -> None:
-        self._left = point
-
-    def watch(self, owner: Any, name: str) -> None:
-        call: Any = getattr(owner, name)
-
+    def watch(call: Any) -> Any:
         def watched(*arguments: Any, **options: Any) -> Any:
-            self._left -= 1
-            if self._left == 0:
+            if next(numbers) == point:
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(*arguments, **options)
 
-        setattr(owner, name, watched)
+        return watched
+
+    for owner, names in owners.items():
+        for name in names:
+            setattr(owner, name, watch(getattr(owner, name)))
 
 
 @cache
@@ -136,11 +137,7 @@ def _restrict(order: dict[str, Any]) -> None:
         # of the processor does not depend on what else the machine does.
         signal.setitimer(signal.ITIMER_PROF, order["seconds"])
     if order.get("point"):
-        kill = Killer(order["point"])
-        for name in ("fsync", "truncate"):
-            kill.watch(os, name)
-        for name in ("replace", "rename", "unlink", "open"):
-            kill.watch(Path, name)
+        kill_before(order["point"])
     if order.get("limit"):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))

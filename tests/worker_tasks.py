@@ -68,9 +68,10 @@ def sleep(seconds: float, _request: StopRequest) -> None:
     time.sleep(seconds)
 
 
-def wait(until_asked: Path | None, request: StopRequest) -> None:
-    """Make a file when asked to stop, unless there is nothing to wait for."""
-    if until_asked is not None:
+def wait(folder: Path | None, request: StopRequest) -> None:
+    """Make a file, and another when asked to stop; without a folder do nothing."""
+    if folder is not None:
+        (folder / "begun").touch()
         while not request():
             time.sleep(0.01)
-        until_asked.touch()
+        (folder / "stopped").touch()

@@ -17,6 +17,7 @@ from lookahead_ref.theory.checks import (
     counts,
     finite,
     product,
+    quiet,
     reals,
 )
 from lookahead_ref.theory.cycles import Cycle, Kind
@@ -97,6 +98,7 @@ def loss_after(
     return finite("expected loss", _lookahead_loss(problem, *given))
 
 
+@quiet
 def steps_to_reach(
     problem: Problem, loss: float, learning_rate: float, k: int = 1, alpha: float = 1.0
 ) -> int:
@@ -124,6 +126,7 @@ def steps_to_reach(
     # The loss after t cycles is settled + sum of distance * factor^(2 t), each term
     # monotone.
     distance = 0.5 * a * (start + np.asarray(problem.variance) - limit)
+    finite("expected loss", distance, "")
     rising, falling = np.minimum(distance, 0.0), np.maximum(distance, 0.0)
 
     def left(cycles: int) -> Reals:
@@ -347,12 +350,12 @@ def _lookahead_loss(
     return _loss(problem, factor_power(learning_rate, a, *others), added)
 
 
+@quiet
 def _loss(problem: Problem, factor: Reals, added: Reals) -> Reals:
     """Return the loss where the mean was multiplied, and variance was added; or inf."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = np.asarray(problem.mean) ** 2 + np.asarray(problem.variance)
-        left = product(square, factor**2) + added + np.asarray(problem.noise)
-        losses = 0.5 * (left @ np.asarray(problem.curvature))
+    square = np.asarray(problem.mean) ** 2 + np.asarray(problem.variance)
+    left = product(square, factor**2) + added + np.asarray(problem.noise)
+    losses = 0.5 * (left @ np.asarray(problem.curvature))
     return np.where(np.isnan(losses), np.inf, losses)
 
 

@@ -118,10 +118,7 @@ def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
     with continued_folder(folder, "sweep", "sweep") as again:
         assert again == folder
     told = "which is of sweep"
-    with (
-        pytest.raises(OutputFolderError, match=told),
-        continued_folder(folder, "x", "table5"),
-    ):
+    with pytest.raises(OutputFolderError, match=told), continued_folder(folder, "", "fig1"):
         pass
 
 

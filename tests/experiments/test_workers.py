@@ -130,6 +130,11 @@ def test_tasks_under_way_are_given_up_where_the_caller_stops() -> None:
     assert time.monotonic() - began < 60
 
 
+def wait_for(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("where", ["two processes", "cluster"])
 def test_tasks_under_way_are_asked_to_stop_where_the_caller_stops(
     where: str, tmp_path: Path, request: pytest.FixtureRequest
@@ -137,12 +142,11 @@ def test_tasks_under_way_are_asked_to_stop_where_the_caller_stops(
     workers: Workers = LocalProcesses(2)
     if where == "cluster":
         workers = DaskCluster(request.getfixturevalue("cluster"))
-    stopped = tmp_path / "stopped"
-    outcomes = workers.outcomes(worker_tasks.wait, [None, stopped])
+    outcomes = workers.outcomes(worker_tasks.wait, [None, tmp_path])
     assert next(outcomes) == (0, None)
+    wait_for(tmp_path / "begun")
     outcomes.close()
-    while not stopped.exists():  # in a cluster nobody waits for that
-        time.sleep(0.01)
+    wait_for(tmp_path / "stopped")  # in a cluster it comes later
 
 
 def test_workers_end_with_a_parent_that_is_killed() -> None:

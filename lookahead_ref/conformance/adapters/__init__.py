@@ -7,7 +7,7 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,17 +89,16 @@ def check_builtin(name: str) -> None:
 class Peer:
     """A public implementation."""
 
-    package: str
-    """The package, by the name it is installed by."""
-    needs: tuple[str, ...]
-    """What its adapter imports."""
-    place: str
-    """The adapter: ``module:callable``, the module in this package."""
+    package: str  # by the name it is installed by
+    needs: tuple[str, ...]  # what its adapter imports
+    place: str  # ``module:callable``, the module in this package
+
+    def missing(self) -> str | None:
+        return next((n for n in self.needs if importlib.util.find_spec(n) is None), None)
 
     @property
     def installed(self) -> bool:
-        """Whether all that is needed is there."""
-        return all(importlib.util.find_spec(each) is not None for each in self.needs)
+        return self.missing() is None
 
     @property
     def title(self) -> str:
@@ -107,9 +106,8 @@ class Peer:
 
     def require(self) -> None:
         """Raise a MissingExtraError where something is missing; import nothing."""
-        for each in self.needs:
-            if importlib.util.find_spec(each) is None:
-                raise MissingExtraError(each, "peers", f"run the suite on {self.package}")
+        if (missing := self.missing()) is not None:
+            raise MissingExtraError(missing, "peers", f"run the suite on {self.package}")
 
     def make(self) -> Callable[[], Any]:
         """Import the adapter, and return what makes one."""
@@ -156,18 +154,16 @@ def _schedule(table: tuple[float, ...]) -> Any:
 def make_optimizer(setup: Setup) -> Optimizer:
     inner = setup.inner
     kind = inner.weight_decay_kind
-    optimizer: Any = _RULES[inner.rule](
+    optimizer: Optimizer = _RULES[inner.rule](
         learning_rate=_schedule(inner.learning_rate),
         weight_decay_kind="l2" if kind == "none" else kind,
         **inner.hyperparameters,
     )
     for level in reversed(setup.levels):
-        inner_state: Any = level.inner_state
-        optimizer = Lookahead(
-            optimizer, k=level.k, alpha=_schedule(level.alpha), inner_state=inner_state
-        )
-    made: Optimizer = optimizer
-    return made
+        state: Any = level.inner_state
+        alpha = _schedule(level.alpha)
+        optimizer = Lookahead(optimizer, k=level.k, alpha=alpha, inner_state=state)
+    return optimizer
 
 
 def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[str, Array]:
@@ -178,13 +174,57 @@ def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[
     }
 
 
+def loss_and_grads(
+    model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any], *, backend: str
+) -> tuple[Any, Tensors, Tensors]:
+    """Compute what `ModelAdapter` asks for, with a model of the zoo on a backend."""
+    # Autograd and the zoo are of no use to an optimizer's cases.
+    from lookahead_ref.zoo import LSTM, MLP
+
+    memory = load(backend)
+
+    def there(flat: Tensors) -> dict[str, dict[str, Any]]:
+        nested: dict[str, dict[str, Any]] = {}
+        for name, array in flat.items():
+            layer, _, part = name.partition(".")
+            nested.setdefault(layer, {})[part] = memory.from_host(array)
+        return nested
+
+    def host(tree: Mapping[str, Any]) -> Tensors:
+        return {
+            path.replace("/", "."): memory.to_host(array)
+            for path, array in flatten(tree).items()
+        }
+
+    given = SimpleNamespace(
+        inputs=memory.from_host(batch["inputs"]), labels=memory.from_host(batch["labels"])
+    )
+    carried: Mapping[str, Any] = {}
+    if model["kind"] == "mlp":
+        weights = [params[f"layer{n}.weight"] for n in range(1, model["layers"] + 1)]
+        sizes = (len(weights[0]), *(weight.shape[1] for weight in weights))
+        perceptron = MLP(sizes, activation=model["activation"], backend=backend)
+        loss, grads = value_and_grad(perceptron.loss)(there(params), given)
+    else:
+        vocabulary, width = params["embedding.weight"].shape
+        lstm = LSTM(
+            vocabulary,
+            hidden=len(params["layer1.recurrent_weight"]),
+            layers=model["layers"],
+            embedding=width,
+            tied=model["tied"],
+            backend=backend,
+        )
+        (loss, carried), grads = value_and_grad(lstm.loss, has_aux=True)(
+            there(params), given, there(batch["carried"])
+        )
+    return np.asarray(float(loss)), host(grads), host(carried)
+
+
 class Pure:
     """The pure interface."""
 
-    def model_loss_and_grads(
-        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
-    ) -> tuple[Any, Tensors, Tensors]:
-        return loss_and_grads(model, params, batch, backend="numpy")
+    model_loss_and_grads = staticmethod(partial(loss_and_grads, backend="numpy"))
 
     def start(self, setup: Setup) -> None:
         self._levels = len(setup.levels)
@@ -236,13 +276,8 @@ class Stepped:
     """The in-place interface on a backend, given by its name."""
 
     def __init__(self, backend: str) -> None:
-        self._name = backend
         self._backend = loaded(backend)
-
-    def model_loss_and_grads(
-        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
-    ) -> tuple[Any, Tensors, Tensors]:
-        return loss_and_grads(model, params, batch, backend=self._name)
+        self.model_loss_and_grads = partial(loss_and_grads, backend=backend)
 
     def start(self, setup: Setup) -> None:
         self._levels = len(setup.levels)
@@ -276,11 +311,8 @@ class Stepped:
 
     def slots(self) -> Mapping[str, Tensors]:
         prefix = "inner/" * self._levels + "slots/"
-        names = {
-            entry.removeprefix(prefix).split("/")[0]: None
-            for entry in self._saved
-            if entry.startswith(prefix)
-        }
+        slots = [entry for entry in self._saved if entry.startswith(prefix)]
+        names = [entry.removeprefix(prefix).split("/")[0] for entry in slots]
         return {name: self._tree(prefix + name) for name in names}
 
     def evaluation(self) -> Tensors:
@@ -302,50 +334,3 @@ class Stepped:
                 for name, value in saved.items()
             }
         self._stepper.load_state_dict(entries)
-
-
-def loss_and_grads(
-    model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any], *, backend: str
-) -> tuple[Any, Tensors, Tensors]:
-    """Compute what `ModelAdapter` asks for, with a model of the zoo on a backend."""
-    # Autograd and the zoo are of no use to an optimizer's cases.
-    from lookahead_ref.zoo import LSTM, MLP
-
-    memory = load(backend)
-
-    def there(flat: Tensors) -> dict[str, dict[str, Any]]:
-        nested: dict[str, dict[str, Any]] = {}
-        for name, array in flat.items():
-            layer, _, part = name.partition(".")
-            nested.setdefault(layer, {})[part] = memory.from_host(array)
-        return nested
-
-    def host(tree: Mapping[str, Any]) -> Tensors:
-        return {
-            path.replace("/", "."): memory.to_host(array)
-            for path, array in flatten(tree).items()
-        }
-
-    given = SimpleNamespace(
-        inputs=memory.from_host(batch["inputs"]), labels=memory.from_host(batch["labels"])
-    )
-    carried: Mapping[str, Any] = {}
-    if model["kind"] == "mlp":
-        weights = [params[f"layer{n}.weight"] for n in range(1, model["layers"] + 1)]
-        sizes = (len(weights[0]), *(weight.shape[1] for weight in weights))
-        perceptron = MLP(sizes, activation=model["activation"], backend=backend)
-        loss, grads = value_and_grad(perceptron.loss)(there(params), given)
-    else:
-        vocabulary, width = params["embedding.weight"].shape
-        lstm = LSTM(
-            vocabulary,
-            hidden=len(params["layer1.recurrent_weight"]),
-            layers=model["layers"],
-            embedding=width,
-            tied=model["tied"],
-            backend=backend,
-        )
-        (loss, carried), grads = value_and_grad(lstm.loss, has_aux=True)(
-            there(params), given, there(batch["carried"])
-        )
-    return np.asarray(float(loss)), host(grads), host(carried)

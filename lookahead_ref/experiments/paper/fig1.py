@@ -72,7 +72,7 @@ class Plane:
 def plan(request: ReproduceSettings) -> Plan:
     return classifiers.last_steps(
         request,
-        "a ResNet-32 on CIFAR-100",
+        {"Model": "ResNet-32", "Data": "CIFAR-100"},
         "The document does not say which three points span its plane, nor where in "
         f"training its cycles are; here they are the last {CYCLES} of the run.",
         measure,

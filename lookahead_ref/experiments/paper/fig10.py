@@ -16,6 +16,7 @@ from lookahead_ref.experiments.paper.walk import (
 )
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.statistics import verdict
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
@@ -34,10 +35,11 @@ STEPS = 60
 def plan(request: ReproduceSettings) -> Plan:
     return classifiers.last_steps(
         request,
-        "a ResNet-32 on CIFAR",
+        {"Model": "ResNet-32", "Data": "CIFAR"},
         f"The document does not say where in training the {STEPS} steps are; here they are "
         "the last of the run, whose learning rate stays as it was at first.",
         measure,
+        model="resnet32",
     )
 
 
@@ -83,12 +85,11 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         ),
     )
     falls, rises = summarize(within), summarize(back)
-    both = falls.mean < 0 < rises.mean
     summary = (
         "In the paper the inner loop tends to degrade the accuracy and the interpolation "
-        f"recovers it. Here an inner loop changes it by {falls.mean:+.3f} points and the "
-        f"interpolation by {rises.mean:+.3f}: "
-        + ("the same effect." if both else "not the same effect.")
+        f"recovers it. Here, on average, an inner loop changes it by {falls.mean:+.3f} "
+        f"points ({verdict(falls, -1)}) and the interpolation by {rises.mean:+.3f} "
+        f"({verdict(rises)}), by 95 % intervals over {plan.over}."
     )
     picture = Picture(
         "Validation accuracy of the fast weights after each step, seed 0; where a cycle "

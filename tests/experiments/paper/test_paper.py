@@ -1,17 +1,18 @@
 """The reproductions: every one runs in small, and says what it found beside the paper."""
 
 import csv
+import html
 import importlib
 import re
 import runpy
 from collections.abc import Sequence
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from commands import alone, results
 from lookahead_ref import trees
@@ -23,7 +24,7 @@ from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Arm, Outcome
-from lookahead_ref.report.tables import MISSING, Summary, summarize
+from lookahead_ref.report.tables import MISSING, Summary, Table, summarize
 from lookahead_ref.training.stopping import StopRequest
 from support import assert_same_bits
 
@@ -36,23 +37,6 @@ def run(name: str, folder: Path, settings: ReproduceSettings = QUICK) -> Report:
     return reproduce(name, settings, folder, **alone())
 
 
-class Text(HTMLParser):
-    """The words of a page, and what it refers to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self.outside: list[str] = []
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name in ("href", "src") and value and not value.startswith(("data:", "#")):
-                self.outside.append(value)
-
-
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("table3", "fig9")])
 def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -> None:
     made = run(name, tmp_path)
@@ -61,11 +45,10 @@ def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -
     found = results(tmp_path)
     assert found["summary"] == made.findings.summary
     assert found["notes"][classifiers.DIFFERS]
-    shown = Text()
-    shown.feed((tmp_path / "report.html").read_text("utf-8"))
-    assert shown.outside == []
-    assert made.findings.summary in shown.words
-    assert found["command"] in shown.words
+    text = html.unescape((tmp_path / "report.html").read_text("utf-8"))
+    assert not re.search(r'(href|src)="(?!data:|#)', text)
+    assert f">{made.findings.summary}<" in text
+    assert f">{found['command']}<" in text
     lines = list(csv.DictReader((tmp_path / "results.csv").read_text("utf-8").splitlines()))
     assert {line["arm"] for line in lines} == {arm["title"] for arm in found["arms"]}
 
@@ -188,29 +171,48 @@ def outcome(title: str, finals: Sequence[float | None]) -> Outcome:
     return Outcome(Arm(title, TrainSettings(epochs=1)), tuple(map(measured, finals)))
 
 
+def differences(first: Outcome, *others: Outcome) -> Table:
+    return statistics.differences_from(first, others, {"validation_accuracy": 2})
+
+
 def test_a_clear_difference_is_told_and_one_within_the_spread_is_not() -> None:
     sgd = outcome("SGD", [0.5, 0.6, 0.7])
-    clear = outcome("Clear", [0.61, 0.70, 0.81])
-    noisy = outcome("Noisy", [0.7, 0.4, 0.75])
-    table = statistics.differences_from(sgd, [clear, noisy], {"validation_accuracy": 2})
-    words = statistics.against(table, "validation accuracy")
-    assert "in 2 of 2 cases" in words or "in 1 of 2 cases" in words
-    assert "standard error in 1 (Clear +10.67)" in words
+    clear, noisy = outcome("Clear", [0.61, 0.70, 0.81]), outcome("Noisy", [0.7, 0.4, 0.75])
+    words = statistics.against(differences(sgd, clear, noisy), "validation accuracy")
+    assert "over 3 seeds: seen: Clear (+" in words
+    assert "; not decided: Noisy (-" in words
 
 
 def test_of_a_run_that_diverged_nothing_is_said() -> None:
-    sgd = outcome("SGD", [0.5, None])
-    table = statistics.differences_from(
-        sgd, [outcome("Other", [0.6, 0.7])], {"validation_accuracy": 2}
-    )
+    table = differences(outcome("SGD", [0.5, None]), outcome("Other", [0.6, 0.7]))
     assert table.rows[0].cells == (MISSING,)
     assert "Nothing can be said of Other" in statistics.against(table, "accuracy")
     assert "–" in table.markdown()
 
 
-def test_a_single_seed_never_stands_out() -> None:
-    assert not statistics.stands_out(summarize([3.0]))
-    assert statistics.stands_out(summarize([3.0, 3.1, 2.9]))
+def test_a_single_seed_decides_nothing() -> None:
+    assert statistics.interval(summarize([3.0])) is None
+    assert statistics.verdict(summarize([3.0])) == "not decided"
+    assert statistics.verdict(summarize([3.0, 3.1, 2.9])) == "seen"
+    assert statistics.verdict(summarize([3.0, 3.1, 2.9]), -1) == "the contrary seen"
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 10, 31, 200])
+def test_an_interval_is_students(n: int) -> None:
+    low, high = statistics.interval(Summary(1.0, 2.0, n)) or (0.0, 0.0)
+    half = stats.t.ppf(0.975, n - 1) * 2.0 / n**0.5
+    assert (low, high) == pytest.approx((1.0 - half, 1.0 + half), rel=1e-9)
+
+
+def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
+    full = ReproduceSettings(full=True, data="cifar100:here")
+    planned = table5.plan(full)
+    told = planned.notes[classifiers.DIFFERS]
+    names = [sentence.partition(":")[0] for sentence in told]
+    assert names == ["Learning rate", "Seeds", "Measured on", "Weight decay"]
+    assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
+    small = table5.plan(QUICK).notes[classifiers.DIFFERS]
+    assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
 
 
 def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path) -> None:
