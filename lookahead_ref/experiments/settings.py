@@ -235,8 +235,8 @@ class TrainSettings:
     outer_momentum: float = _outer_momentum(panel="Optimizer")
     workers: int | str = _of_run(
         1,
-        "Lookahead: how many workers, each with its share of the data, have one outer step; "
-        "mpi where each is a rank that mpirun started.",
+        "Lookahead: how many workers, each with its share of the data, have one outer "
+        "step; or mpi, where each is a rank that mpirun started.",
         given=str | None,
         metavar="N|mpi",
         read=_workers,

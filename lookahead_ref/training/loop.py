@@ -46,7 +46,7 @@ from lookahead_ref.training.state import (
     seeds,
 )
 from lookahead_ref.training.stopping import Interrupted, StoppedError
-from lookahead_ref.training.team import Team, share
+from lookahead_ref.training.team import Team, join, share
 from lookahead_ref.trees import flatten
 
 OnNonFinite = Literal["stop", "skip"]
@@ -113,7 +113,7 @@ def train(
     check_every: int | None = None,
     checkpoints: Checkpoints | None = None,
     resume: Snapshot | None = None,
-    workers: int | Team = 1,
+    workers: int | str | Team = 1,
     callbacks: Sequence[Callback] = (),
 ) -> TrainingResult:
     """Train a model.
@@ -161,11 +161,11 @@ def train(
         Where to keep the state of the run.
     resume : Snapshot, optional
         A state that such a run was in; it goes on from there. All else must be as it was.
-    workers : int or Team, default 1
-        How many workers share the optimizer, a `Lookahead`: see `lookahead_ref.Workers`.
-        Each has its share of the training examples, or its part of the text. All are in
-        this process, or on the ranks of a team of MPI (`lookahead_ref.training.join`);
-        then the first evaluates, has the callbacks and the checkpoints.
+    workers : int or "mpi", default 1
+        How many workers have one outer step, that of a `Lookahead`: `lookahead_ref.Workers`
+        says how. Each has its share of the training examples or of the text. All are in
+        this process; with "mpi" each is a rank, and the first of them alone evaluates, has
+        the callbacks and keeps checkpoints.
     callbacks : sequence of callable
         Called with each event, in this order. An exception in one ends the run.
 
@@ -210,7 +210,7 @@ def train(
     if check_every is None:
         check_every = 1 if placement.on_host else _DEVICE_CHECK_EVERY
     check_every = hyperparameters.count("check_every", check_every)
-    team = workers if isinstance(workers, Team) else Team(workers)
+    team = workers if isinstance(workers, Team) else join(workers)
     if team.size > 1 and on_nonfinite != "stop":
         raise ValueError(
             f"on_nonfinite must be 'stop' where there are workers, whose cycles end "

@@ -1,5 +1,6 @@
 """All that changes while a run goes on, which a checkpoint must hold, and where it is."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -241,12 +242,12 @@ def joined(workers: Sequence[Snapshot]) -> Snapshot:
 
 def parted(snapshot: Snapshot) -> list[Snapshot]:
     """Take apart what `joined` made."""
-    workers = [snapshot]
-    for number, record in enumerate(snapshot.record["others"], start=1):
-        prefix = f"worker{number}/"
-        names = [name for name in snapshot.arrays if name.startswith(prefix)]
-        arrays = {name.removeprefix(prefix): snapshot.arrays[name] for name in names}
-        workers.append(Snapshot(arrays, record))
+    records = [snapshot.record, *snapshot.record["others"]]
+    workers: list[Snapshot] = [Snapshot({}, record) for record in records]
+    for name, array in snapshot.arrays.items():
+        of_other = re.fullmatch(r"worker(\d+)/(.+)", name)
+        number, name = (int(of_other[1]), of_other[2]) if of_other else (0, name)
+        workers[number].arrays[name] = array
     return workers
 
 
