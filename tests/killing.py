@@ -4,10 +4,12 @@ It reads a JSON object a line and answers each with how the process ended. ``fol
 where the run lives: it is begun there, or continued. ``seconds`` is after how much time of
 the processor it is killed, and ``point`` the number of the change to the disk before which
 it is to kill itself; ``limit`` is the size in bytes that no file can exceed, and ``nobody``
-has it run without privileges.
+has it run without privileges. With ``trials``, the name of an experiment, it does a plan of
+its trials there instead, with a checkpoint after each batch.
 """
 
 import contextlib
+import io
 import itertools
 import json
 import os
@@ -25,9 +27,13 @@ from typing import Any, Self
 # A run that goes on imports them; here it is done before, once for all that are forked.
 import jsonschema  # noqa: F401
 import safetensors.numpy  # noqa: F401
+from rich.console import Console
 
-from lookahead_ref.experiments import resume, train
+from lookahead_ref.experiments import resume, train, trials
+from lookahead_ref.experiments.paper import fig10
 from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.experiments.workers import LocalProcesses
+from lookahead_ref.training import checkpoints
 
 TOYS = Path(__file__).with_name("toys.py")
 SETTINGS = TrainSettings(
@@ -82,9 +88,21 @@ def run(folder: Path, ready: train.Prepared, every: int) -> None:
         train.run(ready, run)
 
 
+def run_trials(folder: Path, name: str) -> None:
+    """Do, or go on with, the trials of a plan."""
+    checkpoints._SECONDS = 0.0
+    folder.mkdir(exist_ok=True)
+    settings = replace(SETTINGS, epochs=2, batch_size=10)
+    measure: Any = {"fig10": fig10.measure, "training": trials.measure_training}[name]
+    plan = trials.Plan((trials.Arm("it", settings),), [0, 1], measure=measure)
+    console = Console(file=io.StringIO())
+    trials.run(plan, folder, workers=LocalProcesses(1), console=console)
+
+
 def forked(order: dict[str, Any]) -> dict[str, Any]:
     """Do a run in a process of its own and tell how that ended."""
-    ready = prepared(order["epochs"], order["batch_size"])
+    if "trials" not in order:
+        ready = prepared(order["epochs"], order["batch_size"])
     if order.get("nobody"):
         # So that all is imported: the libraries may be where nobody can read them.
         with tempfile.TemporaryDirectory() as name:
@@ -95,7 +113,10 @@ def forked(order: dict[str, Any]) -> dict[str, Any]:
     if child == 0:
         try:
             _restrict(order)
-            run(Path(order["folder"]), ready, order["every"])
+            if "trials" in order:
+                run_trials(Path(order["folder"]), order["trials"])
+            else:
+                run(Path(order["folder"]), ready, order["every"])
         except BaseException as error:
             os.write(writing, f"{type(error).__name__}: {error}".encode())
             if not isinstance(error, OSError):

@@ -132,7 +132,7 @@ def test_an_interrupted_command_says_how_to_continue(
     with pytest.raises(typer.Exit), job_folder(output, "sweep", "sweep") as folder:
         raise KeyboardInterrupt
     words = shlex.join(["lookahead-ref", "sweep", "--output", str(folder)])
-    told = f"lookahead-ref: to continue: {words}\ninterrupted\n"
+    told = f"lookahead-ref: stopped, what was done is saved; to continue: {words}\n"
     assert capsys.readouterr().err == told
 
 

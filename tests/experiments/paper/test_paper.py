@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import lookahead_ref as la
 from commands import alone, results
 from lookahead_ref import trees
 from lookahead_ref.experiments import statistics, train
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
 from lookahead_ref.experiments.paper.reproduce import NAMES, check, reproduce
-from lookahead_ref.experiments.paper.walk import steps_per_epoch, walk
+from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Arm, Outcome
 from lookahead_ref.report.tables import MISSING, Summary, Table, summarize
+from lookahead_ref.training.stopping import StopRequest
 from support import assert_same_bits
 
 ROOT = Path(__file__).parents[3]
@@ -103,21 +103,21 @@ def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
         check("table4", QUICK)
 
 
-def prepared() -> train.Prepared:
-    return train.prepare(
-        TrainSettings(optimizer="lookahead-heavy-ball", learning_rate=0.1, epochs=1, seed=3)
-    )
+WALKED = TrainSettings(
+    optimizer="lookahead-heavy-ball", learning_rate=0.1, epochs=1, seed=3
+)
 
 
-def test_walking_ends_where_training_does() -> None:
-    ready = prepared()
-    *_, last = walk(ready, steps_per_epoch(ready))
-    result = train.run(ready)
+def test_walking_ends_where_training_does(tmp_path: Path) -> None:
+    with walking(WALKED, tmp_path / "walk", StopRequest()) as walk:
+        (last,) = walk.visits(walk.steps_per_epoch, walk.steps_per_epoch)
+    result = train.run(train.prepare(WALKED))
     assert_same_bits(result.params, last.phi)
 
 
-def test_a_visit_shows_theta_before_it_is_drawn_back() -> None:
-    visits = list(walk(prepared(), 5))
+def test_a_visit_shows_theta_before_it_is_drawn_back(tmp_path: Path) -> None:
+    with walking(WALKED, tmp_path / "walk", StopRequest()) as walk:
+        visits = list(walk.visits(1, 5))
     assert [visit.synchronized for visit in visits] == [False] * 4 + [True]
     of = (visits[3].phi, visits[4].phi, visits[4].theta)
     before, after, theta = map(trees.flatten, of)
@@ -127,10 +127,12 @@ def test_a_visit_shows_theta_before_it_is_drawn_back() -> None:
         assert not np.array_equal(phi, theta[path])
 
 
-def test_only_lookahead_can_be_walked() -> None:
-    ready = replace(prepared(), optimizer=la.SGD(0.1))
-    with pytest.raises(TypeError, match="optimizer must be a Lookahead, got SGD"):
-        next(walk(ready, 1))
+def test_only_lookahead_can_be_walked(tmp_path: Path) -> None:
+    with (
+        pytest.raises(TypeError, match="optimizer must be a Lookahead, got SGD"),
+        walking(replace(WALKED, optimizer="sgd"), tmp_path / "walk", StopRequest()),
+    ):
+        pass
 
 
 def test_a_plane_goes_through_its_three_points() -> None:
