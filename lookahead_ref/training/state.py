@@ -1,18 +1,20 @@
 """All that changes while a run goes on, which a checkpoint must hold, and where it is."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from lookahead_ref import trees
+from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.report.files import schema
 from lookahead_ref.stepping.backend import Backend
 from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
-from lookahead_ref.training.models import Model, Stream, carries
+from lookahead_ref.training.models import Data, Model, Stream, carries
 
 
 class Snapshot(NamedTuple):
@@ -20,7 +22,8 @@ class Snapshot(NamedTuple):
 
     arrays: dict[str, Any]
     """Below ``optimizer/`` weights, slow weights and slots, by the names of
-    `lookahead_ref.Stepper.state_dict`; below ``carried/`` what the next batch is handed."""
+    `lookahead_ref.Stepper.state_dict`; below ``carried/`` what the next batch is handed;
+    the same of all workers but the first below ``worker1/`` and so on."""
     record: dict[str, Any]
     """All else, as plain data that JSON can hold without loss."""
 
@@ -110,10 +113,42 @@ class TrainingState:
     """Time taken until the last snapshot, in seconds."""
     history: list[EpochRecord] = field(default_factory=list)
 
+    @classmethod
+    def begun(
+        cls,
+        model: Model,
+        data: Data,
+        optimizer: Any,
+        seed: int,
+        batch_size: int,
+        placement: Placement,
+        worker: int = 0,
+    ) -> Self:
+        """Return the state in which a run, or one of its workers, begins."""
+        init_seed, *seeds_of_all = seeds(seed)
+        batch_seed, noise_seed = ([each, *each.spawn(worker)][-1] for each in seeds_of_all)
+        params = placement.put(model.init(init_seed))
+        return cls(
+            placement,
+            Stepper(optimizer, params, backend=placement.backend),
+            data.stream(batch_size, batch_seed),
+            np.random.Generator(np.random.PCG64(noise_seed)),
+            started(model, batch_size, placement),
+        )
+
     @property
     def batches_in_all(self) -> int:
         """Batches drawn since the run began."""
         return self.epoch * self.stream.batches_per_epoch + self.batches
+
+    def place(self) -> tuple[dict[str, Any], Any]:
+        """Return what drawing a batch and its gradient change."""
+        return self.stream.state_dict(), self.rng.bit_generator.state
+
+    def go_back(self, place: tuple[dict[str, Any], Any]) -> None:
+        """Return the batches and the random numbers that were drawn since."""
+        stream, self.rng.bit_generator.state = place
+        self.stream.load_state_dict(stream)
 
     def snapshot(self) -> Snapshot:
         """Copy the state; its arrays stay where the backend has them."""
@@ -127,8 +162,14 @@ class TrainingState:
             "history": [asdict(each) for each in self.history],
             "stream": self.stream.state_dict(),
             "rng": self.rng.bit_generator.state,
+            "others": [],
         }
         return Snapshot(arrays, record)
+
+    def on_host(self) -> Snapshot:
+        """Copy the state to the host."""
+        copied = self.snapshot()
+        return copied._replace(arrays=self.placement.fetch(copied.arrays))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back, or on, to a state of a run of the same model, data and optimizer."""
@@ -152,10 +193,12 @@ class TrainingState:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]
         done = self.step + self.skipped, len(self.history)
-        if done != (self.batches_in_all, self.epoch + 1):
+        # The first checkpoint may be older than the first evaluation.
+        records = self.epoch + 1 if self.epoch or self.history else 0
+        if done != (self.batches_in_all, records):
             raise ValueError(
                 f"step and skipped must be {self.batches_in_all} together, and the history "
-                f"of {self.epoch + 1} records, got {done[0]} and {done[1]}"
+                f"of {records} records, got {done[0]} and {done[1]}"
             )
 
 
@@ -185,11 +228,61 @@ def check_carried(carried: trees.Tree, before: trees.Tree, params: trees.Tree) -
             )
 
 
+def joined(workers: Sequence[Snapshot]) -> Snapshot:
+    """Make one snapshot of those of all workers."""
+    first, *others = workers
+    arrays = {
+        f"worker{number}/{name}": array
+        for number, other in enumerate(others, start=1)
+        for name, array in other.arrays.items()
+    }
+    record = {**first.record, "others": [other.record for other in others]}
+    return Snapshot({**first.arrays, **arrays}, record)
+
+
+def parted(snapshot: Snapshot) -> list[Snapshot]:
+    """Take apart what `joined` made."""
+    records = [snapshot.record, *snapshot.record["others"]]
+    workers: list[Snapshot] = [Snapshot({}, record) for record in records]
+    for name, array in snapshot.arrays.items():
+        of_other = re.fullmatch(r"worker(\d+)/(.+)", name)
+        number, name = (int(of_other[1]), of_other[2]) if of_other else (0, name)
+        workers[number].arrays[name] = array
+    return workers
+
+
+def seeds(seed: int) -> list[np.random.SeedSequence]:
+    """Return those of the initial weights, of the batches, and of the model's noise."""
+    return np.random.SeedSequence(seed).spawn(3)
+
+
+def gradients(
+    model: Model, state: TrainingState, batch_size: int
+) -> Callable[[Any], tuple[Any, Any, Any]]:
+    """Return what computes loss, gradients and what is carried on, of a batch."""
+    carrying = carries(model)
+    differentiate = value_and_grad(model.loss, has_aux=carrying)
+
+    def gradient(batch: Any) -> tuple[Any, Any, Any]:
+        if getattr(batch, "first", False):
+            state.carried = started(model, batch_size, state.placement)
+        batch, params = state.placement.put(batch), state.stepper.params
+        if not carrying:
+            loss, grads = differentiate(params, batch)
+            return loss, state.carried, grads
+        (loss, carried), grads = differentiate(params, batch, state.carried, state.rng)
+        check_carried(carried, state.carried, params)
+        return loss, carried, grads
+
+    return gradient
+
+
 _PLAIN = ("epoch", "batches", "step", "skipped", "epoch_updates", "epoch_loss", "seconds")
 
 _PARTS = {
     **{name: {"type": "object"} for name in ("counts", "stream", "rng")},
     "history": {"type": "array", "items": schema(EpochRecord)},
+    "others": {"type": "array"},
 }
 SCHEMA = schema(TrainingState, _PLAIN, **_PARTS)
 """The JSON schema of a snapshot's record."""

@@ -181,10 +181,8 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
 
     # Permissions do not stop a test that is run by the superuser.
     monkeypatch.setattr("lookahead_ref.experiments.environment.TemporaryFile", read_only)
-    with (
-        pytest.raises(OutputFolderError, match=r"written to, got .*: Permission denied"),
-        new_folder(tmp_path, "compare"),
-    ):
+    told = r"written to, got .*: Permission denied"
+    with pytest.raises(OutputFolderError, match=told), new_folder(tmp_path, "compare"):
         pass
 
 

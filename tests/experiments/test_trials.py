@@ -13,6 +13,7 @@ from commands import alone
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.trials import Arm, Plan, run
+from lookahead_ref.training.stopping import StopRequest
 
 
 def squares(
@@ -45,7 +46,7 @@ def test_progress_names_a_trial_by_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
-    def stop_at_two(settings: TrainSettings) -> dict[str, int]:
+    def stop_at_two(settings: TrainSettings, *_: object) -> dict[str, int]:
         if settings.seed == 2:
             raise KeyboardInterrupt
         return worker_tasks.record(settings)
@@ -100,11 +101,11 @@ def test_a_run_that_diverges_is_a_result_unless_all_must_reach_their_end(
     tmp_path: Path,
 ) -> None:
     settings = TrainSettings(optimizer="sgd", learning_rate=1e6, epochs=2)
-    result = trials.measure_training(settings)
+    result = trials.measure_training(settings, tmp_path / "run", StopRequest())
     assert "step" in result["error"]
     assert len(result["history"]) >= 1
     plan = Plan((Arm("SGD", settings),), [0, 1], may_diverge=False)
     for _ in range(2):  # also where the result is there already
         with pytest.raises(trials.DivergedError, match=r"\(method sgd, seed 0\)"):
-            run(plan, tmp_path, **alone())
-    assert len(list(tmp_path.iterdir())) == 1
+            run(plan, tmp_path / "trials", **alone())
+    assert len(list((tmp_path / "trials").iterdir())) == 1

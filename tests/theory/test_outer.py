@@ -92,7 +92,7 @@ def test_it_is_the_momentum_recursion_whose_curvature_is_the_contraction(
         np.testing.assert_allclose(outer.covariance_limit()[:, 0, 0], limit, rtol=1e-10)
 
 
-def optimizer(kind: Kind, rate: float, mu: float) -> Any:
+def outer(kind: Kind, rate: float, mu: float) -> Any:
     return la.HeavyBall(rate, mu) if kind == "heavy-ball" else la.Nesterov(rate, mu)
 
 
@@ -104,24 +104,22 @@ def test_the_optimizers_of_this_library_do_what_is_computed(
     a, noise = np.array([0.05, 0.5, 1.0]), np.array([1.0, 0.2, 2.0])
     start, gamma, k, cycles, replicas = np.array([3.0, -1.0, 0.5]), 0.3, 3, 5, 20_000
     generator = np.random.default_rng(21)
-    outer, inner = optimizer(kind, 1.2, 0.6), la.SGD(gamma)
-    phi: Any = {"x": np.tile(start, (replicas, 1))}
-    outer_state = outer.init(phi)
-    for _ in range(cycles):
-        total = np.zeros_like(phi["x"])
-        for _ in range(workers):
-            theta, state = phi, inner.init(phi)
-            for _ in range(k):
-                centre = nq.sample_centre(generator, noise, (replicas,))
-                grads = {"x": nq.sampled_gradient(theta["x"], centre, a)}
-                theta, state = inner.step(theta, grads, state)
-            total += phi["x"] - theta["x"]
-        phi, outer_state = outer.step(phi, {"x": total / workers}, outer_state)
+    lookahead = la.Lookahead(la.SGD(gamma), k=k, outer=outer(kind, 1.2, 0.6))
+    together = la.Workers(lookahead, count=workers)
+    theta: Any = [{"x": np.tile(start, (replicas, 1))}] * workers
+    states: Any = together.init(theta[0])
+    for _ in range(cycles * k):
+        centres = nq.sample_centre(generator, noise, (workers, replicas))
+        grads = [
+            {"x": nq.sampled_gradient(own["x"], centre, a)}
+            for own, centre in zip(theta, centres, strict=True)
+        ]
+        theta, states = together.step(theta, grads, states)
+    x = together.evaluation_params(theta, states)["x"]
 
     one = noisy_gradient(a, noise).after(gamma, k).averaged(workers).outer(kind, 1.2, 0.6)
     mean = one.mean(np.stack([start, np.zeros(3)], axis=-1), cycles)[:, 0]
     variance = one.covariance(np.zeros((2, 2)), cycles)[:, 0, 0]
-    x = phi["x"]
     assert_agree(Moments(x.mean(axis=0), x.var(axis=0, ddof=1), replicas), mean, variance)
 
 
@@ -143,6 +141,8 @@ def test_lookahead_in_lookahead_composes() -> None:
     variance = 3.0 * np.sum(params["x"][1:] ** 2)
     found = whole.covariance(np.zeros((2, 2)), depth)[0, 0]
     assert found == pytest.approx(variance, rel=1e-13)
+    twice = whole.repeated(2)
+    assert (twice.k, twice.rate) == (24, pytest.approx(float(whole.rate)))
 
 
 # The proofs of docs/theory.md
@@ -326,6 +326,14 @@ def test_lookahead_damps_the_rotation_that_gradient_descent_and_ascent_amplify()
     assert distance(la.SGD(0.1), 500) == pytest.approx(alone, rel=1e-11)
     lookahead = la.Lookahead(la.SGD(0.1), k=5, alpha=0.5)
     assert distance(lookahead, 500) == pytest.approx(around, rel=1e-11)
+
+
+@pytest.mark.parametrize("kind", MOMENTUM)
+def test_players_with_an_outer_momentum_go_as_the_complex_recursion(kind: Kind) -> None:
+    matrix = step_matrix(kind, 0.3 * noisy_gradient(-1j).after(0.1, 5).curvature, 0.5)
+    exact = abs(np.linalg.matrix_power(matrix, 100)[0, 0])
+    lookahead = la.Lookahead(la.SGD(0.1), k=5, outer=outer(kind, 0.3, 0.5))
+    assert distance(lookahead, 500) == pytest.approx(exact, rel=1e-10)
 
 
 @pytest.mark.parametrize("k", [2, 5, 20])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,17 @@ def trained(
     data: Any = DATA, model: Any = None, optimizer: Any = OPTIMIZER, **options: Any
 ) -> Any:
     return train(model or Normalised(), data, optimizer, **SETTINGS, **options)
+
+
+class Altered(Normalised):
+    """Its loss is a function of what it was, and of the weight."""
+
+    def __init__(self, alter: Callable[[Any, Any], Any]) -> None:
+        self._alter = alter
+
+    def loss(self, params: Any, *given: Any) -> Any:
+        loss, carried = super().loss(params, *given)
+        return self._alter(loss, params["weight"]), carried
 
 
 def broken_at(*numbers: int, by: float = np.nan) -> Any:
@@ -123,15 +135,10 @@ def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches(
 
 
 def test_a_gradient_that_is_not_finite_is_found_where_the_loss_is() -> None:
-    class Steep(Normalised):
-        def loss(self, params: Any, *given: Any) -> Any:
-            # Zero, with a gradient of infinity times zero.
-            root = ((params["weight"] * 0.0) ** 2).sum() ** 0.5
-            loss, carried = super().loss(params, *given)
-            return loss + root, carried
-
+    # What is added is zero, with a gradient of infinity times zero.
+    steep = Altered(lambda loss, w: loss + ((w * 0.0) ** 2).sum() ** 0.5)
     with np.errstate(divide="ignore"), pytest.raises(NonFiniteLossError) as caught:
-        trained(model=Steep())
+        trained(model=steep)
     assert (caught.value.of, caught.value.step) == ("gradient", 0)
     assert np.isfinite(caught.value.loss)
     assert "the gradient of the batch is not finite (its loss is" in str(caught.value)
@@ -170,36 +177,23 @@ def test_the_advice_is_about_the_cause(bad: Any, optimizer: Any, advice: str) ->
 
 @pytest.mark.filterwarnings("always")
 def test_a_loss_that_no_parameter_reaches_is_told() -> None:
-    class Detached(Normalised):
-        def loss(self, *arguments: Any) -> Any:
-            return np.float32(1.0), arguments[2]
-
-    with pytest.warns(UserWarning, match=r"Detached\.loss depends on no parameter"):
-        trained(model=Detached())
+    with pytest.warns(UserWarning, match=r"Altered\.loss depends on no parameter"):
+        trained(model=Altered(lambda loss, w: np.float32(1.0)))
 
 
 @CHECKED
 def test_a_sum_that_overflows_is_no_fault(check_every: int) -> None:
-    class Large(Normalised):
-        def init(self, seed: Any) -> Any:
-            return {"weight": np.zeros((2, 2), np.float32)}
-
-        def loss(self, params: Any, batch: Any, carried: Any, rng: Any) -> Any:
-            # Each gradient fits a float32, their sum does not.
-            return (params["weight"] * np.float32(2e38)).sum(), carried
-
-    result = trained(model=Large(), optimizer=la.SGD(0.0), check_every=check_every)
+    # Each gradient fits a float32, their sum does not.
+    large: Any = Altered(lambda loss, w: (w * np.float32(2e38)).sum())
+    large.init = lambda seed: {"weight": np.zeros((2, 2), np.float32)}
+    result = trained(model=large, optimizer=la.SGD(0.0), check_every=check_every)
     assert (result.steps, result.skipped) == (15, 0)
 
 
 def test_weights_that_are_not_finite_cannot_be_skipped_over() -> None:
-    class Steep(Normalised):
-        def loss(self, *given: Any) -> Any:
-            loss, carried = super().loss(*given)
-            return loss * 1000, carried
-
+    steep = Altered(lambda loss, w: loss * 1000)
     with pytest.raises(NonFiniteLossError, match="'weight' is not finite itself") as caught:
-        trained(model=Steep(), optimizer=la.SGD(1e38), on_nonfinite="skip")
+        trained(model=steep, optimizer=la.SGD(1e38), on_nonfinite="skip")
     assert not caught.value.parameter_is_finite
 
 

@@ -9,14 +9,14 @@ averaging, where both have SGD's rate here. Lookahead has the inner optimizer of
 above it, k = 5 and the alpha of the best cell of Table 5.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lookahead_ref.experiments.report import Findings, accuracy_panels, drawn
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import against, differences_from, summary
-from lookahead_ref.experiments.trials import Arm, Outcome, Plan
+from lookahead_ref.experiments.trials import Arm, Measure, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Summary, Table
 
 ALPHA = 0.8
@@ -164,7 +164,7 @@ def last_steps(
     request: ReproduceSettings,
     paper: Mapping[str, str],
     differs: str,
-    measure: Callable[[TrainSettings], Mapping[str, Any]],
+    measure: Measure,
     *,
     alpha: float = ALPHA,
     **of_full: Any,

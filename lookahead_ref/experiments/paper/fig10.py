@@ -2,19 +2,17 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookahead_ref.experiments import train
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
     BACK,
     FAST,
     SLOW,
-    steps_per_epoch,
-    validation_accuracy,
-    walk,
+    walking,
 )
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
@@ -23,6 +21,7 @@ from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
+from lookahead_ref.training.stopping import StopRequest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,27 +43,23 @@ def plan(request: ReproduceSettings) -> Plan:
     )
 
 
-def measure(settings: TrainSettings) -> dict[str, Any]:
+def measure(settings: TrainSettings, folder: Path, request: StopRequest) -> dict[str, Any]:
     """Train, and measure the accuracy of theta and phi after each of the last steps."""
-    prepared = train.prepare(settings)
-    accuracy = validation_accuracy(prepared)
-    steps = settings.epochs * steps_per_epoch(prepared)
-    first = max(0, steps - STEPS)
     visits = []
     slow = None
-    for visit in walk(prepared, steps):
-        if visit.step <= first:
-            continue
-        if slow is None or visit.synchronized:
-            slow = accuracy(visit.phi)
-        visits.append(
-            {
-                "step": visit.step,
-                "synchronized": visit.synchronized,
-                "theta": accuracy(visit.theta),
-                "phi": slow,
-            }
-        )
+    with walking(settings, folder, request) as walk:
+        steps = settings.epochs * walk.steps_per_epoch
+        for visit in walk.visits(steps - STEPS + 1, steps):
+            if slow is None or visit.synchronized:
+                slow = walk.accuracy(visit.phi)
+            visits.append(
+                {
+                    "step": visit.step,
+                    "synchronized": visit.synchronized,
+                    "theta": walk.accuracy(visit.theta),
+                    "phi": slow,
+                }
+            )
     return {"visits": visits, "error": None}
 
 
