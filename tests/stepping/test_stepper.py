@@ -268,12 +268,10 @@ def test_arrays_of_another_library_are_refused_by_name(library: str, backend: st
         stepper.step(theirs)
 
 
-@given(
-    st.sampled_from(list(INNER)),
-    st.sampled_from(INNER_STATES),
-    st.integers(1, 4),
-    st.integers(0, 9),
-)
+inner, kinds = st.sampled_from(list(INNER)), st.sampled_from(INNER_STATES)
+
+
+@given(inner, kinds, st.integers(1, 4), st.integers(0, 9))
 @settings(max_examples=25)
 def test_names_of_parameters_mean_nothing(
     inner: str, kind: Any, k: int, steps: int

@@ -71,24 +71,19 @@ def test_the_limits_are_fixed_points_in_rational_arithmetic(
 
 @settings(max_examples=50)
 @given(st.floats(1e-12, 1.999), st.floats(0.01, 1.0, exclude_max=True), st.integers(1, 50))
-def test_lookahead_has_less_variance_than_sgd(x: float, alpha: float, k: int) -> None:
+def test_lookahead_has_less_variance_than_sgd_and_with_alpha_1_the_same(
+    x: float, alpha: float, k: int
+) -> None:
+    of_sgd = float(nq.sgd_variance_limit(x, 1.0, 2.0))
     # In floats the two meet where q rounds to -1 next to x = 2, or alpha to 1.
     ratio = float(nq.variance_ratio(x, 1.0, k, alpha))
     assert 0.0 < ratio <= 1.0
     if alpha < 0.999:
         assert ratio < 1.0
-        assert nq.lookahead_variance_limit(x, 1.0, 1.0, k, alpha) < nq.sgd_variance_limit(
-            x, 1.0, 1.0
-        )
-
-
-@settings(max_examples=50)
-@given(st.floats(1e-12, 1.999), st.integers(1, 50))
-def test_with_alpha_one_both_have_the_same_variance(x: float, k: int) -> None:
+        assert nq.lookahead_variance_limit(x, 1.0, 2.0, k, alpha) < of_sgd
     assert nq.variance_ratio(x, 1.0, k, 1.0) == pytest.approx(1.0, rel=1e-12)
-    assert nq.lookahead_variance_limit(x, 1.0, 2.0, k, 1.0) == pytest.approx(
-        float(nq.sgd_variance_limit(x, 1.0, 2.0)), rel=1e-12
-    )
+    same = nq.lookahead_variance_limit(x, 1.0, 2.0, k, 1.0)
+    assert same == pytest.approx(of_sgd, rel=1e-12)
 
 
 def test_tiny_gamma_a_loses_no_accuracy() -> None:
@@ -135,20 +130,23 @@ def test_next_to_the_border_of_sgd_no_accuracy_is_lost_either() -> None:
 
 @pytest.mark.parametrize("k", [2, 5])
 def test_sgd_and_lookahead_of_this_library_follow_lemma_1(k: int) -> None:
-    rate, around, wrong = 0.8, (k, 0.4, 4), (k, 0.42, 4)  # k, alpha, how many cycles
+    rate = 0.8
+
+    def lemma_1(alpha: float) -> tuple[Any, Any]:
+        around = k, alpha, 4  # cycles
+        return nq.lookahead_mean(START, rate, CURVATURE, *around), nq.lookahead_variance(
+            0.0, rate, CURVATURE, NOISE, *around
+        )
+
     found = simulate(la.SGD(rate), CURVATURE, NOISE, START, 7, seed=1)
     mean = nq.sgd_mean(START, rate, CURVATURE, 7)
     assert_agree(found, mean, nq.sgd_variance(0.0, rate, CURVATURE, NOISE, 7))
     # One step more than the last synchronization, which phi does not see.
     optimizer = la.Lookahead(la.SGD(rate), k=k, alpha=0.4)
     found = simulate(optimizer, CURVATURE, NOISE, START, 4 * k + 1, seed=2)
-    mean = nq.lookahead_mean(START, rate, CURVATURE, *around)
-    assert_agree(found, mean, nq.lookahead_variance(0.0, rate, CURVATURE, NOISE, *around))
-    # And it can tell a wrong alpha.
-    mean = nq.lookahead_mean(START, rate, CURVATURE, *wrong)
-    variance = nq.lookahead_variance(0.0, rate, CURVATURE, NOISE, *wrong)
-    with pytest.raises(AssertionError):
-        assert_agree(found, mean, variance)
+    assert_agree(found, *lemma_1(0.4))
+    with pytest.raises(AssertionError):  # a wrong alpha shows
+        assert_agree(found, *lemma_1(0.42))
 
 
 def test_the_optimizers_reach_the_limits_0_8_and_0_9() -> None:

@@ -73,9 +73,7 @@ def test_what_is_not_evaluated_is_left_out(name: str, tmp_path: Path) -> None:
     assert all(math.isfinite(row.cells[0].mean) for row in made.findings.tables[0].rows)
 
 
-def test_the_same_request_gives_the_same_numbers_and_trains_nothing_again(
-    tmp_path: Path,
-) -> None:
+def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Path) -> None:
     def written() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
 
