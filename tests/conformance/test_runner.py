@@ -300,8 +300,9 @@ def recording(path: Path) -> Path:
         def noted(case: Case, said: dict[str, list[Any]], steps: str) -> Wired:
             def ask(request: Any) -> Any:
                 answer = program.ask(request)  # type: ignore[attr-defined]
-                kind = {"step": steps, "evaluate": "evaluations"}.get(request["do"])
-                said.setdefault(str(kind), []).append(answer)
+                kinds = {"step": steps, "evaluate": "evaluations"}
+                if request["do"] in kinds:
+                    said.setdefault(kinds[request["do"]], []).append(answer)
                 return answer
 
             return Wired(ask, case)
@@ -363,6 +364,6 @@ def test_an_answer_is_heard_of_a_program_that_ends_between_two_looks_at_it(
 
     monkeypatch.setattr(process._selector, "select", late)
     try:
-        assert process.ask({"do": "anything"}) == {"said": "x" * 60_000}
+        assert process.ask({"do": "anything"}, 10.0) == {"said": "x" * 60_000}
     finally:
         process.end()
