@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref.conformance.protocol import Adapter, Array, Setup, Tensors
+from lookahead_ref.conformance.protocol import Adapter, Array, Inner, Setup, Tensors
 from lookahead_ref.extras import MissingExtraError
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers import (
@@ -153,19 +153,24 @@ def _schedule(table: tuple[float, ...]) -> Any:
     return table[0] if len(table) == 1 else lambda t: table[min(t, len(table) - 1)]
 
 
-def make_optimizer(setup: Setup) -> Optimizer:
-    inner = setup.inner
+def _rule(inner: Inner) -> Any:
     kind = inner.weight_decay_kind
-    optimizer: Any = _RULES[inner.rule](
+    return _RULES[inner.rule](
         learning_rate=_schedule(inner.learning_rate),
         weight_decay_kind="l2" if kind == "none" else kind,
         **inner.hyperparameters,
     )
+
+
+def make_optimizer(setup: Setup) -> Optimizer:
+    optimizer: Any = _rule(setup.inner)
     for level in reversed(setup.levels):
-        inner_state: Any = level.inner_state
-        optimizer = Lookahead(
-            optimizer, k=level.k, alpha=_schedule(level.alpha), inner_state=inner_state
-        )
+        state: Any = level.inner_state
+        if level.outer is None:
+            how = {"alpha": _schedule(level.alpha)}
+        else:
+            how = {"outer": _rule(level.outer)}
+        optimizer = Lookahead(optimizer, level.k, inner_state=state, **how)
     made: Optimizer = optimizer
     return made
 
@@ -180,6 +185,8 @@ def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[
 
 class Pure:
     """The pure interface."""
+
+    offers = ("outer",)
 
     def model_loss_and_grads(
         self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
@@ -234,6 +241,8 @@ def loaded(backend: str) -> Backend:
 
 class Stepped:
     """The in-place interface on a backend, given by its name."""
+
+    offers = ("outer",)
 
     def __init__(self, backend: str) -> None:
         self._name = backend
