@@ -15,7 +15,7 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 LIMIT = 600
-"""How many seconds a test may take; none that waits for something waits for ever."""
+"""How many seconds a test, or its set-up, may take: none waits for ever."""
 
 # In the background of a shell some signals are ignored, and would be by every program that
 # a test starts, which a handler is not. This one changes nothing for the tests themselves.
@@ -33,7 +33,7 @@ def _too_long(*_: object) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Iterator[Any]:
+def pytest_runtest_setup() -> Iterator[Any]:
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(LIMIT)
     try:
@@ -42,16 +42,28 @@ def pytest_runtest_call() -> Iterator[Any]:
         signal.alarm(0)
 
 
+pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, in which the test works."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
-def _kernels(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def cuda(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What compiles kernels for the host, and keeps them for all tests."""
     import host_cuda
 
     return host_cuda.HostCuda(tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.fixture
-def device(_kernels: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+def device(cuda: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a backend that is the CuPy backend on the host."""
     import host_cuda
 
-    return host_cuda.register(_kernels, monkeypatch)
+    return host_cuda.register(cuda, monkeypatch)

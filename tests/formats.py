@@ -1,6 +1,5 @@
 """Writers of the formats that the readers read, for their tests."""
 
-import gzip
 import io
 import struct
 from collections.abc import Sequence
@@ -25,24 +24,6 @@ def idx(array: NDArray[Any]) -> bytes:
         + sizes
         + array.astype(f">{array.dtype.str[1:]}").tobytes()
     )
-
-
-def write_mnist(
-    folder: Path,
-    part: str,
-    pixels: NDArray[np.uint8],
-    labels: NDArray[np.uint8],
-    *,
-    pack: bool = False,
-) -> None:
-    for name, array in (
-        (f"{part}-images-idx3-ubyte", pixels),
-        (f"{part}-labels-idx1-ubyte", labels),
-    ):
-        if pack:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
-        else:
-            (folder / name).write_bytes(idx(array))
 
 
 def cifar_records(labels: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> bytes:

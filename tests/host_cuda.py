@@ -37,7 +37,7 @@ using std::abs;
 using std::sqrt;
 using std::tanh;
 static struct { int x; } threadIdx, blockIdx;
-#define __device__ static
+#define __device__
 #define __global__
 #define __forceinline__ inline
 #define __grid_constant__
@@ -161,11 +161,6 @@ def on_host(values: Any) -> Any:
         return leaf.get() if isinstance(leaf, standin.ndarray) else leaf
 
     return {name: fetch(leaf) for name, leaf in trees.flatten(values).items()}
-
-
-def backend(folder: Path) -> CupyBackend:
-    """The CuPy backend on the host."""
-    return CupyBackend(cuda=HostCuda(folder))
 
 
 def register(cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:

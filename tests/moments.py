@@ -17,61 +17,8 @@ STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
 # Moments of Lookahead in rational numbers, from the definition: no formula of the
 # library's. The state is (phi, anchor, theta, u): slow weights, the velocity after the last
 # synchronization, fast weights, velocity times learning rate. Each step is a linear map of
-# it and of the noise.
-
-Vector = list[Fraction]
-Matrix = list[Vector]
-
-PHI, ANCHOR, THETA, U = range(4)
-
-
-def apply(rows: Matrix, mean: Vector, covariance: Matrix) -> tuple[Vector, Matrix]:
-    size = range(4)
-    half = [
-        [sum((rows[i][m] * covariance[m][j] for m in size), Fraction(0)) for j in size]
-        for i in size
-    ]
-    return (
-        [sum((rows[i][m] * mean[m] for m in size), Fraction(0)) for i in size],
-        [
-            [sum((half[i][m] * rows[j][m] for m in size), Fraction(0)) for j in size]
-            for i in size
-        ],
-    )
-
-
-def identity() -> Matrix:
-    return [[Fraction(int(i == j)) for j in range(4)] for i in range(4)]
-
-
-def inner_step(kind: str, x: Fraction, mu: Fraction) -> tuple[Matrix, Vector]:
-    """Return the map of a step, and how -x c, the noise, enters."""
-    rows = identity()
-    # u <- mu u + (x theta + n)
-    rows[U] = [Fraction(0), Fraction(0), x, mu]
-    noise = [Fraction(0), Fraction(0), Fraction(0), Fraction(1)]
-    # theta <- theta - u, or theta - (x theta + n) - mu u, with the new u
-    theta = [Fraction(0), Fraction(0), Fraction(1), Fraction(0)]
-    factor = mu if kind == "nesterov" else Fraction(1)
-    theta = [t - factor * u for t, u in zip(theta, rows[U], strict=True)]
-    enters = -factor * noise[U]
-    if kind == "nesterov":
-        theta[THETA] -= x
-        enters -= 1
-    rows[THETA], noise[THETA] = theta, enters
-    return rows, noise
-
-
-def synchronization(alpha: Fraction, inner_state: str) -> Matrix:
-    rows = identity()
-    rows[PHI] = [1 - alpha, Fraction(0), alpha, Fraction(0)]
-    rows[THETA] = rows[PHI]
-    if inner_state == "reset":
-        rows[U] = [Fraction(0)] * 4
-    elif inner_state == "interpolate":
-        rows[U] = [Fraction(0), 1 - alpha, Fraction(0), alpha]
-    rows[ANCHOR] = rows[U]
-    return rows
+# it and of the noise: each of these is a row of weights for the old state and the noise.
+PHI, ANCHOR, THETA, U, NOISE = np.eye(5, dtype=object)
 
 
 def exact_moments(
@@ -85,25 +32,27 @@ def exact_moments(
     cycles: int,
     mean: Fraction,
     variance: Fraction,
-) -> tuple[Vector, Matrix]:
+) -> tuple[Any, Any]:
     """Return mean and covariance of the state after cycles, from phi and no velocity."""
-    state = [mean, Fraction(0), mean, Fraction(0)]
-    spread = [
-        [
-            variance if i in (PHI, THETA) and j in (PHI, THETA) else Fraction(0)
-            for j in range(4)
-        ]
-        for i in range(4)
-    ]
-    rows, enters = inner_step(kind, x, mu)
-    sync = synchronization(alpha, inner_state)
+    gradient = x * THETA + NOISE
+    velocity = mu * U + gradient
+    moved = gradient + mu * velocity if kind == "nesterov" else velocity
+    step = np.array([PHI, ANCHOR, THETA - moved, velocity])
+    phi = (1 - alpha) * PHI + alpha * THETA
+    after = {
+        "maintain": U,
+        "reset": 0 * U,
+        "interpolate": (1 - alpha) * ANCHOR + alpha * U,
+    }
+    sync = np.array([phi, after[inner_state], phi, after[inner_state]])
+    start = (PHI + THETA)[:4]
+    state, spread = mean * start, variance * np.outer(start, start)
+    added = x * x * sigma2 * np.outer(step[:, 4], step[:, 4])
+    step, sync = step[:, :4], sync[:, :4]
     for _ in range(cycles):
         for _ in range(k):
-            state, spread = apply(rows, state, spread)
-            for i in range(4):
-                for j in range(4):
-                    spread[i][j] += x * x * sigma2 * enters[i] * enters[j]
-        state, spread = apply(sync, state, spread)
+            state, spread = step @ state, step @ spread @ step.T + added
+        state, spread = sync @ state, sync @ spread @ sync.T
     return state, spread
 
 

@@ -64,12 +64,8 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     @property
     def flags(self) -> Any:
-        flags = self._host.flags
-        return SimpleNamespace(
-            c_contiguous=flags.c_contiguous,
-            f_contiguous=flags.f_contiguous,
-            owndata=flags.owndata,
-        )
+        names = ("c_contiguous", "f_contiguous", "owndata")
+        return SimpleNamespace(**{name: getattr(self._host.flags, name) for name in names})
 
     @property
     def base(self) -> "ndarray | None":
@@ -77,9 +73,8 @@ class ndarray:  # noqa: N801 - CuPy's name
 
     @property
     def data(self) -> Any:
-        return SimpleNamespace(
-            ptr=self._host.ctypes.data, mem=None, device_id=self.device.id
-        )
+        pointer = self._host.ctypes.data
+        return SimpleNamespace(ptr=pointer, mem=None, device_id=self.device.id)
 
     @property
     def device(self) -> Any:
@@ -159,25 +154,22 @@ class ndarray:  # noqa: N801 - CuPy's name
         return ndarray(self._host.copy(order))
 
     def view(self, dtype: Any = None) -> "ndarray":
-        return _wrap(
-            self._host.view() if dtype is None else self._host.view(dtype), (self,)
-        )
+        host = self._host.view() if dtype is None else self._host.view(dtype)
+        return _wrap(host, (self,))
 
 
 for _name in ("shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides"):
     setattr(ndarray, _name, property(lambda self, name=_name: getattr(self._host, name)))
-for _name in (
-    "item",
-    "tolist",
-    "__float__",
-    "__int__",
-    "__bool__",
-    "__repr__",
-    "__format__",
-):
-    setattr(
-        ndarray, _name, lambda self, *args, name=_name: getattr(self.get(), name)(*args)
-    )
+
+
+def _of_host(name: str) -> Any:
+    return lambda self, *args: getattr(self.get(), name)(*args)
+
+
+for _name in ("item", "tolist"):
+    setattr(ndarray, _name, _of_host(_name))
+for _name in ("float", "int", "bool", "repr", "format"):
+    setattr(ndarray, f"__{_name}__", _of_host(f"__{_name}__"))
 
 
 class _Device:
@@ -306,7 +298,7 @@ def _function(name: str) -> Callable[..., Any]:
         _check_order(name, args, kwargs)
         # CuPy's reductions and creation take what NumPy's take, by other names.
         if "newshape" in kwargs:
-            args, kwargs = (*args, kwargs.pop("newshape")), kwargs
+            args = (*args, kwargs.pop("newshape"))
         kwargs.pop("blocking", None)
         out = kwargs.get("out")
         unwrapped = [_unwrap(arg) for arg in args]
@@ -344,12 +336,7 @@ def asarray(
 
 
 def array(
-    a: Any,
-    dtype: Any = None,
-    copy: Any = True,
-    order: str = "K",
-    *,
-    ndmin: int = 0,
+    a: Any, dtype: Any = None, copy: Any = True, order: str = "K", *, ndmin: int = 0
 ) -> ndarray:
     if isinstance(a, ndarray):
         made = np.array(a._host, dtype, copy=copy or None, order=order, ndmin=ndmin)

@@ -59,10 +59,9 @@ def assert_same_bits(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> 
         differ = np.flatnonzero(bits(have) != bits(want))
         if differ.size:
             first = differ[0]
-            raise AssertionError(
-                f"{path}: {differ.size} elements differ, the first at {first}: "
-                f"{np.ravel(have)[first]!r} is not {np.ravel(want)[first]!r}"
-            )
+            pair = f"{np.ravel(have)[first]!r} is not {np.ravel(want)[first]!r}"
+            told = f"{path}: {differ.size} elements differ, the first at {first}: {pair}"
+            raise AssertionError(told)
 
 
 def named(state: Any, prefix: str = "") -> dict[str, Any]:

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 from typer.main import get_command
-from typer.testing import CliRunner
 
 import lookahead_ref as la
+from commands import succeeded
 from lookahead_ref.cli.app import app
 from lookahead_ref.cli.theory import NAMES
 
@@ -90,10 +90,7 @@ def commands(page: Path) -> Iterator[str]:
     [page for page in PAGES if any(block.language == "python" for block in blocks(page))],
     ids=lambda page: page.stem,
 )
-def test_the_examples_of_the_pages_run(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_the_examples_of_the_pages_run(page: Path, here: Path) -> None:
     run(page)
 
 
@@ -163,13 +160,12 @@ def test_the_reference_lists_every_public_name(module: str) -> None:
         for name, value in vars(found).items()
         if getattr(value, "__module__", None) == module and not name.startswith("_")
     ]
-    missing = [
+    public = {name: getattr(found, name) for name in getattr(found, "__all__", made_there)}
+    assert not [
         name
-        for name in getattr(found, "__all__", made_there)
-        if not isinstance(getattr(found, name), ModuleType)
-        and id(getattr(found, name)) not in objects
+        for name, value in public.items()
+        if not isinstance(value, ModuleType) and id(value) not in objects
     ]
-    assert missing == []
 
 
 def test_the_page_of_the_theory_shows_every_picture_with_its_command() -> None:
@@ -204,30 +200,26 @@ def test_the_backend_of_the_guide_is_found_by_its_entry_point(
 
 
 def test_what_the_page_plugs_in_is_taken_from_a_file_by_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("lookahead_ref.experiments.plugins")
     page = ROOT / "docs" / "extending.md"
     code = [block.text for block in blocks(page) if block.language == "python"]
     last = "import lookahead_ref as la\noptimizer = la.Lookahead(RMSProp(0.05), k=7)\n"
-    (tmp_path / "mine.py").write_text("\n".join([code[0], code[2], code[3], last]))
-    monkeypatch.chdir(tmp_path)
+    (here / "mine.py").write_text("\n".join([code[0], code[2], code[3], last]))
     monkeypatch.setenv("COLUMNS", "80")
     shown = [block.text for block in blocks(page) if block.language == "text"]
     lines = list(commands(page))
     assert [line.split()[1] for line in lines] == ["train", "sweep", "compare"]
     for line, text in zip(lines, shown, strict=True):
         # In this process; in how many changes nothing.
-        alone = [] if line.split()[1] == "train" else ["--jobs", "1"]
-        result = CliRunner().invoke(app, [*shlex.split(line)[1:], *alone])
-        assert result.exit_code == 0, result.output
-        assert alike(result.stdout, text), f"{line}\n{result.stdout}"
+        alone = "" if line.split()[1] == "train" else " --jobs 1"
+        shown_now = succeeded(line.removeprefix("lookahead-ref ") + alone).stdout
+        assert alike(shown_now, text), f"{line}\n{shown_now}"
     words = shlex.split(lines[0])[1:]
     words[words.index("--optimizer") + 1] = "mine.py:optimizer"
     place = words.index("--learning-rate")  # it has one of its own
     del words[place : place + 2]
-    result = CliRunner().invoke(app, words)
-    assert result.exit_code == 0, result.output
+    succeeded(shlex.join(words))
 
 
 def alike(printed: str, shown: str) -> bool:

@@ -81,12 +81,10 @@ def test_gradients_are_autograd_s_with_the_structure_and_dtypes_of_the_parameter
 
 
 def test_each_leaf_keeps_its_dtype_through_operations_whose_derivative_leaves_it() -> None:
-    params = {"x": np.array([1.0, -2.0], np.float32), "y": np.ones(2)}
-    _, grads = value_and_grad(lambda p: anp.mean(anp.maximum(p["x"], 0)))(
-        {"x": params["x"]}
-    )
+    x = one(1.0, -2.0, dtype=np.float32)
+    _, grads = value_and_grad(lambda p: anp.mean(anp.maximum(p["x"], 0)))(x)
     assert_same_bits(grads, {"x": np.float32([0.5, 0.0])})
-    _, grads = value_and_grad(lambda p: anp.sum(p["x"] * p["y"]))(params)
+    _, grads = value_and_grad(lambda p: anp.sum(p["x"] * p["y"]))(x | {"y": np.ones(2)})
     assert (grads["x"].dtype, grads["y"].dtype) == (np.float32, np.float64)
 
 
@@ -166,9 +164,7 @@ def test_it_can_be_differentiated_again() -> None:
     [
         (np.arange(3), "dtype int64"),
         (np.ones(3, complex), "dtype complex128"),
-        ([1.0, 2.0], "got list"),
         (1.0, "got float"),
-        (None, "got NoneType"),
     ],
 )
 def test_a_leaf_that_holds_no_floats_is_named(leaf: object, told: str) -> None:
@@ -221,15 +217,14 @@ some_grads = st.fixed_dictionaries(
 
 
 def norm_of(grads: Any) -> float:
-    return math.sqrt(
-        math.fsum(float(x) ** 2 for leaf in leaves_of(grads) for x in leaf.flat)
-    )
+    return math.hypot(*(float(x) for leaf in leaves_of(grads) for x in leaf.flat))
 
 
 @given(some_grads, st.floats(1e-3, 1e6))
 def test_all_gradients_are_scaled_by_one_factor_to_the_limit_up_to_rounding(
     grads: Any, max_norm: float
 ) -> None:
+    grads = frozen(grads)  # nothing that was passed in changes
     clipped, norm = clip_by_global_norm(grads, max_norm)
     expected = norm_of(grads)
     assert norm.shape == ()
@@ -240,6 +235,7 @@ def test_all_gradients_are_scaled_by_one_factor_to_the_limit_up_to_rounding(
     assert norm_of(clipped) == pytest.approx(max_norm, rel=1e-14, abs=0.0)
     for leaf, given_leaf in zip(leaves_of(clipped), leaves_of(grads), strict=True):
         np.testing.assert_allclose(leaf, given_leaf * (max_norm / expected), rtol=1e-14)
+        assert not np.may_share_memory(leaf, given_leaf)
 
 
 @pytest.mark.parametrize(
@@ -256,13 +252,6 @@ def test_a_norm_that_is_not_above_the_limit_changes_nothing(
     clipped, found = clip_by_global_norm(grads, limit)
     assert float(found) == norm
     assert_same_bits(clipped, grads)
-
-
-def test_nothing_that_was_passed_in_changes() -> None:
-    grads = frozen({"a": {"b": np.array([3.0, 4.0])}})
-    clipped, _ = clip_by_global_norm(grads, 1.0)
-    assert grads["a"]["b"].tolist() == [3.0, 4.0]
-    assert not np.may_share_memory(clipped["a"]["b"], grads["a"]["b"])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -306,13 +295,6 @@ def test_the_norm_tells_of_gradients_that_are_not_finite(bad: float) -> None:
     with np.errstate(invalid="ignore"):
         _, norm = clip_by_global_norm({"x": np.array([1.0]), "y": np.array(bad)}, 1.0)
     assert not np.isfinite(norm)
-
-
-def test_leaves_without_elements_count_for_nothing() -> None:
-    grads = {"x": np.array([3.0, 4.0]), "none": np.zeros((0, 3))}
-    clipped, norm = clip_by_global_norm(grads, 1.0)
-    assert float(norm) == 5.0
-    assert clipped["none"].shape == (0, 3)
 
 
 def test_strict_arrays_stay_strict_and_agree() -> None:

@@ -1,20 +1,18 @@
 """Small models, data and a backend for the tests of training."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 import lookahead_ref as la
-from lookahead_ref.data import Dataset, Examples
-from lookahead_ref.zoo.losses import accuracy, softmax_cross_entropy
+from lookahead_ref.data import Corpus, Dataset, Examples
+from lookahead_ref.zoo.losses import Evaluation, accuracy, softmax_cross_entropy
 
 
-class Measured(NamedTuple):
-    """What an evaluation gives."""
-
-    loss: float
-    accuracy: float
+def measured(logits: Any, labels: Any) -> Evaluation:
+    loss = softmax_cross_entropy(logits, labels)
+    return Evaluation(float(loss), accuracy(logits, labels))
 
 
 def clouds(n: int = 40) -> Dataset:
@@ -44,16 +42,11 @@ class Normalised:
         loss = softmax_cross_entropy(logits, batch.labels)
         return loss, {"mean": {"of": mean}, "count": count}
 
-    def evaluator(self, params: Any, train_source: Any) -> Callable[[Any], Measured]:
+    def evaluator(self, params: Any, train_source: Any) -> Callable[[Any], Evaluation]:
         # The training examples seen through these very weights, as statistics would be.
-        shift = train_source.inputs.mean(axis=0) * np.abs(params["weight"]).mean()
-
-        def evaluate(source: Any) -> Measured:
-            logits = (source.inputs - shift) @ params["weight"]
-            loss = softmax_cross_entropy(logits, source.labels)
-            return Measured(float(loss), accuracy(logits, source.labels))
-
-        return evaluate
+        weight = params["weight"]
+        shift = train_source.inputs.mean(axis=0) * np.abs(weight).mean()
+        return lambda source: measured((source.inputs - shift) @ weight, source.labels)
 
 
 def normalised(data: Any) -> Normalised:
@@ -62,50 +55,10 @@ def normalised(data: Any) -> Normalised:
     return Normalised()
 
 
-class Window(NamedTuple):
-    """Some steps of every column of a text."""
-
-    inputs: Any
-    labels: Any
-    first: Any
-
-
-class Text:
-    """Two kinds of token, read in columns, three steps at a time."""
-
-    name = "text"
-    vocabulary = ("a", "b")
-
-    def __init__(self) -> None:
-        self.train = self.validation = np.tile(np.array([0, 1, 1], np.int32), 8)
-
-    def stream(self, batch_size: int, seed: Any) -> "TextStream":
-        return TextStream(self.train, batch_size)
-
-
-class TextStream:
-    """The windows of a text, in order."""
-
-    def __init__(self, tokens: Any, batch_size: int) -> None:
-        self._columns = tokens.reshape(batch_size, -1).T
-        self._next = 0
-
-    @property
-    def batches_per_epoch(self) -> int:
-        return (len(self._columns) - 1) // 3
-
-    def epoch(self) -> Iterator[Window]:
-        for number in range(self._next, self.batches_per_epoch):
-            self._next = (number + 1) % self.batches_per_epoch
-            inputs = self._columns[3 * number : 3 * number + 3]
-            labels = self._columns[3 * number + 1 : 3 * number + 4]
-            yield Window(inputs, labels, np.bool_(number == 0))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"next": self._next}
-
-    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        self._next = saved["next"]
+def text() -> Corpus:
+    """Two kinds of token, of which a batch holds three steps."""
+    tokens = np.tile(np.array([0, 1, 1], np.int32), 8)
+    return Corpus("text", tokens, tokens, tokens, ("a", "b"), window=3)
 
 
 class Bigram:
@@ -126,13 +79,8 @@ class Bigram:
         loss = softmax_cross_entropy(logits, batch.labels.reshape(-1))
         return loss, {"count": carried["count"] + 1}
 
-    def evaluator(self, params: Any, train_source: Any) -> Callable[[Any], Measured]:
-        def evaluate(tokens: Any) -> Measured:
-            logits = params["logits"][tokens[:-1]]
-            loss = softmax_cross_entropy(logits, tokens[1:])
-            return Measured(float(loss), accuracy(logits, tokens[1:]))
-
-        return evaluate
+    def evaluator(self, params: Any, train_source: Any) -> Callable[[Any], Evaluation]:
+        return lambda tokens: measured(params["logits"][tokens[:-1]], tokens[1:])
 
 
 _Numpy: Any = type(la.backend.load("numpy"))

@@ -11,7 +11,7 @@ import typer
 
 from lookahead_ref.cli.terminal import console, epilog, print_folder, print_json, reported
 
-NAMES = ("alpha", "variance", "horizon", "rate", "stability")
+NAMES = ("alpha", "variance", "horizon", "rate", "stability", "outer")
 """The pictures that there are."""
 
 EXAMPLES = {
@@ -36,6 +36,10 @@ EXAMPLES = {
         "lookahead-ref theory stability",
         "lookahead-ref theory stability --k 4 --alpha 0.8",
     ),
+    "theory outer": (
+        "lookahead-ref theory outer",
+        "lookahead-ref theory outer --k 20 --workers 8",
+    ),
 }
 
 Output = Annotated[
@@ -52,6 +56,9 @@ Periods = Annotated[
     typer.Option("--k", help="Inner steps to a synchronization; repeat it to compare."),
 ]
 Alpha = Annotated[float, typer.Option(help="Step size of the slow weights.")]
+Longest = Annotated[
+    int, typer.Option(help="The longest horizon, in gradient evaluations.", min=1)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 
 pictures = typer.Typer(no_args_is_help=True)
@@ -100,9 +107,7 @@ def variance(
 @pictures.command(epilog=epilog(EXAMPLES["theory horizon"]))
 def horizon(
     k: Periods = [5, 20],  # noqa: B006  # Typer reads it, and copies it
-    longest: Annotated[
-        int, typer.Option(help="The longest horizon, in gradient evaluations.", min=1)
-    ] = 10_000,
+    longest: Longest = 10_000,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -141,6 +146,25 @@ def stability(
     A map of learning rate and momentum for each thing that can be done to the velocity.
     """
     _run("stability", output, as_json, k=k, alpha=alpha)
+
+
+@pictures.command(epilog=epilog(EXAMPLES["theory outer"]))
+def outer(
+    k: K = 5,
+    learning_rate: Annotated[float, typer.Option(help="Of the inner SGD.")] = 0.5,
+    workers: Annotated[
+        int, typer.Option(help="Whose pseudo-gradients are averaged.", min=1)
+    ] = 1,
+    longest: Longest = 10_000,
+    output: Output = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw what heavy ball and Nesterov do as outer optimizers, in place of Lookahead's.
+
+    The best of each by the length of the run, their stability, and a game of two players.
+    """
+    settings = {"learning_rate": learning_rate, "workers": workers, "longest": longest}
+    _run("outer", output, as_json, k=k, **settings)
 
 
 def _run(name: str, output: Path | None, as_json: bool, **settings: Any) -> None:

@@ -5,9 +5,10 @@ and compared with everything that was observed, the cases that passed included.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from lookahead_ref.conformance.bugs import (
     simulate,
     together,
 )
-from lookahead_ref.conformance.judging import Observation, Result, parts, slot_at, slow_at
+from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
 Bugs = tuple[type[Bug], ...]
@@ -178,121 +179,88 @@ def _tells(case: Case) -> bool:
     return not _UNTELLING.intersection(case.flags)
 
 
-Values = dict[tuple[str, int], tuple[Float64Array, Float64Array]]
-"""What is seen, and from which step on, to two arrays with a row a step."""
+Values = dict[str, tuple[Float64Array, Float64Array]]
+"""Name to the steps after which something is shown, and to an array with a row for each."""
 
 
 class _Comparison:
     """What is observed beside what is simulated; nothing is done twice."""
 
     def __init__(self) -> None:
-        self._observed: dict[object, Values] = {}
-        self._simulated: dict[object, Values | None] = {}
-        self._slack: dict[object, Float64Array] = {}
-        self._same: dict[object, bool] = {}
+        self._done: dict[object, Any] = {}
+
+    def _once(self, key: object, make: Callable[[], Any]) -> Any:
+        if key not in self._done:
+            self._done[key] = make()
+        return self._done[key]
 
     def same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
         """Return whether bugs explain a case, as exact as float32 if ``single``."""
-        case = result.case
+        case, dtype = result.case, "float32" if single else result.dtype
         # Bugs that cannot show in a case do not make another simulation of it.
         showing = tuple(each for each in bugs if each.applies(case.data))
-        key = id(result), showing, single
-        if key not in self._same:
-            if id(result) not in self._observed:
-                self._observed[id(result)] = _observed(result)
-            if (case.id, showing) not in self._simulated:
-                self._simulated[case.id, showing] = _simulated(case, showing)
-            dtype = "float32" if single else result.dtype
-            if (case.id, dtype) not in self._slack:
-                self._slack[case.id, dtype] = _slack(case, dtype)
-            simulated = self._simulated[case.id, showing]
-            self._same[key] = simulated is not None and _agree(
-                self._observed[id(result)],
-                simulated,
-                self._slack[case.id, dtype],
-                _ULPS[dtype],
+
+        def agree() -> bool:
+            simulated = self._once((case.id, showing), lambda: _simulated(case, showing))
+            observed = self._once(
+                id(result), lambda: _values(case, result.seen or Observation())
             )
-        return self._same[key]
+            slack = self._once((case.id, dtype), lambda: _slack(case, dtype))
+            return simulated is not None and _agree(observed, simulated, slack, dtype)
+
+        return bool(self._once((id(result), showing, single), agree))
 
 
 def _simulated(case: Case, bugs: Bugs) -> Values | None:
-    """Return what is seen of a program with the bugs, and how large it has been so far."""
+    """Return what is seen of a program with the bugs; None if it leaves the numbers."""
     try:
         run = simulate(case.data, oracle.Double(), bugs)
-    except (ArithmeticError, ValueError):  # it leaves the numbers that there are
+    except (ArithmeticError, ValueError):
         return None
-    trajectories = [("", 1, run.steps)]
-    if case.save_after is not None:
-        trajectories.append((" after loading", case.save_after + 1, run.resumed))
-    seen = {
-        (f"{name}{suffix}", first): np.array(values, np.float64)
-        for suffix, first, steps in trajectories
-        for name, values in _quantities(steps)
-    }
-    for step, weights in run.evaluations.items():
-        seen["evaluated weights", step] = np.array([_flat(weights)], np.float64)
-    found = {}
-    for key, values in seen.items():
-        # What was large once leaves its rounding errors in all that follows.
-        sizes = np.abs(values).max(axis=1, initial=0.0, keepdims=True)
-        found[key] = values, np.maximum.accumulate(sizes)
-    return found
+
+    def flat(tensors: oracle.Tensors) -> Float64Array:
+        return np.array([value for tensor in tensors for value in tensor], np.float64)
+
+    def trajectory(steps: Sequence[oracle.Step]) -> Trajectory:
+        return Trajectory(
+            [flat(step.fast) for step in steps],
+            [[flat(phi) for phi in step.slow] for step in steps],
+            [{name: flat(slot) for name, slot in step.slots.items()} for step in steps],
+        )
+
+    evaluations = {step: flat(weights) for step, weights in run.evaluations.items()}
+    seen = Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
+    return _values(case, seen)
 
 
-def _quantities(steps: Sequence[oracle.Step]) -> Iterator[tuple[str, list[list[float]]]]:
-    if not steps:
-        return
-    yield "fast", [_flat(step.fast) for step in steps]
-    for level in range(len(steps[0].slow)):
-        yield f"slow {level}", [_flat(step.slow[level]) for step in steps]
-    for name in steps[0].slots:
-        yield name, [_flat(step.slots[name]) for step in steps]
-
-
-def _flat(tensors: oracle.Tensors) -> list[float]:
-    return [value for tensor in tensors for value in tensor]
-
-
-def _observed(result: Result) -> Values:
-    """Return the steps after which each quantity was shown, and its values there."""
-    found: dict[tuple[str, int], dict[int, Float64Array]] = {}
-    case, seen = result.case, result.seen or Observation()
-    for suffix, first, trajectory in parts(case, seen):
-        found[f"fast{suffix}", first] = dict(enumerate(trajectory.fast, start=first))
-        for level in range(len(case.data["lookahead"])):
-            found[f"slow {level}{suffix}", first] = slow_at(trajectory, first, level)
-        for name in {name for each in trajectory.slots for name in each}:
-            found[f"{name}{suffix}", first] = slot_at(trajectory, first, name)
-    for step, weights in seen.evaluations.items():
-        found["evaluated weights", step] = {step: weights}
+def _values(case: Case, seen: Observation) -> Values:
+    found: dict[str, dict[int, Float64Array]] = {}
+    for suffix, some in shown(case, seen):
+        for name, steps in some.items():
+            found.setdefault(f"{name}{suffix}", {}).update(steps)
     return {
-        key: (np.array(list(shown)), np.stack(list(shown.values())))
-        for key, shown in found.items()
-        if shown
+        name: (np.array(list(steps)), np.stack(list(steps.values())))
+        for name, steps in found.items()
+        if steps
     }
 
 
 def _slack(case: Case, dtype: str) -> Float64Array:
     """Return the largest tolerance of any quantity, step by step, as a column."""
-    outcome = case.outcomes[0]
-    columns = [outcome.fast, *outcome.slow, *outcome.slots.values()]
-    slack: Float64Array = np.max(
-        [
-            each.tolerance[dtype, "strict"].max(axis=1, initial=0.0, keepdims=True)
-            for each in columns
-        ],
-        axis=0,
-    )
-    return slack
+    each = case.outcomes[0].quantities.values()
+    tolerances = [expected.tolerance[dtype, "strict"] for expected in each]
+    slack: Float64Array = np.max(tolerances, axis=(0, 2), initial=0.0)
+    return slack[:, np.newaxis]
 
 
-def _agree(observed: Values, simulated: Values, slack: Float64Array, ulps: float) -> bool:
-    for key, (values, largest) in simulated.items():
-        if key not in observed:
-            continue
-        steps, shown = observed[key]
-        rows = steps - key[1]
-        allowed = _TOLERANCES * slack[steps - 1] + ulps * largest[rows]
+def _agree(observed: Values, simulated: Values, slack: Float64Array, dtype: str) -> bool:
+    for name in simulated.keys() & observed.keys():
+        (steps, shown), (all_steps, values) = observed[name], simulated[name]
+        # What was large once leaves its rounding errors in all that follows.
+        sizes = np.abs(values).max(axis=1, initial=0.0, keepdims=True)
+        rows = np.searchsorted(all_steps, steps)
+        largest = np.maximum.accumulate(sizes)[rows]
+        allowed = _TOLERANCES * slack[steps - 1] + _ULPS[dtype] * largest
         with np.errstate(invalid="ignore"):
             if not np.all(np.abs(shown - values[rows]) <= allowed):
                 return False

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lookahead_ref.conformance import models, optimizer_cases, vectors
 from lookahead_ref.conformance.bounds import LEVELS, Bounding, Overflowing
 from lookahead_ref.conformance.bugs import (
@@ -20,10 +22,10 @@ from lookahead_ref.conformance.bugs import (
     Run,
     simulate,
 )
+from lookahead_ref.conformance.judging import distances
 from lookahead_ref.conformance.optimizer_cases import PlannedCase
 from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact, bits
-from lookahead_ref.conformance.oracle import value as value_of
-from lookahead_ref.conformance.vectors import Format
+from lookahead_ref.conformance.vectors import Format, decode
 
 VISIBLE = 64.0
 """A flag means that a bug is off by at least so many tolerances, of the widest kind."""
@@ -51,13 +53,8 @@ def build() -> dict[str, bytes]:
             "profiles": _profiles(optimizer_cases.PROFILES),
             "flags": _flags(shown),
             "variants": [
-                {
-                    "name": each.name,
-                    "clause": each.clause,
-                    "says": each.says,
-                    "found": each.breaks,
-                    "mind": each.fix,
-                }
+                {"name": each.name, "clause": each.clause, "says": each.says}
+                | {"found": each.breaks, "mind": each.fix}
                 for each in CONVENTIONS
             ],
             "retired": list(optimizer_cases.RETIRED),
@@ -237,31 +234,21 @@ def margins(
         *((e["fast"], s.fast) for e, s in zip(later, seen.resumed, strict=True)),
         *((steps[t - 1]["slow"][0], phi) for t, phi in seen.evaluations.items()),
     ]
-    distances = [
-        (expected, _each(lambda x, b: abs(x - value_of(b)), got, expected["expected"]))
-        for expected, got in pairs
-    ]
+    got = np.array([_flat(values) for _, values in pairs])
+    expected = np.array([decode(_flat(each["expected"])) for each, _ in pairs])
+
+    def largest(dtype: str, level: str) -> float:
+        tolerance = np.array([_flat(each["tolerance"][dtype][level]) for each, _ in pairs])
+        return float(distances(got, expected, tolerance).max())
+
     return {
-        dtype: {
-            level: max(
-                _in_tolerances(distance, expected["tolerance"][dtype][level])
-                for expected, distance in distances
-            )
-            for level in LEVELS
-        }
+        dtype: {level: largest(dtype, level) for level in LEVELS}
         for dtype in case["dtypes"]
     }
 
 
-def _in_tolerances(
-    distances: Sequence[Sequence[float]], tolerances: Sequence[Sequence[float]]
-) -> float:
-    largest = 0.0
-    for row, allowed in zip(distances, tolerances, strict=True):
-        for distance, tolerance in zip(row, allowed, strict=True):
-            if distance > largest * tolerance:
-                largest = distance / tolerance if tolerance else math.inf
-    return largest
+def _flat(tensors: Sequence[Sequence[Any]]) -> list[Any]:
+    return [value for tensor in tensors for value in tensor]
 
 
 def _least(margins: Margins) -> float:

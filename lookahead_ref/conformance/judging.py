@@ -1,6 +1,5 @@
 """Compare what a program did with what a case expects: |got - expected| <= tolerance."""
 
-import json
 import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +15,12 @@ from lookahead_ref.conformance.vectors import (
     CaseOutcome,
     Expected,
     Float64Array,
+    Format,
     ModelCase,
     cases,
+    parse,
     read_file,
+    slow_weights,
 )
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -156,62 +158,42 @@ def _against(
 ) -> Verdict:
     mismatches = []
     largest = 0.0
-    for where, shown, expected in _quantities(case, outcome, seen):
-        steps = list(shown)
-        rows = np.array(steps) - 1
-        got, values = np.stack(list(shown.values())), expected.values[rows]
-        apart = distances(got, values, expected.tolerance[dtype, level][rows])
-        largest = max(largest, float(apart.max(initial=0.0)))
-        if np.any(apart > 1.0):
-            row, element = place = tuple(np.argwhere(apart > 1.0)[0].tolist())
-            at = float(values[place]), float(got[place]), float(apart[place])
-            mismatches.append(Mismatch(where, steps[row], element, *at))
+    for suffix, found in shown(case, seen):
+        for name, expected in outcome.quantities.items():
+            steps = list(found.get(name, ()))
+            if not steps:
+                continue
+            rows = np.array(steps) - 1
+            got, values = np.stack(list(found[name].values())), expected.values[rows]
+            apart = distances(got, values, expected.tolerance[dtype, level][rows])
+            largest = max(largest, float(apart.max(initial=0.0)))
+            if np.any(apart > 1.0):
+                row, element = place = tuple(np.argwhere(apart > 1.0)[0].tolist())
+                at = float(values[place]), float(got[place]), float(apart[place])
+                mismatches.append(Mismatch(f"{name}{suffix}", steps[row], element, *at))
     mismatches.sort(key=lambda mismatch: mismatch.step)
     return Verdict(outcome.name, (), tuple(mismatches), largest)
 
 
-def _quantities(
-    case: Case, outcome: CaseOutcome, seen: Observation
-) -> Iterator[tuple[str, dict[int, Float64Array], Expected]]:
-    """Yield what was shown of each quantity, by step, with what is expected of it."""
-    for suffix, first, trajectory in parts(case, seen):
-        if trajectory.fast:
-            shown = dict(enumerate(trajectory.fast, start=first))
-            yield f"fast weights{suffix}", shown, outcome.fast
-        for level, expected in enumerate(outcome.slow):
-            nested = f" of level {level + 1}" if level else ""
-            if shown := slow_at(trajectory, first, level):
-                yield f"slow weights{nested}{suffix}", shown, expected
-        for name, expected in outcome.slots.items():
-            if shown := slot_at(trajectory, first, name):
-                yield f"{name}{suffix}", shown, expected
-    for step, weights in sorted(seen.evaluations.items()):
-        yield "evaluated weights", {step: weights}, outcome.slow[0]
-
-
-def parts(case: Case, seen: Observation) -> Iterator[tuple[str, int, Trajectory]]:
-    """List the trajectories of an observation: name, first step, itself."""
-    yield "", 1, seen.steps
+def shown(
+    case: Case, seen: Observation
+) -> Iterator[tuple[str, dict[str, dict[int, Float64Array]]]]:
+    """Yield what was shown by name and step; the same ``" after loading"``; evaluations."""
+    parts = [("", 1, seen.steps)]
     if seen.resumed is not None and case.save_after is not None:
-        yield " after loading", case.save_after + 1, seen.resumed
-
-
-def slow_at(trajectory: Trajectory, first: int, level: int) -> dict[int, Float64Array]:
-    """Return the slow weights of a level at the steps after which they were shown."""
-    return {
-        step: each[level]
-        for step, each in enumerate(trajectory.slow, start=first)
-        if level < len(each)  # a program that makes them late has nothing to show before
-    }
-
-
-def slot_at(trajectory: Trajectory, first: int, name: str) -> dict[int, Float64Array]:
-    """Return a slot at the steps after which it was shown."""
-    return {
-        step: each[name]
-        for step, each in enumerate(trajectory.slots, start=first)
-        if name in each
-    }
+        parts.append((" after loading", case.save_after + 1, seen.resumed))
+    for suffix, first, trajectory in parts:
+        # A program that makes slots or slow weights late has nothing to show before.
+        found = {"fast weights": dict(enumerate(trajectory.fast, start=first))}
+        for step, levels in enumerate(trajectory.slow, start=first):
+            for level, each in enumerate(levels):
+                found.setdefault(slow_weights(level), {})[step] = each
+        for step, slots in enumerate(trajectory.slots, start=first):
+            for name, each in slots.items():
+                found.setdefault(name, {})[step] = each
+        yield suffix, found
+    for step, weights in sorted(seen.evaluations.items()):
+        yield "", {"evaluated weights": {step: weights}}
 
 
 # Golden models.
@@ -304,17 +286,8 @@ class Result:
     seen: Observation | None = field(default=None, repr=False)
 
 
-_FORMAT = "lookahead-expectations"
-
-
-_VERSION = 1
-
-
+_EXPECTATIONS = Format("lookahead-expectations", 1)
 _FIELDS = {"case", "flag", "reason", "link"}
-
-
-class ExpectationsError(ValueError):
-    """A file of expectations that cannot be used; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -324,56 +297,51 @@ class Expectation:
     kind: Literal["case", "flag"]
     name: str
     reason: str
-    link: str = ""
-    """Where that is discussed."""
+    link: str = ""  # where that is discussed
 
     def covers(self, result: Result) -> bool:
-        """Return whether a result is one that this is about."""
         if self.kind == "case":
             return result.case.id == self.name
         return self.name in result.case.flags
 
+    def as_dict(self) -> dict[str, str]:
+        return {self.kind: self.name, "reason": self.reason, "link": self.link}
+
 
 def read_expectations(path: Path) -> list[Expectation]:
     """Read a file of known departures, as `first_list` makes one."""
+    place = f"--expect {path}"
     try:
-        data = json.loads(read_file(path))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ExpectationsError(f"--expect {path} cannot be read: {error}") from error
-    if not isinstance(data, dict) or data.get("format") != _FORMAT:
-        raise ExpectationsError(f"--expect {path} must have the format {_FORMAT!r}")
-    if data.get("version") != _VERSION:
-        raise ExpectationsError(
-            f"--expect {path} must have the version {_VERSION}, got "
-            f"{reprlib.repr(data.get('version'))}"
-        )
-    entries = data.get("expected")
+        content = read_file(path)
+    except OSError as error:
+        raise ValueError(f"{place} cannot be read: {error}") from error
+    entries = parse(place, content, _EXPECTATIONS).get("expected")
     if not isinstance(entries, list):
-        raise ExpectationsError(f"--expect {path}: expected must be a list")
+        raise ValueError(f"{place}: expected must be a list, got {reprlib.repr(entries)}")
     known = {
         "case": {case.id for case in cases()},
         "flag": {flag for case in cases() for flag in case.flags},
     }
     return [
-        _entry(f"--expect {path}, entry {number}", entry, known)
+        _entry(f"{place}, entry {number}", entry, known)
         for number, entry in enumerate(entries, start=1)
     ]
 
 
 def _entry(place: str, entry: Any, known: dict[str, set[str]]) -> Expectation:
     if not isinstance(entry, dict) or ("case" in entry) == ("flag" in entry):
-        raise ExpectationsError(f"{place} must be an object with a case or a flag")
+        raise ValueError(f"{place} must be an object with a case or a flag")
     for name, value in entry.items():
         if name not in _FIELDS or not isinstance(value, str):
-            raise ExpectationsError(
+            raise ValueError(
                 f"{place} must hold strings named {', '.join(sorted(_FIELDS))}, "
                 f"got {reprlib.repr(name)}: {reprlib.repr(value)}"
             )
     if not entry.get("reason"):
-        raise ExpectationsError(f"{place} must give a reason")
+        raise ValueError(f"{place} must give a reason")
     kind: Literal["case", "flag"] = "case" if "case" in entry else "flag"
     if entry[kind] not in known[kind]:
-        raise ExpectationsError(f"{place}: no case of the suite has {kind} {entry[kind]!r}")
+        raise ValueError(f"{place}: no case of the suite has {kind} {entry[kind]!r}")
     return Expectation(kind, entry[kind], entry["reason"], entry.get("link", ""))
 
 
@@ -390,9 +358,8 @@ def stale(
     """List the expectations about cases that were judged, none of which departs."""
     found = []
     for each in expectations:
-        about = [result for result in results if each.covers(result)]
-        states = {result.status for result in about}
-        if "passed" in states and "departed" not in states and "failed" not in states:
+        states = {result.status for result in results if each.covers(result)}
+        if "passed" in states and not {"departed", "failed"} & states:
             found.append(each)
     return found
 
@@ -400,8 +367,6 @@ def stale(
 def first_list(results: Iterable[Result], reason: str) -> dict[str, Any]:
     """Make a first list of known departures: all, with a reason to be replaced by hand."""
     departed = dict.fromkeys(r.case.id for r in results if r.status == "departed")
-    return {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "expected": [{"case": case, "reason": reason, "link": ""} for case in departed],
-    }
+    listed = [Expectation("case", case, reason).as_dict() for case in departed]
+    name, version = _EXPECTATIONS
+    return {"format": name, "version": version, "expected": listed}

@@ -427,17 +427,26 @@ def _copied(arrays: list[Array], dtype: str) -> list[Array]:
         return [each.astype(dtype) for each in arrays]
 
 
-def _checked(case: Case, what: str, tensors: Any) -> list[Array]:
-    """Return tensors, in order, that have the names and shapes of the parameters."""
-    if not isinstance(tensors, Mapping) or set(tensors) != set(case.names):
+def named_alike(what: str, tensors: Any, shapes: Mapping[str, Any]) -> list[Array]:
+    """Return tensors that must have certain names and shapes, in their order."""
+    if not isinstance(tensors, Mapping) or set(tensors) != set(shapes):
         got = list(tensors) if isinstance(tensors, Mapping) else type(tensors).__name__
-        raise TargetError(f"{what} must be a dict with the tensors {case.names}, got {got}")
-    arrays = [np.asarray(tensors[name]) for name in case.names]
-    for name, array, shape in zip(case.names, arrays, case.shapes, strict=True):
+        raise TargetError(
+            f"{what} must be a dict with the tensors {list(shapes)}, got {got}"
+        )
+    arrays = [np.asarray(tensors[name]) for name in shapes]
+    for (name, shape), array in zip(shapes.items(), arrays, strict=True):
         if array.shape != shape:
             raise TargetError(
                 f"{what}: {name} must have the shape {shape}, got {array.shape}"
             )
+    return arrays
+
+
+def _checked(case: Case, what: str, tensors: Any) -> list[Array]:
+    shapes = dict(zip(case.names, case.shapes, strict=True))
+    arrays = named_alike(what, tensors, shapes)
+    for name, array in zip(shapes, arrays, strict=True):
         if array.dtype not in (np.float32, np.float64):
             raise TargetError(
                 f"{what}: {name} must be float32 or float64, got {array.dtype}"

@@ -68,7 +68,7 @@ def summarize(
         for result in results
         if result.status == "departed"
     ]
-    surprises = [_expectation(each) for each in stale(results, expectations)]
+    surprises = [each.as_dict() for each in stale(results, expectations)]
     failures = _reasons(results, "failed")
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
@@ -142,7 +142,7 @@ def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
         "clause": case.data["clause"],
         "comment": case.data["comment"],
         "flags": case.flags,
-        "known": None if known is None else _expectation(known),
+        "known": known and known.as_dict(),
         "quantities": [_quantity(case, each) for each in mismatches],
     }
 
@@ -169,10 +169,6 @@ def _element(case: Case, element: int) -> tuple[str, int]:
             return name, element
         element -= prod(shape)
     raise IndexError(f"no tensor of {case.id} has the element")
-
-
-def _expectation(each: Expectation) -> dict[str, str]:
-    return {each.kind: each.name, "reason": each.reason, "link": each.link}
 
 
 def hidden(summary: Summary) -> dict[str, Any]:

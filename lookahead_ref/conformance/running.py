@@ -17,13 +17,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from lookahead_ref.conformance import wire
 from lookahead_ref.conformance.adapters import PEERS, check_builtin
 from lookahead_ref.conformance.judging import (
     Mismatch,
-    ModelAnswer,
     Observation,
     Result,
     Status,
@@ -36,17 +35,15 @@ from lookahead_ref.conformance.protocol import (
     UnsupportedError,
     observe,
 )
-from lookahead_ref.conformance.vectors import Case, ModelCase, cases, decode, read_file
+from lookahead_ref.conformance.vectors import Case, ModelCase, cases, read_file
 from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, shown
 from lookahead_ref.system import from_home
 
 PYTHON_STARTUP = 60.0
 """Seconds to start a Python adapter in: it may import a framework."""
 
-
 PATIENCE = 12
 """Cases in a row at which a program broke, after which the rest is not tried."""
-
 
 _HUNG = 3  # to hang counts as so many: it takes as long
 
@@ -67,14 +64,10 @@ class HungError(DiedError):
 class Limits:
     """What a program may take."""
 
-    startup: float = 10.0
-    """Seconds to answer ``hello``."""
-    step: float = 10.0
-    """Seconds to answer any other request."""
-    line: int = 2**20
-    """Bytes of an answer."""
-    run: float = 3600.0
-    """Seconds for all requests together."""
+    startup: float = 10.0  # seconds to answer ``hello``
+    step: float = 10.0  # seconds to answer any other request
+    line: int = 2**20  # bytes of an answer
+    run: float = 3600.0  # seconds for all requests together
 
 
 class Target(Protocol):
@@ -338,16 +331,14 @@ def open_target(
 # Golden models.
 
 
-@dataclass(frozen=True)
-class ModelResult:
-    """What became of a case in one precision."""
+class ModelResult(NamedTuple):
+    """What came of a golden model in one precision."""
 
     case: ModelCase
     dtype: str
-    status: Literal["passed", "departed", "failed", "unsupported"]
-    mismatches: tuple[Mismatch, ...] = ()
+    status: Status
+    mismatches: Sequence[Mismatch] = ()
     reason: str = ""
-    """Why it failed or is not offered."""
 
 
 def run_models(
@@ -357,64 +348,26 @@ def run_models(
     dtypes: Sequence[str] = ("float32", "float64"),
     level: str = "strict",
 ) -> list[ModelResult]:
-    """Take a program through golden models.
-
-    Parameters
-    ----------
-    ask : callable
-        Sends a request to the program and returns its answer, such as
-        `lookahead_ref.conformance.running.Program.ask`.
-    cases : iterable of ModelCase
-        The cases.
-    dtypes : sequence of str
-        The precisions.
-    level : {"strict", "gpu"}
-        The tolerances.
-
-    Returns
-    -------
-    list of ModelResult
-        One for each case and precision, in their order.
-    """
-    return [
-        _judged(ask, case, dtype, level)
-        for case in cases
-        for dtype in dtypes
-        if dtype in case.dtypes
-    ]
-
-
-def _judged(ask: wire.Ask, case: ModelCase, dtype: str, level: str) -> ModelResult:
-    try:
-        mismatches = judge_model(case, _observed(ask, case, dtype), dtype, level)
-    except UnsupportedError as error:
-        return ModelResult(case, dtype, "unsupported", reason=str(error))
-    except TargetError as error:
-        return ModelResult(case, dtype, "failed", reason=str(error))
-    status: Literal["passed", "departed"] = "departed" if mismatches else "passed"
-    return ModelResult(case, dtype, status, tuple(mismatches))
-
-
-def _observed(ask: wire.Ask, case: ModelCase, dtype: str) -> ModelAnswer:
-    """Ask a program for loss and gradients of a case, and check what it says."""
-    data = case.data
-    asked = {name: data[name] for name in ("id", "model", "params", "batch")}
-    said = ask({"do": "model", "dtype": dtype, "case": asked})
-    (loss,) = decode(wire.elements("loss", [said.get("loss")], 1))
-    # Only what a program hands on itself can be left out.
-    carried = data["batch"].get("carried", []) if "carried" in said else []
-    return ModelAnswer(
-        float(loss),
-        wire.tensors("gradients", said.get("gradients"), data["params"]),
-        wire.tensors("carried", said.get("carried", []), carried),
-    )
+    """Take the program that answers `ask` through golden models."""
+    results = []
+    for case in cases:
+        for dtype in [each for each in dtypes if each in case.dtypes]:
+            try:
+                answer = wire.ask_model(ask, case, dtype)
+                found = judge_model(case, answer, dtype, level)
+                status: Status = "departed" if found else "passed"
+                results.append(ModelResult(case, dtype, status, found))
+            except UnsupportedError as error:
+                results.append(ModelResult(case, dtype, "unsupported", (), str(error)))
+            except TargetError as error:
+                results.append(ModelResult(case, dtype, "failed", (), str(error)))
+    return results
 
 
 # Processes.
 
 _MARK = "LOOKAHEAD_REF_PROGRAM"
 """In the environment of a program, and of all that it starts."""
-
 
 _POLL = 0.1
 """Seconds after which to look whether a program that says nothing still runs."""
@@ -462,17 +415,15 @@ class Process:
     def _hello(self) -> dict[str, Any]:
         try:
             answer = self.ask({"do": "hello", "version": PROTOCOL}, self._limits.startup)
+            got = answer.get("version")
+            if got != PROTOCOL and "refused" not in answer:
+                raise TargetError(f"version must be {PROTOCOL}, got {shown(got)}")
         except (TargetError, UnsupportedError) as error:
             self.end()
             raise StartError(f"hello: {error}") from error
         if "refused" in answer:
             self.end()
             raise ValueError(str(answer["refused"]))
-        if answer.get("version") != PROTOCOL:
-            self.end()
-            raise StartError(
-                f"hello: version must be {PROTOCOL}, got {shown(answer.get('version'))}"
-            )
         return answer
 
     def ask(

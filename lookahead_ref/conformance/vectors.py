@@ -36,13 +36,8 @@ class Format(NamedTuple):
 
 
 OPTIMIZERS = Format("lookahead-vectors", 2)
-
-
 MODELS = Format("lookahead-models", 1)
-
-
 VERSION = OPTIMIZERS.version
-
 
 MOST_BYTES = 2**28
 """The largest file that is read: vectors and recordings have some megabytes."""
@@ -87,10 +82,21 @@ class CaseOutcome:
             for place, name in enumerate(names)
         }
 
+    @property
+    def quantities(self) -> dict[str, Expected]:
+        """All of these, by the names that reports call them."""
+        slow = {slow_weights(level): each for level, each in enumerate(self.slow)}
+        evaluated = {"evaluated weights": self.slow[0]}
+        return {"fast weights": self.fast, **slow, **self.slots, **evaluated}
+
     @cached_property
     def synchronized(self) -> list[list[bool]]:
         """Which Lookaheads synchronized at each step."""
         return [step["synchronized"] for step in self.steps]
+
+
+def slow_weights(level: int) -> str:
+    return f"slow weights of level {level + 1}" if level else "slow weights"
 
 
 @dataclass(frozen=True, repr=False)
@@ -282,9 +288,7 @@ def cases(profile: str | None = None, *, folder: Traversable | None = None) -> l
     Raises
     ------
     ValueError
-        If there is no such profile.
-    VectorFileError
-        If a vector file cannot be trusted or read.
+        If there is no such profile; a VectorFileError, if a file cannot be trusted or read.
 
     Examples
     --------
@@ -307,12 +311,12 @@ def read_files(
     folder: Traversable, form: Format
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Read and check the files of a format; return the index and the cases."""
-    index = _parse("index.json", _read(folder, "index.json"), form)
+    index = parse("index.json", _read(folder, "index.json"), form)
     found = []
     for name, size, digest in _listed(index):
         content = _read(folder, name)
         # Where it can be read at all, its version tells more than its digest.
-        cases = _parse(name, content, form).get("cases")
+        cases = parse(name, content, form).get("cases")
         if hashlib.sha256(content).hexdigest() != digest:
             raise VectorFileError(
                 f"{name} is not the file that index.json lists: its SHA-256 differs"
@@ -356,7 +360,7 @@ def _read(folder: Traversable, name: str) -> bytes:
         raise VectorFileError(f"{name} cannot be read: {error}") from error
 
 
-def _parse(name: str, content: bytes, form: Format) -> dict[str, Any]:
+def parse(name: str, content: bytes, form: Format) -> dict[str, Any]:
     try:
         data = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -367,7 +371,7 @@ def _parse(name: str, content: bytes, form: Format) -> dict[str, Any]:
         raise VectorFileError(f"{name} must be of the format {form.name!r}")
     if data.get("version") != form.version:
         raise VectorFileError(
-            f"{name} has the vector version {reprlib.repr(data.get('version'))}, and this "
+            f"{name} has the version {reprlib.repr(data.get('version'))}, and this "
             f"reader knows {form.version}"
         )
     return data
@@ -482,9 +486,7 @@ def model_cases(
     Raises
     ------
     ValueError
-        If there is no such profile.
-    VectorFileError
-        If a file is missing, of a later version, truncated or edited; the message names it.
+        If there is no such profile; a VectorFileError, if a file cannot be trusted or read.
 
     Examples
     --------
@@ -502,8 +504,6 @@ def model_cases(
 # Releases.
 
 _FILE = "releases.json"
-
-
 _README = """# Vectors for Lookahead, release {release}
 
 Files in the format {version}. `index.json` lists them; `smoke.json` is where to start. Each
@@ -573,11 +573,15 @@ def make_archive(folder: Path) -> Path:
             f"{differ} cases are not those of release {len(releases)}: "
             "--record gives them the next number"
         )
-    contents = _contents(releases)
-    manifest = "".join(
-        f"{hashlib.sha256(content).hexdigest()}  {name}\n"
-        for name, content in contents.items()
-    )
+    vectors = Path(str(files(__package__).joinpath("vectors")))
+    contents = {
+        path.relative_to(vectors).as_posix(): path.read_bytes()
+        for path in sorted(vectors.rglob("*.json"))
+    }
+    readme = _README.format(release=len(releases), version=VERSION)
+    contents |= {"README.md": readme.encode(), "CHANGES.md": changelog(releases).encode()}
+    digested = {path: hashlib.sha256(data).hexdigest() for path, data in contents.items()}
+    manifest = "".join(f"{digest}  {path}\n" for path, digest in digested.items())
     contents["MANIFEST"] = manifest.encode()
     name = f"lookahead-vectors-{len(releases)}"
     target = folder / f"{name}.tar.gz"
@@ -595,15 +599,3 @@ def _archive(name: str, contents: Mapping[str, bytes]) -> bytes:
     with gzip.GzipFile("", "wb", 9, packed, mtime=0) as zipped:
         zipped.write(raw.getvalue())
     return packed.getvalue()
-
-
-def _contents(releases: Sequence[Mapping[str, str]]) -> dict[str, bytes]:
-    place = Path(str(files(__package__).joinpath("vectors")))
-    found = {
-        path.relative_to(place).as_posix(): path.read_bytes()
-        for path in sorted(place.rglob("*.json"))
-    }
-    readme = _README.format(release=len(releases), version=VERSION)
-    found["README.md"] = readme.encode()
-    found["CHANGES.md"] = changelog(releases).encode()
-    return found

@@ -7,6 +7,7 @@ processes at each step would take longer than the steps.
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref.conformance.judging import Observation, Trajectory
+from lookahead_ref.conformance.judging import ModelAnswer, Observation, Trajectory
 from lookahead_ref.conformance.protocol import (
     Adapter,
     Array,
@@ -28,6 +29,7 @@ from lookahead_ref.conformance.protocol import (
     Tensors,
     UnsupportedError,
     method,
+    named_alike,
     resume,
     walk,
 )
@@ -36,17 +38,11 @@ from lookahead_ref.conformance.vectors import Case, Float64Array, ModelCase, dec
 PROTOCOL = 1
 """The version of the protocol."""
 
-
 Ask = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Sends a request to a program and returns its answer."""
 
-
 _BITS = re.compile(r"[0-9a-fA-F]{16}\Z")
-
-
 _SHOWN = 80
-
-
 _LEGIBLE = 1000
 
 
@@ -58,10 +54,9 @@ def encode(values: Any) -> list[str]:
 
 def parse(line: str | bytes) -> dict[str, Any]:
     """Read one JSON object; raise a TargetError if it is none."""
-    try:
+    found = None
+    with contextlib.suppress(ValueError, RecursionError):
         found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise TargetError(f"an answer must be a JSON object, got {shown(line)}") from error
     if not isinstance(found, dict):
         raise TargetError(f"an answer must be a JSON object, got {shown(line)}")
     return found
@@ -90,44 +85,41 @@ def printable(text: str) -> str:
     )
 
 
+def listed(what: str, value: Any, size: int, of: str) -> list[Any]:
+    """Check that a value is a list of so many."""
+    if not isinstance(value, list) or len(value) != size:
+        raise TargetError(f"{what} must be a list of {size} {of}, got {shown(value)}")
+    return value
+
+
 def elements(what: str, value: Any, size: int) -> list[str]:
     """Check that a value is the bit strings of a tensor of so many elements."""
-    if not isinstance(value, list) or len(value) != size:
-        raise TargetError(
-            f"{what} must be a list of {size} bit strings, got {shown(value)}"
-        )
-    for each in value:
+    for each in listed(what, value, size, "bit strings"):
         if not isinstance(each, str) or not _BITS.match(each):
             raise TargetError(
                 f"{what} must hold bit strings of 16 hexadecimal digits, got {shown(each)}"
             )
-    return value
+    return list(value)
 
 
 def tensors(
     what: str, value: Any, like: Sequence[Mapping[str, Any]]
 ) -> dict[str, Float64Array]:
     """Read tensors of the names and shapes of those that a case holds."""
-    if not isinstance(value, list) or len(value) != len(like):
-        raise TargetError(
-            f"{what} must be a list of {len(like)} tensors, got {shown(value)}"
-        )
-    return {
-        each["name"]: decode(
-            elements(f"{what}: {each['name']}", bits, prod(each["shape"]))
-        ).reshape(each["shape"])
-        for each, bits in zip(like, value, strict=True)
-    }
+    found = {}
+    for each, bits in zip(like, listed(what, value, len(like), "tensors"), strict=True):
+        name, shape = each["name"], each["shape"]
+        values = elements(f"{what}: {name}", bits, prod(shape))
+        found[name] = decode(values).reshape(shape)
+    return found
 
 
-def steps_of(what: str, value: Any, count: int) -> Sequence[dict[str, Any]]:
+def steps_of(what: str, value: Any, count: int) -> list[dict[str, Any]]:
     """Check that a recording holds a list of so many steps."""
-    if not isinstance(value, list) or len(value) != count:
-        raise TargetError(f"{what} must be a list of {count} steps, got {shown(value)}")
-    for each in value:
+    for each in listed(what, value, count, "steps"):
         if not isinstance(each, dict):
             raise TargetError(f"{what} must hold objects, got {shown(each)}")
-    return value
+    return list(value)
 
 
 class Wired:
@@ -146,7 +138,7 @@ class Wired:
     def step(self, gradients: Mapping[str, Array | None]) -> None:
         """Send gradients in the order of the parameters; keep what comes of them."""
         given = [gradients[name] for name in self._case.names]
-        sent = [None if gradient is None else encode(gradient) for gradient in given]
+        sent = [None if each is None else encode(each) for each in given]
         answer = self._ask({"do": "step", "gradients": sent})
         self._fast = self._tensors("fast weights", answer.get("fast"))
         self._slow = self._read_slow(answer.get("slow"))
@@ -197,12 +189,8 @@ class Wired:
         levels = len(self._case.data["lookahead"])
         if value is None or value == []:
             return []
-        if not isinstance(value, list) or len(value) != levels:
-            raise TargetError(
-                f"slow must be a list of {levels} lists of tensors, or empty, got "
-                f"{shown(value)}"
-            )
-        return [self._tensors("slow weights", each) for each in value]
+        found = listed("slow", value, levels, "lists of tensors, or empty")
+        return [self._tensors("slow weights", each) for each in found]
 
     def _read_slots(self, value: Any) -> dict[str, Tensors]:
         """Read the slots of an answer: objects of a name and tensors."""
@@ -243,6 +231,24 @@ def _arrays(packed: Any) -> Any:
     if isinstance(packed, list):
         return [_arrays(each) for each in packed]
     return np.frombuffer(bytes.fromhex(packed), ">f8").astype(np.float64)
+
+
+# Golden models, by the same means.
+
+
+def ask_model(ask: Ask, case: ModelCase, dtype: str) -> ModelAnswer:
+    """Ask a program for loss and gradients of a case, and check what it says."""
+    data = case.data
+    asked = {name: data[name] for name in ("id", "model", "params", "batch")}
+    said = ask({"do": "model", "dtype": dtype, "case": asked})
+    (loss,) = decode(elements("loss", [said.get("loss")], 1))
+    # Only what a program hands on itself can be left out.
+    carried = data["batch"].get("carried", []) if "carried" in said else []
+    return ModelAnswer(
+        float(loss),
+        tensors("gradients", said.get("gradients"), data["params"]),
+        tensors("carried", said.get("carried", []), carried),
+    )
 
 
 # A Python adapter as a harness.
@@ -296,7 +302,23 @@ class Server:
 
     def do_model(self, request: Message) -> Message:
         """Compute loss and gradients of a golden model."""
-        return answer_model(self._make, request)
+        compute = getattr(self._make(), "model_loss_and_grads", None)
+        if compute is None:
+            raise UnsupportedError("it has no models")
+        case, dtype = ModelCase(request["case"]), request["dtype"]
+        params, batch = case.params(dtype), case.batch(dtype)
+        loss, gradients, carried = compute(case.model, params, batch)
+
+        def encoded(what: str, arrays: Any, like: Mapping[str, Array]) -> list[list[str]]:
+            shapes = {name: array.shape for name, array in like.items()}
+            found = named_alike(what, arrays, shapes)
+            return [encode(np.asarray(each, np.float64)) for each in found]
+
+        return {
+            "loss": encode(loss)[0],
+            "gradients": encoded("gradients", gradients, params),
+            "carried": encoded("carried", carried, batch.get("carried", {})),
+        }
 
 
 def _line(error: Exception) -> str:
@@ -326,47 +348,16 @@ def main(target: str) -> None:
 
     try:
         server = Server(adapter(target))
-    except (ValueError, BackendUnavailableError) as error:
+    except Exception as error:  # of the file itself, as it is imported, or of its name
         requests.readline()  # what comes before it was asked for is a fault
-        say({"refused": str(error)})
-        return
-    except Exception as error:  # of the file itself, as it is imported
-        requests.readline()
-        say({"error": _line(error)})
+        named = isinstance(error, ValueError | BackendUnavailableError)
+        say({"refused": str(error)} if named else {"error": _line(error)})
         return
     for line in requests:
         request = json.loads(line)
         if request["do"] == "stop":
             break
         say(server.answer(request))
-
-
-def answer_model(make: Callable[[], Adapter], request: Message) -> Message:
-    """Answer a program's request for a model from a Python adapter, as bit strings."""
-    compute = getattr(make(), "model_loss_and_grads", None)
-    if compute is None:
-        raise UnsupportedError("it has no models")
-    case, dtype = ModelCase(request["case"]), request["dtype"]
-    loss, gradients, carried = compute(case.model, case.params(dtype), case.batch(dtype))
-    return {
-        "loss": encode(loss)[0],
-        "gradients": _encoded("gradients", gradients, case.data["params"]),
-        "carried": _encoded("carried", carried, case.data["batch"].get("carried", [])),
-    }
-
-
-def _encoded(what: str, arrays: Any, tensors: Sequence[Message]) -> list[list[str]]:
-    names = [tensor["name"] for tensor in tensors]
-    if set(arrays) != set(names):
-        raise TargetError(f"{what} must have the tensors {names}, got {list(arrays)}")
-    for tensor in tensors:
-        shape = np.shape(arrays[tensor["name"]])
-        if list(shape) != tensor["shape"]:
-            wanted = tuple(tensor["shape"])
-            raise TargetError(
-                f"{what}: {tensor['name']} must have the shape {wanted}, got {shape}"
-            )
-    return [encode(np.asarray(arrays[name], np.float64)) for name in names]
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from lookahead_ref.training.loop import described
 _PASSED_ON = (
     *("model", "data", "epochs", "batch_size", "seed", "backend"),
     *("k", "alpha", "inner_state"),
+    *("outer", "outer_learning_rate", "outer_momentum"),
 )
 # Fields of `EpochRecord`, and how many decimals of them are shown.
 _FINAL = {"validation_accuracy": 2, "validation_loss": 4, "train_loss": 5}
@@ -70,15 +71,15 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
                 "optimizer must be what is compared alone and inside Lookahead, got "
                 f"{name!r}: give {inner!r}"
             )
-    averages = tuple(name for name in names if name.startswith("polyak-"))
-    alone = tuple(name for name in names if name not in averages)
+    around = tuple(name for name in names if name.startswith(("polyak-", "snoo-")))
+    alone = tuple(name for name in names if name not in around)
     if not alone:
         raise ValueError(
             "optimizer must name at least one that is compared alone and inside "
             f"Lookahead, got {', '.join(names)}"
         )
     inside = tuple(f"lookahead-{name}" for name in alone)
-    found = [optimizers.method(name) for name in (*alone, *averages, *inside)]
+    found = [optimizers.method(name) for name in (*alone, *around, *inside)]
     # An Adam of the user's own beside this library's is told by where it is.
     often = Counter(method.title for method in found)
     return tuple(

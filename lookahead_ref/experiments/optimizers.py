@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import lookahead_ref as la
+from lookahead_ref import hyperparameters
 from lookahead_ref.experiments import plugins
 from lookahead_ref.experiments.settings import TrainSettings
 
@@ -17,8 +18,13 @@ _INNER: Mapping[str, tuple[str, type[Any]]] = {
     "nesterov": ("Nesterov", la.Nesterov),
     "adagrad": ("AdaGrad", la.AdaGrad),
     "adam": ("Adam", la.Adam),
+    "rmsprop": ("RMSProp", la.RMSProp),
+    "amsgrad": ("AMSGrad", la.AMSGrad),
+    "radam": ("RAdam", la.RAdam),
+    "lion": ("Lion", la.Lion),
 }
-_WRAPPERS = ("lookahead-", "polyak-")
+WITH_MOMENTUM = ("heavy-ball", "nesterov")
+_WRAPPERS = ("lookahead-", "snoo-", "polyak-")
 
 LEARNING_RATES: Mapping[str, float] = {
     "sgd": 0.3,
@@ -26,6 +32,10 @@ LEARNING_RATES: Mapping[str, float] = {
     "nesterov": 0.1,
     "adagrad": 0.1,
     "adam": 0.01,
+    "rmsprop": 0.003,
+    "amsgrad": 0.01,
+    "radam": 0.03,
+    "lion": 0.0003,
 }
 """Inner learning rates of the MLP on the digits: each the best of a grid, on seeds that a
 comparison does not use. For SGD::
@@ -34,8 +44,9 @@ comparison does not use. For SGD::
         --learning-rate 0.3 --learning-rate 1 --seeds 3 --seed 1000
 
 For heavy ball and Nesterov the grid was 0.003, 0.01, 0.03, 0.1 and 0.3; for AdaGrad 0.01,
-0.03, 0.1 and 0.3; for Adam 0.001, 0.003, 0.01 and 0.03. The validation examples are those
-of the comparison: there are too few digits for a third split."""
+0.03, 0.1 and 0.3; for Adam, RMSProp and AMSGrad 0.001, 0.003, 0.01 and 0.03, for RAdam 0.1
+too; for Lion 0.0001, 0.0003, 0.001, 0.003 and 0.01. The validation examples are those of
+the comparison: there are too few digits for a third split."""
 
 _PUBLISHED = {"heavy-ball": 0.05, "nesterov": 0.05, "adam": 3e-4}
 LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = {
@@ -59,9 +70,8 @@ NAMES: tuple[str, ...] = (
 """Every name that `build` takes, but for those of the user's own."""
 
 COMPARED: tuple[str, ...] = (
-    *_INNER,
-    "polyak-sgd",
-    *(f"lookahead-{inner}" for inner in _INNER if inner != "adagrad"),
+    *("sgd", "heavy-ball", "nesterov", "adagrad", "adam", "polyak-sgd"),
+    *("lookahead-sgd", "lookahead-heavy-ball", "lookahead-nesterov", "lookahead-adam"),
 )
 """What the main comparison compares, in the order of its table."""
 
@@ -83,10 +93,13 @@ def method(name: str) -> Method:
     """Say how the optimizer of a name is called and drawn."""
     wrapper, inner = _parse(name)
     title = _INNER[inner][0] if inner in _INNER else inner.rpartition(":")[2]
-    family = "adaptive" if inner in ("adagrad", "adam") else inner
-    if wrapper == "lookahead-":
+    family = (
+        inner if inner in ("sgd", *WITH_MOMENTUM) or inner not in _INNER else "adaptive"
+    )
+    if wrapper in ("lookahead-", "snoo-"):
         within = title if title != "Heavy ball" else "heavy ball"
-        return Method(name, f"Lookahead ({within})", family, "lookahead")
+        outside = "SNOO" if wrapper == "snoo-" else "Lookahead"
+        return Method(name, f"{outside} ({within})", family, "lookahead")
     if wrapper == "polyak-":
         title = "Polyak averaging" + ("" if inner == "sgd" else f" ({title})")
         return Method(name, title, family, "other")
@@ -112,6 +125,12 @@ def inner_name(name: str) -> str:
     return _parse(name)[1]
 
 
+def outer_name(name: str, given: str | None) -> str | None:
+    """Return the name of the outer optimizer, if there is one; SNOO has its own."""
+    wrapper, _ = _parse(name)
+    return {"snoo-": "nesterov", "lookahead-": given}.get(wrapper)
+
+
 def named(settings: TrainSettings) -> dict[str, str]:
     """Return what may be the user's own of what settings name, by the option."""
     inner = inner_name(settings.optimizer)
@@ -132,23 +151,39 @@ def build(settings: TrainSettings) -> Any:
             f"hyperparameter {settings.hyperparameters[0][0]} is of optimizers of your "
             f"own, got it for {settings.optimizer}"
         )
-    options: dict[str, Any] = {
-        "learning_rate": settings.learning_rate,
-        "weight_decay": settings.weight_decay,
-        "weight_decay_kind": settings.weight_decay_kind,
-    }
-    if inner in ("heavy-ball", "nesterov"):
-        options["momentum"] = settings.momentum
-    return _wrapped(wrapper, _INNER[inner][1](**options), settings)
+    made = _make(
+        inner,
+        settings.learning_rate,
+        settings.momentum,
+        weight_decay=settings.weight_decay,
+        weight_decay_kind=settings.weight_decay_kind,
+    )
+    return _wrapped(wrapper, made, settings)
+
+
+def _make(name: str, learning_rate: Any, momentum: float, **options: Any) -> Any:
+    if name in WITH_MOMENTUM:
+        options["momentum"] = momentum
+    return _INNER[name][1](learning_rate=learning_rate, **options)
 
 
 def _wrapped(wrapper: str, optimizer: Any, settings: TrainSettings) -> Any:
-    if wrapper == "lookahead-":
-        inner_state: Any = settings.inner_state  # checked by Lookahead
-        return la.Lookahead(
-            optimizer, k=settings.k, alpha=settings.alpha, inner_state=inner_state
+    if wrapper == "polyak-":
+        return la.PolyakAveraging(optimizer)
+    if not wrapper:
+        return optimizer
+    inner_state: Any = settings.inner_state  # checked by Lookahead
+    name = outer_name(settings.optimizer, settings.outer)
+    if name is None:
+        return la.Lookahead(optimizer, settings.k, settings.alpha, inner_state)
+    hyperparameters.option("outer", name, tuple(_INNER))
+    if settings.alpha != TrainSettings.alpha:
+        raise ValueError(
+            f"alpha and an outer optimizer cannot both be given, got alpha = "
+            f"{settings.alpha} and {name}"
         )
-    return la.PolyakAveraging(optimizer) if wrapper == "polyak-" else optimizer
+    outer = _make(name, settings.outer_learning_rate, settings.outer_momentum)
+    return la.Lookahead(optimizer, settings.k, inner_state=inner_state, outer=outer)
 
 
 def _parse(name: str) -> tuple[str, str]:

@@ -17,11 +17,15 @@ from lookahead_ref import hyperparameters
 SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine")
 """Learning-rate schedules, made by `lookahead_ref.experiments.train.SCHEDULES`."""
 
-AXES = ("optimizer", "learning_rate", "momentum", "k", "alpha")
+AXES = (
+    *("optimizer", "learning_rate", "momentum", "k", "alpha"),
+    *("outer_learning_rate", "outer_momentum"),
+)
 """What a sweep may vary, besides the seed: fields of `TrainSettings`."""
 
 SHARED = (
     *("model", "data", "inner_state", "schedule"),
+    "outer",
     *("epochs", "batch_size", "seed", "backend"),
 )
 """What all trials of a sweep share: fields of `TrainSettings` too."""
@@ -148,6 +152,15 @@ _inner_state = partial(
     "Lookahead: maintain, reset or interpolate the inner state.",
     choices=("maintain", "reset", "interpolate"),
 )
+_outer = partial(
+    setting,
+    None,
+    "Lookahead: optimizer of the slow weights, in place of alpha: sgd, heavy-ball, "
+    "nesterov, adam or another inner one. snoo-NAME is lookahead-NAME with nesterov.",
+)
+# DiLoCo's, see `lookahead_ref.diloco`.
+_outer_learning_rate = partial(setting, 0.7, "Of the outer optimizer.")
+_outer_momentum = partial(setting, 0.9, "Of an outer heavy-ball or nesterov.")
 _backend = partial(
     setting,
     "numpy",
@@ -181,8 +194,9 @@ class TrainSettings:
     )
     optimizer: str = _of_optimizer(
         "lookahead-adam",
-        "sgd, heavy-ball, nesterov, adagrad or adam; alone, or with lookahead- or polyak- "
-        "before it; or your own, which may have that before it too.",
+        "sgd, heavy-ball, nesterov, adagrad, adam, rmsprop, amsgrad, radam or lion; alone, "
+        "or with lookahead-, snoo- or polyak- before it; or your own, which may have that "
+        "before it too.",
         choices=_OPTIMIZERS,
     )
     learning_rate: float | None = _of_optimizer(
@@ -207,6 +221,9 @@ class TrainSettings:
     k: int = _k(panel="Optimizer")
     alpha: float = _alpha(panel="Optimizer")
     inner_state: str = _inner_state(panel="Optimizer")
+    outer: str | None = _outer(panel="Optimizer")
+    outer_learning_rate: float = _outer_learning_rate(panel="Optimizer")
+    outer_momentum: float = _outer_momentum(panel="Optimizer")
     momentum: float = _of_optimizer(0.9, "Of heavy-ball and nesterov.")
     weight_decay: float = _of_optimizer(0.0, "Of the innermost optimizer.", least=0)
     weight_decay_kind: str = _of_optimizer("l2", "l2 or decoupled.")
@@ -299,12 +316,15 @@ class CompareSettings:
     k: int = _k()
     alpha: float = _alpha()
     inner_state: str = _inner_state()
+    outer: str | None = _outer()
+    outer_learning_rate: float = _outer_learning_rate()
+    outer_momentum: float = _outer_momentum()
     backend: str = _backend()
     optimizers: tuple[str, ...] = several(
         str,
-        "sgd, heavy-ball, nesterov, adagrad, adam or your own as module:name or "
-        "file.py:name: compared alone and inside Lookahead; with polyak- before it as it "
-        "is. Repeat it for several; if not given, the ten of the paper's table.",
+        "An optimizer as for train, or your own as module:name or "
+        "file.py:name: compared alone and inside Lookahead; with polyak- or snoo- before "
+        "it as it is. Repeat it for several; if not given, the ten of the paper's table.",
         name="optimizer",
         metavar="NAME",
     )
@@ -369,6 +389,13 @@ class SweepSettings:
         read=_assigned,
     )
     inner_state: str = _inner_state()
+    outer: str | None = _outer()
+    outer_learning_rate: tuple[float, ...] = several(
+        float, "Of the outer optimizer; repeat it, as the next one.", show_default="0.7"
+    )
+    outer_momentum: tuple[float, ...] = several(
+        float, "Of an outer heavy-ball or nesterov.", show_default="0.9"
+    )
     schedule: str = setting("constant", "As for train.", choices=SCHEDULE_NAMES)
     epochs: int = _epochs()
     batch_size: int = _batch_size()

@@ -34,7 +34,7 @@ def plan(settings: SweepSettings) -> Plan:
         chosen = dict(zip(axes, values, strict=True))
         optimizer = chosen.pop("optimizer", base.optimizer)
         # What it has not, such as k where there is no Lookahead, is not varied for it.
-        chosen = {n: v for n, v in chosen.items() if _matters(n, optimizer)}
+        chosen = {n: v for n, v in chosen.items() if _matters(n, optimizer, base.outer)}
         more = own if _of_the_user(optimizer) else {}
         for given in itertools.product(*more.values()):
             pairs = tuple(zip(more, given, strict=True))
@@ -75,17 +75,22 @@ def _of_the_user(optimizer: str) -> bool:
     return plugins.is_plugin(optimizers.inner_name(optimizer))
 
 
-def _matters(name: str, optimizer: str) -> bool:
-    if name in ("k", "alpha"):
-        return optimizer.startswith("lookahead-")
+def _matters(name: str, optimizer: str, outer: str | None) -> bool:
+    outer = optimizers.outer_name(optimizer, outer)
+    if name == "k":
+        return optimizer.startswith(("lookahead-", "snoo-"))
+    if name == "alpha":
+        return optimizer.startswith("lookahead-") and outer is None
     if name == "momentum":
-        return optimizers.inner_name(optimizer) in ("heavy-ball", "nesterov")
-    return True
+        return optimizers.inner_name(optimizer) in optimizers.WITH_MOMENTUM
+    if name == "outer_momentum":
+        return outer in optimizers.WITH_MOMENTUM
+    return name != "outer_learning_rate" or outer is not None
 
 
 def _shown(axis: str, settings: TrainSettings) -> Any:
     """Return a setting as it was in effect; nothing where the optimizer has it not."""
-    if not _matters(axis, settings.optimizer):
+    if not _matters(axis, settings.optimizer, settings.outer):
         return None
     if axis == "learning_rate" and settings.learning_rate is None:
         # Filled in by what the model and the optimizer decide.

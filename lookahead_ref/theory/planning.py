@@ -279,7 +279,7 @@ def best_outer(
         limits[:, 1] = start[:, 1] = 0.0
 
     def settings(length: Reals, rest: Reals) -> tuple[Reals, Reals]:
-        return np.exp(length + rest), -np.expm1(rest)
+        return np.exp(length + rest), 0.0 - np.expm1(rest)
 
     def losses(length: Reals, rest: Reals) -> Reals:
         rate, momentum = (each[..., None] for each in settings(length, rest))

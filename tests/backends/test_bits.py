@@ -101,25 +101,29 @@ def test_large_arrays_are_cut_into_pieces_that_fit(backend: Any, dtype: Any) -> 
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_parameters_and_gradients_need_not_be_contiguous(backend: str) -> None:
+def test_parameters_and_gradients_need_not_be_contiguous_nor_aligned(backend: str) -> None:
     rng = np.random.default_rng(0)
     params = {
         "transposed": rng.standard_normal((4, 5)),
         "strided": rng.standard_normal(6),
         "reversed": rng.standard_normal((3, 2)),
         "broadcast": rng.standard_normal((2, 3)),
+        "not aligned": rng.standard_normal(3),
         "of C": rng.standard_normal((4, 6)),
         "of Fortran": np.array(rng.standard_normal((4, 6)), order="F"),
         "cut out": rng.standard_normal((4, 6))[::2, ::3],
     }
     long = frozen({"": rng.standard_normal(18)})[""]
+    odd = np.zeros(25, np.uint8)[1:].view(np.float64)
+    odd[:] = rng.standard_normal(3)
     views = {
         "transposed": frozen({"": rng.standard_normal((5, 4))})[""].T,
         "strided": long[1::3],
         "reversed": rng.standard_normal((3, 2))[::-1, ::-1],
         "broadcast": np.broadcast_to(rng.standard_normal(3), (2, 3)),
+        "not aligned": odd,
     }
-    assert not any(view.flags.c_contiguous for view in views.values())
+    assert not any(view.flags.carray for view in views.values())
     whole = {name: np.ones(x.shape) for name, x in params.items() if name not in views}
     optimizer = la.Lookahead(INNER["sgd"](), k=4, alpha=0.3)
     assert_agrees(optimizer, params, [views | whole] * 5, Place(backend))

@@ -2,10 +2,12 @@
 
 import re
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -26,13 +28,15 @@ from executors import (
     assert_updates_any_bits,
     with_each,
 )
-from host_cuda import OPTIMIZERS, HostCuda, backend, on_device, on_host, programs
+from host_cuda import OPTIMIZERS, HostCuda, on_device, on_host, programs
 
 PACKAGE = "lookahead_ref.backends"
 
 
-def every_program() -> list[tuple[Program, str]]:
-    found = [programs(each, mixed_params()) for each in OPTIMIZERS.values()]
+def every_program(
+    optimizers: Iterable[Any] = OPTIMIZERS.values(), params: Any = None
+) -> list[tuple[Program, str]]:
+    found = [programs(each, params or mixed_params()) for each in optimizers]
     return list(dict.fromkeys(program for each in found for program in each))
 
 
@@ -168,11 +172,6 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> No
 # The kernels' own arithmetic, run by the host.
 
 
-@pytest.fixture(scope="module")
-def cuda(tmp_path_factory: pytest.TempPathFactory) -> HostCuda:
-    return HostCuda(tmp_path_factory.mktemp("kernels"))
-
-
 @pytest.fixture
 def place(cuda: HostCuda) -> Place:
     return Place(CupyBackend(cuda=cuda), on_device, on_host)
@@ -193,13 +192,10 @@ def test_kernels_have_the_bits_of_the_pure_interface(optimizer: Any, place: Plac
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_any_bits_are_updated_as_by_numpy(dtype: str, cuda: HostCuda, place: Place) -> None:
-    found = [
-        program
-        for make in INNER.values()
-        for program in programs(
-            la.Lookahead(make(), k=2, inner_state="interpolate"), {"x": np.ones(1, dtype)}
-        )
+    around = [
+        la.Lookahead(make(), k=2, inner_state="interpolate") for make in INNER.values()
     ]
+    found = every_program(around, {"x": np.ones(1, dtype)})
     cuda.prepare(compiler.write(*each).text for each in found)
     for inner in INNER:
         assert_updates_any_bits(inner, dtype, 1 << 14, place)
@@ -276,21 +272,21 @@ def test_another_learning_rate_compiles_nothing(cuda: HostCuda) -> None:
 # The backend around them.
 
 
-def test_a_numpy_array_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_numpy_array_is_refused_by_name(place: Place) -> None:
     with pytest.raises(TypeError, match=r"params\['x'\] must be a CuPy array.* numpy"):
-        la.Stepper(la.SGD(0.1), {"x": np.zeros(2)}, backend=backend(tmp_path))
+        la.Stepper(la.SGD(0.1), {"x": np.zeros(2)}, backend=place.backend)
 
 
 def test_a_gradient_that_is_a_parameter_is_read_before_it_is_written(place: Place) -> None:
     assert_reads_before_it_writes(place, 8)
 
 
-def test_a_gradient_on_another_device_is_refused_before_any_update(cuda: HostCuda) -> None:
+def test_a_gradient_on_another_device_is_refused_before_any_update(place: Place) -> None:
     class Elsewhere(standin.ndarray):
         device = SimpleNamespace(id=1)
 
     start = {"a": np.ones(2), "b": np.ones(3)}
-    stepper = la.Stepper(la.SGD(0.5), on_device(start), backend=CupyBackend(cuda=cuda))
+    stepper = place.stepper(la.SGD(0.5), start)
     there = {"a": standin.asarray(np.ones(2)), "b": Elsewhere(np.ones(3))}
     with pytest.raises(ValueError, match=r"grads must be on device 0.* on device 1"):
         stepper.step(there)
@@ -299,8 +295,8 @@ def test_a_gradient_on_another_device_is_refused_before_any_update(cuda: HostCud
     assert_same_bits(on_host(stepper.params), {"a": np.full(2, 0.5), "b": np.full(3, 0.5)})
 
 
-def test_arrays_come_from_the_host_and_go_back(tmp_path: Path) -> None:
-    moving = backend(tmp_path)
+def test_arrays_come_from_the_host_and_go_back(place: Place) -> None:
+    moving = place.backend
     host = np.arange(6.0, dtype=np.float32).reshape(2, 3)
     device = moving.from_host(host)
     assert moving.from_host(device) is device
@@ -309,30 +305,27 @@ def test_arrays_come_from_the_host_and_go_back(tmp_path: Path) -> None:
 
 
 def test_out_of_memory_says_how_much_was_asked_and_how_much_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from cupy.cuda.memory import OutOfMemoryError
 
-    def fail(*args: Any, **kwargs: Any) -> Any:
-        raise OutOfMemoryError(4_000_000_000, 1_000)
-
-    starved = backend(tmp_path)
+    fail = mock.Mock(side_effect=OutOfMemoryError(4_000_000_000, 1_000))
+    starved = place.backend
     x = starved.from_host(np.zeros(3))
     monkeypatch.setattr(standin.ndarray, "copy", fail)
     monkeypatch.setattr(standin, "asarray", fail)
+    told = r"4,000,000,000 bytes.*8 MiB.*2 MiB are free"
     for attempt in (
         lambda: starved.from_host(np.zeros(3)),
         lambda: starved.copy(x),
         lambda: la.Stepper(la.SGD(0.1), {"x": x}, backend=starved),
     ):
-        with pytest.raises(
-            MemoryError, match=r"4,000,000,000 bytes.*8 MiB.*2 MiB are free"
-        ):
+        with pytest.raises(MemoryError, match=told):
             attempt()
 
 
-def test_an_error_of_the_host_s_memory_stays_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(MemoryError, match=r"^the host's$"), explained(backend(tmp_path)):
+def test_an_error_of_the_host_s_memory_stays_as_it_is(place: Place) -> None:
+    with pytest.raises(MemoryError, match=r"^the host's$"), explained(place.backend):
         raise MemoryError("the host's")
 
 

@@ -25,7 +25,7 @@ def draw(seed: int, *shape: int, dtype: Any = np.float32) -> Any:
 
 
 @pytest.fixture(scope="module", params=["numba", "cupy"])
-def same(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def same(request: pytest.FixtureRequest) -> Any:
     """Compare a kernel with the general one."""
 
     def compiled(name: str, *host: Any, **options: Any) -> None:
@@ -35,10 +35,9 @@ def same(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
         return compiled
     pytest.importorskip("cupy")
     import standin
-    from host_cuda import HostCuda
     from lookahead_ref.backends.cupy.kernels import CupyLayers
 
-    kernels = CupyLayers(HostCuda(tmp_path_factory.mktemp("kernels")))
+    kernels = CupyLayers(request.getfixturevalue("cuda"))
 
     def on_device(name: str, *host: Any, **options: Any) -> None:
         def unmoved(*device: Any, **given: Any) -> Any:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from itertools import accumulate, pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,6 +39,8 @@ from numba.core import event
 from lookahead_ref.stepping.backend import Instruction, Program
 from lookahead_ref.backends.numba import NumbaBackend
 
+print("ready", flush=True)
+sys.stdin.readline()
 for argument in sys.argv[1:]:
     operation, folder = argument.split(":", 1)
     program = Program(1, 1, (Instruction(operation, (1, 0)),), ((0, 2),))
@@ -47,6 +50,23 @@ for argument in sys.argv[1:]:
     kernel([x], [2.0])
     print(*x, bool(compiled.buffer))
 """
+
+
+def at_once(*asked: list[str]) -> list[list[str]]:
+    """What processes show that begin to compile together."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with ExitStack() as stack:
+        begun: list[Any] = [
+            stack.enter_context(
+                started([sys.executable, "-c", PROCESS, *each], **pipes, text=True)
+            )
+            for each in asked
+        ]
+        assert {process.stdout.readline() for process in begun} == {"ready\n"}
+        for process in begun:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return [process.communicate(timeout=500)[0].splitlines() for process in begun]
 
 
 def test_where_numba_compiles_nothing_the_backend_is_not_available(
@@ -71,10 +91,8 @@ def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Pat
         for path in folder.rglob(f"*.{folder.name}"):
             path.write_bytes(b"")
     asked = [f"multiply:{whole}", *(f"multiply:{each}" for each in damaged), f"add:{whole}"]
-    shown = subprocess.run(
-        [sys.executable, "-c", PROCESS, *asked], check=True, capture_output=True, text=True
-    ).stdout
-    assert shown.splitlines() == [
+    (shown,) = at_once(asked)
+    assert shown == [
         "3.0 5.0 False",
         "3.0 5.0 True",
         "3.0 5.0 True",
@@ -82,6 +100,12 @@ def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Pat
     ]
     assert files.items() <= {p: p.stat().st_mtime_ns for p in whole.rglob("*.nb*")}.items()
     assert not [path for each in damaged for path in each.rglob("*.nb?")]
+
+
+def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
+    found = at_once(*[[f"multiply:{tmp_path}"]] * 2)
+    assert [lines[0].split()[:2] for lines in found] == [["3.0", "5.0"]] * 2
+    assert len(list(tmp_path.glob("*.py"))) == 2  # the loop, and what collects addresses
 
 
 @pytest.mark.parametrize(
@@ -273,42 +297,6 @@ def test_gradients_of_any_number_reach_their_arrays(count: int) -> None:
     stepper.step({str(place): np.full(place + 1, 10.0 * place) for place in range(count)})
     for place in range(count):
         assert stepper.params[str(place)].tolist() == [-9.0 * place] * (place + 1)
-
-
-TOGETHER = """
-import sys
-import numpy as np
-import lookahead_ref as la
-from lookahead_ref.backends.numba import NumbaBackend
-
-size, folder = int(sys.argv[1]), sys.argv[2]
-stepper = la.Stepper(
-    la.HeavyBall(0.1), {"x": np.ones(size)}, backend=NumbaBackend(threads=2, cache=folder)
-)
-print("ready", flush=True)
-sys.stdin.readline()
-stepper.step({"x": np.ones(size)})
-print(float(stepper.params["x"].sum()))
-"""
-
-
-def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", TOGETHER, str(8 * PIECE), str(tmp_path)]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    begun = [started(command, **pipes, text=True) for _ in range(2)]
-    with begun[0] as one, begun[1] as other:
-        processes = (one, other)
-        assert [process.stdout.readline() for process in processes if process.stdout] == (
-            ["ready\n"] * 2
-        )
-        for process in processes:
-            assert process.stdin
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        found = [process.communicate(timeout=500)[0] for process in processes]
-    assert len(set(found)) == 1
-    assert float(found[0]) == pytest.approx(0.9 * 8 * PIECE)
-    assert len(list(tmp_path.glob("*.py"))) == 2  # the loop, and what collects addresses
 
 
 def test_steppers_of_several_threads_share_a_pool_of_any_size_and_do_all_once() -> None:

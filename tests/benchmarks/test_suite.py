@@ -3,14 +3,12 @@
 import math
 import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import pytest
 
-import host_cuda
 import lookahead_ref as la
 import standin
 from lookahead_ref.backends.cupy import CupyBackend
@@ -221,11 +219,10 @@ def test_starts_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_on_a_device_nothing_moves_to_the_host_in_a_step_and_its_clock_is_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cuda: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = mock.Mock(wraps=turns.wall)
-    executor = CupyBackend(cuda=host_cuda.HostCuda(tmp_path))
-    monkeypatch.setattr(settings, "EXECUTOR", executor)
+    monkeypatch.setattr(settings, "EXECUTOR", CupyBackend(cuda=cuda))
     monkeypatch.setattr(settings, "CLOCK", clock)
     grads = settings.arrays("tiny", 1)
     every = [

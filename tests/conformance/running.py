@@ -4,10 +4,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import Any
 
-from typer.testing import CliRunner
-from typer.testing import Result as Done
-
-from lookahead_ref.cli.app import app
+from commands import Done, called
 from lookahead_ref.conformance import Case
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.running import Target, run
@@ -15,19 +12,6 @@ from lookahead_ref.conformance.running import Target, run
 
 def conform(*arguments: str) -> Done:
     return called("conform", *arguments)
-
-
-def called(*arguments: str) -> Done:
-    """Call lookahead-ref; it may exit, but not raise."""
-    done = CliRunner().invoke(app, arguments)
-    assert done.exception is None or isinstance(done.exception, SystemExit)
-    return done
-
-
-def refused(done: Done, says: str, code: int = 2) -> None:
-    """A command that cannot be done says so in one line."""
-    assert (done.exit_code, done.stderr.count("\n")) == (code, 1)
-    assert says in done.stderr
 
 
 def taken(

@@ -12,10 +12,10 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from conformance.running import called, refused
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from commands import called, refused
 from lookahead_ref.conformance import (
     ModelAnswer,
     ModelCase,
@@ -28,7 +28,7 @@ from lookahead_ref.conformance.adapters import loss_and_grads
 from lookahead_ref.conformance.bounds import LEVELS, Bounding
 from lookahead_ref.conformance.running import run_models
 from lookahead_ref.conformance.vectors import decode
-from lookahead_ref.conformance.wire import Server, answer_model, encode
+from lookahead_ref.conformance.wire import Server, encode
 
 CASES = model_cases()
 BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -310,7 +310,7 @@ def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: st
     case = case_of("mlp-smoke")
 
     def ask(request: Any) -> Any:
-        return {**answer_model(lambda: Wrong(), request), **changed}
+        return {**Server(Wrong).do_model(request), **changed}
 
     (result,) = run_models(ask, [case], dtypes=["float32"])
     assert result.status == "failed"
@@ -320,7 +320,7 @@ def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: st
 @pytest.mark.parametrize(
     ("gradients", "told"),
     [
-        ({"layer1.weight": np.zeros((2, 3))}, "gradients must have the tensors"),
+        ({"layer1.weight": np.zeros((2, 3))}, "gradients must be a dict with the tensors"),
         (dict.fromkeys(case_of("mlp-smoke").params("float32"), np.zeros(1)), "the shape"),
     ],
 )

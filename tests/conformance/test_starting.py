@@ -9,8 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from conformance.running import conform, refused
+from conformance.running import conform
 
+from commands import refused
 from lookahead_ref.cli.conform import STARTS
 from lookahead_ref.conformance import load
 from lookahead_ref.conformance.vectors import decode

@@ -173,7 +173,7 @@ def test_files_that_cannot_be_trusted_are_refused_by_name(
         (whole[: len(whole) // 2], "is not JSON, it may be truncated"),
         (b"[" * 100_000, "is not JSON, it may be truncated"),
         (whole.replace(b"3f", b"3e", 1), "is not the file that index"),
-        (later, f"has the vector version 7, and this reader knows {version}"),
+        (later, f"has the version 7, and this reader knows {version}"),
         (whole.replace(b"lookahead-", b"other-", 1), "must be of the format"),
     ):
         path.write_bytes(content)
@@ -191,7 +191,7 @@ def test_files_that_cannot_be_trusted_are_refused_by_name(
         ({"files": [{"file": "smoke.json"}]}, "follow .*'cases'"),
         ({"files": [{"file": "../a.json", "cases": 1, "sha256": ""}]}, "follow .*no file"),
         ({"profiles": [3]}, "follow .*not subscriptable"),
-        ({"version": 7}, "the vector version 7"),
+        ({"version": 7}, "the version 7"),
     ],
 )
 def test_an_index_that_lists_no_files_is_refused(

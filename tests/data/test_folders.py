@@ -132,9 +132,8 @@ def test_hidden_and_other_files_and_folders_are_passed_over(folder: Path) -> Non
         data = load_images(folder)
     assert (data.classes, data.train.size) == (2, 3)
     (folder / "val" / "n02" / "y.bmp").unlink()
-    with pytest.raises(
-        DataFileError, match=r"no pictures in it; passed .*: 2 \(\.gif\), 1"
-    ):
+    told = r"no pictures in it; passed .*: 2 \(\.gif\), 1"
+    with pytest.raises(DataFileError, match=told):
         load_images(folder)
 
 
@@ -166,10 +165,7 @@ def test_validation_may_lack_a_class(folder: Path) -> None:
             lambda f: (f / "train").rename(f / "other") and (f / "train").mkdir(),
             *("train", "no folders, one for each class, in it"),
         ),
-        (
-            lambda f: (f / "val/n01").rename(f / "val/n03"),
-            *("val/n03", "there is no such class in train"),
-        ),
+        (lambda f: (f / "val/n01").rename(f / "val/n3"), "val/n3", "no such class in"),
     ],
 )
 def test_other_layouts_are_told(folder: Path, change: Any, where: str, told: str) -> None:
@@ -191,6 +187,7 @@ def png(width: int, height: int, packed: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
+        (None, "no such file"),
         (b"", "it does not decode"),
         (b"\xff\xd8\xff\xe0 and nothing more", "it does not decode"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "of format EPS, expected"),
@@ -203,22 +200,17 @@ def png(width: int, height: int, packed: bytes) -> bytes:
         (png(10_000, 8_000, b""), "10000 by 8000 pixels, more than 67108864"),
     ],
 )
-def test_a_picture_not_taken_is_named(folder: Path, content: bytes, told: str) -> None:
+def test_a_picture_not_taken_is_named(folder: Path, content: Any, told: str) -> None:
     path = folder / "train" / "n01" / "c.jpg"
-    path.write_bytes(content)
     data = load_images(folder)
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
     # The others still do.
     data.train.take(np.array([1, 2]))
     with pytest.raises(DataFileError, match=told) as caught:
         data.train.take(np.array([1, 0, 2]))
     assert caught.value.path == path
-
-
-def test_a_picture_that_is_gone_is_named(folder: Path) -> None:
-    data = load_images(folder)
-    (folder / "train/n01/c.jpg").unlink()
-    with pytest.raises(DataFileError, match=r"c\.jpg: no such file"):
-        data.train.take(np.array([0]))
 
 
 def test_pictures_are_decoded_on_the_cores_that_this_process_may_use(

@@ -1,15 +1,15 @@
 """The comparison: a run folder that is the same for the same seed."""
 
-import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from commands import alone, results
 from lookahead_ref.experiments import compare, optimizers
 from lookahead_ref.experiments.environment import (
     OutputFolderError,
@@ -19,21 +19,17 @@ from lookahead_ref.experiments.environment import (
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import CompareSettings
 from lookahead_ref.experiments.trials import DivergedError
-from lookahead_ref.experiments.workers import LocalProcesses
 from lookahead_ref.report.tables import Summary
 
 SETTINGS = CompareSettings(seeds=2, epochs=2, hidden=(8,))
-FILES = {
-    *("curves.png", "curves.svg", "report.html", "results.json", "results.csv"),
-    *("train.jsonl", "trials"),
-}
+SHORT = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
+RESULTS = {"results.json", "results.csv", "train.jsonl", "trials"}
+FILES = RESULTS | {"curves.png", "curves.svg", "report.html"}
 
 
 def run(folder: Path, settings: CompareSettings = SETTINGS, jobs: int = 1) -> Report:
     folder.mkdir(exist_ok=True)
-    prepared = compare.prepare(settings)
-    console = Console(file=io.StringIO())
-    return compare.compare(prepared, folder, workers=LocalProcesses(jobs), console=console)
+    return compare.compare(compare.prepare(settings), folder, **alone(jobs))
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +37,18 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return run(tmp_path_factory.mktemp("compare") / "first")
 
 
-def results(folder: Path) -> Any:
-    return json.loads((folder / "results.json").read_bytes())
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
-def test_the_folder_holds_all_files_and_nothing_half_written(comparison: Report) -> None:
-    assert {path.name for path in comparison.folder.iterdir()} == FILES
+def measured(comparison: Report, epoch: int, name: str) -> dict[str, Any]:
+    """A number of each seed after an epoch, by the name of the optimizer."""
+    return {
+        arm["settings"]["optimizer"]: np.array(
+            [run["history"][epoch][name] for run in arm["runs"]]
+        )
+        for arm in results(comparison.folder)["arms"]
+    }
 
 
 def test_the_same_seed_gives_the_same_results_but_for_timing(
@@ -57,37 +59,30 @@ def test_the_same_seed_gives_the_same_results_but_for_timing(
     one, other = results(comparison.folder), results(again.folder)
     assert one.pop("timing") != other.pop("timing")
     assert one == other
-    assert (comparison.folder / "curves.png").read_bytes() == (
-        again.folder / "curves.png"
-    ).read_bytes()
+    first, second = (made.folder / "curves.png" for made in (comparison, again))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_results_hold_every_number_of_the_table(comparison: Report) -> None:
     found = results(comparison.folder)
     assert found["seeds"] == [0, 1]
-    for row, method in zip(comparison.findings.tables[0].rows, found["arms"], strict=True):
-        assert row.name == method["title"]
-        last = [one["history"][-1]["validation_accuracy"] for one in method["runs"]]
+    accuracies = measured(comparison, -1, "validation_accuracy")
+    assert [arm["settings"]["optimizer"] for arm in found["arms"]] == list(accuracies)
+    for row, arm in zip(comparison.findings.tables[0].rows, found["arms"], strict=True):
+        assert row.name == arm["title"]
+        last = accuracies[arm["settings"]["optimizer"]]
         assert row.cells[0].mean == pytest.approx(100 * np.mean(last))
         assert row.cells[0].deviation == pytest.approx(100 * np.std(last, ddof=1))
-        assert [record["epoch"] for record in method["runs"][0]["history"]] == [0, 1, 2]
+        assert [record["epoch"] for record in arm["runs"][0]["history"]] == [0, 1, 2]
 
 
 def test_all_methods_start_at_the_same_point(comparison: Report) -> None:
-    starts = [
-        [one["history"][0]["train_loss"] for one in method["runs"]]
-        for method in results(comparison.folder)["arms"]
-    ]
-    assert all(start == starts[0] for start in starts)
+    starts = measured(comparison, 0, "train_loss")
+    assert all(list(start) == list(starts["sgd"]) for start in starts.values())
 
 
 def test_differences_are_taken_seed_by_seed(comparison: Report) -> None:
-    final = {
-        method["settings"]["optimizer"]: np.array(
-            [one["history"][-1]["validation_loss"] for one in method["runs"]]
-        )
-        for method in results(comparison.folder)["arms"]
-    }
+    final = measured(comparison, -1, "validation_loss")
     difference = final["lookahead-adam"] - final["adam"]
     cell = comparison.findings.tables[1].rows[-1].cells[1]
     assert cell.mean == pytest.approx(difference.mean())
@@ -95,13 +90,11 @@ def test_differences_are_taken_seed_by_seed(comparison: Report) -> None:
 
 
 def test_several_that_are_best_are_all_named(comparison: Report) -> None:
+    finals, differences = comparison.findings.tables
     rows = [
         replace(row, cells=(Summary(accuracy, None, 1), *row.cells[1:]))
-        for row, accuracy in zip(
-            comparison.findings.tables[0].rows, [99.0, 98.0, 99.0, 98.5, 99.0], strict=False
-        )
+        for row, accuracy in zip(finals.rows, (99, 98, 99, 98.5, 99), strict=False)
     ]
-    finals, differences = comparison.findings.tables
     found = compare.in_words(replace(finals, rows=tuple(rows)), differences)
     first, _, third, _, fifth = (row.name for row in rows)
     assert found.startswith(
@@ -111,9 +104,7 @@ def test_several_that_are_best_are_all_named(comparison: Report) -> None:
 
 def test_the_log_has_a_line_for_each_epoch_of_each_run(comparison: Report) -> None:
     lines = (comparison.folder / "train.jsonl").read_text("utf-8").splitlines()
-    epochs = [
-        record for record in map(json.loads, lines) if record["event"] == "epoch_ended"
-    ]
+    epochs = [e for e in map(json.loads, lines) if e["event"] == "epoch_ended"]
     assert len(epochs) == len(optimizers.COMPARED) * 2 * 3
     assert {(e["method"], e["seed"]) for e in epochs} == {
         (name, seed) for name in optimizers.COMPARED for seed in (0, 1)
@@ -126,18 +117,16 @@ def test_the_report_holds_table_pictures_and_the_command(comparison: Report) -> 
         assert table.html() in text
     assert text.count("data:image/png;base64,") == 2
     assert "lookahead-ref compare --seeds 2 --seed 0 --epochs 2" in text
-    assert "http:" not in text
-    assert "https:" not in text
+    assert not re.search("https?:", text)
 
 
 def test_pictures_look_the_same_whatever_the_users_settings_are(tmp_path: Path) -> None:
     matplotlib = pytest.importorskip("matplotlib")
-    settings = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
     pictures = []
     # Without LaTeX the first of these would end the drawing.
     for own in ({}, {"text.usetex": True, "lines.linewidth": 9, "savefig.bbox": "tight"}):
         with matplotlib.rc_context(own):
-            run(tmp_path, settings)
+            run(tmp_path, SHORT)
             assert own.items() <= matplotlib.rcParams.items()
         pictures.append([(tmp_path / f"curves.{e}").read_bytes() for e in ("png", "svg")])
     assert pictures[0] == pictures[1]
@@ -146,7 +135,6 @@ def test_pictures_look_the_same_whatever_the_users_settings_are(tmp_path: Path) 
 def test_results_are_there_where_pictures_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
     whole = Path.replace
 
     def full(path: Path, target: Path) -> Path:
@@ -157,18 +145,15 @@ def test_results_are_there_where_pictures_cannot_be_written(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", full)
         with pytest.raises(OSError, match=r"No space .*curves\.png"):
-            run(tmp_path, settings)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *("results.json", "results.csv", "train.jsonl", "trials")
-    }
-    run(tmp_path, settings)
-    assert {path.name for path in tmp_path.iterdir()} == FILES
+            run(tmp_path, SHORT)
+    assert names(tmp_path) == RESULTS
+    run(tmp_path, SHORT)
+    assert names(tmp_path) == FILES
 
 
 def test_a_run_that_diverges_is_named_and_logged(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, optimizers=("sgd",), learning_rates=(("", 1e30),))
     with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)") as caught:
-        run(tmp_path, settings)
+        run(tmp_path, replace(SHORT, learning_rates=(("", 1e30),)))
     last = json.loads((tmp_path / "train.jsonl").read_text("utf-8").splitlines()[-1])
     assert last["event"] == "run_ended"
     assert str(caught.value) == f"{last['error']} (method sgd, seed 0)"
@@ -189,7 +174,7 @@ def test_what_a_run_left_that_was_killed_at_its_first_file_is_nothing(
 ) -> None:
     (tmp_path / ".kind.txt.0123abcd").touch()
     with continued_folder(tmp_path, "compare", "compare") as folder:
-        assert [path.name for path in folder.iterdir()] == ["kind.txt"]
+        assert names(folder) == {"kind.txt"}
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
@@ -207,10 +192,7 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
         pass
 
 
-def test_the_default_folder_is_dated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_the_default_folder_is_dated(here: Path) -> None:
     with new_folder(None, "compare") as folder:
         assert folder.parent == Path("runs")
         assert folder.name.startswith("compare-20")

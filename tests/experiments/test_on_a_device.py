@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from lookahead_ref.cli.app import app
+from commands import results, succeeded
 
 pytest.importorskip("cupy")
 
@@ -31,31 +30,18 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> host_cuda.HostCud
     return cuda
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["train", "--epochs", "1"],
-        [
-            "compare",
-            *("--seeds", "1", "--epochs", "1", "--jobs", "1", "--optimizer", "sgd"),
-        ],
-    ],
-)
+@pytest.mark.parametrize("command", ["train", "compare --seeds 1 --jobs 1 --optimizer sgd"])
 def test_the_commands_that_train_do_so_with_kernels_of_the_device(
-    command: list[str], device: host_cuda.HostCuda, tmp_path: Path
+    command: str, device: host_cuda.HostCuda, here: Path
 ) -> None:
-    folder = tmp_path / "out"
-    options = ["--backend", "cupy", "--output", str(folder)]
-    done = CliRunner().invoke(app, [*command, *options])
-    assert done.exit_code == 0, done.stderr
+    succeeded(f"{command} --epochs 1 --backend cupy --output out")
     assert device.launches
-    assert json.loads((folder / "results.json").read_text())
+    assert results(here / "out")
 
 
 def test_info_names_the_devices(device: host_cuda.HostCuda) -> None:
-    found = json.loads(CliRunner().invoke(app, ["info", "--json"]).stdout)["backends"]
+    found = json.loads(succeeded("info --json").stdout)["backends"]
     record = next(each for each in found if each["name"] == "cupy")
     assert record["available"]
     assert record["devices"] == [*device.devices]
-    shown = " ".join(CliRunner().invoke(app, ["info"]).stdout.split())
-    assert "as if it were a device" in shown
+    assert "as if it were a device" in " ".join(succeeded("info").stdout.split())

@@ -1,30 +1,30 @@
 """Sweeps: a grid, each point once for each seed, stopped and widened at will."""
 
 import csv
-import io
 import itertools
-import json
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from rich.console import Console
 
+from commands import alone, results
 from lookahead_ref.cli.terminal import job_folder
 from lookahead_ref.experiments.environment import OutputFolderError, continued_folder
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import SweepSettings, command
 from lookahead_ref.experiments.sweep import plan, sweep
-from lookahead_ref.experiments.workers import LocalProcesses
 
 
 def run(folder: Path, **axes: Any) -> Report:
     folder.mkdir(exist_ok=True)
     settings = SweepSettings(**{"optimizer": ("lookahead-sgd",), "epochs": 1, **axes})
-    return sweep(
-        settings, folder, workers=LocalProcesses(1), console=Console(file=io.StringIO())
-    )
+    return sweep(settings, folder, **alone())
+
+
+def table_of_runs(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "results.csv").read_text().splitlines()))
 
 
 def trials(folder: Path) -> dict[str, int]:
@@ -37,7 +37,7 @@ def test_every_combination_is_trained_once_for_each_seed(tmp_path: Path) -> None
     assert sorted(row.name for row in made.findings.tables[0].rows) == sorted(
         f"lookahead-sgd, k {k}, alpha {alpha}" for k in (5, 10) for alpha in (0.5, 0.8)
     )
-    lines = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
+    lines = table_of_runs(tmp_path)
     assert {(x["k"], x["alpha"], x["seed"]) for x in lines} == set(
         itertools.product(("5", "10"), ("0.5", "0.8"), ("0", "1"))
     )
@@ -45,20 +45,19 @@ def test_every_combination_is_trained_once_for_each_seed(tmp_path: Path) -> None
 
 def test_the_best_comes_first_and_what_diverged_last(tmp_path: Path) -> None:
     made = run(tmp_path, learning_rate=(1e6, 0.001, 0.3))
-    trials = json.loads((tmp_path / "results.json").read_text())["arms"]
-    assert [trial["settings"]["learning_rate"] for trial in trials] == [0.3, 0.001, 1e6]
+    trained = results(tmp_path)["arms"]
+    assert [arm["settings"]["learning_rate"] for arm in trained] == [0.3, 0.001, 1e6]
     accuracies = [row.cells[0].mean for row in made.findings.tables[0].rows]
     assert accuracies[0] > accuracies[1]
     assert made.findings.summary == "The best is lookahead-sgd, learning rate 0.3."
-    assert trials[2]["runs"][0]["error"] is not None
+    assert trained[2]["runs"][0]["error"] is not None
 
 
 def test_equal_sweeps_in_two_folders_have_equal_results(tmp_path: Path) -> None:
     found = []
     for folder in (tmp_path / "one", tmp_path / "other"):
         run(folder)
-        found.append(json.loads((folder / "results.json").read_text()))
-        found[-1].pop("timing")
+        found.append(results(folder) | {"timing": None})
     assert found[0] == found[1]
 
 
@@ -72,17 +71,26 @@ def test_a_wider_grid_trains_only_what_is_new(tmp_path: Path) -> None:
 
 
 def test_what_an_optimizer_has_not_is_not_varied_for_it() -> None:
-    settings = SweepSettings(
-        optimizer=("sgd", "lookahead-nesterov"), momentum=(0.8, 0.9), k=(5, 10)
-    )
-    assert [arm.title for arm in plan(settings).arms] == [
-        "sgd",
-        *(
-            f"lookahead-nesterov, momentum {momentum}, k {k}"
-            for momentum in (0.8, 0.9)
-            for k in (5, 10)
-        ),
-    ]
+    names = ("sgd", "lookahead-nesterov")
+    settings = SweepSettings(optimizer=names, momentum=(0.8, 0.9), k=(5, 10))
+    around = "lookahead-nesterov, momentum"
+    wanted = ["sgd", *(f"{around} {mu}, k {k}" for mu in (0.8, 0.9) for k in (5, 10))]
+    assert [arm.title for arm in plan(settings).arms] == wanted
+
+
+def test_the_outer_step_is_varied_where_there_is_one() -> None:
+    def titles(*optimizers: str, outer: str | None) -> list[str]:
+        given: Any = {"alpha": (0.5, 0.8), "outer_momentum": (0.5, 0.9), "outer": outer}
+        settings = SweepSettings(optimizer=optimizers, **given)
+        return [arm.title for arm in plan(settings).arms]
+
+    momenta = ["outer momentum 0.5", "outer momentum 0.9"]
+    snoo = [f"snoo-sgd, {each}" for each in momenta]
+    alphas = [f"lookahead-sgd, alpha {each}" for each in (0.5, 0.8)]
+    assert titles("snoo-sgd", "lookahead-sgd", outer=None) == [*snoo, *alphas]
+    balls = [f"lookahead-sgd, {each}" for each in momenta]
+    assert titles("lookahead-sgd", outer="heavy-ball") == balls
+    assert titles("lookahead-sgd", outer="adam") == ["lookahead-sgd"]
 
 
 @pytest.mark.parametrize(
@@ -109,44 +117,32 @@ def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
         (folder / "trials").mkdir()
     with continued_folder(folder, "sweep", "sweep") as again:
         assert again == folder
+    told = "which is of sweep"
     with (
-        pytest.raises(OutputFolderError, match="which is of sweep"),
-        continued_folder(folder, "table5", "reproduce table5"),
-    ):
-        pass
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "file").touch()
-    with (
-        pytest.raises(OutputFolderError, match="new or empty"),
-        continued_folder(tmp_path / "other", "sweep", "sweep"),
+        pytest.raises(OutputFolderError, match=told),
+        continued_folder(folder, "x", "table5"),
     ):
         pass
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_an_interrupted_command_says_how_to_continue(
-    named: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    named: bool, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     given = ["sweep", "--output", "a b"] if named else ["sweep"]
     monkeypatch.setattr("sys.argv", ["lookahead-ref", *given])
-    monkeypatch.chdir(tmp_path)
     output = Path("a b") if named else None
     with pytest.raises(typer.Exit), job_folder(output, "sweep", "sweep") as folder:
         raise KeyboardInterrupt
-    told = f"lookahead-ref: to continue: lookahead-ref sweep --output '{folder}'\n"
-    assert (
-        capsys.readouterr().err
-        == (told if named else told.replace("'", "")) + "interrupted\n"
-    )
+    words = shlex.join(["lookahead-ref", "sweep", "--output", str(folder)])
+    told = f"lookahead-ref: to continue: {words}\ninterrupted\n"
+    assert capsys.readouterr().err == told
 
 
 def test_the_table_of_runs_holds_the_rate_in_effect_and_nothing_that_is_not(
     tmp_path: Path,
 ) -> None:
     run(tmp_path, optimizer=("sgd", "lookahead-sgd"))
-    lines = csv.DictReader((tmp_path / "results.csv").read_text().splitlines())
+    lines = table_of_runs(tmp_path)
     found = {line["optimizer"]: (line["learning_rate"], line["k"]) for line in lines}
     assert found == {"sgd": ("0.3", ""), "lookahead-sgd": ("0.3", "5")}

@@ -1,68 +1,50 @@
 """One run: models, data and optimizers by their names, and schedules."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from typer.testing import CliRunner, Result
 
 import lookahead_ref as la
-from lookahead_ref.cli.app import app
+from commands import succeeded
+from lookahead_ref import trees
 from lookahead_ref.experiments import models, optimizers, train
 from lookahead_ref.experiments.settings import SCHEDULE_NAMES, TrainSettings
 from lookahead_ref.report.files import read_sealed, schema, write_sealed
 from lookahead_ref.training.checkpoints import decode
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make an empty working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def invoke(*arguments: str) -> Result:
-    result = CliRunner().invoke(app, ["train", *arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
+from support import assert_same_bits
 
 
 def test_a_language_model_trains_on_characters_and_goes_on_with_what_it_carries(
-    folder: Path,
+    here: Path,
 ) -> None:
-    (folder / "text").write_text("so it goes, and on it goes, as it went. " * 40)
-    options = ("--model", "lstm", "--data", "chars:text", "--hidden", "8", "--layers", "2")
-    more = ("--dropout", "0.2", "--window", "5", "--batch-size", "4", "--tied")
-    rate = ("--learning-rate", "0.02", "--epochs", "3")
-    done = invoke(*options, *more, *rate, "--checkpoint-every", "7", "--output", "run")
-    assert done.exit_code == 0, done.stderr
+    (here / "text").write_text("so it goes, and on it goes, as it went. " * 40)
+    done = succeeded(
+        "train --model lstm --data chars:text --hidden 8 --layers 2 --dropout 0.2 --tied "
+        "--window 5 --batch-size 4 --learning-rate 0.02 --epochs 3 --checkpoint-every 7 "
+        "--output run"
+    )
     assert "validation perplexity" in done.stdout
     assert "test perplexity" in done.stdout
-    weights = (folder / "run" / "final.safetensors").read_bytes()
-    _, record = decode(weights)
-    settings = TrainSettings(**record["configuration"])
+    final = here / "run" / "final.safetensors"
+    weights = final.read_bytes()
+    settings = TrainSettings(**decode(weights)[1]["configuration"])
     assert (settings.hidden, settings.window, settings.clip) == ((8,), 5, 0.25)
-    last = max((folder / "run").glob("checkpoint-*"))
+    last = max((here / "run").glob("checkpoint-*"))
     arrays, _ = decode(last.read_bytes())
     assert arrays["carried/layer2/cell"].shape == (4, 8)
-
     last.unlink()
-    (folder / "run" / "final.safetensors").unlink()
-    again = invoke("--resume", "run")
-    assert again.exit_code == 0, again.stderr
-    assert (folder / "run" / "final.safetensors").read_bytes() == weights
+    final.unlink()
+    succeeded("train --resume run")
+    assert final.read_bytes() == weights
 
 
-def test_the_weights_of_a_run_are_those_that_training_returns(folder: Path) -> None:
-    assert invoke("--epochs", "1", "--seed", "4", "--output", "run").exit_code == 0
-    arrays, record = decode((folder / "run" / "final.safetensors").read_bytes())
-    prepared = train.prepare(TrainSettings(**record["configuration"]))
-    result = train.run(prepared)
-    for layer, parts in result.params.items():
-        for name, array in parts.items():
-            np.testing.assert_array_equal(arrays[f"{layer}/{name}"], array)
+def test_the_weights_of_a_run_are_those_that_training_returns(here: Path) -> None:
+    succeeded("train --epochs 1 --seed 4 --output run")
+    arrays, record = decode((here / "run" / "final.safetensors").read_bytes())
+    result = train.run(train.prepare(TrainSettings(**record["configuration"])))
+    assert_same_bits(arrays, trees.flatten(result.params))
     assert record["steps"] == result.steps == 20
 
 
@@ -87,18 +69,20 @@ def test_settings_of_another_type_are_refused_where_they_are_read(
         read_sealed(tmp_path / "file", "it", settings=schema(TrainSettings))
 
 
-def test_a_step_schedule_fits_a_run_of_one_step() -> None:
-    schedule = train.SCHEDULES["step"](0.5, 1)
-    assert schedule is not None
-    assert [schedule(0), schedule(1)] == [0.5, 0.1]
-
-
-def test_a_schedule_divides_where_the_paper_does() -> None:
+@pytest.mark.parametrize(
+    ("name", "steps", "rates"),
+    [
+        ("step", 200, {59: 1, 60: 0.2, 120: 0.04, 160: 0.008}),
+        ("step", 1, {0: 1, 1: 0.2}),
+        ("shortened", 60, {29: 1, 30: 0.1, 48: 0.01, 58: 0.001}),
+    ],
+)
+def test_a_schedule_divides_where_the_paper_does(
+    name: str, steps: int, rates: dict[int, float]
+) -> None:
     assert tuple(train.SCHEDULES) == SCHEDULE_NAMES
-    step = train.SCHEDULES["step"](1.0, 200)
-    assert [step(at) for at in (59, 60, 120, 160)] == pytest.approx([1, 0.2, 0.04, 0.008])
-    short = train.SCHEDULES["shortened"](1.0, 60)
-    assert [short(at) for at in (29, 30, 48, 58)] == pytest.approx([1, 0.1, 0.01, 0.001])
+    schedule = train.SCHEDULES[name](1.0, steps)
+    assert {at: schedule(at) for at in rates} == pytest.approx(rates)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet32", "resnet50"])
@@ -115,7 +99,8 @@ def test_settings_reach_the_optimizer(name: str) -> None:
         optimizer=name,
         learning_rate=0.25,
         k=7,
-        alpha=0.75,
+        alpha=0.5 if name.startswith("snoo-") else 0.75,
+        outer_learning_rate=0.6,
         momentum=0.8,
         weight_decay=0.01,
         weight_decay_kind="decoupled",
@@ -124,11 +109,31 @@ def test_settings_reach_the_optimizer(name: str) -> None:
     if name.startswith("lookahead-"):
         assert isinstance(built, la.Lookahead)
         assert (built.k, built.alpha) == (7, 0.75)
+    if name.startswith("snoo-"):
+        assert built.outer == la.Nesterov(0.6, 0.9)
     inner = getattr(built, "inner", built)
     assert (inner.learning_rate, inner.weight_decay) == (0.25, 0.01)
     assert inner.weight_decay_kind == "decoupled"
     assert getattr(inner, "momentum", 0.8) == 0.8
     assert optimizers.method(name).name == name
+
+
+@pytest.mark.parametrize("outer", ["sgd", "heavy-ball", "adam"])
+def test_lookahead_takes_an_outer_optimizer_in_place_of_alpha(outer: str) -> None:
+    settings = TrainSettings(
+        optimizer="lookahead-sgd", learning_rate=0.3, outer=outer, outer_momentum=0.4
+    )
+    made = {"sgd": la.SGD(0.7), "heavy-ball": la.HeavyBall(0.7, 0.4), "adam": la.Adam(0.7)}
+    assert optimizers.build(settings) == la.Lookahead(la.SGD(0.3), outer=made[outer])
+    for changed, told in (
+        (
+            {"alpha": 0.3},
+            "alpha and an outer optimizer cannot both be given, got alpha = 0.3",
+        ),
+        ({"outer": "lookahead-sgd"}, "outer must be one of 'sgd', .* got 'lookahead-sgd'"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            optimizers.build(replace(settings, **changed))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 import worker_tasks
 from rich.console import Console
 
+from commands import alone
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.trials import (
     Arm,
@@ -18,18 +19,18 @@ from lookahead_ref.experiments.trials import (
     measure_training,
     run,
 )
-from lookahead_ref.experiments.workers import LocalProcesses
 
 
 def squares(
-    folder: Path, seeds: list[int], measure: Any = worker_tasks.record, jobs: int = 1
+    folder: Path,
+    seeds: list[int],
+    measure: Any = worker_tasks.record,
+    jobs: int = 1,
+    **shown: Any,
 ) -> list[int]:
-    plan = Plan(
-        (Arm("squares", TrainSettings(data=str(folder / "log"))),), seeds, measure=measure
-    )
-    console = Console(file=io.StringIO())
-    workers = LocalProcesses(jobs)
-    (outcome,) = run(plan, folder / "trials", workers=workers, console=console)
+    arm = Arm("squares", TrainSettings(data=str(folder / "log")))
+    plan = Plan((arm,), seeds, measure=measure)
+    (outcome,) = run(plan, folder / "trials", **(alone(jobs) | shown))
     return [each["square"] for each in outcome.runs]
 
 
@@ -39,6 +40,14 @@ def done(folder: Path) -> list[str]:
 
 def test_results_come_in_the_order_of_the_seeds(tmp_path: Path) -> None:
     assert squares(tmp_path, [3, 1, 2], jobs=2) == [9, 1, 4]
+
+
+def test_progress_names_a_trial_by_what_it_is(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    squares(tmp_path, [3, 1], console=Console(file=shown))
+    first, last = shown.getvalue().splitlines()
+    assert first.endswith(": squares, seed 3")
+    assert last.endswith(": squares, seed 1")
 
 
 def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
@@ -103,10 +112,5 @@ def test_a_run_that_diverges_is_a_result_unless_all_must_reach_their_end(
     plan = Plan((Arm("SGD", settings),), [0, 1], may_diverge=False)
     for _ in range(2):  # also where the result is there already
         with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)"):
-            run(
-                plan,
-                tmp_path,
-                workers=LocalProcesses(1),
-                console=Console(file=io.StringIO()),
-            )
+            run(plan, tmp_path, **alone())
     assert len(list(tmp_path.iterdir())) == 1

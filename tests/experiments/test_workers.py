@@ -1,6 +1,5 @@
 """Many tasks: on processes of this machine, and on a Dask cluster."""
 
-import io
 import json
 import os
 import signal
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import worker_tasks
-from rich.console import Console
 
+from commands import alone, results
 from lookahead_ref.experiments.settings import SweepSettings
 from lookahead_ref.experiments.sweep import sweep
 from lookahead_ref.experiments.trials import measure_training
@@ -91,13 +90,10 @@ def test_the_error_of_a_task_comes_back(workers: Workers) -> None:
         list(workers.outcomes(worker_tasks.fail_at_two, range(4)))
 
 
-@pytest.mark.parametrize("where", ["two processes", "cluster"])
+@pytest.mark.parametrize("workers", ["two processes", "cluster"], indirect=True)
 def test_a_killed_worker_costs_its_task_which_is_done_again(
-    where: str, tmp_path: Path, request: pytest.FixtureRequest
+    workers: Workers, tmp_path: Path
 ) -> None:
-    workers: Workers = LocalProcesses(2)
-    if where == "cluster":
-        workers = DaskCluster(request.getfixturevalue("cluster"))
     marker = tmp_path / "died"
     tasks = [(number, marker) for number in range(6)]
     outcomes = list(workers.outcomes(worker_tasks.die_once, tasks))
@@ -163,15 +159,10 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
         batch_size=20,
         epochs=1,
     )
-    console = Console(file=io.StringIO())
-    sweep(settings, tmp_path, workers=workers, console=console)
-    for trial in json.loads((tmp_path / "results.json").read_text())["arms"]:
-        same = replace(
-            settings.base,
-            optimizer="lookahead-sgd",
-            learning_rate=0.125,
-            k=trial["settings"]["k"],
-        )
+    sweep(settings, tmp_path, **alone() | {"workers": workers})
+    alike = replace(settings.base, optimizer="lookahead-sgd", learning_rate=0.125)
+    for trial in results(tmp_path)["arms"]:
+        same = replace(alike, k=trial["settings"]["k"])
         (run,) = trial["runs"]
         ((_, told),) = LocalProcesses(1).outcomes(measure_training, [same])
         assert run["history"] == jsonable(told["history"])  # type: ignore[index]

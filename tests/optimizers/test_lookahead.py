@@ -3,6 +3,7 @@
 import copy
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -142,6 +143,28 @@ def test_with_k_1_and_alpha_1_it_is_the_inner_optimizer_up_to_rounding(inner: st
         np.testing.assert_allclose(theta["x"], expected["x"], rtol=0, atol=bound)
         # The gradients are given: the slots never see the rounding.
         assert_same_bits(state.inner.slots, slots.slots)
+
+
+@pytest.mark.parametrize("inner_state", INNER_STATES)
+@pytest.mark.parametrize("inner", ["sgd", "heavy-ball", "adam"])
+def test_with_alpha_1_it_is_the_inner_optimizer_unless_a_state_is_reset(
+    inner: str, inner_state: Any
+) -> None:
+    start, *gradients = normal(13, 50)
+    around = la.Lookahead(INNER[inner](), k=3, alpha=1.0, inner_state=inner_state)
+    whole, _ = run(around, start, gradients)
+    alone, _ = run(INNER[inner](), start, gradients)
+    restarted = start
+    for cycle in range(0, 12, 3):
+        restarted, _ = run(INNER[inner](), restarted, gradients[cycle : cycle + 3])
+    anew = inner_state == "reset" and inner != "sgd"
+    assert np.allclose(alone["x"], restarted["x"]) == (inner == "sgd")
+    expected = restarted if anew else alone
+    np.testing.assert_allclose(whole["x"], expected["x"], rtol=1e-13, atol=1e-13)
+    # This is what the specification says.
+    spec = (Path(__file__).parents[2] / "docs" / "spec.md").read_text("utf-8")
+    clause = spec.partition("### LA-5")[2].partition("\n### ")[0]
+    assert "under [`reset`](#la-12) it is the inner optimizer\nwhose slots start" in clause
 
 
 @pytest.mark.parametrize("inner_state", INNER_STATES)

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
+from commands import results, succeeded
 from killing import Program
-from lookahead_ref.cli.app import app
 from support import started
 
 pytestmark = [
@@ -46,14 +45,14 @@ def folder() -> Iterator[Path]:
 
 def outcome(folder: Path) -> dict[str, Any]:
     """All that a run leaves behind but its times."""
-    results = json.loads((folder / "results.json").read_text())
-    del results["timing"]
+    found = results(folder)
+    del found["timing"]
     lines = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
     for line in lines:
         line.pop("seconds", None)
     names = sorted(path.name for path in folder.iterdir())
     weights = (folder / "final.safetensors").read_bytes()
-    return {"results": results, "log": lines, "files": names, "weights": weights}
+    return {"results": found, "log": lines, "files": names, "weights": weights}
 
 
 def complete(program: Program, folder: Path, **order: Any) -> float:
@@ -97,8 +96,8 @@ def test_killed_before_any_change_to_the_disk_a_run_ends_with_the_same_bits(
 
 def test_the_command_itself_may_be_killed(tmp_path: Path) -> None:
     folder = tmp_path / "killed"
-    begin = ["train", "--epochs", "30", "--checkpoint-every", "20", "--seed", "2"]
-    command = [sys.executable, "-m", "lookahead_ref", *begin, "--output", str(folder)]
+    begin = "train --epochs 30 --checkpoint-every 20 --seed 2 --output"
+    command = [sys.executable, "-m", "lookahead_ref", *begin.split(), str(folder)]
     log = folder / "train.jsonl"
     with started(command, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
@@ -108,8 +107,6 @@ def test_the_command_itself_may_be_killed(tmp_path: Path) -> None:
                 process.wait(0.001)
     assert process.returncode == -signal.SIGKILL
 
-    whole = ["--output", str(tmp_path / "undisturbed")]
-    for arguments in (["train", "--resume", str(folder)], [*begin, *whole]):
-        done = CliRunner().invoke(app, arguments)
-        assert done.exit_code == 0, done.stderr
+    succeeded("train --resume", str(folder))
+    succeeded(begin, str(tmp_path / "undisturbed"))
     assert outcome(folder) == outcome(tmp_path / "undisturbed")

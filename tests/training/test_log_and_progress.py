@@ -63,9 +63,10 @@ def test_a_terminal_gets_a_bar_and_a_pipe_and_ci_get_lines(
     console, stream = terminal(force)
     with reporter(2, "runs", console) as progress:
         progress.advance(2, "a [bold] name")
-    assert ("\x1b" in stream.getvalue()) == bar
-    assert "2/2" in stream.getvalue()
-    assert "a [bold] name" in stream.getvalue()
+    shown = stream.getvalue()
+    assert ("\x1b" in shown) == bar
+    assert "2/2" in shown
+    assert "a [bold] name" in shown
 
 
 def test_plain_lines_come_first_last_and_now_and_then_with_the_time_left_of_what_was_done(

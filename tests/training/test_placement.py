@@ -38,9 +38,8 @@ def some_digits(*, broken: tuple[int, ...] = ()) -> Dataset:
 
 
 def trained(on: str, data: Dataset, **options: Any) -> Any:
-    return train(
-        MLP((64, 8, 10), backend=on), data, OPTIMIZER, **SETTINGS, backend=on, **options
-    )
+    model = MLP((64, 8, 10), backend=on)
+    return train(model, data, OPTIMIZER, **SETTINGS, backend=on, **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"clip": 0.05}, {"evaluate_train": True}])

@@ -36,7 +36,7 @@ MOMENTS: dict[str, Any] = {
     "rectify": False,
 }
 DENSE = (zeros(4, 2), zeros(2, 3), zeros(3))
-PICTURES, KERNEL = zeros(1, 5, 5, 2), zeros(3, 3, 2, 2)
+PICTURES, FLAT, KERNEL = zeros(1, 5, 5, 2), zeros(1, 5, 5, 3), zeros(3, 3, 2, 2)
 NORM = (zeros(2, 4, 4, 3), zeros(3), zeros(3))
 LSTM = (zeros(5, 2, 3), zeros(2, 4), zeros(2, 4), zeros(3, 16), zeros(4, 16), zeros(16))
 
@@ -48,7 +48,7 @@ def changed(arrays: tuple[Any, ...], place: int, array: Any) -> tuple[Any, ...]:
 STRIDE = "stride must be at least 1 and padding at least 0, got"
 ROOM = "kernel of 3 rows and 3 columns must fit into pictures of 5 by 2"
 NO_ROWS, NO_PICTURES = (zeros(0, 3), np.zeros(0, int)), zeros(0, 4, 4, 3)
-ONE_STATE, ONE_PICTURE = zeros(1, 4), zeros(1, 4, 4, 3)
+ONE_STATE, ONE_PICTURE = changed(LSTM, 1, zeros(1, 4)), zeros(1, 4, 4, 3)
 ONE_BIAS = (*changed(DENSE, 2, zeros(1)), LABELS)
 FIXED, POOL = partial(fixed_norm, **MOMENTS), partial(max_pool, size=6, stride=1)
 
@@ -62,11 +62,7 @@ FIXED, POOL = partial(fixed_norm, **MOMENTS), partial(max_pool, size=6, stride=1
         ("bias must have shape (3,), got (1,)", dense_cross_entropy, ONE_BIAS),
         ("labels must hold at least one", softmax_cross_entropy, NO_ROWS),
         ("tokens must be from 0 to 3, got -1", embedding, (zeros(4, 2), np.array([[-1]]))),
-        (
-            "hidden must have shape (2, 4), got (1, 4)",
-            lstm_layer,
-            changed(LSTM, 1, ONE_STATE),
-        ),
+        ("hidden must have shape (2, 4), got (1, 4)", lstm_layer, ONE_STATE),
         ("bias must have shape (16,), got (1,)", lstm_layer, changed(LSTM, 5, zeros(1))),
         ("residual must have shape (2, 4, 4, 3), got", batch_norm, (*NORM, ONE_PICTURE)),
         ("scale must have shape (3,), got (1,)", batch_norm, changed(NORM, 1, zeros(1))),
@@ -74,11 +70,7 @@ FIXED, POOL = partial(fixed_norm, **MOMENTS), partial(max_pool, size=6, stride=1
         ("mean must have shape (3,), got (1,)", FIXED, (*NORM, None)),
         (f"{STRIDE} 0 and 0", partial(convolution, stride=0), (PICTURES, KERNEL)),
         (f"{STRIDE} 1 and -1", partial(convolution, padding=-1), (PICTURES, KERNEL)),
-        (
-            "x must have the kernel's 2 channels, last, got shape",
-            convolution,
-            (zeros(1, 5, 5, 3), KERNEL),
-        ),
+        ("x must have the kernel's 2 channels, last, got", convolution, (FLAT, KERNEL)),
         (ROOM, convolution, (zeros(1, 5, 2, 2), KERNEL)),
         ("x must hold at least one picture", convolution, (zeros(0, 5, 5, 2), KERNEL)),
         ("size 6 must fit into pictures of 5 by 7", POOL, (zeros(1, 5, 7, 1),)),

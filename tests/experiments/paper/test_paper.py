@@ -2,20 +2,19 @@
 
 import csv
 import importlib
-import io
-import json
 import re
 import runpy
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 import lookahead_ref as la
+from commands import alone, results
 from lookahead_ref import trees
 from lookahead_ref.experiments import statistics, train
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
@@ -25,8 +24,8 @@ from lookahead_ref.experiments.paper.walk import steps_per_epoch, walk
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Arm, Outcome
-from lookahead_ref.experiments.workers import LocalProcesses
 from lookahead_ref.report.tables import MISSING, Summary, summarize
+from support import assert_same_bits
 
 ROOT = Path(__file__).parents[3]
 QUICK = ReproduceSettings(seeds=1, epochs=1)
@@ -34,8 +33,7 @@ QUICK = ReproduceSettings(seeds=1, epochs=1)
 
 def run(name: str, folder: Path, settings: ReproduceSettings = QUICK) -> Report:
     folder.mkdir(exist_ok=True)
-    console = Console(file=io.StringIO())
-    return reproduce(name, settings, folder, workers=LocalProcesses(1), console=console)
+    return reproduce(name, settings, folder, **alone())
 
 
 class Text(HTMLParser):
@@ -60,27 +58,23 @@ def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -
     made = run(name, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*made.files, "trials"}
     assert sum(file.endswith(".svg") for file in made.files) >= 1
-    results = json.loads((tmp_path / "results.json").read_bytes())
-    assert results["summary"] == made.findings.summary
-    assert results["notes"][classifiers.DIFFERS]
+    found = results(tmp_path)
+    assert found["summary"] == made.findings.summary
+    assert found["notes"][classifiers.DIFFERS]
     shown = Text()
     shown.feed((tmp_path / "report.html").read_text("utf-8"))
     assert shown.outside == []
     assert made.findings.summary in shown.words
-    assert results["command"] in shown.words
+    assert found["command"] in shown.words
     lines = list(csv.DictReader((tmp_path / "results.csv").read_text("utf-8").splitlines()))
-    assert {line["arm"] for line in lines} == {arm["title"] for arm in results["arms"]}
+    assert {line["arm"] for line in lines} == {arm["title"] for arm in found["arms"]}
 
 
 @pytest.mark.slow
 def test_language_models_run_in_small(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("the cat sat on the mat and the dog on the log\n" * 400)
-    made = run(
-        "table3",
-        tmp_path / "run",
-        ReproduceSettings(data=f"text:{text}", seeds=1, epochs=1),
-    )
+    made = run("table3", tmp_path / "run", replace(QUICK, data=f"text:{text}"))
     perplexities = [row.cells[:3] for row in made.findings.tables[0].rows]
     assert all(1.0 < cell.mean < 20.0 for row in perplexities for cell in row)
 
@@ -88,21 +82,18 @@ def test_language_models_run_in_small(tmp_path: Path) -> None:
 def test_the_same_request_gives_the_same_numbers_and_trains_nothing_again(
     tmp_path: Path,
 ) -> None:
+    def written() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
+
     first = run("fig9", tmp_path)  # which shows what table5 shows, too
-    results = json.loads((tmp_path / "results.json").read_bytes())
-    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
+    found, before = results(tmp_path), written()
     again = run("fig9", tmp_path)
     assert again.findings.tables == first.findings.tables
-    assert written == {
-        path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()
-    }
-    other = json.loads((tmp_path / "results.json").read_bytes())
-    assert results["arms"] == other["arms"]
-    made = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))
-    text = made["page"]([results])
-    assert first.findings.tables[0].markdown() in text
-    assert results["command"] in text
-    assert results["machine"]["Processor"] in text
+    assert written() == before
+    assert results(tmp_path)["arms"] == found["arms"]
+    text = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))["page"]([found])
+    shown = (found["command"], found["machine"]["Processor"])
+    assert all(each in text for each in (first.findings.tables[0].markdown(), *shown))
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table5"])
@@ -141,15 +132,14 @@ def test_walking_ends_where_training_does() -> None:
     ready = prepared()
     *_, last = walk(ready, steps_per_epoch(ready))
     result = train.run(ready)
-    trained, walked = trees.flatten(result.params), trees.flatten(last.phi)
-    assert all(np.array_equal(trained[path], walked[path]) for path in trained)
+    assert_same_bits(result.params, last.phi)
 
 
 def test_a_visit_shows_theta_before_it_is_drawn_back() -> None:
     visits = list(walk(prepared(), 5))
     assert [visit.synchronized for visit in visits] == [False] * 4 + [True]
-    before, after = trees.flatten(visits[3].phi), trees.flatten(visits[4].phi)
-    theta = trees.flatten(visits[4].theta)
+    of = (visits[3].phi, visits[4].phi, visits[4].theta)
+    before, after, theta = map(trees.flatten, of)
     half = np.float32(0.5)
     for path, phi in after.items():
         assert np.array_equal(phi, before[path] + half * (theta[path] - before[path]))
@@ -188,15 +178,12 @@ def outcome(title: str, finals: Sequence[float | None]) -> Outcome:
     def record(accuracy: float) -> dict[str, float]:
         return {"validation_accuracy": accuracy, "validation_loss": 1.0, "train_loss": 1.0}
 
-    return Outcome(
-        Arm(title, TrainSettings(epochs=1)),
-        tuple(
-            {"history": [record(0.1)], "error": "diverged", "test": None}
-            if final is None
-            else {"history": [record(0.1), record(final)], "error": None, "test": None}
-            for final in finals
-        ),
-    )
+    def measured(final: float | None) -> dict[str, Any]:
+        history = [record(each) for each in (0.1, final) if each is not None]
+        error = None if final is not None else "diverged"
+        return {"history": history, "error": error, "test": None}
+
+    return Outcome(Arm(title, TrainSettings(epochs=1)), tuple(map(measured, finals)))
 
 
 def test_a_clear_difference_is_told_and_one_within_the_spread_is_not() -> None:

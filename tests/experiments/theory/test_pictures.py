@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import lookahead_ref as la
-from lookahead_ref.cli.app import app
+from commands import succeeded
 from lookahead_ref.cli.theory import NAMES
 from lookahead_ref.experiments.theory import (
     alpha,
     horizon,
+    outer,
     rate,
     save,
     stability,
@@ -32,29 +32,24 @@ QUICK = {
     "horizon": "--k 5 --longest 20",
     "rate": "--points 2",
     "stability": "--k 2",
+    "outer": "--k 5 --longest 10",
 }
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_command_writes_the_picture_twice_and_its_numbers(
-    name: str, tmp_path: Path
-) -> None:
-    folder = tmp_path / "out"
-    arguments = ["theory", name, *QUICK[name].split(), "--output", str(folder)]
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.stderr
+def test_a_command_writes_the_picture_twice_and_its_numbers(name: str, here: Path) -> None:
+    done = succeeded(f"theory {name} {QUICK[name]} --output out")
+    folder = here / "out"
     files = [f"{name}.json", f"{name}.png", f"{name}.svg"]
     assert sorted(path.name for path in folder.iterdir()) == files
-    last = done.stdout.splitlines()[-1]
-    assert last == f"{folder}: {name}.png, {name}.svg, {name}.json"
-
+    last = f"out: {name}.png, {name}.svg, {name}.json"
+    assert done.stdout.splitlines()[-1] == last
     assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     root = ET.parse(folder / f"{name}.svg").getroot()
     # Text as text: it can be searched, and read aloud.
     words = " ".join(root.itertext())
-    assert {"alpha": "start of the cycle", "variance": "variance of SGD"}.get(
-        name, "Lookahead"
-    ) in words
+    found = {"alpha": "start of the cycle", "variance": "variance of SGD"}
+    assert found.get(name, "Lookahead") in words
     numbers = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     assert numbers["versions"]["lookahead-ref"] == la.__version__
     module = importlib.import_module(f"lookahead_ref.experiments.theory.{name}")
@@ -62,17 +57,15 @@ def test_a_command_writes_the_picture_twice_and_its_numbers(
 
 
 def test_the_numbers_that_are_written_make_the_picture_and_json_says_where_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["theory", "alpha", "--json"])
-    told = json.loads(done.stdout)
+    told = json.loads(succeeded("theory alpha --json").stdout)
     assert told["folder"].startswith("runs")
     assert told["summary"].startswith("alpha* = 0.68")
     numbers = json.loads(Path(told["json"]).read_text(encoding="utf-8"))
-    save(tmp_path, "alpha", alpha.draw, numbers)
+    save(here, "alpha", alpha.draw, numbers)
     for kind in ("png", "svg", "json"):
-        assert (tmp_path / f"alpha.{kind}").read_bytes() == Path(told[kind]).read_bytes()
+        assert (here / f"alpha.{kind}").read_bytes() == Path(told[kind]).read_bytes()
 
 
 def test_the_line_is_that_of_a_cycle_of_lookahead() -> None:
@@ -114,13 +107,9 @@ def test_lookahead_is_never_worse_than_sgd_for_a_horizon() -> None:
     # With alpha = 1 Lookahead is SGD; the search's grid costs the rest.
     assert np.all(np.array(around["excess_loss"]) <= 1.001 * np.array(sgd["excess_loss"]))
     assert around["excess_loss"][-1] < 0.95 * sgd["excess_loss"][-1]
-    for steps, loss, gamma, step in zip(
-        numbers["gradient_evaluations"],
-        around["excess_loss"],
-        around["learning_rate"],
-        around["alpha"],
-        strict=True,
-    ):
+    best = (around[name] for name in ("excess_loss", "learning_rate", "alpha"))
+    steps_of = numbers["gradient_evaluations"]
+    for steps, loss, gamma, step in zip(steps_of, *best, strict=True):
         again = float(loss_after(problem, steps, gamma, 5, step)) - floor
         assert again == pytest.approx(loss, rel=1e-9)
 
@@ -147,6 +136,19 @@ def test_interpolating_leaves_nothing_unstable_that_was_stable() -> None:
     assert min(lost["maintain"], lost["reset"]) > 100
     assert numbers["example"]["maintain"] == pytest.approx(1.031, abs=5e-4)
     assert f"0.0 % {stability.WORDS['interpolate']}" in stability.summary(numbers)
+
+
+def test_an_outer_optimizer_with_momentum_is_never_worse_than_lookahead() -> None:
+    numbers = outer.compute(k=5, longest=30)
+    of_lookahead, *others = (
+        np.array(best["excess_loss"]) for best in numbers["best"].values()
+    )
+    for losses in others:
+        assert np.all(losses <= 1.001 * of_lookahead)
+        assert np.all(losses >= numbers["least_excess_loss"])
+        assert losses[-1] < 0.6 * of_lookahead[-1]
+    told = outer.summary(numbers)
+    assert "descent and ascent 12.03, Lookahead, α = 0.5 0.1518" in told
 
 
 @pytest.mark.parametrize("compute", [variance.compute, horizon.compute])

@@ -1,0 +1,44 @@
+"""Commands of lookahead-ref in this process, and what jobs are done with."""
+
+import io
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from typer.testing import CliRunner
+from typer.testing import Result as Done
+
+from lookahead_ref.cli.app import app
+from lookahead_ref.experiments.workers import LocalProcesses
+
+
+def called(line: str, *more: str) -> Done:
+    """Call lookahead-ref; it may exit, but not raise."""
+    done = CliRunner().invoke(app, [*shlex.split(line), *more])
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+    return done
+
+
+def succeeded(line: str, *more: str) -> Done:
+    """Call lookahead-ref, which must do what it is asked to."""
+    done = called(line, *more)
+    assert done.exit_code == 0, done.stderr
+    return done
+
+
+def refused(done: Done, says: str, code: int = 2) -> None:
+    """A command that cannot be done says so in one line."""
+    assert (done.exit_code, done.stderr.count("\n")) == (code, 1), done.stderr
+    assert says in done.stderr
+
+
+def results(folder: Path) -> Any:
+    """What a job has written."""
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def alone(jobs: int = 1) -> dict[str, Any]:
+    """What does a job in this process, or in so many, and says nothing."""
+    return {"workers": LocalProcesses(jobs), "console": Console(file=io.StringIO())}
