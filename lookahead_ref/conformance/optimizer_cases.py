@@ -538,8 +538,10 @@ RATES = [0.7, 1.2, 0.4, 0.9, 0.3]
 
 
 def _outer() -> Cases:
+    plain = sgd()
+
     def case(
-        part: str, clause: str, k: int, outer: Inner, steps: int, inner: Inner = sgd(),
+        part: str, clause: str, k: int, outer: Inner, steps: int, inner: Inner = plain,
         inner_state: str = "maintain", **rest: Any,
     ) -> PlannedCase:  # fmt: skip
         level = with_outer(k, outer, inner_state)
@@ -584,7 +586,7 @@ def _outer() -> Cases:
                says="each learning rate has its clock")  # fmt: skip
     for name, outer, saved in (
         ("sgd", sgd(RATES), (3, 4)), ("heavy-ball", momentum, (3, 4, 5)),
-        ("nesterov", diloco, (4,)), ("adam", adam(0.05), (4,)),
+        ("nesterov", nesterov(RATES), (4,)), ("adam", adam(0.05), (4,)),
     ):  # fmt: skip
         for s in saved:
             yield case(f"{name}-after{s}", "OU-10", 2, outer, 9,

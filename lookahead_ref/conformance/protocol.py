@@ -316,9 +316,9 @@ def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, li
     given = setup(case, dtype)
     gradients = Gradients(case, dtype)
     # Programs from before there were outer optimizers cannot refuse them.
-    if any(level.outer for level in given.levels):
-        if "outer" not in getattr(adapter, "offers", ()):
-            raise UnsupportedError("an outer optimizer")
+    outer = any(level.outer for level in given.levels)
+    if outer and "outer" not in getattr(adapter, "offers", ()):
+        raise UnsupportedError("an outer optimizer")
     adapter.start(given)
     seen = Observation()
     snapshot = None

@@ -6,6 +6,7 @@ among correct ways to compute.
 
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,18 @@ def copied(arrays: Arrays) -> Arrays:
 class Level:
     """One Lookahead."""
 
-    def __init__(self, port: "Port", k: int, alpha: tuple[float, ...], state: str) -> None:
-        self.port, self.k, self.alphas, self.state = port, k, alpha, state
+    def __init__(self, port: "Port", setup: Setup, level: Any) -> None:
+        self.port, self.k, self.state = port, level.k, level.inner_state
+        self.alphas = level.alpha
         self.steps = 0
         self.syncs = 0
         self.phi = copied(port.p)
         self.keep_anchor()
+        self.outer = None
+        if level.outer:
+            self.alphas = [min(rate, 1.0) for rate in level.outer.learning_rate]
+            self.outer = type(port)()
+            self.outer.start(replace(setup, params=self.phi, levels=(), inner=level.outer))
 
     def blend(self, slow: Any, fast: Any) -> tuple[Any, Any]:
         alpha = self.alphas[min(self.syncs, len(self.alphas) - 1)]
@@ -38,8 +45,14 @@ class Level:
         self.steps += 1
         if self.steps % self.k:
             return False
+        if self.outer:
+            self.outer.p = self.phi
+            self.outer.update({n: self.phi[n] - theta for n, theta in self.port.p.items()})
         for name, theta in self.port.p.items():
-            self.phi[name][...], theta[...] = self.blend(self.phi[name], theta)
+            if self.outer:
+                theta[...] = self.phi[name]
+            else:
+                self.phi[name][...], theta[...] = self.blend(self.phi[name], theta)
         if self.state == "reset":
             for slot in self.port.arrays.values():
                 for array in slot.values():
@@ -61,11 +74,17 @@ class Level:
         self.keep_anchor()
         if reset:
             self.steps = 0
+        if reset and self.outer:
+            self.outer.count = dict.fromkeys(self.outer.count, 0)
+            for slot in self.outer.arrays.values():
+                for array in slot.values():
+                    array[...] = 0
 
 
 class Port:
     """Lookahead around an inner optimizer."""
 
+    offers = ("outer",)
     form = "paper"
     fused = False
 
@@ -84,9 +103,7 @@ class Port:
         }
         self.count = dict.fromkeys(self.p, 0)
         self.clock = 0
-        self.levels = [
-            Level(self, each.k, each.alpha, each.inner_state) for each in setup.levels[::-1]
-        ]
+        self.levels = [Level(self, setup, each) for each in setup.levels[::-1]]
 
     def h(self, name: str) -> Any:
         return np.dtype(self.setup.dtype).type(self.inner.hyperparameters[name])
@@ -190,6 +207,9 @@ class Port:
             for slot, arrays in level.anchor.items():
                 found |= {f"anchor.{number}.{slot}.{name}": a for name, a in arrays.items()}
             found |= {f"steps.{number}": level.steps, f"syncs.{number}": level.syncs}
+            if level.outer:
+                entries = level.outer.entries().items()
+                found |= {f"outer.{number}.{name}": value for name, value in entries}
         return found | {"clock": self.clock}
 
     def snapshot(self) -> Any:
@@ -211,3 +231,7 @@ class Port:
         for number, level in enumerate(self.levels):
             level.steps = int(saved[f"steps.{number}"])
             level.syncs = int(saved[f"syncs.{number}"])
+            if level.outer:
+                counts = {n: int(saved[f"outer.{number}.count.{n}"]) for n in self.count}
+                level.outer.count = counts
+                level.outer.clock = int(saved[f"outer.{number}.clock"])

@@ -20,16 +20,8 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "decay": lambda case: case["inner"]["weight_decay_kind"] != "none",
     "rates": lambda case: len(case["learning_rate"]) > 1,
     "alpha": lambda case: not _outer(case),
-    "alphas": lambda case: any(len(each.get("alpha", "")) > 1 for each in case["lookahead"]),
+    "alphas": lambda case: any(len(lev.get("alpha", "")) > 1 for lev in case["lookahead"]),
     "outer": lambda case: bool(_outer(case)),
-    "outer-slots": lambda case: any(each["rule"] != "sgd" for each in _outer(case)),
-    "outer-velocity": lambda case: any(
-        each["rule"] in ("heavy-ball", "nesterov") for each in _outer(case)
-    ),
-    "outer-decay": lambda case: any(
-        each["weight_decay_kind"] != "none" for each in _outer(case)
-    ),
-    "outer-rates": lambda case: any(len(each["learning_rate"]) > 1 for each in _outer(case)),
     "nested": lambda case: len(case["lookahead"]) > 1,
     "save": lambda case: "save_after" in case,
     "evaluate": lambda case: bool(case.get("evaluate_after")),
@@ -42,6 +34,16 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
 
 def _outer(case: Mapping[str, Any]) -> list[Any]:
     return [level["outer"] for level in case["lookahead"] if "outer" in level]
+
+
+def _has(need: str, case: Mapping[str, Any]) -> bool:
+    inner, levels = case["inner"], case["lookahead"]
+    if need.startswith("outer-"):  # of an outer optimizer
+        of = ({**case, **outer, "inner": outer} for outer in _outer(case))
+        return any(_has(need.removeprefix("outer-"), each) for each in of)
+    words = {level["inner_state"] for level in levels}
+    words |= {inner["rule"], inner["weight_decay_kind"]}
+    return need in words or (need in _HAS and _HAS[need](case))
 
 
 class Bug:
@@ -63,11 +65,7 @@ class Bug:
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:
         """Return whether it can show in a case."""
-        inner = case["inner"]
-        words = {level["inner_state"] for level in case["lookahead"]}
-        words |= {inner["rule"], inner["weight_decay_kind"]}
-        words |= {f"outer-{outer['rule']}" for outer in _outer(case)}
-        return all(n in words or (n in _HAS and _HAS[n](case)) for n in cls.needs)
+        return all(_has(need, case) for need in cls.needs)
 
     @classmethod
     def as_dict(cls) -> dict[str, str]:
@@ -224,7 +222,7 @@ def picked(which: Sequence[bool], these: Tensors, others: Tensors) -> Tensors:
 
 
 State = list[dict[str, Any]]
-"""What is saved of each Lookahead, the outermost first, of the inner and of the outer optimizers."""
+"""What is saved of each Lookahead, the outermost first, and of each optimizer in them."""
 
 _COUNTS = ("cycle_step", "syncs", "calls", "clock", "count", "own_steps", "own_syncs")
 _ARRAYS = ("phi", "slots", "anchor")
@@ -342,16 +340,16 @@ def arrays_of(state: State) -> State:
 
 @lru_cache(maxsize=4096)
 def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
-    """Return the classes of program, inner optimizer and Lookahead with the bugs in them."""
+    """Return the classes of a program, the inner one and a Lookahead with the bugs."""
     # A convention may say of which tensors a bug is.
     bugs = tuple(sorted(bugs, key=lambda each: not issubclass(each, Convention)))
-    bases: tuple[type[Any], ...] = (Program, Inner, Lookahead, Outer)
-    *made, outer = [
-        type(base.__name__, (*[each for each in bugs if issubclass(each, base)], base), {})
-        for base in bases
-    ]
-    made[-1].outer_optimizer = outer
-    return tuple(made)
+
+    def made(base: type[Any], **more: Any) -> type[Any]:
+        mixed = [each for each in bugs if issubclass(each, base)]
+        return type(base.__name__, (*mixed, base), more)
+
+    outer = made(Outer)
+    return made(Program), made(Inner), made(Lookahead, outer_optimizer=outer)
 
 
 def simulate(
