@@ -53,6 +53,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def program() -> Iterator[Any]:
+    """A program that imports once, then forks a process for each run that is killed."""
+    import killing
+
+    with killing.Program() as started:
+        yield started
+
+
 @pytest.fixture(scope="session")
 def cuda(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What compiles kernels for the host, and keeps them for all tests."""

@@ -92,6 +92,18 @@ class Place(NamedTuple):
         return la.Stepper(optimizer, self.to(params), backend=self.backend)
 
 
+def elsewhere(backend: Any, asarray: Callable[..., Any], asnumpy: Any) -> Place:
+    """Where arrays of another library than NumPy are."""
+    return Place(
+        backend,
+        lambda tree: trees.map(lambda leaf: asarray(np.asarray(leaf)), tree),
+        lambda tree: {
+            path: leaf if isinstance(leaf, int) else asnumpy(leaf)
+            for path, leaf in trees.flatten(tree).items()
+        },
+    )
+
+
 def assert_agrees(
     optimizer: Any,
     params: Any,

@@ -15,13 +15,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 import lookahead_ref as la
 import standin
 from executors import DECAYS, SINGLE, made, nested
-from lookahead_ref import trees
 from lookahead_ref.backends.cupy import CupyBackend, compiler
 from lookahead_ref.backends.numpy import NumpyBackend
 from lookahead_ref.stepping import backend as registry
@@ -147,20 +145,6 @@ def programs(optimizer: Any, params: Any, steps: int = 13) -> list[tuple[Program
     for _ in range(steps):
         stepper.step(params)
     return list(recorder.programs)
-
-
-def on_device(values: Any) -> Any:
-    """A tree of NumPy arrays, as one of the stand-in's."""
-    return trees.map(lambda leaf: standin.asarray(np.asarray(leaf)), values)
-
-
-def on_host(values: Any) -> Any:
-    """A tree of the stand-in's arrays and of counts, as one of NumPy's."""
-
-    def fetch(leaf: Any) -> Any:
-        return leaf.get() if isinstance(leaf, standin.ndarray) else leaf
-
-    return {name: fetch(leaf) for name, leaf in trees.flatten(values).items()}
 
 
 def register(cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -4,10 +4,13 @@ It reads a JSON object a line and answers each with how the process ended. ``fol
 where the run lives: it is begun there, or continued. ``seconds`` is after how much time of
 the processor it is killed, and ``point`` the number of the change to the disk before which
 it is to kill itself; ``limit`` is the size in bytes that no file can exceed, and ``nobody``
-has it run without privileges.
+has it run without privileges. With ``trials``, the name of an experiment, it does a plan of
+its trials there instead, with a checkpoint after each batch.
 """
 
 import contextlib
+import io
+import itertools
 import json
 import os
 import resource
@@ -24,9 +27,13 @@ from typing import Any, Self
 # A run that goes on imports them; here it is done before, once for all that are forked.
 import jsonschema  # noqa: F401
 import safetensors.numpy  # noqa: F401
+from rich.console import Console
 
-from lookahead_ref.experiments import resume, train
+from lookahead_ref.experiments import resume, train, trials
+from lookahead_ref.experiments.paper import fig10
 from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.experiments.workers import LocalProcesses
+from lookahead_ref.training import checkpoints
 
 TOYS = Path(__file__).with_name("toys.py")
 SETTINGS = TrainSettings(
@@ -42,22 +49,22 @@ SETTINGS = TrainSettings(
 )
 
 
-class Killer:
-    """Kills this process at a moment that is given by its number."""
+def kill_before(point: int) -> None:
+    """Have this process kill itself before the change to the disk of this number."""
+    numbers = itertools.count(1)
+    owners = {os: ("fsync", "truncate"), Path: ("replace", "rename", "unlink", "open")}
 
-    def __init__(self, point: int) -> None:
-        self._left = point
-
-    def watch(self, owner: Any, name: str) -> None:
-        call: Any = getattr(owner, name)
-
+    def watch(call: Any) -> Any:
         def watched(*arguments: Any, **options: Any) -> Any:
-            self._left -= 1
-            if self._left == 0:
+            if next(numbers) == point:
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(*arguments, **options)
 
-        setattr(owner, name, watched)
+        return watched
+
+    for owner, names in owners.items():
+        for name in names:
+            setattr(owner, name, watch(getattr(owner, name)))
 
 
 @cache
@@ -81,9 +88,21 @@ def run(folder: Path, ready: train.Prepared, every: int) -> None:
         train.run(ready, run)
 
 
+def run_trials(folder: Path, name: str) -> None:
+    """Do, or go on with, the trials of a plan."""
+    checkpoints._SECONDS = 0.0
+    folder.mkdir(exist_ok=True)
+    settings = replace(SETTINGS, epochs=2, batch_size=10)
+    measure: Any = {"fig10": fig10.measure, "training": trials.measure_training}[name]
+    plan = trials.Plan((trials.Arm("it", settings),), [0, 1], measure=measure)
+    console = Console(file=io.StringIO())
+    trials.run(plan, folder, workers=LocalProcesses(1), console=console)
+
+
 def forked(order: dict[str, Any]) -> dict[str, Any]:
     """Do a run in a process of its own and tell how that ended."""
-    ready = prepared(order["epochs"], order["batch_size"])
+    if "trials" not in order:
+        ready = prepared(order["epochs"], order["batch_size"])
     if order.get("nobody"):
         # So that all is imported: the libraries may be where nobody can read them.
         with tempfile.TemporaryDirectory() as name:
@@ -94,7 +113,10 @@ def forked(order: dict[str, Any]) -> dict[str, Any]:
     if child == 0:
         try:
             _restrict(order)
-            run(Path(order["folder"]), ready, order["every"])
+            if "trials" in order:
+                run_trials(Path(order["folder"]), order["trials"])
+            else:
+                run(Path(order["folder"]), ready, order["every"])
         except BaseException as error:
             os.write(writing, f"{type(error).__name__}: {error}".encode())
             if not isinstance(error, OSError):
@@ -115,11 +137,7 @@ def _restrict(order: dict[str, Any]) -> None:
         # of the processor does not depend on what else the machine does.
         signal.setitimer(signal.ITIMER_PROF, order["seconds"])
     if order.get("point"):
-        kill = Killer(order["point"])
-        for name in ("fsync", "truncate"):
-            kill.watch(os, name)
-        for name in ("replace", "rename", "unlink", "open"):
-            kill.watch(Path, name)
+        kill_before(order["point"])
     if order.get("limit"):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], order["limit"]))

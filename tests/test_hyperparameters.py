@@ -147,12 +147,6 @@ def test_fields_are_checked_and_named(make: Any, given: dict[str, Any], name: st
         make(**given | {name: bad})
 
 
-@pytest.mark.parametrize("make", OPTIMIZERS)
-def test_an_unknown_hyperparameter_is_refused_by_name(make: Any) -> None:
-    with pytest.raises(TypeError, match="momentun"):
-        make(0.1, momentun=0.9)
-
-
 @pytest.mark.parametrize("inner", [la.SGD, None, "sgd", 0.1])
 @pytest.mark.parametrize("around", [la.Lookahead, la.PolyakAveraging])
 def test_inner_must_be_an_optimizer(around: Any, inner: Any) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.training.stopping import StopRequest
 
 
-def square(number: int) -> int:
+def square(number: int, _request: StopRequest) -> int:
     return number * number
 
 
-def die_once(task: tuple[int, Path]) -> int:
+def die_once(task: tuple[int, Path], _request: StopRequest) -> int:
     """Square a number; the first that is asked for 3 kills its process."""
     number, marker = task
     if number == 3 and not marker.exists():
@@ -24,20 +25,20 @@ def die_once(task: tuple[int, Path]) -> int:
     return number * number
 
 
-def die_at_two(number: int) -> int:
+def die_at_two(number: int, _request: StopRequest) -> int:
     if number == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return number * number
 
 
-def fail_at_two(number: int) -> int:
+def fail_at_two(number: int, _request: StopRequest) -> int:
     if number == 2:
         raise ArithmeticError("two is too much")
     time.sleep(0.01)
     return number
 
 
-def threads(_: int) -> int:
+def threads(_: int, _request: StopRequest) -> int:
     """The most threads that linear algebra may use here."""
     np.ones((2, 2)) @ np.ones((2, 2))
     return max(
@@ -45,19 +46,32 @@ def threads(_: int) -> int:
     )
 
 
-def record(settings: TrainSettings) -> dict[str, int]:
+def record(settings: TrainSettings, *_: object) -> dict[str, int]:
     """Square the seed, and note in the file that is called data that it was done."""
     with Path(settings.data).open("a") as file:
         file.write(f"{settings.seed}\n")
     return {"square": settings.seed**2}
 
 
-def record_and_die_at_two(settings: TrainSettings) -> dict[str, int]:
+def record_and_die_at_two(settings: TrainSettings, *_: object) -> dict[str, int]:
     if settings.seed == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return record(settings)
 
 
-def kill_the_parent(_: int) -> None:
+def kill_the_parent(_: int, _request: StopRequest) -> None:
     """Kill the process that waits for this one; if this one is then left, it stays so."""
     os.kill(os.getppid(), signal.SIGKILL)
+
+
+def sleep(seconds: float, _request: StopRequest) -> None:
+    time.sleep(seconds)
+
+
+def wait(folder: Path | None, request: StopRequest) -> None:
+    """Make a file, and another when asked to stop; without a folder do nothing."""
+    if folder is not None:
+        (folder / "begun").touch()
+        while not request():
+            time.sleep(0.01)
+        (folder / "stopped").touch()

@@ -2,9 +2,10 @@
 
 import json
 import shlex
+import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 JOB_FAILED = 1
 USAGE = 2
-INTERRUPTED = 130
 
 
 @contextmanager
@@ -26,12 +26,17 @@ def reported() -> Iterator[None]:
     """Turn errors that a user can act on into one line and an exit code."""
     from lookahead_ref.extras import MissingExtraError
     from lookahead_ref.stepping.backend import BackendUnavailableError
+    from lookahead_ref.training.stopping import stop_requests
 
     def show(message: Warning | str, *_where: Any, **_line: Any) -> None:
         typer.echo(f"lookahead-ref: warning: {message}", err=True)
 
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            stop_requests() as request,
+            request.interrupting(),
+        ):
             warnings.showwarning = show
             yield
     except (MissingExtraError, BackendUnavailableError, ValueError) as error:
@@ -40,7 +45,29 @@ def reported() -> Iterator[None]:
         raise failed(error, JOB_FAILED) from error
     except KeyboardInterrupt as error:
         typer.echo("interrupted", err=True)
-        raise typer.Exit(INTERRUPTED) from error
+        raise _ended_by(error) from error
+
+
+@contextmanager
+def continued_by(words: Sequence[str]) -> Iterator[None]:
+    """Say what goes on with the work of the block where a signal stops that."""
+    from lookahead_ref.training import StoppedError
+
+    try:
+        yield
+    except (StoppedError, KeyboardInterrupt) as stopped:
+        said = (
+            stopped
+            if isinstance(stopped, StoppedError)
+            else "stopped, what was done is saved"
+        )
+        typer.echo(f"lookahead-ref: {said}; to continue: {shlex.join(words)}", err=True)
+        raise _ended_by(stopped) from stopped
+
+
+def _ended_by(stopped: BaseException) -> typer.Exit:
+    """Return the exit code of what a signal has ended."""
+    return typer.Exit(128 + (getattr(stopped, "signal", None) or signal.SIGINT))
 
 
 def failed(error: Exception, code: int) -> typer.Exit:
@@ -58,13 +85,9 @@ def job_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Path]:
     from lookahead_ref.experiments.environment import continued_folder
 
     with reported(), continued_folder(output, prefix, kind) as folder:
-        try:
+        more = [] if output is not None else ["--output", str(folder)]
+        with continued_by(["lookahead-ref", *sys.argv[1:], *more]):
             yield folder
-        except KeyboardInterrupt:
-            more = [] if output is not None else ["--output", str(folder)]
-            words = shlex.join(["lookahead-ref", *sys.argv[1:], *more])
-            typer.echo(f"lookahead-ref: to continue: {words}", err=True)
-            raise
 
 
 def epilog(examples: tuple[str, ...]) -> str:

@@ -11,36 +11,20 @@ import typer
 
 from lookahead_ref.cli.terminal import console, epilog, print_folder, print_json, reported
 
-NAMES = ("alpha", "variance", "horizon", "rate", "stability", "outer")
-"""The pictures that there are."""
-
-EXAMPLES = {
-    "theory": ("lookahead-ref theory alpha", "lookahead-ref theory variance --k 5"),
-    "theory alpha": (
-        "lookahead-ref theory alpha",
-        "lookahead-ref theory alpha --k 10 --learning-rate 0.5 --output my-line",
-    ),
-    "theory variance": (
-        "lookahead-ref theory variance",
-        "lookahead-ref theory variance --k 5 --k 20 --json",
-    ),
-    "theory horizon": (
-        "lookahead-ref theory horizon",
-        "lookahead-ref theory horizon --k 10 --longest 1000",
-    ),
-    "theory rate": (
-        "lookahead-ref theory rate",
-        "lookahead-ref theory rate --momentum 0.99 --k 20",
-    ),
-    "theory stability": (
-        "lookahead-ref theory stability",
-        "lookahead-ref theory stability --k 4 --alpha 0.8",
-    ),
-    "theory outer": (
-        "lookahead-ref theory outer",
-        "lookahead-ref theory outer --k 20 --workers 8",
-    ),
+_OPTIONS = {
+    "alpha": "--k 10 --learning-rate 0.5 --output my-line",
+    "variance": "--k 5 --k 20 --json",
+    "horizon": "--k 10 --longest 1000",
+    "rate": "--momentum 0.99 --k 20",
+    "stability": "--k 4 --alpha 0.8",
+    "outer": "--k 20 --workers 8",
 }
+"""The pictures that there are, each with options of an example."""
+NAMES = tuple(_OPTIONS)
+EXAMPLES = {"theory": ("lookahead-ref theory alpha", "lookahead-ref theory variance --k 5")}
+for _name, _options in _OPTIONS.items():
+    _command = f"lookahead-ref theory {_name}"
+    EXAMPLES[f"theory {_name}"] = (_command, f"{_command} {_options}")
 
 Output = Annotated[
     Path | None,

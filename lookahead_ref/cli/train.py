@@ -1,8 +1,6 @@
 """The command ``train``."""
 
-import shlex
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +9,8 @@ import typer
 
 from lookahead_ref.cli.options import AsJson, with_settings
 from lookahead_ref.cli.terminal import (
-    INTERRUPTED,
     console,
+    continued_by,
     epilog,
     print_folder,
     print_json,
@@ -76,11 +74,13 @@ def train(
             if resume is None and output is not None:
                 begun = begin(output, prepared.settings, _note, **asdict(options))
                 folder = stack.enter_context(begun)
-        with (
-            reported(),
-            _how_to_continue(path, own_code(prepared.settings)),
-            TrainingProgress(console(stderr=True)) as progress,
-        ):
+        stack.enter_context(reported())
+        if path is not None:
+            own = own_code(prepared.settings)
+            again = [word for option, text in own.items() for word in (f"--{option}", text)]
+            words = ["lookahead-ref", "train", "--resume", str(path), *again]
+            stack.enter_context(continued_by(words))
+        with TrainingProgress(console(stderr=True)) as progress:
             result = training.run(
                 prepared, folder, on_nonfinite=options.on_nonfinite, callbacks=[progress]
             )
@@ -106,25 +106,6 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 def _note(text: str) -> None:
     typer.echo(f"lookahead-ref: {text}", err=True)
-
-
-@contextmanager
-def _how_to_continue(folder: Path | None, own: Mapping[str, str]) -> Iterator[None]:
-    from lookahead_ref.training.loop import StoppedError
-
-    again = [x for option, text in own.items() for x in (f"--{option}", text)]
-    words = ["lookahead-ref", "train", "--resume", str(folder), *again]
-    how = f"to continue: {shlex.join(words)}"
-    try:
-        yield
-    except StoppedError as stopped:
-        _note(f"{stopped}; {how}")
-        number = 128 + (stopped.signal or 0)
-        raise typer.Exit(number if stopped.signal else INTERRUPTED) from stopped
-    except KeyboardInterrupt:
-        if folder is not None:
-            _note(how)
-        raise
 
 
 def _show(

@@ -45,25 +45,20 @@ _UNTELLING = {"overflow", "subnormal"}
 class Diagnosis:
     """What explains the checks that a program fails."""
 
-    scope: str | None
-    """The profile that it is for; None for all that was observed."""
-    conventions: tuple[str, ...]
-    """The documented conventions that the cases which passed show the program to follow."""
-    explanations: tuple[Bugs, ...]
-    """The smallest sets of bugs that explain everything, each as good as the others."""
-    exceptions: tuple[str, ...] = ()
-    """The ids of nested cases that they do not explain."""
+    scope: str | None  # the profile that it is for; None for all that was observed
+    conventions: tuple[str, ...]  # that the cases which passed show the program to follow
+    explanations: tuple[Bugs, ...]  # the smallest that explain all, each as good as others
+    exceptions: tuple[str, ...] = ()  # the ids of nested cases that they do not explain
 
 
 @dataclass(frozen=True)
 class Followed:
     """What a program does at one of the places where programs follow conventions."""
 
+    # The outcomes that all cases allow: several where none of them tells them apart, none
+    # where the program does one thing here and another there.
     names: tuple[str, ...]
-    """The outcomes that all cases allow: several where none of them tells them apart, none
-    where the program does one thing here and another there."""
-    checks: dict[str, int]
-    """Outcome to the number of checks that follow it."""
+    checks: dict[str, int]  # outcome to the number of checks that follow it
 
 
 def followed(results: Iterable[Result]) -> list[Followed]:
@@ -94,21 +89,19 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     if not any(result.status == "departed" and _tells(result.case) for result in results):
         return []
     comparison = _Comparison()
-    whole = explain(results, comparison=comparison)
+    whole = _explain(results, None, comparison)
     profiles = dict.fromkeys(r.case.profile for r in results if r.status == "departed")
     if whole.explanations or len(profiles) == 1:
         return [whole]
     parts = {name: [r for r in results if r.case.profile == name] for name in profiles}
-    return [whole, *(explain(part, name, comparison) for name, part in parts.items())]
+    return [whole, *(_explain(part, name, comparison) for name, part in parts.items())]
 
 
-def explain(
-    results: Sequence[Result],
-    scope: str | None = None,
-    comparison: "_Comparison | None" = None,
+def _explain(
+    results: Sequence[Result], scope: str | None, comparison: "_Comparison"
 ) -> Diagnosis:
     """Find the smallest sets of bugs that explain all results, one of which failed."""
-    same = (_Comparison() if comparison is None else comparison).same
+    same = comparison.same
     telling = [r for r in results if _tells(r.case) and r.seen is not None]
     # The cheapest failed check first: most hypotheses end at it.
     telling.sort(key=lambda r: (r.status != "departed", r.case.size))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,11 @@ from lookahead_ref.conformance.bugs import (
     CONVENTIONS,
     NO_GRADIENT,
     Bug,
-    Run,
     simulate,
 )
 from lookahead_ref.conformance.judging import distances
 from lookahead_ref.conformance.optimizer_cases import PlannedCase
-from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact, bits
+from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact, Step, bits
 from lookahead_ref.conformance.vectors import Format, decode
 
 VISIBLE = 64.0
@@ -120,40 +119,37 @@ def _outcome(case: PlannedCase, name: str, variant: type[Bug] | None) -> dict[st
     bugs = [] if variant is None else [variant]
     exact: Arithmetic = Overflowing() if "overflow" in case["flags"] else Exact()
     expected = simulate(case, exact, bugs)
-    bounds = {
-        dtype: {level: simulate(case, Bounding(dtype, level), bugs) for level in LEVELS}
-        for dtype in case["dtypes"]
-    }
-    return {"name": name, "steps": list(_steps(expected, bounds))}
+    bounds = _table(
+        case["dtypes"], lambda *which: simulate(case, Bounding(*which), bugs).steps
+    )
 
-
-def _steps(expected: Run, bounds: Bounds) -> Iterator[dict[str, Any]]:
-    for t, step in enumerate(expected.steps):
-        bounded = {
-            dtype: {level: run.steps[t] for level, run in runs.items()}
-            for dtype, runs in bounds.items()
-        }
-        yield {
+    def written(t: int, step: Step) -> dict[str, Any]:
+        bounded = _table(bounds, lambda dtype, level: bounds[dtype][level][t])
+        return {
             "synchronized": step.synchronized,
             "fast": _quantity(step, bounded, "fast"),
             "slow": [_quantity(step, bounded, "slow", i) for i in range(len(step.slow))],
             "slots": _named(step, bounded, "slots"),
         }
 
+    return {"name": name, "steps": [written(*each) for each in enumerate(expected.steps)]}
+
 
 def complete_model(case: PlannedCase) -> PlannedCase:
     """Add to a case of models what it expects: loss, gradients, and what is carried."""
     exact = models.run(case)
-    bounds = {
-        dtype: {level: models.run(case, Bounding(dtype, level)) for level in LEVELS}
-        for dtype in case["dtypes"]
-    }
+    bounds = _table(case["dtypes"], lambda *which: models.run(case, Bounding(*which)))
     expected = {
         "loss": _quantity(exact, bounds, "loss"),
         "gradients": _named(exact, bounds, "gradients"),
         "carried": _named(exact, bounds, "carried"),
     }
     return {**case, "expected": expected}
+
+
+def _table(dtypes: Iterable[str], make: Callable[[str, str], Any]) -> dict[str, Any]:
+    """Make something for each precision and level."""
+    return {dtype: {level: make(dtype, level) for level in LEVELS} for dtype in dtypes}
 
 
 def _named(expected: Any, bounds: Bounds, of: str) -> list[dict[str, Any]]:
@@ -169,16 +165,11 @@ def _quantity(expected: Any, bounds: Bounds, of: str, key: Any = None) -> dict[s
         return found if isinstance(found, list) else [found]
 
     values = _each(nearest_float, numbers(expected))
-    return {
-        "expected": _each(bits, values),
-        "tolerance": {
-            dtype: {
-                level: _each(tolerance_of, values, numbers(bounded))
-                for level, bounded in levels.items()
-            }
-            for dtype, levels in bounds.items()
-        },
-    }
+    tolerance = _table(
+        bounds,
+        lambda dtype, level: _each(tolerance_of, values, numbers(bounds[dtype][level])),
+    )
+    return {"expected": _each(bits, values), "tolerance": tolerance}
 
 
 def _each(function: Callable[..., Any], *values: Any) -> Any:
@@ -241,10 +232,7 @@ def margins(
         tolerance = np.array([_flat(each["tolerance"][dtype][level]) for each, _ in pairs])
         return float(distances(got, expected, tolerance).max())
 
-    return {
-        dtype: {level: largest(dtype, level) for level in LEVELS}
-        for dtype in case["dtypes"]
-    }
+    return _table(case["dtypes"], largest)
 
 
 def _flat(tensors: Sequence[Sequence[Any]]) -> list[Any]:
@@ -258,17 +246,12 @@ def _least(margins: Margins) -> float:
 def _summary(shown: Sequence[Margins]) -> dict[str, dict[str, list[float]]]:
     """Return the least, the median and the largest margin by precision and level."""
 
-    def picked(sizes: list[float]) -> list[float]:
+    def picked(dtype: str, level: str) -> list[float]:
+        sizes = [each[dtype][level] for each in shown if dtype in each]
         chosen = min(sizes), statistics.median_low(sizes), max(sizes)
         return [float(f"{size:.1e}") for size in chosen]
 
-    return {
-        dtype: {
-            level: picked([each[dtype][level] for each in shown if dtype in each])
-            for level in LEVELS
-        }
-        for dtype in ("float32", "float64")
-    }
+    return _table(("float32", "float64"), picked)
 
 
 # The files.
@@ -290,19 +273,11 @@ def _files(
 
 def _file(form: Format, name: str, cases: Sequence[PlannedCase]) -> bytes:
     """Write a file so that each field of a case, and each step, has a line."""
-    lines = [
-        "{",
-        f'"format": {_line(form.name)},',
-        f'"version": {form.version},',
-        f'"name": {_line(name)},',
-        '"encoding": "binary64",',
-        '"cases": [',
-        ",\n".join(map(_case, cases)),
-        "]",
-        "}",
-        "",
-    ]
-    return "\n".join(lines).encode()
+    head = {"format": form.name, "version": form.version, "name": name}
+    head["encoding"] = "binary64"
+    lines = "".join(f"{_line(key)}: {_line(value)},\n" for key, value in head.items())
+    written = ",\n".join(map(_case, cases))
+    return f'{{\n{lines}"cases": [\n{written}\n]\n}}\n'.encode()
 
 
 def _case(case: PlannedCase) -> str:

@@ -24,61 +24,41 @@ PROFILES = {
 
 
 def _perceptrons() -> Iterator[dict[str, Any]]:
-    yield perceptron_case("smoke", (2, 3, 2), "tanh", 2, "begin here")
-    for activation in ("tanh", "relu"):
-        yield perceptron_case(activation, (4, 5, 3), activation, 4, "one hidden layer")
-        yield perceptron_case(
-            f"{activation}-deep", (3, 4, 5, 4), activation, 5, "two hidden layers"
-        )
-    yield perceptron_case(
-        "linear", (3, 4), "tanh", 3, "softmax regression: no hidden layer"
-    )
-    yield perceptron_case("one-example", (3, 4, 2), "tanh", 1, "a batch of one")
-    yield perceptron_case(
-        "one-class", (3, 4, 1), "tanh", 2, "one class: loss and gradients are zero"
-    )
-    yield perceptron_case(
-        "large-logits", (3, 4, 3), "tanh", 3,
-        "logits whose exponentials overflow unless the largest is subtracted",
-        scales={"layer2.weight": 7},
-    )  # fmt: skip
-    yield perceptron_case(
-        "small-logits", (3, 4, 3), "tanh", 3, "shares that are almost equal",
-        scales={"layer2.weight": -20, "layer2.bias": -20},
-    )  # fmt: skip
-    yield perceptron_case(
-        "zero-weights", (3, 4, 3), "relu", 2,
-        "rectifiers at exactly zero, whose slope there is 0",
-        zero=("layer1.weight", "layer1.bias"),
-    )  # fmt: skip
+    case = perceptron_case
+    yield case("smoke", (2, 3, 2), "tanh", 2, "begin here")
+    for name in ("tanh", "relu"):
+        yield case(name, (4, 5, 3), name, 4, "one hidden layer")
+        yield case(f"{name}-deep", (3, 4, 5, 4), name, 5, "two hidden layers")
+    yield case("linear", (3, 4), "tanh", 3, "softmax regression: no hidden layer")
+    yield case("one-example", (3, 4, 2), "tanh", 1, "a batch of one")
+    yield case("one-class", (3, 4, 1), "tanh", 2, "one class: loss and gradients are zero")
+    yield case("large-logits", (3, 4, 3), "tanh", 3,
+               "logits whose exponentials overflow unless the largest is subtracted",
+               scales={"layer2.weight": 7})  # fmt: skip
+    yield case("small-logits", (3, 4, 3), "tanh", 3, "shares that are almost equal",
+               scales={"layer2.weight": -20, "layer2.bias": -20})  # fmt: skip
+    yield case("zero-weights", (3, 4, 3), "relu", 2,
+               "rectifiers at exactly zero, whose slope there is 0",
+               zero=("layer1.weight", "layer1.bias"))  # fmt: skip
 
 
 def _lstms() -> Iterator[dict[str, Any]]:
-    yield lstm_case(
-        "smoke", 3, 2, 1, 2, 1, "begin here: one sequence from a state of zeros"
-    )
-    yield lstm_case("one-layer", 5, 3, 1, 4, 2, "one layer, two sequences")
-    yield lstm_case("two-layers", 4, 2, 2, 3, 2, "the second layer reads the first")
-    yield lstm_case("carried", 4, 3, 1, 3, 2, "a state that was carried here", carried=True)
-    yield lstm_case(
-        "carried-two-layers", 4, 2, 2, 3, 1, "each layer carries its own", carried=True
-    )
-    yield lstm_case(
-        "tied", 5, 3, 1, 3, 2, "the output's weights are the embedding", tied=True
-    )
-    yield lstm_case(
-        "narrow", 4, 3, 1, 3, 1, "an embedding narrower than the layer", width=2
-    )
-    yield lstm_case("one-step", 4, 3, 1, 1, 2, "no time to go back through", carried=True)
-    yield lstm_case(
-        "repeated", 4, 2, 1, 4, 2, "one token again and again: its gradients add up",
-        tokens=[[2, 2]] * 4,
-    )  # fmt: skip
-    yield lstm_case(
-        "saturated", 4, 2, 1, 4, 1, "gates that are open or shut",
-        scales={"layer1.input_weight": 4, "layer1.recurrent_weight": 4},
-    )  # fmt: skip
-    yield lstm_case("long", 3, 2, 1, 12, 1, "a dozen steps to go back through")
+    case = lstm_case
+    yield case("smoke", 3, 2, 1, 2, 1, "begin here: one sequence from a state of zeros")
+    yield case("one-layer", 5, 3, 1, 4, 2, "one layer, two sequences")
+    yield case("two-layers", 4, 2, 2, 3, 2, "the second layer reads the first")
+    yield case("carried", 4, 3, 1, 3, 2, "a state that was carried here", carried=True)
+    yield case("carried-two-layers", 4, 2, 2, 3, 1, "each layer carries its own",
+               carried=True)  # fmt: skip
+    yield case("tied", 5, 3, 1, 3, 2, "the output's weights are the embedding", tied=True)
+    yield case("narrow", 4, 3, 1, 3, 1, "an embedding narrower than the layer", width=2)
+    yield case("one-step", 4, 3, 1, 1, 2, "no time to go back through", carried=True)
+    yield case("repeated", 4, 2, 1, 4, 2, "one token again and again: its gradients add up",
+               tokens=[[2, 2]] * 4)  # fmt: skip
+    yield case("saturated", 4, 2, 1, 4, 1, "gates that are open or shut",
+               scales={"layer1.input_weight": 4, "layer1.recurrent_weight": 4},
+               )  # fmt: skip
+    yield case("long", 3, 2, 1, 12, 1, "a dozen steps to go back through")
 
 
 FILES: Mapping[str, Callable[[], Iterator[dict[str, Any]]]] = {
@@ -151,15 +131,9 @@ def lstm_case(
             "inputs": tokens or _text(f"{identity}/token", steps, columns, vocabulary),
             "labels": _text(f"{identity}/label", steps, columns, vocabulary),
             "carried": [
-                tensor(
-                    identity,
-                    f"layer{n}.{state}",
-                    (columns, units),
-                    scale=-1,
-                    zero=not carried,
-                )
+                tensor(identity, name, (columns, units), scale=-1, zero=not carried)
                 for n in range(1, layers + 1)
-                for state in ("hidden", "cell")
+                for name in (f"layer{n}.hidden", f"layer{n}.cell")
             ],
         },
     }

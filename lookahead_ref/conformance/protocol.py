@@ -314,7 +314,6 @@ def observe(
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
     """Take a case to its end; return snapshot and fast weights of its save point, too."""
     given = setup(case, dtype)
-    gradients = Gradients(case, dtype)
     # Programs from before there were outer optimizers cannot refuse them.
     outer = any(level.outer for level in given.levels)
     if outer and "outer" not in getattr(adapter, "offers", ()):
@@ -324,7 +323,7 @@ def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, li
     snapshot = None
     fast = kept = list(given.params.values())
     for t in range(case.steps):
-        adapter.step(gradients.at(t, fast))
+        adapter.step(gradients_at(case, dtype, t, fast))
         fast = _record(case, dtype, adapter, seen.steps)
         if t + 1 in case.evaluate_after:
             weights = _checked(case, "evaluated weights", method(adapter, "evaluation")())
@@ -340,59 +339,40 @@ def resume(
     case: Case, dtype: str, adapter: Adapter, saved: bytes, fast: list[Array]
 ) -> Trajectory:
     """Restore a saved state in a program, and take the rest of the case through it."""
-    gradients = Gradients(case, dtype)
     adapter.start(setup(case, dtype))
     method(adapter, "load")(saved)
     seen = Trajectory()
     for t in range(case.save_after or 0, case.steps):
-        adapter.step(gradients.at(t, fast))
+        adapter.step(gradients_at(case, dtype, t, fast))
         fast = _record(case, dtype, adapter, seen)
     return seen
 
 
-class Gradients:
-    """The gradients of a case, computed in the precision that the program works in."""
-
-    def __init__(self, case: Case, dtype: str) -> None:
-        self._case = case
-        self._problem = problem = case.data["problem"]
-        if problem["kind"] == "quadratic":
-            self._matrix = [decode(each).astype(dtype) for each in problem["matrix"]]
-            self._centre = case.arrays(problem["centre"], dtype)
-        elif problem["kind"] == "double-well":
-            self._curvature = case.arrays(problem["curvature"], dtype)
-        self._dtype = dtype
-
-    def at(self, t: int, theta: list[Array]) -> dict[str, Array | None]:
-        """Return the gradients at the fast weights after t steps."""
-        kind = self._problem["kind"]
-        found: Sequence[Array | None]
-        if kind == "tape":
-            found = [
-                None
-                if values is None
-                else decode(values).astype(self._dtype).reshape(shape)
-                for values, shape in zip(
-                    self._problem["gradients"][t], self._case.shapes, strict=True
-                )
-            ]
-        elif kind == "quadratic":
-            found = []
-            for x, a, c in zip(theta, self._matrix, self._centre, strict=True):
-                away = (x - c).reshape(-1)
-                rows = a.reshape(away.size, away.size)
-                # Not a matrix product: its order of summation is another on each machine.
-                total = np.zeros_like(away)
-                for j in range(away.size):
-                    total += rows[:, j] * away[j]
-                found.append(total.reshape(x.shape))
-        else:
-            one = np.asarray(1.0, self._dtype)
-            found = [
-                np.asarray(a * (x * x - one) * x)
-                for x, a in zip(theta, self._curvature, strict=True)
-            ]
-        return dict(zip(self._case.names, found, strict=True))
+def gradients_at(
+    case: Case, dtype: str, t: int, theta: list[Array]
+) -> dict[str, Array | None]:
+    """Compute the gradients at the fast weights after t steps, in that precision."""
+    problem = case.data["problem"]
+    found: list[Array | None] = []
+    if problem["kind"] == "tape":
+        for values, shape in zip(problem["gradients"][t], case.shapes, strict=True):
+            bits = None if values is None else decode(values)
+            found.append(None if bits is None else bits.astype(dtype).reshape(shape))
+    elif problem["kind"] == "quadratic":
+        centres = case.arrays(problem["centre"], dtype)
+        for x, matrix, c in zip(theta, problem["matrix"], centres, strict=True):
+            away = (x - c).reshape(-1)
+            rows = decode(matrix).astype(dtype).reshape(away.size, away.size)
+            # Not a matrix product: its order of summation is another on each machine.
+            total = np.zeros_like(away)
+            for j in range(away.size):
+                total += rows[:, j] * away[j]
+            found.append(total.reshape(x.shape))
+    else:
+        one = np.asarray(1.0, dtype)
+        for x, a in zip(theta, case.arrays(problem["curvature"], dtype), strict=True):
+            found.append(np.asarray(a * (x * x - one) * x))
+    return dict(zip(case.names, found, strict=True))
 
 
 def method(adapter: Adapter, name: str) -> Callable[..., Any]:

@@ -29,7 +29,7 @@ from lookahead_ref.conformance.judging import (
     expectation_of,
     stale,
 )
-from lookahead_ref.conformance.protocol import Array, Gradients, setup
+from lookahead_ref.conformance.protocol import Array, gradients_at, setup
 from lookahead_ref.conformance.running import ModelResult, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
 from lookahead_ref.conformance.wire import encode, printable
@@ -347,8 +347,7 @@ def _given(case: Case, departure: Mapping[str, Any]) -> str:
     def number(array: Array | None) -> str:
         return "none" if array is None else f"{array.reshape(-1)[element]:.9g}"
 
-    gradients = Gradients(case, dtype)
-    tape = [number(gradients.at(t, [])[name]) for t in range(first["step"])]
+    tape = [number(gradients_at(case, dtype, t, [])[name]) for t in range(first["step"])]
     start = number(setup(case, dtype).params[name])
     many = f"s up to there are {', '.join(tape)}" if len(tape) > 1 else f" is {tape[0]}"
     return f"This element starts at {start}, and its gradient{many}. "

@@ -219,10 +219,10 @@ def in_words(finals: Table, differences: Table) -> str:
     )
     if top.n == 1:
         return text + "; one seed says nothing about the spread."
-    clear = sum(statistics.stands_out(gain) for gain in gains)
+    clear = sum(statistics.verdict(gain) != "not decided" for gain in gains)
     return (
-        f"{text}; in {clear} of {len(gains)} the difference, up or down, is more than "
-        "twice its standard error."
+        f"{text}; in {clear} of {len(gains)} the 95 % interval of the difference, over "
+        f"{top.n} seeds, excludes zero."
     )
 
 

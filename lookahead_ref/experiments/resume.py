@@ -6,6 +6,7 @@ also where it was killed before its first checkpoint.
 
 import os
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -120,6 +121,26 @@ def continued(
         folder = RunFolder(path, settings, before, found["started"], note)
         _note_changes(folder, found)
         yield replace(folder, options=replace(before, **options))
+
+
+@contextmanager
+def held(path: Path, settings: TrainSettings) -> Iterator[RunFolder]:
+    """Hold the folder of a trial, which begins there or goes on."""
+
+    def note(text: str) -> None:
+        sys.stderr.write(f"lookahead-ref: {text}\n")
+
+    # Whoever was at it before may be about to end.
+    path.mkdir(exist_ok=True)
+    with locked(path, wait=True):
+        pass
+    going_on = (path / _FILE).exists()
+    with (
+        continued(path, note, own_code(settings))
+        if going_on
+        else begin(path, settings, note)
+    ) as folder:
+        yield folder
 
 
 def _note_changes(folder: RunFolder, found: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Means over seeds, differences seed by seed, and how clearly a difference stands out."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -52,12 +53,38 @@ def _shown(outcome: Outcome, quantity: str, epoch: int) -> list[float]:
     return [100 * value for value in values] if "accuracy" in quantity else values
 
 
-def stands_out(gain: Summary) -> bool:
-    """Tell whether a mean difference is more than twice its standard error."""
-    # A mean of n differences spreads by their deviation over the root of n.
-    if gain.deviation is None:
-        return False
-    return bool(abs(gain.mean) > 2 * gain.deviation / gain.n**0.5)
+def interval(of: Summary) -> tuple[float, float] | None:
+    """Return the 95 % interval of a mean by Student's t; None of fewer than two values."""
+    if of.deviation is None:
+        return None
+    half = _student(of.n - 1) * of.deviation / of.n**0.5
+    return of.mean - half, of.mean + half
+
+
+def verdict(gain: Summary, sign: int = 1) -> str:
+    """Say whether a difference of this sign was seen, by its interval."""
+    found = interval(gain)
+    if found is None or found[0] <= 0.0 <= found[1]:
+        return "not decided"
+    return "seen" if gain.mean * sign > 0.0 else "the contrary seen"
+
+
+def _student(freedom: int) -> float:
+    """Return within what t 95 % of Student's distribution lie."""
+    # M. Abramowitz and I. A. Stegun, equations 26.7.3 and 26.7.4, by bisection.
+    odd = freedom % 2
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        angle = (low + high) / 2
+        term, total = math.cos(angle) if odd else 1.0, 0.0
+        for j in range(1, freedom // 2 + 1):
+            total += term
+            term *= (2 * j - 1 + odd) / (2 * j + odd) * math.cos(angle) ** 2
+        share = math.sin(angle) * total
+        if odd:
+            share = (share + angle) * 2 / math.pi
+        low, high = (low, angle) if share > 0.95 else (angle, high)
+    return math.sqrt(freedom) * math.tan(low)
 
 
 def difference_table(
@@ -113,25 +140,28 @@ def differences_from(
 
 
 def against(differences: Table, quantity: str) -> str:
-    """Say in words how the first column of `differences_from` differs, and how clearly."""
+    """Say of the first column of `differences_from` what is seen to be better.
+
+    Higher is better of accuracies, and lower of anything else.
+    """
     compared = differences.title.removeprefix("What differs from ")
-    gains = {row.name: row.cells[0] for row in differences.rows}
-    above = [name for name, gain in gains.items() if gain.mean > 0]
-    clear = [name for name, gain in gains.items() if stands_out(gain)]
-    lost = [name for name, gain in gains.items() if gain.n == 0]
-    text = (
-        f"Here the mean {quantity} is above that of {compared} in {len(above)} of "
-        f"{len(gains)} cases; the difference, up or down, is more than twice its standard "
-        f"error in {len(clear)}"
+    column, sign = differences.columns[0], 1 if "accuracy" in quantity else -1
+    said: dict[str, list[str]] = {"seen": [], "the contrary seen": [], "not decided": []}
+    lost = []
+    for name, (gain, *_) in ((row.name, row.cells) for row in differences.rows):
+        if gain.n == 0:
+            lost.append(name)
+            continue
+        found = interval(gain) or ()
+        ends = " to ".join(f"{end:+.{column.digits}f}" for end in found)
+        said[verdict(gain, sign)].append(f"{name} ({ends or 'one seed, no interval'})")
+    listed = "; ".join(
+        f"{what}: {', '.join(names)}" for what, names in said.items() if names
     )
-    if clear:
-        listed = "; ".join(
-            f"{name} {gains[name].mean:+.{differences.columns[0].digits}f}"
-            for name in clear
-        )
-        text += f" ({listed})"
+    text = (
+        f"Here, of a better {quantity} than that of {compared}, by 95 % intervals of the "
+        f"difference over {max(row.cells[0].n for row in differences.rows)} seeds: {listed}"
+    )
     if lost:
         text += f". Nothing can be said of {', '.join(lost)}: runs diverged"
-    if any(gain.n == 1 for gain in gains.values()):
-        text += ". One seed says nothing about the spread"
     return text + "."

@@ -23,8 +23,8 @@ from lookahead_ref.training import (
 )
 from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder, encode
 from lookahead_ref.training.events import Callback, Event, RunStarted
-from lookahead_ref.training.loop import OnNonFinite, StoppedError, described, train
-from lookahead_ref.training.stopping import stop_requests
+from lookahead_ref.training.loop import OnNonFinite, described, train
+from lookahead_ref.training.stopping import StopRequest, stop_requests
 from lookahead_ref.trees import flatten
 
 _DISTRIBUTIONS = ("numpy", "autograd", "numba", "cupy", "scikit-learn", "safetensors")
@@ -113,6 +113,8 @@ def run(
     prepared: Prepared,
     folder: RunFolder | None = None,
     *,
+    request: StopRequest | None = None,
+    log_steps: bool = True,
     on_nonfinite: str = "stop",
     callbacks: Sequence[Callback] = (),
 ) -> TrainingResult:
@@ -122,22 +124,17 @@ def run(
 
     log_path = folder.path / "train.jsonl"
     with ExitStack() as stack:
-        request = stack.enter_context(stop_requests())
-        checkpoints = CheckpointFolder(
-            folder.path,
-            jsonable(asdict(prepared.settings)),
-            keep=folder.options.keep,
-            every=folder.options.checkpoint_every,
-            stopping=request,
-        )
-        restored = checkpoints.restore(folder.note)
+        if request is None:
+            request = stack.enter_context(stop_requests())
+        kept = checkpoints(prepared, folder, request)
+        restored = kept.restore(folder.note)
         if restored is None:
             log_path.unlink(missing_ok=True)
         else:
             folder.note(f"continuing from {restored.path}")
             folder.cut_log(log_path, restored.log_bytes)
-        log = stack.enter_context(JsonLines(log_path, steps=True))
-        checkpoints.flush_first(log)
+        log = stack.enter_context(JsonLines(log_path, steps=log_steps))
+        kept.flush_first(log)
 
         def write(event: Event) -> None:
             # The line that says that the run began is there already.
@@ -148,20 +145,30 @@ def run(
             result = _trained(
                 prepared,
                 folder.options.on_nonfinite,
-                checkpoints=checkpoints,
+                checkpoints=kept,
                 resume=None if restored is None else restored.snapshot,
                 callbacks=[*callbacks, write],
             )
             log.sync()
             _write(folder, prepared, result)
         except (NonFiniteLossError, OSError) as error:
-            if checkpoints.last is not None and not isinstance(error, CheckpointError):
-                error.add_note(f"the last good checkpoint is {checkpoints.last}")
-            raise
-        except StoppedError as error:
-            error.signal = request.signal
+            if kept.last is not None and not isinstance(error, CheckpointError):
+                error.add_note(f"the last good checkpoint is {kept.last}")
             raise
     return result
+
+
+def checkpoints(
+    prepared: Prepared, folder: RunFolder, request: StopRequest
+) -> CheckpointFolder:
+    """Return where a run that a folder holds keeps its state."""
+    return CheckpointFolder(
+        folder.path,
+        jsonable(asdict(prepared.settings)),
+        keep=folder.options.keep,
+        every=folder.options.checkpoint_every,
+        stopping=request,
+    )
 
 
 def measured(result: TrainingResult) -> dict[str, Any]:

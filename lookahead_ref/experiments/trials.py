@@ -8,11 +8,14 @@ where it was, and one that is widened does only what is new.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +24,13 @@ from rich.console import Console
 import lookahead_ref as la
 from lookahead_ref.experiments import plugins, train
 from lookahead_ref.experiments.optimizers import Role
-from lookahead_ref.experiments.resume import digests
+from lookahead_ref.experiments.resume import digests, held
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LostWorkerError, Workers
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
-from lookahead_ref.training import Event, NonFiniteLossError, StepTaken, reporter
+from lookahead_ref.training import NonFiniteLossError, reporter
 from lookahead_ref.training.checkpoints import remove_leftovers
-from lookahead_ref.training.events import as_record
+from lookahead_ref.training.stopping import StopRequest
 
 _FORMAT = "lookahead-ref trial"
 
@@ -40,11 +43,22 @@ class DivergedError(ArithmeticError):
     """A run did not reach its end where all must."""
 
 
+class Measure(Protocol):
+    """Does a trial and returns plain data: a module's function, so that workers find it."""
+
+    __module__: str
+
+    def __call__(
+        self, settings: TrainSettings, folder: Path, request: StopRequest, /
+    ) -> Mapping[str, Any]:
+        """Do it or go on with it in a folder of its own, until asked to stop."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """What is done once: a measurement of one setting on one seed."""
 
-    measure: Callable[[TrainSettings], Mapping[str, Any]]
+    measure: Measure
     settings: TrainSettings
     files: Mapping[str, str]
     """In what state the user's own files are that the settings name."""
@@ -60,6 +74,21 @@ class Trial:
     def name(self) -> str:
         text = json.dumps(self.describe(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def do(self, folder: Path, request: StopRequest) -> Mapping[str, Any]:
+        """Do it, or go on with it, in a folder of its own within a folder of trials."""
+        # Where this is done there may be another file, and one may be edited meanwhile.
+        changed = [text for text, was in self.files.items() if plugins.digest(text) != was]
+        if changed:
+            raise plugins.PluginError(
+                f"{' and '.join(map(repr, changed))} must be the same wherever trials run "
+                "and until all are done, got a file that differs from when this began"
+            )
+        if folder.is_dir():
+            return self.measure(self.settings, folder / self.name, request)
+        # On another machine, which does not see the folder, a stopped trial is lost.
+        with TemporaryDirectory() as elsewhere:
+            return self.measure(self.settings, Path(elsewhere) / self.name, request)
 
     def found(self, folder: Path) -> dict[str, Any] | None:
         """Return the result that a folder holds, None where there is none."""
@@ -84,30 +113,38 @@ class Trial:
         kept: dict[str, Any] = jsonable(result)
         trial = {"trial": self.describe(), "result": kept}
         write_sealed(folder / f"{self.name}.json", _FORMAT, trial)
+        self.clear(folder)
         return kept
 
+    def clear(self, folder: Path) -> None:
+        """Remove what it needed while it was under way."""
+        shutil.rmtree(folder / self.name, ignore_errors=True)
 
-def measure_training(settings: TrainSettings) -> dict[str, Any]:
+
+def measure_training(
+    settings: TrainSettings, folder: Path, request: StopRequest
+) -> dict[str, Any]:
     """Do one training run: its numbers, its log, and in words why it diverged if it did."""
-    log: list[dict[str, Any]] = []
-
-    def keep(event: Event) -> None:
-        if not isinstance(event, StepTaken):
-            log.append(as_record(event, {}))
-
-    try:
-        result = train.run(train.prepare(settings), callbacks=[keep])
-    except NonFiniteLossError as diverged:
-        return {
-            "history": [asdict(record) for record in diverged.history],
-            "test": None,
-            "steps": diverged.step,
-            "seconds": None,
-            "error": str(diverged),
-            "log": log,
-        }
-    numbers = train.measured(result)
-    return {**numbers, "seconds": result.seconds, "error": None, "log": log}
+    with request.interrupting():
+        prepared = train.prepare(settings)
+    with held(folder, prepared.settings) as run:
+        try:
+            result = train.run(prepared, run, request=request, log_steps=False)
+            numbers = {
+                **train.measured(result),
+                "seconds": result.seconds,
+                "error": None,
+            }
+        except NonFiniteLossError as diverged:
+            numbers = {
+                "history": [asdict(record) for record in diverged.history],
+                "test": None,
+                "steps": diverged.step,
+                "seconds": None,
+                "error": str(diverged),
+            }
+    lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    return {**numbers, "log": [json.loads(line) for line in lines]}
 
 
 @dataclass(frozen=True)
@@ -133,8 +170,7 @@ class Plan:
     """What the runs share, in words, for the report."""
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Headings and sentences for the report."""
-    measure: Callable[[TrainSettings], Mapping[str, Any]] = measure_training
-    """Does one run and returns plain data; a module's function, so that workers find it."""
+    measure: Measure = measure_training
     may_diverge: bool = True
     """Whether a run that diverges is a result; else it ends the job."""
 
@@ -215,6 +251,9 @@ def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list
     remove_leftovers(folder)
     trials = plan.trials()
     results = [trial.found(folder) for _, trial in trials]
+    for (_, trial), result in zip(trials, results, strict=True):
+        if result is not None:
+            trial.clear(folder)
     missing = [place for place, result in enumerate(results) if result is None]
     lost = []
 
@@ -233,7 +272,8 @@ def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list
             look_at(place)
         to_do = [trials[place][1] for place in missing]
         # Closed where this ends early, so that nobody waits for runs under way.
-        with closing(workers.outcomes(_measured, to_do)) as outcomes:
+        do = partial(_do, folder.resolve())
+        with closing(workers.outcomes(do, to_do)) as outcomes:
             for number, outcome in outcomes:
                 place = missing[number]
                 arm, trial = trials[place]
@@ -257,12 +297,5 @@ def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list
     ]
 
 
-def _measured(trial: Trial) -> Mapping[str, Any]:
-    # Where this is done there may be another file, and a file may be edited meanwhile.
-    changed = [text for text, was in trial.files.items() if plugins.digest(text) != was]
-    if changed:
-        raise plugins.PluginError(
-            f"{' and '.join(map(repr, changed))} must be the same wherever trials run and "
-            "until all are done, got a file that differs from when this began"
-        )
-    return trial.measure(trial.settings)
+def _do(folder: Path, trial: Trial, request: StopRequest) -> Mapping[str, Any]:
+    return trial.do(folder, request)

@@ -8,20 +8,32 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import Protocol, TypeAlias, TypeVar
 
 from lookahead_ref.extras import require
 from lookahead_ref.system import available_cores
+from lookahead_ref.training.stopping import (
+    Interrupted,
+    StoppedError,
+    StopRequest,
+    stop_requests,
+)
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
+Work: TypeAlias = Callable[[Task, StopRequest], Outcome]
+"""What is done with each task, until it is asked to stop."""
 
 _RETRIES = 3
+_SECONDS = 60.0
+"""A worker that lived longer left a checkpoint: that it died is not the task's fault."""
 
 
 class LostWorkerError(RuntimeError):
@@ -36,7 +48,7 @@ class Workers(Protocol):
     """What does many tasks at once, with linear algebra on one thread for each."""
 
     def outcomes(
-        self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
+        self, work: Work[Task, Outcome], tasks: Sequence[Task]
     ) -> Outcomes[Outcome]:
         """Yield the place and the outcome of each task, as they come."""
         # Where the caller stops early, or a task fails, those under way are given up.
@@ -63,9 +75,9 @@ class LocalProcesses:
         self._jobs = jobs
 
     def outcomes(
-        self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
+        self, work: Work[Task, Outcome], tasks: Sequence[Task]
     ) -> Outcomes[Outcome]:
-        on_one_thread = partial(_on_one_thread, function)
+        on_one_thread = partial(_on_one_thread, work)
         if self._jobs == 1:
             yield from enumerate(map(on_one_thread, tasks))
             return
@@ -73,9 +85,7 @@ class LocalProcesses:
         try:
             yield from _in_processes(on_one_thread, tasks, min(self._jobs, len(tasks)))
         except BaseException:
-            # Nobody waits for what the workers are at, which may take minutes.
-            for worker in set(multiprocessing.active_children()) - others:
-                worker.terminate()
+            _stop(set(multiprocessing.active_children()) - others)
             raise
 
 
@@ -89,7 +99,7 @@ class DaskCluster:
         self._address = address
 
     def outcomes(
-        self, function: Callable[[Task], Outcome], tasks: Sequence[Task]
+        self, work: Work[Task, Outcome], tasks: Sequence[Task]
     ) -> Outcomes[Outcome]:
         distributed = self._distributed
         try:
@@ -102,7 +112,7 @@ class DaskCluster:
         with client:
             places = {
                 # Not pure: the same task may be asked of the same cluster once more.
-                client.submit(_on_one_thread, function, task, pure=False): place
+                client.submit(_on_cluster, work, task, pure=False): place
                 for place, task in enumerate(tasks)
             }
             try:
@@ -115,18 +125,31 @@ class DaskCluster:
                 client.cancel(list(places))
 
 
+def _stop(workers: set[BaseProcess]) -> None:
+    """Have workers keep what they are at; where that is interrupted, kill them."""
+    try:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.join()
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
 def _in_processes(
-    function: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int
+    work: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int
 ) -> Outcomes[Outcome]:
     # A pool is broken as a whole where one of its processes dies: one process a pool.
     waiting = deque(range(len(tasks)))
     tries: Counter[int] = Counter()
-    under_way: dict[Future[Outcome], tuple[ProcessPoolExecutor, int]] = {}
+    under_way: dict[Future[Outcome], tuple[ProcessPoolExecutor, int, float]] = {}
 
     def begin(worker: ProcessPoolExecutor) -> None:
         place = waiting.popleft()
         tries[place] += 1
-        under_way[worker.submit(function, tasks[place])] = worker, place
+        began = time.monotonic()
+        under_way[worker.submit(work, tasks[place])] = worker, place, began
 
     try:
         for _ in range(jobs):
@@ -134,13 +157,19 @@ def _in_processes(
         while under_way:
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
             for future in done:
-                worker, place = under_way.pop(future)
+                worker, place, began = under_way.pop(future)
                 finished: list[tuple[int, Outcome | LostWorkerError]] = []
                 try:
                     finished.append((place, future.result()))
+                except (StoppedError, Interrupted):
+                    # Somebody stopped this worker, not all: the task goes on.
+                    tries[place] = 0
+                    waiting.append(place)
                 except BrokenProcessPool:
                     worker.shutdown(wait=False)
                     worker = _worker()
+                    if time.monotonic() - began > _SECONDS:
+                        tries[place] = 0
                     if tries[place] > _RETRIES:
                         finished.append((place, _lost()))
                     else:
@@ -152,7 +181,7 @@ def _in_processes(
                     worker.shutdown(wait=False)
                 yield from finished
     finally:
-        for worker, _ in under_way.values():
+        for worker, _, _ in under_way.values():
             worker.shutdown(wait=False, cancel_futures=True)
 
 
@@ -169,12 +198,29 @@ def _lost() -> LostWorkerError:
     return LostWorkerError(f"the worker died each of the {_RETRIES + 1} times")
 
 
-def _on_one_thread(function: Callable[[Task], Outcome], task: Task) -> Outcome:
+def _on_cluster(work: Work[Task, Outcome], task: Task) -> Outcome:
+    import distributed
+
+    worker = distributed.get_worker()
+    key = worker.get_current_task()
+
+    def given_up() -> bool:
+        # Its future was cancelled, or the command that asked for it has ended.
+        held = worker.state.tasks.get(key)
+        return held is None or held.state != "executing"
+
+    return _on_one_thread(work, task, given_up)
+
+
+def _on_one_thread(
+    work: Work[Task, Outcome], task: Task, asked: Callable[[], bool] = lambda: False
+) -> Outcome:
     threadpoolctl = require(
         "threadpoolctl", "experiments", purpose="keep linear algebra on one thread"
     )
-    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
-        return function(task)
+    one_thread = threadpoolctl.threadpool_limits(limits=1, user_api="blas")
+    with one_thread, stop_requests(asked) as request:
+        return work(task, request)
 
 
 def _live_with_the_parent() -> None:

@@ -20,6 +20,7 @@ from lookahead_ref.optimizers.inner import (
     RMSProp,
 )
 from lookahead_ref.optimizers.lookahead import Lookahead, LookaheadState
+from lookahead_ref.optimizers.workers import Workers
 
 __all__ = [
     "SGD",
@@ -39,6 +40,7 @@ __all__ = [
     "RAdam",
     "RMSProp",
     "SlowMomentum",
+    "Workers",
     "diloco",
     "slowmo",
     "snoo",

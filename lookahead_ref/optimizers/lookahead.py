@@ -6,7 +6,7 @@ SlowMo, SNOO and DiLoCo (`lookahead_ref.optimizers.family`).
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, cast
 
 from lookahead_ref import hyperparameters, trees
 from lookahead_ref.hyperparameters import (
@@ -153,25 +153,56 @@ class Lookahead:
     def step(
         self, params: Tree, grads: Tree, state: LookaheadState
     ) -> tuple[dict[str, Any], LookaheadState]:
+        theta, state = self.forward(params, grads, state)
+        if state.cycle_step < self.k:
+            return theta, state
+        alpha = None
+        if isinstance(self.alpha, AdaptiveAlpha):
+            innermost, its_state = _innermost(self.inner, state.inner)
+            curvature, factor = innermost.curvature(its_state)
+            alpha = self.alpha.estimate(state.phi, theta, grads, curvature, factor)
+        return self.back(state, self.pseudo_gradient(state, theta), alpha)
+
+    def forward(
+        self, params: Tree, grads: Tree, state: LookaheadState
+    ) -> tuple[dict[str, Any], LookaheadState]:
+        """Do one of the k inner steps."""
         base.check_state(state, LookaheadState)
         if state.cycle_step >= self.k:  # of another k: a synchronization would never come
             raise ValueError(
                 f"state.cycle_step must be below k = {self.k}, got {state.cycle_step}"
             )
         theta, inner = self.inner.step(params, grads, state.inner)  # (0.2)
-        cycle_step = state.cycle_step + 1
-        if cycle_step < self.k:
-            return theta, state._replace(inner=inner, cycle_step=cycle_step)
+        return theta, state._replace(inner=inner, cycle_step=state.cycle_step + 1)
 
-        phi, outer, fraction = self._outer_step(state, theta, grads, inner)
+    def pseudo_gradient(self, state: LookaheadState, theta: Tree) -> dict[str, Any]:
+        """Subtract the fast weights from the slow ones."""
+        return apply(subtract, {}, state.phi, theta)[0]
 
-        slots = inner.slots
+    def back(
+        self, state: LookaheadState, pseudo_gradient: Tree, alpha: float | None = None
+    ) -> tuple[dict[str, Any], LookaheadState]:
+        """Do the outer step, and restart from where it leads; `alpha` was estimated."""
+        if self.outer is not None:
+            phi, outer = self.outer.step(state.phi, pseudo_gradient, state.outer)
+            rate = self.outer.learning_rate
+            rate = value_at(
+                "learning_rate", rate, state.syncs, hyperparameters.non_negative
+            )
+            fraction = min(rate, 1.0)
+        else:
+            if alpha is None:
+                alpha = value_at("alpha", cast("Any", self.alpha), state.syncs, step_size)
+            (phi,) = apply(step_back, {"alpha": alpha}, state.phi, pseudo_gradient)
+            outer, fraction = None, alpha
+
+        inner, slots = state.inner, state.inner.slots
         if self.inner_state == "reset":
             slots = {slot: zeros_like(values) for slot, values in slots.items()}
             inner = inner.restart()
         elif state.anchor is not None:
             slots = {
-                slot: apply(interpolate, fraction, state.anchor[slot], values)[0]
+                slot: apply(interpolate, {"alpha": fraction}, state.anchor[slot], values)[0]
                 for slot, values in slots.items()
             }
         inner = inner.synchronize(phi, slots)
@@ -182,32 +213,15 @@ class Lookahead:
         """Return the slow weights phi."""
         return state.phi
 
-    def _outer_step(
-        self, state: LookaheadState, theta: Tree, grads: Tree, inner: Any
-    ) -> tuple[dict[str, Any], InnerState | None, dict[str, float]]:
-        """Return phi after a synchronization, and the fraction that slots move."""
-        if self.outer is not None:
-            (pseudo_gradient,) = apply(subtract, {}, state.phi, theta)
-            phi, outer = self.outer.step(state.phi, pseudo_gradient, state.outer)
-            rate = self.outer.learning_rate
-            rate = value_at(
-                "learning_rate", rate, state.syncs, hyperparameters.non_negative
-            )
-            return phi, outer, {"alpha": min(rate, 1.0)}
-        alpha: Any = self.alpha
-        if isinstance(alpha, AdaptiveAlpha):
-            innermost, its_state = _innermost(self.inner, inner)
-            curvature, factor = innermost.curvature(its_state)
-            alpha = alpha.estimate(state.phi, theta, grads, curvature, factor)
-        else:
-            alpha = value_at("alpha", alpha, state.syncs, step_size)
-        (phi,) = apply(interpolate, {"alpha": alpha}, state.phi, theta)
-        return phi, None, {"alpha": alpha}
-
 
 def subtract(xp: Any) -> Any:
     """Subtract the fast weights from the slow ones: the pseudo-gradient."""
     return lambda slow, fast: slow - fast
+
+
+def step_back(xp: Any) -> Any:
+    """Do a step of SGD on the pseudo-gradient."""
+    return lambda slow, pseudo_gradient, alpha: slow - alpha * pseudo_gradient
 
 
 def _check_outer(outer: Any, alpha: Any) -> None:

@@ -12,6 +12,9 @@ Numbers: TypeAlias = NDArray[Any]
 """Real or complex ones."""
 Counts: TypeAlias = NDArray[np.int64]
 
+quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
+"""For what computes: `finite` tells what is beyond the range of numbers, no warning."""
+
 
 class DivergenceError(ArithmeticError):
     """What was asked for is beyond the range of numbers: the iteration diverges."""
@@ -75,10 +78,10 @@ def finite(
     return values
 
 
+@quiet
 def product(what: ArrayLike, factor: ArrayLike) -> Reals:
     """Return a product in which 0 times a factor beyond the range of numbers is 0."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.where(np.equal(what, 0.0), 0.0, np.multiply(what, factor))
+    return np.where(np.equal(what, 0.0), 0.0, np.multiply(what, factor))
 
 
 def _array(name: str, value: ArrayLike) -> NDArray[Any]:

@@ -22,8 +22,6 @@ interpolate   alpha I          (1 - alpha) I
 Then the mean goes as m <- C m and the covariance as S <- C S C' + D (sum_{i<k} M^i Q M'^i)
 D' with Q = x^2 sigma^2 d d'. The cycle is stable if and only if the spectral radius of C is
 below 1.
-
-Parameters, shapes and errors are those of `lookahead_ref.theory`.
 """
 
 from dataclasses import dataclass
@@ -42,6 +40,7 @@ from lookahead_ref.theory.checks import (
     finite,
     numbers,
     product,
+    quiet,
     reals,
 )
 
@@ -57,24 +56,16 @@ class Cycle:
 
     Made by `cycle` or `outer_cycle`. The leading dimensions of all arrays are those of the
     grid; a mean has shape (..., 2), a covariance (..., 2, 2).
-
-    Parameters
-    ----------
-    change : ndarray, shape (..., 2, 2)
-        C - I: what the cycle changes. C itself would lose a slow decay to rounding.
-    noise : ndarray, shape (..., 2, 2)
-        The covariance that the cycle adds.
-    k : ndarray of int, shape (...)
-        The number of inner steps.
-    log_radius : ndarray, shape (...)
-        The logarithm of the spectral radius of C, also where C is next to 0 and `change`
-        next to -I.
     """
 
     change: Reals
+    """C - I, of shape (..., 2, 2). C itself would lose a slow decay to rounding."""
     noise: Reals
+    """The covariance that the cycle adds, of shape (..., 2, 2)."""
     k: Counts
+    """The gradient evaluations."""
     log_radius: Reals
+    """The logarithm of the spectral radius of C, also where C is next to 0."""
 
     @property
     def matrix(self) -> Reals:
@@ -82,6 +73,7 @@ class Cycle:
         return self.change + _IDENTITY
 
     @property
+    @quiet
     def spectral_radius(self) -> Reals:
         """The largest modulus of an eigenvalue of C, shape (...)."""
         return np.exp(self.log_radius)
@@ -106,31 +98,34 @@ class Cycle:
         )
 
     @property
+    @quiet
     def rate(self) -> Reals:
         """The spectral radius for each gradient evaluation: its k-th root."""
         return np.exp(self.log_radius / self.k)
 
+    @quiet
     def mean(self, mean: ArrayLike, cycles: int = 1) -> Reals:
         """Return the mean of the state after some cycles, from a synchronization's."""
         state = _states("mean", mean, self.change.shape[:-2], (2,))
         moved = product(state[..., None, :], self.repeated(cycles).change).sum(-1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return finite("mean", state + moved)
+        return finite("mean", state + moved)
 
+    @quiet
     def covariance(self, covariance: ArrayLike, cycles: int = 1) -> Reals:
         """Return the covariance of the state after some cycles, alike."""
         state = _states("covariance", covariance, self.change.shape[:-2], (2, 2))
         whole = self.repeated(cycles)
-        with np.errstate(over="ignore", invalid="ignore"):
-            return finite("covariance", _moved(whole.change, state) + whole.noise)
+        return finite("covariance", _moved(whole.change, state) + whole.noise)
 
+    @quiet
     def repeated(self, cycles: int) -> "Cycle":
         """Return some cycles as one; not finite where it exceeds the range of numbers."""
         n = counts("cycles", cycles, 0, 0)
         times = np.broadcast_to(n, self.change.shape[:-2])
         change, noise = _repeat(self.change, self.noise, times)
-        return Cycle(change, noise, self.k * n, self.log_radius * n)
+        return Cycle(change, noise, self.k * n, product(n, self.log_radius))
 
+    @quiet
     def covariance_limit(self) -> Reals:
         """Return the covariance that the cycle leaves as it is, S = C S C' + noise.
 
@@ -144,14 +139,13 @@ class Cycle:
                 f"its spectral radius is {worst:g}: the covariance diverges"
             )
         e = self.change
-        # S - C S C' is -(E S + S E' + E S E') for C = I + E.
-        kron = np.einsum("...ij,...kl->...ikjl", e, e)
-        one_side = np.einsum("...ij,kl->...ikjl", e, _IDENTITY)
-        other = np.einsum("ij,...kl->...ikjl", _IDENTITY, e)
-        system = -(kron + one_side + other).reshape(*e.shape[:-2], 4, 4)
+        # S - C S C' is -(E S C' + S E') for C = I + E.
+        left = np.einsum("...ij,...kl->...ikjl", e, self.matrix)
+        right = np.einsum("ij,...kl->...ikjl", _IDENTITY, e)
+        system = -(left + right).reshape(*e.shape[:-2], 4, 4)
         solved = np.linalg.solve(system, self.noise.reshape(*e.shape[:-2], 4, 1))
         limit = solved.reshape(e.shape)
-        return np.asarray((limit + _transpose(limit)) / 2.0)
+        return finite("covariance", (limit + _transpose(limit)) / 2.0)
 
 
 def step_matrix(kind: Kind, x: ArrayLike, momentum: ArrayLike = 0.0) -> Numbers:
@@ -248,6 +242,7 @@ def log_rate(
     return np.asarray(whole.log_radius / whole.k)
 
 
+@quiet
 def _cycle(
     kind: Kind,
     x: ArrayLike,
@@ -260,32 +255,33 @@ def _cycle(
     """Return a cycle, of which only `log_radius` is sure to be finite."""
     check_broadcast(x=x, momentum=momentum, k=k, alpha=alpha, noise=noise)
     option("inner_state", inner_state, ("maintain", "reset", "interpolate"))
-    step = _step_change(kind, reals("x", x, NON_NEGATIVE), momentum)
+    step = finite("step", _step_change(kind, reals("x", x, NON_NEGATIVE), momentum))
     sigma2 = reals("noise", noise, NON_NEGATIVE)
     k = counts("k", k)
     alpha = reals("alpha", alpha, STEP_SIZE)
     shape = np.broadcast_shapes(step.shape[:-2], sigma2.shape, k.shape, alpha.shape)
     step, k = np.broadcast_to(step, (*shape, 2, 2)), np.broadcast_to(k, shape)
 
-    with np.errstate(over="ignore", invalid="ignore"):
-        per_step = _spread(kind, momentum, sigma2 * np.square(x), shape)
+    per_step = _spread(kind, momentum, sigma2 * np.square(x), shape)
     change, gathered = _repeat(step, per_step, k)
 
     one, zero = np.ones(shape), np.zeros(shape)
     alpha = np.broadcast_to(alpha, shape)
-    velocity = {"maintain": one, "reset": zero, "interpolate": alpha}[inner_state]
+    velocity, anchor = {
+        "maintain": (one, zero),
+        "reset": (zero, zero),
+        "interpolate": (alpha, 1.0 - alpha),
+    }[inner_state]
     scaling = np.stack([alpha, velocity], axis=-1)  # the diagonal of D
-    kept = np.stack([1.0 - alpha, zero], axis=-1)  # that of E
-    if inner_state == "interpolate":
-        kept[..., 1] = 1.0 - alpha
-    with np.errstate(invalid="ignore"):
-        whole = scaling[..., :, None] * change
-        added = scaling[..., :, None] * gathered * scaling[..., None, :]
+    kept = np.stack([1.0 - alpha, anchor], axis=-1)  # that of E
+    whole = scaling[..., :, None] * change
+    added = scaling[..., :, None] * gathered * scaling[..., None, :]
     if inner_state == "reset":
         whole[..., 1, 1] -= 1.0  # E + D is I but for a velocity that is not kept
     return Cycle(whole, added, k, _log_radius(whole, step, k, scaling, kept))
 
 
+@quiet
 def _spread(
     kind: Kind, momentum: ArrayLike, variance: Reals, shape: tuple[int, ...]
 ) -> Reals:
@@ -294,6 +290,7 @@ def _spread(
     return np.asarray(variance[..., None, None] * d[..., :, None] * d[..., None, :])
 
 
+@quiet
 def _step_change(kind: Kind, x: Numbers, momentum: ArrayLike) -> Numbers:
     x, mu = np.broadcast_arrays(x, _momentum(kind, momentum))
     if kind == "nesterov":
@@ -311,25 +308,25 @@ def _momentum(kind: Kind, momentum: ArrayLike) -> Reals:
     return mu
 
 
+@quiet
 def _log_radius(whole: Reals, step: Reals, k: Counts, scaling: Reals, kept: Reals) -> Reals:
     """Return the logarithm of the spectral radius of C = I + whole = E + D M^k."""
     # Far from 1 it is that of C over e^scale, where M^k, scaled, is not lost beside I.
     power, log = _scaled_power(step + _IDENTITY, k)
     scale = np.where(np.any(kept != 0.0, axis=-1), np.maximum(log, 0.0), log)
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        inner = np.exp(log - scale)[..., None, None] * power
-        around = product(kept, np.exp(-scale)[..., None])
-        c = scaling[..., :, None] * inner + around[..., :, None] * _IDENTITY
-        half, root, real, _ = _roots(c)
-        radius = np.where(real, np.abs(half) + root, np.hypot(half, root))
-        far = np.log(radius) + scale
+    inner = np.exp(log - scale)[..., None, None] * power
+    around = product(kept, np.exp(-scale)[..., None])
+    c = scaling[..., :, None] * inner + around[..., :, None] * _IDENTITY
+    half, root, real, _ = _roots(c)
+    radius = np.where(real, np.abs(half) + root, np.hypot(half, root))
+    far = np.log(radius) + scale
 
-        # Near 1 the roots are 1 + e, with e as exact as what changes.
-        half, root, real, determinant = _roots(whole)
-        e = np.where(half < 0.0, determinant / (half - root), half + root)
-        positive, negative = np.log1p(e), np.log(root - half - 1.0)
-        of_real = np.where(half >= -1.0, positive, negative)
-        near = np.where(real, of_real, np.log1p(2.0 * half + determinant) / 2.0)
+    # Near 1 the roots are 1 + e, with e as exact as what changes.
+    half, root, real, determinant = _roots(whole)
+    e = np.where(half < 0.0, determinant / (half - root), half + root)
+    positive, negative = np.log1p(e), np.log(root - half - 1.0)
+    of_real = np.where(half >= -1.0, positive, negative)
+    near = np.where(real, of_real, np.log1p(2.0 * half + determinant) / 2.0)
     return np.where(np.abs(far) < 1.0, near, far)
 
 
@@ -361,20 +358,20 @@ def _scaled(matrix: Reals, log: Reals) -> tuple[Reals, Reals]:
     return matrix / size[..., None, None], log + np.log(size)
 
 
+@quiet
 def _repeat(change: Reals, noise: Reals, times: Counts) -> tuple[Reals, Reals]:
     """Return C^n - I and the noise that n times add, sum_{i<n} C^i noise C'^i."""
     # By squaring, so that a long run costs no more than its number of digits. What exceeds
     # the range of numbers is left so.
     total, gathered = np.zeros_like(change), np.zeros_like(noise)
     left = np.array(times)
-    with np.errstate(over="ignore", invalid="ignore"):
-        while np.any(left):
-            odd = (left % 2 == 1)[..., None, None]
-            gathered = np.where(odd, _moved(change, gathered) + noise, gathered)
-            total = np.where(odd, total + change + change @ total, total)
-            noise = _moved(change, noise) + noise
-            change = 2.0 * change + change @ change
-            left = left // 2
+    while np.any(left):
+        odd = (left % 2 == 1)[..., None, None]
+        gathered = np.where(odd, _moved(change, gathered) + noise, gathered)
+        total = np.where(odd, total + change + change @ total, total)
+        noise = _moved(change, noise) + noise
+        change = 2.0 * change + change @ change
+        left = left // 2
     return total, gathered
 
 
@@ -391,18 +388,17 @@ def _states(
     name: str, value: ArrayLike, grid: tuple[int, ...], shape: tuple[int, ...]
 ) -> Reals:
     """Check the moments of a state, one for each point of the grid or for all."""
-    states = reals(name, value)
-    leading = states.shape[: -len(shape)]
+    states, wanted = reals(name, value), (*grid, *shape)
     try:
-        if states.shape[-len(shape) :] != shape:
-            raise ValueError("the last dimensions differ")
-        np.broadcast_shapes(leading, grid)
-    except ValueError as error:
-        wanted = (*grid, *shape)
+        np.broadcast_shapes(states.shape, wanted)
+        fits = states.shape[-len(shape) :] == shape
+    except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
             f"{name} must have the shape {wanted} or one that broadcasts to it, got "
             f"{states.shape}"
-        ) from error
+        )
     return states
 
 

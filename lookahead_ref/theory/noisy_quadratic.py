@@ -6,8 +6,7 @@ by 1 - gamma a at each step, that of Lookahead's slow weights by 1 - alpha + alp
 gamma a)^k at each synchronization. All variances of Lookahead are those of phi at
 synchronizations.
 
-Parameters, shapes and errors are those of `lookahead_ref.theory`. Every function keeps its
-accuracy where gamma a is tiny.
+Every function keeps its accuracy where gamma a is tiny.
 """
 
 import numpy as np
@@ -22,6 +21,7 @@ from lookahead_ref.theory.checks import (
     counts,
     finite,
     product,
+    quiet,
     reals,
 )
 from lookahead_ref.theory.checks import DivergenceError as DivergenceError
@@ -35,6 +35,7 @@ def sample_centre(
     return np.asarray(generator.standard_normal((*shape, *deviation.shape)) * deviation)
 
 
+@quiet
 def sampled_loss(x: ArrayLike, centre: ArrayLike, curvature: ArrayLike) -> Reals:
     """Return the loss for one centre, 1/2 (x - c)'A(x - c), equation (0.6).
 
@@ -42,12 +43,11 @@ def sampled_loss(x: ArrayLike, centre: ArrayLike, curvature: ArrayLike) -> Reals
     """
     check_broadcast(x=x, centre=centre, curvature=curvature)
     away = reals("x", x) - reals("centre", centre)
-    with np.errstate(over="ignore"):
-        square = away**2
-    losses = 0.5 * product(reals("curvature", curvature), square).sum(-1)
+    losses = 0.5 * product(reals("curvature", curvature), away**2).sum(-1)
     return finite("loss", losses, "")
 
 
+@quiet
 def sampled_gradient(x: ArrayLike, centre: ArrayLike, curvature: ArrayLike) -> Reals:
     """Return the gradient of `sampled_loss`, A(x - c)."""
     check_broadcast(x=x, centre=centre, curvature=curvature)
@@ -55,6 +55,7 @@ def sampled_gradient(x: ArrayLike, centre: ArrayLike, curvature: ArrayLike) -> R
     return finite("gradient", product(reals("curvature", curvature), away), "")
 
 
+@quiet
 def expected_loss(
     mean: ArrayLike, variance: ArrayLike, curvature: ArrayLike, noise: ArrayLike
 ) -> Reals:
@@ -72,11 +73,11 @@ def expected_loss(
     spread = reals("variance", variance, NON_NEGATIVE)
     sigma2 = reals("noise", noise, NON_NEGATIVE)
     a = reals("curvature", curvature)
-    with np.errstate(over="ignore"):
-        square = mean**2 + spread + sigma2
+    square = mean**2 + spread + sigma2
     return finite("expected loss", 0.5 * product(a, square).sum(-1))
 
 
+@quiet
 def cycle_contraction(
     learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> Reals:
@@ -109,6 +110,7 @@ def cycle_factor(
     return finite("cycle_factor", factor_power(learning_rate, curvature, k, alpha, 1))
 
 
+@quiet
 def factor_power(
     learning_rate: ArrayLike,
     curvature: ArrayLike,
@@ -127,6 +129,7 @@ def factor_power(
     return np.where(np.abs(factor) < 0.5, near_0, near_1)
 
 
+@quiet
 def is_stable(
     learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> NDArray[np.bool_]:
@@ -194,6 +197,7 @@ def sgd_variance(
     return lookahead_variance(variance, learning_rate, curvature, noise, 1, 1.0, steps)
 
 
+@quiet
 def sgd_variance_limit(
     learning_rate: ArrayLike, curvature: ArrayLike, noise: ArrayLike
 ) -> Reals:
@@ -209,7 +213,7 @@ def sgd_variance_limit(
     """
     check_stable(learning_rate, curvature, 1, 1.0)
     x, _, _ = _checked(learning_rate, curvature, noise=noise)
-    return np.asarray(reals("noise", noise, NON_NEGATIVE) * x / (2.0 - x))
+    return finite("variance", reals("noise", noise, NON_NEGATIVE) * x / (2.0 - x))
 
 
 def lookahead_mean(
@@ -247,6 +251,7 @@ def cycle_noise(
     return finite("noise of a cycle", added)
 
 
+@quiet
 def lookahead_variance(
     variance: ArrayLike,
     learning_rate: ArrayLike,
@@ -267,10 +272,10 @@ def lookahead_variance(
     variance = reals("variance", variance, NON_NEGATIVE)
     added = added_variance(learning_rate, curvature, noise, k, alpha, cycles)
     factor = factor_power(learning_rate, curvature, k, alpha, cycles)
-    with np.errstate(over="ignore"):
-        return finite("variance", product(variance, factor**2) + added)
+    return finite("variance", product(variance, factor**2) + added)
 
 
+@quiet
 def added_variance(
     learning_rate: ArrayLike,
     curvature: ArrayLike,
@@ -282,14 +287,14 @@ def added_variance(
     """Return `lookahead_variance` from 0, inf where it exceeds the range of numbers."""
     x, k, alpha = _checked(learning_rate, curvature, k, alpha, noise=noise, cycles=cycles)
     sigma2 = reals("noise", noise, NON_NEGATIVE)
-    with np.errstate(over="ignore", invalid="ignore"):
-        of_cycle = product(sigma2, (alpha * x) ** 2 * powers.geometric(x, k))
+    of_cycle = product(sigma2, (alpha * x) ** 2 * powers.geometric(x, k))
     contraction = alpha * powers.one_minus_power(x, k)
     times = powers.geometric(contraction, counts("cycles", cycles, 0))
     # No noise stays none, and no cycles add none, however large the other.
     return np.where(times == 0.0, 0.0, product(of_cycle, times))
 
 
+@quiet
 def lookahead_variance_limit(
     learning_rate: ArrayLike,
     curvature: ArrayLike,
@@ -314,20 +319,18 @@ def lookahead_variance_limit(
     # would underflow.
     per_step = x / powers.one_minus_power(x, k)
     margin = _margin(x, k, alpha)
-    with np.errstate(over="ignore"):
-        limit = per_step * alpha * x * powers.geometric(x, k) / margin
-        return finite("variance", sigma2 * limit)
+    limit = per_step * alpha * x * powers.geometric(x, k) / margin
+    return finite("variance", sigma2 * limit)
 
 
+@quiet
 def variance_ratio(
     learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike, alpha: ArrayLike
 ) -> Reals:
     """Return the fixed point (0.9) over that of SGD, (0.8), where SGD converges.
 
-    With q = (1 - gamma a)^k the fraction in (0.9) is alpha (1 + q) / (2 - alpha (1 - q)): a
-    common factor alpha (1 - q) of both its parts is cancelled. It is below 1 for alpha < 1,
-    because alpha + alpha q < (2 - alpha) + alpha q. For tiny gamma a it is alpha. A
-    `ValueError` says that SGD diverges.
+    It is alpha (1 + q) / (2 - alpha (1 - q)) with q = (1 - gamma a)^k: below 1 for alpha <
+    1, and alpha for tiny gamma a. A `ValueError` says that SGD diverges.
 
     Examples
     --------
@@ -339,6 +342,7 @@ def variance_ratio(
     return np.asarray(alpha * powers.one_plus_power(x, k) / _margin(x, k, alpha))
 
 
+@quiet
 def _checked(
     learning_rate: ArrayLike,
     curvature: ArrayLike,
@@ -351,8 +355,7 @@ def _checked(
         **others, learning_rate=learning_rate, curvature=curvature, k=k, alpha=alpha
     )
     gamma = reals("learning_rate", learning_rate, NON_NEGATIVE)
-    with np.errstate(over="ignore"):
-        x = np.asarray(gamma * reals("curvature", curvature, NON_NEGATIVE))
+    x = np.asarray(gamma * reals("curvature", curvature, NON_NEGATIVE))
     return x, counts("k", k), reals("alpha", alpha, STEP_SIZE)
 
 

@@ -5,8 +5,6 @@ phi. After k steps of SGD it is c phi - xi, with c = 1 - (1 - gamma a)^k and xi 
 variance `noisy_quadratic.cycle_noise`: a gradient of the curvature c, with noise. So the
 outer optimizer is one of a noisy quadratic, seen at synchronizations, and what is put
 around it sees a quadratic again. Proofs are in `docs/theory.md`.
-
-Parameters, shapes and errors are those of `lookahead_ref.theory`.
 """
 
 from dataclasses import dataclass
@@ -34,20 +32,14 @@ class PseudoGradient:
     """A gradient with noise, or phi - theta, as the optimizer around it sees it.
 
     Made by `noisy_gradient`. All have the shape of the grid.
-
-    Parameters
-    ----------
-    curvature : ndarray
-        What the weight's distance from the optimum is multiplied by.
-    noise : ndarray
-        The variance of what is added to it.
-    k : ndarray of int
-        The gradient evaluations that it takes; those of parallel workers count once.
     """
 
     curvature: Numbers
+    """What the weight's distance from the optimum is multiplied by."""
     noise: Reals
+    """The variance of what is added to it."""
     k: Counts
+    """The gradient evaluations that it takes; those of parallel workers count once."""
 
     def after(self, learning_rate: ArrayLike, k: ArrayLike = 1) -> "PseudoGradient":
         """Return phi - theta after k steps of SGD along this gradient.
@@ -62,8 +54,7 @@ class PseudoGradient:
         with np.errstate(over="ignore", invalid="ignore"):
             moved, noise = powers.one_minus_power(x, k), powers.geometric(x, k)
             noise = np.where(self.noise == 0.0, 0.0, rate**2 * self.noise * noise)
-        if not np.all(np.isfinite(moved)):
-            finite("curvature of the pseudo-gradient", np.inf)
+        finite("curvature of the pseudo-gradient", np.abs(moved))
         return PseudoGradient(moved, finite("noise of a cycle", noise), self.k * k)
 
     def averaged(self, workers: ArrayLike) -> "PseudoGradient":
@@ -98,18 +89,9 @@ class PseudoGradient:
 def noisy_gradient(curvature: ArrayLike, noise: ArrayLike = 0.0) -> PseudoGradient:
     """Return the gradient of the noisy quadratic, (0.6), or of a game.
 
-    Parameters
-    ----------
-    curvature : array_like
-        a of each coordinate. In a game it may be complex: an eigenvalue of the derivative
-        of all players' gradients, each of the player's own loss by the player's weights.
-    noise : array_like, default: 0.0
-        sigma^2, the variance of the centres.
-
-    Returns
-    -------
-    PseudoGradient
-        The gradient of one evaluation.
+    `curvature` is a of each coordinate. In a game it may be complex: an eigenvalue of the
+    derivative of all players' gradients, each of the player's own loss by the player's own
+    weights. `noise` is sigma^2, the variance of the centres.
 
     Examples
     --------

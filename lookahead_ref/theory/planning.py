@@ -1,7 +1,6 @@
 """How long Lookahead around SGD takes on a noisy quadratic, and what to run it with.
 
 Time is counted in gradient evaluations, so that Lookahead's k inner steps count as k.
-Parameters and errors are those of `lookahead_ref.theory`.
 """
 
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lookahead_ref.hyperparameters import NON_NEGATIVE, POSITIVE, STEP_SIZE
+from lookahead_ref.hyperparameters import NON_NEGATIVE, POSITIVE, STEP_SIZE, Range
 from lookahead_ref.theory.checks import (
     DivergenceError,
     Reals,
@@ -18,6 +17,7 @@ from lookahead_ref.theory.checks import (
     counts,
     finite,
     product,
+    quiet,
     reals,
 )
 from lookahead_ref.theory.cycles import Cycle, Kind
@@ -98,6 +98,7 @@ def loss_after(
     return finite("expected loss", _lookahead_loss(problem, *given))
 
 
+@quiet
 def steps_to_reach(
     problem: Problem, loss: float, learning_rate: float, k: int = 1, alpha: float = 1.0
 ) -> int:
@@ -125,6 +126,7 @@ def steps_to_reach(
     # The loss after t cycles is settled + sum of distance * factor^(2 t), each term
     # monotone.
     distance = 0.5 * a * (start + np.asarray(problem.variance) - limit)
+    finite("expected loss", distance, "")
     rising, falling = np.minimum(distance, 0.0), np.maximum(distance, 0.0)
 
     def left(cycles: int) -> Reals:
@@ -189,17 +191,14 @@ def best_hyperparameters(
     a = np.asarray(problem.curvature)
     least = _EPSILON / horizon
 
-    def box(
-        default_rates: tuple[float, float], default_alphas: tuple[float, float]
-    ) -> Reals:
+    def box(rates: tuple[float, float], steps: tuple[float, float]) -> Reals:
         """Return the lowest, and the highest, log(alpha gamma) and log(alpha)."""
         # A small alpha wants a large learning rate: the valley lies along a constant
         # product of the two, so that is what one axis of the grid is.
-        rates = reals("learning_rates", learning_rates or default_rates, POSITIVE)
-        steps = reals("alphas", alphas or default_alphas, STEP_SIZE)
-        rates, steps = _range("learning_rates", rates), _range("alphas", steps)
-        steps = steps if period > 1 else np.ones(2)
-        return np.log([rates * steps, steps]).T
+        rate = _range("learning_rates", learning_rates or rates, POSITIVE)
+        step = _range("alphas", alphas or steps, STEP_SIZE)
+        step = step if period > 1 else np.ones(2)
+        return np.log([rate * step, step]).T
 
     limits = box((least / a.max(), 1.0 / (least * a.min())), (least, 1.0))
     low, high = limits[:, 0] - limits[:, 1]
@@ -211,13 +210,8 @@ def best_hyperparameters(
         rate, alpha = (each[..., None] for each in settings(product, step))
         return _lookahead_loss(problem, rate, period, alpha, horizon // period)
 
-    loss, found = _search(
-        losses,
-        box((1e-4 / a.max(), 4.0 / a.max()), (0.05, 1.0)),
-        limits,
-        points,
-        rounds,
-    )
+    start = box((1e-4 / a.max(), 4.0 / a.max()), (0.05, 1.0))
+    loss, found = _search(losses, start, limits, points, rounds)
     if not np.isfinite(loss):
         raise DivergenceError(
             f"a run of {horizon} steps exceeds the range of numbers at all learning_rates "
@@ -348,28 +342,25 @@ def _search(
 
 
 def _lookahead_loss(
-    problem: Problem,
-    learning_rate: ArrayLike,
-    k: ArrayLike,
-    alpha: ArrayLike,
-    cycles: ArrayLike,
+    problem: Problem, learning_rate: ArrayLike, *others: ArrayLike
 ) -> Reals:
-    """Return the loss on a grid, whose last dimension is the problem's."""
+    """Return the loss for k, alpha and cycles; the last dimension is the problem's."""
     a = problem.curvature
-    added = added_variance(learning_rate, a, problem.noise, k, alpha, cycles)
-    return _loss(problem, factor_power(learning_rate, a, k, alpha, cycles), added)
+    added = added_variance(learning_rate, a, problem.noise, *others)
+    return _loss(problem, factor_power(learning_rate, a, *others), added)
 
 
+@quiet
 def _loss(problem: Problem, factor: Reals, added: Reals) -> Reals:
     """Return the loss where the mean was multiplied, and variance was added; or inf."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        square = np.asarray(problem.mean) ** 2 + np.asarray(problem.variance)
-        left = product(square, factor**2) + added + np.asarray(problem.noise)
-        losses = 0.5 * (left @ np.asarray(problem.curvature))
+    square = np.asarray(problem.mean) ** 2 + np.asarray(problem.variance)
+    left = product(square, factor**2) + added + np.asarray(problem.noise)
+    losses = 0.5 * (left @ np.asarray(problem.curvature))
     return np.where(np.isnan(losses), np.inf, losses)
 
 
-def _range(name: str, values: Reals) -> Reals:
+def _range(name: str, given: tuple[float, float], allowed: Range) -> Reals:
+    values = reals(name, given, allowed)
     if values.shape != (2,) or not values[0] <= values[1]:
         came = values.tolist()
         raise ValueError(f"{name} must be a lowest and a highest value, got {came}")

@@ -21,16 +21,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lookahead_ref.hyperparameters import POSITIVE, STEP_SIZE
-from lookahead_ref.theory.checks import Reals, finite, reals
+from lookahead_ref.theory.checks import Reals, finite, quiet, reals
 
 Matrix: TypeAlias = ArrayLike | Callable[[Reals], ArrayLike]
 """A symmetric matrix: in full, as its diagonal, or as a function."""
 
 _EPSILON = float(np.finfo(np.float64).eps)
-_quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
 
 
-@_quiet
+@quiet
 def loss(x: ArrayLike, A: Matrix, b: ArrayLike) -> float:
     """Return the loss, 1/2 x'Ax - b'x.
 
@@ -45,7 +44,7 @@ def loss(x: ArrayLike, A: Matrix, b: ArrayLike) -> float:
     return float(finite("loss", x @ times(x) / 2.0 - b @ x, ""))
 
 
-@_quiet
+@quiet
 def gradient(x: ArrayLike, A: Matrix, b: ArrayLike) -> Reals:
     """Return the gradient of the loss, Ax - b.
 
@@ -59,7 +58,7 @@ def gradient(x: ArrayLike, A: Matrix, b: ArrayLike) -> Reals:
     return finite("gradient", times(x) - b, "")
 
 
-@_quiet
+@quiet
 def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
     """Return theta* = A^{-1} b, the point where the gradient vanishes.
 
@@ -92,7 +91,7 @@ def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
     return finite("optimum", np.linalg.solve(matrix, b), "")
 
 
-@_quiet
+@quiet
 def optimal_alpha(
     theta_0: ArrayLike,
     theta_k: ArrayLike,
@@ -144,7 +143,7 @@ def optimal_alpha(
     return float(finite("optimal alpha", d @ force / curvature / scale, ""))
 
 
-@_quiet
+@quiet
 def newton_optimum(
     theta_k: ArrayLike, gradient: ArrayLike, curvature: ArrayLike, *, scale: float = 1.0
 ) -> Reals:
@@ -162,7 +161,7 @@ def newton_optimum(
     return finite("optimum", theta_k - g / (scale * diagonal), "")
 
 
-@_quiet
+@quiet
 def curvature_alpha(
     theta_0: ArrayLike,
     theta_k: ArrayLike,
@@ -253,9 +252,6 @@ def _operator(A: Matrix, length: int, like: str) -> Callable[[Reals], Reals]:
 
 def _magnitude(A: Matrix, d: Reals, along: Reals) -> float:
     """Return |d|'|A||d|, what the rounding errors of d'Ad are measured by."""
-    if callable(A):
-        return float(np.abs(d) @ np.abs(along))
-    matrix = np.abs(np.asarray(A, dtype=np.float64))
-    if matrix.ndim == 1:
-        return float(np.abs(d) @ (matrix * np.abs(d)))
-    return float(np.abs(d) @ matrix @ np.abs(d))
+    size = np.abs(d)
+    bent = np.abs(along) if callable(A) else _operator(np.abs(A), len(d), "d")(size)
+    return float(size @ bent)

@@ -3,8 +3,7 @@
 The error of a cycle of Lookahead is multiplied by a matrix (`lookahead_ref.theory.cycles`);
 in the long run it shrinks by the spectral radius of that matrix, and for each gradient
 evaluation by its k-th root. The slowest eigenvalue of the loss decides. Rates are those of
-phi: the smaller the faster, 1 and above is no convergence. Parameters and errors are
-those of `lookahead_ref.theory`.
+phi: the smaller the faster, 1 and above is no convergence.
 """
 
 from bisect import bisect_left
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lookahead_ref.hyperparameters import BELOW_ONE, NON_NEGATIVE, POSITIVE, STEP_SIZE
-from lookahead_ref.theory.checks import Reals, counts, reals
+from lookahead_ref.theory.checks import Reals, counts, finite, quiet, reals
 from lookahead_ref.theory.cycles import InnerState, Kind, log_rate
 
 
@@ -29,6 +28,7 @@ class Tuned:
     """The learning rate, times the largest curvature."""
 
 
+@quiet
 def convergence_rate(
     kind: Kind,
     learning_rate: ArrayLike,
@@ -53,7 +53,7 @@ def convergence_rate(
     gamma = reals("learning_rate", learning_rate, NON_NEGATIVE)
     a = reals("curvature", curvature, POSITIVE, ndim=1)
     mu = reals("momentum", momentum, BELOW_ONE)
-    x = gamma[..., None] * a
+    x = finite("learning_rate times curvature", gamma[..., None] * a, "")
     logs = log_rate(kind, x, mu[..., None], k=k, alpha=alpha, inner_state=inner_state)
     return np.asarray(np.exp(logs.max(axis=-1)))
 

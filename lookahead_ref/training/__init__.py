@@ -12,11 +12,12 @@ from lookahead_ref.training.events import (
     StepSkipped,
     StepTaken,
 )
-from lookahead_ref.training.loop import Checkpoints, StoppedError, TrainingResult, train
+from lookahead_ref.training.loop import Checkpoints, TrainingResult, train
 from lookahead_ref.training.models import CarryingModel, Data, Model, PlainModel, Stream
 from lookahead_ref.training.nonfinite import NonFiniteLossError
 from lookahead_ref.training.progress import TrainingProgress, reporter
 from lookahead_ref.training.state import Snapshot
+from lookahead_ref.training.stopping import StoppedError
 
 __all__ = [
     "CarryingModel",

@@ -17,7 +17,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from lookahead_ref.extras import require
 from lookahead_ref.report.files import checked, stamp, write_atomically
 from lookahead_ref.training.events import JsonLines
 from lookahead_ref.training.state import SCHEMA, Snapshot
+from lookahead_ref.training.stopping import StopRequest
 
 _KEY = "lookahead-ref"
 _NO_DIGEST = "0" * 64
@@ -109,7 +110,7 @@ def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Be the only run in a folder; the lock ends with the process, however that ends."""
     try:
         import fcntl
@@ -119,7 +120,7 @@ def locked(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise FolderInUseError(
                 f"another run is writing to {folder}: wait for it, or take another folder"
@@ -163,7 +164,7 @@ class CheckpointFolder:
         How many checkpoints are kept.
     every : int, optional
         Batches from one to the next; by default one is written every minute.
-    stopping : callable, optional
+    stopping : StopRequest, optional
         Tells whether the run is to be saved and stopped.
     """
 
@@ -174,7 +175,7 @@ class CheckpointFolder:
         *,
         keep: int = 3,
         every: int | None = None,
-        stopping: Callable[[], bool] | None = None,
+        stopping: StopRequest | None = None,
     ) -> None:
         self._folder = folder
         self._configuration = configuration
@@ -183,7 +184,7 @@ class CheckpointFolder:
             every = hyperparameters.count("checkpoint_every", every)
         self._every = every
         self._log: JsonLines | None = None
-        self._stopping = stopping
+        self._request = StopRequest() if stopping is None else stopping
         self._saved_at = -math.inf
         self._saved_batches = 0
         self.last: Path | None = None
@@ -201,7 +202,11 @@ class CheckpointFolder:
 
     def stopping(self) -> bool:
         """Tell whether the run is to be saved and stopped."""
-        return self._stopping is not None and self._stopping()
+        return self._request()
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Return a context in which a signal raises `Interrupted`; see `Checkpoints`."""
+        return self._request.interrupting()
 
     def save(self, batches: int, snapshot: Snapshot) -> None:
         """Write a checkpoint, then remove those that are too many; see `Checkpoints`."""

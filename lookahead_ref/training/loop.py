@@ -4,7 +4,8 @@ import itertools
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, Protocol, cast
 
@@ -38,9 +39,10 @@ from lookahead_ref.training.state import (
     Placement,
     Snapshot,
     TrainingState,
-    check_carried,
-    started,
+    gradients,
+    seeds,
 )
+from lookahead_ref.training.stopping import Interrupted, StoppedError
 from lookahead_ref.trees import flatten
 
 OnNonFinite = Literal["stop", "skip"]
@@ -68,23 +70,8 @@ class Checkpoints(Protocol):
     def stopping(self) -> bool:
         """Tell whether the run is to be saved and stopped."""
 
-
-class StoppedError(Exception):
-    """A run was asked to stop; its state was saved.
-
-    Attributes
-    ----------
-    step : int
-        Updates made.
-    signal : int or None
-        The signal that asked, where it was one.
-    """
-
-    signal: int | None = None
-
-    def __init__(self, step: int) -> None:
-        super().__init__(f"stopped after {step} steps, with the state of the run saved")
-        self.step = step
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Return a context in which a request to stop may raise `Interrupted`."""
 
 
 @dataclass(frozen=True)
@@ -214,23 +201,14 @@ def train(
         check_every = 1 if placement.on_host else _DEVICE_CHECK_EVERY
     check_every = hyperparameters.count("check_every", check_every)
 
-    init_seed, batch_seed, noise_seed = np.random.SeedSequence(seed).spawn(3)
-    state = TrainingState(
-        placement=placement,
-        stepper=la.Stepper(
-            optimizer, placement.put(model.init(init_seed)), backend=placement.backend
-        ),
-        stream=data.stream(batch_size, batch_seed),
-        rng=np.random.Generator(np.random.PCG64(noise_seed)),
-        carried=started(model, batch_size, placement),
-    )
+    state = TrainingState.begun(model, data, optimizer, seed, batch_size, placement)
     if resume is not None:
         state.restore(resume)
     loop = _Loop(
         model=model,
         data=data,
         state=state,
-        initial=lambda: model.init(init_seed),
+        seed=seed,
         batch_size=batch_size,
         clip=clip,
         evaluate_train=evaluate_train,
@@ -270,8 +248,7 @@ class _Loop:
     model: Model
     data: Data
     state: TrainingState
-    initial: Callable[[], Any]
-    """Draws the parameters of the start again."""
+    seed: int
     batch_size: int
     clip: float | None
     evaluate_train: bool
@@ -281,8 +258,7 @@ class _Loop:
     callbacks: Sequence[Callback]
 
     def __post_init__(self) -> None:
-        self.carries = carries(self.model)
-        self.value_and_grad = la.value_and_grad(self.model.loss, has_aux=self.carries)
+        self.gradient = gradients(self.model, self.state, self.batch_size)
         self.began = time.perf_counter() - self.state.seconds
 
     def report(self, event: Event) -> None:
@@ -291,15 +267,17 @@ class _Loop:
 
     def run(self, epochs: int) -> TrainingResult:
         state = self.state
+        # Before anything that takes long.
+        self._pause()
         if not state.history:
-            self._end_epoch()
+            self._end_epoch(0)
         while state.epoch < epochs:
             self._updates()
-            state.epoch += 1
-            self._end_epoch()
+            self._end_epoch(state.epoch + 1)
         self._pause(save=True)
         test = getattr(self.data, "test", None)
-        tested = None if test is None else self._evaluator()(test)
+        with self._interruptible():
+            tested = None if test is None else self._evaluator()(test)
         self._end(None, tested)
         return TrainingResult(
             params=state.placement.fetch(state.stepper.evaluation_params()),
@@ -322,7 +300,9 @@ class _Loop:
                 self._look_at_each(left)
                 continue
             before, count = state.snapshot(), min(left, self.check_every)
-            if not self._look_after(count):
+            with self._interruptible(before):
+                all_finite = self._look_after(count)
+            if not all_finite:
                 state.restore(before)
                 self._look_at_each(count)
             del before  # there is room for one, not for this and the next
@@ -330,9 +310,11 @@ class _Loop:
 
     def _look_at_each(self, count: int) -> None:
         """Go through some batches, looking at each one's gradient before it is used."""
-        state = self.state
-        for batch in itertools.islice(state.stream.epoch(), count):
-            loss, carried, grads = self._gradient(batch)
+        state, batches = self.state, self.state.stream.epoch()
+        for _ in range(count):
+            with self._interruptible():
+                batch = next(batches)
+                loss, carried, grads = self.gradient(batch)
             state.batches += 1
             fault = self._update_if_finite(float(loss), grads)
             if fault is None:
@@ -369,7 +351,7 @@ class _Loop:
         state = self.state
         pending = []
         for batch in itertools.islice(state.stream.epoch(), count):
-            loss, carried, grads = self._gradient(batch)
+            loss, carried, grads = self.gradient(batch)
             state.batches += 1
             total = joint_sum(loss, flatten(grads).values())
             self._update(grads)
@@ -381,21 +363,6 @@ class _Loop:
         for loss, _ in pending:
             self._take(float(loss))
         return True
-
-    def _gradient(self, batch: Any) -> tuple[Any, Any, Any]:
-        state = self.state
-        if getattr(batch, "first", False):
-            state.carried = started(self.model, self.batch_size, state.placement)
-        batch = state.placement.put(batch)
-        params = state.stepper.params
-        if not self.carries:
-            loss, grads = self.value_and_grad(params, batch)
-            return loss, state.carried, grads
-        (loss, carried), grads = self.value_and_grad(
-            params, batch, state.carried, state.rng
-        )
-        check_carried(carried, state.carried, params)
-        return loss, carried, grads
 
     def _update(self, grads: Any) -> None:
         if self.clip is not None:
@@ -431,29 +398,52 @@ class _Loop:
 
     def _pause(self, *, save: bool = False) -> None:
         """Save the state if it is time to, and stop if that is wanted."""
-        kept, state = self.checkpoints, self.state
-        if kept is None:
+        if (kept := self.checkpoints) is None:
             return
-        stopping = kept.stopping()
-        batches = state.batches_in_all
+        if kept.stopping():
+            self._stop(kept)
+        if save or kept.due(self.state.batches_in_all):
+            self._save(kept)
+
+    def _save(self, kept: Checkpoints) -> None:
+        state = self.state
         # From weights that are not finite no run can go on: the last good ones stay.
-        if (save or stopping or kept.due(batches)) and (
-            first_nonfinite(state.stepper.params) is None
-        ):
+        if first_nonfinite(state.stepper.params) is None:
             state.seconds = self._seconds()
             copied = state.snapshot()
             on_host = state.placement.fetch(copied.arrays)
-            kept.save(batches, copied._replace(arrays=on_host))
-        if stopping:
-            self._end("stopped")
-            raise StoppedError(state.step)
+            kept.save(state.batches_in_all, copied._replace(arrays=on_host))
 
-    def _end_epoch(self) -> None:
+    def _stop(self, kept: Checkpoints) -> NoReturn:
+        self._save(kept)
+        self._end("stopped")
+        raise StoppedError(self.state.step)
+
+    @contextmanager
+    def _interruptible(self, before: Snapshot | None = None) -> Iterator[None]:
+        """Let a request to stop end the block, as if that had not begun."""
+        if (kept := self.checkpoints) is None:
+            yield
+            return
+        place = self.state.place()
+        try:
+            with kept.interruptible():
+                yield
+        except Interrupted:
+            if before is None:
+                self.state.go_back(place)
+            else:
+                self.state.restore(before)
+            self._stop(kept)
+
+    def _end_epoch(self, epoch: int) -> None:
         """Evaluate, and make ready for the next epoch."""
         state, data = self.state, self.data
-        evaluate = self._evaluator()
-        on_train = evaluate(data.train) if self.evaluate_train else None
-        on_validation = evaluate(data.validation)
+        with self._interruptible():
+            evaluate = self._evaluator()
+            on_train = evaluate(data.train) if self.evaluate_train else None
+            on_validation = evaluate(data.validation)
+        state.epoch, state.batches = epoch, 0
         mean = state.epoch_loss / state.epoch_updates if state.epoch_updates else None
         record = EpochRecord(
             epoch=state.epoch,
@@ -473,8 +463,7 @@ class _Loop:
             broken = first_nonfinite(state.stepper.evaluation_params())
             self._fail("evaluation", state.epoch, loss, broken)
         self._watch()
-        state.batches = state.epoch_updates = 0
-        state.epoch_loss = 0.0
+        state.epoch_updates, state.epoch_loss = 0, 0.0
         self._pause()
 
     def _watch(self) -> None:
@@ -486,7 +475,7 @@ class _Loop:
         )
         if not now > start or before > start:
             return
-        began = flatten(self.initial())
+        began = flatten(self.model.init(seeds(self.seed)[0]))
         phi = flatten(self.state.placement.fetch(self.state.stepper.evaluation_params()))
         moved = {path: float(np.linalg.norm(phi[path] - began[path])) for path in phi}
         parameter = max(moved, key=moved.__getitem__)

@@ -1,18 +1,19 @@
 """All that changes while a run goes on, which a checkpoint must hold, and where it is."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from lookahead_ref import trees
+from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.report.files import schema
 from lookahead_ref.stepping.backend import Backend
 from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
-from lookahead_ref.training.models import Model, Stream, carries
+from lookahead_ref.training.models import Data, Model, Stream, carries
 
 
 class Snapshot(NamedTuple):
@@ -110,10 +111,40 @@ class TrainingState:
     """Time taken until the last snapshot, in seconds."""
     history: list[EpochRecord] = field(default_factory=list)
 
+    @classmethod
+    def begun(
+        cls,
+        model: Model,
+        data: Data,
+        optimizer: Any,
+        seed: int,
+        batch_size: int,
+        placement: Placement,
+    ) -> Self:
+        """Return the state in which a run begins."""
+        init_seed, batch_seed, noise_seed = seeds(seed)
+        params = placement.put(model.init(init_seed))
+        return cls(
+            placement,
+            Stepper(optimizer, params, backend=placement.backend),
+            data.stream(batch_size, batch_seed),
+            np.random.Generator(np.random.PCG64(noise_seed)),
+            started(model, batch_size, placement),
+        )
+
     @property
     def batches_in_all(self) -> int:
         """Batches drawn since the run began."""
         return self.epoch * self.stream.batches_per_epoch + self.batches
+
+    def place(self) -> tuple[dict[str, Any], Any]:
+        """Return what drawing a batch and its gradient change."""
+        return self.stream.state_dict(), self.rng.bit_generator.state
+
+    def go_back(self, place: tuple[dict[str, Any], Any]) -> None:
+        """Return the batches and the random numbers that were drawn since."""
+        stream, self.rng.bit_generator.state = place
+        self.stream.load_state_dict(stream)
 
     def snapshot(self) -> Snapshot:
         """Copy the state; its arrays stay where the backend has them."""
@@ -152,10 +183,12 @@ class TrainingState:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]
         done = self.step + self.skipped, len(self.history)
-        if done != (self.batches_in_all, self.epoch + 1):
+        # The first checkpoint may be older than the first evaluation.
+        records = self.epoch + 1 if self.epoch or self.history else 0
+        if done != (self.batches_in_all, records):
             raise ValueError(
                 f"step and skipped must be {self.batches_in_all} together, and the history "
-                f"of {self.epoch + 1} records, got {done[0]} and {done[1]}"
+                f"of {records} records, got {done[0]} and {done[1]}"
             )
 
 
@@ -183,6 +216,32 @@ def check_carried(carried: trees.Tree, before: trees.Tree, params: trees.Tree) -
                 f"carried[{path!r}] must be as start makes it, {want.dtype} of shape "
                 f"{want.shape}, got {got.dtype} of shape {got.shape}"
             )
+
+
+def seeds(seed: int) -> list[np.random.SeedSequence]:
+    """Return those of the initial weights, of the batches, and of the model's noise."""
+    return np.random.SeedSequence(seed).spawn(3)
+
+
+def gradients(
+    model: Model, state: TrainingState, batch_size: int
+) -> Callable[[Any], tuple[Any, Any, Any]]:
+    """Return what computes loss, gradients and what is carried on, of a batch."""
+    carrying = carries(model)
+    differentiate = value_and_grad(model.loss, has_aux=carrying)
+
+    def gradient(batch: Any) -> tuple[Any, Any, Any]:
+        if getattr(batch, "first", False):
+            state.carried = started(model, batch_size, state.placement)
+        batch, params = state.placement.put(batch), state.stepper.params
+        if not carrying:
+            loss, grads = differentiate(params, batch)
+            return loss, state.carried, grads
+        (loss, carried), grads = differentiate(params, batch, state.carried, state.rng)
+        check_carried(carried, state.carried, params)
+        return loss, carried, grads
+
+    return gradient
 
 
 _PLAIN = ("epoch", "batches", "step", "skipped", "epoch_updates", "epoch_loss", "seconds")

@@ -153,6 +153,25 @@ def test_gradients_are_copied_only_where_they_must_be(backend: str, way: str) ->
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_an_outer_step_takes_the_memory_of_phi_and_its_slots_and_no_more(
+    backend: str,
+) -> None:
+    x = np.ones(1_000_000, np.float32)
+    optimizer = la.snoo(la.SGD(0.1), 2, learning_rate=0.7, momentum=0.9)
+    tracemalloc.start()
+    for size in (9, x.size):  # what is compiled, is at the first
+        stepper = la.Stepper(optimizer, {"x": x[:size]}, backend=backend)
+        for _ in range(4):
+            stepper.step({"x": x[:size]})
+        if size == 9:
+            tracemalloc.clear_traces()
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 3.1 * x.nbytes  # theta, phi, the velocity
+    assert peak < 4.1 * x.nbytes  # and a copy that the stepper makes of what it is given
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
 def test_a_gradient_that_is_a_parameter_is_read_before_it_is_written(backend: str) -> None:
     assert_reads_before_it_writes(Place(backend), 8)
 

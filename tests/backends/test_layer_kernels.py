@@ -1,6 +1,7 @@
 """The kernels of layers against the general ones, and the errors of their functions."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -92,20 +93,28 @@ def test_a_step_of_an_lstm_and_its_gradient(
     same("lstm_cell_gradient", gates, *narrow)
 
 
-def test_the_number_of_threads_changes_no_bit() -> None:
+def computed(threads: int) -> Iterator[Any]:
+    """What the kernels find that share their work."""
+    kernels = NumbaBackend(threads=threads).layers
     logits, bias = draw(0, 700, 1000), draw(1, 1000)
-    labels = np.random.default_rng(2).integers(0, 1000, 700)
-    found: dict[int, list[Any]] = {1: [], 3: []}
-    for threads, results in found.items():
-        kernels = NumbaBackend(threads=threads).layers
-        for activation in ("relu", "tanh", None):
-            y = logits.copy()
-            kernels.activate(y, bias, activation)
-            results += [y, *kernels.activate_gradient(logits, y, activation)]
+    for activation in ("relu", "tanh", None):
         y = logits.copy()
-        results += [kernels.cross_entropy(y, bias, labels, gradient=True), y]
-    for one, three in zip(*found.values(), strict=True):
-        np.testing.assert_array_equal(one, three)
+        kernels.activate(y, bias, activation)
+        yield from (y, *kernels.activate_gradient(logits, y, activation))
+    labels = np.random.default_rng(2).integers(0, 1000, 700)
+    yield from (kernels.cross_entropy(logits, bias, labels, gradient=True), logits)
+    x, y = draw(2, 6, 16, 16, 24), np.empty((6, 16, 16, 40), np.float32)
+    kernels.correlate(x, draw(3, 3, 3, 24, 40), y, 1, (-1, -1))
+    yield from (y, kernels.kernel_gradient(x, y, (3, 3), 1, (-1, -1)))
+    moments = kernels.moments(y)
+    yield from moments
+    yield from kernels.normalize_gradient(y, y, y, *moments, y[0, 0, 0], residual=True)
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    for one, *others in zip(*(computed(threads) for threads in (1, 2, 3, 5)), strict=True):
+        for other in others:
+            np.testing.assert_array_equal(one, other)
 
 
 def test_read_only_biases_are_taken() -> None:

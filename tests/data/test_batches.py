@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookahead_ref import data
 from lookahead_ref.data import BatchStream, Examples, WindowStream
 from lookahead_ref.data.folders import PictureFiles
 from lookahead_ref.data.pictures import Pictures
@@ -120,6 +122,14 @@ def test_batches_and_windows_are_copies() -> None:
         (lambda: WindowStream(np.arange(9), 0, 1), "batch_size must be a positive integer"),
         (lambda: WindowStream(np.arange(9), 9, 1), "from 1 to 8, one less than .*, got 9"),
         (lambda: WindowStream(np.arange(9), 1, 0), "window must be a positive integer"),
+        (lambda: data.load_images("nowhere", resize=8, crop=9), "at most resize, 8, got 9"),
+        (lambda: data.load_images("nowhere", crop=0), "crop must be a positive integer"),
+        (lambda: data.load_pydoc(unit="bytes"), "unit must be"),
+        (lambda: data.load_pydoc(window=0), "window must be a positive integer, got 0"),
+        *[
+            (partial(data.load_digits, validation_fraction=wrong), "between 0 and 1, got")
+            for wrong in (0.0, 1.0, -0.1, float("nan"))
+        ],
     ],
 )
 def test_sizes_that_cannot_be_are_refused(make: Callable[[], Any], told: str) -> None:

@@ -235,18 +235,6 @@ def test_however_long_a_picture_is_only_its_middle_is_made(tmp_path: Path) -> No
     assert (pixels(source.take(np.array([0])).inputs) == 0).all()
 
 
-@pytest.mark.parametrize(
-    ("sizes", "told"),
-    [
-        ({"resize": 8, "crop": 9}, "crop must be at most resize, 8, got 9"),
-        ({"crop": 0}, "crop must be a positive integer, got 0"),
-    ],
-)
-def test_sizes_that_cannot_be_are_refused(folder: Path, sizes: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        load_images(folder, **sizes)
-
-
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_name_says_how_it_is_called(name: str) -> None:
     argument = SOURCES[name].argument

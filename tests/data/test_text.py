@@ -183,12 +183,6 @@ def test_a_tilde_behind_the_colon_is_the_home_folder(
         load("text:~nobody-has-this-name/x")
 
 
-@pytest.mark.parametrize("wrong", [{"unit": "bytes"}, {"window": 0}])
-def test_wrong_arguments_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        load_pydoc(**wrong)
-
-
 def test_python_s_own_topics_are_a_text_of_thousands_of_words() -> None:
     corpus = load("pydoc")
     assert corpus.name == "pydoc"

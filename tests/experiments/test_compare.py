@@ -10,12 +10,8 @@ import numpy as np
 import pytest
 
 from commands import alone, results
-from lookahead_ref.experiments import compare, optimizers
-from lookahead_ref.experiments.environment import (
-    OutputFolderError,
-    continued_folder,
-    new_folder,
-)
+from lookahead_ref.experiments import compare, environment, optimizers
+from lookahead_ref.experiments.environment import OutputFolderError, new_folder
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import CompareSettings
 from lookahead_ref.experiments.trials import DivergedError
@@ -173,7 +169,7 @@ def test_what_a_run_left_that_was_killed_at_its_first_file_is_nothing(
     tmp_path: Path,
 ) -> None:
     (tmp_path / ".kind.txt.0123abcd").touch()
-    with continued_folder(tmp_path, "compare", "compare") as folder:
+    with environment.continued_folder(tmp_path, "compare", "compare") as folder:
         assert names(folder) == {"kind.txt"}
 
 
@@ -185,10 +181,8 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
 
     # Permissions do not stop a test that is run by the superuser.
     monkeypatch.setattr("lookahead_ref.experiments.environment.TemporaryFile", read_only)
-    with (
-        pytest.raises(OutputFolderError, match=r"written to, got .*: Permission denied"),
-        new_folder(tmp_path, "compare"),
-    ):
+    told = r"written to, got .*: Permission denied"
+    with pytest.raises(OutputFolderError, match=told), new_folder(tmp_path, "compare"):
         pass
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-import lookahead_ref as la
 from commands import called, refused, results, succeeded
 from lookahead_ref.cli.app import main
 from lookahead_ref.experiments import compare, optimizers, plugins, train
@@ -184,17 +183,6 @@ def test_a_rate_is_of_the_optimizer_that_it_names(folder: Path) -> None:
     rates = [prepared[n].optimizer.learning_rate for n in compare.inner_names(settings)]
     assert rates == [0.5, 0.125, 0.5]
     assert prepared["lookahead-adam"].optimizer.inner.learning_rate == 0.125
-
-
-def test_lookahead_goes_around_an_optimizer_of_the_users_own(folder: Path) -> None:
-    prepared = train.prepare(
-        TrainSettings(
-            optimizer="lookahead-mine.py:Signed", k=7, hyperparameters=(("share", 0.5),)
-        )
-    )
-    assert isinstance(prepared.optimizer, la.Lookahead)
-    assert prepared.optimizer.k == 7
-    assert prepared.optimizer.inner.share == 0.5
 
 
 SWEEP = (

@@ -118,10 +118,7 @@ def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
     with continued_folder(folder, "sweep", "sweep") as again:
         assert again == folder
     told = "which is of sweep"
-    with (
-        pytest.raises(OutputFolderError, match=told),
-        continued_folder(folder, "x", "table5"),
-    ):
+    with pytest.raises(OutputFolderError, match=told), continued_folder(folder, "", "fig1"):
         pass
 
 
@@ -135,7 +132,7 @@ def test_an_interrupted_command_says_how_to_continue(
     with pytest.raises(typer.Exit), job_folder(output, "sweep", "sweep") as folder:
         raise KeyboardInterrupt
     words = shlex.join(["lookahead-ref", "sweep", "--output", str(folder)])
-    told = f"lookahead-ref: to continue: {words}\ninterrupted\n"
+    told = f"lookahead-ref: stopped, what was done is saved; to continue: {words}\n"
     assert capsys.readouterr().err == told
 
 

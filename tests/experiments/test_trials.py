@@ -10,15 +10,10 @@ import worker_tasks
 from rich.console import Console
 
 from commands import alone
+from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.settings import TrainSettings
-from lookahead_ref.experiments.trials import (
-    Arm,
-    DivergedError,
-    Plan,
-    TrialsLostError,
-    measure_training,
-    run,
-)
+from lookahead_ref.experiments.trials import Arm, Plan, run
+from lookahead_ref.training.stopping import StopRequest
 
 
 def squares(
@@ -51,7 +46,7 @@ def test_progress_names_a_trial_by_what_it_is(tmp_path: Path) -> None:
 
 
 def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
-    def stop_at_two(settings: TrainSettings) -> dict[str, int]:
+    def stop_at_two(settings: TrainSettings, *_: object) -> dict[str, int]:
         if settings.seed == 2:
             raise KeyboardInterrupt
         return worker_tasks.record(settings)
@@ -65,7 +60,7 @@ def test_a_result_is_kept_as_soon_as_it_is_there(tmp_path: Path) -> None:
 
 
 def test_a_lost_trial_is_told_when_all_others_are_done(tmp_path: Path) -> None:
-    with pytest.raises(TrialsLostError, match=r"1 of 3 .* lost.* seed 2: the worker"):
+    with pytest.raises(trials.TrialsLostError, match=r"1 of 3 .* lost.* seed 2: the w"):
         squares(tmp_path, [1, 2, 3], worker_tasks.record_and_die_at_two, jobs=2)
     assert done(tmp_path) == ["1", "3"]
     squares(tmp_path, [1, 2, 3])
@@ -106,11 +101,11 @@ def test_a_run_that_diverges_is_a_result_unless_all_must_reach_their_end(
     tmp_path: Path,
 ) -> None:
     settings = TrainSettings(optimizer="sgd", learning_rate=1e6, epochs=2)
-    result = measure_training(settings)
+    result = trials.measure_training(settings, tmp_path / "run", StopRequest())
     assert "step" in result["error"]
     assert len(result["history"]) >= 1
     plan = Plan((Arm("SGD", settings),), [0, 1], may_diverge=False)
     for _ in range(2):  # also where the result is there already
-        with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)"):
-            run(plan, tmp_path, **alone())
-    assert len(list(tmp_path.iterdir())) == 1
+        with pytest.raises(trials.DivergedError, match=r"\(method sgd, seed 0\)"):
+            run(plan, tmp_path / "trials", **alone())
+    assert len(list((tmp_path / "trials").iterdir())) == 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from lookahead_ref.experiments.workers import (
     choose_workers,
 )
 from lookahead_ref.report.files import jsonable
+from lookahead_ref.training.stopping import StopRequest
 from own_code import OWN
 from support import started
 
@@ -117,15 +119,34 @@ def test_the_number_of_jobs_must_be_positive() -> None:
 def test_a_scheduler_that_does_not_answer_is_named() -> None:
     pytest.importorskip("distributed")
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9"):
-        list(DaskCluster("tcp://127.0.0.1:9").outcomes(abs, [1]))
+        list(DaskCluster("tcp://127.0.0.1:9").outcomes(worker_tasks.square, [1]))
 
 
 def test_tasks_under_way_are_given_up_where_the_caller_stops() -> None:
     began = time.monotonic()
-    outcomes = LocalProcesses(2).outcomes(time.sleep, [0, 300, 300])
+    outcomes = LocalProcesses(2).outcomes(worker_tasks.sleep, [0, 300, 300])
     assert next(outcomes) == (0, None)
     outcomes.close()
     assert time.monotonic() - began < 60
+
+
+def wait_for(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("where", ["two processes", "cluster"])
+def test_tasks_under_way_are_asked_to_stop_where_the_caller_stops(
+    where: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    workers: Workers = LocalProcesses(2)
+    if where == "cluster":
+        workers = DaskCluster(request.getfixturevalue("cluster"))
+    outcomes = workers.outcomes(worker_tasks.wait, [None, tmp_path])
+    assert next(outcomes) == (0, None)
+    wait_for(tmp_path / "begun")
+    outcomes.close()
+    wait_for(tmp_path / "stopped")  # in a cluster it comes later
 
 
 def test_workers_end_with_a_parent_that_is_killed() -> None:
@@ -164,5 +185,6 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
     for trial in results(tmp_path)["arms"]:
         same = replace(alike, k=trial["settings"]["k"])
         (run,) = trial["runs"]
-        ((_, told),) = LocalProcesses(1).outcomes(measure_training, [same])
-        assert run["history"] == jsonable(told["history"])  # type: ignore[index]
+        told = measure_training(same, tmp_path / "same", StopRequest())
+        shutil.rmtree(tmp_path / "same")
+        assert run["history"] == jsonable(told["history"])

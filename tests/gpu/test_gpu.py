@@ -22,10 +22,10 @@ import cupy
 import cupyx
 
 from executors import (
-    Place,
     assert_agrees,
     assert_reads_before_it_writes,
     assert_updates_any_bits,
+    elsewhere,
     with_each,
 )
 from functions import BEYOND, FUNCTIONS
@@ -43,20 +43,9 @@ def _one_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     cupy.get_default_memory_pool().free_all_blocks()
 
 
-def on_device(values: Any) -> Any:
-    return trees.map(lambda leaf: cupy.asarray(np.asarray(leaf)), values)
-
-
-def on_host(values: Any) -> dict[str, Any]:
-    return {
-        path: leaf if isinstance(leaf, int) else cupy.asnumpy(leaf)
-        for path, leaf in trees.flatten(values).items()
-    }
-
-
 # Updates.
 
-PLACE = Place("cupy", on_device, on_host)
+PLACE = elsewhere("cupy", cupy.asarray, cupy.asnumpy)
 
 
 @with_each(OPTIMIZERS)
@@ -99,23 +88,23 @@ def test_many_arrays_of_odd_lengths_and_alignments_are_updated() -> None:
     }
     optimizer = INNER["nesterov"]()
     expected, _ = optimizer.step(params, grads, optimizer.init(params))
-    stepper = la.Stepper(optimizer, on_device(params), backend="cupy")
+    stepper = PLACE.stepper(optimizer, params)
     stepper.step(device_grads)
-    assert_same_bits(on_host(stepper.params), expected)
+    assert_same_bits(PLACE.back(stepper.params), expected)
 
 
 def test_a_gradient_that_another_library_made_of_the_parameters_is_read_first() -> None:
     start = {"a": np.arange(1.0, 100_001.0), "b": np.arange(5.0, 100_005.0)}
-    stepper = la.Stepper(la.SGD(0.5), on_device(start), backend="cupy")
+    stepper = PLACE.stepper(la.SGD(0.5), start)
     shown = stepper.params
     stepper.step({"a": cupy.from_dlpack(shown["b"]), "b": cupy.from_dlpack(shown["a"])})
     wanted = {"a": start["a"] - 0.5 * start["b"], "b": start["b"] - 0.5 * start["a"]}
-    assert_same_bits(on_host(stepper.params), wanted)
+    assert_same_bits(PLACE.back(stepper.params), wanted)
 
 
 def test_updates_run_on_the_current_stream() -> None:
     x = np.ones(1 << 22, np.float32)
-    stepper = la.Stepper(la.SGD(0.5), on_device({"x": x}), backend="cupy")
+    stepper = PLACE.stepper(la.SGD(0.5), {"x": x})
     cupy.cuda.Device().synchronize()  # the other stream does not wait for this one
     with cupy.cuda.Stream(non_blocking=True) as stream:
         grad = cupy.ones_like(stepper.params["x"])
@@ -123,7 +112,7 @@ def test_updates_run_on_the_current_stream() -> None:
             grad = grad * 1  # written on this stream just before it is read there
             stepper.step({"x": grad})
         stream.synchronize()
-        assert_same_bits(on_host(stepper.params), {"x": x - np.float32(10)})
+        assert_same_bits(PLACE.back(stepper.params), {"x": x - np.float32(10)})
 
 
 def test_what_was_compiled_once_is_loaded_from_the_cache(
@@ -131,7 +120,7 @@ def test_what_was_compiled_once_is_loaded_from_the_cache(
 ) -> None:
     from lookahead_ref.backends.cupy import CupyBackend, compiler
 
-    x = on_device({"x": np.ones(3)})
+    x = PLACE.to({"x": np.ones(3)})
     for translate in (compiler.translate, None):
         monkeypatch.setattr(compiler, "translate", translate)
         la.Stepper(la.SGD(0.5), x, backend=CupyBackend(cache=tmp_path)).step(x)

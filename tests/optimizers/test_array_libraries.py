@@ -18,7 +18,7 @@ import pytest
 import lookahead_ref as la
 from executors import DECAYS, MORE, SINGLE, made, with_each
 from lookahead_ref import trees
-from support import INNER, INNER_STATES, assert_same_bits, saved
+from support import INNER, INNER_STATES, assert_same_bits, saved, trajectory
 
 
 def pairs(optimizer: Any, convert: Any, steps: int, *dtypes: Any) -> Iterator[Any]:
@@ -34,18 +34,13 @@ def pairs(optimizer: Any, convert: Any, steps: int, *dtypes: Any) -> Iterator[An
             for dtype in dtypes
         }
 
-    params = draw()
-    other = trees.map(convert, params)
-    state, other_state = optimizer.init(params), optimizer.init(other)
-    for _ in range(steps):
-        grads = draw()
-        params, state = optimizer.step(params, grads, state)
-        other, other_state = optimizer.step(other, trees.map(convert, grads), other_state)
-        yield saved(params, state), saved(other, other_state)
-        yield (
-            trees.flatten(optimizer.evaluation_params(params, state)),
-            trees.flatten(optimizer.evaluation_params(other, other_state)),
-        )
+    params, *grads = (draw() for _ in range(steps + 1))
+    theirs = (trees.map(convert, each) for each in grads)
+    here = trajectory(optimizer, params, grads)
+    there = trajectory(optimizer, trees.map(convert, params), theirs)
+    for points in zip(here, there, strict=True):
+        yield [saved(*point) for point in points]
+        yield [trees.flatten(optimizer.evaluation_params(*point)) for point in points]
 
 
 def to_numpy(values: dict[str, Any], kind: type) -> dict[str, Any]:

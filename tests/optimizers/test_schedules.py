@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookahead_ref.optimizers.schedules import (
-    Constant,
-    Cosine,
-    StepDecay,
-    WarmUp,
-    cifar_step_decay,
-)
+from lookahead_ref.optimizers import schedules
+from lookahead_ref.optimizers.schedules import Constant, Cosine, StepDecay, WarmUp
 
 
 @pytest.mark.parametrize(
@@ -36,7 +31,7 @@ def test_the_values_from_step_0_on_are(schedule: Any, values: list[float]) -> No
 
 
 def test_the_cifar_schedule_divides_by_5_after_epochs_60_120_and_160() -> None:
-    schedule = cifar_step_decay(0.1, steps_per_epoch=7)
+    schedule = schedules.cifar_step_decay(0.1, steps_per_epoch=7)
     last_and_first = [
         [round(schedule(epoch * 7 - 1), 12), round(schedule(epoch * 7), 12)]
         for epoch in (60, 120, 160, 200)

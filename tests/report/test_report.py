@@ -22,14 +22,9 @@ from lookahead_ref.report.plots import Curve, Panel, curves_figure, png
 from lookahead_ref.report.tables import Column, Row, Summary, Table, summarize
 
 
-def table(*means: float, better: Any = "higher", digits: int = 2) -> Table:
-    return Table(
-        "Title",
-        "Caption.",
-        "Optimizer",
-        (Column("Accuracy", better=better, digits=digits),),
-        tuple(Row(f"m{i}", (Summary(mean, 0.25, 3),)) for i, mean in enumerate(means)),
-    )
+def table(*means: float, better: Any = "higher") -> Table:
+    rows = tuple(Row(f"m{i}", (Summary(mean, 0.25, 3),)) for i, mean in enumerate(means))
+    return Table("Title", "Caption.", "Optimizer", (Column("Accuracy", better),), rows)
 
 
 def in_a_terminal(of: Table) -> str:

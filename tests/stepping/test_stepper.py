@@ -109,8 +109,8 @@ BAD: dict[str, Any] = {
 @on_every_backend
 @pytest.mark.parametrize("bad", list(BAD))
 def test_bad_gradients_leave_the_stepper_as_it_was(bad: str, backend: str) -> None:
-    stepper = la.Stepper(optimizer(), GOOD, backend=backend)
-    undisturbed = la.Stepper(optimizer(), GOOD, backend=backend)
+    made = la.Lookahead(la.Adam(0.1), 3, la.AdaptiveAlpha(), "interpolate")
+    stepper, undisturbed = (la.Stepper(made, GOOD, backend=backend) for _ in range(2))
     for _ in range(4):
         stepper.step(GOOD)
         undisturbed.step(GOOD)
@@ -268,12 +268,10 @@ def test_arrays_of_another_library_are_refused_by_name(library: str, backend: st
         stepper.step(theirs)
 
 
-@given(
-    st.sampled_from(list(INNER)),
-    st.sampled_from(INNER_STATES),
-    st.integers(1, 4),
-    st.integers(0, 9),
-)
+inner, kinds = st.sampled_from(list(INNER)), st.sampled_from(INNER_STATES)
+
+
+@given(inner, kinds, st.integers(1, 4), st.integers(0, 9))
 @settings(max_examples=25)
 def test_names_of_parameters_mean_nothing(
     inner: str, kind: Any, k: int, steps: int

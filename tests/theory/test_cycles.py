@@ -14,46 +14,31 @@ from lookahead_ref.theory import noisy_quadratic
 from lookahead_ref.theory.cycles import Cycle, InnerState, Kind, cycle, step_matrix
 from moments import KINDS, STATES, assert_agree, exact_moments, growth, simulate
 
+kinds, states = st.sampled_from(KINDS), st.sampled_from(STATES)
+X = st.fractions(Fraction(1, 50), 3, max_denominator=50)
+MU = st.fractions(0, Fraction(19, 20), max_denominator=20)
+ALPHA = st.fractions(Fraction(1, 10), 1, max_denominator=10)
+
 
 def some(largest: float, momentum: float) -> st.SearchStrategy[Cycle]:
     """Cycles of both kinds and all inner states, up to this gamma a and momentum."""
-    return st.builds(
-        cycle,
-        st.sampled_from(KINDS),
-        st.floats(1e-3, largest),
-        st.floats(0.0, momentum),
-        k=st.integers(1, 12),
-        alpha=st.floats(0.05, 1.0),
-        inner_state=st.sampled_from(STATES),
-    )
+    options: Any = {"alpha": st.floats(0.05, 1.0), "inner_state": states}
+    x, mu = st.floats(1e-3, largest), st.floats(0.0, momentum)
+    return st.builds(cycle, kinds, x, mu, k=st.integers(1, 12), **options)
 
 
 close = partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-12)
 
 
 @settings(max_examples=30)
-@given(
-    kind=st.sampled_from(KINDS),
-    inner_state=st.sampled_from(STATES),
-    x=st.fractions(Fraction(1, 50), 3, max_denominator=50),
-    mu=st.fractions(0, Fraction(19, 20), max_denominator=20),
-    alpha=st.fractions(Fraction(1, 10), 1, max_denominator=10),
-    k=st.integers(1, 4),
-    cycles=st.integers(0, 3),
-)
+@given(kinds, states, X, MU, ALPHA, st.integers(1, 4), st.integers(0, 3))
 def test_mean_and_covariance_are_those_of_rational_arithmetic(
-    kind: Kind,
-    inner_state: InnerState,
-    x: Fraction,
-    mu: Fraction,
-    alpha: Fraction,
-    k: int,
-    cycles: int,
+    kind: Kind, state: Any, x: Fraction, mu: Fraction, alpha: Fraction, k: int, cycles: int
 ) -> None:
     mean, spread = exact_moments(
-        kind, x, mu, Fraction(2), k, alpha, inner_state, cycles, Fraction(3), Fraction(1)
+        kind, x, mu, Fraction(2), k, alpha, state, cycles, Fraction(3), Fraction(1)
     )
-    options: Any = {"k": k, "alpha": float(alpha), "inner_state": inner_state}
+    options: Any = {"k": k, "alpha": float(alpha), "inner_state": state}
     found = cycle(kind, float(x), float(mu), noise=2.0, **options)
     start = np.array([[1.0, 0.0], [0.0, 0.0]])
     # phi and the velocity after the synchronization, elements 0 and 1 of the exact state
@@ -165,11 +150,7 @@ def test_radius_and_stability_are_those_of_the_eigenvalues(one: Cycle) -> None:
 
 @settings(max_examples=100)
 @given(
-    kind=st.sampled_from(KINDS),
-    x=st.floats(1e-6, 4.0),
-    mu=st.floats(0.0, 0.999),
-    k=st.integers(1, 30),
-    alpha=st.floats(0.01, 1.0),
+    kinds, st.floats(1e-6, 4), st.floats(0, 0.999), st.integers(1, 30), st.floats(0.01, 1)
 )
 def test_interpolating_never_makes_a_stable_optimizer_unstable(
     kind: Kind, x: float, mu: float, k: int, alpha: float

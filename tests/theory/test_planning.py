@@ -1,5 +1,7 @@
 """How long it takes, and what is best: against a search that tries everything."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,22 +23,18 @@ def test_the_slow_weights_rest_between_synchronizations() -> None:
 
 
 def test_with_k_and_alpha_1_it_is_sgd() -> None:
-    expected = loss_after(PROBLEM, 20, 0.5)
-    assert loss_after(PROBLEM, 20, 0.5, k=5, alpha=1.0) == pytest.approx(
-        expected, rel=1e-12
-    )
+    found = loss_after(PROBLEM, 20, 0.5, k=5, alpha=1.0)
+    assert found == pytest.approx(loss_after(PROBLEM, 20, 0.5), rel=1e-12)
 
 
-@settings(deadline=None, max_examples=50)
-@given(
-    start=st.lists(st.tuples(st.floats(-5, 5), st.floats(0, 5)), min_size=3, max_size=3),
-    rate=st.floats(0.05, 1.9),
-    k=st.integers(1, 4),
-    alpha=st.floats(0.1, 1.0),
-    share=st.floats(0.0, 1.0),
-)
+moments = st.tuples(st.floats(-5, 5), st.floats(0, 5))
+rates, alphas = st.floats(0.05, 1.9), st.floats(0.1, 1.0)
+
+
+@settings(max_examples=50)
+@given(st.tuples(*[moments] * 3), rates, st.integers(1, 4), alphas, st.floats(0, 1))
 def test_the_first_time_is_that_of_a_step_by_step_search(
-    start: list[tuple[float, float]], rate: float, k: int, alpha: float, share: float
+    start: tuple[Any, ...], rate: float, k: int, alpha: float, share: float
 ) -> None:
     mean, variance = zip(*start, strict=True)
     problem = Problem([1.0, 0.3, 0.1], [1.0, 0.5, 2.0], mean, variance)
@@ -47,10 +45,8 @@ def test_the_first_time_is_that_of_a_step_by_step_search(
     if np.any((losses != target) & (np.abs(losses - target) < 1e-9)):
         return
     target += 1e-9
-    assert (
-        steps_to_reach(problem, target, rate, k, alpha)
-        == times[np.argmax(losses <= target)]
-    )
+    first = times[np.argmax(losses <= target)]
+    assert steps_to_reach(problem, target, rate, k, alpha) == first
 
 
 def test_a_loss_that_dips_below_its_limit_is_found_in_the_dip() -> None:
@@ -69,9 +65,8 @@ def test_very_long_runs_are_counted_too() -> None:
     problem = Problem([1.0], noise=0.0, mean=1.0)
     # 1/2 (1 - 1e-12)^(2 t) = 1/2 e^-2 at t = 1e12.
     for rate in (1e-12, 1e-18):
-        assert steps_to_reach(problem, 0.5 * np.exp(-2.0), rate) == pytest.approx(
-            1.0 / rate, rel=1e-9
-        )
+        steps = steps_to_reach(problem, 0.5 * np.exp(-2.0), rate)
+        assert steps == pytest.approx(1.0 / rate, rel=1e-9)
     with pytest.raises(ValueError, match=r"but not within 2\^62 synchronizations"):
         steps_to_reach(problem, 0.5 * np.exp(-2.0), 1e-20)
 
@@ -86,9 +81,7 @@ def test_no_point_of_another_grid_is_better_than_the_best(steps: int, k: int) ->
     best = best_hyperparameters(PROBLEM, steps, k)
     assert best.loss == loss_after(PROBLEM, steps, best.learning_rate, k, best.alpha)
     rates = np.geomspace(1e-3, 1.99, 150)[:, None]
-    alphas = np.linspace(0.05, 1.0, 60)
-    if k == 1:
-        alphas = np.ones(1)
+    alphas = np.linspace(0.05, 1.0, 60) if k > 1 else 1.0
     assert best.loss <= loss_after(PROBLEM, steps, rates, k, alphas).min() * (1.0 + 1e-9)
 
 

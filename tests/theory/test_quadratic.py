@@ -30,16 +30,14 @@ def test_alpha_star_is_where_a_line_minimiser_ends(seed: int) -> None:
     A, b = positive_definite(rng, n), rng.normal(size=n)
     theta_0, theta_k = rng.normal(size=(2, n))
 
-    found = minimize_scalar(
-        lambda alpha: quadratic.loss(theta_0 + alpha * (theta_k - theta_0), A, b),
-        method="brent",
-        tol=1e-10,
-    )
+    def along(alpha: float) -> Any:
+        return quadratic.loss(theta_0 + alpha * (theta_k - theta_0), A, b)
+
+    found = minimize_scalar(along, method="brent", tol=1e-10)
 
     # A minimum is found to the square root of the accuracy of the loss.
-    assert quadratic.optimal_alpha(theta_0, theta_k, A, b) == pytest.approx(
-        found.x, rel=1e-6, abs=1e-6
-    )
+    star = quadratic.optimal_alpha(theta_0, theta_k, A, b)
+    assert star == pytest.approx(found.x, rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -74,9 +72,8 @@ def test_a_singular_a_is_fine_where_the_line_is_curved() -> None:
 
 
 def test_an_indefinite_a_is_fine_along_a_line_that_is_curved_upwards() -> None:
-    assert quadratic.optimal_alpha([2.0, 0.0], [1.0, 0.5], [1.0, -1.0], [0.0, 0.0]) == (
-        pytest.approx(2.0 / 0.75)
-    )
+    found = quadratic.optimal_alpha([2.0, 0.0], [1.0, 0.5], [1.0, -1.0], [0.0, 0.0])
+    assert found == pytest.approx(2.0 / 0.75)
 
 
 def test_curvature_that_is_zero_up_to_rounding_is_refused() -> None:
@@ -97,12 +94,10 @@ def test_tiny_steps_do_not_underflow() -> None:
     assert quadratic.curvature_alpha([d], [-d], [-d], [1.0]) == 0.5
 
 
-@given(
-    st.lists(
-        st.tuples(*[st.floats(-10, 10)] * 3, st.floats(0.01, 10)), min_size=1, max_size=5
-    ),
-    st.floats(0.1, 10),
-)
+row = st.tuples(*[st.floats(-10, 10)] * 3, st.floats(0.01, 10))
+
+
+@given(st.lists(row, min_size=1, max_size=5), st.floats(0.1, 10))
 def test_the_estimate_is_0_3_clipped_where_the_curvature_is_the_true_one(
     rows: list[tuple[float, ...]], scale: float
 ) -> None:

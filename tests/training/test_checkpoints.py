@@ -99,13 +99,6 @@ LAST = "checkpoint-00000015.safetensors"
 ORDER = {"epochs": 2, "batch_size": 4, "every": 5}
 
 
-@pytest.fixture(scope="module")
-def program() -> Iterator[Program]:
-    """Start the program that forks."""
-    with Program() as started:
-        yield started
-
-
 def quiet(_text: str) -> None:
     """Hear a note and forget it."""
 
@@ -224,10 +217,7 @@ WEIGHT = "optimizer/params/weight"
         (lambda a, _: a.pop(WEIGHT), "must have an entry 'params/weight', got none"),
         (lambda _, r: r["state"].update(step=-3), "step .* -3 is less than the minimum"),
         (lambda _, r: r["state"].update(step=None), "None is not of type .integer"),
-        (
-            lambda _, r: r["state"].update(step=10**30),
-            "be 15 together, .*got 10{30} ",
-        ),
+        (lambda _, r: r["state"].update(step=10**30), "be 15 together, .*got 10{30} "),
         (lambda _, r: r["state"]["history"].pop(), "history of 2 records, got 15 and 1"),
         (lambda a, _: a.update(other=np.zeros(1)), "resume must be .*'other'"),
         (lambda a, _: a.pop("carried/count"), "carried must be as start .* 'count' is not"),

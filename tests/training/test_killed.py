@@ -28,13 +28,6 @@ LONG = {"epochs": 6, "batch_size": 4, "every": 2}
 SHORT = {"epochs": 1, "batch_size": 20, "every": 1}
 
 
-@pytest.fixture(scope="module")
-def program() -> Iterator[Program]:
-    """Start the program that forks."""
-    with Program() as started:
-        yield started
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Make a folder where flushing costs little, so that there is time for more kills."""

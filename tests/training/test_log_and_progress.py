@@ -9,18 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lookahead_ref.training import (
-    EpochEnded,
-    EpochRecord,
-    JsonLines,
-    RunEnded,
-    RunStarted,
-    StepTaken,
-    TrainingProgress,
-    reporter,
-)
+from lookahead_ref import training
+from lookahead_ref.training import EpochEnded, RunEnded, RunStarted, StepTaken, reporter
 
-RECORD = EpochRecord(1, 20, 0.5, float("nan"), 0.9, float("inf"), 0.8)
+RECORD = training.EpochRecord(1, 20, 0.5, float("nan"), 0.9, float("inf"), 0.8)
 
 
 def started(epochs: int = 2, steps_per_epoch: int = 20) -> RunStarted:
@@ -30,7 +22,7 @@ def started(epochs: int = 2, steps_per_epoch: int = 20) -> RunStarted:
 @pytest.mark.parametrize("steps", [False, True])
 def test_lines_are_standard_json_and_written_at_once(steps: bool, tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
-    with JsonLines(path, method="sgd", steps=steps) as log:
+    with training.JsonLines(path, method="sgd", steps=steps) as log:
         log(StepTaken(0, 1, 2.3))
         log(EpochEnded(RECORD, seconds=1.0))
         *before, line = path.read_text().splitlines()
@@ -105,7 +97,7 @@ def test_the_bar_tells_the_time_left_after_one_piece_however_long() -> None:
 
 def test_a_run_shows_its_epochs() -> None:
     console, stream = terminal(False)
-    with TrainingProgress(console) as progress:
+    with training.TrainingProgress(console) as progress:
         progress(started(epochs=1))
         for step in range(20):
             progress(StepTaken(step, 1, 1.0))
@@ -122,7 +114,7 @@ def test_runs_one_after_the_other_have_a_bar_each_and_give_standard_output_back(
     console, stream = terminal(True)
     standard_output = sys.stdout
     monkeypatch.setattr(standard_output, "isatty", lambda: True)
-    with TrainingProgress(console) as progress:
+    with training.TrainingProgress(console) as progress:
         # The second one does not end, as one that was interrupted does not.
         for events in ([started(1, 16), RunEnded(1, 1.0, None)], [started(1, 32)]):
             for event in events:

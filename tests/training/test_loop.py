@@ -9,16 +9,9 @@ import pytest
 from rich.console import Console
 
 import lookahead_ref as la
+from lookahead_ref import training
 from lookahead_ref.data import BatchStream, Dataset, Examples
-from lookahead_ref.training import (
-    EpochEnded,
-    NonFiniteLossError,
-    RunEnded,
-    RunStarted,
-    StepTaken,
-    TrainingProgress,
-    train,
-)
+from lookahead_ref.training import EpochEnded, NonFiniteLossError, StepTaken, train
 from lookahead_ref.zoo import LSTM, MLP, ResNet
 from models import pictures
 from support import assert_same_bits
@@ -68,7 +61,7 @@ def test_callbacks_are_told_of_everything_in_order() -> None:
     result = train(MODEL, DATA, la.SGD(0.1), **SETTINGS, callbacks=[events.append])
     kinds = [type(event) for event in events]
     epoch = [StepTaken] * 3 + [EpochEnded]
-    assert kinds == [RunStarted, EpochEnded, *epoch * 3, RunEnded]
+    assert kinds == [training.RunStarted, EpochEnded, *epoch * 3, training.RunEnded]
     assert [e.step for e in events if isinstance(e, StepTaken)] == list(range(9))
     records = tuple(e.record for e in events if isinstance(e, EpochEnded))
     assert records == result.history
@@ -257,7 +250,7 @@ def test_what_is_carried_may_have_the_dtype_of_the_parameters() -> None:
 
 def test_of_a_text_the_perplexity_is_shown() -> None:
     stream = io.StringIO()
-    with TrainingProgress(Console(file=stream)) as progress:
+    with training.TrainingProgress(Console(file=stream)) as progress:
         options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "callbacks": [progress]}
         result = trained(text(), Bigram(), la.SGD(0.5), **options)
     perplexity = np.exp(result.history[-1].validation_loss)

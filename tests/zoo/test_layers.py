@@ -153,19 +153,6 @@ def test_a_backward_pass_can_be_run_again(name: str) -> None:
     np.testing.assert_allclose(pull(g), first, rtol=1e-13, atol=1e-15)
 
 
-def test_two_uses_of_a_layer_add_up() -> None:
-    table = {"table": rng.standard_normal((3, 2))}
-    tokens = np.array([0, 2])
-
-    def value(params: dict[str, Any]) -> Any:
-        rows = layers.embedding(params["table"], tokens)
-        return anp.sum(rows) + anp.sum(params["table"] ** 2)
-
-    _, grads = value_and_grad(value)(table)
-    expected = 2 * table["table"] + np.array([[1.0], [0.0], [1.0]])
-    np.testing.assert_array_equal(grads["table"], expected)
-
-
 def test_what_a_layer_returns_besides_its_value_is_plain() -> None:
     def forward(wanted: Any, kernels: Any, x: Any) -> Any:
         return 2 * x, lambda g: (2 * g,), x + 1

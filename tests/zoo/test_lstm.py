@@ -44,13 +44,6 @@ def test_at_the_first_window_of_a_text_the_state_starts_anew() -> None:
     assert later != again
 
 
-def test_sequences_of_a_batch_do_not_see_each_other() -> None:
-    tokens = window(5, 3).inputs
-    together, _ = MODEL.apply(PARAMS, tokens, MODEL.start(3))
-    alone, _ = MODEL.apply(PARAMS, tokens[:, 1:2], MODEL.start(1))
-    np.testing.assert_allclose(together[:, 1:2], alone, atol=1e-15)
-
-
 def test_dropout_is_decided_by_its_generator_and_needs_one() -> None:
     model = LSTM(WORDS, hidden=16, dropout=0.5)
     params = model.init(0)

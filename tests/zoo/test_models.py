@@ -141,18 +141,6 @@ def test_inputs_labels_and_state_must_fit(
         loss_of(model, model.init(0), batch, carried)
 
 
-def test_a_layer_is_affine_with_the_activation_between_layers_only() -> None:
-    model = MLP((2, 2, 1))
-    params = {
-        "layer1": {"weight": np.array([[1.0, -1.0], [0.0, 0.0]]), "bias": np.zeros(2)},
-        "layer2": {"weight": np.array([[1.0], [1.0]]), "bias": np.array([-5.0])},
-    }
-    # |x| - 5, negative: nothing rectifies it.
-    np.testing.assert_array_equal(
-        model.apply(params, np.array([[-3.0, 9.0], [2.0, 9.0]])), [[-2.0], [-3.0]]
-    )
-
-
 def test_layers_are_found_by_name_in_whatever_order_they_stand() -> None:
     model = MLP((3, 4, 2))
     params = model.init(seed=0)

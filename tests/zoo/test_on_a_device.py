@@ -7,9 +7,8 @@ import pytest
 
 pytest.importorskip("cupy")
 
-import host_cuda
 import standin
-from executors import Place
+from executors import Place, elsewhere
 from lookahead_ref.backends import cupy_autograd
 from models import MODELS, assert_trains_as_on_the_host, moved
 
@@ -18,7 +17,7 @@ cupy_autograd.register(standin.ndarray)
 
 @pytest.fixture
 def place(device: str) -> Place:
-    return Place(device, host_cuda.on_device, host_cuda.on_host)
+    return elsewhere(device, standin.asarray, standin.asnumpy)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from lookahead_ref import kernels as general
 from lookahead_ref import trees
-from lookahead_ref.backends.numba import NumbaBackend
 from lookahead_ref.backends.numba import convolution as numba_convolution
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.zoo.picture_layers import (
@@ -93,25 +92,6 @@ def test_groups_and_bands_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         for kernels in KERNELS.values():
             y = convolution(x, kernel, stride=2, padding=1, kernels=kernels)
             np.testing.assert_allclose(y, expected, rtol=0, atol=1e-12)
-
-
-def test_the_number_of_threads_does_not_change_a_bit() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((6, 16, 16, 24)).astype(np.float32)
-    kernel = rng.standard_normal((3, 3, 24, 40)).astype(np.float32)
-    found = []
-    for threads in (1, 2, 5):
-        kernels = NumbaBackend(threads=threads).layers
-        y = np.empty((6, 16, 16, 40), np.float32)
-        kernels.correlate(x, kernel, y, 1, (-1, -1))
-        gradient = kernels.kernel_gradient(x, y, (3, 3), 1, (-1, -1))
-        parts = kernels.normalize_gradient(
-            y, y, y, *kernels.moments(y), y[0, 0, 0], residual=True
-        )
-        found.append([y, gradient, *kernels.moments(y), *parts])
-    for others in found[1:]:
-        for array, other in zip(found[0], others, strict=True):
-            np.testing.assert_array_equal(array, other)
 
 
 def test_compiled_kernels_take_memory_in_any_order_and_read_only() -> None:

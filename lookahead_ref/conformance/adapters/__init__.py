@@ -7,7 +7,7 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,17 +89,16 @@ def check_builtin(name: str) -> None:
 class Peer:
     """A public implementation."""
 
-    package: str
-    """The package, by the name it is installed by."""
-    needs: tuple[str, ...]
-    """What its adapter imports."""
-    place: str
-    """The adapter: ``module:callable``, the module in this package."""
+    package: str  # by the name it is installed by
+    needs: tuple[str, ...]  # what its adapter imports
+    place: str  # ``module:callable``, the module in this package
+
+    def missing(self) -> str | None:
+        return next((n for n in self.needs if importlib.util.find_spec(n) is None), None)
 
     @property
     def installed(self) -> bool:
-        """Whether all that is needed is there."""
-        return all(importlib.util.find_spec(each) is not None for each in self.needs)
+        return self.missing() is None
 
     @property
     def title(self) -> str:
@@ -107,9 +106,8 @@ class Peer:
 
     def require(self) -> None:
         """Raise a MissingExtraError where something is missing; import nothing."""
-        for each in self.needs:
-            if importlib.util.find_spec(each) is None:
-                raise MissingExtraError(each, "peers", f"run the suite on {self.package}")
+        if (missing := self.missing()) is not None:
+            raise MissingExtraError(missing, "peers", f"run the suite on {self.package}")
 
     def make(self) -> Callable[[], Any]:
         """Import the adapter, and return what makes one."""
@@ -163,7 +161,7 @@ def _rule(inner: Inner) -> Any:
 
 
 def make_optimizer(setup: Setup) -> Optimizer:
-    optimizer: Any = _rule(setup.inner)
+    optimizer: Optimizer = _rule(setup.inner)
     for level in reversed(setup.levels):
         state: Any = level.inner_state
         if level.outer is None:
@@ -171,8 +169,7 @@ def make_optimizer(setup: Setup) -> Optimizer:
         else:
             how = {"outer": _rule(level.outer)}
         optimizer = Lookahead(optimizer, level.k, inner_state=state, **how)
-    made: Optimizer = optimizer
-    return made
+    return optimizer
 
 
 def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[str, Array]:
@@ -183,15 +180,58 @@ def _with_zeros(params: Tensors, gradients: Mapping[str, Array | None]) -> dict[
     }
 
 
+def loss_and_grads(
+    model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any], *, backend: str
+) -> tuple[Any, Tensors, Tensors]:
+    """Compute what `ModelAdapter` asks for, with a model of the zoo on a backend."""
+    # Autograd and the zoo are of no use to an optimizer's cases.
+    from lookahead_ref.zoo import LSTM, MLP
+
+    memory = load(backend)
+
+    def there(flat: Tensors) -> dict[str, dict[str, Any]]:
+        nested: dict[str, dict[str, Any]] = {}
+        for name, array in flat.items():
+            layer, _, part = name.partition(".")
+            nested.setdefault(layer, {})[part] = memory.from_host(array)
+        return nested
+
+    def host(tree: Mapping[str, Any]) -> Tensors:
+        return {
+            path.replace("/", "."): memory.to_host(array)
+            for path, array in flatten(tree).items()
+        }
+
+    given = SimpleNamespace(
+        inputs=memory.from_host(batch["inputs"]), labels=memory.from_host(batch["labels"])
+    )
+    carried: Mapping[str, Any] = {}
+    if model["kind"] == "mlp":
+        weights = [params[f"layer{n}.weight"] for n in range(1, model["layers"] + 1)]
+        sizes = (len(weights[0]), *(weight.shape[1] for weight in weights))
+        perceptron = MLP(sizes, activation=model["activation"], backend=backend)
+        loss, grads = value_and_grad(perceptron.loss)(there(params), given)
+    else:
+        vocabulary, width = params["embedding.weight"].shape
+        lstm = LSTM(
+            vocabulary,
+            hidden=len(params["layer1.recurrent_weight"]),
+            layers=model["layers"],
+            embedding=width,
+            tied=model["tied"],
+            backend=backend,
+        )
+        (loss, carried), grads = value_and_grad(lstm.loss, has_aux=True)(
+            there(params), given, there(batch["carried"])
+        )
+    return np.asarray(float(loss)), host(grads), host(carried)
+
+
 class Pure:
     """The pure interface."""
 
     offers = ("outer",)
-
-    def model_loss_and_grads(
-        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
-    ) -> tuple[Any, Tensors, Tensors]:
-        return loss_and_grads(model, params, batch, backend="numpy")
+    model_loss_and_grads = staticmethod(partial(loss_and_grads, backend="numpy"))
 
     def start(self, setup: Setup) -> None:
         self._levels = len(setup.levels)
@@ -245,13 +285,8 @@ class Stepped:
     offers = ("outer",)
 
     def __init__(self, backend: str) -> None:
-        self._name = backend
         self._backend = loaded(backend)
-
-    def model_loss_and_grads(
-        self, model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any]
-    ) -> tuple[Any, Tensors, Tensors]:
-        return loss_and_grads(model, params, batch, backend=self._name)
+        self.model_loss_and_grads = partial(loss_and_grads, backend=backend)
 
     def start(self, setup: Setup) -> None:
         self._levels = len(setup.levels)
@@ -285,11 +320,8 @@ class Stepped:
 
     def slots(self) -> Mapping[str, Tensors]:
         prefix = "inner/" * self._levels + "slots/"
-        names = {
-            entry.removeprefix(prefix).split("/")[0]: None
-            for entry in self._saved
-            if entry.startswith(prefix)
-        }
+        slots = [entry for entry in self._saved if entry.startswith(prefix)]
+        names = [entry.removeprefix(prefix).split("/")[0] for entry in slots]
         return {name: self._tree(prefix + name) for name in names}
 
     def evaluation(self) -> Tensors:
@@ -311,50 +343,3 @@ class Stepped:
                 for name, value in saved.items()
             }
         self._stepper.load_state_dict(entries)
-
-
-def loss_and_grads(
-    model: Mapping[str, Any], params: Tensors, batch: Mapping[str, Any], *, backend: str
-) -> tuple[Any, Tensors, Tensors]:
-    """Compute what `ModelAdapter` asks for, with a model of the zoo on a backend."""
-    # Autograd and the zoo are of no use to an optimizer's cases.
-    from lookahead_ref.zoo import LSTM, MLP
-
-    memory = load(backend)
-
-    def there(flat: Tensors) -> dict[str, dict[str, Any]]:
-        nested: dict[str, dict[str, Any]] = {}
-        for name, array in flat.items():
-            layer, _, part = name.partition(".")
-            nested.setdefault(layer, {})[part] = memory.from_host(array)
-        return nested
-
-    def host(tree: Mapping[str, Any]) -> Tensors:
-        return {
-            path.replace("/", "."): memory.to_host(array)
-            for path, array in flatten(tree).items()
-        }
-
-    given = SimpleNamespace(
-        inputs=memory.from_host(batch["inputs"]), labels=memory.from_host(batch["labels"])
-    )
-    carried: Mapping[str, Any] = {}
-    if model["kind"] == "mlp":
-        weights = [params[f"layer{n}.weight"] for n in range(1, model["layers"] + 1)]
-        sizes = (len(weights[0]), *(weight.shape[1] for weight in weights))
-        perceptron = MLP(sizes, activation=model["activation"], backend=backend)
-        loss, grads = value_and_grad(perceptron.loss)(there(params), given)
-    else:
-        vocabulary, width = params["embedding.weight"].shape
-        lstm = LSTM(
-            vocabulary,
-            hidden=len(params["layer1.recurrent_weight"]),
-            layers=model["layers"],
-            embedding=width,
-            tied=model["tied"],
-            backend=backend,
-        )
-        (loss, carried), grads = value_and_grad(lstm.loss, has_aux=True)(
-            there(params), given, there(batch["carried"])
-        )
-    return np.asarray(float(loss)), host(grads), host(carried)

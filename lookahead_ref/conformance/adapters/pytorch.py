@@ -35,35 +35,28 @@ _SLOTS = {
 }
 
 
-@dataclass(frozen=True)
-class Wrapper:
-    """What tells the wrappers apart."""
+@dataclass
+class PyTorch:
+    """An adapter for a wrapper, and what tells the wrappers apart."""
 
     wrap: Callable[[Any, Level], Any]
     """From the inner optimizer and the Lookahead asked for to the wrapper."""
-    slow: Callable[[Any, Any, Any], Any]
+    slow_of: Callable[[Any, Any, Any], Any]
     """From wrapper, inner optimizer and parameter to its phi, None before there is one."""
     evaluated: Callable[[Any], Any] | None = None
     """A context in which the parameters are those to evaluate, if there is one."""
     inner_states: tuple[str, ...] = ("maintain",)
     """What it can do with the inner optimizer's state."""
 
-
-class PyTorch:
-    """An adapter for a wrapper."""
-
-    def __init__(self, wrapper: Wrapper) -> None:
-        self._wrapper = wrapper
-
     def start(self, setup: Setup) -> None:
-        setup.only(inner_states=self._wrapper.inner_states)
+        setup.only(inner_states=self.inner_states)
         (level,) = setup.levels
         self._params = {
             name: torch.nn.Parameter(torch.tensor(array))
             for name, array in setup.params.items()
         }
         self._inner = _inner(setup.inner, list(self._params.values()))
-        self._optimizer = self._wrapper.wrap(self._inner, level)
+        self._optimizer = self.wrap(self._inner, level)
         self._rate = setup.inner.learning_rate_at
         # A wrapper may put others beside them, which nothing reads.
         self._slots = _SLOTS[setup.inner.rule]
@@ -85,7 +78,7 @@ class PyTorch:
     def slow(self) -> Sequence[Tensors]:
         """Return phi, once there is one for every parameter."""
         found = {
-            name: self._wrapper.slow(self._optimizer, self._inner, param)
+            name: self.slow_of(self._optimizer, self._inner, param)
             for name, param in self._params.items()
         }
         if any(each is None for each in found.values()):
@@ -103,9 +96,9 @@ class PyTorch:
 
     def evaluation(self) -> Tensors:
         """Return the parameters while they are those to evaluate."""
-        if self._wrapper.evaluated is None:
+        if self.evaluated is None:
             raise UnsupportedError("there is nothing to evaluate the slow weights with")
-        with self._wrapper.evaluated(self._optimizer):
+        with self.evaluated(self._optimizer):
             return self.fast()
 
     def snapshot(self) -> Any:
@@ -174,10 +167,8 @@ def torch_optimizer() -> PyTorch:
     from torch_optimizer import Lookahead
 
     return PyTorch(
-        Wrapper(
-            lambda inner, level: Lookahead(inner, k=level.k, alpha=level.alpha[0]),
-            _kept("slow_param"),
-        )
+        lambda inner, level: Lookahead(inner, k=level.k, alpha=level.alpha[0]),
+        _kept("slow_param"),
     )
 
 
@@ -191,11 +182,9 @@ def timm() -> PyTorch:
         yield
 
     return PyTorch(
-        Wrapper(
-            lambda inner, level: timm_lookahead(inner, k=level.k, alpha=level.alpha[0]),
-            lambda _, inner, param: inner.state[param].get("lookahead_slow_buff"),
-            evaluated,
-        )
+        lambda inner, level: timm_lookahead(inner, k=level.k, alpha=level.alpha[0]),
+        lambda _, inner, param: inner.state[param].get("lookahead_slow_buff"),
+        evaluated,
     )
 
 
@@ -220,7 +209,7 @@ def pytorch_optimizer() -> PyTorch:
         kind = _PULLBACK[level.inner_state]
         return Lookahead(inner, k=level.k, alpha=level.alpha[0], pullback_momentum=kind)
 
-    return PyTorch(Wrapper(wrap, _kept("slow_params"), _backed_up, tuple(_PULLBACK)))
+    return PyTorch(wrap, _kept("slow_params"), _backed_up, tuple(_PULLBACK))
 
 
 def torch2_look_ahead() -> PyTorch:
@@ -233,7 +222,7 @@ def torch2_look_ahead() -> PyTorch:
             inner, la_steps=level.k, la_alpha=level.alpha[0], pullback_momentum=kind
         )
 
-    return PyTorch(Wrapper(wrap, _kept("cached_params"), _backed_up, tuple(_PULLBACK)))
+    return PyTorch(wrap, _kept("cached_params"), _backed_up, tuple(_PULLBACK))
 
 
 def pylocron() -> PyTorch:
@@ -249,7 +238,5 @@ def pylocron() -> PyTorch:
         return None
 
     return PyTorch(
-        Wrapper(
-            lambda inner, level: holocron_lookahead(inner, level.alpha[0], level.k), slow
-        )
+        lambda inner, level: holocron_lookahead(inner, level.alpha[0], level.k), slow
     )

@@ -6,21 +6,20 @@ last. All other points of the path are projected on it.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref import trees
-from lookahead_ref.experiments import train
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
     BACK,
     FAST,
     SLOW,
-    steps_per_epoch,
-    validation_accuracy,
-    walk,
+    Walk,
+    walking,
 )
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
@@ -28,6 +27,7 @@ from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
+from lookahead_ref.training.stopping import StopRequest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ class Plane:
 def plan(request: ReproduceSettings) -> Plan:
     return classifiers.last_steps(
         request,
-        "a ResNet-32 on CIFAR-100",
+        {"Model": "ResNet-32", "Data": "CIFAR-100"},
         "The document does not say which three points span its plane, nor where in "
         f"training its cycles are; here they are the last {CYCLES} of the run.",
         measure,
@@ -81,27 +81,27 @@ def plan(request: ReproduceSettings) -> Plan:
     )
 
 
-def measure(settings: TrainSettings) -> dict[str, Any]:
+def measure(settings: TrainSettings, folder: Path, request: StopRequest) -> dict[str, Any]:
     """Train, map the accuracy around the last cycles, and measure it along their path."""
-    prepared = train.prepare(settings)
-    measured = validation_accuracy(prepared)
-    k = settings.k
-    steps = settings.epochs * steps_per_epoch(prepared) // k * k
+    with walking(settings, folder, request) as walk:
+        return _mapped(walk, settings.epochs * walk.steps_per_epoch, settings.k)
+
+
+def _mapped(walk: Walk, steps: int, k: int) -> dict[str, Any]:
+    steps = steps // k * k
     first = steps - CYCLES * k
     theta, phi = [], []
     template: Any = None
-    for visit in walk(prepared, steps):
-        if visit.step == first:
-            phi.append(_flat(visit.phi))
+    for visit in walk.visits(first, steps):
         if visit.step > first:
             theta.append(_flat(visit.theta))
-            if visit.synchronized:
-                phi.append(_flat(visit.phi))
+        if visit.synchronized:
+            phi.append(_flat(visit.phi))
         template = visit.phi
     plane = Plane(phi[0], theta[k - 1], phi[-1])
 
     def accuracy(point: NDArray[np.float64]) -> float:
-        return measured(_unflat(point, template))
+        return walk.accuracy(_unflat(point, template))
 
     path = np.array([plane.coordinates(point) for point in [*theta, *phi]])
     low, high = path.min(axis=0), path.max(axis=0)

@@ -2,26 +2,26 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookahead_ref.experiments import train
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import (
     BACK,
     FAST,
     SLOW,
-    steps_per_epoch,
-    validation_accuracy,
-    walk,
+    walking,
 )
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.statistics import verdict
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
+from lookahead_ref.training.stopping import StopRequest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,34 +35,31 @@ STEPS = 60
 def plan(request: ReproduceSettings) -> Plan:
     return classifiers.last_steps(
         request,
-        "a ResNet-32 on CIFAR",
+        {"Model": "ResNet-32", "Data": "CIFAR"},
         f"The document does not say where in training the {STEPS} steps are; here they are "
         "the last of the run, whose learning rate stays as it was at first.",
         measure,
+        model="resnet32",
     )
 
 
-def measure(settings: TrainSettings) -> dict[str, Any]:
+def measure(settings: TrainSettings, folder: Path, request: StopRequest) -> dict[str, Any]:
     """Train, and measure the accuracy of theta and phi after each of the last steps."""
-    prepared = train.prepare(settings)
-    accuracy = validation_accuracy(prepared)
-    steps = settings.epochs * steps_per_epoch(prepared)
-    first = max(0, steps - STEPS)
     visits = []
     slow = None
-    for visit in walk(prepared, steps):
-        if visit.step <= first:
-            continue
-        if slow is None or visit.synchronized:
-            slow = accuracy(visit.phi)
-        visits.append(
-            {
-                "step": visit.step,
-                "synchronized": visit.synchronized,
-                "theta": accuracy(visit.theta),
-                "phi": slow,
-            }
-        )
+    with walking(settings, folder, request) as walk:
+        steps = settings.epochs * walk.steps_per_epoch
+        for visit in walk.visits(steps - STEPS + 1, steps):
+            if slow is None or visit.synchronized:
+                slow = walk.accuracy(visit.phi)
+            visits.append(
+                {
+                    "step": visit.step,
+                    "synchronized": visit.synchronized,
+                    "theta": walk.accuracy(visit.theta),
+                    "phi": slow,
+                }
+            )
     return {"visits": visits, "error": None}
 
 
@@ -88,12 +85,11 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         ),
     )
     falls, rises = summarize(within), summarize(back)
-    both = falls.mean < 0 < rises.mean
     summary = (
         "In the paper the inner loop tends to degrade the accuracy and the interpolation "
-        f"recovers it. Here an inner loop changes it by {falls.mean:+.3f} points and the "
-        f"interpolation by {rises.mean:+.3f}: "
-        + ("the same effect." if both else "not the same effect.")
+        f"recovers it. Here, on average, an inner loop changes it by {falls.mean:+.3f} "
+        f"points ({verdict(falls, -1)}) and the interpolation by {rises.mean:+.3f} "
+        f"({verdict(rises)}), by 95 % intervals over {plan.over}."
     )
     picture = Picture(
         "Validation accuracy of the fast weights after each step, seed 0; where a cycle "

@@ -37,7 +37,7 @@ def plan(request: ReproduceSettings) -> Plan:
         request,
         base,
         arms,
-        "ResNet-18 on CIFAR-10",
+        {"Model": "ResNet-18", "Data": "CIFAR-10"},
         "The rates and momenta of the figure are not stated in the document; here they are "
         "multiples of the usual rate, and values around the usual momentum.",
     )

@@ -36,7 +36,9 @@ def plan(request: ReproduceSettings) -> Plan:
         Arm("Adam", changed(adam, optimizer="adam"), "Adam", "plain"),
         Arm("Lookahead", lookahead, "SGD", "lookahead"),
     )
-    return classifiers.plan(request, sgd, arms, "ResNet-18 on CIFAR-10 and CIFAR-100")
+    return classifiers.plan(
+        request, sgd, arms, {"Model": "ResNet-18", "Data": "CIFAR-10 and CIFAR-100"}
+    )
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:

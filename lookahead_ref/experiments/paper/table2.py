@@ -38,7 +38,13 @@ def plan(request: ReproduceSettings) -> Plan:
         request,
         sgd,
         (Arm("SGD", sgd, "SGD", "plain"), Arm("Lookahead", lookahead, "SGD", "lookahead")),
-        "ResNet-50 on ImageNet",
+        {
+            "Model": "ResNet-50",
+            "Data": "ImageNet",
+            "Epochs": "60",
+            "Schedule": "divided by 10 three times",
+            "Batch size": "not stated",
+        },
         "The paper shortens the schedule of Lookahead; SGD has the same schedule here.",
         seeds=(1, 10),
     )

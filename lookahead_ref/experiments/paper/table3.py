@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lookahead_ref.experiments.optimizers import Method
-from lookahead_ref.experiments.paper.classifiers import DIFFERS, reported, shown
+from lookahead_ref.experiments.paper.classifiers import DIFFERS, differing, reported, shown
 from lookahead_ref.experiments.report import Findings, curves, drawn
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import against, differences_from
@@ -35,9 +35,16 @@ _SMALL = TrainSettings(
     batch_size=20,
     clip=0.25,
 )
-# The "small" model on this data; the paper's is that of Merity et al., with more layers and
-# several kinds of dropout that are not in this library.
+# The "small" model on this data; the paper's has more layers and several kinds of dropout
+# that are not in this library.
 _FULL = replace(_SMALL, hidden=200, layers=2, dropout=0.2, epochs=40)
+
+_PAPERS = {
+    "Model": "the three-layer LSTM of Merity et al. (2018), with several kinds of dropout",
+    "Data": "Penn Treebank",
+    "Schedule": "divided where the validation loss stalls",
+    "Averaging": "begun where the validation loss stalls",
+}
 
 _METHODS = (
     Method("sgd", "SGD", "SGD", "plain"),
@@ -79,25 +86,18 @@ def plan(request: ReproduceSettings) -> Plan:
     for method in _METHODS:
         settings = replace(base, optimizer=method.name, learning_rate=rates[method.name])
         arms.append(Arm(method.title, settings, method.family, method.role))
-    differs = [
-        (
-            "The paper's model is the three-layer LSTM of Merity et al. (2018), with "
-            "several kinds of dropout and a schedule that waits for the validation loss; "
-            f"this is an LSTM of {base.layers} layer(s) whose learning rate is divided by "
-            "five three times."
-        ),
-        "Polyak is the running mean of all iterates; Merity et al. begin to average late.",
-    ]
-    if not request.full:
-        differs.append(
-            "The paper's text is Penn Treebank, by words; this one is short, and by "
-            "default read by characters, so that perplexities do not compare."
-        )
-    model = f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
+    count = request.seeds or 3
     rate = ", ".join(f"{rate:g} for {name}" for name, rate in rates.items())
-    setting = shown(base, model, rate, {"Gradient clipping": f"at norm {base.clip:g}"})
-    seeds = range(request.seeds or 3)
-    return Plan(tuple(arms), seeds, setting, {DIFFERS: differs})
+    more = {
+        "Gradient clipping": f"at norm {base.clip:g}",
+        "Averaging": "the running mean of all iterates",
+    }
+    setting = shown(base, arms, count, rate, more)
+    setting["Model"] = (
+        f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
+    )
+    notes = {DIFFERS: differing(setting, _PAPERS)}
+    return Plan(tuple(arms), range(count), setting, notes)
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:

@@ -31,7 +31,16 @@ def plan(request: ReproduceSettings) -> Plan:
         title = f"k = {k}, alpha = {alpha}"
         settings = changed(sgd, optimizer="lookahead-heavy-ball", k=k, alpha=alpha)
         arms.append(Arm(title, settings, title, "lookahead"))
-    return classifiers.plan(request, sgd, arms, "ResNet-18 on CIFAR-100")
+    return classifiers.plan(
+        request,
+        sgd,
+        arms,
+        {
+            "Model": "ResNet-18",
+            "Data": "CIFAR-100",
+            "k and alpha": "; ".join(f"{k} and {alpha:g}" for k, alpha in GRID),
+        },
+    )
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:

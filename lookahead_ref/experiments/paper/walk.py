@@ -1,24 +1,27 @@
 """Lookahead step by step, with what a stepper does not show: theta before it is drawn back.
 
 In a stepper the last inner step of a cycle and the interpolation are one pass over memory,
-so that theta_{t,k} is never there to be looked at. Here the pure interface is used, and the
-inner step of a synchronization is done once more by itself. All else is as in `train`: the
-same initial weights, batches and noise for the same seed.
+so that theta_{t,k} is never there to be looked at. Here a stepper of the inner optimizer
+does that step too. All else is as in `train`: the same initial weights, batches and noise
+for the same seed, and checkpoints.
 """
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
-
-import numpy as np
+from pathlib import Path
+from typing import Any, cast
 
 import lookahead_ref as la
-from lookahead_ref.experiments.train import Prepared
-from lookahead_ref.training.models import carries
-
-if TYPE_CHECKING:
-    from lookahead_ref.training.models import PlainModel
-
+from lookahead_ref.experiments import train
+from lookahead_ref.experiments.resume import RunFolder, held
+from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.report.files import write_atomically
+from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.training.models import PlainModel, carries
+from lookahead_ref.training.state import Placement, TrainingState, gradients
+from lookahead_ref.training.stopping import StoppedError, StopRequest
 
 # How pictures show the fast weights, the slow ones, and the way from the first to these.
 FAST = {"marker": "o", "markersize": 3.5, "linewidth": 1.2}
@@ -28,7 +31,7 @@ BACK = {"linestyle": (0, (2, 1.5))}
 
 @dataclass(frozen=True)
 class Visit:
-    """Where Lookahead is after a step of its inner optimizer."""
+    """Where Lookahead is after a step of its inner optimizer, in host memory."""
 
     step: int
     """Updates made."""
@@ -38,58 +41,99 @@ class Visit:
     """The slow weights, after the interpolation if there was one."""
     synchronized: bool
     """Whether there was one."""
-    loss: float
-    """Of the batch, in nats, before the step."""
 
 
-def walk(prepared: Prepared, steps: int) -> Iterator[Visit]:
-    """Take some steps of training, over as many epochs as that takes."""
-    model, optimizer = prepared.model, prepared.optimizer
-    if not isinstance(optimizer, la.Lookahead):
-        raise TypeError(f"optimizer must be a Lookahead, got {optimizer!r}")
-    if prepared.schedule is not None:
-        optimizer = la.with_learning_rate(optimizer, prepared.schedule)
-    seeds = np.random.SeedSequence(prepared.settings.seed).spawn(3)
-    stream = prepared.data.stream(prepared.batch_size, seeds[1])
-    rng = np.random.Generator(np.random.PCG64(seeds[2]))
-    carrying = carries(model)
-    value_and_grad = la.value_and_grad(model.loss, has_aux=carrying)
-    carried: Any = None
+@contextmanager
+def walking(
+    settings: TrainSettings, folder: Path, request: StopRequest
+) -> Iterator["Walk"]:
+    """Begin a walk in a folder, or go on with it."""
+    with request.interrupting():
+        prepared = train.prepare(settings)
+    with held(folder, prepared.settings) as run:
+        yield Walk(prepared, run, request)
 
-    params = model.init(seeds[0])
-    state = optimizer.init(params)
-    step = 0
-    while step < steps:
-        for batch in stream.epoch():
-            if carries(model) and (step == 0 or getattr(batch, "first", False)):
-                carried = model.start(prepared.batch_size)
-            if carrying:
-                (loss, carried), grads = value_and_grad(params, batch, carried, rng)
+
+class Walk:
+    """A run of Lookahead that is looked at; its folder keeps how far it is."""
+
+    def __init__(
+        self, prepared: train.Prepared, run: RunFolder, request: StopRequest
+    ) -> None:
+        optimizer, settings = prepared.optimizer, prepared.settings
+        if not isinstance(optimizer, la.Lookahead):
+            raise TypeError(f"optimizer must be a Lookahead, got {optimizer!r}")
+        if prepared.schedule is not None:
+            optimizer = la.with_learning_rate(optimizer, prepared.schedule)
+        self._optimizer, self._prepared, self._request = optimizer, prepared, request
+        self._placement = Placement(load_backend(settings.backend))
+        job = (prepared.model, prepared.data, optimizer, settings.seed, prepared.batch_size)
+        self._state = TrainingState.begun(*job, self._placement)
+        self._checkpoints = train.checkpoints(prepared, run, request)
+        restored = self._checkpoints.restore(run.note)
+        if restored is not None:
+            run.note(f"continuing from {restored.path}")
+            self._state.restore(restored.snapshot)
+        self._file = run.path / "accuracies.txt"
+        text = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
+        # The last line may have been cut off.
+        lines = text[: text.rfind("\n") + 1]
+        write_atomically(self._file, lines)
+        self._measured = deque(map(float, lines.split()))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of updates in an epoch."""
+        return self._state.stream.batches_per_epoch
+
+    def visits(self, first: int, last: int) -> Iterator[Visit]:
+        """Train, and yield where the run is after each update from first to last."""
+        state, place = self._state, self._placement
+        gradient = gradients(self._prepared.model, state, self._prepared.batch_size)
+        params = state.stepper.params
+        inner = la.Stepper(self._optimizer.inner, params, backend=place.backend)
+        names = inner.state_dict().keys()
+        while state.step < last:
+            for batch in state.stream.epoch():
+                shown = state.step + 1 >= first
+                before = state.stepper.state_dict() if shown else {}
+                _, state.carried, grads = gradient(batch)
+                state.stepper.step(grads)
+                state.step, state.batches = state.step + 1, state.batches + 1
+                if shown:
+                    parts = {n.removeprefix("inner/"): x for n, x in before.items()}
+                    inner.load_state_dict({name: parts[name] for name in names})
+                    inner.step(grads)
+                    theta = place.fetch(inner.params)
+                    phi = place.fetch(state.stepper.evaluation_params())
+                    synchronized = state.step % self._optimizer.k == 0
+                    yield Visit(state.step, theta, phi, synchronized)
+                else:
+                    self._pause()
+                if state.step == last:
+                    return
+
+    def accuracy(self, params: Any) -> float:
+        """Return the accuracy of weights on the validation examples, and keep it."""
+        if self._measured:
+            return self._measured.popleft()
+        model, data, place = self._prepared.model, self._prepared.data, self._placement
+        params, validation = place.put(params), place.source(data.validation)
+        with self._request.interrupting():
+            if carries(model):
+                # Batch normalisation's statistics belong to the weights that are measured.
+                found = model.evaluator(params, place.source(data.train))(validation)
             else:
-                loss, grads = value_and_grad(params, batch)
-            step += 1
-            after, following = optimizer.step(params, grads, state)
-            synchronized = following.syncs > state.syncs
-            theta = after
-            if synchronized:
-                theta, _ = optimizer.inner.step(params, grads, state.inner)
-            params, state = after, following
-            yield Visit(step, theta, state.phi, synchronized, float(loss))
-            if step == steps:
-                return
+                found = cast("PlainModel", model).evaluate(params, validation)
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(f"{found.accuracy!r}\n")
+        return found.accuracy
 
-
-def steps_per_epoch(prepared: Prepared) -> int:
-    """Return the number of updates in an epoch."""
-    stream = prepared.data.stream(prepared.batch_size, prepared.settings.seed)
-    return stream.batches_per_epoch
-
-
-def validation_accuracy(prepared: Prepared) -> Callable[[Any], float]:
-    """Return what measures the accuracy of weights on the validation examples."""
-    model, data = prepared.model, prepared.data
-    if carries(model):
-        # Batch normalisation's statistics are computed for each weights that are measured.
-        return lambda params: model.evaluator(params, data.train)(data.validation).accuracy
-    plain = cast("PlainModel", model)
-    return lambda params: plain.evaluate(params, data.validation).accuracy
+    def _pause(self) -> None:
+        state, kept = self._state, self._checkpoints
+        if kept.stopping() or kept.due(state.step):
+            copied = state.snapshot()
+            on_host = self._placement.fetch(copied.arrays)
+            kept.save(state.step, copied._replace(arrays=on_host))
+        if kept.stopping():
+            raise StoppedError(state.step)

@@ -139,7 +139,6 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows."""
     marks = numbers["marks"]
     losses = ", ".join(
         f"{marks[name][1]:.4g} at alpha = {marks[name][0]:.4g}"

@@ -91,7 +91,6 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows."""
     best, steps = numbers["best"], numbers["gradient_evaluations"][-1]
     of_sgd = best["SGD"]["excess_loss"][-1]
     shares = ", ".join(

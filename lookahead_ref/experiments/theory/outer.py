@@ -48,15 +48,14 @@ def compute(
     least = [least_outer_loss(given, gradient, int(n)) - floor for n in cycles]
 
     mu = np.linspace(0.0, 1.0, 51)
-    game, times = noisy_gradient(1j), np.arange(0, 501, k)
-    cycle = game.after(STEP, k)
-    left = {
-        "descent and ascent": game.spectral_radius("sgd", STEP) ** times,
-        f"Lookahead, α = {ALPHA:g}": cycle.spectral_radius("sgd", ALPHA) ** (times // k),
+    game = noisy_gradient(1j)
+    cycle, played = game.after(STEP, k), np.arange(500 // k + 1)
+    factors = {
+        "descent and ascent": game.spectral_radius("sgd", STEP) ** k,
+        f"Lookahead, α = {ALPHA:g}": cycle.spectral_radius("sgd", ALPHA),
         f"outer heavy ball, momentum {MOMENTUM:g}": cycle.spectral_radius(
             "heavy-ball", ALPHA, MOMENTUM
-        )
-        ** (times // k),
+        ),
     }
     return {
         "k": k,
@@ -70,8 +69,10 @@ def compute(
             "heavy-ball": (2.0 * (1.0 + mu)).tolist(),
             "nesterov": (2.0 * (1.0 + mu) / (1.0 + 2.0 * mu)).tolist(),
         },
-        "game_steps": times.tolist(),
-        "game_distance": {name: values.tolist() for name, values in left.items()},
+        "game_steps": (k * played).tolist(),
+        "game_distance": {
+            name: (factor**played).tolist() for name, factor in factors.items()
+        },
     }
 
 
@@ -136,7 +137,6 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows."""
     of_lookahead = numbers["best"]["sgd"]["excess_loss"]
     shares = ", ".join(
         f"{KINDS[kind]} {best['excess_loss'][-1] / of_lookahead[-1]:.3f}"

@@ -94,7 +94,6 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows."""
     condition = numbers["condition_number"][-1]
     inner = [
         ", ".join(f"{name} {_steps(case['rate'])[-1]:.3g}" for name, case in cases.items())

@@ -98,7 +98,6 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows."""
     alone = np.array(numbers["heavy_ball"]) < 1.0
     shares = ", ".join(
         f"{100.0 * np.mean(np.array(radius)[alone] >= 1.0):.1f} % {WORDS[state]}"

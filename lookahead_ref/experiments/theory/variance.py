@@ -69,7 +69,6 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 
 
 def summary(numbers: dict[str, Any]) -> str:
-    """Say in a sentence what the picture shows."""
     alpha = np.array(numbers["alpha"])
     row = int(np.argmin(np.abs(alpha - 0.5)))
     ranges = ", ".join(

@@ -1,30 +1,31 @@
 """The reproductions: every one runs in small, and says what it found beside the paper."""
 
 import csv
+import html
 import importlib
 import re
 import runpy
 from collections.abc import Sequence
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
-import lookahead_ref as la
 from commands import alone, results
 from lookahead_ref import trees
 from lookahead_ref.experiments import statistics, train
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
 from lookahead_ref.experiments.paper.reproduce import NAMES, check, reproduce
-from lookahead_ref.experiments.paper.walk import steps_per_epoch, walk
+from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Arm, Outcome
-from lookahead_ref.report.tables import MISSING, Summary, summarize
+from lookahead_ref.report.tables import MISSING, Summary, Table, summarize
+from lookahead_ref.training.stopping import StopRequest
 from support import assert_same_bits
 
 ROOT = Path(__file__).parents[3]
@@ -36,23 +37,6 @@ def run(name: str, folder: Path, settings: ReproduceSettings = QUICK) -> Report:
     return reproduce(name, settings, folder, **alone())
 
 
-class Text(HTMLParser):
-    """The words of a page, and what it refers to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self.outside: list[str] = []
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name in ("href", "src") and value and not value.startswith(("data:", "#")):
-                self.outside.append(value)
-
-
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ("table3", "fig9")])
 def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -> None:
     made = run(name, tmp_path)
@@ -61,11 +45,10 @@ def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -
     found = results(tmp_path)
     assert found["summary"] == made.findings.summary
     assert found["notes"][classifiers.DIFFERS]
-    shown = Text()
-    shown.feed((tmp_path / "report.html").read_text("utf-8"))
-    assert shown.outside == []
-    assert made.findings.summary in shown.words
-    assert found["command"] in shown.words
+    text = html.unescape((tmp_path / "report.html").read_text("utf-8"))
+    assert not re.search(r'(href|src)="(?!data:|#)', text)
+    assert f">{made.findings.summary}<" in text
+    assert f">{found['command']}<" in text
     lines = list(csv.DictReader((tmp_path / "results.csv").read_text("utf-8").splitlines()))
     assert {line["arm"] for line in lines} == {arm["title"] for arm in found["arms"]}
 
@@ -122,21 +105,21 @@ def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
         check("table4", QUICK)
 
 
-def prepared() -> train.Prepared:
-    return train.prepare(
-        TrainSettings(optimizer="lookahead-heavy-ball", learning_rate=0.1, epochs=1, seed=3)
-    )
+WALKED = TrainSettings(
+    optimizer="lookahead-heavy-ball", learning_rate=0.1, epochs=1, seed=3
+)
 
 
-def test_walking_ends_where_training_does() -> None:
-    ready = prepared()
-    *_, last = walk(ready, steps_per_epoch(ready))
-    result = train.run(ready)
+def test_walking_ends_where_training_does(tmp_path: Path) -> None:
+    with walking(WALKED, tmp_path / "walk", StopRequest()) as walk:
+        (last,) = walk.visits(walk.steps_per_epoch, walk.steps_per_epoch)
+    result = train.run(train.prepare(WALKED))
     assert_same_bits(result.params, last.phi)
 
 
-def test_a_visit_shows_theta_before_it_is_drawn_back() -> None:
-    visits = list(walk(prepared(), 5))
+def test_a_visit_shows_theta_before_it_is_drawn_back(tmp_path: Path) -> None:
+    with walking(WALKED, tmp_path / "walk", StopRequest()) as walk:
+        visits = list(walk.visits(1, 5))
     assert [visit.synchronized for visit in visits] == [False] * 4 + [True]
     of = (visits[3].phi, visits[4].phi, visits[4].theta)
     before, after, theta = map(trees.flatten, of)
@@ -146,10 +129,12 @@ def test_a_visit_shows_theta_before_it_is_drawn_back() -> None:
         assert not np.array_equal(phi, theta[path])
 
 
-def test_only_lookahead_can_be_walked() -> None:
-    ready = replace(prepared(), optimizer=la.SGD(0.1))
-    with pytest.raises(TypeError, match="optimizer must be a Lookahead, got SGD"):
-        next(walk(ready, 1))
+def test_only_lookahead_can_be_walked(tmp_path: Path) -> None:
+    with (
+        pytest.raises(TypeError, match="optimizer must be a Lookahead, got SGD"),
+        walking(replace(WALKED, optimizer="sgd"), tmp_path / "walk", StopRequest()),
+    ):
+        pass
 
 
 def test_a_plane_goes_through_its_three_points() -> None:
@@ -186,29 +171,48 @@ def outcome(title: str, finals: Sequence[float | None]) -> Outcome:
     return Outcome(Arm(title, TrainSettings(epochs=1)), tuple(map(measured, finals)))
 
 
+def differences(first: Outcome, *others: Outcome) -> Table:
+    return statistics.differences_from(first, others, {"validation_accuracy": 2})
+
+
 def test_a_clear_difference_is_told_and_one_within_the_spread_is_not() -> None:
     sgd = outcome("SGD", [0.5, 0.6, 0.7])
-    clear = outcome("Clear", [0.61, 0.70, 0.81])
-    noisy = outcome("Noisy", [0.7, 0.4, 0.75])
-    table = statistics.differences_from(sgd, [clear, noisy], {"validation_accuracy": 2})
-    words = statistics.against(table, "validation accuracy")
-    assert "in 2 of 2 cases" in words or "in 1 of 2 cases" in words
-    assert "standard error in 1 (Clear +10.67)" in words
+    clear, noisy = outcome("Clear", [0.61, 0.70, 0.81]), outcome("Noisy", [0.7, 0.4, 0.75])
+    words = statistics.against(differences(sgd, clear, noisy), "validation accuracy")
+    assert "over 3 seeds: seen: Clear (+" in words
+    assert "; not decided: Noisy (-" in words
 
 
 def test_of_a_run_that_diverged_nothing_is_said() -> None:
-    sgd = outcome("SGD", [0.5, None])
-    table = statistics.differences_from(
-        sgd, [outcome("Other", [0.6, 0.7])], {"validation_accuracy": 2}
-    )
+    table = differences(outcome("SGD", [0.5, None]), outcome("Other", [0.6, 0.7]))
     assert table.rows[0].cells == (MISSING,)
     assert "Nothing can be said of Other" in statistics.against(table, "accuracy")
     assert "–" in table.markdown()
 
 
-def test_a_single_seed_never_stands_out() -> None:
-    assert not statistics.stands_out(summarize([3.0]))
-    assert statistics.stands_out(summarize([3.0, 3.1, 2.9]))
+def test_a_single_seed_decides_nothing() -> None:
+    assert statistics.interval(summarize([3.0])) is None
+    assert statistics.verdict(summarize([3.0])) == "not decided"
+    assert statistics.verdict(summarize([3.0, 3.1, 2.9])) == "seen"
+    assert statistics.verdict(summarize([3.0, 3.1, 2.9]), -1) == "the contrary seen"
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 10, 31, 200])
+def test_an_interval_is_students(n: int) -> None:
+    low, high = statistics.interval(Summary(1.0, 2.0, n)) or (0.0, 0.0)
+    half = stats.t.ppf(0.975, n - 1) * 2.0 / n**0.5
+    assert (low, high) == pytest.approx((1.0 - half, 1.0 + half), rel=1e-9)
+
+
+def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
+    full = ReproduceSettings(full=True, data="cifar100:here")
+    planned = table5.plan(full)
+    told = planned.notes[classifiers.DIFFERS]
+    names = [sentence.partition(":")[0] for sentence in told]
+    assert names == ["Learning rate", "Seeds", "Measured on", "Weight decay"]
+    assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
+    small = table5.plan(QUICK).notes[classifiers.DIFFERS]
+    assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
 
 
 def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path) -> None:

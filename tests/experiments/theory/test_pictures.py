@@ -22,7 +22,6 @@ from lookahead_ref.experiments.theory import (
     variance,
 )
 from lookahead_ref.theory import quadratic
-from lookahead_ref.theory.noisy_quadratic import DivergenceError
 from lookahead_ref.theory.planning import loss_after
 
 # Small enough for a picture in a moment.
@@ -84,11 +83,6 @@ def test_the_line_is_that_of_a_cycle_of_lookahead() -> None:
     assert star == numbers["alpha_star"]
     assert least <= min(numbers["line_loss"])
     assert numbers["line_alpha"][0] < star < numbers["line_alpha"][-1]
-
-
-def test_a_diverging_cycle_is_an_error_and_not_a_picture() -> None:
-    with pytest.raises(DivergenceError, match=r"learning_rate must be below 1\.758"):
-        alpha.compute(learning_rate=1e5)
 
 
 def test_the_ratio_is_below_one_and_one_at_alpha_one() -> None:

@@ -1,0 +1,148 @@
+"""Workers: each with its own fast weights and inner state, all with one outer step."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref.optimizers.workers import Worker, mean
+from support import (
+    INNER,
+    INNER_STATES,
+    assert_same_bits,
+    gradients,
+    mixed_params,
+    named,
+    normal,
+    one,
+    run,
+    saved,
+)
+
+OUTER = {
+    "alpha": {"alpha": 0.3},
+    "sgd": {"outer": la.SGD(1.7, weight_decay=0.01)},
+    "nesterov": {"outer": la.Nesterov(0.7, 0.9)},
+    "adam": {"outer": la.Adam(0.02)},
+}
+
+
+def own_gradients(count: int, steps: int) -> list[tuple[dict[str, Any], ...]]:
+    """One gradient for each worker, at each step."""
+    drawn = iter(normal(count * steps, 5))
+    return [tuple(next(drawn) for _ in range(count)) for _ in range(steps)]
+
+
+def ran(workers: la.Workers, start: Any, steps: Any) -> tuple[Any, Any]:
+    params, states = [start] * workers.count, workers.init(start)
+    for grads in steps:
+        params, states = workers.step(params, grads, states)
+    return params, states
+
+
+@pytest.mark.parametrize("outer", OUTER)
+@pytest.mark.parametrize("count", [2, 3])
+def test_workers_are_the_algorithm_written_out(outer: str, count: int) -> None:
+    start, k, inner = normal(1, 5)[0], 3, la.Adam(0.1)
+    steps = own_gradients(count, 8)
+    workers = la.Workers(la.Lookahead(inner, k, **OUTER[outer]), count)
+    params, states = ran(workers, start, steps)
+
+    phi, theta = start, [start] * count
+    of_inner = [inner.init(start)] * count
+    optimizer = OUTER[outer].get("outer", la.SGD(0.3))
+    of_outer = optimizer.init(phi)
+    for step, grads in enumerate(steps, start=1):
+        for m in range(count):
+            theta[m], of_inner[m] = inner.step(theta[m], grads[m], of_inner[m])
+        if step % k == 0:
+            total = phi["x"] - theta[0]["x"]
+            for m in range(1, count):
+                total = total + (phi["x"] - theta[m]["x"])
+            phi, of_outer = optimizer.step(phi, {"x": total / count}, of_outer)
+            theta = [phi] * count
+
+    assert_same_bits(workers.evaluation_params(params, states), phi)
+    for m in range(count):
+        assert_same_bits(params[m], theta[m])
+        assert_same_bits(named(states[m].inner), named(of_inner[m]))
+        if states[m].outer is not None:
+            assert_same_bits(named(states[m].outer), named(of_outer))
+
+
+@pytest.mark.parametrize("outer", OUTER)
+@pytest.mark.parametrize("kind", INNER_STATES)
+def test_one_worker_is_lookahead_to_the_bit(outer: str, kind: Any) -> None:
+    optimizer = la.Lookahead(
+        la.Lookahead(la.HeavyBall(0.1), 2), 3, inner_state=kind, **OUTER[outer]
+    )
+    start, *grads = normal(15, 5)
+    (params,), (state,) = ran(la.Workers(optimizer, 1), start, [(g,) for g in grads])
+    assert_same_bits(saved(params, state), saved(*run(optimizer, start, grads)))
+
+
+def test_what_is_averaged_are_pseudo_gradients_and_no_inner_state() -> None:
+    optimizer = la.Lookahead(la.HeavyBall(1.0, 0.5), 1, 1.0, inner_state="maintain")
+    _, states = ran(la.Workers(optimizer, 2), one(0.0), [(one(1.0), one(3.0))])
+    assert states[0].phi["x"].item() == -2.0
+    assert [s.inner.slots["velocity"]["x"].item() for s in states] == [1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "backend"),
+    [
+        ("sgd", "alpha", "numpy"),
+        ("adagrad", "sgd", "numpy"),
+        ("nesterov", "adam", "numba"),
+        ("adam", "nesterov", "numba"),
+    ],
+)
+def test_steppers_have_the_bits_of_the_reference(
+    inner: str, outer: str, backend: str
+) -> None:
+    optimizer = la.Lookahead(INNER[inner](), 2, inner_state="interpolate", **OUTER[outer])
+    start = mixed_params()
+    steps = [*zip(*(gradients(start, 6, seed) for seed in range(3)), strict=True)]
+    params, states = ran(la.Workers(optimizer, 3), start, steps)
+
+    steppers = [la.Stepper(Worker(optimizer), start, backend=backend) for _ in range(3)]
+    for count, grads in enumerate(steps, start=1):
+        for stepper, own in zip(steppers, grads, strict=True):
+            stepper.step(own)
+        if count % 2 == 0:
+            average = mean([stepper.params for stepper in steppers])
+            for stepper in steppers:
+                stepper.step(average)
+    for stepper, theta, state in zip(steppers, params, states, strict=True):
+        assert_same_bits(stepper.state_dict(), saved(theta, state))
+
+
+def test_the_mean_sums_in_the_order_of_the_workers() -> None:
+    large, small = one(1.0, dtype=np.float32), one(2.0**-24, dtype=np.float32)
+    assert mean([large, small, small])["x"] * 3 == 1.0
+    assert mean([small, small, large])["x"] * 3 > 1.0
+    assert np.signbit(mean([one(-0.0)] * 2)["x"])
+
+
+@pytest.mark.parametrize(
+    ("made", "error", "told"),
+    [
+        (lambda: la.Workers(la.Lookahead(la.SGD(0.1)), 0), ValueError, "count must be"),
+        (lambda: la.Workers(la.SGD(0.1), 2), TypeError, "workers must have a Lookahead"),
+        (
+            lambda: la.Workers(la.Lookahead(la.Adam(), alpha=la.AdaptiveAlpha()), 2),
+            TypeError,
+            "alpha must be a number or a schedule",
+        ),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(made: Any, error: Any, told: str) -> None:
+    with pytest.raises(error, match=told):
+        made()
+
+
+def test_each_worker_must_have_its_own() -> None:
+    workers = la.Workers(la.Lookahead(la.SGD(0.1)), 2)
+    with pytest.raises(ValueError, match="grads must be one for each of 2 workers, got 1"):
+        workers.step([one(1.0)] * 2, [one(1.0)], workers.init(one(1.0)))
