@@ -239,11 +239,9 @@ def minus(some: Tensors, others: Tensors) -> Tensors:
 
 
 class OracleLookahead:
-    """Algorithm 1 around an inner optimizer, which may itself be a Lookahead.
+    """Algorithm 1 around an inner optimizer, itself perhaps a Lookahead."""
 
-    In the place of the interpolation an outer optimizer may update phi from phi - theta.
-    """
-
+    # In the place of the interpolation it may update phi from the pseudo-gradient.
     outer_optimizer = OracleInner
 
     def __init__(
