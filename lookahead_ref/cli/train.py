@@ -1,7 +1,7 @@
 """The command ``train``."""
 
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,36 +62,58 @@ def train(
             from lookahead_ref.experiments import train as training
             from lookahead_ref.experiments.resume import begin, continued, own_code
             from lookahead_ref.training import TrainingProgress
+            from lookahead_ref.training.team import check_alike, join
 
-            folder = None
-            if resume is not None:
-                changed = _changed_options(context, asdict(options))
-                own = {o: getattr(settings, o) for o in _OWN if _is_given(context, o)}
-                going_on = continued(resume, _note, own, **changed)
-                folder = stack.enter_context(going_on)
-                settings = folder.settings
-            prepared = training.prepare(settings)
-            if resume is None and output is not None:
-                begun = begin(output, prepared.settings, _note, **asdict(options))
-                folder = stack.enter_context(begun)
+            folder, given = None, settings.workers
+            team = join(given)
+            with team.together():
+                check_alike(team, context.params)
+                if resume is not None and team.leads:
+                    changed = _changed_options(context, asdict(options))
+                    own = {o: getattr(settings, o) for o in _OWN if _is_given(context, o)}
+                    going_on = continued(resume, _note, own, **changed)
+                    folder = stack.enter_context(going_on)
+                    settings = folder.settings
+            settings = team.broadcast(settings)
+            if resume is None:
+                settings = replace(settings, workers=team.size)
+            elif not _is_given(context, "workers"):
+                given = settings.workers
+            team = join(given, settings.reduction)
+            with team.together():
+                if team.size != settings.workers:
+                    raise ValueError(
+                        f"workers must be as many as the run has, {settings.workers}, got "
+                        f"{team.size}"
+                    )
+                prepared = training.prepare(settings)
+                if resume is None and output is not None and team.leads:
+                    begun = begin(output, prepared.settings, _note, **asdict(options))
+                    folder = stack.enter_context(begun)
+        stack.enter_context(team.ending())
         stack.enter_context(reported())
-        if path is not None:
+        if path is not None and team.leads:
             own = own_code(prepared.settings)
             again = [word for option, text in own.items() for word in (f"--{option}", text)]
             words = ["lookahead-ref", "train", "--resume", str(path), *again]
             stack.enter_context(continued_by(words))
         with TrainingProgress(console(stderr=True)) as progress:
             result = training.run(
-                prepared, folder, on_nonfinite=options.on_nonfinite, callbacks=[progress]
+                prepared,
+                folder,
+                team=team,
+                on_nonfinite=options.on_nonfinite,
+                callbacks=[progress],
             )
-    _show(prepared, path, result, as_json=as_json)
+    if team.leads:
+        _show(prepared, path, result, as_json=as_json)
 
 
 def _changed_options(context: typer.Context, options: dict[str, Any]) -> dict[str, Any]:
     """Return what is given of the options; refuse all that a run cannot change."""
     given = {name for name in context.params if _is_given(context, name)}
     for name in context.params:
-        if name in given and name not in (*options, *_OWN, "resume", "as_json"):
+        if name in given and name not in (*options, *_OWN, "workers", "resume", "as_json"):
             option = name.replace("_", "-")
             raise ValueError(
                 f"resume cannot be given with --{option}: a run goes on as it began"

@@ -1,5 +1,6 @@
 """Named data sets, of labelled examples or of a text, and how examples are held out."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -53,6 +54,29 @@ class Dataset(NamedTuple):
         """Return a `BatchStream` of training batches, with the augmentation."""
         return BatchStream(self.train, batch_size, seed, augment=self.augment)
 
+    def share(self, number: int, count: int) -> "Dataset":
+        """Return it with every `count`-th training example, from that `number` on.
+
+        All shares are of the same size; the last `size % count` examples are in none.
+        """
+        return self._replace(train=_Share(self.train, number, count))
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Every so many-th example of a source."""
+
+    source: ExampleSource
+    first: int
+    step: int
+
+    @property
+    def size(self) -> int:
+        return self.source.size // self.step
+
+    def take(self, indices: NDArray[np.int64], /) -> Examples:
+        return self.source.take(self.first + self.step * indices)
+
 
 class Corpus(NamedTuple):
     """A text as numbers, split for training, validation and a test.
@@ -81,6 +105,13 @@ class Corpus(NamedTuple):
         """Return a `WindowStream` of the training text, whose order no seed changes."""
         del seed  # every data set's `stream` takes it
         return WindowStream(self.train, batch_size, self.window)
+
+    def share(self, number: int, count: int) -> "Corpus":
+        """Return it with one of `count` parts of the training text, equal in length."""
+        length = (len(self.train) - 1) // count
+        first = number * length
+        # The last token is a label alone.
+        return self._replace(train=self.train[first : first + length + 1])
 
 
 def stratified_split(

@@ -161,6 +161,15 @@ _outer = partial(
 # DiLoCo's, see `lookahead_ref.diloco`.
 _outer_learning_rate = partial(setting, 0.7, "Of the outer optimizer.")
 _outer_momentum = partial(setting, 0.9, "Of an outer heavy-ball or nesterov.")
+
+
+def _workers(text: str) -> int | str:
+    try:
+        return text if text == "mpi" else int(text)
+    except ValueError:
+        raise ValueError(f"workers must be a number or mpi, got {text!r}") from None
+
+
 _backend = partial(
     setting,
     "numpy",
@@ -224,6 +233,20 @@ class TrainSettings:
     outer: str | None = _outer(panel="Optimizer")
     outer_learning_rate: float = _outer_learning_rate(panel="Optimizer")
     outer_momentum: float = _outer_momentum(panel="Optimizer")
+    workers: int | str = _of_run(
+        1,
+        "Lookahead: how many workers, each with its share of the data, have one outer "
+        "step; or mpi, where each is a rank that mpirun started.",
+        given=str | None,
+        metavar="N|mpi",
+        read=_workers,
+        show_default="1",
+    )
+    reduction: str = _of_run(
+        "ordered",
+        "Of mpi's workers: ordered has the bits of one process, allreduce is MPI's own.",
+        choices=("ordered", "allreduce"),
+    )
     momentum: float = _of_optimizer(0.9, "Of heavy-ball and nesterov.")
     weight_decay: float = _of_optimizer(0.0, "Of the innermost optimizer.", least=0)
     weight_decay_kind: str = _of_optimizer("l2", "l2 or decoupled.")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import lookahead_ref as la
+from lookahead_ref import hyperparameters
 from lookahead_ref.experiments import models, optimizers, plugins
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.experiments.resume import RunFolder
@@ -25,6 +26,7 @@ from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder
 from lookahead_ref.training.events import Callback, Event, RunStarted
 from lookahead_ref.training.loop import OnNonFinite, described, train
 from lookahead_ref.training.stopping import StopRequest, stop_requests
+from lookahead_ref.training.team import Team, join, share
 from lookahead_ref.trees import flatten
 
 _DISTRIBUTIONS = ("numpy", "autograd", "numba", "cupy", "scikit-learn", "safetensors")
@@ -86,8 +88,15 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     if rate is None:
         rate = optimizers.default_learning_rate(settings.optimizer, settings.model)
     optimizer = optimizers.build(replace(settings, learning_rate=rate))
+    workers = hyperparameters.count("workers", settings.workers)
+    if workers > 1 and not isinstance(optimizer, la.Lookahead):
+        raise ValueError(
+            f"workers must be 1 with optimizer {settings.optimizer}, which has no outer "
+            f"step to share, got {workers}"
+        )
     with plugins.attributed_to("data", settings.data):
-        steps = settings.epochs * data.stream(batch_size, 0).batches_per_epoch
+        stream = share(data, 0, workers, batch_size).stream(batch_size, 0)
+        steps = settings.epochs * stream.batches_per_epoch
     if rate is None and settings.schedule != "constant":
         raise ValueError(
             f"learning_rate must be given for schedule {settings.schedule}, got none"
@@ -113,17 +122,20 @@ def run(
     prepared: Prepared,
     folder: RunFolder | None = None,
     *,
+    team: Team | None = None,
     request: StopRequest | None = None,
     log_steps: bool = True,
     on_nonfinite: str = "stop",
     callbacks: Sequence[Callback] = (),
 ) -> TrainingResult:
     """Train, if there is a folder from its last good checkpoint on, and by its options."""
-    if folder is None:
-        return _trained(prepared, on_nonfinite, callbacks=callbacks)
-
-    log_path = folder.path / "train.jsonl"
+    team = join(prepared.settings.workers) if team is None else team
     with ExitStack() as stack:
+        if not team.leads:  # who leads tells when to stop
+            stack.enter_context(stop_requests())
+        if folder is None:
+            return _trained(prepared, on_nonfinite, workers=team, callbacks=callbacks)
+        log_path = folder.path / "train.jsonl"
         if request is None:
             request = stack.enter_context(stop_requests())
         kept = checkpoints(prepared, folder, request)
@@ -147,6 +159,7 @@ def run(
                 folder.options.on_nonfinite,
                 checkpoints=kept,
                 resume=None if restored is None else restored.snapshot,
+                workers=team,
                 callbacks=[*callbacks, write],
             )
             log.sync()

@@ -86,11 +86,10 @@ class Workers:
 
 @dataclass(frozen=True)
 class Worker:
-    """One of the workers: `Lookahead` cut in two where it waits for the others.
+    """One of the workers: `Lookahead` cut in two where it waits for the others."""
 
-    The k-th step of a cycle returns the pseudo-gradient in the parameters' place. The call
-    after that takes the mean of all workers' as `grads`, and returns the new phi.
-    """
+    # The k-th step of a cycle returns the pseudo-gradient in the parameters' place. The one
+    # after that takes the mean of all workers' as `grads`, and returns the new phi.
 
     lookahead: Lookahead
 

@@ -6,13 +6,14 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, Protocol, cast
 
 import numpy as np
 
 import lookahead_ref as la
-from lookahead_ref import hyperparameters
+from lookahead_ref import hyperparameters, trees
+from lookahead_ref.optimizers.workers import Worker
 from lookahead_ref.stepping.backend import Backend, explained
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training.events import (
@@ -40,9 +41,12 @@ from lookahead_ref.training.state import (
     Snapshot,
     TrainingState,
     gradients,
+    joined,
+    parted,
     seeds,
 )
 from lookahead_ref.training.stopping import Interrupted, StoppedError
+from lookahead_ref.training.team import Team, join, share
 from lookahead_ref.trees import flatten
 
 OnNonFinite = Literal["stop", "skip"]
@@ -109,6 +113,7 @@ def train(
     check_every: int | None = None,
     checkpoints: Checkpoints | None = None,
     resume: Snapshot | None = None,
+    workers: int | str | Team = 1,
     callbacks: Sequence[Callback] = (),
 ) -> TrainingResult:
     """Train a model.
@@ -156,6 +161,11 @@ def train(
         Where to keep the state of the run.
     resume : Snapshot, optional
         A state that such a run was in; it goes on from there. All else must be as it was.
+    workers : int or "mpi", default 1
+        How many workers have one outer step, that of a `Lookahead`: `lookahead_ref.Workers`
+        says how. Each has its share of the training examples or of the text. All are in
+        this process; with "mpi" each is a rank, and the first of them alone evaluates, has
+        the callbacks and keeps checkpoints.
     callbacks : sequence of callable
         Called with each event, in this order. An exception in one ends the run.
 
@@ -200,23 +210,53 @@ def train(
     if check_every is None:
         check_every = 1 if placement.on_host else _DEVICE_CHECK_EVERY
     check_every = hyperparameters.count("check_every", check_every)
+    team = workers if isinstance(workers, Team) else join(workers)
+    if team.size > 1 and on_nonfinite != "stop":
+        raise ValueError(
+            f"on_nonfinite must be 'stop' where there are workers, whose cycles end "
+            f"together, got {on_nonfinite!r}"
+        )
 
-    state = TrainingState.begun(model, data, optimizer, seed, batch_size, placement)
+    own = Worker(optimizer) if team.size > 1 else optimizer
+    states = [
+        TrainingState.begun(
+            model,
+            share(data, number, team.size, batch_size),
+            own,
+            seed,
+            batch_size,
+            placement,
+            worker=number,
+        )
+        for number in team.here
+    ]
+    resume = team.broadcast(resume)
     if resume is not None:
-        state.restore(resume)
+        parts = parted(resume)
+        if len(parts) != team.size:
+            raise ValueError(
+                f"workers must be as many as resume has, {len(parts)}, got {team.size}"
+            )
+        for number, each in zip(team.here, states, strict=True):
+            each.restore(parts[number])
+    state = states[0]
     loop = _Loop(
         model=model,
         data=data,
         state=state,
+        team=team,
         seed=seed,
         batch_size=batch_size,
         clip=clip,
         evaluate_train=evaluate_train,
         on_nonfinite=on_nonfinite,
         check_every=check_every,
-        checkpoints=checkpoints,
-        callbacks=callbacks,
+        checkpoints=checkpoints if team.leads else None,
+        callbacks=callbacks if team.leads else (),
     )
+    loop.workers += [
+        replace(loop, state=each, checkpoints=None, callbacks=()) for each in states[1:]
+    ]
     loop.report(
         RunStarted(
             model=described(model),
@@ -248,6 +288,7 @@ class _Loop:
     model: Model
     data: Data
     state: TrainingState
+    team: Team
     seed: int
     batch_size: int
     clip: float | None
@@ -260,6 +301,7 @@ class _Loop:
     def __post_init__(self) -> None:
         self.gradient = gradients(self.model, self.state, self.batch_size)
         self.began = time.perf_counter() - self.state.seconds
+        self.workers = [self]  # in this process
 
     def report(self, event: Event) -> None:
         for callback in self.callbacks:
@@ -277,7 +319,8 @@ class _Loop:
         self._pause(save=True)
         test = getattr(self.data, "test", None)
         with self._interruptible():
-            tested = None if test is None else self._evaluator()(test)
+            measures = test is not None and self.team.leads
+            tested = self._evaluator()(test) if measures else None
         self._end(None, tested)
         return TrainingResult(
             params=state.placement.fetch(state.stepper.evaluation_params()),
@@ -294,8 +337,32 @@ class _Loop:
         """Go through what is left of the epoch's batches."""
         state = self.state
         per_epoch = state.stream.batches_per_epoch
+        if self.team.size == 1:
+            self.advance(per_epoch)
+            return
+        k = cast("Worker", state.stepper.optimizer).lookahead.k
         while state.batches < per_epoch:
-            left = per_epoch - state.batches
+            meeting = state.batches + k - state.step % k
+            for worker in self.workers:
+                worker.advance(min(meeting, per_epoch))
+            if state.batches == meeting:
+                self._synchronize()
+            self._pause()
+
+    def _synchronize(self) -> None:
+        """Do the outer step with the mean of all workers' pseudo-gradients."""
+        placement = self.state.placement
+        steppers = [worker.state.stepper for worker in self.workers]
+        to_host = placement.backend.to_host
+        mean = self.team.mean([trees.map(to_host, each.params) for each in steppers])
+        for stepper in steppers:
+            stepper.step(placement.put(mean))
+
+    def advance(self, until: int) -> None:
+        """Go through the epoch's batches up to a number."""
+        state = self.state
+        while state.batches < until:
+            left = until - state.batches
             if self.check_every == 1:
                 self._look_at_each(left)
                 continue
@@ -306,7 +373,7 @@ class _Loop:
                 state.restore(before)
                 self._look_at_each(count)
             del before  # there is room for one, not for this and the next
-            self._pause()
+            self._pause_alone()
 
     def _look_at_each(self, count: int) -> None:
         """Go through some batches, looking at each one's gradient before it is used."""
@@ -322,7 +389,7 @@ class _Loop:
                 self._take(float(loss))
             else:
                 self._leave_out(batch, float(loss), *fault)
-            self._pause()
+            self._pause_alone()
 
     def _update_if_finite(self, loss: float, grads: Any) -> tuple[Where, str | None] | None:
         """Make an update, or tell why none was made: what is not finite, and where."""
@@ -396,34 +463,43 @@ class _Loop:
 
     # Between batches and epochs.
 
+    def _pause_alone(self) -> None:
+        if self.team.size == 1:
+            self._pause()
+
     def _pause(self, *, save: bool = False) -> None:
         """Save the state if it is time to, and stop if that is wanted."""
-        if (kept := self.checkpoints) is None:
-            return
-        if kept.stopping():
-            self._stop(kept)
-        if save or kept.due(self.state.batches_in_all):
-            self._save(kept)
+        kept, batches = self.checkpoints, self.state.batches_in_all
+        stop = kept is not None and kept.stopping()
+        due = kept is not None and (save or kept.due(batches))
+        stop, due = self.team.broadcast((stop, due))
+        if stop:
+            self._stop()
+        if due:
+            self._save()
 
-    def _save(self, kept: Checkpoints) -> None:
-        state = self.state
+    def _save(self) -> None:
+        self.state.seconds = self._seconds()
+        states = [worker.state for worker in self.workers]
         # From weights that are not finite no run can go on: the last good ones stay.
-        if first_nonfinite(state.stepper.params) is None:
-            state.seconds = self._seconds()
-            copied = state.snapshot()
-            on_host = state.placement.fetch(copied.arrays)
-            kept.save(state.batches_in_all, copied._replace(arrays=on_host))
+        finite = [first_nonfinite(state.stepper.params) is None for state in states]
+        if not all(self.team.gather(finite)):
+            return
+        copies = self.team.gather([state.on_host() for state in states])
+        if self.checkpoints is not None:
+            self.checkpoints.save(self.state.batches_in_all, joined(copies))
+        self.team.broadcast(None)  # when it is written
 
-    def _stop(self, kept: Checkpoints) -> NoReturn:
-        self._save(kept)
+    def _stop(self) -> NoReturn:
+        self._save()
         self._end("stopped")
         raise StoppedError(self.state.step)
 
     @contextmanager
     def _interruptible(self, before: Snapshot | None = None) -> Iterator[None]:
         """Let a request to stop end the block, as if that had not begun."""
-        if (kept := self.checkpoints) is None:
-            yield
+        if (kept := self.checkpoints) is None or self.team.size > 1:
+            yield  # workers stop where they meet
             return
         place = self.state.place()
         try:
@@ -434,37 +510,46 @@ class _Loop:
                 self.state.go_back(place)
             else:
                 self.state.restore(before)
-            self._stop(kept)
+            self._stop()
 
     def _end_epoch(self, epoch: int) -> None:
         """Evaluate, and make ready for the next epoch."""
-        state, data = self.state, self.data
+        states = [worker.state for worker in self.workers]
+        sums = self.team.gather([(each.epoch_loss, each.epoch_updates) for each in states])
+        loss, updates = map(sum, zip(*sums, strict=True))
+        record = None
+        if self.team.leads:
+            record = self._evaluated(epoch, loss / updates if updates else None)
+        record = self.team.broadcast(record)
+        for state in states:
+            state.epoch, state.batches = epoch, 0
+            state.epoch_updates, state.epoch_loss = 0, 0.0
+            state.history.append(record)
+        self.report(EpochEnded(record, seconds=self._seconds()))
+        if self.team.leads:
+            loss = record.validation_loss + (record.train_loss or 0.0)
+            if not math.isfinite(loss):
+                broken = first_nonfinite(self.state.stepper.evaluation_params())
+                self._fail("evaluation", epoch, loss, broken)
+            self._watch()
+        self._pause()
+
+    def _evaluated(self, epoch: int, batch_loss: float | None) -> EpochRecord:
         with self._interruptible():
             evaluate = self._evaluator()
-            on_train = evaluate(data.train) if self.evaluate_train else None
-            on_validation = evaluate(data.validation)
-        state.epoch, state.batches = epoch, 0
-        mean = state.epoch_loss / state.epoch_updates if state.epoch_updates else None
-        record = EpochRecord(
-            epoch=state.epoch,
-            step=state.step,
-            batch_loss=mean,
+            on_train = evaluate(self.data.train) if self.evaluate_train else None
+            on_validation = evaluate(self.data.validation)
+        return EpochRecord(
+            epoch=epoch,
+            step=self.state.step,
+            batch_loss=batch_loss,
             train_loss=None if on_train is None else on_train.loss,
             train_accuracy=None if on_train is None else on_train.accuracy,
             validation_loss=on_validation.loss,
             validation_accuracy=on_validation.accuracy,
             validation_top5_accuracy=getattr(on_validation, "top5_accuracy", None),
-            skipped=state.skipped,
+            skipped=self.state.skipped,
         )
-        state.history.append(record)
-        self.report(EpochEnded(record, seconds=self._seconds()))
-        loss = on_validation.loss + (0.0 if on_train is None else on_train.loss)
-        if not math.isfinite(loss):
-            broken = first_nonfinite(state.stepper.evaluation_params())
-            self._fail("evaluation", state.epoch, loss, broken)
-        self._watch()
-        state.epoch_updates, state.epoch_loss = 0, 0.0
-        self._pause()
 
     def _watch(self) -> None:
         """Tell of weights that have become worse than they were at first."""

@@ -1,6 +1,7 @@
 """All that changes while a run goes on, which a checkpoint must hold, and where it is."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Self
@@ -21,7 +22,8 @@ class Snapshot(NamedTuple):
 
     arrays: dict[str, Any]
     """Below ``optimizer/`` weights, slow weights and slots, by the names of
-    `lookahead_ref.Stepper.state_dict`; below ``carried/`` what the next batch is handed."""
+    `lookahead_ref.Stepper.state_dict`; below ``carried/`` what the next batch is handed;
+    the same of all workers but the first below ``worker1/`` and so on."""
     record: dict[str, Any]
     """All else, as plain data that JSON can hold without loss."""
 
@@ -120,9 +122,11 @@ class TrainingState:
         seed: int,
         batch_size: int,
         placement: Placement,
+        worker: int = 0,
     ) -> Self:
-        """Return the state in which a run begins."""
-        init_seed, batch_seed, noise_seed = seeds(seed)
+        """Return the state in which a run, or one of its workers, begins."""
+        init_seed, *seeds_of_all = seeds(seed)
+        batch_seed, noise_seed = ([each, *each.spawn(worker)][-1] for each in seeds_of_all)
         params = placement.put(model.init(init_seed))
         return cls(
             placement,
@@ -158,8 +162,14 @@ class TrainingState:
             "history": [asdict(each) for each in self.history],
             "stream": self.stream.state_dict(),
             "rng": self.rng.bit_generator.state,
+            "others": [],
         }
         return Snapshot(arrays, record)
+
+    def on_host(self) -> Snapshot:
+        """Copy the state to the host."""
+        copied = self.snapshot()
+        return copied._replace(arrays=self.placement.fetch(copied.arrays))
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back, or on, to a state of a run of the same model, data and optimizer."""
@@ -218,6 +228,29 @@ def check_carried(carried: trees.Tree, before: trees.Tree, params: trees.Tree) -
             )
 
 
+def joined(workers: Sequence[Snapshot]) -> Snapshot:
+    """Make one snapshot of those of all workers."""
+    first, *others = workers
+    arrays = {
+        f"worker{number}/{name}": array
+        for number, other in enumerate(others, start=1)
+        for name, array in other.arrays.items()
+    }
+    record = {**first.record, "others": [other.record for other in others]}
+    return Snapshot({**first.arrays, **arrays}, record)
+
+
+def parted(snapshot: Snapshot) -> list[Snapshot]:
+    """Take apart what `joined` made."""
+    records = [snapshot.record, *snapshot.record["others"]]
+    workers: list[Snapshot] = [Snapshot({}, record) for record in records]
+    for name, array in snapshot.arrays.items():
+        of_other = re.fullmatch(r"worker(\d+)/(.+)", name)
+        number, name = (int(of_other[1]), of_other[2]) if of_other else (0, name)
+        workers[number].arrays[name] = array
+    return workers
+
+
 def seeds(seed: int) -> list[np.random.SeedSequence]:
     """Return those of the initial weights, of the batches, and of the model's noise."""
     return np.random.SeedSequence(seed).spawn(3)
@@ -249,6 +282,7 @@ _PLAIN = ("epoch", "batches", "step", "skipped", "epoch_updates", "epoch_loss", 
 _PARTS = {
     **{name: {"type": "object"} for name in ("counts", "stream", "rng")},
     "history": {"type": "array", "items": schema(EpochRecord)},
+    "others": {"type": "array"},
 }
 SCHEMA = schema(TrainingState, _PLAIN, **_PARTS)
 """The JSON schema of a snapshot's record."""

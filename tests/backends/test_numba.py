@@ -11,6 +11,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -229,18 +230,12 @@ def test_arrays_are_handed_to_as_many_threads_as_they_are_worth(
     threads: int, sizes: list[int], helped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = NumbaBackend(threads=threads)
-    given: list[Any] = []
-    start = made._threads.helpers.start
-
-    def note(calls: Any) -> None:
-        given.extend(calls)
-        start(calls)
-
-    monkeypatch.setattr(made._threads.helpers, "start", note)
+    start = mock.Mock(wraps=made._threads.helpers.start)
+    monkeypatch.setattr(made._threads.helpers, "start", start)
     arrays = [np.full(size, 1.5) for size in sizes]
     made.bind(DOUBLE, "float64", [[array] for array in arrays])([], [2.0])
     assert all((array == 3.0).all() for array in arrays)
-    assert len(given) == helped
+    assert sum(len(call.args[0]) for call in start.mock_calls) == helped
 
 
 def doubling(threads: int) -> tuple[Any, Any, Any]:
@@ -251,10 +246,8 @@ def doubling(threads: int) -> tuple[Any, Any, Any]:
 
 
 def test_without_other_threads_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("can't create new thread at interpreter shutdown")
-
-    monkeypatch.setattr(threading, "Thread", refuse)
+    refused = RuntimeError("can't create new thread at interpreter shutdown")
+    monkeypatch.setattr(threading, "Thread", mock.Mock(side_effect=refused))
     _, x, double = doubling(3)
     double()
     assert (x == 2.0).all()

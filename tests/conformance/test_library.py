@@ -1,10 +1,11 @@
 """The library passes its own golden suite: the pure path and each backend."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from lookahead_ref.conformance import Adapter, Case, cases, judge, observe
+from lookahead_ref.conformance import Adapter, Case, adapters, cases, judge, observe
 from lookahead_ref.conformance.adapters import Pure, Stepped
 
 PROFILES = sorted({case.profile for case in cases()})
@@ -41,3 +42,27 @@ def test_the_numba_stepper_passes(profile: str) -> None:
 @pytest.mark.parametrize("case", cases("evaluation")[:1])
 def test_a_test_is_named_after_its_case(case: Case, request: pytest.FixtureRequest) -> None:
     assert request.node.name.endswith(f"[{case.id}]")
+
+
+@pytest.mark.slow
+def test_the_cupy_backend_s_kernels_pass_on_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("cupy")
+    import host_cuda
+    from lookahead_ref.backends.cupy import CupyBackend, compiler
+
+    recorder = host_cuda.Recorder()
+    monkeypatch.setattr(adapters, "loaded", lambda _: recorder)
+    every = [(case, dtype) for case in cases() for dtype in case.dtypes]
+    for case, dtype in every:
+        observe(case, dtype, Stepped("numpy"), lambda: Stepped("numpy"))
+    cuda = host_cuda.HostCuda(tmp_path)
+    cuda.prepare(compiler.write(*each).text for each in recorder.programs)
+    backend = CupyBackend(cuda=cuda)
+    monkeypatch.setattr(adapters, "loaded", lambda _: backend)
+    for case, dtype in every:
+        seen = observe(case, dtype, Stepped("cupy"), lambda: Stepped("cupy"))
+        verdict = judge(case, seen, dtype)
+        assert verdict.passed, (case.id, dtype, verdict)
+    assert cuda.launches

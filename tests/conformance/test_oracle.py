@@ -73,38 +73,35 @@ def test_lookahead_around_sgd_by_hand() -> None:
     assert [s.synchronized for s in steps] == [[False], [True], [False], [True], [False]]
 
 
-def test_alpha_moves_phi_towards_theta() -> None:
-    assert fast(constant(lookahead(2, 0.25), sgd(1.0), 2)) == [7, 7.5]
+LONG = lookahead(9, 0.5)
 
 
-def test_schedules_see_their_clocks() -> None:
-    case = constant(lookahead(2, [0.5, 0.25]), sgd([4.0, 2.0, 1.0]), 6)
-    # 8-4=4, 4-2=2 -> 5; 5-1, 4-1=3 -> 4.5; 3.5, 2.5 -> 4
-    assert fast(case) == [4, 5, 4, 4.5, 3.5, 4]
-
-
-def test_heavy_ball_and_nesterov_by_hand() -> None:
-    level = lookahead(9, 0.5)
-    assert fast(constant(level, heavy_ball(0.5, momentum=0.5), 3)) == [7.5, 6.75, 5.875]
-    assert fast(constant(level, nesterov(0.5, momentum=0.5), 2)) == [7.25, 6.375]
+@pytest.mark.parametrize(
+    ("levels", "inner", "expected"),
+    [
+        # Alpha moves phi towards theta.
+        (lookahead(2, 0.25), sgd(1.0), [7, 7.5]),
+        # Schedules see their clocks: 8-4=4, 4-2=2 -> 5; 5-1, 4-1=3 -> 4.5; 3.5, 2.5 -> 4.
+        (lookahead(2, [0.5, 0.25]), sgd([4.0, 2.0, 1.0]), [4, 5, 4, 4.5, 3.5, 4]),
+        (LONG, heavy_ball(0.5, momentum=0.5), [7.5, 6.75, 5.875]),
+        (LONG, nesterov(0.5, momentum=0.5), [7.25, 6.375]),
+        # Weight decay uses the old weights.
+        (LONG, heavy_ball(0.5, momentum=0.5, l2=0.25), [6.5, 4.4375]),
+        (LONG, heavy_ball(0.5, momentum=0.5, decoupled=0.25), [6.5, 4.9375]),
+    ],
+)
+def test_weights_by_hand(levels: Any, inner: Any, expected: list[float]) -> None:
+    assert fast(constant(levels, inner, len(expected))) == expected
 
 
 def test_adagrad_and_adam_by_hand() -> None:
-    level = lookahead(9, 0.5)
     # s = 16, then 32 - 16 ... with g = 4: 1, then 4 / sqrt(32)
-    first, second = fast(constant(level, adagrad(1.0, epsilon=4.0), 2, g=4.0))
+    first, second = fast(constant(LONG, adagrad(1.0, epsilon=4.0), 2, g=4.0))
     assert first == 7.5
     assert abs(second - (first - 4 / (oracle.Exact.sqrt(32) + 4))) < 1e-45
     # Corrected moments of a constant gradient are that gradient.
-    found = fast(constant(level, adam(1.0, beta1=0.5, beta2=0.75, epsilon=2.0), 3, g=2.0))
+    found = fast(constant(LONG, adam(1.0, beta1=0.5, beta2=0.75, epsilon=2.0), 3, g=2.0))
     assert all(abs(x - y) < 1e-45 for x, y in zip(found, [7.5, 7, 6.5], strict=True))
-
-
-def test_weight_decay_of_both_kinds_uses_the_old_weights() -> None:
-    level = lookahead(9, 0.5)
-    for kind, second in (("l2", 4.4375), ("decoupled", 4.9375)):
-        inner = heavy_ball(0.5, momentum=0.5, **{kind: 0.25})
-        assert fast(constant(level, inner, 2)) == [6.5, second]
 
 
 @pytest.mark.parametrize(

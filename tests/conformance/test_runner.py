@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from conformance.running import statuses
 
 from lookahead_ref.conformance import Case, Suite, UnsupportedError, cases, observe
 from lookahead_ref.conformance.adapters import Pure
-from lookahead_ref.conformance.judging import Result, Trajectory
+from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.running import (
     Limits,
     Process,
@@ -28,7 +29,7 @@ from lookahead_ref.conformance.running import (
     open_target,
     run,
 )
-from lookahead_ref.conformance.wire import encode, shown
+from lookahead_ref.conformance.wire import Wired, shown
 from support import started
 
 PROGRAM = Path(__file__).parent / "programs" / "harness.py"
@@ -292,43 +293,35 @@ def test_a_target_that_there_is_not_is_refused(target: str, says: str) -> None:
         open_target(target)
 
 
-def recording(path: Path, target: Target) -> Path:
-    """Write what a program would write that goes through the vectors by itself."""
-    lines = [json.dumps({"recording": 1, "name": "recorded"})]
-    for result in taken(target, SMOKE):
-        case, seen = result.case, result.seen
-        assert seen is not None
+def recording(path: Path) -> Path:
+    """Write down what the harness answers, as it would going through the vectors itself."""
+    entries: list[dict[str, Any]] = [{"recording": 1, "name": "recorded"}]
+    with closing(harness()) as program:
 
-        def tensors(flat: Any, case: Case = case) -> list[list[str]]:
-            return [encode(each) for each in case.split(flat)]
+        def noted(case: Case, said: dict[str, list[Any]], steps: str) -> Wired:
+            def ask(request: Any) -> Any:
+                answer = program.ask(request)  # type: ignore[attr-defined]
+                kind = {"step": steps, "evaluate": "evaluations"}.get(request["do"])
+                said.setdefault(str(kind), []).append(answer)
+                return answer
 
-        def shows(fast: Any, slow: Any, slots: Any) -> dict[str, Any]:
-            return {
-                "fast": tensors(fast),
-                "slow": [tensors(each) for each in slow],
-                "slots": [{"name": n, "values": tensors(v)} for n, v in slots.items()],
-            }
+            return Wired(ask, case)
 
-        def steps(seen: Trajectory) -> list[dict[str, Any]]:
-            return [*map(shows, seen.fast, seen.slow, seen.slots)]
-
-        entry = {"case": case.id, "dtype": result.dtype, "steps": steps(seen.steps)}
-        if seen.resumed is not None:
-            entry["resumed"] = steps(seen.resumed)
-        entry["evaluations"] = [{"weights": tensors(w)} for w in seen.evaluations.values()]
-        lines.append(json.dumps(entry))
-    path.write_text("\n".join(lines))
+        for case in PLAIN:
+            said: dict[str, list[Any]] = {}
+            resumed = partial(noted, case, said, "resumed")
+            observe(case, "float64", noted(case, said, "steps"), resumed)
+            entries.append({"case": case.id, "dtype": "float64", **said})
+    path.write_text("\n".join(map(json.dumps, entries)))
     return path
 
 
 def test_a_recording_is_judged_as_the_program_itself(tmp_path: Path) -> None:
-    place = recording(tmp_path / "run.jsonl", open_target("pure"))
-    target = open_target(recorded=place)
+    target = open_target(recorded=recording(tmp_path / "run.jsonl"))
     assert target.name == "recorded"
-    assert statuses(taken(target, SMOKE)) == {"passed"}
-    (absent,) = taken(target, cases("wrapper")[2:3])
-    assert absent.status == "unsupported"
-    assert absent.reason == "it was not recorded"
+    *recorded, absent = taken(target, [*PLAIN, cases("wrapper")[2]])
+    assert statuses(recorded) == {"passed"}
+    assert (absent.status, absent.reason) == ("unsupported", "it was not recorded")
 
 
 FIRST = '{"recording": 1}'

@@ -3,7 +3,6 @@
 import difflib
 
 import pytest
-from conformance.port import Port
 from conformance.running import named
 from conformance.wrong import (
     CHANGES,
@@ -97,4 +96,4 @@ def test_a_wrong_program_fails_and_its_cause_is_named(names: tuple[str, ...]) ->
 
 
 def test_a_right_program_has_nothing_to_explain() -> None:
-    assert diagnose(results(Port, telling(), "float64")) == []
+    assert diagnose(results(program(), telling(), "float64")) == []

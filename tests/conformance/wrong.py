@@ -133,16 +133,22 @@ CHANGES |= {f"{name}, no more": changes for name, changes in NARROWER.items()}
 
 
 def program(*names: str) -> Any:
-    """Return the port, as an adapter, with these changes made to it."""
+    """Return the port, as an adapter, with what these names say made wrong in it."""
+    return changed(change for name in names for change in CHANGES[name])
+
+
+def changed(changes: Iterable[Change], **known: Any) -> Any:
+    """Return the port, as an adapter, with changes that may use what is known by a name."""
     sources = dict(SOURCES)
-    for right, wrong in (change for name in names for change in CHANGES[name]):
+    for right, wrong in changes:
         (file,) = (file for file in FILES if right in sources[file])
         assert sources[file].count(right) == 1
         sources[file] = sources[file].replace(right, wrong)
     modules = {name: types.ModuleType(name) for name in FILES}
     with mock.patch.dict(sys.modules, modules):
         for name, module in modules.items():
-            exec(compile(sources[name], f"{names}/{name}.py", "exec"), vars(module))
+            vars(module).update(known)
+            exec(compile(sources[name], f"changed/{name}.py", "exec"), vars(module))
     return modules["wrapper_plain"].Adapter
 
 

@@ -104,7 +104,7 @@ NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
         (UNSTABLE.covariance, (np.zeros((2, 2)), 100_000), DIVERGES),
         (cycle, ("heavy-ball", 1e200, 0.9, {"k": 5}), DIVERGES),
         # Outer optimizers
-        (noisy_gradient, (["a"],), "TypeError: curvature must hold real numbers"),
+        (noisy_gradient, (["a"],), "TypeError: curvature must hold numbers"),
         (noisy_gradient, (1.0, -1.0), "noise must be >= 0, got -1.0"),
         (noisy_gradient, (TWO, ONE * 3), "curvature, noise must have shapes that"),
         (GRADIENT.after, (-0.1, 5), "learning_rate must be >= 0, got -0.1"),

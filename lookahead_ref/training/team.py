@@ -1,0 +1,177 @@
+"""Where the workers of a run are: all in this process, or one on each rank of MPI."""
+
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookahead_ref import hyperparameters, trees
+from lookahead_ref.extras import require
+from lookahead_ref.optimizers import workers
+from lookahead_ref.training.models import Data
+from lookahead_ref.training.stopping import StoppedError
+from lookahead_ref.trees import Tree
+
+REDUCTIONS = ("ordered", "allreduce")
+"""How pseudo-gradients are added up on MPI."""
+
+
+class Team:
+    """Workers in this process, one after the other."""
+
+    def __init__(self, size: int) -> None:
+        self.size = hyperparameters.count("workers", size)
+        self.here: Sequence[int] = range(size)
+        """The numbers of those in this process."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether the first worker, which evaluates and writes, is here."""
+        return 0 in self.here
+
+    def mean(self, values: Sequence[Tree]) -> Tree:
+        """Average what each worker has: the sum in their order, by their number."""
+        return workers.mean(values)
+
+    def gather(self, values: Sequence[Any]) -> list[Any]:
+        """Return what all workers have, from what those in this process have."""
+        return list(values)
+
+    def broadcast(self, value: Any) -> Any:
+        """Return what the process of the first worker has."""
+        return value
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Fail everywhere if the block, which talks to nobody, fails somewhere."""
+        yield
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """End all processes if the block fails in this one."""
+        yield
+
+
+class Ranks(Team):
+    """Workers that are the ranks of an MPI communicator."""
+
+    def __init__(self, comm: Any, reduction: str = "ordered") -> None:
+        super().__init__(comm.size)
+        self.here = (comm.rank,)
+        self._comm = comm
+        self._mean = {"ordered": self._ordered, "allreduce": self._allreduce}[
+            hyperparameters.option("reduction", reduction, REDUCTIONS)
+        ]
+
+    def mean(self, values: Sequence[Tree]) -> Tree:
+        """Average what each rank has, whose arrays are NumPy's."""
+        (own,) = values
+        return trees.map(
+            lambda leaf: self._mean(np.ascontiguousarray(leaf)).reshape(leaf.shape), own
+        )
+
+    def _ordered(self, own: NDArray[Any]) -> NDArray[Any]:
+        # Each rank averages a segment of it, from all ranks in their order.
+        counts = [len(part) for part in np.array_split(range(own.size), self.size)]
+        mine = counts[self._comm.rank]
+        received = np.empty((self.size, mine), own.dtype)
+        self._comm.Alltoallv([own, counts], [received, [mine] * self.size])
+        segment = workers.mean([{"": row} for row in received])[""]
+        result = np.empty_like(own)
+        self._comm.Allgatherv(segment, [result, counts])
+        return result
+
+    def _allreduce(self, own: NDArray[Any]) -> NDArray[Any]:
+        total = np.empty_like(own)
+        self._comm.Allreduce(own, total)
+        total /= self.size
+        return total
+
+    def gather(self, values: Sequence[Any]) -> list[Any]:
+        """Return what all ranks have."""
+        (own,) = values
+        return list(self._comm.allgather(own))
+
+    def broadcast(self, value: Any) -> Any:
+        """Return what rank 0 has."""
+        return self._comm.bcast(value)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Fail on all ranks if one fails; the first of those tells why."""
+        failed = None
+        try:
+            yield
+        except Exception as error:
+            failed = error
+        failures = self.gather([failed is not None])
+        if failed is not None and not any(failures[: self._comm.rank]):
+            raise failed
+        if any(failures):
+            sys.exit(1)  # a rank before this one tells why
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """End all ranks if the block fails on this one."""
+        try:
+            yield
+        except StoppedError as error:  # on all ranks, when their state was saved
+            sys.exit(128 + (error.signal or signal.SIGTERM))
+        except BaseException as error:
+            if not isinstance(error.__cause__, StoppedError):
+                sys.stderr.flush()
+                self._comm.Abort(getattr(error, "exit_code", 1))
+            raise
+
+
+def join(size: int | str, reduction: str = "ordered") -> Team:
+    """Return the team of so many workers in this process, or of the ranks of "mpi"."""
+    if size != "mpi":
+        if reduction != "ordered":
+            raise ValueError(
+                f"reduction must be 'ordered' unless workers are mpi, got {reduction!r}"
+            )
+        return Team(cast("int", size))
+    try:
+        mpi: Any = require("mpi4py.MPI", "mpi", purpose="run with workers mpi")
+    except RuntimeError as error:
+        raise ValueError(f"workers can be mpi where MPI is installed: {error}") from error
+    if not mpi.Is_initialized() or mpi.Is_finalized():
+        state = "finalized" if mpi.Is_finalized() else "not initialized"
+        raise ValueError(f"workers can be mpi while MPI is initialized, and it is {state}")
+    return Ranks(mpi.COMM_WORLD, reduction)
+
+
+def check_alike(team: Team, given: Mapping[str, Any]) -> None:
+    """Refuse what is not given alike on all ranks."""
+    first, *others = team.gather([dict(given)])
+    for rank, other in enumerate(others, start=1):
+        for name in first:
+            if other[name] != first[name]:
+                raise ValueError(
+                    f"{name} must be the same on all ranks, got {first[name]!r} on rank 0 "
+                    f"and {other[name]!r} on rank {rank}"
+                )
+
+
+def share(data: Data, number: int, count: int, batch_size: int) -> Data:
+    """Return what one of so many workers learns from."""
+    if count == 1:
+        return data
+    if not hasattr(data, "share"):
+        raise ValueError(
+            f"workers must be 1 with data {data.name}, which has no method share, got "
+            f"{count}"
+        )
+    shared: Data = data.share(number, count)
+    try:
+        shared.stream(batch_size, 0)
+    except ValueError as error:
+        raise ValueError(
+            f"workers must be so few that each has a batch of its own, got {count}: {error}"
+        ) from error
+    return shared

@@ -1,0 +1,200 @@
+"""Workers in training: each with its share of the data, and one outer step for all."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lookahead_ref as la
+from lookahead_ref.data import Corpus
+from lookahead_ref.training import Snapshot, StepTaken, StoppedError, train
+from support import assert_same_bits
+from toys import Bigram, Elsewhere, Normalised, clouds, text
+
+OPTIMIZER = la.Lookahead(
+    la.Adam(0.05), 3, inner_state="interpolate", outer=la.Nesterov(0.7, 0.9)
+)
+RUN: dict[str, Any] = {"seed": 3, "epochs": 3, "batch_size": 4}
+
+
+def trained(count: int = 3, model: Any = None, data: Any = None, **more: Any) -> Any:
+    model, data = model or Normalised(), data or clouds()
+    return train(model, data, OPTIMIZER, **{**RUN, **more}, workers=count)
+
+
+# The bits.
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_it_is_the_reference_on_gradients_of_each_workers_share(
+    count: int, backend: str
+) -> None:
+    model, data = Normalised(), clouds()
+    value_and_grad = la.value_and_grad(model.loss, has_aux=True)
+    init, *drawn = np.random.SeedSequence(RUN["seed"]).spawn(3)
+    own = [*zip(*([seed, *seed.spawn(count - 1)] for seed in drawn), strict=True)]
+    streams = [
+        data.share(m, count).stream(4, batches) for m, (batches, _) in enumerate(own)
+    ]
+    rngs = [np.random.Generator(np.random.PCG64(noise)) for _, noise in own]
+    carried: list[Any] = [model.start(4)] * count
+
+    workers = la.Workers(OPTIMIZER, count)
+    params: Any = [model.init(init)] * count
+    states = workers.init(params[0])
+    means = [None]
+    for _ in range(2):
+        losses: Any = [0.0] * count
+        for batches in zip(*(stream.epoch() for stream in streams), strict=True):
+            grads = []
+            for m, batch in enumerate(batches):
+                (loss, carried[m]), grad = value_and_grad(
+                    params[m], batch, carried[m], rngs[m]
+                )
+                grads.append(grad)
+                losses[m] += float(loss)
+            params, states = workers.step(params, grads, states)
+
+        means.append(sum(losses) / (streams[0].batches_per_epoch * count))
+
+    result = trained(count, backend=backend, epochs=2)
+    assert_same_bits(result.params, workers.evaluation_params(params, states))
+    assert result.steps == states[0].inner.step
+    assert result.steps % OPTIMIZER.k != 0
+    assert [record.batch_loss for record in result.history] == means
+
+
+@pytest.mark.parametrize("check_every", [1, 2, 50])
+def test_the_backends_place_and_how_often_it_looks_change_nothing(check_every: int) -> None:
+    expected = trained()
+    result = trained(backend=Elsewhere(), check_every=check_every)
+    assert_same_bits(result.params, expected.params)
+    assert result.history == expected.history
+
+
+# Shares.
+
+
+def test_shares_of_examples_do_not_overlap_and_are_of_one_size() -> None:
+    data = clouds(11)
+    shares = [data.share(number, 3).train for number in range(3)]
+    assert [share.size for share in shares] == [3, 3, 3]
+    taken = [share.take(np.arange(3)).inputs for share in shares]
+    assert len(np.unique(np.concatenate(taken), axis=0)) == 9
+    assert np.array_equal(taken[1], data.train.inputs[1:9:3])
+
+
+def test_parts_of_a_text_have_no_token_in_common_but_as_the_label_of_one() -> None:
+    tokens = np.arange(12, dtype=np.int32)
+    corpus = Corpus("text", tokens, tokens, tokens, ("a",), window=5)
+    parts = [corpus.share(number, 3) for number in range(3)]
+    inputs = [next(part.stream(1, 0).epoch()).inputs[:, 0].tolist() for part in parts]
+    assert inputs == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+    assert [part.train[-1] for part in parts] == [3, 6, 9]
+
+
+def test_what_is_handed_from_batch_to_batch_is_each_workers_own() -> None:
+    model = Bigram()
+    trained(2, model, text(), epochs=1, batch_size=1)
+    length = (len(text().train) - 1) // 2
+    assert model.counts == [*range(3), *range(3), 3, 3]
+    assert -(-length // 3) == 4
+
+
+# What is told and kept.
+
+
+def test_the_first_worker_tells_its_steps() -> None:
+    told: list[Any] = []
+    alone: list[Any] = []
+    trained(2, epochs=1, callbacks=[told.append])
+    examples = clouds().share(0, 2).train.take(np.arange(20))
+    share = clouds()._replace(train=examples)
+    trained(1, data=share, epochs=1, callbacks=[alone.append])
+    steps, of_one = (
+        [each for each in events if isinstance(each, StepTaken)] for events in (told, alone)
+    )
+    assert [step.step for step in steps] == list(range(5))
+    assert steps[:3] == of_one[:3]
+    assert steps[3:] != of_one[3:]
+
+
+class Keeping:
+    """Keeps every state in memory, and asks to stop after some of them."""
+
+    def __init__(self, stop_after: int) -> None:
+        self.kept: list[tuple[int, Snapshot]] = []
+        self._stop_after = stop_after
+
+    def due(self, batches: int) -> bool:
+        return True
+
+    def save(self, batches: int, snapshot: Snapshot) -> None:
+        self.kept.append((batches, snapshot))
+
+    def stopping(self) -> bool:
+        return len(self.kept) >= self._stop_after
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        raise AssertionError("workers stop where they meet")
+
+
+def test_from_wherever_it_was_saved_a_run_ends_with_the_same_bits() -> None:
+    whole = trained()
+    states = Keeping(stop_after=99)
+    trained(checkpoints=states)
+    # Where workers have met, at the ends of epochs, and before anything.
+    expected = [0, 0, 3, 4, 4, 6, 8, 8, 9, 12, 12, 12]
+    assert [batches for batches, _ in states.kept] == expected
+    for _, snapshot in states.kept:
+        result = trained(resume=snapshot)
+        assert_same_bits(result.params, whole.params)
+        assert result.history == whole.history
+
+    stopped = Keeping(stop_after=3)
+    with pytest.raises(StoppedError):
+        trained(checkpoints=stopped)
+    assert_same_bits(trained(resume=stopped.kept[-1][1]).params, whole.params)
+
+
+# Bad input.
+
+
+class Unshared:
+    name = "mine"
+    train, validation, stream = clouds().train, clouds().validation, clouds().stream
+
+
+@pytest.mark.parametrize(
+    ("count", "more", "told"),
+    [
+        (0, {}, "workers must be a positive integer, got 0"),
+        (11, {}, r"workers must be so few .* got 11: batch_size must be from 1 to 3"),
+        (
+            2,
+            {"on_nonfinite": "skip"},
+            "on_nonfinite must be 'stop' where there are workers",
+        ),
+        (2, {"data": Unshared()}, "workers must be 1 with data mine, .* got 2"),
+    ],
+)
+def test_what_no_workers_can_do_is_told(count: int, more: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        trained(count, **more)
+
+
+def test_only_a_lookahead_has_a_step_to_share() -> None:
+    with pytest.raises(TypeError, match="workers must have a Lookahead each"):
+        train(Normalised(), clouds(), la.Adam(), **RUN, workers=2)
+
+
+def test_another_number_of_workers_cannot_go_on() -> None:
+    states = Keeping(stop_after=1)
+    with pytest.raises(StoppedError):
+        trained(checkpoints=states)
+    with pytest.raises(ValueError, match="workers must be as many as resume has, 3, got 2"):
+        trained(2, resume=states.kept[0][1])
