@@ -158,9 +158,7 @@ def test_a_learning_rate_of_zero_leaves_the_parameters(rate: float) -> None:
     ],
 )
 @pytest.mark.parametrize("wrap", [lambda inner: inner, la.Lookahead, la.PolyakAveraging])
-def test_step_refuses_params_that_init_refuses(
-    wrap: Any, params: Any, message: str
-) -> None:
+def test_step_refuses_what_init_refuses(wrap: Any, params: Any, message: str) -> None:
     # SGD has no slots whose dtypes and names would give such params away.
     optimizer = wrap(la.SGD(0.5))
     state = optimizer.init(one(1.0, 2.0))

@@ -235,9 +235,7 @@ def test_after_a_reset_adam_corrects_its_moments_as_at_the_start() -> None:
 
 
 @pytest.mark.parametrize("inner_state", INNER_STATES)
-def test_alpha_sees_the_synchronizations_and_the_learning_rate_the_global_step(
-    inner_state: Any,
-) -> None:
+def test_alpha_sees_synchronizations_and_the_rate_global_steps(inner_state: Any) -> None:
     alpha, rate = mock.Mock(return_value=0.5), mock.Mock(return_value=0.1)
     optimizer = la.Lookahead(la.HeavyBall(rate), k=3, alpha=alpha, inner_state=inner_state)
     state = optimizer.init(one(1.0))

@@ -125,9 +125,7 @@ def test_a_million_million_cycles_end_at_the_limit_and_take_no_longer() -> None:
 
 @settings(max_examples=30)
 @given(some(1.0, 0.9), st.integers(0, 30), st.integers(0, 30))
-def test_some_cycles_and_then_some_more_are_all_of_them(
-    one: Cycle, first: int, then: int
-) -> None:
+def test_some_cycles_and_then_more_are_all(one: Cycle, first: int, then: int) -> None:
     start = np.array([1.0, -0.5])
     spread = np.outer(start, start)
     close(one.mean(one.mean(start, first), then), one.mean(start, first + then))

@@ -53,9 +53,7 @@ def exact_limit(x: Fraction, alpha: Fraction, k: int) -> Fraction:
 
 @settings(max_examples=40)
 @given(X, ALPHA, st.integers(1, 9))
-def test_the_limits_are_fixed_points_in_rational_arithmetic(
-    x: Fraction, alpha: Fraction, k: int
-) -> None:
+def test_the_limits_are_fixed_points(x: Fraction, alpha: Fraction, k: int) -> None:
     a, step = float(x), float(alpha)
     if abs(1 - alpha + alpha * (1 - x) ** k) >= 1:
         with pytest.raises(ValueError, match="learning_rate must be in the stable region"):
