@@ -166,9 +166,6 @@ def test_step_refuses_what_init_refuses(wrap: Any, params: Any, message: str) ->
         optimizer.step(params, params, state)
 
 
-# Momentum.
-
-
 @pytest.mark.parametrize(("make", "after"), [(la.HeavyBall, 3.5), (la.Nesterov, 3.25)])
 def test_the_learning_rate_stands_outside_of_the_velocity(make: Any, after: float) -> None:
     # A rate that falls to zero stops at once; were it inside, the velocity would go on.
@@ -220,9 +217,8 @@ def test_another_kind_of_state_is_refused(optimizer: Any, other: Any, wanted: st
 
 @pytest.mark.parametrize("around", [lambda inner: inner, la.Lookahead])
 def test_a_state_with_other_slots_is_refused(around: Any) -> None:
-    with pytest.raises(
-        ValueError, match=r"the slots first_moment, second_moment, got \(none\)"
-    ):
+    told = r"the slots first_moment, second_moment, got \(none\)"
+    with pytest.raises(ValueError, match=told):
         around(ADAM).step(X, GRADIENT, around(SGD).init(X))
     with pytest.raises(ValueError, match=r"the slots \(none\), got first_moment, second"):
         around(SGD).step(X, GRADIENT, around(ADAM).init(X))

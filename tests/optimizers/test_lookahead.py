@@ -79,9 +79,6 @@ def test_the_outer_step_is_rounded_as_the_paper_writes_it() -> None:
     assert params["x"].item() == phi + alpha * (theta - phi)
 
 
-# Equation (0.1).
-
-
 def last_fast(optimizer: Any, points: list[Any], gradients: list[Any]) -> list[Any]:
     """The inner optimizer's last weights of each cycle, before they become phi."""
     return [
@@ -125,9 +122,6 @@ def test_slow_weights_are_the_moving_average_whatever_the_inner_optimizer(
         # Each of t interpolations, and each of the sum's t terms, rounds a few times.
         bound = 8 * (t + 1) * 2.0**-53 * np.max(np.abs([start["x"], *fast]))
         np.testing.assert_allclose(state.phi["x"], expected[t], rtol=0, atol=bound)
-
-
-# Limits.
 
 
 @pytest.mark.parametrize("inner", list(INNER))
@@ -229,9 +223,6 @@ def test_after_a_reset_adam_corrects_its_moments_as_at_the_start() -> None:
     # Each first step of a cycle then has the length of the learning rate.
     assert [moved["reset"], moved["maintain"]] == pytest.approx([0.5, 0.5], rel=1e-12)
     assert moved["interpolate"] < 0.49  # moments halved, the correction not
-
-
-# Clocks.
 
 
 @pytest.mark.parametrize("inner_state", INNER_STATES)
