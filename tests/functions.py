@@ -66,10 +66,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "expm1, reciprocal": (lambda x: np.expm1(x) * np.reciprocal(x), (M,)),
     "mod, remainder": (lambda x, y: np.mod(x, y) * np.remainder(x, y), (M, V)),
     "fabs, nan_to_num": (lambda x: np.fabs(x) * np.nan_to_num(x), (M,)),
-    "parts of real numbers": (
-        lambda x: np.real(x) * np.conj(x) + np.imag(x) * np.angle(x),
-        (M,),
-    ),
+    "real, conj": (lambda x: np.real(x) * np.conj(x), (M,)),
+    "imag, angle": (lambda x: x + np.imag(x) * np.angle(x), (M,)),
     "real_if_close, conjugate": (lambda x: np.real_if_close(np.conjugate(x)) * x, (M,)),
     "abs, negative, square": (lambda x: np.abs(-x) + np.square(x), (M,)),
     "clip": (lambda x: np.clip(x, 0.7, 1.2), (M,)),
@@ -152,12 +150,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 }
 
 # Where autograd's own rule fails, or returns another shape than that of the argument.
-BEYOND = {
-    "where, broadcast",
-    "broadcast_to",
-    "broadcast_to of ones",
-    "linspace, no end",
-}
+BEYOND = {"where, broadcast", "broadcast_to", "broadcast_to of ones", "linspace, no end"}
 
 # Where an index on the host must get to the device.
 MOVE = {"a list of rows", "rows, twice", "rows and columns"}

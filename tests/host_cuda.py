@@ -100,9 +100,7 @@ class HostCuda:
             pytest.skip("there is no C++ compiler")
         source.write_text("\n".join([_BEFORE, *pieces]))
         options = ["-std=c++17", "-O1", "-ffp-contract=off", "-w", "-shared", "-fPIC"]
-        subprocess.run(
-            [str(COMPILER), *options, str(source), "-o", str(library)], check=True
-        )
+        subprocess.run([COMPILER, *options, str(source), "-o", str(library)], check=True)
         loaded = ctypes.CDLL(str(library))
         for number, text in enumerate(new):
             run = loaded[f"run_{number}"]

@@ -102,7 +102,7 @@ def test_pages_with_examples_are_found(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", sorted({line for page in PAGES for line in commands(page)})
+    "line", sorted({each for page in PAGES for each in commands(page)})
 )
 def test_the_commands_of_the_pages_are_ones_that_the_program_takes(line: str) -> None:
     command: Any = get_command(app)

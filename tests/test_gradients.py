@@ -161,11 +161,7 @@ def test_it_can_be_differentiated_again() -> None:
 
 @pytest.mark.parametrize(
     ("leaf", "told"),
-    [
-        (np.arange(3), "dtype int64"),
-        (np.ones(3, complex), "dtype complex128"),
-        (1.0, "got float"),
-    ],
+    [(np.arange(3), "int64"), (np.ones(3, complex), "complex128"), (1.0, "got float")],
 )
 def test_a_leaf_that_holds_no_floats_is_named(leaf: object, told: str) -> None:
     with pytest.raises(TypeError, match=rf"params\['layer/bias'\] must be .*{told}"):

@@ -188,9 +188,7 @@ def late(clock: int) -> float:
         (la.Lookahead(la.SGD(0.1), k=1, alpha=late), "alpha", STEP_SIZE),
     ],
 )
-def test_a_schedule_is_checked_at_each_value(
-    optimizer: Any, name: str, wanted: str
-) -> None:
+def test_a_schedule_is_checked_at_each_step(optimizer: Any, name: str, wanted: str) -> None:
     params, state = run(optimizer, one(1.0), [one(1.0)] * 2)
     with refused(f"{name} (its schedule at 2)", wanted, -0.1):
         optimizer.step(params, one(1.0), state)

@@ -84,10 +84,7 @@ def test_what_is_drawn_is_what_this_library_computes(dom: str) -> None:
         for name in ("fast", "slow", "alone")
     }
     inner = la.SGD(learning_rate=1.5)
-    for optimizer, fast in (
-        (la.Lookahead(inner, k=5, alpha=0.5), "fast"),
-        (inner, "alone"),
-    ):
+    for optimizer, fast in ((la.Lookahead(inner, 5, 0.5), "fast"), (inner, "alone")):
         params = {"x": np.array([-1.5, 0.3])}
         state = optimizer.init(params)
         for _ in range(steps):
@@ -112,9 +109,7 @@ def test_settings_out_of_range_are_brought_into_it(page: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["kind=bend", "kind=wells", "inner=adam"])
-def test_what_is_chosen_comes_with_a_learning_rate_that_suits_it(
-    page: Path, place: str
-) -> None:
+def test_a_choice_comes_with_a_learning_rate_that_suits_it(page: Path, place: str) -> None:
     losses = []
     for step in (0, 120):
         dom = opened(page, f"{place}&step={step}")

@@ -41,9 +41,7 @@ def fail_at_two(number: int, _request: StopRequest) -> int:
 def threads(_: int, _request: StopRequest) -> int:
     """The most threads that linear algebra may use here."""
     np.ones((2, 2)) @ np.ones((2, 2))
-    return max(
-        each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"
-    )
+    return max(x["num_threads"] for x in threadpool_info() if x["user_api"] == "blas")
 
 
 def record(settings: TrainSettings, *_: object) -> dict[str, int]:

@@ -150,6 +150,7 @@ class Program:
         first = self._make()
         self._processes: list[Process | None] = [first, None]
         self.name = f"{name} ({first.name})" if first.name else name
+        self._offers = first.offers
 
     def _ask(
         self, place: int, request: Mapping[str, Any], timeout: float | None = None
@@ -172,7 +173,9 @@ class Program:
     def observe(self, case: Case, dtype: str) -> Observation:
         if self._whole:
             return self._observe_whole(case, dtype)
-        first, second = (wire.Wired(partial(self._ask, place), case) for place in (0, 1))
+        first, second = (
+            wire.Wired(partial(self._ask, place), case, self._offers) for place in (0, 1)
+        )
         return observe(case, dtype, first, lambda: second)
 
     def _observe_whole(self, case: Case, dtype: str) -> Observation:
@@ -396,7 +399,9 @@ class Process:
         self._received = b""
         self._said = b""
         self._over = False
-        self.name = legible(self._hello().get("name", ""))
+        said = self._hello()
+        self.name = legible(said.get("name", ""))
+        self.offers = said.get("offers", [])
 
     def _hello(self) -> dict[str, Any]:
         try:
@@ -404,6 +409,8 @@ class Process:
             got = answer.get("version")
             if got != PROTOCOL and "refused" not in answer:
                 raise TargetError(f"version must be {PROTOCOL}, got {shown(got)}")
+            if not isinstance(answer.get("offers", []), list):
+                raise TargetError(f"offers must be a list, got {shown(answer['offers'])}")
         except (TargetError, UnsupportedError) as error:
             self.end()
             raise StartError(f"hello: {error}") from error

@@ -140,10 +140,7 @@ def differences_from(
 
 
 def against(differences: Table, quantity: str) -> str:
-    """Say of the first column of `differences_from` what is seen to be better.
-
-    Higher is better of accuracies, and lower of anything else.
-    """
+    """Say of the first column of `differences_from` what is seen to be better."""
     compared = differences.title.removeprefix("What differs from ")
     column, sign = differences.columns[0], 1 if "accuracy" in quantity else -1
     said: dict[str, list[str]] = {"seen": [], "the contrary seen": [], "not decided": []}

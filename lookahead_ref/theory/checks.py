@@ -24,33 +24,23 @@ def reals(
     name: str, value: ArrayLike, allowed: Range = FINITE, *, ndim: int | None = None
 ) -> Reals:
     """Return an array of finite numbers that are in a range."""
-    array = _array(name, value)
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must hold real numbers, got {value!r}")
-    array = array.astype(np.float64)
-    _check_dimensions(name, array, ndim)
+    array = _array(name, value, "iuf", "real numbers", ndim).astype(np.float64)
     every(name, array, FINITE)
-    every(name, array, allowed)
-    return array
+    return np.asarray(every(name, array, allowed))
 
 
 def numbers(name: str, value: ArrayLike) -> Numbers:
     """Return an array of finite numbers, of complex ones if some are."""
-    array = _array(name, value)
+    array = _array(name, value, "iufc", "numbers", None)
     return every(name, array, FINITE) if array.dtype.kind == "c" else reals(name, array)
 
 
 def counts(name: str, value: ArrayLike, least: int = 1, ndim: int | None = None) -> Counts:
     """Return an array of whole numbers that are at least so large."""
-    array = _array(name, value)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name} must hold integers, got {value!r}")
+    array = _array(name, value, "iu", "integers", ndim)
     if np.any(array > np.iinfo(np.int64).max):
         raise ValueError(f"{name} must be below 2^63, got {array.max().item()}")
-    array = array.astype(np.int64)
-    _check_dimensions(name, array, ndim)
-    every(name, array, at_least(least))
-    return array
+    return np.asarray(every(name, array.astype(np.int64), at_least(least)))
 
 
 def check_broadcast(**values: ArrayLike) -> None:
@@ -84,19 +74,21 @@ def product(what: ArrayLike, factor: ArrayLike) -> Reals:
     return np.where(np.equal(what, 0.0), 0.0, np.multiply(what, factor))
 
 
-def _array(name: str, value: ArrayLike) -> NDArray[Any]:
+def _array(
+    name: str, value: ArrayLike, kinds: str, noun: str, ndim: int | None
+) -> NDArray[Any]:
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except ValueError as error:
         raise ValueError(
             f"{name} must be a number or an array whose rows have equal lengths, got "
             f"{value!r}"
         ) from error
-
-
-def _check_dimensions(name: str, array: NDArray[Any], ndim: int | None) -> None:
+    if array.dtype.kind not in kinds:
+        raise TypeError(f"{name} must hold {noun}, got {value!r}")
     if ndim is not None and array.ndim != ndim:
         raise ValueError(
             f"{name} must have {ndim} dimension{'s' if ndim != 1 else ''}, "
             f"got the shape {array.shape}"
         )
+    return array

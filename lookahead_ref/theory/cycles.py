@@ -89,12 +89,11 @@ class Cycle:
         size = np.abs(self.change).max(axis=(-2, -1))
         # Scaled, so that the determinant does not underflow; a cycle may change nothing.
         e = self.change / np.where(size > 0.0, size, 1.0)[..., None, None]
-        trace = e[..., 0, 0] + e[..., 1, 1]
-        determinant = e[..., 0, 0] * e[..., 1, 1] - e[..., 0, 1] * e[..., 1, 0]
+        half, _, _, determinant = _roots(e)
         return np.asarray(
             (determinant > 0.0)
-            & (4.0 + size * (2.0 * trace + size * determinant) > 0.0)
-            & (trace + size * determinant < 0.0)
+            & (4.0 + size * (4.0 * half + size * determinant) > 0.0)
+            & (2.0 * half + size * determinant < 0.0)
         )
 
     @property
@@ -293,10 +292,8 @@ def _spread(
 @quiet
 def _step_change(kind: Kind, x: Numbers, momentum: ArrayLike) -> Numbers:
     x, mu = np.broadcast_arrays(x, _momentum(kind, momentum))
-    if kind == "nesterov":
-        rows = [[-x * (1.0 + mu), -mu * mu], [x, mu - 1.0]]
-    else:
-        rows = [[-x, -mu], [x, mu - 1.0]]
+    first = [-x * (1.0 + mu), -mu * mu] if kind == "nesterov" else [-x, -mu]
+    rows = [first, [x, mu - 1.0]]
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 

@@ -22,6 +22,8 @@ from lookahead_ref.theory.checks import (
     counts,
     finite,
     numbers,
+    product,
+    quiet,
     reals,
 )
 from lookahead_ref.theory.cycles import Cycle, Kind, outer_cycle, step_matrix
@@ -41,19 +43,18 @@ class PseudoGradient:
     k: Counts
     """The gradient evaluations that it takes; those of parallel workers count once."""
 
+    @quiet
     def after(self, learning_rate: ArrayLike, k: ArrayLike = 1) -> "PseudoGradient":
         """Return phi - theta after k steps of SGD along this gradient.
 
         Along a pseudo-gradient each of the k steps is a cycle of Lookahead, with the
         learning rate for alpha: so Lookahead in Lookahead composes, to any depth.
         """
-        curvature = np.asarray(self.curvature)
-        check_broadcast(learning_rate=learning_rate, k=k, curvature=curvature.real)
+        check_broadcast(learning_rate=learning_rate, k=k, curvature=self.curvature.real)
         rate, k = reals("learning_rate", learning_rate, NON_NEGATIVE), counts("k", k)
-        x = rate * curvature
-        with np.errstate(over="ignore", invalid="ignore"):
-            moved, noise = powers.one_minus_power(x, k), powers.geometric(x, k)
-            noise = np.where(self.noise == 0.0, 0.0, rate**2 * self.noise * noise)
+        x = rate * self.curvature
+        moved = powers.one_minus_power(x, k)
+        noise = product(self.noise, rate**2 * powers.geometric(x, k))
         finite("curvature of the pseudo-gradient", np.abs(moved))
         return PseudoGradient(moved, finite("noise of a cycle", noise), self.k * k)
 
@@ -62,6 +63,7 @@ class PseudoGradient:
         noise = self.noise / counts("workers", workers)
         return PseudoGradient(self.curvature, noise, self.k)
 
+    @quiet
     def outer(
         self, kind: Kind, learning_rate: ArrayLike, momentum: ArrayLike = 0.0
     ) -> Cycle:
@@ -72,7 +74,8 @@ class PseudoGradient:
         """
         rate = reals("learning_rate", learning_rate, NON_NEGATIVE)
         check_broadcast(learning_rate=rate, curvature=self.curvature, momentum=momentum)
-        contraction, noise = rate * self.curvature, rate**2 * self.noise
+        contraction = finite("contraction", rate * self.curvature)
+        noise = finite("noise of a cycle", rate**2 * self.noise)
         return outer_cycle(kind, contraction, momentum, noise=noise, k=self.k)
 
     def spectral_radius(
@@ -80,7 +83,7 @@ class PseudoGradient:
     ) -> Reals:
         """Return what the error is multiplied by in the long run, in games too."""
         rate = reals("learning_rate", learning_rate, NON_NEGATIVE)
-        curvature = np.asarray(self.curvature)
+        curvature = self.curvature
         check_broadcast(learning_rate=rate, curvature=curvature.real, momentum=momentum)
         matrix = step_matrix(kind, rate * curvature, momentum)
         return np.asarray(np.abs(np.linalg.eigvals(matrix)).max(axis=-1))

@@ -5,13 +5,13 @@ Time is counted in gradient evaluations, so that Lookahead's k inner steps count
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lookahead_ref.hyperparameters import NON_NEGATIVE, POSITIVE, STEP_SIZE, Range
+from lookahead_ref.hyperparameters import FINITE, NON_NEGATIVE, POSITIVE, STEP_SIZE, Range
 from lookahead_ref.theory.checks import (
-    DivergenceError,
     Reals,
     check_broadcast,
     counts,
@@ -30,6 +30,7 @@ from lookahead_ref.theory.noisy_quadratic import (
 )
 from lookahead_ref.theory.outer import PseudoGradient
 
+_Losses: TypeAlias = Callable[[Reals, Reals], Reals]
 _EPSILON = float(np.finfo(np.float64).eps)
 
 
@@ -46,20 +47,16 @@ class Problem:
     variance: ArrayLike = 0.0
 
     def __post_init__(self) -> None:
-        curvature = reals("curvature", self.curvature, POSITIVE)
-        checked = {
-            "curvature": reals("curvature", curvature, ndim=1),
-            "noise": reals("noise", self.noise, NON_NEGATIVE),
-            "mean": reals("mean", self.mean),
-            "variance": reals("variance", self.variance, NON_NEGATIVE),
-        }
-        for name, value in checked.items():
-            if value.shape not in ((), curvature.shape):
+        shape = reals("curvature", self.curvature, ndim=1).shape
+        allowed = {"curvature": POSITIVE, "noise": NON_NEGATIVE, "mean": FINITE}
+        for name, numbers in {**allowed, "variance": NON_NEGATIVE}.items():
+            value = reals(name, getattr(self, name), numbers)
+            if value.shape not in ((), shape):
                 raise ValueError(
-                    f"{name} must have the shape {curvature.shape} of curvature, or none, "
-                    f"got {value.shape}"
+                    f"{name} must have the shape {shape} of curvature, or none, got "
+                    f"{value.shape}"
                 )
-            object.__setattr__(self, name, np.broadcast_to(value, curvature.shape))
+            object.__setattr__(self, name, np.broadcast_to(value, shape))
 
 
 @dataclass(frozen=True)
@@ -212,12 +209,9 @@ def best_hyperparameters(
 
     start = box((1e-4 / a.max(), 4.0 / a.max()), (0.05, 1.0))
     loss, found = _search(losses, start, limits, points, rounds)
-    if not np.isfinite(loss):
-        raise DivergenceError(
-            f"a run of {horizon} steps exceeds the range of numbers at all learning_rates "
-            f"from {np.exp(low):g} to {np.exp(high):g} that were tried: the iteration "
-            "diverges"
-        )
+    tried = f"from {np.exp(low):g} to {np.exp(high):g} that were tried"
+    why = f" at all learning_rates {tried}: the iteration diverges"
+    finite(f"loss after {horizon} steps", loss, why)
     rate, alpha = settings(*found)
     return Best(loss, float(rate), float(alpha))
 
@@ -236,6 +230,7 @@ def cycle_loss(problem: Problem, cycle: Cycle, cycles: int) -> Reals:
     >>> float(cycle_loss(problem, outer, cycles=3).round(3))
     0.645
     """
+    check_broadcast(problem=problem.curvature, cycle=cycle.k)
     many = cycle.repeated(cycles)
     return _loss(problem, 1.0 + many.change[..., 0, 0], many.noise[..., 0, 0])
 
@@ -302,18 +297,14 @@ def least_outer_loss(problem: Problem, gradient: PseudoGradient, cycles: int) ->
     0.557
     """
     start = np.asarray(problem.mean) ** 2 + np.asarray(problem.variance)
-    known = int(counts("cycles", cycles, 0, 0)) * gradient.curvature**2 * start
-    total = gradient.noise + known
+    check_broadcast(problem=problem.curvature, gradient=gradient.curvature)
+    total = gradient.noise + counts("cycles", cycles, 0, 0) * gradient.curvature**2 * start
     left = np.divide(gradient.noise, total, out=np.ones_like(total), where=total > 0.0)
     return float(expected_loss(0.0, left * start, problem.curvature, problem.noise))
 
 
 def _search(
-    losses: Callable[[Reals, Reals], Reals],
-    start: Reals,
-    limits: Reals,
-    points: int,
-    rounds: int,
+    losses: _Losses, start: Reals, limits: Reals, points: int, rounds: int
 ) -> tuple[float, Reals]:
     """Return the least loss in a plane, and where, searched from a first grid on."""
     points, rounds = int(counts("points", points, 3)), int(counts("rounds", rounds))

@@ -76,8 +76,7 @@ def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
     b = reals("b", b, ndim=1)
     matrix = _matrix(A, len(b), "b")
     if matrix.ndim == 1:
-        magnitudes = np.abs(matrix)
-        if not np.all(magnitudes > 0.0):
+        if not np.all(matrix):
             raise ValueError(
                 "A must be nonsingular for theta* to exist, got a zero on its diagonal"
             )
@@ -245,9 +244,7 @@ def _operator(A: Matrix, length: int, like: str) -> Callable[[Reals], Reals]:
 
         return times
     matrix = _matrix(A, length, like)
-    if matrix.ndim == 1:
-        return lambda v: matrix * v
-    return lambda v: matrix @ v
+    return lambda v: matrix * v if matrix.ndim == 1 else matrix @ v
 
 
 def _magnitude(A: Matrix, d: Reals, along: Reals) -> float:

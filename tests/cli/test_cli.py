@@ -131,9 +131,7 @@ def test_compare_refuses_a_folder_that_holds_something_else(here: Path) -> None:
         *("theory alpha", "theory rate --points 2"),
     ],
 )
-def test_a_folder_that_another_command_is_writing_to_is_refused(
-    command: str, here: Path
-) -> None:
+def test_a_folder_that_another_run_writes_to_is_refused(command: str, here: Path) -> None:
     with new_folder(here / "out", "any"):
         refused(called(command, "--output", "out"), "another run is writing to out")
     assert list((here / "out").iterdir()) == []
@@ -238,9 +236,7 @@ def test_a_cycle_that_diverges_has_no_picture(here: Path) -> None:
 
 
 @pytest.mark.parametrize("hidden", ["matplotlib", "sklearn"])
-def test_without_the_extra_compare_says_what_to_install(
-    hidden: str, tmp_path: Path
-) -> None:
+def test_without_an_extra_compare_says_what_to_install(hidden: str, tmp_path: Path) -> None:
     done = called_outside("compare", tmp_path, hidden)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "pip install 'lookahead-ref[experiments]'" in done.stderr

@@ -178,6 +178,7 @@ def test_only_a_python_adapter_takes_whole_cases() -> None:
         ("silent", Limits(0.5, 5.0), "hello: did not answer 'hello' within 0.5 s"),
         ("old", LIMITS, "hello: version must be 1, got '99'"),
         ("unoffered", LIMITS, "hello: no"),
+        ("offers", LIMITS, "hello: offers must be a list, got '7'"),
     ],
 )
 def test_a_program_that_does_not_say_hello_cannot_be_started(

@@ -165,9 +165,7 @@ def test_a_split_that_leaves_nothing_is_refused(tmp_path: Path, fraction: float)
         load_mnist(tmp_path, validation_fraction=fraction)
 
 
-@pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the real files are not beside the checkout"
-)
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not here")
 def test_the_real_mnist_has_the_moments_that_are_published() -> None:
     data = load(f"mnist:{SHARED}")
     assert (data.train.size, data.validation.size, data.test) == (8000, 2000, None)
@@ -314,9 +312,7 @@ def test_every_crop_and_both_directions_come_equally_often() -> None:
     assert ((counts - expected) ** 2 / expected).sum() < 45  # chi-square, 17 degrees
 
 
-def test_training_batches_of_cifar_are_cropped_out_of_a_black_border(
-    tmp_path: Path,
-) -> None:
+def test_training_batches_of_cifar_are_cropped_from_a_black_border(tmp_path: Path) -> None:
     write_cifar10(tmp_path)
     data = load(f"cifar10:{tmp_path}")
     plain = data._replace(augment=None).stream(16, seed=3)

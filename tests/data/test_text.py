@@ -194,9 +194,7 @@ def test_python_s_own_topics_are_a_text_of_thousands_of_words() -> None:
     assert len(characters.vocabulary) < 300
 
 
-@pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the real files are not beside the checkout"
-)
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not here")
 def test_tiny_shakespeare_is_read_whole() -> None:
     path = SHARED / "tinyshakespeare.txt"
     text = path.read_text(encoding="utf-8")

@@ -165,9 +165,7 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
         assert list(made.iterdir()) == []
 
 
-def test_what_a_run_left_that_was_killed_at_its_first_file_is_nothing(
-    tmp_path: Path,
-) -> None:
+def test_what_a_run_killed_at_its_first_file_left_is_nothing(tmp_path: Path) -> None:
     (tmp_path / ".kind.txt.0123abcd").touch()
     with environment.continued_folder(tmp_path, "compare", "compare") as folder:
         assert names(folder) == {"kind.txt"}

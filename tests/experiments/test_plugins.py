@@ -198,9 +198,7 @@ def trials(folder: Path) -> set[str]:
     return {path.name for path in (folder / "swept" / "trials").iterdir()}
 
 
-def test_a_sweep_tries_hyperparameters_and_does_anew_what_an_edit_changes(
-    folder: Path,
-) -> None:
+def test_a_sweep_tries_hyperparameters_and_redoes_what_edits_change(folder: Path) -> None:
     first = trials(folder)
     assert sorted(arm["title"] for arm in results(folder / "swept")["arms"]) == [
         *(
@@ -363,9 +361,7 @@ def test_an_update_that_is_tried_changes_nothing_of_the_run(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("command", ["sweep --jobs 2", "train"])
-def test_an_error_in_the_midst_of_a_run_is_told_with_its_line(
-    command: str, folder: Path
-) -> None:
+def test_an_error_amid_a_run_is_told_with_its_line(command: str, folder: Path) -> None:
     model = "--model wrong.py:Second --data mine.py:halves --learning-rate 0.1"
     done = called(f"{command} {SIGNED} {model} {SHORT}")
     assert done.exit_code == 2, done.stderr

@@ -16,9 +16,7 @@ from lookahead_ref.training.checkpoints import decode
 from support import assert_same_bits
 
 
-def test_a_language_model_trains_on_characters_and_goes_on_with_what_it_carries(
-    here: Path,
-) -> None:
+def test_a_language_model_trains_and_goes_on_with_what_it_carries(here: Path) -> None:
     (here / "text").write_text("so it goes, and on it goes, as it went. " * 40)
     done = succeeded(
         "train --model lstm --data chars:text --hidden 8 --layers 2 --dropout 0.2 --tied "
@@ -63,9 +61,8 @@ def test_settings_of_another_type_are_refused_where_they_are_read(
 ) -> None:
     settings = asdict(TrainSettings()) | {name: value}
     write_sealed(tmp_path / "file", "it", {"settings": settings})
-    with pytest.raises(
-        ValueError, match=rf"^\$\.settings\.{name}.* of it: .*is not of type"
-    ):
+    told = rf"^\$\.settings\.{name}.* of it: .*is not of type"
+    with pytest.raises(ValueError, match=told):
         read_sealed(tmp_path / "file", "it", settings=schema(TrainSettings))
 
 
@@ -126,10 +123,7 @@ def test_lookahead_takes_an_outer_optimizer_in_place_of_alpha(outer: str) -> Non
     made = {"sgd": la.SGD(0.7), "heavy-ball": la.HeavyBall(0.7, 0.4), "adam": la.Adam(0.7)}
     assert optimizers.build(settings) == la.Lookahead(la.SGD(0.3), outer=made[outer])
     for changed, told in (
-        (
-            {"alpha": 0.3},
-            "alpha and an outer optimizer cannot both be given, got alpha = 0.3",
-        ),
+        ({"alpha": 0.3}, "alpha and an outer optimizer cannot both be given, got alpha"),
         ({"outer": "lookahead-sgd"}, "outer must be one of 'sgd', .* got 'lookahead-sgd'"),
     ):
         with pytest.raises(ValueError, match=told):

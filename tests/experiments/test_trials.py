@@ -79,7 +79,7 @@ def test_a_lost_trial_is_told_when_all_others_are_done(tmp_path: Path) -> None:
         lambda text: text.replace('"result"', '"results"'),
     ],
 )
-def test_a_file_that_is_not_its_trials_result_is_refused_by_name(
+def test_a_file_that_is_no_result_of_its_trial_is_refused(
     tmp_path: Path, edit: Any
 ) -> None:
     squares(tmp_path, [1])
@@ -97,9 +97,7 @@ def test_a_file_holds_the_trial_and_its_result(tmp_path: Path) -> None:
     assert (found["trial"]["measure"], found["trial"]["seed"]) == ("worker_tasks", 4)
 
 
-def test_a_run_that_diverges_is_a_result_unless_all_must_reach_their_end(
-    tmp_path: Path,
-) -> None:
+def test_a_run_that_diverges_is_a_result_unless_all_must_end(tmp_path: Path) -> None:
     settings = TrainSettings(optimizer="sgd", learning_rate=1e6, epochs=2)
     result = trials.measure_training(settings, tmp_path / "run", StopRequest())
     assert "step" in result["error"]

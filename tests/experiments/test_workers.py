@@ -1,6 +1,5 @@
 """Many tasks: on processes of this machine, and on a Dask cluster."""
 
-import json
 import os
 import shutil
 import signal
@@ -8,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,46 +27,19 @@ from lookahead_ref.experiments.workers import (
 from lookahead_ref.report.files import jsonable
 from lookahead_ref.training.stopping import StopRequest
 from own_code import OWN
-from support import started
 
 TESTS = Path(worker_tasks.__file__).parent
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def cluster() -> Iterator[str]:
     """A real scheduler and two workers, on loopback."""
-    pytest.importorskip("distributed")
-    folder = tmp_path_factory.mktemp("dask")
-    told = folder / "scheduler.json"
-    environment = os.environ | {
-        "PYTHONPATH": str(TESTS),
-        "PYTHONWARNINGS": "ignore",
-        # The scheduler asks a killed worker for its results for so long.
-        "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",
-    }
-
-    with ExitStack() as running:
-
-        def start(name: str, *options: str) -> subprocess.Popen[bytes]:
-            command = [sys.executable, "-m", f"distributed.cli.{name}", *options]
-            silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            begun = started(command, cwd=folder, env=environment, **silent)
-            return running.enter_context(begun)
-
-        options = ("--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(told))
-        processes = [start("dask_scheduler", *options, "--port", "0")]
-        for _ in range(2):
-            local = ("--nthreads", "1", "--local-directory", str(folder))
-            processes.append(start("dask_worker", *options, *local))
-        for _ in range(600):
-            if told.exists() and told.read_text().strip():
-                break
-            time.sleep(0.05)
-        yield str(json.loads(told.read_text())["address"])
-        for process in reversed(processes):
-            process.terminate()  # workers end the processes that they have started
-        for process in processes:
-            process.wait(30)
+    dask, distributed = map(pytest.importorskip, ("dask", "distributed"))
+    # The scheduler asks a killed worker for its results for so long.
+    quick = dask.config.set({"distributed.comm.timeouts.connect": "5s"})
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with quick, distributed.LocalCluster(**options, silence_logs=50) as made:
+        yield made.scheduler_address
 
 
 @pytest.fixture(params=["this process", "two processes", "cluster"])

@@ -104,7 +104,7 @@ NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
         (UNSTABLE.covariance, (np.zeros((2, 2)), 100_000), DIVERGES),
         (cycle, ("heavy-ball", 1e200, 0.9, {"k": 5}), DIVERGES),
         # Outer optimizers
-        (noisy_gradient, (["a"],), "TypeError: curvature must hold real numbers"),
+        (noisy_gradient, (["a"],), "TypeError: curvature must hold numbers"),
         (noisy_gradient, (1.0, -1.0), "noise must be >= 0, got -1.0"),
         (noisy_gradient, (TWO, ONE * 3), "curvature, noise must have shapes that"),
         (GRADIENT.after, (-0.1, 5), "learning_rate must be >= 0, got -0.1"),
@@ -120,6 +120,9 @@ NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
         (SGD.repeated, (-1,), "cycles must be >= 0, got -1"),
         (best_outer, (PROBLEM, ZERO, "sgd", 3), "curvature must be > 0, got 0.0"),
         (best_outer, (PROBLEM, ZERO, "sgd", 0), "cycles must be >= 1, got 0"),
+        (best_outer, (PROBLEM, GAME, "sgd", 3), "TypeError: curvature must hold real"),
+        (best_outer, (PROBLEM, GRADIENT, "sgd", 3), "got problem (3,), cycle"),
+        (planning.least_outer_loss, (PROBLEM, GRADIENT, 3), "got problem (3,), gradient"),
         (planning.least_outer_loss, (PROBLEM, ZERO, -1), "cycles must be >= 0, got -1"),
         # Rates and plans
         (rates.tuned_rate, ("sgd", 0.5), "condition_number must be >= 1, got"),

@@ -226,9 +226,7 @@ def test_what_is_carried_through_a_text_starts_anew_with_each_epoch() -> None:
         ({"mean": np.zeros(2, np.float32), "more": np.zeros(1)}, "'more' is not"),
     ],
 )
-def test_what_is_handed_on_is_like_what_the_first_batch_is_handed(
-    handed_on: Any, told: str
-) -> None:
+def test_what_is_handed_on_is_like_what_start_makes(handed_on: Any, told: str) -> None:
     class Changing(Normalised):
         def start(self, batch_size: int) -> Any:
             return {"mean": np.zeros(2, np.float32)}

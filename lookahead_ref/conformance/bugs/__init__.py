@@ -10,6 +10,7 @@ from lookahead_ref.conformance.bugs import (
     conventions_and_mistakes,
     inner_rules,
     lookahead,
+    outer,
 )
 from lookahead_ref.conformance.bugs.simulation import (
     Bug,
@@ -37,7 +38,7 @@ __all__ = [
 
 _KNOWN: list[type[Bug]] = [
     each
-    for module in (lookahead, inner_rules, conventions_and_mistakes)
+    for module in (lookahead, inner_rules, conventions_and_mistakes, outer)
     for each in vars(module).values()
     if isinstance(each, type)
     and issubclass(each, Bug)
@@ -83,7 +84,7 @@ def by_name(name: str) -> type[Bug]:
 
 
 class Clause(NamedTuple):
-    """A clause of ``docs/spec.md``: ``LA-`` is for Lookahead, ``IN-`` for inner rules."""
+    """A clause of ``docs/spec.md``: of Lookahead, inner rules (IN), the outer step (OU)."""
 
     id: str
     title: str
@@ -142,5 +143,16 @@ CLAUSES = (
     Clause("IN-11", "Adam: epsilon", _PAPER),
     Clause("IN-12", "where momentum has the learning rate", _OURS),
     Clause("IN-13", "AdaGrad: epsilon", _OURS),
+    Clause("OU-1", "the pseudo-gradient", _PAPER),
+    Clause("OU-2", "where the outer step starts", _PAPER),
+    Clause("OU-3", "alpha is an outer learning rate", _OURS),
+    Clause("OU-4", "the outer rule", _PAPER),
+    Clause("OU-5", "the outer state runs on", _PAPER),
+    Clause("OU-6", "the outer learning rate and its clock", _OURS),
+    Clause("OU-7", "outer weight decay", _OURS),
+    Clause("OU-8", "by how much slots are interpolated", _OURS),
+    Clause("OU-9", "nesting: the outer state below", _OURS),
+    Clause("OU-10", "what a saved state holds of it", _OURS),
+    Clause("OU-11", "units of the pseudo-gradient", _FREE),
 )
 """All clauses. A number is never used again for another one."""

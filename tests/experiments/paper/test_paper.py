@@ -62,9 +62,7 @@ def test_language_models_run_in_small(tmp_path: Path) -> None:
     assert all(1.0 < cell.mean < 20.0 for row in perplexities for cell in row)
 
 
-def test_the_same_request_gives_the_same_numbers_and_trains_nothing_again(
-    tmp_path: Path,
-) -> None:
+def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Path) -> None:
     def written() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
 
