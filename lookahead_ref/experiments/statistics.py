@@ -24,7 +24,13 @@ _TITLES = {
 
 def summary(outcome: Outcome, quantity: str, *, epoch: int = -1) -> Summary:
     """Summarize a quantity over seeds, at the end or after an epoch; shares as percents."""
-    return summarize(_shown(outcome, quantity, epoch))
+    return summarized(outcome, _shown(outcome, quantity, epoch))
+
+
+def summarized(outcome: Outcome, values: Sequence[float]) -> Summary:
+    """Summarize what its runs gave; missing where that was not measured."""
+    measured = outcome.diverged or np.isfinite(values).any()
+    return summarize(values) if measured else MISSING
 
 
 def rows(
@@ -140,10 +146,7 @@ def differences_from(
 
 
 def against(differences: Table, quantity: str) -> str:
-    """Say of the first column of `differences_from` what is seen to be better.
-
-    Higher is better of accuracies, and lower of anything else.
-    """
+    """Say of the first column of `differences_from` what is seen to be better."""
     compared = differences.title.removeprefix("What differs from ")
     column, sign = differences.columns[0], 1 if "accuracy" in quantity else -1
     said: dict[str, list[str]] = {"seen": [], "the contrary seen": [], "not decided": []}

@@ -44,21 +44,12 @@ OF_OBJECTS = {
 HOST = {"conformance", "data", "experiments", "report", "theory", "training"}
 
 
-def chain(node: ast.expr) -> list[str]:
-    """The words of ``cupy.cuda.Device``, from the left."""
-    if isinstance(node, ast.Name):
-        return [node.id]
-    if isinstance(node, ast.Attribute) and (before := chain(node.value)):
-        return [*before, node.attr]
-    return []
-
-
 def cupy_s_own(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            words = chain(node)
-            if words[:1] == ["cupy"]:
-                yield ".".join(words[1:])
+            place, *words = ast.unparse(node).split(".")
+            if place == "cupy" and all(word.isidentifier() for word in words):
+                yield ".".join(words)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cupy"):
             place = (node.module or "").split(".")[1:]
             yield from (".".join([*place, each.name]) for each in node.names)
@@ -66,17 +57,12 @@ def cupy_s_own(tree: ast.AST) -> Iterator[str]:
 
 def of_a_namespace(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute):
-            continue
-        owner = node.value
-        if isinstance(owner, ast.Call):
-            asked = chain(owner.func)[-1:]
-            named = bool(asked) and asked[0] in ASKED
-        else:
-            words = chain(owner)
-            named = bool(words) and words[-1] in NAMESPACES
-        if named:
-            yield node.attr
+        if isinstance(node, ast.Attribute):
+            owner = node.value
+            called = isinstance(owner, ast.Call)
+            word = ast.unparse(owner.func if called else owner).rpartition(".")[2]
+            if word in (ASKED if called else NAMESPACES):
+                yield node.attr
 
 
 def parsed() -> Iterator[tuple[Path, ast.AST]]:

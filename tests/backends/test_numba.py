@@ -11,6 +11,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -149,9 +150,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("_uncompiled")
-def test_the_cache_is_in_the_user_s_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_is_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         numba_backend.platformdirs, "user_cache_path", lambda name: tmp_path / name
     )
@@ -229,18 +228,12 @@ def test_arrays_are_handed_to_as_many_threads_as_they_are_worth(
     threads: int, sizes: list[int], helped: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = NumbaBackend(threads=threads)
-    given: list[Any] = []
-    start = made._threads.helpers.start
-
-    def note(calls: Any) -> None:
-        given.extend(calls)
-        start(calls)
-
-    monkeypatch.setattr(made._threads.helpers, "start", note)
+    start = mock.Mock(wraps=made._threads.helpers.start)
+    monkeypatch.setattr(made._threads.helpers, "start", start)
     arrays = [np.full(size, 1.5) for size in sizes]
     made.bind(DOUBLE, "float64", [[array] for array in arrays])([], [2.0])
     assert all((array == 3.0).all() for array in arrays)
-    assert len(given) == helped
+    assert sum(len(call.args[0]) for call in start.mock_calls) == helped
 
 
 def doubling(threads: int) -> tuple[Any, Any, Any]:
@@ -251,10 +244,8 @@ def doubling(threads: int) -> tuple[Any, Any, Any]:
 
 
 def test_without_other_threads_the_caller_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("can't create new thread at interpreter shutdown")
-
-    monkeypatch.setattr(threading, "Thread", refuse)
+    refused = RuntimeError("can't create new thread at interpreter shutdown")
+    monkeypatch.setattr(threading, "Thread", mock.Mock(side_effect=refused))
     _, x, double = doubling(3)
     double()
     assert (x == 2.0).all()
@@ -272,7 +263,7 @@ def test_a_thread_that_comes_late_finds_nothing(monkeypatch: pytest.MonkeyPatch)
     assert (x == 4.0).all()
 
 
-def test_a_step_that_is_interrupted_is_over_when_that_is_known(
+def test_an_interrupted_step_is_over_once_it_raises(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Helpers know arrays by address: nothing may go on when the caller has left.

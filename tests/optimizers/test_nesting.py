@@ -83,10 +83,10 @@ def test_nesting_is_two_loops(k: tuple[int, int], inner_kind: Any, outer_kind: A
         params, state = optimizer.step(params, one(g), state)
         by_hand.step(g)
         # The operations are the same ones in the same order: the numbers are the same.
-        assert params["x"].item() == by_hand.theta
-        assert optimizer.evaluation_params(params, state)["x"].item() == by_hand.phi[1]
-        assert state.inner.phi["x"].item() == by_hand.phi[0]
-        assert state.slots["velocity"]["x"].item() == by_hand.v
+        evaluated = optimizer.evaluation_params(params, state)
+        trees = (params, evaluated, state.inner.phi, state.slots["velocity"])
+        numbers = [by_hand.theta, *reversed(by_hand.phi), by_hand.v]
+        assert [tree["x"].item() for tree in trees] == numbers
         assert [state.inner.cycle_step, state.cycle_step] == by_hand.since_sync
         assert [state.inner.syncs, state.syncs] == by_hand.syncs
         counts = state.inner.inner.step, state.inner.inner.updates

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,23 +13,15 @@ from lookahead_ref.stepping import backend
 PARAMS = {"x": np.zeros(2)}
 
 
-def raising(error: BaseException) -> Any:
-    """What raises an error where it is called."""
-
-    def call() -> Any:
-        raise error
-
-    return call
-
-
 NO_DEVICE = backend.BackendUnavailableError("backend 'broken': no device was found")
+NO_CUPYX = ModuleNotFoundError("No module named 'cupyx'", name="cupyx")
 LOADS: dict[str, Any] = {
-    "broken": lambda: raising(NO_DEVICE),
-    "faulty": lambda: raising(ValueError("a fault of its own")),
+    "broken": lambda: mock.Mock(side_effect=NO_DEVICE),
+    "faulty": lambda: mock.Mock(side_effect=ValueError("a fault of its own")),
     # As CuPy does where it cannot make a folder.
-    "homeless": raising(FileNotFoundError("No such file or directory: '/home/nobody'")),
-    "missing": raising(ModuleNotFoundError("No module named 'cupyx'", name="cupyx")),
-    "odd": lambda: raising(RuntimeError()),
+    "homeless": mock.Mock(side_effect=FileNotFoundError("No such file: '/home/nobody'")),
+    "missing": mock.Mock(side_effect=NO_CUPYX),
+    "odd": lambda: mock.Mock(side_effect=RuntimeError()),
 }
 
 
@@ -100,7 +93,6 @@ def test_describe_reports_each_and_why_it_is_not_available() -> None:
 
 @pytest.mark.parametrize("bad", [None, 5, np, b"numpy", type(backend.load("numpy"))])
 def test_a_backend_is_a_name_or_follows_the_protocol(bad: Any) -> None:
-    with pytest.raises(
-        TypeError, match="backend must be the name of one or one itself, got"
-    ):
+    told = "backend must be the name of one or one itself, got"
+    with pytest.raises(TypeError, match=told):
         la.Stepper(la.SGD(0.1), PARAMS, backend=bad)

@@ -22,9 +22,8 @@ from lookahead_ref.theory.planning import (
     loss_after,
 )
 from lookahead_ref.theory.rates import best_possible_rate
-from moments import Moments, assert_agree
+from moments import KINDS, Moments, assert_agree
 
-MOMENTUM: tuple[Kind, ...] = ("heavy-ball", "nesterov")
 PROBLEM = Problem([1.0, 0.3, 0.01], noise=[1.0, 0.5, 2.0], mean=[3.0, -5.0, 10.0])
 
 Form = NDArray[Any]
@@ -52,7 +51,7 @@ def written_out(
 
 @settings(max_examples=30, deadline=None)
 @given(
-    kind=st.sampled_from(MOMENTUM),
+    kind=st.sampled_from(KINDS),
     x=st.fractions(Fraction(1, 20), Fraction(5, 2), max_denominator=20),
     rate=st.fractions(Fraction(1, 10), 2, max_denominator=10),
     mu=st.fractions(0, Fraction(9, 10), max_denominator=10),
@@ -75,7 +74,7 @@ def test_mean_and_covariance_are_those_of_the_algorithm_in_rational_numbers(
         np.testing.assert_allclose(got, wanted.astype(float), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["sgd", *MOMENTUM])
+@pytest.mark.parametrize("kind", ["sgd", *KINDS])
 def test_it_is_the_momentum_recursion_whose_curvature_is_the_contraction(
     kind: Kind,
 ) -> None:
@@ -96,7 +95,7 @@ def outer(kind: Kind, rate: float, mu: float) -> Any:
     return la.HeavyBall(rate, mu) if kind == "heavy-ball" else la.Nesterov(rate, mu)
 
 
-@pytest.mark.parametrize("kind", MOMENTUM)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("workers", [1, 4])
 def test_the_optimizers_of_this_library_do_what_is_computed(
     kind: Kind, workers: int
@@ -123,10 +122,10 @@ def test_the_optimizers_of_this_library_do_what_is_computed(
     assert_agree(Moments(x.mean(axis=0), x.var(axis=0, ddof=1), replicas), mean, variance)
 
 
-def test_lookahead_in_lookahead_composes() -> None:
-    gamma, a, depth = 0.4, 1.7, 2
+def test_lookahead_in_lookahead_in_an_outer_momentum_composes() -> None:
+    gamma, a, depth = 0.4, 1.7, 3
     nested = la.Lookahead(la.Lookahead(la.SGD(gamma), k=2, alpha=0.5), k=6, alpha=0.3)
-    nested = la.Lookahead(nested, k=12, alpha=0.8)
+    nested = la.Lookahead(nested, k=12, outer=la.Nesterov(0.8, 0.5))
     # The weights as shares of start and of each centre: each goes the same way.
     forms = np.eye(1 + 12 * depth)
     params: Any = {"x": forms[0]}
@@ -135,7 +134,7 @@ def test_lookahead_in_lookahead_composes() -> None:
         params, state = nested.step(params, {"x": a * (params["x"] - centre)}, state)
 
     gradient = noisy_gradient(a, noise=3.0).after(gamma, 2).after(0.5, 3).after(0.3, 2)
-    whole = gradient.outer("sgd", 0.8)
+    whole = gradient.outer("nesterov", 0.8, 0.5)
     assert whole.k == 12
     assert whole.mean([1.0, 0.0], depth)[0] == pytest.approx(params["x"][0], rel=1e-13)
     variance = 3.0 * np.sum(params["x"][1:] ** 2)
@@ -153,7 +152,7 @@ def border(kind: Kind, mu: Any) -> Any:
     return 2.0 * (1.0 + mu) / (1.0 + 2.0 * mu * (kind == "nesterov"))
 
 
-@pytest.mark.parametrize("kind", MOMENTUM)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("k", [4, 5])
 def test_the_stable_region_is_where_the_algorithm_converges(kind: Kind, k: int) -> None:
     rate, x, mu = 1.6, np.linspace(0.01, 2.5, 200), np.linspace(0.0, 0.9, 10)[:, None]
@@ -180,7 +179,7 @@ def test_the_stable_region_is_where_the_algorithm_converges(kind: Kind, k: int) 
 
 
 @settings(max_examples=50)
-@given(st.sampled_from(MOMENTUM), st.floats(0.0, 0.95), st.floats(1e-6, 0.999))
+@given(st.sampled_from(KINDS), st.floats(0.0, 0.95), st.floats(1e-6, 0.999))
 def test_the_variance_in_the_long_run_is_that_of_the_closed_form(
     kind: Kind, mu: float, share: float
 ) -> None:
@@ -242,7 +241,7 @@ def test_the_bound_of_a_horizon_is_reached_by_a_schedule_in_one_dimension() -> N
 
 @settings(max_examples=50)
 @given(
-    st.sampled_from(MOMENTUM),
+    st.sampled_from(KINDS),
     st.floats(0.01, 3.0),
     st.floats(0.0, 0.99),
     st.integers(1, 5),
@@ -271,7 +270,7 @@ def test_no_point_of_another_grid_is_better_than_the_best(cycles: int) -> None:
     rate = np.geomspace(0.01, 30.0, 60)[:, None, None]
     momentum = np.linspace(0.0, 0.98, 50)[:, None]
     losses = {}
-    for kind in MOMENTUM:
+    for kind in KINDS:
         best = best_outer(PROBLEM, gradient, kind, cycles)
         again = gradient.outer(kind, best.learning_rate, best.momentum)
         assert best.loss == pytest.approx(float(cycle_loss(PROBLEM, again, cycles)))
@@ -328,7 +327,7 @@ def test_lookahead_damps_the_rotation_that_gradient_descent_and_ascent_amplify()
     assert distance(lookahead, 500) == pytest.approx(around, rel=1e-11)
 
 
-@pytest.mark.parametrize("kind", MOMENTUM)
+@pytest.mark.parametrize("kind", KINDS)
 def test_players_with_an_outer_momentum_go_as_the_complex_recursion(kind: Kind) -> None:
     matrix = step_matrix(kind, 0.3 * noisy_gradient(-1j).after(0.1, 5).curvature, 0.5)
     exact = abs(np.linalg.matrix_power(matrix, 100)[0, 0])

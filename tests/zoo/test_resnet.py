@@ -1,7 +1,9 @@
 """Residual networks: by name, their statistics, what is evaluated, against PyTorch."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -105,17 +107,10 @@ def test_statistics_are_those_of_all_examples_together_not_a_mean_over_batches()
 
 
 def test_statistics_look_at_whole_batches_of_as_many_examples_as_are_wanted() -> None:
-    taken: list[int] = []
-
-    class Source:
-        size = 23
-
-        def take(self, indices: Any) -> Examples:
-            taken.extend(indices)
-            return batch(23).take(indices)
-
+    source = SimpleNamespace(size=23, take=mock.Mock(wraps=batch(23).take))
     model = replace(BASIC, evaluation_batch=4, statistics_examples=9)
-    model.statistics(drawn(model), Source())
+    model.statistics(drawn(model), source)
+    taken = [index for call in source.take.mock_calls for index in call.args[0]]
     assert len(taken) == len(set(taken)) == 8
     assert sorted(taken) != list(range(8))  # the source may be sorted by class
 

@@ -22,6 +22,7 @@ NAMES: Mapping[str, str] = {
     "fig8": "other inner learning rates and momenta",
     "fig9": "training loss for several k and alpha",
     "fig10": "accuracy within the inner loops",
+    "family": "SNOO and DiLoCo beside Lookahead, on a text",
 }
 """What can be reproduced, and what it is of."""
 

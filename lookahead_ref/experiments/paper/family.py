@@ -1,0 +1,92 @@
+"""The family of one outer step on a text: Adam alone, in Lookahead, SNOO and DiLoCo."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lookahead_ref.experiments.optimizers import Method
+from lookahead_ref.experiments.paper.classifiers import DIFFERS, shown
+from lookahead_ref.experiments.report import Findings, curves, drawn
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.statistics import against, differences_from
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
+from lookahead_ref.report import plots
+from lookahead_ref.report.tables import Column, Row, Table, summarize
+
+TITLE = "The family: outer steps on a language model"
+
+_BASE = TrainSettings(
+    model="lstm",
+    data="pydoc",
+    hidden=64,
+    layers=1,
+    epochs=4,
+    batch_size=20,
+    clip=0.25,
+    evaluate_train=False,
+)
+_SETTING = {
+    "Outer optimizer": "Nesterov, learning rate 0.7, momentum 0.5, k = 20",
+    "Gradient clipping": "at norm 0.25",
+}
+_K = {"k": 20, "outer_momentum": 0.5}
+_ARMS: Mapping[str, tuple[Method, Mapping[str, Any]]] = {
+    "Adam": (Method("adam", "Adam", "Adam", "other"), {}),
+    "Lookahead": (Method("lookahead-adam", "Lookahead", "Adam", "lookahead"), {"k": 5}),
+    "SNOO": (Method("snoo-adam", "SNOO", "Adam", "plain"), _K),
+    "DiLoCo": (Method("snoo-adam", "DiLoCo", "Adam", "plain"), {**_K, "workers": 2}),
+}
+_RATES = {"Adam": 0.01, "Lookahead": 0.01, "SNOO": 0.01, "DiLoCo": 0.01}
+"""Each the best of a few on seed 1000, after an epoch of Penn Treebank, of 0.003, 0.01 and,
+for Lookahead, 0.03; DiLoCo has that of SNOO."""
+
+
+def plan(request: ReproduceSettings) -> Plan:
+    base = replace(
+        _BASE,
+        data=request.data or _BASE.data,
+        epochs=request.epochs or _BASE.epochs,
+        backend=request.backend,
+    )
+    arms = []
+    for title, (method, changed) in _ARMS.items():
+        rate = _RATES[title]
+        given: Any = {"optimizer": method.name, "learning_rate": rate, **changed}
+        arms.append(Arm(title, replace(base, **given), method.family, method.role))
+    count = request.seeds or 3
+    rates = ", ".join(f"{rate:g} for {title}" for title, rate in _RATES.items())
+    setting = shown(base, arms, count, f"{rates}: of Adam", _SETTING)
+    setting["Model"] = f"LSTM, {base.layers} layer of {base.hidden}"
+    notes = {
+        DIFFERS: [
+            "It is no experiment of the paper: SNOO and DiLoCo are later methods.",
+            "They were made for large language models, and this is a small one.",
+            "DiLoCo's two workers each read half of the text in an epoch: half the steps.",
+        ]
+    }
+    return Plan(tuple(arms), range(count), setting, notes)
+
+
+def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
+    table = Table(
+        title="Perplexity at the end of training",
+        caption=f"Mean ± sample standard deviation over {plan.over}, on the slow weights.",
+        stub="Method",
+        columns=(Column("Validation", better="lower"), Column("Test", better="lower")),
+        rows=tuple(
+            Row(
+                outcome.arm.title,
+                tuple(
+                    summarize([math.exp(loss) for loss in losses])
+                    for losses in (outcome.final("validation_loss"), outcome.test("loss"))
+                ),
+            )
+            for outcome in outcomes
+        ),
+    )
+    differences = differences_from(outcomes[0], outcomes[1:], {"validation_loss": 4})
+    panels = [plots.Panel("validation loss", curves(outcomes, "validation_loss"))]
+    picture = drawn(panels, "Loss in nats a token, the logarithm of the perplexity.")
+    summary = against(differences, "validation loss")
+    return Findings(summary, (table, differences), {"curves": picture})
