@@ -47,13 +47,7 @@ class Level:
     outer: "Inner | None" = None
 
     def alpha_at(self, synchronization: int) -> float:
-        """Look up alpha at a synchronization, 0 the first.
-
-        Examples
-        --------
-        >>> Level(5, (0.5, 0.8), "maintain").alpha_at(7)
-        0.8
-        """
+        """Look up alpha at a synchronization, 0 the first."""
         return _at(self.alpha, synchronization)
 
 
@@ -81,13 +75,7 @@ class Inner:
     learning_rate: tuple[float, ...]
 
     def learning_rate_at(self, step: int) -> float:
-        """Look up the learning rate at a step, 0 the first.
-
-        Examples
-        --------
-        >>> Inner("sgd", {}, "none", (0.1, 0.2, 0.3)).learning_rate_at(1)
-        0.2
-        """
+        """Look up the learning rate at a step, 0 the first."""
         return _at(self.learning_rate, step)
 
 

@@ -4,8 +4,6 @@ Each is a class beside its text, its clause and its remedy; a new class in one o
 modules is a new bug. `simulate` runs a case as a program does that has some of them.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 from lookahead_ref.conformance.bugs import (
@@ -35,7 +33,6 @@ __all__ = [
     "SinglePrecision",
     "by_name",
     "simulate",
-    "together",
 ]
 
 
@@ -81,13 +78,6 @@ _BY_NAME = {bug.name: bug for bug in _KNOWN} | {SinglePrecision.name: SinglePrec
 def by_name(name: str) -> type[Bug]:
     """Look a bug, convention or mistake up."""
     return _BY_NAME[name]
-
-
-def together(bugs: Sequence[type[Bug]], size: int) -> Iterator[tuple[type[Bug], ...]]:
-    """List the sets of so many bugs, no two of one place."""
-    for each in combinations(bugs, size):
-        if len({bug.place for bug in each}) == size:
-            yield each
 
 
 # The clauses of the specification, which vectors, bugs and conventions cite.
