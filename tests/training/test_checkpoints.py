@@ -435,7 +435,9 @@ def test_a_run_that_is_asked_to_end_saves_its_state_and_says_how_to_continue(
 
 
 @pytest.mark.parametrize(
-    ("method", "call"), [("evaluate", 1), ("evaluate", 5), ("loss", 30)]
+    # The first two evaluations are those of the estimate.
+    ("method", "call"),
+    [("evaluate", 3), ("evaluate", 7), ("loss", 30)],
 )
 def test_a_signal_ends_an_evaluation_or_a_gradient_at_once_and_nothing_is_lost(
     method: str, call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
