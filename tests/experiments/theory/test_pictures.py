@@ -13,14 +13,7 @@ import lookahead_ref as la
 from commands import succeeded
 from lookahead_ref.cli.theory import NAMES
 from lookahead_ref.experiments import theory
-from lookahead_ref.experiments.theory import (
-    alpha,
-    horizon,
-    outer,
-    rate,
-    stability,
-    variance,
-)
+from lookahead_ref.experiments.theory import alpha, horizon, outer, rate, stability
 from lookahead_ref.theory import quadratic
 from lookahead_ref.theory.planning import loss_after
 
