@@ -12,8 +12,15 @@ import pytest
 import lookahead_ref as la
 from commands import succeeded
 from lookahead_ref.cli.theory import NAMES
-from lookahead_ref.experiments import theory
-from lookahead_ref.experiments.theory import alpha, horizon, outer, rate, stability
+from lookahead_ref.experiments.theory import (
+    alpha,
+    horizon,
+    outer,
+    rate,
+    save,
+    stability,
+    variance,
+)
 from lookahead_ref.theory import quadratic
 from lookahead_ref.theory.planning import loss_after
 
@@ -55,7 +62,7 @@ def test_the_numbers_that_are_written_make_the_picture_and_json_says_where_they_
     assert told["folder"].startswith("runs")
     assert told["summary"].startswith("alpha* = 0.68")
     numbers = json.loads(Path(told["json"]).read_text(encoding="utf-8"))
-    theory.save(here, "alpha", alpha.draw, numbers)
+    save(here, "alpha", alpha.draw, numbers)
     for kind in ("png", "svg", "json"):
         assert (here / f"alpha.{kind}").read_bytes() == Path(told[kind]).read_bytes()
 
@@ -79,7 +86,7 @@ def test_the_line_is_that_of_a_cycle_of_lookahead() -> None:
 
 
 def test_the_ratio_is_below_one_and_one_at_alpha_one() -> None:
-    numbers = theory.variance.compute((2, 5))
+    numbers = variance.compute((2, 5))
     for ratio in numbers["ratio"].values():
         assert np.array(ratio).shape == (len(numbers["alpha"]), len(numbers["gamma_a"]))
         assert np.all(np.array(ratio)[:-1] < 1.0)
@@ -138,7 +145,7 @@ def test_an_outer_optimizer_with_momentum_is_never_worse_than_lookahead() -> Non
     assert "descent and ascent 12.03, Lookahead, α = 0.5 0.1518" in told
 
 
-@pytest.mark.parametrize("compute", [theory.variance.compute, horizon.compute])
+@pytest.mark.parametrize("compute", [variance.compute, horizon.compute])
 def test_a_picture_of_no_k_is_refused(compute: Any) -> None:
     with pytest.raises(ValueError, match="k must be given at least once"):
         compute(())
