@@ -375,6 +375,20 @@ def test_a_run_json_that_is_wrong_is_told(change: Any, told: str, stopped: Path)
     assert "run.json cannot be understood" in done.stderr
 
 
+def test_what_is_read_back_is_a_regular_file_or_is_not_opened(stopped: Path) -> None:
+    def piped(name: str) -> None:
+        (stopped / name).unlink()
+        os.mkfifo(stopped / name)
+
+    piped("checkpoint-00000015.safetensors")
+    notes: list[str] = []
+    run_in(stopped, notes.append)
+    assert "00000015.safetensors cannot be read: it is no regular file" in notes[0]
+    piped("run.json")
+    told = f"it is no regular file: '{stopped / 'run.json'}'"
+    refused(called(f"train {AGAIN} --resume", str(stopped)), told, code=1)
+
+
 def test_options_that_decide_a_run_cannot_change_when_it_goes_on(stopped: Path) -> None:
     told = "resume cannot be given with --epochs"
     refused(called("train --epochs 9 --resume", str(stopped)), told)
