@@ -87,6 +87,7 @@ def train(
                         f"{team.size}"
                     )
                 prepared = training.prepare(settings)
+            with team.together():
                 if resume is None and output is not None and team.leads:
                     begun = begin(output, prepared.settings, _note, **asdict(options))
                     folder = stack.enter_context(begun)
