@@ -1,16 +1,18 @@
-"""A rank of MPI that may die: RANK and SECONDS, then the arguments of ``lookahead-ref``."""
+"""A rank of MPI that may die: RANK and POINT, then the arguments of ``lookahead-ref``."""
 
 import os
-import signal
 import sys
+from pathlib import Path
 
-# All that a run imports, so that it dies while it trains.
-import lookahead_ref.experiments.train  # noqa: F401
+from killing import Killer
 from lookahead_ref.cli.app import main
+from lookahead_ref.stepping.stepper import Stepper
 
-rank, seconds, *arguments = sys.argv[1:]
+rank, point, *arguments = sys.argv[1:]
 if rank in (os.environ.get("OMPI_COMM_WORLD_RANK"), os.environ.get("PMI_RANK")):
-    # Nobody handles this signal, so that it ends the process.
-    signal.setitimer(signal.ITIMER_PROF, float(seconds))
+    kill = Killer(int(point))
+    kill.watch(Stepper, "step")
+    kill.watch(os, "fsync")
+    kill.watch(Path, "replace")
 sys.argv[1:] = arguments
 main()
