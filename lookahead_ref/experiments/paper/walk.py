@@ -19,6 +19,7 @@ from lookahead_ref.experiments.resume import RunFolder, held
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.system import read_file
 from lookahead_ref.training.models import PlainModel, carries
 from lookahead_ref.training.state import Placement, TrainingState, gradients
 from lookahead_ref.training.stopping import StoppedError, StopRequest
@@ -75,7 +76,7 @@ class Walk:
             run.note(f"continuing from {restored.path}")
             self._state.restore(restored.snapshot)
         self._file = run.path / "accuracies.txt"
-        text = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
+        text = read_file(self._file).decode() if self._file.exists() else ""
         # The last line may have been cut off.
         lines = text[: text.rfind("\n") + 1]
         write_atomically(self._file, lines)
