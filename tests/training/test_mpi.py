@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from typer.testing import CliRunner
 
-from lookahead_ref.cli.app import app
+from commands import succeeded
 
 MPIRUN = shutil.which("mpirun", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 PYTHON = [sys.executable, "-m", "lookahead_ref"]
@@ -60,11 +60,6 @@ def told(done: Any) -> list[str]:
     return [line for line in lines if line.startswith(("lookahead-ref: ", "Traceback"))]
 
 
-def alone(*arguments: str) -> None:
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.stderr
-
-
 def outcome(folder: Path) -> dict[str, Any]:
     """All that a run leaves behind but its times."""
     results = json.loads((folder / "results.json").read_text())
@@ -81,7 +76,7 @@ def test_ranks_leave_what_one_process_leaves(
     count: int, backend: str, tmp_path: Path
 ) -> None:
     run = [*TRAIN, *OUTER, "--backend", backend]
-    alone(*run, "--workers", str(count), "--output", str(tmp_path / "one"))
+    succeeded(shlex.join(run), "--workers", str(count), "--output", str(tmp_path / "one"))
     on_ranks = [*PYTHON, *run, "--output", str(tmp_path / "ranks")]
     done = mpirun(*[on_ranks] * count)
     assert done.returncode == 0, done.stderr
@@ -102,7 +97,7 @@ def test_mpis_own_sum_differs_by_rounding_at_most(tmp_path: Path) -> None:
 
 def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path: Path) -> None:
     run = [*TRAIN, *OUTER, "--epochs", "8", "--checkpoint-every", "4"]
-    alone(*run, "--workers", "2", "--output", str(tmp_path / "one"))
+    succeeded(shlex.join(run), "--workers", "2", "--output", str(tmp_path / "one"))
     expected = outcome(tmp_path / "one")
 
     rng = random.Random(1)
@@ -119,7 +114,9 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path: Path) 
             if (folder / "run.json").exists():
                 arguments = ["train", "--resume", str(folder)]
         else:
-            alone(*arguments, "--workers", "2")  # one process can go on with it, too
+            succeeded(
+                shlex.join(arguments), "--workers", "2"
+            )  # one process can go on with it, too
         assert outcome(folder) == expected
         runs += 1
 
@@ -166,7 +163,7 @@ def test_a_file_that_one_rank_does_not_see_ends_all(tmp_path: Path) -> None:
 
 
 def test_another_number_of_ranks_cannot_go_on(tmp_path: Path) -> None:
-    alone(*TRAIN, "--workers", "2", "--output", str(tmp_path / "run"))
+    succeeded(shlex.join(TRAIN), "--workers", "2", "--output", str(tmp_path / "run"))
     before = outcome(tmp_path / "run")
     done = mpirun(*[[*PYTHON, "train", "--resume", str(tmp_path / "run")]] * 3)
     assert done.returncode != 0
