@@ -1,9 +1,10 @@
-"""Outer optimizers for PyTorch: torchft's DiLoCo and LocalSGD, and SNOO from its paper."""
+"""Outer optimizers for PyTorch: DiLoCo and LocalSGD, SlowMo, and SNOO from its paper."""
 
 from typing import Any
-from unittest.mock import create_autospec
+from unittest.mock import create_autospec, patch
 
 import torch
+import torch.distributed
 
 from lookahead_ref.conformance.adapters.pytorch import PyTorch, inner_optimizer
 from lookahead_ref.conformance.protocol import Level, UnsupportedError
@@ -117,3 +118,43 @@ def torchft() -> PyTorch:
     return PyTorch(
         TorchFT, lambda wrapper, _, param: wrapper.slow(param), offers=("outer",)
     )
+
+
+class FairScale:
+    """SlowMo of one worker, in float32; what waits for a GPU is left out."""
+
+    def __init__(self, inner: Any, level: Level) -> None:
+        from fairscale.experimental.nn.data_parallel import SlowMoDistributedDataParallel
+
+        outer = level.outer
+        if outer is None or outer.rule != "heavy-ball" or outer.weight_decay_kind != "none":
+            raise UnsupportedError("only heavy ball without weight decay")
+        if len(outer.learning_rate) > 1:
+            raise UnsupportedError("a changing outer learning rate")
+        self.inner, self.params = inner, inner.param_groups[0]["params"]
+        if self.params[0].dtype != torch.float32:
+            raise UnsupportedError("float64")
+        if not torch.distributed.is_initialized():
+            store = torch.distributed.HashStore()
+            torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+        with patch("torch.cuda.synchronize"):
+            self.around = SlowMoDistributedDataParallel(
+                torch.nn.ParameterList(self.params),
+                nprocs_per_node=1,
+                slowmo_frequency=level.k,
+                localsgd_frequency=level.k,
+                slowmo_lr=outer.learning_rate[0],
+                slowmo_momentum=outer.hyperparameters["momentum"],
+            )
+
+    def step(self) -> None:
+        self.inner.step()
+        with patch("torch.cuda.synchronize"):
+            self.around.perform_slowmo(self.inner)
+
+    def state_dict(self) -> dict[str, Any]:
+        raise UnsupportedError("a state with slow weights, velocity and count")
+
+
+def fairscale() -> PyTorch:
+    return PyTorch(FairScale, lambda *_: None, offers=("outer",))
