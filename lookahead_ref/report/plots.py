@@ -21,7 +21,7 @@ from lookahead_ref.extras import require
 from lookahead_ref.report.files import write_atomically
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure
 
 Theme = Literal["light", "dark"]
 
