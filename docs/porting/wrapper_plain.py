@@ -9,6 +9,7 @@ import copy
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from inner_rules import at, update, zeros
@@ -19,11 +20,11 @@ from inner_rules import at, update, zeros
 class Inner:
     """An optimizer of the framework."""
 
-    def __init__(self, inner: Any, params: dict[str, Any]) -> None:
+    def __init__(self, inner: Any, params: dict[str, Any], clock: int = 0) -> None:
         self.inner, self.params = inner, params
         self.slots = {name: zeros(inner.rule, theta) for name, theta in params.items()}
         self.count = dict.fromkeys(params, 0)
-        self.clock = 0
+        self.clock = clock
 
     def step(self, gradients: Any) -> None:
         """Update every parameter that has a gradient."""
@@ -57,12 +58,18 @@ class Lookahead:
     """Lookahead around an optimizer, which may be a Lookahead."""
 
     def __init__(
-        self, inner: Any, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
+        self,
+        inner: Any,
+        k: int = 5,
+        alpha: Any = 0.5,
+        inner_state: str = "maintain",
+        outer: Any = None,
     ) -> None:
         self.inner, self.k, self.inner_state = inner, k, inner_state
         self.alpha = alpha if callable(alpha) else lambda _: alpha
         self.params = inner.params
         self.phi = copy.deepcopy(self.params)  # LA-1
+        self.outer = outer and Inner(outer, self.phi)
         self.cycle_step = 0  # nothing done yet
         self.syncs = 0
         self.anchor: dict[str, Any] = {}
@@ -78,6 +85,8 @@ class Lookahead:
     def synchronize(self) -> None:
         """Do the outer update, of all parameters (LA-5, LA-7, LA-30)."""
         alpha = self.alpha(self.syncs)
+        if self.outer:
+            self.outer_step()
         for name, theta in self.params.items():
             phi = self.phi[name]
             phi += alpha * (theta - phi)
@@ -96,6 +105,17 @@ class Lookahead:
         while isinstance(level, Lookahead):  # LA-19 to LA-21
             level.follow(self.phi, reset=self.inner_state == "reset")
             level = level.inner
+            if self.inner_state == "reset" and getattr(level, "outer", None):
+                level.outer = Inner(level.outer.inner, level.phi, level.syncs)  # OU-9
+
+    def outer_step(self) -> None:
+        """Update phi from phi - theta; nothing is left to interpolate (OU-1 to OU-3)."""
+        pseudo_gradient = {
+            name: self.phi[name] - theta for name, theta in self.params.items()
+        }
+        self.outer.step(pseudo_gradient)
+        for name, theta in self.params.items():
+            theta[...] = self.outer.params[name]
 
     def follow(self, phi: Any, *, reset: bool) -> None:
         """Take what a synchronization of this Lookahead, or one around it, arrived at."""
@@ -137,13 +157,18 @@ class Lookahead:
         own = ("phi", "anchor", "cycle_step", "syncs")
         state = {name: getattr(self, name) for name in own}
         state["inner"] = self.inner.state_dict()
+        state["outer"] = self.outer and self.outer.state_dict()  # OU-10
         return copy.deepcopy(state)
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Restore the state (LA-24)."""
         saved = copy.deepcopy(saved)
         self.inner.load_state_dict(saved.pop("inner"))
+        outer = saved.pop("outer")
         vars(self).update(saved)
+        if self.outer:
+            self.outer.params = self.phi
+            self.outer.load_state_dict(outer)
 
 
 # --- What the golden suite asks of it. ---
@@ -152,15 +177,18 @@ class Lookahead:
 class Adapter:
     """``lookahead-ref conform wrapper_plain.py:Adapter``."""
 
+    offers = ("outer",)
+
     def start(self, setup: Any) -> None:
         """Make parameters and optimizer anew."""
         self.params = {name: array.copy() for name, array in setup.params.items()}
         self.inner = optimizer = Inner(setup.inner, self.params)
         for level in reversed(setup.levels):
             table = level.alpha
-            optimizer = Lookahead(
-                optimizer, level.k, lambda syncs, a=table: at(a, syncs), level.inner_state
-            )
+            if level.outer:  # slots are interpolated by no more than 1 (OU-8)
+                table = [min(rate, 1.0) for rate in level.outer.learning_rate]
+            alpha = partial(at, table)
+            optimizer = Lookahead(optimizer, level.k, alpha, level.inner_state, level.outer)
         self.optimizer: Any = optimizer
 
     def step(self, gradients: Any) -> None:

@@ -28,17 +28,11 @@ import mpmath
 
 from lookahead_ref.conformance.oracle import Exact
 
-ROUNDINGS = 2.0
-"""Machine epsilons that each operation may lose."""
-
-FUNCTION = 4.0
-"""Machine epsilons that exp, log, tanh or a sigmoid may lose."""
-
-GPU_DIVISION = 2.5
-"""Machine epsilons more that a division or a square root may lose at the level `gpu`."""
-
-GPU_FUNCTION = 4.0
-"""Machine epsilons more that a function may lose at the level `gpu`."""
+# Machine epsilons that may be lost; at the level ``gpu`` so many more.
+ROUNDINGS = 2.0  # by each operation
+FUNCTION = 4.0  # by exp, log, tanh or a sigmoid
+GPU_DIVISION = 2.5  # by a division or a square root
+GPU_FUNCTION = 4.0  # by a function
 
 LEVELS = ("strict", "gpu")
 

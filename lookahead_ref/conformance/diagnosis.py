@@ -7,7 +7,7 @@ and compared with everything that was observed, the cases that passed included.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,6 @@ from lookahead_ref.conformance.bugs import (
     SinglePrecision,
     by_name,
     simulate,
-    together,
 )
 from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
 from lookahead_ref.conformance.vectors import Case, Float64Array
@@ -136,10 +135,12 @@ def _explain(
 
 
 def _hypotheses(conventions: Bugs, size: int) -> Iterator[Bugs]:
-    """List the sets of so many bugs that go together with conventions."""
+    """List the sets of so many bugs that go together with conventions: one a place."""
     taken = {each.place for each in conventions}
-    known = (*BUGS, *CONVENTIONS, *MISTAKES)
-    return together([each for each in known if each.place not in taken], size)
+    known = [*BUGS, *CONVENTIONS, *MISTAKES]
+    for bugs in combinations([bug for bug in known if bug.place not in taken], size):
+        if len({bug.place for bug in bugs}) == size:
+            yield bugs
 
 
 def _conventions(results: Iterable[Result]) -> list[Bugs]:

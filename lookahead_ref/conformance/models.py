@@ -9,7 +9,7 @@ A case is read as the files hold it. A vector is a list of numbers, a matrix the
 rows. The arithmetic is a parameter, as in `lookahead_ref.conformance.oracle`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -61,10 +61,7 @@ def _lstms() -> Iterator[dict[str, Any]]:
     yield case("long", 3, 2, 1, 12, 1, "a dozen steps to go back through")
 
 
-FILES: Mapping[str, Callable[[], Iterator[dict[str, Any]]]] = {
-    "mlp": _perceptrons,
-    "lstm": _lstms,
-}
+FILES = {"mlp": _perceptrons, "lstm": _lstms}
 """File, without its ending, to what yields its cases."""
 
 

@@ -34,6 +34,7 @@ PROFILES = {
     "evaluation": "What is evaluated, and that evaluating leaves no trace.",
     "nesting": "Lookahead around Lookahead.",
     "schedule": "Learning rates and alphas that change, and their clocks.",
+    "outer": "An outer optimizer in the place of alpha.",
     "inner:sgd": "Stochastic gradient descent with weight decay.",
     "inner:heavy-ball": "Heavy ball.",
     "inner:nesterov": "Nesterov's momentum.",
@@ -131,6 +132,10 @@ def lookahead(
     return Level(k, _table(alpha), inner_state)
 
 
+def with_outer(k: int, outer: Inner, inner_state: str = "maintain") -> Level:
+    return Level(k, (), inner_state, outer)
+
+
 def _table(value: float | Sequence[float]) -> tuple[float, ...]:
     return (value,) if isinstance(value, float) else tuple(value)
 
@@ -139,16 +144,40 @@ def _described(levels: Sequence[Level], inner: Inner) -> str:
     def number(table: Sequence[float]) -> str:
         return repr(table[0]) if len(table) == 1 else "tabulated"
 
-    parts = [
-        f"Lookahead k = {level.k}, alpha = {number(level.alpha)}, {level.inner_state}"
-        for level in levels
-    ]
-    words = [f"{inner.rule} with learning rate {number(inner.learning_rate)}"]
-    for name, value in inner.hyperparameters.items():
-        if name == "weight_decay":
-            name = f"{inner.weight_decay_kind} weight decay"
-        words.append(f"{name} {value!r}")
-    return " around ".join([*parts, ", ".join(words)])
+    def rule(inner: Inner) -> str:
+        words = [f"{inner.rule} with learning rate {number(inner.learning_rate)}"]
+        for name, value in inner.hyperparameters.items():
+            if name == "weight_decay":
+                name = f"{inner.weight_decay_kind} weight decay"
+            words.append(f"{name} {value!r}")
+        return ", ".join(words)
+
+    parts = []
+    for level in levels:
+        outer = level.outer
+        how = f"outer {rule(outer)}" if outer else f"alpha = {number(level.alpha)}"
+        parts.append(f"Lookahead k = {level.k}, {how}, {level.inner_state}")
+    return " around ".join([*parts, rule(inner)])
+
+
+def _rule(inner: Inner) -> dict[str, Any]:
+    return {
+        "rule": inner.rule,
+        "weight_decay_kind": inner.weight_decay_kind,
+        "hyperparameters": [
+            {"name": name, "value": bits(value), "decimal": repr(value)}
+            for name, value in inner.hyperparameters.items()
+        ],
+    }
+
+
+def _level(level: Level) -> dict[str, Any]:
+    outer = level.outer
+    if outer is None:
+        how = {"alpha": _bits(level.alpha)}
+    else:
+        how = {"outer": {**_rule(outer), "learning_rate": _bits(outer.learning_rate)}}
+    return {"k": level.k, **how, "inner_state": level.inner_state}
 
 
 def build(
@@ -188,18 +217,8 @@ def build(
         "dtypes": list(dtypes),
         "steps": steps,
         **more,
-        "lookahead": [
-            {"k": each.k, "alpha": _bits(each.alpha), "inner_state": each.inner_state}
-            for each in levels
-        ],
-        "inner": {
-            "rule": inner.rule,
-            "weight_decay_kind": inner.weight_decay_kind,
-            "hyperparameters": [
-                {"name": name, "value": bits(value), "decimal": repr(value)}
-                for name, value in inner.hyperparameters.items()
-            ],
-        },
+        "lookahead": [_level(each) for each in levels],
+        "inner": _rule(inner),
         "learning_rate": _bits(inner.learning_rate),
         "params": tensors,
         "problem": problem or tape(identity, shapes, steps, gradient_scale, missing),
@@ -514,6 +533,73 @@ def _inner(name: str) -> Cases:
                    )  # fmt: skip
 
 
+RATES = [0.7, 1.2, 0.4, 0.9, 0.3]
+"""Outer learning rates, over synchronizations."""
+
+
+def _outer() -> Cases:
+    plain = sgd()
+
+    def case(
+        part: str, clause: str, k: int, outer: Inner, steps: int, inner: Inner = plain,
+        inner_state: str = "maintain", **rest: Any,
+    ) -> PlannedCase:  # fmt: skip
+        level = with_outer(k, outer, inner_state)
+        return build(f"outer-{part}", clause, level, inner, steps, **rest)
+
+    momentum = heavy_ball(0.7, momentum=0.6)
+    diloco = nesterov(0.7)
+    for k, steps in ((1, 4), (3, 10), (5, 15)):
+        yield case(f"sgd-k{k}", "OU-3", k, sgd(0.8), steps)
+        yield case(f"heavy-ball-k{k}", "OU-4", k, momentum, steps)
+        yield case(f"nesterov-k{k}", "OU-1", k, diloco, steps)
+    yield case("sgd-long", "OU-6", 3, sgd(1.5), 10, says="a learning rate above 1")
+    yield case("nesterov-weak", "OU-4", 3, nesterov(0.7, momentum=0.3), 10)
+    yield case("adagrad", "OU-4", 3, adagrad(0.05), 10)
+    yield case("adam", "OU-4", 3, adam(0.05), 10)
+    yield case("no-sync", "LA-8", 7, momentum, 6, says="no synchronization comes")
+    yield case("start", "OU-2", 2, momentum, 2, says="one synchronization")
+    yield case("several", "LA-30", 2, diloco, 5, shapes=SEVERAL)
+    yield case("large", "OU-1", 3, momentum, 7, scale=50, gradient_scale=52)
+    yield case("coasting", "OU-5", 2, diloco, 8, says="phi goes on when theta has stopped",
+               problem=given_tape(ONES * 4 + ZEROS * 4))  # fmt: skip
+    yield case("coupled", "LA-2", 3, momentum, 10, **COUPLED)
+    yield case("wells", "LA-2", 3, diloco, 10, **WELLS)
+    for at_sync in AT_SYNC:
+        rest = {"inner_state": at_sync}
+        yield case(f"{at_sync}-heavy-ball", "OU-5", 3, momentum, 10, heavy_ball(), **rest)
+        yield case(f"{at_sync}-adam", "OU-5", 3, diloco, 10, adam(), **rest)
+    yield case("interpolate-long", "OU-8", 3, sgd(1.5), 7, heavy_ball(), "interpolate",
+               says="slots move all the way, and no farther")  # fmt: skip
+    for kind in ("l2", "decoupled"):
+        yield case(f"{kind}-sgd", "OU-7", 3, sgd(0.8, **{kind: 0.1}), 10)
+        yield case(f"{kind}-nesterov", "OU-7", 3, nesterov(0.7, **{kind: 0.1}), 10)
+    yield case("decoupled-adam", "OU-7", 3, adam(0.05, decoupled=0.5), 10, adam())
+    for outer in (sgd(RATES), heavy_ball(RATES), nesterov(RATES)):
+        yield case(f"schedule-{outer.rule}", "OU-6", 2, outer, 11)
+    yield case("schedule-interpolate", "OU-8", 2, sgd(RATES), 9, heavy_ball(),
+               "interpolate")  # fmt: skip
+    cycles = [0.1] * 3 + [0.05] * 3 + [0.2]
+    yield case("slow", "OU-11", 3, momentum, 10, sgd(cycles),
+               says="a learning rate for each cycle")  # fmt: skip
+    yield case("warm-up", "OU-6", 3, diloco, 10, adam(WARM_UP), "reset",
+               says="each learning rate has its clock")  # fmt: skip
+    for name, outer, saved in (
+        ("sgd", sgd(RATES), (3, 4)), ("heavy-ball", momentum, (3, 4, 5)),
+        ("nesterov", nesterov(RATES), (4,)), ("adam", adam(0.05), (4,)),
+    ):  # fmt: skip
+        for s in saved:
+            yield case(f"{name}-after{s}", "OU-10", 2, outer, 9,
+                       says=f"saved after step {s}", save_after=s)  # fmt: skip
+    yield case("evaluation", "LA-9", 3, diloco, 8, evaluate_after=[2, 3, 4, 6, 7])
+    below = with_outer(2, momentum)
+    for outermost in AT_SYNC:
+        levels = [lookahead(5, 0.5, outermost), below]
+        yield build(f"outer-below-{outermost}", "OU-9", levels, heavy_ball(), 11)
+    levels = [with_outer(4, diloco), lookahead(2, 0.5)]
+    yield build("outer-around", "LA-19", levels, sgd(), 13)
+
+
 FILES: Mapping[str, Callable[[], Cases]] = {
     "smoke": _smoke,
     "wrapper": _wrapper,
@@ -523,5 +609,6 @@ FILES: Mapping[str, Callable[[], Cases]] = {
     "nesting": _nesting,
     "schedule": _schedule,
     **{f"inner-{name}": partial(_inner, name) for name in INNERS},
+    "outer": _outer,
 }
 """File, without its ending, to what yields its cases."""

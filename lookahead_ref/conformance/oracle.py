@@ -233,8 +233,16 @@ def interpolate(slow: Tensors, fast: Tensors, alpha: Number) -> Tensors:
     ]
 
 
+def minus(some: Tensors, others: Tensors) -> Tensors:
+    both = zip(some, others, strict=True)
+    return [[x - y for x, y in zip(a, b, strict=True)] for a, b in both]
+
+
 class OracleLookahead:
-    """Algorithm 1 around an inner optimizer, which may itself be a Lookahead."""
+    """Algorithm 1 around an inner optimizer, itself perhaps a Lookahead."""
+
+    # In the place of the interpolation it may update phi from the pseudo-gradient.
+    outer_optimizer = OracleInner
 
     def __init__(
         self,
@@ -245,7 +253,14 @@ class OracleLookahead:
     ) -> None:
         self.inner = inner
         self.k = level["k"]
-        self.alpha = [arithmetic.hyperparameter(value(bits)) for bits in level["alpha"]]
+        outer = level.get("outer")
+        self.outer: OracleInner | None = outer and self.outer_optimizer(
+            {"inner": outer, "learning_rate": outer["learning_rate"]}, theta, arithmetic
+        )
+        # Of the outer learning rate at most 1 is the fraction by which slots move.
+        table = outer["learning_rate"] if outer else level["alpha"]
+        fractions = [min(value(bits), 1.0) for bits in table]
+        self.alpha = [arithmetic.hyperparameter(each) for each in fractions]
         self.inner_state = level["inner_state"]
         self.phi = theta  # phi_0 = theta_0
         self.cycle_step = 0
@@ -271,7 +286,10 @@ class OracleLookahead:
     def synchronize(self, theta: Tensors) -> Tensors:
         """Do the outer update; the fast weights restart from the slow ones."""
         alpha = at(self.alpha, self.syncs)
-        self.phi = interpolate(self.phi, theta, alpha)
+        if self.outer is None:
+            self.phi = interpolate(self.phi, theta, alpha)
+        else:
+            self.phi = self.outer_step(self.outer, theta)
         self.syncs += 1
         self.cycle_step = 0
         if self.inner_state == "reset":
@@ -285,9 +303,18 @@ class OracleLookahead:
         self.inner.follow(self.phi)
         return self.phi
 
+    def outer_step(self, outer: OracleInner, theta: Tensors) -> Tensors:
+        """Return phi after a step of the outer optimizer, which starts at phi."""
+        return outer.step(self.phi, self.pseudo_gradient(theta))
+
+    def pseudo_gradient(self, theta: Tensors) -> Tensors:
+        return minus(self.phi, theta)
+
     def restart(self, theta: Tensors) -> None:
         """Be reset by a Lookahead around this one; synchronizations are counted on."""
         self.cycle_step = 0
+        if self.outer is not None:
+            self.outer.restart(theta)
         self.inner.restart(theta)
 
     def follow(self, phi: Tensors) -> None:

@@ -33,23 +33,21 @@ class Level:
         The synchronization period.
     alpha : tuple of float
         The slow weights' step size at the first synchronization, the second, ...; the last
-        entry holds from then on, so that a constant has one entry.
+        entry holds from then on, so that a constant has one entry. Empty with `outer`.
     inner_state : {"maintain", "reset", "interpolate"}
         What a synchronization does to the inner optimizer's state.
+    outer : Inner, optional
+        What updates phi from phi - theta, if not alpha; its learning rate is over
+        synchronizations. Only adapters that offer it are asked for it.
     """
 
     k: int
     alpha: tuple[float, ...]
     inner_state: str
+    outer: "Inner | None" = None
 
     def alpha_at(self, synchronization: int) -> float:
-        """Look up alpha at a synchronization, 0 the first.
-
-        Examples
-        --------
-        >>> Level(5, (0.5, 0.8), "maintain").alpha_at(7)
-        0.8
-        """
+        """Look up alpha at a synchronization, 0 the first."""
         return _at(self.alpha, synchronization)
 
 
@@ -77,13 +75,7 @@ class Inner:
     learning_rate: tuple[float, ...]
 
     def learning_rate_at(self, step: int) -> float:
-        """Look up the learning rate at a step, 0 the first.
-
-        Examples
-        --------
-        >>> Inner("sgd", {}, "none", (0.1, 0.2, 0.3)).learning_rate_at(1)
-        0.2
-        """
+        """Look up the learning rate at a step, 0 the first."""
         return _at(self.learning_rate, step)
 
 
@@ -161,6 +153,8 @@ class Setup:
 
 class Adapter(Protocol):
     """A program under test, one case at a time.
+
+    One that has outer optimizers says so, by an attribute ``offers = ("outer",)``.
 
     `start`, `step` and `fast` are enough to begin with. Without `slow` or `slots` these
     count as hidden; what needs another method that is not there counts as not offered. Any
@@ -241,21 +235,31 @@ class ModelAdapter(Protocol):
 
 def setup(case: Case, dtype: str) -> Setup:
     """Read what a program needs to start a case: all but gradients and expected values."""
-    inner = case.data["inner"]
     return Setup(
         case.id,
         dtype,
         dict(zip(case.names, case.params(dtype), strict=True)),
-        tuple(
-            Level(level["k"], _table(level["alpha"]), level["inner_state"])
-            for level in case.data["lookahead"]
-        ),
-        Inner(
-            inner["rule"],
-            {h["name"]: float(decode([h["value"]])[0]) for h in inner["hyperparameters"]},
-            inner["weight_decay_kind"],
-            _table(case.data["learning_rate"]),
-        ),
+        tuple(map(_level, case.data["lookahead"])),
+        _inner(case.data["inner"], case.data["learning_rate"]),
+    )
+
+
+def _level(level: Mapping[str, Any]) -> Level:
+    outer = level.get("outer")
+    return Level(
+        level["k"],
+        _table(level.get("alpha", [])),
+        level["inner_state"],
+        outer and _inner(outer, outer["learning_rate"]),
+    )
+
+
+def _inner(inner: Mapping[str, Any], learning_rate: list[str]) -> Inner:
+    return Inner(
+        inner["rule"],
+        {h["name"]: float(decode([h["value"]])[0]) for h in inner["hyperparameters"]},
+        inner["weight_decay_kind"],
+        _table(learning_rate),
     )
 
 
@@ -298,6 +302,10 @@ def observe(
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
     """Take a case to its end; return snapshot and fast weights of its save point, too."""
     given = setup(case, dtype)
+    # Programs from before there were outer optimizers cannot refuse them.
+    outer = any(level.outer for level in given.levels)
+    if outer and "outer" not in getattr(adapter, "offers", ()):
+        raise UnsupportedError("an outer optimizer")
     adapter.start(given)
     seen = Observation()
     snapshot = None

@@ -221,21 +221,21 @@ def departure_line(departure: Mapping[str, Any]) -> str:
         f"{departure['case']} ({departure['dtype']}): {first['where']} at step "
         f"{first['step']}, {first['tensor']}[{first['element']}]"
     )
-    if first["expected"] is None:
-        return f"{place}: got {first['got']:.9g}"
-    expected, got = _told_apart(first["expected"], first["got"])
-    return (
-        f"{place}: expected {expected}, got {got}, {first['distance']:.3g} tolerances apart"
-    )
+    expected, got, distance = _numbers(first)
+    if not expected:
+        return f"{place}: got {got}"
+    return f"{place}: expected {expected}, got {got}, {distance} tolerances apart"
 
 
-def _told_apart(expected: float, got: float) -> tuple[str, str]:
-    """Write two numbers with as many digits as it takes to tell them apart."""
-    for digits in (6, 9, 12, 15):
-        texts = f"{expected:.{digits}g}", f"{got:.{digits}g}"
-        if texts[0] != texts[1]:
-            return texts
-    return repr(expected), repr(got)
+def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Write what was expected, came, and lies between: with digits that tell both apart."""
+    expected, got = quantity["expected"], quantity["got"]
+    if expected is None:
+        return "", f"{got:.9g}", ""
+    texts = [(f"{expected:.{n}g}", f"{got:.{n}g}") for n in (6, 9, 12, 15)]
+    texts.append((repr(expected), repr(got)))
+    told = next((each for each in texts if each[0] != each[1]), texts[-1])
+    return *told, f"{quantity['distance']:.3g}"
 
 
 def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
@@ -435,12 +435,8 @@ def _row(departure: Mapping[str, Any]) -> tuple[str, ...]:
     first, known = departure["quantities"][0], departure["known"]
     where = f"{first['where']}: {first['tensor']}[{first['element']}]"
     reason = "" if known is None else f" (known: {known['reason']})"
-    expected, got, distance = "", f"{first['got']:.9g}", ""
-    if first["expected"] is not None:
-        expected, got = _told_apart(first["expected"], first["got"])
-        distance = f"{first['distance']:.3g}"
     case, step = departure["case"] + reason, str(first["step"])
-    return case, departure["dtype"], where, step, expected, got, distance
+    return case, departure["dtype"], where, step, *_numbers(first)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

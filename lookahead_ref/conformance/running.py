@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from lookahead_ref.conformance import wire
 from lookahead_ref.conformance.adapters import PEERS, check_builtin
@@ -70,25 +70,8 @@ class Limits:
     run: float = 3600.0  # seconds for all requests together
 
 
-class Target(Protocol):
-    """What the runner takes a case through."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in a report."""
-
-    def observe(self, case: Case, dtype: str) -> Observation:
-        """Take a case through it, or raise an UnsupportedError or TargetError."""
-
-    def abort(self) -> None:
-        """Fail at every case from now on; called from another thread."""
-
-    def close(self) -> None:
-        """Leave nothing behind."""
-
-
 def run(
-    target: Target,
+    target: "Target",
     cases: Iterable[Case],
     *,
     dtypes: Sequence[str] = ("float32", "float64"),
@@ -114,7 +97,7 @@ def run(
     return results
 
 
-def _one(target: Target, case: Case, dtype: str, level: str) -> tuple[Result, int]:
+def _one(target: "Target", case: Case, dtype: str, level: str) -> tuple[Result, int]:
     """Run a case; return its result, and how badly the target broke at it."""
     try:
         seen = target.observe(case, dtype)
@@ -135,14 +118,12 @@ def _one(target: Target, case: Case, dtype: str, level: str) -> tuple[Result, in
 def _check_slots(case: Case, seen: Observation) -> None:
     """Refuse slots by other names: what is not compared must not seem to be."""
     known = case.outcomes[0].slots
-    for trajectory in (seen.steps, seen.resumed or Trajectory()):
-        for name in {name for each in trajectory.slots for name in each}:
-            if name not in known:
-                raise TargetError(
-                    f"slots of {case.data['inner']['rule']} are named "
-                    f"{', '.join(known) or 'nothing: it has none'}, got "
-                    f"{wire.legible(name)!r}"
-                )
+    given = [*seen.steps.slots, *(seen.resumed or Trajectory()).slots]
+    for name in {name for each in given for name in each} - known.keys():
+        raise TargetError(
+            f"slots of {case.data['inner']['rule']} are named "
+            f"{', '.join(known) or 'nothing: it has none'}, got {legible(name)!r}"
+        )
 
 
 class Program:
@@ -169,6 +150,7 @@ class Program:
         first = self._make()
         self._processes: list[Process | None] = [first, None]
         self.name = f"{name} ({first.name})" if first.name else name
+        self._offers = first.offers
 
     def _ask(
         self, place: int, request: Mapping[str, Any], timeout: float | None = None
@@ -191,7 +173,9 @@ class Program:
     def observe(self, case: Case, dtype: str) -> Observation:
         if self._whole:
             return self._observe_whole(case, dtype)
-        first, second = (wire.Wired(partial(self._ask, place), case) for place in (0, 1))
+        first, second = (
+            wire.Wired(partial(self._ask, place), case, self._offers) for place in (0, 1)
+        )
         return observe(case, dtype, first, lambda: second)
 
     def _observe_whole(self, case: Case, dtype: str) -> Observation:
@@ -207,6 +191,7 @@ class Program:
         return seen
 
     def abort(self) -> None:
+        """Fail at every case from now on; called from another thread."""
         self._aborted = True
         for process in self._processes:
             if process is not None:
@@ -278,6 +263,10 @@ class Recording:
 
     def close(self) -> None:
         """Nothing was opened."""
+
+
+Target = Program | Recording
+"""What is taken through cases; any class with the methods of these will do."""
 
 
 def _replayed(
@@ -410,7 +399,9 @@ class Process:
         self._received = b""
         self._said = b""
         self._over = False
-        self.name = legible(self._hello().get("name", ""))
+        said = self._hello()
+        self.name = legible(said.get("name", ""))
+        self.offers = said.get("offers", [])
 
     def _hello(self) -> dict[str, Any]:
         try:
@@ -418,6 +409,8 @@ class Process:
             got = answer.get("version")
             if got != PROTOCOL and "refused" not in answer:
                 raise TargetError(f"version must be {PROTOCOL}, got {shown(got)}")
+            if not isinstance(answer.get("offers", []), list):
+                raise TargetError(f"offers must be a list, got {shown(answer['offers'])}")
         except (TargetError, UnsupportedError) as error:
             self.end()
             raise StartError(f"hello: {error}") from error
@@ -426,33 +419,27 @@ class Process:
             raise ValueError(str(answer["refused"]))
         return answer
 
-    def ask(
-        self, request: Mapping[str, Any], timeout: float | None = None
-    ) -> dict[str, Any]:
-        """Send a request and wait for its answer, for the time of a step if not given."""
-        limit = self._limits.step if timeout is None else timeout
+    def ask(self, request: Mapping[str, Any], limit: float) -> dict[str, Any]:
+        """Send a request and wait for its answer, for so many seconds."""
         try:
-            answer = self._answer(request, limit)
+            self._take()
+            if self._received:
+                raise DiedError(f"wrote what nobody asked for: {shown(self._received)}")
+            line = self._exchange(json.dumps(request).encode() + b"\n", limit)
+            if line is None:
+                raise HungError(f"did not answer {request['do']!r} within {limit:g} s")
+            answer = parse(line)
         except DiedError:  # it is of no more use
             self.kill()
             raise
+        except TargetError as error:
+            self.kill()
+            raise DiedError(str(error)) from error
         if "unsupported" in answer:
             raise UnsupportedError(legible(answer["unsupported"]))
         if "error" in answer:
             raise TargetError(f"answered an error: {legible(answer['error'])}")
         return answer
-
-    def _answer(self, request: Mapping[str, Any], limit: float) -> dict[str, Any]:
-        self._take()
-        if self._received:
-            raise DiedError(f"wrote what nobody asked for: {shown(self._received)}")
-        line = self._exchange(json.dumps(request).encode() + b"\n", limit)
-        if line is None:
-            raise HungError(f"did not answer {request['do']!r} within {limit:g} s")
-        try:
-            return parse(line)
-        except TargetError as error:
-            raise DiedError(str(error)) from error
 
     def _exchange(self, request: bytes, limit: float) -> bytes | None:
         """Send a request and receive a line; None where time is up."""

@@ -89,11 +89,6 @@ class CaseOutcome:
         evaluated = {"evaluated weights": self.slow[0]}
         return {"fast weights": self.fast, **slow, **self.slots, **evaluated}
 
-    @cached_property
-    def synchronized(self) -> list[list[bool]]:
-        """Which Lookaheads synchronized at each step."""
-        return [step["synchronized"] for step in self.steps]
-
 
 def slow_weights(level: int) -> str:
     return f"slow weights of level {level + 1}" if level else "slow weights"
@@ -193,14 +188,6 @@ class Case(AnyCase):
         return [
             decode(values).astype(dtype).reshape(shape)
             for values, shape in zip(tensors, self.shapes, strict=True)
-        ]
-
-    def split(self, flat: Float64Array) -> list[Float64Array]:
-        """Cut the elements of all tensors, one after the other, into tensors."""
-        ends = np.cumsum([prod(shape) for shape in self.shapes])[:-1]
-        return [
-            part.reshape(shape)
-            for part, shape in zip(np.split(flat, ends), self.shapes, strict=True)
         ]
 
 

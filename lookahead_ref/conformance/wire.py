@@ -125,9 +125,10 @@ def steps_of(what: str, value: Any, count: int) -> list[dict[str, Any]]:
 class Wired:
     """A program that is asked for each thing that an `Adapter` does."""
 
-    def __init__(self, ask: Ask, case: Case) -> None:
+    def __init__(self, ask: Ask, case: Case, offers: Sequence[str] = ("outer",)) -> None:
         self._ask = ask
         self._case = case
+        self.offers = offers
 
     def start(self, setup: Setup) -> None:
         """Say all of the case but gradients and what is expected."""

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from lookahead_ref.experiments import optimizers, plugins, report, statistics, trials
-from lookahead_ref.experiments.settings import CompareSettings, TrainSettings
+from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, evaluation
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Workers
@@ -118,7 +118,7 @@ def prepare(settings: CompareSettings) -> Comparison:
     base = TrainSettings(
         **{name: getattr(settings, name) for name in _PASSED_ON},
         hidden=settings.hidden if settings.model == "mlp" else None,
-        evaluate_train=True,
+        **evaluation(settings),
     )
     arms = []
     for method in methods(settings):

@@ -1,7 +1,7 @@
 """Models by the names that the command line and the result files use."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,12 @@ import numpy as np
 from lookahead_ref.data import Corpus, Dataset
 from lookahead_ref.experiments import plugins
 from lookahead_ref.training import Model
-from lookahead_ref.zoo import LSTM, MLP, resnet18, resnet32, resnet50
+from lookahead_ref.zoo import LSTM, MLP, ResNet, resnet18, resnet32, resnet50
 
-OPTIONS = ("hidden", "layers", "dropout", "tied")
+# TODO
+_STATISTICS_EXAMPLES = 4096
+
+OPTIONS = ("hidden", "layers", "dropout", "tied", "statistics_examples")
 """Settings that some models take."""
 
 
@@ -61,13 +64,14 @@ def _lstm(data: Corpus, backend: str, options: Mapping[str, Any]) -> Model:
     )
 
 
-def _resnet(build: Callable[..., Model]) -> ModelKind:
-    def make_one(data: Dataset, backend: str, _options: Mapping[str, Any]) -> Model:
+def _resnet(build: Callable[..., ResNet]) -> ModelKind:
+    def make_one(data: Dataset, backend: str, options: Mapping[str, Any]) -> Model:
         if data.image_shape is None:
             raise ValueError(f"a resnet takes pictures, and {data.name} has none")
-        return build(data.image_shape, data.classes, backend=backend)
+        return replace(build(data.image_shape, data.classes, backend=backend), **options)
 
-    return ModelKind(make_one, batch_size=128)
+    examples = {"statistics_examples": _STATISTICS_EXAMPLES}
+    return ModelKind(make_one, options=examples, batch_size=128)
 
 
 MODELS: Mapping[str, ModelKind] = {

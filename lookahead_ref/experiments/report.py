@@ -169,11 +169,18 @@ def accuracy_panels(outcomes: Sequence[Outcome]) -> list[plots.Panel]:
     """Collect the curves of training loss and validation accuracy."""
     accuracy = curves(outcomes, "validation_accuracy")
     return [
-        plots.Panel("training loss", curves(outcomes, "train_loss"), scale="log"),
+        training_panel(outcomes),
         plots.Panel(
             "validation accuracy (%)", accuracy, limits=plots.late_limits(accuracy)
         ),
     ]
+
+
+def training_panel(outcomes: Sequence[Outcome]) -> plots.Panel:
+    """Collect the curves of the training loss; where that is not measured, the batches'."""
+    if found := curves(outcomes, "train_loss"):
+        return plots.Panel("training loss", found, scale="log")
+    return plots.Panel("loss of batches", curves(outcomes, "batch_loss"), scale="log")
 
 
 def curves(outcomes: Sequence[Outcome], quantity: str) -> tuple[plots.Curve, ...]:
@@ -181,11 +188,13 @@ def curves(outcomes: Sequence[Outcome], quantity: str) -> tuple[plots.Curve, ...
     factor = 100.0 if "accuracy" in quantity else 1.0
     found = []
     for outcome in outcomes:
-        values = factor * outcome.history(quantity)
+        # At the start there were no batches.
+        measured = outcome.measured[1:] if quantity == "batch_loss" else outcome.measured
+        values = factor * outcome.history(quantity)[:, measured]
         whole = values[np.isfinite(values).all(axis=1)]
         if len(whole):
             arm = outcome.arm
-            epochs = np.arange(values.shape[1])
+            epochs = np.array(measured)
             found.append(plots.Curve(arm.title, arm.family, arm.role, epochs, whole))
     return tuple(found)
 

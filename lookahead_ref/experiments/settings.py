@@ -23,10 +23,13 @@ AXES = (
 )
 """What a sweep may vary, besides the seed: fields of `TrainSettings`."""
 
+EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
+"""How a run is evaluated, in every command that trains."""
+
 SHARED = (
     *("model", "data", "inner_state", "schedule"),
     "outer",
-    *("epochs", "batch_size", "seed", "backend"),
+    *("epochs", "batch_size", "seed", "backend", *EVALUATION),
 )
 """What all trials of a sweep share: fields of `TrainSettings` too."""
 
@@ -66,6 +69,12 @@ def several(kind: type, text: str, **more: Any) -> Any:
     return setting((), text, given=list[kind] | None, **more)  # type: ignore[valid-type]
 
 
+def evaluation(settings: Any) -> dict[str, Any]:
+    """Return the settings of `EVALUATION`; a report shows the training examples too."""
+    given = {name: getattr(settings, name) for name in EVALUATION}
+    return {**given, "evaluate_train": given["evaluate_train"] is not False}
+
+
 def options(settings: Any) -> Iterator[tuple[str, Option]]:
     """Yield the fields of settings that are options."""
     for each in fields(settings):
@@ -83,6 +92,8 @@ def command(name: str, settings: Any) -> str:
             words += [part for each in value for part in _repeated(word, each)]
         elif value is True:
             words.append(word)
+        elif value is False and not (option.name or "").startswith("--"):
+            words.append(f"--no-{word.strip('-')}")
         elif value is not None and value is not False:
             words += [word, str(value)]
     return shlex.join(words)
@@ -178,6 +189,15 @@ _backend = partial(
 )
 _epochs = partial(setting, 30, "Passes over the training examples.", least=1)
 _batch_size = partial(setting, 64, "Examples in a batch.", least=1)
+_statistics_examples = partial(
+    setting,
+    None,
+    "Residual networks: most training examples that the statistics of an evaluation are "
+    "computed over; if not given, 4,096.",
+    least=1,
+)
+_evaluate_every = partial(setting, 1, "Epochs from one evaluation to the next.", least=1)
+_evaluate_train = partial(setting, None, "Evaluate the training examples too.")
 _first_seed = partial(setting, 0, "The first seed.", least=0)
 
 
@@ -280,10 +300,12 @@ class TrainSettings:
         None, "lstm: output weights are those of the embedding.", name="--tied"
     )
     window: int | None = _of_model(None, "Texts: steps in a batch.", least=1)
+    statistics_examples: int | None = _statistics_examples(panel="Run")
+    evaluate_every: int = _evaluate_every(panel="Run")
     evaluate_train: bool | None = _of_run(
         None,
-        "After each epoch, evaluate the training examples too; if not given, where there "
-        "are no more than 20,000, or 200,000 tokens.",
+        "Evaluate the training examples too; if not given, where there are no more than "
+        "20,000, or 200,000 tokens.",
     )
 
     def __post_init__(self) -> None:
@@ -343,6 +365,9 @@ class CompareSettings:
     outer_learning_rate: float = _outer_learning_rate()
     outer_momentum: float = _outer_momentum()
     backend: str = _backend()
+    statistics_examples: int | None = _statistics_examples()
+    evaluate_every: int = _evaluate_every()
+    evaluate_train: bool | None = _evaluate_train()
     optimizers: tuple[str, ...] = several(
         str,
         "An optimizer as for train, or your own as module:name or "
@@ -425,6 +450,9 @@ class SweepSettings:
     seeds: int = _seeds(1)
     seed: int = _first_seed()
     backend: str = _backend()
+    statistics_examples: int | None = _statistics_examples()
+    evaluate_every: int = _evaluate_every()
+    evaluate_train: bool | None = _evaluate_train()
 
     def __post_init__(self) -> None:
         hyperparameters.count("seeds", self.seeds)
@@ -461,6 +489,9 @@ class ReproduceSettings:
     epochs: int | None = setting(None, "Other than the setting's.", least=1)
     learning_rate: float | None = setting(None, "Of SGD, other than the setting's.")
     backend: str = _backend()
+    statistics_examples: int | None = _statistics_examples()
+    evaluate_every: int = _evaluate_every()
+    evaluate_train: bool | None = _evaluate_train()
 
     def __post_init__(self) -> None:
         if self.full and self.data is None:

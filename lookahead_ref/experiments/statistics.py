@@ -24,7 +24,13 @@ _TITLES = {
 
 def summary(outcome: Outcome, quantity: str, *, epoch: int = -1) -> Summary:
     """Summarize a quantity over seeds, at the end or after an epoch; shares as percents."""
-    return summarize(_shown(outcome, quantity, epoch))
+    return summarized(outcome, _shown(outcome, quantity, epoch))
+
+
+def summarized(outcome: Outcome, values: Sequence[float]) -> Summary:
+    """Summarize what its runs gave; missing where that was not measured."""
+    measured = outcome.diverged or np.isfinite(values).any()
+    return summarize(values) if measured else MISSING
 
 
 def rows(

@@ -213,6 +213,7 @@ def _trained(prepared: Prepared, on_nonfinite: str, **more: Any) -> TrainingResu
             backend=settings.backend,
             clip=settings.clip or None,
             evaluate_train=bool(settings.evaluate_train),
+            evaluate_every=settings.evaluate_every,
             on_nonfinite=cast("OnNonFinite", on_nonfinite),
             **more,
         )

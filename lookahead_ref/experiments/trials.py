@@ -208,17 +208,31 @@ class Outcome:
         """How many runs did not reach their end."""
         return sum(run["error"] is not None for run in self.runs)
 
+    @property
+    def measured(self) -> list[int]:
+        """The epochs after which a run was evaluated that came to its end."""
+        end, every = self.arm.settings.epochs, self.arm.settings.evaluate_every
+        return [*range(0, end, every), end]
+
     def history(self, quantity: str) -> NDArray[np.float64]:
         """Return a field of `EpochRecord`, a row a run; NaN where it was not measured."""
         epochs = self.arm.settings.epochs + 1
         table = np.full((len(self.runs), epochs), np.nan)
         for row, run in zip(table, self.runs, strict=True):
-            values = [record[quantity] for record in run["history"]]
-            row[: len(values)] = [np.nan if v is None else float(v) for v in values]
+            for record in run["history"]:
+                value = record[quantity]
+                row[record["epoch"]] = np.nan if value is None else float(value)
         return table
 
     def final(self, quantity: str, *, epoch: int = -1) -> list[float]:
-        """Return a quantity of each run at the end, or after an epoch; NaN if diverged."""
+        """Return a quantity of each run at the end, or after an epoch; NaN if diverged.
+
+        Where that epoch was not evaluated, it is the last before that was.
+        """
+        settings = self.arm.settings
+        epoch %= settings.epochs + 1
+        if epoch < settings.epochs:
+            epoch -= epoch % settings.evaluate_every
         return [float(value) for value in self.history(quantity)[:, epoch]]
 
     def test(self, quantity: str) -> list[float]:

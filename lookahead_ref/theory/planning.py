@@ -230,6 +230,7 @@ def cycle_loss(problem: Problem, cycle: Cycle, cycles: int) -> Reals:
     >>> float(cycle_loss(problem, outer, cycles=3).round(3))
     0.645
     """
+    check_broadcast(problem=problem.curvature, cycle=cycle.k)
     many = cycle.repeated(cycles)
     return _loss(problem, 1.0 + many.change[..., 0, 0], many.noise[..., 0, 0])
 
@@ -296,8 +297,8 @@ def least_outer_loss(problem: Problem, gradient: PseudoGradient, cycles: int) ->
     0.557
     """
     start = np.asarray(problem.mean) ** 2 + np.asarray(problem.variance)
-    known = int(counts("cycles", cycles, 0, 0)) * gradient.curvature**2 * start
-    total = gradient.noise + known
+    check_broadcast(problem=problem.curvature, gradient=gradient.curvature)
+    total = gradient.noise + counts("cycles", cycles, 0, 0) * gradient.curvature**2 * start
     left = np.divide(gradient.noise, total, out=np.ones_like(total), where=total > 0.0)
     return float(expected_loss(0.0, left * start, problem.curvature, problem.noise))
 

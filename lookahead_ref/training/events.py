@@ -26,8 +26,8 @@ class EpochRecord:
     step: int
     """Updates done."""
     batch_loss: float | None
-    """Mean loss of the epoch's batches at the fast weights, each before its update, in
-    nats; None at epoch 0."""
+    """Mean loss of what was learned from since the record before, at the fast weights, each
+    batch before its update, in nats; None at epoch 0."""
     train_loss: float | None
     """Loss over the training examples, in nats; None where they were not evaluated."""
     train_accuracy: float | None

@@ -109,6 +109,7 @@ def train(
     backend: str | Backend = "numpy",
     clip: float | None = None,
     evaluate_train: bool = True,
+    evaluate_every: int = 1,
     on_nonfinite: OnNonFinite = "stop",
     check_every: int | None = None,
     checkpoints: Checkpoints | None = None,
@@ -145,7 +146,9 @@ def train(
     clip : float, optional
         The largest norm of all gradients together; larger ones are scaled down to it.
     evaluate_train : bool, default True
-        Whether to evaluate the training examples too after each epoch.
+        Whether an evaluation is of the training examples too.
+    evaluate_every : int, default 1
+        Epochs from one evaluation to the next; the start and the end are evaluated too.
     on_nonfinite : {"stop", "skip"}, default "stop"
         What to do about a batch whose loss or gradient is NaN or infinite, or makes the
         optimizer's state so. *skip* leaves parameters, optimizer and what is carried as
@@ -200,6 +203,7 @@ def train(
     True
     """
     epochs = hyperparameters.count("epochs", epochs)
+    evaluate_every = hyperparameters.count("evaluate_every", evaluate_every)
     seed = hyperparameters.count("seed", seed, least=0)
     hyperparameters.option("on_nonfinite", on_nonfinite, ("stop", "skip"))
     if clip is not None:
@@ -246,9 +250,11 @@ def train(
         state=state,
         team=team,
         seed=seed,
+        epochs=epochs,
         batch_size=batch_size,
         clip=clip,
         evaluate_train=evaluate_train,
+        evaluate_every=evaluate_every,
         on_nonfinite=on_nonfinite,
         check_every=check_every,
         checkpoints=checkpoints if team.leads else None,
@@ -273,12 +279,17 @@ def train(
     )
     # A loss that overflows is an error with a step, not a warning from inside NumPy.
     with np.errstate(over="ignore", invalid="ignore"), explained(placement.backend):
-        return loop.run(epochs)
+        return loop.run()
 
 
 def described(value: object) -> str:
     """Describe a model, an optimizer or a schedule without its place in memory."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _labels(batch: Any) -> int:
+    """Count what a batch's loss is the mean of; the last batch may have less."""
+    return int(getattr(getattr(batch, "labels", None), "size", 1))
 
 
 @dataclass(kw_only=True)
@@ -290,9 +301,11 @@ class _Loop:
     state: TrainingState
     team: Team
     seed: int
+    epochs: int
     batch_size: int
     clip: float | None
     evaluate_train: bool
+    evaluate_every: int
     on_nonfinite: OnNonFinite
     check_every: int
     checkpoints: Checkpoints | None
@@ -307,13 +320,21 @@ class _Loop:
         for callback in self.callbacks:
             callback(event)
 
-    def run(self, epochs: int) -> TrainingResult:
+    def run(self) -> TrainingResult:
         state = self.state
+        records = [record.epoch for record in state.history]
+        wanted = [epoch for epoch in range(state.epoch + 1) if self._measured(epoch)]
+        # The first checkpoint may be older than the first evaluation.
+        if records != wanted and (records or state.epoch):
+            raise ValueError(
+                "resume must be a state of such a run: the history must have records of "
+                f"the epochs {wanted}, got {records}"
+            )
         # Before anything that takes long.
         self._pause()
         if not state.history:
             self._end_epoch(0)
-        while state.epoch < epochs:
+        while state.epoch < self.epochs:
             self._updates()
             self._end_epoch(state.epoch + 1)
         self._pause(save=True)
@@ -386,7 +407,7 @@ class _Loop:
             fault = self._update_if_finite(float(loss), grads)
             if fault is None:
                 state.carried = carried
-                self._take(float(loss))
+                self._take(_labels(batch), float(loss))
             else:
                 self._leave_out(batch, float(loss), *fault)
             self._pause_alone()
@@ -423,12 +444,13 @@ class _Loop:
             total = joint_sum(loss, flatten(grads).values())
             self._update(grads)
             state.carried = carried
-            pending.append((loss, joint_sum(total, state.stepper.state_arrays.values())))
+            total = joint_sum(total, state.stepper.state_arrays.values())
+            pending.append((_labels(batch), loss, total))
         # The state is of no use then; a sum that overflowed is cleared up batch by batch.
-        if not all(math.isfinite(float(total)) for _, total in pending):
+        if not all(math.isfinite(float(total)) for *_, total in pending):
             return False
-        for loss, _ in pending:
-            self._take(float(loss))
+        for labels, loss, _ in pending:
+            self._take(labels, float(loss))
         return True
 
     def _update(self, grads: Any) -> None:
@@ -436,12 +458,13 @@ class _Loop:
             grads, _ = la.clip_by_global_norm(grads, self.clip)
         self.state.stepper.step(grads)
 
-    def _take(self, loss: float) -> None:
+    def _take(self, labels: int, loss: float) -> None:
         state = self.state
         self.report(StepTaken(step=state.step, epoch=state.epoch + 1, loss=loss))
         state.step += 1
         state.epoch_updates += 1
-        state.epoch_loss += loss
+        state.loss_sum += labels * loss
+        state.labels += labels
 
     def _leave_out(self, batch: Any, loss: float, of: Where, parameter: str | None) -> None:
         """Skip a batch of which something is not finite, or stop."""
@@ -512,27 +535,37 @@ class _Loop:
                 self.state.restore(before)
             self._stop()
 
+    def _measured(self, epoch: int) -> bool:
+        return epoch % self.evaluate_every == 0 or epoch == self.epochs
+
     def _end_epoch(self, epoch: int) -> None:
-        """Evaluate, and make ready for the next epoch."""
+        """Evaluate if it is time to, and make ready for the next epoch."""
         states = [worker.state for worker in self.workers]
-        sums = self.team.gather([(each.epoch_loss, each.epoch_updates) for each in states])
-        loss, updates = map(sum, zip(*sums, strict=True))
+        record = self._recorded(epoch) if self._measured(epoch) else None
+        for state in states:
+            state.epoch, state.batches, state.epoch_updates = epoch, 0, 0
+            if record is not None:
+                state.loss_sum, state.labels = 0.0, 0
+                state.history.append(record)
+        if record is not None:
+            self.report(EpochEnded(record, seconds=self._seconds()))
+            if self.team.leads:
+                loss = record.validation_loss + (record.train_loss or 0.0)
+                if not math.isfinite(loss):
+                    broken = first_nonfinite(self.state.stepper.evaluation_params())
+                    self._fail("evaluation", epoch, loss, broken)
+                self._watch()
+        self._pause()
+
+    def _recorded(self, epoch: int) -> EpochRecord:
+        """Evaluate in one process, and tell all."""
+        states = [worker.state for worker in self.workers]
+        sums = self.team.gather([(each.loss_sum, each.labels) for each in states])
+        loss, labels = map(sum, zip(*sums, strict=True))
         record = None
         if self.team.leads:
-            record = self._evaluated(epoch, loss / updates if updates else None)
-        record = self.team.broadcast(record)
-        for state in states:
-            state.epoch, state.batches = epoch, 0
-            state.epoch_updates, state.epoch_loss = 0, 0.0
-            state.history.append(record)
-        self.report(EpochEnded(record, seconds=self._seconds()))
-        if self.team.leads:
-            loss = record.validation_loss + (record.train_loss or 0.0)
-            if not math.isfinite(loss):
-                broken = first_nonfinite(self.state.stepper.evaluation_params())
-                self._fail("evaluation", epoch, loss, broken)
-            self._watch()
-        self._pause()
+            record = self._evaluated(epoch, loss / labels if labels else None)
+        return cast("EpochRecord", self.team.broadcast(record))
 
     def _evaluated(self, epoch: int, batch_loss: float | None) -> EpochRecord:
         with self._interruptible():

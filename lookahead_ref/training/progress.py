@@ -145,9 +145,9 @@ Reporter: TypeAlias = _LiveBar | _PlainLines
 class TrainingProgress:
     """A callback that shows how far a run is, epoch by epoch. A context manager.
 
-    It shows the loss over the training examples (where they are not evaluated, that of the
-    epoch's batches) and the accuracy over the validation examples, of a text its
-    perplexity. Of several runs it shows one after the other.
+    It shows the training loss (where the training examples are not evaluated, the batches')
+    and the validation accuracy, of a text the validation perplexity. Of several
+    runs it shows one after the other.
 
     Parameters
     ----------
@@ -218,13 +218,17 @@ def _duration(seconds: float) -> str:
 
 
 def _described(record: EpochRecord, text: bool) -> str:
-    loss = record.batch_loss if record.train_loss is None else record.train_loss
+    loss = (
+        f"batch loss {record.batch_loss:.4f}"
+        if record.train_loss is None
+        else f"training loss {record.train_loss:.4f}"
+    )
     measured = (
         f"perplexity {math.exp(min(record.validation_loss, 700)):.2f}"
         if text
         else f"accuracy {100 * record.validation_accuracy:.2f} %"
     )
-    parts = [f"epoch {record.epoch}", f"loss {loss:.4f}", measured]
+    parts = [f"epoch {record.epoch}", loss, f"validation {measured}"]
     if record.skipped:
         parts.append(f"{record.skipped} skipped")
     return ", ".join(parts)

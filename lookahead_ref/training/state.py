@@ -107,8 +107,10 @@ class TrainingState:
     """Batches skipped."""
     epoch_updates: int = 0
     """Updates made in the epoch that is under way."""
-    epoch_loss: float = 0.0
-    """The sum of the losses of their batches."""
+    loss_sum: float = 0.0
+    """The sum of the losses of all labels learned from since the last evaluation."""
+    labels: int = 0
+    """How many there were."""
     seconds: float = 0.0
     """Time taken until the last snapshot, in seconds."""
     history: list[EpochRecord] = field(default_factory=list)
@@ -192,13 +194,10 @@ class TrainingState:
         for name in _PLAIN:
             setattr(self, name, record[name])
         self.history = [EpochRecord(**each) for each in record["history"]]
-        done = self.step + self.skipped, len(self.history)
-        # The first checkpoint may be older than the first evaluation.
-        records = self.epoch + 1 if self.epoch or self.history else 0
-        if done != (self.batches_in_all, records):
+        done = self.step + self.skipped
+        if done != self.batches_in_all:
             raise ValueError(
-                f"step and skipped must be {self.batches_in_all} together, and the history "
-                f"of {records} records, got {done[0]} and {done[1]}"
+                f"step and skipped must be {self.batches_in_all} together, got {done}"
             )
 
 
@@ -277,7 +276,10 @@ def gradients(
     return gradient
 
 
-_PLAIN = ("epoch", "batches", "step", "skipped", "epoch_updates", "epoch_loss", "seconds")
+_PLAIN = (
+    *("epoch", "batches", "step", "skipped"),
+    *("epoch_updates", "loss_sum", "labels", "seconds"),
+)
 
 _PARTS = {
     **{name: {"type": "object"} for name in ("counts", "stream", "rng")},

@@ -153,9 +153,7 @@ def test_gradients_are_copied_only_where_they_must_be(backend: str, way: str) ->
 
 
 @pytest.mark.parametrize("backend", ["numpy", "numba"])
-def test_an_outer_step_takes_the_memory_of_phi_and_its_slots_and_no_more(
-    backend: str,
-) -> None:
+def test_an_outer_step_takes_memory_for_phi_and_its_slots_alone(backend: str) -> None:
     x = np.ones(1_000_000, np.float32)
     optimizer = la.snoo(la.SGD(0.1), 2, learning_rate=0.7, momentum=0.9)
     tracemalloc.start()

@@ -229,9 +229,7 @@ def test_every_length_and_alignment_is_updated_once_and_nothing_beside_it(
     assert_same_bits(found, expected)
 
 
-def test_a_step_is_as_few_launches_as_arguments_have_place_for(
-    cuda: HostCuda, place: Place
-) -> None:
+def test_a_step_is_as_few_launches_as_can_be(cuda: HostCuda, place: Place) -> None:
     params = {
         f"{dtype}{n}": np.full(n % 5, n, dtype)
         for n in range(60)
@@ -367,9 +365,7 @@ def assert_ends(command: str, told: str, capsys: Any, monkeypatch: Any) -> None:
 
 
 @pytest.mark.usefixtures("without_cupy")
-def test_commands_without_cupy_say_so_in_one_line(
-    capsys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_without_cupy_say_so_in_one_line(capsys: Any, monkeypatch: Any) -> None:
     told = "needs CuPy: pip install 'lookahead-ref[cuda12]'"
     assert_ends("train --backend cupy", told, capsys, monkeypatch)
 

@@ -158,9 +158,7 @@ def test_to_register_twice_changes_nothing() -> None:
     assert numpy_wrapper.concatenate_args is chosen
 
 
-def test_value_and_grad_learns_of_a_library_by_its_entry_point(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_library_is_found_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     class Array(standin.ndarray):
         pass
 
@@ -194,9 +192,7 @@ def test_value_and_grad_moves_nothing_and_gives_memory_to_each() -> None:
         assert grads[name].tolist() == [expected] * 3
 
 
-def test_what_meets_an_lstm_in_a_wider_dtype_is_computed_in_that_of_its_weights(
-    cuda: Any,
-) -> None:
+def test_wider_inputs_of_an_lstm_are_computed_in_its_weights_dtype(cuda: Any) -> None:
     # A kernel knows addresses, and reads there what it was written for.
     rng = onp.random.default_rng(0)
     shapes = [(3, 5, 4), (5, 70), (5, 70), (4, 280), (70, 280), (280,)]

@@ -82,9 +82,7 @@ def test_scattered_rows(same: Any, n: int, size: int, width: int) -> None:
 
 @given(sizes, sizes, dtypes)
 @settings(max_examples=30)
-def test_a_step_of_an_lstm_and_its_gradient(
-    same: Any, n: int, units: int, dtype: str
-) -> None:
+def test_an_lstm_step_and_its_gradient(same: Any, n: int, units: int, dtype: str) -> None:
     gates, recurrent, *narrow = (
         draw(seed, n, width, dtype=dtype)
         for seed, width in enumerate([4 * units] * 2 + [units] * 5)

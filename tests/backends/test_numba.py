@@ -150,9 +150,7 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("_uncompiled")
-def test_the_cache_is_in_the_user_s_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_is_the_user_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         numba_backend.platformdirs, "user_cache_path", lambda name: tmp_path / name
     )
@@ -265,7 +263,7 @@ def test_a_thread_that_comes_late_finds_nothing(monkeypatch: pytest.MonkeyPatch)
     assert (x == 4.0).all()
 
 
-def test_a_step_that_is_interrupted_is_over_when_that_is_known(
+def test_an_interrupted_step_is_over_once_it_raises(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Helpers know arrays by address: nothing may go on when the caller has left.

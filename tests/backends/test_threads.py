@@ -75,9 +75,7 @@ def test_each_thread_stays_on_its_core_and_work_goes_to_other_cores_than_the_cal
     assert sorted(found, key=min) == [{core} for core in others]
 
 
-def test_a_caller_on_a_core_without_a_thread_is_helped_by_any(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_caller_on_a_core_of_no_thread_is_helped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_CORE", lambda: 10**6)
     helpers = Helpers(1, [0, 10**5])  # one that there is not
     assert sorted(done_by(helpers, abs, range(4))) == [0, 1, 2, 3]
@@ -98,9 +96,7 @@ def test_threads_stay_on_cores_only_where_there_is_one_for_each(
     assert len(cores) == (made.count if pinned else 0)
 
 
-def test_their_number_is_that_of_the_cores_this_process_may_use(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_there_is_a_thread_for_each_usable_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
     assert Threads(None).count == 3
     monkeypatch.delattr(os, "sched_getaffinity")

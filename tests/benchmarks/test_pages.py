@@ -98,9 +98,7 @@ FIGURES: Figures = {
 }
 
 
-def test_the_page_holds_what_was_measured_and_tells_what_failed_or_missed(
-    tmp_path: Path,
-) -> None:
+def test_the_page_holds_what_was_measured_and_what_failed_or_missed(tmp_path: Path) -> None:
     text = page.page(result_file(tmp_path, FIGURES))
     assert "| The same inside Lookahead, k = 5 | 12.5 ms |" in text
     assert "a processor, 2 cores, 16.0 GB; an OS; Python" in text

@@ -60,9 +60,7 @@ def test_the_limit_moves_as_much_as_a_step(
     assert 4 * (program.buffers + len(program.writes)) == cases.traffic(optimizer, k)
 
 
-def test_contestants_take_turns_and_only_whole_cycles_are_timed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_contestants_take_turns_of_whole_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
     now, calls = [0.0], []
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: calls.append("pause"))
@@ -129,9 +127,7 @@ def test_a_peer_s_variants_take_turns_with_ours(monkeypatch: pytest.MonkeyPatch)
         assert min(benchmark.track_ratio(*case)["samples"]) > 1
 
 
-def test_pytorch_s_optimizers_run_where_the_gradients_are(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_pytorch_runs_where_the_gradients_are(monkeypatch: pytest.MonkeyPatch) -> None:
     class Tensor(SimpleNamespace):
         def to(self, device: str) -> "Tensor":
             return Tensor(device=device)

@@ -22,6 +22,7 @@ from lookahead_ref.conformance.optimizer_cases import (
     nesterov,
     quadratic,
     sgd,
+    with_outer,
 )
 
 ONE = {"x": (1,)}
@@ -139,6 +140,45 @@ def test_nested_synchronizations_by_hand() -> None:
     assert steps[3].synchronized == [False, True]
 
 
+HALF = {"momentum": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("outer", "weights"),
+    [
+        # The fast weights lose 2 in a cycle, so that the pseudo-gradient is 2.
+        (sgd(0.5), [7, 7, 6, 6]),
+        (sgd(1.5), [7, 5, 4, 2]),
+        (sgd([0.5, 1.0]), [7, 7, 6, 5]),
+        (heavy_ball(0.5, **HALF), [7, 7, 6, 5.5]),  # v: 2, 3
+        (nesterov(0.5, **HALF), [7, 6.5, 5.5, 4.75]),  # u: 3, 3.5
+        (sgd(0.5, l2=0.25), [7, 6, 5, 4.25]),  # 2 + 8 / 4, 2 + 6 / 4
+        (heavy_ball(0.5, l2=0.25, **HALF), [7, 6, 5, 3.25]),  # v: 4, 5.5
+        (heavy_ball(0.5, decoupled=0.25, **HALF), [7, 6, 5, 3.75]),  # u: 4, 4.5
+    ],
+)
+def test_the_outer_step_by_hand(outer: Any, weights: list[float]) -> None:
+    assert fast(constant(with_outer(2, outer), sgd(1.0), 4)) == weights
+
+
+def test_slots_are_interpolated_by_the_outer_learning_rate_and_at_most_by_1() -> None:
+    for rate, velocity in ((0.5, 0.75), (1.5, 1.5)):
+        level = with_outer(2, sgd(rate), "interpolate")
+        steps = oracle.run(constant(level, heavy_ball(1.0, **HALF), 2))
+        assert steps[1].slots["velocity"] == [[velocity]]
+
+
+@pytest.mark.parametrize(("state", "velocity"), [("maintain", 3.5), ("reset", 2.0)])
+def test_a_reset_around_makes_the_outer_state_below_anew(
+    state: str, velocity: float
+) -> None:
+    level = with_outer(2, heavy_ball(0.5, **HALF))
+    # Below 8 -> 7 -> 5.5, with v: 2, 3; above 8 + (5.5 - 8) / 2 = 6.75.
+    steps = oracle.run(constant([lookahead(4, 0.5, state), level], sgd(1.0), 6))
+    assert [steps[t].fast[0][0] for t in (1, 3)] == [7, 6.75]
+    assert steps[5].fast[0][0] == 6.75 - 0.5 * velocity
+
+
 def test_a_parameter_without_a_gradient_stays_and_synchronizes() -> None:
     case = build(
         "gap", "no-gradient", lookahead(2, 0.5), heavy_ball(1.0, momentum=0.5), 3,
@@ -184,7 +224,7 @@ def test_phi_is_the_average_of_equation_0_1(
 
 
 def test_a_simulation_without_bugs_is_the_oracle() -> None:
-    for name in ("smoke", "nesting", "schedule"):
+    for name in ("smoke", "nesting", "schedule", "outer"):
         for case in optimizer_cases.FILES[name]():
             run, steps = simulate(case, oracle.Exact()), oracle.run(case)
             assert run.steps == steps

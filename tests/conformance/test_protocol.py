@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from lookahead_ref.conformance import Inner, Level, Setup, UnsupportedError, cases
+from lookahead_ref.conformance import (
+    Inner,
+    Level,
+    Setup,
+    UnsupportedError,
+    cases,
+    observe,
+)
 from lookahead_ref.conformance.protocol import setup
 
 ALL = {"nesting": True, "alpha_schedule": True}
@@ -32,7 +39,7 @@ def test_a_case_stops_where_it_asks_for_more_than_is_offered(
     offered: dict[str, Any], asked: Callable[[Setup], bool]
 ) -> None:
     found = set()
-    for case in cases():
+    for case in (case for case in cases() if case.profile != "outer"):
         given = setup(case, "float32")
         expected = asked(given)
         found.add(expected)
@@ -50,3 +57,21 @@ def test_the_last_entry_of_a_table_holds() -> None:
     assert [inner.learning_rate_at(t) for t in range(5)] == [0.3, 0.2, 0.1, 0.1, 0.1]
     level = Level(5, (0.5, 0.8), "maintain")
     assert [level.alpha_at(n) for n in range(3)] == [0.5, 0.8, 0.8]
+
+
+class Silent:
+    """A program from before there were outer optimizers."""
+
+    def start(self, setup: Setup) -> None:
+        raise AssertionError("it was asked")
+
+
+@pytest.mark.parametrize("case", cases("outer"))
+def test_who_does_not_offer_outer_optimizers_is_not_asked_for_them(case: Any) -> None:
+    given = setup(case, "float64")
+    assert any(level.outer and not level.alpha for level in given.levels)
+    with pytest.raises(UnsupportedError, match="an outer optimizer"):
+        observe(case, "float64", Silent())  # type: ignore[arg-type]
+    offering = type("Offering", (Silent,), {"offers": ("outer",)})
+    with pytest.raises(AssertionError, match="it was asked"):
+        observe(case, "float64", offering())

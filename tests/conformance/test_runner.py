@@ -178,6 +178,7 @@ def test_only_a_python_adapter_takes_whole_cases() -> None:
         ("silent", Limits(0.5, 5.0), "hello: did not answer 'hello' within 0.5 s"),
         ("old", LIMITS, "hello: version must be 1, got '99'"),
         ("unoffered", LIMITS, "hello: no"),
+        ("offers", LIMITS, "hello: offers must be a list, got '7'"),
     ],
 )
 def test_a_program_that_does_not_say_hello_cannot_be_started(
@@ -300,8 +301,9 @@ def recording(path: Path) -> Path:
         def noted(case: Case, said: dict[str, list[Any]], steps: str) -> Wired:
             def ask(request: Any) -> Any:
                 answer = program.ask(request)  # type: ignore[attr-defined]
-                kind = {"step": steps, "evaluate": "evaluations"}.get(request["do"])
-                said.setdefault(str(kind), []).append(answer)
+                kinds = {"step": steps, "evaluate": "evaluations"}
+                if request["do"] in kinds:
+                    said.setdefault(kinds[request["do"]], []).append(answer)
                 return answer
 
             return Wired(ask, case)
@@ -363,6 +365,6 @@ def test_an_answer_is_heard_of_a_program_that_ends_between_two_looks_at_it(
 
     monkeypatch.setattr(process._selector, "select", late)
     try:
-        assert process.ask({"do": "anything"}) == {"said": "x" * 60_000}
+        assert process.ask({"do": "anything"}, 10.0) == {"said": "x" * 60_000}
     finally:
         process.end()

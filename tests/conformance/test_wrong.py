@@ -15,18 +15,24 @@ from conformance.wrong import (
 )
 
 from lookahead_ref.conformance import Case, cases
-from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES
+from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, by_name
 from lookahead_ref.conformance.diagnosis import diagnose
 
 MADE_AT_ONCE = {mistake.name for mistake in MISTAKES}
 """These show nearly everywhere: no case has their flag."""
 
 
+def pool(*causes: str) -> list[Case]:
+    """Return the cases of outer optimizers for what is wrong with one, else the others."""
+    outer = any(by_name(cause).clause.startswith("OU") for cause in causes)
+    return [case for case in cases() if (case.profile == "outer") == outer]
+
+
 def flagged(cause: str, most: int, levels: int = 9) -> list[Case]:
     """Return about so many of the cases that have a cause for a flag."""
     found = [
         case
-        for case in cases()
+        for case in pool(cause)
         if cause in case.flags and len(case.data["lookahead"]) <= levels
     ]
     return found[:: 1 + len(found) // most]
@@ -46,7 +52,8 @@ def telling(*causes: str) -> list[Case]:
             and case.data["problem"]["kind"] != "double-well"
             and {each["inner_state"] for each in case.data["lookahead"]} == {"maintain"}
         ]
-    chosen = [*cases()[::12], *(case for cause in causes for case in flagged(cause, 8))]
+    some = pool(*causes)[:: 4 if len(pool(*causes)) < 60 else 12]
+    chosen = [*some, *(case for cause in causes for case in flagged(cause, 8))]
     return list({case.id: case for case in chosen}.values())
 
 

@@ -124,6 +124,8 @@ TWO_AT_ONCE = [
     ("nested-phi-kept", "nesterov-ignored"),
     ("interpolated-slots-aliased", "single-precision"),
     ("never-synchronizes", "adam-count-one-ahead"),
+    ("phi-not-restored", "outer-heavy-ball-for-nesterov"),
+    ("outer-momentum-dampened", "checkpoint-without-outer-state"),
 ]
 
 CHANGES = GALLERY | MISTAKES | UNKNOWN

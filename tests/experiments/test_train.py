@@ -84,8 +84,11 @@ def test_a_schedule_divides_where_the_paper_does(
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet32", "resnet50"])
 def test_a_residual_network_is_made_for_the_pictures(name: str) -> None:
-    settings = TrainSettings(model=name, optimizer="adam", backend="numba")
+    settings = TrainSettings(
+        model=name, optimizer="adam", backend="numba", statistics_examples=7
+    )
     model = train.prepare(settings).model
+    assert model.statistics_examples == 7  # type: ignore[union-attr]
     assert (model.shape, model.classes) == ((1, 8, 8), 10)  # type: ignore[union-attr]
     assert model.backend == "numba"  # type: ignore[union-attr]
 

@@ -43,8 +43,6 @@ def _one_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     cupy.get_default_memory_pool().free_all_blocks()
 
 
-# Updates.
-
 PLACE = elsewhere("cupy", cupy.asarray, cupy.asnumpy)
 
 
@@ -127,9 +125,6 @@ def test_what_was_compiled_once_is_loaded_from_the_cache(
     assert len(list(tmp_path.iterdir())) == 1
 
 
-# Gradients.
-
-
 @pytest.mark.parametrize("name", [each for each in FUNCTIONS if each not in BEYOND])
 def test_derivatives_are_those_of_numpy_arrays(name: str) -> None:
     function, host = FUNCTIONS[name]
@@ -139,9 +134,8 @@ def test_derivatives_are_those_of_numpy_arrays(name: str) -> None:
         gradient = autograd.grad(lambda *a: anp.sum(function(*a) ** 2), number)
         found = gradient(*arrays)
         assert isinstance(found, cupy.ndarray)
-        np.testing.assert_allclose(
-            cupy.asnumpy(found), gradient(*host), rtol=1e-10, atol=1e-12
-        )
+        wanted = gradient(*host)
+        np.testing.assert_allclose(cupy.asnumpy(found), wanted, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -149,9 +143,6 @@ def test_a_step_of_training_is_numpys_and_waits_for_nothing(name: str) -> None:
     # CuPy raises where something is copied to the host; kernels compile the first time.
     unmoved = partial(cupyx.allow_synchronize, False)
     assert_trains_as_on_the_host(name, PLACE, unmoved, 2e-4, 2e-5)
-
-
-# Memory.
 
 
 def test_memory_is_params_and_state_each_once_and_a_step_takes_none() -> None:

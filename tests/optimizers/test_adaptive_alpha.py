@@ -90,9 +90,6 @@ def test_a_synchronization_takes_the_alpha_of_the_theory(inner: str) -> None:
     assert {0.1, 1.0} < set(np.round(taken, 12))
 
 
-# Executors.
-
-
 on_every_backend = pytest.mark.parametrize("backend", ["numpy", "numba"])
 
 
@@ -141,9 +138,6 @@ def test_gradients_of_all_magnitudes_lead_to_the_same_bits(backend: str) -> None
     assert_agrees(optimizer, params, gradients(params, 20), Place(backend))
 
 
-# Edges.
-
-
 def synchronized(grads: list[float], alpha: la.AdaptiveAlpha) -> tuple[Any, Any]:
     """Phi after one cycle of one step, and where the fast weights were."""
     optimizer = la.Lookahead(la.Adam(0.1), k=1, alpha=alpha)
@@ -189,9 +183,6 @@ def test_tiny_float32_moves_do_not_vanish() -> None:
 def test_an_optimizer_without_second_moment_is_refused(inner: Any) -> None:
     with pytest.raises(TypeError, match=r"inner must keep a second moment .* got"):
         la.Lookahead(inner, alpha=la.AdaptiveAlpha())
-
-
-# Training.
 
 
 def test_it_trains_and_beats_the_same_optimizer_with_the_lowest_alpha() -> None:

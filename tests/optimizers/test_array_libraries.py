@@ -91,9 +91,7 @@ def test_eager_arrays_agree_within_the_tolerance(
     ("ours", "theirs"),
     [("array_api_strict", "numpy"), ("numpy", "array_api_strict"), ("numpy", "torch")],
 )
-def test_gradients_and_states_of_another_library_are_an_error(
-    ours: str, theirs: str
-) -> None:
+def test_gradients_and_states_of_another_library_are_errors(ours: str, theirs: str) -> None:
     optimizer = la.HeavyBall(0.1)
     here, there = (
         {"layer": {"w": pytest.importorskip(library).asarray([1.0, 2.0])}}

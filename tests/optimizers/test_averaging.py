@@ -26,9 +26,7 @@ def averages(optimizer: Any, gradients: list[float], start: float) -> list[float
         pytest.param(0.0, [-8.0, -16.0, -30.0], id="the last"),
     ],
 )
-def test_the_start_does_not_count_but_is_there_before_any_step(
-    decay: Any, expected: list[float]
-) -> None:
+def test_the_start_counts_only_before_any_step(decay: Any, expected: list[float]) -> None:
     # Params -8, -16, -30.
     optimizer = la.PolyakAveraging(la.SGD(1.0), decay)
     assert averages(optimizer, [108.0, 8.0, 14.0], start=100.0) == [100.0, *expected]
@@ -66,9 +64,7 @@ def test_it_does_not_keep_the_parameters_of_init_as_an_average() -> None:
 
 def test_lookahead_around_it_is_an_error() -> None:
     averaged = la.PolyakAveraging(la.SGD(0.1))
+    told = "inner must not average its parameters, got PolyakAveraging: put it"
     for around in (la.Lookahead, la.PolyakAveraging):
-        with pytest.raises(
-            TypeError,
-            match="inner must not average its parameters, got PolyakAveraging: put it",
-        ):
+        with pytest.raises(TypeError, match=told):
             around(averaged)

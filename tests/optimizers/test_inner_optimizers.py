@@ -158,17 +158,12 @@ def test_a_learning_rate_of_zero_leaves_the_parameters(rate: float) -> None:
     ],
 )
 @pytest.mark.parametrize("wrap", [lambda inner: inner, la.Lookahead, la.PolyakAveraging])
-def test_step_refuses_params_that_init_refuses(
-    wrap: Any, params: Any, message: str
-) -> None:
+def test_step_refuses_what_init_refuses(wrap: Any, params: Any, message: str) -> None:
     # SGD has no slots whose dtypes and names would give such params away.
     optimizer = wrap(la.SGD(0.5))
     state = optimizer.init(one(1.0, 2.0))
     with pytest.raises((TypeError, ValueError), match=message):
         optimizer.step(params, params, state)
-
-
-# Momentum.
 
 
 @pytest.mark.parametrize(("make", "after"), [(la.HeavyBall, 3.5), (la.Nesterov, 3.25)])
@@ -222,9 +217,8 @@ def test_another_kind_of_state_is_refused(optimizer: Any, other: Any, wanted: st
 
 @pytest.mark.parametrize("around", [lambda inner: inner, la.Lookahead])
 def test_a_state_with_other_slots_is_refused(around: Any) -> None:
-    with pytest.raises(
-        ValueError, match=r"the slots first_moment, second_moment, got \(none\)"
-    ):
+    told = r"the slots first_moment, second_moment, got \(none\)"
+    with pytest.raises(ValueError, match=told):
         around(ADAM).step(X, GRADIENT, around(SGD).init(X))
     with pytest.raises(ValueError, match=r"the slots \(none\), got first_moment, second"):
         around(SGD).step(X, GRADIENT, around(ADAM).init(X))

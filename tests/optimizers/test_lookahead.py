@@ -79,9 +79,6 @@ def test_the_outer_step_is_rounded_as_the_paper_writes_it() -> None:
     assert params["x"].item() == phi + alpha * (theta - phi)
 
 
-# Equation (0.1).
-
-
 def last_fast(optimizer: Any, points: list[Any], gradients: list[Any]) -> list[Any]:
     """The inner optimizer's last weights of each cycle, before they become phi."""
     return [
@@ -125,9 +122,6 @@ def test_slow_weights_are_the_moving_average_whatever_the_inner_optimizer(
         # Each of t interpolations, and each of the sum's t terms, rounds a few times.
         bound = 8 * (t + 1) * 2.0**-53 * np.max(np.abs([start["x"], *fast]))
         np.testing.assert_allclose(state.phi["x"], expected[t], rtol=0, atol=bound)
-
-
-# Limits.
 
 
 @pytest.mark.parametrize("inner", list(INNER))
@@ -231,13 +225,8 @@ def test_after_a_reset_adam_corrects_its_moments_as_at_the_start() -> None:
     assert moved["interpolate"] < 0.49  # moments halved, the correction not
 
 
-# Clocks.
-
-
 @pytest.mark.parametrize("inner_state", INNER_STATES)
-def test_alpha_sees_the_synchronizations_and_the_learning_rate_the_global_step(
-    inner_state: Any,
-) -> None:
+def test_alpha_sees_synchronizations_and_the_rate_global_steps(inner_state: Any) -> None:
     alpha, rate = mock.Mock(return_value=0.5), mock.Mock(return_value=0.1)
     optimizer = la.Lookahead(la.HeavyBall(rate), k=3, alpha=alpha, inner_state=inner_state)
     state = optimizer.init(one(1.0))

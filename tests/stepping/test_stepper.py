@@ -273,9 +273,7 @@ inner, kinds = st.sampled_from(list(INNER)), st.sampled_from(INNER_STATES)
 
 @given(inner, kinds, st.integers(1, 4), st.integers(0, 9))
 @settings(max_examples=25)
-def test_names_of_parameters_mean_nothing(
-    inner: str, kind: Any, k: int, steps: int
-) -> None:
+def test_parameter_names_mean_nothing(inner: str, kind: Any, k: int, steps: int) -> None:
     # Names of slots, of fields and of nothing are names of parameters as any other.
     made = la.Lookahead(INNER[inner](), k=k, inner_state=kind)
     names = {

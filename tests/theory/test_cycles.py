@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -87,14 +88,10 @@ def test_the_limit_is_left_as_it_is_by_a_cycle(one: Cycle) -> None:
 
 def test_without_momentum_it_is_lemma_1() -> None:
     x, k, alpha = np.array([1e-9, 0.1, 1.0, 1.9]), 5, 0.5
-    for kind in ("sgd", *KINDS):
-        for inner_state in STATES:
-            one = cycle(kind, x, k=k, alpha=alpha, inner_state=inner_state, noise=2.0)
-            np.testing.assert_allclose(
-                one.covariance_limit()[:, 0, 0],
-                noisy_quadratic.lookahead_variance_limit(x, 1.0, 2.0, k, alpha),
-                rtol=1e-9,
-            )
+    known = noisy_quadratic.lookahead_variance_limit(x, 1.0, 2.0, k, alpha)
+    for kind, inner_state in product(("sgd", *KINDS), STATES):
+        one = cycle(kind, x, k=k, alpha=alpha, inner_state=inner_state, noise=2.0)
+        np.testing.assert_allclose(one.covariance_limit()[:, 0, 0], known, rtol=1e-9)
 
 
 def test_the_known_variance_of_heavy_ball_is_met() -> None:
@@ -118,16 +115,13 @@ def test_tiny_gamma_a_is_stable_though_its_spectral_radius_rounds_to_1() -> None
 def test_a_million_million_cycles_end_at_the_limit_and_take_no_longer() -> None:
     one = cycle("nesterov", [0.5, 1e-9], 0.5, k=[5, 3], alpha=0.8)
     np.testing.assert_allclose(one.mean([1.0, 0.0], 10**12), 0.0, atol=1e-300)
-    np.testing.assert_allclose(
-        one.covariance(np.zeros((2, 2)), 10**12), one.covariance_limit(), rtol=1e-9
-    )
+    reached = one.covariance(np.zeros((2, 2)), 10**12)
+    np.testing.assert_allclose(reached, one.covariance_limit(), rtol=1e-9)
 
 
 @settings(max_examples=30)
 @given(some(1.0, 0.9), st.integers(0, 30), st.integers(0, 30))
-def test_some_cycles_and_then_some_more_are_all_of_them(
-    one: Cycle, first: int, then: int
-) -> None:
+def test_some_cycles_and_then_more_are_all(one: Cycle, first: int, then: int) -> None:
     start = np.array([1.0, -0.5])
     spread = np.outer(start, start)
     close(one.mean(one.mean(start, first), then), one.mean(start, first + then))
@@ -167,11 +161,8 @@ def test_the_eigenvalues_of_interpolation_are_those_of_the_proof() -> None:
     for kind in KINDS:
         inner = np.linalg.eigvals(step_matrix(kind, 1.3, 0.8))
         around = cycle(kind, 1.3, 0.8, k=4, alpha=0.3, inner_state="interpolate")
-        np.testing.assert_allclose(
-            np.sort_complex(np.linalg.eigvals(around.matrix)),
-            np.sort_complex(0.7 + 0.3 * inner**4),
-            rtol=1e-12,
-        )
+        found, proved = np.linalg.eigvals(around.matrix), 0.7 + 0.3 * inner**4
+        np.testing.assert_allclose(*map(np.sort_complex, (found, proved)), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

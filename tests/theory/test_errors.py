@@ -120,6 +120,9 @@ NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
         (SGD.repeated, (-1,), "cycles must be >= 0, got -1"),
         (best_outer, (PROBLEM, ZERO, "sgd", 3), "curvature must be > 0, got 0.0"),
         (best_outer, (PROBLEM, ZERO, "sgd", 0), "cycles must be >= 1, got 0"),
+        (best_outer, (PROBLEM, GAME, "sgd", 3), "TypeError: curvature must hold real"),
+        (best_outer, (PROBLEM, GRADIENT, "sgd", 3), "got problem (3,), cycle"),
+        (planning.least_outer_loss, (PROBLEM, GRADIENT, 3), "got problem (3,), gradient"),
         (planning.least_outer_loss, (PROBLEM, ZERO, -1), "cycles must be >= 0, got -1"),
         # Rates and plans
         (rates.tuned_rate, ("sgd", 0.5), "condition_number must be >= 1, got"),

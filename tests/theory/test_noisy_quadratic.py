@@ -53,9 +53,7 @@ def exact_limit(x: Fraction, alpha: Fraction, k: int) -> Fraction:
 
 @settings(max_examples=40)
 @given(X, ALPHA, st.integers(1, 9))
-def test_the_limits_are_fixed_points_in_rational_arithmetic(
-    x: Fraction, alpha: Fraction, k: int
-) -> None:
+def test_the_limits_are_fixed_points(x: Fraction, alpha: Fraction, k: int) -> None:
     a, step = float(x), float(alpha)
     if abs(1 - alpha + alpha * (1 - x) ** k) >= 1:
         with pytest.raises(ValueError, match="learning_rate must be in the stable region"):
@@ -95,9 +93,8 @@ def test_tiny_gamma_a_loses_no_accuracy() -> None:
     assert found == pytest.approx(float(exact), rel=1e-15)
     assert nq.is_stable(float(tiny), 1.0, 5, 0.5)
     # Where the square of gamma a is beyond the range of numbers: alpha times that of SGD.
-    assert nq.lookahead_variance_limit(1e-200, 1.0, 1.0, 5, 0.5) == pytest.approx(
-        0.5 * 0.5e-200, rel=1e-14
-    )
+    found = nq.lookahead_variance_limit(1e-200, 1.0, 1.0, 5, 0.5)
+    assert found == pytest.approx(0.5 * 0.5e-200, rel=1e-14)
     assert nq.is_stable(1e-200, 1.0, 5, 1e-200)
     # 2^60 steps of 2^-60 each: e^-1, where (1 - gamma a)^steps in floats is 1.
     assert nq.sgd_mean(1.0, 2.0**-60, 1.0, 2**60) == pytest.approx(np.exp(-1.0), rel=1e-15)
@@ -110,9 +107,9 @@ def test_counts_near_the_end_of_the_integers_are_counted_right() -> None:
     assert nq.sgd_variance(0.0, 1e-20, 1.0, 1.0, steps) == pytest.approx(1e-40 * kept)
     assert nq.lookahead_variance_limit(1e-20, 1.0, 1.0, 2**63 - 1, 0.5) > 0.0
     # In the long run of an inner loop only alpha is left: alpha / (2 - alpha) of SGD's.
-    assert nq.lookahead_variance_limit(1e-3, 1.0, 1.0, 2**62, 0.5) == pytest.approx(
-        float(nq.sgd_variance_limit(1e-3, 1.0, 1.0)) / 3.0, rel=1e-12
-    )
+    found = nq.lookahead_variance_limit(1e-3, 1.0, 1.0, 2**62, 0.5)
+    of_sgd = float(nq.sgd_variance_limit(1e-3, 1.0, 1.0))
+    assert found == pytest.approx(of_sgd / 3.0, rel=1e-12)
 
 
 def test_next_to_the_border_of_sgd_no_accuracy_is_lost_either() -> None:

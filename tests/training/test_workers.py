@@ -48,6 +48,7 @@ def test_it_is_the_reference_on_gradients_of_each_workers_share(
     means = [None]
     for _ in range(2):
         losses: Any = [0.0] * count
+        labels = 0
         for batches in zip(*(stream.epoch() for stream in streams), strict=True):
             grads = []
             for m, batch in enumerate(batches):
@@ -55,10 +56,11 @@ def test_it_is_the_reference_on_gradients_of_each_workers_share(
                     params[m], batch, carried[m], rngs[m]
                 )
                 grads.append(grad)
-                losses[m] += float(loss)
+                losses[m] += batch.labels.size * float(loss)
+                labels += batch.labels.size
             params, states = workers.step(params, grads, states)
 
-        means.append(sum(losses) / (streams[0].batches_per_epoch * count))
+        means.append(sum(losses) / labels)
 
     result = trained(count, backend=backend, epochs=2)
     assert_same_bits(result.params, workers.evaluation_params(params, states))

@@ -110,14 +110,12 @@ def test_value_and_gradients_are_those_of_the_plain_function(
     value, grads = value_and_grad(weighted(layer, some))(params)
     exact = trees.map(np.float64, params)
     expected_value, expected = value_and_grad(weighted(some.plain, some))(exact)
-    tolerance = {np.float32: 1e-5, np.float64: 1e-13}[dtype]
+    close = {np.float32: 1e-5, np.float64: 1e-13}[dtype]
     assert value.dtype == dtype
-    np.testing.assert_allclose(value, expected_value, rtol=tolerance)
+    np.testing.assert_allclose(value, expected_value, rtol=close)
     for path, grad in grads.items():
         assert grad.dtype == dtype
-        np.testing.assert_allclose(
-            grad, expected[path], rtol=10 * tolerance, atol=tolerance
-        )
+        np.testing.assert_allclose(grad, expected[path], rtol=10 * close, atol=close)
 
 
 @every_layer

@@ -21,9 +21,7 @@ def place(device: str) -> Place:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_step_of_training_is_numpys_and_nothing_moves_in_it(
-    name: str, place: Place
-) -> None:
+def test_a_training_step_is_numpys_and_nothing_moves_in_it(name: str, place: Place) -> None:
     assert_trains_as_on_the_host(name, place, standin.moves, 2e-5, 2e-6)
 
 

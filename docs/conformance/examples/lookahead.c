@@ -36,11 +36,17 @@ static double at(const Json *table, long tick)
 }
 
 /* --- The optimizer. Rules are elementwise, so all parameters are one array of n. --- */
+typedef struct {
+    const Json *rates;
+    const char *name, *decay;
+    double momentum, beta1, beta2, epsilon, weight_decay;
+    int slots;
+} Rule;
+
 static struct {
     const Json *config, *levels;
-    const char *rule, *decay, *slot[SLOTS];
-    double momentum, beta1, beta2, epsilon, weight_decay;
-    int single, slots, depth;
+    Rule inner;
+    int single, depth;
     long n;
 } my;
 
@@ -50,35 +56,71 @@ static size_t size;
 
 static double *theta(void) { return cells; }
 static double *slot(int s) { return cells + my.n * (1 + s); }
-static double *phi(int level) { return cells + my.n * (1 + SLOTS) * (1 + level); }
+static double *phi(int level) { return cells + my.n * (1 + SLOTS) * (1 + 2 * level); }
 static double *anchor(int level, int s) { return phi(level) + my.n * (1 + s); }
+static double *outer_slot(int level, int s) { return anchor(level, SLOTS + s); }
 static double *count(int place) { return cells + size - 1 - place; }
 static double *step_count(void) { return count(0); }
 static double *updates(void) { return count(1); }
-static double *steps(int level) { return count(2 + 2 * level); }
-static double *syncs(int level) { return count(3 + 2 * level); }
+static double *steps(int level) { return count(2 + 3 * level); }
+static double *syncs(int level) { return count(3 + 3 * level); }
+static double *outer_updates(int level) { return count(4 + 3 * level); }
 
 static double r(double x) { return my.single ? (double)(float)x : x; }
 
-/* From a gradient and slots to the update; t counts updates since the slots were made. */
-static double update(double g, double *s0, double *s1, double t)
+static double hyperparameter(const Json *rule, const char *name)
 {
-    if (!strcmp(my.rule, "heavy-ball")) return *s0 = r(r(my.momentum * *s0) + g);
-    if (!strcmp(my.rule, "nesterov")) {
-        *s0 = r(r(my.momentum * *s0) + g);
-        return r(g + r(my.momentum * *s0));
+    const Json *each = json_get(rule, "hyperparameters")->first;
+    for (; each; each = each->next)
+        if (!strcmp(json_get(each, "name")->text, name))
+            return r(from_bits(json_get(each, "value")->text));
+    return 0;
+}
+
+static Rule read_rule(const Json *json, const Json *rates)
+{
+    Rule rule = {rates, json_get(json, "rule")->text, json_get(json, "weight_decay_kind")->text,
+                 hyperparameter(json, "momentum"), hyperparameter(json, "beta1"),
+                 hyperparameter(json, "beta2"), hyperparameter(json, "epsilon"),
+                 hyperparameter(json, "weight_decay"), 1};
+    if (!strcmp(rule.name, "sgd")) rule.slots = 0;
+    if (!strcmp(rule.name, "adam")) rule.slots = 2;
+    return rule;
+}
+
+/* From a gradient and slots to the update; t counts updates since the slots were made. */
+static double update(const Rule *h, double g, double *s0, double *s1, double t)
+{
+    if (!strcmp(h->name, "heavy-ball")) return *s0 = r(r(h->momentum * *s0) + g);
+    if (!strcmp(h->name, "nesterov")) {
+        *s0 = r(r(h->momentum * *s0) + g);
+        return r(g + r(h->momentum * *s0));
     }
-    if (!strcmp(my.rule, "adagrad")) {
+    if (!strcmp(h->name, "adagrad")) {
         *s0 = r(*s0 + r(g * g));
-        return r(g / r(r(sqrt(*s0)) + my.epsilon));
+        return r(g / r(r(sqrt(*s0)) + h->epsilon));
     }
-    if (!strcmp(my.rule, "adam")) {
-        *s0 = r(r(my.beta1 * *s0) + r(r(1 - my.beta1) * g));
-        *s1 = r(r(my.beta2 * *s1) + r(r(1 - my.beta2) * r(g * g)));
-        double m = r(*s0 / r(1 - pow(my.beta1, t)));
-        return r(m / r(r(sqrt(r(*s1 / r(1 - pow(my.beta2, t))))) + my.epsilon));
+    if (!strcmp(h->name, "adam")) {
+        *s0 = r(r(h->beta1 * *s0) + r(r(1 - h->beta1) * g));
+        *s1 = r(r(h->beta2 * *s1) + r(r(1 - h->beta2) * r(g * g)));
+        double m = r(*s0 / r(1 - pow(h->beta1, t)));
+        return r(m / r(r(sqrt(r(*s1 / r(1 - pow(h->beta2, t))))) + h->epsilon));
     }
     return g;
+}
+
+/* Update parameters, or phi, by a rule; the clock is that of its learning rate. */
+static void descend(const Rule *rule, double clock, double t, double *x,
+                    const double *gradient, double *s0, double *s1)
+{
+    double rate = r(at(rule->rates, (long)clock));
+    for (long i = 0; i < my.n; i++) {
+        double g = gradient[i];
+        if (!strcmp(rule->decay, "l2")) g = r(g + r(rule->weight_decay * x[i]));
+        double u = update(rule, g, s0 + i, s1 + i, t);
+        if (!strcmp(rule->decay, "decoupled")) u = r(u + r(rule->weight_decay * x[i]));
+        x[i] = r(x[i] - r(rate * u));
+    }
 }
 
 static void move(double *slow, const double *fast, double alpha)
@@ -92,10 +134,21 @@ static void synchronize(int level)
 {
     const Json *config = json_at(my.levels, level);
     const char *kind = json_get(config, "inner_state")->text;
-    double alpha = r(at(json_get(config, "alpha"), (long)*syncs(level)));
-    move(phi(level), theta(), alpha);
+    const Json *outer = json_get(config, "outer");
+    const Json *table = outer ? json_get(outer, "learning_rate") : json_get(config, "alpha");
+    double alpha = r(at(table, (long)*syncs(level)));
+    if (outer) {
+        Rule rule = read_rule(outer, table);
+        for (long i = 0; i < my.n; i++) theta()[i] = r(phi(level)[i] - theta()[i]);
+        *outer_updates(level) += 1;
+        descend(&rule, *syncs(level), *outer_updates(level), phi(level), theta(),
+                outer_slot(level, 0), outer_slot(level, 1));
+        if (alpha > 1) alpha = 1; /* no slot moves farther than it has come */
+    } else {
+        move(phi(level), theta(), alpha);
+    }
     copy(theta(), phi(level));
-    for (int s = 0; s < my.slots; s++) {
+    for (int s = 0; s < my.inner.slots; s++) {
         if (!strcmp(kind, "interpolate")) {
             move(anchor(level, s), slot(s), alpha);
             copy(slot(s), anchor(level, s));
@@ -109,37 +162,25 @@ static void synchronize(int level)
     /* It is a synchronization of every level below, too. */
     for (int below = level; below < my.depth; below++) {
         copy(phi(below), theta());
-        for (int s = 0; s < my.slots; s++) copy(anchor(below, s), slot(s));
-        if (!strcmp(kind, "reset")) *steps(below) = 0;
+        for (int s = 0; s < my.inner.slots; s++) copy(anchor(below, s), slot(s));
+        if (strcmp(kind, "reset")) continue;
+        *steps(below) = 0;
+        if (below == level) continue; /* its own outer state runs on */
+        *outer_updates(below) = 0;
+        for (int s = 0; s < SLOTS; s++) memset(outer_slot(below, s), 0, my.n * sizeof(double));
     }
 }
 
 static void step(const double *gradient)
 {
-    double rate = r(at(json_get(my.config, "learning_rate"), (long)*step_count()));
-    *step_count() += 1;
     *updates() += 1;
-    for (long i = 0; i < my.n; i++) {
-        double x = theta()[i], g = gradient[i];
-        if (!strcmp(my.decay, "l2")) g = r(g + r(my.weight_decay * x));
-        double u = update(g, slot(0) + i, slot(1) + i, *updates());
-        if (!strcmp(my.decay, "decoupled")) u = r(u + r(my.weight_decay * x));
-        theta()[i] = r(x - r(rate * u));
-    }
+    descend(&my.inner, *step_count(), *updates(), theta(), gradient, slot(0), slot(1));
+    *step_count() += 1;
     for (int level = 0; level < my.depth; level++) *steps(level) += 1;
     /* The innermost first. */
     for (int level = my.depth - 1; level >= 0; level--)
         if (*steps(level) >= atof(json_get(json_at(my.levels, level), "k")->text))
             synchronize(level);
-}
-
-static double hyperparameter(const char *name)
-{
-    const Json *each = json_get(json_get(my.config, "inner"), "hyperparameters")->first;
-    for (; each; each = each->next)
-        if (!strcmp(json_get(each, "name")->text, name))
-            return r(from_bits(json_get(each, "value")->text));
-    return 0;
 }
 
 /* Read tensors into one array; null, which is no gradient, as zeros. */
@@ -158,26 +199,15 @@ static void read_tensors(const Json *tensors, double *to)
 
 static void start(const Json *config, const char *dtype)
 {
-    const Json *inner = json_get(config, "inner");
     my.config = config;
     my.levels = json_get(config, "lookahead");
     my.depth = (int)json_size(my.levels);
     my.single = !strcmp(dtype, "float32");
-    my.rule = json_get(inner, "rule")->text;
-    my.decay = json_get(inner, "weight_decay_kind")->text;
-    my.momentum = hyperparameter("momentum");
-    my.beta1 = hyperparameter("beta1");
-    my.beta2 = hyperparameter("beta2");
-    my.epsilon = hyperparameter("epsilon");
-    my.weight_decay = hyperparameter("weight_decay");
-    my.slots = !strcmp(my.rule, "sgd") ? 0 : !strcmp(my.rule, "adam") ? 2 : 1;
-    my.slot[0] = my.slots == 2 ? "first_moment"
-                 : !strcmp(my.rule, "adagrad") ? "sum_of_squares" : "velocity";
-    my.slot[1] = "second_moment";
+    my.inner = read_rule(json_get(config, "inner"), json_get(config, "learning_rate"));
     my.n = 0;
     for (const Json *each = json_get(config, "params")->first; each; each = each->next)
         my.n += json_size(json_get(each, "values"));
-    size = my.n * (1 + SLOTS) * (1 + my.depth) + 2 + 2 * my.depth;
+    size = my.n * (1 + SLOTS) * (1 + 2 * my.depth) + 2 + 3 * my.depth;
     free(cells);
     cells = calloc(size, sizeof *cells);
     read_tensors(json_get(config, "params")->first, theta());
@@ -210,8 +240,11 @@ static void print_seen(void)
         print_tensors(phi(level));
     }
     printf("],\"slots\":[");
-    for (int s = 0; s < my.slots; s++) {
-        printf("%s{\"name\":\"%s\",\"values\":", s ? "," : "", my.slot[s]);
+    const char *first = !strcmp(my.inner.name, "adagrad") ? "sum_of_squares" : "velocity";
+    for (int s = 0; s < my.inner.slots; s++) {
+        const char *moment = s ? "second_moment" : "first_moment";
+        const char *name = my.inner.slots == 2 ? moment : first;
+        printf("%s{\"name\":\"%s\",\"values\":", s ? "," : "", name);
         print_tensors(slot(s));
         printf("}");
     }
@@ -229,7 +262,7 @@ static void answer(const Json *request)
 {
     const char *what = json_get(request, "do")->text;
     if (!strcmp(what, "hello")) {
-        printf("{\"version\":1,\"name\":\"lookahead.c\"}");
+        printf("{\"version\":1,\"name\":\"lookahead.c\",\"offers\":[\"outer\"]}");
     } else if (!strcmp(what, "step")) {
         double *gradient = calloc(my.n, sizeof *gradient);
         read_tensors(json_get(request, "gradients")->first, gradient);

@@ -49,42 +49,64 @@ const RULES = {
   },
 };
 
+// An optimizer and its state: slots, the clock of its learning rate, the count since a reset.
+class Optimizer {
+  constructor(config, learning_rate, round) {
+    const { slots, update } = RULES[config.rule];
+    Object.assign(this, { config, learning_rate, round, names: slots, update, h: {} });
+    for (const { name, value } of config.hyperparameters) this.h[name] = round(fromBits(value));
+  }
+
+  zeros(theta) {
+    return Object.fromEntries(this.names.map((name) => [name, each(theta, () => 0)]));
+  }
+
+  start(theta) {
+    return { slots: this.zeros(theta), step: 0, updates: 0 };
+  }
+
+  // From the parameters to the next ones; a missing gradient is one of zeros.
+  step(theta, gradients, state) {
+    const { round: r, h } = this;
+    const { weight_decay_kind: kind } = this.config;
+    const rate = r(at(this.learning_rate, state.step));
+    const decay = h.weight_decay;
+    const t = state.updates + 1;
+    const slots = {};
+    for (const name of this.names) slots[name] = each(state.slots[name], (x) => x);
+    const moved = each(theta, (x, i, j) => {
+      let g = gradients[i] === null ? 0 : gradients[i][j]; // variant no-gradient-is-zero
+      if (kind === "l2") g = r(g + r(decay * x));
+      const own = {};
+      for (const name in slots) own[name] = slots[name][i][j];
+      let update = this.update(g, own, h, r, t);
+      for (const name in slots) slots[name][i][j] = own[name];
+      if (kind === "decoupled") update = r(update + r(decay * x));
+      return r(x - r(rate * update));
+    });
+    Object.assign(state, { slots, step: state.step + 1, updates: t });
+    return moved;
+  }
+}
+
 class Lookahead {
   constructor(config, dtype) {
     this.config = config;
     this.round = dtype === "float32" ? Math.fround : (x) => x;
-    this.rule = RULES[config.inner.rule];
-    this.h = {};
-    for (const { name, value } of config.inner.hyperparameters) {
-      this.h[name] = this.round(fromBits(value));
-    }
+    this.inner = new Optimizer(config.inner, config.learning_rate, this.round);
+    this.outer = config.lookahead.map(
+      ({ outer }) => outer && new Optimizer(outer, outer.learning_rate, this.round));
     const theta = decode(config.params.map((param) => param.values));
-    const slots = {};
-    for (const name of this.rule.slots) slots[name] = each(theta, () => 0);
+    const inner = this.inner.start(theta);
     // phi starts as the parameters themselves, before any step; levels: the outermost first.
-    const level = () => ({ phi: theta, anchor: slots, steps: 0, syncs: 0 });
-    this.state = { theta, slots, step: 0, updates: 0, levels: config.lookahead.map(level) };
+    const level = (outer) =>
+      ({ phi: theta, anchor: inner.slots, steps: 0, syncs: 0, outer: outer?.start(theta) });
+    this.state = { theta, inner, levels: this.outer.map(level) };
   }
 
   step(gradients) {
-    const { state, round: r, h } = this;
-    const { weight_decay_kind: kind } = this.config.inner;
-    const rate = r(at(this.config.learning_rate, state.step));
-    const decay = h.weight_decay;
-    const t = state.updates + 1;
-    const slots = {};
-    for (const name of this.rule.slots) slots[name] = each(state.slots[name], (x) => x);
-    state.theta = each(state.theta, (theta, i, j) => {
-      let g = gradients[i] === null ? 0 : gradients[i][j]; // variant no-gradient-is-zero
-      if (kind === "l2") g = r(g + r(decay * theta));
-      const own = {};
-      for (const name in slots) own[name] = slots[name][i][j];
-      let update = this.rule.update(g, own, h, r, t);
-      for (const name in slots) slots[name][i][j] = own[name];
-      if (kind === "decoupled") update = r(update + r(decay * theta));
-      return r(theta - r(rate * update));
-    });
-    Object.assign(state, { slots, step: state.step + 1, updates: t });
+    const { state } = this;
+    state.theta = this.inner.step(state.theta, gradients, state.inner);
     for (const level of state.levels) level.steps += 1;
     // The innermost first.
     for (let i = state.levels.length - 1; i >= 0; i -= 1) {
@@ -94,30 +116,42 @@ class Lookahead {
 
   synchronize(place) {
     const { state, round: r } = this;
-    const { alpha: table, inner_state: kind } = this.config.lookahead[place];
+    const { inner_state: kind, outer } = this.config.lookahead[place];
+    const table = outer ? outer.learning_rate : this.config.lookahead[place].alpha;
     const level = state.levels[place];
-    const alpha = r(at(table, level.syncs));
+    const alpha = Math.min(r(at(table, level.syncs)), 1);
     const move = (slow, fast) =>
       each(slow, (x, i, j) => r(x + r(alpha * r(fast[i][j] - x))));
-    state.theta = move(level.phi, state.theta);
-    const slots = {};
-    for (const name in state.slots) {
-      if (kind === "reset") slots[name] = each(state.slots[name], () => 0);
-      else if (kind === "interpolate") slots[name] = move(level.anchor[name], state.slots[name]);
-      else slots[name] = state.slots[name];
+    if (outer) {
+      const apart = each(level.phi, (x, i, j) => r(x - state.theta[i][j]));
+      state.theta = this.outer[place].step(level.phi, apart, level.outer);
+    } else {
+      state.theta = move(level.phi, state.theta);
     }
-    state.slots = slots;
-    if (kind === "reset") state.updates = 0;
+    const slots = {};
+    for (const name in state.inner.slots) {
+      const now = state.inner.slots[name];
+      if (kind === "reset") slots[name] = each(now, () => 0);
+      else if (kind === "interpolate") slots[name] = move(level.anchor[name], now);
+      else slots[name] = now;
+    }
+    state.inner.slots = slots;
+    if (kind === "reset") state.inner.updates = 0;
     Object.assign(level, { steps: 0, syncs: level.syncs + 1 });
     // It is a synchronization of every level below, too.
-    for (const below of state.levels.slice(place)) {
+    state.levels.forEach((below, i) => {
+      if (i < place) return;
       Object.assign(below, { phi: state.theta, anchor: slots });
-      if (kind === "reset") below.steps = 0;
-    }
+      if (kind !== "reset") return;
+      below.steps = 0;
+      if (i > place && below.outer) {
+        Object.assign(below.outer, { slots: this.outer[i].zeros(state.theta), updates: 0 });
+      }
+    });
   }
 
   seen() {
-    const { theta, slots, levels } = this.state;
+    const { theta, inner: { slots }, levels } = this.state;
     return {
       fast: encode(theta),
       slow: levels.map((level) => encode(level.phi)),
@@ -130,7 +164,7 @@ class Lookahead {
 let optimizer = null;
 let kept = null;
 const ANSWERS = {
-  hello: () => ({ version: 1, name: "lookahead.js" }),
+  hello: () => ({ version: 1, name: "lookahead.js", offers: ["outer"] }),
   start: ({ case: config, dtype }) => ((optimizer = new Lookahead(config, dtype)), { ok: true }),
   step: ({ gradients }) => {
     optimizer.step(gradients.map((tensor) => tensor && tensor.map(fromBits)));

@@ -28,7 +28,13 @@ fn at(table: &[f64], tick: f64) -> f64 {
 struct Config {
     single: bool,
     sizes: Vec<usize>,
-    rule: String,
+    inner: Rule,
+    levels: Vec<LevelConfig>,
+}
+
+struct Rule {
+    single: bool,
+    name: String,
     decay: String,
     momentum: f64,
     beta1: f64,
@@ -36,13 +42,20 @@ struct Config {
     epsilon: f64,
     weight_decay: f64,
     learning_rate: Vec<f64>,
-    levels: Vec<LevelConfig>,
 }
 
 struct LevelConfig {
     k: f64,
-    alpha: Vec<f64>,
+    alpha: Vec<f64>, // or the outer learning rate
     inner_state: String,
+    outer: Option<Rule>,
+}
+
+#[derive(Clone)]
+struct RuleState {
+    slots: Vec<Vec<f64>>,
+    step: f64,
+    updates: f64,
 }
 
 #[derive(Clone)]
@@ -51,14 +64,13 @@ struct Level {
     anchor: Vec<Vec<f64>>,
     steps: f64,
     syncs: f64,
+    outer: Option<RuleState>,
 }
 
 #[derive(Clone)]
 struct State {
     theta: Vec<f64>,
-    slots: Vec<Vec<f64>>,
-    step: f64,
-    updates: f64,
+    inner: RuleState,
     levels: Vec<Level>, // the outermost first
 }
 
@@ -67,13 +79,39 @@ struct Lookahead {
     state: State,
 }
 
-impl Config {
-    fn r(&self, x: f64) -> f64 {
-        if self.single { f64::from(x as f32) } else { x }
+fn rounded(x: f64, single: bool) -> f64 {
+    if single { f64::from(x as f32) } else { x }
+}
+
+impl Rule {
+    fn new(json: &Json, learning_rate: &Json, single: bool) -> Rule {
+        let mut rule = Rule {
+            single,
+            name: json["rule"].text().to_string(),
+            decay: json["weight_decay_kind"].text().to_string(),
+            momentum: 0.0,
+            beta1: 0.0,
+            beta2: 0.0,
+            epsilon: 0.0,
+            weight_decay: 0.0,
+            learning_rate: numbers(learning_rate),
+        };
+        for each in json["hyperparameters"].list() {
+            let value = rounded(from_bits(each["value"].text()), single);
+            match each["name"].text() {
+                "momentum" => rule.momentum = value,
+                "beta1" => rule.beta1 = value,
+                "beta2" => rule.beta2 = value,
+                "epsilon" => rule.epsilon = value,
+                "weight_decay" => rule.weight_decay = value,
+                other => panic!("no hyperparameter {other}"),
+            }
+        }
+        rule
     }
 
     fn slots(&self) -> &'static [&'static str] {
-        match self.rule.as_str() {
+        match self.name.as_str() {
             "heavy-ball" | "nesterov" => &["velocity"],
             "adagrad" => &["sum_of_squares"],
             "adam" => &["first_moment", "second_moment"],
@@ -81,10 +119,37 @@ impl Config {
         }
     }
 
+    fn start(&self, n: usize) -> RuleState {
+        RuleState { slots: vec![vec![0.0; n]; self.slots().len()], step: 0.0, updates: 0.0 }
+    }
+
+    /// Update parameters, or phi, in place.
+    fn step(&self, x: &mut [f64], gradient: &[f64], state: &mut RuleState) {
+        let r = |x| rounded(x, self.single);
+        let rate = r(at(&self.learning_rate, state.step));
+        state.step += 1.0;
+        state.updates += 1.0;
+        for (i, x) in x.iter_mut().enumerate() {
+            let mut g = gradient[i];
+            if self.decay == "l2" {
+                g = r(g + r(self.weight_decay * *x));
+            }
+            let mut own: Vec<f64> = state.slots.iter().map(|slot| slot[i]).collect();
+            let mut update = self.update(g, &mut own, state.updates);
+            for (slot, value) in state.slots.iter_mut().zip(own) {
+                slot[i] = value;
+            }
+            if self.decay == "decoupled" {
+                update = r(update + r(self.weight_decay * *x));
+            }
+            *x = r(*x - r(rate * update));
+        }
+    }
+
     /// From a gradient and slots to the update; t counts updates since the slots were made.
     fn update(&self, g: f64, s: &mut [f64], t: f64) -> f64 {
-        let r = |x| self.r(x);
-        match self.rule.as_str() {
+        let r = |x| rounded(x, self.single);
+        match self.name.as_str() {
             "heavy-ball" => {
                 s[0] = r(r(self.momentum * s[0]) + g);
                 s[0]
@@ -107,6 +172,13 @@ impl Config {
         }
     }
 
+}
+
+impl Config {
+    fn r(&self, x: f64) -> f64 {
+        rounded(x, self.single)
+    }
+
     fn moved(&self, slow: &[f64], fast: &[f64], alpha: f64) -> Vec<f64> {
         let r = |x| self.r(x);
         slow.iter().zip(fast).map(|(s, f)| r(s + r(alpha * r(f - s)))).collect()
@@ -115,73 +187,38 @@ impl Config {
 
 impl Lookahead {
     fn new(case: &Json, dtype: &str) -> Lookahead {
-        let inner = &case["inner"];
-        let mut config = Config {
-            single: dtype == "float32",
-            sizes: Vec::new(),
-            rule: inner["rule"].text().to_string(),
-            decay: inner["weight_decay_kind"].text().to_string(),
-            momentum: 0.0,
-            beta1: 0.0,
-            beta2: 0.0,
-            epsilon: 0.0,
-            weight_decay: 0.0,
-            learning_rate: numbers(&case["learning_rate"]),
-            levels: Vec::new(),
-        };
-        for each in inner["hyperparameters"].list() {
-            let value = config.r(from_bits(each["value"].text()));
-            match each["name"].text() {
-                "momentum" => config.momentum = value,
-                "beta1" => config.beta1 = value,
-                "beta2" => config.beta2 = value,
-                "epsilon" => config.epsilon = value,
-                "weight_decay" => config.weight_decay = value,
-                other => panic!("no hyperparameter {other}"),
-            }
-        }
-        let mut theta = Vec::new();
+        let single = dtype == "float32";
+        let inner = Rule::new(&case["inner"], &case["learning_rate"], single);
+        let (mut theta, mut sizes) = (Vec::new(), Vec::new());
         for param in case["params"].list() {
             let values = numbers(&param["values"]);
-            config.sizes.push(values.len());
+            sizes.push(values.len());
             theta.extend(values);
         }
-        let slots = vec![vec![0.0; theta.len()]; config.slots().len()];
-        let mut state = State { theta, slots, step: 0.0, updates: 0.0, levels: Vec::new() };
+        let inner_state = inner.start(theta.len());
+        let mut config = Config { single, sizes, inner, levels: Vec::new() };
+        let mut state = State { theta, inner: inner_state, levels: Vec::new() };
         for each in case["lookahead"].list() {
+            let outer = each.get("outer");
+            let table = outer.map_or_else(|| &each["alpha"], |outer| &outer["learning_rate"]);
+            let outer = outer.map(|outer| Rule::new(outer, table, single));
+            // phi starts as the parameters themselves, before any step.
+            let (phi, anchor) = (state.theta.clone(), state.inner.slots.clone());
+            let outer_state = outer.as_ref().map(|outer| outer.start(phi.len()));
+            state.levels.push(Level { phi, anchor, steps: 0.0, syncs: 0.0, outer: outer_state });
             config.levels.push(LevelConfig {
                 k: each["k"].text().parse().expect("k"),
-                alpha: numbers(&each["alpha"]),
+                alpha: numbers(table),
                 inner_state: each["inner_state"].text().to_string(),
+                outer,
             });
-            // phi starts as the parameters themselves, before any step.
-            let (phi, anchor) = (state.theta.clone(), state.slots.clone());
-            state.levels.push(Level { phi, anchor, steps: 0.0, syncs: 0.0 });
         }
         Lookahead { config, state }
     }
 
     fn step(&mut self, gradient: &[f64]) {
         let (config, state) = (&self.config, &mut self.state);
-        let r = |x| config.r(x);
-        let rate = r(at(&config.learning_rate, state.step));
-        state.step += 1.0;
-        state.updates += 1.0;
-        for (i, x) in state.theta.iter_mut().enumerate() {
-            let mut g = gradient[i];
-            if config.decay == "l2" {
-                g = r(g + r(config.weight_decay * *x));
-            }
-            let mut own: Vec<f64> = state.slots.iter().map(|slot| slot[i]).collect();
-            let mut update = config.update(g, &mut own, state.updates);
-            for (slot, value) in state.slots.iter_mut().zip(own) {
-                slot[i] = value;
-            }
-            if config.decay == "decoupled" {
-                update = r(update + r(config.weight_decay * *x));
-            }
-            *x = r(*x - r(rate * update));
-        }
+        config.inner.step(&mut state.theta, gradient, &mut state.inner);
         for level in &mut state.levels {
             level.steps += 1.0;
         }
@@ -195,11 +232,19 @@ impl Lookahead {
 
     fn synchronize(&mut self, place: usize) {
         let (config, state) = (&self.config, &mut self.state);
-        let LevelConfig { alpha, inner_state, .. } = &config.levels[place];
+        let LevelConfig { alpha, inner_state, outer, .. } = &config.levels[place];
         let level = &mut state.levels[place];
-        let alpha = config.r(at(alpha, level.syncs));
-        state.theta = config.moved(&level.phi, &state.theta, alpha);
-        for (slot, anchor) in state.slots.iter_mut().zip(&level.anchor) {
+        let mut alpha = config.r(at(alpha, level.syncs));
+        if let (Some(rule), Some(outer)) = (outer, &mut level.outer) {
+            let pairs = level.phi.iter().zip(&state.theta);
+            let pseudo_gradient: Vec<f64> = pairs.map(|(p, x)| config.r(p - x)).collect();
+            rule.step(&mut level.phi, &pseudo_gradient, outer);
+            state.theta.clone_from(&level.phi);
+            alpha = alpha.min(1.0); // no slot moves farther than it has come
+        } else {
+            state.theta = config.moved(&level.phi, &state.theta, alpha);
+        }
+        for (slot, anchor) in state.inner.slots.iter_mut().zip(&level.anchor) {
             match inner_state.as_str() {
                 "interpolate" => *slot = config.moved(anchor, slot, alpha),
                 "reset" => slot.fill(0.0),
@@ -209,15 +254,20 @@ impl Lookahead {
         level.steps = 0.0;
         level.syncs += 1.0;
         // It is a synchronization of every level below, too.
-        for below in &mut state.levels[place..] {
+        for (i, below) in state.levels.iter_mut().enumerate().skip(place) {
             below.phi.clone_from(&state.theta);
-            below.anchor.clone_from(&state.slots);
-            if inner_state == "reset" {
-                below.steps = 0.0;
+            below.anchor.clone_from(&state.inner.slots);
+            if inner_state != "reset" {
+                continue;
+            }
+            below.steps = 0.0;
+            if let (Some(outer), true) = (&mut below.outer, i > place) {
+                outer.updates = 0.0;
+                outer.slots.iter_mut().for_each(|slot| slot.fill(0.0));
             }
         }
         if inner_state == "reset" {
-            state.updates = 0.0;
+            state.inner.updates = 0.0;
         }
     }
 
@@ -240,7 +290,7 @@ impl Lookahead {
 
     fn seen(&self) -> String {
         let slow = self.state.levels.iter().map(|level| self.tensors(&level.phi));
-        let slots = self.config.slots().iter().zip(&self.state.slots).map(|(name, values)| {
+        let slots = self.config.inner.slots().iter().zip(&self.state.inner.slots).map(|(name, values)| {
             format!("{{\"name\":\"{name}\",\"values\":{}}}", self.tensors(values))
         });
         format!(
@@ -259,13 +309,17 @@ impl Lookahead {
 impl State {
     /// Every number of the state, to write it and to read it in one order.
     fn cells(&mut self) -> Vec<&mut f64> {
-        let mut cells = vec![&mut self.step, &mut self.updates];
-        cells.extend(&mut self.theta);
-        cells.extend(self.slots.iter_mut().flatten());
+        let mut cells: Vec<&mut f64> = self.theta.iter_mut().collect();
+        let mut rules = vec![&mut self.inner];
         for level in &mut self.levels {
             cells.extend([&mut level.steps, &mut level.syncs]);
             cells.extend(&mut level.phi);
             cells.extend(level.anchor.iter_mut().flatten());
+            rules.extend(&mut level.outer);
+        }
+        for rule in rules {
+            cells.extend([&mut rule.step, &mut rule.updates]);
+            cells.extend(rule.slots.iter_mut().flatten());
         }
         cells
     }
@@ -284,7 +338,7 @@ impl Harness {
         let done = || "{\"ok\":true}".to_string();
         let what = request["do"].text();
         if what == "hello" {
-            return "{\"version\":1,\"name\":\"lookahead.rs\"}".to_string();
+            return "{\"version\":1,\"name\":\"lookahead.rs\",\"offers\":[\"outer\"]}".to_string();
         }
         if what == "start" {
             self.optimizer = Some(Lookahead::new(&request["case"], request["dtype"].text()));

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref.conformance.protocol import Adapter, Array, Setup, Tensors
+from lookahead_ref.conformance.protocol import Adapter, Array, Inner, Setup, Tensors
 from lookahead_ref.extras import MissingExtraError
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers import (
@@ -151,18 +151,24 @@ def _schedule(table: tuple[float, ...]) -> Any:
     return table[0] if len(table) == 1 else lambda t: table[min(t, len(table) - 1)]
 
 
-def make_optimizer(setup: Setup) -> Optimizer:
-    inner = setup.inner
+def _rule(inner: Inner) -> Any:
     kind = inner.weight_decay_kind
-    optimizer: Optimizer = _RULES[inner.rule](
+    return _RULES[inner.rule](
         learning_rate=_schedule(inner.learning_rate),
         weight_decay_kind="l2" if kind == "none" else kind,
         **inner.hyperparameters,
     )
+
+
+def make_optimizer(setup: Setup) -> Optimizer:
+    optimizer: Optimizer = _rule(setup.inner)
     for level in reversed(setup.levels):
         state: Any = level.inner_state
-        alpha = _schedule(level.alpha)
-        optimizer = Lookahead(optimizer, k=level.k, alpha=alpha, inner_state=state)
+        if level.outer is None:
+            how = {"alpha": _schedule(level.alpha)}
+        else:
+            how = {"outer": _rule(level.outer)}
+        optimizer = Lookahead(optimizer, level.k, inner_state=state, **how)
     return optimizer
 
 
@@ -224,6 +230,7 @@ def loss_and_grads(
 class Pure:
     """The pure interface."""
 
+    offers = ("outer",)
     model_loss_and_grads = staticmethod(partial(loss_and_grads, backend="numpy"))
 
     def start(self, setup: Setup) -> None:
@@ -274,6 +281,8 @@ def loaded(backend: str) -> Backend:
 
 class Stepped:
     """The in-place interface on a backend, given by its name."""
+
+    offers = ("outer",)
 
     def __init__(self, backend: str) -> None:
         self._backend = loaded(backend)

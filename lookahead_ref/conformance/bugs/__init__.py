@@ -4,14 +4,13 @@ Each is a class beside its text, its clause and its remedy; a new class in one o
 modules is a new bug. `simulate` runs a case as a program does that has some of them.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
 from typing import NamedTuple
 
 from lookahead_ref.conformance.bugs import (
     conventions_and_mistakes,
     inner_rules,
     lookahead,
+    outer,
 )
 from lookahead_ref.conformance.bugs.simulation import (
     Bug,
@@ -34,13 +33,12 @@ __all__ = [
     "SinglePrecision",
     "by_name",
     "simulate",
-    "together",
 ]
 
 
 _KNOWN: list[type[Bug]] = [
     each
-    for module in (lookahead, inner_rules, conventions_and_mistakes)
+    for module in (lookahead, inner_rules, conventions_and_mistakes, outer)
     for each in vars(module).values()
     if isinstance(each, type)
     and issubclass(each, Bug)
@@ -82,18 +80,11 @@ def by_name(name: str) -> type[Bug]:
     return _BY_NAME[name]
 
 
-def together(bugs: Sequence[type[Bug]], size: int) -> Iterator[tuple[type[Bug], ...]]:
-    """List the sets of so many bugs, no two of one place."""
-    for each in combinations(bugs, size):
-        if len({bug.place for bug in each}) == size:
-            yield each
-
-
 # The clauses of the specification, which vectors, bugs and conventions cite.
 
 
 class Clause(NamedTuple):
-    """A clause of ``docs/spec.md``: ``LA-`` is for Lookahead, ``IN-`` for inner rules."""
+    """A clause of ``docs/spec.md``: of Lookahead, inner rules (IN), the outer step (OU)."""
 
     id: str
     title: str
@@ -152,5 +143,16 @@ CLAUSES = (
     Clause("IN-11", "Adam: epsilon", _PAPER),
     Clause("IN-12", "where momentum has the learning rate", _OURS),
     Clause("IN-13", "AdaGrad: epsilon", _OURS),
+    Clause("OU-1", "the pseudo-gradient", _PAPER),
+    Clause("OU-2", "where the outer step starts", _PAPER),
+    Clause("OU-3", "alpha is an outer learning rate", _OURS),
+    Clause("OU-4", "the outer rule", _PAPER),
+    Clause("OU-5", "the outer state runs on", _PAPER),
+    Clause("OU-6", "the outer learning rate and its clock", _OURS),
+    Clause("OU-7", "outer weight decay", _OURS),
+    Clause("OU-8", "by how much slots are interpolated", _OURS),
+    Clause("OU-9", "nesting: the outer state below", _OURS),
+    Clause("OU-10", "what a saved state holds of it", _OURS),
+    Clause("OU-11", "units of the pseudo-gradient", _FREE),
 )
 """All clauses. A number is never used again for another one."""

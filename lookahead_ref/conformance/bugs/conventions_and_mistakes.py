@@ -36,11 +36,8 @@ class EpsilonHat(Convention, OtherAdam):
         return m * sqrt(bias2) / bias1 / (sqrt(v) + e)
 
 
-class LearningRateInVelocity(Convention, Inner):
-    clause, place, needs = "IN-12", "velocity", ("velocity",)
-    says = "keeps the learning rate in the velocity: v <- mu v - gamma g"
-    breaks = "Sutskever et al. 2013, Keras"
-    fix = "the same only while the learning rate is constant"
+class RateInVelocity(oracle.OracleInner):
+    """A momentum with the learning rate in it."""
 
     def element(self, update: Any, gamma: Any, x: Any, g: Any, *slots: Any) -> Any:
         (v,) = slots
@@ -53,6 +50,13 @@ class LearningRateInVelocity(Convention, Inner):
         if self.decay_kind == "decoupled":
             moved = moved - gamma * self.h["weight_decay"] * x
         return moved, v
+
+
+class LearningRateInVelocity(Convention, RateInVelocity, Inner):
+    clause, place, needs = "IN-12", "velocity", ("velocity",)
+    says = "keeps the learning rate in the velocity: v <- mu v - gamma g"
+    breaks = "Sutskever et al. 2013, Keras"
+    fix = "the same only while the learning rate is constant"
 
 
 class AdagradEpsilonInRoot(Convention, Inner):
@@ -217,7 +221,7 @@ class CountsFromOneAgain(Mistake, Lookahead):
 
 
 class OuterUpdateBackwards(Mistake, Lookahead):
-    clause, place = "LA-5", "outer"
+    clause, place, needs = "LA-5", "outer", ("alpha",)
     says = "moves phi away from theta: it has a sign or a difference the wrong way round"
     breaks = "each synchronization undoes what the inner optimizer has done"
     fix = "phi + alpha (theta - phi)"
@@ -227,7 +231,7 @@ class OuterUpdateBackwards(Mistake, Lookahead):
 
 
 class OuterUpdateAdds(Mistake, Lookahead):
-    clause, place = "LA-5", "outer"
+    clause, place, needs = "LA-5", "outer", ("alpha",)
     says = "adds alpha theta to phi"
     breaks = "the weights grow with each synchronization"
     fix = "add alpha times the difference theta - phi"
@@ -238,7 +242,7 @@ class OuterUpdateAdds(Mistake, Lookahead):
 
 
 class PhiMovesEveryStep(Mistake, Lookahead):
-    clause, place = "LA-8", "outer"
+    clause, place, needs = "LA-8", "outer", ("alpha",)
     says = "moves phi towards theta after every step, and theta to phi after every k"
     breaks = "phi is an average of all the fast weights, not a step to the last of a cycle"
     fix = "leave phi alone until the count reaches k"
@@ -252,7 +256,7 @@ class PhiMovesEveryStep(Mistake, Lookahead):
 
 
 class AlphaFixed(Mistake, Lookahead):
-    clause, place = "LA-5", "alpha"
+    clause, place, needs = "LA-5", "alpha", ("alpha",)
     says = "takes 0.5 for alpha, whatever alpha is"
     breaks = "alpha cannot be tuned"
     fix = "multiply the difference by alpha"

@@ -96,7 +96,7 @@ class PhiStartsAtFirstGradient(Bug, Lookahead):
 
 
 class AlphaSwapped(Bug, Lookahead):
-    clause, place = "LA-5", "alpha"
+    clause, place, needs = "LA-5", "alpha", ("alpha",)
     says = "uses 1 - alpha for alpha"
     breaks = "alpha = 0.8 behaves as 0.2; nothing shows at 0.5"
     fix = "move phi the fraction alpha towards theta: phi + alpha (theta - phi)"
@@ -104,7 +104,7 @@ class AlphaSwapped(Bug, Lookahead):
 
 
 class AlphaIgnored(Bug, Lookahead):
-    clause, place = "LA-5", "alpha"
+    clause, place, needs = "LA-5", "alpha", ("alpha",)
     says = "sets phi to theta at a synchronization"
     breaks = "this is the inner optimizer alone"
     fix = "move phi the fraction alpha towards theta: phi + alpha (theta - phi)"

@@ -19,7 +19,9 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "velocity": lambda case: case["inner"]["rule"] in ("heavy-ball", "nesterov"),
     "decay": lambda case: case["inner"]["weight_decay_kind"] != "none",
     "rates": lambda case: len(case["learning_rate"]) > 1,
-    "alphas": lambda case: any(len(level["alpha"]) > 1 for level in case["lookahead"]),
+    "alpha": lambda case: not _outer(case),
+    "alphas": lambda case: any(len(lev.get("alpha", "")) > 1 for lev in case["lookahead"]),
+    "outer": lambda case: bool(_outer(case)),
     "nested": lambda case: len(case["lookahead"]) > 1,
     "save": lambda case: "save_after" in case,
     "evaluate": lambda case: bool(case.get("evaluate_after")),
@@ -28,6 +30,20 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
         and any(g is None for grads in case["problem"]["gradients"] for g in grads)
     ),
 }
+
+
+def _outer(case: Mapping[str, Any]) -> list[Any]:
+    return [level["outer"] for level in case["lookahead"] if "outer" in level]
+
+
+def _has(need: str, case: Mapping[str, Any]) -> bool:
+    inner, levels = case["inner"], case["lookahead"]
+    if need.startswith("outer-"):  # of an outer optimizer
+        of = ({**case, **outer, "inner": outer} for outer in _outer(case))
+        return any(_has(need.removeprefix("outer-"), each) for each in of)
+    words = {level["inner_state"] for level in levels}
+    words |= {inner["rule"], inner["weight_decay_kind"]}
+    return need in words or (need in _HAS and _HAS[need](case))
 
 
 class Bug:
@@ -49,10 +65,7 @@ class Bug:
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:
         """Return whether it can show in a case."""
-        inner = case["inner"]
-        words = {level["inner_state"] for level in case["lookahead"]}
-        words |= {inner["rule"], inner["weight_decay_kind"]}
-        return all(n in words or (n in _HAS and _HAS[n](case)) for n in cls.needs)
+        return all(_has(need, case) for need in cls.needs)
 
     @classmethod
     def as_dict(cls) -> dict[str, str]:
@@ -91,14 +104,22 @@ class Run(NamedTuple):
     evaluations: dict[int, Tensors]  # by step, counted from 1
 
 
-class Inner(oracle.OracleInner):
-    """The inner optimizer."""
+class Rule(oracle.OracleInner):
+    """An inner or an outer optimizer."""
 
     given: ClassVar[Given] = {}
 
     def __init__(self, case: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic):
         super().__init__(case, theta, arithmetic)
         _take(self)
+
+
+class Inner(Rule):
+    """The inner optimizer."""
+
+
+class Outer(Rule):
+    """The outer optimizer."""
 
 
 class Lookahead(oracle.OracleLookahead):
@@ -201,7 +222,7 @@ def picked(which: Sequence[bool], these: Tensors, others: Tensors) -> Tensors:
 
 
 State = list[dict[str, Any]]
-"""What is saved of each Lookahead, the outermost first, and of the inner optimizer."""
+"""What is saved of each Lookahead, the outermost first, and of each optimizer in them."""
 
 _COUNTS = ("cycle_step", "syncs", "calls", "clock", "count", "own_steps", "own_syncs")
 _ARRAYS = ("phi", "slots", "anchor")
@@ -211,7 +232,7 @@ class Program:
     """What is around the optimizer: what is shown, evaluated, saved and restored."""
 
     lost: ClassVar[tuple[str, ...]] = ()
-    """What is not saved."""
+    """What is not saved; of an outer optimizer it begins with ``outer``."""
 
     def __init__(
         self,
@@ -282,14 +303,21 @@ class Program:
         """Put a state in; return the fast weights."""
         *states, weights = state
         theta: Tensors = weights["theta"]
-        for each, kept in zip([*levels, levels[-1].inner], states, strict=True):
-            vars(each).update({n: value for n, value in kept.items() if n not in self.lost})
+        for each, kept in zip(_parts(levels), states, strict=True):
+            of = "outer " if isinstance(each, Outer) else ""
+            found = {n: v for n, v in kept.items() if f"{of}{n}" not in self.lost}
+            vars(each).update(found)
         for level in levels:
             if "phi" in self.lost:
                 level.phi = theta
             if "anchor" in self.lost:
                 level.anchor = level.slots
         return theta
+
+
+def _parts(levels: list[Any]) -> list[Any]:
+    outer = [level.outer for level in levels if level.outer is not None]
+    return [*levels, levels[-1].inner, *outer]
 
 
 def _state(levels: list[Any], theta: Tensors) -> State:
@@ -301,7 +329,7 @@ def _state(levels: list[Any], theta: Tensors) -> State:
             for n, v in vars(each).items()
             if n in kept
         }
-        for each in (*levels, levels[-1].inner)
+        for each in _parts(levels)
     ]
     return [*state, {"theta": theta}]
 
@@ -312,14 +340,16 @@ def arrays_of(state: State) -> State:
 
 @lru_cache(maxsize=4096)
 def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
-    """Return the three classes with the bugs in them."""
+    """Return the classes of a program, the inner one and a Lookahead with the bugs."""
     # A convention may say of which tensors a bug is.
     bugs = tuple(sorted(bugs, key=lambda each: not issubclass(each, Convention)))
-    bases: tuple[type[Any], ...] = (Program, Inner, Lookahead)
-    return tuple(
-        type(base.__name__, (*[each for each in bugs if issubclass(each, base)], base), {})
-        for base in bases
-    )
+
+    def made(base: type[Any], **more: Any) -> type[Any]:
+        mixed = [each for each in bugs if issubclass(each, base)]
+        return type(base.__name__, (*mixed, base), more)
+
+    outer = made(Outer)
+    return made(Program), made(Inner), made(Lookahead, outer_optimizer=outer)
 
 
 def simulate(

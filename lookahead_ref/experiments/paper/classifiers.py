@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from lookahead_ref.experiments.report import Findings, accuracy_panels, drawn
-from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
 from lookahead_ref.experiments.statistics import against, differences_from, summary
 from lookahead_ref.experiments.trials import Arm, Measure, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Summary, Table
@@ -59,7 +59,7 @@ def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
         epochs=request.epochs or settings.epochs,
         learning_rate=request.learning_rate or settings.learning_rate,
         backend=request.backend,
-        evaluate_train=True,
+        **evaluation(request),
     )
 
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 from lookahead_ref.experiments.optimizers import Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, differing, reported, shown
 from lookahead_ref.experiments.report import Findings, curves, drawn
-from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
-from lookahead_ref.experiments.statistics import against, differences_from
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
+from lookahead_ref.experiments.statistics import against, differences_from, summarized
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
-from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table, summarize
+from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
 
 TITLE = "Table 3: language models"
 
@@ -75,7 +75,7 @@ def plan(request: ReproduceSettings) -> Plan:
         data=request.data or base.data,
         epochs=request.epochs or base.epochs,
         backend=request.backend,
-        evaluate_train=True,
+        **evaluation(request),
         k=5,
         alpha=0.5,
     )
@@ -117,9 +117,9 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
             Row(
                 outcome.arm.title,
                 (
-                    _perplexity(outcome.final("train_loss")),
-                    _perplexity(outcome.final("validation_loss")),
-                    _perplexity(outcome.test("loss")),
+                    _perplexity(outcome, outcome.final("train_loss")),
+                    _perplexity(outcome, outcome.final("validation_loss")),
+                    _perplexity(outcome, outcome.test("loss")),
                     *PAPER[outcome.arm.title],
                 ),
             )
@@ -142,5 +142,5 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     return Findings(summary, (table, of_sgd, of_adam), {"curves": picture})
 
 
-def _perplexity(losses: Sequence[float]) -> Summary:
-    return summarize([math.exp(loss) for loss in losses])
+def _perplexity(outcome: Outcome, losses: Sequence[float]) -> Summary:
+    return summarized(outcome, [math.exp(loss) for loss in losses])

@@ -78,6 +78,8 @@ def say(text, flush):
     if now["do"] == "hello":
         version = 99 if FAULT == "old" else 1
         text = json.dumps({"version": version, "name": "a test's"})
+        if FAULT == "offers":
+            text = json.dumps({"version": 1, "offers": 7})
         if FAULT == "unoffered":
             text = json.dumps({"unsupported": "no"})
         if FAULT == "no-stderr":

@@ -3,6 +3,7 @@
 import csv
 import html
 import importlib
+import math
 import re
 import runpy
 from collections.abc import Sequence
@@ -60,6 +61,16 @@ def test_language_models_run_in_small(tmp_path: Path) -> None:
     made = run("table3", tmp_path / "run", replace(QUICK, data=f"text:{text}"))
     perplexities = [row.cells[:3] for row in made.findings.tables[0].rows]
     assert all(1.0 < cell.mean < 20.0 for row in perplexities for cell in row)
+
+
+@pytest.mark.parametrize("name", ["table1", "table2"])
+def test_what_is_not_evaluated_is_left_out(name: str, tmp_path: Path) -> None:
+    request = replace(QUICK, epochs=5, evaluate_every=2, evaluate_train=False)
+    made = run(name, tmp_path, request)
+    arm = results(tmp_path)["arms"][0]
+    assert [record["epoch"] for record in arm["runs"][0]["history"]] == [0, 2, 4, 5]
+    assert "--evaluate-every 2 --no-evaluate-train" in results(tmp_path)["command"]
+    assert all(math.isfinite(row.cells[0].mean) for row in made.findings.tables[0].rows)
 
 
 def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Path) -> None:
@@ -158,11 +169,12 @@ def test_three_points_on_a_line_span_no_plane() -> None:
 def outcome(title: str, finals: Sequence[float | None]) -> Outcome:
     """An arm whose runs end with these validation accuracies; None: diverged."""
 
-    def record(accuracy: float) -> dict[str, float]:
-        return {"validation_accuracy": accuracy, "validation_loss": 1.0, "train_loss": 1.0}
+    def record(epoch: int, accuracy: float) -> dict[str, float]:
+        losses = {"validation_loss": 1.0, "train_loss": 1.0}
+        return {"epoch": epoch, "validation_accuracy": accuracy, **losses}
 
     def measured(final: float | None) -> dict[str, Any]:
-        history = [record(each) for each in (0.1, final) if each is not None]
+        history = [record(n, x) for n, x in enumerate((0.1, final)) if x is not None]
         error = None if final is not None else "diverged"
         return {"history": history, "error": error, "test": None}
 
