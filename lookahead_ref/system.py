@@ -1,5 +1,6 @@
 """What the operating system tells: cores that may be used, files that can be read."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,6 +16,14 @@ def from_home(text: str) -> str:
     """Put the home folder in the place of a ~ that the shell, in a word's midst, left."""
     # Unlike Path's own, it leaves alone the home of somebody who is not known.
     return os.path.expanduser(text)  # noqa: PTH111
+
+
+def read_file(path: Path, most: int = 2**28) -> bytes:
+    """Read a regular file, which has an end, and not a larger one than is meant."""
+    path.stat()  # tells of one that is not there
+    if problem := unreadable(path, most):
+        raise OSError(errno.EINVAL, problem, str(path))
+    return path.read_bytes()
 
 
 def unreadable(path: Path, most: int) -> str | None:

@@ -9,16 +9,17 @@ its trials there instead, with a checkpoint after each batch.
 """
 
 import contextlib
-import io
 import itertools
 import json
 import os
+import random
 import resource
 import signal
 import subprocess
 import sys
 import tempfile
 import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -27,12 +28,11 @@ from typing import Any, Self
 # A run that goes on imports them; here it is done before, once for all that are forked.
 import jsonschema  # noqa: F401
 import safetensors.numpy  # noqa: F401
-from rich.console import Console
 
+from commands import alone
 from lookahead_ref.experiments import resume, train, trials
 from lookahead_ref.experiments.paper import fig10
 from lookahead_ref.experiments.settings import TrainSettings
-from lookahead_ref.experiments.workers import LocalProcesses
 from lookahead_ref.training import checkpoints
 
 TOYS = Path(__file__).with_name("toys.py")
@@ -49,10 +49,13 @@ SETTINGS = TrainSettings(
 )
 
 
-def kill_before(point: int) -> None:
-    """Have this process kill itself before the change to the disk of this number."""
+DISK = {os: ("fsync", "truncate"), Path: ("replace", "rename", "unlink", "open")}
+"""What changes the disk."""
+
+
+def kill_before(point: int, owners: Mapping[Any, Sequence[str]] = DISK) -> None:
+    """Have this process kill itself before the call of this number."""
     numbers = itertools.count(1)
-    owners = {os: ("fsync", "truncate"), Path: ("replace", "rename", "unlink", "open")}
 
     def watch(call: Any) -> Any:
         def watched(*arguments: Any, **options: Any) -> Any:
@@ -95,8 +98,7 @@ def run_trials(folder: Path, name: str) -> None:
     settings = replace(SETTINGS, epochs=2, batch_size=10)
     measure: Any = {"fig10": fig10.measure, "training": trials.measure_training}[name]
     plan = trials.Plan((trials.Arm("it", settings),), [0, 1], measure=measure)
-    console = Console(file=io.StringIO())
-    trials.run(plan, folder, workers=LocalProcesses(1), console=console)
+    trials.run(plan, folder, **alone())
 
 
 def forked(order: dict[str, Any]) -> dict[str, Any]:
@@ -172,6 +174,31 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
+
+
+def complete(program: Program, folder: Path, **order: Any) -> float:
+    """Begin a run or go on with it, to its end; return the seconds that it computed."""
+    ended = program(folder, **order)
+    assert (ended["killed"], ended["error"]) == (False, "")
+    return float(ended["seconds"])
+
+
+def assert_ends_as_undisturbed(
+    program: Program, folder: Path, left: Callable[[Path], Any], least: int, **order: Any
+) -> None:
+    """Compare what is left by runs that are killed at random moments, so often in all."""
+    complete(program, folder / "first", **order)  # it is slower
+    whole = complete(program, folder / "undisturbed", **order)
+    expected = left(folder / "undisturbed")
+    rng = random.Random(1)
+    kills = runs = 0
+    while kills < least:
+        killed = folder / f"run{runs}"
+        while program(killed, seconds=rng.uniform(0.01, 0.7) * whole, **order)["killed"]:
+            kills += 1
+        assert left(killed) == expected
+        runs += 1
+    assert runs < kills  # that some were killed more than once
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The commands of many runs, ``compare``, ``sweep`` and ``reproduce``: what they share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +23,8 @@ from lookahead_ref.experiments.settings import (
 
 if TYPE_CHECKING:
     from lookahead_ref.experiments.report import Report
+    from lookahead_ref.experiments.train import Prepared
+    from lookahead_ref.experiments.trials import Plan
 
 EXAMPLES = {
     "compare": (
@@ -67,7 +69,11 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
             require("sklearn", "experiments", purpose="load the digits")
         comparison = comparing.prepare(settings)
     made = _done(
-        "compare", "compare", options, lambda *to: comparing.compare(comparison, *to)
+        "compare",
+        "compare",
+        options,
+        (comparison.plan, [*comparison.prepared.values()]),
+        lambda *to: comparing.compare(comparison, *to),
     )
     if options.as_json:
         _print_json(
@@ -89,8 +95,11 @@ def sweep(settings: SweepSettings, options: JobOptions) -> None:
         from lookahead_ref.experiments import sweep as sweeping
         from lookahead_ref.experiments import trials
 
-        trials.check(sweeping.plan(settings))
-    made = _done("sweep", "sweep", options, lambda *to: sweeping.sweep(settings, *to))
+        plan = sweeping.plan(settings)
+        planned = plan, trials.check(plan)
+    made = _done(
+        "sweep", "sweep", options, planned, lambda *to: sweeping.sweep(settings, *to)
+    )
     if options.as_json:
         found = _accuracies(made)
         _print_json(made, best=next(iter(found)), trials=found)
@@ -124,11 +133,12 @@ def reproduce(
         from lookahead_ref.report import plots
 
         plots.library()
-        reproducing.check(name, settings)
+        planned = reproducing.check(name, settings)
     made = _done(
         name,
         f"reproduce {name}",
         options,
+        planned,
         lambda *to: reproducing.reproduce(name, settings, *to),
     )
     if options.as_json:
@@ -136,13 +146,29 @@ def reproduce(
 
 
 def _done(
-    prefix: str, kind: str, options: JobOptions, do: Callable[..., "Report"]
+    prefix: str,
+    kind: str,
+    options: JobOptions,
+    planned: tuple["Plan", Sequence["Prepared"]],
+    do: Callable[..., "Report"],
 ) -> "Report":
     """Do a job in its folder, by the workers that are asked for; show what came of it."""
     with reported():
+        from lookahead_ref.experiments.estimate import told
         from lookahead_ref.experiments.workers import choose_workers
+        from lookahead_ref.system import available_cores
 
         workers = choose_workers(options.jobs, options.scheduler)
+        # How many a cluster has is not known.
+        jobs = 1 if options.scheduler else options.jobs or available_cores()
+        arms, in_all = told(*planned, jobs, options.output)
+    if options.dry_run:
+        if options.as_json:
+            print_json({"arms": arms, "in_all": in_all})
+        else:
+            typer.echo("\n".join([*arms, in_all]))
+        raise typer.Exit
+    typer.echo(in_all, err=True)
     with job_folder(options.output, prefix, kind) as folder:
         made = do(folder, workers, console(stderr=True))
     if not options.as_json:

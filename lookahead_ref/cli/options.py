@@ -56,7 +56,7 @@ def _parameter(settings: type, field: str, option: Option) -> inspect.Parameter:
         autocompletion=_completing(option.choices) if option.choices else None,
     )
     return inspect.Parameter(
-        name.strip("-"),
+        name.strip("-").replace("-", "_"),
         inspect.Parameter.KEYWORD_ONLY,
         default=None if option.given else getattr(settings, field),
         annotation=Annotated[kind, made],
@@ -79,7 +79,7 @@ def _settings(kind: type, values: dict[str, Any]) -> Any:
     """Take the values of settings out of all that a command was given."""
     given = {}
     for field, option in options(kind):
-        value = values.pop((option.name or field).strip("-"))
+        value = values.pop((option.name or field).strip("-").replace("-", "_"))
         if option.given and not value:
             continue
         given[field] = option.read(value)

@@ -74,7 +74,7 @@ def failed(error: Exception, code: int) -> typer.Exit:
     """Tell an error, with its notes, in one line on standard error."""
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     # Of a user's own code an error may have several lines.
-    line = " ".join(f"{error}{notes}".splitlines())
+    line = " ".join(f"{str(error) or type(error).__name__}{notes}".splitlines())
     typer.echo(f"lookahead-ref: {line}", err=True)
     return typer.Exit(code)
 

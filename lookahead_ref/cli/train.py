@@ -60,6 +60,7 @@ def train(
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments import train as training
+            from lookahead_ref.experiments.estimate import estimates
             from lookahead_ref.experiments.resume import begin, continued, own_code
             from lookahead_ref.training import TrainingProgress
             from lookahead_ref.training.team import check_alike, join
@@ -87,6 +88,15 @@ def train(
                         f"{team.size}"
                     )
                 prepared = training.prepare(settings)
+            # Of several workers each would have to be measured.
+            alone = team.size == 1
+            said = str(estimates([prepared])[0]) if alone else ""
+            if where.dry_run:
+                typer.echo(said)
+                raise typer.Exit
+            if said:
+                typer.echo(said, err=True)
+            with team.together():
                 if resume is None and output is not None and team.leads:
                     begun = begin(output, prepared.settings, _note, **asdict(options))
                     folder = stack.enter_context(begun)

@@ -19,9 +19,9 @@ from lookahead_ref.conformance.vectors import (
     ModelCase,
     cases,
     parse,
-    read_file,
     slow_weights,
 )
+from lookahead_ref.system import read_file
 
 Arrays = Mapping[str, NDArray[Any]]
 

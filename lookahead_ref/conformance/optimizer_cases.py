@@ -64,15 +64,14 @@ def tape(
     case: str, shapes: Shapes, steps: int, scale: int, missing: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
     """Draw a tape of gradients; `missing` has the steps at which a parameter has none."""
-    gradients = [
-        [
-            None
-            if t in missing.get(name, ())
-            else _bits(noise(f"{case}/{name}/g{t}", prod(shape), scale=scale))
-            for name, shape in shapes.items()
-        ]
-        for t in range(1, steps + 1)
-    ]
+
+    def drawn(t: int, name: str, shape: tuple[int, ...]) -> list[str] | None:
+        if t in missing.get(name, ()):
+            return None
+        return [bits(v) for v in noise(f"{case}/{name}/g{t}", prod(shape), scale=scale)]
+
+    all_steps = range(1, steps + 1)
+    gradients = [[drawn(t, *each) for each in shapes.items()] for t in all_steps]
     return {"kind": "tape", "gradients": gradients}
 
 

@@ -35,9 +35,9 @@ from lookahead_ref.conformance.protocol import (
     UnsupportedError,
     observe,
 )
-from lookahead_ref.conformance.vectors import Case, ModelCase, cases, read_file
+from lookahead_ref.conformance.vectors import Case, ModelCase, cases
 from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, shown
-from lookahead_ref.system import from_home
+from lookahead_ref.system import from_home, read_file
 
 PYTHON_STARTUP = 60.0
 """Seconds to start a Python adapter in: it may import a framework."""

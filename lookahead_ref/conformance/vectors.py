@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import reprlib
-import stat
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +23,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lookahead_ref.system import read_file
 
 Float64Array = NDArray[np.float64]
 
@@ -38,9 +39,6 @@ class Format(NamedTuple):
 OPTIMIZERS = Format("lookahead-vectors", 2)
 MODELS = Format("lookahead-models", 1)
 VERSION = OPTIMIZERS.version
-
-MOST_BYTES = 2**28
-"""The largest file that is read: vectors and recordings have some megabytes."""
 
 
 class VectorFileError(ValueError):
@@ -326,17 +324,6 @@ def _listed(index: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
             raise ValueError("profiles must have names")
     except (KeyError, TypeError, ValueError) as error:
         raise VectorFileError(f"index.json does not follow its schema: {error}") from error
-
-
-def read_file(path: Path) -> bytes:
-    """Read a regular file, which has an end, and not a larger one than this is for."""
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError("it must be a regular file")
-    if found.st_size > MOST_BYTES:
-        raise OSError(f"it must have at most {MOST_BYTES} bytes, got {found.st_size}")
-    with path.open("rb") as file:
-        return file.read(MOST_BYTES)
 
 
 def _read(folder: Traversable, name: str) -> bytes:

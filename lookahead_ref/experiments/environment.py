@@ -10,7 +10,7 @@ from tempfile import TemporaryFile
 
 import lookahead_ref as la
 from lookahead_ref.report.files import write_atomically
-from lookahead_ref.system import available_cores
+from lookahead_ref.system import available_cores, read_file
 from lookahead_ref.training.checkpoints import is_leftover, locked, remove_leftovers
 
 
@@ -57,10 +57,10 @@ def continued_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Pa
     """Hold the folder of a job that may be continued: a new one, or one of its kind."""
     with _held(output, prefix) as folder:
         mark = folder / "kind.txt"
-        if not mark.is_file():
+        if not mark.exists():
             _refuse_what_is_there(folder)
             write_atomically(mark, kind + "\n")
-        found = mark.read_text(encoding="utf-8", errors="replace").strip()
+        found = read_file(mark, 2**16).decode(errors="replace").strip()
         if found != kind:
             raise OutputFolderError(
                 f"output must be a new or empty folder, or one of {kind}, got {folder}, "

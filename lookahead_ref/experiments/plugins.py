@@ -24,7 +24,7 @@ from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.stepping.stepper import Stepper
-from lookahead_ref.system import from_home
+from lookahead_ref.system import from_home, read_file
 from lookahead_ref.training.models import carries
 from lookahead_ref.training.state import Placement, check_carried, started
 from lookahead_ref.trees import check_params
@@ -86,7 +86,7 @@ def digest(text: str) -> str:
         with _importing_from(Path.cwd()):
             spec = None if where.endswith(".py") else importlib.util.find_spec(where)
         path = from_home(where) if spec is None else spec.origin
-        contents = Path(str(path)).read_bytes()
+        contents = read_file(Path(str(path)))
     except (ImportError, OSError, ValueError) as error:
         raise PluginError(f"{text!r} cannot be read: {_text(error)}") from error
     return hashlib.sha256(contents).hexdigest()[:16]

@@ -4,9 +4,12 @@
 also where it was killed before its first checkpoint.
 """
 
+import json
+import math
 import os
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from lookahead_ref import hyperparameters
 from lookahead_ref.experiments import optimizers, plugins
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder, versions
 from lookahead_ref.experiments.settings import FolderOptions, TrainSettings
@@ -96,6 +100,7 @@ def continued(
             versions={"type": "object"},
         )
         settings = TrainSettings(**found["settings"])
+        hyperparameters.count("workers", settings.workers)
         before = FolderOptions(**found["options"])
     except (FileNotFoundError, NotADirectoryError):
         raise NoRunError(
@@ -121,6 +126,36 @@ def continued(
         folder = RunFolder(path, settings, before, found["started"], note)
         _note_changes(folder, found)
         yield replace(folder, options=replace(before, **options))
+
+
+class Note:
+    """A file beside a run's checkpoints that says how far it is, for whoever shows that."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        self._file = folder / "now.json"
+        self._steps = steps
+        self._written = -math.inf
+
+    def write(self, step: int, words: str) -> None:
+        """Write it, if the last time was a second ago."""
+        if time.monotonic() - self._written < 1.0:
+            return
+        self._written = time.monotonic()
+        text = json.dumps({"part": step / self._steps, "words": words})
+        # Not flushed to the disk: it is of no use later.
+        temporary = self._file.with_name(".now.json.00000000")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(self._file)
+
+    @staticmethod
+    def read(folder: Path, since: float) -> tuple[float, str]:
+        """Return what part is done, and in words what is done since a time, or nothing."""
+        try:
+            found = json.loads((folder / "now.json").read_text(encoding="utf-8"))
+            recent = (folder / "now.json").stat().st_mtime >= since
+            return float(found["part"]), str(found["words"]) if recent else ""
+        except (OSError, ValueError, LookupError):
+            return 0.0, ""
 
 
 @contextmanager

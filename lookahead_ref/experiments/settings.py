@@ -323,6 +323,12 @@ class TrainFolder:
 
     output: Path | None = _of_folder(None, "A new or empty folder to write to.", **_DIR)
     resume: Path | None = _of_folder(None, "Continue the run in this folder.", **_DIR)
+    dry_run: bool = setting(
+        False,
+        "Say what would be done and about how long it takes, and end.",
+        name="--dry-run",
+        panel="Run",
+    )
 
 
 @dataclass(frozen=True)
@@ -405,6 +411,11 @@ class JobOptions:
         "A Dask cluster that does the runs instead.",
         metavar="ADDRESS",
         show_default=False,
+    )
+    dry_run: bool = setting(
+        False,
+        "Say what would be done and about how long it takes, and end.",
+        name="--dry-run",
     )
     output: Path | None = setting(
         None, "The folder to write to; runs that are there are not done again.", **_DIR

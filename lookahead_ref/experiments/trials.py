@@ -9,13 +9,15 @@ where it was, and one that is widened does only what is new.
 import hashlib
 import json
 import shutil
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +26,14 @@ from rich.console import Console
 import lookahead_ref as la
 from lookahead_ref.experiments import plugins, train
 from lookahead_ref.experiments.optimizers import Role
-from lookahead_ref.experiments.resume import digests, held
+from lookahead_ref.experiments.resume import Note, digests, held
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LostWorkerError, Workers
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
-from lookahead_ref.training import NonFiniteLossError, reporter
+from lookahead_ref.training import Event, NonFiniteLossError, StepTaken, reporter
 from lookahead_ref.training.checkpoints import remove_leftovers
+from lookahead_ref.training.events import Callback
+from lookahead_ref.training.progress import Reporter
 from lookahead_ref.training.stopping import StopRequest
 
 _FORMAT = "lookahead-ref trial"
@@ -75,6 +79,14 @@ class Trial:
         text = json.dumps(self.describe(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def title(self) -> str:
+        """Say what it is."""
+        settings = self.settings
+        of = f", k {settings.k}, alpha {settings.alpha:g}"
+        inside = of if settings.optimizer.startswith("lookahead-") else ""
+        return f"{settings.optimizer}{inside}, seed {settings.seed}"
+
     def do(self, folder: Path, request: StopRequest) -> Mapping[str, Any]:
         """Do it, or go on with it, in a folder of its own within a folder of trials."""
         # Where this is done there may be another file, and one may be edited meanwhile.
@@ -90,9 +102,13 @@ class Trial:
         with TemporaryDirectory() as elsewhere:
             return self.measure(self.settings, Path(elsewhere) / self.name, request)
 
+    def file(self, folder: Path) -> Path:
+        """Return where its result is kept."""
+        return folder / f"{self.name}.json"
+
     def found(self, folder: Path) -> dict[str, Any] | None:
         """Return the result that a folder holds, None where there is none."""
-        file = folder / f"{self.name}.json"
+        file = self.file(folder)
         kept = {"trial": {"type": "object"}, "result": {"type": "object"}}
         try:
             found = read_sealed(file, _FORMAT, **kept)
@@ -112,7 +128,7 @@ class Trial:
         """Write the result to a folder, and return it as JSON holds it."""
         kept: dict[str, Any] = jsonable(result)
         trial = {"trial": self.describe(), "result": kept}
-        write_sealed(folder / f"{self.name}.json", _FORMAT, trial)
+        write_sealed(self.file(folder), _FORMAT, trial)
         self.clear(folder)
         return kept
 
@@ -129,7 +145,10 @@ def measure_training(
         prepared = train.prepare(settings)
     with held(folder, prepared.settings) as run:
         try:
-            result = train.run(prepared, run, request=request, log_steps=False)
+            showing = [_noted(prepared, folder)]
+            result = train.run(
+                prepared, run, request=request, log_steps=False, callbacks=showing
+            )
             numbers = {
                 **train.measured(result),
                 "seconds": result.seconds,
@@ -145,6 +164,18 @@ def measure_training(
             }
     lines = (folder / "train.jsonl").read_text(encoding="utf-8").splitlines()
     return {**numbers, "log": [json.loads(line) for line in lines]}
+
+
+def _noted(prepared: train.Prepared, folder: Path) -> Callback:
+    """Return a callback that notes how far a run is."""
+    stream = prepared.data.stream(prepared.batch_size, 0)
+    note = Note(folder, prepared.settings.epochs * stream.batches_per_epoch)
+
+    def show(event: Event) -> None:
+        if isinstance(event, StepTaken):
+            note.write(event.step, f"epoch {event.epoch}, batch loss {event.loss:.4f}")
+
+    return show
 
 
 @dataclass(frozen=True)
@@ -279,9 +310,10 @@ def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list
                 f"{error} (method {arm.settings.optimizer}, seed {trial.settings.seed})"
             )
 
-    with reporter(len(trials), "runs", console) as progress:
-        if len(missing) < len(trials):
-            progress.advance(len(trials) - len(missing), "there already", found=True)
+    with (
+        reporter(len(trials), "runs", console) as progress,
+        _Watch(folder, trials, results, progress) as watch,
+    ):
         for place in range(len(trials)):
             look_at(place)
         to_do = [trials[place][1] for place in missing]
@@ -297,7 +329,7 @@ def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list
                 else:
                     results[place] = trial.keep(folder, outcome)
                     look_at(place)
-                progress.advance(message=said)
+                watch.show(said)
     if lost:
         raise TrialsLostError(
             f"{len(lost)} of {len(trials)} trials are lost, the others are kept in "
@@ -309,6 +341,56 @@ def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list
         Outcome(arm, tuple(done[place * count : (place + 1) * count]))
         for place, arm in enumerate(plan.arms)
     ]
+
+
+class _Watch:
+    """Shows how far all trials are, once a second, from what their folders say."""
+
+    def __init__(
+        self,
+        folder: Path,
+        trials: Sequence[tuple[Arm, Trial]],
+        results: Sequence[Mapping[str, Any] | None],
+        progress: Reporter,
+    ) -> None:
+        self._folder, self._trials, self._results = folder, trials, results
+        self._progress = progress
+        self._began = time.time()
+        self._shown = 0.0
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def show(self, message: str = "", *, found: bool = False) -> None:
+        with self._lock:
+            done, rows = 0.0, []
+            for (_, trial), result in zip(self._trials, self._results, strict=True):
+                if result is not None:
+                    done += 1
+                    continue
+                part, words = Note.read(self._folder / trial.name, self._began)
+                done += part
+                if words:
+                    rows.append(f"{trial.title}: {words}")
+            if message or rows:
+                # A run that goes on may have to repeat a little.
+                more = max(0.0, done - self._shown)
+                self._shown += more
+                self._progress.advance(more, message, rows, found=found)
+
+    def _watch(self) -> None:
+        while not self._ended.wait(1.0):
+            self.show()
+
+    def __enter__(self) -> Self:
+        there = sum(result is not None for result in self._results)
+        if there or any(self._folder.glob("*/now.json")):
+            self.show("there already", found=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
 
 
 def _do(folder: Path, trial: Trial, request: StopRequest) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from lookahead_ref.extras import require
+from lookahead_ref.system import read_file
 
 _TYPES: dict[Any, str] = {
     int: "integer",
@@ -69,7 +70,7 @@ def write_sealed(path: Path, form: str, record: Mapping[str, Any]) -> None:
 def read_sealed(path: Path, form: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
     """Read what `write_sealed` wrote: of that format, of these schemas, and unchanged."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_file(path))
         found = checked(found, form, sha256={"type": "string"}, **properties)
         changed = found.pop("sha256") != _digest(found)
     except RecursionError as error:

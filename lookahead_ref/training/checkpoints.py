@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from lookahead_ref import hyperparameters
 from lookahead_ref.extras import require
 from lookahead_ref.report.files import checked, stamp, write_atomically
+from lookahead_ref.system import read_file
 from lookahead_ref.training.events import JsonLines
 from lookahead_ref.training.state import SCHEMA, Snapshot
 from lookahead_ref.training.stopping import StopRequest
@@ -36,6 +37,7 @@ _NO_DIGEST = "0" * 64
 _NAME = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}")
 _SECONDS = 60.0
+_MOST_BYTES = 2**40
 _FORMAT = "lookahead-ref checkpoint"
 _PROPERTIES: dict[str, Any] = {
     "configuration": {"type": "object"},
@@ -245,7 +247,7 @@ class CheckpointFolder:
         found = self._all()
         for batches, path in reversed(found):
             try:
-                arrays, record = decode(path.read_bytes())
+                arrays, record = decode(read_file(path, _MOST_BYTES))
             except DamagedError as damage:
                 aside = _aside(path)
                 note(f"{path} is damaged, {damage}; it is now {aside.name}")

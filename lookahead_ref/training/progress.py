@@ -4,11 +4,11 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,6 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Column
+from rich.text import Text
 
 from lookahead_ref.training.events import (
     Diverging,
@@ -51,8 +52,9 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     Yields
     ------
     Reporter
-        To be told of each piece of work with ``advance(amount, message)``, and first of
-        what an earlier run has done already with ``found=True``.
+        To be told of each piece of work, or of a part of one, with ``advance(amount,
+        message, rows)``, and first of what an earlier run has done already with
+        ``found=True``. The rows say what is under way.
 
     Examples
     --------
@@ -65,7 +67,7 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     if not console.is_terminal or console.is_dumb_terminal or os.environ.get("CI"):
         yield _PlainLines(total, unit, console)
         return
-    bar = Progress(
+    bar = _Rows(
         BarColumn(bar_width=24),
         # A narrow terminal cuts the message, not the count.
         MofNCompleteColumn(
@@ -91,48 +93,79 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
         yield _LiveBar(bar, total)
 
 
-class _LiveBar:
-    """One line that is redrawn."""
+class _Rows(Progress):
+    """A bar with a line below it for each piece of work that is under way."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    rows: Sequence[str] = ()
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield from super().get_renderables()
+        yield from (
+            Text(f"  {row}", no_wrap=True, overflow="ellipsis") for row in self.rows
+        )
+
+
+class _LiveBar:
+    """A few lines that are redrawn."""
+
+    def __init__(self, progress: _Rows, total: int) -> None:
         self._progress = progress
         self._task = progress.add_task("", total=total)
+        self._done = 0.0
         # From here on, so that one piece is enough to tell the speed.
         progress.advance(self._task, 0)
 
-    def advance(self, amount: int = 1, message: str = "", *, found: bool = False) -> None:
+    def advance(
+        self,
+        amount: float = 1,
+        message: str = "",
+        rows: Sequence[str] = (),
+        *,
+        found: bool = False,
+    ) -> None:
+        # Parts of a piece add up to a whole one.
+        self._done = round(self._done + amount, 6)
+        self._progress.rows = rows
         if found:
             # It forgets the speed.
-            self._progress.reset(self._task, completed=amount, description=message)
+            done: Any = self._done  # though it says int
+            self._progress.reset(self._task, completed=done)
             self._progress.advance(self._task, 0)
-            return
-        self._progress.update(self._task, advance=amount, description=message)
+        self._progress.update(self._task, completed=self._done, description=message)
 
 
 class _PlainLines:
-    """A line for the first piece of work, after every five seconds, and for the last."""
+    """A line for the first piece of work, for the last, and ever more seldom between."""
 
     def __init__(self, total: int, unit: str, console: Console) -> None:
         self._total = total
         self._unit = unit
         self._stream = console.file
-        self._done = self._found = 0
+        self._done = self._found = 0.0
         self._began = time.monotonic()
         self._last_line = -math.inf
 
-    def advance(self, amount: int = 1, message: str = "", *, found: bool = False) -> None:
-        self._done += amount
+    def advance(
+        self,
+        amount: float = 1,
+        message: str = "",
+        rows: Sequence[str] = (),
+        *,
+        found: bool = False,
+    ) -> None:
+        self._done = round(self._done + amount, 6)
         if found:
             self._found += amount
         now = time.monotonic()
-        if self._done < self._total and now - self._last_line < 5.0:
+        gone = now - self._began
+        if self._done < self._total and now - self._last_line < max(5.0, 0.1 * gone):
             return
         self._last_line = now
-        gone = now - self._began
-        line = f"{self._done}/{self._total} {self._unit}, {gone:.0f} s"
+        message = "; ".join([*filter(None, [message]), *rows])
+        line = f"{int(self._done)}/{self._total} {self._unit}, {gone:.0f} s"
         here, left = self._done - self._found, self._total - self._done
         if here and left > 0:
-            line += f", about {_duration(gone / here * left)} left"
+            line += f", about {duration(gone / here * left)} left"
         # Not console.print: it wraps at the width of a terminal that is not there.
         self._stream.write(f"{line}: {message}\n" if message else f"{line}\n")
         self._stream.flush()
@@ -211,7 +244,8 @@ class TrainingProgress:
         self._stop()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Say how long something takes, roughly."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -22,8 +22,7 @@ Params = dict[str, dict[str, NDArray[Any]]]
 class MLP:
     """A classifier made of dense layers.
 
-    It computes ``activation(x @ weight + bias)``, layer after layer; the last one has no
-    activation and gives the logits. Parameters are
+    The last one has no activation and gives the logits. Parameters are
     ``{"layer1": {"weight": (inputs, units), "bias": (units,)}, ...}``.
 
     Parameters
@@ -31,13 +30,12 @@ class MLP:
     sizes : tuple of int
         Number of inputs, of units of each hidden layer, and of classes.
     activation : {"relu", "tanh"}
-        Between the layers; there is none after the last.
+        Between the layers.
     initialization : str
         How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`. Biases
         are zero at first.
-    backend : str, default "numpy"
-        Where the kernels of the layers come from. It changes how fast things are computed,
-        and results by rounding only.
+    backend
+        As all models take it.
 
     Examples
     --------
@@ -69,7 +67,7 @@ class MLP:
     def init(
         self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
     ) -> Params:
-        """Draw initial parameters, in host memory; the same seed gives the same ones."""
+        """Draw initial parameters."""
         rng = np.random.default_rng(seed)
         draw = initializer(self.initialization)
         shapes = zip(self.sizes[:-1], self.sizes[1:], strict=True)

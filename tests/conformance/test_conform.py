@@ -245,9 +245,15 @@ def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None
         (("pure", "--level", "lax"), "--level must be 'strict' or 'gpu', got 'lax'"),
         (("--command", ""), "--command must name a program"),
         (("--recorded", "missing.jsonl"), "--recorded missing.jsonl cannot be read: "),
-        (("--recorded", "."), "--recorded . cannot be read: it must be a regular file"),
-        (("--recorded", "/dev/zero"), "/dev/zero cannot be read: it must be a regular"),
-        (("pure", "--expect", "/dev/zero"), "/dev/zero cannot be read: it must be a reg"),
+        (("--recorded", "."), "cannot be read: [Errno 22] it is no regular file: '.'"),
+        (
+            ("--recorded", "/dev/zero"),
+            "zero cannot be read: [Errno 22] it is no regular",
+        ),
+        (
+            ("pure", "--expect", "/dev/zero"),
+            "zero cannot be read: [Errno 22] it is no",
+        ),
         (("pure", "--expect", "missing.json"), "--expect missing.json cannot be read: "),
         (("pure", "--case", "smoke-wrapper", "--html", "no/a.html"), "no/a.html must be"),
     ],

@@ -146,21 +146,24 @@ def test_pytorch_passes(case: ModelCase, dtype: str) -> None:
         x = torch.nn.functional.embedding(
             torch.tensor(batch["inputs"]), params["embedding.weight"]
         )
+        weights = []
         for n in layers:
-            state = [
-                torch.tensor(batch["carried"][f"layer{n}.{s}"]) for s in ("hidden", "cell")
+            weights += [
+                params[f"layer{n}.{w}_weight"].T.contiguous()
+                for w in ("input", "recurrent")
             ]
-            weights = [
-                params[f"layer{n}.input_weight"].T.contiguous(),
-                params[f"layer{n}.recurrent_weight"].T.contiguous(),
+            weights += [
                 params[f"layer{n}.bias"],
                 torch.zeros_like(params[f"layer{n}.bias"]),
             ]
-            x, hidden, cell = torch.lstm(
-                x, [s[None] for s in state], weights, True, 1, 0.0, False, False, False
-            )
-            carried[f"layer{n}.hidden"] = hidden[0].detach().numpy()
-            carried[f"layer{n}.cell"] = cell[0].detach().numpy()
+        states = [
+            torch.stack([torch.tensor(batch["carried"][f"layer{n}.{s}"]) for n in layers])
+            for s in ("hidden", "cell")
+        ]
+        x, *left = torch.lstm(x, states, weights, True, len(layers), 0.0, *[False] * 3)
+        for n in layers:
+            for s, each in zip(("hidden", "cell"), left, strict=True):
+                carried[f"layer{n}.{s}"] = each[n - 1].detach().numpy()
         tied = case.model["tied"]
         x = x @ (params["embedding.weight"].T if tied else params["output.weight"])
         x = x + params["output.bias"]

@@ -112,8 +112,11 @@ CAUSES = {
     "timm": {"phi-at-first-sync", "evaluation-synchronizes"},
     "pylocron": set(),
     "torch2-look-ahead": {"only-momentum-reset", "only-momentum-interpolated"},
+    "torchft": {"checkpoint-without-step-counter"},
+    "fairscale": {"phi-after-first-step", "slow-momentum"},
+    "snoo": set(),
 }
-PROFILES = ("state", "schedule", "evaluation", "inner:sgd")
+PROFILES = ("state", "schedule", "evaluation", "inner:sgd", "outer")
 
 
 def chosen() -> list[Case]:

@@ -134,7 +134,7 @@ def test_results_are_there_where_pictures_cannot_be_written(
     whole = Path.replace
 
     def full(path: Path, target: Path) -> Path:
-        if target.suffix not in (".json", ".csv", ".jsonl"):
+        if target.suffix in (".png", ".svg", ".html"):
             raise OSError(28, "No space left on device")
         return whole(path, target)
 

@@ -1,34 +1,24 @@
 """Commands of many runs that are stopped or killed end as if they had never been."""
 
 import os
-import random
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from killing import Program
-from lookahead_ref.cli.app import app
+from commands import Done, succeeded
+from killing import Program, assert_ends_as_undisturbed
 from support import started
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
 ]
-
-
-@pytest.fixture(scope="module")
-def program() -> Iterator[Program]:
-    """Start the program that forks."""
-    with Program() as started:
-        yield started
 
 
 def results(trials: Path) -> dict[str, Any]:
@@ -44,46 +34,27 @@ def results(trials: Path) -> dict[str, Any]:
 def test_killed_at_random_moments_trials_have_the_same_results(
     name: str, program: Program, tmp_path: Path
 ) -> None:
-    whole = 0.0
-    for folder in ("first", "undisturbed"):  # the first is slower
-        ended = program(tmp_path / folder, trials=name)
-        assert (ended["killed"], ended["error"]) == (False, "")
-        whole = ended["seconds"]
-    expected = results(tmp_path / "undisturbed")
-    assert len(expected) == 2
-
-    rng = random.Random(2)
-    kills = runs = 0
-    while kills < 12:
-        folder = tmp_path / f"run{runs}"
-        while program(folder, seconds=rng.uniform(0.1, 0.9) * whole, trials=name)["killed"]:
-            kills += 1
-        assert results(folder) == expected
-        runs += 1
-    assert runs < kills  # that some were killed more than once
+    assert_ends_as_undisturbed(program, tmp_path, results, 12, trials=name)
+    assert len(results(tmp_path / "undisturbed")) == 2
 
 
-LONG = ("--epochs", "60")
 COMMANDS = {
-    "sweep": ("sweep", "--optimizer", "sgd", "--optimizer", "lookahead-sgd"),
-    "compare": ("compare", "--optimizer", "sgd", "--seeds", "1"),
-    "reproduce": ("reproduce", "fig10", "--seeds", "2"),
+    "sweep": "sweep --optimizer sgd --optimizer lookahead-sgd --epochs 60",
+    "compare": "compare --optimizer sgd --seeds 1 --epochs 60",
+    "reproduce": "reproduce fig10 --seeds 2 --epochs 60",
 }
 
 
 def begun(name: str, folder: Path) -> Any:
     """A command of two runs, in processes of their own."""
-    command = [sys.executable, "-m", "lookahead_ref", *COMMANDS[name], *LONG]
+    command = [sys.executable, "-m", "lookahead_ref", *COMMANDS[name].split()]
     options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     return started([*command, "--jobs", "2", "--output", str(folder)], **options, text=True)
 
 
-def ended(name: str, folder: Path) -> Result:
+def ended(name: str, folder: Path) -> Done:
     """The same command in this process, to its end."""
-    command = [*COMMANDS[name], *LONG, "--jobs", "1", "--output", str(folder)]
-    done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0, done.stderr
-    return done
+    return succeeded(f"{COMMANDS[name]} --jobs 1 --output", str(folder))
 
 
 def under_way(folder: Path) -> list[Path]:
@@ -99,11 +70,7 @@ def wait_for_trials(folder: Path, count: int, process: subprocess.Popen[Any]) ->
 
 @pytest.mark.parametrize(
     ("name", "number"),
-    [
-        ("sweep", signal.SIGTERM),
-        ("compare", signal.SIGINT),
-        ("reproduce", signal.SIGHUP),
-    ],
+    [("sweep", signal.SIGTERM), ("compare", signal.SIGINT), ("reproduce", signal.SIGHUP)],
 )
 def test_a_command_that_is_asked_to_end_saves_its_runs_and_goes_on(
     name: str, number: signal.Signals, tmp_path: Path

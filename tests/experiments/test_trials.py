@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +80,20 @@ def test_a_lost_trial_is_told_when_all_others_are_done(tmp_path: Path) -> None:
         lambda text: text.replace('"result"', '"results"'),
     ],
 )
-def test_a_file_that_is_no_result_of_its_trial_is_refused(
-    tmp_path: Path, edit: Any
-) -> None:
+def test_a_file_that_is_no_result_of_a_trial_is_refused(tmp_path: Path, edit: Any) -> None:
     squares(tmp_path, [1])
     (file,) = (tmp_path / "trials").glob("*.json")
     file.write_text(edit(file.read_text()))
     with pytest.raises(ValueError, match=file.name):
+        squares(tmp_path, [1])
+
+
+def test_a_pipe_that_is_called_like_a_result_is_not_waited_for(tmp_path: Path) -> None:
+    squares(tmp_path, [1])
+    (file,) = (tmp_path / "trials").glob("*.json")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(OSError, match=f"it is no regular file: .*{file.name}"):
         squares(tmp_path, [1])
 
 

@@ -119,8 +119,8 @@ def test_bad_gradients_leave_the_stepper_as_it_was(bad: str, backend: str) -> No
     assert_same_bits(stepper.state_dict(), undisturbed.state_dict())
 
 
-class ScheduleError(Exception):
-    """What a schedule raises."""
+class FaultError(Exception):
+    """What a schedule raises, or a backend."""
 
 
 @pytest.mark.parametrize("fault", [None, float("nan"), -0.5, 1e-60])
@@ -132,7 +132,7 @@ def test_a_schedule_that_fails_leaves_the_stepper_as_it_was(which: str, fault: A
         if healthy[0] or clock < 2:
             return 0.5
         if fault is None:
-            raise ScheduleError(which)
+            raise FaultError(which)
         return float(fault)
 
     rate, alpha = (schedule, 0.5) if which == "learning_rate" else (0.5, schedule)
@@ -141,15 +141,11 @@ def test_a_schedule_that_fails_leaves_the_stepper_as_it_was(which: str, fault: A
     stepper.step(GOOD)
     stepper.step(GOOD)
     for _ in range(2):
-        with left_as_it_was(stepper, ScheduleError if fault is None else ValueError, which):
+        with left_as_it_was(stepper, FaultError if fault is None else ValueError, which):
             stepper.step(GOOD)
     healthy[0] = True
     stepper.step(GOOD)
     assert_same_bits(stepper.params, run(made, GOOD, [GOOD] * 3)[0])
-
-
-class KernelError(Exception):
-    pass
 
 
 class Watched(NumpyBackend):
@@ -177,8 +173,8 @@ def test_a_program_that_cannot_be_compiled_leaves_the_stepper_as_it_was() -> Non
     backend = Watched()
     stepper = la.Stepper(la.Lookahead(la.SGD(0.5), k=2), GOOD, backend=backend)
     stepper.step(GOOD)
-    backend.before.side_effect = KernelError
-    with left_as_it_was(stepper, KernelError):
+    backend.before.side_effect = FaultError
+    with left_as_it_was(stepper, FaultError):
         stepper.step(GOOD)  # the first that synchronizes
     backend.before.side_effect = None
     stepper.step(GOOD)
@@ -192,8 +188,8 @@ def test_what_was_interrupted_while_it_wrote_cannot_be_gone_on_from(write: str) 
     stepper.step(GOOD)
     saved = stepper.state_dict()
     # The first parameter is written, the second is not.
-    backend.before.side_effect = [None, KernelError]
-    with pytest.raises(KernelError):
+    backend.before.side_effect = [None, FaultError]
+    with pytest.raises(FaultError):
         getattr(stepper, write)(GOOD if write == "step" else saved)
     backend.before.side_effect = None
     for use in (lambda: stepper.step(GOOD), stepper.state_dict):

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from commands import results, succeeded
-from killing import Program
+from killing import Program, assert_ends_as_undisturbed, complete
 from support import started
 
 pytestmark = [
@@ -48,29 +47,10 @@ def outcome(folder: Path) -> dict[str, Any]:
     return {"results": found, "log": lines, "files": names, "weights": weights}
 
 
-def complete(program: Program, folder: Path, **order: Any) -> float:
-    """Begin a run or go on with it, to its end; return the seconds that it computed."""
-    ended = program(folder, **order)
-    assert (ended["killed"], ended["error"]) == (False, "")
-    return float(ended["seconds"])
-
-
 def test_killed_at_random_moments_a_run_ends_with_the_same_bits(
     program: Program, folder: Path
 ) -> None:
-    complete(program, folder / "first", **LONG)  # it is slower
-    whole = complete(program, folder / "undisturbed", **LONG)
-    expected = outcome(folder / "undisturbed")
-
-    rng = random.Random(1)
-    kills = runs = 0
-    while kills < 30:
-        killed = folder / f"run{runs}"
-        while program(killed, seconds=rng.uniform(0.001, 0.6 * whole), **LONG)["killed"]:
-            kills += 1
-        assert outcome(killed) == expected
-        runs += 1
-    assert runs < kills  # that some were killed more than once
+    assert_ends_as_undisturbed(program, folder, outcome, 30, **LONG)
 
 
 def test_killed_before_any_change_to_the_disk_a_run_ends_with_the_same_bits(

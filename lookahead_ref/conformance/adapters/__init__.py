@@ -92,6 +92,7 @@ class Peer:
     package: str  # by the name it is installed by
     needs: tuple[str, ...]  # what its adapter imports
     place: str  # ``module:callable``, the module in this package
+    source: str = ""  # of what is no package
 
     def missing(self) -> str | None:
         return next((n for n in self.needs if importlib.util.find_spec(n) is None), None)
@@ -102,7 +103,7 @@ class Peer:
 
     @property
     def title(self) -> str:
-        return f"{self.package} {version(self.package)}"
+        return f"{self.package} {self.source or version(self.package)}"
 
     def require(self) -> None:
         """Raise a MissingExtraError where something is missing; import nothing."""
@@ -131,6 +132,9 @@ PEERS = {
         Peer(
             "torch2-look-ahead", ("lookahead_pytorch", "torch"), "pytorch:torch2_look_ahead"
         ),
+        Peer("torchft", ("torchft", "torch"), "outer:torchft"),
+        Peer("fairscale", ("fairscale", "torch"), "outer:fairscale"),
+        Peer("snoo", ("torch",), "outer:snoo", "from its paper"),
     )
 }
 """By package."""

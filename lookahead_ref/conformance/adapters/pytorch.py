@@ -47,6 +47,7 @@ class PyTorch:
     """A context in which the parameters are those to evaluate, if there is one."""
     inner_states: tuple[str, ...] = ("maintain",)
     """What it can do with the inner optimizer's state."""
+    offers: tuple[str, ...] = ()
 
     def start(self, setup: Setup) -> None:
         setup.only(inner_states=self.inner_states)
@@ -55,7 +56,7 @@ class PyTorch:
             name: torch.nn.Parameter(torch.tensor(array))
             for name, array in setup.params.items()
         }
-        self._inner = _inner(setup.inner, list(self._params.values()))
+        self._inner = inner_optimizer(setup.inner, list(self._params.values()))
         self._optimizer = self.wrap(self._inner, level)
         self._rate = setup.inner.learning_rate_at
         # A wrapper may put others beside them, which nothing reads.
@@ -124,7 +125,7 @@ def _array(tensor: Any) -> Array:
     return found
 
 
-def _inner(inner: Inner, params: list[Any]) -> Any:
+def inner_optimizer(inner: Inner, params: list[Any]) -> Any:
     h = dict(inner.hyperparameters)
     decay = h.get("weight_decay", 0.0)
     decoupled = inner.weight_decay_kind == "decoupled"

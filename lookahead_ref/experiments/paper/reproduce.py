@@ -10,6 +10,7 @@ from rich.console import Console
 
 from lookahead_ref.experiments import report, trials
 from lookahead_ref.experiments.settings import ReproduceSettings
+from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.experiments.workers import Workers
 
@@ -47,9 +48,10 @@ def experiment(name: str) -> Experiment:
     return cast("Experiment", module)
 
 
-def check(name: str, settings: ReproduceSettings) -> None:
+def check(name: str, settings: ReproduceSettings) -> tuple[Plan, list[Prepared]]:
     """Try everything that can be wrong, before anything is trained or written."""
-    trials.check(experiment(name).plan(settings))
+    plan = experiment(name).plan(settings)
+    return plan, trials.check(plan)
 
 
 def reproduce(

@@ -15,10 +15,11 @@ from typing import Any, cast
 
 import lookahead_ref as la
 from lookahead_ref.experiments import train
-from lookahead_ref.experiments.resume import RunFolder, held
+from lookahead_ref.experiments.resume import Note, RunFolder, held
 from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.system import read_file
 from lookahead_ref.training.models import PlainModel, carries
 from lookahead_ref.training.state import Placement, TrainingState, gradients
 from lookahead_ref.training.stopping import StoppedError, StopRequest
@@ -74,8 +75,10 @@ class Walk:
         if restored is not None:
             run.note(f"continuing from {restored.path}")
             self._state.restore(restored.snapshot)
+        steps = settings.epochs * self.steps_per_epoch
+        self._note = Note(run.path, steps)
         self._file = run.path / "accuracies.txt"
-        text = self._file.read_text(encoding="utf-8") if self._file.exists() else ""
+        text = read_file(self._file).decode() if self._file.exists() else ""
         # The last line may have been cut off.
         lines = text[: text.rfind("\n") + 1]
         write_atomically(self._file, lines)
@@ -97,7 +100,9 @@ class Walk:
             for batch in state.stream.epoch():
                 shown = state.step + 1 >= first
                 before = state.stepper.state_dict() if shown else {}
-                _, state.carried, grads = gradient(batch)
+                loss, state.carried, grads = gradient(batch)
+                words = f"step {state.step}, batch loss {float(loss):.4f}"
+                self._note.write(state.step, words)
                 state.stepper.step(grads)
                 state.step, state.batches = state.step + 1, state.batches + 1
                 if shown:

@@ -1,0 +1,146 @@
+"""How long training takes, told before it begins: a few steps and examples are measured."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from lookahead_ref.experiments import optimizers, plugins
+from lookahead_ref.experiments.train import Prepared
+from lookahead_ref.experiments.trials import Plan
+from lookahead_ref.extras import require
+from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.training.models import PlainModel, carries
+from lookahead_ref.training.progress import duration
+from lookahead_ref.training.state import Placement, TrainingState, gradients
+
+_SECONDS = 0.3
+_EXAMPLES = 256
+_TOKENS = 2_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run does, and about how long that takes."""
+
+    steps: int
+    epochs: int
+    seconds: float
+
+    def __str__(self) -> str:
+        done = f"{self.steps:,} steps in {self.epochs} epoch(s)"
+        return f"{done}, about {duration(self.seconds)}"
+
+
+def told(
+    plan: Plan, prepared: Sequence[Prepared], jobs: int, folder: Path | None
+) -> tuple[list[str], str]:
+    """Say of each arm what is still to be done, and in a line what that is in all."""
+    threadpoolctl = require(
+        "threadpoolctl", "experiments", purpose="keep linear algebra on one thread"
+    )
+    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+        found = estimates(prepared)
+    left: Counter[str] = Counter()
+    for arm, trial in plan.trials():
+        there = folder is not None and trial.file(folder / "trials").exists()
+        left[arm.title] += not there
+    lines, steps, seconds, longest = [], 0, 0.0, 0.0
+    for arm, each in zip(plan.arms, found, strict=True):
+        count = left[arm.title]
+        lines.append(f"{arm.title}: {count} run(s) of {each}")
+        steps += count * each.steps
+        seconds += count * each.seconds
+        longest = max(longest, each.seconds if count else 0.0)
+    together = max(seconds / jobs, longest)
+    return lines, (
+        f"{left.total()} runs, {steps:,} steps in all, about {duration(longest)} a run and "
+        f"{duration(together)} in {jobs} process(es)"
+    )
+
+
+def estimates(runs: Sequence[Prepared]) -> list[Estimate]:
+    """Predict how long runs of one model and data take; the first of them is measured."""
+    step, evaluation, test = _measured(runs[0])
+    found = []
+    for run in runs:
+        settings = run.settings
+        stream = run.data.stream(run.batch_size, settings.seed)
+        steps = settings.epochs * stream.batches_per_epoch
+        evaluations = 1 + -(-settings.epochs // settings.evaluate_every)
+        seconds = steps * step + evaluations * evaluation + test
+        found.append(Estimate(steps, settings.epochs, seconds))
+    return found
+
+
+def _measured(run: Prepared) -> tuple[float, float, float]:
+    """Return the seconds of a step, of an evaluation, and of the test at the end."""
+    with plugins.located_in(**optimizers.named(run.settings)), np.errstate(all="ignore"):
+        return _measured_here(run)
+
+
+def _measured_here(run: Prepared) -> tuple[float, float, float]:
+    model, data, settings = run.model, run.data, run.settings
+    place = Placement(load_backend(settings.backend))
+    job = (model, data, run.optimizer, settings.seed, run.batch_size, place)
+    state = TrainingState.begun(*job)
+    gradient, batches = gradients(model, state, run.batch_size), state.stream.epoch()
+
+    def steps(most: int) -> int:
+        began, done = time.perf_counter(), 0
+        while done < most and time.perf_counter() - began < _SECONDS:
+            loss, state.carried, grads = gradient(next(batches))
+            state.stepper.step(grads)
+            float(loss)
+            done += 1
+        return max(done, 1)
+
+    steps(1)  # which compiles
+    began = time.perf_counter()
+    done = steps(state.stream.batches_per_epoch - 1)
+    per_step = (time.perf_counter() - began) / done
+    params, some = state.stepper.evaluation_params(), _some(data.validation)
+    placed = place.source(some)
+    share = 0.0
+    if carries(model):
+        learned = place.source(_some(data.train))
+        evaluate = model.evaluator(params, learned)
+        share = _seconds(lambda: model.evaluator(params, learned)) / _size(learned)
+    else:
+        plain = cast("PlainModel", model)
+
+        def evaluate(source: Any) -> Any:
+            return plain.evaluate(params, source)
+
+    evaluate(placed)
+    each = _seconds(lambda: evaluate(placed)) / _size(some)
+    looked_at = min(settings.statistics_examples or _size(data.train), _size(data.train))
+    measured = _size(data.validation)
+    measured += _size(data.train) if settings.evaluate_train else 0
+    test = getattr(data, "test", None)
+    tested = 0 if test is None else _size(test)
+    statistics = share * looked_at
+    return per_step, statistics + each * measured, statistics + each * tested
+
+
+def _some(source: Any) -> Any:
+    """Return the first examples of a source, or tokens of a text."""
+    most = _TOKENS if isinstance(source, np.ndarray) else _EXAMPLES
+    # Data of the user's own may have no part.
+    if not hasattr(source, "take"):
+        return source
+    return source.take(np.arange(min(most, _size(source))))
+
+
+def _size(source: Any) -> int:
+    return int(getattr(source, "size", 1))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began

@@ -1,0 +1,107 @@
+"""What a command says before it begins, and while it goes on."""
+
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from commands import succeeded
+from lookahead_ref.experiments import sweep, train, trials
+from lookahead_ref.experiments.estimate import estimates, told
+from lookahead_ref.experiments.resume import Note
+from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
+from lookahead_ref.experiments.workers import LocalProcesses
+
+
+def planned(**settings: Any) -> tuple[trials.Plan, list[train.Prepared]]:
+    asked = SweepSettings(optimizer=("sgd", "lookahead-sgd"), epochs=2, **settings)
+    plan = sweep.plan(asked)
+    return plan, trials.check(plan)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        TrainSettings(epochs=3),
+        TrainSettings(model="lstm", data="pydoc", hidden=(4,), layers=1, epochs=3),
+        TrainSettings(model="resnet18", optimizer="adam", epochs=3, evaluate_every=2),
+    ],
+    ids=["mlp", "lstm", "resnet18"],
+)
+def test_an_estimate_knows_all_steps_and_grows_with_the_epochs(
+    settings: TrainSettings,
+) -> None:
+    prepared = train.prepare(settings)
+    (found,) = estimates([prepared])
+    stream = prepared.data.stream(prepared.batch_size, 0)
+    assert (found.steps, found.epochs) == (3 * stream.batches_per_epoch, 3)
+    assert found.seconds > 0
+
+
+def test_what_is_there_already_is_not_counted(tmp_path: Path) -> None:
+    plan, prepared = planned(seeds=2)
+    arms, in_all = told(plan, prepared, 2, tmp_path)
+    assert [line.split(", about")[0] for line in arms] == [
+        "sgd: 2 run(s) of 40 steps in 2 epoch(s)",
+        "lookahead-sgd: 2 run(s) of 40 steps in 2 epoch(s)",
+    ]
+    assert in_all.startswith("4 runs, 160 steps in all, about ")
+    assert in_all.endswith(" in 2 process(es)")
+    (tmp_path / "trials").mkdir()
+    for _, trial in plan.trials()[:3]:
+        trial.file(tmp_path / "trials").touch()
+    assert told(plan, prepared, 2, tmp_path)[1].startswith("1 runs, 40 steps in all")
+
+
+@pytest.mark.parametrize("command", ["compare", "sweep", "reproduce table1", "train"])
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(
+    command: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    done = succeeded(f"{command} --epochs 2 --dry-run --output {folder}")
+    assert "40 steps in 2 epoch(s), about " in done.stdout
+    assert not folder.exists()
+    if command != "train":
+        done = succeeded(f"{command} --epochs 2 --dry-run --json")
+        assert json.loads(done.stdout)["in_all"].split()[1] == "runs,"
+
+
+def test_a_note_says_how_far_a_run_is_but_not_after_its_process_has_ended(
+    tmp_path: Path,
+) -> None:
+    assert Note.read(tmp_path, 0.0) == (0.0, "")
+    note = Note(tmp_path, 8)
+    note.write(2, "epoch 1")
+    note.write(4, "too soon")
+    assert Note.read(tmp_path, time.time() - 60) == (0.25, "epoch 1")
+    assert Note.read(tmp_path, time.time() + 60) == (0.25, "")
+    (tmp_path / "now.json").write_text("{")
+    assert Note.read(tmp_path, 0.0) == (0.0, "")
+
+
+def waiting(settings: TrainSettings, folder: Path, *_: object) -> dict[str, str]:
+    """A trial that says how far it is, and ends once that is shown."""
+    folder.mkdir()
+    Note(folder, 10).write(5, "epoch 7, batch loss 0.1250")
+    while "epoch 7" not in SHOWN.getvalue():
+        time.sleep(0.01)
+    return {}
+
+
+SHOWN = io.StringIO()
+
+
+def test_runs_under_way_are_shown_by_what_they_are(tmp_path: Path) -> None:
+    settings = TrainSettings(optimizer="lookahead-adam", k=6, alpha=0.25)
+    plan = trials.Plan((trials.Arm("it", settings),), [3], measure=waiting)
+    console = Console(file=SHOWN)
+    trials.run(plan, tmp_path, workers=LocalProcesses(1), console=console)
+    first, last = SHOWN.getvalue().splitlines()
+    shown = "lookahead-adam, k 6, alpha 0.25, seed 3: epoch 7, batch loss 0.1250"
+    assert first.startswith("0/1 runs, ")
+    assert first.endswith(f"left: {shown}")
+    assert last.endswith("it, seed 3")
