@@ -88,14 +88,15 @@ def train(
                         f"{team.size}"
                     )
                 prepared = training.prepare(settings)
-                # Of several workers each would have to be measured.
-                alone = team.size == 1
-                said = str(estimates([prepared])[0]) if alone else ""
-                if where.dry_run:
-                    typer.echo(said)
-                    raise typer.Exit
-                if said:
-                    typer.echo(said, err=True)
+            # Of several workers each would have to be measured.
+            alone = team.size == 1
+            said = str(estimates([prepared])[0]) if alone else ""
+            if where.dry_run:
+                typer.echo(said)
+                raise typer.Exit
+            if said:
+                typer.echo(said, err=True)
+            with team.together():
                 if resume is None and output is not None and team.leads:
                     begun = begin(output, prepared.settings, _note, **asdict(options))
                     folder = stack.enter_context(begun)

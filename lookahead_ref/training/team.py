@@ -112,7 +112,7 @@ class Ranks(Team):
         if failed is not None and not any(failures[: self._comm.rank]):
             raise failed
         if any(failures):
-            sys.exit(1)  # a rank before this one tells why
+            sys.exit(2)  # a rank before this one tells why
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -121,6 +121,8 @@ class Ranks(Team):
             yield
         except StoppedError as error:  # on all ranks, when their state was saved
             sys.exit(128 + (error.signal or signal.SIGTERM))
+        except SystemExit:  # on all ranks, for one that failed
+            raise
         except BaseException as error:
             if not isinstance(error.__cause__, StoppedError):
                 sys.stderr.flush()
