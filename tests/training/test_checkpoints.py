@@ -217,6 +217,10 @@ WEIGHT = "optimizer/params/weight"
         (lambda _, r: r["state"]["history"][0].pop("step"), "'step' is a required prop"),
         (lambda _, r: r["state"]["rng"].clear(), "resume must be a state of such a run"),
         (lambda a, _: a.pop(WEIGHT), "must have an entry 'params/weight', got none"),
+        (
+            lambda _, r: r["state"]["rng"]["state"].update(inc=-1),
+            "resume must be a state of such a run: .* out of bounds",
+        ),
         (lambda _, r: r["state"].update(step=-3), "step .* -3 is less than the minimum"),
         (lambda _, r: r["state"].update(step=None), "None is not of type .integer"),
         (lambda _, r: r["state"].update(step=10**30), "be 15 together, got 10{30}"),
