@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -49,10 +49,13 @@ SETTINGS = TrainSettings(
 )
 
 
-def kill_before(point: int) -> None:
-    """Have this process kill itself before the change to the disk of this number."""
+DISK = {os: ("fsync", "truncate"), Path: ("replace", "rename", "unlink", "open")}
+"""What changes the disk."""
+
+
+def kill_before(point: int, owners: Mapping[Any, Sequence[str]] = DISK) -> None:
+    """Have this process kill itself before the call of this number."""
     numbers = itertools.count(1)
-    owners = {os: ("fsync", "truncate"), Path: ("replace", "rename", "unlink", "open")}
 
     def watch(call: Any) -> Any:
         def watched(*arguments: Any, **options: Any) -> Any:

@@ -101,9 +101,7 @@ def test_pages_with_examples_are_found(name: str) -> None:
     assert any(block.language == "python" for block in blocks(page))
 
 
-@pytest.mark.parametrize(
-    "line", sorted({each for page in PAGES for each in commands(page)})
-)
+@pytest.mark.parametrize("line", sorted({line for it in PAGES for line in commands(it)}))
 def test_the_commands_of_the_pages_are_ones_that_the_program_takes(line: str) -> None:
     command: Any = get_command(app)
     context = typer.Context(command, info_name="lookahead-ref")

@@ -88,9 +88,10 @@ def train(
                         f"{team.size}"
                     )
                 prepared = training.prepare(settings)
-                if where.dry_run:
-                    typer.echo(estimates([prepared])[0])
-                    raise typer.Exit
+            if where.dry_run:
+                typer.echo(estimates([prepared])[0])
+                raise typer.Exit
+            with team.together():
                 if resume is None and output is not None and team.leads:
                     begun = begin(output, prepared.settings, _note, **asdict(options))
                     folder = stack.enter_context(begun)

@@ -117,12 +117,11 @@ def _reasons(results: Sequence[Result], status: str) -> list[dict[str, str]]:
 def _profiles(
     results: Sequence[Result], departures: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
+    known = {(each["case"], each["dtype"]) for each in departures if each["known"]}
     found: dict[str, Counter[str]] = {}
     for result in results:
-        found.setdefault(result.case.profile, Counter())[result.status] += 1
-    for each in departures:
-        if each["known"] is not None:
-            found[each["profile"]].update(known=1, departed=-1)
+        status = "known" if (result.case.id, result.dtype) in known else result.status
+        found.setdefault(result.case.profile, Counter())[status] += 1
     profiles = []
     for name, counts in found.items():
         verdict = next(
@@ -369,11 +368,8 @@ def _causes(summary: Summary) -> Iterator[str]:
             yield start + ", and ".join(cause["says"] for cause in explanation) + "."
             for cause in explanation:
                 yield f"What that breaks: {cause['breaks']}. What to do: {cause['fix']}."
-                clause = next(c for c in CLAUSES if c.id == cause["clause"])
-                yield (
-                    f"It is clause {clause.id} of the specification: {clause.title} "
-                    f"({clause.kind})."
-                )
+                it = next(each for each in CLAUSES if each.id == cause["clause"])
+                yield f"It is clause {it.id} of the specification: {it.title} ({it.kind})."
 
 
 # Markdown, for a page of continuous integration.
@@ -423,11 +419,8 @@ def to_html(summary: Summary) -> str:
     for title, entries in lists(summary):
         if "departures" not in title.lower():
             sections.append(Section(title, "\n".join(paragraph(each) for each in entries)))
-    about = (
-        f"Vectors {summary['vectors']}, tolerances {summary['level']}, "
-        f"lookahead-ref {summary['lookahead_ref']}."
-    )
-    sections.append(Section("About", paragraph(about)))
+    about = "Vectors {vectors}, tolerances {level}, lookahead-ref {lookahead_ref}."
+    sections.append(Section("About", paragraph(about.format(**summary))))
     return page("Lookahead conformance", headline(summary), sections)
 
 

@@ -1,7 +1,22 @@
 """Real data, and how batches are drawn from it.
 
 A file that is missing, cannot be read or is not what it should be is a `DataFileError` that
-names it; an argument of the wrong type or out of its range a TypeError or ValueError.
+names it; an argument of the wrong type or out of its range a TypeError or ValueError. What
+needs a distribution that is not installed is a `lookahead_ref.extras.MissingExtraError`.
+What loads data names alike:
+
+folder, path : str or pathlib.Path
+    Where the files lie. Large ones are mapped into memory.
+validation_fraction : float
+    Share of each class that is held out for validation, between 0 and 1, rounded to the
+    nearest number of examples.
+split_seed : int, default 0
+    Decides the split. It is no part of a run's seed: runs of different seeds see the same
+    split, so that their deviation is that of the training alone.
+window : int
+    Steps in a batch of a text; by default 35 words or 100 characters.
+unit : {"words", "characters"}
+    What a token of a text is.
 """
 
 from lookahead_ref.data.augmentation import CropAndFlip

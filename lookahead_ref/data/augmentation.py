@@ -14,22 +14,17 @@ from lookahead_ref import hyperparameters
 class CropAndFlip:
     """Pad each picture, crop it at random to its size, and mirror half of them.
 
-    With a padding of 4 it is the usual augmentation for CIFAR [1]_, which the paper's
-    experiments use too. Called with a batch of shape (n, channels, height, width) and a
-    generator it returns a new batch of that shape and dtype.
+    Called with a batch of shape (n, channels, height, width) and a generator it returns a
+    new batch of that shape and dtype. With a padding of 4 it is the usual augmentation for
+    CIFAR, which the paper's experiments use too (section 4.2 of K. He, X. Zhang, S. Ren and
+    J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016).
 
     Parameters
     ----------
     padding : int
         Pixels added on each side; 0 leaves pictures where they are.
     fill : array, shape (channels, 1, 1) or ()
-        What the added pixels hold: black, in the units that the inputs were normalised
-        to. None other than 0 is needed without padding.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
-       Recognition", CVPR 2016, section 4.2.
+        What the added pixels hold: black, in the units that the inputs were normalised to.
 
     Examples
     --------

@@ -20,12 +20,8 @@ class _Pair(NamedTuple):
 class Examples(_Pair):
     """Inputs and their labels, a named tuple: a whole split, or a batch of one.
 
-    Parameters
-    ----------
-    inputs : array of float, shape (n, ...)
-        The first axis counts the examples.
-    labels : array of int, shape (n,)
-        From 0 to classes - 1. Fewer or more than there are inputs are a ValueError.
+    Inputs are floats of shape (n, ...), labels integers of shape (n,), from 0 to
+    classes - 1; there are equally many.
     """
 
     __slots__ = ()
@@ -71,8 +67,8 @@ class ExampleSource(Protocol):
 class BatchStream:
     """An endless stream of batches, reshuffled at the start of every epoch.
 
-    Streams of the same seed give the same batches. Each epoch holds every example once;
-    its last batch is smaller where the batch size does not divide their number.
+    Streams of the same seed give the same batches. Each epoch holds every example once; its
+    last batch is smaller where the batch size does not divide their number.
 
     Parameters
     ----------
@@ -184,19 +180,11 @@ class Window(NamedTuple):
 class WindowStream:
     """An endless stream of windows over a text, in the order of the text.
 
-    The text is cut into `batch_size` pieces of equal length, the columns of a batch; what
-    is left over at the end, less than `batch_size` tokens, is not used. Each window
-    continues where the one before it stopped, so that a model can carry its state over;
-    the last window of an epoch is shorter where `window` does not divide the length.
-
-    Parameters
-    ----------
-    tokens : array of int, shape (n,)
-        The text. Not copied.
-    batch_size : int
-        Number of columns, from 1 to n - 1.
-    window : int
-        Number of steps in a window.
+    The tokens, shape (n,), are cut into `batch_size` pieces of equal length, from 1 to
+    n - 1, the columns of a batch; what is left over at the end is not used. Each window
+    continues where the one before it stopped, so that a model can carry its state over; the
+    last window of an epoch is shorter where `window`, the number of steps, does not divide
+    the length.
 
     Examples
     --------

@@ -119,20 +119,8 @@ def stratified_split(
 ) -> tuple[Examples, Examples]:
     """Split at random, each class in the same proportion.
 
-    Parameters
-    ----------
-    examples : Examples
-        All there is.
-    validation_fraction : float
-        Share of each class that goes to validation, rounded to the nearest number of
-        examples; others than between 0 and 1 are a ValueError.
-    seed : int
-        The same seed gives the same split.
-
-    Returns
-    -------
-    train, validation : Examples
-        Disjoint, together all examples; in the order in which they were given.
+    Both parts, to train and to validate, are in the order in which the examples were given.
+    The same seed gives the same split.
 
     Examples
     --------

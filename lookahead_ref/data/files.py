@@ -27,16 +27,9 @@ CHUNK = 2**20
 class DataFileError(ValueError):
     """A file or folder of data is not what its format asks for.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file or folder.
-    problem : str
-        What was expected and what came.
-    offset : int, optional
-        Where in the file, in bytes from 0; of a gzip, where in what it unpacks to.
-    line : int, optional
-        Where in a text; the first line is 1. All four are attributes.
+    Of its attributes `problem` says what was expected and what came. Where it is known
+    where in the file, `offset` counts bytes from 0, for a gzip in what it unpacks to, and
+    `line` the lines of a text from 1.
 
     Examples
     --------
@@ -94,27 +87,10 @@ def check_labels(
 def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
     """Read an IDX file, plain or packed by gzip, which its first bytes tell apart.
 
-    A plain file is mapped into memory: nothing is read before it is used, and processes
-    share it.
-
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file.
-    unpacked_limit : int, default 2**30
-        The most bytes that a gzip may unpack to.
-
-    Returns
-    -------
-    numpy.ndarray
-        Read-only, of the file's dimensions and type, in the file's byte order.
-
-    Raises
-    ------
-    DataFileError
-        If the file cannot be read, the magic number is another, the dimensions do not match
-        the length, or the gzip is cut, damaged or unpacks to more than the limit.
-        Nothing is allocated before the dimensions are found to match what is there.
+    The array is read-only, of the file's dimensions and type, in the file's byte order. A
+    plain file is mapped into memory: nothing is read before it is used, and processes share
+    it. A gzip may unpack to `unpacked_limit` bytes. Nothing is allocated before the
+    dimensions are found to match what is there.
 
     Examples
     --------

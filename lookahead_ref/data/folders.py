@@ -127,44 +127,31 @@ def _pillow() -> Any:
 
 
 def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Dataset:
-    """Load pictures from folders named after their classes, as those of ImageNet [1]_ are.
+    """Load pictures from folders named after their classes, as those of ImageNet are.
+
+    The folder holds ``train`` and ``val``, each with a folder for every class. The classes
+    are numbered in the order of their names. Files that do not end like a picture, folders
+    in those of the classes, and whatever begins with a dot, are passed over; a UserWarning
+    says how much, but for the last.
+
+    Inputs are float32 of shape (n, 3, crop, crop), normalised by ImageNet's mean and
+    deviation. They are decoded when they are taken: one that does not decode, or has more
+    than 2**26 pixels, is an error then. Training batches are mirrored at random.
 
     Parameters
     ----------
-    folder : str or pathlib.Path
-        Holds ``train`` and ``val``, each with a folder for every class. The classes are
-        numbered in the order of their names. Files that do not end like a picture,
-        folders in those of the classes, and whatever begins with a dot, are passed over.
+    folder
+        A class without pictures, one in ``val`` that ``train`` has not, and what is named
+        like a picture and is no file, such as a link to nowhere, are a DataFileError.
     resize : int, default 256
         What the shorter side of a picture is brought to, in pixels.
     crop : int, default 224
         Width and height of the square that is cut from the middle then, at most `resize`.
 
-    Returns
-    -------
-    Dataset
-        Inputs float32 of shape (n, 3, crop, crop), normalised by ImageNet's mean and
-        deviation. They are decoded when they are taken: one that does not decode, or has
-        more than 2**26 pixels, is an error then. Training batches are mirrored at random.
-
-    Raises
-    ------
-    DataFileError, OSError
-        If a folder is missing, has no classes or a class no pictures, or cannot be read; if
-        ``val`` has a class that ``train`` has not; if what is named like a picture is no
-        file, such as a link to nowhere.
-
-    Warns
-    -----
-    UserWarning
-        If something in the folders of the classes was passed over: how much, by its ending.
-    TypeError, ValueError, lookahead_ref.extras.MissingExtraError
-        If a size is not right; if Pillow is not installed.
-
     References
     ----------
-    .. [1] O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge",
-       International Journal of Computer Vision 115, 2015.
+    O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge",
+    International Journal of Computer Vision 115, 2015.
     """
     resize = hyperparameters.count("resize", resize)
     crop = hyperparameters.count("crop", crop)

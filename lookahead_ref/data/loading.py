@@ -53,25 +53,8 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 def load(text: str) -> Dataset | Corpus:
     """Load a data set by its name and, where it lies in files, where they are.
 
-    Parameters
-    ----------
-    text : str
-        ``NAME`` or ``NAME:PATH``, with a name in `SOURCES`. A ``~`` with which the path
-        begins is the home folder: a shell does not see it there.
-
-    Returns
-    -------
-    Dataset or Corpus
-        What was named. Large files are mapped into memory and pictures decoded when
-        they are taken.
-
-    Raises
-    ------
-    ValueError
-        If the name is not known, or a path is missing or too much.
-    DataFileError, lookahead_ref.extras.MissingExtraError
-        If a file is not what its format asks for, or cannot be read; if the data needs a
-        distribution that is not installed.
+    What is taken is ``NAME`` or ``NAME:PATH``, with a name in `SOURCES`. A ``~`` with which
+    the path begins is the home folder: a shell does not see it there.
 
     Examples
     --------

@@ -117,26 +117,15 @@ class Pictures:
 
 
 def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dataset:
-    """Load the handwritten digits that scikit-learn ships [1]_: real data, no download.
+    """Load the handwritten digits that scikit-learn ships: real data, no download.
 
-    Parameters
-    ----------
-    validation_fraction : float, default 0.3
-        Share of each class that is held out for validation, between 0 and 1.
-    split_seed : int, default 0
-        Decides the split. It is no part of a run's seed: runs of different seeds see
-        the same split, so that their deviation is that of the training alone.
-
-    Returns
-    -------
-    Dataset
-        1797 pictures of 8 by 8 pixels: inputs float32 of shape (n, 64) from 0 to 1, labels
-        int64 from 0 to 9.
+    They are 1797 pictures of 8 by 8 pixels: inputs float32 of shape (n, 64) from 0 to 1,
+    labels from 0 to 9.
 
     References
     ----------
-    .. [1] E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI
-       Machine Learning Repository, 1998.
+    E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
+    Learning Repository, 1998.
 
     Examples
     --------
@@ -163,24 +152,13 @@ def load_mnist(
 ) -> Dataset:
     """Load MNIST [1]_ or a data set of the same layout, such as Fashion-MNIST [2]_.
 
-    Parameters
-    ----------
-    folder : str or pathlib.Path
-        Holds ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, or the same
-        with ``t10k``, or both; each plain or with ``.gz``. Plain files are mapped into
-        memory.
-    name : str, default "mnist"
-        Of the data set.
-    validation_fraction, split_seed
-        As for `load_digits`; by default 1/12 of the 60,000 training pictures are held out,
-        or a fifth of the t10k where only they are there.
+    The folder holds ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, or the
+    same with ``t10k``, or both; each plain or with ``.gz``. The t10k are the test, unless
+    only they are there: then they are split and there is no test. By default 1/12 of the
+    60,000 training pictures are held out, or a fifth of the t10k where only they are there.
 
-    Returns
-    -------
-    Dataset
-        Inputs float32 of shape (n, height * width), of mean 0 and variance 1 over the
-        training examples; labels from 0 to 9. The t10k are the test, unless only they
-        are there: then they are split and there is no test.
+    Inputs are float32 of shape (n, height * width), of mean 0 and variance 1 over the
+    training examples; labels from 0 to 9.
 
     References
     ----------
@@ -255,27 +233,18 @@ def _read_bytes(path: Path, dimensions: int) -> NDArray[np.uint8]:
 def load_cifar10(
     folder: str | Path, *, validation_fraction: float = 0.1, split_seed: int = 0
 ) -> Dataset:
-    """Load CIFAR-10 [1]_, ``data_batch_1.bin`` to ``_5.bin`` and ``test_batch.bin``.
+    """Load CIFAR-10, ``data_batch_1.bin`` to ``_5.bin`` and ``test_batch.bin``.
 
-    Parameters
-    ----------
-    folder : str or pathlib.Path
-        Where they lie, or where ``cifar-10-batches-bin`` lies, which holds them: of the
-        binary distribution, not the one for Python, whose pickles run whatever is in them.
-        They are mapped into memory.
-    validation_fraction, split_seed
-        As for `load_digits`.
+    They lie in the folder or in ``cifar-10-batches-bin`` there: those of the binary
+    distribution, not of the one for Python, whose pickles run whatever is in them.
 
-    Returns
-    -------
-    Dataset
-        Inputs float32 of shape (n, 3, 32, 32), each channel of mean 0 and variance 1
-        over the training examples; labels from 0 to 9. Training batches are padded by 4
-        black pixels, cropped and mirrored at random.
+    Inputs are float32 of shape (n, 3, 32, 32), each channel of mean 0 and variance 1 over
+    the training examples; labels from 0 to 9. Training batches are padded by 4 black
+    pixels, cropped and mirrored at random.
 
     References
     ----------
-    .. [1] A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
+    A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
     """
     folder = _inside(Path(folder), "cifar-10-batches-bin")
     files = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
@@ -287,8 +256,8 @@ def load_cifar100(
 ) -> Dataset:
     """Load CIFAR-100, with its fine labels, from ``train.bin`` and ``test.bin``.
 
-    All is as for `load_cifar10`, but for the labels, from 0 to 99, and the folder, which
-    holds these files or ``cifar-100-binary``, where they lie.
+    All is as for `load_cifar10`, but for the labels, from 0 to 99, and the folder in which
+    the files may lie, ``cifar-100-binary``.
     """
     folder = _inside(Path(folder), "cifar-100-binary")
     files = ["train.bin", "test.bin"]

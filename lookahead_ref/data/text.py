@@ -32,18 +32,9 @@ FEWEST_TO_SPLIT = 40
 def load_ptb(folder: str | Path, *, window: int = 35) -> Corpus:
     """Load the Penn Treebank as language models know it, by words.
 
-    Parameters
-    ----------
-    folder : str or pathlib.Path
-        Holds ``ptb.train.txt``, ``ptb.valid.txt`` and ``ptb.test.txt``.
-    window : int, default 35
-        Steps in a batch.
-
-    Returns
-    -------
-    Corpus
-        Its vocabulary is that of the training text, most frequent first; other words are
-        ``<unk>``, which the files themselves have for rare ones.
+    The folder holds ``ptb.train.txt``, ``ptb.valid.txt`` and ``ptb.test.txt``. The
+    vocabulary is that of the training text, most frequent first; other words are ``<unk>``,
+    which the files themselves have for rare ones.
     """
     hyperparameters.count("window", window)
     paths = require_files(
@@ -57,23 +48,11 @@ def load_ptb(folder: str | Path, *, window: int = 35) -> Corpus:
 def load_text(
     path: str | Path, *, unit: Unit = "words", window: int | None = None
 ) -> Corpus:
-    """Load any text in UTF-8; its first nine tenths are for training.
+    """Load any text in UTF-8, of 1 GiB at most.
 
-    Parameters
-    ----------
-    path : str or pathlib.Path
-        The file, of 1 GiB at most.
-    unit : {"words", "characters"}
-        What a token is.
-    window : int, optional
-        Steps in a batch; by default 35 words or 100 characters.
-
-    Returns
-    -------
-    Corpus
-        The next twentieth is for validation, the last for the test. The vocabulary is
-        that of the training part, most frequent first and at most 10,000; what is not in
-        it is ``<unk>``.
+    Its first nine tenths are for training, the next twentieth is for validation, the last
+    for the test. The vocabulary is that of the training part, most frequent first and at
+    most 10,000; what is not in it is ``<unk>``.
     """
     path = Path(path)
     return _split(path, path.stem, _read(path), unit, window)
@@ -82,8 +61,7 @@ def load_text(
 def load_pydoc(*, unit: Unit = "words", window: int | None = None) -> Corpus:
     """Load what Python's own ``help("TOPIC")`` says: a text that is always there.
 
-    It differs from one version of Python to the next. `unit` and `window` are, and the
-    corpus and the errors of wrong ones, as for `load_text`.
+    It differs from one version of Python to the next, and is split as by `load_text`.
 
     Examples
     --------

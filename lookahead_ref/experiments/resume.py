@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from lookahead_ref import hyperparameters
 from lookahead_ref.experiments import optimizers, plugins
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder, versions
 from lookahead_ref.experiments.settings import FolderOptions, TrainSettings
@@ -99,6 +100,7 @@ def continued(
             versions={"type": "object"},
         )
         settings = TrainSettings(**found["settings"])
+        hyperparameters.count("workers", settings.workers)
         before = FolderOptions(**found["options"])
     except (FileNotFoundError, NotADirectoryError):
         raise NoRunError(

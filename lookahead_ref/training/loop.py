@@ -215,25 +215,25 @@ def train(
         check_every = 1 if placement.on_host else _DEVICE_CHECK_EVERY
     check_every = hyperparameters.count("check_every", check_every)
     team = workers if isinstance(workers, Team) else join(workers)
-    if team.size > 1 and on_nonfinite != "stop":
-        raise ValueError(
-            f"on_nonfinite must be 'stop' where there are workers, whose cycles end "
-            f"together, got {on_nonfinite!r}"
-        )
-
-    own = Worker(optimizer) if team.size > 1 else optimizer
-    states = [
-        TrainingState.begun(
-            model,
-            share(data, number, team.size, batch_size),
-            own,
-            seed,
-            batch_size,
-            placement,
-            worker=number,
-        )
-        for number in team.here
-    ]
+    with team.together():
+        if team.size > 1 and on_nonfinite != "stop":
+            raise ValueError(
+                "on_nonfinite must be 'stop' where there are workers, whose cycles end "
+                f"together, got {on_nonfinite!r}"
+            )
+        own = Worker(optimizer) if team.size > 1 else optimizer
+        states = [
+            TrainingState.begun(
+                model,
+                share(data, number, team.size, batch_size),
+                own,
+                seed,
+                batch_size,
+                placement,
+                worker=number,
+            )
+            for number in team.here
+        ]
     resume = team.broadcast(resume)
     if resume is not None:
         parts = parted(resume)

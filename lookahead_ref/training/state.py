@@ -177,7 +177,7 @@ class TrainingState:
         """Go back, or on, to a state of a run of the same model, data and optimizer."""
         try:
             self._restore(snapshot)
-        except (LookupError, TypeError, ValueError) as error:
+        except (LookupError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"resume must be a state of such a run: {error}") from error
 
     def _restore(self, snapshot: Snapshot) -> None:

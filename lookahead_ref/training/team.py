@@ -19,6 +19,8 @@ from lookahead_ref.trees import Tree
 REDUCTIONS = ("ordered", "allreduce")
 """How pseudo-gradients are added up on MPI."""
 
+_BLOCK = 2**17  # elements that are averaged at once, so that they stay in a cache
+
 
 class Team:
     """Workers in this process, one after the other."""
@@ -76,11 +78,15 @@ class Ranks(Team):
 
     def _ordered(self, own: NDArray[Any]) -> NDArray[Any]:
         # Each rank averages a segment of it, from all ranks in their order.
-        counts = [len(part) for part in np.array_split(range(own.size), self.size)]
+        least, more = divmod(own.size, self.size)
+        counts = [least + (rank < more) for rank in range(self.size)]
         mine = counts[self._comm.rank]
         received = np.empty((self.size, mine), own.dtype)
         self._comm.Alltoallv([own, counts], [received, [mine] * self.size])
-        segment = workers.mean([{"": row} for row in received])[""]
+        segment = received[0]
+        for start in range(0, mine, _BLOCK):
+            block = received[:, start : start + _BLOCK]
+            segment[start : start + _BLOCK] = workers.mean([{"": row} for row in block])[""]
         result = np.empty_like(own)
         self._comm.Allgatherv(segment, [result, counts])
         return result
@@ -112,7 +118,7 @@ class Ranks(Team):
         if failed is not None and not any(failures[: self._comm.rank]):
             raise failed
         if any(failures):
-            sys.exit(1)  # a rank before this one tells why
+            sys.exit(2)  # a rank before this one tells why
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -121,6 +127,8 @@ class Ranks(Team):
             yield
         except StoppedError as error:  # on all ranks, when their state was saved
             sys.exit(128 + (error.signal or signal.SIGTERM))
+        except SystemExit:  # on all ranks, for one that failed
+            raise
         except BaseException as error:
             if not isinstance(error.__cause__, StoppedError):
                 sys.stderr.flush()

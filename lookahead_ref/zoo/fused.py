@@ -42,6 +42,10 @@ def fused(
 ) -> Callable[[Layer], Layer]:
     """Make a layer that autograd sees as one operation: a decorator of a plain function.
 
+    What is decorated is ``function(*arrays, **options)``, written in ``autograd.numpy``;
+    its positional parameters are the arrays that may be differentiated. The layer takes
+    ``kernels=`` too.
+
     Parameters
     ----------
     forward : callable
@@ -49,13 +53,6 @@ def fused(
     result : callable, optional
         Makes what the layer returns from the value and whatever else `forward` returned,
         which is without a gradient. By default the layer returns the value.
-
-    Returns
-    -------
-    callable
-        A decorator of ``function(*arrays, **options)``, written in ``autograd.numpy``. The
-        layer takes ``kernels=``, by default the general ones, too. Positional parameters
-        are the arrays that may be differentiated, others are not.
 
     Examples
     --------

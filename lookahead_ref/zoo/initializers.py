@@ -17,8 +17,6 @@ name                  distribution  standard deviation
 fewer, are orthonormal [3]_. All are drawn in float64 and rounded once, so that float32 and
 float64 models start at the same point.
 
-References
-----------
 .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving Deep into Rectifiers", ICCV 2015.
 .. [2] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep
    feedforward neural networks", AISTATS 2010.
@@ -51,20 +49,10 @@ Initializer = Callable[[Generator, Shape, DTypeLike], NDArray[Any]]
 
 
 def initializer(name: str, *, scale: float = 1.0) -> Initializer:
-    """Find an initializer by its name.
+    """Find ``draw(rng, shape, dtype)`` by its name, one of those above.
 
-    Parameters
-    ----------
-    name : str
-        One of those above; others are a ValueError.
-    scale : float, default 1
-        For ``normal`` and ``uniform``; the others have their own.
-
-    Returns
-    -------
-    callable
-        ``draw(rng, shape, dtype)``, from a NumPy generator and ``(fan_in, fan_out)`` to an
-        array of that shape and dtype.
+    It draws an array from a NumPy generator. `scale` is that of ``normal`` and ``uniform``;
+    the others have their own.
 
     Examples
     --------

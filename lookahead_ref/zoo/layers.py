@@ -1,8 +1,6 @@
 """The layers of perceptrons and of language models: dense, embedding, dropout, LSTM.
 
-All but dropout take ``kernels=``, by default the general ones, which compute all but the
-products of matrices. Operands whose shapes do not fit are a ValueError, of other dtypes a
-TypeError. What is returned is of the operands' dtype.
+All but dropout take ``kernels=``.
 """
 
 from typing import Any, NamedTuple
@@ -54,23 +52,10 @@ def _dense_forward(
 
 @fused(_dense_forward)
 def dense(x: Any, weight: Any, bias: Any, *, activation: str | None = None) -> Any:
-    """Apply ``activation(x @ weight + bias)``.
+    """Apply ``activation(x @ weight + bias)`` to `x` of shape (n, inputs).
 
-    Parameters
-    ----------
-    x : array, shape (n, inputs)
-        A batch.
-    weight : array, shape (inputs, units)
-        The weights.
-    bias : array, shape (units,)
-        Added to each row.
-    activation : {"relu", "tanh"}, optional
-        Without one the layer is affine.
-
-    Returns
-    -------
-    array, shape (n, units)
-        The units' values.
+    `activation` is ``"relu"`` or ``"tanh"``; without one the layer is affine. The result
+    has the shape (n, units).
 
     Examples
     --------
@@ -85,27 +70,14 @@ def dense(x: Any, weight: Any, bias: Any, *, activation: str | None = None) -> A
 def dropout(x: Any, rate: float, rng: Generator) -> Any:
     """Set elements to zero with a probability, and scale up the others to make up for it.
 
-    Numbers are drawn in host memory and in float32 whatever the dtype of `x`, so that every
-    backend leaves out the same units; at rate 0 none is.
-
-    Parameters
-    ----------
-    x : array
-        The units' values.
-    rate : float
-        The probability, from 0 to less than 1.
-    rng : numpy.random.Generator
-        Where the numbers come from.
-
-    Returns
-    -------
-    array
-        Like `x`; its expectation is `x`.
+    `rate` is the probability, from 0 to less than 1; the expectation of the result is `x`.
+    Numbers are drawn from `rng` in host memory and in float32 whatever the dtype of `x`, so
+    that every backend leaves out the same units; at rate 0 none is.
 
     References
     ----------
-    .. [1] N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever and R. Salakhutdinov,
-       "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
+    N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever and R. Salakhutdinov, "Dropout: A
+    Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
 
     Examples
     --------
@@ -133,19 +105,10 @@ def _embedding_forward(
 
 @fused(_embedding_forward)
 def embedding(table: Any, tokens: Any) -> Any:
-    """Look up the rows of a table.
+    """Look up the rows of a table, shape (vocabulary, width), for tokens of any shape.
 
-    Parameters
-    ----------
-    table : array, shape (vocabulary, width)
-        One row for each token.
-    tokens : array of int, any shape
-        From 0 to ``vocabulary - 1``; others are a ValueError in host memory.
-
-    Returns
-    -------
-    array, shape of the tokens and (width,)
-        The rows.
+    The result has the shape of the tokens and (width,). Tokens are from 0 to
+    ``vocabulary - 1``; others are a ValueError in host memory.
 
     Examples
     --------
@@ -244,7 +207,7 @@ def _lstm_forward(
 def lstm_layer(
     x: Any, hidden: Any, cell: Any, input_weight: Any, recurrent_weight: Any, bias: Any
 ) -> Any:
-    """Run a layer of long short-term memory [1]_ over a batch of sequences.
+    """Run a layer of long short-term memory over a batch of sequences: a `LayerOutput`.
 
     At each step, with ``x`` the input and ``h`` and ``c`` the hidden state and the cells
     that the last step left::
@@ -253,34 +216,19 @@ def lstm_layer(
         c = sigmoid(f) * c + sigmoid(i) * tanh(g)
         h = sigmoid(o) * tanh(c)
 
-    The columns of the weights, and the bias, belong to the four gates in the order input,
-    forget, candidate, output, a quarter to each.
+    `x` has the shape (steps, batch, inputs); `hidden` and `cell`, the state before the
+    first step, (batch, units). The columns of `input_weight`, shape (inputs, 4 * units), of
+    `recurrent_weight`, (units, 4 * units), and of the bias, (4 * units,), belong to the
+    gates in the order input, forget, candidate, output, a quarter to each.
 
-    Parameters
-    ----------
-    x : array, shape (steps, batch, inputs)
-        The sequences, steps first.
-    hidden, cell : array, shape (batch, units)
-        The state before the first step.
-    input_weight : array, shape (inputs, 4 * units)
-        From the input to the gates.
-    recurrent_weight : array, shape (units, 4 * units)
-        From the last hidden state to the gates.
-    bias : array, shape (4 * units,)
-        Of the gates.
-
-    Returns
-    -------
-    LayerOutput
-        The output and the last state. Gradients flow through the output alone, to
-        everything that was given. Input and state of another dtype are made of that of the
-        weights.
+    Gradients flow through the output alone, to everything that was given. Input and state
+    of another dtype are made of that of the weights.
 
     References
     ----------
-    .. [1] S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory", Neural Computation
-       9(8), 1997; with the forget gate of F. Gers, J. Schmidhuber and F. Cummins,
-       "Learning to Forget", Neural Computation 12(10), 2000.
+    S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8),
+    1997; with the forget gate of F. Gers, J. Schmidhuber and F. Cummins, "Learning to
+    Forget", Neural Computation 12(10), 2000.
 
     Examples
     --------

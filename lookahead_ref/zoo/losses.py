@@ -25,27 +25,8 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Mean cross entropy between softmax of the logits and integer labels, in nats.
 
     The logarithm of the softmax is computed as ``z - log(sum(exp(z)))`` with ``z`` the
-    logits less their maximum: nothing overflows, in float32 neither.
-
-    Parameters
-    ----------
-    logits : array of float32 or float64, shape (n, classes)
-        Unnormalised log-probabilities.
-    labels : array of int, shape (n,)
-        The right class of each row, from 0 to ``classes - 1``.
-    kernels : LayerKernels, optional
-        What computes it; by default the general ones.
-
-    Returns
-    -------
-    scalar
-        Of the dtype of the logits.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there is not one label for each row and a row at least, or a label in host memory
-        is no integer or out of range.
+    logits less their maximum: nothing overflows, in float32 neither. There must be a row at
+    least; that labels are in range is seen in host memory only.
 
     Examples
     --------
@@ -88,24 +69,8 @@ def _dense_forward(
 def dense_cross_entropy(x: Any, weight: Any, bias: Any, labels: Any) -> Any:
     """Mean cross entropy of a dense layer's outputs taken as logits, in nats.
 
-    It is ``softmax_cross_entropy(x @ weight + bias, labels)``, but the logits are never
-    seen: their gradient takes their place in memory.
-
-    Parameters
-    ----------
-    x : array of float32 or float64, shape (n, inputs)
-        What the layer is applied to.
-    weight : array, shape (inputs, classes)
-        Its weights.
-    bias : array, shape (classes,)
-        Its bias.
-    labels, kernels
-        As `softmax_cross_entropy` takes them, with the same errors.
-
-    Returns
-    -------
-    scalar
-        Of the dtype of the operands.
+    It is ``softmax_cross_entropy(x @ weight + bias, labels)`` for `x` of shape (n, inputs),
+    but the logits are never seen: their gradient takes their place in memory.
 
     Examples
     --------
@@ -132,14 +97,7 @@ def _scaled(gradient: Any, g: Any) -> Any:
 
 
 def accuracy(logits: Any, labels: Any) -> float:
-    """Share of the rows whose largest logit is at the label, from 0 to 1.
-
-    Parameters
-    ----------
-    logits : array of float32 or float64, shape (n, classes)
-        Scores. Of equal largest scores the first counts.
-    labels : array of int, shape (n,)
-        The right class of each row.
+    """Share of the rows whose largest logit, the first of equal ones, is at the label.
 
     Examples
     --------
@@ -153,14 +111,9 @@ def accuracy(logits: Any, labels: Any) -> float:
 
 
 def top_accuracy(logits: Any, labels: Any, count: int) -> float:
-    """Share of the rows in which few logits are larger than that at the label.
+    """Share of the rows in which fewer than `count` logits are larger than the label's.
 
-    Parameters
-    ----------
-    logits, labels
-        As `accuracy` takes them.
-    count : int
-        Fewer logits than this are larger: 5 gives what is called top-5 accuracy.
+    A count of 5 gives what is called top-5 accuracy.
 
     Examples
     --------
@@ -196,23 +149,10 @@ def evaluate_classifier(
     batch_size: int = 1000,
     kernels: LayerKernels = GENERAL,
 ) -> Evaluation:
-    """Measure a classifier, some examples at a time.
+    """Measure a classifier over all examples of a source, so many at a time.
 
-    Parameters
-    ----------
-    logits_of : callable
-        From inputs in host memory, as the source gives them, to logits.
-    source : lookahead_ref.data.ExampleSource
-        Where they are taken from; without one it is a ValueError.
-    batch_size : int, default 1000
-        Examples that are looked at together.
-    kernels : LayerKernels, optional
-        As `softmax_cross_entropy` takes them.
-
-    Returns
-    -------
-    Evaluation
-        Over all examples of the source.
+    `logits_of` goes from inputs in host memory, as the source gives them, to logits. A
+    source without examples is a ValueError.
     """
     if source.size == 0:
         raise ValueError("source must hold at least one example, got none")

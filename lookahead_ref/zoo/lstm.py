@@ -2,13 +2,10 @@
 
 Tokens are embedded, go through layers of long short-term memory, and the last layer's
 hidden state gives the logits of the next token. Dropout is on the connections between
-layers, never on those through time [1]_. From batch to batch the state is carried on, so
-that the model reads the text as one, while gradients stop at the batch's beginning.
-
-References
-----------
-.. [1] W. Zaremba, I. Sutskever and O. Vinyals, "Recurrent Neural Network Regularization",
-   arXiv:1409.2329, 2014.
+layers, never on those through time (W. Zaremba, I. Sutskever and O. Vinyals, "Recurrent
+Neural Network Regularization", arXiv:1409.2329, 2014). From batch to batch the state is
+carried on, so that the model reads the text as one, while gradients stop at the batch's
+beginning.
 """
 
 from collections.abc import Callable
@@ -66,15 +63,8 @@ class LSTM:
         drawn by ``uniform`` within it where `initialization` is another.
     forget_bias : float, default 0
         The first bias of the forget gate.
-    backend : str, default "numpy"
-        Where the kernels of the layers come from. It changes how fast things are computed,
-        and results by rounding only.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong type or out of range, a name is not known, or weights
-        are tied that differ in shape.
+    backend
+        As all models take it.
 
     Notes
     -----
@@ -88,9 +78,8 @@ class LSTM:
         output      weight            (hidden, vocabulary), unless tied
                     bias              (vocabulary,)
 
-    Columns of a layer's weights belong to the gates in the order input, forget, candidate,
-    output: see `lookahead_ref.zoo.layers.lstm_layer`. There is one bias a gate, where
-    PyTorch has two that are added.
+    The order of the gates in the columns is that of `lookahead_ref.zoo.layers.lstm_layer`.
+    There is one bias a gate, where PyTorch has two that are added.
 
     Examples
     --------
@@ -131,7 +120,7 @@ class LSTM:
     def init(
         self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
     ) -> Params:
-        """Draw initial parameters, in host memory; the same seed gives the same ones."""
+        """Draw initial parameters."""
         rng = np.random.default_rng(seed)
         draw = initializer(self.initialization, scale=self.scale)
         flat = self.initialization in ("uniform", "normal")
@@ -193,15 +182,9 @@ class LSTM:
         """Mean cross entropy of a batch, in nats a token, and the state for the next one.
 
         Inputs are tokens, labels those that follow, both of shape (steps, batch). Where an
-        attribute ``first`` of the batch is true the state starts anew. The loss has the
-        parameters' dtype; the state is plain arrays, through which no gradient flows. `rng`
-        decides what is dropped.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If there is dropout and no generator; if the labels or the state do not fit the
-            tokens.
+        attribute ``first`` of the batch is true the state starts anew. The state is plain
+        arrays, through which no gradient flows. `rng` decides what is dropped, and may be
+        None only where there is no dropout.
         """
         if len(batch.inputs.shape) != 2:
             raise ValueError(
@@ -226,8 +209,8 @@ class LSTM:
         """Return a function that evaluates these weights, for Lookahead the slow ones.
 
         It goes from a text, an array of int of shape (n,), to an `Evaluation` over its
-        n - 1 transitions, in nats a token; perplexity is the exponential of the loss. The
-        text is read in 20 parts side by side, each from a state of zeros, without dropout.
+        n - 1 transitions; perplexity is the exponential of the loss. The text is read in 20
+        parts side by side, each from a state of zeros, without dropout.
         """
 
         def evaluate(tokens: NDArray[Any]) -> Evaluation:
@@ -273,16 +256,7 @@ class LSTM:
         left: Carried = {}
         for number in range(1, self.layers + 1):
             name = f"layer{number}"
-            layer, before = params[name], carried[name]
-            out = lstm_layer(
-                drop(x),
-                before["hidden"],
-                before["cell"],
-                layer["input_weight"],
-                layer["recurrent_weight"],
-                layer["bias"],
-                kernels=kernels,
-            )
+            out = lstm_layer(drop(x), **carried[name], **params[name], kernels=kernels)
             x = out.outputs
             left[name] = {"hidden": out.hidden, "cell": out.cell}
         return drop(x), left

@@ -22,8 +22,7 @@ Params = dict[str, dict[str, NDArray[Any]]]
 class MLP:
     """A classifier made of dense layers.
 
-    It computes ``activation(x @ weight + bias)``, layer after layer; the last one has no
-    activation and gives the logits. Parameters are
+    The last one has no activation and gives the logits. Parameters are
     ``{"layer1": {"weight": (inputs, units), "bias": (units,)}, ...}``.
 
     Parameters
@@ -31,13 +30,12 @@ class MLP:
     sizes : tuple of int
         Number of inputs, of units of each hidden layer, and of classes.
     activation : {"relu", "tanh"}
-        Between the layers; there is none after the last.
+        Between the layers.
     initialization : str
         How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`. Biases
         are zero at first.
-    backend : str, default "numpy"
-        Where the kernels of the layers come from. It changes how fast things are computed,
-        and results by rounding only.
+    backend
+        As all models take it.
 
     Examples
     --------
@@ -69,7 +67,7 @@ class MLP:
     def init(
         self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
     ) -> Params:
-        """Draw initial parameters, in host memory; the same seed gives the same ones."""
+        """Draw initial parameters."""
         rng = np.random.default_rng(seed)
         draw = initializer(self.initialization)
         shapes = zip(self.sizes[:-1], self.sizes[1:], strict=True)
@@ -86,20 +84,17 @@ class MLP:
 
         Inputs of another dtype are made of the parameters'.
         """
-        x = self._hidden(params, x)
-        last = params[f"layer{len(self.sizes) - 1}"]
-        return dense(x, last["weight"], last["bias"], kernels=find(self.backend))
+        x, last = self._hidden(params, x)
+        return dense(x, **last, kernels=find(self.backend))
 
     def loss(self, params: Params, batch: Any) -> Any:
         """Mean cross entropy, in nats, of a batch with ``inputs`` and ``labels``.
 
         It has the parameters' dtype; `lookahead_ref.value_and_grad` differentiates it.
         """
-        x = self._hidden(params, batch.inputs)
-        last = params[f"layer{len(self.sizes) - 1}"]
-        return dense_cross_entropy(
-            x, last["weight"], last["bias"], batch.labels, kernels=find(self.backend)
-        )
+        x, last = self._hidden(params, batch.inputs)
+        kernels = find(self.backend)
+        return dense_cross_entropy(x, **last, labels=batch.labels, kernels=kernels)
 
     def evaluate(self, params: Params, source: Any) -> Evaluation:
         """Measure weights, for Lookahead the slow ones, on examples."""
@@ -107,18 +102,12 @@ class MLP:
             lambda inputs: self.apply(params, inputs), source, kernels=find(self.backend)
         )
 
-    def _hidden(self, params: Params, x: Any) -> Any:
-        """Compute the values of the last hidden layer."""
+    def _hidden(self, params: Params, x: Any) -> tuple[Any, dict[str, Any]]:
+        """Compute the values of the last hidden layer; return the next one's parameters."""
         check_inputs(x, (self.sizes[0],))
         x = like(params["layer1"]["weight"], x)
         kernels = find(self.backend)
-        for number in range(1, len(self.sizes) - 1):
-            layer = params[f"layer{number}"]
-            x = dense(
-                x,
-                layer["weight"],
-                layer["bias"],
-                activation=self.activation,
-                kernels=kernels,
-            )
-        return x
+        *hidden, last = (params[f"layer{number}"] for number in range(1, len(self.sizes)))
+        for layer in hidden:
+            x = dense(x, **layer, activation=self.activation, kernels=kernels)
+        return x, last

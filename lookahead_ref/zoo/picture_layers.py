@@ -1,9 +1,9 @@
 """The layers of networks for pictures: convolution, batch normalisation, pooling.
 
-Pictures have shape (n, height, width, channels). Convolution and normalisation take
-``kernels=``, by default the general ones, which compute them. Operands whose shapes do not
-fit, and stride or padding out of range, are a ValueError, operands of other dtypes a
-TypeError. What is returned is of the operands' dtype.
+Pictures, ``x``, have the shape (n, height, width, channels), and there is one at least.
+Convolution and normalisation take ``kernels=``, which compute them. Windows of a size are
+looked through at steps of the ``stride``, and pictures are framed with so many places as
+``padding``: the result has ``(height + 2 * padding - size) // stride + 1`` rows.
 """
 
 import math
@@ -37,21 +37,8 @@ def _convolution_forward(
 def convolution(x: Any, kernel: Any, *, stride: int = 1, padding: int = 0) -> Any:
     """Convolve pictures with a kernel, which deep learning does not mirror.
 
-    Parameters
-    ----------
-    x : array, shape (n, height, width, channels)
-        The pictures.
-    kernel : array, shape (rows, columns, channels, outputs)
-        The kernel.
-    stride : int, default 1
-        Steps between the places of the kernel.
-    padding : int, default 0
-        Zeros on each side of the pictures.
-
-    Returns
-    -------
-    array, shape (n, out_height, out_width, outputs)
-        Its ``out_height`` is ``(height + 2 * padding - rows) // stride + 1``.
+    The kernel has the shape (rows, columns, channels, outputs), the result (n, out_height,
+    out_width, outputs). The padding is of zeros.
 
     Examples
     --------
@@ -198,31 +185,17 @@ def batch_norm(
     epsilon: float = 1e-5,
     rectify: bool = False,
 ) -> Any:
-    """Normalise pictures by the moments of the batch [1]_, add a residual, and rectify.
+    """Normalise pictures by the moments of the batch, add a residual, and rectify.
 
-    Parameters
-    ----------
-    x : array, shape (n, height, width, channels)
-        The pictures.
-    scale, shift : array, shape (channels,)
-        Parameters.
-    residual : array of the shape of x, optional
-        What is added.
-    epsilon : float, default 1e-5
-        Added to the variance.
-    rectify : bool, default False
-        Whether negative results become zero.
-
-    Returns
-    -------
-    Normalized
-        ``(x - mean) / sqrt(variance + epsilon) * scale + shift + residual``, and the
-        moments. Gradients flow through the first alone, there through the moments too.
+    That is ``(x - mean) / sqrt(variance + epsilon) * scale + shift + residual``, with
+    `scale` and `shift` of shape (channels,) and a residual, optional, of the shape of `x`;
+    `rectify` makes zero of what is negative. In the `Normalized` that is returned gradients
+    flow through the pictures alone, there through the moments too.
 
     References
     ----------
-    .. [1] S. Ioffe and C. Szegedy, "Batch Normalization: Accelerating Deep Network Training
-       by Reducing Internal Covariate Shift", ICML 2015.
+    S. Ioffe and C. Szegedy, "Batch Normalization: Accelerating Deep Network Training by
+    Reducing Internal Covariate Shift", ICML 2015.
 
     Examples
     --------
@@ -332,23 +305,10 @@ def _max_forward(
 
 @fused(_max_forward)
 def max_pool(x: Any, *, size: int, stride: int, padding: int = 0) -> Any:
-    """Take the largest of each neighbourhood.
+    """Take the largest of each neighbourhood of `size` rows and columns.
 
-    Parameters
-    ----------
-    x : array, shape (n, height, width, channels)
-        The pictures.
-    size : int
-        Rows and columns of a neighbourhood.
-    stride : int
-        Steps between neighbourhoods.
-    padding : int, default 0
-        Places on each side of the pictures, less than `size`, that are never the largest.
-
-    Returns
-    -------
-    array, shape (n, out_height, out_width, channels)
-        The gradient goes to the first of equal largest ones.
+    The padding, less than `size`, is never the largest. The gradient goes to the first of
+    equal largest ones.
 
     Examples
     --------
@@ -396,10 +356,10 @@ def _identity_forward(
 
 @fused(_identity_forward)
 def padded_identity(x: Any, *, stride: int, channels: int) -> Any:
-    """Take some pixels, and zeros for the channels that are more.
+    """Take the pixels whose row and column the stride divides; new channels are zero.
 
-    Those whose row and column the stride divides; it is the shortcut A of K. He, X. Zhang,
-    S. Ren and J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016.
+    It is the shortcut A of K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for
+    Image Recognition", CVPR 2016.
 
     Examples
     --------

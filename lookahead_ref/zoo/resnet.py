@@ -1,15 +1,12 @@
-"""Residual networks for pictures, with batch normalisation [1]_.
+"""Residual networks for pictures, with batch normalisation.
 
-Batch normalisation makes what a network computes depend on the batch it is given, so to
-evaluate it, fixed means and variances must take the place of the batch's: the *statistics*.
-They belong to the weights that they were computed with. Those that a run carries along are
-the fast weights', of the last few dozen batches; with the slow weights phi of Lookahead, or
-any average of weights, they are the wrong ones. `ResNet.evaluator` computes the right ones.
+They are those of K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
+Recognition", CVPR 2016.
 
-References
-----------
-.. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image Recognition",
-   CVPR 2016.
+To evaluate a network, fixed means and variances take the place of a batch's: the
+*statistics*. They belong to the weights that they were computed with. Those that a run
+carries along are the fast weights', and the wrong ones for the slow weights phi of
+Lookahead or any average of weights. `ResNet.evaluator` computes the right ones.
 """
 
 import math
@@ -75,10 +72,8 @@ class ResNet:
         Channels, height and width of a picture.
     classes : int
         Number of classes.
-    blocks : tuple of int
-        Number of blocks of each stage.
-    widths : tuple of int
-        Channels of each stage's 3 by 3 convolutions.
+    blocks, widths : tuple of int
+        Number of blocks of each stage, and channels of its 3 by 3 convolutions.
     block : {"basic", "bottleneck"}
         Two convolutions of 3 by 3, or one between two of 1 by 1 of which the last makes
         four times the channels. The 3 by 3 convolution has the stride.
@@ -96,9 +91,8 @@ class ResNet:
         How many training examples `evaluator` looks at, at most; by default all.
     evaluation_batch : int, default 128
         How many examples it looks at together.
-    backend : str, default "numpy"
-        Where the kernels of the layers come from: ``"numba"`` has compiled ones. It changes
-        how fast things are computed, and results by rounding only.
+    backend
+        As all models take it.
 
     Examples
     --------
@@ -149,7 +143,7 @@ class ResNet:
     def init(
         self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
     ) -> Params:
-        """Draw initial parameters, in host memory; the same seed gives the same ones.
+        """Draw initial parameters.
 
         Kernels are normal with variance 2 over the number of inputs of a sum
         (``he_normal``), which makes up for a rectifier. There is none behind the dense
@@ -180,7 +174,7 @@ class ResNet:
     def start(self, batch_size: int) -> Statistics:  # noqa: ARG002 - part of the protocol
         """Make the running statistics with which a run begins: means 0, variances 1.
 
-        They are float32, in the backend's memory, and do not depend on the batch size.
+        They are float32, in the backend's memory.
         """
         from_host = load(self.backend).from_host
         return {
@@ -200,16 +194,14 @@ class ResNet:
     ) -> tuple[Any, Statistics]:
         """Mean cross entropy of a batch, in nats, normalised by the batch's own moments.
 
-        Inputs have shape (n, channels, height, width) or (n, channels * height * width),
-        labels (n,). The loss has the parameters' dtype; nothing is random. What is carried
-        on are the running statistics: the last ones, and the batch's moments with the
-        weight `momentum`; the variance is that of a sample, with n - 1, as in algorithm 2
-        of S. Ioffe and C. Szegedy, "Batch Normalization", ICML 2015.
+        Inputs have shape (n, channels, height, width) or (n, channels * height * width).
+        What is carried on are the running statistics: the last ones, and the batch's
+        moments with the weight `momentum`; the variance is that of a sample, with n - 1, as
+        in algorithm 2 of Ioffe and Szegedy.
         """
         features, seen = self._features_of(params, batch.inputs)
-        weight, bias = params["output"]["weight"], params["output"]["bias"]
         loss = dense_cross_entropy(
-            features, weight, bias, batch.labels, kernels=find(self.backend)
+            features, **params["output"], labels=batch.labels, kernels=find(self.backend)
         )
         return loss, {path: self._moved(carried[path], seen[path]) for path in carried}
 
@@ -218,15 +210,9 @@ class ResNet:
 
         Batches of `evaluation_batch` examples go through the network, each normalised by
         its own moments, as in training. A layer's statistics are the mean and the variance
-        of all that its normalisation was given in this one pass: the moments of the batches
-        combined exactly, not a running mean. Examples are taken in an order that is drawn
-        once for all, since a source may be sorted by class; those that do not fill a last
-        batch are left out.
-
-        Raises
-        ------
-        ValueError
-            If there are no examples.
+        of all that its normalisation was given: the moments of the batches combined
+        exactly. Examples are taken in an order that is drawn once for all, since a source
+        may be sorted by class; those that do not fill a last batch are left out.
         """
         if source.size == 0:
             raise ValueError("source must hold at least one training example, got none")
@@ -250,8 +236,7 @@ class ResNet:
         They are not differentiable. Inputs have a shape that `loss` takes.
         """
         features, _ = self._features_of(params, inputs, statistics)
-        weight, bias = params["output"]["weight"], params["output"]["bias"]
-        return dense(features, weight, bias, kernels=find(self.backend))
+        return dense(features, **params["output"], kernels=find(self.backend))
 
     def evaluator(self, params: Params, train_source: Any) -> Callable[[Any], Evaluation]:
         """Compute the statistics of these weights over training examples, to evaluate them.
@@ -371,16 +356,7 @@ def resnet18(
 
     The stages of table 1 of He et al. (two basic blocks each of 64, 128, 256 and 512
     channels) behind a stem of 3 by 3 without stride or pooling, since the pictures are
-    small: for CIFAR-10, 11,173,962 parameters.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Channels, height and width of a picture: ``(3, 32, 32)`` for CIFAR.
-    classes : int
-        Number of classes.
-    backend : str, default "numpy"
-        As `ResNet` takes it.
+    small: for CIFAR-10, of shape (3, 32, 32), 11,173,962 parameters.
 
     Examples
     --------
@@ -393,7 +369,7 @@ def resnet18(
 def resnet32(
     shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
 ) -> ResNet:
-    """Make the ResNet-32 of section 4.2 of He et al.; parameters as for `resnet18`.
+    """Make the ResNet-32 of section 4.2 of He et al.
 
     Its stages are five basic blocks each of 16, 32 and 64 channels; its shortcuts have no
     parameters: for CIFAR-10, 464,154 in all.
@@ -406,7 +382,7 @@ def resnet32(
 def resnet50(
     shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
 ) -> ResNet:
-    """Make the ResNet-50 of table 1 of He et al.; parameters as for `resnet18`.
+    """Make the ResNet-50 of table 1 of He et al.
 
     Its bottlenecks have the stride in the convolution of 3 by 3. For ImageNet, pictures of
     ``(3, 224, 224)`` in 1000 classes, it has 25,557,032 parameters.

@@ -113,6 +113,7 @@ CAUSES = {
     "pylocron": set(),
     "torch2-look-ahead": {"only-momentum-reset", "only-momentum-interpolated"},
     "torchft": {"checkpoint-without-step-counter"},
+    "fairscale": {"phi-after-first-step", "slow-momentum"},
     "snoo": set(),
 }
 PROFILES = ("state", "schedule", "evaluation", "inner:sgd", "outer")

@@ -136,9 +136,7 @@ def test_an_interrupted_command_says_how_to_continue(
     assert capsys.readouterr().err == told
 
 
-def test_the_table_of_runs_holds_the_rate_in_effect_and_nothing_else(
-    tmp_path: Path,
-) -> None:
+def test_the_table_of_runs_has_the_rate_in_effect_and_nothing_else(tmp_path: Path) -> None:
     run(tmp_path, optimizer=("sgd", "lookahead-sgd"))
     lines = table_of_runs(tmp_path)
     found = {line["optimizer"]: (line["learning_rate"], line["k"]) for line in lines}

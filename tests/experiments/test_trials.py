@@ -80,9 +80,7 @@ def test_a_lost_trial_is_told_when_all_others_are_done(tmp_path: Path) -> None:
         lambda text: text.replace('"result"', '"results"'),
     ],
 )
-def test_a_file_that_is_no_result_of_its_trial_is_refused(
-    tmp_path: Path, edit: Any
-) -> None:
+def test_a_file_that_is_no_result_of_a_trial_is_refused(tmp_path: Path, edit: Any) -> None:
     squares(tmp_path, [1])
     (file,) = (tmp_path / "trials").glob("*.json")
     file.write_text(edit(file.read_text()))

@@ -217,13 +217,14 @@ WEIGHT = "optimizer/params/weight"
         (lambda _, r: r["state"]["history"][0].pop("step"), "'step' is a required prop"),
         (lambda _, r: r["state"]["rng"].clear(), "resume must be a state of such a run"),
         (lambda a, _: a.pop(WEIGHT), "must have an entry 'params/weight', got none"),
+        (
+            lambda _, r: r["state"]["rng"]["state"].update(inc=-1),
+            "resume must be a state of such a run: .* out of bounds",
+        ),
         (lambda _, r: r["state"].update(step=-3), "step .* -3 is less than the minimum"),
         (lambda _, r: r["state"].update(step=None), "None is not of type .integer"),
         (lambda _, r: r["state"].update(step=10**30), "be 15 together, got 10{30}"),
-        (
-            lambda _, r: r["state"]["history"].pop(),
-            r"of the epochs \[0, 1\], got \[0\]",
-        ),
+        (lambda _, r: r["state"]["history"].pop(), r"of the epochs \[0, 1\], got \[0\]"),
         (lambda a, _: a.update(other=np.zeros(1)), "resume must be .*'other'"),
         (lambda a, _: a.pop("carried/count"), "carried must be as start .* 'count' is not"),
         (lambda a, _: a.update({"carried/x": np.eye(2)}), "as start makes it, 'x' is not"),
@@ -380,7 +381,7 @@ def test_what_is_read_back_is_a_regular_file_or_is_not_opened(stopped: Path) -> 
         (stopped / name).unlink()
         os.mkfifo(stopped / name)
 
-    piped("checkpoint-00000015.safetensors")
+    piped(LAST)
     notes: list[str] = []
     run_in(stopped, notes.append)
     assert "00000015.safetensors cannot be read: it is no regular file" in notes[0]
@@ -434,20 +435,17 @@ def test_a_run_that_is_asked_to_end_saves_its_state_and_says_how_to_continue(
     assert lines.count(b"") == 0
 
 
-@pytest.mark.parametrize(
-    # The first two evaluations are those of the estimate.
-    ("method", "call"),
-    [("evaluate", 3), ("evaluate", 7), ("loss", 30)],
-)
+# The first two evaluations are those of the estimate.
+@pytest.mark.parametrize(("method", "at"), [("evaluate", 3), ("evaluate", 7), ("loss", 30)])
 def test_a_signal_ends_an_evaluation_or_a_gradient_at_once_and_nothing_is_lost(
-    method: str, call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = "train --epochs 3 --seed 1 --output"
     succeeded(line, str(tmp_path / "undisturbed"))
     compute, calls = getattr(MLP, method), itertools.count(1)
 
     def slow(self: MLP, *given: Any) -> Any:
-        if next(calls) == call:
+        if next(calls) == at:
             signal.raise_signal(signal.SIGTERM)
             pytest.fail("it went on")
         return compute(self, *given)

@@ -176,11 +176,7 @@ class Unshared:
     [
         (0, {}, "workers must be a positive integer, got 0"),
         (11, {}, r"workers must be so few .* got 11: batch_size must be from 1 to 3"),
-        (
-            2,
-            {"on_nonfinite": "skip"},
-            "on_nonfinite must be 'stop' where there are workers",
-        ),
+        (2, {"on_nonfinite": "skip"}, "on_nonfinite must be 'stop' where there are work"),
         (2, {"data": Unshared()}, "workers must be 1 with data mine, .* got 2"),
     ],
 )

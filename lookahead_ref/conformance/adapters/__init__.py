@@ -133,6 +133,7 @@ PEERS = {
             "torch2-look-ahead", ("lookahead_pytorch", "torch"), "pytorch:torch2_look_ahead"
         ),
         Peer("torchft", ("torchft", "torch"), "outer:torchft"),
+        Peer("fairscale", ("fairscale", "torch"), "outer:fairscale"),
         Peer("snoo", ("torch",), "outer:snoo", "from its paper"),
     )
 }

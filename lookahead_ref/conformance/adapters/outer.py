@@ -1,12 +1,23 @@
-"""Outer optimizers for PyTorch: torchft's DiLoCo and LocalSGD, and SNOO from its paper."""
+"""Outer optimizers for PyTorch: DiLoCo and LocalSGD, SlowMo, and SNOO from its paper."""
 
 from typing import Any
-from unittest.mock import create_autospec
+from unittest.mock import create_autospec, patch
 
 import torch
+import torch.distributed
 
 from lookahead_ref.conformance.adapters.pytorch import PyTorch, inner_optimizer
 from lookahead_ref.conformance.protocol import Level, UnsupportedError
+
+
+def constant(level: Level, rule: str) -> tuple[float, float]:
+    """Return outer learning rate and momentum of a rule; refuse all other cases."""
+    outer = level.outer
+    if outer is None or outer.rule != rule:
+        raise UnsupportedError(f"another outer optimizer than {rule}")
+    if outer.weight_decay_kind != "none" or len(outer.learning_rate) > 1:
+        raise UnsupportedError("outer weight decay, or an outer learning rate that changes")
+    return outer.learning_rate[0], outer.hyperparameters["momentum"]
 
 
 class Snoo:
@@ -45,18 +56,10 @@ class Snoo:
 
 def snoo() -> PyTorch:
     def wrap(inner: Any, level: Level) -> Snoo:
-        outer = level.outer
-        if outer is None or outer.rule != "nesterov" or outer.weight_decay_kind != "none":
-            raise UnsupportedError("only Nesterov's momentum without weight decay")
-        if len(outer.learning_rate) > 1:
-            raise UnsupportedError("a changing outer learning rate")
-        momentum = outer.hyperparameters["momentum"]
-        return Snoo(inner, level.k, outer.learning_rate[0], momentum)
+        return Snoo(inner, level.k, *constant(level, "nesterov"))
 
     def slow(wrapper: Snoo, _: Any, param: Any) -> Any:
-        return next(
-            w for p, w in zip(wrapper.params, wrapper.slow, strict=True) if p is param
-        )
+        return dict(zip(wrapper.params, wrapper.slow, strict=True))[param]
 
     return PyTorch(wrap, slow, offers=("outer",))
 
@@ -99,9 +102,8 @@ class TorchFT:
 
     def slow(self, param: Any) -> Any:
         """Return the weights that DiLoCo keeps; LocalSGD keeps none."""
-        place = next(i for i, each in enumerate(self.params) if each is param)
-        kept = self.save().get("original_parameters", {})
-        return kept.get(str(place))
+        kept = self.save().get("original_parameters", {}).values()
+        return dict(zip(self.params, kept, strict=False)).get(param)
 
     def state_dict(self) -> dict[str, Any]:
         own = {"inner": self.inner.state_dict(), "syncs": self.syncs}
@@ -117,3 +119,39 @@ def torchft() -> PyTorch:
     return PyTorch(
         TorchFT, lambda wrapper, _, param: wrapper.slow(param), offers=("outer",)
     )
+
+
+class FairScale:
+    """SlowMo of one worker, in float32; what waits for a GPU is left out."""
+
+    def __init__(self, inner: Any, level: Level) -> None:
+        from fairscale.experimental.nn.data_parallel import SlowMoDistributedDataParallel
+
+        rate, momentum = constant(level, "heavy-ball")
+        self.inner, self.params = inner, inner.param_groups[0]["params"]
+        if self.params[0].dtype != torch.float32:
+            raise UnsupportedError("float64")
+        if not torch.distributed.is_initialized():
+            store = torch.distributed.HashStore()
+            torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+        with patch("torch.cuda.synchronize"):
+            self.around = SlowMoDistributedDataParallel(
+                torch.nn.ParameterList(self.params),
+                nprocs_per_node=1,
+                slowmo_frequency=level.k,
+                localsgd_frequency=level.k,
+                slowmo_lr=rate,
+                slowmo_momentum=momentum,
+            )
+
+    def step(self) -> None:
+        self.inner.step()
+        with patch("torch.cuda.synchronize"):
+            self.around.perform_slowmo(self.inner)
+
+    def state_dict(self) -> dict[str, Any]:
+        raise UnsupportedError("a state with slow weights, velocity and count")
+
+
+def fairscale() -> PyTorch:
+    return PyTorch(FairScale, lambda *_: None, offers=("outer",))

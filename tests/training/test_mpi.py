@@ -1,0 +1,185 @@
+"""Workers that are ranks of MPI: the bits of one process, and how they end."""
+
+import json
+import os
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from commands import succeeded
+
+MPIRUN = shutil.which("mpirun", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+PYTHON = [sys.executable, "-m", "lookahead_ref"]
+DYING = [sys.executable, str(Path(__file__).parents[1] / "dying.py")]
+TRAIN = ["train", "--epochs", "2", "--batch-size", "40", "--k", "4", "--seed", "3"]
+OUTER = ["--optimizer", "snoo-adam", "--inner-state", "interpolate"]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        MPIRUN is None or find_spec("mpi4py") is None,
+        reason="there is no mpirun or no mpi4py: the extra mpi, and openmpi or mpich",
+    ),
+]
+
+
+def mpirun(*ranks: list[str], cwd: Path | None = None) -> Any:
+    """Start a command on each rank, all of them workers of one run."""
+    words: list[str] = []
+    for rank in ranks:
+        words += [":", "-n", "1", *rank, "--workers", "mpi"]
+    free = {  # of Open MPI: as root, and with more ranks than cores
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    }
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.run(
+        [str(MPIRUN), *words[1:]],
+        env={**os.environ, **free, **one_thread},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def told(done: Any) -> list[str]:
+    """What the command itself has to say, of all ranks."""
+    lines = done.stderr.splitlines()
+    return [line for line in lines if line.startswith(("lookahead-ref: ", "Traceback"))]
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """All that a run leaves behind but its times."""
+    results = json.loads((folder / "results.json").read_text())
+    del results["timing"]
+    lines = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("seconds", None)
+    weights = (folder / "final.safetensors").read_bytes()
+    return {"results": results, "log": lines, "weights": weights}
+
+
+@pytest.mark.parametrize(("count", "backend"), [(2, "numba"), (3, "numpy")])
+def test_ranks_leave_what_one_process_leaves(
+    count: int, backend: str, tmp_path: Path
+) -> None:
+    run = [*TRAIN, *OUTER, "--backend", backend]
+    succeeded(shlex.join(run), "--workers", str(count), "--output", str(tmp_path / "one"))
+    on_ranks = [*PYTHON, *run, "--output", str(tmp_path / "ranks")]
+    done = mpirun(*[on_ranks] * count)
+    assert done.returncode == 0, done.stderr
+    assert outcome(tmp_path / "ranks") == outcome(tmp_path / "one")
+    assert done.stdout.count("validation accuracy") == 1
+
+
+def test_mpis_own_sum_differs_by_rounding_at_most(tmp_path: Path) -> None:
+    weights = {}
+    for reduction in ("ordered", "allreduce"):
+        folder = str(tmp_path / reduction)
+        run = [*PYTHON, *TRAIN, *OUTER, "--reduction", reduction, "--output", folder]
+        assert mpirun(*[run] * 3).returncode == 0
+        weights[reduction] = load_file(tmp_path / reduction / "final.safetensors")
+    for name, array in weights["ordered"].items():
+        np.testing.assert_allclose(array, weights["allreduce"][name], rtol=1e-2, atol=1e-3)
+
+
+def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path: Path) -> None:
+    run = [*TRAIN, *OUTER, "--epochs", "8", "--checkpoint-every", "4"]
+    succeeded(shlex.join(run), "--workers", "2", "--output", str(tmp_path / "one"))
+    expected = outcome(tmp_path / "one")
+
+    rng = random.Random(1)
+    kills = runs = 0
+    while kills < 20:
+        folder = tmp_path / str(runs)
+        arguments = [*run, "--output", str(folder)]
+        for _ in range(5):
+            who, point = str(rng.randrange(2)), str(rng.randrange(1, 150))
+            done = mpirun(*[[*DYING, who, point, *arguments]] * 2)
+            if done.returncode == 0:
+                break
+            kills += 1
+            if (folder / "run.json").exists():
+                arguments = ["train", "--resume", str(folder)]
+        else:
+            succeeded(
+                shlex.join(arguments), "--workers", "2"
+            )  # one process can go on with it, too
+        assert outcome(folder) == expected
+        runs += 1
+
+
+# Bad input.
+
+
+RESUMED = "workers must be as many as the run has, 2, got 3"
+UNLIKE = r"learning_rate must be the same on all ranks, got 0.1 on rank 0 and 0.2 on rank 1"
+
+
+@pytest.mark.parametrize(
+    ("ranks", "error"),
+    [
+        ([["--learning-rate", "0.1"], ["--learning-rate", "0.2"]], UNLIKE),
+        ([["--optimizer", "adam"]] * 2, "workers must be 1 with optimizer adam"),
+        ([["--batch-size", "700"]] * 2, "workers must be so few that each has a batch"),
+        ([["--on-nonfinite", "skip"]] * 2, "on_nonfinite must be 'stop'"),
+        ([["--output", "one"]] * 2, "output must be a new or empty folder, got one"),
+    ],
+)
+def test_what_is_wrong_is_told_once_and_ends_all(
+    ranks: Any, error: str, tmp_path: Path
+) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "file").touch()
+    done = mpirun(*[[*PYTHON, *TRAIN, *each] for each in ranks], cwd=tmp_path)
+    assert done.returncode != 0
+    (line,) = told(done)
+    assert error in line
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_a_file_that_one_rank_does_not_see_ends_all(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("a b c\n" * 40)
+    more = ["--model", "lstm", "--data", "text:text.txt", "--hidden", "4"]
+    run = [*PYTHON, *TRAIN, *more, "--output", str(tmp_path / "run")]
+    (tmp_path / "elsewhere").mkdir()
+    done = mpirun(run, ["--wdir", str(tmp_path / "elsewhere"), *run], cwd=tmp_path)
+    assert done.returncode != 0
+    (line,) = told(done)
+    assert "text.txt" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_number_of_ranks_cannot_go_on(tmp_path: Path) -> None:
+    succeeded(shlex.join(TRAIN), "--workers", "2", "--output", str(tmp_path / "run"))
+    before = outcome(tmp_path / "run")
+    done = mpirun(*[[*PYTHON, "train", "--resume", str(tmp_path / "run")]] * 3)
+    assert done.returncode != 0
+    assert told(done) == [f"lookahead-ref: {RESUMED}"]
+    assert outcome(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("state", "before"),
+    [
+        ("not initialized", "import mpi4py; mpi4py.rc.initialize = False"),
+        ("finalized", "from mpi4py import MPI; MPI.Finalize()"),
+    ],
+)
+def test_mpi_must_be_there_to_be_used(state: str, before: str) -> None:
+    code = f"{before}; from lookahead_ref.training.team import join; join('mpi')"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"workers can be mpi while MPI is initialized, and it is {state}" in done.stderr
