@@ -126,12 +126,12 @@ class DaskCluster:
 
 
 def _stop(workers: set[BaseProcess]) -> None:
-    """Have workers keep what they are at; where that is interrupted, kill them."""
+    """Have workers keep what they are at; kill those that take too long, or if interrupted."""
     try:
         for worker in workers:
             worker.terminate()
         for worker in workers:
-            worker.join()
+            worker.join(_SECONDS)
     finally:
         for worker in workers:
             worker.kill()
