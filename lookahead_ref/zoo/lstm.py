@@ -80,8 +80,8 @@ class LSTM:
     """How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`; each gate's
     matrices by themselves. Biases are zero at first, but for the forget gate's."""
     scale: float = 0.1
-    """The limit of ``uniform``, the standard deviation of ``normal``; the embedding is drawn
-    by ``uniform`` within it where `initialization` is another."""
+    """The limit of ``uniform``, the standard deviation of ``normal``; the embedding is
+    drawn by ``uniform`` within it where `initialization` is another."""
     forget_bias: float = 0.0
     """The first bias of the forget gate."""
     backend: str = "numpy"

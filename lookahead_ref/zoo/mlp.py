@@ -20,7 +20,7 @@ Params = dict[str, dict[str, NDArray[Any]]]
 
 @dataclass(frozen=True)
 class MLP:
-    """A classifier made of dense layers; the last one, without activation, gives the logits.
+    """A classifier of dense layers; the last one, without activation, gives the logits.
 
     Parameters are ``{"layer1": {"weight": (inputs, units), "bias": (units,)}, ...}``;
     biases are zero at first.

@@ -87,8 +87,8 @@ class ResNet:
     """Two convolutions of 3 by 3, or one between two of 1 by 1 of which the last makes four
     times the channels. The 3 by 3 convolution has the stride."""
     stem: Literal["small", "large"] = "small"
-    """What comes first: a layer of 3 by 3, or one of 7 by 7 with stride 2 and a maximum over
-    3 by 3 with stride 2."""
+    """What comes first: a layer of 3 by 3, or one of 7 by 7 with stride 2 and a maximum
+    over 3 by 3 with stride 2."""
     shortcut: Literal["projection", "identity"] = "projection"
     """What leads around a block that changes the shape: a layer of 1 by 1, or every second
     pixel with zeros for the channels that are more (options B and A of He et al.)."""
