@@ -13,8 +13,6 @@ from lookahead_ref.experiments.settings import ReproduceSettings
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Summary, Table
 
-TITLE = "Table 2: a shortened schedule"
-
 PAPER: Mapping[str, tuple[Summary, ...]] = {
     "SGD": tuple(map(reported, (74.43, 92.15, 75.15, 92.56))),
     "Lookahead": tuple(map(reported, (75.13, 92.22, 75.49, 92.53))),
