@@ -123,7 +123,8 @@ def prepare(settings: CompareSettings) -> Comparison:
     arms = []
     for method in methods(settings):
         rate = given_rate(settings, method.name)
-        own = replace(base, optimizer=method.name, learning_rate=rate)
+        workers = settings.workers if method.role == "lookahead" else 1
+        own = replace(base, optimizer=method.name, learning_rate=rate, workers=workers)
         arms.append(Arm(method.title, own, method.family, method.role))
     seeds = range(settings.seed, settings.seed + settings.seeds)
     plan = Plan(tuple(arms), seeds, may_diverge=False)
