@@ -38,7 +38,7 @@ TILE = 4096
 # What every device takes as arguments of a kernel, in bytes.
 _ARGUMENT_BYTES = 4096
 
-_TYPES = {"float32": "float", "float64": "double"}
+TYPES = {"float32": "float", "float64": "double"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def write(program: Program, dtype: str) -> Source:
 
     used = [n for n in buffers if n in read | written]
     values = {
-        "scalar": _TYPES[dtype],
+        "scalar": TYPES[dtype],
         "arrays": arrays,
         "buffers": program.buffers,
         "bytes": arguments.itemsize,

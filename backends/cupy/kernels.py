@@ -9,8 +9,6 @@ import numpy as np
 from ...kernels import LayerKernels
 from . import compiler
 
-_TYPES = {"float32": "float", "float64": "double"}
-
 _CELL = """\
 // Written by lookahead_ref; safe to delete.
 typedef {scalar} scalar;
@@ -77,9 +75,8 @@ _TABLE = np.dtype([("address", np.uint64, 6), ("rows", np.int64), ("units", np.i
 @cache  # asked for at every step of a sequence
 def source(body: str, dtype: str) -> str:
     """Write the kernel whose body is what a thread does for one unit of one row."""
-    return _CELL.format(
-        scalar=_TYPES[dtype], threads=compiler.THREADS, entry=compiler.ENTRY, body=body
-    )
+    scalar, threads = compiler.TYPES[dtype], compiler.THREADS
+    return _CELL.format(scalar=scalar, threads=threads, entry=compiler.ENTRY, body=body)
 
 
 class CupyLayers(LayerKernels):
@@ -100,7 +97,7 @@ class CupyLayers(LayerKernels):
 
     def _run(self, body: str, cell: Any, arrays: tuple[Any, ...]) -> bool:
         """Run a kernel, unless there is none for the dtype."""
-        if str(cell.dtype) not in _TYPES:
+        if str(cell.dtype) not in compiler.TYPES:
             return False
         table = np.zeros((), _TABLE)
         table["address"] = [array.data.ptr for array in arrays]

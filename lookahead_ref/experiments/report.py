@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,6 @@ from lookahead_ref.report.files import stamp, write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture
 from lookahead_ref.report.tables import Table
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from lookahead_ref.report.plots import Theme
-
 _BAND = "Line: mean over seeds; band: one sample standard deviation to each side."
 
 
@@ -31,7 +26,7 @@ class Picture:
     """A picture, for a light or a dark page."""
 
     caption: str
-    draw: "Callable[[Theme], Figure]"
+    draw: "Callable[[plots.Theme], plots.Figure]"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from lookahead_ref.extras import require
 from lookahead_ref.report.files import write_atomically
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure
 
 Theme = Literal["light", "dark"]
 
@@ -214,20 +214,19 @@ def write_picture(folder: Path, name: str, figure: "Figure") -> None:
 
 def png(figure: "Figure", *, dpi: int = 144) -> bytes:
     """Render a figure as a PNG file; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="png", backend="agg", dpi=dpi, metadata={"Software": None}
-    )
-    return buffer.getvalue()
+    return _file(figure, format="png", backend="agg", dpi=dpi, metadata={"Software": None})
 
 
 def svg(figure: "Figure") -> bytes:
     """Render a figure as SVG, text as text; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
+    undated = {"Date": None, "Creator": None}
     with library().rc_context({"svg.hashsalt": "lookahead-ref", "svg.fonttype": "none"}):
-        figure.savefig(
-            buffer, format="svg", backend="svg", metadata={"Date": None, "Creator": None}
-        )
+        return _file(figure, format="svg", backend="svg", metadata=undated)
+
+
+def _file(figure: "Figure", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, **options)
     return buffer.getvalue()
 
 

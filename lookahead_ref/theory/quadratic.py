@@ -63,8 +63,7 @@ def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
     """Return theta* = A^{-1} b, the point where the gradient vanishes.
 
     It minimises the loss if A is positive definite; otherwise it is a saddle or a maximum.
-    A `ValueError` says that A is singular up to rounding. A function is a `TypeError`: it
-    can be multiplied with, not inverted.
+    A must not be singular up to rounding, nor a function, which cannot be inverted.
 
     Examples
     --------
@@ -146,10 +145,9 @@ def optimal_alpha(
 def newton_optimum(
     theta_k: ArrayLike, gradient: ArrayLike, curvature: ArrayLike, *, scale: float = 1.0
 ) -> Reals:
-    """Return the optimum that a diagonal curvature estimate foresees, theta_k - A^{-1} g.
+    """Return theta_k - A^{-1} g, the optimum that a diagonal curvature estimate foresees.
 
-    Gradient and curvature are those of `curvature_alpha`, but a curvature of 0 is a
-    `ValueError` here.
+    Gradient and curvature, which must not be 0, are those of `curvature_alpha`.
     """
     theta_k = reals("theta_k", theta_k, ndim=1)
     g = _vector("gradient", gradient, len(theta_k), "theta_k")
@@ -172,15 +170,15 @@ def curvature_alpha(
 ) -> float:
     """Estimate alpha* on any loss, from its gradient and a diagonal curvature estimate.
 
-    Equation (0.3) with theta* = theta_k - A^{-1} g, the optimum that A foresees, is
-    alpha* = 1 - g'd / (d'Ad), where d = theta_k - theta_0: the inverse cancels.
+    Equation (0.3) with theta* = theta_k - A^{-1} g is alpha* = 1 - g'd / (d'Ad), where d =
+    theta_k - theta_0: the inverse cancels. `gradient` is g at theta_k, `curvature` the
+    diagonal of A but for `scale`. The result is clipped to [alpha_low, 1], and is 1 where
+    d'Ad is not positive, as then the inner loop's result is all that is known.
 
-    `gradient` is g at theta_k, `curvature` the diagonal of A but for `scale`. The paper
-    takes the empirical Fisher, which Adam's second moment estimates: the mean square of the
-    gradient. The square of a mini-batch's mean gradient is about 1 / (batch size) of the
-    mean square of single gradients: as `scale` the batch size restores the empirical Fisher
-    near an optimum. The result is clipped to [alpha_low, 1], and is 1 where d'Ad is not
-    positive, as then the inner loop's result is all that is known.
+    The paper takes the empirical Fisher, the mean square of the gradient, which Adam's
+    second moment estimates. The square of a mini-batch's mean gradient is about 1 / (batch
+    size) of the mean square of single gradients: near an optimum the batch size as `scale`
+    restores it.
 
     Examples
     --------

@@ -63,11 +63,8 @@ def best_possible_rate(condition_number: ArrayLike) -> Reals:
 
     It is (sqrt(kappa) - 1) / (sqrt(kappa) + 1), where kappa is the largest eigenvalue over
     the smallest, >= 1; heavy ball reaches it with its square for momentum. In n dimensions
-    the bound is one on the first steps: conjugate gradients are exact after n.
-
-    References
-    ----------
-    Y. Nesterov, "Introductory lectures on convex optimization", 2004, theorem 2.1.13.
+    the bound is one on the first steps: conjugate gradients are exact after n (Y. Nesterov,
+    "Introductory lectures on convex optimization", 2004, theorem 2.1.13).
     """
     kappa = _condition(condition_number)
     return np.asarray((kappa - 1.0) / (np.sqrt(kappa) + 1.0) ** 2)
@@ -85,11 +82,10 @@ def tuned_rate(
     """Find the learning rate with the best rate of convergence for a condition number.
 
     The eigenvalues may lie anywhere from 1 / kappa to 1, and Lookahead around momentum is
-    often slowest, or unstable, in between. A cycle depends on x = gamma a alone; so the
-    spectral radius is computed once on a dense grid of x, and the best gamma is the end of
-    a stretch from gamma / kappa to gamma on which it is nowhere above the lowest level
-    possible. With momentum there are up to k tongues of instability: each has 64 points up
-    to k = 2,000, and fewer beyond.
+    often slowest, or unstable, in between. So the best gamma is the end of a stretch, from
+    gamma / kappa to gamma, of a dense grid of x = gamma a on which the spectral radius is
+    nowhere above the lowest level possible. With momentum there are up to k tongues of
+    instability: each has 64 points up to k = 2,000, and fewer beyond.
 
     Examples
     --------

@@ -19,6 +19,8 @@ from lookahead_ref.trees import Tree
 REDUCTIONS = ("ordered", "allreduce")
 """How pseudo-gradients are added up on MPI."""
 
+_BLOCK = 2**17  # elements that are averaged at once, so that they stay in a cache
+
 
 class Team:
     """Workers in this process, one after the other."""
@@ -76,11 +78,15 @@ class Ranks(Team):
 
     def _ordered(self, own: NDArray[Any]) -> NDArray[Any]:
         # Each rank averages a segment of it, from all ranks in their order.
-        counts = [len(part) for part in np.array_split(range(own.size), self.size)]
+        least, more = divmod(own.size, self.size)
+        counts = [least + (rank < more) for rank in range(self.size)]
         mine = counts[self._comm.rank]
         received = np.empty((self.size, mine), own.dtype)
         self._comm.Alltoallv([own, counts], [received, [mine] * self.size])
-        segment = workers.mean([{"": row} for row in received])[""]
+        segment = received[0]
+        for start in range(0, mine, _BLOCK):
+            block = received[:, start : start + _BLOCK]
+            segment[start : start + _BLOCK] = workers.mean([{"": row} for row in block])[""]
         result = np.empty_like(own)
         self._comm.Allgatherv(segment, [result, counts])
         return result

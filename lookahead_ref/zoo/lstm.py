@@ -256,16 +256,7 @@ class LSTM:
         left: Carried = {}
         for number in range(1, self.layers + 1):
             name = f"layer{number}"
-            layer, before = params[name], carried[name]
-            out = lstm_layer(
-                drop(x),
-                before["hidden"],
-                before["cell"],
-                layer["input_weight"],
-                layer["recurrent_weight"],
-                layer["bias"],
-                kernels=kernels,
-            )
+            out = lstm_layer(drop(x), **carried[name], **params[name], kernels=kernels)
             x = out.outputs
             left[name] = {"hidden": out.hidden, "cell": out.cell}
         return drop(x), left

@@ -84,20 +84,17 @@ class MLP:
 
         Inputs of another dtype are made of the parameters'.
         """
-        x = self._hidden(params, x)
-        last = params[f"layer{len(self.sizes) - 1}"]
-        return dense(x, last["weight"], last["bias"], kernels=find(self.backend))
+        x, last = self._hidden(params, x)
+        return dense(x, **last, kernels=find(self.backend))
 
     def loss(self, params: Params, batch: Any) -> Any:
         """Mean cross entropy, in nats, of a batch with ``inputs`` and ``labels``.
 
         It has the parameters' dtype; `lookahead_ref.value_and_grad` differentiates it.
         """
-        x = self._hidden(params, batch.inputs)
-        last = params[f"layer{len(self.sizes) - 1}"]
-        return dense_cross_entropy(
-            x, last["weight"], last["bias"], batch.labels, kernels=find(self.backend)
-        )
+        x, last = self._hidden(params, batch.inputs)
+        kernels = find(self.backend)
+        return dense_cross_entropy(x, **last, labels=batch.labels, kernels=kernels)
 
     def evaluate(self, params: Params, source: Any) -> Evaluation:
         """Measure weights, for Lookahead the slow ones, on examples."""
@@ -105,18 +102,12 @@ class MLP:
             lambda inputs: self.apply(params, inputs), source, kernels=find(self.backend)
         )
 
-    def _hidden(self, params: Params, x: Any) -> Any:
-        """Compute the values of the last hidden layer."""
+    def _hidden(self, params: Params, x: Any) -> tuple[Any, dict[str, Any]]:
+        """Compute the values of the last hidden layer; return the next one's parameters."""
         check_inputs(x, (self.sizes[0],))
         x = like(params["layer1"]["weight"], x)
         kernels = find(self.backend)
-        for number in range(1, len(self.sizes) - 1):
-            layer = params[f"layer{number}"]
-            x = dense(
-                x,
-                layer["weight"],
-                layer["bias"],
-                activation=self.activation,
-                kernels=kernels,
-            )
-        return x
+        *hidden, last = (params[f"layer{number}"] for number in range(1, len(self.sizes)))
+        for layer in hidden:
+            x = dense(x, **layer, activation=self.activation, kernels=kernels)
+        return x, last

@@ -3,11 +3,10 @@
 They are those of K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
 Recognition", CVPR 2016.
 
-Batch normalisation makes what a network computes depend on the batch it is given, so to
-evaluate it, fixed means and variances must take the place of the batch's: the *statistics*.
-They belong to the weights that they were computed with. Those that a run carries along are
-the fast weights', of the last few dozen batches; with the slow weights phi of Lookahead, or
-any average of weights, they are the wrong ones. `ResNet.evaluator` computes the right ones.
+To evaluate a network, fixed means and variances take the place of a batch's: the
+*statistics*. They belong to the weights that they were computed with. Those that a run
+carries along are the fast weights', and the wrong ones for the slow weights phi of
+Lookahead or any average of weights. `ResNet.evaluator` computes the right ones.
 """
 
 import math
@@ -201,9 +200,8 @@ class ResNet:
         in algorithm 2 of Ioffe and Szegedy.
         """
         features, seen = self._features_of(params, batch.inputs)
-        weight, bias = params["output"]["weight"], params["output"]["bias"]
         loss = dense_cross_entropy(
-            features, weight, bias, batch.labels, kernels=find(self.backend)
+            features, **params["output"], labels=batch.labels, kernels=find(self.backend)
         )
         return loss, {path: self._moved(carried[path], seen[path]) for path in carried}
 
@@ -212,10 +210,9 @@ class ResNet:
 
         Batches of `evaluation_batch` examples go through the network, each normalised by
         its own moments, as in training. A layer's statistics are the mean and the variance
-        of all that its normalisation was given in this one pass: the moments of the batches
-        combined exactly, not a running mean. Examples are taken in an order that is drawn
-        once for all, since a source may be sorted by class; those that do not fill a last
-        batch are left out. There must be one at least.
+        of all that its normalisation was given: the moments of the batches combined
+        exactly. Examples are taken in an order that is drawn once for all, since a source
+        may be sorted by class; those that do not fill a last batch are left out.
         """
         if source.size == 0:
             raise ValueError("source must hold at least one training example, got none")
@@ -239,8 +236,7 @@ class ResNet:
         They are not differentiable. Inputs have a shape that `loss` takes.
         """
         features, _ = self._features_of(params, inputs, statistics)
-        weight, bias = params["output"]["weight"], params["output"]["bias"]
-        return dense(features, weight, bias, kernels=find(self.backend))
+        return dense(features, **params["output"], kernels=find(self.backend))
 
     def evaluator(self, params: Params, train_source: Any) -> Callable[[Any], Evaluation]:
         """Compute the statistics of these weights over training examples, to evaluate them.

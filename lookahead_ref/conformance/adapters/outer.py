@@ -10,6 +10,16 @@ from lookahead_ref.conformance.adapters.pytorch import PyTorch, inner_optimizer
 from lookahead_ref.conformance.protocol import Level, UnsupportedError
 
 
+def constant(level: Level, rule: str) -> tuple[float, float]:
+    """Return outer learning rate and momentum of a rule; refuse all other cases."""
+    outer = level.outer
+    if outer is None or outer.rule != rule:
+        raise UnsupportedError(f"another outer optimizer than {rule}")
+    if outer.weight_decay_kind != "none" or len(outer.learning_rate) > 1:
+        raise UnsupportedError("outer weight decay, or an outer learning rate that changes")
+    return outer.learning_rate[0], outer.hyperparameters["momentum"]
+
+
 class Snoo:
     """SNOO: b <- mu b + s, w <- w - eta (mu b + s), with s = w - theta, every k steps.
 
@@ -46,18 +56,10 @@ class Snoo:
 
 def snoo() -> PyTorch:
     def wrap(inner: Any, level: Level) -> Snoo:
-        outer = level.outer
-        if outer is None or outer.rule != "nesterov" or outer.weight_decay_kind != "none":
-            raise UnsupportedError("only Nesterov's momentum without weight decay")
-        if len(outer.learning_rate) > 1:
-            raise UnsupportedError("a changing outer learning rate")
-        momentum = outer.hyperparameters["momentum"]
-        return Snoo(inner, level.k, outer.learning_rate[0], momentum)
+        return Snoo(inner, level.k, *constant(level, "nesterov"))
 
     def slow(wrapper: Snoo, _: Any, param: Any) -> Any:
-        return next(
-            w for p, w in zip(wrapper.params, wrapper.slow, strict=True) if p is param
-        )
+        return dict(zip(wrapper.params, wrapper.slow, strict=True))[param]
 
     return PyTorch(wrap, slow, offers=("outer",))
 
@@ -100,9 +102,8 @@ class TorchFT:
 
     def slow(self, param: Any) -> Any:
         """Return the weights that DiLoCo keeps; LocalSGD keeps none."""
-        place = next(i for i, each in enumerate(self.params) if each is param)
-        kept = self.save().get("original_parameters", {})
-        return kept.get(str(place))
+        kept = self.save().get("original_parameters", {}).values()
+        return dict(zip(self.params, kept, strict=False)).get(param)
 
     def state_dict(self) -> dict[str, Any]:
         own = {"inner": self.inner.state_dict(), "syncs": self.syncs}
@@ -126,11 +127,7 @@ class FairScale:
     def __init__(self, inner: Any, level: Level) -> None:
         from fairscale.experimental.nn.data_parallel import SlowMoDistributedDataParallel
 
-        outer = level.outer
-        if outer is None or outer.rule != "heavy-ball" or outer.weight_decay_kind != "none":
-            raise UnsupportedError("only heavy ball without weight decay")
-        if len(outer.learning_rate) > 1:
-            raise UnsupportedError("a changing outer learning rate")
+        rate, momentum = constant(level, "heavy-ball")
         self.inner, self.params = inner, inner.param_groups[0]["params"]
         if self.params[0].dtype != torch.float32:
             raise UnsupportedError("float64")
@@ -143,8 +140,8 @@ class FairScale:
                 nprocs_per_node=1,
                 slowmo_frequency=level.k,
                 localsgd_frequency=level.k,
-                slowmo_lr=outer.learning_rate[0],
-                slowmo_momentum=outer.hyperparameters["momentum"],
+                slowmo_lr=rate,
+                slowmo_momentum=momentum,
             )
 
     def step(self) -> None:

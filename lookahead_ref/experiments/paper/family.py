@@ -38,8 +38,8 @@ _ARMS: Mapping[str, tuple[Method, Mapping[str, Any]]] = {
     "DiLoCo": (Method("snoo-adam", "DiLoCo", "Adam", "plain"), {**_K, "workers": 2}),
 }
 _RATES = {"Adam": 0.01, "Lookahead": 0.01, "SNOO": 0.01, "DiLoCo": 0.01}
-"""Each the best of a few on seed 1000, after an epoch of Penn Treebank, of 0.003, 0.01 and,
-for Lookahead, 0.03; DiLoCo has that of SNOO."""
+"""Each the better of 0.003 and 0.01 on seed 1000, after an epoch of Penn Treebank; DiLoCo
+has that of SNOO."""
 
 
 def plan(request: ReproduceSettings) -> Plan:

@@ -7,20 +7,14 @@ last. All other points of the path are projected on it.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref import trees
 from lookahead_ref.experiments.paper import classifiers
-from lookahead_ref.experiments.paper.walk import (
-    BACK,
-    FAST,
-    SLOW,
-    Walk,
-    walking,
-)
+from lookahead_ref.experiments.paper.walk import BACK, FAST, SLOW, Walk, walking
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Outcome, Plan
@@ -28,9 +22,6 @@ from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 from lookahead_ref.training.stopping import StopRequest
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TITLE = "Figure 1: fast and slow weights over the accuracy around them"
 
@@ -171,7 +162,7 @@ def _unflat(point: NDArray[np.float64], template: Any) -> dict[str, Any]:
     return trees.unflatten(template, leaves)
 
 
-def _draw(run: Mapping[str, Any], theme: Theme) -> "Figure":
+def _draw(run: Mapping[str, Any], theme: Theme) -> "plots.Figure":
     figure, ((axes,),) = plots.panels(1, 1, width=6.8, height=5.4, theme=theme)
     accuracy = 100 * np.array(run["accuracy"])
     levels = np.linspace(accuracy.min(), accuracy.max(), 14)

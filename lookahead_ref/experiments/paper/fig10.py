@@ -3,17 +3,12 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from lookahead_ref.experiments.paper import classifiers
-from lookahead_ref.experiments.paper.walk import (
-    BACK,
-    FAST,
-    SLOW,
-    walking,
-)
+from lookahead_ref.experiments.paper.walk import BACK, FAST, SLOW, walking
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import verdict
@@ -22,9 +17,6 @@ from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 from lookahead_ref.training.stopping import StopRequest
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TITLE = "Figure 10: accuracy within the inner loops"
 
@@ -112,7 +104,7 @@ def _drops(visits: Sequence[Mapping[str, Any]]) -> list[float]:
     ]
 
 
-def _draw(visits: Sequence[Mapping[str, Any]], theme: Theme) -> "Figure":
+def _draw(visits: Sequence[Mapping[str, Any]], theme: Theme) -> "plots.Figure":
     figure, ((axes,),) = plots.panels(1, 1, width=8.0, height=3.6, theme=theme)
     steps = [visit["step"] for visit in visits]
     fast, slow = plots.PALETTE[theme][:2]

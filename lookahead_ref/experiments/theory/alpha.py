@@ -1,25 +1,15 @@
 """Proposition 1 in a picture: the line that a cycle goes along, and alpha* on it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
-from lookahead_ref.report.plots import (
-    GHOST,
-    INK,
-    PALETTE,
-    grid_lines,
-    label,
-    legend_above,
-    panels,
-)
+from lookahead_ref.experiments.theory import COLOURS, DASHED, GHOST, INK
+from lookahead_ref.report import plots
 from lookahead_ref.theory import quadratic
 from lookahead_ref.theory.noisy_quadratic import DivergenceError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MATRIX = ((1.0, 0.35), (0.35, 0.25))
 LINEAR = (0.4, 0.2)
@@ -73,14 +63,14 @@ def compute(k: int = 5, learning_rate: float = 1.7, alpha: float = 0.5) -> dict[
     }
 
 
-def draw(numbers: dict[str, Any]) -> "Figure":
-    figure, grid = panels(1, 2, width=10.4, height=5.0, width_ratios=[0.72, 1.0])
+def draw(numbers: dict[str, Any]) -> "plots.Figure":
+    figure, grid = plots.panels(1, 2, width=10.4, height=5.0, width_ratios=[0.72, 1.0])
     plane, line = grid[0]
     path = np.array(numbers["theta"])
     first, last = path[0], path[-1]
-    fast, slow, best = PALETTE["light"][0], PALETTE["light"][1], PALETTE["light"][2]
+    fast, slow, best, *_ = COLOURS
     marks = {
-        "theta_0": ("o", INK["light"], "start of the cycle, θ₀ (α = 0)"),
+        "theta_0": ("o", INK, "start of the cycle, θ₀ (α = 0)"),
         "theta_k": ("s", fast, f"after {numbers['k']} inner steps (α = 1)"),
         "phi": ("D", slow, f"slow weights at α = {numbers['marks']['phi'][0]:g}"),
         "star": ("*", best, f"least loss on the line, α* = {numbers['alpha_star']:.2f}"),
@@ -95,27 +85,25 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         "...i,ij,...j->...", points, np.array(numbers["matrix"]), points
     )
     levels = above.max() * np.linspace(0.02, 1.0, 12) ** 2
-    plane.contour(x, y, above, levels=levels, colors=GHOST["light"], linewidths=1.0)
+    plane.contour(x, y, above, levels=levels, colors=GHOST, linewidths=1.0)
     plane.plot(*path.T, color=fast, linewidth=1.4, marker=".", label="inner steps")
     steps = np.array([[numbers["line_alpha"][0]], [numbers["line_alpha"][-1]]])
     plane.plot(
         *(first + steps * (last - first)).T,
-        color=INK["light"],
-        linestyle=(0, (5, 2)),
+        color=INK,
+        linestyle=DASHED,
         linewidth=1.2,
         label="line through start and end",
     )
-    plane.plot(
-        *numbers["optimum"], "x", color=INK["light"], markersize=9, label="optimum, θ*"
-    )
+    plane.plot(*numbers["optimum"], "x", color=INK, markersize=9, label="optimum, θ*")
     plane.set_aspect("equal", adjustable="box")
     plane.set_xlim(x[0], x[-1])
     plane.set_ylim(y[0], y[-1])
     line.plot(
         numbers["line_alpha"],
         numbers["line_loss"],
-        color=INK["light"],
-        linestyle=(0, (5, 2)),
+        color=INK,
+        linestyle=DASHED,
         linewidth=1.4,
     )
     for name, (marker, colour, words) in marks.items():
@@ -130,11 +118,11 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         }
         plane.plot(*(first + step * (last - first)), **style)
         line.plot(step, loss, **style, label=words)
-    label(plane, x="first weight", y="second weight")
-    label(line, x="step size of the slow weights, α", y="loss")
-    grid_lines(line)
-    legend_above(plane, ncols=1)
-    legend_above(line)
+    plots.label(plane, x="first weight", y="second weight")
+    plots.label(line, x="step size of the slow weights, α", y="loss")
+    plots.grid_lines(line)
+    plots.legend_above(plane, ncols=1)
+    plots.legend_above(line)
     return figure
 
 

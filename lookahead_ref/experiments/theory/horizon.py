@@ -1,15 +1,13 @@
 """The best expected loss for each horizon: SGD and Lookahead, both tuned."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from lookahead_ref.report.plots import INK, PALETTE, grid_lines, label, legend_above, panels
+from lookahead_ref.experiments.theory import COLOURS, DASH_DOTTED, DASHED, note
+from lookahead_ref.report import plots
 from lookahead_ref.theory.planning import Problem, best_hyperparameters
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def problem() -> Problem:
@@ -47,15 +45,15 @@ def compute(periods: tuple[int, ...] = (5, 20), longest: int = 10_000) -> dict[s
     }
 
 
-def draw(numbers: dict[str, Any]) -> "Figure":
-    figure, grid = panels(2, 2, width=9.6, height=7.4, sharex=True)
+def draw(numbers: dict[str, Any]) -> "plots.Figure":
+    figure, grid = plots.panels(2, 2, width=9.6, height=7.4, sharex=True)
     loss, share, rate, alpha = grid.flat
     steps = numbers["gradient_evaluations"]
     of_sgd = np.array(numbers["best"]["SGD"]["excess_loss"])
     for place, (name, best) in enumerate(numbers["best"].items()):
         style = {
-            "color": PALETTE["light"][place % len(PALETTE["light"])],
-            "linestyle": [(0, (5, 2)), "solid", (0, (7, 2, 1.5, 2))][place % 3],
+            "color": COLOURS[place % len(COLOURS)],
+            "linestyle": [DASHED, "solid", DASH_DOTTED][place % 3],
             "linewidth": 2.2,
             "label": name,
         }
@@ -71,21 +69,20 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         "best step size of the slow weights, α",
     )
     for axes, title in zip(grid.flat, titles, strict=True):
-        label(axes, y=title)
-        grid_lines(axes)
+        plots.label(axes, y=title)
+        plots.grid_lines(axes)
         axes.set_xscale("log")
     for axes in grid[-1]:
-        label(axes, x="horizon, in gradient evaluations")
+        plots.label(axes, x="horizon, in gradient evaluations")
     loss.set_yscale("log")
     rate.set_yscale("log")
     share.set_ylim(0.0, 1.1)
     alpha.set_ylim(0.0, 1.05)
-    legend_above(loss)
-    figure.supxlabel(
+    plots.legend_above(loss)
+    note(
+        figure,
         "Noisy quadratic of 100 coordinates, i = 1 to 100: curvature 1/i, variance of the "
         "noise i, start 10. γ and α are the best for each horizon.",
-        fontsize=10,
-        color=INK["light"],
     )
     return figure
 

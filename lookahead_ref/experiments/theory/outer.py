@@ -1,18 +1,16 @@
 """What an outer optimizer does in place of Lookahead's own step, for losses and games."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from lookahead_ref.experiments.theory import COLOURS, DASH_DOTTED, DASHED, INK, note
 from lookahead_ref.experiments.theory.horizon import problem
-from lookahead_ref.report.plots import INK, PALETTE, grid_lines, label, legend_above, panels
+from lookahead_ref.report import plots
 from lookahead_ref.theory.cycles import Kind
 from lookahead_ref.theory.noisy_quadratic import expected_loss
 from lookahead_ref.theory.outer import noisy_gradient
 from lookahead_ref.theory.planning import best_outer, least_outer_loss
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 KINDS: dict[Kind, str] = {
     "sgd": "SGD: Lookahead",
@@ -76,11 +74,11 @@ def compute(
     }
 
 
-def draw(numbers: dict[str, Any]) -> "Figure":
-    figure, grid = panels(2, 2, width=10.4, height=7.6)
+def draw(numbers: dict[str, Any]) -> "plots.Figure":
+    figure, grid = plots.panels(2, 2, width=10.4, height=7.6)
     share, momentum, border, game = grid.flat
-    colours = dict(zip(KINDS, PALETTE["light"], strict=False))
-    dashes = dict(zip(KINDS, ["solid", (0, (5, 2)), (0, (7, 2, 1.5, 2))], strict=True))
+    colours = dict(zip(KINDS, COLOURS, strict=False))
+    dashes = dict(zip(KINDS, ["solid", DASHED, DASH_DOTTED], strict=True))
     steps, best = numbers["gradient_evaluations"], numbers["best"]
     of_lookahead = np.array(best["sgd"]["excess_loss"])
     for kind, words in KINDS.items():
@@ -92,9 +90,9 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             limits = numbers["largest_contraction"][kind]
             border.plot(numbers["momentum"], limits, label=words, **style)
     bound = np.array(numbers["least_excess_loss"]) / of_lookahead
-    dotted = {"color": INK["light"], "linestyle": (0, (1, 1.5)), "linewidth": 1.8}
+    dotted = {"color": INK, "linestyle": (0, (1, 1.5)), "linewidth": 1.8}
     share.plot(steps, bound, label="no outer optimizer is better", **dotted)
-    border.plot(0.9, 0.7, "o", color=INK["light"])
+    border.plot(0.9, 0.7, "o", color=INK)
     border.annotate(
         "DiLoCo: 0.7, momentum 0.9",
         (0.9, 0.7),
@@ -106,32 +104,31 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         game.plot(
             numbers["game_steps"],
             values,
-            color=PALETTE["light"][(3, 0, 1)[place]],
+            color=COLOURS[(3, 0, 1)[place]],
             linestyle=list(dashes.values())[(2, 0, 1)[place]],
             linewidth=2.2,
             label=name,
         )
     for axes in (share, momentum):
         axes.set_xscale("log")
-        label(axes, x="horizon, in gradient evaluations of one worker")
+        plots.label(axes, x="horizon, in gradient evaluations of one worker")
     for axes in grid.flat:
-        grid_lines(axes)
-        legend_above(axes)
+        plots.grid_lines(axes)
+        plots.legend_above(axes)
         if axes is game:
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=0.0)
-    label(share, y="excess loss ÷ that of Lookahead")
-    label(momentum, y="best outer momentum")
-    label(border, x="outer momentum", y="largest stable outer rate × c")
-    label(game, x="gradient evaluations", y="distance from the equilibrium")
+    plots.label(share, y="excess loss ÷ that of Lookahead")
+    plots.label(momentum, y="best outer momentum")
+    plots.label(border, x="outer momentum", y="largest stable outer rate × c")
+    plots.label(game, x="gradient evaluations", y="distance from the equilibrium")
     workers = "" if numbers["workers"] == 1 else f" on {numbers['workers']} workers"
-    figure.supxlabel(
+    note(
+        figure,
         f"Around {numbers['k']} steps of SGD{workers}. Above: learning rate "
         f"{numbers['learning_rate']:g}, on the noisy quadratic of theory horizon. "
         f"Below right: min max xy, steps of {STEP:g}.",
-        fontsize=10,
-        color=INK["light"],
     )
     return figure
 

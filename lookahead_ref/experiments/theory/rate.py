@@ -1,28 +1,25 @@
 """How fast each optimizer converges without noise, by the condition number."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from lookahead_ref.report.plots import (
+from lookahead_ref.experiments.theory import (
+    COLOURS,
+    DASH_DOTTED,
+    DASHED,
+    DOTTED,
     GHOST,
     INK,
-    PALETTE,
-    grid_lines,
-    label,
-    legend_above,
-    panels,
+    STATES,
+    note,
 )
-from lookahead_ref.theory.cycles import InnerState, Kind
+from lookahead_ref.report import plots
+from lookahead_ref.theory.cycles import Kind
 from lookahead_ref.theory.rates import best_possible_rate, tuned_rate
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 TITLES: dict[Kind, str] = {"sgd": "SGD", "heavy-ball": "Heavy ball", "nesterov": "Nesterov"}
-STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
-WORDS = {"maintain": "maintained", "reset": "reset", "interpolate": "interpolated"}
 
 
 def compute(
@@ -35,8 +32,8 @@ def compute(
         mu = 0.0 if kind == "sgd" else momentum
         cases: dict[str, dict[str, Any]] = {f"{title} alone": {}}
         # Without a velocity there is nothing to maintain or reset.
-        for state in STATES[:1] if kind == "sgd" else STATES:
-            name = "Lookahead" if kind == "sgd" else f"Lookahead, velocity {WORDS[state]}"
+        for state in list(STATES)[:1] if kind == "sgd" else STATES:
+            name = "Lookahead" if kind == "sgd" else f"Lookahead, velocity {STATES[state]}"
             cases[name] = {"k": k, "alpha": alpha, "inner_state": state}
         found[title] = {}
         for name, options in cases.items():
@@ -55,16 +52,16 @@ def compute(
     }
 
 
-def draw(numbers: dict[str, Any]) -> "Figure":
-    figure, grid = panels(1, 3, width=12.6, height=5.0, sharey=True)
+def draw(numbers: dict[str, Any]) -> "plots.Figure":
+    figure, grid = plots.panels(1, 3, width=12.6, height=5.0, sharey=True)
     conditions = numbers["condition_number"]
     # A line for each state, not told apart by colour alone.
-    dashes = ["solid", (0, (1, 1.3)), (0, (7, 2, 1.5, 2))]
+    dashes = ["solid", DOTTED, DASH_DOTTED]
     for axes, (title, cases) in zip(grid.flat, numbers["optimizers"].items(), strict=True):
         axes.plot(
             conditions,
             _steps(numbers["best_possible_rate"]),
-            color=GHOST["light"],
+            color=GHOST,
             linewidth=4.0,
             label="best possible, first order",
         )
@@ -72,23 +69,24 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             axes.plot(
                 conditions,
                 _steps(case["rate"]),
-                color=INK["light"] if place == 0 else PALETTE["light"][place - 1],
-                linestyle=(0, (5, 2)) if place == 0 else dashes[place - 1],
+                color=INK if place == 0 else COLOURS[place - 1],
+                linestyle=DASHED if place == 0 else dashes[place - 1],
                 linewidth=2.0,
                 label=name,
             )
         momentum = "" if title == "SGD" else f", momentum {numbers['momentum']:g}"
-        label(axes, x="condition number")
-        grid_lines(axes)
+        plots.label(axes, x="condition number")
+        plots.grid_lines(axes)
         axes.set_xscale("log")
         axes.set_yscale("log")
-        legend_above(axes, title=f"{title}{momentum}", alignment="left")
-    label(grid[0, 0], y="gradient evaluations for each\ntenfold reduction of the error")
-    figure.supxlabel(
+        plots.legend_above(axes, title=f"{title}{momentum}", alignment="left")
+    plots.label(
+        grid[0, 0], y="gradient evaluations for each\ntenfold reduction of the error"
+    )
+    note(
+        figure,
         f"Lookahead with k = {numbers['k']}, α = {numbers['alpha']:g}. "
         "All learning rates are the best for each condition number.",
-        fontsize=10,
-        color=INK["light"],
     )
     return figure
 

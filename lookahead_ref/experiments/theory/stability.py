@@ -1,18 +1,13 @@
 """Where Lookahead makes a stable heavy ball unstable, and where it does not."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from lookahead_ref.experiments.theory import COLOURS, GHOST, INK, STATES
 from lookahead_ref.extras import require
-from lookahead_ref.report.plots import GHOST, INK, PALETTE, label, panels
-from lookahead_ref.theory.cycles import InnerState, cycle
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-STATES: tuple[InnerState, ...] = ("maintain", "reset", "interpolate")
-WORDS = {"maintain": "maintained", "reset": "reset", "interpolate": "interpolated"}
+from lookahead_ref.report import plots
+from lookahead_ref.theory.cycles import cycle
 
 
 def compute(k: int = 5, alpha: float = 0.5) -> dict[str, Any]:
@@ -38,14 +33,14 @@ def compute(k: int = 5, alpha: float = 0.5) -> dict[str, Any]:
     }
 
 
-def draw(numbers: dict[str, Any]) -> "Figure":
-    figure, grid = panels(1, 3, width=12.6, height=4.4, sharey=True)
+def draw(numbers: dict[str, Any]) -> "plots.Figure":
+    figure, grid = plots.panels(1, 3, width=12.6, height=4.4, sharey=True)
     colours = require("matplotlib.colors", "experiments", purpose="draw pictures")
     patches = require("matplotlib.patches", "experiments", purpose="draw pictures")
     alone = np.array(numbers["heavy_ball"]) < 1.0
-    lost, gained = PALETTE["light"][1], PALETTE["light"][0]
+    gained, lost, *_ = COLOURS
     kinds = (
-        (GHOST["light"], "stable, alone and in Lookahead"),
+        (GHOST, "stable, alone and in Lookahead"),
         (lost, "stable alone, unstable in Lookahead"),
         (gained, "unstable alone, stable in Lookahead"),
         ("white", "unstable, alone and in Lookahead"),
@@ -63,7 +58,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             rasterized=True,
         )
         example = numbers["example"]
-        axes.plot(example["gamma_a"], example["momentum"], "o", color=INK["light"])
+        axes.plot(example["gamma_a"], example["momentum"], "o", color=INK)
         axes.annotate(
             f"error × {example[state]:.3f}\nin a cycle",
             (example["gamma_a"], example["momentum"]),
@@ -72,15 +67,14 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             ha="right",
             va="top",
             fontsize=10.5,
-            color=INK["light"],
+            color=INK,
         )
-        label(axes, x="learning rate × curvature, γa", title=f"velocity {WORDS[state]}")
-    label(grid[0, 0], y="momentum of the heavy ball")
+        velocity = f"velocity {STATES[state]}"
+        plots.label(axes, x="learning rate × curvature, γa", title=velocity)
+    plots.label(grid[0, 0], y="momentum of the heavy ball")
     figure.legend(
         handles=[
-            patches.Patch(
-                facecolor=colour, edgecolor=INK["light"], linewidth=0.6, label=words
-            )
+            patches.Patch(facecolor=colour, edgecolor=INK, linewidth=0.6, label=words)
             for colour, words in kinds
         ],
         title=(
@@ -92,7 +86,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
         fontsize=10.5,
         title_fontsize=11.5,
         alignment="left",
-        labelcolor=INK["light"],
+        labelcolor=INK,
     )
     return figure
 
@@ -100,7 +94,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
 def summary(numbers: dict[str, Any]) -> str:
     alone = np.array(numbers["heavy_ball"]) < 1.0
     shares = ", ".join(
-        f"{100.0 * np.mean(np.array(radius)[alone] >= 1.0):.1f} % {WORDS[state]}"
+        f"{100.0 * np.mean(np.array(radius)[alone] >= 1.0):.1f} % {STATES[state]}"
         for state, radius in numbers["cycle"].items()
     )
     return f"of the points where a heavy ball is stable, unstable in Lookahead: {shares}"

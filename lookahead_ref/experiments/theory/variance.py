@@ -1,15 +1,12 @@
 """How much less the slow weights vary than SGD does: equation (0.9) over (0.8)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from lookahead_ref.report.plots import label, panels
+from lookahead_ref.report import plots
 from lookahead_ref.theory.noisy_quadratic import variance_ratio
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def compute(periods: Sequence[int] = (1, 2, 5, 10)) -> dict[str, Any]:
@@ -28,11 +25,11 @@ def compute(periods: Sequence[int] = (1, 2, 5, 10)) -> dict[str, Any]:
     }
 
 
-def draw(numbers: dict[str, Any]) -> "Figure":
+def draw(numbers: dict[str, Any]) -> "plots.Figure":
     ratios = numbers["ratio"]
     columns = min(len(ratios), 4)
     rows = -(-len(ratios) // columns)
-    figure, grid = panels(
+    figure, grid = plots.panels(
         rows, columns, width=3.1 * columns + 1.2, height=3.3 * rows + 0.4, sharey=True
     )
     levels = np.linspace(0.0, 1.0, 11)
@@ -53,7 +50,7 @@ def draw(numbers: dict[str, Any]) -> "Figure":
             linewidths=0.9,
         )
         axes.clabel(lines, fmt="%.1f", fontsize=10)
-        label(
+        plots.label(
             axes,
             x="learning rate × curvature, γa",
             y="step size of the slow weights, α" if place % columns == 0 else "",

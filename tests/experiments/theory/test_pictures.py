@@ -129,7 +129,7 @@ def test_interpolating_leaves_nothing_unstable_that_was_stable() -> None:
     assert lost["interpolate"] == 0
     assert min(lost["maintain"], lost["reset"]) > 100
     assert numbers["example"]["maintain"] == pytest.approx(1.031, abs=5e-4)
-    assert f"0.0 % {stability.WORDS['interpolate']}" in stability.summary(numbers)
+    assert f"0.0 % {stability.STATES['interpolate']}" in stability.summary(numbers)
 
 
 def test_an_outer_optimizer_with_momentum_is_never_worse_than_lookahead() -> None:
