@@ -155,7 +155,7 @@ def test_from_wherever_it_was_saved_a_run_ends_with_the_same_bits() -> None:
     states = Keeping(stop_after=99)
     trained(checkpoints=states)
     # Where workers have met, at the ends of epochs, and before anything.
-    expected = [0, 0, 3, 4, 4, 6, 8, 8, 9, 12, 12, 12]
+    expected = [0, 0, 3, 4, 4, 6, 8, 8, 9, 12, 12]
     assert [batches for batches, _ in states.kept] == expected
     for _, snapshot in states.kept:
         result = trained(resume=snapshot)
