@@ -23,7 +23,7 @@ from lookahead_ref.experiments import optimizers, plugins, report, statistics, t
 from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, evaluation
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.experiments.workers import Workers
+from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.report.tables import Column, Table
 from lookahead_ref.training.loop import described
@@ -144,7 +144,7 @@ def prepare(settings: CompareSettings) -> Comparison:
 
 
 def compare(
-    comparison: Comparison, folder: Path, workers: Workers, console: Console
+    comparison: Comparison, folder: Path, workers: Pool, console: Console
 ) -> report.Report:
     """Do the runs that are not done yet, and write the folder."""
     began = datetime.now().astimezone()
