@@ -62,8 +62,9 @@ def kill_the_parent(_: int, _request: StopRequest) -> None:
     os.kill(os.getppid(), signal.SIGKILL)
 
 
-def sleep(seconds: float, _request: StopRequest) -> None:
-    time.sleep(seconds)
+def sleep(seconds: float, request: StopRequest) -> None:
+    with request.interrupting():
+        time.sleep(seconds)
 
 
 def wait(folder: Path | None, request: StopRequest) -> None:

@@ -161,15 +161,15 @@ def _done(
         workers = choose_workers(options.jobs, options.scheduler)
         # How many a cluster has is not known.
         jobs = 1 if options.scheduler else options.jobs or available_cores()
-        arms, in_all = told(*planned, jobs, options.output)
-    if options.dry_run:
-        if options.as_json:
-            print_json({"arms": arms, "in_all": in_all})
-        else:
-            typer.echo("\n".join([*arms, in_all]))
-        raise typer.Exit
-    typer.echo(in_all, err=True)
+        if options.dry_run:
+            arms, in_all = told(*planned, jobs, options.output)
+            if options.as_json:
+                print_json({"arms": arms, "in_all": in_all})
+            else:
+                typer.echo("\n".join([*arms, in_all]))
+            raise typer.Exit
     with job_folder(options.output, prefix, kind) as folder:
+        typer.echo(told(*planned, jobs, folder)[1], err=True)
         made = do(folder, workers, console(stderr=True))
     if not options.as_json:
         print_report(made)

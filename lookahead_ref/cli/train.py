@@ -88,14 +88,9 @@ def train(
                         f"{team.size}"
                     )
                 prepared = training.prepare(settings)
-            # Of several workers each would have to be measured.
-            alone = team.size == 1
-            said = str(estimates([prepared])[0]) if alone else ""
             if where.dry_run:
-                typer.echo(said)
+                typer.echo(estimates([prepared])[0])
                 raise typer.Exit
-            if said:
-                typer.echo(said, err=True)
             with team.together():
                 if resume is None and output is not None and team.leads:
                     begun = begin(output, prepared.settings, _note, **asdict(options))
@@ -107,6 +102,8 @@ def train(
             again = [word for option, text in own.items() for word in (f"--{option}", text)]
             words = ["lookahead-ref", "train", "--resume", str(path), *again]
             stack.enter_context(continued_by(words))
+        if team.size == 1:
+            typer.echo(estimates([prepared])[0], err=True)
         with TrainingProgress(console(stderr=True)) as progress:
             result = training.run(
                 prepared,

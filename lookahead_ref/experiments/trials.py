@@ -28,9 +28,15 @@ from lookahead_ref.experiments import plugins, train
 from lookahead_ref.experiments.optimizers import Role
 from lookahead_ref.experiments.resume import Note, digests, held
 from lookahead_ref.experiments.settings import TrainSettings
-from lookahead_ref.experiments.workers import LostWorkerError, Workers
+from lookahead_ref.experiments.workers import LostWorkerError, Pool
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
-from lookahead_ref.training import Event, NonFiniteLossError, StepTaken, reporter
+from lookahead_ref.training import (
+    Event,
+    NonFiniteLossError,
+    RunStarted,
+    StepTaken,
+    reporter,
+)
 from lookahead_ref.training.checkpoints import remove_leftovers
 from lookahead_ref.training.events import Callback
 from lookahead_ref.training.progress import Reporter
@@ -172,7 +178,9 @@ def _noted(prepared: train.Prepared, folder: Path) -> Callback:
     note = Note(folder, prepared.settings.epochs * stream.batches_per_epoch)
 
     def show(event: Event) -> None:
-        if isinstance(event, StepTaken):
+        if isinstance(event, RunStarted):
+            note.write(event.batches_done, "is about to train")
+        elif isinstance(event, StepTaken):
             note.write(event.step, f"epoch {event.epoch}, batch loss {event.loss:.4f}")
 
     return show
@@ -290,7 +298,7 @@ def check(plan: Plan) -> list[train.Prepared]:
     return found
 
 
-def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list[Outcome]:
+def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Outcome]:
     """Do the trials of which a folder has no result yet; return the outcome of each arm."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)

@@ -315,6 +315,7 @@ class _Loop:
         self.gradient = gradients(self.model, self.state, self.batch_size)
         self.began = time.perf_counter() - self.state.seconds
         self.workers = [self]  # in this process
+        self.saved: tuple[int, int] | None = None
 
     def report(self, event: Event) -> None:
         for callback in self.callbacks:
@@ -502,12 +503,17 @@ class _Loop:
             self._save()
 
     def _save(self) -> None:
+        # An evaluation that was stopped has changed nothing.
+        place = self.state.batches_in_all, len(self.state.history)
+        if place == self.saved:
+            return
         self.state.seconds = self._seconds()
         states = [worker.state for worker in self.workers]
         # From weights that are not finite no run can go on: the last good ones stay.
         finite = [first_nonfinite(state.stepper.params) is None for state in states]
         if not all(self.team.gather(finite)):
             return
+        self.saved = place
         copies = self.team.gather([state.on_host() for state in states])
         if self.checkpoints is not None:
             self.checkpoints.save(self.state.batches_in_all, joined(copies))

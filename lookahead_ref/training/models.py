@@ -80,7 +80,11 @@ class Stream(Protocol):
 
 
 class Data(Protocol):
-    """What to train on; a ``test`` split, where there is one, is measured at the end."""
+    """What to train on; a ``test`` split, where there is one, is measured at the end.
+
+    For several workers it has a method ``share(number, count)``, which returns it with the
+    training examples of one of them.
+    """
 
     @property
     def name(self) -> str:

@@ -1,5 +1,6 @@
 """Where the workers of a run are: all in this process, or one on each rank of MPI."""
 
+import importlib
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from lookahead_ref.trees import Tree
 
 REDUCTIONS = ("ordered", "allreduce")
 """How pseudo-gradients are added up on MPI."""
+
+_BLOCK = 2**17  # elements that are averaged at once, so that they stay in a cache
 
 
 class Team:
@@ -76,11 +79,15 @@ class Ranks(Team):
 
     def _ordered(self, own: NDArray[Any]) -> NDArray[Any]:
         # Each rank averages a segment of it, from all ranks in their order.
-        counts = [len(part) for part in np.array_split(range(own.size), self.size)]
+        least, more = divmod(own.size, self.size)
+        counts = [least + (rank < more) for rank in range(self.size)]
         mine = counts[self._comm.rank]
         received = np.empty((self.size, mine), own.dtype)
         self._comm.Alltoallv([own, counts], [received, [mine] * self.size])
-        segment = workers.mean([{"": row} for row in received])[""]
+        segment = received[0]
+        for start in range(0, mine, _BLOCK):
+            block = received[:, start : start + _BLOCK]
+            segment[start : start + _BLOCK] = workers.mean([{"": row} for row in block])[""]
         result = np.empty_like(own)
         self._comm.Allgatherv(segment, [result, counts])
         return result
@@ -138,8 +145,9 @@ def join(size: int | str, reduction: str = "ordered") -> Team:
                 f"reduction must be 'ordered' unless workers are mpi, got {reduction!r}"
             )
         return Team(cast("int", size))
+    require("mpi4py", "mpi", purpose="run with workers mpi")
     try:
-        mpi: Any = require("mpi4py.MPI", "mpi", purpose="run with workers mpi")
+        mpi: Any = importlib.import_module("mpi4py.MPI")
     except RuntimeError as error:
         raise ValueError(f"workers can be mpi where MPI is installed: {error}") from error
     if not mpi.Is_initialized() or mpi.Is_finalized():

@@ -435,7 +435,8 @@ def test_a_run_that_is_asked_to_end_saves_its_state_and_says_how_to_continue(
     assert lines.count(b"") == 0
 
 
-@pytest.mark.parametrize(("method", "at"), [("evaluate", 1), ("evaluate", 5), ("loss", 30)])
+# The first two evaluations are those of the estimate.
+@pytest.mark.parametrize(("method", "at"), [("evaluate", 3), ("evaluate", 7), ("loss", 30)])
 def test_a_signal_ends_an_evaluation_or_a_gradient_at_once_and_nothing_is_lost(
     method: str, at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

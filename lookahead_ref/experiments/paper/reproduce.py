@@ -12,7 +12,7 @@ from lookahead_ref.experiments import report, trials
 from lookahead_ref.experiments.settings import ReproduceSettings
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Outcome, Plan
-from lookahead_ref.experiments.workers import Workers
+from lookahead_ref.experiments.workers import Pool
 
 NAMES: Mapping[str, str] = {
     "table1": "Table 1: classifiers at the end of training",
@@ -53,7 +53,7 @@ def check(name: str, settings: ReproduceSettings) -> tuple[Plan, list[Prepared]]
 
 
 def reproduce(
-    name: str, settings: ReproduceSettings, folder: Path, workers: Workers, console: Console
+    name: str, settings: ReproduceSettings, folder: Path, workers: Pool, console: Console
 ) -> report.Report:
     """Do all runs of a table or figure that are not done yet, and write its report."""
     began = datetime.now().astimezone()
