@@ -67,20 +67,11 @@ class ExampleSource(Protocol):
 class BatchStream:
     """An endless stream of batches, reshuffled at the start of every epoch.
 
-    Streams of the same seed give the same batches. Each epoch holds every example once; its
-    last batch is smaller where the batch size does not divide their number.
-
-    Parameters
-    ----------
-    examples : ExampleSource
-        What to draw from. Not copied.
-    batch_size : int
-        Number of examples in a batch, from 1 to the number of examples.
-    seed : int or numpy.random.SeedSequence
-        Seeds a PCG64 generator that belongs to this stream alone.
-    augment : callable, optional
-        From a batch's inputs and a generator, new for every batch, to the inputs to train
-        on. The order of the examples is the same with and without it.
+    The examples are not copied. Each epoch holds every one once; its last batch is smaller
+    where `batch_size`, from 1 to their number, does not divide it. Streams of the same
+    seed, of a PCG64 generator that belongs to the stream alone, give the same batches.
+    `augment` goes from a batch's inputs and a generator, new for every batch, to the inputs
+    to train on. The order of the examples is the same with and without it.
 
     Examples
     --------

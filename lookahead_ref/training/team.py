@@ -1,5 +1,6 @@
 """Where the workers of a run are: all in this process, or one on each rank of MPI."""
 
+import importlib
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,8 +145,9 @@ def join(size: int | str, reduction: str = "ordered") -> Team:
                 f"reduction must be 'ordered' unless workers are mpi, got {reduction!r}"
             )
         return Team(cast("int", size))
+    require("mpi4py", "mpi", purpose="run with workers mpi")
     try:
-        mpi: Any = require("mpi4py.MPI", "mpi", purpose="run with workers mpi")
+        mpi: Any = importlib.import_module("mpi4py.MPI")
     except RuntimeError as error:
         raise ValueError(f"workers can be mpi where MPI is installed: {error}") from error
     if not mpi.Is_initialized() or mpi.Is_finalized():

@@ -13,8 +13,6 @@ from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
 
-TITLE = "Table 3: language models"
-
 PAPER: Mapping[str, tuple[Summary, ...]] = {
     "SGD": (reported(43.62), reported(66.0), reported(63.90)),
     "Lookahead (SGD)": (reported(35.02), reported(65.10), reported(63.04)),
