@@ -106,9 +106,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
             Row(
                 outcome.arm.title,
                 (
-                    _perplexity(outcome, outcome.final("train_loss")),
-                    _perplexity(outcome, outcome.final("validation_loss")),
-                    _perplexity(outcome, outcome.test("loss")),
+                    *(perplexity(outcome, of) for of in ("train", "validation", "test")),
                     *PAPER[outcome.arm.title],
                 ),
             )
@@ -131,5 +129,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     return Findings(summary, (table, of_sgd, of_adam), {"curves": picture})
 
 
-def _perplexity(outcome: Outcome, losses: Sequence[float]) -> Summary:
+def perplexity(outcome: Outcome, split: str) -> Summary:
+    """Summarize at what perplexity the runs ended, on one split of the text."""
+    losses = outcome.test("loss") if split == "test" else outcome.final(f"{split}_loss")
     return summarized(outcome, [math.exp(loss) for loss in losses])
