@@ -14,8 +14,6 @@ from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 
-TITLE = "The family: outer steps on a language model"
-
 _BASE = TrainSettings(
     model="lstm",
     data="pydoc",
