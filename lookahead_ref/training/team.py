@@ -119,7 +119,7 @@ class Ranks(Team):
         if failed is not None and not any(failures[: self._comm.rank]):
             raise failed
         if any(failures):
-            sys.exit(2)  # a rank before this one tells why
+            self._comm.Barrier()  # until the rank that tells why has ended all
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -128,12 +128,11 @@ class Ranks(Team):
             yield
         except StoppedError as error:  # on all ranks, when their state was saved
             sys.exit(128 + (error.signal or signal.SIGTERM))
-        except SystemExit:  # on all ranks, for one that failed
-            raise
         except BaseException as error:
-            if not isinstance(error.__cause__, StoppedError):
+            code = getattr(error, "exit_code", 1)
+            if code and not isinstance(error.__cause__, StoppedError):
                 sys.stderr.flush()
-                self._comm.Abort(getattr(error, "exit_code", 1))
+                self._comm.Abort(code)
             raise
 
 
