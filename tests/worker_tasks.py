@@ -62,6 +62,11 @@ def kill_the_parent(_: int, _request: StopRequest) -> None:
     os.kill(os.getppid(), signal.SIGKILL)
 
 
+def sleep(seconds: float, request: StopRequest) -> None:
+    with request.interrupting():
+        time.sleep(seconds)
+
+
 def wait(folder: Path | None, request: StopRequest) -> None:
     """Make a file, and another when asked to stop; without a folder do nothing."""
     if folder is not None:

@@ -209,7 +209,10 @@ class _Bound:
     """A kernel and the tables that it is launched with, but for what changes in a step."""
 
     def __init__(
-        self, source: compiler.Source, leaves: Sequence[Sequence[DeviceArray]], cuda: Any
+        self,
+        source: compiler.KernelSource,
+        leaves: Sequence[Sequence[DeviceArray]],
+        cuda: Any,
     ) -> None:
         self._leaves = leaves  # the tables have no more than their addresses
         self._launches = []

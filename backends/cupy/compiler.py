@@ -42,7 +42,7 @@ TYPES = {"float32": "float", "float64": "double"}
 
 
 @dataclass(frozen=True)
-class Source:
+class KernelSource:
     """A program as CUDA C."""
 
     text: str
@@ -51,7 +51,7 @@ class Source:
 
 
 @lru_cache(maxsize=1024)
-def write(program: Program, dtype: str) -> Source:
+def write(program: Program, dtype: str) -> KernelSource:
     """Write a program as a kernel."""
     arrays, arguments = _layout(program, dtype)
     buffers = range(program.buffers)
@@ -92,7 +92,7 @@ def write(program: Program, dtype: str) -> Source:
         ),
         "together": " | ".join(f"table.address[array][{n}]" for n in used) or "0",
     }
-    return Source(_TEMPLATE.format_map(values), arguments, arrays)
+    return KernelSource(_TEMPLATE.format_map(values), arguments, arrays)
 
 
 def _layout(program: Program, dtype: str) -> tuple[int, np.dtype[Any]]:
@@ -199,7 +199,9 @@ class Launch(NamedTuple):
     places: tuple[int, ...]
 
 
-def fill(written: Source, arrays: Sequence[tuple[Sequence[int], int]]) -> list[Launch]:
+def fill(
+    written: KernelSource, arrays: Sequence[tuple[Sequence[int], int]]
+) -> list[Launch]:
     """Fill the tables of as few launches as the arrays need, but for the scalars."""
     launches = []
     filled = [place for place, (_, length) in enumerate(arrays) if length]

@@ -367,7 +367,7 @@ def models(
         from lookahead_ref.conformance.running import (
             PYTHON_STARTUP,
             Limits,
-            Program,
+            ProgramTarget,
             StartError,
             open_target,
             run_models,
@@ -384,7 +384,7 @@ def models(
         except StartError as error:
             raise failed(error, FAILED) from error
         stack.callback(program.close)
-        assert isinstance(program, Program)  # a recording was not asked for
+        assert isinstance(program, ProgramTarget)  # a recording was not asked for
         results = run_models(program.ask, cases, level=level)
         for line in report_lines(program.name, results):
             typer.echo(line)

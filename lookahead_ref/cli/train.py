@@ -67,6 +67,7 @@ def train(
 
             folder, given = None, settings.workers
             team = join(given)
+            stack.enter_context(team.ending())
             with team.together():
                 check_alike(team, context.params)
                 if resume is not None and team.leads:
@@ -95,7 +96,6 @@ def train(
                 if resume is None and output is not None and team.leads:
                     begun = begin(output, prepared.settings, _note, **asdict(options))
                     folder = stack.enter_context(begun)
-        stack.enter_context(team.ending())
         stack.enter_context(reported())
         if path is not None and team.leads:
             own = own_code(prepared.settings)

@@ -126,7 +126,7 @@ def _check_slots(case: Case, seen: Observation) -> None:
         )
 
 
-class Program:
+class ProgramTarget:
     """A harness in a process of its own, and a second one for what is loaded.
 
     It takes a ``whole`` case at once, as `lookahead_ref.conformance.wire` does, or is
@@ -265,7 +265,7 @@ class Recording:
         """Nothing was opened."""
 
 
-Target = Program | Recording
+Target = ProgramTarget | Recording
 """What is taken through cases; any class with the methods of these will do."""
 
 
@@ -303,7 +303,7 @@ def open_target(
         words = [from_home(word) for word in shlex.split(command)]
         if not words:
             raise ValueError("--command must name a program, got an empty string")
-        return Program(command, words, limits)
+        return ProgramTarget(command, words, limits)
     name = title = str(target)
     if name in PEERS:
         PEERS[name].require()
@@ -314,7 +314,7 @@ def open_target(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     serve = [sys.executable, "-m", "lookahead_ref.conformance.wire", name]
     limits = limits or Limits(startup=PYTHON_STARTUP)
-    return Program(title, serve, limits, environment, whole=True)
+    return ProgramTarget(title, serve, limits, environment, whole=True)
 
 
 # Golden models.

@@ -19,13 +19,6 @@ class CropAndFlip:
     CIFAR, which the paper's experiments use too (section 4.2 of K. He, X. Zhang, S. Ren and
     J. Sun, "Deep Residual Learning for Image Recognition", CVPR 2016).
 
-    Parameters
-    ----------
-    padding : int
-        Pixels added on each side; 0 leaves pictures where they are.
-    fill : array, shape (channels, 1, 1) or ()
-        What the added pixels hold: black, in the units that the inputs were normalised to.
-
     Examples
     --------
     >>> picture = np.arange(9.0).reshape(1, 1, 3, 3)
@@ -36,7 +29,9 @@ class CropAndFlip:
     """
 
     padding: int
+    """Pixels added on each side; 0 leaves pictures where they are."""
     fill: Any = field(default=0.0, compare=False)
+    """What these hold, shape (channels, 1, 1) or (): black, in the units of the inputs."""
 
     def __post_init__(self) -> None:
         hyperparameters.count("padding", self.padding, least=0)

@@ -67,20 +67,11 @@ class ExampleSource(Protocol):
 class BatchStream:
     """An endless stream of batches, reshuffled at the start of every epoch.
 
-    Streams of the same seed give the same batches. Each epoch holds every example once; its
-    last batch is smaller where the batch size does not divide their number.
-
-    Parameters
-    ----------
-    examples : ExampleSource
-        What to draw from. Not copied.
-    batch_size : int
-        Number of examples in a batch, from 1 to the number of examples.
-    seed : int or numpy.random.SeedSequence
-        Seeds a PCG64 generator that belongs to this stream alone.
-    augment : callable, optional
-        From a batch's inputs and a generator, new for every batch, to the inputs to train
-        on. The order of the examples is the same with and without it.
+    The examples are not copied. Each epoch holds every one once; its last batch is smaller
+    where `batch_size`, from 1 to their number, does not divide it. Streams of the same
+    seed, of a PCG64 generator that belongs to the stream alone, give the same batches.
+    `augment` goes from a batch's inputs and a generator, new for every batch, to the inputs
+    to train on. The order of the examples is the same with and without it.
 
     Examples
     --------
@@ -145,10 +136,7 @@ class BatchStream:
 
         A ValueError, if `saved` is no `state_dict` of one, leaves this one as it was.
         """
-        missing = {"next_batch", "generator"} - set(saved)
-        if missing:
-            raise ValueError(f"saved must hold {', '.join(sorted(missing))} too")
-        next_batch = _position(saved["next_batch"], self.batches_per_epoch)
+        next_batch = _position(saved, self.batches_per_epoch, "generator")
         generator = np.random.PCG64()
         try:
             generator.state = saved["generator"]
@@ -231,13 +219,15 @@ class WindowStream:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue where another stream over the same text was: see `BatchStream`."""
-        if "next_batch" not in saved:
-            raise ValueError("saved must hold next_batch too")
-        self._next_batch = _position(saved["next_batch"], self.batches_per_epoch)
+        self._next_batch = _position(saved, self.batches_per_epoch)
 
 
-def _position(value: object, batches: int) -> int:
-    """Check a saved position in an epoch."""
+def _position(saved: Mapping[str, Any], batches: int, *others: str) -> int:
+    """Return a saved position in an epoch, if all is there and it is right."""
+    missing = {"next_batch", *others} - set(saved)
+    if missing:
+        raise ValueError(f"saved must hold {', '.join(sorted(missing))} too")
+    value = saved["next_batch"]
     if isinstance(value, bool) or not (isinstance(value, int) and 0 <= value < batches):
         raise ValueError(
             f"saved['next_batch'] must be from 0 to {batches - 1}, got {value!r}"

@@ -132,21 +132,15 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
     The folder holds ``train`` and ``val``, each with a folder for every class. The classes
     are numbered in the order of their names. Files that do not end like a picture, folders
     in those of the classes, and whatever begins with a dot, are passed over; a UserWarning
-    says how much, but for the last.
+    says how much, but for the last. A class without pictures, one in ``val`` that ``train``
+    has not, and what is named like a picture and is no file, such as a link to nowhere, are
+    a DataFileError.
 
-    Inputs are float32 of shape (n, 3, crop, crop), normalised by ImageNet's mean and
-    deviation. They are decoded when they are taken: one that does not decode, or has more
-    than 2**26 pixels, is an error then. Training batches are mirrored at random.
-
-    Parameters
-    ----------
-    folder
-        A class without pictures, one in ``val`` that ``train`` has not, and what is named
-        like a picture and is no file, such as a link to nowhere, are a DataFileError.
-    resize : int, default 256
-        What the shorter side of a picture is brought to, in pixels.
-    crop : int, default 224
-        Width and height of the square that is cut from the middle then, at most `resize`.
+    The shorter side of a picture is brought to `resize` pixels, and a square of `crop`
+    pixels a side, at most as many, cut from the middle. Inputs are float32 of shape (n, 3,
+    crop, crop), normalised by ImageNet's mean and deviation. They are decoded when they are
+    taken: one that does not decode, or has more than 2**26 pixels, is an error then.
+    Training batches are mirrored at random.
 
     References
     ----------

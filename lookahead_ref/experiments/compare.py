@@ -23,7 +23,7 @@ from lookahead_ref.experiments import optimizers, plugins, report, statistics, t
 from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, evaluation
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.experiments.workers import Workers
+from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.report.tables import Column, Table
 from lookahead_ref.training.loop import described
@@ -123,7 +123,8 @@ def prepare(settings: CompareSettings) -> Comparison:
     arms = []
     for method in methods(settings):
         rate = given_rate(settings, method.name)
-        own = replace(base, optimizer=method.name, learning_rate=rate)
+        workers = settings.workers if method.role == "lookahead" else 1
+        own = replace(base, optimizer=method.name, learning_rate=rate, workers=workers)
         arms.append(Arm(method.title, own, method.family, method.role))
     seeds = range(settings.seed, settings.seed + settings.seeds)
     plan = Plan(tuple(arms), seeds, may_diverge=False)
@@ -143,7 +144,7 @@ def prepare(settings: CompareSettings) -> Comparison:
 
 
 def compare(
-    comparison: Comparison, folder: Path, workers: Workers, console: Console
+    comparison: Comparison, folder: Path, workers: Pool, console: Console
 ) -> report.Report:
     """Do the runs that are not done yet, and write the folder."""
     began = datetime.now().astimezone()

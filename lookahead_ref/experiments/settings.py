@@ -28,7 +28,7 @@ EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
 
 SHARED = (
     *("model", "data", "inner_state", "schedule"),
-    "outer",
+    *("outer", "workers"),
     *("epochs", "batch_size", "seed", "backend", *EVALUATION),
 )
 """What all trials of a sweep share: fields of `TrainSettings` too."""
@@ -172,6 +172,11 @@ _outer = partial(
 # DiLoCo's, see `lookahead_ref.diloco`.
 _outer_learning_rate = partial(setting, 0.7, "Of the outer optimizer.")
 _outer_momentum = partial(setting, 0.9, "Of an outer heavy-ball or nesterov.")
+
+
+_workers_here = partial(
+    setting, 1, "Lookahead: workers of a run, in one process; see train.", least=1
+)
 
 
 def _workers(text: str) -> int | str:
@@ -370,6 +375,7 @@ class CompareSettings:
     outer: str | None = _outer()
     outer_learning_rate: float = _outer_learning_rate()
     outer_momentum: float = _outer_momentum()
+    workers: int = _workers_here()
     backend: str = _backend()
     statistics_examples: int | None = _statistics_examples()
     evaluate_every: int = _evaluate_every()
@@ -455,6 +461,7 @@ class SweepSettings:
     outer_momentum: tuple[float, ...] = several(
         float, "Of an outer heavy-ball or nesterov.", show_default="0.9"
     )
+    workers: int = _workers_here()
     schedule: str = setting("constant", "As for train.", choices=SCHEDULE_NAMES)
     epochs: int = _epochs()
     batch_size: int = _batch_size()

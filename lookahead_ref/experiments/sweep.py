@@ -13,7 +13,7 @@ from lookahead_ref.experiments import optimizers, plugins, report, train, trials
 from lookahead_ref.experiments.settings import AXES, SHARED, SweepSettings, TrainSettings
 from lookahead_ref.experiments.statistics import rows, summary
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.experiments.workers import Workers
+from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.report.tables import Column, Table
 
 _LAST = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
@@ -48,7 +48,7 @@ def plan(settings: SweepSettings) -> Plan:
 
 
 def sweep(
-    settings: SweepSettings, folder: Path, workers: Workers, console: Console
+    settings: SweepSettings, folder: Path, workers: Pool, console: Console
 ) -> report.Report:
     """Train every point of a grid that is not done yet, and write the results of all."""
     began = datetime.now().astimezone()

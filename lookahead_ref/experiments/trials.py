@@ -28,7 +28,7 @@ from lookahead_ref.experiments import plugins, train
 from lookahead_ref.experiments.optimizers import Role
 from lookahead_ref.experiments.resume import Note, digests, held
 from lookahead_ref.experiments.settings import TrainSettings
-from lookahead_ref.experiments.workers import LostWorkerError, Workers
+from lookahead_ref.experiments.workers import LostWorkerError, Pool
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.training import (
     Event,
@@ -298,7 +298,7 @@ def check(plan: Plan) -> list[train.Prepared]:
     return found
 
 
-def run(plan: Plan, folder: Path, *, workers: Workers, console: Console) -> list[Outcome]:
+def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Outcome]:
     """Do the trials of which a folder has no result yet; return the outcome of each arm."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)

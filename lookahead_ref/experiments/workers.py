@@ -44,7 +44,7 @@ Outcomes: TypeAlias = Generator[tuple[int, Outcome | LostWorkerError], None, Non
 """The place of each task and what came of it, as they come."""
 
 
-class Workers(Protocol):
+class Pool(Protocol):
     """What does many tasks at once, with linear algebra on one thread for each."""
 
     def outcomes(
@@ -54,7 +54,7 @@ class Workers(Protocol):
         # Where the caller stops early, or a task fails, those under way are given up.
 
 
-def choose_workers(jobs: int | None, scheduler: str | None) -> Workers:
+def choose_workers(jobs: int | None, scheduler: str | None) -> Pool:
     """Choose processes on this machine, by default one a core, or a Dask cluster."""
     if scheduler is None:
         return LocalProcesses(available_cores() if jobs is None else jobs)
@@ -126,7 +126,7 @@ class DaskCluster:
 
 
 def _stop(workers: set[BaseProcess]) -> None:
-    """Have workers keep what they are at; kill those that take too long, or if interrupted."""
+    """Have workers keep what they are at; kill those that take more than a minute."""
     try:
         for worker in workers:
             worker.terminate()

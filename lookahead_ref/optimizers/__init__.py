@@ -7,7 +7,7 @@ from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.averaging import PolyakAveraging, PolyakState
 from lookahead_ref.optimizers.base import InnerState, Optimizer, check_optimizer
-from lookahead_ref.optimizers.family import SlowMomentum, diloco, slowmo, snoo
+from lookahead_ref.optimizers.family import SlowMo, diloco, slowmo, snoo
 from lookahead_ref.optimizers.inner import (
     SGD,
     AdaGrad,
@@ -39,7 +39,7 @@ __all__ = [
     "PolyakState",
     "RAdam",
     "RMSProp",
-    "SlowMomentum",
+    "SlowMo",
     "Workers",
     "diloco",
     "slowmo",

@@ -59,12 +59,12 @@ def slowmo(
     gamma = innermost.learning_rate
     if not callable(gamma):
         return Lookahead(inner, k, outer=HeavyBall(learning_rate, momentum))
-    outer = SlowMomentum(learning_rate, momentum, lambda syncs: gamma(k * syncs))
+    outer = SlowMo(learning_rate, momentum, lambda syncs: gamma(k * syncs))
     return Lookahead(inner, k, outer=outer)
 
 
 @dataclass(frozen=True)
-class SlowMomentum:
+class SlowMo:
     """SlowMo's outer step: v <- momentum * v + g / gamma; u = gamma * v.
 
     `gamma` is the inner learning rate, as a function of the synchronizations done.

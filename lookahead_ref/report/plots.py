@@ -74,8 +74,11 @@ INK: dict[Theme, str] = {"light": "#1b1f24", "dark": "#e6e9ec"}
 """Of text and axes."""
 PAPER: dict[Theme, str] = {"light": "#ffffff", "dark": "#14171b"}
 GHOST: dict[Theme, str] = {"light": "#c9ced4", "dark": "#3f4750"}
-_DASHES = {"plain": (0, (5, 2)), "lookahead": "solid", "other": (0, (1, 1.3))}
-_WIDTHS = {"plain": 1.8, "lookahead": 2.4, "other": 2.0}
+_LINES: dict[str, dict[str, Any]] = {
+    "plain": {"linestyle": (0, (5, 2)), "linewidth": 1.8},
+    "lookahead": {"linestyle": "solid", "linewidth": 2.4},
+    "other": {"linestyle": (0, (1, 1.3)), "linewidth": 2.0},
+}
 
 
 @contextmanager
@@ -239,15 +242,8 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
             continue
         # A second method without Lookahead must differ from the first by colour too.
         shade = ink if curve.role == "other" else colour
-        axes.plot(
-            curve.x,
-            curve.mean,
-            color=shade,
-            linestyle=_DASHES[curve.role],
-            linewidth=_WIDTHS[curve.role],
-            label=curve.label,
-            zorder=3,
-        )
+        line = {"color": shade, "label": curve.label, **_LINES[curve.role]}
+        axes.plot(curve.x, curve.mean, zorder=3, **line)
         low, high = curve.mean - curve.deviation, curve.mean + curve.deviation
         if row.scale == "log":
             low = np.maximum(low, curve.values.min(axis=0))

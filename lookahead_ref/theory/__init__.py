@@ -30,5 +30,6 @@ inner_state : {"maintain", "reset", "interpolate"}
 Arrays are broadcast against each other, over coordinates as over grids of hyperparameters,
 and the result has the shape of all together, unless a function says otherwise. A
 `TypeError` or a `ValueError` names an argument that is out of range or does not fit the
-others; a `DivergenceError` says that the result is beyond the range of numbers.
+others, as where a limit is asked for and there is none; a `DivergenceError` says that the
+result is beyond the range of numbers.
 """

@@ -128,8 +128,7 @@ class Cycle:
     def covariance_limit(self) -> Reals:
         """Return the covariance that the cycle leaves as it is, S = C S C' + noise.
 
-        Its element [..., 0, 0] is the variance of the slow weights. A `ValueError` says
-        that the cycle does not contract.
+        Its element [..., 0, 0] is the variance of the slow weights.
         """
         if not np.all(self.stable):
             worst = float(np.max(self.spectral_radius))

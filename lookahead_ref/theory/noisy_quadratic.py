@@ -203,8 +203,7 @@ def sgd_variance_limit(
 ) -> Reals:
     """Return the fixed point of SGD's variance, equation (0.8), where it converges.
 
-    gamma^2 a^2 sigma^2 / (1 - (1 - gamma a)^2) is gamma a sigma^2 / (2 - gamma a). A
-    `ValueError` says that SGD diverges.
+    gamma^2 a^2 sigma^2 / (1 - (1 - gamma a)^2) is gamma a sigma^2 / (2 - gamma a).
 
     Examples
     --------
@@ -305,7 +304,7 @@ def lookahead_variance_limit(
     """Return the fixed point of the slow weights' variance, equation (0.9).
 
     It exists wherever the cycle contracts (`is_stable`), also where SGD by itself diverges
-    and (0.8) means nothing. A `ValueError` says that the cycle does not contract.
+    and (0.8) means nothing.
 
     Examples
     --------
@@ -330,7 +329,7 @@ def variance_ratio(
     """Return the fixed point (0.9) over that of SGD, (0.8), where SGD converges.
 
     It is alpha (1 + q) / (2 - alpha (1 - q)) with q = (1 - gamma a)^k: below 1 for alpha <
-    1, and alpha for tiny gamma a. A `ValueError` says that SGD diverges.
+    1, and alpha for tiny gamma a.
 
     Examples
     --------

@@ -105,15 +105,6 @@ def noisy_gradient(curvature: ArrayLike, noise: ArrayLike = 0.0) -> PseudoGradie
     >>> outer = mean.outer("nesterov", learning_rate=0.7, momentum=0.9)
     >>> float(outer.covariance_limit()[0, 0].round(4))
     0.0358
-
-    Two players whose loss is the product of their weights: gradient descent and ascent go
-    round and away, Lookahead's cycles of 5 steps lead to the equilibrium.
-
-    >>> game = noisy_gradient(1j)
-    >>> float(game.spectral_radius("sgd", 0.1).round(4))
-    1.005
-    >>> float(game.after(0.1, k=5).spectral_radius("sgd", 0.5).round(4))
-    0.9813
     """
     a, sigma2 = numbers("curvature", curvature), reals("noise", noise, NON_NEGATIVE)
     check_broadcast(curvature=a.real, noise=sigma2)

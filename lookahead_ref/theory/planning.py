@@ -174,8 +174,7 @@ def best_hyperparameters(
 
     `learning_rates` and `alphas` are the lowest and highest that may be returned. By
     default there is no limit but alpha <= 1, and one below which no weight would be seen to
-    move: that is what is found where it is best not to move at all. A `DivergenceError`
-    says that all of the learning rates diverge beyond the range of numbers.
+    move: that is what is found where it is best not to move at all.
 
     Examples
     --------

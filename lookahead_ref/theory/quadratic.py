@@ -7,11 +7,8 @@ The loss is L(x) = 1/2 x'Ax - b'x. Wherever a matrix A is taken it may be
 - a function that maps a vector v, shape (n,), to A v.
 
 Everything else is a vector of shape (n,): a point x; b, the linear term; theta_0, where the
-inner loop started, and theta_k, where it ended. A `TypeError` or a `ValueError` names an
-argument that is not finite, of a shape that does not fit, or out of range, and an A that is
-not symmetric; a `DivergenceError` says that the result is beyond the range of numbers.
-Equation numbers are those of the source document; `docs/errata.md` says
-where they are corrected.
+inner loop started, and theta_k, where it ended. Equation numbers are those of the source
+document; `docs/errata.md` says where they are corrected.
 """
 
 from collections.abc import Callable

@@ -27,7 +27,7 @@ from lookahead_ref.training.events import (
     StepSkipped,
     StepTaken,
 )
-from lookahead_ref.training.models import Data, Evaluation, Model, PlainModel, carries
+from lookahead_ref.training.models import Data, Measured, Model, PlainModel, carries
 from lookahead_ref.training.nonfinite import (
     NonFiniteLossError,
     Where,
@@ -93,7 +93,7 @@ class TrainingResult:
     """Wall time, evaluation included; of a run that was continued, all its parts."""
     skipped: int = 0
     """Batches skipped because their loss or gradient was not finite."""
-    test: Evaluation | None = None
+    test: Measured | None = None
     """Loss and accuracy of the evaluation parameters over the test examples, if any."""
 
 
@@ -605,7 +605,7 @@ class _Loop:
         parameter = max(moved, key=moved.__getitem__)
         self.report(Diverging(self.state.epoch, now, start, parameter, moved[parameter]))
 
-    def _evaluator(self) -> Callable[[Any], Evaluation]:
+    def _evaluator(self) -> Callable[[Any], Measured]:
         """Make ready to evaluate the evaluation parameters as they are now."""
         model, place = self.model, self.state.placement.source
         params = self.state.stepper.evaluation_params()
@@ -618,7 +618,7 @@ class _Loop:
     def _seconds(self) -> float:
         return time.perf_counter() - self.began
 
-    def _end(self, error: str | None, tested: Evaluation | None = None) -> None:
+    def _end(self, error: str | None, tested: Measured | None = None) -> None:
         self.report(
             RunEnded(
                 epochs=self.state.epoch,

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 
 
-class Evaluation(Protocol):
+class Measured(Protocol):
     """What a model's evaluation measures."""
 
     @property
@@ -33,7 +33,7 @@ class PlainModel(Protocol):
     def loss(self, params: Any, batch: Any) -> Any:
         """Mean loss of a batch, differentiable."""
 
-    def evaluate(self, params: Any, examples: Any) -> Evaluation:
+    def evaluate(self, params: Any, examples: Any) -> Measured:
         """Measure loss and accuracy."""
 
 
@@ -54,7 +54,7 @@ class CarryingModel(Protocol):
     ) -> tuple[Any, Any]:
         """Mean loss of a batch, differentiable, and what the next one is handed."""
 
-    def evaluator(self, params: Any, train_source: Any) -> Callable[[Any], Evaluation]:
+    def evaluator(self, params: Any, train_source: Any) -> Callable[[Any], Measured]:
         """Make ready to evaluate these weights, looking at training examples if need be."""
 
 

@@ -1,5 +1,6 @@
 """Where the workers of a run are: all in this process, or one on each rank of MPI."""
 
+import importlib
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,7 +119,7 @@ class Ranks(Team):
         if failed is not None and not any(failures[: self._comm.rank]):
             raise failed
         if any(failures):
-            sys.exit(2)  # a rank before this one tells why
+            self._comm.Barrier()  # until the rank that tells why has ended all
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -127,12 +128,11 @@ class Ranks(Team):
             yield
         except StoppedError as error:  # on all ranks, when their state was saved
             sys.exit(128 + (error.signal or signal.SIGTERM))
-        except SystemExit:  # on all ranks, for one that failed
-            raise
         except BaseException as error:
-            if not isinstance(error.__cause__, StoppedError):
+            code = getattr(error, "exit_code", 1)
+            if code and not isinstance(error.__cause__, StoppedError):
                 sys.stderr.flush()
-                self._comm.Abort(getattr(error, "exit_code", 1))
+                self._comm.Abort(code)
             raise
 
 
@@ -144,8 +144,9 @@ def join(size: int | str, reduction: str = "ordered") -> Team:
                 f"reduction must be 'ordered' unless workers are mpi, got {reduction!r}"
             )
         return Team(cast("int", size))
+    require("mpi4py", "mpi", purpose="run with workers mpi")
     try:
-        mpi: Any = require("mpi4py.MPI", "mpi", purpose="run with workers mpi")
+        mpi: Any = importlib.import_module("mpi4py.MPI")
     except RuntimeError as error:
         raise ValueError(f"workers can be mpi where MPI is installed: {error}") from error
     if not mpi.Is_initialized() or mpi.Is_finalized():

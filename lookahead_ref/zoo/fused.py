@@ -43,16 +43,10 @@ def fused(
     """Make a layer that autograd sees as one operation: a decorator of a plain function.
 
     What is decorated is ``function(*arrays, **options)``, written in ``autograd.numpy``;
-    its positional parameters are the arrays that may be differentiated. The layer takes
-    ``kernels=`` too.
-
-    Parameters
-    ----------
-    forward : callable
-        The same value and how its gradients are computed: see `Forward`.
-    result : callable, optional
-        Makes what the layer returns from the value and whatever else `forward` returned,
-        which is without a gradient. By default the layer returns the value.
+    its positional parameters are the arrays that may be differentiated. `forward` computes
+    the same value and how its gradients are computed: see `Forward`. `result` makes what
+    the layer returns from the value and whatever else `forward` returned, which is without
+    a gradient; by default the layer returns the value. It takes ``kernels=`` too.
 
     Examples
     --------

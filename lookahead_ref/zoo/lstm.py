@@ -39,36 +39,7 @@ _EVALUATION_WINDOW = 35
 class LSTM:
     """A language model: embedding, layers of long short-term memory, softmax.
 
-    Parameters
-    ----------
-    vocabulary : int
-        Number of different tokens.
-    hidden : int, default 200
-        Units of each layer.
-    layers : int, default 2
-        Number of layers.
-    embedding : int, optional
-        Width of the embedding; by default `hidden`.
-    dropout : float, default 0
-        The share of units that is left out in training: of the embedding and of each
-        layer's output, on their way up.
-    tied : bool, default False
-        Whether the output's weights are the embedding, transposed; its width is then
-        `hidden`.
-    initialization : str, default "uniform"
-        How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`; each
-        gate's matrices by themselves. Biases are zero at first, but for the forget gate's.
-    scale : float, default 0.1
-        The limit of ``uniform``, the standard deviation of ``normal``; the embedding is
-        drawn by ``uniform`` within it where `initialization` is another.
-    forget_bias : float, default 0
-        The first bias of the forget gate.
-    backend
-        As all models take it.
-
-    Notes
-    -----
-    Parameters, by name, with their shapes::
+    Parameters of the model, by name, with their shapes::
 
         embedding   weight            (vocabulary, embedding)
         layer1      input_weight      (embedding, 4 * hidden)
@@ -93,14 +64,26 @@ class LSTM:
     """
 
     vocabulary: int
+    """Number of different tokens."""
     hidden: int = 200
+    """Units of each layer."""
     layers: int = 2
+    """Number of layers."""
     embedding: int | None = None
+    """Width of the embedding; by default `hidden`."""
     dropout: float = 0.0
+    """The share of units that is left out in training: of the embedding and of each layer's
+    output, on their way up."""
     tied: bool = False
+    """Whether the output's weights are the embedding, transposed; its width is `hidden`."""
     initialization: Initialization = "uniform"
+    """How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`; each gate's
+    matrices by themselves. Biases are zero at first, but for the forget gate's."""
     scale: float = 0.1
+    """The limit of ``uniform``, the standard deviation of ``normal``; the embedding is
+    drawn by ``uniform`` within it where `initialization` is another."""
     forget_bias: float = 0.0
+    """The first bias of the forget gate."""
     backend: str = "numpy"
 
     def __post_init__(self) -> None:

@@ -20,22 +20,10 @@ Params = dict[str, dict[str, NDArray[Any]]]
 
 @dataclass(frozen=True)
 class MLP:
-    """A classifier made of dense layers.
+    """A classifier of dense layers; the last one, without activation, gives the logits.
 
-    The last one has no activation and gives the logits. Parameters are
-    ``{"layer1": {"weight": (inputs, units), "bias": (units,)}, ...}``.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Number of inputs, of units of each hidden layer, and of classes.
-    activation : {"relu", "tanh"}
-        Between the layers.
-    initialization : str
-        How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`. Biases
-        are zero at first.
-    backend
-        As all models take it.
+    Parameters are ``{"layer1": {"weight": (inputs, units), "bias": (units,)}, ...}``;
+    biases are zero at first.
 
     Examples
     --------
@@ -48,8 +36,11 @@ class MLP:
     """
 
     sizes: tuple[int, ...]
+    """Number of inputs, of units of each hidden layer, and of classes."""
     activation: Activation = "relu"
+    """Between the layers."""
     initialization: Initialization = "he_normal"
+    """How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`."""
     backend: str = "numpy"
 
     def __post_init__(self) -> None:

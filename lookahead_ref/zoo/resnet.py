@@ -66,34 +66,6 @@ class ResNet:
     columns, inputs, outputs), ``scale`` and ``shift``; ``output`` with ``weight`` and
     ``bias``. *Statistics* are ``mean`` and ``variance`` for each layer, by its path.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Channels, height and width of a picture.
-    classes : int
-        Number of classes.
-    blocks, widths : tuple of int
-        Number of blocks of each stage, and channels of its 3 by 3 convolutions.
-    block : {"basic", "bottleneck"}
-        Two convolutions of 3 by 3, or one between two of 1 by 1 of which the last makes
-        four times the channels. The 3 by 3 convolution has the stride.
-    stem : {"small", "large"}
-        What comes first: a layer of 3 by 3, or one of 7 by 7 with stride 2 and a maximum
-        over 3 by 3 with stride 2.
-    shortcut : {"projection", "identity"}
-        What leads around a block that changes the shape: a layer of 1 by 1, or every second
-        pixel with zeros for the channels that are more (options B and A of He et al.).
-    momentum : float, default 0.1
-        The weight of a batch in the running statistics.
-    epsilon : float, default 1e-5
-        Added to variances.
-    statistics_examples : int, optional
-        How many training examples `evaluator` looks at, at most; by default all.
-    evaluation_batch : int, default 128
-        How many examples it looks at together.
-    backend
-        As all models take it.
-
     Examples
     --------
     >>> model = ResNet((3, 8, 8), 10, blocks=(1, 1), widths=(4, 8))
@@ -105,16 +77,29 @@ class ResNet:
     """
 
     shape: tuple[int, int, int]
+    """Channels, height and width of a picture."""
     classes: int
     blocks: tuple[int, ...]
+    """Number of blocks of each stage."""
     widths: tuple[int, ...]
+    """Channels of each stage's 3 by 3 convolutions."""
     block: Literal["basic", "bottleneck"] = "basic"
+    """Two convolutions of 3 by 3, or one between two of 1 by 1 of which the last makes four
+    times the channels. The 3 by 3 convolution has the stride."""
     stem: Literal["small", "large"] = "small"
+    """What comes first: a layer of 3 by 3, or one of 7 by 7 with stride 2 and a maximum
+    over 3 by 3 with stride 2."""
     shortcut: Literal["projection", "identity"] = "projection"
+    """What leads around a block that changes the shape: a layer of 1 by 1, or every second
+    pixel with zeros for the channels that are more (options B and A of He et al.)."""
     momentum: float = 0.1
+    """The weight of a batch in the running statistics."""
     epsilon: float = 1e-5
+    """Added to variances."""
     statistics_examples: int | None = None
+    """How many training examples `evaluator` looks at, at most; by default all."""
     evaluation_batch: int = 128
+    """How many examples it looks at together."""
     backend: str = "numpy"
 
     def __post_init__(self) -> None:

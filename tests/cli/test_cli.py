@@ -120,7 +120,9 @@ def test_compare_json_is_alone_on_standard_output(here: Path) -> None:
 def test_compare_refuses_a_folder_that_holds_something_else(here: Path) -> None:
     (here / "kept").write_text("x")
     told = "output must be a new or empty folder, got ."
-    refused(called("compare --output ."), told)
+    done = called("compare --output .")
+    assert done.exit_code == 2
+    assert told in done.stderr.splitlines()[-1]
     assert [path.name for path in here.iterdir()] == ["kept"]
 
 
@@ -133,7 +135,9 @@ def test_compare_refuses_a_folder_that_holds_something_else(here: Path) -> None:
 )
 def test_a_folder_that_another_run_writes_to_is_refused(command: str, here: Path) -> None:
     with new_folder(here / "out", "any"):
-        refused(called(command, "--output", "out"), "another run is writing to out")
+        done = called(command, "--output", "out")
+    assert done.exit_code == 2
+    assert "another run is writing to out" in done.stderr.splitlines()[-1]
     assert list((here / "out").iterdir()) == []
 
 

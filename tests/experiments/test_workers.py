@@ -21,7 +21,7 @@ from lookahead_ref.experiments.workers import (
     DaskCluster,
     LocalProcesses,
     LostWorkerError,
-    Workers,
+    Pool,
     choose_workers,
 )
 from lookahead_ref.report.files import jsonable
@@ -43,29 +43,29 @@ def cluster() -> Iterator[str]:
 
 
 @pytest.fixture(params=["this process", "two processes", "cluster"])
-def workers(request: pytest.FixtureRequest) -> Workers:
+def workers(request: pytest.FixtureRequest) -> Pool:
     if request.param == "cluster":
         return DaskCluster(request.getfixturevalue("cluster"))
     return LocalProcesses(1 if request.param == "this process" else 2)
 
 
-def test_every_task_is_done_once_wherever_it_is_done(workers: Workers) -> None:
+def test_every_task_is_done_once_wherever_it_is_done(workers: Pool) -> None:
     outcomes = list(workers.outcomes(worker_tasks.square, range(6)))
     assert sorted(outcomes) == [(n, n * n) for n in range(6)]
 
 
-def test_linear_algebra_runs_on_one_thread(workers: Workers) -> None:
+def test_linear_algebra_runs_on_one_thread(workers: Pool) -> None:
     assert list(workers.outcomes(worker_tasks.threads, [0])) == [(0, 1)]
 
 
-def test_the_error_of_a_task_comes_back(workers: Workers) -> None:
+def test_the_error_of_a_task_comes_back(workers: Pool) -> None:
     with pytest.raises(ArithmeticError, match="two is too much"):
         list(workers.outcomes(worker_tasks.fail_at_two, range(4)))
 
 
 @pytest.mark.parametrize("workers", ["two processes", "cluster"], indirect=True)
 def test_a_killed_worker_costs_its_task_which_is_done_again(
-    workers: Workers, tmp_path: Path
+    workers: Pool, tmp_path: Path
 ) -> None:
     marker = tmp_path / "died"
     tasks = [(number, marker) for number in range(6)]
@@ -93,6 +93,14 @@ def test_a_scheduler_that_does_not_answer_is_named() -> None:
         list(DaskCluster("tcp://127.0.0.1:9").outcomes(worker_tasks.square, [1]))
 
 
+def test_tasks_under_way_are_given_up_where_the_caller_stops() -> None:
+    began = time.monotonic()
+    outcomes = LocalProcesses(2).outcomes(worker_tasks.sleep, [0, 300, 300])
+    assert next(outcomes) == (0, None)
+    outcomes.close()
+    assert time.monotonic() - began < 60
+
+
 def wait_for(file: Path) -> None:
     while not file.exists():
         time.sleep(0.01)
@@ -102,7 +110,7 @@ def wait_for(file: Path) -> None:
 def test_tasks_under_way_are_asked_to_stop_where_the_caller_stops(
     where: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    workers: Workers = LocalProcesses(2)
+    workers: Pool = LocalProcesses(2)
     if where == "cluster":
         workers = DaskCluster(request.getfixturevalue("cluster"))
     outcomes = workers.outcomes(worker_tasks.wait, [None, tmp_path])
@@ -131,7 +139,7 @@ def test_workers_end_with_a_parent_that_is_killed() -> None:
 
 
 def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
-    workers: Workers, tmp_path: Path
+    workers: Pool, tmp_path: Path
 ) -> None:
     file = tmp_path / "only_here.py"
     file.write_text(OWN)

@@ -1,14 +1,19 @@
 """Workers in training: each with its share of the data, and one outer step for all."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import lookahead_ref as la
+from commands import called, refused, succeeded
 from lookahead_ref.data import Corpus
+from lookahead_ref.experiments import compare, sweep
+from lookahead_ref.experiments.settings import CompareSettings, SweepSettings
 from lookahead_ref.training import Snapshot, StepTaken, StoppedError, train
 from support import assert_same_bits
 from toys import Bigram, Elsewhere, Normalised, clouds, text
@@ -196,3 +201,49 @@ def test_another_number_of_workers_cannot_go_on() -> None:
         trained(checkpoints=states)
     with pytest.raises(ValueError, match="workers must be as many as resume has, 3, got 2"):
         trained(2, resume=states.kept[0][1])
+
+
+# On the command line.
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--workers 0", "workers must be a positive integer, got 0"),
+        ("--workers two", "workers must be a number or mpi, got 'two'"),
+        ("--workers 2 --optimizer adam", "workers must be 1 with optimizer adam"),
+        ("--workers 2 --batch-size 700", "workers must be so few that each has a batch"),
+        ("--workers 2 --reduction allreduce", "reduction must be 'ordered' unless workers"),
+        ("--workers 2 --reduction tree", "reduction must be"),
+        ("--workers mpi", "mpi4py is needed to run with workers mpi, and is not installed"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    options: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    refused(called(f"train {options}"), told)
+
+
+def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    for folder in (run, whole):
+        begin = "train --epochs 1 --k 4 --workers 2 --checkpoint-every 1 --output"
+        succeeded(begin, str(folder))
+    (run / "final.safetensors").unlink()
+    max(run.glob("checkpoint-*")).unlink()
+    other = called("train --workers 3 --resume", str(run))
+    refused(other, "workers must be as many as the run has, 2, got 3")
+    succeeded("train --resume", str(run))
+    finals = [(folder / "final.safetensors").read_bytes() for folder in (run, whole)]
+    assert finals[0] == finals[1]
+
+
+def test_sweeps_and_comparisons_give_workers_to_what_can_have_them() -> None:
+    swept = sweep.plan(SweepSettings(workers=2)).arms
+    compared = compare.prepare(CompareSettings(workers=2, optimizers=("sgd",))).plan.arms
+    assert [arm.settings.workers for arm in swept] == [2]
+    assert {arm.settings.optimizer: arm.settings.workers for arm in compared} == {
+        "sgd": 1,
+        "lookahead-sgd": 2,
+    }

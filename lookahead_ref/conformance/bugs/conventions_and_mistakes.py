@@ -7,10 +7,10 @@ from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.inner_rules import OtherAdam
 from lookahead_ref.conformance.bugs.simulation import (
     Convention,
-    Inner,
-    Lookahead,
     Mistake,
-    Program,
+    SimulatedInner,
+    SimulatedLookahead,
+    SimulatedProgram,
     Some,
     picked,
 )
@@ -52,14 +52,14 @@ class RateInVelocity(oracle.OracleInner):
         return moved, v
 
 
-class LearningRateInVelocity(Convention, RateInVelocity, Inner):
+class LearningRateInVelocity(Convention, RateInVelocity, SimulatedInner):
     clause, place, needs = "IN-12", "velocity", ("velocity",)
     says = "keeps the learning rate in the velocity: v <- mu v - gamma g"
     breaks = "Sutskever et al. 2013, Keras"
     fix = "the same only while the learning rate is constant"
 
 
-class AdagradEpsilonInRoot(Convention, Inner):
+class AdagradEpsilonInRoot(Convention, SimulatedInner):
     clause, place, needs = "IN-13", "adagrad", ("adagrad",)
     says = "adds epsilon under the root of AdaGrad"
     breaks = "Optax"
@@ -75,7 +75,7 @@ class AdagradEpsilonInRoot(Convention, Inner):
         return update
 
 
-class DecayWithoutLearningRate(Convention, Inner):
+class DecayWithoutLearningRate(Convention, SimulatedInner):
     clause, place, needs = "IN-4", "decay", ("decoupled",)
     says = "does not multiply decoupled weight decay by the learning rate"
     breaks = "Loshchilov and Hutter's Algorithm 2, with its schedule multiplier at 1"
@@ -86,7 +86,7 @@ class DecayWithoutLearningRate(Convention, Inner):
         return x - gamma * direction - self.h["weight_decay"] * x, *slots_after
 
 
-class NoGradientIsZero(Convention, Inner):
+class NoGradientIsZero(Convention, SimulatedInner):
     clause, place, needs = "LA-25", "no_gradient", ("no-gradient",)
     says = "takes no gradient for a gradient of zeros"
     breaks = "programs in which every parameter has a gradient; this library"
@@ -98,7 +98,7 @@ class NoGradientIsZero(Convention, Inner):
         return super().step(theta, [[zero] * len(x) if g is None else g for x, g in given])
 
 
-class NoGradientSkips(Convention, Inner):
+class NoGradientSkips(Convention, SimulatedInner):
     clause, place, needs = "LA-25", "no_gradient", ("no-gradient",)
     says = (
         "leaves a parameter without a gradient, and its slots, as they are; "
@@ -147,7 +147,7 @@ class NoGradientSkipsSync(Convention, Some):
 # What someone does who writes Lookahead for the first time.
 
 
-class PhiIsTheta(Mistake, Lookahead):
+class PhiIsTheta(Mistake, SimulatedLookahead):
     clause, place = "LA-1", "capture"
     says = "has one array under two names, phi and theta"
     breaks = "phi moves with theta: this is the inner optimizer alone"
@@ -160,7 +160,7 @@ class PhiIsTheta(Mistake, Lookahead):
         super().after_inner_step(first, theta)
 
 
-class ThetaBecomesPhi(Mistake, Lookahead):
+class ThetaBecomesPhi(Mistake, SimulatedLookahead):
     clause, place = "LA-7", "capture"
     says = "has one array under two names, phi and theta, from the first synchronization on"
     breaks = "phi moves with theta from there: the inner optimizer alone after one cycle"
@@ -172,7 +172,7 @@ class ThetaBecomesPhi(Mistake, Lookahead):
         super().after_inner_step(first, theta)
 
 
-class KIgnored(Mistake, Lookahead):
+class KIgnored(Mistake, SimulatedLookahead):
     clause, place = "LA-3", "period"
     says = "synchronizes after every step, whatever k is"
     breaks = "this is the inner optimizer with steps that are shorter by alpha"
@@ -180,7 +180,7 @@ class KIgnored(Mistake, Lookahead):
     given = {"k": lambda _: 1}
 
 
-class KFixed(Mistake, Lookahead):
+class KFixed(Mistake, SimulatedLookahead):
     clause, place = "LA-3", "period"
     says = "synchronizes after every 5 steps, whatever k is"
     breaks = "k is not the k that was asked for"
@@ -188,7 +188,7 @@ class KFixed(Mistake, Lookahead):
     given = {"k": lambda _: 5}
 
 
-class SynchronizesOnce(Mistake, Lookahead):
+class SynchronizesOnce(Mistake, SimulatedLookahead):
     clause, place = "LA-3", "first"
     says = "synchronizes after step k, and never again"
     breaks = "from there on this is the inner optimizer alone"
@@ -198,7 +198,7 @@ class SynchronizesOnce(Mistake, Lookahead):
         return bool(self.calls == self.k)
 
 
-class SynchronizesFromKOn(Mistake, Lookahead):
+class SynchronizesFromKOn(Mistake, SimulatedLookahead):
     clause, place = "LA-3", "first"
     says = "synchronizes after step k and after every step from there"
     breaks = "k is 1 after the first cycle"
@@ -208,7 +208,7 @@ class SynchronizesFromKOn(Mistake, Lookahead):
         return bool(self.calls >= self.k)
 
 
-class CountsFromOneAgain(Mistake, Lookahead):
+class CountsFromOneAgain(Mistake, SimulatedLookahead):
     clause, place = "LA-3", "first"
     says = "sets its count back to 1 at a synchronization, and not to 0"
     breaks = "every cycle but the first is a step too short"
@@ -220,7 +220,7 @@ class CountsFromOneAgain(Mistake, Lookahead):
         return new
 
 
-class OuterUpdateBackwards(Mistake, Lookahead):
+class OuterUpdateBackwards(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-5", "outer", ("alpha",)
     says = "moves phi away from theta: it has a sign or a difference the wrong way round"
     breaks = "each synchronization undoes what the inner optimizer has done"
@@ -230,7 +230,7 @@ class OuterUpdateBackwards(Mistake, Lookahead):
         return interpolate(theta, self.phi, self.arithmetic.number(2.0))
 
 
-class OuterUpdateAdds(Mistake, Lookahead):
+class OuterUpdateAdds(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-5", "outer", ("alpha",)
     says = "adds alpha theta to phi"
     breaks = "the weights grow with each synchronization"
@@ -241,7 +241,7 @@ class OuterUpdateAdds(Mistake, Lookahead):
         return [[p + x for p, x in zip(a, b, strict=True)] for a, b in both]
 
 
-class PhiMovesEveryStep(Mistake, Lookahead):
+class PhiMovesEveryStep(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-8", "outer", ("alpha",)
     says = "moves phi towards theta after every step, and theta to phi after every k"
     breaks = "phi is an average of all the fast weights, not a step to the last of a cycle"
@@ -255,7 +255,7 @@ class PhiMovesEveryStep(Mistake, Lookahead):
         return self.phi
 
 
-class AlphaFixed(Mistake, Lookahead):
+class AlphaFixed(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-5", "alpha", ("alpha",)
     says = "takes 0.5 for alpha, whatever alpha is"
     breaks = "alpha cannot be tuned"
@@ -279,7 +279,7 @@ class OnlyLastTensor(Mistake, Some):
     given = {"moving": lambda self: [False] * (len(self.phi) - 1) + [True]}
 
 
-class Climbs(Mistake, Inner):
+class Climbs(Mistake, SimulatedInner):
     clause, place = "IN-1", "rate"
     says = "adds the update where it is to be subtracted"
     breaks = "the loss grows"
@@ -287,7 +287,7 @@ class Climbs(Mistake, Inner):
     given = {"learning_rate": lambda self: [-each for each in self.learning_rate]}
 
 
-class ShowsSlowForFast(Mistake, Program):
+class ShowsSlowForFast(Mistake, SimulatedProgram):
     clause, place = "LA-8", "shown"
     says = "returns phi where the fast weights are asked for"
     breaks = (
@@ -295,21 +295,21 @@ class ShowsSlowForFast(Mistake, Program):
     )
     fix = "return theta there, the weights that the inner optimizer moves"
 
-    def fast(self, outermost: Lookahead, theta: Tensors) -> Tensors:
+    def fast(self, outermost: SimulatedLookahead, theta: Tensors) -> Tensors:
         return outermost.phi
 
 
-class ShowsFastForSlow(Mistake, Program):
+class ShowsFastForSlow(Mistake, SimulatedProgram):
     clause, place = "LA-8", "shown"
     says = "returns theta where the slow weights are asked for"
     breaks = "what is called phi is not what training returns"
     fix = "return phi there, which rests between synchronizations"
 
-    def slow(self, level: Lookahead, theta: Tensors) -> Tensors:
+    def slow(self, level: SimulatedLookahead, theta: Tensors) -> Tensors:
         return theta
 
 
-class VelocityNotKept(Mistake, Inner):
+class VelocityNotKept(Mistake, SimulatedInner):
     clause, place, needs = "IN-6", "momentum", ("heavy-ball",)
     says = "does not keep the velocity from one step to the next"
     breaks = "this is SGD: momentum does nothing"
@@ -317,7 +317,7 @@ class VelocityNotKept(Mistake, Inner):
     given = {"rule": lambda _: lambda h, t, sqrt: lambda g, v: (g, g)}
 
 
-class AdamBetasSwapped(Mistake, Inner):
+class AdamBetasSwapped(Mistake, SimulatedInner):
     clause, place, needs = "IN-9", "adam", ("adam",)
     says = "takes beta1 for beta2, and beta2 for beta1"
     breaks = "the direction is an average of a thousand gradients, the scale one of ten"

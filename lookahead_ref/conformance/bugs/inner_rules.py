@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.simulation import Bug, Inner
+from lookahead_ref.conformance.bugs.simulation import Bug, SimulatedInner
 from lookahead_ref.conformance.oracle import Number, Update
 
 
-class MomentumDampened(Bug, Inner):
+class MomentumDampened(Bug, SimulatedInner):
     clause, place, needs = "IN-6", "momentum", ("heavy-ball",)
     says = "averages gradients: v <- mu v + (1 - mu) g"
     breaks = "the learning rate is 1 - mu of what was asked for"
@@ -24,7 +24,7 @@ class MomentumDampened(Bug, Inner):
         return update
 
 
-class NesterovIgnored(Bug, Inner):
+class NesterovIgnored(Bug, SimulatedInner):
     clause, place, needs = "IN-7", "momentum", ("nesterov",)
     says = "does heavy ball though Nesterov was asked for"
     breaks = "the gradient's weight in the update is 1, not 1 + mu"
@@ -32,7 +32,7 @@ class NesterovIgnored(Bug, Inner):
     given = {"rule": lambda _: oracle.heavy_ball}
 
 
-class OtherAdam(Inner):
+class OtherAdam(SimulatedInner):
     """Adam with another way from its moments to its update."""
 
     given = {"rule": lambda self: self.adam}
@@ -71,7 +71,7 @@ class AdamFirstUncorrected(Bug, OtherAdam):
         return m / (self.arithmetic.sqrt(v / bias2) + e)
 
 
-class AdamCountOneAhead(Bug, Inner):
+class AdamCountOneAhead(Bug, SimulatedInner):
     clause, place, needs = "IN-10", "adam", ("adam",)
     says = "corrects the moments' bias with t + 1 for t"
     breaks = "the first updates are of another size"
@@ -89,7 +89,7 @@ class AdamEpsilonInRoot(Bug, OtherAdam):
         return (m / bias1) / self.arithmetic.sqrt(v / bias2 + e)
 
 
-class DecayIgnored(Bug, Inner):
+class DecayIgnored(Bug, SimulatedInner):
     clause, place, needs = "LA-27", "decay", ("decay",)
     says = "ignores weight decay"
     breaks = "weights grow"
@@ -97,7 +97,7 @@ class DecayIgnored(Bug, Inner):
     given = {"decay_kind": lambda _: "none"}
 
 
-class DecayCoupled(Bug, Inner):
+class DecayCoupled(Bug, SimulatedInner):
     clause, place, needs = "IN-4", "decay", ("decoupled",)
     says = "adds weight decay to the gradient though it was to be decoupled"
     breaks = "Adam divides the decay by the gradient's size: large gradients hardly decay"
@@ -105,7 +105,7 @@ class DecayCoupled(Bug, Inner):
     given = {"decay_kind": lambda _: "l2"}
 
 
-class DecayDecoupled(Bug, Inner):
+class DecayDecoupled(Bug, SimulatedInner):
     clause, place, needs = "IN-3", "decay", ("l2", "slots")
     says = "decouples weight decay though it was to be added to the gradient"
     breaks = "another regularizer than the one that was tuned"
@@ -113,7 +113,7 @@ class DecayDecoupled(Bug, Inner):
     given = {"decay_kind": lambda _: "decoupled"}
 
 
-class DecayAfterUpdate(Bug, Inner):
+class DecayAfterUpdate(Bug, SimulatedInner):
     clause, place, needs = "IN-4", "decay", ("decoupled",)
     says = "decays the weights after the update, not the old weights"
     breaks = "the update itself decays too: not the published rule"

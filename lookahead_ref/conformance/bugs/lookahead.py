@@ -4,9 +4,9 @@ from typing import Any
 
 from lookahead_ref.conformance.bugs.simulation import (
     Bug,
-    Inner,
-    Lookahead,
-    Program,
+    SimulatedInner,
+    SimulatedLookahead,
+    SimulatedProgram,
     State,
     arrays_of,
     picked,
@@ -16,7 +16,7 @@ from lookahead_ref.conformance.oracle import Gradients, Slots, Tensors, interpol
 # When it synchronizes, where phi starts, and what the outer update does.
 
 
-class PeriodPlusOne(Bug, Lookahead):
+class PeriodPlusOne(Bug, SimulatedLookahead):
     clause, place = "LA-3", "period"
     says = "synchronizes every k + 1 steps"
     breaks = "k is not the k that was tuned, and k = 1 does not exist"
@@ -24,7 +24,7 @@ class PeriodPlusOne(Bug, Lookahead):
     given = {"k": lambda self: self.k + 1}
 
 
-class PeriodMinusOne(Bug, Lookahead):
+class PeriodMinusOne(Bug, SimulatedLookahead):
     clause, place = "LA-3", "period"
     says = "synchronizes every k - 1 steps"
     breaks = "k is not the k that was tuned"
@@ -32,7 +32,7 @@ class PeriodMinusOne(Bug, Lookahead):
     given = {"k": lambda self: max(1, self.k - 1)}
 
 
-class FirstSyncAtStep1(Bug, Lookahead):
+class FirstSyncAtStep1(Bug, SimulatedLookahead):
     clause, place = "LA-3", "first"
     says = "synchronizes after step 1, and every k steps from there"
     breaks = "the first cycle is cut to one step and every later one is out of phase"
@@ -42,7 +42,7 @@ class FirstSyncAtStep1(Bug, Lookahead):
         return int(self.k) - 1
 
 
-class NeverSynchronizes(Bug, Lookahead):
+class NeverSynchronizes(Bug, SimulatedLookahead):
     clause, place = "LA-3", "first"
     says = "never synchronizes"
     breaks = "this is the inner optimizer alone, with phi carried along for nothing"
@@ -52,7 +52,7 @@ class NeverSynchronizes(Bug, Lookahead):
         return False
 
 
-class PhiAfterFirstStep(Bug, Lookahead):
+class PhiAfterFirstStep(Bug, SimulatedLookahead):
     clause, place = "LA-1", "capture"
     says = "captures phi after the first inner step"
     breaks = "phi_0 is not theta_0: every slow weight is displaced by the first update"
@@ -63,7 +63,7 @@ class PhiAfterFirstStep(Bug, Lookahead):
         super().after_inner_step(first, theta)
 
 
-class PhiAtFirstSync(Bug, Lookahead):
+class PhiAtFirstSync(Bug, SimulatedLookahead):
     clause, place = "LA-1", "capture"
     says = "captures phi at the first synchronization"
     breaks = "the first synchronization does nothing: k steps run without Lookahead"
@@ -75,7 +75,7 @@ class PhiAtFirstSync(Bug, Lookahead):
         return super().synchronize(theta)
 
 
-class PhiStartsAtZero(Bug, Lookahead):
+class PhiStartsAtZero(Bug, SimulatedLookahead):
     clause, place = "LA-1", "capture"
     says = "starts phi at zero"
     breaks = "the first synchronization pulls the weights towards the origin"
@@ -83,7 +83,7 @@ class PhiStartsAtZero(Bug, Lookahead):
     given = {"phi": lambda self: [[self.arithmetic.number(0.0)] * len(x) for x in self.phi]}
 
 
-class PhiStartsAtFirstGradient(Bug, Lookahead):
+class PhiStartsAtFirstGradient(Bug, SimulatedLookahead):
     clause, place = "LA-1", "capture"
     says = "starts phi at the first gradient"
     breaks = "the first synchronization mixes a gradient into the weights"
@@ -95,7 +95,7 @@ class PhiStartsAtFirstGradient(Bug, Lookahead):
         super().after_inner_step(first, theta)
 
 
-class AlphaSwapped(Bug, Lookahead):
+class AlphaSwapped(Bug, SimulatedLookahead):
     clause, place, needs = "LA-5", "alpha", ("alpha",)
     says = "uses 1 - alpha for alpha"
     breaks = "alpha = 0.8 behaves as 0.2; nothing shows at 0.5"
@@ -103,7 +103,7 @@ class AlphaSwapped(Bug, Lookahead):
     given = {"alpha": lambda self: [1 - each for each in self.alpha]}
 
 
-class AlphaIgnored(Bug, Lookahead):
+class AlphaIgnored(Bug, SimulatedLookahead):
     clause, place, needs = "LA-5", "alpha", ("alpha",)
     says = "sets phi to theta at a synchronization"
     breaks = "this is the inner optimizer alone"
@@ -111,7 +111,7 @@ class AlphaIgnored(Bug, Lookahead):
     given = {"alpha": lambda self: [self.arithmetic.number(1.0)]}
 
 
-class SyncBeforeInnerStep(Bug, Lookahead):
+class SyncBeforeInnerStep(Bug, SimulatedLookahead):
     clause, place = "LA-4", "order"
     says = "synchronizes before the k-th inner step, not after it"
     breaks = (
@@ -130,7 +130,7 @@ class SyncBeforeInnerStep(Bug, Lookahead):
         return self.inner.step(self.synchronize(theta), grads)
 
 
-class SyncWithOldFast(Bug, Lookahead):
+class SyncWithOldFast(Bug, SimulatedLookahead):
     clause, place = "LA-4", "order"
     says = "interpolates with the fast weights from before the k-th inner step"
     breaks = "every k-th update is lost"
@@ -140,7 +140,7 @@ class SyncWithOldFast(Bug, Lookahead):
         return self.before
 
 
-class FastNotRestarted(Bug, Lookahead):
+class FastNotRestarted(Bug, SimulatedLookahead):
     clause, place = "LA-7", "write"
     says = "leaves the fast weights where they are at a synchronization"
     breaks = "phi is an average beside the training, which it never touches"
@@ -151,7 +151,7 @@ class FastNotRestarted(Bug, Lookahead):
         return theta
 
 
-class PhiNotStored(Bug, Lookahead):
+class PhiNotStored(Bug, SimulatedLookahead):
     clause, place = "LA-7", "write"
     says = "writes the interpolation to the fast weights but keeps the old phi"
     breaks = "every cycle is pulled back towards the initial weights"
@@ -163,7 +163,7 @@ class PhiNotStored(Bug, Lookahead):
         return new
 
 
-class PhiTakesFast(Bug, Lookahead):
+class PhiTakesFast(Bug, SimulatedLookahead):
     clause, place = "LA-7", "write"
     says = "stores the fast weights as phi, and writes the interpolation to the parameters"
     breaks = "phi is where the last cycle ended, not an average of all of them"
@@ -178,7 +178,7 @@ class PhiTakesFast(Bug, Lookahead):
 # What a synchronization does to the inner optimizer's slots and counts.
 
 
-class InnerStateNotReset(Bug, Lookahead):
+class InnerStateNotReset(Bug, SimulatedLookahead):
     clause, place, needs = "LA-12", "reset", ("reset", "slots")
     says = "maintains the inner state though reset was asked for"
     breaks = "momentum of the old cycle pushes the new one"
@@ -188,7 +188,7 @@ class InnerStateNotReset(Bug, Lookahead):
         self.slots, self.innermost.count = slots, counts
 
 
-class OnlyMomentumReset(Bug, Lookahead):
+class OnlyMomentumReset(Bug, SimulatedLookahead):
     clause, place, needs = "LA-12", "reset", ("reset", "slots")
     says = "resets a velocity by its name, and leaves the state of every other optimizer"
     breaks = "reset works with SGD and silently does nothing with Adam or AdaGrad"
@@ -199,7 +199,7 @@ class OnlyMomentumReset(Bug, Lookahead):
             self.slots, self.innermost.count = slots, counts
 
 
-class CountNotReset(Bug, Lookahead):
+class CountNotReset(Bug, SimulatedLookahead):
     clause, place, needs = "LA-15", "reset", ("reset", "adam")
     says = "zeroes the slots but leaves the count that Adam's bias correction uses"
     breaks = (
@@ -211,7 +211,7 @@ class CountNotReset(Bug, Lookahead):
         self.innermost.count = counts
 
 
-class SlotsNotReset(Bug, Lookahead):
+class SlotsNotReset(Bug, SimulatedLookahead):
     clause, place, needs = "LA-12", "reset", ("reset", "adam")
     says = "resets the count but not the slots"
     breaks = "the bias correction inflates moments that are already settled"
@@ -221,7 +221,7 @@ class SlotsNotReset(Bug, Lookahead):
         self.slots = slots
 
 
-class ResetRestartsSchedule(Bug, Lookahead):
+class ResetRestartsSchedule(Bug, SimulatedLookahead):
     clause, place, needs = "LA-14", "reset", ("reset", "rates")
     says = "restarts the learning rate's schedule at a reset"
     breaks = "warm-up repeats every k steps, and decay never comes"
@@ -231,7 +231,7 @@ class ResetRestartsSchedule(Bug, Lookahead):
         self.innermost.clock = 0
 
 
-class StateResetUnasked(Bug, Lookahead):
+class StateResetUnasked(Bug, SimulatedLookahead):
     clause, place, needs = "LA-11", "state", ("maintain", "slots")
     says = "resets the inner state though it was to be maintained"
     breaks = "momentum is lost every k steps"
@@ -239,7 +239,7 @@ class StateResetUnasked(Bug, Lookahead):
     given = {"inner_state": lambda self: self.inner_state.replace("maintain", "reset")}
 
 
-class InterpolatedSlotsAliased(Bug, Lookahead):
+class InterpolatedSlotsAliased(Bug, SimulatedLookahead):
     clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
     says = "keeps a reference to the slots, not a copy, as what to interpolate from"
     breaks = "interpolation silently becomes maintain"
@@ -249,7 +249,7 @@ class InterpolatedSlotsAliased(Bug, Lookahead):
         return self.slots
 
 
-class InterpolatedSlotsSwapped(Bug, Lookahead):
+class InterpolatedSlotsSwapped(Bug, SimulatedLookahead):
     clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
     says = "interpolates slots with 1 - alpha"
     breaks = "slots follow the old cycle where weights follow the new one; not seen at 0.5"
@@ -263,7 +263,7 @@ class InterpolatedSlotsSwapped(Bug, Lookahead):
         self.inner.follow(self.phi)
 
 
-class InterpolatedSlotsNotKept(Bug, Lookahead):
+class InterpolatedSlotsNotKept(Bug, SimulatedLookahead):
     clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
     says = "keeps the slots from before an interpolation as what to interpolate from next"
     breaks = "the next synchronization starts from slots that the last one has left"
@@ -273,7 +273,7 @@ class InterpolatedSlotsNotKept(Bug, Lookahead):
         self.anchor = slots
 
 
-class OnlyMomentumInterpolated(Bug, Lookahead):
+class OnlyMomentumInterpolated(Bug, SimulatedLookahead):
     clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
     says = "interpolates a velocity by its name, and no slot of any other optimizer"
     breaks = "interpolation works with SGD and silently does nothing with Adam or AdaGrad"
@@ -283,7 +283,7 @@ class OnlyMomentumInterpolated(Bug, Lookahead):
         return self.anchor if "velocity" in self.slots else self.slots
 
 
-class SlotsAnchoredAtFirstSync(Bug, Lookahead):
+class SlotsAnchoredAtFirstSync(Bug, SimulatedLookahead):
     clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
     says = "first keeps slots to interpolate from at the first synchronization"
     breaks = "the first synchronization leaves the slots alone"
@@ -296,7 +296,7 @@ class SlotsAnchoredAtFirstSync(Bug, Lookahead):
 # What is evaluated, saved and restored.
 
 
-class EvaluatesFastWeights(Bug, Program):
+class EvaluatesFastWeights(Bug, SimulatedProgram):
     clause, place, needs = "LA-9", "evaluation", ("evaluate",)
     says = "evaluates the fast weights"
     breaks = (
@@ -304,34 +304,40 @@ class EvaluatesFastWeights(Bug, Program):
     )
     fix = "evaluate, save and return phi"
 
-    def evaluate(self, outermost: Lookahead, theta: Tensors) -> tuple[Tensors, Tensors]:
+    def evaluate(
+        self, outermost: SimulatedLookahead, theta: Tensors
+    ) -> tuple[Tensors, Tensors]:
         return theta, theta
 
 
-class EvaluationNotUndone(Bug, Program):
+class EvaluationNotUndone(Bug, SimulatedProgram):
     clause, place, needs = "LA-10", "evaluation", ("evaluate",)
     says = "leaves phi in the parameters after an evaluation"
     breaks = "how often one evaluates changes the training"
     fix = "put the fast weights back, to the bit, after the evaluation"
 
-    def evaluate(self, outermost: Lookahead, theta: Tensors) -> tuple[Tensors, Tensors]:
+    def evaluate(
+        self, outermost: SimulatedLookahead, theta: Tensors
+    ) -> tuple[Tensors, Tensors]:
         return outermost.phi, outermost.phi
 
 
-class EvaluationSynchronizes(Bug, Program):
+class EvaluationSynchronizes(Bug, SimulatedProgram):
     clause, place, needs = "LA-10", "evaluation", ("evaluate",)
     says = "forces a synchronization in order to evaluate"
     breaks = "how often one evaluates changes the training"
     fix = "evaluate phi as it is, and put the fast weights back afterwards"
 
-    def evaluate(self, outermost: Lookahead, theta: Tensors) -> tuple[Tensors, Tensors]:
+    def evaluate(
+        self, outermost: SimulatedLookahead, theta: Tensors
+    ) -> tuple[Tensors, Tensors]:
         counted = outermost.cycle_step
         outermost.synchronize(theta)
         outermost.cycle_step = counted
         return outermost.phi, outermost.phi
 
 
-class CheckpointWithoutPhi(Bug, Program):
+class CheckpointWithoutPhi(Bug, SimulatedProgram):
     clause, place, needs = "LA-22", "checkpoint", ("save",)
     says = "saves no phi, and captures it anew from the loaded parameters"
     breaks = "after each restart the next synchronization starts from the wrong place"
@@ -339,7 +345,7 @@ class CheckpointWithoutPhi(Bug, Program):
     lost = ("phi",)
 
 
-class CheckpointWithoutStepCounter(Bug, Program):
+class CheckpointWithoutStepCounter(Bug, SimulatedProgram):
     clause, place, needs = "LA-22", "checkpoint", ("save",)
     says = "saves no count of the steps since the last synchronization"
     breaks = "after a restart in the middle of a cycle every synchronization comes late"
@@ -347,7 +353,7 @@ class CheckpointWithoutStepCounter(Bug, Program):
     lost = ("cycle_step", "calls")
 
 
-class CheckpointWithoutCount(Bug, Program):
+class CheckpointWithoutCount(Bug, SimulatedProgram):
     clause, place, needs = "LA-22", "checkpoint", ("save", "adam")
     says = "saves the slots but not the count that Adam's bias correction uses"
     breaks = "updates are far too large for a while after each restart"
@@ -355,7 +361,7 @@ class CheckpointWithoutCount(Bug, Program):
     lost = ("count",)
 
 
-class CheckpointWithoutSlots(Bug, Program):
+class CheckpointWithoutSlots(Bug, SimulatedProgram):
     clause, place, needs = "LA-22", "checkpoint", ("save", "slots")
     says = "saves no state of the inner optimizer"
     breaks = "momentum and moments start from nothing after each restart"
@@ -363,7 +369,7 @@ class CheckpointWithoutSlots(Bug, Program):
     lost = ("slots", "count")
 
 
-class CheckpointWithoutSchedule(Bug, Program):
+class CheckpointWithoutSchedule(Bug, SimulatedProgram):
     clause, place, needs = "LA-22", "checkpoint", ("save", "rates")
     says = "saves no clock of the learning rate's schedule"
     breaks = "warm-up and decay begin again after each restart"
@@ -371,7 +377,7 @@ class CheckpointWithoutSchedule(Bug, Program):
     lost = ("clock",)
 
 
-class CheckpointWithoutAnchor(Bug, Program):
+class CheckpointWithoutAnchor(Bug, SimulatedProgram):
     clause, place, needs = "LA-22", "checkpoint", ("save", "slots", "interpolate")
     says = "saves no slots to interpolate from"
     breaks = "the first synchronization after a restart interpolates from the wrong slots"
@@ -379,7 +385,7 @@ class CheckpointWithoutAnchor(Bug, Program):
     lost = ("anchor",)
 
 
-class CheckpointWithoutSyncCount(Bug, Program):
+class CheckpointWithoutSyncCount(Bug, SimulatedProgram):
     clause, place, needs = "LA-22", "checkpoint", ("save", "alphas")
     says = "saves no count of synchronizations"
     breaks = "alpha's schedule begins again after each restart"
@@ -387,7 +393,7 @@ class CheckpointWithoutSyncCount(Bug, Program):
     lost = ("syncs", "own_syncs")
 
 
-class CheckpointSharesMemory(Bug, Program):
+class CheckpointSharesMemory(Bug, SimulatedProgram):
     clause, place, needs = "LA-23", "checkpoint", ("save",)
     says = "hands out its own arrays as the saved state"
     breaks = "a state kept in memory changes with the training: no way back to the best"
@@ -397,7 +403,7 @@ class CheckpointSharesMemory(Bug, Program):
         return [a | b for a, b in zip(then, arrays_of(now), strict=True)]
 
 
-class CheckpointIsLive(Bug, Program):
+class CheckpointIsLive(Bug, SimulatedProgram):
     clause, place, needs = "LA-23", "checkpoint", ("save",)
     says = "hands out its running state, counts included, as the saved one"
     breaks = "what is written later is a later state beside the step that was to be kept"
@@ -410,7 +416,7 @@ class CheckpointIsLive(Bug, Program):
 # A Lookahead around another; schedules and their clocks.
 
 
-class NestedPhiKept(Bug, Lookahead):
+class NestedPhiKept(Bug, SimulatedLookahead):
     clause, place, needs = "LA-19", "nested", ("nested",)
     says = "leaves the inner phi where it was at an outer synchronization"
     breaks = (
@@ -424,17 +430,17 @@ class NestedPhiKept(Bug, Lookahead):
         self.phi = kept
 
 
-class OuterCountsCycles(Bug, Lookahead):
+class OuterCountsCycles(Bug, SimulatedLookahead):
     clause, place, needs = "LA-17", "cycles", ("nested",)
     says = "counts inner synchronizations, not calls of step, for the outer period"
     breaks = "the outer period is k times too long"
     fix = "count calls of step at every level"
 
     def counts(self) -> bool:
-        return not isinstance(self.inner, Lookahead) or self.inner.synchronized
+        return not isinstance(self.inner, SimulatedLookahead) or self.inner.synchronized
 
 
-class ScheduleOneAhead(Bug, Inner):
+class ScheduleOneAhead(Bug, SimulatedInner):
     clause, place, needs = "LA-14", "rate", ("rates",)
     says = "asks the learning rate's schedule for step 1 at the first update"
     breaks = "warm-up and decay come a step early"
@@ -442,7 +448,7 @@ class ScheduleOneAhead(Bug, Inner):
     given = {"clock": lambda _: 1}
 
 
-class ScheduleFrozen(Bug, Inner):
+class ScheduleFrozen(Bug, SimulatedInner):
     clause, place, needs = "LA-14", "rate", ("rates",)
     says = "keeps the first learning rate"
     breaks = "schedules do nothing"
@@ -450,7 +456,7 @@ class ScheduleFrozen(Bug, Inner):
     given = {"learning_rate": lambda self: self.learning_rate[:1]}
 
 
-class ScheduleSeesSyncs(Bug, Lookahead):
+class ScheduleSeesSyncs(Bug, SimulatedLookahead):
     clause, place, needs = "LA-14", "rate", ("rates",)
     says = "sets the schedule's clock to the number of synchronizations"
     breaks = "warm-up and decay take k times as long"
@@ -462,7 +468,7 @@ class ScheduleSeesSyncs(Bug, Lookahead):
         return new
 
 
-class AlphaFrozen(Bug, Lookahead):
+class AlphaFrozen(Bug, SimulatedLookahead):
     clause, place, needs = "LA-16", "alpha", ("alphas",)
     says = "keeps the first alpha"
     breaks = "a schedule of alpha does nothing"
@@ -470,7 +476,7 @@ class AlphaFrozen(Bug, Lookahead):
     given = {"alpha": lambda self: self.alpha[:1]}
 
 
-class AlphaSeesSteps(Bug, Lookahead):
+class AlphaSeesSteps(Bug, SimulatedLookahead):
     clause, place, needs = "LA-16", "alpha", ("alphas",)
     says = "asks alpha's schedule for the number of steps"
     breaks = "a schedule of alpha runs k times too fast"

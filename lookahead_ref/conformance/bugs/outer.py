@@ -6,14 +6,14 @@ from lookahead_ref.conformance.bugs.inner_rules import MomentumDampened
 from lookahead_ref.conformance.bugs.simulation import (
     Bug,
     Convention,
-    Lookahead,
     Outer,
-    Program,
+    SimulatedLookahead,
+    SimulatedProgram,
 )
 from lookahead_ref.conformance.oracle import OracleInner, Tensors, interpolate, minus
 
 
-class PseudoGradientSign(Bug, Lookahead):
+class PseudoGradientSign(Bug, SimulatedLookahead):
     clause, place, needs = "OU-1", "pseudo_gradient", ("outer",)
     says = "takes theta - phi for the pseudo-gradient"
     breaks = "each outer step undoes what the cycle has done, and more: the loss grows"
@@ -23,7 +23,7 @@ class PseudoGradientSign(Bug, Lookahead):
         return minus(theta, self.phi)
 
 
-class PseudoGradientIsTheta(Bug, Lookahead):
+class PseudoGradientIsTheta(Bug, SimulatedLookahead):
     clause, place, needs = "OU-1", "pseudo_gradient", ("outer",)
     says = "gives the outer optimizer the fast weights, not how far they have come"
     breaks = "the outer step shrinks the weights, wherever the cycle has gone"
@@ -33,7 +33,7 @@ class PseudoGradientIsTheta(Bug, Lookahead):
         return theta
 
 
-class AlphaAppliedTwice(Bug, Lookahead):
+class AlphaAppliedTwice(Bug, SimulatedLookahead):
     clause, place, needs = "OU-3", "pseudo_gradient", ("outer",)
     says = "interpolates by the outer learning rate, and does the outer step from there"
     breaks = "the outer learning rate is squared; nothing shows at 1"
@@ -44,7 +44,7 @@ class AlphaAppliedTwice(Bug, Lookahead):
         return super().outer_step(outer, interpolate(self.phi, theta, rate))
 
 
-class PhiNotRestored(Bug, Lookahead):
+class PhiNotRestored(Bug, SimulatedLookahead):
     clause, place, needs = "OU-2", "outer_start", ("outer",)
     says = "takes the outer step from the fast weights"
     breaks = "phi moves the whole cycle, and by the outer step once more"
@@ -54,7 +54,7 @@ class PhiNotRestored(Bug, Lookahead):
         return outer.step(theta, self.pseudo_gradient(theta))
 
 
-class OuterDecayOnTheta(Bug, Lookahead):
+class OuterDecayOnTheta(Bug, SimulatedLookahead):
     clause, place, needs = "OU-7", "outer_start", ("outer-decay",)
     says = "decays by the fast weights in the outer step"
     breaks = "how strong the decay is depends on how far the cycle has come"
@@ -73,7 +73,7 @@ class OuterDecayIgnored(Bug, Outer):
     given = {"decay_kind": lambda _: "none"}
 
 
-class OuterStateReset(Bug, Lookahead):
+class OuterStateReset(Bug, SimulatedLookahead):
     clause, place, needs = "OU-5", "outer_state", ("outer-slots",)
     says = "makes the outer optimizer's state anew at each synchronization"
     breaks = "there is no outer momentum: every outer step is the first"
@@ -108,7 +108,7 @@ class OuterMomentumDampened(Bug, Outer):
     given = {"rule": lambda _: MomentumDampened.dampened}
 
 
-class OuterScheduleSeesSteps(Bug, Lookahead):
+class OuterScheduleSeesSteps(Bug, SimulatedLookahead):
     clause, place, needs = "OU-6", "outer_rate", ("outer-rates",)
     says = "asks the outer learning rate's schedule for the number of steps"
     breaks = "the outer schedule runs k times too fast"
@@ -119,7 +119,7 @@ class OuterScheduleSeesSteps(Bug, Lookahead):
         return super().outer_step(outer, theta)
 
 
-class CheckpointWithoutOuterState(Bug, Program):
+class CheckpointWithoutOuterState(Bug, SimulatedProgram):
     clause, place, needs = "OU-10", "checkpoint", ("save", "outer")
     says = "saves nothing of the outer optimizer"
     breaks = "outer momentum and schedule start from nothing after each restart"
@@ -127,7 +127,7 @@ class CheckpointWithoutOuterState(Bug, Program):
     lost = ("outer slots", "outer count", "outer clock")
 
 
-class CheckpointWithoutOuterSlots(Bug, Program):
+class CheckpointWithoutOuterSlots(Bug, SimulatedProgram):
     clause, place, needs = "OU-10", "checkpoint", ("save", "outer-slots")
     says = "saves the outer optimizer's clock but not its slots"
     breaks = "outer momentum starts from nothing after each restart"
@@ -142,7 +142,7 @@ class OuterLearningRateInVelocity(Convention, RateInVelocity, Outer):
     fix = "the same only while the outer learning rate is constant"
 
 
-class SlowMomentum(Convention, Lookahead):
+class SlowMomentum(Convention, SimulatedLookahead):
     clause, place, needs = "OU-11", "outer_units", ("outer-heavy-ball", "rates")
     says = "measures the pseudo-gradient in units of the cycle's first learning rate"
     breaks = "SlowMo: Wang, Tantia, Ballas and Rabbat 2020, Algorithm 1"

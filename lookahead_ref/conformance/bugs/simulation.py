@@ -114,7 +114,7 @@ class Rule(oracle.OracleInner):
         _take(self)
 
 
-class Inner(Rule):
+class SimulatedInner(Rule):
     """The inner optimizer."""
 
 
@@ -122,7 +122,7 @@ class Outer(Rule):
     """The outer optimizer."""
 
 
-class Lookahead(oracle.OracleLookahead):
+class SimulatedLookahead(oracle.OracleLookahead):
     """A Lookahead, seen tensor by tensor where programs tell tensors apart."""
 
     given: ClassVar[Given] = {}
@@ -144,7 +144,11 @@ class Lookahead(oracle.OracleLookahead):
     @property
     def innermost(self) -> Any:
         """The inner optimizer below all Lookaheads."""
-        return self.inner.innermost if isinstance(self.inner, Lookahead) else self.inner
+        return (
+            self.inner.innermost
+            if isinstance(self.inner, SimulatedLookahead)
+            else self.inner
+        )
 
     def first_count(self) -> int:
         """Return the count of steps that a program begins with."""
@@ -207,7 +211,7 @@ class Lookahead(oracle.OracleLookahead):
         self.cycle_step = self.first_count()
 
 
-class Some(Lookahead):
+class Some(SimulatedLookahead):
     """A Lookahead that synchronizes some tensors, those that are `moving`."""
 
     def synchronize(self, theta: Tensors) -> Tensors:
@@ -228,7 +232,7 @@ _COUNTS = ("cycle_step", "syncs", "calls", "clock", "count", "own_steps", "own_s
 _ARRAYS = ("phi", "slots", "anchor")
 
 
-class Program:
+class SimulatedProgram:
     """What is around the optimizer: what is shown, evaluated, saved and restored."""
 
     lost: ClassVar[tuple[str, ...]] = ()
@@ -238,8 +242,8 @@ class Program:
         self,
         case: Mapping[str, Any],
         arithmetic: Arithmetic,
-        inner: type[Inner],
-        lookahead: type[Lookahead],
+        inner: type[SimulatedInner],
+        lookahead: type[SimulatedLookahead],
     ) -> None:
         self.case = case
         self.problem = oracle.GradientSource(case["problem"], arithmetic)
@@ -249,15 +253,17 @@ class Program:
         """Return the initial weights and new Lookaheads, the outermost first."""
         return oracle.start(self.case, *self._made)
 
-    def fast(self, outermost: Lookahead, theta: Tensors) -> Tensors:
+    def fast(self, outermost: SimulatedLookahead, theta: Tensors) -> Tensors:
         """Return what is shown as the fast weights."""
         return theta
 
-    def slow(self, level: Lookahead, theta: Tensors) -> Tensors:
+    def slow(self, level: SimulatedLookahead, theta: Tensors) -> Tensors:
         """Return what is shown as the slow weights."""
         return level.phi
 
-    def evaluate(self, outermost: Lookahead, theta: Tensors) -> tuple[Tensors, Tensors]:
+    def evaluate(
+        self, outermost: SimulatedLookahead, theta: Tensors
+    ) -> tuple[Tensors, Tensors]:
         """Return what is evaluated, and the fast weights after that."""
         return outermost.phi, theta
 
@@ -349,7 +355,11 @@ def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
         return type(base.__name__, (*mixed, base), more)
 
     outer = made(Outer)
-    return made(Program), made(Inner), made(Lookahead, outer_optimizer=outer)
+    return (
+        made(SimulatedProgram),
+        made(SimulatedInner),
+        made(SimulatedLookahead, outer_optimizer=outer),
+    )
 
 
 def simulate(

@@ -194,6 +194,7 @@ def accuracy_table(
 ) -> Table:
     """Make the table of accuracies; the last columns are other quantities and the paper."""
     early = first_decay(outcomes[0].arm.settings)
+    accuracies = [("validation_accuracy", epoch) for epoch in (-1, early)]
     return Table(
         title="Final validation accuracy",
         caption=(
@@ -206,18 +207,25 @@ def accuracy_table(
             Column(f"Here, epoch {early} (%)", better="higher"),
             *columns,
         ),
-        rows=tuple(
-            Row(
-                outcome.arm.title,
-                (
-                    summary(outcome, "validation_accuracy"),
-                    summary(outcome, "validation_accuracy", epoch=early),
-                    *(summary(outcome, quantity) for quantity in also),
-                    *paper[outcome.arm.title],
-                ),
-            )
-            for outcome in outcomes
-        ),
+        rows=rows(outcomes, [*accuracies, *((quantity, -1) for quantity in also)], paper),
+    )
+
+
+def rows(
+    outcomes: Sequence[Outcome],
+    cells: Sequence[tuple[str, int]],
+    paper: Mapping[str, Sequence[Summary]],
+) -> tuple[Row, ...]:
+    """Make a row for each arm: quantities after an epoch, and what the paper has."""
+    return tuple(
+        Row(
+            outcome.arm.title,
+            (
+                *(summary(outcome, quantity, epoch=epoch) for quantity, epoch in cells),
+                *paper[outcome.arm.title],
+            ),
+        )
+        for outcome in outcomes
     )
 
 

@@ -1,20 +1,18 @@
 """The family of one outer step on a text: Adam alone, in Lookahead, SNOO and DiLoCo."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lookahead_ref.experiments.optimizers import Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, shown
+from lookahead_ref.experiments.paper.table3 import perplexity
 from lookahead_ref.experiments.report import Findings, curves, drawn
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.statistics import against, differences_from
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
-from lookahead_ref.report.tables import Column, Row, Table, summarize
-
-TITLE = "The family: outer steps on a language model"
+from lookahead_ref.report.tables import Column, Row, Table
 
 _BASE = TrainSettings(
     model="lstm",
@@ -77,10 +75,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         rows=tuple(
             Row(
                 outcome.arm.title,
-                tuple(
-                    summarize([math.exp(loss) for loss in losses])
-                    for losses in (outcome.final("validation_loss"), outcome.test("loss"))
-                ),
+                (perplexity(outcome, "validation"), perplexity(outcome, "test")),
             )
             for outcome in outcomes
         ),

@@ -23,8 +23,6 @@ from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 from lookahead_ref.training.stopping import StopRequest
 
-TITLE = "Figure 1: fast and slow weights over the accuracy around them"
-
 CYCLES = 4
 """Cycles that are drawn, the last of the run."""
 

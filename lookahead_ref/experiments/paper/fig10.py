@@ -18,8 +18,6 @@ from lookahead_ref.report.plots import Theme
 from lookahead_ref.report.tables import Column, Row, Table, summarize
 from lookahead_ref.training.stopping import StopRequest
 
-TITLE = "Figure 10: accuracy within the inner loops"
-
 STEPS = 60
 """Fast steps that are looked at, the last of the run."""
 

@@ -11,8 +11,6 @@ from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import Column, Row, Table
 
-TITLE = "Figure 8: other learning rates and momentum of the inner optimizer"
-
 RATES = (0.25, 0.5, 1.0, 1.5, 2.0)
 """Learning rates, as multiples of that which is otherwise used."""
 

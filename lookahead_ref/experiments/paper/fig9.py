@@ -2,5 +2,3 @@
 
 from lookahead_ref.experiments.paper.table5 import find as find
 from lookahead_ref.experiments.paper.table5 import plan as plan
-
-TITLE = "Figure 9: training loss and final accuracy for several k and alpha"

@@ -12,26 +12,24 @@ from lookahead_ref.experiments import report, trials
 from lookahead_ref.experiments.settings import ReproduceSettings
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Outcome, Plan
-from lookahead_ref.experiments.workers import Workers
+from lookahead_ref.experiments.workers import Pool
 
 NAMES: Mapping[str, str] = {
-    "table1": "classifiers at the end of training",
-    "table2": "top-1 and top-5 accuracy on a shortened schedule",
-    "table3": "language models",
-    "table5": "several k and alpha",
-    "fig1": "the path of the weights over the accuracy around them",
-    "fig8": "other inner learning rates and momenta",
-    "fig9": "training loss for several k and alpha",
-    "fig10": "accuracy within the inner loops",
-    "family": "SNOO and DiLoCo beside Lookahead, on a text",
+    "table1": "Table 1: classifiers at the end of training",
+    "table2": "Table 2: a shortened schedule",
+    "table3": "Table 3: language models",
+    "table5": "Table 5: Lookahead for several k and alpha",
+    "fig1": "Figure 1: fast and slow weights over the accuracy around them",
+    "fig8": "Figure 8: other learning rates and momentum of the inner optimizer",
+    "fig9": "Figure 9: training loss and final accuracy for several k and alpha",
+    "fig10": "Figure 10: accuracy within the inner loops",
+    "family": "The family: outer steps on a language model",
 }
-"""What can be reproduced, and what it is of."""
+"""What can be reproduced, and the title of its report."""
 
 
 class Experiment(Protocol):
     """What each module that `NAMES` names has."""
-
-    TITLE: str
 
     def plan(self, settings: ReproduceSettings) -> Plan:
         """Plan the runs."""
@@ -55,7 +53,7 @@ def check(name: str, settings: ReproduceSettings) -> tuple[Plan, list[Prepared]]
 
 
 def reproduce(
-    name: str, settings: ReproduceSettings, folder: Path, workers: Workers, console: Console
+    name: str, settings: ReproduceSettings, folder: Path, workers: Pool, console: Console
 ) -> report.Report:
     """Do all runs of a table or figure that are not done yet, and write its report."""
     began = datetime.now().astimezone()
@@ -70,7 +68,7 @@ def reproduce(
     console.print("drawing the pictures, writing the report")
     return report.write(
         folder,
-        module.TITLE,
+        NAMES[name],
         f"reproduce {name}",
         settings,
         plan,

@@ -9,8 +9,6 @@ from lookahead_ref.experiments.settings import ReproduceSettings
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Summary
 
-TITLE = "Table 1: classifiers at the end of training"
-
 PAPER: Mapping[str, tuple[Summary, Summary]] = {
     "SGD": (reported(95.23, 0.19), reported(78.24, 0.18)),
     "Polyak": (reported(95.26, 0.04), reported(77.99, 0.42)),

@@ -10,11 +10,8 @@ from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.classifiers import changed, reported
 from lookahead_ref.experiments.report import Findings
 from lookahead_ref.experiments.settings import ReproduceSettings
-from lookahead_ref.experiments.statistics import summary
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.report.tables import Column, Row, Summary, Table
-
-TITLE = "Table 2: a shortened schedule"
+from lookahead_ref.report.tables import Column, Summary, Table
 
 PAPER: Mapping[str, tuple[Summary, ...]] = {
     "SGD": tuple(map(reported, (74.43, 92.15, 75.15, 92.56))),
@@ -67,19 +64,10 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
             for epoch in at
             for kind in kinds
         ),
-        rows=tuple(
-            Row(
-                outcome.arm.title,
-                (
-                    *(
-                        summary(outcome, quantity, epoch=epoch)
-                        for epoch in points
-                        for quantity in kinds.values()
-                    ),
-                    *PAPER[outcome.arm.title],
-                ),
-            )
-            for outcome in outcomes
+        rows=classifiers.rows(
+            outcomes,
+            [(quantity, epoch) for epoch in points for quantity in kinds.values()],
+            PAPER,
         ),
     )
     said = "In the paper Lookahead is ahead of SGD at both points but for top-5 at the end."

@@ -13,8 +13,6 @@ from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
 
-TITLE = "Table 3: language models"
-
 PAPER: Mapping[str, tuple[Summary, ...]] = {
     "SGD": (reported(43.62), reported(66.0), reported(63.90)),
     "Lookahead (SGD)": (reported(35.02), reported(65.10), reported(63.04)),
@@ -46,26 +44,17 @@ _PAPERS = {
     "Averaging": "begun where the validation loss stalls",
 }
 
-_METHODS = (
-    Method("sgd", "SGD", "SGD", "plain"),
-    Method("lookahead-sgd", "Lookahead (SGD)", "SGD", "lookahead"),
-    Method("adam", "Adam", "Adam", "plain"),
-    Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"),
-    Method("polyak-sgd", "Polyak", "SGD", "other"),
-)
-
-_SMALL_RATES = {
-    "sgd": 30.0,
-    "lookahead-sgd": 30.0,
-    "adam": 0.02,
-    "lookahead-adam": 0.04,
-    "polyak-sgd": 30.0,
+_RATES = {
+    Method("sgd", "SGD", "SGD", "plain"): (30.0, 30.0),
+    Method("lookahead-sgd", "Lookahead (SGD)", "SGD", "lookahead"): (30.0, 30.0),
+    Method("adam", "Adam", "Adam", "plain"): (0.02, 0.003),
+    Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"): (0.04, 0.003),
+    Method("polyak-sgd", "Polyak", "SGD", "other"): (30.0, 30.0),
 }
-"""Each the best of a grid, on seed 1000 over six epochs: for SGD, its average and Lookahead
-around it 10, 30, 100; for Adam and Lookahead around it 0.005, 0.01, 0.02, 0.04."""
-
-_FULL_RATES = {**_SMALL_RATES, "adam": 0.003, "lookahead-adam": 0.003}
-"""Of SGD the one of Merity et al. (2018); Adam's was not searched for."""
+"""Learning rates in small and in full. In small each is the best of a grid, on seed 1000
+over six epochs: for SGD, its average and Lookahead around it 10, 30, 100; for Adam and
+Lookahead around it 0.005, 0.01, 0.02, 0.04. In full that of SGD is the one of Merity et al.
+(2018); Adam's was not searched for."""
 
 
 def plan(request: ReproduceSettings) -> Plan:
@@ -79,20 +68,20 @@ def plan(request: ReproduceSettings) -> Plan:
         k=5,
         alpha=0.5,
     )
-    rates = dict(_FULL_RATES if request.full else _SMALL_RATES)
-    if request.learning_rate is not None:
-        rates |= {name: request.learning_rate for name in rates if name.endswith("sgd")}
-    arms = []
-    for method in _METHODS:
-        settings = replace(base, optimizer=method.name, learning_rate=rates[method.name])
+    arms, rates = [], []
+    for method, of_sizes in _RATES.items():
+        rate = of_sizes[request.full]
+        if method.family == "SGD" and request.learning_rate is not None:
+            rate = request.learning_rate
+        settings = replace(base, optimizer=method.name, learning_rate=rate)
         arms.append(Arm(method.title, settings, method.family, method.role))
+        rates.append(f"{rate:g} for {method.name}")
     count = request.seeds or 3
-    rate = ", ".join(f"{rate:g} for {name}" for name, rate in rates.items())
     more = {
         "Gradient clipping": f"at norm {base.clip:g}",
         "Averaging": "the running mean of all iterates",
     }
-    setting = shown(base, arms, count, rate, more)
+    setting = shown(base, arms, count, ", ".join(rates), more)
     setting["Model"] = (
         f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
     )
@@ -117,9 +106,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
             Row(
                 outcome.arm.title,
                 (
-                    _perplexity(outcome, outcome.final("train_loss")),
-                    _perplexity(outcome, outcome.final("validation_loss")),
-                    _perplexity(outcome, outcome.test("loss")),
+                    *(perplexity(outcome, of) for of in ("train", "validation", "test")),
                     *PAPER[outcome.arm.title],
                 ),
             )
@@ -142,5 +129,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     return Findings(summary, (table, of_sgd, of_adam), {"curves": picture})
 
 
-def _perplexity(outcome: Outcome, losses: Sequence[float]) -> Summary:
+def perplexity(outcome: Outcome, split: str) -> Summary:
+    """Summarize at what perplexity the runs ended, on one split of the text."""
+    losses = outcome.test("loss") if split == "test" else outcome.final(f"{split}_loss")
     return summarized(outcome, [math.exp(loss) for loss in losses])

@@ -9,8 +9,6 @@ from lookahead_ref.experiments.settings import ReproduceSettings
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Summary
 
-TITLE = "Table 5: Lookahead for several k and alpha"
-
 GRID = ((5, 0.5), (5, 0.8), (10, 0.5), (10, 0.8))
 """The pairs of k and alpha."""
 

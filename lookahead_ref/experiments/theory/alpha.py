@@ -81,31 +81,20 @@ def draw(numbers: dict[str, Any]) -> "plots.Figure":
     room = 0.15 * (high - low).max()
     x, y = (np.linspace(low[i] - room, high[i] + room, 121) for i in range(2))
     points = np.stack(np.meshgrid(x, y), axis=-1) - np.array(numbers["optimum"])
-    above = 0.5 * np.einsum(
-        "...i,ij,...j->...", points, np.array(numbers["matrix"]), points
-    )
+    matrix = np.array(numbers["matrix"])
+    above = 0.5 * np.einsum("...i,ij,...j->...", points, matrix, points)
     levels = above.max() * np.linspace(0.02, 1.0, 12) ** 2
     plane.contour(x, y, above, levels=levels, colors=GHOST, linewidths=1.0)
     plane.plot(*path.T, color=fast, linewidth=1.4, marker=".", label="inner steps")
     steps = np.array([[numbers["line_alpha"][0]], [numbers["line_alpha"][-1]]])
-    plane.plot(
-        *(first + steps * (last - first)).T,
-        color=INK,
-        linestyle=DASHED,
-        linewidth=1.2,
-        label="line through start and end",
-    )
+    along = (first + steps * (last - first)).T
+    dashed = {"color": INK, "linestyle": DASHED}
+    plane.plot(*along, linewidth=1.2, label="line through start and end", **dashed)
     plane.plot(*numbers["optimum"], "x", color=INK, markersize=9, label="optimum, θ*")
     plane.set_aspect("equal", adjustable="box")
     plane.set_xlim(x[0], x[-1])
     plane.set_ylim(y[0], y[-1])
-    line.plot(
-        numbers["line_alpha"],
-        numbers["line_loss"],
-        color=INK,
-        linestyle=DASHED,
-        linewidth=1.4,
-    )
+    line.plot(numbers["line_alpha"], numbers["line_loss"], linewidth=1.4, **dashed)
     for name, (marker, colour, words) in marks.items():
         step, loss = numbers["marks"][name]
         style = {

@@ -93,22 +93,14 @@ def draw(numbers: dict[str, Any]) -> "plots.Figure":
     dotted = {"color": INK, "linestyle": (0, (1, 1.5)), "linewidth": 1.8}
     share.plot(steps, bound, label="no outer optimizer is better", **dotted)
     border.plot(0.9, 0.7, "o", color=INK)
-    border.annotate(
-        "DiLoCo: 0.7, momentum 0.9",
-        (0.9, 0.7),
-        (-8, -4),
-        textcoords="offset points",
-        ha="right",
-    )
-    for place, (name, values) in enumerate(numbers["game_distance"].items()):
-        game.plot(
-            numbers["game_steps"],
-            values,
-            color=COLOURS[(3, 0, 1)[place]],
-            linestyle=list(dashes.values())[(2, 0, 1)[place]],
-            linewidth=2.2,
-            label=name,
-        )
+    beside: Any = {"xytext": (-8, -4), "textcoords": "offset points", "ha": "right"}
+    border.annotate("DiLoCo: 0.7, momentum 0.9", (0.9, 0.7), **beside)
+    of_game = zip([COLOURS[3], *COLOURS], [DASH_DOTTED, "solid", DASHED], strict=False)
+    for (name, values), (colour, dash) in zip(
+        numbers["game_distance"].items(), of_game, strict=True
+    ):
+        style = {"color": colour, "linestyle": dash, "linewidth": 2.2}
+        game.plot(numbers["game_steps"], values, label=name, **style)
     for axes in (share, momentum):
         axes.set_xscale("log")
         plots.label(axes, x="horizon, in gradient evaluations of one worker")

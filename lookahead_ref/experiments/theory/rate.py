@@ -56,24 +56,13 @@ def draw(numbers: dict[str, Any]) -> "plots.Figure":
     figure, grid = plots.panels(1, 3, width=12.6, height=5.0, sharey=True)
     conditions = numbers["condition_number"]
     # A line for each state, not told apart by colour alone.
-    dashes = ["solid", DOTTED, DASH_DOTTED]
+    styles = [(INK, DASHED), *zip(COLOURS, ["solid", DOTTED, DASH_DOTTED], strict=False)]
     for axes, (title, cases) in zip(grid.flat, numbers["optimizers"].items(), strict=True):
-        axes.plot(
-            conditions,
-            _steps(numbers["best_possible_rate"]),
-            color=GHOST,
-            linewidth=4.0,
-            label="best possible, first order",
-        )
-        for place, (name, case) in enumerate(cases.items()):
-            axes.plot(
-                conditions,
-                _steps(case["rate"]),
-                color=INK if place == 0 else COLOURS[place - 1],
-                linestyle=DASHED if place == 0 else dashes[place - 1],
-                linewidth=2.0,
-                label=name,
-            )
+        best, told = _steps(numbers["best_possible_rate"]), "best possible, first order"
+        axes.plot(conditions, best, color=GHOST, linewidth=4.0, label=told)
+        for (name, case), (colour, dashes) in zip(cases.items(), styles, strict=False):
+            style: Any = {"color": colour, "linestyle": dashes, "linewidth": 2.0}
+            axes.plot(conditions, _steps(case["rate"]), label=name, **style)
         momentum = "" if title == "SGD" else f", momentum {numbers['momentum']:g}"
         plots.label(axes, x="condition number")
         plots.grid_lines(axes)
