@@ -14,8 +14,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LIMITS = {"library and backends": 27_000, "all tests": 18_600}
-"""The tests are on their way to 17,000: lower this as they shrink."""
+HOUSE = {"library and backends": 27_000, "all tests": 17_000}
+"""What the house may have, without what was built into it since."""
+BUILT: dict[str, tuple[int, int]] = {
+    "outer optimizers and six more inner ones, their theory and golden profile": (
+        1_000,
+        950,
+    ),
+    "workers, in one process and on MPI": (550, 600),
+    "trials that are continued, estimates, evaluation that can be interrupted": (450, 400),
+}
+"""What a capability may have added since, in the library and in the tests."""
 EXCEPTIONS: dict[str, str] = {}
 """``file:name`` of private docstrings that are longer, each with its reason."""
 
@@ -93,8 +102,9 @@ def main() -> int:
     for name, (files, *counted) in sorted(totals.items()):
         code, docstring, blank = counted
         print(f"{name:32}{files:7}{sum(counted):8}{code:8}{docstring:11}{blank:7}")
-    for name, limit in LIMITS.items():
+    for at, (name, house) in enumerate(HOUSE.items()):
         lines = sum(totals[name][1:])
+        limit = house + sum(added[at] for added in BUILT.values())
         if lines > limit:
             findings.append(f"{name}: {lines} lines, at most {limit}")
     print(*findings, sep="\n")

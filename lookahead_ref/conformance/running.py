@@ -127,11 +127,9 @@ def _check_slots(case: Case, seen: Observation) -> None:
 
 
 class ProgramTarget:
-    """A harness in a process of its own, and a second one for what is loaded.
+    """A harness in a process of its own, and a second one for what is loaded."""
 
-    It takes a ``whole`` case at once, as `lookahead_ref.conformance.wire` does, or is
-    asked step by step.
-    """
+    # It takes a whole case at once, as `conformance.wire` does, or is asked step by step.
 
     def __init__(
         self,

@@ -264,10 +264,7 @@ class Outcome:
         return table
 
     def final(self, quantity: str, *, epoch: int = -1) -> list[float]:
-        """Return a quantity of each run at the end, or after an epoch; NaN if diverged.
-
-        Where that epoch was not evaluated, it is the last before that was.
-        """
+        """Return a quantity of each run, as last evaluated by an epoch; NaN if diverged."""
         settings = self.arm.settings
         epoch %= settings.epochs + 1
         if epoch < settings.epochs:

@@ -21,10 +21,9 @@ def constant(level: Level, rule: str) -> tuple[float, float]:
 
 
 class Snoo:
-    """SNOO: b <- mu b + s, w <- w - eta (mu b + s), with s = w - theta, every k steps.
+    """SNOO: b <- mu b + s, w <- w - eta (mu b + s), with s = w - theta, every k steps."""
 
-    Written from arXiv 2510.15830, and from nobody's program.
-    """
+    # Written from arXiv 2510.15830, and from nobody's program.
 
     def __init__(self, inner: Any, k: int, eta: float, mu: float) -> None:
         self.inner, self.k, self.eta, self.mu = inner, k, eta, mu
