@@ -106,6 +106,9 @@ def shown(
 ) -> dict[str, str]:
     """Return what the runs share and what decides them, for the report."""
     inside = [arm.settings for arm in arms if arm.role == "lookahead"]
+    measured = "validation examples, held out of those to train on"
+    if settings.data.startswith("ptb:"):
+        measured = "the validation text that comes with the data"
     pairs = dict.fromkeys(f"{each.k} and {each.alpha:g}" for each in inside)
     return {
         "Model": named(settings.model),
@@ -116,7 +119,7 @@ def shown(
         "Learning rate": rate,
         "k and alpha": "; ".join(pairs),
         "Seeds": str(seeds),
-        "Measured on": "validation examples, held out of those to train on",
+        "Measured on": measured,
         **more,
         "Backend": settings.backend,
     }
