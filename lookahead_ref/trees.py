@@ -165,7 +165,7 @@ class RuleNamespace(SimpleNamespace):
 def rule_place() -> str:
     """Name the file and line of the rule that is being called, for an error message."""
     frame: Any = inspect.currentframe()
-    while frame.f_back and frame.f_globals["__name__"].startswith(__package__):
+    while frame.f_back and frame.f_globals["__name__"].startswith(f"{__package__}."):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}, line {frame.f_lineno}: "
 

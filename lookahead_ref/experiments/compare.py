@@ -125,6 +125,7 @@ def prepare(settings: CompareSettings) -> Comparison:
         rate = given_rate(settings, method.name)
         workers = settings.workers if method.role == "lookahead" else 1
         own = replace(base, optimizer=method.name, learning_rate=rate, workers=workers)
+        own = optimizers.fitted(own)
         arms.append(Arm(method.title, own, method.family, method.role))
     seeds = range(settings.seed, settings.seed + settings.seeds)
     plan = Plan(tuple(arms), seeds, may_diverge=False)
@@ -188,8 +189,8 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
         _FINAL,
         title="What Lookahead changes: its value less that of its inner optimizer",
         caption=(
-            f"{comparison.plan.shown}. Differences are taken seed by seed: both start at "
-            "the same point and see the same batches."
+            f"{comparison.plan.shown}. Differences are taken seed by seed: "
+            f"{statistics.paired(outcomes)}."
         ),
         stub="Lookahead less inner",
     )
@@ -297,6 +298,7 @@ def _explained(comparison: Comparison) -> Plan:
         "Batch size": settings.batch_size,
         "Epochs": settings.epochs,
         "Backend": settings.backend,
+        **({"Workers in Lookahead": settings.workers} if settings.workers > 1 else {}),
         **{a.title: described(made[a.settings.optimizer].optimizer) for a in plan.arms},
     }
     notes = {

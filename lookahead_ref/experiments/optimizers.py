@@ -1,7 +1,7 @@
 """Optimizers by the names that the command line and the result files use."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import lookahead_ref as la
@@ -131,6 +131,17 @@ def outer_name(name: str, given: str | None) -> str | None:
     return {"snoo-": "nesterov", "lookahead-": given}.get(wrapper)
 
 
+def fitted(settings: TrainSettings) -> TrainSettings:
+    """Return settings that many share without the outer options that are not this one's."""
+    if settings.optimizer.startswith("lookahead-"):
+        return settings
+    plain = replace(settings, outer=None)
+    if settings.optimizer.startswith("snoo-"):
+        return plain
+    default = TrainSettings.outer_momentum
+    return replace(plain, outer_learning_rate=None, outer_momentum=default)
+
+
 def named(settings: TrainSettings) -> dict[str, str]:
     """Return what may be the user's own of what settings name, by the option."""
     inner = inner_name(settings.optimizer)
@@ -140,6 +151,7 @@ def named(settings: TrainSettings) -> dict[str, str]:
 def build(settings: TrainSettings) -> Any:
     """Make the optimizer of a run, whose learning rate is settled."""
     wrapper, inner = _parse(settings.optimizer)
+    _check_outer(wrapper, settings)
     if inner not in _INNER:
         optimizer = plugins.load_optimizer(
             inner, settings.learning_rate, dict(settings.hyperparameters)
@@ -151,14 +163,48 @@ def build(settings: TrainSettings) -> Any:
             f"hyperparameter {settings.hyperparameters[0][0]} is of optimizers of your "
             f"own, got it for {settings.optimizer}"
         )
-    made = _make(
-        inner,
-        settings.learning_rate,
-        settings.momentum,
-        weight_decay=settings.weight_decay,
-        weight_decay_kind=settings.weight_decay_kind,
-    )
+    options: dict[str, Any] = {"weight_decay": settings.weight_decay}
+    if settings.weight_decay_kind is not None:
+        options["weight_decay_kind"] = settings.weight_decay_kind
+    made = _make(inner, settings.learning_rate, settings.momentum, **options)
     return _wrapped(wrapper, made, settings)
+
+
+def _check_outer(wrapper: str, settings: TrainSettings) -> None:
+    """Refuse what is given of an outer optimizer and would not be used."""
+    name = outer_name(settings.optimizer, settings.outer)
+    if settings.outer is not None:
+        hyperparameters.option("outer", settings.outer, tuple(_INNER))
+        if wrapper != "lookahead-":
+            raise ValueError(
+                f"outer must be given with lookahead-NAME, got {settings.outer} with "
+                f"{settings.optimizer}"
+            )
+    if name is not None and settings.alpha != TrainSettings.alpha:
+        raise ValueError(
+            f"alpha and an outer optimizer cannot both be given, got alpha = "
+            f"{settings.alpha} and {name}"
+        )
+    if name is None and settings.outer_learning_rate is not None:
+        raise ValueError(
+            "outer_learning_rate must be given with an outer optimizer, got "
+            f"{settings.outer_learning_rate} with {settings.optimizer}"
+        )
+    momentum = settings.outer_momentum
+    if name not in WITH_MOMENTUM and momentum != TrainSettings.outer_momentum:
+        raise ValueError(
+            "outer_momentum must be given with an outer heavy-ball or nesterov, got "
+            f"{momentum} with {name or settings.optimizer}"
+        )
+    if name is not None and _outer_rate(name, settings) is None:
+        raise ValueError(f"outer_learning_rate must be given with outer {name}, got none")
+
+
+def _outer_rate(name: str, settings: TrainSettings) -> float | None:
+    # DiLoCo's, see `lookahead_ref.diloco`; an adaptive one's is of another size.
+    default = 0.7 if name in ("sgd", *WITH_MOMENTUM) else None
+    given = settings.outer_learning_rate
+    return default if given is None else given
 
 
 def _make(name: str, learning_rate: Any, momentum: float, **options: Any) -> Any:
@@ -176,13 +222,7 @@ def _wrapped(wrapper: str, optimizer: Any, settings: TrainSettings) -> Any:
     name = outer_name(settings.optimizer, settings.outer)
     if name is None:
         return la.Lookahead(optimizer, settings.k, settings.alpha, inner_state)
-    hyperparameters.option("outer", name, tuple(_INNER))
-    if settings.alpha != TrainSettings.alpha:
-        raise ValueError(
-            f"alpha and an outer optimizer cannot both be given, got alpha = "
-            f"{settings.alpha} and {name}"
-        )
-    outer = _make(name, settings.outer_learning_rate, settings.outer_momentum)
+    outer = _make(name, _outer_rate(name, settings), settings.outer_momentum)
     return la.Lookahead(optimizer, settings.k, inner_state=inner_state, outer=outer)
 
 

@@ -169,8 +169,11 @@ _outer = partial(
     "Lookahead: optimizer of the slow weights, in place of alpha: sgd, heavy-ball, "
     "nesterov, adam or another inner one. snoo-NAME is lookahead-NAME with nesterov.",
 )
-# DiLoCo's, see `lookahead_ref.diloco`.
-_outer_learning_rate = partial(setting, 0.7, "Of the outer optimizer.")
+_outer_learning_rate = partial(
+    setting,
+    None,
+    "Of the outer optimizer; if not given 0.7 for sgd, heavy-ball and nesterov.",
+)
 _outer_momentum = partial(setting, 0.9, "Of an outer heavy-ball or nesterov.")
 
 
@@ -256,7 +259,7 @@ class TrainSettings:
     alpha: float = _alpha(panel="Optimizer")
     inner_state: str = _inner_state(panel="Optimizer")
     outer: str | None = _outer(panel="Optimizer")
-    outer_learning_rate: float = _outer_learning_rate(panel="Optimizer")
+    outer_learning_rate: float | None = _outer_learning_rate(panel="Optimizer")
     outer_momentum: float = _outer_momentum(panel="Optimizer")
     workers: int | str = _of_run(
         1,
@@ -274,7 +277,9 @@ class TrainSettings:
     )
     momentum: float = _of_optimizer(0.9, "Of heavy-ball and nesterov.")
     weight_decay: float = _of_optimizer(0.0, "Of the innermost optimizer.", least=0)
-    weight_decay_kind: str = _of_optimizer("l2", "l2 or decoupled.")
+    weight_decay_kind: str | None = _of_optimizer(
+        None, "l2 or decoupled; if not given l2, for lion decoupled."
+    )
     hyperparameters: tuple[tuple[str, Any], ...] = several(
         str,
         "Of an optimizer of your own: what it is made with besides the learning rate. "
@@ -373,7 +378,7 @@ class CompareSettings:
     alpha: float = _alpha()
     inner_state: str = _inner_state()
     outer: str | None = _outer()
-    outer_learning_rate: float = _outer_learning_rate()
+    outer_learning_rate: float | None = _outer_learning_rate()
     outer_momentum: float = _outer_momentum()
     workers: int = _workers_here()
     backend: str = _backend()

@@ -121,6 +121,14 @@ def difference_table(
     )
 
 
+def paired(outcomes: Sequence[Outcome]) -> str:
+    """Say what runs of one seed share."""
+    workers = {outcome.arm.settings.workers for outcome in outcomes}
+    return "both start at the same point and see the same batches" + (
+        ", but for workers, each of which has its share of the data" * (len(workers) > 1)
+    )
+
+
 def differences_from(
     reference: Outcome,
     others: Sequence[Outcome],
@@ -137,8 +145,7 @@ def differences_from(
         title=f"What differs from {title} {when}",
         caption=(
             f"Value less that of {title}: mean ± sample standard deviation of the "
-            "differences, seed by seed; both start at the same point and see the same "
-            "batches."
+            f"differences, seed by seed: {paired([reference, *others])}."
         ),
         stub="Optimizer",
         epoch=epoch,

@@ -29,6 +29,12 @@ def plan(settings: SweepSettings) -> Plan:
             f"hyperparameter {next(iter(own))} is of optimizers of your own, got "
             f"{', '.join(tried)}"
         )
+    for name in axes:
+        if not any(_matters(name, each, base.outer) for each in tried):
+            raise ValueError(
+                f"{name} must be a setting of an optimizer that is tried, got "
+                f"{', '.join(tried)}" + (f" with outer {base.outer}" if base.outer else "")
+            )
     arms: dict[TrainSettings, Arm] = {}
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
@@ -40,6 +46,7 @@ def plan(settings: SweepSettings) -> Plan:
             pairs = tuple(zip(more, given, strict=True))
             told = [f"{n.replace('_', ' ')} {v}" for n, v in [*chosen.items(), *pairs]]
             point = replace(base, optimizer=optimizer, hyperparameters=pairs, **chosen)
+            point = optimizers.fitted(point)
             arms.setdefault(point, Arm(", ".join([optimizer, *told]), point))
     seeds = range(settings.seed, settings.seed + settings.seeds)
     setting = {name.replace("_", " ").capitalize(): getattr(base, name) for name in SHARED}

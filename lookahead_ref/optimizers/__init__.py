@@ -7,7 +7,7 @@ from lookahead_ref.hyperparameters import Schedule
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
 from lookahead_ref.optimizers.averaging import PolyakAveraging, PolyakState
 from lookahead_ref.optimizers.base import InnerState, Optimizer, check_optimizer
-from lookahead_ref.optimizers.family import SlowMo, diloco, slowmo, snoo
+from lookahead_ref.optimizers.family import CycleRate, SlowMo, diloco, slowmo, snoo
 from lookahead_ref.optimizers.inner import (
     SGD,
     AdaGrad,
@@ -56,6 +56,9 @@ def with_learning_rate(optimizer: Any, learning_rate: float | Schedule) -> Any:
     """
     check_optimizer("optimizer", optimizer)
     if hasattr(optimizer, "inner"):
-        inner = with_learning_rate(optimizer.inner, learning_rate)
-        return dataclasses.replace(optimizer, inner=inner)
+        changed = {"inner": with_learning_rate(optimizer.inner, learning_rate)}
+        if isinstance(outer := getattr(optimizer, "outer", None), SlowMo):
+            gamma = CycleRate(learning_rate, optimizer.k)
+            changed["outer"] = dataclasses.replace(outer, gamma=gamma)
+        return dataclasses.replace(optimizer, **changed)
     return dataclasses.replace(optimizer, learning_rate=learning_rate)

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lookahead_ref.hyperparameters import Schedule, below_one
+from lookahead_ref.hyperparameters import Schedule, below_one, positive, value_at
 from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.base import Optimizer, WeightDecayKind
-from lookahead_ref.optimizers.inner import HeavyBall, Nesterov
+from lookahead_ref.optimizers.inner import Nesterov
 from lookahead_ref.optimizers.lookahead import Lookahead
 
 
@@ -49,25 +49,35 @@ def slowmo(
 
     J. Wang, V. Tantia, N. Ballas and M. Rabbat, "SlowMo: Improving communication-efficient
     distributed SGD with slow momentum", ICLR 2020, Algorithm 1. It divides the
-    pseudo-gradient by the inner learning rate gamma of the cycle and multiplies the update
-    by it. While gamma is constant both cancel, and this is ``outer=HeavyBall(...)``; where
-    it is a schedule, its value at a cycle's first step is gamma of the cycle.
+    pseudo-gradient by gamma, the inner learning rate at the cycle's first step, and
+    multiplies the update by it. While gamma is constant both cancel, but for rounding, and
+    this is ``outer=HeavyBall(...)``.
     """
+    base.check_inner(inner)
     innermost: Any = inner
     while hasattr(innermost, "inner"):
         innermost = innermost.inner
-    gamma = innermost.learning_rate
-    if not callable(gamma):
-        return Lookahead(inner, k, outer=HeavyBall(learning_rate, momentum))
-    outer = SlowMo(learning_rate, momentum, lambda syncs: gamma(k * syncs))
-    return Lookahead(inner, k, outer=outer)
+    gamma = CycleRate(innermost.learning_rate, k)
+    return Lookahead(inner, k, outer=SlowMo(learning_rate, momentum, gamma))
+
+
+@dataclass(frozen=True)
+class CycleRate:
+    """The inner learning rate, a number or its schedule, at the first step of a cycle."""
+
+    learning_rate: float | Schedule
+    k: int
+
+    def __call__(self, syncs: int) -> float:
+        return value_at("gamma", self.learning_rate, self.k * syncs, positive)
 
 
 @dataclass(frozen=True)
 class SlowMo:
     """SlowMo's outer step: v <- momentum * v + g / gamma; u = gamma * v.
 
-    `gamma` is the inner learning rate, as a function of the synchronizations done.
+    `gamma` is the inner learning rate, as a function of the synchronizations done since the
+    slots were made.
     """
 
     learning_rate: float | Schedule
@@ -80,9 +90,12 @@ class SlowMo:
 
     def __post_init__(self) -> None:
         base.check(self, momentum=below_one)
+        if not callable(self.gamma):
+            raise TypeError(f"gamma must be a function of a count, got {self.gamma!r}")
 
     def coefficients(self, t: int) -> Mapping[str, float]:
-        return {"momentum": float(self.momentum), "gamma": float(self.gamma(t - 1))}
+        gamma = value_at("gamma", self.gamma, t - 1, positive)
+        return {"momentum": float(self.momentum), "gamma": gamma}
 
     @staticmethod
     def rule(xp: Any) -> Any:

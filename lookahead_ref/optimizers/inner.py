@@ -263,7 +263,8 @@ class RAdam:
 
     def __post_init__(self) -> None:
         base.check(self, beta1=below_one, beta2=below_one, epsilon=positive)
-        if not self.threshold >= 4.0:
+        # At 4 and below the scale would be the root of a negative number.
+        if positive("threshold", self.threshold) < 4.0:
             raise ValueError(f"threshold must be a number >= 4, got {self.threshold!r}")
 
     def coefficients(self, t: int) -> Mapping[str, float]:

@@ -124,7 +124,8 @@ class Lookahead:
             if not hasattr(innermost, "curvature"):
                 raise TypeError(
                     "inner must keep a second moment of the gradients for an adaptive "
-                    f"alpha, as Adam and AdaGrad do, got {type(innermost).__name__}"
+                    "alpha and offer it as curvature, as Adam and AdaGrad do, got "
+                    f"{type(innermost).__name__}"
                 )
         else:
             hyperparameters.constant_or_schedule("alpha", self.alpha, step_size)
@@ -168,6 +169,10 @@ class Lookahead:
     ) -> tuple[dict[str, Any], LookaheadState]:
         """Do one of the k inner steps."""
         base.check_state(state, LookaheadState)
+        if (state.outer is None) != (self.outer is None):
+            raise ValueError(
+                f"state.outer must be that of outer = {self.outer!r}, got {state.outer!r}"
+            )
         if state.cycle_step >= self.k:  # of another k: a synchronization would never come
             raise ValueError(
                 f"state.cycle_step must be below k = {self.k}, got {state.cycle_step}"
@@ -228,7 +233,8 @@ def _check_outer(outer: Any, alpha: Any) -> None:
     if alpha is not None:
         raise ValueError(
             f"alpha and outer cannot both be given, got alpha = {alpha!r} and outer = "
-            f"{outer!r}: alpha = a is short for outer = SGD(a)"
+            f"{outer!r}: alpha = a is short for outer = SGD(a); replace alpha by "
+            "None to give an outer one to a Lookahead that has it"
         )
     base.check_optimizer("outer", outer)
     if not hasattr(outer, "learning_rate"):

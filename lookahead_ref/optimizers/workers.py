@@ -70,6 +70,12 @@ class Workers:
                 raise ValueError(
                     f"{name} must be one for each of {self.count} workers, got {len(given)}"
                 )
+        if len({(state.cycle_step, state.syncs) for state in states}) > 1:
+            raise ValueError(
+                "states must be at the same step of the same cycle, got cycle_step "
+                f"{[state.cycle_step for state in states]} and syncs "
+                f"{[state.syncs for state in states]}"
+            )
         worker = Worker(self.lookahead)
         stepped = [worker.step(*own) for own in zip(params, grads, states, strict=True)]
         if worker.waits(stepped[0][1]):

@@ -3,6 +3,7 @@
 import importlib
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
@@ -132,6 +133,7 @@ class Ranks(Team):
             code = getattr(error, "exit_code", 1)
             if code and not isinstance(error.__cause__, StoppedError):
                 sys.stderr.flush()
+                time.sleep(2.0)  # mpirun may drop what was written just before
                 self._comm.Abort(code)
             raise
 

@@ -79,18 +79,22 @@ def test_what_an_optimizer_has_not_is_not_varied_for_it() -> None:
 
 
 def test_the_outer_step_is_varied_where_there_is_one() -> None:
-    def titles(*optimizers: str, outer: str | None) -> list[str]:
-        given: Any = {"alpha": (0.5, 0.8), "outer_momentum": (0.5, 0.9), "outer": outer}
-        settings = SweepSettings(optimizer=optimizers, **given)
+    def titles(*optimizers: str, outer: str | None = None, **given: Any) -> list[str]:
+        settings = SweepSettings(optimizer=optimizers, outer=outer, **given)
         return [arm.title for arm in plan(settings).arms]
 
-    momenta = ["outer momentum 0.5", "outer momentum 0.9"]
-    snoo = [f"snoo-sgd, {each}" for each in momenta]
-    alphas = [f"lookahead-sgd, alpha {each}" for each in (0.5, 0.8)]
-    assert titles("snoo-sgd", "lookahead-sgd", outer=None) == [*snoo, *alphas]
-    balls = [f"lookahead-sgd, {each}" for each in momenta]
-    assert titles("lookahead-sgd", outer="heavy-ball") == balls
-    assert titles("lookahead-sgd", outer="adam") == ["lookahead-sgd"]
+    momenta, alphas = {"outer_momentum": (0.5, 0.9)}, {"alpha": (0.5, 0.8)}
+    assert titles("snoo-sgd", "lookahead-sgd", **momenta, **alphas) == [
+        *(f"snoo-sgd, outer momentum {each}" for each in (0.5, 0.9)),
+        *(f"lookahead-sgd, alpha {each}" for each in (0.5, 0.8)),
+    ]
+    assert titles("lookahead-sgd", "sgd", outer="heavy-ball", **momenta) == [
+        *(f"lookahead-sgd, outer momentum {each}" for each in (0.5, 0.9)),
+        "sgd",
+    ]
+    for given in (momenta, alphas):
+        with pytest.raises(ValueError, match="must be a setting of an optimizer that is"):
+            titles("lookahead-sgd", outer="sgd", **given)
 
 
 @pytest.mark.parametrize(

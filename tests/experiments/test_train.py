@@ -100,7 +100,7 @@ def test_settings_reach_the_optimizer(name: str) -> None:
         learning_rate=0.25,
         k=7,
         alpha=0.5 if name.startswith("snoo-") else 0.75,
-        outer_learning_rate=0.6,
+        outer_learning_rate=0.6 if name.startswith("snoo-") else None,
         momentum=0.8,
         weight_decay=0.01,
         weight_decay_kind="decoupled",
@@ -118,12 +118,41 @@ def test_settings_reach_the_optimizer(name: str) -> None:
     assert optimizers.method(name).name == name
 
 
-@pytest.mark.parametrize("outer", ["sgd", "heavy-ball", "adam"])
+def test_lion_decays_weights_as_its_paper_unless_told_otherwise() -> None:
+    settings = TrainSettings(optimizer="lion", learning_rate=0.1, weight_decay=0.1)
+    assert optimizers.build(settings).weight_decay_kind == "decoupled"
+    l2 = replace(settings, weight_decay_kind="l2")
+    assert optimizers.build(l2).weight_decay_kind == "l2"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"optimizer": "adam", "outer": "nesterov"}, "outer must be given with lookahead-"),
+        ({"optimizer": "adam", "outer": "bogus"}, "outer must be one of 'sgd'"),
+        (
+            {"optimizer": "snoo-adam", "outer": "adam"},
+            "outer must be given with lookahead-",
+        ),
+        ({"outer": "sgd", "outer_momentum": 0.5}, "outer_momentum must be given with an"),
+        ({"outer_learning_rate": 0.5}, "outer_learning_rate must be given with an outer"),
+        ({"outer": "adam"}, "outer_learning_rate must be given with outer adam, got none"),
+    ],
+)
+def test_what_is_given_of_an_outer_step_and_not_used_is_refused(
+    given: dict[str, Any], told: str
+) -> None:
+    settings = TrainSettings(**{"optimizer": "lookahead-adam", **given}, learning_rate=0.1)
+    with pytest.raises(ValueError, match=told):
+        optimizers.build(settings)
+
+
+@pytest.mark.parametrize("outer", ["nesterov", "heavy-ball"])
 def test_lookahead_takes_an_outer_optimizer_in_place_of_alpha(outer: str) -> None:
     settings = TrainSettings(
         optimizer="lookahead-sgd", learning_rate=0.3, outer=outer, outer_momentum=0.4
     )
-    made = {"sgd": la.SGD(0.7), "heavy-ball": la.HeavyBall(0.7, 0.4), "adam": la.Adam(0.7)}
+    made = {"nesterov": la.Nesterov(0.7, 0.4), "heavy-ball": la.HeavyBall(0.7, 0.4)}
     assert optimizers.build(settings) == la.Lookahead(la.SGD(0.3), outer=made[outer])
     for changed, told in (
         ({"alpha": 0.3}, "alpha and an outer optimizer cannot both be given, got alpha"),

@@ -1,5 +1,6 @@
 """The outer step: any optimizer on the pseudo-gradient phi - theta."""
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import lookahead_ref as la
+from lookahead_ref.optimizers import SlowMo
 from support import INNER, INNER_STATES, assert_same_bits, normal, one, run, saved
 
 ALL = {
@@ -114,8 +116,6 @@ def test_named_methods_are_lookahead_with_the_papers_outer_optimizers() -> None:
     assert la.diloco(adamw) == la.Lookahead(adamw, 500, outer=la.Nesterov(0.7, 0.9))
     snoo = la.snoo(adamw, 20, learning_rate=0.8, momentum=0.5)
     assert snoo == la.Lookahead(adamw, 20, outer=la.Nesterov(0.8, 0.5))
-    slowmo = la.slowmo(la.SGD(0.1), 12, momentum=0.7)
-    assert slowmo == la.Lookahead(la.SGD(0.1), 12, outer=la.HeavyBall(1.0, 0.7))
 
 
 @pytest.mark.parametrize("scheduled", [False, True])
@@ -138,6 +138,11 @@ def test_slowmo_is_its_papers_algorithm(scheduled: bool) -> None:
     plain = la.Lookahead(inner, 3, outer=la.HeavyBall(0.9, 0.7))
     others, _ = run(plain, start, gradients)
     assert np.allclose(others["x"], x, rtol=1e-6) != scheduled
+    # The learning rate of training takes the place of the one that it was made with.
+    for before in (0.3, lambda step: 0.3):
+        made = la.slowmo(la.SGD(before), 3, momentum=0.7, learning_rate=0.9)
+        changed = la.with_learning_rate(made, inner.learning_rate)
+        assert_same_bits(run(changed, start, gradients)[0], params)
 
 
 # What is refused.
@@ -162,6 +167,26 @@ def test_what_cannot_be_an_outer_optimizer_is_told(
 ) -> None:
     with pytest.raises(error, match=told):
         la.Lookahead(la.SGD(0.1), outer=outer)
+
+
+def test_slowmo_tells_of_a_rate_that_it_cannot_divide_by() -> None:
+    falling = la.slowmo(la.SGD(lambda step: 0.1 if step < 3 else 0.0), 3, momentum=0.7)
+    start, *gradients = normal(7, 4)
+    with pytest.raises(ValueError, match=r"gamma .*must be a finite number > 0, got 0\.0"):
+        run(falling, start, gradients)
+    with pytest.raises(TypeError, match=r"gamma must be a function of a count, got 0\.1"):
+        SlowMo(1.0, 0.9, 0.1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="inner must be an optimizer"):
+        la.slowmo(la.SGD, 3, momentum=0.9)  # type: ignore[arg-type]
+    made = la.slowmo(la.SGD(0.1), 3, momentum=0.9)
+    assert pickle.loads(pickle.dumps(made)) == made
+
+
+def test_a_state_of_a_lookahead_with_another_outer_step_is_refused() -> None:
+    plain, snoo = la.Lookahead(la.SGD(0.1)), la.diloco(la.SGD(0.1))
+    for optimizer, other in ((plain, snoo), (snoo, plain)):
+        with pytest.raises(ValueError, match=r"state\.outer must be that of outer ="):
+            optimizer.step(one(1.0), one(1.0), other.init(one(1.0)))
 
 
 def test_alpha_and_outer_together_are_refused() -> None:
