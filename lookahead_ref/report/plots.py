@@ -180,6 +180,7 @@ def curves_figure(
             axes = grid[number * lines + line, column]
             _draw(axes, row, family, PALETTE[theme][place % 5], theme)
             axes.set_ylim(*limits)
+            axes.xaxis.get_major_locator().set_params(integer=True)  # epochs
             if number == 0:
                 # The heading of its column; it covers no curve.
                 legend_above(axes, theme, handlelength=2.8)

@@ -30,10 +30,10 @@ _SETTING = {
 }
 _K = {"k": 20, "outer_momentum": 0.5}
 _ARMS: Mapping[str, tuple[Method, Mapping[str, Any]]] = {
-    "Adam": (Method("adam", "Adam", "Adam", "other"), {}),
+    "Adam": (Method("adam", "Adam", "Adam", "plain"), {}),
     "Lookahead": (Method("lookahead-adam", "Lookahead", "Adam", "lookahead"), {"k": 5}),
-    "SNOO": (Method("snoo-adam", "SNOO", "Adam", "plain"), _K),
-    "DiLoCo": (Method("snoo-adam", "DiLoCo", "Adam", "plain"), {**_K, "workers": 2}),
+    "SNOO": (Method("snoo-adam", "SNOO", "SNOO", "lookahead"), _K),
+    "DiLoCo": (Method("snoo-adam", "DiLoCo", "DiLoCo", "lookahead"), {**_K, "workers": 2}),
 }
 _RATES = {"Adam": 0.01, "Lookahead": 0.01, "SNOO": 0.01, "DiLoCo": 0.01}
 """Each the better of 0.003 and 0.01 on seed 1000, after an epoch of Penn Treebank; DiLoCo
