@@ -14,7 +14,15 @@ from commands import called, refused, succeeded
 from lookahead_ref.data import Corpus
 from lookahead_ref.experiments import compare, sweep
 from lookahead_ref.experiments.settings import CompareSettings, SweepSettings
-from lookahead_ref.training import Snapshot, StepTaken, StoppedError, train
+from lookahead_ref.training import (
+    NonFiniteLossError,
+    RunEnded,
+    Snapshot,
+    StepTaken,
+    StoppedError,
+    train,
+)
+from lookahead_ref.zoo import MLP
 from support import assert_same_bits
 from toys import Bigram, Elsewhere, Normalised, clouds, text
 
@@ -127,6 +135,17 @@ def test_the_first_worker_tells_its_steps() -> None:
     assert [step.step for step in steps] == list(range(5))
     assert steps[:3] == of_one[:3]
     assert steps[3:] != of_one[3:]
+
+
+def test_the_callbacks_are_told_of_a_fault_in_any_worker() -> None:
+    events: list[Any] = []
+    data = clouds()
+    data.train.inputs[1::2] = np.nan  # what the second worker has
+    with pytest.raises(NonFiniteLossError) as fault:
+        trained(2, MLP((2, 2)), data, evaluate_train=False, callbacks=[events.append])
+    assert fault.value.epoch == 1
+    (ended,) = (event for event in events if isinstance(event, RunEnded))
+    assert ended.error == str(fault.value)
 
 
 class Keeping:
