@@ -63,7 +63,7 @@ def train(
             from lookahead_ref.experiments.estimate import estimates
             from lookahead_ref.experiments.resume import begin, continued, own_code
             from lookahead_ref.training import TrainingProgress
-            from lookahead_ref.training.team import check_alike, join
+            from lookahead_ref.training.team import check_alike, check_stops, join
 
             folder, given = None, settings.workers
             team = join(given)
@@ -88,6 +88,9 @@ def train(
                         f"workers must be as many as the run has, {settings.workers}, got "
                         f"{team.size}"
                     )
+                check_stops(
+                    team, (options if folder is None else folder.options).on_nonfinite
+                )
                 prepared = training.prepare(settings)
             if where.dry_run:
                 typer.echo(estimates([prepared])[0])

@@ -46,7 +46,7 @@ from lookahead_ref.training.state import (
     seeds,
 )
 from lookahead_ref.training.stopping import Interrupted, StoppedError
-from lookahead_ref.training.team import Team, join, share
+from lookahead_ref.training.team import Team, check_stops, join, share
 from lookahead_ref.trees import flatten
 
 OnNonFinite = Literal["stop", "skip"]
@@ -216,11 +216,7 @@ def train(
     check_every = hyperparameters.count("check_every", check_every)
     team = workers if isinstance(workers, Team) else join(workers)
     with team.together():
-        if team.size > 1 and on_nonfinite != "stop":
-            raise ValueError(
-                "on_nonfinite must be 'stop' where there are workers, whose cycles end "
-                f"together, got {on_nonfinite!r}"
-            )
+        check_stops(team, on_nonfinite)
         own = Worker(optimizer) if team.size > 1 else optimizer
         states = [
             TrainingState.begun(

@@ -233,15 +233,18 @@ def test_another_number_of_workers_cannot_go_on() -> None:
         ("--workers 2 --optimizer adam", "workers must be 1 with optimizer adam"),
         ("--workers 2 --batch-size 700", "workers must be so few that each has a batch"),
         ("--workers 2 --reduction allreduce", "reduction must be 'ordered' unless workers"),
+        ("--workers 2 --on-nonfinite skip", "on_nonfinite must be 'stop' where"),
+        ("--workers 2 --on-nonfinite skip --dry-run", "on_nonfinite must be 'stop' where"),
         ("--workers 2 --reduction tree", "reduction must be"),
         ("--workers mpi", "mpi4py is needed to run with workers mpi, and is not installed"),
     ],
 )
 def test_the_command_says_what_is_wrong(
-    options: str, told: str, monkeypatch: pytest.MonkeyPatch
+    options: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    refused(called(f"train {options}"), told)
+    refused(called(f"train {options} --output {tmp_path / 'run'}"), told)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
