@@ -93,7 +93,9 @@ def train(
                 )
                 prepared = training.prepare(settings)
             if where.dry_run:
-                typer.echo(estimates([prepared])[0])
+                if team.leads:
+                    processes = team.size // len(team.here)
+                    typer.echo(estimates([prepared], processes)[0])
                 raise typer.Exit
             with team.together():
                 if resume is None and output is not None and team.leads:
