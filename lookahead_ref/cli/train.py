@@ -81,6 +81,11 @@ def train(
                 settings = replace(settings, workers=team.size)
             elif not _is_given(context, "workers"):
                 given = settings.workers
+            if resume is not None and given != "mpi" and settings.reduction != "ordered":
+                raise ValueError(
+                    f"resume must be given by mpirun -n {settings.workers} and with "
+                    f"--workers mpi, for the run has reduction {settings.reduction}"
+                )
             team = join(given, settings.reduction)
             with team.together():
                 if team.size != settings.workers:

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import lookahead_ref as la
 from commands import called, refused, succeeded
 from lookahead_ref.data import Corpus
 from lookahead_ref.experiments import compare, sweep
-from lookahead_ref.experiments.settings import CompareSettings, SweepSettings
+from lookahead_ref.experiments.resume import begin
+from lookahead_ref.experiments.settings import CompareSettings, SweepSettings, TrainSettings
+from lookahead_ref.experiments.train import prepare
 from lookahead_ref.training import (
     NonFiniteLossError,
     RunEnded,
@@ -250,8 +253,8 @@ def test_the_command_says_what_is_wrong(
 def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
     run, whole = tmp_path / "run", tmp_path / "whole"
     for folder in (run, whole):
-        begin = "train --epochs 1 --k 4 --workers 2 --checkpoint-every 1 --output"
-        succeeded(begin, str(folder))
+        command = "train --epochs 1 --k 4 --workers 2 --checkpoint-every 1 --output"
+        succeeded(command, str(folder))
     (run / "final.safetensors").unlink()
     max(run.glob("checkpoint-*")).unlink()
     other = called("train --workers 3 --resume", str(run))
@@ -259,6 +262,15 @@ def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
     succeeded("train --resume", str(run))
     finals = [(folder / "final.safetensors").read_bytes() for folder in (run, whole)]
     assert finals[0] == finals[1]
+
+
+def test_a_run_with_the_reduction_of_mpi_goes_on_by_it(tmp_path: Path) -> None:
+    settings = prepare(TrainSettings(workers=2, optimizer="lookahead-sgd")).settings
+    with begin(tmp_path / "run", replace(settings, reduction="allreduce"), print):
+        pass
+    for workers in ("", "--workers 2"):
+        done = called(f"train {workers} --resume {tmp_path / 'run'}")
+        refused(done, "resume must be given by mpirun -n 2 and with --workers mpi")
 
 
 def test_sweeps_and_comparisons_give_workers_to_what_can_have_them() -> None:
