@@ -63,7 +63,7 @@ def train(
             from lookahead_ref.experiments.estimate import estimates
             from lookahead_ref.experiments.resume import begin, continued, own_code
             from lookahead_ref.training import TrainingProgress
-            from lookahead_ref.training.team import check_alike, join
+            from lookahead_ref.training.team import check_alike, check_stops, join
 
             folder, given = None, settings.workers
             team = join(given)
@@ -81,6 +81,11 @@ def train(
                 settings = replace(settings, workers=team.size)
             elif not _is_given(context, "workers"):
                 given = settings.workers
+            if resume is not None and given != "mpi" and settings.reduction != "ordered":
+                raise ValueError(
+                    f"resume must be given by mpirun -n {settings.workers} and with "
+                    f"--workers mpi, for the run has reduction {settings.reduction}"
+                )
             team = join(given, settings.reduction)
             with team.together():
                 if team.size != settings.workers:
@@ -88,9 +93,14 @@ def train(
                         f"workers must be as many as the run has, {settings.workers}, got "
                         f"{team.size}"
                     )
+                check_stops(
+                    team, (options if folder is None else folder.options).on_nonfinite
+                )
                 prepared = training.prepare(settings)
             if where.dry_run:
-                typer.echo(estimates([prepared])[0])
+                if team.leads:
+                    processes = team.size // len(team.here)
+                    typer.echo(estimates([prepared], processes)[0])
                 raise typer.Exit
             with team.together():
                 if resume is None and output is not None and team.leads:

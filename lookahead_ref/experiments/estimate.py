@@ -63,17 +63,16 @@ def told(
     )
 
 
-def estimates(runs: Sequence[Prepared]) -> list[Estimate]:
-    """Predict how long runs of one model and data take; the first of them is measured."""
-    step, evaluation, test = _measured(runs[0])
+def estimates(runs: Sequence[Prepared], processes: int = 1) -> list[Estimate]:
+    """Predict how long runs of one model and data take, each in so many processes."""
+    step, evaluation, test = _measured(runs[0])  # which stands for all
     found = []
     for run in runs:
         settings = run.settings
-        stream = run.data.stream(run.batch_size, settings.seed)
-        steps = settings.epochs * stream.batches_per_epoch
+        workers = cast("int", settings.workers) / processes  # one after the other
         evaluations = 1 + -(-settings.epochs // settings.evaluate_every)
-        seconds = steps * step + evaluations * evaluation + test
-        found.append(Estimate(steps, settings.epochs, seconds))
+        seconds = run.steps * workers * step + evaluations * evaluation + test
+        found.append(Estimate(run.steps, settings.epochs, seconds))
     return found
 
 

@@ -68,6 +68,8 @@ class Prepared:
     schedule: Callable[[int], float] | None
     batch_size: int
     """Examples in a batch, or columns of a text."""
+    steps: int
+    """Of each worker, in all epochs."""
 
 
 def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
@@ -115,7 +117,7 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
         evaluate_train=_few(data) if evaluate_train is None else evaluate_train,
         **options,
     )
-    return Prepared(settled, model, data, optimizer, schedule, batch_size)
+    return Prepared(settled, model, data, optimizer, schedule, batch_size, steps)
 
 
 def run(

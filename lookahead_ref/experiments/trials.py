@@ -174,8 +174,7 @@ def measure_training(
 
 def _noted(prepared: train.Prepared, folder: Path) -> Callback:
     """Return a callback that notes how far a run is."""
-    stream = prepared.data.stream(prepared.batch_size, 0)
-    note = Note(folder, prepared.settings.epochs * stream.batches_per_epoch)
+    note = Note(folder, prepared.steps)
 
     def show(event: Event) -> None:
         if isinstance(event, RunStarted):

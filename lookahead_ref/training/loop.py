@@ -46,7 +46,7 @@ from lookahead_ref.training.state import (
     seeds,
 )
 from lookahead_ref.training.stopping import Interrupted, StoppedError
-from lookahead_ref.training.team import Team, join, share
+from lookahead_ref.training.team import Team, check_stops, join, share
 from lookahead_ref.trees import flatten
 
 OnNonFinite = Literal["stop", "skip"]
@@ -216,11 +216,7 @@ def train(
     check_every = hyperparameters.count("check_every", check_every)
     team = workers if isinstance(workers, Team) else join(workers)
     with team.together():
-        if team.size > 1 and on_nonfinite != "stop":
-            raise ValueError(
-                "on_nonfinite must be 'stop' where there are workers, whose cycles end "
-                f"together, got {on_nonfinite!r}"
-            )
+        check_stops(team, on_nonfinite)
         own = Worker(optimizer) if team.size > 1 else optimizer
         states = [
             TrainingState.begun(
@@ -279,7 +275,11 @@ def train(
     )
     # A loss that overflows is an error with a step, not a warning from inside NumPy.
     with np.errstate(over="ignore", invalid="ignore"), explained(placement.backend):
-        return loop.run()
+        try:
+            return loop.run()
+        except NonFiniteLossError as error:  # of any worker
+            loop.end(str(error))
+            raise
 
 
 def described(value: object) -> str:
@@ -343,7 +343,7 @@ class _Loop:
         with self._interruptible():
             measures = test is not None and self.team.leads
             tested = self._evaluator()(test) if measures else None
-        self._end(None, tested)
+        self.end(None, tested)
         return TrainingResult(
             params=state.placement.fetch(state.stepper.evaluation_params()),
             history=tuple(state.history),
@@ -521,7 +521,7 @@ class _Loop:
 
     def _stop(self) -> NoReturn:
         self._save()
-        self._end("stopped")
+        self.end("stopped")
         raise StoppedError(self.state.step)
 
     @contextmanager
@@ -618,7 +618,7 @@ class _Loop:
     def _seconds(self) -> float:
         return time.perf_counter() - self.began
 
-    def _end(self, error: str | None, tested: Measured | None = None) -> None:
+    def end(self, error: str | None, tested: Measured | None = None) -> None:
         self.report(
             RunEnded(
                 epochs=self.state.epoch,
@@ -638,12 +638,10 @@ class _Loop:
         parameter: str | None = None,
         batch: Any = None,
     ) -> NoReturn:
-        """End the run; `broken` is a parameter that is not finite itself."""
-        error = NonFiniteLossError(
+        """Raise what ends the run; `broken` is a parameter that is not finite itself."""
+        raise NonFiniteLossError(
             *(of, self.state.step, epoch, loss, self.state.history),
             parameter if broken is None or of == "state" else broken,
             parameter_is_finite=broken is None,
             inputs_are_finite=is_finite(batch),
         )
-        self._end(str(error))
-        raise error

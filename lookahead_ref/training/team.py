@@ -169,6 +169,15 @@ def check_alike(team: Team, given: Mapping[str, Any]) -> None:
                 )
 
 
+def check_stops(team: Team, on_nonfinite: str) -> None:
+    """Refuse to skip batches where there are workers."""
+    if team.size > 1 and on_nonfinite != "stop":
+        raise ValueError(
+            "on_nonfinite must be 'stop' where there are workers, whose cycles end "
+            f"together, got {on_nonfinite!r}"
+        )
+
+
 def share(data: Data, number: int, count: int, batch_size: int) -> Data:
     """Return what one of so many workers learns from."""
     if count == 1:

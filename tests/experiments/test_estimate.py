@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from commands import succeeded
-from lookahead_ref.experiments import sweep, train, trials
+from lookahead_ref.experiments import estimate, sweep, train, trials
 from lookahead_ref.experiments.estimate import estimates, told
 from lookahead_ref.experiments.resume import Note
 from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
@@ -40,6 +40,17 @@ def test_an_estimate_knows_all_steps_and_grows_with_the_epochs(
     stream = prepared.data.stream(prepared.batch_size, 0)
     assert (found.steps, found.epochs) == (3 * stream.batches_per_epoch, 3)
     assert found.seconds > 0
+
+
+def test_workers_have_their_share_of_the_steps_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(estimate, "_measured", lambda run: (1.0, 0.0, 0.0))
+    settings = TrainSettings(optimizer="lookahead-sgd", epochs=1, workers=2)
+    prepared = train.prepare(settings)
+    here, spread = (estimates([prepared], processes)[0] for processes in (1, 2))
+    assert (here.steps, here.seconds) == (10, 20.0)
+    assert (spread.steps, spread.seconds) == (10, 10.0)
 
 
 def test_what_is_there_already_is_not_counted(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,18 @@ import lookahead_ref as la
 from commands import called, refused, succeeded
 from lookahead_ref.data import Corpus
 from lookahead_ref.experiments import compare, sweep
-from lookahead_ref.experiments.settings import CompareSettings, SweepSettings
-from lookahead_ref.training import Snapshot, StepTaken, StoppedError, train
+from lookahead_ref.experiments.resume import begin
+from lookahead_ref.experiments.settings import CompareSettings, SweepSettings, TrainSettings
+from lookahead_ref.experiments.train import prepare
+from lookahead_ref.training import (
+    NonFiniteLossError,
+    RunEnded,
+    Snapshot,
+    StepTaken,
+    StoppedError,
+    train,
+)
+from lookahead_ref.zoo import MLP
 from support import assert_same_bits
 from toys import Bigram, Elsewhere, Normalised, clouds, text
 
@@ -129,6 +140,17 @@ def test_the_first_worker_tells_its_steps() -> None:
     assert steps[3:] != of_one[3:]
 
 
+def test_the_callbacks_are_told_of_a_fault_in_any_worker() -> None:
+    events: list[Any] = []
+    data = clouds()
+    data.train.inputs[1::2] = np.nan  # what the second worker has
+    with pytest.raises(NonFiniteLossError) as fault:
+        trained(2, MLP((2, 2)), data, evaluate_train=False, callbacks=[events.append])
+    assert fault.value.epoch == 1
+    (ended,) = (event for event in events if isinstance(event, RunEnded))
+    assert ended.error == str(fault.value)
+
+
 class Keeping:
     """Keeps every state in memory, and asks to stop after some of them."""
 
@@ -214,22 +236,25 @@ def test_another_number_of_workers_cannot_go_on() -> None:
         ("--workers 2 --optimizer adam", "workers must be 1 with optimizer adam"),
         ("--workers 2 --batch-size 700", "workers must be so few that each has a batch"),
         ("--workers 2 --reduction allreduce", "reduction must be 'ordered' unless workers"),
+        ("--workers 2 --on-nonfinite skip", "on_nonfinite must be 'stop' where"),
+        ("--workers 2 --on-nonfinite skip --dry-run", "on_nonfinite must be 'stop' where"),
         ("--workers 2 --reduction tree", "reduction must be"),
         ("--workers mpi", "mpi4py is needed to run with workers mpi, and is not installed"),
     ],
 )
 def test_the_command_says_what_is_wrong(
-    options: str, told: str, monkeypatch: pytest.MonkeyPatch
+    options: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    refused(called(f"train {options}"), told)
+    refused(called(f"train {options} --output {tmp_path / 'run'}"), told)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
     run, whole = tmp_path / "run", tmp_path / "whole"
     for folder in (run, whole):
-        begin = "train --epochs 1 --k 4 --workers 2 --checkpoint-every 1 --output"
-        succeeded(begin, str(folder))
+        command = "train --epochs 1 --k 4 --workers 2 --checkpoint-every 1 --output"
+        succeeded(command, str(folder))
     (run / "final.safetensors").unlink()
     max(run.glob("checkpoint-*")).unlink()
     other = called("train --workers 3 --resume", str(run))
@@ -237,6 +262,15 @@ def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
     succeeded("train --resume", str(run))
     finals = [(folder / "final.safetensors").read_bytes() for folder in (run, whole)]
     assert finals[0] == finals[1]
+
+
+def test_a_run_with_the_reduction_of_mpi_goes_on_by_it(tmp_path: Path) -> None:
+    settings = prepare(TrainSettings(workers=2, optimizer="lookahead-sgd")).settings
+    with begin(tmp_path / "run", replace(settings, reduction="allreduce"), print):
+        pass
+    for workers in ("", "--workers 2"):
+        done = called(f"train {workers} --resume {tmp_path / 'run'}")
+        refused(done, "resume must be given by mpirun -n 2 and with --workers mpi")
 
 
 def test_sweeps_and_comparisons_give_workers_to_what_can_have_them() -> None:
