@@ -4,7 +4,6 @@ import io
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -15,12 +14,6 @@ from lookahead_ref.experiments.estimate import estimates, told
 from lookahead_ref.experiments.resume import Note
 from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
 from lookahead_ref.experiments.workers import LocalProcesses
-
-
-def planned(**settings: Any) -> tuple[trials.Plan, list[train.Prepared]]:
-    asked = SweepSettings(optimizer=("sgd", "lookahead-sgd"), epochs=2, **settings)
-    plan = sweep.plan(asked)
-    return plan, trials.check(plan)
 
 
 @pytest.mark.parametrize(
@@ -42,19 +35,16 @@ def test_an_estimate_knows_all_steps_and_grows_with_the_epochs(
     assert found.seconds > 0
 
 
-def test_workers_have_their_share_of_the_steps_one_after_the_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_workers_of_one_process_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "_measured", lambda run: (1.0, 0.0, 0.0))
-    settings = TrainSettings(optimizer="lookahead-sgd", epochs=1, workers=2)
-    prepared = train.prepare(settings)
-    here, spread = (estimates([prepared], processes)[0] for processes in (1, 2))
-    assert (here.steps, here.seconds) == (10, 20.0)
-    assert (spread.steps, spread.seconds) == (10, 10.0)
+    run = train.prepare(TrainSettings(optimizer="lookahead-sgd", epochs=1, workers=2))
+    found = [estimates([run], processes)[0] for processes in (1, 2)]
+    assert [(each.steps, each.seconds) for each in found] == [(10, 20.0), (10, 10.0)]
 
 
 def test_what_is_there_already_is_not_counted(tmp_path: Path) -> None:
-    plan, prepared = planned(seeds=2)
+    plan = sweep.plan(SweepSettings(optimizer=("sgd", "lookahead-sgd"), epochs=2, seeds=2))
+    prepared = trials.check(plan)
     arms, in_all = told(plan, prepared, 2, tmp_path)
     assert [line.split(", about")[0] for line in arms] == [
         "sgd: 2 run(s) of 40 steps in 2 epoch(s)",

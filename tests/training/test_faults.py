@@ -84,9 +84,8 @@ def test_what_is_not_finite_stops_the_run_at_the_step_and_names_the_parameter(
     by: float, of: str, where: str, told: str, check_every: int
 ) -> None:
     events: list[Any] = []
-    broken = broken_at(8, by=by)
     with pytest.raises(NonFiniteLossError, match=told) as caught:
-        trained(broken, check_every=check_every, callbacks=[events.append])
+        trained(broken_at(8, by=by), check_every=check_every, callbacks=[events.append])
     error = caught.value
     assert (error.of, error.step, error.epoch, error.parameter) == (of, 8, 2, where)
     assert error.inputs_are_finite == (by == LARGE)

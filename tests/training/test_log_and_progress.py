@@ -40,9 +40,8 @@ def _not_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def terminal(force: bool) -> tuple[Console, io.StringIO]:
     stream = io.StringIO()
-    environment = {"TERM": "xterm-256color"}
     options: dict[str, Any] = {"force_terminal": force, "width": 80}
-    return Console(file=stream, **options, _environ=environment), stream
+    return Console(file=stream, **options, _environ={"TERM": "xterm-256color"}), stream
 
 
 @pytest.mark.parametrize(
@@ -115,11 +114,9 @@ def test_runs_one_after_the_other_have_a_bar_each_and_give_standard_output_back(
     standard_output = sys.stdout
     monkeypatch.setattr(standard_output, "isatty", lambda: True)
     with training.TrainingProgress(console) as progress:
-        # The second one does not end, as one that was interrupted does not.
-        for events in ([started(1, 16), RunEnded(1, 1.0, None)], [started(1, 32)]):
-            for event in events:
-                progress(event)
-        progress(started(1, 48))
+        # The second run does not end, as one that was interrupted does not.
+        for event in started(1, 16), RunEnded(1, 1.0, None), started(1, 32), started(1, 48):
+            progress(event)
         assert sys.stdout is not standard_output
     assert sys.stdout is standard_output
     for total in (16, 32, 48):

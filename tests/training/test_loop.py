@@ -183,9 +183,8 @@ def test_examples_that_are_taken_from_a_source_are_moved_too() -> None:
 
 
 def test_a_test_split_is_measured_once_at_the_end() -> None:
-    data = CLOUDS._replace(test=CLOUDS.validation)
     events: list[Any] = []
-    result = trained(data, callbacks=[events.append])
+    result = trained(CLOUDS._replace(test=CLOUDS.validation), callbacks=[events.append])
     assert result.test is not None
     assert result.test.loss == result.history[-1].validation_loss
     last = events[-1]
