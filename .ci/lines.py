@@ -21,7 +21,7 @@ BUILT: dict[str, tuple[int, int]] = {
         1_000,
         950,
     ),
-    "workers, in one process and on MPI": (550, 600),
+    "workers, in one process and on MPI": (600, 600),
     "trials that are continued, estimates, evaluation that can be interrupted": (450, 400),
 }
 """What a capability may have added since, in the library and in the tests."""
