@@ -19,16 +19,23 @@ OPTIMIZERS: dict[str, Any] = {
 SLOTS = {name: len(optimizer.slots) for name, optimizer in OPTIMIZERS.items()}
 
 
-def traffic(optimizer: str, k: int | None = None, *, interpolated: bool = False) -> float:
+def traffic(
+    optimizer: str,
+    k: int | None = None,
+    *,
+    interpolated: bool = False,
+    outer: str = "sgd",
+) -> float:
     """Count the bytes that a step reads and writes for each float32 parameter.
 
     It reads the gradient, and reads and writes the parameter and each slot. A Lookahead
-    reads and writes the slow weights once in k steps, and slots that it interpolates.
+    reads and writes the slow weights and the outer slots once in k steps, and slots that it
+    interpolates.
     """
     step = 4.0 + 8.0 * (1 + SLOTS[optimizer])
     if k is None:
         return step
-    return step + 8.0 * (1 + interpolated * SLOTS[optimizer]) / k
+    return step + 8.0 * (1 + SLOTS[outer] + interpolated * SLOTS[optimizer]) / k
 
 
 def _resnet50() -> Iterator[tuple[int, ...]]:

@@ -24,13 +24,15 @@ def ours(
     k: int | None = None,
     *,
     inner_state: Any = "maintain",
+    outer: str | None = None,
     executor: Any = None,
 ) -> Contestant:
     """Make a stepper, alone or inside Lookahead."""
     executor = executor or settings.EXECUTOR
     made = OPTIMIZERS[optimizer]
     if k is not None:
-        made = la.Lookahead(made, k=k, inner_state=inner_state)
+        outside = None if outer is None else OPTIMIZERS[outer]
+        made = la.Lookahead(made, k=k, inner_state=inner_state, outer=outside)
     drawn = arrays(parameters, 0).items()
     params = {name: executor.from_host(array) for name, array in drawn}
     stepper = la.Stepper(made, params, backend=executor)
@@ -127,6 +129,35 @@ def _wrapped(
 ) -> list[Contestant]:
     inner = _torch(optimizer, parameters, grads, fused=True)
     return [Contestant(wrapper()(inner, k=5, alpha=0.5).step, 5)]
+
+
+def snoo(parameters: str, grads: Arrays, k: int) -> Contestant:
+    """Make SNOO as it is published: pseudo-gradients in `.grad`, stepped on by PyTorch."""
+    import torch
+
+    inner = _torch("adam", parameters, grads, fused=True)
+    params = inner.param_groups[0]["params"]
+    slow = [each.detach().clone() for each in params]
+    outer = torch.optim.SGD(params, lr=0.7, momentum=0.9, nesterov=True)
+    done = 0
+
+    @torch.no_grad()
+    def step() -> None:
+        nonlocal done
+        inner.step()
+        done += 1
+        if done % k:
+            return
+        kept = [each.grad for each in params]
+        for fast, start in zip(params, slow, strict=True):
+            fast.grad = start - fast
+            fast.copy_(start)
+        outer.step()
+        for fast, start, grad in zip(params, slow, kept, strict=True):
+            start.copy_(fast)
+            fast.grad = grad
+
+    return Contestant(step, k)
 
 
 def _torch_optimizer() -> Any:

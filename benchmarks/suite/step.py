@@ -7,7 +7,17 @@ import lookahead_ref as la
 
 from . import settings
 from .cases import elements, traffic
-from .contestants import LOOKAHEAD, PLAIN, copy, functional, library_copy, limit, ours, peer
+from .contestants import (
+    LOOKAHEAD,
+    PLAIN,
+    copy,
+    functional,
+    library_copy,
+    limit,
+    ours,
+    peer,
+    snoo,
+)
 from .settings import BEYOND, LARGE, LARGEST, NAMES, PAPER, SIZES, TREES
 from .turns import fastest, ratios, samples, take_turns
 
@@ -101,6 +111,33 @@ class Cost:
         inner = ours(optimizer, parameters, grads)
         whole = ours(optimizer, parameters, grads, k, inner_state=inner_state)
         return ratios(*timed(whole, inner, turns=settings.TURNS_IF_CLOSE))
+
+
+class Outer:
+    """A cycle with an outer optimizer around Adam, k = 10, and SNOO as it is published."""
+
+    params = ["sgd", "nesterov", "adam"]
+    param_names = ("outer",)
+    timeout = 600
+
+    def track_cost(self, outer):
+        grads = settings.arrays(BEYOND, 1)
+        inner = ours("adam", BEYOND, grads)
+        whole = ours("adam", BEYOND, grads, 10, outer=outer)
+        return ratios(*timed(whole, inner, turns=settings.TURNS_IF_CLOSE))
+
+    def track_beside_snoo(self, outer):
+        if outer != "nesterov":
+            raise NotImplementedError("SNOO's is Nesterov's")
+        grads = settings.arrays(LARGE, 1)
+        try:
+            theirs = snoo(LARGE, grads, 10)
+        except ImportError as error:
+            raise NotImplementedError("PyTorch is not installed") from error
+        return ratios(*timed(ours("adam", LARGE, grads, 10, outer=outer), theirs))
+
+    track_cost.unit = "inner steps a step"
+    track_beside_snoo.unit = "of its time"
 
 
 class Bandwidth:
