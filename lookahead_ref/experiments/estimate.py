@@ -14,9 +14,9 @@ from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Plan
 from lookahead_ref.extras import require
 from lookahead_ref.stepping.backend import load as load_backend
-from lookahead_ref.training.models import PlainModel, carries
+from lookahead_ref.training.models import carries
 from lookahead_ref.training.progress import duration
-from lookahead_ref.training.state import Placement, TrainingState, gradients
+from lookahead_ref.training.state import Placement, TrainingState, evaluator, gradients
 
 _SECONDS = 0.3
 _EXAMPLES = 256
@@ -103,20 +103,15 @@ def _measured_here(run: Prepared) -> tuple[float, float, float]:
     done = steps(state.stream.batches_per_epoch - 1)
     per_step = (time.perf_counter() - began) / done
     params, some = state.stepper.evaluation_params(), _some(data.validation)
-    placed = place.source(some)
-    share = 0.0
-    if carries(model):
-        learned = place.source(_some(data.train))
-        evaluate = model.evaluator(params, learned)
-        share = _seconds(lambda: model.evaluator(params, learned)) / _size(learned)
-    else:
-        plain = cast("PlainModel", model)
+    learned = _some(data.train)
 
-        def evaluate(source: Any) -> Any:
-            return plain.evaluate(params, source)
+    def prepared() -> Callable[[Any], Any]:
+        return evaluator(model, params, learned, place)
 
-    evaluate(placed)
-    each = _seconds(lambda: evaluate(placed)) / _size(some)
+    evaluate = prepared()
+    evaluate(some)  # which compiles
+    share = _seconds(prepared) / _size(learned) if carries(model) else 0.0
+    each = _seconds(lambda: evaluate(some)) / _size(some)
     looked_at = min(settings.statistics_examples or _size(data.train), _size(data.train))
     measured = _size(data.validation)
     measured += _size(data.train) if settings.evaluate_train else 0

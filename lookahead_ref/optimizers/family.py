@@ -13,7 +13,7 @@ from lookahead_ref.hyperparameters import Schedule, below_one, positive, value_a
 from lookahead_ref.optimizers import base
 from lookahead_ref.optimizers.base import Optimizer, WeightDecayKind
 from lookahead_ref.optimizers.inner import Nesterov
-from lookahead_ref.optimizers.lookahead import Lookahead
+from lookahead_ref.optimizers.lookahead import Lookahead, innermost
 
 
 def snoo(
@@ -54,10 +54,7 @@ def slowmo(
     this is ``outer=HeavyBall(...)``.
     """
     base.check_inner(inner)
-    innermost: Any = inner
-    while hasattr(innermost, "inner"):
-        innermost = innermost.inner
-    gamma = CycleRate(innermost.learning_rate, k)
+    gamma = CycleRate(innermost(inner)[0].learning_rate, k)
     return Lookahead(inner, k, outer=SlowMo(learning_rate, momentum, gamma))
 
 
@@ -69,7 +66,8 @@ class CycleRate:
     k: int
 
     def __call__(self, syncs: int) -> float:
-        return value_at("gamma", self.learning_rate, self.k * syncs, positive)
+        rate = self.learning_rate
+        return rate(self.k * syncs) if callable(rate) else rate
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from lookahead_ref import hyperparameters, trees
 from lookahead_ref.hyperparameters import (
     Schedule,
     count,
+    non_negative,
     option,
     positive,
     step_size,
@@ -120,12 +121,12 @@ class Lookahead:
         elif self.alpha is None:
             object.__setattr__(self, "alpha", 0.5)
         elif isinstance(self.alpha, AdaptiveAlpha):
-            innermost, _ = _innermost(self.inner)
-            if not hasattr(innermost, "curvature"):
+            own, _ = innermost(self.inner)
+            if not hasattr(own, "curvature"):
                 raise TypeError(
                     "inner must keep a second moment of the gradients for an adaptive "
                     "alpha and offer it as curvature, as Adam and AdaGrad do, got "
-                    f"{type(innermost).__name__}"
+                    f"{type(own).__name__}"
                 )
         else:
             hyperparameters.constant_or_schedule("alpha", self.alpha, step_size)
@@ -159,8 +160,8 @@ class Lookahead:
             return theta, state
         alpha = None
         if isinstance(self.alpha, AdaptiveAlpha):
-            innermost, its_state = _innermost(self.inner, state.inner)
-            curvature, factor = innermost.curvature(its_state)
+            own, its_state = innermost(self.inner, state.inner)
+            curvature, factor = own.curvature(its_state)
             alpha = self.alpha.estimate(state.phi, theta, grads, curvature, factor)
         return self.back(state, self.pseudo_gradient(state, theta), alpha)
 
@@ -188,26 +189,25 @@ class Lookahead:
         self, state: LookaheadState, pseudo_gradient: Tree, alpha: float | None = None
     ) -> tuple[dict[str, Any], LookaheadState]:
         """Do the outer step, and restart from where it leads; `alpha` was estimated."""
+        outer = None
         if self.outer is not None:
             phi, outer = self.outer.step(state.phi, pseudo_gradient, state.outer)
-            rate = self.outer.learning_rate
-            rate = value_at(
-                "learning_rate", rate, state.syncs, hyperparameters.non_negative
-            )
-            fraction = min(rate, 1.0)
         else:
             if alpha is None:
                 alpha = value_at("alpha", cast("Any", self.alpha), state.syncs, step_size)
             (phi,) = apply(step_back, {"alpha": alpha}, state.phi, pseudo_gradient)
-            outer, fraction = None, alpha
 
         inner, slots = state.inner, state.inner.slots
         if self.inner_state == "reset":
             slots = {slot: zeros_like(values) for slot, values in slots.items()}
             inner = inner.restart()
         elif state.anchor is not None:
+            if alpha is None:  # there is an outer optimizer
+                rate = self.outer.learning_rate
+                rate = value_at("learning_rate", rate, state.syncs, non_negative)
+                alpha = min(rate, 1.0)
             slots = {
-                slot: apply(interpolate, {"alpha": fraction}, state.anchor[slot], values)[0]
+                slot: apply(interpolate, {"alpha": alpha}, state.anchor[slot], values)[0]
                 for slot, values in slots.items()
             }
         inner = inner.synchronize(phi, slots)
@@ -247,7 +247,8 @@ def _check_outer(outer: Any, alpha: Any) -> None:
     )
 
 
-def _innermost(optimizer: Any, state: Any = None) -> tuple[Any, Any]:
+def innermost(optimizer: Any, state: Any = None) -> tuple[Any, Any]:
+    """Return the optimizer below all others, and its part of a state."""
     while hasattr(optimizer, "inner"):
         optimizer, state = optimizer.inner, getattr(state, "inner", None)
     return optimizer, state

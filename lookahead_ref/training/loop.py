@@ -27,7 +27,7 @@ from lookahead_ref.training.events import (
     StepSkipped,
     StepTaken,
 )
-from lookahead_ref.training.models import Data, Measured, Model, PlainModel, carries
+from lookahead_ref.training.models import Data, Measured, Model
 from lookahead_ref.training.nonfinite import (
     NonFiniteLossError,
     Where,
@@ -40,6 +40,7 @@ from lookahead_ref.training.state import (
     Placement,
     Snapshot,
     TrainingState,
+    evaluator,
     gradients,
     joined,
     parted,
@@ -607,13 +608,8 @@ class _Loop:
 
     def _evaluator(self) -> Callable[[Any], Measured]:
         """Make ready to evaluate the evaluation parameters as they are now."""
-        model, place = self.model, self.state.placement.source
         params = self.state.stepper.evaluation_params()
-        if carries(model):
-            evaluate = model.evaluator(params, place(self.data.train))
-            return lambda source: evaluate(place(source))
-        plain = cast("PlainModel", model)
-        return lambda source: plain.evaluate(params, place(source))
+        return evaluator(self.model, params, self.data.train, self.state.placement)
 
     def _seconds(self) -> float:
         return time.perf_counter() - self.began

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -14,7 +14,14 @@ from lookahead_ref.report.files import schema
 from lookahead_ref.stepping.backend import Backend
 from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.training.events import EpochRecord
-from lookahead_ref.training.models import Data, Model, Stream, carries
+from lookahead_ref.training.models import (
+    Data,
+    Measured,
+    Model,
+    PlainModel,
+    Stream,
+    carries,
+)
 
 
 class Snapshot(NamedTuple):
@@ -274,6 +281,18 @@ def gradients(
         return loss, carried, grads
 
     return gradient
+
+
+def evaluator(
+    model: Model, params: Any, train_source: Any, placement: Placement
+) -> Callable[[Any], Measured]:
+    """Return what evaluates parameters, with their own statistics if the model has such."""
+    place = placement.source
+    if carries(model):
+        evaluate = model.evaluator(params, place(train_source))
+        return lambda source: evaluate(place(source))
+    plain = cast("PlainModel", model)
+    return lambda source: plain.evaluate(params, place(source))
 
 
 _PLAIN = (

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lookahead_ref as la
 from lookahead_ref.experiments import train
@@ -20,8 +20,7 @@ from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.report.files import write_atomically
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.system import read_file
-from lookahead_ref.training.models import PlainModel, carries
-from lookahead_ref.training.state import Placement, TrainingState, gradients
+from lookahead_ref.training.state import Placement, TrainingState, evaluator, gradients
 from lookahead_ref.training.stopping import StoppedError, StopRequest
 
 # How pictures show the fast weights, the slow ones, and the way from the first to these.
@@ -123,13 +122,9 @@ class Walk:
         if self._measured:
             return self._measured.popleft()
         model, data, place = self._prepared.model, self._prepared.data, self._placement
-        params, validation = place.put(params), place.source(data.validation)
         with self._request.interrupting():
-            if carries(model):
-                # Batch normalisation's statistics belong to the weights that are measured.
-                found = model.evaluator(params, place.source(data.train))(validation)
-            else:
-                found = cast("PlainModel", model).evaluate(params, validation)
+            evaluate = evaluator(model, place.put(params), data.train, place)
+            found = evaluate(data.validation)
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"{found.accuracy!r}\n")
         return found.accuracy
@@ -137,8 +132,6 @@ class Walk:
     def _pause(self) -> None:
         state, kept = self._state, self._checkpoints
         if kept.stopping() or kept.due(state.step):
-            copied = state.snapshot()
-            on_host = self._placement.fetch(copied.arrays)
-            kept.save(state.step, copied._replace(arrays=on_host))
+            kept.save(state.step, state.on_host())
         if kept.stopping():
             raise StoppedError(state.step)
