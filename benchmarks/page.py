@@ -69,6 +69,14 @@ RATIOS = {
         "What Lookahead adds: its step, in inner steps, beside what is counted",
         ("parameters", "optimizer", "Lookahead", "counted"),
     ),
+    "step.Outer.track_cost": (
+        "An outer optimizer around Adam, k = 10: its step, in inner steps",
+        ("outer", "counted"),
+    ),
+    "step.Snoo.track_ratio": (
+        "The same with Nesterov's momentum, beside SNOO as published over PyTorch's fused Adam",
+        (),
+    ),
     "step.Bandwidth.track_ratio": (
         "A step's bandwidth, beside that of loops that compute nothing",
         ("parameters", "optimizer", "k", "loop"),
@@ -170,6 +178,11 @@ def judged(row: Row) -> Iterator[Row]:
             moved = traffic(optimizer, k, interpolated="interpolate" in cycle)
             yield scaled(row, k / (k + 1), "steps", most=1.0)
             yield scaled(row, traffic(optimizer) / moved, "bytes", most=1.05)
+        case "step.Outer.track_cost", (outer,):
+            counted = traffic("adam") / traffic("adam", 10, outer=outer)
+            yield scaled(row, counted, "bytes", most=1.05)
+        case "step.Snoo.track_ratio", _:
+            yield replace(row, most=0.8)
         case "step.Bandwidth.track_ratio", (*_, loop):
             yield replace(row, least=0.85 if loop == "the library's copy" else 0.9)
         case "step.NumPy.track_times_faster", _:
