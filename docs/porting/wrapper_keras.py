@@ -144,6 +144,12 @@ class Lookahead(keras.optimizers.Optimizer):
             for (_, variable), theta in zip(pairs, fast, strict=True):
                 variable.assign(theta)
 
+    def finalize_variable_values(self, var_list: list[Any]) -> None:
+        """Put the average in at the end of `fit`: a copy, or the next one fails on JAX."""
+        super().finalize_variable_values(var_list)
+        for variable in var_list:
+            variable.assign(ops.copy(variable.value))
+
     def scale_loss(self, loss: Any) -> Any:
         """Scale the loss, as the inner optimizer will unscale its gradients."""
         return self.inner.scale_loss(loss)

@@ -12,6 +12,10 @@ import pytest
 
 from lookahead_ref.conformance import Case, UnsupportedError, cases, judge, observe
 
+X = np.random.default_rng(0).normal(size=(96, 4)).astype("float32")
+Y = np.sin(X @ np.array([[0.5], [-1.0], [0.25], [0.75]], "float32"))
+"""What is learnt."""
+
 PORTING = Path(__file__).parents[2] / "docs" / "porting"
 
 

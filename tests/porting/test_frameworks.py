@@ -5,12 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from porting.taking import departures, port
+from porting.taking import X, Y, departures, port
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
-X = np.random.default_rng(0).normal(size=(96, 4)).astype("float32")
-Y = np.sin(X @ np.array([[1.0], [-2.0], [0.5], [1.5]], "float32"))
 BATCHES = [(X[n : n + 16], Y[n : n + 16]) for n in range(0, 96, 16)] * 8
 
 
