@@ -11,6 +11,7 @@ from lookahead_ref.conformance.bugs import (
     inner_rules,
     lookahead,
     outer,
+    public_versions,
 )
 from lookahead_ref.conformance.bugs.simulation import (
     Bug,
@@ -25,6 +26,7 @@ __all__ = [
     "CLAUSES",
     "CONDITIONS",
     "CONVENTIONS",
+    "KNOWN",
     "MISTAKES",
     "NO_GRADIENT",
     "Bug",
@@ -36,9 +38,10 @@ __all__ = [
 ]
 
 
+_MODULES = (lookahead, inner_rules, public_versions, conventions_and_mistakes, outer)
 _KNOWN: list[type[Bug]] = [
     each
-    for module in (lookahead, inner_rules, conventions_and_mistakes, outer)
+    for module in _MODULES
     for each in vars(module).values()
     if isinstance(each, type)
     and issubclass(each, Bug)
@@ -47,6 +50,7 @@ _KNOWN: list[type[Bug]] = [
 CONVENTIONS = tuple(each for each in _KNOWN if issubclass(each, Convention))
 MISTAKES = tuple(each for each in _KNOWN if issubclass(each, Mistake))
 BUGS = tuple(each for each in _KNOWN if each not in (*CONVENTIONS, *MISTAKES))
+KNOWN = (*BUGS, *CONVENTIONS, *MISTAKES)  # the likelier ones first
 NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")
 
 
