@@ -96,10 +96,9 @@ class Setup:
     inner : Inner
         The inner optimizer.
     workers : int, default: 1
-        Of several workers, whose Lookahead and inner optimizer are alike, all that is a
-        dict by name is one for all of them: ``1/weight``, ``2/weight``, ...; `split` and
-        `merged` take such a dict apart and put it together. Only adapters that offer
-        workers are asked for them.
+        Of several, all that is a dict by name is one for all: ``1/weight``, ``2/weight``,
+        ...; `split` and `merged` take it apart and put it together. Only adapters that
+        offer workers are asked for them.
     """
 
     case: str
@@ -108,6 +107,22 @@ class Setup:
     levels: tuple[Level, ...]
     inner: Inner
     workers: int = 1
+
+    def split(self, tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Take a dict by name apart, into that of each worker."""
+        if self.workers == 1:
+            return [dict(tensors)]
+        return [
+            {n.removeprefix(own): x for n, x in tensors.items() if n.startswith(own)}
+            for own in (f"{number}/" for number in range(1, self.workers + 1))
+        ]
+
+    def merged(self, of_each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Put together what `split` takes apart."""
+        if self.workers == 1:
+            return dict(of_each[0])
+        numbered = enumerate(of_each, start=1)
+        return {f"{number}/{n}": x for number, own in numbered for n, x in own.items()}
 
     def only(
         self,
@@ -250,24 +265,6 @@ def setup(case: Case, dtype: str) -> Setup:
         _inner(case.data["inner"], case.data["learning_rate"]),
         case.data.get("workers", 1),
     )
-
-
-def split(tensors: Mapping[str, Any], workers: int) -> list[dict[str, Any]]:
-    """Take a dict by name apart, into that of each worker; of one worker it is its own."""
-    if workers == 1:
-        return [dict(tensors)]
-    return [
-        {n.removeprefix(own): x for n, x in tensors.items() if n.startswith(own)}
-        for own in (f"{number}/" for number in range(1, workers + 1))
-    ]
-
-
-def merged(of_each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Put together what `split` takes apart."""
-    if len(of_each) == 1:
-        return dict(of_each[0])
-    numbered = enumerate(of_each, start=1)
-    return {f"{number}/{n}": x for number, own in numbered for n, x in own.items()}
 
 
 def _level(level: Mapping[str, Any]) -> Level:

@@ -15,15 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref.conformance.protocol import (
-    Adapter,
-    Array,
-    Inner,
-    Setup,
-    Tensors,
-    merged,
-    split,
-)
+from lookahead_ref.conformance.protocol import Adapter, Array, Inner, Setup, Tensors
 from lookahead_ref.extras import MissingExtraError
 from lookahead_ref.gradients import value_and_grad
 from lookahead_ref.optimizers import (
@@ -250,14 +242,14 @@ class Pure:
     def start(self, setup: Setup) -> None:
         self._setup = setup
         optimizer: Any = make_optimizer(setup)
-        params, *others = split(setup.params, setup.workers)
+        params, *others = setup.split(setup.params)
         self._optimizer = Workers(optimizer, setup.workers) if others else optimizer
         state = self._optimizer.init(params)
         self._params: Any = [params] * setup.workers  # of each worker, and its state
         self._states: Any = state if others else [state]
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
-        grads = split(_with_zeros(self._setup.params, gradients), self._setup.workers)
+        grads = self._setup.split(_with_zeros(self._setup.params, gradients))
         given: Any = self._params, grads, self._states
         with np.errstate(all="ignore"):
             if len(grads) > 1:
@@ -267,23 +259,26 @@ class Pure:
                 self._params, self._states = [[own] for own in stepped]
 
     def fast(self) -> Tensors:
-        return merged(self._params)
+        return self._setup.merged(self._params)
 
     def slow(self) -> Sequence[Tensors]:
         found, states = [], self._states
         for _ in self._setup.levels:
-            found.append(merged([state.phi for state in states]))
+            found.append(self._setup.merged([state.phi for state in states]))
             states = [state.inner for state in states]
         return found
 
     def slots(self) -> Mapping[str, Tensors]:
         of_each = [state.slots for state in self._states]
-        return {name: merged([slots[name] for slots in of_each]) for name in of_each[0]}
+        return {
+            name: self._setup.merged([slots[name] for slots in of_each])
+            for name in of_each[0]
+        }
 
     def evaluation(self) -> Tensors:
         each = zip(self._params, self._states, strict=True)
         one = getattr(self._optimizer, "lookahead", self._optimizer)
-        return merged([one.evaluation_params(*own) for own in each])
+        return self._setup.merged([one.evaluation_params(*own) for own in each])
 
     def snapshot(self) -> Any:
         """Take the state: nothing ever changes it."""
@@ -316,14 +311,14 @@ class Stepped:
         optimizer: Any = make_optimizer(setup)
         if setup.workers > 1:  # as in training: steppers that are cut in two
             optimizer = Worker(optimizer)
-        params, *_ = split(setup.params, setup.workers)
+        params, *_ = setup.split(setup.params)
         self._steppers = [
             Stepper(optimizer, self._moved(params), backend=self._backend)
             for _ in range(setup.workers)
         ]
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
-        given = split(_with_zeros(self._setup.params, gradients), self._setup.workers)
+        given = self._setup.split(_with_zeros(self._setup.params, gradients))
         with np.errstate(all="ignore"):
             self._step(given)
             self._saved = self.snapshot()
@@ -350,10 +345,10 @@ class Stepped:
             {n.removeprefix(prefix): x for n, x in saved.items() if n.startswith(prefix)}
             for saved in self._saved
         ]
-        return merged(of_each)
+        return self._setup.merged(of_each)
 
     def fast(self) -> Tensors:
-        return merged([self._fetched(each.params) for each in self._steppers])
+        return self._setup.merged([self._fetched(each.params) for each in self._steppers])
 
     def slow(self) -> Sequence[Tensors]:
         levels = range(len(self._setup.levels))
@@ -366,14 +361,16 @@ class Stepped:
         return {name: self._tree(f"{prefix}{name}/") for name in names}
 
     def evaluation(self) -> Tensors:
-        return merged([self._fetched(each.evaluation_params()) for each in self._steppers])
+        return self._setup.merged(
+            [self._fetched(each.evaluation_params()) for each in self._steppers]
+        )
 
     def snapshot(self) -> list[dict[str, Any]]:
         return [self._fetched(each.state_dict()) for each in self._steppers]
 
     def dump(self, snapshot: Any) -> bytes:
         buffer = io.BytesIO()
-        np.savez(buffer, **merged(snapshot))
+        np.savez(buffer, **self._setup.merged(snapshot))
         return buffer.getvalue()
 
     def load(self, state: bytes) -> None:
@@ -383,7 +380,5 @@ class Stepped:
                 name: value if value.dtype.kind == "i" else self._backend.from_host(value)
                 for name, value in saved.items()
             }
-        for stepper, own in zip(
-            self._steppers, split(entries, self._setup.workers), strict=True
-        ):
+        for stepper, own in zip(self._steppers, self._setup.split(entries), strict=True):
             stepper.load_state_dict(own)
