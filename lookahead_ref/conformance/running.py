@@ -253,11 +253,8 @@ class Recording:
         evaluations = wire.steps_of(
             "evaluations", entry.get("evaluations", []), len(case.evaluate_after)
         )
-        first, second = (
-            wire.Wired(ask, case, ("outer", "workers"))
-            for ask in (_replayed(steps, evaluations), _replayed(resumed))
-        )
-        return observe(case, dtype, first, lambda: second)
+        first = wire.Wired(_replayed(steps, evaluations), case)
+        return observe(case, dtype, first, lambda: wire.Wired(_replayed(resumed), case))
 
     def abort(self) -> None:
         """Nothing runs."""

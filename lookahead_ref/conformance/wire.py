@@ -125,7 +125,9 @@ def steps_of(what: str, value: Any, count: int) -> list[dict[str, Any]]:
 class Wired:
     """A program that is asked for each thing that an `Adapter` does."""
 
-    def __init__(self, ask: Ask, case: Case, offers: Sequence[str]) -> None:
+    def __init__(
+        self, ask: Ask, case: Case, offers: Sequence[str] = ("outer", "workers")
+    ) -> None:
         self._ask = ask
         self._case = case
         self.offers = offers
