@@ -634,7 +634,7 @@ def _workers() -> Cases:
         part = f"{outer.rule}-decay" if len(outer.hyperparameters) > 3 else outer.rule
         yield case(part, "WO-5", with_outer(2, outer), 7,
                    says="the outer step is not linear")  # fmt: skip
-    loop = {"says": "closed loop", "problem": quadratic(
+    loop: dict[str, Any] = {"says": "closed loop", "problem": quadratic(
         [[2.0, 0.5, 0.5, 1.0], [0.5, 0.0, 0.0, 2.0]], [[0.5, -1.0], [-2.0, 1.0]]
     )}  # fmt: skip
     yield case("valleys", "WO-1", diloco, 8, sgd(0.2), **loop)
