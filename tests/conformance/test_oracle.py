@@ -183,9 +183,10 @@ def of_two(
     level: Any, inner: Any, steps: int = 4, starts: Any = (8.0, 8.0), second: float = 3.0
 ) -> dict[str, Any]:
     """Two workers, of one weight each, whose gradients are constant, the first one's 1."""
+    tape = given_tape([[[1.0], [second]]] * steps)
     return build(
         "hand", "WO-1", level, inner, steps, shapes={"1/x": (1,), "2/x": (1,)}, workers=2,
-        initial=[[start] for start in starts], problem=given_tape([[[1.0], [second]]] * steps),
+        initial=[[start] for start in starts], problem=tape,
     )  # fmt: skip
 
 
