@@ -57,7 +57,7 @@ class Comparison:
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
     """Return what is compared, in the order of the table."""
     if not settings.optimizers:
-        return tuple(map(optimizers.method, optimizers.COMPARED))
+        return tuple(map(optimizers.method, _each_once(optimizers.COMPARED, settings)))
     names = tuple(dict.fromkeys(settings.optimizers))
     for name in names:
         inner = optimizers.inner_name(name)
@@ -74,7 +74,8 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
             f"Lookahead, got {', '.join(names)}"
         )
     inside = tuple(f"lookahead-{name}" for name in alone)
-    found = [optimizers.method(name) for name in (*alone, *around, *inside)]
+    all_names = _each_once((*alone, *around, *inside), settings)
+    found = [optimizers.method(name) for name in all_names]
     # An Adam of the user's own beside this library's is told by where it is.
     often = Counter(method.title for method in found)
     return tuple(
@@ -83,6 +84,10 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
         else replace(method, title=method.name)
         for method in found
     )
+
+
+def _each_once(names: Sequence[str], settings: CompareSettings) -> tuple[str, ...]:
+    return tuple({optimizers.canonical(name, settings.outer): None for name in names})
 
 
 def inner_names(settings: CompareSettings) -> tuple[str, ...]:

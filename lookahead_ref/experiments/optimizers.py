@@ -142,6 +142,12 @@ def inner_name(name: str) -> str:
     return _parse(name)[1]
 
 
+def canonical(name: str, outer: str | None) -> str:
+    """Return the shorter name of what has two: SNOO is an outer nesterov."""
+    wrapper, inner = _parse(name)
+    return f"snoo-{inner}" if (wrapper, outer) == ("lookahead-", "nesterov") else name
+
+
 def outer_name(name: str, given: str | None) -> str | None:
     """Return the name of the outer optimizer, if there is one; SNOO has its own."""
     wrapper, _ = _parse(name)
@@ -239,8 +245,13 @@ def _check_outer(wrapper: str, settings: TrainSettings) -> None:
             "outer_momentum must be given with an outer heavy-ball or nesterov, got "
             f"{momentum} with {name or settings.optimizer}"
         )
-    if name is not None and _outer_rate(name, settings) is None:
-        raise ValueError(f"outer_learning_rate must be given with outer {name}, got none")
+    if name is not None:
+        if (rate := _outer_rate(name, settings)) is None:
+            raise ValueError(
+                f"outer_learning_rate must be given with outer {name}, got none"
+            )
+        hyperparameters.positive("outer_learning_rate", rate)
+    hyperparameters.below_one("outer_momentum", momentum)
 
 
 def _outer_rate(name: str, settings: TrainSettings) -> float | None:

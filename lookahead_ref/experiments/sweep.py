@@ -41,6 +41,7 @@ def plan(settings: SweepSettings) -> Plan:
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         optimizer = chosen.pop("optimizer", base.optimizer)
+        optimizer = optimizers.canonical(optimizer, base.outer)
         # What it has not, such as k where there is no Lookahead, is not varied for it.
         chosen = {n: v for n, v in chosen.items() if _matters(n, optimizer, base.outer)}
         more = own if _of_the_user(optimizer) else {}

@@ -379,8 +379,9 @@ class _Loop:
         k = cast("Worker", state.stepper.optimizer).lookahead.k
         while state.batches < per_epoch:
             meeting = state.batches + k - state.step % k
-            for worker in self.workers:
-                worker.advance(min(meeting, per_epoch))
+            with self.team.together(self.end):
+                for worker in self.workers:
+                    worker.advance(min(meeting, per_epoch))
             if state.batches == meeting:
                 self._synchronize()
             self._pause()
@@ -389,10 +390,12 @@ class _Loop:
         """Do the outer step with the mean of all workers' pseudo-gradients."""
         placement = self.state.placement
         steppers = [worker.state.stepper for worker in self.workers]
-        to_host = placement.backend.to_host
-        mean = self.team.mean([trees.map(to_host, each.params) for each in steppers])
+        found = [stepper.params for stepper in steppers]
+        if not self.team.on_devices:
+            found = [trees.map(placement.backend.to_host, each) for each in found]
+        mean = placement.put(self.team.mean(found))
         for stepper in steppers:
-            stepper.step(placement.put(mean))
+            stepper.step(mean)
 
     def advance(self, until: int) -> None:
         """Go through the epoch's batches up to a number."""

@@ -74,6 +74,13 @@ def test_results_hold_every_number_of_the_table(comparison: Report) -> None:
         assert [record["epoch"] for record in arm["runs"][0]["history"]] == [0, 1, 2]
 
 
+def test_a_lookahead_with_an_outer_nesterov_is_called_snoo_and_there_once() -> None:
+    for chosen in (("sgd", "adam"), ("sgd", "snoo-sgd", "adam")):
+        settings = replace(SETTINGS, optimizers=chosen, outer="nesterov")
+        titles = [arm.title for arm in compare.prepare(settings).plan.arms]
+        assert sorted(titles) == ["Adam", "SGD", "SNOO (Adam)", "SNOO (SGD)"]
+
+
 def test_all_methods_start_at_the_same_point(comparison: Report) -> None:
     starts = measured(comparison, 0, "train_loss")
     assert all(list(start) == list(starts["sgd"]) for start in starts.values())

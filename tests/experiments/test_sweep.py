@@ -107,6 +107,10 @@ def test_the_outer_step_is_varied_where_there_is_one() -> None:
         *(f"lookahead-sgd, outer momentum {each}" for each in (0.5, 0.9)),
         "sgd",
     ]
+    # An outer nesterov is SNOO, and tried once.
+    assert titles("lookahead-sgd", "snoo-sgd", outer="nesterov", **momenta) == [
+        f"snoo-sgd, outer momentum {each}" for each in (0.5, 0.9)
+    ]
     for given in (momenta, alphas):
         with pytest.raises(ValueError, match="must be a setting of an optimizer that is"):
             titles("lookahead-sgd", outer="sgd", **given)

@@ -236,9 +236,11 @@ def test_lion_decays_weights_as_its_paper_unless_told_otherwise() -> None:
         ({"outer": "sgd", "outer_momentum": 0.5}, "outer_momentum must be given with an"),
         ({"outer_learning_rate": 0.5}, "outer_learning_rate must be given with an outer"),
         ({"outer": "adam"}, "outer_learning_rate must be given with outer adam, got none"),
+        ({"outer": "nesterov", "outer_momentum": 2.0}, r"outer_momentum must be .* got 2"),
+        ({"outer": "sgd", "outer_learning_rate": 0.0}, "outer_learning_rate must be .* 0"),
     ],
 )
-def test_what_is_given_of_an_outer_step_and_not_used_is_refused(
+def test_what_is_given_of_an_outer_step_and_wrong_or_not_used_is_refused(
     given: dict[str, Any], told: str
 ) -> None:
     settings = TrainSettings(**{"optimizer": "lookahead-adam", **given}, learning_rate=0.1)
