@@ -87,7 +87,7 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
 
 
 def _each_once(names: Sequence[str], settings: CompareSettings) -> tuple[str, ...]:
-    return tuple({optimizers.canonical(name, settings.outer): None for name in names})
+    return tuple({optimizers.canonical(name, settings.base.outer): None for name in names})
 
 
 def inner_names(settings: CompareSettings) -> tuple[str, ...]:
