@@ -74,7 +74,7 @@ RATIOS = {
         ("outer", "counted"),
     ),
     "step.Snoo.track_ratio": (
-        "The same with Nesterov's momentum, beside SNOO as published over PyTorch's fused Adam",
+        "The same with Nesterov's momentum, beside SNOO as published over fused Adam",
         (),
     ),
     "step.Bandwidth.track_ratio": (

@@ -13,9 +13,11 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedLookahead,
     SimulatedProgram,
     State,
+    parts_of,
 )
 from lookahead_ref.conformance.oracle import (
     Arithmetic,
+    Gradients,
     Slots,
     Step,
     Tensors,
@@ -89,8 +91,9 @@ class ScheduleFrozenAfterLoading(Mistake, SimulatedProgram):
 
     def restore(self, levels: list[Any], state: State) -> Tensors:
         theta = super().restore(levels, state)
-        inner = levels[-1].inner
-        inner.learning_rate = [oracle.at(inner.learning_rate, inner.clock - 1)]
+        for each in parts_of(levels):
+            if isinstance(each, SimulatedInner):
+                each.learning_rate = [oracle.at(each.learning_rate, each.clock - 1)]
         return theta
 
 
@@ -202,11 +205,11 @@ class OuterSyncFirst(Mistake, SimulatedLookahead):
         if isinstance(inner, SimulatedLookahead):
             vars(inner)["waits"] = True
 
-    def arrive(self, theta: Tensors) -> Tensors:
-        level: Any = self
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        theta, level = self.advance(theta, grads), self
         while not self.waits and isinstance(level, SimulatedLookahead):
             if level.synchronized:
-                theta = level.synchronize(level.handed(theta))
+                theta = level.restarted(level.synchronize(theta))
             level = level.inner
         return theta
 

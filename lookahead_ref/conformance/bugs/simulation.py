@@ -24,6 +24,7 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "outer": lambda case: bool(_outer(case)),
     "nested": lambda case: len(case["lookahead"]) > 1,
     "matrix": lambda case: any(len(each["shape"]) > 1 for each in case["params"]),
+    "workers": lambda case: "workers" in case,
     "save": lambda case: "save_after" in case,
     "evaluate": lambda case: bool(case.get("evaluate_after")),
     "no-gradient": lambda case: (
@@ -162,6 +163,10 @@ class SimulatedLookahead(oracle.OracleLookahead):
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
         """Do one inner step and, where it is due, synchronize."""
+        theta = self.advance(theta, grads)
+        return self.restarted(self.synchronize(theta)) if self.synchronized else theta
+
+    def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
         self.before, self.grads = theta, grads
         theta = self.inner.step(theta, grads)
         self.calls += 1
@@ -169,7 +174,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
         counted = self.counts()
         self.cycle_step += counted
         self.synchronized = self.due(counted)
-        return self.arrive(theta)
+        return self.handed(theta) if self.synchronized else theta
 
     def after_inner_step(self, theta: Tensors) -> None:
         """See the fast weights."""
@@ -184,10 +189,6 @@ class SimulatedLookahead(oracle.OracleLookahead):
         if any(late):
             self.phi = picked(late, weights, self.phi)
             self.lacking = [x and not n for x, n in zip(self.lacking, late, strict=True)]
-
-    def arrive(self, theta: Tensors) -> Tensors:
-        """Synchronize where it is due."""
-        return self.synchronize(self.handed(theta)) if self.synchronized else theta
 
     def counts(self) -> bool:
         return True
@@ -215,6 +216,10 @@ class SimulatedLookahead(oracle.OracleLookahead):
         """Return what phi is to be moved towards."""
         return theta
 
+    def restarted(self, theta: Tensors) -> Tensors:
+        """Return the fast weights with which a step ends that has synchronized."""
+        return theta
+
     def slots_to_start_from(self) -> Slots:
         """Return the slots that an interpolation starts from."""
         return self.anchor
@@ -229,6 +234,16 @@ class SimulatedLookahead(oracle.OracleLookahead):
         """Be reset by a Lookahead around this one."""
         super().restart(theta)
         self.cycle_step = self.first_count()
+
+
+class SimulatedWorkers(oracle.OracleWorkers):
+    """The workers."""
+
+    workers: Sequence[SimulatedLookahead]
+
+    def synchronize(self, thetas: Sequence[Tensors]) -> list[Tensors]:
+        each = zip(self.workers, super().synchronize(thetas), strict=True)
+        return [worker.restarted(theta) for worker, theta in each]
 
 
 class Some(SimulatedLookahead):
@@ -271,10 +286,11 @@ class SimulatedProgram:
         arithmetic: Arithmetic,
         inner: type[SimulatedInner],
         lookahead: type[SimulatedLookahead],
+        workers: type[SimulatedWorkers],
     ) -> None:
         self.case = case
         self.problem = oracle.GradientSource(case["problem"], arithmetic)
-        self._made = arithmetic, inner, lookahead
+        self._made = arithmetic, inner, lookahead, workers
 
     def start(self) -> tuple[Tensors, list[Any]]:
         """Return the initial weights and new Lookaheads, the outermost first."""
@@ -339,21 +355,37 @@ class SimulatedProgram:
         """Put a state in; return the fast weights."""
         *states, weights = state
         theta: Tensors = weights["theta"]
-        for each, kept in zip(_parts(levels), states, strict=True):
+        for each, kept in zip(parts_of(levels), states, strict=True):
             of = "outer " if isinstance(each, Outer) else ""
-            found = {n: v for n, v in kept.items() if f"{of}{n}" not in self.lost}
+            found = {
+                # A list of counts is changed in place, and may be there for two workers.
+                n: list(v) if isinstance(v, list) else v
+                for n, v in kept.items()
+                if f"{of}{n}" not in self.lost
+            }
             vars(each).update(found)
-        for level in levels:
-            if "phi" in self.lost and self.recaptures:
-                level.phi = theta
-            if "anchor" in self.lost and self.recaptures:
+        for level, own in _lookaheads(levels, theta) if self.recaptures else ():
+            if "phi" in self.lost:
+                level.phi = own
+            if "anchor" in self.lost:
                 level.anchor = level.slots
         return theta
 
 
-def _parts(levels: list[Any]) -> list[Any]:
-    outer = [level.outer for level in levels if level.outer is not None]
-    return [*levels, levels[-1].inner, *outer]
+def _lookaheads(levels: list[Any], theta: Tensors) -> list[tuple[Any, Tensors]]:
+    """Pair each Lookahead, of several levels or workers, with its fast weights."""
+    if not isinstance(levels[0], SimulatedWorkers):
+        return [(level, theta) for level in levels]
+    workers = levels[0].workers
+    return list(zip(workers, oracle.parted(theta, len(workers)), strict=True))
+
+
+def parts_of(levels: list[Any]) -> list[Any]:
+    """Return all Lookaheads and optimizers."""
+    lookaheads = [level for level, _ in _lookaheads(levels, [])]
+    inner = [each.inner for each in lookaheads if each.inner not in lookaheads]
+    outer = [each.outer for each in lookaheads if each.outer is not None]
+    return [*lookaheads, *inner, *outer]
 
 
 def _state(levels: list[Any], theta: Tensors) -> State:
@@ -365,7 +397,7 @@ def _state(levels: list[Any], theta: Tensors) -> State:
             for n, v in vars(each).items()
             if n in kept
         }
-        for each in _parts(levels)
+        for each in parts_of(levels)
     ]
     return [*state, {"theta": theta}]
 
@@ -376,7 +408,7 @@ def arrays_of(state: State) -> State:
 
 @lru_cache(maxsize=4096)
 def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
-    """Return the classes of a program, the inner one and a Lookahead with the bugs."""
+    """Return the classes of a program and of all that is in it, with the bugs."""
     # A convention may say of which tensors a bug is.
     bugs = tuple(sorted(bugs, key=lambda each: not issubclass(each, Convention)))
 
@@ -386,7 +418,12 @@ def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
 
     outer = made(Outer)
     more = {} if outer is Outer else {"outer_optimizer": outer}
-    return made(SimulatedProgram), made(SimulatedInner), made(SimulatedLookahead, **more)
+    return (
+        made(SimulatedProgram),
+        made(SimulatedInner),
+        made(SimulatedLookahead, **more),
+        made(SimulatedWorkers),
+    )
 
 
 def simulate(
@@ -397,6 +434,6 @@ def simulate(
 ) -> Run:
     """Run a case as a program with some bugs would, as far as they can show in it."""
     showing = tuple(bug for bug in bugs if bug.applies(case))
-    program, inner, lookahead = _combined(showing)
-    found: Run = program(case, arithmetic, inner, lookahead).run(watch)
+    program, *parts = _combined(showing)
+    found: Run = program(case, arithmetic, *parts).run(watch)
     return found
