@@ -249,7 +249,9 @@ class _Search:
             self.same(bugs, each, single=False) for bugs in found for each in results
         ):
             single = False
-        ranked = {tuple(sorted(map(_RANK.get, bugs - self.conventions))) for bugs in found}
+        ranked = {
+            tuple(sorted(_RANK[bug] for bug in bugs - self.conventions)) for bugs in found
+        }
         more = (SinglePrecision,) if single else ()
         explanations = [(*(KNOWN[n] for n in ranks), *more) for ranks in sorted(ranked)]
         rest = {
@@ -263,7 +265,7 @@ class _Search:
         for names in options.values():
             # Of a special case only where it shows.
             names -= {n for n in names if names & {*_general(by_name(n))} - {n}}
-        unobserved = ()
+        unobserved: tuple[str, ...] = ()
         if self.asked and len(options.get("no_gradient", NO_GRADIENT)) == len(NO_GRADIENT):
             unobserved = ("no-gradient",)
             options.pop("no_gradient", None)

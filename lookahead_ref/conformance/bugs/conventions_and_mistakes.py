@@ -1,7 +1,7 @@
 """Conventions that other libraries follow, and mistakes of someone who writes Lookahead."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.inner_rules import OtherAdam
@@ -99,7 +99,8 @@ class NoGradientIsZero(Convention, SimulatedInner):
 
 
 class NoGradientSkips(Convention, SimulatedInner):
-    clause, place, needs = "LA-25", "no_gradient", ("no-gradient",)
+    clause, place = "LA-25", "no_gradient"
+    needs: ClassVar[tuple[str, ...]] = ("no-gradient",)
     says = (
         "leaves a parameter without a gradient, and its slots, as they are; "
         "it synchronizes with the others"
@@ -110,7 +111,7 @@ class NoGradientSkips(Convention, SimulatedInner):
 
 
 class NoGradientSkipsButCounts(NoGradientSkips):
-    clause, place, needs = "LA-25", "no_gradient", ("no-gradient", "adam")
+    needs: ClassVar[tuple[str, ...]] = ("no-gradient", "adam")
     says = f"{NoGradientSkips.says}, and counts the step for Adam's bias correction"
     breaks = "frameworks that keep one count for all parameters: Keras, MLX"
     fix = "a parameter whose first gradient comes late starts with small updates"

@@ -140,6 +140,7 @@ class CountInterpolated(Mistake, SimulatedLookahead):
     breaks = "the moments are corrected as if fewer steps had been done"
     fix = "leave the count alone: in PyTorch it is a tensor beside the slots"
     given = {"anchored": lambda self: [0] * len(self.phi)}
+    anchored: list[Any]
 
     def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
         super().after_interpolation(slots, anchor, alpha)
@@ -206,7 +207,8 @@ class OuterSyncFirst(Mistake, SimulatedLookahead):
             vars(inner)["waits"] = True
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
-        theta, level = self.advance(theta, grads), self
+        theta = self.advance(theta, grads)
+        level: Any = self
         while not self.waits and isinstance(level, SimulatedLookahead):
             if level.synchronized:
                 theta = level.restarted(level.synchronize(theta))
