@@ -53,7 +53,7 @@ def _parameter(settings: type, field: str, option: Option) -> inspect.Parameter:
         min=option.least,
         metavar=option.metavar,
         show_default=option.show_default,
-        autocompletion=_completing(option.choices) if option.choices else None,
+        autocompletion=completing(option.choices) if option.choices else None,
     )
     return inspect.Parameter(
         name.strip("-").replace("-", "_"),
@@ -63,7 +63,9 @@ def _parameter(settings: type, field: str, option: Option) -> inspect.Parameter:
     )
 
 
-def _completing(choices: str | tuple[str, ...]) -> Callable[[str], list[str]]:
+def completing(choices: str | tuple[str, ...]) -> Callable[[str], list[str]]:
+    """Return what completes a value from choices, or ``module:name`` of them."""
+
     def complete(incomplete: str) -> list[str]:
         found: Any = choices
         if isinstance(choices, str):

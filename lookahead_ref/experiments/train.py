@@ -76,9 +76,7 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     """Look up and try all that settings name; `data` may have been loaded already."""
     kind = models.defaults(settings.model)
     options = _model_options(settings, kind)
-    if settings.schedule not in SCHEDULES:
-        known = ", ".join(SCHEDULES)
-        raise ValueError(f"schedule must be one of {known}; got {settings.schedule!r}")
+    hyperparameters.option("schedule", settings.schedule, tuple(SCHEDULES))
     rate = settings.learning_rate
     optimizers.method(settings.optimizer)
     load_backend(settings.backend)
