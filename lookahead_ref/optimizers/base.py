@@ -155,10 +155,10 @@ def check_optimizer(name: str, value: object) -> None:
 def check_inner(value: object) -> None:
     """Check that what is given as `inner` is an optimizer that something can be around."""
     check_optimizer("inner", value)
-    if getattr(value, "averages", False):
+    if getattr(value, "outermost", False):
         raise TypeError(
-            f"inner must not average its parameters, got {type(value).__name__}: put it "
-            "around everything else instead"
+            f"inner must be an optimizer that another can be around, got "
+            f"{type(value).__name__}: put it around everything else instead"
         )
 
 

@@ -320,7 +320,7 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("compare --optimizer polyak-sgd", "optimizer must name at least one"),
         ("compare --optimizer rms", "optimizer must be one of sgd"),
         ("compare --optimizer wrong.py:wrapped", "got Lookahead, which wraps another"),
-        ("compare --optimizer wrong.py:averaged", "must not average its parameters"),
+        ("compare --optimizer wrong.py:averaged", "got PolyakAveraging: put it around"),
         ("compare --optimizer wrong.py:Literal --backend numba", "must hold no literals"),
         ("compare --optimizer adam --learning-rate sgd=1", "learning_rate must be of one"),
         ("compare --learning-rate much", "learning_rate must be a number or NAME=NUMBER"),
@@ -339,7 +339,7 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
             "must be given once, got 0.1",
         ),
         ("sweep --hyperparameter a=1", "hyperparameter a is of optimizers of your own"),
-        ("sweep --optimizer lookahead-wrong.py:averaged", "must not average"),
+        ("sweep --optimizer lookahead-wrong.py:averaged", "got PolyakAveraging"),
     ],
 )
 def test_what_is_wrong_is_told_by_name_in_one_line_before_a_run(
