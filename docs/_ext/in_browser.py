@@ -11,9 +11,6 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
-
 PARTS = {
     "lookahead-ref": (
         *("lookahead_ref", "lookahead_ref.optimizers", "lookahead_ref.stepping"),
@@ -45,20 +42,24 @@ def pack(target: Path) -> None:
             archive.writestr(zipfile.ZipInfo(place), text, zipfile.ZIP_DEFLATED)
 
 
-class RunInBrowser(SphinxDirective):
-    def run(self) -> list[nodes.Node]:
-        button = '<p class="try"><button type="button" id="try">Run this page</button>'
-        told = "<span>in your browser; the examples can then be edited.</span></p>"
-        self.env.app.add_js_file("try.js", defer="defer")
-        return [nodes.raw("", button + told, format="html")]
-
-
 def finish(app: Any, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
         pack(Path(app.outdir) / "_static" / "lookahead_ref.zip")
 
 
 def setup(app: Any) -> dict[str, Any]:
+    # Here, so that the tests can pack without Sphinx.
+    from docutils import nodes
+    from sphinx.util.docutils import SphinxDirective
+
+    class RunInBrowser(SphinxDirective):
+        def run(self) -> list[nodes.Node]:
+            button = '<button type="button" id="try">Run this page</button>'
+            told = "<span>in your browser; the examples can then be edited.</span>"
+            script = '<script defer src="_static/try.js"></script>'
+            text = f'<p class="try">{button} {told}</p>{script}'
+            return [nodes.raw("", text, format="html")]
+
     app.add_directive("run-in-browser", RunInBrowser)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True}

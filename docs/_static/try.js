@@ -6,7 +6,8 @@
   const data = document.currentScript.dataset;
   const PYODIDE = data.pyodide ?? "https://cdn.jsdelivr.net/pyodide/v314.0.7/full/";
   const PACKAGES = (data.packages ?? "numpy").split(" ").filter(Boolean);
-  const say = (text) => (button.nextElementSibling.textContent = text);
+  const told = button.nextElementSibling;
+  const say = (text) => (told.textContent = text);
 
   async function started() {
     say("Fetching Python, NumPy and this library…");
