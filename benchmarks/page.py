@@ -342,7 +342,7 @@ def beside(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
         match row.benchmark, row.case:
             case "step.Peers.track_ratio", ("resnet-50", "adam", peer):
                 inside = "Lookahead over Adam, k = 5" if is_lookahead(peer) else "Adam"
-                title = f"A step of {inside}, 25.6 million parameters"
+                title = f"A step of {inside}"
                 groups.setdefault(title, []).append((peer, row))
             case "models.BesidePyTorch.track_ratio", (model, "numba"):
                 title = "A training step with numba, beside PyTorch"
@@ -351,7 +351,7 @@ def beside(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
     size = {"width": 8.5, "height": max(0.3 * lines + 0.7, 1.2)}
     figure, ((axes,),) = plots.panels(1, 1, theme=theme, **size)
     names, place = [], 0
-    for title, each in groups.items():
+    for title, each in sorted(groups.items()):
         names.append((place, title))
         for name, row in each:
             place += 1
@@ -364,7 +364,7 @@ def beside(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
     axes.set_xscale("log")
     axes.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "ours", "2", "5", "10"], minor=False)
     axes.minorticks_off()
-    axes.set_yticks(*zip(*names, strict=True) if names else [])
+    axes.set_yticks([at for at, _ in names], [name for _, name in names])
     for text, (_, name) in zip(axes.get_yticklabels(), names, strict=True):
         text.set_fontweight("bold" if name in groups else "normal")
     axes.invert_yaxis()

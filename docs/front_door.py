@@ -69,15 +69,18 @@ def explained() -> str | None:
         return None
     command = [sys.executable, "-m", "lookahead_ref", "conform", *ASKED]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return f"```console\n$ lookahead-ref conform {' '.join(ASKED)}\n{said.strip()}\n```"
+    first, *more = said.split("\n\n")
+    told = [each for each in more if each.startswith(("Your program", "What that breaks"))]
+    shown = "\n...\n".join([first, "\n".join(told)])
+    return f"```console\n$ lookahead-ref conform {' '.join(ASKED)}\n{shown.strip()}\n```"
 
 
 def fill(text: str, **blocks: str | None) -> str:
     """Put blocks between their marks; those that are None stay as they are."""
     for name, block in blocks.items():
         if block is not None:
-            form = rf"(<!-- made: {name} -->\n).*?(\n<!-- end -->)"
-            text = re.sub(form, lambda m, b=block: f"{m[1]}\n{b}\n{m[2]}", text, flags=re.S)
+            form = rf"(<!-- made: {name} -->\n).*?(<!-- end -->)"
+            text = re.sub(form, lambda m, b=block: f"{m[1]}\n{b}\n\n{m[2]}", text, flags=re.S)
     return text
 
 

@@ -144,7 +144,10 @@ def test_unknown_mistakes_and_right_and_broken_programs_are_told_so() -> None:
     assert "oh dear" in said
 
 
-def test_the_action_fails_until_it_is_told_what_is_known(folder: Path) -> None:
+def test_the_action_fails_until_it_is_told_what_is_known(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # for what it imports
     workflow = yaml.safe_load((DOCS / "examples" / "conformance.yml").read_text("utf-8"))
     (step,) = (
         s for s in workflow["jobs"]["conform"]["steps"] if "OWNER" in s.get("uses", "")
