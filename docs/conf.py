@@ -32,6 +32,7 @@ extensions = [
     "addresses",
     "command_reference",
     "golden_suite",
+    "in_browser",
     "mathml",
     "spec_clauses",
     "theory_pictures",

@@ -80,7 +80,9 @@ def fill(text: str, **blocks: str | None) -> str:
     for name, block in blocks.items():
         if block is not None:
             form = rf"(<!-- made: {name} -->\n).*?(<!-- end -->)"
-            text = re.sub(form, lambda m, b=block: f"{m[1]}\n{b}\n\n{m[2]}", text, flags=re.S)
+            text = re.sub(
+                form, lambda m, b=block: f"{m[1]}\n{b}\n\n{m[2]}", text, flags=re.S
+            )
     return text
 
 

@@ -28,6 +28,13 @@ def test_readmes_links_lead_somewhere_here_and_on_pypi() -> None:
     assert [each for each in shown if not each.startswith(("https://", "#"))] == []
 
 
+def test_readmes_table_is_that_of_the_survey() -> None:
+    door = runpy.run_path(str(ROOT / "docs" / "front_door.py"))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert door["fill"](text, survey=door["table"]()) == text
+    assert f"$ lookahead-ref conform {' '.join(door['ASKED'])}\n" in text
+
+
 def test_the_owners_address_is_to_be_written_in_one_place_only() -> None:
     suffixes = {".py", ".toml", ".yml", ".md", ".json", ".cff", ".rs", ".js", ""}
     found = {
