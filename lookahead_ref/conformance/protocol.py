@@ -18,7 +18,11 @@ Answer = Mapping[str, ArrayLike]
 OWN_RULE = "own"
 """The rule of an inner optimizer that a program is free to choose."""
 
-_OFFERS = {"outer": "an outer optimizer", "own-inner": "an inner optimizer of its own"}
+_OFFERS = {
+    "outer": "an outer optimizer",
+    "workers": "several workers",
+    "own-inner": "an inner optimizer of its own",
+}
 
 
 class UnsupportedError(Exception):
@@ -105,6 +109,10 @@ class Setup:
         The Lookaheads, the outermost first.
     inner : Inner
         The inner optimizer.
+    workers : int, default: 1
+        Of several, all that is a dict by name is one for all: ``1/weight``, ``2/weight``,
+        ...; `split` and `merged` take it apart and put it together. Only adapters that
+        offer workers are asked for them.
     """
 
     case: str
@@ -112,6 +120,23 @@ class Setup:
     params: Tensors
     levels: tuple[Level, ...]
     inner: Inner
+    workers: int = 1
+
+    def split(self, tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Take a dict by name apart, into that of each worker."""
+        if self.workers == 1:
+            return [dict(tensors)]
+        return [
+            {n.removeprefix(own): x for n, x in tensors.items() if n.startswith(own)}
+            for own in (f"{number}/" for number in range(1, self.workers + 1))
+        ]
+
+    def merged(self, of_each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Put together what `split` takes apart."""
+        if self.workers == 1:
+            return dict(of_each[0])
+        numbered = enumerate(of_each, start=1)
+        return {f"{number}/{n}": x for number, own in numbered for n, x in own.items()}
 
     def only(
         self,
@@ -164,8 +189,9 @@ class Setup:
 class Adapter(Protocol):
     """A program under test, one case at a time.
 
-    One that has outer optimizers says so, by an attribute ``offers = ("outer",)``; with
-    ``"own-inner"`` in it, it is judged around whatever inner optimizer it has.
+    One that has outer optimizers and several workers says so, by an attribute
+    ``offers = ("outer", "workers")``; with ``"own-inner"`` in it, it is judged around
+    whatever inner optimizer it has.
 
     `start`, `step` and `fast` are enough to begin with. Without `slow` or `slots` these
     count as hidden; what needs another method that is not there counts as not offered. Any
@@ -252,6 +278,7 @@ def setup(case: Case, dtype: str) -> Setup:
         dict(zip(case.names, case.params(dtype), strict=True)),
         tuple(map(_level, case.data["lookahead"])),
         _inner(case.data["inner"], case.data["learning_rate"]),
+        case.data.get("workers", 1),
     )
 
 
@@ -313,11 +340,14 @@ def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, li
     """Take a case to its end; return state and fast weights of its save point, too."""
     given = setup(case, dtype)
     # Programs from before there was something cannot refuse it.
-    asked = {"outer"} if any(level.outer for level in given.levels) else set()
-    asked |= {"own-inner"} if given.inner.rule == OWN_RULE else set()
-    for each in asked:
-        if each not in getattr(adapter, "offers", ()):
-            raise UnsupportedError(_OFFERS[each])
+    asked = {
+        "outer": any(level.outer for level in given.levels),
+        "workers": given.workers > 1,
+        "own-inner": given.inner.rule == OWN_RULE,
+    }
+    for name, wanted in asked.items():
+        if wanted and name not in getattr(adapter, "offers", ()):
+            raise UnsupportedError(_OFFERS[name])
     adapter.start(given)
     seen = Observation()
     snapshot = None
