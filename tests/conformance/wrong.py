@@ -43,7 +43,6 @@ SLOTS = "slots.update(zeros(inner.inner.rule, self.phi[name]))"
 OUTER = "phi += alpha * (theta - phi)"
 INTERPOLATION = "start + alpha * (slots[slot] - start)"
 FAST = "fast = copy.deepcopy(self.params)"
-SHOWN = "[worker.params"
 NOTHING_DONE = "self.cycle_step = 0  # nothing done yet"
 PHI = "self.phi = copy.deepcopy(self.params)"
 LOADED = "        vars(self).update(saved)\n        if self.outer:\n"
@@ -120,8 +119,8 @@ MISTAKES: dict[str, list[Change]] = {
         )
     ],
     "climbs": [("theta -= update", "theta += update")],
-    "shows-slow-for-fast": [(SHOWN, "[worker.phi")],
-    "shows-fast-for-slow": [("[level.phi", "[level.params")],
+    "shows-slow-for-fast": [("[worker.params for", "[worker.phi for")],
+    "shows-fast-for-slow": [("[level.phi for", "[level.params for")],
     "velocity-not-kept": [(VELOCITY, 's["velocity"] = g')],
     "adam-betas-swapped": [("beta1, beta2 = h", "beta2, beta1 = h")],
     "checkpoint-leaves-new-phi": [
@@ -181,7 +180,7 @@ MISTAKES: dict[str, list[Change]] = {
     "schedule-restarts-at-sync": [("self.syncs += 1", "self.syncs += 1; inner.clock = 0")],
     "adam-count-frozen": [("1 - beta1**t, 1 - beta2**t", "1 - beta1, 1 - beta2")],
     "shown-column-by-column": [
-        (SHOWN, "[{n: x.T for n, x in worker.params.items()}"),
+        ("[worker.params", "[{n: x.T for n, x in worker.params.items()}"),
         ("[level.phi", "[{n: x.T for n, x in level.phi.items()}"),
         ("each[slot] for name", "each[slot].T for name"),
     ],

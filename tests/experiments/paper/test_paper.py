@@ -117,7 +117,7 @@ def test_the_full_setting_is_the_papers_and_needs_data() -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ValueError, match=r"name must be one of table1, .*; got 'table4'"):
+    with pytest.raises(ValueError, match=r"name must be one of 'table1', .*, got 'table4'"):
         check("table4", QUICK)
 
 
