@@ -14,7 +14,7 @@ from typing import Any
 
 from lookahead_ref import hyperparameters
 
-SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine")
+SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine", "plateau")
 """Learning-rate schedules, made by `lookahead_ref.experiments.train.SCHEDULES`."""
 
 AXES = (
@@ -219,14 +219,14 @@ class TrainSettings:
 
     model: str = _of_model(
         "mlp",
-        "mlp, lstm, resnet18, resnet32, resnet50; or your own, as module:name or "
+        "mlp, lstm, awd-lstm, resnet18, resnet32, resnet50; or your own, as module:name or "
         "file.py:name.",
         choices=_MODELS,
     )
     data: str = _of_model(
         "digits",
         "digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR; for "
-        "lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
+        "an lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
         choices=_DATA_SETS,
     )
     optimizer: str = _of_optimizer(
@@ -243,14 +243,20 @@ class TrainSettings:
     )
     schedule: str = _of_optimizer(
         "constant",
-        "Of the learning rate: constant, step, shortened or cosine.",
+        "Of the learning rate: constant, step, shortened, cosine or plateau.",
         choices=SCHEDULE_NAMES,
+    )
+    patience: int = _of_optimizer(
+        15,
+        "Schedule plateau: evaluations that do not lower the validation loss, after which "
+        "the learning rate is halved.",
+        least=1,
     )
     epochs: int = _epochs(panel="Run")
     batch_size: int | None = _of_model(
         None,
-        "Examples in a batch, or columns of a text; if not given 64, for lstm 20, for a "
-        "resnet 128.",
+        "Examples in a batch, or columns of a text; if not given 64, for lstm and awd-lstm "
+        "20, for a resnet 128.",
         least=1,
     )
     seed: int = _of_run(0, "Decides initial weights, batches and dropout.", least=0)
@@ -276,6 +282,12 @@ class TrainSettings:
         choices=("ordered", "allreduce"),
     )
     momentum: float = _of_optimizer(0.9, "Of heavy-ball and nesterov.")
+    nonmonotone: int | None = _of_optimizer(
+        None,
+        "polyak-: begin to average where the validation loss is above the best of all but "
+        "the last so many evaluations, as NT-ASGD does; if not given, at once.",
+        least=1,
+    )
     weight_decay: float = _of_optimizer(0.0, "Of the innermost optimizer.", least=0)
     weight_decay_kind: str | None = _of_optimizer(
         None, "l2 or decoupled; if not given l2, for lion decoupled."
@@ -291,25 +303,60 @@ class TrainSettings:
     )
     clip: float | None = _of_optimizer(
         None,
-        "Largest norm of the gradients, 0 for none; if not given 0.25 for lstm.",
+        "Largest norm of the gradients, 0 for none; if not given 0.25 for lstm and "
+        "awd-lstm.",
         least=0,
     )
     hidden: int | tuple[int, ...] | None = _of_model(
         None,
         "mlp: units of a hidden layer, once for each, if not given 64 and 64; lstm: of all "
-        "layers, if not given 200.",
+        "layers, if not given 200; awd-lstm: of all but the last, if not given 1150.",
         least=1,
         given=list[int] | None,
         read=tuple,
     )
-    layers: int | None = _of_model(None, "lstm: layers, if not given 2.", least=1)
+    layers: int | None = _of_model(
+        None, "lstm: layers, if not given 2; of awd-lstm 3.", least=1
+    )
+    embedding: int | None = _of_model(
+        None,
+        "awd-lstm: width of embedding and last layer, if not given 400.",
+        least=1,
+    )
     dropout: float | None = _of_model(
-        None, "lstm: share of units left out, if not given 0."
+        None,
+        "lstm: share of units left out, if not given 0; awd-lstm: of the last layer's "
+        "output, if not given 0.4.",
+    )
+    input_dropout: float | None = _of_model(
+        None, "awd-lstm: of the embedding's units, if not given 0.4."
+    )
+    hidden_dropout: float | None = _of_model(
+        None, "awd-lstm: of units between layers, if not given 0.25."
+    )
+    embedding_dropout: float | None = _of_model(
+        None, "awd-lstm: of whole words, if not given 0.1."
+    )
+    weight_dropout: float | None = _of_model(
+        None, "awd-lstm: of weights between hidden states, if not given 0.5."
+    )
+    activation_penalty: float | None = _of_model(
+        None, "awd-lstm: factor of the outputs' mean square, if not given 2."
+    )
+    temporal_penalty: float | None = _of_model(
+        None, "awd-lstm: factor of that of their change in time, if not given 1."
     )
     tied: bool | None = _of_model(
         None, "lstm: output weights are those of the embedding.", name="--tied"
     )
-    window: int | None = _of_model(None, "Texts: steps in a batch.", least=1)
+    window: int | None = _of_model(
+        None, "Texts: steps in a batch; if not given 70 for awd-lstm.", least=1
+    )
+    random_window: bool | None = _of_model(
+        None,
+        "Texts: draw the steps of each batch around that, and scale the learning rate with "
+        "them; if not given, for awd-lstm.",
+    )
     statistics_examples: int | None = _statistics_examples(panel="Run")
     evaluate_every: int = _evaluate_every(panel="Run")
     evaluate_train: bool | None = _of_run(
@@ -502,6 +549,11 @@ class ReproduceSettings:
     full: bool = setting(
         False, "The paper's setting, as far as it is known; needs --data.", name="--full"
     )
+    middle: bool = setting(
+        False,
+        "table3: two layers of 200, for Penn Treebank; needs --data.",
+        name="--middle",
+    )
     data: str | None = setting(
         None,
         "What to train on, as cifar10:DIR; see train.",
@@ -517,8 +569,10 @@ class ReproduceSettings:
     evaluate_train: bool | None = _evaluate_train()
 
     def __post_init__(self) -> None:
-        if self.full and self.data is None:
+        if self.full and self.middle:
+            raise ValueError("full and middle cannot both be given")
+        if (self.full or self.middle) and self.data is None:
             raise ValueError(
-                "data must be given for the full setting, as cifar10:DIR or ptb:DIR, got "
-                "none"
+                f"data must be given for the {'full' if self.full else 'middle'} setting, "
+                "as cifar10:DIR or ptb:DIR, got none"
             )

@@ -27,6 +27,7 @@ from lookahead_ref.training.events import (
     StepSkipped,
     StepTaken,
 )
+from lookahead_ref.training.feedback import Observer, Pace
 from lookahead_ref.training.models import Data, Measured, Model
 from lookahead_ref.training.nonfinite import (
     NonFiniteLossError,
@@ -134,7 +135,9 @@ def train(
         Any optimizer of this library.
     schedule : callable, optional
         From the global step, 0 at the first update, to the learning rate. It takes the
-        place of the learning rate of the innermost optimizer.
+        place of the learning rate of the innermost optimizer. That of a batch with an
+        attribute ``scale``, as those of a text with windows of random length, is multiplied
+        by it. A `lookahead_ref.training.Plateau` goes by the validation loss.
     seed : int
         Not negative.
     epochs : int
@@ -209,8 +212,11 @@ def train(
     hyperparameters.option("on_nonfinite", on_nonfinite, ("stop", "skip"))
     if clip is not None:
         clip = hyperparameters.positive("clip", clip)
+    told = (schedule, getattr(optimizer, "begun", None))
+    pace = None
     if schedule is not None:
-        optimizer = la.with_learning_rate(optimizer, schedule)
+        pace = Pace(schedule)
+        optimizer = la.with_learning_rate(optimizer, pace)
     placement = Placement(load_backend(backend) if isinstance(backend, str) else backend)
     if check_every is None:
         check_every = 1 if placement.on_host else _DEVICE_CHECK_EVERY
@@ -250,6 +256,8 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         clip=clip,
+        pace=pace,
+        observers=[each for each in told if isinstance(each, Observer)],
         evaluate_train=evaluate_train,
         evaluate_every=evaluate_every,
         on_nonfinite=on_nonfinite,
@@ -305,6 +313,8 @@ class _Loop:
     epochs: int
     batch_size: int
     clip: float | None
+    pace: Pace | None
+    observers: Sequence[Observer]
     evaluate_train: bool
     evaluate_every: int
     on_nonfinite: OnNonFinite
@@ -317,6 +327,12 @@ class _Loop:
         self.began = time.perf_counter() - self.state.seconds
         self.workers = [self]  # in this process
         self.saved: tuple[int, int] | None = None
+
+    def tell(self) -> None:
+        """Tell the history to whatever goes by it."""
+        losses = [record.validation_loss for record in self.state.history]
+        for observer in self.observers:
+            observer.observe(losses)
 
     def report(self, event: Event) -> None:
         for callback in self.callbacks:
@@ -332,6 +348,7 @@ class _Loop:
                 "resume must be a state of such a run: the history must have records of "
                 f"the epochs {wanted}, got {records}"
             )
+        self.tell()
         # Before anything that takes long.
         self._pause()
         if not state.history:
@@ -406,7 +423,7 @@ class _Loop:
                 batch = next(batches)
                 loss, carried, grads = self.gradient(batch)
             state.batches += 1
-            fault = self._update_if_finite(float(loss), grads)
+            fault = self._update_if_finite(batch, float(loss), grads)
             if fault is None:
                 state.carried = carried
                 self._take(_labels(batch), float(loss))
@@ -414,7 +431,9 @@ class _Loop:
                 self._leave_out(batch, float(loss), *fault)
             self._pause_alone()
 
-    def _update_if_finite(self, loss: float, grads: Any) -> tuple[Where, str | None] | None:
+    def _update_if_finite(
+        self, batch: Any, loss: float, grads: Any
+    ) -> tuple[Where, str | None] | None:
         """Make an update, or tell why none was made: what is not finite, and where."""
         stepper, before = self.state.stepper, None
         total = float(sum_of_squares(loss, flatten(grads).values()))
@@ -424,7 +443,7 @@ class _Loop:
                 return ("gradient" if math.isfinite(loss) else "batch"), parameter
             # A rule that squares what is so large makes a slot infinite, for good.
             before = stepper.state_dict()
-        self._update(grads)
+        self._update(batch, grads)
         batches = self.state.batches
         last = batches == self.state.stream.batches_per_epoch
         if total < _LARGE and batches % _STATE_CHECK_EVERY and not last:
@@ -444,7 +463,7 @@ class _Loop:
             loss, carried, grads = self.gradient(batch)
             state.batches += 1
             total = joint_sum(loss, flatten(grads).values())
-            self._update(grads)
+            self._update(batch, grads)
             state.carried = carried
             total = joint_sum(total, state.stepper.state_arrays.values())
             pending.append((_labels(batch), loss, total))
@@ -455,7 +474,9 @@ class _Loop:
             self._take(labels, float(loss))
         return True
 
-    def _update(self, grads: Any) -> None:
+    def _update(self, batch: Any, grads: Any) -> None:
+        if self.pace is not None:
+            self.pace.scale = getattr(batch, "scale", 1.0)
         if self.clip is not None:
             grads, _ = la.clip_by_global_norm(grads, self.clip)
         self.state.stepper.step(grads)
@@ -555,6 +576,7 @@ class _Loop:
                 state.loss_sum, state.labels = 0.0, 0
                 state.history.append(record)
         if record is not None:
+            self.tell()
             self.report(EpochEnded(record, seconds=self._seconds()))
             if self.team.leads:
                 loss = record.validation_loss + (record.train_loss or 0.0)

@@ -78,7 +78,7 @@ def test_a_schedule_divides_where_the_paper_does(
     name: str, steps: int, rates: dict[int, float]
 ) -> None:
     assert tuple(train.SCHEDULES) == SCHEDULE_NAMES
-    schedule = train.SCHEDULES[name](1.0, steps)
+    schedule = train.SCHEDULES[name](1.0, steps, 15)
     assert {at: schedule(at) for at in rates} == pytest.approx(rates)
 
 
