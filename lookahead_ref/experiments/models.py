@@ -37,8 +37,8 @@ class ModelKind:
     clip: float = 0.0
     """By default, as the batch size; 0 for none."""
     window: int | None = None
-    """Steps of a text; where it is None, the data's."""
-    random_window: bool = False
+    """Steps of a text, and whether they are random; where it is None, as the data says."""
+    random_window: bool | None = None
 
 
 def _mlp(data: Dataset, backend: str, options: Mapping[str, Any]) -> Model:

@@ -155,6 +155,11 @@ _of_run = partial(setting, panel="Run")
 _DIR: dict[str, Any] = {"metavar": "DIR", "show_default": False}
 _of_folder = partial(setting, panel="Folder")
 
+
+def _of_awd_lstm(what: str, default: float) -> Any:
+    return _of_model(None, f"awd-lstm: {what}, if not given {default:g}.")
+
+
 _k = partial(setting, 5, "Lookahead: inner steps to a synchronization.")
 _alpha = partial(setting, 0.5, "Lookahead: step size of the slow weights.")
 _inner_state = partial(
@@ -318,34 +323,18 @@ class TrainSettings:
     layers: int | None = _of_model(
         None, "lstm: layers, if not given 2; of awd-lstm 3.", least=1
     )
-    embedding: int | None = _of_model(
-        None,
-        "awd-lstm: width of embedding and last layer, if not given 400.",
-        least=1,
-    )
     dropout: float | None = _of_model(
         None,
         "lstm: share of units left out, if not given 0; awd-lstm: of the last layer's "
         "output, if not given 0.4.",
     )
-    input_dropout: float | None = _of_model(
-        None, "awd-lstm: of the embedding's units, if not given 0.4."
-    )
-    hidden_dropout: float | None = _of_model(
-        None, "awd-lstm: of units between layers, if not given 0.25."
-    )
-    embedding_dropout: float | None = _of_model(
-        None, "awd-lstm: of whole words, if not given 0.1."
-    )
-    weight_dropout: float | None = _of_model(
-        None, "awd-lstm: of weights between hidden states, if not given 0.5."
-    )
-    activation_penalty: float | None = _of_model(
-        None, "awd-lstm: factor of the outputs' mean square, if not given 2."
-    )
-    temporal_penalty: float | None = _of_model(
-        None, "awd-lstm: factor of that of their change in time, if not given 1."
-    )
+    embedding: int | None = _of_awd_lstm("width of embedding and last layer", 400)
+    input_dropout: float | None = _of_awd_lstm("of the embedding's units", 0.4)
+    hidden_dropout: float | None = _of_awd_lstm("of units between layers", 0.25)
+    embedding_dropout: float | None = _of_awd_lstm("of whole words", 0.1)
+    weight_dropout: float | None = _of_awd_lstm("of weights between hidden states", 0.5)
+    activation_penalty: float | None = _of_awd_lstm("times the outputs' mean square", 2)
+    temporal_penalty: float | None = _of_awd_lstm("times that of their change", 1)
     tied: bool | None = _of_model(
         None, "lstm: output weights are those of the embedding.", name="--tied"
     )

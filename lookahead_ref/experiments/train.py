@@ -278,20 +278,18 @@ def _schedule(
 
 def _load_data(settings: TrainSettings, kind: models.ModelKind) -> Any:
     data = plugins.load_data(settings.data)
-    if hasattr(data, "window"):
-        given = {"window": settings.window, "random_window": settings.random_window}
-        changed = {
-            name: getattr(kind, name) if value is None else value
-            for name, value in given.items()
-        }
-        return data._replace(**{n: v for n, v in changed.items() if v is not None})
+    found = {}
     for name in ("window", "random_window"):
-        if (value := getattr(settings, name)) is not None:
+        value = getattr(settings, name)
+        if value is not None and not hasattr(data, name):
             raise ValueError(
                 f"{name} is an option of texts, and data {settings.data!r} is none: "
                 f"got {value}"
             )
-    return data
+        value = getattr(kind, name) if value is None else value
+        if value is not None and hasattr(data, name):
+            found[name] = value
+    return data._replace(**found) if found else data
 
 
 def _few(data: Any) -> bool:

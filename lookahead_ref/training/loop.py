@@ -13,6 +13,7 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters, trees
+from lookahead_ref.gradients import clip_in_place
 from lookahead_ref.optimizers.workers import Worker
 from lookahead_ref.stepping.backend import Backend, explained
 from lookahead_ref.stepping.backend import load as load_backend
@@ -436,14 +437,15 @@ class _Loop:
     ) -> tuple[Where, str | None] | None:
         """Make an update, or tell why none was made: what is not finite, and where."""
         stepper, before = self.state.stepper, None
-        total = float(sum_of_squares(loss, flatten(grads).values()))
+        squares = float(sum_of_squares(0.0, flatten(grads).values()))
+        total = squares + loss
         if not math.isfinite(total):
             parameter = first_nonfinite(grads)
             if parameter is not None or not math.isfinite(loss):
                 return ("gradient" if math.isfinite(loss) else "batch"), parameter
             # A rule that squares what is so large makes a slot infinite, for good.
             before = stepper.state_dict()
-        self._update(batch, grads)
+        self._update(batch, grads, squares)
         batches = self.state.batches
         last = batches == self.state.stream.batches_per_epoch
         if total < _LARGE and batches % _STATE_CHECK_EVERY and not last:
@@ -474,11 +476,14 @@ class _Loop:
             self._take(labels, float(loss))
         return True
 
-    def _update(self, batch: Any, grads: Any) -> None:
+    def _update(self, batch: Any, grads: Any, squares: float | None = None) -> None:
         if self.pace is not None:
             self.pace.scale = getattr(batch, "scale", 1.0)
         if self.clip is not None:
-            grads, _ = la.clip_by_global_norm(grads, self.clip)
+            if squares is None and self.state.placement.on_host:
+                squares = float(sum_of_squares(0.0, flatten(grads).values()))
+            if squares is None or not clip_in_place(grads, squares, self.clip):
+                grads, _ = la.clip_by_global_norm(grads, self.clip)
         self.state.stepper.step(grads)
 
     def _take(self, labels: int, loss: float) -> None:
