@@ -1,6 +1,7 @@
 """Models by the names that the command line and the result files use."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 
 from lookahead_ref.data import Corpus, Dataset
 from lookahead_ref.experiments import plugins
+from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.stepping.backend import BackendUnavailableError
+from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training import Model
 from lookahead_ref.zoo import AWDLSTM, LSTM, MLP, ResNet, resnet18, resnet32, resnet50
 
@@ -39,6 +43,8 @@ class ModelKind:
     window: int | None = None
     """Steps of a text, and whether they are random; where it is None, as the data says."""
     random_window: bool | None = None
+    backend: str = "numpy"
+    """What is faster, where it is installed."""
 
 
 def _mlp(data: Dataset, backend: str, options: Mapping[str, Any]) -> Model:
@@ -75,7 +81,7 @@ def _resnet(build: Callable[..., ResNet]) -> ModelKind:
         return replace(build(data.image_shape, data.classes, backend=backend), **options)
 
     examples = {"statistics_examples": _STATISTICS_EXAMPLES}
-    return ModelKind(make_one, options=examples, batch_size=128)
+    return ModelKind(make_one, options=examples, batch_size=128, backend="numba")
 
 
 MODELS: Mapping[str, ModelKind] = {
@@ -86,6 +92,7 @@ MODELS: Mapping[str, ModelKind] = {
         options={"hidden": 200, "layers": 2, "dropout": 0.0, "tied": False},
         batch_size=20,
         clip=0.25,
+        backend="numba",
     ),
     "awd-lstm": ModelKind(
         _language_model(AWDLSTM),
@@ -95,6 +102,7 @@ MODELS: Mapping[str, ModelKind] = {
         clip=0.25,
         window=70,
         random_window=True,
+        backend="numba",
     ),
     "resnet18": _resnet(resnet18),
     "resnet32": _resnet(resnet32),
@@ -113,6 +121,15 @@ def defaults(name: str) -> ModelKind:
         f"model must be one of {', '.join(MODELS)}, module:name or file.py:name; "
         f"got {name!r}"
     )
+
+
+def backend(settings: TrainSettings) -> str:
+    """Return the name of the backend of a run, where it is left open the faster one."""
+    if settings.backend != "auto":
+        return settings.backend
+    with suppress(BackendUnavailableError):
+        return load_backend(defaults(settings.model).backend).name
+    return "numpy"
 
 
 def make(name: str, data: Any, backend: str, options: Mapping[str, Any]) -> Model:

@@ -43,7 +43,7 @@ class PolyakAveraging:
     inner: Optimizer
     decay: float | None = None
     begun: Callable[[], bool] | None = None
-    averages: ClassVar[bool] = True
+    outermost: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         base.check_inner(self.inner)
