@@ -10,6 +10,7 @@ import numpy as np
 from lookahead_ref.data import Corpus, Dataset
 from lookahead_ref.experiments import plugins
 from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.hyperparameters import close_to
 from lookahead_ref.stepping.backend import BackendUnavailableError
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training import Model
@@ -119,7 +120,7 @@ def defaults(name: str) -> ModelKind:
         return ModelKind(lambda data, _backend, _options: plugins.load_model(name, data))
     raise ValueError(
         f"model must be one of {', '.join(MODELS)}, module:name or file.py:name; "
-        f"got {name!r}"
+        f"got {name!r}{close_to(name, MODELS)}"
     )
 
 

@@ -298,5 +298,5 @@ def _parse(name: str) -> tuple[str, str]:
             return wrapper, inner
     raise ValueError(
         f"optimizer must be one of {', '.join(NAMES)}, or your own as module:name or "
-        f"file.py:name; got {name!r}"
+        f"file.py:name; got {name!r}{hyperparameters.close_to(name, NAMES)}"
     )

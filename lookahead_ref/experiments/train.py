@@ -85,9 +85,7 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     kind = models.defaults(settings.model)
     settings = replace(settings, backend=models.backend(settings))
     options = _model_options(settings, kind)
-    if settings.schedule not in SCHEDULES:
-        known = ", ".join(SCHEDULES)
-        raise ValueError(f"schedule must be one of {known}; got {settings.schedule!r}")
+    hyperparameters.option("schedule", settings.schedule, tuple(SCHEDULES))
     rate = settings.learning_rate
     optimizers.method(settings.optimizer)
     load_backend(settings.backend)

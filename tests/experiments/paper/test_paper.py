@@ -128,7 +128,7 @@ def test_table_3_in_full_is_awd_lstm_and_in_the_middle_two_layers() -> None:
 
 
 def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ValueError, match=r"name must be one of table1, .*; got 'table4'"):
+    with pytest.raises(ValueError, match=r"name must be one of 'table1', .*, got 'table4'"):
         check("table4", QUICK)
 
 
