@@ -325,11 +325,11 @@ def observe(
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
     """Take a case to its end; return snapshot and fast weights of its save point, too."""
     given = setup(case, dtype)
-    offered = getattr(adapter, "offers", ())
     # Programs from before there were outer optimizers or workers cannot refuse them.
-    if "outer" not in offered and any(level.outer for level in given.levels):
+    outer = any(level.outer for level in given.levels)
+    if outer and "outer" not in getattr(adapter, "offers", ()):
         raise UnsupportedError("an outer optimizer")
-    if "workers" not in offered and given.workers > 1:
+    if given.workers > 1 and "workers" not in getattr(adapter, "offers", ()):
         raise UnsupportedError("several workers")
     adapter.start(given)
     seen = Observation()
