@@ -59,7 +59,7 @@ def test_a_file_to_begin_with_is_written_and_says_how_to_go_on(
 
 
 def test_what_there_is_not_to_begin_with_is_refused() -> None:
-    says = "--init must be one of pytorch, optax, command, student"
+    says = "--init must be one of 'pytorch', 'optax', 'command', 'student'"
     refused(conform("--init", "fortran"), says)
 
 
