@@ -20,22 +20,24 @@ from typing import Any
 from rich.console import Console
 
 from lookahead_ref.experiments import optimizers, plugins, report, statistics, trials
-from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, evaluation
+from lookahead_ref.experiments.settings import CompareSettings, evaluation
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.report.files import write_atomically
-from lookahead_ref.report.tables import Column, Table
+from lookahead_ref.report.tables import Column, Row, Table
 from lookahead_ref.training.loop import described
 
-# To each run as they are.
-_PASSED_ON = (
-    *("model", "data", "epochs", "batch_size", "seed", "backend"),
-    *("k", "alpha", "inner_state"),
-    *("outer", "outer_learning_rate", "outer_momentum"),
-)
 # Fields of `EpochRecord`, and how many decimals of them are shown.
-_FINAL = {"validation_accuracy": 2, "validation_loss": 4, "train_loss": 5}
+_LOSSES = {"validation_loss": 4, "train_loss": 5}
+_FINAL = {"validation_accuracy": 2, **_LOSSES}
+
+
+_RANGED = ("heavy-ball", "lookahead-heavy-ball")
+_RANGE = "over learning rates"
+BEST = optimizers.LEARNING_RATES["heavy-ball"]
+TOO_LARGE = (0.2, 0.3, 0.4)
+"""Learning rates of heavy ball that a comparison without options tries besides the best."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Comparison:
     settings: CompareSettings
     plan: Plan
     prepared: Mapping[str, Prepared]
-    """A run of each method, by its name."""
+    """A run of each arm, by its title."""
 
     @property
     def data(self) -> Any:
@@ -55,14 +57,14 @@ class Comparison:
     @property
     def name(self) -> str:
         """The name of the data, as it stands in headings."""
-        digits = self.settings.data == "digits"
+        digits = self.settings.base.data == "digits"
         return "Handwritten digits" if digits else str(self.data.name)
 
 
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
     """Return what is compared, in the order of the table."""
     if not settings.optimizers:
-        return tuple(map(optimizers.method, optimizers.COMPARED))
+        return tuple(map(optimizers.method, _each_once(optimizers.COMPARED, settings)))
     names = tuple(dict.fromkeys(settings.optimizers))
     for name in names:
         inner = optimizers.inner_name(name)
@@ -79,7 +81,8 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
             f"Lookahead, got {', '.join(names)}"
         )
     inside = tuple(f"lookahead-{name}" for name in alone)
-    found = [optimizers.method(name) for name in (*alone, *around, *inside)]
+    all_names = _each_once((*alone, *around, *inside), settings)
+    found = [optimizers.method(name) for name in all_names]
     # An Adam of the user's own beside this library's is told by where it is.
     often = Counter(method.title for method in found)
     return tuple(
@@ -88,6 +91,17 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
         else replace(method, title=method.name)
         for method in found
     )
+
+
+def _is_default(settings: CompareSettings) -> bool:
+    """Say whether what is compared, and on what, is not chosen."""
+    base = settings.base
+    chosen = (settings.optimizers, settings.learning_rates, base.model, base.data)
+    return chosen == ((), (), "mlp", "digits") and base.outer is None
+
+
+def _each_once(names: Sequence[str], settings: CompareSettings) -> tuple[str, ...]:
+    return tuple({optimizers.canonical(name, settings.base.outer): None for name in names})
 
 
 def inner_names(settings: CompareSettings) -> tuple[str, ...]:
@@ -104,38 +118,32 @@ def given_rate(settings: CompareSettings, name: str) -> float | None:
 
 def prepare(settings: CompareSettings) -> Comparison:
     """Try everything that can be wrong, before anything is trained or written."""
-    if settings.model != "mlp" and not plugins.is_plugin(settings.model):
-        raise ValueError(
-            "model must be mlp, or your own as module:name or file.py:name; got "
-            f"{settings.model!r}"
-        )
     inner = inner_names(settings)
     for name, _ in settings.learning_rates:
         if name and name not in inner:
             raise ValueError(
                 f"learning_rate must be of one of {', '.join(inner)}, got {name!r}"
             )
-    base = TrainSettings(
-        **{name: getattr(settings, name) for name in _PASSED_ON},
-        hidden=settings.hidden if settings.model == "mlp" else None,
-        **evaluation(settings),
-    )
-    arms = []
+    base = replace(settings.base, **evaluation(settings.base))
+    arms, of_range = list[Arm](), list[Arm]()
     for method in methods(settings):
         rate = given_rate(settings, method.name)
         workers = settings.workers if method.role == "lookahead" else 1
         own = replace(base, optimizer=method.name, learning_rate=rate, workers=workers)
         own = optimizers.fitted(own)
-        arms.append(Arm(method.title, own, method.family, method.role))
+        arms.append(Arm(method.title, own, method.family, method.role, may_diverge=False))
+        if own.optimizer in _RANGED and _is_default(settings):
+            of_range += [
+                Arm(f"{method.title}, {rate:g}", replace(own, learning_rate=rate), _RANGE)
+                for rate in TOO_LARGE
+            ]
     seeds = range(settings.seed, settings.seed + settings.seeds)
-    plan = Plan(tuple(arms), seeds, may_diverge=False)
-    prepared = {each.settings.optimizer: each for each in trials.check(plan)}
+    plan = Plan((*arms, *of_range), seeds)
+    titles = [arm.title for arm in plan.arms]
+    prepared = dict(zip(titles, trials.check(plan), strict=True))
     comparison = Comparison(settings, plan, prepared)
-    if hasattr(comparison.data, "vocabulary"):
-        raise ValueError(
-            f"data must be labelled examples, as digits, got {settings.data!r}, a text"
-        )
-    for name, each in prepared.items():
+    for each in prepared.values():
+        name = each.settings.optimizer
         if name in inner and hasattr(each.optimizer, "inner"):
             raise ValueError(
                 f"optimizer {name!r} must be what is put inside Lookahead, got "
@@ -178,6 +186,8 @@ def compare(
 
 def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings:
     """Make the tables, the curves, and a few sentences of what the tables show."""
+    ranged = [outcome for outcome in outcomes if outcome.arm.family == _RANGE]
+    outcomes = outcomes[: len(outcomes) - len(ranged)]
     found = {outcome.arm.settings.optimizer: outcome for outcome in outcomes}
     finals = _final_table(comparison, outcomes)
     differences = statistics.difference_table(
@@ -186,7 +196,7 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
             for name, outcome in found.items()
             if outcome.arm.role == "lookahead"
         ],
-        _FINAL,
+        _LOSSES if outcomes[0].of_text else _FINAL,
         title="What Lookahead changes: its value less that of its inner optimizer",
         caption=(
             f"{comparison.plan.shown}. Differences are taken seed by seed: "
@@ -194,30 +204,77 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
         ),
         stub="Lookahead less inner",
     )
-    curves = report.drawn(
-        report.accuracy_panels(outcomes),
-        "Training loss, logarithmic, and validation accuracy, whose axis begins where the "
-        "methods can be told apart.",
-        columns=2,
+    curves = report.training_curves(outcomes, columns=2)
+    words = in_words(finals, differences)
+    if not ranged:
+        return report.Findings(words, (finals, differences), {"curves": curves})
+    over_rates = _range_table(comparison, [found[name] for name in _RANGED], ranged)
+    words = f"{_range_in_words(over_rates)} {words}"
+    return report.Findings(words, (finals, differences, over_rates), {"curves": curves})
+
+
+def _range_table(
+    comparison: Comparison, best: Sequence[Outcome], ranged: Sequence[Outcome]
+) -> Table:
+    """Make a row for each learning rate: the inner optimizer, alone and in Lookahead."""
+    half = len(ranged) // 2
+    pairs = [best, *zip(ranged[:half], ranged[half:], strict=True)]
+    columns = ("train_loss", "validation_accuracy")
+    return Table(
+        title="What Lookahead is for: heavy ball with learning rates that are too large",
+        caption=(
+            f"{comparison.plan.shown}. The first learning rate is the best, as above, at "
+            "which no more than chance may tell the two apart. NaN: a run diverged."
+        ),
+        stub="Learning rate",
+        columns=(
+            Column("Training loss, alone", better="neither", digits=4),
+            Column("in Lookahead", better="neither", digits=4),
+            Column("Validation accuracy (%), alone", better="neither"),
+            Column("in Lookahead", better="neither"),
+        ),
+        rows=tuple(
+            Row(
+                f"{rate:g}",
+                tuple(
+                    statistics.summary(each, quantity)
+                    for quantity in columns
+                    for each in pair
+                ),
+            )
+            for rate, pair in zip((BEST, *TOO_LARGE), pairs, strict=True)
+        ),
     )
-    return report.Findings(
-        in_words(finals, differences), (finals, differences), {"curves": curves}
+
+
+def _range_in_words(table: Table) -> str:
+    """Say what Lookahead does at the largest learning rate, and at the best."""
+    *_, alone, inside = table.rows[-1].cells
+    *_, alone_at_best, inside_at_best = table.rows[0].cells
+    return (
+        f"With a learning rate {TOO_LARGE[-1] / BEST:g} times the best, heavy ball reaches "
+        f"{alone.mean:.1f} % validation accuracy alone and {inside.mean:.1f} % inside "
+        f"Lookahead; with the best, {alone_at_best.mean:.1f} % and "
+        f"{inside_at_best.mean:.1f} %."
     )
 
 
 def in_words(finals: Table, differences: Table) -> str:
     """Say in words what the tables hold, and what they do not show."""
     rows = zip(finals.rows, finals.cells(), strict=True)
-    highest = [row for row, cells in rows if cells[0].bold]
-    best, top = [row.name for row in highest], highest[0].cells[0]
+    found = [row for row, cells in rows if cells[0].bold]
+    best, top = [row.name for row in found], found[0].cells[0]
     verb = "has" if len(best) == 1 else "have"
     gains = [row.cells[0] for row in differences.rows]
-    # Where two accuracies are equal, rounding may leave a difference of either sign.
-    higher = sum(gain.mean > 1e-9 for gain in gains)
+    higher = finals.columns[0].better == "higher"
+    # Where two are equal, rounding may leave a difference of either sign.
+    better = sum((gain.mean if higher else -gain.mean) > 1e-9 for gain in gains)
+    value = f"{top.mean:.2f} %" if higher else f"{top.mean:.2f}"
     text = (
-        f"{_enumerated(best)} {verb} the highest mean validation accuracy, "
-        f"{top.mean:.2f} %. Lookahead has a higher mean than its inner optimizer in "
-        f"{higher} of {len(gains)} cases"
+        f"{_enumerated(best)} {verb} the {'highest' if higher else 'lowest'} mean "
+        f"validation {'accuracy' if higher else 'perplexity'}, {value}. Lookahead has a "
+        f"{'higher mean' if higher else 'lower mean loss'} than its inner optimizer in "
+        f"{better} of {len(gains)} cases"
     )
     if top.n == 1:
         return text + "; one seed says nothing about the spread."
@@ -238,14 +295,11 @@ def learning_rates(settings: CompareSettings) -> str:
     if chosen:
         of = "each inner optimizer" if not (given or own) else _enumerated(chosen)
         said.append(
-            f"The learning rate of {of} is the best of a grid, by validation accuracy on "
-            "other seeds, and is the same alone and inside Lookahead."
+            f"The learning rate of {of} is {optimizers.where_from(settings.base.model)}, "
+            "and is the same alone and inside Lookahead."
         )
-        if (settings.model, settings.data) != ("mlp", "digits"):
-            said.append(
-                "That grid was of a multilayer perceptron on the handwritten digits: for "
-                "this model and these data it was not tuned."
-            )
+        if settings.base.data not in ("digits", "pydoc"):
+            said.append("For these data it was not tuned.")
     if given:
         said.append(
             f"The learning rate of {_enumerated(given)} was given with the command, and "
@@ -266,22 +320,21 @@ def _enumerated(names: Sequence[str]) -> str:
 
 def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
     settings = comparison.settings
-    chosen = (settings.optimizers, settings.learning_rates, settings.model, settings.data)
-    published = chosen == ((), (), "mlp", "digits")
-    rates = "" if published else f" {learning_rates(settings)}"
+    base = settings.base
+    rates = "" if _is_default(settings) else f" {learning_rates(settings)}"
     return Table(
-        title=f"{comparison.name}: final validation accuracy",
+        title=f"{comparison.name}: at the end of training",
         caption=(
-            f"{comparison.plan.shown}, after {settings.epochs} epochs; best in "
+            f"{comparison.plan.shown}, after {base.epochs} epochs; best in "
             f"bold. Measured on the slow weights, or on the average.{rates}"
         ),
         stub="Optimizer",
         columns=(
-            Column("Validation accuracy (%)", better="higher"),
+            statistics.quality_column(outcomes),
             Column("Validation loss", better="lower", digits=4),
             Column("Training loss", better="lower", digits=5),
         ),
-        rows=statistics.rows(outcomes, _FINAL),
+        rows=statistics.rows(outcomes, _LOSSES),
     )
 
 
@@ -291,15 +344,15 @@ def _explained(comparison: Comparison) -> Plan:
     sizes = {"training": data.train, "validation": data.validation}
     counts = [f"{x.size} for {what}" for what, x in sizes.items() if hasattr(x, "size")]
     made = comparison.prepared
-    (model, *_) = (each.model for each in made.values())
+    first = next(iter(made.values()))
     setting = {
         "Data": ", ".join([data.name, *counts]),
-        "Model": described(model),
-        "Batch size": settings.batch_size,
-        "Epochs": settings.epochs,
-        "Backend": settings.backend,
+        "Model": described(first.model),
+        "Batch size": first.batch_size,
+        "Epochs": settings.base.epochs,
+        "Backend": first.settings.backend,
         **({"Workers in Lookahead": settings.workers} if settings.workers > 1 else {}),
-        **{a.title: described(made[a.settings.optimizer].optimizer) for a in plan.arms},
+        **{title: described(each.optimizer) for title, each in made.items()},
     }
     notes = {
         "What differs from the paper": [
@@ -314,11 +367,12 @@ def _explained(comparison: Comparison) -> Plan:
 def _rates(comparison: Comparison) -> dict[str, Any]:
     """Return the learning rate in effect of each innermost optimizer."""
     rates: dict[str, Any] = {}
-    for name, each in comparison.prepared.items():
+    for each in comparison.prepared.values():
+        name = optimizers.inner_name(each.settings.optimizer)
         innermost = getattr(each.optimizer, "inner", each.optimizer)
         rate = getattr(innermost, "learning_rate", None)
         known = rate is None or isinstance(rate, float | int)
-        rates.setdefault(optimizers.inner_name(name), rate if known else described(rate))
+        rates.setdefault(name, rate if known else described(rate))
     return rates
 
 
@@ -328,6 +382,8 @@ def _write_log(plan: Plan, folder: Path) -> None:
     for arm, trial in plan.trials():
         found = trial.found(folder / "trials") or {"log": ()}
         labels = {"method": arm.settings.optimizer, "seed": trial.settings.seed}
+        if arm.family == _RANGE:
+            labels["learning_rate"] = arm.settings.learning_rate
         for event in found["log"]:
             line = {"event": event["event"], **labels, **event}
             lines.append(json.dumps(line, allow_nan=False) + "\n")

@@ -13,6 +13,7 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters, trees
+from lookahead_ref.gradients import clip_in_place
 from lookahead_ref.optimizers.workers import Worker
 from lookahead_ref.stepping.backend import Backend, explained
 from lookahead_ref.stepping.backend import load as load_backend
@@ -27,6 +28,7 @@ from lookahead_ref.training.events import (
     StepSkipped,
     StepTaken,
 )
+from lookahead_ref.training.feedback import Observer, Pace
 from lookahead_ref.training.models import Data, Measured, Model
 from lookahead_ref.training.nonfinite import (
     NonFiniteLossError,
@@ -107,7 +109,9 @@ def train(
     seed: int,
     epochs: int,
     batch_size: int,
+    weights: trees.Tree | None = None,
     backend: str | Backend = "numpy",
+    accumulate: int = 1,
     clip: float | None = None,
     evaluate_train: bool = True,
     evaluate_every: int = 1,
@@ -134,16 +138,25 @@ def train(
         Any optimizer of this library.
     schedule : callable, optional
         From the global step, 0 at the first update, to the learning rate. It takes the
-        place of the learning rate of the innermost optimizer.
+        place of the learning rate of the innermost optimizer. That of a batch with an
+        attribute ``scale``, as those of a text with windows of random length, is multiplied
+        by it. A `lookahead_ref.training.Plateau` goes by the validation loss.
     seed : int
         Not negative.
     epochs : int
         Passes over the training examples, at least 1.
     batch_size : int
         Examples in a batch; of a text, columns that are read side by side.
+    weights : dict, optional
+        What to begin with instead of the initial parameters of the seed, like those in
+        names, shapes and dtypes; also flat, by their paths.
     backend : str or Backend, default "numpy"
         What makes the updates: see `lookahead_ref.Stepper`. Where it computes on a device,
         parameters and batches are moved there.
+    accumulate : int, default 1
+        In how many parts a batch of examples goes through the model, one after the other:
+        the gradient is that of the whole, but for rounding and batch statistics, and takes
+        the memory of a part.
     clip : float, optional
         The largest norm of all gradients together; larger ones are scaled down to it.
     evaluate_train : bool, default True
@@ -207,10 +220,15 @@ def train(
     evaluate_every = hyperparameters.count("evaluate_every", evaluate_every)
     seed = hyperparameters.count("seed", seed, least=0)
     hyperparameters.option("on_nonfinite", on_nonfinite, ("stop", "skip"))
+    accumulate = hyperparameters.count("accumulate", accumulate)
     if clip is not None:
         clip = hyperparameters.positive("clip", clip)
+    own = getattr(optimizer, "groups", {"": optimizer}).values()
+    told = (schedule, *(getattr(each, "begun", None) for each in own))
+    pace = None
     if schedule is not None:
-        optimizer = la.with_learning_rate(optimizer, schedule)
+        pace = Pace(schedule)
+        optimizer = la.with_learning_rate(optimizer, pace)
     placement = Placement(load_backend(backend) if isinstance(backend, str) else backend)
     if check_every is None:
         check_every = 1 if placement.on_host else _DEVICE_CHECK_EVERY
@@ -228,6 +246,7 @@ def train(
                 batch_size,
                 placement,
                 worker=number,
+                weights=weights,
             )
             for number in team.here
         ]
@@ -249,7 +268,10 @@ def train(
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
+        accumulate=accumulate,
         clip=clip,
+        pace=pace,
+        observers=[each for each in told if isinstance(each, Observer)],
         evaluate_train=evaluate_train,
         evaluate_every=evaluate_every,
         on_nonfinite=on_nonfinite,
@@ -304,7 +326,10 @@ class _Loop:
     seed: int
     epochs: int
     batch_size: int
+    accumulate: int
     clip: float | None
+    pace: Pace | None
+    observers: Sequence[Observer]
     evaluate_train: bool
     evaluate_every: int
     on_nonfinite: OnNonFinite
@@ -313,10 +338,16 @@ class _Loop:
     callbacks: Sequence[Callback]
 
     def __post_init__(self) -> None:
-        self.gradient = gradients(self.model, self.state, self.batch_size)
+        self.gradient = gradients(self.model, self.state, self.batch_size, self.accumulate)
         self.began = time.perf_counter() - self.state.seconds
         self.workers = [self]  # in this process
         self.saved: tuple[int, int] | None = None
+
+    def tell(self) -> None:
+        """Tell the history to whatever goes by it."""
+        losses = [record.validation_loss for record in self.state.history]
+        for observer in self.observers:
+            observer.observe(losses)
 
     def report(self, event: Event) -> None:
         for callback in self.callbacks:
@@ -332,6 +363,7 @@ class _Loop:
                 "resume must be a state of such a run: the history must have records of "
                 f"the epochs {wanted}, got {records}"
             )
+        self.tell()
         # Before anything that takes long.
         self._pause()
         if not state.history:
@@ -366,8 +398,9 @@ class _Loop:
         k = cast("Worker", state.stepper.optimizer).lookahead.k
         while state.batches < per_epoch:
             meeting = state.batches + k - state.step % k
-            for worker in self.workers:
-                worker.advance(min(meeting, per_epoch))
+            with self.team.together(self.end):
+                for worker in self.workers:
+                    worker.advance(min(meeting, per_epoch))
             if state.batches == meeting:
                 self._synchronize()
             self._pause()
@@ -376,10 +409,12 @@ class _Loop:
         """Do the outer step with the mean of all workers' pseudo-gradients."""
         placement = self.state.placement
         steppers = [worker.state.stepper for worker in self.workers]
-        to_host = placement.backend.to_host
-        mean = self.team.mean([trees.map(to_host, each.params) for each in steppers])
+        found = [stepper.params for stepper in steppers]
+        if not self.team.on_devices:
+            found = [trees.map(placement.backend.to_host, each) for each in found]
+        mean = placement.put(self.team.mean(found))
         for stepper in steppers:
-            stepper.step(placement.put(mean))
+            stepper.step(mean)
 
     def advance(self, until: int) -> None:
         """Go through the epoch's batches up to a number."""
@@ -406,7 +441,7 @@ class _Loop:
                 batch = next(batches)
                 loss, carried, grads = self.gradient(batch)
             state.batches += 1
-            fault = self._update_if_finite(float(loss), grads)
+            fault = self._update_if_finite(batch, float(loss), grads)
             if fault is None:
                 state.carried = carried
                 self._take(_labels(batch), float(loss))
@@ -414,17 +449,20 @@ class _Loop:
                 self._leave_out(batch, float(loss), *fault)
             self._pause_alone()
 
-    def _update_if_finite(self, loss: float, grads: Any) -> tuple[Where, str | None] | None:
+    def _update_if_finite(
+        self, batch: Any, loss: float, grads: Any
+    ) -> tuple[Where, str | None] | None:
         """Make an update, or tell why none was made: what is not finite, and where."""
         stepper, before = self.state.stepper, None
-        total = float(sum_of_squares(loss, flatten(grads).values()))
+        squares = float(sum_of_squares(0.0, flatten(grads).values()))
+        total = squares + loss
         if not math.isfinite(total):
             parameter = first_nonfinite(grads)
             if parameter is not None or not math.isfinite(loss):
                 return ("gradient" if math.isfinite(loss) else "batch"), parameter
             # A rule that squares what is so large makes a slot infinite, for good.
             before = stepper.state_dict()
-        self._update(grads)
+        self._update(batch, grads, squares)
         batches = self.state.batches
         last = batches == self.state.stream.batches_per_epoch
         if total < _LARGE and batches % _STATE_CHECK_EVERY and not last:
@@ -444,7 +482,7 @@ class _Loop:
             loss, carried, grads = self.gradient(batch)
             state.batches += 1
             total = joint_sum(loss, flatten(grads).values())
-            self._update(grads)
+            self._update(batch, grads)
             state.carried = carried
             total = joint_sum(total, state.stepper.state_arrays.values())
             pending.append((_labels(batch), loss, total))
@@ -455,9 +493,14 @@ class _Loop:
             self._take(labels, float(loss))
         return True
 
-    def _update(self, grads: Any) -> None:
+    def _update(self, batch: Any, grads: Any, squares: float | None = None) -> None:
+        if self.pace is not None:
+            self.pace.scale = getattr(batch, "scale", 1.0)
         if self.clip is not None:
-            grads, _ = la.clip_by_global_norm(grads, self.clip)
+            if squares is None and self.state.placement.on_host:
+                squares = float(sum_of_squares(0.0, flatten(grads).values()))
+            if squares is None or not clip_in_place(grads, squares, self.clip):
+                grads, _ = la.clip_by_global_norm(grads, self.clip)
         self.state.stepper.step(grads)
 
     def _take(self, labels: int, loss: float) -> None:
@@ -555,6 +598,7 @@ class _Loop:
                 state.loss_sum, state.labels = 0.0, 0
                 state.history.append(record)
         if record is not None:
+            self.tell()
             self.report(EpochEnded(record, seconds=self._seconds()))
             if self.team.leads:
                 loss = record.validation_loss + (record.train_loss or 0.0)

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from commands import alone, results
+from commands import alone, results, succeeded
 from lookahead_ref.experiments import compare, environment, optimizers
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder
 from lookahead_ref.experiments.report import Report
-from lookahead_ref.experiments.settings import CompareSettings
+from lookahead_ref.experiments.settings import CompareSettings, TrainSettings
 from lookahead_ref.experiments.trials import DivergedError
 from lookahead_ref.report.tables import Summary
 
-SETTINGS = CompareSettings(seeds=2, epochs=2, hidden=(8,))
-SHORT = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
+SMALL = TrainSettings(epochs=2, hidden=(8,))
+SETTINGS = CompareSettings(seeds=2, base=SMALL)
+ONE = replace(SMALL, epochs=1)
+SHORT = CompareSettings(optimizers=("sgd",), seeds=1, base=ONE)
 RESULTS = {"results.json", "results.csv", "train.jsonl", "trials"}
 FILES = RESULTS | {"curves.png", "curves.svg", "report.html"}
 
@@ -44,6 +46,7 @@ def measured(comparison: Report, epoch: int, name: str) -> dict[str, Any]:
             [run["history"][epoch][name] for run in arm["runs"]]
         )
         for arm in results(comparison.folder)["arms"]
+        if arm["settings"]["learning_rate"] is None  # the best
     }
 
 
@@ -63,13 +66,22 @@ def test_results_hold_every_number_of_the_table(comparison: Report) -> None:
     found = results(comparison.folder)
     assert found["seeds"] == [0, 1]
     accuracies = measured(comparison, -1, "validation_accuracy")
-    assert [arm["settings"]["optimizer"] for arm in found["arms"]] == list(accuracies)
-    for row, arm in zip(comparison.findings.tables[0].rows, found["arms"], strict=True):
+    arms = found["arms"][: len(accuracies)]
+    assert [arm["settings"]["optimizer"] for arm in arms] == list(accuracies)
+    for row, arm in zip(comparison.findings.tables[0].rows, arms, strict=True):
         assert row.name == arm["title"]
         last = accuracies[arm["settings"]["optimizer"]]
         assert row.cells[0].mean == pytest.approx(100 * np.mean(last))
         assert row.cells[0].deviation == pytest.approx(100 * np.std(last, ddof=1))
         assert [record["epoch"] for record in arm["runs"][0]["history"]] == [0, 1, 2]
+
+
+def test_a_lookahead_with_an_outer_nesterov_is_called_snoo_and_there_once() -> None:
+    base = replace(SMALL, outer="nesterov")
+    for chosen in (("sgd", "adam"), ("sgd", "snoo-sgd", "adam")):
+        settings = replace(SETTINGS, optimizers=chosen, base=base)
+        titles = [arm.title for arm in compare.prepare(settings).plan.arms]
+        assert sorted(titles) == ["Adam", "SGD", "SNOO (Adam)", "SNOO (SGD)"]
 
 
 def test_all_methods_start_at_the_same_point(comparison: Report) -> None:
@@ -86,7 +98,7 @@ def test_differences_are_taken_seed_by_seed(comparison: Report) -> None:
 
 
 def test_several_that_are_best_are_all_named(comparison: Report) -> None:
-    finals, differences = comparison.findings.tables
+    finals, differences, _ = comparison.findings.tables
     rows = [
         replace(row, cells=(Summary(accuracy, None, 1), *row.cells[1:]))
         for row, accuracy in zip(finals.rows, (99, 98, 99, 98.5, 99), strict=False)
@@ -98,13 +110,40 @@ def test_several_that_are_best_are_all_named(comparison: Report) -> None:
     )
 
 
+def test_learning_rates_that_are_too_large_are_told_of_first(comparison: Report) -> None:
+    table = comparison.findings.tables[2]
+    assert [row.name for row in table.rows] == ["0.1", "0.2", "0.3", "0.4"]
+    arms = {arm["title"]: arm["runs"] for arm in results(comparison.folder)["arms"]}
+    for place, title in enumerate(("Heavy ball, 0.4", "Lookahead (heavy ball), 0.4")):
+        losses = [run["history"][-1]["train_loss"] for run in arms[title]]
+        assert table.rows[-1].cells[place].mean == pytest.approx(np.mean(losses))
+    best = comparison.findings.tables[0].rows[1].cells[0]
+    assert table.rows[0].cells[2] == best  # of heavy ball at its best
+    start = "With a learning rate 4 times the best, heavy ball reaches "
+    assert comparison.findings.summary.startswith(start)
+    assert len(compare.prepare(SHORT).plan.arms) == 2  # not where something is chosen
+
+
 def test_the_log_has_a_line_for_each_epoch_of_each_run(comparison: Report) -> None:
     lines = (comparison.folder / "train.jsonl").read_text("utf-8").splitlines()
     epochs = [e for e in map(json.loads, lines) if e["event"] == "epoch_ended"]
-    assert len(epochs) == len(optimizers.COMPARED) * 2 * 3
+    assert len(epochs) == (len(optimizers.COMPARED) + 6) * 2 * 3
     assert {(e["method"], e["seed"]) for e in epochs} == {
         (name, seed) for name in optimizers.COMPARED for seed in (0, 1)
     }
+
+
+def test_texts_are_compared_by_their_perplexity(here: Path) -> None:
+    (here / "text").write_text("so it goes, and on it goes, as it went. " * 40)
+    done = succeeded(
+        "compare --model lstm --data chars:text --hidden 4 --layers 1 --window 5 --jobs 1 "
+        "--batch-size 4 --optimizer sgd --learning-rate 1 --epochs 1 --seeds 2 --output out"
+    )
+    assert re.search(r"has the lowest mean validation perplexity, \d+\.\d\d\.", done.stdout)
+    found = results(here / "out")
+    last = [run["history"][-1]["validation_loss"] for run in found["arms"][0]["runs"]]
+    assert f"{np.mean(np.exp(last)):.2f} ±" in found["tables"][0]
+    assert "accuracy" not in "".join(found["tables"])
 
 
 def test_the_report_holds_table_pictures_and_the_command(comparison: Report) -> None:
@@ -112,7 +151,7 @@ def test_the_report_holds_table_pictures_and_the_command(comparison: Report) -> 
     for table in comparison.findings.tables:
         assert table.html() in text
     assert text.count("data:image/png;base64,") == 2
-    assert "lookahead-ref compare --seeds 2 --seed 0 --epochs 2" in text
+    assert "lookahead-ref compare --seeds 2 --epochs 2 --hidden 8<" in text
     assert not re.search("https?:", text)
 
 
