@@ -89,10 +89,14 @@ class Lookahead(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Do an inner step and, every k of them, synchronize (LA-3, LA-4)."""
         loss = self.inner.step(closure)  # it alone calls the closure, perhaps often
+        self._count()
+        return loss
+
+    @torch.compiler.disable  # the branch would be traced once, as it fell then
+    def _count(self) -> None:
         self.cycle_step += 1
         if self.cycle_step == self.k:
             self._synchronize()
-        return loss
 
     @torch.no_grad()
     def _synchronize(self) -> None:

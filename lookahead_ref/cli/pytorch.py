@@ -30,8 +30,9 @@ def judge(target: str | None, *, as_json: bool) -> None:
             name = Text(f"{each.name:25}")
             verdict = Text(f"{each.verdict:13}", styles.get(each.verdict, "yellow"))
             console().print(name + verdict + Text(each.says))
-        for each in departs:
-            console().print(Text(f"{each.name}: {each.fix}."))
+        for fix in dict.fromkeys(each.fix for each in departs):
+            names = ", ".join(each.name for each in departs if each.fix == fix)
+            console().print(Text(f"{names}: {fix}."))
         console().print(f"{target}: {passes} of {len(CHECKS)} ways of use hold")
     if departs:
         raise typer.Exit(1)

@@ -386,7 +386,10 @@ def lookahead_of(target: str) -> Make:
             raise ValueError(
                 f"--profile pytorch needs a wrapper of PyTorch, got {target!r}"
             )
-        make: Any = lambda inner: wrap(inner, level)  # noqa: E731
+
+        def make(inner: Any) -> Any:
+            return wrap(inner, level)
+
     else:
         known = inspect.signature(found).parameters
         names = [next((n for n in each if n in known), None) for each in (_K, _ALPHA)]
@@ -397,8 +400,11 @@ def lookahead_of(target: str) -> Make:
                 f"{', '.join(known)}"
             )
         options: Any = dict(zip(names, (K, ALPHA), strict=True))
-        make = lambda inner: found(inner, **options)  # noqa: E731
-    make.target = target
+
+        def make(inner: Any) -> Any:
+            return found(inner, **options)
+
+    make.target = target  # type: ignore[attr-defined]
     return make
 
 
@@ -414,6 +420,8 @@ class Found(NamedTuple):
 def checked(target: str, progress: Callable[[Found], None] = lambda _: None) -> list[Found]:
     """Take a target through all checks."""
     make = lookahead_of(target)
+    kind = type(begun(make).optimizer)
+    step = kind.step
     results = []
     for name, each in CHECKS.items():
         try:
@@ -425,15 +433,13 @@ def checked(target: str, progress: Callable[[Found], None] = lambda _: None) -> 
             found = Found(name, "departs", str(error), each.fix)
         # Whatever a class under test raises is a finding about it.
         except Exception as error:
-            found = Found(name, "departs", f"raises {_where(error)}", each.fix)
+            said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            fix = CHECKS["hooks"].fix if "_hooks'" in said else each.fix
+            found = Found(name, "departs", f"raises {said}", fix)
+        kind.step = step  # PyTorch wraps it where a copy is made: what follows would see it
         results.append(found)
         progress(found)
     return results
-
-
-def _where(error: Exception) -> str:
-    said = str(error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {said}"
 
 
 if __name__ == "__main__":
