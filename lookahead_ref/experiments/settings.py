@@ -26,13 +26,6 @@ AXES = (
 EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
 """How a run is evaluated, in every command that trains."""
 
-SHARED = (
-    *("model", "data", "inner_state", "schedule"),
-    *("outer", "workers"),
-    *("epochs", "batch_size", "seed", "backend", *EVALUATION),
-)
-"""What all trials of a sweep share: fields of `TrainSettings` too."""
-
 _MODELS = "lookahead_ref.experiments.models:MODELS"
 _DATA_SETS = "lookahead_ref.data:SOURCES"
 _OPTIMIZERS = "lookahead_ref.experiments.optimizers:NAMES"
@@ -80,6 +73,17 @@ def options(settings: Any) -> Iterator[tuple[str, Option]]:
     for each in fields(settings):
         if "option" in each.metadata:
             yield each.name, each.metadata["option"]
+
+
+def of_each_run(settings: Any) -> dict[str, Any]:
+    """Return what a job was asked for that each of its runs has as it is."""
+    of_runs = {each.name for each in fields(TrainSettings)}
+    asked = {name: getattr(settings, name) for name, _ in options(settings)}
+    return {
+        name: value
+        for name, value in asked.items()
+        if name in of_runs and value is not None and not isinstance(value, tuple)
+    }
 
 
 def command(name: str, settings: Any) -> str:
@@ -486,7 +490,7 @@ class SweepSettings:
     @property
     def base(self) -> TrainSettings:
         """What all trials share."""
-        return TrainSettings(**{name: getattr(self, name) for name in SHARED})
+        return TrainSettings(**of_each_run(self))
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -34,11 +35,20 @@ def summarized(outcome: Outcome, values: Sequence[float]) -> Summary:
 
 
 def rows(
-    outcomes: Sequence[Outcome], quantities: Iterable[str] = ACCURACY_AND_LOSSES
+    outcomes: Sequence[Outcome],
+    quantities: Iterable[str | tuple[str, int]],
+    more: Mapping[str, Sequence[Summary]] = MappingProxyType({}),
 ) -> tuple[Row, ...]:
-    """Make a row for each arm: the summaries of quantities at the end."""
+    """Make a row for each arm: quantities at the end or after an epoch, and more cells."""
+    found = [(each, -1) if isinstance(each, str) else each for each in quantities]
     return tuple(
-        Row(outcome.arm.title, tuple(summary(outcome, each) for each in quantities))
+        Row(
+            outcome.arm.title,
+            (
+                *(summary(outcome, quantity, epoch=epoch) for quantity, epoch in found),
+                *more.get(outcome.arm.title, ()),
+            ),
+        )
         for outcome in outcomes
     )
 

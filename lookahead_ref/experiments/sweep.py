@@ -3,17 +3,17 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from lookahead_ref.experiments import optimizers, plugins, report, train, trials
-from lookahead_ref.experiments.settings import AXES, SHARED, SweepSettings, TrainSettings
+from lookahead_ref.experiments import optimizers, plugins, report, trials
+from lookahead_ref.experiments.settings import (
+    AXES,
+    SweepSettings,
+    TrainSettings,
+    of_each_run,
+)
 from lookahead_ref.experiments.statistics import rows, summary
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.report.tables import Column, Table
 
 _LAST = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
@@ -30,7 +30,7 @@ def plan(settings: SweepSettings) -> Plan:
             f"{', '.join(tried)}"
         )
     for name in axes:
-        if not any(_matters(name, each, base.outer) for each in tried):
+        if not any(optimizers.has(name, each, base.outer) for each in tried):
             raise ValueError(
                 f"{name} must be a setting of an optimizer that is tried, got "
                 f"{', '.join(tried)}" + (f" with outer {base.outer}" if base.outer else "")
@@ -40,7 +40,11 @@ def plan(settings: SweepSettings) -> Plan:
         chosen = dict(zip(axes, values, strict=True))
         optimizer = chosen.pop("optimizer", base.optimizer)
         # What it has not, such as k where there is no Lookahead, is not varied for it.
-        chosen = {n: v for n, v in chosen.items() if _matters(n, optimizer, base.outer)}
+        chosen = {
+            name: value
+            for name, value in chosen.items()
+            if optimizers.has(name, optimizer, base.outer)
+        }
         more = own if _of_the_user(optimizer) else {}
         for given in itertools.product(*more.values()):
             pairs = tuple(zip(more, given, strict=True))
@@ -49,32 +53,46 @@ def plan(settings: SweepSettings) -> Plan:
             point = optimizers.fitted(point)
             arms.setdefault(point, Arm(", ".join([optimizer, *told]), point))
     seeds = range(settings.seed, settings.seed + settings.seeds)
-    setting = {name.replace("_", " ").capitalize(): getattr(base, name) for name in SHARED}
-    del setting["Seed"]  # the report has all of them
+    setting = {
+        name.replace("_", " ").capitalize(): value
+        for name, value in of_each_run(settings).items()
+        if name != "seed"  # the report has all of them
+    }
     return Plan(tuple(arms.values()), seeds, setting)
 
 
-def sweep(
-    settings: SweepSettings, folder: Path, workers: Pool, console: Console
-) -> report.Report:
-    """Train every point of a grid that is not done yet, and write the results of all."""
-    began = datetime.now().astimezone()
+def prepare(settings: SweepSettings) -> report.Job:
+    """Try everything that can be wrong, before anything is trained or written."""
     planned = plan(settings)
-    outcomes = trials.run(planned, folder / "trials", workers=workers, console=console)
-    # Those that diverged last; of equal accuracies that of the lower loss is better.
-    outcomes.sort(key=_rank)
-    best = outcomes[0].arm.title
-    findings = report.Findings(f"The best is {best}.", (_table(planned, outcomes),))
-    return report.write(
-        folder,
-        "Sweep",
-        "sweep",
-        settings,
-        planned,
-        outcomes,
-        findings,
-        began,
-        _lines(outcomes, planned.seeds, [name for name, _ in settings.hyperparameters]),
+    prepared = trials.check(planned)
+    in_effect = {
+        arm.title: each.settings for arm, each in zip(planned.arms, prepared, strict=True)
+    }
+
+    def find(outcomes: Sequence[Outcome]) -> report.Findings:
+        best = outcomes[0].arm.title
+        return report.Findings(f"The best is {best}.", (_table(planned, outcomes),))
+
+    def line(outcome: Outcome, place: int) -> dict[str, Any]:
+        found, run = in_effect[outcome.arm.title], outcome.runs[place]
+        last = run["history"][-1] if run["error"] is None else {}
+        own = dict(found.hyperparameters)
+        return {
+            **{
+                name: getattr(found, name)
+                if optimizers.has(name, found.optimizer, found.outer)
+                else None
+                for name in AXES
+            },
+            **{name: own.get(name) for name, _ in settings.hyperparameters},
+            "seed": planned.seeds[place],
+            "steps": run["steps"],
+            **{name: last.get(name) for name in _LAST},
+            "error": run["error"],
+        }
+
+    return report.Job(
+        "sweep", "Sweep", settings, planned, prepared, find, order=_rank, line=line
     )
 
 
@@ -82,30 +100,8 @@ def _of_the_user(optimizer: str) -> bool:
     return plugins.is_plugin(optimizers.inner_name(optimizer))
 
 
-def _matters(name: str, optimizer: str, outer: str | None) -> bool:
-    outer = optimizers.outer_name(optimizer, outer)
-    if name == "k":
-        return optimizer.startswith(("lookahead-", "snoo-"))
-    if name == "alpha":
-        return optimizer.startswith("lookahead-") and outer is None
-    if name == "momentum":
-        return optimizers.inner_name(optimizer) in optimizers.WITH_MOMENTUM
-    if name == "outer_momentum":
-        return outer in optimizers.WITH_MOMENTUM
-    return name != "outer_learning_rate" or outer is not None
-
-
-def _shown(axis: str, settings: TrainSettings) -> Any:
-    """Return a setting as it was in effect; nothing where the optimizer has it not."""
-    if not _matters(axis, settings.optimizer, settings.outer):
-        return None
-    if axis == "learning_rate" and settings.learning_rate is None:
-        # Filled in by what the model and the optimizer decide.
-        return train.prepare(settings).settings.learning_rate
-    return getattr(settings, axis)
-
-
 def _rank(outcome: Outcome) -> tuple[float, ...]:
+    # Those that diverged last; of equal accuracies that of the lower loss is better.
     if outcome.diverged:
         return outcome.diverged, 0.0, 0.0
     accuracy = summary(outcome, "validation_accuracy").mean
@@ -126,21 +122,3 @@ def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:
         ),
         rows=rows(outcomes, ("validation_accuracy", "validation_loss")),
     )
-
-
-def _lines(
-    outcomes: Sequence[Outcome], seeds: Sequence[int], own: Sequence[str]
-) -> list[dict[str, Any]]:
-    lines = []
-    for outcome in outcomes:
-        settings = outcome.arm.settings
-        pairs = dict(settings.hyperparameters)
-        point = {
-            **{axis: _shown(axis, settings) for axis in AXES},
-            **{name: pairs.get(name) for name in own},
-        }
-        for seed, run in zip(seeds, outcome.runs, strict=True):
-            last = run["history"][-1] if run["error"] is None else {}
-            numbers = {"steps": run["steps"], **{n: last.get(n) for n in _LAST}}
-            lines.append({**point, "seed": seed, **numbers, "error": run["error"]})
-    return lines

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
@@ -24,7 +24,7 @@ from lookahead_ref.training import (
 )
 from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder, encode
 from lookahead_ref.training.events import Callback, Event, RunStarted
-from lookahead_ref.training.loop import OnNonFinite, described, train
+from lookahead_ref.training.loop import described, train
 from lookahead_ref.training.stopping import StopRequest, stop_requests
 from lookahead_ref.training.team import Team, join, share
 from lookahead_ref.trees import flatten
@@ -201,7 +201,7 @@ def perplexity(loss: float) -> float | None:
     return math.exp(loss) if loss < math.log(sys.float_info.max) else None
 
 
-def _trained(prepared: Prepared, on_nonfinite: str, **more: Any) -> TrainingResult:
+def _trained(prepared: Prepared, on_nonfinite: Any, **more: Any) -> TrainingResult:
     settings = prepared.settings
     with plugins.located_in(**optimizers.named(settings)):
         return train(
@@ -216,7 +216,7 @@ def _trained(prepared: Prepared, on_nonfinite: str, **more: Any) -> TrainingResu
             clip=settings.clip or None,
             evaluate_train=bool(settings.evaluate_train),
             evaluate_every=settings.evaluate_every,
-            on_nonfinite=cast("OnNonFinite", on_nonfinite),
+            on_nonfinite=on_nonfinite,
             **more,
         )
 

@@ -8,7 +8,7 @@ from lookahead_ref.experiments.optimizers import Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, shown
 from lookahead_ref.experiments.paper.table3 import perplexity
 from lookahead_ref.experiments.report import Findings, curves, drawn
-from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, of_each_run
 from lookahead_ref.experiments.statistics import against, differences_from
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
@@ -41,12 +41,7 @@ has that of SNOO."""
 
 
 def plan(request: ReproduceSettings) -> Plan:
-    base = replace(
-        _BASE,
-        data=request.data or _BASE.data,
-        epochs=request.epochs or _BASE.epochs,
-        backend=request.backend,
-    )
+    base = replace(_BASE, **of_each_run(request))
     arms = []
     for title, (method, changed) in _ARMS.items():
         rate = _RATES[title]
