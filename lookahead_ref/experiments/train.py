@@ -1,7 +1,5 @@
 """One optimizer, one training run: what ``lookahead-ref train`` and every trial do."""
 
-import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -194,11 +192,6 @@ def measured(result: TrainingResult) -> dict[str, Any]:
         "test": None if test is None else {"loss": test.loss, "accuracy": test.accuracy},
         "steps": result.steps,
     }
-
-
-def perplexity(loss: float) -> float | None:
-    """Return the perplexity that a loss of so many nats is; None if it has no number."""
-    return math.exp(loss) if loss < math.log(sys.float_info.max) else None
 
 
 def _trained(prepared: Prepared, on_nonfinite: Any, **more: Any) -> TrainingResult:
