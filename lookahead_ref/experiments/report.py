@@ -78,10 +78,7 @@ class Report:
 
 
 def do(job: Job, folder: Path, workers: Pool, console: Console) -> Report:
-    """Do the runs of a job that are not done yet, and write the folder.
-
-    ``results.json`` and ``results.csv`` come first, then pictures and ``report.html``.
-    """
+    """Do the runs of a job that are not done yet; write numbers, pictures and page."""
     began = datetime.now().astimezone()
     kept = folder / "trials"
     try:
