@@ -212,19 +212,29 @@ def pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
 @_compiled
 def _copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
     """Copy what is seen of a picture, zeros around it, to (rows, columns, channels)."""
+    # Not slices, which take long to compile.
     _, height, width, _ = x.shape
-    rows, columns, _ = target.shape
-    # `first` to `last` are the columns of the target that lie in the picture.
-    first = min(max(0, -left), columns)
-    last = max(first, min(columns, width - left))
+    rows, columns, channels = target.shape
     for row in range(rows):
         seen = top + row
-        if seen < 0 or seen >= height:
-            target[row] = 0
-            continue
-        target[row, :first] = 0
-        target[row, first:last] = x[picture, seen, first + left : last + left]
-        target[row, last:] = 0
+        inside = 0 <= seen < height
+        for column in range(columns):
+            place = left + column
+            if inside and 0 <= place < width:
+                for c in range(channels):
+                    target[row, column, c] = x[picture, seen, place, c]
+            else:
+                for c in range(channels):
+                    target[row, column, c] = 0
+
+
+@_compiled
+def _multiples(count: int, step: int) -> Any:
+    # Not by arange, which takes long to compile.
+    found = np.empty(count, np.int64)
+    for place in range(count):
+        found[place] = place * step
+    return found
 
 
 @_compiled
@@ -251,10 +261,9 @@ def correlate(
     seen_rows = (block_rows - 1) * stride + rows
     seen_columns = (width - 1) * stride + columns
     scratch = np.zeros((pictures, seen_rows, seen_columns, channels), x.dtype)
-    flat = packed.reshape(-1)
     most = pictures * block_rows * width + ROWS
     places = np.zeros(most, np.int64)
-    targets = np.zeros_like(places)
+    targets = np.zeros(most, np.int64)
     place = 0
     for picture in range(pictures):
         for row in range(block_rows):
@@ -267,7 +276,7 @@ def correlate(
     # Where what a tile writes is not all wanted: the last rows, and a panel that is wider
     # than what is left.
     spare = np.empty((most if outputs % panel else ROWS) * panel, x.dtype)
-    spare_places = np.arange(len(spare) // panel) * panel
+    spare_places = _multiples(len(spare) // panel, panel)
     row_length = seen_columns * channels
     for block in range(start, stop):
         first_picture = block // bands * pictures
@@ -294,7 +303,7 @@ def correlate(
                     b_start = (number * rows + row) * run * panel
                     for tile in range(first, last, ROWS):
                         _rows(
-                            vectors, scratch, places, tile, row * row_length, run, flat,
+                            vectors, scratch, places, tile, row * row_length, run, packed,
                             b_start, panel, to, to_places, tile - first, to_shift, row > 0,
                         )  # fmt: skip
             for place in range(tiled, count):
@@ -315,7 +324,7 @@ def kernel_gradient(
     panel = outputs // lanes
     count = n * height * width
     places = np.empty(min(count, _PLACES), np.int64)
-    rows = np.arange(run) * outputs
+    rows = _multiples(run, outputs)
     for first in range(0, count, _PLACES):
         last = min(first + _PLACES, count)
         for place in range(first, last):
