@@ -60,6 +60,13 @@ FAMILY: dict[str, Any] = {
     "SNOO in a Lookahead that resets": la.Lookahead(
         la.snoo(la.SGD(0.05), 2, learning_rate=0.7, momentum=0.6), 2, 0.3, "reset"
     ),
+    "groups": la.Grouped(
+        {
+            "*scale": la.Lookahead(la.SGD(0.05), 3, 0.4),
+            "double/*": la.PolyakAveraging(la.Adam(0.02, **DECOUPLED)),
+            "*": la.snoo(la.Nesterov(0.03, **L2), 2, learning_rate=0.9, momentum=0.6),
+        }
+    ),
 }
 """The optimizers and outer optimizers that are not in `INNER`, each once."""
 

@@ -15,12 +15,26 @@ Tensors = Mapping[str, Array]
 Answer = Mapping[str, ArrayLike]
 
 
+OWN_RULE = "own"
+"""The rule of an inner optimizer that a program is free to choose."""
+
+_OFFERS = {
+    "outer": "an outer optimizer",
+    "workers": "several workers",
+    "own-inner": "an inner optimizer of its own",
+}
+
+
 class UnsupportedError(Exception):
     """A case asks for what a program does not offer; the message says what."""
 
 
 class TargetError(Exception):
     """A program failed at a case, or answered what cannot be an answer."""
+
+    def __init__(self, said: str, frame: Mapping[str, str] | None = None) -> None:
+        super().__init__(said)
+        self.frame = frame  # the file, line, function and code, where a program tells them
 
 
 @dataclass(frozen=True)
@@ -57,8 +71,8 @@ class Inner:
 
     Parameters
     ----------
-    rule : {"sgd", "heavy-ball", "nesterov", "adagrad", "adam"}
-        Which one.
+    rule : {"sgd", "heavy-ball", "nesterov", "adagrad", "adam", "own"}
+        Which one; ``own``, the program's, is asked only of those that offer ``own-inner``.
     hyperparameters : dict
         ``momentum``, ``beta1``, ``beta2``, ``epsilon``, ``weight_decay``: those that it
         has.
@@ -95,6 +109,10 @@ class Setup:
         The Lookaheads, the outermost first.
     inner : Inner
         The inner optimizer.
+    workers : int, default: 1
+        Of several, all that is a dict by name is one for all: ``1/weight``, ``2/weight``,
+        ...; `split` and `merged` take it apart and put it together. Only adapters that
+        offer workers are asked for them.
     """
 
     case: str
@@ -102,6 +120,23 @@ class Setup:
     params: Tensors
     levels: tuple[Level, ...]
     inner: Inner
+    workers: int = 1
+
+    def split(self, tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Take a dict by name apart, into that of each worker."""
+        if self.workers == 1:
+            return [dict(tensors)]
+        return [
+            {n.removeprefix(own): x for n, x in tensors.items() if n.startswith(own)}
+            for own in (f"{number}/" for number in range(1, self.workers + 1))
+        ]
+
+    def merged(self, of_each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Put together what `split` takes apart."""
+        if self.workers == 1:
+            return dict(of_each[0])
+        numbered = enumerate(of_each, start=1)
+        return {f"{number}/{n}": x for number, own in numbered for n, x in own.items()}
 
     def only(
         self,
@@ -154,7 +189,9 @@ class Setup:
 class Adapter(Protocol):
     """A program under test, one case at a time.
 
-    One that has outer optimizers says so, by an attribute ``offers = ("outer",)``.
+    One that has outer optimizers and several workers says so, by an attribute
+    ``offers = ("outer", "workers")``; with ``"own-inner"`` in it, it is judged around
+    whatever inner optimizer it has.
 
     `start`, `step` and `fast` are enough to begin with. Without `slow` or `slots` these
     count as hidden; what needs another method that is not there counts as not offered. Any
@@ -241,6 +278,7 @@ def setup(case: Case, dtype: str) -> Setup:
         dict(zip(case.names, case.params(dtype), strict=True)),
         tuple(map(_level, case.data["lookahead"])),
         _inner(case.data["inner"], case.data["learning_rate"]),
+        case.data.get("workers", 1),
     )
 
 
@@ -291,21 +329,25 @@ def observe(
     TargetError
         If an answer has the wrong names or shapes.
     """
-    seen, snapshot, fast = walk(case, dtype, adapter)
+    seen, *saved = walk(case, dtype, adapter)
     if case.save_after is not None:
-        saved = method(adapter, "dump")(snapshot)
         other = adapter if resumed is None else resumed()
-        seen.resumed = resume(case, dtype, other, saved, fast)
+        seen.resumed = resume(case, dtype, other, *saved)
     return seen
 
 
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
-    """Take a case to its end; return snapshot and fast weights of its save point, too."""
+    """Take a case to its end; return state and fast weights of its save point, too."""
     given = setup(case, dtype)
-    # Programs from before there were outer optimizers cannot refuse them.
-    outer = any(level.outer for level in given.levels)
-    if outer and "outer" not in getattr(adapter, "offers", ()):
-        raise UnsupportedError("an outer optimizer")
+    # Programs from before there was something cannot refuse it.
+    asked = {
+        "outer": any(level.outer for level in given.levels),
+        "workers": given.workers > 1,
+        "own-inner": given.inner.rule == OWN_RULE,
+    }
+    for name, wanted in asked.items():
+        if wanted and name not in getattr(adapter, "offers", ()):
+            raise UnsupportedError(_OFFERS[name])
     adapter.start(given)
     seen = Observation()
     snapshot = None
@@ -320,7 +362,8 @@ def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, li
             fast = _copied(_checked(case, "fast weights", adapter.fast()), dtype)
         if t + 1 == case.save_after:
             snapshot, kept = method(adapter, "snapshot")(), fast
-    return seen, snapshot, kept
+    saved = None if case.save_after is None else method(adapter, "dump")(snapshot)
+    return seen, saved, kept
 
 
 def resume(

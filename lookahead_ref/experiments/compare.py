@@ -9,32 +9,55 @@ The learning rate of each inner optimizer is the best of a grid, see
 Lookahead.
 """
 
+import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from lookahead_ref.experiments import optimizers, plugins, report, statistics, trials
-from lookahead_ref.experiments.settings import (
-    CompareSettings,
-    TrainSettings,
-    evaluation,
-    of_each_run,
-)
+from lookahead_ref.experiments.settings import CompareSettings, evaluation
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
+from lookahead_ref.experiments.workers import Pool
+from lookahead_ref.report.files import write_atomically
 from lookahead_ref.report.tables import Column, Table
 from lookahead_ref.training.loop import described
 
 # Fields of `EpochRecord`, and how many decimals of them are shown.
-_FINAL = {"validation_accuracy": 2, "validation_loss": 4, "train_loss": 5}
+_LOSSES = {"validation_loss": 4, "train_loss": 5}
+_FINAL = {"validation_accuracy": 2, **_LOSSES}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, found to be right."""
+
+    settings: CompareSettings
+    plan: Plan
+    prepared: Mapping[str, Prepared]
+    """A run of each method, by its name."""
+
+    @property
+    def data(self) -> Any:
+        """The data that all are trained on."""
+        return next(iter(self.prepared.values())).data
+
+    @property
+    def name(self) -> str:
+        """The name of the data, as it stands in headings."""
+        digits = self.settings.base.data == "digits"
+        return "Handwritten digits" if digits else str(self.data.name)
 
 
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
     """Return what is compared, in the order of the table."""
     if not settings.optimizers:
-        return tuple(map(optimizers.method, optimizers.COMPARED))
+        return tuple(map(optimizers.method, _each_once(optimizers.COMPARED, settings)))
     names = tuple(dict.fromkeys(settings.optimizers))
     for name in names:
         inner = optimizers.inner_name(name)
@@ -51,7 +74,8 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
             f"Lookahead, got {', '.join(names)}"
         )
     inside = tuple(f"lookahead-{name}" for name in alone)
-    found = [optimizers.method(name) for name in (*alone, *around, *inside)]
+    all_names = _each_once((*alone, *around, *inside), settings)
+    found = [optimizers.method(name) for name in all_names]
     # An Adam of the user's own beside this library's is told by where it is.
     often = Counter(method.title for method in found)
     return tuple(
@@ -60,6 +84,10 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
         else replace(method, title=method.name)
         for method in found
     )
+
+
+def _each_once(names: Sequence[str], settings: CompareSettings) -> tuple[str, ...]:
+    return tuple({optimizers.canonical(name, settings.base.outer): None for name in names})
 
 
 def inner_names(settings: CompareSettings) -> tuple[str, ...]:
@@ -74,92 +102,86 @@ def given_rate(settings: CompareSettings, name: str) -> float | None:
     return given.get(optimizers.inner_name(name), given.get(""))
 
 
-def prepare(settings: CompareSettings) -> report.Job:
+def prepare(settings: CompareSettings) -> Comparison:
     """Try everything that can be wrong, before anything is trained or written."""
-    if settings.model != "mlp" and not plugins.is_plugin(settings.model):
-        raise ValueError(
-            "model must be mlp, or your own as module:name or file.py:name; got "
-            f"{settings.model!r}"
-        )
     inner = inner_names(settings)
     for name, _ in settings.learning_rates:
         if name and name not in inner:
             raise ValueError(
                 f"learning_rate must be of one of {', '.join(inner)}, got {name!r}"
             )
-    hidden = settings.hidden if settings.model == "mlp" else None
-    asked = of_each_run(settings) | evaluation(settings)
-    base = TrainSettings(**asked, hidden=hidden)
+    base = replace(settings.base, **evaluation(settings.base))
     arms = []
     for method in methods(settings):
         rate = given_rate(settings, method.name)
-        own = replace(base, optimizer=method.name, learning_rate=rate)
+        workers = settings.workers if method.role == "lookahead" else 1
+        own = replace(base, optimizer=method.name, learning_rate=rate, workers=workers)
         own = optimizers.fitted(own)
         arms.append(Arm(method.title, own, method.family, method.role))
     seeds = range(settings.seed, settings.seed + settings.seeds)
     plan = Plan(tuple(arms), seeds, may_diverge=False)
-    prepared = trials.check(plan)
-    data = prepared[0].data
-    if hasattr(data, "vocabulary"):
-        raise ValueError(
-            f"data must be labelled examples, as digits, got {settings.data!r}, a text"
-        )
-    for each in prepared:
-        name = each.settings.optimizer
+    prepared = {each.settings.optimizer: each for each in trials.check(plan)}
+    comparison = Comparison(settings, plan, prepared)
+    for name, each in prepared.items():
         if name in inner and hasattr(each.optimizer, "inner"):
             raise ValueError(
                 f"optimizer {name!r} must be what is put inside Lookahead, got "
                 f"{type(each.optimizer).__name__}, which wraps another"
             )
-    plan = _explained(plan, settings, prepared)
-    heading = "Handwritten digits" if settings.data == "digits" else str(data.name)
-    return report.Job(
-        "compare",
-        f"{heading}: Lookahead and others",
-        settings,
-        plan,
-        prepared,
-        partial(find, plan, settings, heading),
-        more=lambda outcomes: {
-            "learning_rates": _rates(prepared),
-            "final": {
+    return replace(comparison, plan=_explained(comparison))
+
+
+def compare(
+    comparison: Comparison, folder: Path, workers: Pool, console: Console
+) -> report.Report:
+    """Do the runs that are not done yet, and write the folder."""
+    began = datetime.now().astimezone()
+    plan, settings = comparison.plan, comparison.settings
+    try:
+        outcomes = trials.run(plan, folder / "trials", workers=workers, console=console)
+        console.print("drawing the curves, writing the report")
+        made = report.write(
+            folder,
+            f"{comparison.name}: Lookahead and others",
+            "compare",
+            settings,
+            plan,
+            outcomes,
+            find(comparison, outcomes),
+            began,
+            learning_rates=_rates(comparison),
+            final={
                 outcome.arm.title: {
                     quantity: statistics.summary(outcome, quantity)._asdict()
                     for quantity in _FINAL
                 }
                 for outcome in outcomes
             },
-        },
-        logs=True,
-    )
+        )
+    finally:
+        _write_log(plan, folder)
+    return replace(made, files=(*made.files, "train.jsonl"))
 
 
-def find(
-    plan: Plan, settings: CompareSettings, heading: str, outcomes: Sequence[Outcome]
-) -> report.Findings:
+def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings:
     """Make the tables, the curves, and a few sentences of what the tables show."""
     found = {outcome.arm.settings.optimizer: outcome for outcome in outcomes}
-    finals = _final_table(plan, settings, heading, outcomes)
+    finals = _final_table(comparison, outcomes)
     differences = statistics.difference_table(
         [
             (outcome, found[optimizers.inner_name(name)])
             for name, outcome in found.items()
             if outcome.arm.role == "lookahead"
         ],
-        _FINAL,
+        _LOSSES if outcomes[0].of_text else _FINAL,
         title="What Lookahead changes: its value less that of its inner optimizer",
         caption=(
-            f"{plan.shown}. Differences are taken seed by seed: "
+            f"{comparison.plan.shown}. Differences are taken seed by seed: "
             f"{statistics.paired(outcomes)}."
         ),
         stub="Lookahead less inner",
     )
-    curves = report.drawn(
-        report.accuracy_panels(outcomes),
-        "Training loss, logarithmic, and validation accuracy, whose axis begins where the "
-        "methods can be told apart.",
-        columns=2,
-    )
+    curves = report.training_curves(outcomes, columns=2)
     return report.Findings(
         in_words(finals, differences), (finals, differences), {"curves": curves}
     )
@@ -168,16 +190,19 @@ def find(
 def in_words(finals: Table, differences: Table) -> str:
     """Say in words what the tables hold, and what they do not show."""
     rows = zip(finals.rows, finals.cells(), strict=True)
-    highest = [row for row, cells in rows if cells[0].bold]
-    best, top = [row.name for row in highest], highest[0].cells[0]
+    found = [row for row, cells in rows if cells[0].bold]
+    best, top = [row.name for row in found], found[0].cells[0]
     verb = "has" if len(best) == 1 else "have"
     gains = [row.cells[0] for row in differences.rows]
-    # Where two accuracies are equal, rounding may leave a difference of either sign.
-    higher = sum(gain.mean > 1e-9 for gain in gains)
+    higher = finals.columns[0].better == "higher"
+    # Where two are equal, rounding may leave a difference of either sign.
+    better = sum((gain.mean if higher else -gain.mean) > 1e-9 for gain in gains)
+    value = f"{top.mean:.2f} %" if higher else f"{top.mean:.2f}"
     text = (
-        f"{_enumerated(best)} {verb} the highest mean validation accuracy, "
-        f"{top.mean:.2f} %. Lookahead has a higher mean than its inner optimizer in "
-        f"{higher} of {len(gains)} cases"
+        f"{_enumerated(best)} {verb} the {'highest' if higher else 'lowest'} mean "
+        f"validation {'accuracy' if higher else 'perplexity'}, {value}. Lookahead has a "
+        f"{'higher mean' if higher else 'lower mean loss'} than its inner optimizer in "
+        f"{better} of {len(gains)} cases"
     )
     if top.n == 1:
         return text + "; one seed says nothing about the spread."
@@ -198,14 +223,11 @@ def learning_rates(settings: CompareSettings) -> str:
     if chosen:
         of = "each inner optimizer" if not (given or own) else _enumerated(chosen)
         said.append(
-            f"The learning rate of {of} is the best of a grid, by validation accuracy on "
-            "other seeds, and is the same alone and inside Lookahead."
+            f"The learning rate of {of} is {optimizers.where_from(settings.base.model)}, "
+            "and is the same alone and inside Lookahead."
         )
-        if (settings.model, settings.data) != ("mlp", "digits"):
-            said.append(
-                "That grid was of a multilayer perceptron on the handwritten digits: for "
-                "this model and these data it was not tuned."
-            )
+        if settings.base.data not in ("digits", "pydoc"):
+            said.append("For these data it was not tuned.")
     if given:
         said.append(
             f"The learning rate of {_enumerated(given)} was given with the command, and "
@@ -224,44 +246,43 @@ def _enumerated(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _final_table(
-    plan: Plan, settings: CompareSettings, heading: str, outcomes: Sequence[Outcome]
-) -> Table:
-    chosen = (settings.optimizers, settings.learning_rates, settings.model, settings.data)
+def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
+    settings = comparison.settings
+    base = settings.base
+    chosen = (settings.optimizers, settings.learning_rates, base.model, base.data)
     published = chosen == ((), (), "mlp", "digits")
     rates = "" if published else f" {learning_rates(settings)}"
     return Table(
-        title=f"{heading}: final validation accuracy",
+        title=f"{comparison.name}: at the end of training",
         caption=(
-            f"{plan.shown}, after {settings.epochs} epochs; best in bold. Measured on the "
-            f"slow weights, or on the average.{rates}"
+            f"{comparison.plan.shown}, after {base.epochs} epochs; best in "
+            f"bold. Measured on the slow weights, or on the average.{rates}"
         ),
         stub="Optimizer",
         columns=(
-            Column("Validation accuracy (%)", better="higher"),
+            statistics.quality_column(outcomes),
             Column("Validation loss", better="lower", digits=4),
             Column("Training loss", better="lower", digits=5),
         ),
-        rows=statistics.rows(outcomes, _FINAL),
+        rows=statistics.rows(outcomes, _LOSSES),
     )
 
 
-def _explained(plan: Plan, settings: CompareSettings, prepared: Sequence[Prepared]) -> Plan:
+def _explained(comparison: Comparison) -> Plan:
     """Say in the plan what a reader of the report has to know."""
-    data, model = prepared[0].data, prepared[0].model
+    settings, data, plan = comparison.settings, comparison.data, comparison.plan
     sizes = {"training": data.train, "validation": data.validation}
     counts = [f"{x.size} for {what}" for what, x in sizes.items() if hasattr(x, "size")]
+    made = comparison.prepared
+    first = next(iter(made.values()))
     setting = {
         "Data": ", ".join([data.name, *counts]),
-        "Model": described(model),
-        "Batch size": settings.batch_size,
-        "Epochs": settings.epochs,
-        "Backend": settings.backend,
+        "Model": described(first.model),
+        "Batch size": first.batch_size,
+        "Epochs": settings.base.epochs,
+        "Backend": first.settings.backend,
         **({"Workers in Lookahead": settings.workers} if settings.workers > 1 else {}),
-        **{
-            arm.title: described(each.optimizer)
-            for arm, each in zip(plan.arms, prepared, strict=True)
-        },
+        **{a.title: described(made[a.settings.optimizer].optimizer) for a in plan.arms},
     }
     notes = {
         "What differs from the paper": [
@@ -273,13 +294,24 @@ def _explained(plan: Plan, settings: CompareSettings, prepared: Sequence[Prepare
     return replace(plan, setting=setting, notes=notes)
 
 
-def _rates(prepared: Sequence[Prepared]) -> dict[str, Any]:
+def _rates(comparison: Comparison) -> dict[str, Any]:
     """Return the learning rate in effect of each innermost optimizer."""
     rates: dict[str, Any] = {}
-    for each in prepared:
+    for name, each in comparison.prepared.items():
         innermost = getattr(each.optimizer, "inner", each.optimizer)
         rate = getattr(innermost, "learning_rate", None)
         known = rate is None or isinstance(rate, float | int)
-        name = optimizers.inner_name(each.settings.optimizer)
-        rates.setdefault(name, rate if known else described(rate))
+        rates.setdefault(optimizers.inner_name(name), rate if known else described(rate))
     return rates
+
+
+def _write_log(plan: Plan, folder: Path) -> None:
+    """Write ``train.jsonl``: the logs of all runs that are done, each with its method."""
+    lines = []
+    for arm, trial in plan.trials():
+        found = trial.found(folder / "trials") or {"log": ()}
+        labels = {"method": arm.settings.optimizer, "seed": trial.settings.seed}
+        for event in found["log"]:
+            line = {"event": event["event"], **labels, **event}
+            lines.append(json.dumps(line, allow_nan=False) + "\n")
+    write_atomically(folder / "train.jsonl", "".join(lines))

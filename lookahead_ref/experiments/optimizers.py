@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
 from lookahead_ref.experiments import plugins
-from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.experiments.settings import TrainSettings, assigned_once
+from lookahead_ref.training.feedback import NonMonotone
 
 Role = Literal["plain", "lookahead", "other"]
 """How the curve of an optimizer is drawn."""
@@ -23,12 +25,11 @@ _INNER: Mapping[str, tuple[str, type[Any]]] = {
     "radam": ("RAdam", la.RAdam),
     "lion": ("Lion", la.Lion),
 }
+_OF_GROUPS = (
+    *("optimizer", "learning_rate", "momentum", "weight_decay", "weight_decay_kind"),
+    *("k", "alpha", "inner_state", "outer", "outer_learning_rate", "outer_momentum"),
+)
 WITH_MOMENTUM = ("heavy-ball", "nesterov")
-_WITH = {
-    "outer": "lookahead-NAME",
-    "outer_learning_rate": "an outer optimizer",
-    "outer_momentum": "an outer heavy-ball or nesterov",
-}
 _WRAPPERS = ("lookahead-", "snoo-", "polyak-")
 
 LEARNING_RATES: Mapping[str, float] = {
@@ -61,12 +62,27 @@ LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = {
     # less than a thousandth: the smaller is taken), 0.03, 0.1 and 0.3 for AdaGrad, and
     # 0.003, 0.01, 0.03 and 0.1 for Adam. Longer runs of wider models may want smaller.
     "lstm": {"sgd": 30.0, "heavy-ball": 3.0, "nesterov": 3.0, "adagrad": 0.1, "adam": 0.03},
+    # Of the program of Merity et al. (2018): SGD's is its default, Adam's what its README
+    # has for other texts. Neither was searched for here.
+    "awd-lstm": {"sgd": 30.0, "adam": 0.001},
     # Those that a public re-implementation of the paper's CIFAR experiments uses.
     "resnet18": _PUBLISHED,
     "resnet32": _PUBLISHED,
     "resnet50": _PUBLISHED,
 }
 """Inner learning rates for other models than the MLP."""
+
+_CHOSEN = {
+    "mlp": "the best of a grid, by validation accuracy on other seeds of the handwritten "
+    "digits",
+    "lstm": "the best of a grid, by validation loss after two epochs of pydoc",
+}
+
+
+def where_from(model: str) -> str:
+    """Say where the learning rates of a model by default come from."""
+    return _CHOSEN.get(model, "published with a re-implementation, Connah-rs/lookahead")
+
 
 NAMES: tuple[str, ...] = (
     *_INNER,
@@ -130,30 +146,29 @@ def inner_name(name: str) -> str:
     return _parse(name)[1]
 
 
-def has(option: str, optimizer: str, outer: str | None = None) -> bool:
-    """Tell whether a setting is one that an optimizer has; most are of all."""
-    wrapper, inner = _parse(optimizer)
-    outer = _outer_name(wrapper, outer)
-    around = wrapper in ("lookahead-", "snoo-")
-    of_some = {
-        "momentum": inner in WITH_MOMENTUM,
-        "k": around,
-        "workers": around,
-        "alpha": wrapper == "lookahead-" and outer is None,
-        "outer": wrapper == "lookahead-",
-        "outer_learning_rate": outer is not None,
-        "outer_momentum": outer in WITH_MOMENTUM,
-    }
-    return of_some.get(option, True)
+def canonical(name: str, outer: str | None) -> str:
+    """Return the shorter name of what has two: SNOO is an outer nesterov."""
+    wrapper, inner = _parse(name)
+    return f"snoo-{inner}" if (wrapper, outer) == ("lookahead-", "nesterov") else name
+
+
+def outer_name(name: str, given: str | None) -> str | None:
+    """Return the name of the outer optimizer, if there is one; SNOO has its own."""
+    wrapper, _ = _parse(name)
+    return {"snoo-": "nesterov", "lookahead-": given}.get(wrapper)
 
 
 def fitted(settings: TrainSettings) -> TrainSettings:
-    """Return settings that many share, without what only the others have."""
+    """Return settings that many share without the options that are not this one's."""
+    if not plugins.is_plugin(inner_name(settings.optimizer)):
+        settings = replace(settings, hyperparameters=())
     if settings.optimizer.startswith("lookahead-"):
         return settings
-    shared = ("outer", "outer_learning_rate", "outer_momentum", "workers")
-    left_out = [name for name in shared if not has(name, settings.optimizer)]
-    return replace(settings, **{name: getattr(TrainSettings, name) for name in left_out})
+    plain = replace(settings, outer=None)
+    if settings.optimizer.startswith("snoo-"):
+        return plain
+    default = TrainSettings.outer_momentum
+    return replace(plain, outer_learning_rate=None, outer_momentum=default)
 
 
 def named(settings: TrainSettings) -> dict[str, str]:
@@ -164,6 +179,13 @@ def named(settings: TrainSettings) -> dict[str, str]:
 
 def build(settings: TrainSettings) -> Any:
     """Make the optimizer of a run, whose learning rate is settled."""
+    if settings.groups:
+        rest = replace(settings, groups=())
+        groups = {
+            pattern: build(replace(rest, **given))
+            for pattern, given in map(partial(_group, rest), settings.groups)
+        }
+        return la.Grouped({**groups, **({} if "*" in groups else {"*": build(rest)})})
     wrapper, inner = _parse(settings.optimizer)
     _check_outer(wrapper, settings)
     if inner not in _INNER:
@@ -184,34 +206,56 @@ def build(settings: TrainSettings) -> Any:
     return _wrapped(wrapper, made, settings)
 
 
+def _group(rest: TrainSettings, text: str) -> tuple[str, dict[str, Any]]:
+    """Read ``PATTERN:NAME=VALUE,...``: settings that differ from those of the rest."""
+    pattern, _, assigned = text.partition(":")
+    if not (pattern and assigned):
+        raise ValueError(f"group must be PATTERN:NAME=VALUE,..., got {text!r}")
+    given = {n.replace("-", "_"): v for n, v in assigned_once(assigned.split(","), "group")}
+    for name in given:
+        if name not in _OF_GROUPS:
+            raise ValueError(
+                f"group can have other {', '.join(_OF_GROUPS)}; got {name!r} in {text!r}"
+            )
+    if "optimizer" in given:
+        rate = default_learning_rate(given["optimizer"], rest.model)
+        given.setdefault("learning_rate", rate)
+    return pattern, given
+
+
 def _check_outer(wrapper: str, settings: TrainSettings) -> None:
     """Refuse what is given of an outer optimizer and would not be used."""
-    given = settings.outer
-    if given is not None:
-        hyperparameters.option("outer", given, tuple(_INNER))
-    for option, wanted in _WITH.items():
-        value = getattr(settings, option)
-        if value != getattr(TrainSettings, option) and not has(
-            option, settings.optimizer, given
-        ):
+    name = outer_name(settings.optimizer, settings.outer)
+    if settings.outer is not None:
+        hyperparameters.option("outer", settings.outer, tuple(_INNER))
+        if wrapper != "lookahead-":
             raise ValueError(
-                f"{option} must be given with {wanted}, got {value} with "
-                f"{settings.optimizer}" + (f" and outer {given}" if given else "")
+                f"outer must be given with lookahead-NAME, got {settings.outer} with "
+                f"{settings.optimizer}"
             )
-    name = _outer_name(wrapper, given)
-    if name is None:
-        return
-    if settings.alpha != TrainSettings.alpha:
+    if name is not None and settings.alpha != TrainSettings.alpha:
         raise ValueError(
             f"alpha and an outer optimizer cannot both be given, got alpha = "
             f"{settings.alpha} and {name}"
         )
-    if _outer_rate(name, settings) is None:
-        raise ValueError(f"outer_learning_rate must be given with outer {name}, got none")
-
-
-def _outer_name(wrapper: str, given: str | None) -> str | None:
-    return {"snoo-": "nesterov", "lookahead-": given}.get(wrapper)
+    if name is None and settings.outer_learning_rate is not None:
+        raise ValueError(
+            "outer_learning_rate must be given with an outer optimizer, got "
+            f"{settings.outer_learning_rate} with {settings.optimizer}"
+        )
+    momentum = settings.outer_momentum
+    if name not in WITH_MOMENTUM and momentum != TrainSettings.outer_momentum:
+        raise ValueError(
+            "outer_momentum must be given with an outer heavy-ball or nesterov, got "
+            f"{momentum} with {name or settings.optimizer}"
+        )
+    if name is not None:
+        if (rate := _outer_rate(name, settings)) is None:
+            raise ValueError(
+                f"outer_learning_rate must be given with outer {name}, got none"
+            )
+        hyperparameters.positive("outer_learning_rate", rate)
+    hyperparameters.below_one("outer_momentum", momentum)
 
 
 def _outer_rate(name: str, settings: TrainSettings) -> float | None:
@@ -228,12 +272,17 @@ def _make(name: str, learning_rate: Any, momentum: float, **options: Any) -> Any
 
 
 def _wrapped(wrapper: str, optimizer: Any, settings: TrainSettings) -> Any:
+    n = settings.nonmonotone
     if wrapper == "polyak-":
-        return la.PolyakAveraging(optimizer)
+        return la.PolyakAveraging(optimizer, begun=None if n is None else NonMonotone(n))
+    if n is not None:
+        raise ValueError(
+            f"nonmonotone must be given with polyak-NAME, got {n} with {settings.optimizer}"
+        )
     if not wrapper:
         return optimizer
     inner_state: Any = settings.inner_state  # checked by Lookahead
-    name = _outer_name(wrapper, settings.outer)
+    name = outer_name(settings.optimizer, settings.outer)
     if name is None:
         return la.Lookahead(optimizer, settings.k, settings.alpha, inner_state)
     outer = _make(name, _outer_rate(name, settings), settings.outer_momentum)
@@ -249,5 +298,5 @@ def _parse(name: str) -> tuple[str, str]:
             return wrapper, inner
     raise ValueError(
         f"optimizer must be one of {', '.join(NAMES)}, or your own as module:name or "
-        f"file.py:name; got {name!r}"
+        f"file.py:name; got {name!r}{hyperparameters.close_to(name, NAMES)}"
     )

@@ -1,8 +1,11 @@
 """One optimizer, one training run: what ``lookahead-ref train`` and every trial do."""
 
+import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import lookahead_ref as la
@@ -11,8 +14,10 @@ from lookahead_ref.experiments import models, optimizers, plugins
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.experiments.resume import RunFolder
 from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.extras import require
 from lookahead_ref.report.files import jsonable, stamp, write_atomically, write_json
 from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.system import read_file
 from lookahead_ref.training import (
     Data,
     JsonLines,
@@ -22,20 +27,23 @@ from lookahead_ref.training import (
 )
 from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder, encode
 from lookahead_ref.training.events import Callback, Event, RunStarted
+from lookahead_ref.training.feedback import Plateau
 from lookahead_ref.training.loop import described, train
 from lookahead_ref.training.stopping import StopRequest, stop_requests
 from lookahead_ref.training.team import Team, join, share
-from lookahead_ref.trees import flatten
+from lookahead_ref.trees import check_like, flatten
 
 _DISTRIBUTIONS = ("numpy", "autograd", "numba", "cupy", "scikit-learn", "safetensors")
+
+_MOST_BYTES = 2**40
 
 # Looking at the training examples again takes a third of the time of learning from them.
 _EVALUATED_EXAMPLES = 20_000
 _EVALUATED_TOKENS = 200_000
 
 
-def _decay(shares: Sequence[float], factor: float) -> Callable[[float, int], Any]:
-    def schedule(rate: float, steps: int) -> Callable[[int], float]:
+def _decay(shares: Sequence[float], factor: float) -> Callable[[float, int, int], Any]:
+    def schedule(rate: float, steps: int, _patience: int) -> Callable[[int], float]:
         # Of a run of a few steps the first is left at the initial rate.
         boundaries = sorted({max(1, round(share * steps)) for share in shares})
         return la.schedules.StepDecay(rate, boundaries, factor=factor)
@@ -43,15 +51,17 @@ def _decay(shares: Sequence[float], factor: float) -> Callable[[float, int], Any
     return schedule
 
 
-SCHEDULES: Mapping[str, Callable[[float, int], Callable[[int], float] | None]] = {
-    "constant": lambda _rate, _steps: None,
+SCHEDULES: Mapping[str, Callable[[float, int, int], Callable[[int], float] | None]] = {
+    "constant": lambda _rate, _steps, _patience: None,
     # The paper's CIFAR schedule divides by five after epochs 60, 120 and 160 of 200,
     "step": _decay((0.3, 0.6, 0.8), 0.2),
     # its shortened one for ImageNet by ten after epochs 30, 48 and 58 of 60.
     "shortened": _decay((0.5, 0.8, 58 / 60), 0.1),
-    "cosine": lambda rate, steps: la.schedules.Cosine(rate, steps=steps),
+    "cosine": lambda rate, steps, _patience: la.schedules.Cosine(rate, steps=steps),
+    "plateau": lambda rate, _steps, patience: Plateau(rate, patience),
 }
-"""Learning-rate schedules by name, from the initial rate and the number of steps."""
+"""Learning-rate schedules by name, from the initial rate, the number of steps and, for one
+that goes by the validation loss, how many evaluations it waits."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +83,13 @@ class Prepared:
 def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     """Look up and try all that settings name; `data` may have been loaded already."""
     kind = models.defaults(settings.model)
+    settings = replace(settings, backend=models.backend(settings))
     options = _model_options(settings, kind)
-    if settings.schedule not in SCHEDULES:
-        known = ", ".join(SCHEDULES)
-        raise ValueError(f"schedule must be one of {known}; got {settings.schedule!r}")
+    hyperparameters.option("schedule", settings.schedule, tuple(SCHEDULES))
     rate = settings.learning_rate
     optimizers.method(settings.optimizer)
     load_backend(settings.backend)
-    data = _load_data(settings) if data is None else data
+    data = _load_data(settings, kind) if data is None else data
     batch_size = kind.batch_size if settings.batch_size is None else settings.batch_size
     # The user's data may have nothing that a model of this library asks for.
     with plugins.attributed_to("data", settings.data):
@@ -90,9 +99,10 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     optimizer = optimizers.build(replace(settings, learning_rate=rate))
     workers = hyperparameters.count("workers", settings.workers)
     if workers > 1 and not isinstance(optimizer, la.Lookahead):
+        told = "groups" if settings.groups else f"optimizer {settings.optimizer}"
         raise ValueError(
-            f"workers must be 1 with optimizer {settings.optimizer}, which has no outer "
-            f"step to share, got {workers}"
+            f"workers must be 1 with {told}, which has no outer step to share, got "
+            f"{workers}"
         )
     with plugins.attributed_to("data", settings.data):
         stream = share(data, 0, workers, batch_size).stream(batch_size, 0)
@@ -101,7 +111,12 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
         raise ValueError(
             f"learning_rate must be given for schedule {settings.schedule}, got none"
         )
-    schedule = None if rate is None else SCHEDULES[settings.schedule](rate, steps)
+    schedule = None if rate is None else _schedule(settings, data, rate, steps)
+    if settings.accumulate > 1 and hasattr(data, "vocabulary"):
+        raise ValueError(
+            f"accumulate must be 1 for a text, whose batches have no parts, got "
+            f"{settings.accumulate}"
+        )
     # What fits no float32 is found here.
     named = optimizers.named(settings)
     plugins.try_out(named, settings, model, data, optimizer, batch_size)
@@ -112,6 +127,7 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
         batch_size=batch_size,
         clip=kind.clip if settings.clip is None else settings.clip,
         window=getattr(data, "window", None),
+        random_window=getattr(data, "random_window", None),
         evaluate_train=_few(data) if evaluate_train is None else evaluate_train,
         **options,
     )
@@ -171,13 +187,32 @@ def run(
     return result
 
 
+def initial_weights(prepared: Prepared) -> dict[str, Any] | None:
+    """Read the weights that training begins with; None where the seed decides them."""
+    if (file := prepared.settings.weights) is None:
+        return None
+    safetensors = require("safetensors.numpy", "experiments", purpose="read weights")
+    from safetensors import SafetensorError
+
+    try:
+        found: dict[str, Any] = safetensors.load(read_file(Path(file), _MOST_BYTES))
+        check_like(found, prepared.model.init(0), "weights")
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"from must be a file of this model's weights, as final.safetensors is, got "
+            f"{file}: {error}"
+        ) from error
+    return found
+
+
 def checkpoints(
     prepared: Prepared, folder: RunFolder, request: StopRequest
 ) -> CheckpointFolder:
     """Return where a run that a folder holds keeps its state."""
     return CheckpointFolder(
         folder.path,
-        jsonable(asdict(prepared.settings)),
+        # A run may be continued to more epochs than it had.
+        jsonable({**asdict(prepared.settings), "epochs": None}),
         keep=folder.options.keep,
         every=folder.options.checkpoint_every,
         stopping=request,
@@ -194,8 +229,14 @@ def measured(result: TrainingResult) -> dict[str, Any]:
     }
 
 
+def perplexity(loss: float) -> float | None:
+    """Return the perplexity that a loss of so many nats is; None if it has no number."""
+    return math.exp(loss) if loss < math.log(sys.float_info.max) else None
+
+
 def _trained(prepared: Prepared, on_nonfinite: Any, **more: Any) -> TrainingResult:
     settings = prepared.settings
+    weights = None if more.get("resume") is not None else initial_weights(prepared)
     with plugins.located_in(**optimizers.named(settings)):
         return train(
             prepared.model,
@@ -206,6 +247,8 @@ def _trained(prepared: Prepared, on_nonfinite: Any, **more: Any) -> TrainingResu
             epochs=settings.epochs,
             batch_size=prepared.batch_size,
             backend=settings.backend,
+            weights=weights,
+            accumulate=settings.accumulate,
             clip=settings.clip or None,
             evaluate_train=bool(settings.evaluate_train),
             evaluate_every=settings.evaluate_every,
@@ -255,16 +298,30 @@ def _model_options(settings: TrainSettings, kind: models.ModelKind) -> dict[str,
     return options
 
 
-def _load_data(settings: TrainSettings) -> Any:
+def _schedule(
+    settings: TrainSettings, data: Any, rate: float, steps: int
+) -> Callable[[int], float] | None:
+    schedule = SCHEDULES[settings.schedule](rate, steps, settings.patience)
+    # What is multiplied by the scale of each batch must be a schedule.
+    if schedule is None and getattr(data, "random_window", False):
+        return la.schedules.Constant(rate)
+    return schedule
+
+
+def _load_data(settings: TrainSettings, kind: models.ModelKind) -> Any:
     data = plugins.load_data(settings.data)
-    if settings.window is None:
-        return data
-    if not hasattr(data, "window"):
-        raise ValueError(
-            f"window is an option of texts, and data {settings.data!r} is none: "
-            f"got {settings.window}"
-        )
-    return data._replace(window=settings.window)
+    found = {}
+    for name in ("window", "random_window"):
+        value = getattr(settings, name)
+        if value is not None and not hasattr(data, name):
+            raise ValueError(
+                f"{name} is an option of texts, and data {settings.data!r} is none: "
+                f"got {value}"
+            )
+        value = getattr(kind, name) if value is None else value
+        if value is not None and hasattr(data, name):
+            found[name] = value
+    return data._replace(**found) if found else data
 
 
 def _few(data: Any) -> bool:

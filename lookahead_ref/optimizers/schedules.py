@@ -13,7 +13,15 @@ from itertools import pairwise
 from lookahead_ref import hyperparameters
 from lookahead_ref.hyperparameters import Schedule, count, non_negative, value_at
 
-__all__ = ["Constant", "Cosine", "Schedule", "StepDecay", "WarmUp", "cifar_step_decay"]
+__all__ = [
+    "Constant",
+    "Cosine",
+    "Scaled",
+    "Schedule",
+    "StepDecay",
+    "WarmUp",
+    "cifar_step_decay",
+]
 
 
 @dataclass(frozen=True)
@@ -119,3 +127,22 @@ class WarmUp:
     def __call__(self, step: int) -> float:
         after = value_at("after", self.after, step, non_negative)
         return after * min(1.0, (step + 1) / self.steps)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Another value or schedule, times a factor.
+
+    >>> Scaled(Cosine(1.0, steps=100), 0.1)(0)
+    0.1
+    """
+
+    of: float | Schedule
+    factor: float
+
+    def __post_init__(self) -> None:
+        hyperparameters.constant_or_schedule("of", self.of, non_negative)
+        non_negative("factor", self.factor)
+
+    def __call__(self, step: int) -> float:
+        return self.factor * value_at("of", self.of, step, non_negative)

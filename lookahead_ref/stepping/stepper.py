@@ -14,7 +14,7 @@ from threading import Lock
 from typing import Any
 
 from lookahead_ref import trees
-from lookahead_ref.optimizers import Optimizer
+from lookahead_ref.optimizers import Grouped, Optimizer
 from lookahead_ref.optimizers.base import check_optimizer
 from lookahead_ref.stepping import states
 from lookahead_ref.stepping.backend import (
@@ -63,6 +63,127 @@ class _Part:
             ]
             self.scalars = scalars
         return self.rounded
+
+
+class _Group:
+    """Parameters that one optimizer updates: their memory, and its steps as programs."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        params: Mapping[str, Array],
+        backend: Backend,
+        compiled: Callable[..., Kernel],
+    ) -> None:
+        self.places: Sequence[int] | None = None  # of the leaves among all; None for all
+        self.leaves: dict[str, _Leaf] = {}
+        for path, array in params.items():
+            name, own = f"params[{path!r}]", backend.own
+            buffers = [backend.copy(own(name, array, []))]
+            # One leaf at a time, so that no second copy of all the state ever exists.
+            state = optimizer.init({path: array})
+            for _, value in states.arrays(state):
+                buffers.append(own(name, value, [array, *buffers]))
+            flat = tuple(backend.flatten(buffer) for buffer in buffers)
+            dtype = "float32" if str(array.dtype).endswith("float32") else "float64"
+            self.leaves[path] = _Leaf(dtype, tuple(buffers), flat)
+            self.names = [name for name, _ in states.arrays(state)]
+        self._optimizer, self._backend, self._compile = optimizer, backend, compiled
+        # Symbols for the parameter, the arrays of its state and its gradient.
+        self._gradient = 1 + len(self.names)
+        self._tape = Tape(self._gradient + 1, self._evaluate)
+        theta, *self._symbols, gradient = self._tape.symbols
+        self._theta, self._grads = theta.tree, gradient.tree
+        self.state = states.replace_arrays(state, iter(self._symbols), [])
+        self._given: Sequence[Array] = ()  # the gradients, while a step is recorded
+        self._parts: dict[Any, list[_Part]] = {}
+        self._dtypes: dict[str, list[int]] = {}
+        for place, leaf in enumerate(self.leaves.values()):
+            self._dtypes.setdefault(leaf.dtype, []).append(place)
+
+    def record(
+        self, gradients: Sequence[Array]
+    ) -> tuple[Any, Sequence[Array], list[tuple[_Part, list[float]]]]:
+        """Return the state after a step, the group's gradients and what is to be run."""
+        places = self.places
+        given = gradients if places is None else [gradients[place] for place in places]
+        self._given = given
+        try:
+            self._tape.restart()
+            params, state = self._optimizer.step(self._theta, self._grads, self.state)
+            results = [params[SOLE]]  # what each buffer then holds
+            state = states.replace_arrays(state, iter(self._symbols), results)
+            parts = self._compiled([result.number for result in results])
+            scalars = self._tape.scalars
+            return state, given, [(part, part.round(scalars)) for part in parts]
+        finally:
+            self._given = ()
+
+    def evaluated(self) -> int:
+        """Return the number of the buffers that are to be evaluated."""
+        result = self._optimizer.evaluation_params(self._theta, self.state)[SOLE]
+        if result.number >= self._gradient:
+            name = type(self._optimizer).__name__
+            raise TypeError(
+                f"{name}.evaluation_params must return params or a part of the state"
+            )
+        return int(result.number)
+
+    def _evaluate(
+        self, tape: Tape, function: Callable[..., Any], numbers: Sequence[int]
+    ) -> list[Any]:
+        """Compute symbols in memory of their own, one leaf at a time."""
+        computed = [number for number in numbers if number >= tape.buffers]
+        writes = [(tape.buffers + place, number) for place, number in enumerate(computed)]
+        program = compile_calls(tape.buffers, tape.calls, writes, scratch=len(computed))
+        names = _coefficients(tape)
+        results = []
+        for leaf, gradient in zip(self.leaves.values(), self._given, strict=True):
+            held = (*leaf.flat, gradient)
+            scratch = [self._backend.copy(leaf.flat[0]) for _ in computed]
+            if computed:
+                scalars = [
+                    round_to(leaf.dtype, name, value)
+                    for name, value in zip(names, tape.scalars, strict=True)
+                ]
+                self._compile(program, leaf.dtype)((*held, *scratch), scalars)
+            values = dict(zip(computed, scratch, strict=True))
+            results.append(
+                function(*[values[n] if n in values else held[n] for n in numbers])
+            )
+        return results
+
+    def _compiled(self, numbers: Sequence[int]) -> list[_Part]:
+        tape = self._tape
+        key = (tuple(tape.numbers), tuple(numbers))
+        if key not in self._parts:
+            program = compile_calls(tape.buffers, tape.calls, list(enumerate(numbers)))
+            names = _coefficients(tape)
+            mixed = len(self._dtypes) > 1
+            self._parts[key] = [
+                _Part(
+                    dtype,
+                    places if mixed else None,
+                    names,
+                    self._bind(program, dtype, places),
+                )
+                for dtype, places in self._dtypes.items()
+            ]
+        return self._parts[key]
+
+    def _bind(self, program: Program, dtype: str, places: Sequence[int]) -> Kernel:
+        every = list(self.leaves.values())
+        leaves = [every[place].flat for place in places]
+        # Not every backend can run a program on all parameters at once.
+        if isinstance(self._backend, BindingBackend):
+            return self._backend.bind(program, dtype, leaves)
+        kernel = self._compile(program, dtype)
+
+        def run(gradients: Sequence[Array], scalars: Sequence[float]) -> None:
+            for buffers, gradient in zip(leaves, gradients, strict=True):
+                kernel((*buffers, gradient), scalars)
+
+        return run
 
 
 class Stepper:
@@ -121,49 +242,43 @@ class Stepper:
         trees.check_params(params)
         self.optimizer = optimizer
         self._params = trees.map(lambda _: None, params)
-
-        self._leaves: dict[str, _Leaf] = {}
+        members = {"": trees.flatten(params)}
+        optimizers: Mapping[str, Optimizer] = {"": optimizer}
+        if isinstance(optimizer, Grouped):
+            members, optimizers = optimizer.members(params), optimizer.groups
+        compiled = cache(self.backend.compile)
         with explained(self.backend):
-            for path, array in trees.flatten(params).items():
-                name, own = f"params[{path!r}]", self.backend.own
-                buffers = [self.backend.copy(own(name, array, []))]
-                # One leaf at a time, so that no second copy of all the state ever exists.
-                state = optimizer.init({path: array})
-                for _, value in states.arrays(state):
-                    buffers.append(own(name, value, [array, *buffers]))
-                flat = tuple(self.backend.flatten(buffer) for buffer in buffers)
-                dtype = "float32" if str(array.dtype).endswith("float32") else "float64"
-                self._leaves[path] = _Leaf(dtype, tuple(buffers), flat)
-                self._names = [name for name, _ in states.arrays(state)]
-        self._expected = {path: leaf.buffers[0] for path, leaf in self._leaves.items()}
-        self._paths = itemgetter(*self._leaves)
+            self._groups = {
+                f"groups/{pattern}/" if pattern else "": _Group(
+                    optimizers[pattern], own, self.backend, compiled
+                )
+                for pattern, own in members.items()
+            }
+
+        groups = self._groups.values()
+        leaves = {path: leaf for each in groups for path, leaf in each.leaves.items()}
+        leaves = {path: leaves[path] for path in trees.flatten(params)}
+        places = {path: place for place, path in enumerate(leaves)}
+        for group in groups:
+            if len(groups) > 1:
+                group.places = [places[path] for path in group.leaves]
+        self._expected = {path: leaf.buffers[0] for path, leaf in leaves.items()}
+        self._paths = itemgetter(*leaves)
         self._kinds = [(type(a), a.dtype, a.shape) for a in self._expected.values()]
-        self._arrays = {
-            f"{name}/{path}": leaf.buffers[number]
-            for number, name in enumerate(["params", *self._names])
-            for path, leaf in self._leaves.items()
-        }
+        self._arrays = {f"params/{path}": array for path, array in self._expected.items()}
+        for prefix, group in self._groups.items():
+            for number, name in enumerate(group.names, 1):
+                for path, leaf in group.leaves.items():
+                    self._arrays[f"{prefix}{name}/{path}"] = leaf.buffers[number]
         self._owned = {id(buffer): buffer for buffer in self._arrays.values()}
-        # Symbols for the parameter, the arrays of its state and its gradient.
-        self._gradient = 1 + len(self._names)
-        self._tape = Tape(self._gradient + 1, self._evaluate)
-        theta, *self._symbols, gradient = self._tape.symbols
-        self._theta, self._grads = theta.tree, gradient.tree
-        self._state = states.replace_arrays(state, iter(self._symbols), [])
-        self._given: Sequence[Array] = ()  # the gradients, while a step is recorded
-        self._parts: dict[Any, list[_Part]] = {}
-        self._compile = cache(self.backend.compile)
-        self._places: dict[str, list[int]] = {}
-        for place, leaf in enumerate(self._leaves.values()):
-            self._places.setdefault(leaf.dtype, []).append(place)
-        self._views: dict[int, dict[str, Any]] = {}
+        self._views: dict[Sequence[int], dict[str, Any]] = {}
         self._interrupted = False
         self._turn = _Turn()
 
     @property
     def params(self) -> dict[str, Any]:
         """The parameters: read-only views, valid until the next step."""
-        return self._view(0)
+        return self._view((0,) * len(self._groups))
 
     def step(self, grads: Tree) -> None:
         """Do one update in place.
@@ -191,24 +306,16 @@ class Stepper:
         arrays = self._checked(grads)
         gradient, owned = self.backend.gradient, self._owned
         gradients = [gradient(array, owned) for array in arrays]
-        self._given = gradients
-        try:
-            self._tape.restart()
-            params, state = self.optimizer.step(self._theta, self._grads, self._state)
-            results = [params[SOLE]]  # what each buffer then holds
-            state = states.replace_arrays(state, iter(self._symbols), results)
-            parts = self._compiled([result.number for result in results])
-            scalars = [part.round(self._tape.scalars) for part in parts]
-        finally:
-            self._given = ()
-
+        # Nothing is written before all groups' hyperparameters were found to be right.
+        recorded = [group.record(gradients) for group in self._groups.values()]
         self._interrupted = True
-        for part, rounded in zip(parts, scalars, strict=True):
-            places = part.places
-            part.run(
-                gradients if places is None else [gradients[p] for p in places], rounded
-            )
-        self._state = state
+        for group, (state, given, parts) in zip(
+            self._groups.values(), recorded, strict=True
+        ):
+            for part, rounded in parts:
+                places = part.places
+                part.run(given if places is None else [given[p] for p in places], rounded)
+            group.state = state
         self._interrupted = False
 
     def evaluation_params(self) -> dict[str, Any]:
@@ -216,13 +323,7 @@ class Stepper:
 
         An optimizer that computes them anew is a TypeError.
         """
-        result = self.optimizer.evaluation_params(self._theta, self._state)[SOLE]
-        if result.number >= self._gradient:
-            name = type(self.optimizer).__name__
-            raise TypeError(
-                f"{name}.evaluation_params must return params or a part of the state"
-            )
-        return self._view(result.number)
+        return self._view([group.evaluated() for group in self._groups.values()])
 
     @cached_property
     def state_arrays(self) -> dict[str, Array]:
@@ -242,7 +343,7 @@ class Stepper:
         with self._turn:
             self._check_whole()
             copies = {name: self.backend.copy(a) for name, a in self._arrays.items()}
-            return {**dict(states.counts(self._state)), **copies}
+            return {**self._counts(), **copies}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, for the same optimizer and parameters.
@@ -259,7 +360,7 @@ class Stepper:
 
     def _load(self, saved: Mapping[str, Any]) -> None:
         targets = self._arrays
-        counts = dict(states.counts(self._state))
+        counts = self._counts()
         for name in [*counts, *targets]:
             if name not in saved:
                 raise ValueError(f"saved must have an entry {name!r}, got none")
@@ -281,7 +382,8 @@ class Stepper:
         self._interrupted = True
         for name, target in targets.items():
             self.backend.assign(target, values[name])
-        self._state = states.replace_counts(self._state, counts)
+        for prefix, group in self._groups.items():
+            group.state = states.replace_counts(group.state, counts, prefix)
         self._interrupted = False
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -291,20 +393,29 @@ class Stepper:
             "optimizer and params, and load its state_dict()"
         )
 
+    def _counts(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for prefix, group in self._groups.items():
+            found |= states.counts(group.state, prefix)
+        return found
+
     def _check_whole(self) -> None:
         if self._interrupted:
             raise RuntimeError(
                 "an earlier step was interrupted while it wrote: load a state"
             )
 
-    def _view(self, number: int) -> dict[str, Any]:
-        if number not in self._views:
+    def _view(self, numbers: Sequence[int]) -> dict[str, Any]:
+        """Show, of each group, the buffers of a number."""
+        numbers = tuple(numbers)
+        if numbers not in self._views:
             views = {
                 path: self.backend.readonly(leaf.buffers[number])
-                for path, leaf in self._leaves.items()
+                for number, group in zip(numbers, self._groups.values(), strict=True)
+                for path, leaf in group.leaves.items()
             }
-            self._views[number] = trees.unflatten(self._params, views)
-        return self._views[number]
+            self._views[numbers] = trees.unflatten(self._params, views)
+        return self._views[numbers]
 
     def _checked(self, grads: Tree) -> Sequence[Array]:
         """Return the leaves of gradients that match the parameters, in their order."""
@@ -319,63 +430,7 @@ class Stepper:
             pass
         # Nested, of another kind that may pass, or wrong: this tells which.
         arrays = trees.check_like(grads, self._expected, "grads")
-        return [arrays[path] for path in self._leaves]
-
-    def _evaluate(
-        self, tape: Tape, function: Callable[..., Any], numbers: Sequence[int]
-    ) -> list[Any]:
-        """Compute symbols in memory of their own, one leaf at a time."""
-        computed = [number for number in numbers if number >= tape.buffers]
-        writes = [(tape.buffers + place, number) for place, number in enumerate(computed)]
-        program = compile_calls(tape.buffers, tape.calls, writes, scratch=len(computed))
-        names = _coefficients(tape)
-        results = []
-        for leaf, gradient in zip(self._leaves.values(), self._given, strict=True):
-            held = (*leaf.flat, gradient)
-            scratch = [self.backend.copy(leaf.flat[0]) for _ in computed]
-            if computed:
-                scalars = [
-                    round_to(leaf.dtype, name, value)
-                    for name, value in zip(names, tape.scalars, strict=True)
-                ]
-                self._compile(program, leaf.dtype)((*held, *scratch), scalars)
-            values = dict(zip(computed, scratch, strict=True))
-            results.append(
-                function(*[values[n] if n in values else held[n] for n in numbers])
-            )
-        return results
-
-    def _compiled(self, numbers: Sequence[int]) -> list[_Part]:
-        tape = self._tape
-        key = (tuple(tape.numbers), tuple(numbers))
-        if key not in self._parts:
-            program = compile_calls(tape.buffers, tape.calls, list(enumerate(numbers)))
-            names = _coefficients(tape)
-            mixed = len(self._places) > 1
-            self._parts[key] = [
-                _Part(
-                    dtype,
-                    places if mixed else None,
-                    names,
-                    self._bind(program, dtype, places),
-                )
-                for dtype, places in self._places.items()
-            ]
-        return self._parts[key]
-
-    def _bind(self, program: Program, dtype: str, places: Sequence[int]) -> Kernel:
-        every = list(self._leaves.values())
-        leaves = [every[place].flat for place in places]
-        # Not every backend can run a program on all parameters at once.
-        if isinstance(self.backend, BindingBackend):
-            return self.backend.bind(program, dtype, leaves)
-        kernel = self._compile(program, dtype)
-
-        def run(gradients: Sequence[Array], scalars: Sequence[float]) -> None:
-            for buffers, gradient in zip(leaves, gradients, strict=True):
-                kernel((*buffers, gradient), scalars)
-
-        return run
+        return [arrays[path] for path in self._expected]
 
 
 class _Turn:

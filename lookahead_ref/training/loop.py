@@ -24,6 +24,7 @@ from lookahead_ref.training.events import (
     RunEnded,
     RunStarted,
 )
+from lookahead_ref.training.feedback import Observer, Pace
 from lookahead_ref.training.models import Data, Measured, Model
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite
 from lookahead_ref.training.state import (
@@ -89,7 +90,9 @@ def train(
     seed: int,
     epochs: int,
     batch_size: int,
+    weights: trees.Tree | None = None,
     backend: str | Backend = "numpy",
+    accumulate: int = 1,
     clip: float | None = None,
     evaluate_train: bool = True,
     evaluate_every: int = 1,
@@ -116,16 +119,25 @@ def train(
         Any optimizer of this library.
     schedule : callable, optional
         From the global step, 0 at the first update, to the learning rate. It takes the
-        place of the learning rate of the innermost optimizer.
+        place of the learning rate of the innermost optimizer. That of a batch with an
+        attribute ``scale``, as those of a text with windows of random length, is multiplied
+        by it. A `lookahead_ref.training.Plateau` goes by the validation loss.
     seed : int
         Not negative.
     epochs : int
         Passes over the training examples, at least 1.
     batch_size : int
         Examples in a batch; of a text, columns that are read side by side.
+    weights : dict, optional
+        What to begin with instead of the initial parameters of the seed, like those in
+        names, shapes and dtypes; also flat, by their paths.
     backend : str or Backend, default "numpy"
         What makes the updates: see `lookahead_ref.Stepper`. Where it computes on a device,
         parameters and batches are moved there.
+    accumulate : int, default 1
+        In how many parts a batch of examples goes through the model, one after the other:
+        the gradient is that of the whole, but for rounding and batch statistics, and takes
+        the memory of a part.
     clip : float, optional
         The largest norm of all gradients together; larger ones are scaled down to it.
     evaluate_train : bool, default True
@@ -189,10 +201,15 @@ def train(
     evaluate_every = hyperparameters.count("evaluate_every", evaluate_every)
     seed = hyperparameters.count("seed", seed, least=0)
     hyperparameters.option("on_nonfinite", on_nonfinite, ("stop", "skip"))
+    accumulate = hyperparameters.count("accumulate", accumulate)
     if clip is not None:
         clip = hyperparameters.positive("clip", clip)
+    own = getattr(optimizer, "groups", {"": optimizer}).values()
+    told = (schedule, *(getattr(each, "begun", None) for each in own))
+    pace = None
     if schedule is not None:
-        optimizer = la.with_learning_rate(optimizer, schedule)
+        pace = Pace(schedule)
+        optimizer = la.with_learning_rate(optimizer, pace)
     placement = Placement(load_backend(backend) if isinstance(backend, str) else backend)
     if check_every is None:
         check_every = 1 if placement.on_host else _DEVICE_CHECK_EVERY
@@ -210,6 +227,7 @@ def train(
                 batch_size,
                 placement,
                 worker=number,
+                weights=weights,
             )
             for number in team.here
         ]
@@ -230,6 +248,7 @@ def train(
         team=team,
         seed=seed,
         epochs=epochs,
+        observers=[each for each in told if isinstance(each, Observer)],
         evaluate_train=evaluate_train,
         evaluate_every=evaluate_every,
         checkpoints=checkpoints if team.leads else None,
@@ -238,8 +257,9 @@ def train(
     loop.workers = [
         Steps(
             state=each,
-            gradient=gradients(model, each, batch_size),
+            gradient=gradients(model, each, batch_size, accumulate),
             clip=clip,
+            pace=pace,
             on_nonfinite=on_nonfinite,
             check_every=check_every,
             report=loop.report if each is state else _unheard,
@@ -291,6 +311,7 @@ class _Loop:
     team: Team
     seed: int
     epochs: int
+    observers: Sequence[Observer]
     evaluate_train: bool
     evaluate_every: int
     checkpoints: Checkpoints | None
@@ -301,6 +322,12 @@ class _Loop:
         self.workers: Sequence[Steps] = ()
         self.began = time.perf_counter() - self.state.seconds
         self.saved: tuple[int, int] | None = None
+
+    def tell(self) -> None:
+        """Tell the history to whatever goes by it."""
+        losses = [record.validation_loss for record in self.state.history]
+        for observer in self.observers:
+            observer.observe(losses)
 
     def report(self, event: Event) -> None:
         for callback in self.callbacks:
@@ -316,6 +343,7 @@ class _Loop:
                 "resume must be a state of such a run: the history must have records of "
                 f"the epochs {wanted}, got {records}"
             )
+        self.tell()
         # Before anything that takes long.
         self._pause()
         if not state.history:
@@ -350,8 +378,9 @@ class _Loop:
         k = cast("Worker", state.stepper.optimizer).lookahead.k
         while state.batches < per_epoch:
             meeting = state.batches + k - state.step % k
-            for worker in self.workers:
-                worker.advance(min(meeting, per_epoch))
+            with self.team.together(self.end):
+                for worker in self.workers:
+                    worker.advance(min(meeting, per_epoch))
             if state.batches == meeting:
                 self._synchronize()
             self._pause()
@@ -360,10 +389,12 @@ class _Loop:
         """Do the outer step with the mean of all workers' pseudo-gradients."""
         placement = self.state.placement
         steppers = [state.stepper for state in self.states]
-        to_host = placement.backend.to_host
-        mean = self.team.mean([trees.map(to_host, each.params) for each in steppers])
+        found = [stepper.params for stepper in steppers]
+        if not self.team.on_devices:
+            found = [trees.map(placement.backend.to_host, each) for each in found]
+        mean = placement.put(self.team.mean(found))
         for stepper in steppers:
-            stepper.step(placement.put(mean))
+            stepper.step(mean)
 
     # Between batches and epochs.
 
@@ -432,6 +463,7 @@ class _Loop:
                 state.loss_sum, state.labels = 0.0, 0
                 state.history.append(record)
         if record is not None:
+            self.tell()
             self.report(EpochEnded(record, seconds=self._seconds()))
             if self.team.leads:
                 loss = record.validation_loss + (record.train_loss or 0.0)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 import lookahead_ref as la
+from lookahead_ref.gradients import clip_in_place
 from lookahead_ref.training.events import Callback, StepSkipped, StepTaken
+from lookahead_ref.training.feedback import Pace
 from lookahead_ref.training.nonfinite import (
     NonFiniteLossError,
     Where,
@@ -37,6 +39,7 @@ class Steps:
     state: TrainingState
     gradient: Callable[[Any], tuple[Any, Any, Any]]
     clip: float | None
+    pace: Pace | None
     on_nonfinite: OnNonFinite
     check_every: int
     report: Callback
@@ -70,7 +73,7 @@ class Steps:
                 batch = next(batches)
                 loss, carried, grads = self.gradient(batch)
             state.batches += 1
-            fault = self._update_if_finite(float(loss), grads)
+            fault = self._update_if_finite(batch, float(loss), grads)
             if fault is None:
                 state.carried = carried
                 self._take(_labels(batch), float(loss))
@@ -78,17 +81,20 @@ class Steps:
                 self._leave_out(batch, float(loss), *fault)
             self.pause()
 
-    def _update_if_finite(self, loss: float, grads: Any) -> tuple[Where, str | None] | None:
+    def _update_if_finite(
+        self, batch: Any, loss: float, grads: Any
+    ) -> tuple[Where, str | None] | None:
         """Make an update, or tell why none was made: what is not finite, and where."""
         stepper, before = self.state.stepper, None
-        total = float(sum_of_squares(loss, flatten(grads).values()))
+        squares = float(sum_of_squares(0.0, flatten(grads).values()))
+        total = squares + loss
         if not math.isfinite(total):
             parameter = first_nonfinite(grads)
             if parameter is not None or not math.isfinite(loss):
                 return ("gradient" if math.isfinite(loss) else "batch"), parameter
             # A rule that squares what is so large makes a slot infinite, for good.
             before = stepper.state_dict()
-        self._update(grads)
+        self._update(batch, grads, squares)
         batches = self.state.batches
         last = batches == self.state.stream.batches_per_epoch
         if total < _LARGE and batches % _STATE_CHECK_EVERY and not last:
@@ -108,7 +114,7 @@ class Steps:
             loss, carried, grads = self.gradient(batch)
             state.batches += 1
             total = joint_sum(loss, flatten(grads).values())
-            self._update(grads)
+            self._update(batch, grads)
             state.carried = carried
             total = joint_sum(total, state.stepper.state_arrays.values())
             pending.append((_labels(batch), loss, total))
@@ -119,9 +125,14 @@ class Steps:
             self._take(labels, float(loss))
         return True
 
-    def _update(self, grads: Any) -> None:
+    def _update(self, batch: Any, grads: Any, squares: float | None = None) -> None:
+        if self.pace is not None:
+            self.pace.scale = getattr(batch, "scale", 1.0)
         if self.clip is not None:
-            grads, _ = la.clip_by_global_norm(grads, self.clip)
+            if squares is None and self.state.placement.on_host:
+                squares = float(sum_of_squares(0.0, flatten(grads).values()))
+            if squares is None or not clip_in_place(grads, squares, self.clip):
+                grads, _ = la.clip_by_global_norm(grads, self.clip)
         self.state.stepper.step(grads)
 
     def _take(self, labels: int, loss: float) -> None:

@@ -71,8 +71,8 @@ MISTAKES: dict[str, list[Change]] = {
         )
     ],
     "climbs": [("theta -= update", "theta += update")],
-    "shows-slow-for-fast": [("return self.params", "return self.optimizer.phi")],
-    "shows-fast-for-slow": [("found.append(level.phi)", "found.append(self.params)")],
+    "shows-slow-for-fast": [("[worker.params for", "[worker.phi for")],
+    "shows-fast-for-slow": [("[level.phi for", "[level.params for")],
     "velocity-not-kept": [(VELOCITY, 's["velocity"] = g')],
     "adam-betas-swapped": [("beta1, beta2 = h", "beta2, beta1 = h")],
     "single-precision": [

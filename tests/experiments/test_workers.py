@@ -14,10 +14,8 @@ import pytest
 import worker_tasks
 
 from commands import alone, results
-from lookahead_ref.experiments import workers as pools
-from lookahead_ref.experiments.report import do
-from lookahead_ref.experiments.settings import SweepSettings
-from lookahead_ref.experiments.sweep import prepare
+from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
+from lookahead_ref.experiments.sweep import sweep
 from lookahead_ref.experiments.trials import measure_training
 from lookahead_ref.experiments.workers import (
     DaskCluster,
@@ -89,9 +87,8 @@ def test_the_number_of_jobs_must_be_positive() -> None:
         choose_workers(2, "tcp://127.0.0.1:9")
 
 
-def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_does_not_answer_is_named() -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr(pools, "_PATIENCE", 0.1)
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9"):
         list(DaskCluster("tcp://127.0.0.1:9").outcomes(worker_tasks.square, [1]))
 
@@ -150,11 +147,9 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
         optimizer=(f"lookahead-{file}:Signed",),
         learning_rate=(0.125,),
         k=(2, 3),
-        data=f"{file}:halves",
-        batch_size=20,
-        epochs=1,
+        base=TrainSettings(data=f"{file}:halves", batch_size=20, epochs=1),
     )
-    do(prepare(settings), tmp_path, **alone() | {"workers": workers})
+    sweep(settings, tmp_path, **alone() | {"workers": workers})
     alike = replace(settings.base, optimizer="lookahead-sgd", learning_rate=0.125)
     for trial in results(tmp_path)["arms"]:
         same = replace(alike, k=trial["settings"]["k"])

@@ -13,16 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lookahead_ref.experiments.report import Findings, accuracy_panels, drawn
-from lookahead_ref.experiments.settings import (
-    ReproduceSettings,
-    TrainSettings,
-    evaluation,
-    of_each_run,
-)
-from lookahead_ref.experiments.statistics import against, differences_from, rows
+from lookahead_ref.experiments.models import backend
+from lookahead_ref.experiments.report import Findings, training_curves
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
+from lookahead_ref.experiments.statistics import against, differences_from, summary
 from lookahead_ref.experiments.trials import Arm, Measure, Outcome, Plan
-from lookahead_ref.report.tables import Column, Summary, Table
+from lookahead_ref.report.tables import Column, Row, Summary, Table
 
 ALPHA = 0.8
 """Of Lookahead, with k = 5: the cell of Table 5 with the highest accuracy."""
@@ -58,7 +54,14 @@ def reported(mean: float, deviation: float | None = None) -> Summary:
 def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
     """Return what all arms share: SGD with momentum 0.9 on the data that is asked for."""
     settings = replace(_FULL, **of_full) if request.full else _SMALL
-    return replace(settings, **of_each_run(request) | evaluation(request))
+    return replace(
+        settings,
+        data=request.data or settings.data,
+        epochs=request.epochs or settings.epochs,
+        learning_rate=request.learning_rate or settings.learning_rate,
+        backend=request.base.backend,
+        **evaluation(request.base),
+    )
 
 
 def changed(settings: TrainSettings, **changes: Any) -> TrainSettings:
@@ -76,6 +79,7 @@ _SCHEDULES = {
     "step": "divided by 5 three times",
     "shortened": "divided by 10 three times",
     "constant": "constant",
+    "plateau": "halved where the validation loss stalls",
 }
 _KNOWN = {
     "resnet18": "ResNet-18",
@@ -119,7 +123,7 @@ def shown(
         "Seeds": str(seeds),
         "Measured on": measured,
         **more,
-        "Backend": settings.backend,
+        "Backend": backend(settings),
     }
 
 
@@ -208,7 +212,25 @@ def accuracy_table(
             Column(f"Here, epoch {early} (%)", better="higher"),
             *columns,
         ),
-        rows=rows(outcomes, [*accuracies, *also], paper),
+        rows=rows(outcomes, [*accuracies, *((quantity, -1) for quantity in also)], paper),
+    )
+
+
+def rows(
+    outcomes: Sequence[Outcome],
+    cells: Sequence[tuple[str, int]],
+    paper: Mapping[str, Sequence[Summary]],
+) -> tuple[Row, ...]:
+    """Make a row for each arm: quantities after an epoch, and what the paper has."""
+    return tuple(
+        Row(
+            outcome.arm.title,
+            (
+                *(summary(outcome, quantity, epoch=epoch) for quantity, epoch in cells),
+                *paper[outcome.arm.title],
+            ),
+        )
+        for outcome in outcomes
     )
 
 
@@ -222,5 +244,5 @@ def compared(
         epoch = first_decay(sgd.arm.settings)
         differences.append(differences_from(sgd, others, epoch=epoch))
     words = [against(each, "validation accuracy") for each in differences]
-    curves = drawn(accuracy_panels(outcomes), "Training loss and validation accuracy.")
+    curves = training_curves(outcomes)
     return Findings(" ".join([said, *words]), (table, *differences), {"curves": curves})

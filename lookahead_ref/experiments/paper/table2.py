@@ -10,7 +10,6 @@ from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.classifiers import changed, reported
 from lookahead_ref.experiments.report import Findings
 from lookahead_ref.experiments.settings import ReproduceSettings
-from lookahead_ref.experiments.statistics import rows
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Summary, Table
 
@@ -65,7 +64,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
             for epoch in at
             for kind in kinds
         ),
-        rows=rows(
+        rows=classifiers.rows(
             outcomes,
             [(quantity, epoch) for epoch in points for quantity in kinds.values()],
             PAPER,

@@ -20,9 +20,9 @@ from lookahead_ref import trees
 from lookahead_ref.experiments import statistics, train
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
-from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, prepare
+from lookahead_ref.experiments.paper.reproduce import NAMES, check, reproduce
 from lookahead_ref.experiments.paper.walk import walking
-from lookahead_ref.experiments.report import Report, do
+from lookahead_ref.experiments.report import Report
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Arm, Outcome
 from lookahead_ref.report.tables import MISSING, Summary, Table, summarize
@@ -35,7 +35,7 @@ QUICK = ReproduceSettings(seeds=1, epochs=1)
 
 def run(name: str, folder: Path, settings: ReproduceSettings = QUICK) -> Report:
     folder.mkdir(exist_ok=True)
-    return do(prepare(name, settings), folder, **alone())
+    return reproduce(name, settings, folder, **alone())
 
 
 TEXTS = ("table3", "family")
@@ -71,7 +71,8 @@ def test_language_models_run_in_small(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["table1", "table2"])
 def test_what_is_not_evaluated_is_left_out(name: str, tmp_path: Path) -> None:
-    request = replace(QUICK, epochs=5, evaluate_every=2, evaluate_train=False)
+    seldom = TrainSettings(evaluate_every=2, evaluate_train=False)
+    request = replace(QUICK, epochs=5, base=seldom)
     made = run(name, tmp_path, request)
     arm = results(tmp_path)["arms"][0]
     assert [record["epoch"] for record in arm["runs"][0]["history"]] == [0, 2, 4, 5]
@@ -115,9 +116,20 @@ def test_the_full_setting_is_the_papers_and_needs_data() -> None:
     assert (settings.model, settings.epochs, settings.batch_size) == ("resnet18", 200, 128)
 
 
+def test_table_3_in_full_is_awd_lstm_and_in_the_middle_two_layers() -> None:
+    full = table3.plan(ReproduceSettings(full=True, data="ptb:here"))
+    assert {arm.settings.model for arm in full.arms} == {"awd-lstm"}
+    averaged = [arm.title for arm in full.arms if arm.settings.nonmonotone == 5]
+    assert averaged == ["Polyak"]
+    middle = table3.plan(ReproduceSettings(middle=True, data="ptb:here")).arms[0].settings
+    assert (middle.model, middle.layers, middle.hidden) == ("lstm", 2, 200)
+    with pytest.raises(ValueError, match="full and middle cannot both be given"):
+        ReproduceSettings(full=True, middle=True, data="ptb:here")
+
+
 def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ValueError, match=r"name must be one of table1, .*; got 'table4'"):
-        prepare("table4", QUICK)
+    with pytest.raises(ValueError, match=r"name must be one of 'table1', .*, got 'table4'"):
+        check("table4", QUICK)
 
 
 WALKED = TrainSettings(
@@ -248,8 +260,8 @@ def test_the_page_tells_the_full_settings() -> None:
             told[name] = (model, int(epochs), int(batch), decay.replace("none", "0.0"))
     assert told.keys() == NAMES.keys()
     for name, (model, epochs, batch, decay) in told.items():
-        request = ReproduceSettings(full=True, data="any")
-        settings = experiment(name).plan(request).arms[0].settings
-        assert model.replace("-", "").lower().startswith(settings.model)
+        module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
+        settings = module.plan(ReproduceSettings(full=True, data="any")).arms[0].settings
+        assert model.replace("-", "").lower().startswith(settings.model.replace("-", ""))
         assert (epochs, batch) == (settings.epochs, settings.batch_size)
         assert float(decay) == settings.weight_decay
