@@ -249,10 +249,8 @@ def correlate(
     vectors: int, columns: int, stride: int, top: int, left: int, pictures: int,
     block_rows: int,
 ) -> None:  # fmt: skip
-    """Compute blocks of the result: some pictures, or some rows of one.
-
-    The result is the memory `out`; of what shape and strides it is, is told in elements.
-    """
+    """Compute blocks of the result: some pictures, or some rows of one."""
+    # The result is the memory `out`, whose shape and strides are counted in elements.
     n, height, width, outputs = shape
     of_picture, of_row, of_column = strides
     panels, rows, run, panel = packed.shape

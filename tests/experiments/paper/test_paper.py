@@ -20,7 +20,7 @@ from lookahead_ref import trees
 from lookahead_ref.experiments import statistics, train
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
-from lookahead_ref.experiments.paper.reproduce import NAMES, prepare
+from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, prepare
 from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report, do
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
