@@ -117,6 +117,7 @@ def summarize(
                 "conventions": list(each.conventions),
                 "explanations": [[bug.as_dict() for bug in e] for e in each.explanations],
                 "exceptions": list(each.exceptions),
+                "unobserved": list(each.unobserved),
             }
             for each in diagnoses
         ],
@@ -292,7 +293,7 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
         each, scopes = same[0], ", ".join(one["scope"] or "" for one in same)
         about = f"Of {scopes}, what was observed" if scopes else "All that was observed"
         if not each["explanations"]:
-            yield 0, f"{about}: no named bug explains it, nor do any two together."
+            yield 0, f"{about}: no named bugs explain it, alone or together."
             continue
         if each["exceptions"]:
             about += f", but for {len(each['exceptions'])} nested cases,"
@@ -306,6 +307,8 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
                 yield 2, f"to fix it: {cause['fix']}"
         if each["conventions"]:
             yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
+        if each["unobserved"]:
+            yield 0, f"Conventions not observed: {', '.join(each['unobserved'])}."
 
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:
@@ -449,7 +452,7 @@ def _causes(summary: Summary) -> Iterator[str]:
     found = [each for each in summary["diagnosis"] if each["explanations"]]
     if not found:
         yield (
-            "What it does is none of the mistakes that are known here, nor two of them "
+            "What it does is none of the mistakes that are known here, nor some of them "
             "together. Do the steps of that case by hand, on paper, and compare."
         )
     for each in found:
@@ -682,7 +685,8 @@ def _showing(
 ) -> Sequence[Result]:
     """Return the departures that one bug of some shows in."""
     if bug is not SinglePrecision:
-        return [r for r in departed if bug.name in r.case.flags] or departed
+        flagged = [r for r in departed if bug.name in r.case.flags]
+        return flagged or [r for r in departed if bug.applies(r.case.data)] or departed
     others = {other.name for other in together}
     shows = [
         r

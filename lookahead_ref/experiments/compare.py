@@ -19,12 +19,19 @@ from lookahead_ref.experiments import optimizers, plugins, report, statistics, t
 from lookahead_ref.experiments.settings import CompareSettings, evaluation
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.report.tables import Column, Table
+from lookahead_ref.report.tables import Column, Row, Table
 from lookahead_ref.training.loop import described
 
 # Fields of `EpochRecord`, and how many decimals of them are shown.
 _LOSSES = {"validation_loss": 4, "train_loss": 5}
 _FINAL = {"validation_accuracy": 2, **_LOSSES}
+
+
+_RANGED = ("heavy-ball", "lookahead-heavy-ball")
+_RANGE = "over learning rates"
+BEST = optimizers.LEARNING_RATES["heavy-ball"]
+TOO_LARGE = (0.2, 0.3, 0.4)
+"""Learning rates of heavy ball that a comparison without options tries besides the best."""
 
 
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
@@ -59,6 +66,13 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
     )
 
 
+def _is_default(settings: CompareSettings) -> bool:
+    """Say whether what is compared, and on what, is not chosen."""
+    base = settings.base
+    chosen = (settings.optimizers, settings.learning_rates, base.model, base.data)
+    return chosen == ((), (), "mlp", "digits") and base.outer is None
+
+
 def _each_once(names: Sequence[str], settings: CompareSettings) -> tuple[str, ...]:
     return tuple({optimizers.canonical(name, settings.base.outer): None for name in names})
 
@@ -84,14 +98,19 @@ def prepare(settings: CompareSettings) -> report.Job:
                 f"learning_rate must be of one of {', '.join(inner)}, got {name!r}"
             )
     base = replace(settings.base, **evaluation(settings.base), workers=settings.workers)
-    arms = []
+    arms, of_range = list[Arm](), list[Arm]()
     for method in methods(settings):
         rate = given_rate(settings, method.name)
         own = replace(base, optimizer=method.name, learning_rate=rate)
         own = optimizers.fitted(own)
-        arms.append(Arm(method.title, own, method.family, method.role))
+        arms.append(Arm(method.title, own, method.family, method.role, may_diverge=False))
+        if own.optimizer in _RANGED and _is_default(settings):
+            of_range += [
+                Arm(f"{method.title}, {rate:g}", replace(own, learning_rate=rate), _RANGE)
+                for rate in TOO_LARGE
+            ]
     seeds = range(settings.seed, settings.seed + settings.seeds)
-    plan = Plan(tuple(arms), seeds, may_diverge=False)
+    plan = Plan((*arms, *of_range), seeds)
     prepared = trials.check(plan)
     for each in prepared:
         name = each.settings.optimizer
@@ -120,7 +139,7 @@ def prepare(settings: CompareSettings) -> report.Job:
                 for outcome in outcomes
             },
         },
-        logs=True,
+        logs=_labels,
     )
 
 
@@ -128,6 +147,8 @@ def find(
     plan: Plan, settings: CompareSettings, heading: str, outcomes: Sequence[Outcome]
 ) -> report.Findings:
     """Make the tables, the curves, and a few sentences of what the tables show."""
+    ranged = [outcome for outcome in outcomes if outcome.arm.family == _RANGE]
+    outcomes = outcomes[: len(outcomes) - len(ranged)]
     found = {outcome.arm.settings.optimizer: outcome for outcome in outcomes}
     finals = _final_table(plan, settings, heading, outcomes)
     differences = statistics.difference_table(
@@ -145,8 +166,55 @@ def find(
         stub="Lookahead less inner",
     )
     curves = report.training_curves(outcomes, columns=2)
-    return report.Findings(
-        in_words(finals, differences), (finals, differences), {"curves": curves}
+    words = in_words(finals, differences)
+    if not ranged:
+        return report.Findings(words, (finals, differences), {"curves": curves})
+    over_rates = _range_table(plan, [found[name] for name in _RANGED], ranged)
+    words = f"{_range_in_words(over_rates)} {words}"
+    return report.Findings(words, (finals, differences, over_rates), {"curves": curves})
+
+
+def _range_table(plan: Plan, best: Sequence[Outcome], ranged: Sequence[Outcome]) -> Table:
+    """Make a row for each learning rate: the inner optimizer, alone and in Lookahead."""
+    half = len(ranged) // 2
+    pairs = [best, *zip(ranged[:half], ranged[half:], strict=True)]
+    columns = ("train_loss", "validation_accuracy")
+    return Table(
+        title="What Lookahead is for: heavy ball with learning rates that are too large",
+        caption=(
+            f"{plan.shown}. The first learning rate is the best, as above, at "
+            "which no more than chance may tell the two apart. NaN: a run diverged."
+        ),
+        stub="Learning rate",
+        columns=(
+            Column("Training loss, alone", better="neither", digits=4),
+            Column("in Lookahead", better="neither", digits=4),
+            Column("Validation accuracy (%), alone", better="neither"),
+            Column("in Lookahead", better="neither"),
+        ),
+        rows=tuple(
+            Row(
+                f"{rate:g}",
+                tuple(
+                    statistics.summary(each, quantity)
+                    for quantity in columns
+                    for each in pair
+                ),
+            )
+            for rate, pair in zip((BEST, *TOO_LARGE), pairs, strict=True)
+        ),
+    )
+
+
+def _range_in_words(table: Table) -> str:
+    """Say what Lookahead does at the largest learning rate, and at the best."""
+    *_, alone, inside = table.rows[-1].cells
+    *_, alone_at_best, inside_at_best = table.rows[0].cells
+    return (
+        f"With a learning rate {TOO_LARGE[-1] / BEST:g} times the best, heavy ball reaches "
+        f"{alone.mean:.1f} % validation accuracy alone and {inside.mean:.1f} % inside "
+        f"Lookahead; with the best, {alone_at_best.mean:.1f} % and "
+        f"{inside_at_best.mean:.1f} %."
     )
 
 
@@ -213,9 +281,7 @@ def _final_table(
     plan: Plan, settings: CompareSettings, heading: str, outcomes: Sequence[Outcome]
 ) -> Table:
     base = settings.base
-    chosen = (settings.optimizers, settings.learning_rates, base.model, base.data)
-    published = chosen == ((), (), "mlp", "digits")
-    rates = "" if published else f" {learning_rates(settings)}"
+    rates = "" if _is_default(settings) else f" {learning_rates(settings)}"
     return Table(
         title=f"{heading}: at the end of training",
         caption=(
@@ -269,3 +335,8 @@ def _rates(prepared: Sequence[Prepared]) -> dict[str, Any]:
         name = optimizers.inner_name(each.settings.optimizer)
         rates.setdefault(name, rate if known else described(rate))
     return rates
+
+
+def _labels(arm: Arm) -> dict[str, Any]:
+    ranged = {"learning_rate": arm.settings.learning_rate} if arm.family == _RANGE else {}
+    return {"method": arm.settings.optimizer, **ranged}

@@ -16,7 +16,7 @@ from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.environment import machine, versions
 from lookahead_ref.experiments.settings import command
 from lookahead_ref.experiments.train import Prepared
-from lookahead_ref.experiments.trials import Outcome, Plan
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import stamp, write_atomically, write_json
@@ -63,8 +63,8 @@ class Job:
     """That of ``results.csv`` for a run; else there is one for each of its records."""
     more: Callable[[Sequence[Outcome]], Mapping[str, Any]] = lambda _: {}
     """What ``results.json`` has besides."""
-    logs: bool = False
-    """Whether the logs of all runs are put together in ``train.jsonl``."""
+    logs: Callable[[Arm], Mapping[str, Any]] | None = None
+    """What the lines of an arm are labelled with in ``train.jsonl``, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def do(job: Job, folder: Path, workers: Pool, console: Console) -> Report:
             shown.append(picture(*pngs, alternative=each.caption, caption=each.caption))
         write_atomically(folder / "report.html", _html(job, findings, results, shown))
     finally:
-        if job.logs:
-            write_atomically(folder / "train.jsonl", _log(job.plan, kept))
-    logs = ["train.jsonl"] if job.logs else []
+        if job.logs is not None:
+            write_atomically(folder / "train.jsonl", _log(job.plan, kept, job.logs))
+    logs = [] if job.logs is None else ["train.jsonl"]
     written = ("report.html", *files, "results.json", "results.csv", *logs)
     return Report(folder, findings, written)
 
@@ -166,12 +166,12 @@ def _csv(job: Job, outcomes: Sequence[Outcome]) -> str:
     return text.getvalue()
 
 
-def _log(plan: Plan, folder: Path) -> str:
-    """Put together the logs of all runs that are done, each line with its method."""
+def _log(plan: Plan, folder: Path, label: Callable[[Arm], Mapping[str, Any]]) -> str:
+    """Put together the logs of all runs that are done."""
     lines = []
     for arm, trial in plan.trials():
         found = trial.found(folder) or {"log": ()}
-        labels = {"method": arm.settings.optimizer, "seed": trial.settings.seed}
+        labels = {**label(arm), "seed": trial.settings.seed}
         for event in found["log"]:
             line = {"event": event["event"], **labels, **event}
             lines.append(json.dumps(line, allow_nan=False) + "\n")
