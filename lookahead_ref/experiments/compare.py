@@ -230,7 +230,7 @@ def _range_table(
         columns=(
             Column("Training loss, alone", better="neither", digits=4),
             Column("in Lookahead", better="neither", digits=4),
-            Column("Validation accuracy (%), alone", better="neither"),
+            Column("Accuracy (%), alone", better="neither"),
             Column("in Lookahead", better="neither"),
         ),
         rows=tuple(
