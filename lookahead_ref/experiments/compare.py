@@ -189,7 +189,7 @@ def _range_table(plan: Plan, best: Sequence[Outcome], ranged: Sequence[Outcome])
         columns=(
             Column("Training loss, alone", better="neither", digits=4),
             Column("in Lookahead", better="neither", digits=4),
-            Column("Validation accuracy (%), alone", better="neither"),
+            Column("Accuracy (%), alone", better="neither"),
             Column("in Lookahead", better="neither"),
         ),
         rows=tuple(
