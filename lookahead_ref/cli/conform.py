@@ -19,6 +19,7 @@ import typer
 from lookahead_ref.cli.options import completing
 from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
 from lookahead_ref.hyperparameters import option
+from lookahead_ref.system import redraws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -287,9 +288,9 @@ def _run(
     total = sum(dtype in case.dtypes for case in chosen for dtype in asked)
     began = time.monotonic()
     to = console(stderr=True)
-    # In a pipe a bar is noise.
+    # Where nobody looks a bar is noise.
     with (
-        Progress(console=to, transient=True, disable=not to.is_terminal) as bar,
+        Progress(console=to, transient=True, disable=not redraws(to)) as bar,
         ThreadPoolExecutor(len(targets)) as pool,
     ):
         task = bar.add_task("conform", total=total)
