@@ -1,6 +1,8 @@
 """The commands of many runs, ``compare``, ``sweep`` and ``reproduce``: what they share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,11 +22,15 @@ from lookahead_ref.experiments.settings import (
     ReproduceSettings,
     SweepSettings,
 )
+from lookahead_ref.experiments.settings import (
+    options as listed,
+)
 
 if TYPE_CHECKING:
     from lookahead_ref.experiments.report import Report
     from lookahead_ref.experiments.train import Prepared
     from lookahead_ref.experiments.trials import Plan
+    from lookahead_ref.training.team import Team
 
 EXAMPLES = {
     "compare": (
@@ -58,23 +64,25 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
     train.jsonl to a folder, runs/compare-DATE-TIME if --output is not given. Stopped, the
     same command with the same --output goes on where it was.
     """
-    with reported():
-        from lookahead_ref.experiments import compare as comparing
-        from lookahead_ref.extras import require
-        from lookahead_ref.report import plots
+    with _joined(settings) as (settings, team):
+        with reported():
+            from lookahead_ref.experiments import compare as comparing
+            from lookahead_ref.extras import require
+            from lookahead_ref.report import plots
 
-        # Before anything is trained or written.
-        plots.library()
-        if settings.base.data == "digits":
-            require("sklearn", "experiments", purpose="load the digits")
-        comparison = comparing.prepare(settings)
-    made = _done(
-        "compare",
-        "compare",
-        options,
-        (comparison.plan, [*comparison.prepared.values()]),
-        lambda *to: comparing.compare(comparison, *to),
-    )
+            # Before anything is trained or written.
+            plots.library()
+            if settings.base.data == "digits":
+                require("sklearn", "experiments", purpose="load the digits")
+            comparison = comparing.prepare(settings)
+        made = _done(
+            "compare",
+            "compare",
+            options,
+            (comparison.plan, [*comparison.prepared.values()]),
+            lambda *to: comparing.compare(comparison, *to),
+            team,
+        )
     if options.as_json:
         _print_json(
             made,
@@ -91,15 +99,18 @@ def sweep(settings: SweepSettings, options: JobOptions) -> None:
     Stopped, the same command with the same --output goes on where it was; with more values
     it trains what is new.
     """
-    with reported():
-        from lookahead_ref.experiments import sweep as sweeping
-        from lookahead_ref.experiments import trials
+    with _joined(settings) as (settings, team):
+        with reported():
+            from lookahead_ref.experiments import sweep as sweeping
+            from lookahead_ref.experiments import trials
 
-        plan = sweeping.plan(settings)
-        planned = plan, trials.check(plan)
-    made = _done(
-        "sweep", "sweep", options, planned, lambda *to: sweeping.sweep(settings, *to)
-    )
+            plan = sweeping.plan(settings)
+            planned = plan, trials.check(plan)
+
+        def do(*to: Any) -> "Report":
+            return sweeping.sweep(settings, *to)
+
+        made = _done("sweep", "sweep", options, planned, do, team)
     if options.as_json:
         found = _accuracies(made)
         _print_json(made, best=next(iter(found)), trials=found)
@@ -145,12 +156,32 @@ def reproduce(
         _print_json(made, files=list(made.files), summary=made.findings.summary)
 
 
+@contextmanager
+def _joined(settings: Any) -> Iterator[tuple[Any, "Team"]]:
+    """Join the workers of runs: of MPI's ranks the first goes on, and others serve it."""
+    with ExitStack() as stack:
+        with reported():
+            from lookahead_ref.training.team import check_alike, join
+
+            team = join(settings.workers)
+            stack.enter_context(team.ending())
+            with team.together():
+                check_alike(team, {place: value for place, _, value in listed(settings)})
+            if not team.leads:
+                from lookahead_ref.experiments.trials import serve
+
+                serve(team)
+                raise typer.Exit
+        yield replace(settings, workers=team.size), team
+
+
 def _done(
     prefix: str,
     kind: str,
     options: JobOptions,
     planned: tuple["Plan", Sequence["Prepared"]],
     do: Callable[..., "Report"],
+    team: "Team | None" = None,
 ) -> "Report":
     """Do a job in its folder, by the workers that are asked for; show what came of it."""
     with reported():
@@ -158,7 +189,7 @@ def _done(
         from lookahead_ref.experiments.workers import choose_workers
         from lookahead_ref.system import available_cores
 
-        workers = choose_workers(options.jobs, options.scheduler)
+        workers = choose_workers(options.jobs, options.scheduler, team)
         # How many a cluster has is not known.
         jobs = 1 if options.scheduler else options.jobs or available_cores()
         if options.dry_run:

@@ -351,7 +351,7 @@ def _explained(comparison: Comparison) -> Plan:
         "Batch size": first.batch_size,
         "Epochs": settings.base.epochs,
         "Backend": first.settings.backend,
-        **({"Workers in Lookahead": settings.workers} if settings.workers > 1 else {}),
+        **({"Workers in Lookahead": settings.workers} if settings.workers != 1 else {}),
         **{title: described(each.optimizer) for title, each in made.items()},
     }
     notes = {
