@@ -7,17 +7,19 @@ import sys
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conformance.running import named, statuses, taken
 from conformance.wrong import program, results
 
-from lookahead_ref.conformance import cases
+from lookahead_ref.conformance import cases, reports
 from lookahead_ref.conformance.adapters import PEERS, Peer, builtin
 from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.reports import condensed
-from lookahead_ref.conformance.running import open_target
+from lookahead_ref.conformance.running import HungError, open_target
 from lookahead_ref.conformance.vectors import VERSION, Case
 from lookahead_ref.extras import MissingExtraError
 
@@ -78,6 +80,15 @@ def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
     for each in causes:
         assert each["name"] in flags[each["case"]]
         assert each["shows"].startswith(each["case"])
+
+
+def test_a_slow_machine_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = Result(cases()[0], "float32", "unjudged", "did not answer")
+    opened = SimpleNamespace(close=lambda: None)
+    monkeypatch.setattr(reports, "open_target", lambda _: opened)
+    monkeypatch.setattr(reports, "run", lambda *_: [late])
+    with pytest.raises(HungError, match="snoo: 1 checks not judged: did not answer"):
+        reports.survey(["snoo"])
 
 
 def test_every_report_has_its_program_and_the_version_that_was_surveyed() -> None:
