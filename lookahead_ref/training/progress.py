@@ -1,7 +1,6 @@
 """Progress, as suits where it is shown: a live bar on a terminal, else plain lines."""
 
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from lookahead_ref.system import redraws
 from lookahead_ref.training.events import (
     Diverging,
     EpochEnded,
@@ -91,17 +91,6 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     )
     with bar:
         yield _LiveBar(bar, total)
-
-
-def redraws(console: Console) -> bool:
-    """Say whether a console is a person's terminal, which can redraw a line."""
-    # Asked for colours, Rich takes any stream for a terminal; in Jupyter each line stays.
-    forced = bool(os.environ.get("FORCE_COLOR")) and not console.file.isatty()
-    return (
-        console.is_terminal
-        and not (console.is_dumb_terminal or console.is_jupyter or forced)
-        and not os.environ.get("CI")
-    )
 
 
 class _Rows(Progress):
@@ -262,18 +251,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def quality(loss: float, accuracy: float, *, text: bool) -> str:
+    """Say how good predictions are: by their accuracy, of a text by the perplexity."""
+    if text:
+        return f"perplexity {math.exp(min(loss, 700)):.2f}"
+    return f"accuracy {100 * accuracy:.2f} %"
+
+
 def _described(record: EpochRecord, text: bool) -> str:
     loss = (
         f"batch loss {record.batch_loss:.4f}"
         if record.train_loss is None
         else f"training loss {record.train_loss:.4f}"
     )
-    measured = (
-        f"perplexity {math.exp(min(record.validation_loss, 700)):.2f}"
-        if text
-        else f"accuracy {100 * record.validation_accuracy:.2f} %"
-    )
-    parts = [f"epoch {record.epoch}", loss, f"validation {measured}"]
+    shown = quality(record.validation_loss, record.validation_accuracy, text=text)
+    parts = [f"epoch {record.epoch}", loss, f"validation {shown}"]
     if record.skipped:
         parts.append(f"{record.skipped} skipped")
     return ", ".join(parts)
