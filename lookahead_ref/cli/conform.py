@@ -48,8 +48,18 @@ STARTS = {
     "optax": "lookahead-ref conform {file}:Adapter --level gpu",  # XLA flushes subnormals
     "command": 'lookahead-ref conform --command "python {file}"',
     "student": "lookahead-ref conform {file}:MyLookahead --explain",
+    # The ports of the guide.
+    "keras": "lookahead-ref conform {file}:Adapter",
+    "jax": "lookahead-ref conform {file}:Adapter --level gpu",
+    "nnx": "lookahead-ref conform {file}:Adapter --level gpu",
+    "mlx": "lookahead-ref conform {file}:Adapter --level gpu",
+    "tinygrad": "lookahead-ref conform {file}:Adapter --level gpu",
+    "partial_fit": "lookahead-ref conform {file}:Adapter",
 }
 """What there is to begin with: kind to the command that runs the suite on the file."""
+
+BESIDE = {"nnx": {"deltas_jax": "jax"}, "partial_fit": {"inner_rules": "inner_rules"}}
+"""What such a file imports: kind to module and template."""
 
 golden = typer.Typer(no_args_is_help=True)
 
@@ -148,7 +158,7 @@ def conform(
     init: Annotated[
         str | None,
         _option(
-            "Write a file to begin with: pytorch, optax, command or student.",
+            f"Write a file to begin with: {', '.join(STARTS)}.",
             metavar="KIND",
         ),
     ] = None,
@@ -169,6 +179,11 @@ def conform(
     """
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)
+        return
+    if profile == ["pytorch"]:
+        from lookahead_ref.cli.pytorch import judge
+
+        judge(target, as_json=as_json)
         return
     with reported():
         from lookahead_ref.conformance.adapters import check_name
@@ -230,8 +245,14 @@ def _begin(kind: str, path: Path) -> None:
         option("--init", kind, tuple(STARTS))
         templates = files("lookahead_ref.conformance").joinpath("templates")
         content = templates.joinpath(f"{kind}.py.txt").read_text("utf-8")
+        named = re.sub(r"(?<=conform )\w+(?=\.py:Adapter)", path.stem, content)
         with path.open("x", encoding="utf-8") as file:
-            file.write(content.replace("FILE", path.name))
+            file.write(named.replace("FILE", path.name))
+        for module, template in BESIDE.get(kind, {}).items():
+            beside = path.with_name(f"{module}.py")
+            if not beside.exists():
+                content = templates.joinpath(f"{template}.py.txt").read_text("utf-8")
+                beside.write_text(content, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise failed(error, USAGE) from error
     command = STARTS[kind].format(file=path)

@@ -57,7 +57,9 @@ class Diagnosis:
     scope: str | None  # the profile that it is for; None for all that was observed
     conventions: tuple[str, ...]  # that the cases show the program to follow
     explanations: tuple[tuple[type[Bug], ...], ...]  # of all: each as good, likelier first
-    exceptions: tuple[str, ...] = ()  # the ids of nested cases that they do not explain
+    exceptions: tuple[
+        str, ...
+    ] = ()  # the ids of cases, nested or without gradients, left over
     unobserved: tuple[str, ...] = ()  # conditions that no case has shown
 
 
@@ -146,9 +148,14 @@ def _tells(case: Case) -> bool:
     return not _UNTELLING.intersection(case.flags)
 
 
-def _flat(results: Iterable[Result]) -> list[Result]:
-    """Return those of one Lookahead: what a bug does in others depends on the program."""
-    return [r for r in results if len(r.case.data["lookahead"]) == 1]
+def _plain(results: Iterable[Result]) -> list[Result]:
+    """Leave out what a bug does in ways that depend on how a program is built."""
+    # Lookaheads around others, and parameters without a gradient.
+    return [
+        r
+        for r in results
+        if len(r.case.data["lookahead"]) == 1 and "no-gradient" not in r.case.flags
+    ]
 
 
 def _conventions(results: Iterable[Result]) -> list[tuple[type[Bug], ...]]:
@@ -199,11 +206,11 @@ class _Search:
 
     def few(self, results: Sequence[Result]) -> tuple[list[Bugs], bool]:
         """Find the sets of one or two bugs that explain all; whether in float32 only."""
-        flat = _flat(results)
+        plain = _plain(results)
         coarse = any(result.dtype == "float64" for result in results)
         # First with all that is expected of float64; failing that, of no more than float32.
         for single in (False, True) if coarse else (False,):
-            for selection in (results, flat) if len(flat) < len(results) else (results,):
+            for selection in (results, plain) if len(plain) < len(results) else (results,):
                 if _departs(selection):
                     found = self._grown(self.supposed, selection, single=single)
                     if found and (single or found[0] not in self.supposed):
@@ -218,11 +225,13 @@ class _Search:
         single: bool,
     ) -> tuple[list[Bugs], list[str]]:
         """Find more bugs, a profile on top of others; return also which are explained."""
-        bases, names = self.supposed, []
+        bases, names, tried = self.supposed, [], False
         for name, part in failing.items():
-            results = [*(_flat(part) or part), *explained]
+            plain = _plain(part)
+            results = [*(plain if _departs(plain) else part), *explained]
             found = self._grown(bases, results, single=single)
-            if not found:
+            if not found and not tried:
+                tried = True  # once: it takes time
                 some = self._partly(bases, results, single=single)
                 found = self._grown(some, results, single=single)
             if found:
@@ -371,13 +380,15 @@ class _Search:
                 return False
             self._done[case.id, bugs] = simulated
         simulated = self._done[case.id, bugs]
-        if tiny and result.dtype == "float32" and simulated is not None:
+        if simulated is None:
+            return not all(np.all(np.isfinite(each)) for _, each in observed.values())
+        if tiny and result.dtype == "float32":
             with np.errstate(over="ignore"):
                 simulated = {
                     name: (steps, values.astype(np.float32).astype(np.float64))
                     for name, (steps, values) in simulated.items()
                 }
-        return simulated is not None and _agree(observed, simulated, slack, dtype)
+        return _agree(observed, simulated, slack, dtype)
 
 
 def _simulated(case: Case, bugs: Bugs, watch: Watch) -> Values | None:

@@ -288,7 +288,8 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
             yield 0, f"{about}: no named bugs explain it, alone or together."
             continue
         if each["exceptions"]:
-            about += f", but for {len(each['exceptions'])} nested cases,"
+            left = f"{len(each['exceptions'])} cases, nested or without gradients"
+            about += f", but for {left},"
         yield 0, f"{about} is explained by:"
         for place, explanation in enumerate(each["explanations"]):
             if place:

@@ -190,8 +190,15 @@ def _seeds(default: int | None) -> Any:
 
 
 _first_seed = partial(setting, 0, "The first seed.", least=0)
-_workers_here = partial(
-    setting, 1, "Lookahead: workers of a run, in one process; see train.", least=1
+_of_workers = partial(
+    setting,
+    1,
+    "Lookahead: how many workers, each with its share of the data, have one outer step; "
+    "or mpi, where each is a rank that mpirun started.",
+    given=str | None,
+    metavar="N|mpi",
+    read=_workers,
+    show_default="1",
 )
 
 
@@ -277,15 +284,7 @@ class TrainSettings:
         "Of the outer optimizer; if not given 0.7 for sgd, heavy-ball and nesterov.",
     )
     outer_momentum: float = _of_optimizer(0.9, "Of an outer heavy-ball or nesterov.")
-    workers: int | str = _of_run(
-        1,
-        "Lookahead: how many workers, each with its share of the data, have one outer "
-        "step; or mpi, where each is a rank that mpirun started.",
-        given=str | None,
-        metavar="N|mpi",
-        read=_workers,
-        show_default="1",
-    )
+    workers: int | str = _of_workers(panel="Run")
     reduction: str = _of_run(
         "ordered",
         "Of mpi's workers: ordered has the bits of one process, allreduce is MPI's own.",
@@ -432,7 +431,7 @@ class CompareSettings:
 
     seeds: int = _seeds(5)
     seed: int = _first_seed()
-    workers: int = _workers_here()
+    workers: int | str = _of_workers()
     optimizers: tuple[str, ...] = several(
         str,
         "An optimizer as for train, or your own as module:name or "
@@ -506,7 +505,7 @@ class SweepSettings:
         float, "Of an outer heavy-ball or nesterov.", show_default="0.9"
     )
     weight_decay: tuple[float, ...] = several(float, "Of the innermost optimizer.")
-    workers: int = _workers_here()
+    workers: int | str = _of_workers()
     seeds: int = _seeds(1)
     seed: int = _first_seed()
     base: TrainSettings = shared(*_IN_ONE_PROCESS)
