@@ -174,7 +174,7 @@ _DIR: dict[str, Any] = {"metavar": "DIR", "show_default": False}
 _of_folder = partial(setting, panel="Folder")
 
 
-def _of_awd_lstm(what: str, by default float) -> Any:
+def _of_awd_lstm(what: str, default: float) -> Any:
     return _of_model(None, f"awd-lstm: {what}, by default {default:g}.")
 
 
