@@ -195,7 +195,7 @@ def conform(
         from lookahead_ref.conformance.diagnosis import diagnose
         from lookahead_ref.conformance.judging import read_expectations
         from lookahead_ref.conformance.own_inner import own_cases
-        from lookahead_ref.conformance.reports import hidden, summarize
+        from lookahead_ref.conformance.reports import hidden, in_plain_words, summarize
         from lookahead_ref.conformance.running import Limits, open_target
 
         option("--level", level, LEVELS)
@@ -231,7 +231,8 @@ def conform(
         if as_json:
             print_json(summary)
         elif explain:
-            _explain(summary)
+            for paragraph in in_plain_words(summary):
+                console().print(f"{paragraph}\n", markup=False, highlight=False)
         else:
             _print(summary, listed=None if case else _LISTED)
         if summary["exit_code"]:
@@ -256,15 +257,6 @@ def _begin(kind: str, path: Path) -> None:
         raise failed(error, USAGE) from error
     command = STARTS[kind].format(file=path)
     typer.echo(f"{path} is written. Put yours in where it says so, then:\n  {command}")
-
-
-def _explain(summary: "Mapping[str, Any]") -> None:
-    from rich.text import Text
-
-    from lookahead_ref.conformance.reports import in_plain_words
-
-    for paragraph in in_plain_words(summary):
-        console().print(Text(paragraph + "\n"))
 
 
 @contextmanager

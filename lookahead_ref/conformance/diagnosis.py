@@ -113,7 +113,7 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     """Explain the checks that failed: all of them or, failing that, by profile."""
     telling = [r for r in results if _tells(r.case) and r.seen is not None]
     # The cheapest failed check first: most hypotheses end at it.
-    telling.sort(key=lambda r: (r.status != "departed", r.case.size))
+    telling.sort(key=lambda r: (r.status != "departed", r.case.size, r.dtype))
     if not _departs(telling):
         return []
     profiles: dict[str, list[Result]] = {r.case.profile: [] for r in results}
@@ -193,6 +193,7 @@ class _Search:
 
     def __init__(self, all_results: Iterable[Result], results: Sequence[Result]) -> None:
         self._done: dict[object, Any] = {}
+        self._known: dict[int, dict[type[Bug], None]] = {}
         known = _conventions(results)
         self.asked = any("no-gradient" in each.case.flags for each in all_results)
         # Cases without gradients have no reference, so that a program which passes none of
@@ -347,9 +348,10 @@ class _Search:
 
     def _showing(self, case: Case) -> dict[type[Bug], None]:
         """Return the bugs that can show in a case, in their order."""
-        found: dict[type[Bug], None] = self._once(
-            case.id, lambda: {bug: None for bug in KNOWN if bug.applies(case.data)}
-        )
+        found = self._known.get(id(case))
+        if found is None:
+            found = {bug: None for bug in KNOWN if bug.applies(case.data)}
+            self._known[id(case)] = found
         return found
 
     def same(self, bugs: Bugs, result: Result, single: bool) -> bool:
@@ -357,8 +359,13 @@ class _Search:
         # Bugs that cannot show in a case do not make another simulation of it.
         known = self._showing(result.case)
         showing = frozenset(bug for bug in bugs if bug in known)
+        single = single and result.dtype == "float64"
         key = (id(result), showing, single)
-        return bool(self._once(key, lambda: self._same(showing, result, single=single)))
+        # It is asked a million times, and works a tenth of them.
+        found: bool | None = self._done.get(key)
+        if found is None:
+            found = self._done[key] = self._same(showing, result, single=single)
+        return found
 
     def _same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
         case, dtype = result.case, "float32" if single else result.dtype

@@ -26,7 +26,6 @@ from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose, followed
 from lookahead_ref.conformance.judging import (
     Expectation,
     Mismatch,
-    Observation,
     Result,
     judge,
     stale,
@@ -126,19 +125,12 @@ def summarize(
 
 def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     """Say which option may tell more: what there is to try at no cost."""
-    departed = [result for result in results if result.status == "departed"]
-    if (
-        departed
-        and level == "strict"
-        and all(
-            judge(each.case, each.seen or Observation(), each.dtype, "gpu").passed
-            for each in departed
-        )
-    ):
-        yield (
-            "All that departs is within what GPUs do, such as to flush subnormal numbers: "
-            "--level gpu admits it."
-        )
+    departed = [(r.case, r.seen, r.dtype) for r in results if r.status == "departed"]
+    within = (
+        seen and judge(case, seen, dtype, "gpu").passed for case, seen, dtype in departed
+    )
+    if level == "strict" and departed and all(within):
+        yield "It departs as GPUs may, such as by flushing: --level gpu admits that."
     wrong = {each.dtype for each in results if each.status in ("departed", "failed")}
     judged = Counter(each.dtype for each in results if each.status != "unsupported")
     passed = Counter(each.dtype for each in results if each.status == "passed")
