@@ -189,7 +189,7 @@ def test_a_rate_is_of_the_optimizer_that_it_names(folder: Path) -> None:
 
 SWEEP = (
     f"sweep {SIGNED} --optimizer lookahead-mine.py:Signed --optimizer sgd --jobs 1 {SHORT} "
-    "--learning-rate 0.1 --k 2 --k 3 --hyperparameter share=0.5 --hyperparameter share=2 "
+    "--learning-rate 0.1 --k 2 --hyperparameter share=0.5 --hyperparameter share=2 "
     "--data mine.py:halves --output swept"
 )
 
@@ -203,11 +203,8 @@ def trials(folder: Path) -> set[str]:
 def test_a_sweep_tries_hyperparameters_and_redoes_what_edits_change(folder: Path) -> None:
     first = trials(folder)
     assert sorted(arm["title"] for arm in results(folder / "swept")["arms"]) == [
-        *(
-            f"lookahead-mine.py:Signed, learning rate 0.1, k {k}, share {share}"
-            for k in (2, 3)
-            for share in (0.5, 2)
-        ),
+        "lookahead-mine.py:Signed, learning rate 0.1, k 2, share 0.5",
+        "lookahead-mine.py:Signed, learning rate 0.1, k 2, share 2",
         "mine.py:Signed, learning rate 0.1, share 0.5",
         "mine.py:Signed, learning rate 0.1, share 2",
         "sgd, learning rate 0.1",
@@ -218,8 +215,8 @@ def test_a_sweep_tries_hyperparameters_and_redoes_what_edits_change(folder: Path
     assert len({one, other, found["sgd", "", ""]}) == 3
     assert trials(folder) == first
     (folder / "mine.py").write_text(OWN.replace("share * g", "share * share * g"))
-    # The data are of the file too: all seven are done again.
-    assert len(trials(folder) - first) == len(first) == 7
+    # The data are of the file too: all five are done again.
+    assert len(trials(folder) - first) == len(first) == 5
 
 
 def test_a_run_of_the_users_own_optimizer_model_and_data_goes_on(folder: Path) -> None:

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 import worker_tasks
 
-from commands import alone, results
+from commands import alone
+from lookahead_ref.experiments import trials
 from lookahead_ref.experiments import workers as pools
-from lookahead_ref.experiments.report import do
 from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
-from lookahead_ref.experiments.sweep import prepare
-from lookahead_ref.experiments.trials import measure_training
+from lookahead_ref.experiments.sweep import plan
 from lookahead_ref.experiments.workers import (
     DaskCluster,
     LocalProcesses,
@@ -152,11 +151,12 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
         k=(2, 3),
         base=TrainSettings(data=f"{file}:halves", batch_size=20, epochs=1),
     )
-    do(prepare(settings), tmp_path, **alone() | {"workers": workers})
+    planned, said = plan(settings), alone() | {"workers": workers}
+    outcomes = trials.run(planned, tmp_path / "trials", **said)
     alike = replace(settings.base, optimizer="lookahead-sgd", learning_rate=0.125)
-    for trial in results(tmp_path)["arms"]:
-        same = replace(alike, k=trial["settings"]["k"])
-        (run,) = trial["runs"]
-        told = measure_training(same, tmp_path / "same", StopRequest())
+    for outcome in outcomes:
+        same = replace(alike, k=outcome.arm.settings.k)
+        (run,) = outcome.runs
+        told = trials.measure_training(same, tmp_path / "same", StopRequest())
         shutil.rmtree(tmp_path / "same")
         assert run["history"] == jsonable(told["history"])
