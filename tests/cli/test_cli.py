@@ -91,7 +91,7 @@ def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
 def test_the_examples_of_the_help_work(line: str, here: Path) -> None:
     program, name, *rest = shlex.split(line)
     assert program == "lookahead-ref"
-    # No process is started, and no more is trained than an epoch: what is given last counts.
+    # No process is started, and an epoch is trained: what is given last counts.
     alone = ["--jobs", "1"] if name in ("reproduce", "sweep") else []
     short = ["--epochs", "1"] if name in ("reproduce", "sweep", "train") else []
     assert succeeded(name, *rest, *alone, *short).stdout
