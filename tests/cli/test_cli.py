@@ -94,6 +94,7 @@ def test_the_examples_of_the_help_work(line: str, here: Path) -> None:
     # No process is started, and an epoch is trained: what is given last counts.
     alone = ["--jobs", "1"] if name in ("reproduce", "sweep") else []
     short = ["--epochs", "1"] if name in ("reproduce", "sweep", "train") else []
+    short += ["--seeds", "1"] if name in ("reproduce", "sweep") else []
     assert succeeded(name, *rest, *alone, *short).stdout
 
 
