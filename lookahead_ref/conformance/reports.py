@@ -4,7 +4,7 @@ import datetime as dt
 import html
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import product
 from math import prod
@@ -26,7 +26,6 @@ from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose, followed
 from lookahead_ref.conformance.judging import (
     Expectation,
     Mismatch,
-    Observation,
     Result,
     judge,
     stale,
@@ -81,11 +80,10 @@ def summarize(
         if result.status == "departed"
     ]
     surprises = [each.as_dict() for each in stale(results, expectations)]
-    failures = _reasons(results, "failed")
-    unjudged = _reasons(results, "unjudged")
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
     wrong = mixed or surprises or any(each["known"] is None for each in departures)
+    statuses = {result.status for result in results} - {"departed"}
     return {
         "format": "lookahead-conformance",
         "version": 1,
@@ -93,9 +91,7 @@ def summarize(
         "lookahead_ref": lookahead_ref.__version__,
         "vectors": VERSION,
         "level": level,
-        "exit_code": (
-            FAILED if failures else DEPARTED if wrong else UNJUDGED if unjudged else PASSED
-        ),
+        "exit_code": exit_code(statuses | ({"departed"} if wrong else set())),
         "profiles": _profiles(results, departures),
         "conventions": [
             {
@@ -106,8 +102,8 @@ def summarize(
             for each in conventions
         ],
         "departures": departures,
-        "failures": failures,
-        "unjudged": unjudged,
+        "failures": _reasons(results, "failed"),
+        "unjudged": _reasons(results, "unjudged"),
         "unsupported": _reasons(results, "unsupported"),
         "unexpected_passes": surprises,
         "hints": list(_hints(results, level)),
@@ -124,21 +120,22 @@ def summarize(
     }
 
 
+def exit_code(statuses: Collection[str]) -> int:
+    """Return the code of the worst status."""
+    codes = {"failed": FAILED, "departed": DEPARTED, "unjudged": UNJUDGED}
+    return next((code for status, code in codes.items() if status in statuses), PASSED)
+
+
 def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     """Say which option may tell more: what there is to try at no cost."""
-    departed = [result for result in results if result.status == "departed"]
-    if (
-        departed
-        and level == "strict"
-        and all(
-            judge(each.case, each.seen or Observation(), each.dtype, "gpu").passed
-            for each in departed
-        )
-    ):
-        yield (
-            "All that departs is within what GPUs do, such as to flush subnormal numbers: "
-            "--level gpu admits it."
-        )
+    departed = [(r.case, r.seen, r.dtype) for r in results if r.status == "departed"]
+    within = (
+        seen and judge(case, seen, dtype, "gpu").passed for case, seen, dtype in departed
+    )
+    if level == "strict" and departed and all(within):
+        yield "It departs as GPUs may, such as by flushing: --level gpu admits that."
+    if any(each.status == "unjudged" for each in results):
+        yield "The machine is slow, or the program hangs: --step-timeout gives more time."
     wrong = {each.dtype for each in results if each.status in ("departed", "failed")}
     judged = Counter(each.dtype for each in results if each.status != "unsupported")
     passed = Counter(each.dtype for each in results if each.status == "passed")
@@ -296,7 +293,8 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
             yield 0, f"{about}: no named bugs explain it, alone or together."
             continue
         if each["exceptions"]:
-            about += f", but for {len(each['exceptions'])} nested cases,"
+            left = f"{len(each['exceptions'])} cases, nested or without gradients"
+            about += f", but for {left},"
         yield 0, f"{about} is explained by:"
         for place, explanation in enumerate(each["explanations"]):
             if place:

@@ -193,7 +193,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
         ("train --optimizer adamm", "optimizer must be one of sgd"),
         ("train --optimizer adm", "got 'adm'; did you mean 'adam'?"),
         ("train --data cifar", "data must be one of digits, mnist:DIR"),
-        ("train --model vgg", "model must be one of mlp, lstm, resnet18"),
+        ("train --model vgg", "model must be one of mlp, lstm, awd-lstm"),
         ("train --schedule linear", "schedule must be one of 'constant', 'step', 'short"),
         ("train --learning-rate nan", "learning_rate must be"),
         ("train --model lstm", "model lstm must be given text, as pydoc is; data 'digits'"),
