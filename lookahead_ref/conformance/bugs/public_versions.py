@@ -8,6 +8,7 @@ from typing import Any
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.lookahead import PhiAfterFirstStep
 from lookahead_ref.conformance.bugs.simulation import (
+    Evaluated,
     Mistake,
     SimulatedInner,
     SimulatedLookahead,
@@ -16,7 +17,6 @@ from lookahead_ref.conformance.bugs.simulation import (
     parts_of,
 )
 from lookahead_ref.conformance.oracle import (
-    Arithmetic,
     Gradients,
     Slots,
     Step,
@@ -50,15 +50,13 @@ class CheckpointOfInnerAlone(Mistake, SimulatedProgram):
     recaptures = False
 
 
-class CheckpointOfInnerAlonePhiAnew(Mistake, SimulatedProgram):
-    clause, place, needs = "LA-22", "checkpoint", ("save",)
+class CheckpointOfInnerAlonePhiAnew(CheckpointOfInnerAlone):
     says = (
         "saves the state of the inner optimizer alone: the step counter begins again, and "
         "phi at the loaded weights"
     )
     breaks = "the slow weights are lost: each restart goes on from the fast ones"
-    fix = CheckpointOfInnerAlone.fix
-    lost = CheckpointOfInnerAlone.lost
+    recaptures = True
 
 
 class CheckpointOfPhiAlone(Mistake, SimulatedProgram):
@@ -247,13 +245,9 @@ class OuterSyncFirst(Mistake, SimulatedLookahead):
     breaks = "the outer one sees fast weights, and the inner one then does nothing"
     fix = "let the innermost synchronize first: call step of the Lookahead within"
 
-    def __init__(
-        self, inner: Any, level: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
-    ) -> None:
-        super().__init__(inner, level, theta, arithmetic)
-        self.waits = False  # for a Lookahead around this one
-        if isinstance(inner, SimulatedLookahead):
-            vars(inner)["waits"] = True
+    # Those within wait, until the outermost has synchronized.
+    given = {"waits": lambda self: vars(self.inner).update(waits=True)}
+    waits: Any
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
         theta = self.advance(theta, grads)
@@ -282,9 +276,7 @@ class EvaluationCounts(Mistake, SimulatedProgram):
     breaks = "how often one evaluates changes when it synchronizes"
     fix = "count in step alone"
 
-    def evaluate(
-        self, outermost: SimulatedLookahead, theta: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    def evaluate(self, outermost: Any, theta: Tensors) -> Evaluated:
         # As one that asks whether the count is k or more.
         outermost.cycle_step = min(outermost.cycle_step + 1, outermost.k - 1)
         return super().evaluate(outermost, theta)
