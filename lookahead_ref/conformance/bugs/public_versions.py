@@ -59,6 +59,17 @@ class CheckpointOfInnerAlonePhiAnew(CheckpointOfInnerAlone):
     recaptures = True
 
 
+class CheckpointOfArraysAlone(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-22", "checkpoint", ("save",)
+    says = "saves arrays and none of the counts"
+    breaks = "cycles, schedules and bias correction begin again after each restart"
+    fix = "save the step counter, the clocks and the counts as well"
+    lost = (
+        *("cycle_step", "calls", "syncs", "clock", "count", "own_steps"),
+        *("outer count", "outer clock"),
+    )
+
+
 class CheckpointOfPhiAlone(Mistake, SimulatedProgram):
     clause, place, needs = "LA-22", "checkpoint", ("save",)
     says = "restores phi to the fast weights as well"
@@ -293,6 +304,22 @@ class AlphaOneAhead(Mistake, SimulatedLookahead):
     given = {"alpha": lambda self: self.alpha[1:] or self.alpha}
 
 
+class AlphaRepeats(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-16", "alpha", ("alphas",)
+    says = "begins alpha's schedule again where it has ended"
+    breaks = "alpha jumps back"
+    fix = "hold the last entry of a schedule from then on"
+    given = {"alpha": lambda self: self.alpha * 99}
+
+
+class ScheduleRepeats(Mistake, SimulatedInner):
+    clause, place, needs = "LA-14", "rate", ("rates",)
+    says = "begins the learning rate's schedule again where it has ended"
+    breaks = "the learning rate jumps back"
+    fix = "hold the last entry of a schedule from then on"
+    given = {"learning_rate": lambda self: self.learning_rate * 99}
+
+
 class ScheduleRestartsAtSync(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-14", "rate", ("rates",)
     says = "restarts the learning rate's schedule at every synchronization"
@@ -319,6 +346,14 @@ class DecayTwice(Mistake, SimulatedInner):
     breaks = "the regularization is twice what was tuned"
     fix = "leave weight decay to the inner optimizer alone"
     given = {"h": lambda self: {**self.h, "weight_decay": 2 * self.h["weight_decay"]}}
+
+
+class DecayBackwards(Mistake, SimulatedInner):
+    clause, place, needs = "LA-27", "decay", ("decay",)
+    says = "lets weights grow where they are to decay: it has a sign the wrong way round"
+    breaks = "the larger a weight, the faster it grows"
+    fix = "decay goes against the weights: g + lambda theta"
+    given = {"h": lambda self: {**self.h, "weight_decay": -self.h["weight_decay"]}}
 
 
 class DecayFromPhi(Mistake, SimulatedLookahead):
