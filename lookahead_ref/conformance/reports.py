@@ -4,7 +4,7 @@ import datetime as dt
 import html
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import product
 from math import prod
@@ -80,11 +80,10 @@ def summarize(
         if result.status == "departed"
     ]
     surprises = [each.as_dict() for each in stale(results, expectations)]
-    failures = _reasons(results, "failed")
-    unjudged = _reasons(results, "unjudged")
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
     wrong = mixed or surprises or any(each["known"] is None for each in departures)
+    statuses = {result.status for result in results} - {"departed"}
     return {
         "format": "lookahead-conformance",
         "version": 1,
@@ -92,9 +91,7 @@ def summarize(
         "lookahead_ref": lookahead_ref.__version__,
         "vectors": VERSION,
         "level": level,
-        "exit_code": (
-            FAILED if failures else DEPARTED if wrong else UNJUDGED if unjudged else PASSED
-        ),
+        "exit_code": exit_code(statuses | ({"departed"} if wrong else set())),
         "profiles": _profiles(results, departures),
         "conventions": [
             {
@@ -105,8 +102,8 @@ def summarize(
             for each in conventions
         ],
         "departures": departures,
-        "failures": failures,
-        "unjudged": unjudged,
+        "failures": _reasons(results, "failed"),
+        "unjudged": _reasons(results, "unjudged"),
         "unsupported": _reasons(results, "unsupported"),
         "unexpected_passes": surprises,
         "hints": list(_hints(results, level)),
@@ -123,6 +120,12 @@ def summarize(
     }
 
 
+def exit_code(statuses: Collection[str]) -> int:
+    """Return the code of the worst status."""
+    codes = {"failed": FAILED, "departed": DEPARTED, "unjudged": UNJUDGED}
+    return next((code for status, code in codes.items() if status in statuses), PASSED)
+
+
 def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     """Say which option may tell more: what there is to try at no cost."""
     departed = [(r.case, r.seen, r.dtype) for r in results if r.status == "departed"]
@@ -131,6 +134,8 @@ def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     )
     if level == "strict" and departed and all(within):
         yield "It departs as GPUs may, such as by flushing: --level gpu admits that."
+    if any(each.status == "unjudged" for each in results):
+        yield "The machine is slow, or the program hangs: --step-timeout gives more time."
     wrong = {each.dtype for each in results if each.status in ("departed", "failed")}
     judged = Counter(each.dtype for each in results if each.status != "unsupported")
     passed = Counter(each.dtype for each in results if each.status == "passed")
