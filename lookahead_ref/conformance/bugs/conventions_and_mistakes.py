@@ -392,15 +392,14 @@ class VelocityNotKept(Mistake, SimulatedInner):
 
 class SlotsNotKept(Mistake, SimulatedInner):
     clause, place, needs = "IN-2", "slots", ("slots",)
-    says = "begins every step with slots of zeros"
+    says = "writes no slots back: they stay zeros"
     breaks = "momentum and moments do nothing"
     fix = "keep the slots where the next step finds them"
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
-        count = self.count
-        self.restart(theta)
-        self.count = count
-        return super().step(theta, grads)
+        zeros, new = self.slots, super().step(theta, grads)
+        self.slots = zeros
+        return new
 
 
 class EpsilonIgnored(Mistake, SimulatedInner):
