@@ -43,7 +43,7 @@ SLOTS = "slots.update(zeros(inner.inner.rule, self.phi[name]))"
 OUTER = "phi += alpha * (theta - phi)"
 INTERPOLATION = "start + alpha * (slots[slot] - start)"
 FAST = "fast = copy.deepcopy(self.params)"
-ANEW = "; slots.update(zeros(self.inner.rule, theta))"
+ANEW = "theta = self.params[name]; slots = zeros(self.inner.rule, theta)"
 NOTHING_DONE = "self.cycle_step = 0  # nothing done yet"
 PHI = "self.phi = copy.deepcopy(self.params)"
 LOADED = "        vars(self).update(saved)\n        if self.outer:\n"
@@ -177,20 +177,14 @@ MISTAKES: dict[str, list[Change]] = {
         )
     ],
     "alpha-repeats": [("partial(at, table)", "partial(at, 99 * table)")],
-    "decay-backwards": [
-        (f'{x} + h["weight_decay"]', f'{x} - h["weight_decay"]') for x in ("g", "u")
-    ],
+    "decay-backwards": [('u + h["weight_decay"]', 'u - h["weight_decay"]')],
+    "coupled-decay-backwards": [('g + h["weight_decay"]', 'g - h["weight_decay"]')],
     "checkpoint-of-arrays-alone": [
         ('self.count = saved["count"]', "pass"),
         ('self.clock = saved["clock"]', "pass"),
         ('"anchor", "cycle_step", "syncs")', '"anchor")'),
     ],
-    "slots-not-kept": [
-        (
-            "self.params[name], self.slots[name]",
-            f"self.params[name], self.slots[name]{ANEW}",
-        )
-    ],
+    "slots-not-kept": [("theta, slots = self.params[name], self.slots[name]", ANEW)],
     "epsilon-ignored": [('/ bias2) + h["epsilon"]', "/ bias2)")],
     "count-interpolated": [
         ("slots in inner.slots.items():\n", f"slots in inner.slots.items():\n{COUNT}")

@@ -349,11 +349,16 @@ class DecayTwice(Mistake, SimulatedInner):
 
 
 class DecayBackwards(Mistake, SimulatedInner):
-    clause, place, needs = "LA-27", "decay", ("decay",)
-    says = "lets weights grow where they are to decay: it has a sign the wrong way round"
+    clause, place, needs = "IN-4", "decay", ("decoupled",)
+    says = "lets weights grow by decoupled decay: it has a sign the wrong way round"
     breaks = "the larger a weight, the faster it grows"
     fix = "decay goes against the weights: g + lambda theta"
     given = {"h": lambda self: {**self.h, "weight_decay": -self.h["weight_decay"]}}
+
+
+class CoupledDecayBackwards(DecayBackwards):
+    clause, place, needs = "IN-3", "l2", ("l2",)
+    says = "subtracts weight decay from the gradient, and does not add it"
 
 
 class DecayFromPhi(Mistake, SimulatedLookahead):
