@@ -27,6 +27,7 @@ from lookahead_ref.conformance.judging import (
     Expectation,
     Mismatch,
     Result,
+    covers,
     judge,
     stale,
 )
@@ -75,11 +76,11 @@ def summarize(
 ) -> dict[str, Any]:
     """Put together what a run found, as plain data."""
     departures = [
-        _departure(result, next((e for e in expectations if e.covers(result)), None))
+        _departure(result, next((e for e in expectations if covers(e, result)), None))
         for result in results
         if result.status == "departed"
     ]
-    surprises = [each.as_dict() for each in stale(results, expectations)]
+    surprises = stale(results, expectations)
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
     wrong = mixed or surprises or any(each["known"] is None for each in departures)
@@ -180,7 +181,7 @@ def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
         "clause": case.data["clause"],
         "comment": case.data["comment"],
         "flags": case.flags,
-        "known": known and known.as_dict(),
+        "known": known,
         "quantities": [_quantity(case, each) for each in mismatches],
     }
 
@@ -286,8 +287,8 @@ def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
     """Say what explains the departures: lines with their depth, from 0."""
-    for same in _groups(summary["diagnosis"], lambda each: str({**each, "scope": ""})):
-        each, scopes = same[0], ", ".join(one["scope"] or "" for one in same)
+    told: set[str] = set()
+    for scopes, each in _by_finding(summary):
         about = f"Of {scopes}, what was observed" if scopes else "All that was observed"
         if not each["explanations"]:
             yield 0, f"{about}: no named bugs explain it, alone or together."
@@ -301,12 +302,25 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
                 yield 0, "or as well by:"
             for cause in explanation:
                 yield 1, f"{cause['name']}: {cause['says']}"
+                if cause["name"] in told:
+                    continue
+                told.add(cause["name"])
                 yield 2, f"it breaks: {cause['breaks']}"
                 yield 2, f"to fix it: {cause['fix']}"
         if each["conventions"]:
             yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
         if each["unobserved"]:
             yield 0, f"Conventions not observed: {', '.join(each['unobserved'])}."
+
+
+def _by_finding(summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
+    """Put profiles together of which the same was found; the names of all are empty."""
+
+    def finding(each: Mapping[str, Any]) -> str:
+        return str({**each, "scope": each["scope"] is None})
+
+    groups = _groups(summary["diagnosis"], finding)
+    return [(", ".join(each["scope"] or "" for each in same), same[0]) for same in groups]
 
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:
@@ -447,20 +461,24 @@ def _given(case: Case, departure: Mapping[str, Any]) -> str:
 
 
 def _causes(summary: Summary) -> Iterator[str]:
-    found = [each for each in summary["diagnosis"] if each["explanations"]]
+    found = [(names, each) for names, each in _by_finding(summary) if each["explanations"]]
     if not found:
         yield (
             "What it does is none of the mistakes that are known here, nor some of them "
             "together. Do the steps of that case by hand, on paper, and compare."
         )
-    for each in found:
-        about = "Your program" if each["scope"] is None else f"In {each['scope']}, it"
+    told: set[str] = set()
+    for scopes, each in found:
+        about = f"In {scopes}, it" if scopes else "Your program"
         for place, explanation in enumerate(each["explanations"]):
             start = f"{about} behaves exactly like one that "
             if place:
                 start = "It could as well be one that "
             yield start + ", and ".join(cause["says"] for cause in explanation) + "."
             for cause in explanation:
+                if cause["name"] in told:
+                    continue
+                told.add(cause["name"])
                 yield f"What that breaks: {cause['breaks']}. What to do: {cause['fix']}."
                 it = next(each for each in CLAUSES if each.id == cause["clause"])
                 yield f"It is clause {it.id} of the specification: {it.title} ({it.kind})."

@@ -325,12 +325,14 @@ def own_frame(error: Exception, package: str) -> dict[str, Any] | None:
     """Find where an error came up in the code under test, not below it in a framework."""
     if isinstance(error, SyntaxError):  # it says where
         return None
-    others = ("<", str(Path(__file__).parents[1]), *sysconfig.get_paths().values())
+    others = ("<", str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"))
 
     def own(frame: traceback.FrameSummary) -> int:
-        if package and {package, f"{package}.py"} & {*Path(frame.filename).parts}:
+        parts = {*Path(frame.filename).parts}
+        if package and {package, f"{package}.py"} & parts:
             return 2
-        return int(not frame.filename.startswith(others))
+        installed = {"site-packages", "dist-packages"} & parts
+        return int(not installed and not frame.filename.startswith(others))
 
     frames = traceback.extract_tb(error.__traceback__)
     place = max(reversed(frames), key=own)  # of several the deepest

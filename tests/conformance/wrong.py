@@ -43,6 +43,7 @@ SLOTS = "slots.update(zeros(inner.inner.rule, self.phi[name]))"
 OUTER = "phi += alpha * (theta - phi)"
 INTERPOLATION = "start + alpha * (slots[slot] - start)"
 FAST = "fast = copy.deepcopy(self.params)"
+ANEW = "theta = self.params[name]; slots = zeros(self.inner.rule, theta)"
 NOTHING_DONE = "self.cycle_step = 0  # nothing done yet"
 PHI = "self.phi = copy.deepcopy(self.params)"
 LOADED = "        vars(self).update(saved)\n        if self.outer:\n"
@@ -169,6 +170,21 @@ MISTAKES: dict[str, list[Change]] = {
         (OUTER, "old = phi.copy(); phi += alpha * (theta - phi)"),
         ("theta[...] = phi\n", "phi += self.before[name] - old; theta[...] = phi\n"),
     ],
+    "schedule-repeats": [
+        (
+            "at(self.inner.learning_rate, self.clock)",
+            "at(99 * self.inner.learning_rate, self.clock)",
+        )
+    ],
+    "alpha-repeats": [("partial(at, table)", "partial(at, 99 * table)")],
+    "decay-backwards": [('u + h["weight_decay"]', 'u - h["weight_decay"]')],
+    "coupled-decay-backwards": [('g + h["weight_decay"]', 'g - h["weight_decay"]')],
+    "checkpoint-of-arrays-alone": [
+        ('self.count = saved["count"]', "pass"),
+        ('self.clock = saved["clock"]', "pass"),
+        ('"anchor", "cycle_step", "syncs")', '"anchor")'),
+    ],
+    "slots-not-kept": [("theta, slots = self.params[name], self.slots[name]", ANEW)],
     "epsilon-ignored": [('/ bias2) + h["epsilon"]', "/ bias2)")],
     "count-interpolated": [
         ("slots in inner.slots.items():\n", f"slots in inner.slots.items():\n{COUNT}")

@@ -175,6 +175,14 @@ class PhiIsTheta(Mistake, SimulatedLookahead):
         super().after_inner_step(theta)
 
 
+class PhiIsThetaUntilLoading(PhiIsTheta):
+    says = f"{PhiIsTheta.says}, until a saved state brings a copy"
+
+    def after_inner_step(self, theta: Tensors) -> None:
+        if self.made_anew:
+            super().after_inner_step(theta)
+
+
 class ThetaBecomesPhi(Mistake, SimulatedLookahead):
     clause, place = "LA-7", "capture"
     says = "has one array under two names, phi and theta, from the first synchronization on"
@@ -185,6 +193,18 @@ class ThetaBecomesPhi(Mistake, SimulatedLookahead):
         if self.syncs:
             self.phi = theta
         super().after_inner_step(theta)
+
+
+class ThetaBecomesPhiUntilLoading(ThetaBecomesPhi):
+    says = f"{ThetaBecomesPhi.says}, and again after a saved state has brought a copy"
+
+    def after_inner_step(self, theta: Tensors) -> None:
+        if self.made_anew:
+            super().after_inner_step(theta)
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        self.made_anew = True
+        return super().synchronize(theta)
 
 
 class KIgnored(Mistake, SimulatedLookahead):
@@ -220,7 +240,12 @@ class SynchronizesFromKOn(Mistake, SimulatedLookahead):
     fix = "set the count back to 0 at each synchronization"
 
     def due(self, counted: bool) -> bool:
-        return bool(self.calls >= self.k)
+        return bool(self.cycle_step >= self.k)
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        kept, new = self.cycle_step, super().synchronize(theta)
+        self.cycle_step = 0 if self.inner_state == "reset" else kept
+        return new
 
 
 class CountsFromOneAgain(Mistake, SimulatedLookahead):
@@ -383,6 +408,18 @@ class VelocityNotKept(Mistake, SimulatedInner):
     breaks = "this is SGD: momentum does nothing"
     fix = "keep the velocity where the next step finds it"
     given = {"rule": lambda _: lambda h, t, sqrt: lambda g, v: (g, g)}
+
+
+class SlotsNotKept(Mistake, SimulatedInner):
+    clause, place, needs = "IN-2", "slots", ("slots",)
+    says = "writes no slots back: they stay zeros"
+    breaks = "momentum and moments do nothing"
+    fix = "keep the slots where the next step finds them"
+
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        zeros, new = self.slots, super().step(theta, grads)
+        self.slots = zeros
+        return new
 
 
 class EpsilonIgnored(Mistake, SimulatedInner):

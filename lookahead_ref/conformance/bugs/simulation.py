@@ -101,6 +101,10 @@ def _take(optimizer: Any) -> None:
             setattr(optimizer, name, made(optimizer))
 
 
+Evaluated: TypeAlias = tuple[Tensors, Tensors]
+"""What is evaluated, and the fast weights after that."""
+
+
 class Run(NamedTuple):
     """All that is observed of a case."""
 
@@ -143,6 +147,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self.grads: Gradients = ()
         self.moving = [True] * len(theta)  # which tensors a synchronization is of
         self.own_steps = [0] * len(theta)
+        self.made_anew = True  # and not from a saved state
         # Which tensors have no phi yet in a program that captures it late.
         self.lacking = [True] * len(theta)
         _take(self)
@@ -304,10 +309,7 @@ class SimulatedProgram:
         """Return what is shown as the slow weights."""
         return level.phi
 
-    def evaluate(
-        self, outermost: SimulatedLookahead, theta: Tensors
-    ) -> tuple[Tensors, Tensors]:
-        """Return what is evaluated, and the fast weights after that."""
+    def evaluate(self, outermost: Any, theta: Tensors) -> Evaluated:
         return outermost.phi, theta
 
     def saved(self, then: State, now: State) -> State:
@@ -363,7 +365,7 @@ class SimulatedProgram:
                 for n, v in kept.items()
                 if f"{of}{n}" not in self.lost
             }
-            vars(each).update(found)
+            vars(each).update(found, made_anew=False)
         for level, own in _lookaheads(levels, theta) if self.recaptures else ():
             if "phi" in self.lost:
                 level.phi = own
