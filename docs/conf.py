@@ -26,6 +26,7 @@ extensions = [
     "golden_suite",
     "mathml",
     "spec_clauses",
+    "survey_page",
     "theory_pictures",
     "walk_page",
 ]

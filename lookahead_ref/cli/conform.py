@@ -36,7 +36,10 @@ EXAMPLES = {
     "golden": ("lookahead-ref golden generate --output vectors",),
     "golden models": ("lookahead-ref golden models numba --profile model:lstm",),
     "golden make-vectors": ("lookahead-ref golden make-vectors --output .",),
-    "golden survey": ("lookahead-ref golden survey",),
+    "golden survey": (
+        "lookahead-ref golden survey",
+        "lookahead-ref golden survey docs/conformance/adapters/*.py --output survey.json",
+    ),
     "golden generate": ("lookahead-ref golden generate --output vectors",),
 }
 
@@ -423,39 +426,46 @@ def survey(
     name: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Which public implementations; all that are installed if not given.",
+            help="Public implementations, or files of adapters with a dict ABOUT; all that "
+            "are installed if not given.",
             show_default=False,
         ),
     ] = None,
+    python: Annotated[
+        str | None, _option("The interpreter of adapters that need one of their own.")
+    ] = None,
     output: Annotated[
-        Path | None, _option("Write it to a file, not to standard output.")
+        Path | None,
+        _option("Write it to a file; what that says of other implementations stays."),
     ] = None,
 ) -> None:
     """Run the suite on public implementations, and say as JSON what was found of each."""
     with reported():
         from lookahead_ref.conformance.adapters import PEERS
         from lookahead_ref.conformance.reports import FAILED
-        from lookahead_ref.conformance.reports import survey as run_all
         from lookahead_ref.conformance.running import StartError
+        from lookahead_ref.conformance.survey import survey as run_all
         from lookahead_ref.report.files import write_json
 
-        unknown = set(name or ()) - PEERS.keys()
-        if unknown:
-            known = ", ".join(PEERS)
-            raise ValueError(f"name must be among {known}, got {sorted(unknown)[0]!r}")
         chosen = name or [each for each, peer in PEERS.items() if peer.installed]
+        found = json.loads(output.read_bytes()) if output and output.exists() else {}
 
         def say(each: str) -> None:
             typer.echo(each, err=True)
 
-        try:
-            found = run_all(chosen, progress=say)
-        except StartError as error:
-            raise failed(error, FAILED) from error
+        skipped = None
+        for one in chosen:  # each by itself: what one took an hour to find is kept
+            try:
+                found = run_all([one], python=python, before=found, progress=say)
+            except (StartError, ModuleNotFoundError, TimeoutError) as error:
+                skipped = failed(error, FAILED)
+                continue
+            if output is not None:
+                write_json(output, found)
         if output is None:
             print_json(found)
-        else:
-            write_json(output, found)
+        if skipped is not None:
+            raise skipped
 
 
 @golden.command("make-vectors", epilog=epilog(EXAMPLES["golden make-vectors"]))

@@ -1,11 +1,8 @@
 """What a run of the suite found: as plain data, and from it text, Markdown, HTML, JUnit."""
 
-import datetime as dt
 import html
-import platform
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -13,15 +10,8 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 import lookahead_ref
-from lookahead_ref.conformance.adapters import PEERS
-from lookahead_ref.conformance.bugs import (
-    CLAUSES,
-    CONDITIONS,
-    Bug,
-    SinglePrecision,
-    by_name,
-)
-from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose, followed
+from lookahead_ref.conformance.bugs import CLAUSES, by_name
+from lookahead_ref.conformance.diagnosis import Diagnosis, followed
 from lookahead_ref.conformance.judging import (
     Expectation,
     Mismatch,
@@ -30,7 +20,7 @@ from lookahead_ref.conformance.judging import (
     stale,
 )
 from lookahead_ref.conformance.protocol import Array, gradients_at, setup
-from lookahead_ref.conformance.running import ModelResult, open_target, run
+from lookahead_ref.conformance.running import ModelResult
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
 from lookahead_ref.conformance.wire import encode, printable
 from lookahead_ref.report.page import Section, page, paragraph
@@ -508,91 +498,3 @@ def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
                 f"{place}: {where} is {each.got:.9g}, expected {each.expected:.9g}: "
                 f"{each.distance:.3g} tolerances off"
             )
-
-
-# The public implementations side by side.
-
-
-def survey(
-    names: Iterable[str], *, progress: Callable[[str], None] | None = None
-) -> dict[str, Any]:
-    """Run the suite on public implementations, by their names in `PEERS`."""
-    found = []
-    for name in names:
-        if progress is not None:
-            progress(name)
-        with closing(open_target(name)) as target:
-            results = run(target, cases())
-        found.append({"name": name, "title": PEERS[name].title, **condensed(results)})
-    return {
-        "format": "lookahead-survey",
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "vectors": VERSION,
-        "lookahead_ref": lookahead_ref.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "cases": len(cases()),
-        "implementations": found,
-    }
-
-
-def condensed(results: Sequence[Result]) -> dict[str, Any]:
-    """Say what was found of an implementation, with the smallest case of each finding."""
-    diagnoses = diagnose(results)
-    summary = summarize("", results, diagnoses)
-    lines = {(d["case"], d["dtype"]): departure_line(d) for d in summary["departures"]}
-    departed = [result for result in results if result.status == "departed"]
-    failed = [result for result in results if result.status == "failed"]
-    causes = diagnoses[0].explanations if diagnoses else ()
-    untold = CONDITIONS.keys() - {"no-gradient"}
-
-    def smallest(some: Iterable[Result]) -> dict[str, str]:
-        result = min(some, key=lambda each: (each.case.size, each.case.steps))
-        shows = lines.get((result.case.id, result.dtype), result.reason)
-        return {"case": result.case.id, "shows": shows}
-
-    def grouped(by: Callable[[Result], str], some: Iterable[Result]) -> Any:
-        groups: dict[str, list[Result]] = {}
-        for result in some:
-            groups.setdefault(by(result), []).append(result)
-        return [(n, {"count": len(g), **smallest(g)}) for n, g in groups.items() if n]
-
-    def condition(result: Result) -> str:  # that keeps it out of the diagnosis
-        return next((flag for flag in result.case.flags if flag in untold), "")
-
-    return {
-        "profiles": summary["profiles"],
-        "conventions": summary["conventions"],
-        "causes": [
-            [
-                {
-                    "name": bug.name,
-                    "says": bug.says,
-                    **smallest(_showing(bug, each, departed)),
-                }
-                for bug in each
-            ]
-            for each in causes
-        ],
-        "explained": bool(causes) or not departed,
-        "exceptions": list(diagnoses[0].exceptions) if diagnoses else [],
-        "beyond": [{"condition": name, **g} for name, g in grouped(condition, departed)],
-        "failures": [g for _, g in sorted(grouped(lambda r: r.reason, failed))],
-    }
-
-
-def _showing(
-    bug: type[Bug], together: Sequence[type[Bug]], departed: Sequence[Result]
-) -> Sequence[Result]:
-    """Return the departures that one bug of some shows in."""
-    if bug is not SinglePrecision:
-        return [r for r in departed if bug.name in r.case.flags] or departed
-    others = {other.name for other in together}
-    shows = [
-        r
-        for r in departed
-        if r.dtype == "float64"
-        and r.verdict is not None
-        and r.verdict.mismatches[0].where == "fast weights"
-    ]
-    return [r for r in shows if not others & set(r.case.flags)] or shows

@@ -1,0 +1,16 @@
+"""Ranger of the file ranger.py, by its first author."""
+
+from shared.rangers import radam
+from shared.sources import module_of
+
+ABOUT = {
+    "name": "ranger",
+    "title": "Ranger of ranger.py",
+    "home": "https://github.com/lessw2020/Ranger-Deep-Learning-Optimizer",
+    "revision": "c82a30460684",
+    "file": "ranger/ranger.py",
+}
+
+
+def Adapter():
+    return radam(module_of(ABOUT).Ranger, use_gc=False)
