@@ -140,7 +140,7 @@ def apply(
         for each in rest:
             check_leaf_like(f"the optimizer's state for {path!r}", each, leaf)
         xp = array_namespace(leaf)
-        result = rule(_functions(xp))(
+        result = rule(_functions(xp, leaf.dtype))(
             leaf, *rest, **round_scalars(coefficients, path, leaf)
         )
         arrays = result if isinstance(result, tuple) else (result,)
@@ -171,15 +171,22 @@ def rule_place() -> str:
 
 
 @cache
-def _functions(xp: Any) -> RuleNamespace:
-    # As formulas, since libraries differ in what they return for two zeros.
-    return RuleNamespace(
-        sqrt=xp.sqrt,
-        abs=xp.abs,
-        sign=xp.sign,
-        maximum=lambda a, b: xp.where((a > b) | (a != a), a, b),
-        minimum=lambda a, b: xp.where((a < b) | (a != a), a, b),
-    )
+def _functions(xp: Any, dtype: Any) -> RuleNamespace:
+    def of_any(function: Callable[..., Any]) -> Callable[..., Any]:
+        # A coefficient is a Python float, which most libraries take for no array.
+        return lambda *values: function(
+            *[x if hasattr(x, "dtype") else xp.asarray(x, dtype=dtype) for x in values]
+        )
+
+    functions = {
+        "sqrt": xp.sqrt,
+        "abs": xp.abs,
+        "sign": xp.sign,
+        # As formulas, since libraries differ in what they return for two zeros.
+        "maximum": lambda a, b: xp.where((a > b) | (a != a), a, b),
+        "minimum": lambda a, b: xp.where((a < b) | (a != a), a, b),
+    }
+    return RuleNamespace(**{name: of_any(each) for name, each in functions.items()})
 
 
 def evaluate(function: Callable[..., Any], *operands: Tree) -> list[Any]:

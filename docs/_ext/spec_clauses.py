@@ -11,7 +11,7 @@ from docutils import nodes
 
 from lookahead_ref.conformance import load
 
-_CLAUSE = re.compile(r"((?:LA|IN|OU)-\d+): ")
+_CLAUSE = re.compile(r"((?:LA|IN|OU|WO)-\d+): ")
 _SHOWN = 6
 
 

@@ -171,52 +171,93 @@ class Lookahead:
             self.outer.load_state_dict(outer)
 
 
+class Workers:
+    """Lookaheads that have a share of the data each, and one outer step (WO-1, WO-5)."""
+
+    def __init__(self, each: list[Lookahead]) -> None:
+        self.each = each
+
+    def step(self, gradients: Any) -> None:
+        """Do a step of each worker, with its own gradients (WO-1)."""
+        for worker, own in zip(self.each, gradients, strict=True):
+            worker.inner.step(own)
+            worker.cycle_step += 1  # WO-3
+        if self.each[0].cycle_step == self.each[0].k:
+            self.synchronize()
+
+    def synchronize(self) -> None:
+        """Do the outer step with the mean of the pseudo-gradients (WO-4, WO-6)."""
+        for name in self.each[0].params:
+            total = sum(worker.phi[name] - worker.params[name] for worker in self.each)
+            mean = total / len(self.each)
+            for worker in self.each:
+                worker.params[name][...] = worker.phi[name] - mean
+        for worker in self.each:
+            worker.synchronize()
+
+    def state_dict(self) -> list[Any]:
+        """Return a copy of the state of each worker (WO-8)."""
+        return [worker.state_dict() for worker in self.each]
+
+    def load_state_dict(self, saved: list[Any]) -> None:
+        """Restore the state."""
+        for worker, own in zip(self.each, saved, strict=True):
+            worker.load_state_dict(own)
+
+
 # --- What the golden suite asks of it. ---
 
 
 class Adapter:
     """``lookahead-ref conform wrapper_plain.py:Adapter``."""
 
-    offers = ("outer",)
+    offers = ("outer", "workers")
 
     def start(self, setup: Any) -> None:
-        """Make parameters and optimizer anew."""
-        self.params = {name: array.copy() for name, array in setup.params.items()}
-        self.inner = optimizer = Inner(setup.inner, self.params)
-        for level in reversed(setup.levels):
+        """Make parameters and optimizer anew; all workers start where the first does."""
+        self.setup = setup
+        shares = setup.split(setup.params)
+        self.each = [self.made(shares[0]) for _ in shares]  # WO-2
+        self.optimizer: Any = Workers(self.each) if self.each[1:] else self.each[0]
+
+    def made(self, params: Any) -> Lookahead:
+        """Make the Lookahead of a worker."""
+        optimizer: Any = Inner(self.setup.inner, copy.deepcopy(params))
+        for level in reversed(self.setup.levels):
             table = level.alpha
             if level.outer:  # slots are interpolated by no more than 1 (OU-8)
                 table = [min(rate, 1.0) for rate in level.outer.learning_rate]
             alpha = partial(at, table)
             optimizer = Lookahead(optimizer, level.k, alpha, level.inner_state, level.outer)
-        self.optimizer: Any = optimizer
+        return optimizer
 
     def step(self, gradients: Any) -> None:
         """Do one step."""
-        self.optimizer.step(gradients)
+        gradients = self.setup.split(gradients)
+        self.optimizer.step(gradients if self.each[1:] else gradients[0])
 
     def fast(self) -> Any:
         """Return the parameters."""
-        return self.params
+        return self.setup.merged([worker.params for worker in self.each])
 
     def slow(self) -> Any:
         """Return phi, of the outermost first."""
-        found, level = [], self.optimizer
-        while isinstance(level, Lookahead):
-            found.append(level.phi)
-            level = level.inner
+        found, levels = [], self.each
+        while isinstance(levels[0], Lookahead):
+            found.append(self.setup.merged([level.phi for level in levels]))
+            levels = [level.inner for level in levels]
         return found
 
     def slots(self) -> Any:
         """Return the slots."""
-        slots = self.inner.slots
+        slots = self.setup.merged([worker.innermost.slots for worker in self.each])
         names = next(iter(slots.values()))
         return {slot: {name: each[slot] for name, each in slots.items()} for slot in names}
 
     def evaluation(self) -> Any:
         """Return the parameters while they are phi."""
-        with self.optimizer.slow_weights():
-            return copy.deepcopy(self.params)
+        with self.each[0].slow_weights():
+            return self.setup.merged([copy.deepcopy(self.each[0].params)] * len(self.each))
 
     def snapshot(self) -> Any:
         """Take the state."""

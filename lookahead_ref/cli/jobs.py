@@ -65,7 +65,7 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
 
         # Before anything is trained or written.
         plots.library()
-        if settings.data == "digits":
+        if settings.base.data == "digits":
             require("sklearn", "experiments", purpose="load the digits")
         comparison = comparing.prepare(settings)
     made = _done(

@@ -2,14 +2,15 @@
 
 import importlib
 import inspect
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from lookahead_ref.cli.terminal import reported
-from lookahead_ref.experiments.settings import Option, options
+from lookahead_ref.experiments.settings import Option, options, parameter_name
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 
@@ -23,7 +24,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     for each in own:
         kind = hints[each.name]
         if each.name in of_settings:
-            shown += [_parameter(kind, *found) for found in options(kind)]
+            shown += [_parameter(kind, *found) for found in options(kind())]
         else:
             kept = inspect.Parameter.KEYWORD_ONLY
             shown.append(each.replace(kind=kept, annotation=kind))
@@ -41,7 +42,12 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return called
 
 
-def _parameter(settings: type, field: str, option: Option) -> inspect.Parameter:
+def _parameter(
+    settings: type, place: str, option: Option, default: Any
+) -> inspect.Parameter:
+    *outer, field = place.split(".")
+    for name in outer:
+        settings = get_type_hints(settings)[name]
     kind = option.given or get_type_hints(settings)[field]
     name = option.name or field
     # Of a single letter Typer would make a short option.
@@ -56,9 +62,9 @@ def _parameter(settings: type, field: str, option: Option) -> inspect.Parameter:
         autocompletion=_completing(option.choices) if option.choices else None,
     )
     return inspect.Parameter(
-        name.strip("-").replace("-", "_"),
+        parameter_name(place, option),
         inspect.Parameter.KEYWORD_ONLY,
-        default=None if option.given else getattr(settings, field),
+        default=None if option.given else default,
         annotation=Annotated[kind, made],
     )
 
@@ -77,10 +83,14 @@ def _completing(choices: str | tuple[str, ...]) -> Callable[[str], list[str]]:
 
 def _settings(kind: type, values: dict[str, Any]) -> Any:
     """Take the values of settings out of all that a command was given."""
-    given = {}
-    for field, option in options(kind):
-        value = values.pop((option.name or field).strip("-").replace("-", "_"))
+    usual = kind()
+    given: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for place, option, _ in options(usual):
+        value = values.pop(parameter_name(place, option))
         if option.given and not value:
             continue
-        given[field] = option.read(value)
-    return kind(**given)
+        outer, _, field = place.rpartition(".")
+        given[outer][field] = option.read(value)
+    own = given.pop("", {})
+    inner = {name: replace(getattr(usual, name), **each) for name, each in given.items()}
+    return kind(**own, **inner)

@@ -32,6 +32,7 @@ EXAMPLES = {
 }
 
 
+_GOES_ON = ("workers", "epochs", "dry_run", "resume", "as_json")
 _OWN = ("optimizer", "model", "data")
 """What may name code of the user's own, which is asked for again when a run goes on."""
 
@@ -97,6 +98,8 @@ def train(
                     team, (options if folder is None else folder.options).on_nonfinite
                 )
                 prepared = training.prepare(settings)
+                if resume is None:
+                    training.initial_weights(prepared)
             if where.dry_run:
                 if team.leads:
                     processes = team.size // len(team.here)
@@ -130,11 +133,12 @@ def _changed_options(context: typer.Context, options: dict[str, Any]) -> dict[st
     """Return what is given of the options; refuse all that a run cannot change."""
     given = {name for name in context.params if _is_given(context, name)}
     for name in context.params:
-        if name in given and name not in (*options, *_OWN, "workers", "resume", "as_json"):
-            option = name.replace("_", "-")
+        if name in given and name not in (*options, *_OWN, *_GOES_ON):
+            option = name.strip("_").replace("_", "-")
             raise ValueError(
                 f"resume cannot be given with --{option}: a run goes on as it began"
             )
+    options = {**options, "epochs": context.params["epochs"]}
     return {name: value for name, value in options.items() if name in given}
 
 

@@ -35,6 +35,7 @@ PROFILES = {
     "nesting": "Lookahead around Lookahead.",
     "schedule": "Learning rates and alphas that change, and their clocks.",
     "outer": "An outer optimizer in the place of alpha.",
+    "workers": "Several workers and one outer step.",
     "inner:sgd": "Stochastic gradient descent with weight decay.",
     "inner:heavy-ball": "Heavy ball.",
     "inner:nesterov": "Nesterov's momentum.",
@@ -50,6 +51,7 @@ VECTOR: Shapes = {"w": (3,)}
 SINGLE: Shapes = {"w": (1,)}
 SEVERAL: Shapes = {"weight": (2, 2), "bias": (2,), "scale": ()}
 PAIR: Shapes = {"first": (2,), "second": (2,)}
+DUO: Shapes = {"w": (2,)}
 
 
 def _bits(values: Any) -> Any:
@@ -599,6 +601,54 @@ def _outer() -> Cases:
     yield build("outer-around", "LA-19", levels, sgd(), 13)
 
 
+def _workers() -> Cases:
+    plain = sgd()
+
+    def case(
+        part: str, clause: str, level: Level, steps: int, inner: Inner = plain,
+        count: int = 2, apart: bool = False, shapes: Shapes = DUO, **rest: Any,
+    ) -> PlannedCase:  # fmt: skip
+        of_all = {f"{m + 1}/{n}": s for m in range(count) for n, s in shapes.items()}
+        identity, rest["workers"] = f"workers-{part}", count
+        planned = build(identity, clause, level, inner, steps, shapes=of_all, **rest)
+        for place, each in enumerate(planned["params"]):
+            if not apart:
+                each["values"] = planned["params"][place % len(shapes)]["values"]
+        planned["comment"] += f" {count} workers."
+        return planned
+
+    momentum = with_outer(2, heavy_ball(0.7, momentum=0.6))
+    diloco = with_outer(2, nesterov(0.7))
+    yield case("start", "WO-2", momentum, 4, apart=True, says="each has drawn its own")
+    yield case("start-alpha", "WO-2", lookahead(3, 0.8), 6, count=3, apart=True)
+    yield case("no-sync", "WO-1", with_outer(5, sgd(0.8)), 3, says="they go apart")
+    yield case("alpha", "WO-4", lookahead(2, 0.5), 5)
+    yield case("local-sgd", "WO-4", lookahead(4, 1.0), 9, says="the mean of the weights")
+    yield case("three", "WO-4", with_outer(3, sgd(1.5)), 7, count=3)
+    yield case("four", "WO-4", diloco, 5, count=4, shapes=SINGLE)
+    yield case("several", "LA-30", diloco, 5, shapes={"a": (1,), "b": (2,), "c": ()})
+    yield case("k1", "WO-3", with_outer(1, heavy_ball(0.7, momentum=0.6)), 3)
+    yield case("k4", "WO-3", with_outer(4, heavy_ball(0.7, momentum=0.6)), 9)
+    yield case("schedule", "OU-6", with_outer(2, nesterov(RATES)), 9, sgd(WARM_UP))
+    for outer in (adagrad(0.05), adam(0.05), adam(0.05, decoupled=0.5)):
+        part = f"{outer.rule}-decay" if len(outer.hyperparameters) > 3 else outer.rule
+        yield case(part, "WO-5", with_outer(2, outer), 7,
+                   says="the outer step is not linear")  # fmt: skip
+    loop: dict[str, Any] = {"says": "closed loop", "problem": quadratic(
+        [[2.0, 0.5, 0.5, 1.0], [0.5, 0.0, 0.0, 2.0]], [[0.5, -1.0], [-2.0, 1.0]]
+    )}  # fmt: skip
+    yield case("valleys", "WO-1", diloco, 8, sgd(0.2), **loop)
+    for at_sync in AT_SYNC:
+        level = with_outer(2, nesterov(0.7), at_sync)
+        yield case(f"{at_sync}-heavy-ball", "WO-7", level, 7, heavy_ball())
+    yield case("maintain-adam", "WO-7", diloco, 7, adam())
+    for name, inner, saved in (
+        ("sgd", plain, 3), ("heavy-ball", heavy_ball(), 4), ("adam", adam(WARM_UP), 3),
+    ):  # fmt: skip
+        yield case(f"{name}-after{saved}", "WO-8", diloco, 7, inner,
+                   says=f"saved after step {saved}", save_after=saved)  # fmt: skip
+
+
 FILES: Mapping[str, Callable[[], Cases]] = {
     "smoke": _smoke,
     "wrapper": _wrapper,
@@ -609,5 +659,6 @@ FILES: Mapping[str, Callable[[], Cases]] = {
     "schedule": _schedule,
     **{f"inner-{name}": partial(_inner, name) for name in INNERS},
     "outer": _outer,
+    "workers": _workers,
 }
 """File, without its ending, to what yields its cases."""

@@ -238,6 +238,15 @@ def minus(some: Tensors, others: Tensors) -> Tensors:
     return [[x - y for x, y in zip(a, b, strict=True)] for a, b in both]
 
 
+def total(several: Sequence[Tensors]) -> Tensors:
+    same = zip(*several, strict=True)
+    return [[sum(numbers) for numbers in zip(*each, strict=True)] for each in same]
+
+
+def mean(several: Sequence[Tensors]) -> Tensors:
+    return [[x / len(several) for x in each] for each in total(several)]
+
+
 class OracleLookahead:
     """Algorithm 1 around an inner optimizer, itself perhaps a Lookahead."""
 
@@ -278,10 +287,15 @@ class OracleLookahead:
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
         """Do one inner step and, after every k of them, synchronize."""
+        theta = self.advance(theta, grads)
+        return self.synchronize(theta) if self.synchronized else theta
+
+    def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
+        """Do one inner step, and tell whether a synchronization is due."""
         theta = self.inner.step(theta, grads)
         self.cycle_step += 1
         self.synchronized = self.cycle_step == self.k
-        return self.synchronize(theta) if self.synchronized else theta
+        return theta
 
     def synchronize(self, theta: Tensors) -> Tensors:
         """Do the outer update; the fast weights restart from the slow ones."""
@@ -324,6 +338,62 @@ class OracleLookahead:
         self.inner.follow(phi)
 
 
+class OracleWorkers:
+    """M workers, each a Lookahead on its own data, and one outer step: DiLoCo 2023."""
+
+    # Their tensors are one list: those of the first worker, those of the second, ...
+
+    def __init__(self, workers: Sequence[OracleLookahead]) -> None:
+        self.workers = workers
+
+    @staticmethod
+    def begin(thetas: Sequence[Tensors]) -> list[Tensors]:
+        """Return where the workers start: all where the first does."""
+        return [thetas[0] for _ in thetas]
+
+    @property
+    def synchronized(self) -> bool:
+        return self.workers[0].synchronized
+
+    @property
+    def phi(self) -> Tensors:
+        return joined([worker.phi for worker in self.workers])
+
+    @property
+    def slots(self) -> Slots:
+        of_each = [worker.slots for worker in self.workers]
+        return {name: joined([slots[name] for slots in of_each]) for name in of_each[0]}
+
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        """Do an inner step of each worker and, after every k of them, synchronize."""
+        count = len(self.workers)
+        each = zip(self.workers, parted(theta, count), self.shares(grads), strict=True)
+        thetas = [worker.advance(x, g) for worker, x, g in each]
+        return joined(self.synchronize(thetas) if self.synchronized else thetas)
+
+    def shares(self, grads: Gradients) -> list[Gradients]:
+        """Return the gradients of each worker."""
+        return parted(grads, len(self.workers))
+
+    def synchronize(self, thetas: Sequence[Tensors]) -> list[Tensors]:
+        """Do the outer step, in each worker the same, with the mean pseudo-gradient."""
+        each = zip(self.workers, thetas, strict=True)
+        found = self.averaged([minus(worker.phi, x) for worker, x in each])
+        return [worker.synchronize(minus(worker.phi, found)) for worker in self.workers]
+
+    def averaged(self, pseudo_gradients: Sequence[Tensors]) -> Tensors:
+        return mean(pseudo_gradients)
+
+
+def parted(tensors: Sequence[Any], count: int) -> list[Any]:
+    size = len(tensors) // count
+    return [tensors[size * number : size * (number + 1)] for number in range(count)]
+
+
+def joined(parts: Sequence[Tensors]) -> Tensors:
+    return [tensor for part in parts for tensor in part]
+
+
 class GradientSource:
     """Where gradients come from: a tape of them, or a formula of the fast weights."""
 
@@ -363,17 +433,25 @@ def start(
     arithmetic: Arithmetic,
     inner: type[OracleInner] = OracleInner,
     lookahead: type[OracleLookahead] = OracleLookahead,
-) -> tuple[Tensors, list[OracleLookahead]]:
+    workers: type[OracleWorkers] = OracleWorkers,
+) -> tuple[Tensors, list[Any]]:
     """Return the initial weights and the Lookaheads of a case, the outermost first."""
     theta = [
         [arithmetic.number(value(bits)) for bits in p["values"]] for p in case["params"]
     ]
-    optimizer: OracleInner | OracleLookahead = inner(case, theta, arithmetic)
-    levels: list[OracleLookahead] = []
-    for level in reversed(case["lookahead"]):
-        optimizer = lookahead(optimizer, level, theta, arithmetic)
-        levels.insert(0, optimizer)
-    return theta, levels
+
+    def made(theta: Tensors) -> list[OracleLookahead]:
+        optimizer: OracleInner | OracleLookahead = inner(case, theta, arithmetic)
+        levels: list[OracleLookahead] = []
+        for level in reversed(case["lookahead"]):
+            optimizer = lookahead(optimizer, level, theta, arithmetic)
+            levels.insert(0, optimizer)
+        return levels
+
+    if "workers" not in case:
+        return theta, made(theta)
+    thetas = workers.begin(parted(theta, case["workers"]))
+    return joined(thetas), [workers([made(each)[0] for each in thetas])]
 
 
 def run(case: Mapping[str, Any], arithmetic: Arithmetic | None = None) -> list[Step]:

@@ -95,6 +95,10 @@ class Setup:
         The Lookaheads, the outermost first.
     inner : Inner
         The inner optimizer.
+    workers : int, default: 1
+        Of several, all that is a dict by name is one for all: ``1/weight``, ``2/weight``,
+        ...; `split` and `merged` take it apart and put it together. Only adapters that
+        offer workers are asked for them.
     """
 
     case: str
@@ -102,6 +106,23 @@ class Setup:
     params: Tensors
     levels: tuple[Level, ...]
     inner: Inner
+    workers: int = 1
+
+    def split(self, tensors: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Take a dict by name apart, into that of each worker."""
+        if self.workers == 1:
+            return [dict(tensors)]
+        return [
+            {n.removeprefix(own): x for n, x in tensors.items() if n.startswith(own)}
+            for own in (f"{number}/" for number in range(1, self.workers + 1))
+        ]
+
+    def merged(self, of_each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Put together what `split` takes apart."""
+        if self.workers == 1:
+            return dict(of_each[0])
+        numbered = enumerate(of_each, start=1)
+        return {f"{number}/{n}": x for number, own in numbered for n, x in own.items()}
 
     def only(
         self,
@@ -154,7 +175,8 @@ class Setup:
 class Adapter(Protocol):
     """A program under test, one case at a time.
 
-    One that has outer optimizers says so, by an attribute ``offers = ("outer",)``.
+    One that has outer optimizers and several workers says so, by an attribute
+    ``offers = ("outer", "workers")``.
 
     `start`, `step` and `fast` are enough to begin with. Without `slow` or `slots` these
     count as hidden; what needs another method that is not there counts as not offered. Any
@@ -241,6 +263,7 @@ def setup(case: Case, dtype: str) -> Setup:
         dict(zip(case.names, case.params(dtype), strict=True)),
         tuple(map(_level, case.data["lookahead"])),
         _inner(case.data["inner"], case.data["learning_rate"]),
+        case.data.get("workers", 1),
     )
 
 
@@ -302,10 +325,12 @@ def observe(
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
     """Take a case to its end; return snapshot and fast weights of its save point, too."""
     given = setup(case, dtype)
-    # Programs from before there were outer optimizers cannot refuse them.
-    outer = any(level.outer for level in given.levels)
-    if outer and "outer" not in getattr(adapter, "offers", ()):
+    offered = getattr(adapter, "offers", ())
+    # Programs from before there were outer optimizers or workers cannot refuse them.
+    if "outer" not in offered and any(level.outer for level in given.levels):
         raise UnsupportedError("an outer optimizer")
+    if "workers" not in offered and given.workers > 1:
+        raise UnsupportedError("several workers")
     adapter.start(given)
     seen = Observation()
     snapshot = None

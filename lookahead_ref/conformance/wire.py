@@ -125,15 +125,17 @@ def steps_of(what: str, value: Any, count: int) -> list[dict[str, Any]]:
 class Wired:
     """A program that is asked for each thing that an `Adapter` does."""
 
-    def __init__(self, ask: Ask, case: Case, offers: Sequence[str] = ("outer",)) -> None:
+    def __init__(
+        self, ask: Ask, case: Case, offers: Sequence[str] = ("outer", "workers")
+    ) -> None:
         self._ask = ask
         self._case = case
         self.offers = offers
 
     def start(self, setup: Setup) -> None:
         """Say all of the case but gradients and what is expected."""
-        kept = ("id", "lookahead", "inner", "learning_rate", "params", "steps")
-        case = {name: self._case.data[name] for name in kept}
+        kept = ("id", "workers", "lookahead", "inner", "learning_rate", "params", "steps")
+        case = {n: self._case.data[n] for n in kept if n in self._case.data}
         self._order({"do": "start", "dtype": setup.dtype, "case": case})
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:

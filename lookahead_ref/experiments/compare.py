@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from lookahead_ref.experiments import optimizers, plugins, report, statistics, trials
-from lookahead_ref.experiments.settings import CompareSettings, TrainSettings, evaluation
+from lookahead_ref.experiments.settings import CompareSettings, evaluation
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Pool
@@ -28,14 +28,9 @@ from lookahead_ref.report.files import write_atomically
 from lookahead_ref.report.tables import Column, Table
 from lookahead_ref.training.loop import described
 
-# To each run as they are.
-_PASSED_ON = (
-    *("model", "data", "epochs", "batch_size", "seed", "backend"),
-    *("k", "alpha", "inner_state"),
-    *("outer", "outer_learning_rate", "outer_momentum"),
-)
 # Fields of `EpochRecord`, and how many decimals of them are shown.
-_FINAL = {"validation_accuracy": 2, "validation_loss": 4, "train_loss": 5}
+_LOSSES = {"validation_loss": 4, "train_loss": 5}
+_FINAL = {"validation_accuracy": 2, **_LOSSES}
 
 
 @dataclass(frozen=True)
@@ -55,14 +50,14 @@ class Comparison:
     @property
     def name(self) -> str:
         """The name of the data, as it stands in headings."""
-        digits = self.settings.data == "digits"
+        digits = self.settings.base.data == "digits"
         return "Handwritten digits" if digits else str(self.data.name)
 
 
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
     """Return what is compared, in the order of the table."""
     if not settings.optimizers:
-        return tuple(map(optimizers.method, optimizers.COMPARED))
+        return tuple(map(optimizers.method, _each_once(optimizers.COMPARED, settings)))
     names = tuple(dict.fromkeys(settings.optimizers))
     for name in names:
         inner = optimizers.inner_name(name)
@@ -79,7 +74,8 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
             f"Lookahead, got {', '.join(names)}"
         )
     inside = tuple(f"lookahead-{name}" for name in alone)
-    found = [optimizers.method(name) for name in (*alone, *around, *inside)]
+    all_names = _each_once((*alone, *around, *inside), settings)
+    found = [optimizers.method(name) for name in all_names]
     # An Adam of the user's own beside this library's is told by where it is.
     often = Counter(method.title for method in found)
     return tuple(
@@ -88,6 +84,10 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
         else replace(method, title=method.name)
         for method in found
     )
+
+
+def _each_once(names: Sequence[str], settings: CompareSettings) -> tuple[str, ...]:
+    return tuple({optimizers.canonical(name, settings.base.outer): None for name in names})
 
 
 def inner_names(settings: CompareSettings) -> tuple[str, ...]:
@@ -104,22 +104,13 @@ def given_rate(settings: CompareSettings, name: str) -> float | None:
 
 def prepare(settings: CompareSettings) -> Comparison:
     """Try everything that can be wrong, before anything is trained or written."""
-    if settings.model != "mlp" and not plugins.is_plugin(settings.model):
-        raise ValueError(
-            "model must be mlp, or your own as module:name or file.py:name; got "
-            f"{settings.model!r}"
-        )
     inner = inner_names(settings)
     for name, _ in settings.learning_rates:
         if name and name not in inner:
             raise ValueError(
                 f"learning_rate must be of one of {', '.join(inner)}, got {name!r}"
             )
-    base = TrainSettings(
-        **{name: getattr(settings, name) for name in _PASSED_ON},
-        hidden=settings.hidden if settings.model == "mlp" else None,
-        **evaluation(settings),
-    )
+    base = replace(settings.base, **evaluation(settings.base))
     arms = []
     for method in methods(settings):
         rate = given_rate(settings, method.name)
@@ -131,10 +122,6 @@ def prepare(settings: CompareSettings) -> Comparison:
     plan = Plan(tuple(arms), seeds, may_diverge=False)
     prepared = {each.settings.optimizer: each for each in trials.check(plan)}
     comparison = Comparison(settings, plan, prepared)
-    if hasattr(comparison.data, "vocabulary"):
-        raise ValueError(
-            f"data must be labelled examples, as digits, got {settings.data!r}, a text"
-        )
     for name, each in prepared.items():
         if name in inner and hasattr(each.optimizer, "inner"):
             raise ValueError(
@@ -186,7 +173,7 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
             for name, outcome in found.items()
             if outcome.arm.role == "lookahead"
         ],
-        _FINAL,
+        _LOSSES if outcomes[0].of_text else _FINAL,
         title="What Lookahead changes: its value less that of its inner optimizer",
         caption=(
             f"{comparison.plan.shown}. Differences are taken seed by seed: "
@@ -194,12 +181,7 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
         ),
         stub="Lookahead less inner",
     )
-    curves = report.drawn(
-        report.accuracy_panels(outcomes),
-        "Training loss, logarithmic, and validation accuracy, whose axis begins where the "
-        "methods can be told apart.",
-        columns=2,
-    )
+    curves = report.training_curves(outcomes, columns=2)
     return report.Findings(
         in_words(finals, differences), (finals, differences), {"curves": curves}
     )
@@ -208,16 +190,19 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
 def in_words(finals: Table, differences: Table) -> str:
     """Say in words what the tables hold, and what they do not show."""
     rows = zip(finals.rows, finals.cells(), strict=True)
-    highest = [row for row, cells in rows if cells[0].bold]
-    best, top = [row.name for row in highest], highest[0].cells[0]
+    found = [row for row, cells in rows if cells[0].bold]
+    best, top = [row.name for row in found], found[0].cells[0]
     verb = "has" if len(best) == 1 else "have"
     gains = [row.cells[0] for row in differences.rows]
-    # Where two accuracies are equal, rounding may leave a difference of either sign.
-    higher = sum(gain.mean > 1e-9 for gain in gains)
+    higher = finals.columns[0].better == "higher"
+    # Where two are equal, rounding may leave a difference of either sign.
+    better = sum((gain.mean if higher else -gain.mean) > 1e-9 for gain in gains)
+    value = f"{top.mean:.2f} %" if higher else f"{top.mean:.2f}"
     text = (
-        f"{_enumerated(best)} {verb} the highest mean validation accuracy, "
-        f"{top.mean:.2f} %. Lookahead has a higher mean than its inner optimizer in "
-        f"{higher} of {len(gains)} cases"
+        f"{_enumerated(best)} {verb} the {'highest' if higher else 'lowest'} mean "
+        f"validation {'accuracy' if higher else 'perplexity'}, {value}. Lookahead has a "
+        f"{'higher mean' if higher else 'lower mean loss'} than its inner optimizer in "
+        f"{better} of {len(gains)} cases"
     )
     if top.n == 1:
         return text + "; one seed says nothing about the spread."
@@ -238,14 +223,11 @@ def learning_rates(settings: CompareSettings) -> str:
     if chosen:
         of = "each inner optimizer" if not (given or own) else _enumerated(chosen)
         said.append(
-            f"The learning rate of {of} is the best of a grid, by validation accuracy on "
-            "other seeds, and is the same alone and inside Lookahead."
+            f"The learning rate of {of} is {optimizers.where_from(settings.base.model)}, "
+            "and is the same alone and inside Lookahead."
         )
-        if (settings.model, settings.data) != ("mlp", "digits"):
-            said.append(
-                "That grid was of a multilayer perceptron on the handwritten digits: for "
-                "this model and these data it was not tuned."
-            )
+        if settings.base.data not in ("digits", "pydoc"):
+            said.append("For these data it was not tuned.")
     if given:
         said.append(
             f"The learning rate of {_enumerated(given)} was given with the command, and "
@@ -266,22 +248,23 @@ def _enumerated(names: Sequence[str]) -> str:
 
 def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
     settings = comparison.settings
-    chosen = (settings.optimizers, settings.learning_rates, settings.model, settings.data)
+    base = settings.base
+    chosen = (settings.optimizers, settings.learning_rates, base.model, base.data)
     published = chosen == ((), (), "mlp", "digits")
     rates = "" if published else f" {learning_rates(settings)}"
     return Table(
-        title=f"{comparison.name}: final validation accuracy",
+        title=f"{comparison.name}: at the end of training",
         caption=(
-            f"{comparison.plan.shown}, after {settings.epochs} epochs; best in "
+            f"{comparison.plan.shown}, after {base.epochs} epochs; best in "
             f"bold. Measured on the slow weights, or on the average.{rates}"
         ),
         stub="Optimizer",
         columns=(
-            Column("Validation accuracy (%)", better="higher"),
+            statistics.quality_column(outcomes),
             Column("Validation loss", better="lower", digits=4),
             Column("Training loss", better="lower", digits=5),
         ),
-        rows=statistics.rows(outcomes, _FINAL),
+        rows=statistics.rows(outcomes, _LOSSES),
     )
 
 
@@ -291,13 +274,13 @@ def _explained(comparison: Comparison) -> Plan:
     sizes = {"training": data.train, "validation": data.validation}
     counts = [f"{x.size} for {what}" for what, x in sizes.items() if hasattr(x, "size")]
     made = comparison.prepared
-    (model, *_) = (each.model for each in made.values())
+    first = next(iter(made.values()))
     setting = {
         "Data": ", ".join([data.name, *counts]),
-        "Model": described(model),
-        "Batch size": settings.batch_size,
-        "Epochs": settings.epochs,
-        "Backend": settings.backend,
+        "Model": described(first.model),
+        "Batch size": first.batch_size,
+        "Epochs": settings.base.epochs,
+        "Backend": first.settings.backend,
         **({"Workers in Lookahead": settings.workers} if settings.workers > 1 else {}),
         **{a.title: described(made[a.settings.optimizer].optimizer) for a in plan.arms},
     }

@@ -1,6 +1,7 @@
 """Models by the names that the command line and the result files use."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 
 from lookahead_ref.data import Corpus, Dataset
 from lookahead_ref.experiments import plugins
+from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.stepping.backend import BackendUnavailableError
+from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training import Model
 from lookahead_ref.zoo import LSTM, MLP, ResNet, resnet18, resnet32, resnet50
 
@@ -32,6 +36,8 @@ class ModelKind:
     batch_size: int = 64
     clip: float = 0.0
     """By default, as the batch size; 0 for none."""
+    backend: str = "numpy"
+    """What is faster, where it is installed."""
 
 
 def _mlp(data: Dataset, backend: str, options: Mapping[str, Any]) -> Model:
@@ -72,7 +78,7 @@ def _resnet(build: Callable[..., ResNet]) -> ModelKind:
         return replace(build(data.image_shape, data.classes, backend=backend), **options)
 
     examples = {"statistics_examples": _STATISTICS_EXAMPLES}
-    return ModelKind(make_one, options=examples, batch_size=128)
+    return ModelKind(make_one, options=examples, batch_size=128, backend="numba")
 
 
 MODELS: Mapping[str, ModelKind] = {
@@ -83,6 +89,7 @@ MODELS: Mapping[str, ModelKind] = {
         options={"hidden": 200, "layers": 2, "dropout": 0.0, "tied": False},
         batch_size=20,
         clip=0.25,
+        backend="numba",
     ),
     "resnet18": _resnet(resnet18),
     "resnet32": _resnet(resnet32),
@@ -101,6 +108,15 @@ def defaults(name: str) -> ModelKind:
         f"model must be one of {', '.join(MODELS)}, module:name or file.py:name; "
         f"got {name!r}"
     )
+
+
+def backend(settings: TrainSettings) -> str:
+    """Return the name of the backend of a run, where it is left open the faster one."""
+    if settings.backend != "auto":
+        return settings.backend
+    with suppress(BackendUnavailableError):
+        return load_backend(defaults(settings.model).backend).name
+    return "numpy"
 
 
 def make(name: str, data: Any, backend: str, options: Mapping[str, Any]) -> Model:

@@ -160,15 +160,21 @@ def _html(
     )
 
 
-def accuracy_panels(outcomes: Sequence[Outcome]) -> list[plots.Panel]:
-    """Collect the curves of training loss and validation accuracy."""
+def training_curves(outcomes: Sequence[Outcome], *, columns: int = 4) -> Picture:
+    """Make the picture of the training loss and of how good the methods are."""
+    panels = [training_panel(outcomes)]
+    if outcomes[0].of_text:
+        panels.append(plots.Panel("validation loss", curves(outcomes, "validation_loss")))
+        caption = "Loss in nats a token, the logarithm of the perplexity."
+        return drawn(panels, caption, columns=columns)
     accuracy = curves(outcomes, "validation_accuracy")
-    return [
-        training_panel(outcomes),
-        plots.Panel(
-            "validation accuracy (%)", accuracy, limits=plots.late_limits(accuracy)
-        ),
-    ]
+    limits = plots.late_limits(accuracy)
+    panels.append(plots.Panel("validation accuracy (%)", accuracy, limits=limits))
+    caption = (
+        "Training loss, logarithmic, and validation accuracy, whose axis begins where the "
+        "methods can be told apart."
+    )
+    return drawn(panels, caption, columns=columns)
 
 
 def training_panel(outcomes: Sequence[Outcome]) -> plots.Panel:

@@ -28,6 +28,7 @@ from lookahead_ref.training.checkpoints import locked, remove_leftovers
 
 _FILE = "run.json"
 _FORMAT = "lookahead-ref run"
+_RECORD = ("settings", "options", "started", "files", "versions")
 _VERSIONS = ("numpy", "autograd", "numba", "cupy")
 
 
@@ -86,6 +87,7 @@ def continued(
     path: Path,
     note: Callable[[str], None],
     own: Mapping[str, str] = MappingProxyType({}),
+    epochs: int | None = None,
     **options: Any,
 ) -> Iterator[RunFolder]:
     """Hold the folder of a run that is to go on; `own` names code that it may run."""
@@ -121,11 +123,28 @@ def continued(
             f"resume must be given with {again} too, for the folder {path} names code that "
             "is run: look at that first where it is not your own"
         )
+    longer = settings if epochs is None else _longer(settings, epochs)
     with locked(path):
         remove_leftovers(path)
+        if longer != settings:
+            record = {name: found[name] for name in _RECORD}
+            write_sealed(path / _FILE, _FORMAT, record | {"settings": asdict(longer)})
+            settings = longer
         folder = RunFolder(path, settings, before, found["started"], note)
         _note_changes(folder, found)
         yield replace(folder, options=replace(before, **options))
+
+
+def _longer(settings: TrainSettings, epochs: int) -> TrainSettings:
+    """Return the settings of a run that goes on past its end."""
+    whole = settings.epochs % settings.evaluate_every == 0
+    if epochs < settings.epochs or settings.schedule != "constant" or not whole:
+        raise NoRunError(
+            f"epochs must be at least those of the run, {settings.epochs}, with a constant "
+            f"schedule and an evaluation at its end that is due anyway, got {epochs} with "
+            f"schedule {settings.schedule} and one every {settings.evaluate_every}"
+        )
+    return replace(settings, epochs=epochs)
 
 
 class Note:

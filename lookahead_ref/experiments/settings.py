@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from functools import partial
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,12 @@ SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine")
 
 AXES = (
     *("optimizer", "learning_rate", "momentum", "k", "alpha"),
-    *("outer_learning_rate", "outer_momentum"),
+    *("outer_learning_rate", "outer_momentum", "weight_decay"),
 )
 """What a sweep may vary, besides the seed: fields of `TrainSettings`."""
 
 EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
 """How a run is evaluated, in every command that trains."""
-
-SHARED = (
-    *("model", "data", "inner_state", "schedule"),
-    *("outer", "workers"),
-    *("epochs", "batch_size", "seed", "backend", *EVALUATION),
-)
-"""What all trials of a sweep share: fields of `TrainSettings` too."""
 
 _MODELS = "lookahead_ref.experiments.models:MODELS"
 _DATA_SETS = "lookahead_ref.data:SOURCES"
@@ -75,19 +69,41 @@ def evaluation(settings: Any) -> dict[str, Any]:
     return {**given, "evaluate_train": given["evaluate_train"] is not False}
 
 
-def options(settings: Any) -> Iterator[tuple[str, Option]]:
-    """Yield the fields of settings that are options."""
+def shared(*names: str) -> Any:
+    """Declare settings of training of which these are options, but those beside it."""
+    return field(default_factory=TrainSettings, metadata={"shared": names})
+
+
+def options(settings: Any) -> Iterator[tuple[str, Option, Any]]:
+    """Yield of each option its place, as ``base.epochs``, how it is given, its value."""
+    own = [each for each in fields(settings) if "option" in each.metadata]
+    beside = {parameter_name(each.name, each.metadata["option"]) for each in own}
     for each in fields(settings):
+        value = getattr(settings, each.name)
         if "option" in each.metadata:
-            yield each.name, each.metadata["option"]
+            yield each.name, each.metadata["option"], value
+        for name, option, inner in options(value) if "shared" in each.metadata else ():
+            if (
+                name in each.metadata["shared"]
+                and parameter_name(name, option) not in beside
+            ):
+                yield f"{each.name}.{name}", option, inner
+
+
+def parameter_name(place: str, option: Option) -> str:
+    """Return what an option is called, as a command's parameter."""
+    name = (option.name or place.rpartition(".")[2]).strip("-").replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
 
 
 def command(name: str, settings: Any) -> str:
-    """Return the command line that asks for settings."""
+    """Return the command line that asks for settings, without those that are defaults."""
     words = ["lookahead-ref", *name.split()]
-    for field_name, option in options(settings):
-        word = f"--{(option.name or field_name).strip('-').replace('_', '-')}"
-        value = getattr(settings, field_name)
+    usual = {place: value for place, _, value in options(type(settings)())}
+    for place, option, value in options(settings):
+        word = f"--{parameter_name(place, option).strip('_').replace('_', '-')}"
+        if value == usual[place]:
+            continue
         if isinstance(value, tuple):
             words += [part for each in value for part in _repeated(word, each)]
         elif value is True:
@@ -107,13 +123,15 @@ def _repeated(word: str, value: Any) -> list[str]:
     return [part for one in each for part in (word, f"{name}={one}" if name else str(one))]
 
 
-def _assigned(texts: Iterable[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+def _assigned(
+    texts: Iterable[str], what: str = "hyperparameter"
+) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     """Read NAME=VALUE: numbers, true and false as JSON has them, all else as text."""
     found: dict[str, tuple[Any, ...]] = {}
     for text in texts:
         name, _, written = text.partition("=")
         if not (name and written):
-            raise ValueError(f"hyperparameter must be NAME=VALUE, got {text!r}")
+            raise ValueError(f"{what} must be NAME=VALUE, got {text!r}")
         try:
             value = json.loads(written)
         except (ValueError, RecursionError):
@@ -123,13 +141,13 @@ def _assigned(texts: Iterable[str]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
     return tuple(found.items())
 
 
-def _assigned_once(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
-    found = _assigned(texts)
+def assigned_once(
+    texts: Iterable[str], what: str = "hyperparameter"
+) -> tuple[tuple[str, Any], ...]:
+    found = _assigned(texts, what)
     for name, values in found:
         if len(values) > 1:
-            raise ValueError(
-                f"hyperparameter {name} must be given once, got {list(values)}"
-            )
+            raise ValueError(f"{what} {name} must be given once, got {list(values)}")
     return tuple((name, values[0]) for name, values in found)
 
 
@@ -155,32 +173,6 @@ _of_run = partial(setting, panel="Run")
 _DIR: dict[str, Any] = {"metavar": "DIR", "show_default": False}
 _of_folder = partial(setting, panel="Folder")
 
-_k = partial(setting, 5, "Lookahead: inner steps to a synchronization.")
-_alpha = partial(setting, 0.5, "Lookahead: step size of the slow weights.")
-_inner_state = partial(
-    setting,
-    "maintain",
-    "Lookahead: maintain, reset or interpolate the inner state.",
-    choices=("maintain", "reset", "interpolate"),
-)
-_outer = partial(
-    setting,
-    None,
-    "Lookahead: optimizer of the slow weights, in place of alpha: sgd, heavy-ball, "
-    "nesterov, adam or another inner one. snoo-NAME is lookahead-NAME with nesterov.",
-)
-_outer_learning_rate = partial(
-    setting,
-    None,
-    "Of the outer optimizer; if not given 0.7 for sgd, heavy-ball and nesterov.",
-)
-_outer_momentum = partial(setting, 0.9, "Of an outer heavy-ball or nesterov.")
-
-
-_workers_here = partial(
-    setting, 1, "Lookahead: workers of a run, in one process; see train.", least=1
-)
-
 
 def _workers(text: str) -> int | str:
     try:
@@ -189,28 +181,14 @@ def _workers(text: str) -> int | str:
         raise ValueError(f"workers must be a number or mpi, got {text!r}") from None
 
 
-_backend = partial(
-    setting,
-    "numpy",
-    "What makes the updates, and the layers' kernels; see [bold]info[/].",
-    choices="lookahead_ref.stepping.backend:names",
-)
-_epochs = partial(setting, 30, "Passes over the training examples.", least=1)
-_batch_size = partial(setting, 64, "Examples in a batch.", least=1)
-_statistics_examples = partial(
-    setting,
-    None,
-    "Residual networks: most training examples that the statistics of an evaluation are "
-    "computed over; if not given, 4,096.",
-    least=1,
-)
-_evaluate_every = partial(setting, 1, "Epochs from one evaluation to the next.", least=1)
-_evaluate_train = partial(setting, None, "Evaluate the training examples too.")
-_first_seed = partial(setting, 0, "The first seed.", least=0)
-
-
 def _seeds(default: int | None) -> Any:
     return setting(default, "Runs of each method.", least=1)
+
+
+_first_seed = partial(setting, 0, "The first seed.", least=0)
+_workers_here = partial(
+    setting, 1, "Lookahead: workers of a run, in one process; see train.", least=1
+)
 
 
 @dataclass(frozen=True)
@@ -246,21 +224,49 @@ class TrainSettings:
         "Of the learning rate: constant, step, shortened or cosine.",
         choices=SCHEDULE_NAMES,
     )
-    epochs: int = _epochs(panel="Run")
+    epochs: int = _of_run(30, "Passes over the training examples.", least=1)
     batch_size: int | None = _of_model(
         None,
         "Examples in a batch, or columns of a text; if not given 64, for lstm 20, for a "
         "resnet 128.",
         least=1,
     )
+    accumulate: int = _of_model(
+        1,
+        "Examples: parts of a batch that go through the model one after the other, to save "
+        "memory.",
+        least=1,
+    )
     seed: int = _of_run(0, "Decides initial weights, batches and dropout.", least=0)
-    backend: str = _backend(panel="Run")
-    k: int = _k(panel="Optimizer")
-    alpha: float = _alpha(panel="Optimizer")
-    inner_state: str = _inner_state(panel="Optimizer")
-    outer: str | None = _outer(panel="Optimizer")
-    outer_learning_rate: float | None = _outer_learning_rate(panel="Optimizer")
-    outer_momentum: float = _outer_momentum(panel="Optimizer")
+    weights: str | None = _of_run(
+        None,
+        "Weights to begin with, a file as final.safetensors of a run.",
+        name="--from",
+        metavar="FILE",
+    )
+    backend: str = _of_run(
+        "auto",
+        "What makes the updates, and the layers' kernels; see [bold]info[/]. auto is numba "
+        "for texts and pictures, where it is installed, and numpy else.",
+        choices="lookahead_ref.stepping.backend:names",
+    )
+    k: int = _of_optimizer(5, "Lookahead: inner steps to a synchronization.")
+    alpha: float = _of_optimizer(0.5, "Lookahead: step size of the slow weights.")
+    inner_state: str = _of_optimizer(
+        "maintain",
+        "Lookahead: maintain, reset or interpolate the inner state.",
+        choices=("maintain", "reset", "interpolate"),
+    )
+    outer: str | None = _of_optimizer(
+        None,
+        "Lookahead: optimizer of the slow weights, in place of alpha: sgd, heavy-ball, "
+        "nesterov, adam or another inner one. snoo-NAME is lookahead-NAME with nesterov.",
+    )
+    outer_learning_rate: float | None = _of_optimizer(
+        None,
+        "Of the outer optimizer; if not given 0.7 for sgd, heavy-ball and nesterov.",
+    )
+    outer_momentum: float = _of_optimizer(0.9, "Of an outer heavy-ball or nesterov.")
     workers: int | str = _of_run(
         1,
         "Lookahead: how many workers, each with its share of the data, have one outer "
@@ -287,7 +293,15 @@ class TrainSettings:
         name="hyperparameter",
         panel="Optimizer",
         metavar="NAME=VALUE",
-        read=_assigned_once,
+        read=assigned_once,
+    )
+    groups: tuple[str, ...] = several(
+        str,
+        "Other settings of the optimizer for the parameters whose paths match a pattern, "
+        "as '*/bias:weight_decay=0'. Repeat it for several; the first match counts.",
+        name="group",
+        panel="Optimizer",
+        metavar="PATTERN:NAME=VALUE,...",
     )
     clip: float | None = _of_optimizer(
         None,
@@ -310,21 +324,33 @@ class TrainSettings:
         None, "lstm: output weights are those of the embedding.", name="--tied"
     )
     window: int | None = _of_model(None, "Texts: steps in a batch.", least=1)
-    statistics_examples: int | None = _statistics_examples(panel="Run")
-    evaluate_every: int = _evaluate_every(panel="Run")
+    statistics_examples: int | None = _of_run(
+        None,
+        "Residual networks: most training examples that the statistics of an evaluation "
+        "are computed over; if not given, 4,096.",
+        least=1,
+    )
+    evaluate_every: int = _of_run(1, "Epochs from one evaluation to the next.", least=1)
     evaluate_train: bool | None = _of_run(
         None,
-        "Evaluate the training examples too; if not given, where there are no more than "
-        "20,000, or 200,000 tokens.",
+        "Evaluate the training examples too; if not given, train does where there are no "
+        "more than 20,000, or 200,000 tokens.",
     )
 
     def __post_init__(self) -> None:
         # JSON has lists for tuples.
-        hidden: Any = self.hidden
-        if isinstance(hidden, list):
-            object.__setattr__(self, "hidden", tuple(hidden))
+        for name in ("hidden", "groups"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
         pairs = tuple((name, value) for name, value in self.hyperparameters)
         object.__setattr__(self, "hyperparameters", pairs)
+
+
+_IN_ONE_PROCESS = tuple(
+    name
+    for name, *_ in options(TrainSettings())
+    if name not in ("workers", "reduction", "weights")
+)
 
 
 @dataclass(frozen=True)
@@ -371,20 +397,7 @@ class CompareSettings:
 
     seeds: int = _seeds(5)
     seed: int = _first_seed()
-    epochs: int = _epochs()
-    batch_size: int = _batch_size()
-    hidden: tuple[int, ...] = (64, 64)
-    k: int = _k()
-    alpha: float = _alpha()
-    inner_state: str = _inner_state()
-    outer: str | None = _outer()
-    outer_learning_rate: float | None = _outer_learning_rate()
-    outer_momentum: float = _outer_momentum()
     workers: int = _workers_here()
-    backend: str = _backend()
-    statistics_examples: int | None = _statistics_examples()
-    evaluate_every: int = _evaluate_every()
-    evaluate_train: bool | None = _evaluate_train()
     optimizers: tuple[str, ...] = several(
         str,
         "An optimizer as for train, or your own as module:name or "
@@ -395,16 +408,13 @@ class CompareSettings:
     )
     learning_rates: tuple[tuple[str, float], ...] = several(
         str,
-        "Of an optimizer by its name, or of all that are not named; if not given, one that "
-        "was chosen on the digits, of your own its own.",
+        "Of an optimizer by its name, or of all that are not named. Default: as for train; "
+        "your own optimizer's own.",
         name="learning_rate",
         metavar="[NAME=]RATE",
         read=_rates,
     )
-    model: str = setting("mlp", "mlp; or your own, as module:name or file.py:name.")
-    data: str = setting(
-        "digits", "Labelled examples, as for train; or your own.", metavar="NAME[:PATH]"
-    )
+    base: TrainSettings = shared(*_IN_ONE_PROCESS)
 
     def __post_init__(self) -> None:
         hyperparameters.count("seeds", self.seeds)
@@ -438,13 +448,9 @@ class JobOptions:
 class SweepSettings:
     """A grid: each value of an axis with each of the others, each once for each seed."""
 
-    model: str = setting("mlp", "As for train.", choices=_MODELS)
-    data: str = setting(
-        "digits", "As for train.", metavar="NAME[:PATH]", choices=_DATA_SETS
-    )
     optimizer: tuple[str, ...] = several(
         str,
-        "As for train; repeat it, as all of the next four, to try several.",
+        "As for train. Repeat it, as all of the next, to try several.",
         show_default="lookahead-adam",
     )
     learning_rate: tuple[float, ...] = several(float, "Of the innermost optimizer.")
@@ -458,35 +464,23 @@ class SweepSettings:
         metavar="NAME=VALUE",
         read=_assigned,
     )
-    inner_state: str = _inner_state()
-    outer: str | None = _outer()
     outer_learning_rate: tuple[float, ...] = several(
-        float, "Of the outer optimizer; repeat it, as the next one.", show_default="0.7"
+        float, "Of the outer optimizer.", show_default="0.7"
     )
     outer_momentum: tuple[float, ...] = several(
         float, "Of an outer heavy-ball or nesterov.", show_default="0.9"
     )
+    weight_decay: tuple[float, ...] = several(float, "Of the innermost optimizer.")
     workers: int = _workers_here()
-    schedule: str = setting("constant", "As for train.", choices=SCHEDULE_NAMES)
-    epochs: int = _epochs()
-    batch_size: int = _batch_size()
     seeds: int = _seeds(1)
     seed: int = _first_seed()
-    backend: str = _backend()
-    statistics_examples: int | None = _statistics_examples()
-    evaluate_every: int = _evaluate_every()
-    evaluate_train: bool | None = _evaluate_train()
+    base: TrainSettings = shared(*_IN_ONE_PROCESS)
 
     def __post_init__(self) -> None:
         hyperparameters.count("seeds", self.seeds)
         for name, values in [*self.axes.items(), *self.hyperparameters]:
             if len(set(values)) < len(values):
                 raise ValueError(f"{name} must have values, each once; got {list(values)}")
-
-    @property
-    def base(self) -> TrainSettings:
-        """What all trials share."""
-        return TrainSettings(**{name: getattr(self, name) for name in SHARED})
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
@@ -511,10 +505,7 @@ class ReproduceSettings:
     seeds: int | None = _seeds(None)
     epochs: int | None = setting(None, "Other than the setting's.", least=1)
     learning_rate: float | None = setting(None, "Of SGD, other than the setting's.")
-    backend: str = _backend()
-    statistics_examples: int | None = _statistics_examples()
-    evaluate_every: int = _evaluate_every()
-    evaluate_train: bool | None = _evaluate_train()
+    base: TrainSettings = shared("backend", *EVALUATION)
 
     def __post_init__(self) -> None:
         if self.full and self.data is None:

@@ -27,19 +27,37 @@ def summary(outcome: Outcome, quantity: str, *, epoch: int = -1) -> Summary:
     return summarized(outcome, _shown(outcome, quantity, epoch))
 
 
+def perplexity(outcome: Outcome, split: str) -> Summary:
+    """Summarize at what perplexity the runs ended, on one split of the text."""
+    losses = outcome.test("loss") if split == "test" else outcome.final(f"{split}_loss")
+    return summarized(outcome, [math.exp(loss) for loss in losses])
+
+
+def quality(outcome: Outcome) -> Summary:
+    """Summarize how good the runs ended: perplexity of a text, or accuracy in percent."""
+    if outcome.of_text:
+        return perplexity(outcome, "validation")
+    return summary(outcome, "validation_accuracy")
+
+
+def quality_column(outcomes: Sequence[Outcome]) -> Column:
+    """Return the heading of `quality`."""
+    if outcomes[0].of_text:
+        return Column("Validation perplexity", better="lower")
+    return Column("Validation accuracy (%)", better="higher")
+
+
 def summarized(outcome: Outcome, values: Sequence[float]) -> Summary:
     """Summarize what its runs gave; missing where that was not measured."""
     measured = outcome.diverged or np.isfinite(values).any()
     return summarize(values) if measured else MISSING
 
 
-def rows(
-    outcomes: Sequence[Outcome], quantities: Iterable[str] = ACCURACY_AND_LOSSES
-) -> tuple[Row, ...]:
-    """Make a row for each arm: the summaries of quantities at the end."""
+def rows(outcomes: Sequence[Outcome], quantities: Iterable[str]) -> tuple[Row, ...]:
+    """Make a row for each arm: how good it ended, and summaries of quantities."""
     return tuple(
-        Row(outcome.arm.title, tuple(summary(outcome, each) for each in quantities))
-        for outcome in outcomes
+        Row(each.arm.title, (quality(each), *(summary(each, name) for name in quantities)))
+        for each in outcomes
     )
 
 

@@ -1,7 +1,7 @@
 """A grid of settings, each trained once for each seed: ``lookahead-ref sweep``."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -10,10 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from lookahead_ref.experiments import optimizers, plugins, report, train, trials
-from lookahead_ref.experiments.settings import AXES, SHARED, SweepSettings, TrainSettings
-from lookahead_ref.experiments.statistics import rows, summary
+from lookahead_ref.experiments.models import backend
+from lookahead_ref.experiments.settings import AXES, SweepSettings, TrainSettings, options
+from lookahead_ref.experiments.statistics import quality_column, rows, summary
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Pool
+from lookahead_ref.report import plots
 from lookahead_ref.report.tables import Column, Table
 
 _LAST = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss")
@@ -21,7 +23,7 @@ _LAST = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss
 
 def plan(settings: SweepSettings) -> Plan:
     """Make one arm for each point of the grid, in the order of the axes' values."""
-    base, axes = settings.base, settings.axes
+    base, axes = replace(settings.base, workers=settings.workers), settings.axes
     own = dict(settings.hyperparameters)
     tried = axes.get("optimizer", (base.optimizer,))
     if own and not any(map(_of_the_user, tried)):
@@ -39,6 +41,7 @@ def plan(settings: SweepSettings) -> Plan:
     for values in itertools.product(*axes.values()):
         chosen = dict(zip(axes, values, strict=True))
         optimizer = chosen.pop("optimizer", base.optimizer)
+        optimizer = optimizers.canonical(optimizer, base.outer)
         # What it has not, such as k where there is no Lookahead, is not varied for it.
         chosen = {n: v for n, v in chosen.items() if _matters(n, optimizer, base.outer)}
         more = own if _of_the_user(optimizer) else {}
@@ -49,8 +52,14 @@ def plan(settings: SweepSettings) -> Plan:
             point = optimizers.fitted(point)
             arms.setdefault(point, Arm(", ".join([optimizer, *told]), point))
     seeds = range(settings.seed, settings.seed + settings.seeds)
-    setting = {name.replace("_", " ").capitalize(): getattr(base, name) for name in SHARED}
-    del setting["Seed"]  # the report has all of them
+    setting = {
+        name.removeprefix("base.").replace("_", " ").capitalize(): value
+        for name, _, value in options(settings)
+        if name.startswith("base.") and value not in (None, ())
+    }
+    setting["Backend"] = backend(base)
+    if settings.workers > 1:
+        setting["Workers"] = settings.workers
     return Plan(tuple(arms.values()), seeds, setting)
 
 
@@ -64,7 +73,11 @@ def sweep(
     # Those that diverged last; of equal accuracies that of the lower loss is better.
     outcomes.sort(key=_rank)
     best = outcomes[0].arm.title
-    findings = report.Findings(f"The best is {best}.", (_table(planned, outcomes),))
+    table = _table(planned, outcomes)
+    own = [name for name, _ in settings.hyperparameters]
+    points = [_point(outcome.arm.settings, own) for outcome in outcomes]
+    pictures = _pictures(planned, points, table)
+    findings = report.Findings(f"The best is {best}.", (table,), pictures)
     return report.write(
         folder,
         "Sweep",
@@ -74,7 +87,7 @@ def sweep(
         outcomes,
         findings,
         began,
-        _lines(outcomes, planned.seeds, [name for name, _ in settings.hyperparameters]),
+        _lines(outcomes, points, planned.seeds),
     )
 
 
@@ -108,8 +121,8 @@ def _shown(axis: str, settings: TrainSettings) -> Any:
 def _rank(outcome: Outcome) -> tuple[float, ...]:
     if outcome.diverged:
         return outcome.diverged, 0.0, 0.0
-    accuracy = summary(outcome, "validation_accuracy").mean
-    return 0, -accuracy, summary(outcome, "validation_loss").mean
+    good = 0.0 if outcome.of_text else summary(outcome, "validation_accuracy").mean
+    return 0, -good, summary(outcome, "validation_loss").mean
 
 
 def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:
@@ -121,26 +134,60 @@ def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:
         ),
         stub="Trial",
         columns=(
-            Column("Validation accuracy (%)", better="higher"),
+            quality_column(outcomes),
             Column("Validation loss", better="lower", digits=4),
         ),
-        rows=rows(outcomes, ("validation_accuracy", "validation_loss")),
+        rows=rows(outcomes, ["validation_loss"]),
     )
 
 
+def _point(settings: TrainSettings, own: Sequence[str]) -> dict[str, Any]:
+    pairs = dict(settings.hyperparameters)
+    return {
+        **{axis: _shown(axis, settings) for axis in AXES},
+        **{name: pairs.get(name) for name in own},
+    }
+
+
 def _lines(
-    outcomes: Sequence[Outcome], seeds: Sequence[int], own: Sequence[str]
+    outcomes: Sequence[Outcome], points: Sequence[Mapping[str, Any]], seeds: Sequence[int]
 ) -> list[dict[str, Any]]:
     lines = []
-    for outcome in outcomes:
-        settings = outcome.arm.settings
-        pairs = dict(settings.hyperparameters)
-        point = {
-            **{axis: _shown(axis, settings) for axis in AXES},
-            **{name: pairs.get(name) for name in own},
-        }
+    for outcome, point in zip(outcomes, points, strict=True):
         for seed, run in zip(seeds, outcome.runs, strict=True):
             last = run["history"][-1] if run["error"] is None else {}
             numbers = {"steps": run["steps"], **{n: last.get(n) for n in _LAST}}
             lines.append({**point, "seed": seed, **numbers, "error": run["error"]})
     return lines
+
+
+def _pictures(
+    planned: Plan, points: Sequence[Mapping[str, Any]], table: Table
+) -> dict[str, report.Picture]:
+    """Draw the grid: a map over two settings, lines through more."""
+    varied = [n for n in points[0] if len({point[n] for point in points}) > 1]
+    if not varied:
+        return {}
+    column = table.columns[0]
+    values = [row.cells[0].mean for row in table.rows]
+    places = [tuple(point[name] for name in varied) for point in points]
+    # Where an optimizer has not a setting, places may coincide.
+    draw = plots.heat_map if len(varied) <= 2 else plots.parallel_lines
+    titles = [name.replace("_", " ") for name in varied]
+    caption = (
+        f"{column.title} at the end, by {' and '.join(titles)}: {planned.shown.lower()}"
+    )
+    return {
+        "grid": report.Picture(
+            f"{caption}. The stronger the colour, the better; a cross or a dotted line: "
+            "a run diverged.",
+            lambda theme: draw(
+                titles,
+                places,
+                values,
+                column.title,
+                higher=column.better == "higher",
+                theme=theme,
+            ),
+        )
+    }

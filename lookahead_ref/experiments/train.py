@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import lookahead_ref as la
@@ -13,8 +14,10 @@ from lookahead_ref.experiments import models, optimizers, plugins
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.experiments.resume import RunFolder
 from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.extras import require
 from lookahead_ref.report.files import jsonable, stamp, write_atomically, write_json
 from lookahead_ref.stepping.backend import load as load_backend
+from lookahead_ref.system import read_file
 from lookahead_ref.training import (
     Data,
     JsonLines,
@@ -27,9 +30,11 @@ from lookahead_ref.training.events import Callback, Event, RunStarted
 from lookahead_ref.training.loop import OnNonFinite, described, train
 from lookahead_ref.training.stopping import StopRequest, stop_requests
 from lookahead_ref.training.team import Team, join, share
-from lookahead_ref.trees import flatten
+from lookahead_ref.trees import check_like, flatten
 
 _DISTRIBUTIONS = ("numpy", "autograd", "numba", "cupy", "scikit-learn", "safetensors")
+
+_MOST_BYTES = 2**40
 
 # Looking at the training examples again takes a third of the time of learning from them.
 _EVALUATED_EXAMPLES = 20_000
@@ -75,6 +80,7 @@ class Prepared:
 def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     """Look up and try all that settings name; `data` may have been loaded already."""
     kind = models.defaults(settings.model)
+    settings = replace(settings, backend=models.backend(settings))
     options = _model_options(settings, kind)
     if settings.schedule not in SCHEDULES:
         known = ", ".join(SCHEDULES)
@@ -92,9 +98,10 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     optimizer = optimizers.build(replace(settings, learning_rate=rate))
     workers = hyperparameters.count("workers", settings.workers)
     if workers > 1 and not isinstance(optimizer, la.Lookahead):
+        told = "groups" if settings.groups else f"optimizer {settings.optimizer}"
         raise ValueError(
-            f"workers must be 1 with optimizer {settings.optimizer}, which has no outer "
-            f"step to share, got {workers}"
+            f"workers must be 1 with {told}, which has no outer step to share, got "
+            f"{workers}"
         )
     with plugins.attributed_to("data", settings.data):
         stream = share(data, 0, workers, batch_size).stream(batch_size, 0)
@@ -104,6 +111,11 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
             f"learning_rate must be given for schedule {settings.schedule}, got none"
         )
     schedule = None if rate is None else SCHEDULES[settings.schedule](rate, steps)
+    if settings.accumulate > 1 and hasattr(data, "vocabulary"):
+        raise ValueError(
+            f"accumulate must be 1 for a text, whose batches have no parts, got "
+            f"{settings.accumulate}"
+        )
     # What fits no float32 is found here.
     named = optimizers.named(settings)
     plugins.try_out(named, settings, model, data, optimizer, batch_size)
@@ -173,13 +185,32 @@ def run(
     return result
 
 
+def initial_weights(prepared: Prepared) -> dict[str, Any] | None:
+    """Read the weights that training begins with; None where the seed decides them."""
+    if (file := prepared.settings.weights) is None:
+        return None
+    safetensors = require("safetensors.numpy", "experiments", purpose="read weights")
+    from safetensors import SafetensorError
+
+    try:
+        found: dict[str, Any] = safetensors.load(read_file(Path(file), _MOST_BYTES))
+        check_like(found, prepared.model.init(0), "weights")
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"from must be a file of this model's weights, as final.safetensors is, got "
+            f"{file}: {error}"
+        ) from error
+    return found
+
+
 def checkpoints(
     prepared: Prepared, folder: RunFolder, request: StopRequest
 ) -> CheckpointFolder:
     """Return where a run that a folder holds keeps its state."""
     return CheckpointFolder(
         folder.path,
-        jsonable(asdict(prepared.settings)),
+        # A run may be continued to more epochs than it had.
+        jsonable({**asdict(prepared.settings), "epochs": None}),
         keep=folder.options.keep,
         every=folder.options.checkpoint_every,
         stopping=request,
@@ -203,6 +234,7 @@ def perplexity(loss: float) -> float | None:
 
 def _trained(prepared: Prepared, on_nonfinite: str, **more: Any) -> TrainingResult:
     settings = prepared.settings
+    weights = None if more.get("resume") is not None else initial_weights(prepared)
     with plugins.located_in(**optimizers.named(settings)):
         return train(
             prepared.model,
@@ -213,6 +245,8 @@ def _trained(prepared: Prepared, on_nonfinite: str, **more: Any) -> TrainingResu
             epochs=settings.epochs,
             batch_size=prepared.batch_size,
             backend=settings.backend,
+            weights=weights,
+            accumulate=settings.accumulate,
             clip=settings.clip or None,
             evaluate_train=bool(settings.evaluate_train),
             evaluate_every=settings.evaluate_every,

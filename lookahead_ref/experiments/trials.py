@@ -25,6 +25,7 @@ from rich.console import Console
 
 import lookahead_ref as la
 from lookahead_ref.experiments import plugins, train
+from lookahead_ref.experiments.models import backend
 from lookahead_ref.experiments.optimizers import Role
 from lookahead_ref.experiments.resume import Note, digests, held
 from lookahead_ref.experiments.settings import TrainSettings
@@ -226,9 +227,17 @@ class Plan:
 
     def trials(self) -> list[tuple[Arm, Trial]]:
         """Return the trials, arm by arm and in the order of the seeds."""
+        each = [
+            (
+                arm,
+                replace(arm.settings, backend=backend(arm.settings)),
+                digests(arm.settings),
+            )
+            for arm in self.arms
+        ]
         return [
-            (arm, Trial(self.measure, replace(arm.settings, seed=seed), files))
-            for arm, files in [(arm, digests(arm.settings)) for arm in self.arms]
+            (arm, Trial(self.measure, replace(settings, seed=seed), files))
+            for arm, settings, files in each
             for seed in self.seeds
         ]
 
@@ -245,6 +254,11 @@ class Outcome:
     def diverged(self) -> int:
         """How many runs did not reach their end."""
         return sum(run["error"] is not None for run in self.runs)
+
+    @property
+    def of_text(self) -> bool:
+        """Whether a text was read: a loss then is the logarithm of a perplexity."""
+        return any(event.get("text", False) for event in self.runs[0]["log"])
 
     @property
     def measured(self) -> list[int]:

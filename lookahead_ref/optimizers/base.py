@@ -4,7 +4,8 @@ An inner optimizer is an `UpdateRule`. The functions `init`, `step` and `evaluat
 of this module make an optimizer of it: it takes them as its methods.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 from lookahead_ref import hyperparameters, trees
@@ -150,6 +151,21 @@ def check_optimizer(name: str, value: object) -> None:
             f"{name} must be an optimizer, as lookahead_ref.SGD(learning_rate=0.1) is, "
             f"got {value!r}"
         )
+    if getattr(value, "several", False):
+        raise TypeError(
+            f"{name} must be the optimizer of one worker, got {type(value).__name__}: "
+            "lookahead_ref.training.train makes a stepper for each of its workers"
+        )
+
+
+@contextmanager
+def belonging_to(name: str) -> Iterator[None]:
+    """Say in an error which of several optimizers it is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: {error}") from error
 
 
 def check_inner(value: object) -> None:

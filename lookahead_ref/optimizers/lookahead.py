@@ -142,7 +142,8 @@ class Lookahead:
                 f"without {' and '.join(lacking)}"
             )
         anchor = inner.slots if self.inner_state == "interpolate" else None
-        outer = None if self.outer is None else self.outer.init(params)
+        with base.belonging_to("outer"):
+            outer = None if self.outer is None else self.outer.init(params)
         if self.alpha is not None:
             if isinstance(self.alpha, AdaptiveAlpha):
                 least = self.alpha.alpha_low
@@ -191,7 +192,8 @@ class Lookahead:
         """Do the outer step, and restart from where it leads; `alpha` was estimated."""
         outer = None
         if self.outer is not None:
-            phi, outer = self.outer.step(state.phi, pseudo_gradient, state.outer)
+            with base.belonging_to("outer"):
+                phi, outer = self.outer.step(state.phi, pseudo_gradient, state.outer)
         else:
             if alpha is None:
                 alpha = value_at("alpha", cast("Any", self.alpha), state.syncs, step_size)
@@ -204,7 +206,9 @@ class Lookahead:
         elif state.anchor is not None:
             if alpha is None:  # there is an outer optimizer
                 rate = self.outer.learning_rate
-                rate = value_at("learning_rate", rate, state.syncs, non_negative)
+                rate = value_at(
+                    "the learning rate of outer", rate, state.syncs, non_negative
+                )
                 alpha = min(rate, 1.0)
             slots = {
                 slot: apply(interpolate, {"alpha": alpha}, state.anchor[slot], values)[0]

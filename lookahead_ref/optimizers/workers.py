@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lookahead_ref.hyperparameters import count
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
@@ -50,6 +50,7 @@ class Workers:
 
     lookahead: Lookahead
     count: int
+    several: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         Worker(self.lookahead)

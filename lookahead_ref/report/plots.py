@@ -7,7 +7,7 @@ with the other families behind it in grey, to be read by itself and against the 
 import io
 import os
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -232,6 +232,107 @@ def _file(figure: "Figure", **options: Any) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, **options)
     return buffer.getvalue()
+
+
+def heat_map(
+    names: Sequence[str],
+    places: Sequence[tuple[Any, ...]],
+    values: Sequence[float],
+    title: str,
+    *,
+    higher: bool,
+    theme: Theme = "light",
+) -> "Figure":
+    """Draw a value at each place of a grid over one or two settings."""
+    down, across = (_ordered(column) for column in ([*zip(*places, strict=True), [""]])[:2])
+    figure, ((axes,),) = panels(
+        1, 1, width=2.2 + 0.95 * len(across), height=1.2 + 0.5 * len(down), theme=theme
+    )
+    table = np.full((len(down), len(across)), np.nan)
+    for place, value in zip(places, values, strict=True):
+        row, column = (*place, "")[:2]
+        table[down.index(row), across.index(column)] = value
+    shown = table if higher else -table
+    image = axes.imshow(shown, cmap=_better(theme), aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        strong = np.isfinite(value) and image.norm(shown[row, column]) > 0.5
+        text = f"{value:.4g}" if np.isfinite(value) else "×"
+        ink = (PAPER if strong else INK)[theme]
+        axes.text(column, row, text, ha="center", va="center", fontsize=10, color=ink)
+    axes.set_yticks(range(len(down)), [_word(each) for each in down])
+    axes.set_xticks(range(len(across)), [_word(each) for each in across])
+    label(axes, theme, x="".join(names[1:]), y=names[0], title=title)
+    return figure
+
+
+def parallel_lines(
+    names: Sequence[str],
+    places: Sequence[tuple[Any, ...]],
+    values: Sequence[float],
+    title: str,
+    *,
+    higher: bool,
+    theme: Theme = "light",
+) -> "Figure":
+    """Draw a line through the settings of each trial to its value."""
+    colors = _better(theme)
+    figure, ((axes,),) = panels(
+        1, 1, width=1.6 * (len(names) + 1) + 1, height=4.2, theme=theme
+    )
+    finite = [value for value in values if np.isfinite(value)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
+    span = (high - low) or 1.0
+    columns = [_ordered(column) for column in zip(*places, strict=True)]
+    # The best are drawn last; lines of one course lie side by side.
+    for rank, place in reversed([*enumerate(places)]):
+        value = values[rank]
+        aside = 0.06 * (rank / len(places) - 0.5)
+        heights = [
+            column.index(at) / max(1, len(column) - 1) + aside
+            for column, at in zip(columns, place, strict=True)
+        ]
+        if not np.isfinite(value):
+            axes.plot(range(len(heights)), heights, color=GHOST[theme], linestyle=":")
+            continue
+        share = (value - low) / span
+        color = colors(share if higher else 1.0 - share)
+        axes.plot(range(len(heights) + 1), [*heights, share], color=color, linewidth=1.8)
+    for number, column in enumerate(columns):
+        axes.axvline(number, color=GHOST[theme], zorder=0)
+        for at, value in enumerate(column):
+            height = at / max(1, len(column) - 1)
+            axes.text(
+                *(number, height + 0.04, f" {_word(value)}"), fontsize=9, color=INK[theme]
+            )
+    for value, height in ((low, 0.0), (high, 1.0)):
+        axes.text(len(columns), height, f" {value:.4g}", fontsize=9, color=INK[theme])
+    axes.set_xticks(range(len(columns) + 1), [*names, title])
+    axes.set_xlim(-0.2, len(columns) + 0.5)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def _better(theme: Theme) -> Any:
+    """Return a scale of colours from the worst to the best."""
+    colors = require("matplotlib.colors", "experiments", purpose="draw pictures")
+    return colors.LinearSegmentedColormap.from_list(
+        "better", [GHOST[theme], PALETTE[theme][0]]
+    )
+
+
+def _ordered(values: Iterable[Any]) -> list[Any]:
+    """Return what there is, each once: numbers by size, and before them what has none."""
+    found = dict.fromkeys(values)
+    if all(value is None or isinstance(value, (int, float)) for value in found):
+        return sorted(found, key=lambda value: (value is not None, value or 0))
+    return list(found)
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None:

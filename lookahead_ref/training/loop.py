@@ -107,7 +107,9 @@ def train(
     seed: int,
     epochs: int,
     batch_size: int,
+    weights: trees.Tree | None = None,
     backend: str | Backend = "numpy",
+    accumulate: int = 1,
     clip: float | None = None,
     evaluate_train: bool = True,
     evaluate_every: int = 1,
@@ -141,9 +143,16 @@ def train(
         Passes over the training examples, at least 1.
     batch_size : int
         Examples in a batch; of a text, columns that are read side by side.
+    weights : dict, optional
+        What to begin with instead of the initial parameters of the seed, like those in
+        names, shapes and dtypes; also flat, by their paths.
     backend : str or Backend, default "numpy"
         What makes the updates: see `lookahead_ref.Stepper`. Where it computes on a device,
         parameters and batches are moved there.
+    accumulate : int, default 1
+        In how many parts a batch of examples goes through the model, one after the other:
+        the gradient is that of the whole, but for rounding and batch statistics, and takes
+        the memory of a part.
     clip : float, optional
         The largest norm of all gradients together; larger ones are scaled down to it.
     evaluate_train : bool, default True
@@ -207,6 +216,7 @@ def train(
     evaluate_every = hyperparameters.count("evaluate_every", evaluate_every)
     seed = hyperparameters.count("seed", seed, least=0)
     hyperparameters.option("on_nonfinite", on_nonfinite, ("stop", "skip"))
+    accumulate = hyperparameters.count("accumulate", accumulate)
     if clip is not None:
         clip = hyperparameters.positive("clip", clip)
     if schedule is not None:
@@ -228,6 +238,7 @@ def train(
                 batch_size,
                 placement,
                 worker=number,
+                weights=weights,
             )
             for number in team.here
         ]
@@ -249,6 +260,7 @@ def train(
         seed=seed,
         epochs=epochs,
         batch_size=batch_size,
+        accumulate=accumulate,
         clip=clip,
         evaluate_train=evaluate_train,
         evaluate_every=evaluate_every,
@@ -304,6 +316,7 @@ class _Loop:
     seed: int
     epochs: int
     batch_size: int
+    accumulate: int
     clip: float | None
     evaluate_train: bool
     evaluate_every: int
@@ -313,7 +326,7 @@ class _Loop:
     callbacks: Sequence[Callback]
 
     def __post_init__(self) -> None:
-        self.gradient = gradients(self.model, self.state, self.batch_size)
+        self.gradient = gradients(self.model, self.state, self.batch_size, self.accumulate)
         self.began = time.perf_counter() - self.state.seconds
         self.workers = [self]  # in this process
         self.saved: tuple[int, int] | None = None
@@ -366,8 +379,9 @@ class _Loop:
         k = cast("Worker", state.stepper.optimizer).lookahead.k
         while state.batches < per_epoch:
             meeting = state.batches + k - state.step % k
-            for worker in self.workers:
-                worker.advance(min(meeting, per_epoch))
+            with self.team.together(self.end):
+                for worker in self.workers:
+                    worker.advance(min(meeting, per_epoch))
             if state.batches == meeting:
                 self._synchronize()
             self._pause()
@@ -376,10 +390,12 @@ class _Loop:
         """Do the outer step with the mean of all workers' pseudo-gradients."""
         placement = self.state.placement
         steppers = [worker.state.stepper for worker in self.workers]
-        to_host = placement.backend.to_host
-        mean = self.team.mean([trees.map(to_host, each.params) for each in steppers])
+        found = [stepper.params for stepper in steppers]
+        if not self.team.on_devices:
+            found = [trees.map(placement.backend.to_host, each) for each in found]
+        mean = placement.put(self.team.mean(found))
         for stepper in steppers:
-            stepper.step(placement.put(mean))
+            stepper.step(mean)
 
     def advance(self, until: int) -> None:
         """Go through the epoch's batches up to a number."""

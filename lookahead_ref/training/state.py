@@ -132,14 +132,17 @@ class TrainingState:
         batch_size: int,
         placement: Placement,
         worker: int = 0,
+        weights: trees.Tree | None = None,
     ) -> Self:
         """Return the state in which a run, or one of its workers, begins."""
         init_seed, *seeds_of_all = seeds(seed)
         batch_seed, noise_seed = ([each, *each.spawn(worker)][-1] for each in seeds_of_all)
-        params = placement.put(model.init(init_seed))
+        params = model.init(init_seed)
+        if weights is not None:
+            params = trees.unflatten(params, trees.check_like(weights, params, "weights"))
         return cls(
             placement,
-            Stepper(optimizer, params, backend=placement.backend),
+            Stepper(optimizer, placement.put(params), backend=placement.backend),
             data.stream(batch_size, batch_seed),
             np.random.Generator(np.random.PCG64(noise_seed)),
             started(model, batch_size, placement),
@@ -263,24 +266,51 @@ def seeds(seed: int) -> list[np.random.SeedSequence]:
 
 
 def gradients(
-    model: Model, state: TrainingState, batch_size: int
+    model: Model, state: TrainingState, batch_size: int, accumulate: int = 1
 ) -> Callable[[Any], tuple[Any, Any, Any]]:
-    """Return what computes loss, gradients and what is carried on, of a batch."""
+    """Return what computes loss, gradients and what is carried on, of a batch in parts."""
     carrying = carries(model)
     differentiate = value_and_grad(model.loss, has_aux=carrying)
+
+    def of_part(batch: Any, carried: Any) -> tuple[Any, Any, Any]:
+        batch, params = state.placement.put(batch), state.stepper.params
+        if not carrying:
+            loss, grads = differentiate(params, batch)
+            return loss, carried, grads
+        (loss, after), grads = differentiate(params, batch, carried, state.rng)
+        check_carried(after, carried, params)
+        return loss, after, grads
 
     def gradient(batch: Any) -> tuple[Any, Any, Any]:
         if getattr(batch, "first", False):
             state.carried = started(model, batch_size, state.placement)
-        batch, params = state.placement.put(batch), state.stepper.params
-        if not carrying:
-            loss, grads = differentiate(params, batch)
-            return loss, state.carried, grads
-        (loss, carried), grads = differentiate(params, batch, state.carried, state.rng)
-        check_carried(carried, state.carried, params)
+        if accumulate == 1:
+            return of_part(batch, state.carried)
+        parts = _parts(batch, accumulate)
+        loss, carried, grads = of_part(parts[0], state.carried)
+        weight = parts[0].size
+        for part in parts[1:]:
+            # A running mean: weighted, as parts may differ by an example.
+            weight += part.size
+            share = part.size / weight
+            own_loss, carried, own = of_part(part, carried)
+            loss = loss + share * (own_loss - loss)
+            (grads,) = trees.apply(trees.interpolate, {"alpha": share}, grads, own)
         return loss, carried, grads
 
     return gradient
+
+
+def _parts(batch: Any, count: int) -> list[Any]:
+    """Cut a batch of examples into so many parts, of one example at least."""
+    if not hasattr(batch, "take"):
+        raise TypeError(
+            f"accumulate must be 1 where batches are not of examples to take, got {count}"
+        )
+    return [
+        batch.take(indices)
+        for indices in np.array_split(np.arange(batch.size), min(count, batch.size))
+    ]
 
 
 def evaluator(

@@ -1,15 +1,15 @@
 """Where the workers of a run are: all in this process, or one on each rank of MPI."""
 
+import ctypes
 import importlib
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
+from array_api_compat import array_namespace
 
 from lookahead_ref import hyperparameters, trees
 from lookahead_ref.extras import require
@@ -21,11 +21,17 @@ from lookahead_ref.trees import Tree
 REDUCTIONS = ("ordered", "allreduce")
 """How pseudo-gradients are added up on MPI."""
 
+Told = Callable[[str], None]
+"""What is called with the error of another rank."""
+
 _BLOCK = 2**17  # elements that are averaged at once, so that they stay in a cache
 
 
 class Team:
     """Workers in this process, one after the other."""
+
+    on_devices = False
+    """Whether `mean` takes arrays on a device, and leaves them there."""
 
     def __init__(self, size: int) -> None:
         self.size = hyperparameters.count("workers", size)
@@ -50,7 +56,7 @@ class Team:
         return value
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self, told: Told | None = None) -> Iterator[None]:  # noqa: ARG002
         """Fail everywhere if the block, which talks to nobody, fails somewhere."""
         yield
 
@@ -63,8 +69,11 @@ class Team:
 class Ranks(Team):
     """Workers that are the ranks of an MPI communicator."""
 
-    def __init__(self, comm: Any, reduction: str = "ordered") -> None:
+    def __init__(
+        self, comm: Any, reduction: str = "ordered", on_devices: bool = False
+    ) -> None:
         super().__init__(comm.size)
+        self.on_devices = on_devices
         self.here = (comm.rank,)
         self._comm = comm
         self._mean = {"ordered": self._ordered, "allreduce": self._allreduce}[
@@ -72,30 +81,33 @@ class Ranks(Team):
         ]
 
     def mean(self, values: Sequence[Tree]) -> Tree:
-        """Average what each rank has, whose arrays are NumPy's."""
+        """Average what each rank has, in arrays of NumPy or, on devices, of CuPy."""
         (own,) = values
-        return trees.map(
-            lambda leaf: self._mean(np.ascontiguousarray(leaf)).reshape(leaf.shape), own
-        )
 
-    def _ordered(self, own: NDArray[Any]) -> NDArray[Any]:
+        def averaged(leaf: Any) -> Any:
+            xp = array_namespace(leaf)
+            return self._mean(xp, xp.ascontiguousarray(leaf)).reshape(leaf.shape)
+
+        return trees.map(averaged, own)
+
+    def _ordered(self, xp: Any, own: Any) -> Any:
         # Each rank averages a segment of it, from all ranks in their order.
         least, more = divmod(own.size, self.size)
         counts = [least + (rank < more) for rank in range(self.size)]
         mine = counts[self._comm.rank]
-        received = np.empty((self.size, mine), own.dtype)
-        self._comm.Alltoallv([own, counts], [received, [mine] * self.size])
+        received = xp.empty((self.size, mine), dtype=own.dtype)
+        self._comm.Alltoallv([_settled(own), counts], [received, [mine] * self.size])
         segment = received[0]
         for start in range(0, mine, _BLOCK):
             block = received[:, start : start + _BLOCK]
             segment[start : start + _BLOCK] = workers.mean([{"": row} for row in block])[""]
-        result = np.empty_like(own)
-        self._comm.Allgatherv(segment, [result, counts])
+        result = xp.empty_like(own)
+        self._comm.Allgatherv(_settled(segment), [result, counts])
         return result
 
-    def _allreduce(self, own: NDArray[Any]) -> NDArray[Any]:
-        total = np.empty_like(own)
-        self._comm.Allreduce(own, total)
+    def _allreduce(self, xp: Any, own: Any) -> Any:
+        total = xp.empty_like(own)
+        self._comm.Allreduce(_settled(own), total)
         total /= self.size
         return total
 
@@ -109,18 +121,23 @@ class Ranks(Team):
         return self._comm.bcast(value)
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Fail on all ranks if one fails; the first of those tells why."""
+    def together(self, told: Told | None = None) -> Iterator[None]:
+        """Fail on all ranks if one fails; the first that does raises, others are told."""
         failed = None
         try:
             yield
         except Exception as error:
             failed = error
-        failures = self.gather([failed is not None])
-        if failed is not None and not any(failures[: self._comm.rank]):
-            raise failed
-        if any(failures):
-            self._comm.Barrier()  # until the rank that tells why has ended all
+        failures = self.gather([None if failed is None else str(failed)])
+        first = next((n for n, why in enumerate(failures) if why is not None), None)
+        if first is None:
+            return
+        if told is not None and first != self._comm.rank:
+            told(failures[first])
+        self._comm.Barrier()  # until all know
+        if first == self._comm.rank:
+            raise cast("Exception", failed)
+        self._comm.Barrier()  # until the rank that raises has ended all
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -154,7 +171,30 @@ def join(size: int | str, reduction: str = "ordered") -> Team:
     if not mpi.Is_initialized() or mpi.Is_finalized():
         state = "finalized" if mpi.Is_finalized() else "not initialized"
         raise ValueError(f"workers can be mpi while MPI is initialized, and it is {state}")
-    return Ranks(mpi.COMM_WORLD, reduction)
+    return Ranks(mpi.COMM_WORLD, reduction, cuda_aware(mpi))
+
+
+def cuda_aware(mpi: Any) -> bool:
+    """Tell whether the MPI says that it takes pointers to a GPU's memory."""
+    # MPI 4.1 has a way for all; before it Open MPI and MPICH have a function each.
+    kinds = mpi.COMM_WORLD.Get_info().get("mpi_memory_alloc_kinds") or ""
+    if "cuda" in [kind.partition(":")[0] for kind in kinds.split(",")]:
+        return True
+    library = ctypes.CDLL(mpi.__file__)
+    if hasattr(library, "MPIX_Query_cuda_support"):
+        return bool(library.MPIX_Query_cuda_support())
+    found = ctypes.c_int(0)
+    if hasattr(library, "MPIX_GPU_query_support"):
+        library.MPIX_GPU_query_support(0, ctypes.byref(found))  # 0: CUDA
+    return bool(found.value)
+
+
+def _settled(array: Any) -> Any:
+    """Wait until an array's device, if it has one, has computed it: MPI does not."""
+    wait = getattr(getattr(array, "device", None), "synchronize", None)
+    if wait is not None:
+        wait()
+    return array
 
 
 def check_alike(team: Team, given: Mapping[str, Any]) -> None:

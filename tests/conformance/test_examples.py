@@ -90,7 +90,8 @@ def test_it_passes_what_one_process_can_show_by_reading_the_vectors_alone(
 
 def test_it_passes_over_the_wire_and_resumes_in_a_new_process(command: list[str]) -> None:
     target = open_target(command=shlex.join(command))
-    asked = [*cases("resume"), *cases("evaluation"), *cases("outer")]
+    profiles = ("resume", "evaluation", "outer", "workers")
+    asked = [case for profile in profiles for case in cases(profile)]
     results = taken(target, asked)
     assert statuses(results) == {"passed"}
 

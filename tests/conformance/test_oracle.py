@@ -179,6 +179,67 @@ def test_a_reset_around_makes_the_outer_state_below_anew(
     assert steps[5].fast[0][0] == 6.75 - 0.5 * velocity
 
 
+def of_two(
+    level: Any, inner: Any, steps: int = 4, starts: Any = (8.0, 8.0), second: float = 3.0
+) -> dict[str, Any]:
+    """Two workers, of one weight each, whose gradients are constant, the first one's 1."""
+    tape = given_tape([[[1.0], [second]]] * steps)
+    return build(
+        "hand", "WO-1", level, inner, steps, shapes={"1/x": (1,), "2/x": (1,)}, workers=2,
+        initial=[[start] for start in starts], problem=tape,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("level", "phi"),
+    [
+        # The fast weights lose 2 and 6 in a cycle, 4 on average.
+        (lookahead(2, 0.5), [6, 4]),
+        (with_outer(2, sgd(1.5)), [2, -4]),
+        (with_outer(2, heavy_ball(0.5, **HALF)), [6, 3]),  # v: 4, 6
+        (with_outer(2, nesterov(0.5, **HALF)), [5, 1.5]),  # u: 6, 7
+        (with_outer(2, sgd(0.5, decoupled=0.25)), [5, 2.375]),  # 4 + 8 / 4, 4 + 5 / 4
+    ],
+)
+def test_workers_by_hand(level: Any, phi: list[float]) -> None:
+    for starts in ((8.0, 8.0), (8.0, 1.0)):  # all start where the first does
+        steps = oracle.run(of_two(level, sgd(1.0), starts=starts))
+        assert steps[0].fast == [[7], [5]]
+        assert [[x] * 2 for x in phi] == [[x for (x,) in steps[t].fast] for t in (1, 3)]
+        assert [steps[2].fast[n][0] - phi[0] for n in (0, 1)] == [-1, -3]
+
+
+def test_the_inner_state_of_workers_is_their_own() -> None:
+    steps = oracle.run(of_two(lookahead(2, 0.5), heavy_ball(1.0, **HALF)))
+    assert [steps[t].slots["velocity"] for t in (0, 1, 2)] == [
+        [[1], [3]],
+        [[1.5], [4.5]],
+        [[1.75], [5.25]],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outer", "same"),
+    [
+        (sgd(0.7), True),
+        (heavy_ball(0.7), True),
+        (nesterov([0.7, 0.3]), True),
+        (nesterov(0.7, l2=0.1), True),
+        (heavy_ball(0.7, decoupled=0.1), True),
+        (adagrad(0.1), False),
+        (adam(0.1), False),
+    ],
+)
+def test_weights_may_be_averaged_after_an_outer_step_that_is_linear(
+    outer: Any, same: bool
+) -> None:
+    case = of_two(with_outer(2, outer), heavy_ball(), steps=6, second=-3.0)
+    averaged = simulate(case, oracle.Exact(), [by_name("weights-averaged")]).steps
+    pairs = zip(averaged, oracle.run(case), strict=True)
+    apart = max(abs(a.fast[0][0] - b.fast[0][0]) for a, b in pairs)
+    assert apart < 1e-40 if same else apart > 1e-3
+
+
 def test_a_parameter_without_a_gradient_stays_and_synchronizes() -> None:
     case = build(
         "gap", "no-gradient", lookahead(2, 0.5), heavy_ball(1.0, momentum=0.5), 3,
@@ -224,7 +285,7 @@ def test_phi_is_the_average_of_equation_0_1(
 
 
 def test_a_simulation_without_bugs_is_the_oracle() -> None:
-    for name in ("smoke", "nesting", "schedule", "outer"):
+    for name in ("smoke", "nesting", "schedule", "outer", "workers"):
         for case in optimizer_cases.FILES[name]():
             run, steps = simulate(case, oracle.Exact()), oracle.run(case)
             assert run.steps == steps

@@ -39,7 +39,7 @@ def test_a_case_stops_where_it_asks_for_more_than_is_offered(
     offered: dict[str, Any], asked: Callable[[Setup], bool]
 ) -> None:
     found = set()
-    for case in (case for case in cases() if case.profile != "outer"):
+    for case in (case for case in cases() if case.profile not in ("outer", "workers")):
         given = setup(case, "float32")
         expected = asked(given)
         found.add(expected)
@@ -60,18 +60,33 @@ def test_the_last_entry_of_a_table_holds() -> None:
 
 
 class Silent:
-    """A program from before there were outer optimizers."""
+    """A program from before there were outer optimizers, or workers."""
 
     def start(self, setup: Setup) -> None:
         raise AssertionError("it was asked")
 
 
-@pytest.mark.parametrize("case", cases("outer"))
-def test_who_does_not_offer_outer_optimizers_is_not_asked_for_them(case: Any) -> None:
+@pytest.mark.parametrize("case", [*cases("outer"), *cases("workers")])
+def test_who_does_not_offer_outer_optimizers_or_workers_is_not_asked(case: Any) -> None:
     given = setup(case, "float64")
-    assert any(level.outer and not level.alpha for level in given.levels)
-    with pytest.raises(UnsupportedError, match="an outer optimizer"):
-        observe(case, "float64", Silent())  # type: ignore[arg-type]
-    offering = type("Offering", (Silent,), {"offers": ("outer",)})
+    asked = {"outer": "an outer optimizer", "workers": "several workers"}
+    if not any(level.outer and not level.alpha for level in given.levels):
+        del asked["outer"]
+    if given.workers == 1:
+        del asked["workers"]
+    assert asked
+    for number, expected in enumerate(asked.values()):
+        offering = type("Offering", (Silent,), {"offers": [*asked][:number]})
+        with pytest.raises(UnsupportedError, match=expected):
+            observe(case, "float64", offering())
+    offering = type("Offering", (Silent,), {"offers": [*asked]})
     with pytest.raises(AssertionError, match="it was asked"):
         observe(case, "float64", offering())
+
+
+def test_what_is_of_each_worker_is_taken_apart_and_put_together() -> None:
+    several = setup(cases("workers")[0], "float64")
+    of_each = [{"weight": 1, "a/b": 2}, {"weight": 3, "a/b": 4}]
+    together = {"1/weight": 1, "1/a/b": 2, "2/weight": 3, "2/a/b": 4}
+    assert several.merged(of_each) == together
+    assert several.split(together) == of_each

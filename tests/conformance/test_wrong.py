@@ -23,9 +23,11 @@ MADE_AT_ONCE = {mistake.name for mistake in MISTAKES}
 
 
 def pool(*causes: str) -> list[Case]:
-    """Return the cases of outer optimizers for what is wrong with one, else the others."""
-    outer = any(by_name(cause).clause.startswith("OU") for cause in causes)
-    return [case for case in cases() if (case.profile == "outer") == outer]
+    """Return the cases of outer optimizers or of workers for what is wrong in them."""
+    own = {"OU": "outer", "WO": "workers"}
+    wanted = {own.get(by_name(cause).clause.partition("-")[0]) for cause in causes} - {None}
+    kind = {case.id: case.profile for case in cases() if case.profile in own.values()}
+    return [case for case in cases() if kind.get(case.id) in (wanted or {None})]
 
 
 def flagged(cause: str, most: int, levels: int = 9) -> list[Case]:

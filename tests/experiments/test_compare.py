@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from commands import alone, results
+from commands import alone, results, succeeded
 from lookahead_ref.experiments import compare, environment, optimizers
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder
 from lookahead_ref.experiments.report import Report
-from lookahead_ref.experiments.settings import CompareSettings
+from lookahead_ref.experiments.settings import CompareSettings, TrainSettings
 from lookahead_ref.experiments.trials import DivergedError
 from lookahead_ref.report.tables import Summary
 
-SETTINGS = CompareSettings(seeds=2, epochs=2, hidden=(8,))
-SHORT = replace(SETTINGS, optimizers=("sgd",), seeds=1, epochs=1)
+SMALL = TrainSettings(epochs=2, hidden=(8,))
+SETTINGS = CompareSettings(seeds=2, base=SMALL)
+ONE = replace(SMALL, epochs=1)
+SHORT = CompareSettings(optimizers=("sgd",), seeds=1, base=ONE)
 RESULTS = {"results.json", "results.csv", "train.jsonl", "trials"}
 FILES = RESULTS | {"curves.png", "curves.svg", "report.html"}
 
@@ -72,6 +74,13 @@ def test_results_hold_every_number_of_the_table(comparison: Report) -> None:
         assert [record["epoch"] for record in arm["runs"][0]["history"]] == [0, 1, 2]
 
 
+def test_a_lookahead_with_an_outer_nesterov_is_called_snoo_and_there_once() -> None:
+    for chosen in (("sgd", "adam"), ("sgd", "snoo-sgd", "adam")):
+        settings = replace(SETTINGS, optimizers=chosen, outer="nesterov")
+        titles = [arm.title for arm in compare.prepare(settings).plan.arms]
+        assert sorted(titles) == ["Adam", "SGD", "SNOO (Adam)", "SNOO (SGD)"]
+
+
 def test_all_methods_start_at_the_same_point(comparison: Report) -> None:
     starts = measured(comparison, 0, "train_loss")
     assert all(list(start) == list(starts["sgd"]) for start in starts.values())
@@ -107,12 +116,25 @@ def test_the_log_has_a_line_for_each_epoch_of_each_run(comparison: Report) -> No
     }
 
 
+def test_texts_are_compared_by_their_perplexity(here: Path) -> None:
+    (here / "text").write_text("so it goes, and on it goes, as it went. " * 40)
+    done = succeeded(
+        "compare --model lstm --data chars:text --hidden 4 --layers 1 --window 5 --jobs 1 "
+        "--batch-size 4 --optimizer sgd --learning-rate 1 --epochs 1 --seeds 2 --output out"
+    )
+    assert re.search(r"has the lowest mean validation perplexity, \d+\.\d\d\.", done.stdout)
+    found = results(here / "out")
+    last = [run["history"][-1]["validation_loss"] for run in found["arms"][0]["runs"]]
+    assert f"{np.mean(np.exp(last)):.2f} ±" in found["tables"][0]
+    assert "accuracy" not in "".join(found["tables"])
+
+
 def test_the_report_holds_table_pictures_and_the_command(comparison: Report) -> None:
     text = (comparison.folder / "report.html").read_text("utf-8")
     for table in comparison.findings.tables:
         assert table.html() in text
     assert text.count("data:image/png;base64,") == 2
-    assert "lookahead-ref compare --seeds 2 --seed 0 --epochs 2" in text
+    assert "lookahead-ref compare --seeds 2 --epochs 2 --hidden 8<" in text
     assert not re.search("https?:", text)
 
 

@@ -43,7 +43,9 @@ def test_workers_of_one_process_take_turns(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_what_is_there_already_is_not_counted(tmp_path: Path) -> None:
-    plan = sweep.plan(SweepSettings(optimizer=("sgd", "lookahead-sgd"), epochs=2, seeds=2))
+    plan = sweep.plan(
+        SweepSettings(("sgd", "lookahead-sgd"), seeds=2, base=TrainSettings(epochs=2))
+    )
     prepared = trials.check(plan)
     arms, in_all = told(plan, prepared, 2, tmp_path)
     assert [line.split(", about")[0] for line in arms] == [

@@ -110,7 +110,7 @@ def folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_compare_takes_an_optimizer_a_model_and_data(folder: Path) -> None:
     done = succeeded(f"compare {SIGNED} {WITH} --seeds 1 --jobs 1 {SHORT} --output out")
-    assert "halves: final validation accuracy" in done.stdout
+    assert "halves: at the end of training" in done.stdout
     found = results(folder / "out")
     assert [arm["title"] for arm in found["arms"]] == ["Signed", "Lookahead (Signed)"]
     assert found["learning_rates"] == {"mine.py:Signed": 0.25}
@@ -127,12 +127,11 @@ def test_the_command_that_a_report_shows_repeats_the_comparison() -> None:
     settings = CompareSettings(
         optimizers=("a file.py:Own", "adam"),
         learning_rates=(("", 0.5), ("adam", 0.1)),
-        model="m.py:M",
-        data="d.py:d",
+        base=TrainSettings(model="m.py:M", data="d.py:d"),
     )
-    assert command("compare", settings).endswith(
-        " --optimizer 'a file.py:Own' --optimizer adam --learning-rate 0.5 "
-        "--learning-rate adam=0.1 --model m.py:M --data d.py:d"
+    assert command("compare", settings) == (
+        "lookahead-ref compare --optimizer 'a file.py:Own' --optimizer adam "
+        "--learning-rate 0.5 --learning-rate adam=0.1 --model m.py:M --data d.py:d"
     )
     assert "--optimizer" not in command("compare", CompareSettings())
 
@@ -160,7 +159,9 @@ def test_an_optimizer_named_like_another_is_told_by_its_file() -> None:
     [
         ({}, {"best of a grid"}),
         ({"optimizers": ("adam",)}, {"best of a grid"}),
-        ({"data": "mnist:DIR"}, {"best of a grid", "not tuned"}),
+        ({"base": TrainSettings(data="mnist:DIR")}, {"best of a grid", "not tuned"}),
+        ({"base": TrainSettings("lstm", "pydoc")}, {"best of a grid"}),
+        ({"base": TrainSettings("resnet18", "cifar10:DIR")}, {"published", "not tuned"}),
         ({"learning_rates": (("adam", 0.1),)}, {"best of a grid", "given with"}),
         ({"learning_rates": (("", 0.1),)}, {"given with"}),
         ({"optimizers": ("mine.py:Signed",)}, {"came with"}),
@@ -170,7 +171,7 @@ def test_a_report_says_where_its_learning_rates_come_from(
     options: dict[str, Any], said: set[str]
 ) -> None:
     text = compare.learning_rates(CompareSettings(**options))
-    words = {"best of a grid", "not tuned", "given with", "came with"}
+    words = {"best of a grid", "published", "not tuned", "given with", "came with"}
     assert {word for word in words if word in text} == said
 
 
@@ -257,7 +258,7 @@ def test_a_folder_alone_does_not_decide_what_code_is_run(folder: Path) -> None:
         ("", "must be given with --data mine.py:halves --model mine.py:Small --optimizer"),
         (own.partition("--data")[0], "must be given with --data mine.py:halves too"),
         (own.replace("mine.py:halves", "wrong.py:halves"), "data must be that of the run"),
-        (f"{own} --epochs 2", "resume cannot be given with --epochs"),
+        (f"{own} --batch-size 2", "resume cannot be given with --batch-size"),
     ]:
         refused(called(f"train --resume run {given}"), told)
         assert not (folder / "ran").exists()
@@ -327,7 +328,7 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("compare --learning-rate =0.1", "must be a number or NAME=NUMBER, got '=0.1'"),
         ("compare --learning-rate 1 --learning-rate 2", "learning_rate must be given once"),
         ("compare --model mine.py:Small", "learning_rate must be given for optimizer sgd"),
-        ("compare --model lstm", "model must be mlp, or your own"),
+        ("compare --model lstm", "model lstm must be given text, as pydoc is"),
         ("compare --data pydoc", "must be given labelled examples"),
         ("compare --optimizer mine.py:Signed --k 0", "k must be a positive integer, got 0"),
         ("train --optimizer sgd --hyperparameter a=1", "hyperparameter a is of optimizers"),

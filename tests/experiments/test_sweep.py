@@ -13,13 +13,14 @@ from commands import alone, results
 from lookahead_ref.cli.terminal import job_folder
 from lookahead_ref.experiments.environment import OutputFolderError, continued_folder
 from lookahead_ref.experiments.report import Report
-from lookahead_ref.experiments.settings import SweepSettings, command
+from lookahead_ref.experiments.settings import SweepSettings, TrainSettings, command
 from lookahead_ref.experiments.sweep import plan, sweep
 
 
 def run(folder: Path, **axes: Any) -> Report:
     folder.mkdir(exist_ok=True)
-    settings = SweepSettings(**{"optimizer": ("lookahead-sgd",), "epochs": 1, **axes})
+    base = TrainSettings(epochs=1)
+    settings = SweepSettings(**{"optimizer": ("lookahead-sgd",), "base": base, **axes})
     return sweep(settings, folder, **alone())
 
 
@@ -53,6 +54,19 @@ def test_the_best_comes_first_and_what_diverged_last(tmp_path: Path) -> None:
     assert trained[2]["runs"][0]["error"] is not None
 
 
+def test_a_grid_of_one_setting_or_two_is_a_map_and_of_more_lines(tmp_path: Path) -> None:
+    rates, k = {"learning_rate": (0.1, 1e6)}, {"k": (5, 10)}
+    grids: list[Any] = [{}, k, rates | k, rates | k | {"alpha": (0.5, 0.8)}]
+    for number, axes in enumerate(grids):
+        made = run(tmp_path / str(number), **axes)
+        report = (made.folder / "report.html").read_text("utf-8")
+        assert ("grid.svg" in made.files) == bool(axes)
+        if axes:
+            assert f"by {' and '.join(each.replace('_', ' ') for each in axes)}" in report
+    svg = (made.folder / "grid.svg").read_text("utf-8")
+    assert svg.count("1e+06") == 1
+
+
 def test_equal_sweeps_in_two_folders_have_equal_results(tmp_path: Path) -> None:
     found = []
     for folder in (tmp_path / "one", tmp_path / "other"):
@@ -80,7 +94,8 @@ def test_what_an_optimizer_has_not_is_not_varied_for_it() -> None:
 
 def test_the_outer_step_is_varied_where_there_is_one() -> None:
     def titles(*optimizers: str, outer: str | None = None, **given: Any) -> list[str]:
-        settings = SweepSettings(optimizer=optimizers, outer=outer, **given)
+        base = TrainSettings(outer=outer)
+        settings = SweepSettings(optimizer=optimizers, base=base, **given)
         return [arm.title for arm in plan(settings).arms]
 
     momenta, alphas = {"outer_momentum": (0.5, 0.9)}, {"alpha": (0.5, 0.8)}
@@ -91,6 +106,10 @@ def test_the_outer_step_is_varied_where_there_is_one() -> None:
     assert titles("lookahead-sgd", "sgd", outer="heavy-ball", **momenta) == [
         *(f"lookahead-sgd, outer momentum {each}" for each in (0.5, 0.9)),
         "sgd",
+    ]
+    # An outer nesterov is SNOO, and tried once.
+    assert titles("lookahead-sgd", "snoo-sgd", outer="nesterov", **momenta) == [
+        f"snoo-sgd, outer momentum {each}" for each in (0.5, 0.9)
     ]
     for given in (momenta, alphas):
         with pytest.raises(ValueError, match="must be a setting of an optimizer that is"):
@@ -113,7 +132,7 @@ def test_a_wrong_grid_is_refused(given: dict[str, Any], says: str) -> None:
 def test_the_command_of_a_sweep_repeats_each_value() -> None:
     settings = SweepSettings(k=(5, 10), hyperparameters=(("share", (0.5, 2)),))
     shown = command("sweep", settings)
-    assert "--k 5 --k 10 --hyperparameter share=0.5 --hyperparameter share=2 " in shown
+    assert "--k 5 --k 10 --hyperparameter share=0.5 --hyperparameter share=2" in shown
 
 
 def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import lookahead_ref as la
-from commands import succeeded
+from commands import called, refused, results, succeeded
 from lookahead_ref import trees
 from lookahead_ref.experiments import models, optimizers, train
 from lookahead_ref.experiments.settings import SCHEDULE_NAMES, TrainSettings
@@ -44,6 +45,104 @@ def test_the_weights_of_a_run_are_those_that_training_returns(here: Path) -> Non
     result = train.run(train.prepare(TrainSettings(**record["configuration"])))
     assert_same_bits(arrays, trees.flatten(result.params))
     assert record["steps"] == result.steps == 20
+
+
+def test_a_run_goes_on_past_its_end_as_if_it_had_been_that_long(here: Path) -> None:
+    for epochs, folder in ((1, "short"), (3, "long")):
+        succeeded(f"train --epochs {epochs} --output {folder}")
+    succeeded("train --resume short --epochs 3")
+    short, long = (here / f / "final.safetensors" for f in ("short", "long"))
+    assert short.read_bytes() == long.read_bytes()
+    assert results(here / "short")["history"] == results(here / "long")["history"]
+    refused(called("train --resume short --epochs 2"), "at least those of the run, 3")
+    succeeded("train --epochs 1 --schedule cosine --output falling")
+    refused(called("train --resume falling --epochs 2"), "with a constant schedule")
+
+
+def test_training_begins_with_given_weights(here: Path) -> None:
+    succeeded("train --epochs 1 --optimizer sgd --hidden 8 --output first")
+    more = "--optimizer sgd --hidden 8 --from first/final.safetensors"
+    succeeded(f"train --epochs 1 {more} --output then")
+    start, end = results(here / "then")["history"][0], results(here / "first")["history"][1]
+    names = ("train_loss", "validation_loss", "validation_accuracy")
+    assert [start[name] for name in names] == [end[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("--from no-file", "from must be a file of this model's weights"),
+        ("--from text", "from must be a file of this model's weights"),
+        ("--from first/final.safetensors --hidden 9", "must have the shape"),
+        ("--model lstm --data pydoc --accumulate 2", "accumulate must be 1 for a text"),
+    ],
+)
+def test_what_a_run_cannot_begin_with_is_told_before_a_folder_is_made(
+    given: str, told: str, here: Path
+) -> None:
+    (here / "text").write_text("no weights")
+    if "first" in given:
+        succeeded("train --epochs 1 --hidden 8 --output first")
+    refused(called(f"train {given} --output run"), told)
+    assert not (here / "run").exists()
+
+
+def test_groups_of_parameters_have_settings_of_their_own() -> None:
+    settings = TrainSettings(
+        optimizer="lookahead-sgd",
+        learning_rate=0.5,
+        weight_decay=0.1,
+        groups=("*bias:weight-decay=0,k=7", "out*:optimizer=adam"),
+    )
+    built = optimizers.build(settings).groups
+    assert built == {
+        "*bias": la.Lookahead(la.SGD(0.5), 7),
+        "out*": la.Adam(optimizers.LEARNING_RATES["adam"], weight_decay=0.1),
+        "*": la.Lookahead(la.SGD(0.5, weight_decay=0.1)),
+    }
+    assert list(built) == ["*bias", "out*", "*"]
+    alone = optimizers.build(replace(settings, groups=("*:k=2",)))
+    assert alone == la.Grouped({"*": la.Lookahead(la.SGD(0.5, weight_decay=0.1), 2)})
+
+
+@pytest.mark.parametrize(
+    ("group", "told"),
+    [
+        ("*bias", r"group must be PATTERN:NAME=VALUE,..., got '\*bias'"),
+        ("*bias:k", "group must be NAME=VALUE, got 'k'"),
+        ("*bias:k=2,k=3", r"group k must be given once, got \[2, 3\]"),
+        ("*bias:epochs=2", "group can have other optimizer, .*; got 'epochs'"),
+        ("nothing*:k=2", r"groups\['nothing\*'\] must be the first match of a parameter"),
+        ("*bias:k=0", "k must be a positive integer, got 0"),
+    ],
+)
+def test_a_wrong_group_is_refused(group: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        train.prepare(TrainSettings(groups=(group,)))
+
+
+def test_groups_train_and_go_on(here: Path) -> None:
+    done = succeeded("train --epochs 2 --group '*bias:weight-decay=0.1,k=3' --output run")
+    final = (here / "run" / "final.safetensors").read_bytes()
+    max((here / "run").glob("checkpoint-*")).unlink()
+    assert succeeded("train --resume run").stdout.split(",")[0] == done.stdout.split(",")[0]
+    assert (here / "run" / "final.safetensors").read_bytes() == final
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_the_backend_left_open_is_the_faster_one_that_is_there(
+    available: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str) -> Any:
+        if not available:
+            raise la.BackendUnavailableError(name)
+        return SimpleNamespace(name=name)
+
+    monkeypatch.setattr(models, "load_backend", load)
+    chosen = {m: models.backend(TrainSettings(m)) for m in ("mlp", "lstm", "resnet18")}
+    faster = "numba" if available else "numpy"
+    assert chosen == {"mlp": "numpy", "lstm": faster, "resnet18": faster}
+    assert models.backend(TrainSettings("lstm", backend="numpy")) == "numpy"
 
 
 def test_settings_that_were_found_right_stay_as_they_are() -> None:
@@ -137,9 +236,11 @@ def test_lion_decays_weights_as_its_paper_unless_told_otherwise() -> None:
         ({"outer": "sgd", "outer_momentum": 0.5}, "outer_momentum must be given with an"),
         ({"outer_learning_rate": 0.5}, "outer_learning_rate must be given with an outer"),
         ({"outer": "adam"}, "outer_learning_rate must be given with outer adam, got none"),
+        ({"outer": "nesterov", "outer_momentum": 2.0}, r"outer_momentum must be .* got 2"),
+        ({"outer": "sgd", "outer_learning_rate": 0.0}, "outer_learning_rate must be .* 0"),
     ],
 )
-def test_what_is_given_of_an_outer_step_and_not_used_is_refused(
+def test_what_is_given_of_an_outer_step_and_wrong_or_not_used_is_refused(
     given: dict[str, Any], told: str
 ) -> None:
     settings = TrainSettings(**{"optimizer": "lookahead-adam", **given}, learning_rate=0.1)

@@ -14,7 +14,7 @@ import pytest
 import worker_tasks
 
 from commands import alone, results
-from lookahead_ref.experiments.settings import SweepSettings
+from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
 from lookahead_ref.experiments.sweep import sweep
 from lookahead_ref.experiments.trials import measure_training
 from lookahead_ref.experiments.workers import (
@@ -147,9 +147,7 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
         optimizer=(f"lookahead-{file}:Signed",),
         learning_rate=(0.125,),
         k=(2, 3),
-        data=f"{file}:halves",
-        batch_size=20,
-        epochs=1,
+        base=TrainSettings(data=f"{file}:halves", batch_size=20, epochs=1),
     )
     sweep(settings, tmp_path, **alone() | {"workers": workers})
     alike = replace(settings.base, optimizer="lookahead-sgd", learning_rate=0.125)

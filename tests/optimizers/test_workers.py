@@ -41,6 +41,19 @@ def ran(workers: la.Workers, start: Any, steps: Any) -> tuple[Any, Any]:
     return params, states
 
 
+def test_where_one_worker_s_optimizer_belongs_several_are_refused() -> None:
+    workers: Any = la.Workers(la.Lookahead(la.SGD(0.1)), 2)
+    told = "must be the optimizer of one worker, got Workers: .*train makes a stepper"
+    for made in (
+        lambda: la.Stepper(workers, one(1.0)),
+        lambda: la.Lookahead(workers),
+        lambda: la.Lookahead(la.SGD(0.1), outer=workers),
+        lambda: la.PolyakAveraging(workers),
+    ):
+        with pytest.raises(TypeError, match=told):
+            made()
+
+
 @pytest.mark.parametrize("outer", OUTER)
 @pytest.mark.parametrize("count", [2, 3])
 def test_workers_are_the_algorithm_written_out(outer: str, count: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 import lookahead_ref as la
-from lookahead_ref import training
+from lookahead_ref import training, trees
 from lookahead_ref.data import BatchStream, Dataset, Examples
 from lookahead_ref.training import EpochEnded, NonFiniteLossError, StepTaken, train
 from lookahead_ref.zoo import LSTM, MLP, ResNet
@@ -54,6 +54,33 @@ def test_a_schedule_of_the_global_step_takes_the_place_of_the_innermost_rate() -
 
     assert history(123.0, schedule=schedule) == history(schedule)
     assert seen == set(range(9))
+
+
+@pytest.mark.parametrize("accumulate", [2, 3, 5, 99])
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(accumulate: int) -> None:
+    def trained(parts: int) -> Any:
+        found = train(MODEL, DATA, la.SGD(0.5), **SETTINGS, accumulate=parts)
+        return found.params, found.history[-1].batch_loss
+
+    (whole, loss), (in_parts, its_loss) = trained(1), trained(accumulate)
+    assert its_loss == pytest.approx(loss, rel=1e-5)
+    for path, leaf in trees.flatten(whole).items():
+        np.testing.assert_allclose(
+            trees.flatten(in_parts)[path], leaf, rtol=1e-4, atol=1e-6
+        )
+
+
+def test_what_is_carried_goes_from_part_to_part() -> None:
+    handed = []
+
+    class Counting(Normalised):
+        def loss(self, params: Any, batch: Any, carried: Any, rng: Any) -> Any:
+            handed.append((int(carried["count"]), len(batch.labels)))
+            return super().loss(params, batch, carried, rng)
+
+    result = train(Counting(), DATA, la.SGD(0.1), **SETTINGS | {"epochs": 1}, accumulate=3)
+    assert handed == [*enumerate([6, 5, 5, 6, 5, 5, 3, 3, 2])]
+    assert result.steps == 3
 
 
 def test_callbacks_are_told_of_everything_in_order() -> None:

@@ -120,6 +120,37 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path: Path) 
         runs += 1
 
 
+FAULTY = """
+import sys
+sys.path.insert(0, {tests!r})
+import numpy as np
+import lookahead_ref as la
+from lookahead_ref.training import RunEnded
+from lookahead_ref.training.loop import train
+from lookahead_ref.zoo import MLP
+from toys import clouds
+
+def told(event):
+    if isinstance(event, RunEnded):
+        print("told:", event.error, flush=True)
+
+data = clouds()
+data.train.inputs[1::2] = np.nan  # what rank 1 has
+optimizer = la.Lookahead(la.SGD(0.1), 3)
+run = dict(seed=3, epochs=1, batch_size=4, evaluate_train=False)
+train(MLP((2, 2)), data, optimizer, workers="mpi", callbacks=[told], **run)
+"""
+
+
+def test_callbacks_are_told_of_a_fault_on_another_rank() -> None:
+    code = FAULTY.format(tests=str(Path(__file__).parents[1]))
+    done = mpirun(*[[sys.executable, "-m", "mpi4py", "-c", code]] * 2)
+    assert done.returncode != 0
+    (told,) = [line for line in done.stdout.splitlines() if line.startswith("told: ")]
+    assert told.removeprefix("told: ") in done.stderr
+    assert "epoch 1" in told
+
+
 # Bad input.
 
 

@@ -17,6 +17,8 @@ from lookahead_ref.experiments.resume import begin
 from lookahead_ref.experiments.settings import CompareSettings, SweepSettings, TrainSettings
 from lookahead_ref.training import NonFiniteLossError, Snapshot, StepTaken, StoppedError
 from lookahead_ref.training.loop import train
+from lookahead_ref.training.team import Team
+from lookahead_ref.trees import flatten
 from lookahead_ref.zoo import MLP
 from support import assert_same_bits
 from toys import Bigram, Elsewhere, Normalised, clouds, text
@@ -82,6 +84,30 @@ def test_the_backends_place_and_how_often_it_looks_change_nothing(check_every: i
     result = trained(backend=Elsewhere(), check_every=check_every)
     assert_same_bits(result.params, expected.params)
     assert result.history == expected.history
+
+
+@pytest.mark.parametrize("on_devices", [False, True])
+def test_what_is_averaged_comes_to_the_host_unless_the_team_takes_it_where_it_is(
+    on_devices: bool,
+) -> None:
+    class Noting(Elsewhere):
+        def to_host(self, array: Any) -> Any:
+            copies.append(super().to_host(array))
+            return copies[-1]
+
+    class Watched(Team):
+        def mean(self, values: Any) -> Any:
+            arrays = [leaf for each in values for leaf in flatten(each).values()]
+            met.append({any(leaf is copy for copy in copies) for leaf in arrays})
+            return super().mean(values)
+
+    copies: list[Any] = []
+    met: list[set[bool]] = []
+    team: Any = Watched(2)
+    team.on_devices = on_devices
+    result = trained(team, backend=Noting(), epochs=1)
+    assert met == [{not on_devices}]
+    assert_same_bits(result.params, trained(2, epochs=1).params)
 
 
 # Shares.

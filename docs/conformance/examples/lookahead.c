@@ -46,13 +46,14 @@ typedef struct {
 static struct {
     const Json *config, *levels;
     Rule inner;
-    int single, depth;
-    long n;
+    int single, depth, workers;
+    long n; /* of one worker */
 } my;
 
-/* The state is one piece of memory, so that a copy of it is a checkpoint. */
-static double *cells, *kept;
-static size_t size;
+/* The state of all workers is one piece of memory, so that a copy of it is a checkpoint.
+ * Most often there is one worker. The cells are those of the worker at work. */
+static double *all, *cells, *kept;
+static size_t size; /* of one worker */
 
 static double *theta(void) { return cells; }
 static double *slot(int s) { return cells + my.n * (1 + s); }
@@ -171,16 +172,41 @@ static void synchronize(int level)
     }
 }
 
-static void step(const double *gradient)
+static void advance(const double *gradient)
 {
     *updates() += 1;
     descend(&my.inner, *step_count(), *updates(), theta(), gradient, slot(0), slot(1));
     *step_count() += 1;
     for (int level = 0; level < my.depth; level++) *steps(level) += 1;
+}
+
+/* Give to all, as fast weights, phi less the mean of phi - theta. */
+static void meet(void)
+{
+    const double *slow = phi(0);
+    for (long i = 0; i < my.n; i++) {
+        double sum = 0;
+        for (int m = 0; m < my.workers; m++) sum = r(sum + r(slow[i] - all[m * size + i]));
+        for (int m = 0; m < my.workers; m++)
+            all[m * size + i] = r(slow[i] - r(sum / my.workers));
+    }
+}
+
+static void step(const double *gradient)
+{
+    for (int m = my.workers - 1; m >= 0; m--) { /* the first worker last: it leads */
+        cells = all + m * size;
+        advance(gradient + m * my.n);
+    }
     /* The innermost first. */
-    for (int level = my.depth - 1; level >= 0; level--)
-        if (*steps(level) >= atof(json_get(json_at(my.levels, level), "k")->text))
+    for (int level = my.depth - 1; level >= 0; level--) {
+        if (*steps(level) < atof(json_get(json_at(my.levels, level), "k")->text)) continue;
+        if (my.workers > 1) meet();
+        for (int m = my.workers - 1; m >= 0; m--) {
+            cells = all + m * size;
             synchronize(level);
+        }
+    }
 }
 
 /* Read tensors into one array; null, which is no gradient, as zeros. */
@@ -204,22 +230,36 @@ static void start(const Json *config, const char *dtype)
     my.depth = (int)json_size(my.levels);
     my.single = !strcmp(dtype, "float32");
     my.inner = read_rule(json_get(config, "inner"), json_get(config, "learning_rate"));
+    const Json *workers = json_get(config, "workers");
+    my.workers = workers ? atoi(workers->text) : 1;
     my.n = 0;
     for (const Json *each = json_get(config, "params")->first; each; each = each->next)
         my.n += json_size(json_get(each, "values"));
+    double *params = calloc(my.n, sizeof *params);
+    read_tensors(json_get(config, "params")->first, params);
+    my.n /= my.workers;
     size = my.n * (1 + SLOTS) * (1 + 2 * my.depth) + 2 + 3 * my.depth;
-    free(cells);
-    cells = calloc(size, sizeof *cells);
-    read_tensors(json_get(config, "params")->first, theta());
-    /* phi starts as the parameters themselves, before any step. */
-    for (int level = 0; level < my.depth; level++) copy(phi(level), theta());
+    free(all);
+    all = calloc(size * my.workers, sizeof *all);
+    for (int m = my.workers - 1; m >= 0; m--) {
+        cells = all + m * size;
+        copy(theta(), params); /* all start where the first does */
+        /* phi starts as the parameters themselves, before any step. */
+        for (int level = 0; level < my.depth; level++) copy(phi(level), theta());
+    }
+    free(params);
 }
 
 /* --- The protocol: each request an answer. --- */
 static void print_tensors(const double *values)
 {
     const char *between = "[[";
+    const double *end = values + my.n;
     for (const Json *p = json_get(my.config, "params")->first; p; p = p->next) {
+        if (values == end) { /* the next worker's are at the same place of its cells */
+            values += size - my.n;
+            end += size;
+        }
         printf("%s", between);
         for (long i = json_size(json_get(p, "values")); i > 0; i--) {
             printf("\"");
@@ -262,9 +302,9 @@ static void answer(const Json *request)
 {
     const char *what = json_get(request, "do")->text;
     if (!strcmp(what, "hello")) {
-        printf("{\"version\":1,\"name\":\"lookahead.c\",\"offers\":[\"outer\"]}");
+        printf("{\"version\":1,\"name\":\"lookahead.c\",\"offers\":[\"outer\",\"workers\"]}");
     } else if (!strcmp(what, "step")) {
-        double *gradient = calloc(my.n, sizeof *gradient);
+        double *gradient = calloc(my.n * my.workers, sizeof *gradient);
         read_tensors(json_get(request, "gradients")->first, gradient);
         step(gradient);
         free(gradient);
@@ -273,20 +313,20 @@ static void answer(const Json *request)
         print_evaluation();
     } else if (!strcmp(what, "dump")) {
         printf("{\"state\":\"");
-        for (size_t i = 0; i < size; i++) print_bits(kept[i]);
+        for (size_t i = 0; i < size * my.workers; i++) print_bits(kept[i]);
         printf("\"}");
     } else {
         if (!strcmp(what, "start")) {
             start(json_get(request, "case"), json_get(request, "dtype")->text);
         } else if (!strcmp(what, "snapshot")) {
-            kept = realloc(kept, size * sizeof *kept);
-            memcpy(kept, cells, size * sizeof *kept);
+            kept = realloc(kept, size * my.workers * sizeof *kept);
+            memcpy(kept, all, size * my.workers * sizeof *kept);
         } else if (!strcmp(what, "load")) {
             const char *text = json_get(request, "state")->text;
             char digits[17] = "";
-            for (size_t i = 0; i < size; i++) {
+            for (size_t i = 0; i < size * my.workers; i++) {
                 memcpy(digits, text + 16 * i, 16);
-                cells[i] = from_bits(digits);
+                all[i] = from_bits(digits);
             }
         }
         printf("{\"ok\":true}");
@@ -297,18 +337,19 @@ static void answer(const Json *request)
 static void find_gradient(const Json *problem, long t, double *gradient)
 {
     const char *kind = json_get(problem, "kind")->text;
+    long count = my.n * my.workers;
+    double *x = calloc(count, sizeof *x);
+    for (int m = 0; m < my.workers; m++) copy(x + m * my.n, all + m * size);
     if (!strcmp(kind, "tape")) {
         read_tensors(json_at(json_get(problem, "gradients"), t)->first, gradient);
     } else if (!strcmp(kind, "double-well")) {
         read_tensors(json_get(problem, "curvature")->first, gradient);
-        for (long i = 0; i < my.n; i++) {
-            double x = theta()[i];
-            gradient[i] = r(r(gradient[i] * r(r(x * x) - 1)) * x);
-        }
+        for (long i = 0; i < count; i++)
+            gradient[i] = r(r(gradient[i] * r(r(x[i] * x[i]) - 1)) * x[i]);
     } else { /* A (x - c), for each parameter by itself */
-        double *apart = calloc(my.n, sizeof *apart), *x = apart;
-        read_tensors(json_get(problem, "centre")->first, apart);
-        for (long i = 0; i < my.n; i++) apart[i] = r(theta()[i] - apart[i]);
+        double *centre = calloc(count, sizeof *centre), *apart = centre;
+        read_tensors(json_get(problem, "centre")->first, centre);
+        for (long i = 0; i < count; i++) apart[i] = r(x[i] - centre[i]);
         const Json *matrix = json_get(problem, "matrix")->first;
         const Json *param = json_get(my.config, "params")->first;
         for (; param; param = param->next, matrix = matrix->next) {
@@ -317,12 +358,13 @@ static void find_gradient(const Json *problem, long t, double *gradient)
             for (long row = 0; row < n; row++, gradient++) {
                 *gradient = 0;
                 for (long i = 0; i < n; i++, a = a->next)
-                    *gradient = r(*gradient + r(from_bits(a->text) * x[i]));
+                    *gradient = r(*gradient + r(from_bits(a->text) * apart[i]));
             }
-            x += n;
+            apart += n;
         }
-        free(apart);
+        free(centre);
     }
+    free(x);
 }
 
 static void record(const Json *config, const char *dtype)
@@ -335,8 +377,9 @@ static void record(const Json *config, const char *dtype)
         return;
     }
     start(config, dtype);
-    double *gradient = calloc(my.n, sizeof *gradient);
-    double *evaluated = calloc(my.n * (size_t)(last + 1), sizeof *evaluated);
+    size_t whole = size * my.workers;
+    double *gradient = calloc(my.n * my.workers, sizeof *gradient);
+    double *evaluated = calloc(whole * (size_t)(last + 1), sizeof *evaluated);
     long evaluations = 0;
     for (long t = 0; t < last; t++) {
         find_gradient(json_get(config, "problem"), t, gradient);
@@ -344,12 +387,13 @@ static void record(const Json *config, const char *dtype)
         printf(t ? "," : "\"steps\":[");
         print_seen();
         for (const Json *e = evaluate ? evaluate->first : NULL; e; e = e->next)
-            if (atol(e->text) == t + 1) copy(evaluated + my.n * evaluations++, phi(0));
+            if (atol(e->text) == t + 1)
+                memcpy(evaluated + whole * evaluations++, all, whole * sizeof *all);
     }
     printf("],\"evaluations\":[");
     for (long e = 0; e < evaluations; e++) {
         printf(e ? ",{\"weights\":" : "{\"weights\":");
-        print_tensors(evaluated + my.n * e);
+        print_tensors(evaluated + whole * e + (phi(0) - cells));
         printf("}");
     }
     printf("]}\n");

@@ -104,14 +104,14 @@ class Lookahead {
     this.state = { theta, inner, levels: this.outer.map(level) };
   }
 
-  step(gradients) {
+  advance(gradients) {
     const { state } = this;
     state.theta = this.inner.step(state.theta, gradients, state.inner);
     for (const level of state.levels) level.steps += 1;
-    // The innermost first.
-    for (let i = state.levels.length - 1; i >= 0; i -= 1) {
-      if (state.levels[i].steps >= this.config.lookahead[i].k) this.synchronize(i);
-    }
+  }
+
+  due(place) {
+    return this.state.levels[place].steps >= this.config.lookahead[place].k;
   }
 
   synchronize(place) {
@@ -150,12 +150,65 @@ class Lookahead {
     });
   }
 
+}
+
+// Workers: a Lookahead each, most often one. The tensors of all are one list.
+class Workers {
+  constructor(config, dtype) {
+    const count = config.workers ?? 1;
+    const params = config.params.slice(0, config.params.length / count);
+    // All start where the first does.
+    const made = () => new Lookahead({ ...config, params }, dtype);
+    this.each = Array.from({ length: count }, made);
+    this.round = this.each[0].round;
+  }
+
+  step(gradients) {
+    const size = gradients.length / this.each.length;
+    this.each.forEach((worker, m) => worker.advance(gradients.slice(m * size, (m + 1) * size)));
+    const [first] = this.each;
+    // The innermost first.
+    for (let i = first.state.levels.length - 1; i >= 0; i -= 1) {
+      if (!first.due(i)) continue;
+      if (this.each.length > 1) this.meet();
+      for (const worker of this.each) worker.synchronize(i);
+    }
+  }
+
+  // Give to all, as fast weights, phi less the mean of phi - theta.
+  meet() {
+    const { each: all, round: r } = this;
+    const { theta, levels: [{ phi }] } = all[0].state;
+    const apart = (worker, i, j) => r(phi[i][j] - worker.state.theta[i][j]);
+    const met = each(theta, (_, i, j) => {
+      const sum = all.reduce((total, worker) => r(total + apart(worker, i, j)), 0);
+      return r(phi[i][j] - r(sum / all.length));
+    });
+    for (const worker of all) worker.state.theta = met;
+  }
+
+  get state() {
+    return this.each.map((worker) => worker.state);
+  }
+
+  set state(saved) {
+    this.each.forEach((worker, m) => (worker.state = saved[m]));
+  }
+
+  get theta() {
+    return this.state.flatMap(({ theta }) => theta);
+  }
+
+  phi(place) {
+    return this.state.flatMap(({ levels }) => levels[place].phi);
+  }
+
   seen() {
-    const { theta, inner: { slots }, levels } = this.state;
+    const slots = (name) => this.state.flatMap(({ inner }) => inner.slots[name]);
     return {
-      fast: encode(theta),
-      slow: levels.map((level) => encode(level.phi)),
-      slots: Object.keys(slots).map((name) => ({ name, values: encode(slots[name]) })),
+      fast: encode(this.theta),
+      slow: this.state[0].levels.map((_, place) => encode(this.phi(place))),
+      slots: this.each[0].inner.names.map((name) => ({ name, values: encode(slots(name)) })),
     };
   }
 }
@@ -164,13 +217,13 @@ class Lookahead {
 let optimizer = null;
 let kept = null;
 const ANSWERS = {
-  hello: () => ({ version: 1, name: "lookahead.js", offers: ["outer"] }),
-  start: ({ case: config, dtype }) => ((optimizer = new Lookahead(config, dtype)), { ok: true }),
+  hello: () => ({ version: 1, name: "lookahead.js", offers: ["outer", "workers"] }),
+  start: ({ case: config, dtype }) => ((optimizer = new Workers(config, dtype)), { ok: true }),
   step: ({ gradients }) => {
     optimizer.step(gradients.map((tensor) => tensor && tensor.map(fromBits)));
     return optimizer.seen();
   },
-  evaluate: () => ({ weights: encode(optimizer.state.levels[0].phi) }),
+  evaluate: () => ({ weights: encode(optimizer.phi(0)) }),
   // A copy: going on must not change it. JSON has no infinities, and loses -0; bits do not.
   snapshot: () => ((kept = JSON.stringify(optimizer.state, bitsOfArrays)), { ok: true }),
   dump: () => ({ state: kept }),
@@ -208,8 +261,8 @@ function record(config, dtype) {
   Object.assign(line, { steps: [], evaluations: [] });
   for (let step = 0; step < config.steps; step += 1) {
     const { kind } = config.problem;
-    const { theta } = optimizer.state;
-    const gradients = GRADIENTS[kind](config.problem, theta, step, optimizer.round);
+    const { theta, round } = optimizer;
+    const gradients = GRADIENTS[kind](config.problem, theta, step, round);
     line.steps.push(answer({ do: "step", gradients }));
     if (config.evaluate_after?.includes(step + 1)) {
       line.evaluations.push(answer({ do: "evaluate" }));

@@ -76,7 +76,7 @@ struct State {
 
 struct Lookahead {
     config: Config,
-    state: State,
+    workers: Vec<State>, // most often one; the tensors of all are one list
 }
 
 fn rounded(x: f64, single: bool) -> f64 {
@@ -174,23 +174,14 @@ impl Rule {
 
 }
 
-impl Config {
-    fn r(&self, x: f64) -> f64 {
-        rounded(x, self.single)
-    }
-
-    fn moved(&self, slow: &[f64], fast: &[f64], alpha: f64) -> Vec<f64> {
-        let r = |x| self.r(x);
-        slow.iter().zip(fast).map(|(s, f)| r(s + r(alpha * r(f - s)))).collect()
-    }
-}
-
 impl Lookahead {
     fn new(case: &Json, dtype: &str) -> Lookahead {
         let single = dtype == "float32";
         let inner = Rule::new(&case["inner"], &case["learning_rate"], single);
         let (mut theta, mut sizes) = (Vec::new(), Vec::new());
-        for param in case["params"].list() {
+        let count = case.get("workers").map_or(1, |count| count.text().parse().expect("a number"));
+        // All start where the first does.
+        for param in &case["params"].list()[..case["params"].list().len() / count] {
             let values = numbers(&param["values"]);
             sizes.push(values.len());
             theta.extend(values);
@@ -213,25 +204,100 @@ impl Lookahead {
                 outer,
             });
         }
-        Lookahead { config, state }
+        Lookahead { config, workers: vec![state; count] }
     }
 
     fn step(&mut self, gradient: &[f64]) {
-        let (config, state) = (&self.config, &mut self.state);
-        config.inner.step(&mut state.theta, gradient, &mut state.inner);
-        for level in &mut state.levels {
-            level.steps += 1.0;
+        let config = &self.config;
+        let shares = gradient.chunks(gradient.len() / self.workers.len());
+        for (state, own) in self.workers.iter_mut().zip(shares) {
+            config.inner.step(&mut state.theta, own, &mut state.inner);
+            for level in &mut state.levels {
+                level.steps += 1.0;
+            }
         }
         // The innermost first.
-        for place in (0..self.config.levels.len()).rev() {
-            if self.state.levels[place].steps >= self.config.levels[place].k {
-                self.synchronize(place);
+        for place in (0..config.levels.len()).rev() {
+            if self.workers[0].levels[place].steps < config.levels[place].k {
+                continue;
+            }
+            if self.workers.len() > 1 {
+                config.meet(&mut self.workers);
+            }
+            for state in &mut self.workers {
+                config.synchronize(state, place);
             }
         }
     }
 
-    fn synchronize(&mut self, place: usize) {
-        let (config, state) = (&self.config, &mut self.state);
+    /// Read tensors into one vector; null, which is no gradient, as zeros.
+    fn flat(&self, tensors: &Json) -> Vec<f64> {
+        let read = |(tensor, size): (&Json, &usize)| {
+            if tensor.is_null() { vec![0.0; *size] } else { numbers(tensor) }
+        };
+        tensors.list().iter().zip(self.config.sizes.iter().cycle()).flat_map(read).collect()
+    }
+
+    /// Return what is the same of each worker, those of the first before the second's.
+    fn all(&self, of: impl Fn(&State) -> &Vec<f64>) -> Vec<f64> {
+        self.workers.iter().flat_map(|state| of(state).clone()).collect()
+    }
+
+    fn tensors(&self, of: impl Fn(&State) -> &Vec<f64>) -> String {
+        let all = self.all(of);
+        let mut rest = all.iter();
+        let mut tensor = |size: &usize| {
+            let bits = rest.by_ref().take(*size).map(|x| format!("\"{:016x}\"", x.to_bits()));
+            format!("[{}]", bits.collect::<Vec<_>>().join(","))
+        };
+        let count = self.config.sizes.len() * self.workers.len();
+        let sizes = self.config.sizes.iter().cycle().take(count);
+        format!("[{}]", sizes.map(&mut tensor).collect::<Vec<_>>().join(","))
+    }
+
+    fn seen(&self) -> String {
+        let slow = (0..self.config.levels.len()).map(|i| self.tensors(|state| &state.levels[i].phi));
+        let slots = self.config.inner.slots().iter().enumerate().map(|(i, name)| {
+            let values = self.tensors(|state| &state.inner.slots[i]);
+            format!("{{\"name\":\"{name}\",\"values\":{values}}}")
+        });
+        format!(
+            "{{\"fast\":{},\"slow\":[{}],\"slots\":[{}]}}",
+            self.tensors(|state| &state.theta),
+            slow.collect::<Vec<_>>().join(","),
+            slots.collect::<Vec<_>>().join(",")
+        )
+    }
+
+    fn evaluation(&self) -> String {
+        format!("{{\"weights\":{}}}", self.tensors(|state| &state.levels[0].phi))
+    }
+}
+
+impl Config {
+    fn r(&self, x: f64) -> f64 {
+        rounded(x, self.single)
+    }
+
+    fn moved(&self, slow: &[f64], fast: &[f64], alpha: f64) -> Vec<f64> {
+        let r = |x| self.r(x);
+        slow.iter().zip(fast).map(|(s, f)| r(s + r(alpha * r(f - s)))).collect()
+    }
+
+    /// Give to all, as fast weights, phi less the mean of phi - theta.
+    fn meet(&self, workers: &mut [State]) {
+        let (r, count) = (|x| self.r(x), workers.len() as f64);
+        for i in 0..workers[0].theta.len() {
+            let phi = workers[0].levels[0].phi[i];
+            let sum = workers.iter().fold(0.0, |sum, state| r(sum + r(phi - state.theta[i])));
+            for state in workers.iter_mut() {
+                state.theta[i] = r(phi - r(sum / count));
+            }
+        }
+    }
+
+    fn synchronize(&self, state: &mut State, place: usize) {
+        let config = self;
         let LevelConfig { alpha, inner_state, outer, .. } = &config.levels[place];
         let level = &mut state.levels[place];
         let mut alpha = config.r(at(alpha, level.syncs));
@@ -270,40 +336,6 @@ impl Lookahead {
             state.inner.updates = 0.0;
         }
     }
-
-    /// Read tensors into one vector; null, which is no gradient, as zeros.
-    fn flat(&self, tensors: &Json) -> Vec<f64> {
-        let read = |(tensor, size): (&Json, &usize)| {
-            if tensor.is_null() { vec![0.0; *size] } else { numbers(tensor) }
-        };
-        tensors.list().iter().zip(&self.config.sizes).flat_map(read).collect()
-    }
-
-    fn tensors(&self, values: &[f64]) -> String {
-        let mut rest = values.iter();
-        let mut tensor = |size: &usize| {
-            let bits = rest.by_ref().take(*size).map(|x| format!("\"{:016x}\"", x.to_bits()));
-            format!("[{}]", bits.collect::<Vec<_>>().join(","))
-        };
-        format!("[{}]", self.config.sizes.iter().map(&mut tensor).collect::<Vec<_>>().join(","))
-    }
-
-    fn seen(&self) -> String {
-        let slow = self.state.levels.iter().map(|level| self.tensors(&level.phi));
-        let slots = self.config.inner.slots().iter().zip(&self.state.inner.slots).map(|(name, values)| {
-            format!("{{\"name\":\"{name}\",\"values\":{}}}", self.tensors(values))
-        });
-        format!(
-            "{{\"fast\":{},\"slow\":[{}],\"slots\":[{}]}}",
-            self.tensors(&self.state.theta),
-            slow.collect::<Vec<_>>().join(","),
-            slots.collect::<Vec<_>>().join(",")
-        )
-    }
-
-    fn evaluation(&self) -> String {
-        format!("{{\"weights\":{}}}", self.tensors(&self.state.levels[0].phi))
-    }
 }
 
 impl State {
@@ -330,7 +362,7 @@ impl State {
 #[derive(Default)]
 struct Harness {
     optimizer: Option<Lookahead>,
-    kept: Option<State>,
+    kept: Vec<State>,
 }
 
 impl Harness {
@@ -338,7 +370,7 @@ impl Harness {
         let done = || "{\"ok\":true}".to_string();
         let what = request["do"].text();
         if what == "hello" {
-            return "{\"version\":1,\"name\":\"lookahead.rs\",\"offers\":[\"outer\"]}".to_string();
+            return "{\"version\":1,\"name\":\"lookahead.rs\",\"offers\":[\"outer\",\"workers\"]}".to_string();
         }
         if what == "start" {
             self.optimizer = Some(Lookahead::new(&request["case"], request["dtype"].text()));
@@ -353,17 +385,17 @@ impl Harness {
             }
             "evaluate" => optimizer.evaluation(),
             "snapshot" => {
-                self.kept = Some(optimizer.state.clone());
+                self.kept = optimizer.workers.clone();
                 done()
             }
             "dump" => {
-                let kept = self.kept.as_mut().expect("snapshot comes first").cells();
-                let bits: String = kept.iter().map(|x| format!("{:016x}", x.to_bits())).collect();
+                let kept = self.kept.iter_mut().flat_map(State::cells);
+                let bits: String = kept.map(|x| format!("{:016x}", x.to_bits())).collect();
                 format!("{{\"state\":\"{bits}\"}}")
             }
             "load" => {
                 let text = request["state"].text();
-                for (i, cell) in optimizer.state.cells().into_iter().enumerate() {
+                for (i, cell) in optimizer.workers.iter_mut().flat_map(State::cells).enumerate() {
                     *cell = from_bits(&text[16 * i..16 * (i + 1)]);
                 }
                 done()
@@ -377,20 +409,20 @@ impl Harness {
 
 fn gradient(optimizer: &Lookahead, problem: &Json, step: usize) -> Vec<f64> {
     let r = |x| optimizer.config.r(x);
-    let theta = &optimizer.state.theta;
+    let theta = optimizer.all(|state| &state.theta);
     match problem["kind"].text() {
         "tape" => optimizer.flat(&problem["gradients"].list()[step]),
         "double-well" => {
             let curvature = optimizer.flat(&problem["curvature"]);
             let one = |(a, x): (&f64, &f64)| r(r(a * r(r(x * x) - 1.0)) * x);
-            curvature.iter().zip(theta).map(one).collect()
+            curvature.iter().zip(&theta).map(one).collect()
         }
         _ => {
             // A (x - c), for each parameter by itself
             let centre = optimizer.flat(&problem["centre"]);
             let apart: Vec<f64> = theta.iter().zip(&centre).map(|(x, c)| r(x - c)).collect();
             let (mut found, mut first) = (Vec::new(), 0);
-            for (matrix, n) in problem["matrix"].list().iter().zip(&optimizer.config.sizes) {
+            for (matrix, n) in problem["matrix"].list().iter().zip(optimizer.config.sizes.iter().cycle()) {
                 let own = &apart[first..first + n];
                 for row in numbers(matrix).chunks(*n) {
                     found.push(row.iter().zip(own).fold(0.0, |sum, (a, x)| r(sum + r(a * x))));

@@ -26,7 +26,9 @@ from lookahead_ref.optimizers import (
     Lookahead,
     Nesterov,
     Optimizer,
+    Workers,
 )
+from lookahead_ref.optimizers.workers import Worker, mean
 from lookahead_ref.stepping.backend import Backend, load, names
 from lookahead_ref.stepping.stepper import Stepper
 from lookahead_ref.system import from_home
@@ -239,47 +241,59 @@ def loss_and_grads(
 class Pure:
     """The pure interface."""
 
-    offers = ("outer",)
+    offers = ("outer", "workers")
     model_loss_and_grads = staticmethod(partial(loss_and_grads, backend="numpy"))
 
     def start(self, setup: Setup) -> None:
-        self._levels = len(setup.levels)
-        self._optimizer = make_optimizer(setup)
-        self._params: Tensors = dict(setup.params)
-        self._state = self._optimizer.init(self._params)
+        self._setup = setup
+        optimizer: Any = make_optimizer(setup)
+        params, *others = setup.split(setup.params)
+        self._optimizer = Workers(optimizer, setup.workers) if others else optimizer
+        state = self._optimizer.init(params)
+        self._params: Any = [params] * setup.workers  # of each worker, and its state
+        self._states: Any = state if others else [state]
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
+        grads = self._setup.split(_with_zeros(self._setup.params, gradients))
+        given: Any = self._params, grads, self._states
         with np.errstate(all="ignore"):
-            self._params, self._state = self._optimizer.step(
-                self._params, _with_zeros(self._params, gradients), self._state
-            )
+            if len(grads) > 1:
+                self._params, self._states = self._optimizer.step(*given)
+            else:
+                stepped = self._optimizer.step(*[own for (own,) in given])
+                self._params, self._states = [[own] for own in stepped]
 
     def fast(self) -> Tensors:
-        return self._params
+        return self._setup.merged(self._params)
 
     def slow(self) -> Sequence[Tensors]:
-        found, state = [], self._state
-        for _ in range(self._levels):
-            found.append(state.phi)
-            state = state.inner
+        found, states = [], self._states
+        for _ in self._setup.levels:
+            found.append(self._setup.merged([state.phi for state in states]))
+            states = [state.inner for state in states]
         return found
 
     def slots(self) -> Mapping[str, Tensors]:
-        slots: Mapping[str, Tensors] = self._state.slots
-        return slots
+        of_each = [state.slots for state in self._states]
+        return {
+            name: self._setup.merged([slots[name] for slots in of_each])
+            for name in of_each[0]
+        }
 
     def evaluation(self) -> Tensors:
-        return self._optimizer.evaluation_params(self._params, self._state)
+        each = zip(self._params, self._states, strict=True)
+        one = getattr(self._optimizer, "lookahead", self._optimizer)
+        return self._setup.merged([one.evaluation_params(*own) for own in each])
 
     def snapshot(self) -> Any:
         """Take the state: nothing ever changes it."""
-        return self._params, self._state
+        return self._params, self._states
 
     def dump(self, snapshot: Any) -> bytes:
         return pickle.dumps(snapshot)
 
     def load(self, state: bytes) -> None:
-        self._params, self._state = pickle.loads(state)
+        self._params, self._states = pickle.loads(state)
 
 
 @lru_cache
@@ -291,23 +305,36 @@ def loaded(backend: str) -> Backend:
 class Stepped:
     """The in-place interface on a backend, given by its name."""
 
-    offers = ("outer",)
+    offers = ("outer", "workers")
 
     def __init__(self, backend: str) -> None:
         self._backend = loaded(backend)
         self.model_loss_and_grads = partial(loss_and_grads, backend=backend)
 
     def start(self, setup: Setup) -> None:
-        self._levels = len(setup.levels)
-        self._params = dict(setup.params)
-        self._stepper = Stepper(
-            make_optimizer(setup), self._moved(setup.params), backend=self._backend
-        )
+        self._setup = setup
+        optimizer: Any = make_optimizer(setup)
+        if setup.workers > 1:  # as in training: steppers that are cut in two
+            optimizer = Worker(optimizer)
+        params, *_ = setup.split(setup.params)
+        self._steppers = [
+            Stepper(optimizer, self._moved(params), backend=self._backend)
+            for _ in range(setup.workers)
+        ]
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
+        given = self._setup.split(_with_zeros(self._setup.params, gradients))
         with np.errstate(all="ignore"):
-            self._stepper.step(self._moved(_with_zeros(self._params, gradients)))
-        self._saved = self._fetched(self._stepper.state_dict())
+            self._step(given)
+            self._saved = self.snapshot()
+            if self._saved[0]["cycle_step"] == self._setup.levels[0].k:  # they wait
+                pseudo_gradients = [self._fetched(each.params) for each in self._steppers]
+                self._step([mean(pseudo_gradients)] * self._setup.workers)
+                self._saved = self.snapshot()
+
+    def _step(self, given: Sequence[Tensors]) -> None:
+        for stepper, own in zip(self._steppers, given, strict=True):
+            stepper.step(self._moved(own))
 
     def _moved(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
         return {name: self._backend.from_host(array) for name, array in arrays.items()}
@@ -319,29 +346,36 @@ class Stepped:
         }
 
     def _tree(self, prefix: str) -> Tensors:
-        return {name: self._saved[f"{prefix}/{name}"] for name in self._params}
+        of_each = [
+            {n.removeprefix(prefix): x for n, x in saved.items() if n.startswith(prefix)}
+            for saved in self._saved
+        ]
+        return self._setup.merged(of_each)
 
     def fast(self) -> Tensors:
-        return self._fetched(self._stepper.params)
+        return self._setup.merged([self._fetched(each.params) for each in self._steppers])
 
     def slow(self) -> Sequence[Tensors]:
-        return [self._tree("inner/" * level + "phi") for level in range(self._levels)]
+        levels = range(len(self._setup.levels))
+        return [self._tree("inner/" * level + "phi/") for level in levels]
 
     def slots(self) -> Mapping[str, Tensors]:
-        prefix = "inner/" * self._levels + "slots/"
-        slots = [entry for entry in self._saved if entry.startswith(prefix)]
+        prefix = "inner/" * len(self._setup.levels) + "slots/"
+        slots = [entry for entry in self._saved[0] if entry.startswith(prefix)]
         names = [entry.removeprefix(prefix).split("/")[0] for entry in slots]
-        return {name: self._tree(prefix + name) for name in names}
+        return {name: self._tree(f"{prefix}{name}/") for name in names}
 
     def evaluation(self) -> Tensors:
-        return self._fetched(self._stepper.evaluation_params())
+        return self._setup.merged(
+            [self._fetched(each.evaluation_params()) for each in self._steppers]
+        )
 
-    def snapshot(self) -> Any:
-        return self._fetched(self._stepper.state_dict())
+    def snapshot(self) -> list[dict[str, Any]]:
+        return [self._fetched(each.state_dict()) for each in self._steppers]
 
     def dump(self, snapshot: Any) -> bytes:
         buffer = io.BytesIO()
-        np.savez(buffer, **snapshot)
+        np.savez(buffer, **self._setup.merged(snapshot))
         return buffer.getvalue()
 
     def load(self, state: bytes) -> None:
@@ -351,4 +385,5 @@ class Stepped:
                 name: value if value.dtype.kind == "i" else self._backend.from_host(value)
                 for name, value in saved.items()
             }
-        self._stepper.load_state_dict(entries)
+        for stepper, own in zip(self._steppers, self._setup.split(entries), strict=True):
+            stepper.load_state_dict(own)

@@ -11,6 +11,7 @@ from lookahead_ref.conformance.bugs import (
     inner_rules,
     lookahead,
     outer,
+    workers,
 )
 from lookahead_ref.conformance.bugs.simulation import (
     Bug,
@@ -38,7 +39,7 @@ __all__ = [
 
 _KNOWN: list[type[Bug]] = [
     each
-    for module in (lookahead, inner_rules, conventions_and_mistakes, outer)
+    for module in (lookahead, inner_rules, conventions_and_mistakes, outer, workers)
     for each in vars(module).values()
     if isinstance(each, type)
     and issubclass(each, Bug)
@@ -84,7 +85,7 @@ def by_name(name: str) -> type[Bug]:
 
 
 class Clause(NamedTuple):
-    """A clause of ``docs/spec.md``: of Lookahead, inner rules (IN), the outer step (OU)."""
+    """A clause of ``docs/spec.md``: of LA, inner rules IN, outer step OU, workers WO."""
 
     id: str
     title: str
@@ -154,5 +155,15 @@ CLAUSES = (
     Clause("OU-9", "nesting: the outer state below", _OURS),
     Clause("OU-10", "what a saved state holds of it", _OURS),
     Clause("OU-11", "units of the pseudo-gradient", _FREE),
+    Clause("WO-1", "a worker and its data", _PAPER),
+    Clause("WO-2", "where the workers start", _PAPER),
+    Clause("WO-3", "whose steps k counts", _PAPER),
+    Clause("WO-4", "the mean of the pseudo-gradients", _PAPER),
+    Clause("WO-5", "one outer step for all", _PAPER),
+    Clause("WO-6", "every worker starts again", _PAPER),
+    Clause("WO-7", "inner state is each worker's own", _OURS),
+    Clause("WO-8", "what a saved state holds of them", _OURS),
+    Clause("WO-9", "in which order is summed", _FREE),
+    Clause("WO-10", "how many workers there may be", _OURS),
 )
 """All clauses. A number is never used again for another one."""

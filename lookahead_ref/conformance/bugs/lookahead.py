@@ -119,15 +119,19 @@ class SyncBeforeInnerStep(Bug, SimulatedLookahead):
     )
     fix = "do the inner step first, then the synchronization"
 
-    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
-        if self.cycle_step + 1 != self.k:
-            return super().step(theta, grads)
+    def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
+        self.ahead = self.cycle_step + 1 == self.k
+        if not self.ahead:
+            return super().advance(theta, grads)
         self.before, self.grads = theta, grads
         self.cycle_step += 1
         self.calls += 1
         self.after_inner_step([self.calls == 1] * len(theta), theta)
         self.synchronized = True
-        return self.inner.step(self.synchronize(theta), grads)
+        return theta
+
+    def restarted(self, theta: Tensors) -> Tensors:
+        return self.inner.step(theta, self.grads) if self.ahead else theta
 
 
 class SyncWithOldFast(Bug, SimulatedLookahead):

@@ -23,6 +23,7 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "alphas": lambda case: any(len(lev.get("alpha", "")) > 1 for lev in case["lookahead"]),
     "outer": lambda case: bool(_outer(case)),
     "nested": lambda case: len(case["lookahead"]) > 1,
+    "workers": lambda case: "workers" in case,
     "save": lambda case: "save_after" in case,
     "evaluate": lambda case: bool(case.get("evaluate_after")),
     "no-gradient": lambda case: (
@@ -156,6 +157,10 @@ class SimulatedLookahead(oracle.OracleLookahead):
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
         """Do one inner step and, where it is due, synchronize."""
+        theta = self.advance(theta, grads)
+        return self.restarted(self.synchronize(theta)) if self.synchronized else theta
+
+    def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
         self.before, self.grads = theta, grads
         theta = self.inner.step(theta, grads)
         self.calls += 1
@@ -163,7 +168,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
         counted = self.counts()
         self.cycle_step += counted
         self.synchronized = self.due(counted)
-        return self.synchronize(self.handed(theta)) if self.synchronized else theta
+        return self.handed(theta) if self.synchronized else theta
 
     def after_inner_step(self, first: list[bool], theta: Tensors) -> None:
         """See the fast weights, and which tensors have done their first step."""
@@ -195,6 +200,10 @@ class SimulatedLookahead(oracle.OracleLookahead):
         """Return what phi is to be moved towards."""
         return theta
 
+    def restarted(self, theta: Tensors) -> Tensors:
+        """Return the fast weights with which a step ends that has synchronized."""
+        return theta
+
     def slots_to_start_from(self) -> Slots:
         """Return the slots that an interpolation starts from."""
         return self.anchor
@@ -209,6 +218,16 @@ class SimulatedLookahead(oracle.OracleLookahead):
         """Be reset by a Lookahead around this one."""
         super().restart(theta)
         self.cycle_step = self.first_count()
+
+
+class SimulatedWorkers(oracle.OracleWorkers):
+    """The workers."""
+
+    workers: Sequence[SimulatedLookahead]
+
+    def synchronize(self, thetas: Sequence[Tensors]) -> list[Tensors]:
+        each = zip(self.workers, super().synchronize(thetas), strict=True)
+        return [worker.restarted(theta) for worker, theta in each]
 
 
 class Some(SimulatedLookahead):
@@ -244,10 +263,11 @@ class SimulatedProgram:
         arithmetic: Arithmetic,
         inner: type[SimulatedInner],
         lookahead: type[SimulatedLookahead],
+        workers: type[SimulatedWorkers],
     ) -> None:
         self.case = case
         self.problem = oracle.GradientSource(case["problem"], arithmetic)
-        self._made = arithmetic, inner, lookahead
+        self._made = arithmetic, inner, lookahead, workers
 
     def start(self) -> tuple[Tensors, list[Any]]:
         """Return the initial weights and new Lookaheads, the outermost first."""
@@ -311,19 +331,34 @@ class SimulatedProgram:
         theta: Tensors = weights["theta"]
         for each, kept in zip(_parts(levels), states, strict=True):
             of = "outer " if isinstance(each, Outer) else ""
-            found = {n: v for n, v in kept.items() if f"{of}{n}" not in self.lost}
+            found = {
+                # A list of counts is changed in place, and may be there for two workers.
+                n: list(v) if isinstance(v, list) else v
+                for n, v in kept.items()
+                if f"{of}{n}" not in self.lost
+            }
             vars(each).update(found)
-        for level in levels:
+        for level, own in _lookaheads(levels, theta):
             if "phi" in self.lost:
-                level.phi = theta
+                level.phi = own
             if "anchor" in self.lost:
                 level.anchor = level.slots
         return theta
 
 
+def _lookaheads(levels: list[Any], theta: Tensors) -> list[tuple[Any, Tensors]]:
+    """Pair each Lookahead, of several levels or workers, with its fast weights."""
+    if not isinstance(levels[0], SimulatedWorkers):
+        return [(level, theta) for level in levels]
+    workers = levels[0].workers
+    return list(zip(workers, oracle.parted(theta, len(workers)), strict=True))
+
+
 def _parts(levels: list[Any]) -> list[Any]:
-    outer = [level.outer for level in levels if level.outer is not None]
-    return [*levels, levels[-1].inner, *outer]
+    lookaheads = [level for level, _ in _lookaheads(levels, [])]
+    inner = [each.inner for each in lookaheads if each.inner not in lookaheads]
+    outer = [each.outer for each in lookaheads if each.outer is not None]
+    return [*lookaheads, *inner, *outer]
 
 
 def _state(levels: list[Any], theta: Tensors) -> State:
@@ -346,7 +381,7 @@ def arrays_of(state: State) -> State:
 
 @lru_cache(maxsize=4096)
 def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
-    """Return the classes of a program, the inner one and a Lookahead with the bugs."""
+    """Return the classes of a program and of all that is in it, with the bugs."""
     # A convention may say of which tensors a bug is.
     bugs = tuple(sorted(bugs, key=lambda each: not issubclass(each, Convention)))
 
@@ -359,6 +394,7 @@ def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
         made(SimulatedProgram),
         made(SimulatedInner),
         made(SimulatedLookahead, outer_optimizer=outer),
+        made(SimulatedWorkers),
     )
 
 
@@ -367,6 +403,6 @@ def simulate(
 ) -> Run:
     """Run a case as a program with some bugs would, as far as they can show in it."""
     showing = tuple(bug for bug in bugs if bug.applies(case))
-    program, inner, lookahead = _combined(showing)
-    found: Run = program(case, arithmetic, inner, lookahead).run()
+    program, *parts = _combined(showing)
+    found: Run = program(case, arithmetic, *parts).run()
     return found

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lookahead_ref.experiments.report import Findings, accuracy_panels, drawn
+from lookahead_ref.experiments.models import backend
+from lookahead_ref.experiments.report import Findings, training_curves
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
 from lookahead_ref.experiments.statistics import against, differences_from, summary
 from lookahead_ref.experiments.trials import Arm, Measure, Outcome, Plan
@@ -58,8 +59,8 @@ def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
         data=request.data or settings.data,
         epochs=request.epochs or settings.epochs,
         learning_rate=request.learning_rate or settings.learning_rate,
-        backend=request.backend,
-        **evaluation(request),
+        backend=request.base.backend,
+        **evaluation(request.base),
     )
 
 
@@ -121,7 +122,7 @@ def shown(
         "Seeds": str(seeds),
         "Measured on": measured,
         **more,
-        "Backend": settings.backend,
+        "Backend": backend(settings),
     }
 
 
@@ -242,5 +243,5 @@ def compared(
         epoch = first_decay(sgd.arm.settings)
         differences.append(differences_from(sgd, others, epoch=epoch))
     words = [against(each, "validation accuracy") for each in differences]
-    curves = drawn(accuracy_panels(outcomes), "Training loss and validation accuracy.")
+    curves = training_curves(outcomes)
     return Findings(" ".join([said, *words]), (table, *differences), {"curves": curves})

@@ -6,12 +6,10 @@ from typing import Any
 
 from lookahead_ref.experiments.optimizers import Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, shown
-from lookahead_ref.experiments.paper.table3 import perplexity
-from lookahead_ref.experiments.report import Findings, curves, drawn
+from lookahead_ref.experiments.report import Findings, training_curves
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
-from lookahead_ref.experiments.statistics import against, differences_from
+from lookahead_ref.experiments.statistics import against, differences_from, perplexity
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.report import plots
 from lookahead_ref.report.tables import Column, Row, Table
 
 _BASE = TrainSettings(
@@ -45,7 +43,7 @@ def plan(request: ReproduceSettings) -> Plan:
         _BASE,
         data=request.data or _BASE.data,
         epochs=request.epochs or _BASE.epochs,
-        backend=request.backend,
+        backend=request.base.backend,
     )
     arms = []
     for title, (method, changed) in _ARMS.items():
@@ -81,7 +79,5 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         ),
     )
     differences = differences_from(outcomes[0], outcomes[1:], {"validation_loss": 4})
-    panels = [plots.Panel("validation loss", curves(outcomes, "validation_loss"))]
-    picture = drawn(panels, "Loss in nats a token, the logarithm of the perplexity.")
     summary = against(differences, "validation loss")
-    return Findings(summary, (table, differences), {"curves": picture})
+    return Findings(summary, (table, differences), {"curves": training_curves(outcomes)})

@@ -1,16 +1,14 @@
 """Table 3: perplexity of LSTM language models on Penn Treebank."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lookahead_ref.experiments.optimizers import Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, differing, reported, shown
-from lookahead_ref.experiments.report import Findings, curves, drawn
+from lookahead_ref.experiments.report import Findings, training_curves
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
-from lookahead_ref.experiments.statistics import against, differences_from, summarized
+from lookahead_ref.experiments.statistics import against, differences_from, perplexity
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.report import plots
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
 
 PAPER: Mapping[str, tuple[Summary, ...]] = {
@@ -63,8 +61,8 @@ def plan(request: ReproduceSettings) -> Plan:
         base,
         data=request.data or base.data,
         epochs=request.epochs or base.epochs,
-        backend=request.backend,
-        **evaluation(request),
+        backend=request.base.backend,
+        **evaluation(request.base),
         k=5,
         alpha=0.5,
     )
@@ -120,16 +118,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     of_adam = differences_from(found["Adam"], [found["Lookahead (Adam)"]], losses)
     said = "In the paper Lookahead lowers all three perplexities of both inner optimizers."
     words = [against(each, "validation loss") for each in (of_sgd, of_adam)]
-    panels = [
-        plots.Panel("training loss", curves(outcomes, "train_loss")),
-        plots.Panel("validation loss", curves(outcomes, "validation_loss")),
-    ]
-    picture = drawn(panels, "Loss in nats a token, the logarithm of the perplexity.")
     summary = " ".join([said, *words])
-    return Findings(summary, (table, of_sgd, of_adam), {"curves": picture})
-
-
-def perplexity(outcome: Outcome, split: str) -> Summary:
-    """Summarize at what perplexity the runs ended, on one split of the text."""
-    losses = outcome.test("loss") if split == "test" else outcome.final(f"{split}_loss")
-    return summarized(outcome, [math.exp(loss) for loss in losses])
+    return Findings(
+        summary, (table, of_sgd, of_adam), {"curves": training_curves(outcomes)}
+    )

@@ -71,7 +71,8 @@ def test_language_models_run_in_small(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["table1", "table2"])
 def test_what_is_not_evaluated_is_left_out(name: str, tmp_path: Path) -> None:
-    request = replace(QUICK, epochs=5, evaluate_every=2, evaluate_train=False)
+    seldom = TrainSettings(evaluate_every=2, evaluate_train=False)
+    request = replace(QUICK, epochs=5, base=seldom)
     made = run(name, tmp_path, request)
     arm = results(tmp_path)["arms"][0]
     assert [record["epoch"] for record in arm["runs"][0]["history"]] == [0, 2, 4, 5]

@@ -1,0 +1,178 @@
+"""Ranks of MPI where neither MPI nor a GPU is: threads, and strict stand-ins for arrays."""
+
+import importlib
+import threading
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lookahead_ref.optimizers.workers import mean
+from lookahead_ref.training import team
+from lookahead_ref.training.team import Ranks, cuda_aware
+from support import assert_same_bits
+
+
+class EndedError(Exception):
+    """What a rank meets with that waits until another has ended all."""
+
+
+class Comm:
+    """What `Ranks` asks of a communicator, for ranks that are threads."""
+
+    def __init__(self, rank: int, size: int, shared: dict[str, Any]) -> None:
+        self.rank, self.size, self.shared = rank, size, shared
+        self.buffers: list[Any] = []
+        self.barriers = 0
+
+    def allgather(self, value: Any) -> list[Any]:
+        self.shared[f"{self.rank}"] = value
+        self.shared["all here"].wait(10.0)
+        found = [self.shared[f"{rank}"] for rank in range(self.size)]
+        self.shared["all here"].wait(10.0)
+        return found
+
+    def Barrier(self) -> None:  # noqa: N802 - mpi4py's names
+        self.barriers += 1
+        if self.barriers > 1:
+            raise EndedError
+
+    def Alltoallv(self, sent: Any, received: Any) -> None:  # noqa: N802
+        self.buffers += [sent[0], received[0]]
+        for place, (array, counts) in enumerate(self.allgather(sent)):
+            first = sum(counts[: self.rank])
+            end = first + counts[self.rank]
+            received[0][place] = array.reshape(-1)[first:end]
+
+    def Allgatherv(self, sent: Any, received: Any) -> None:  # noqa: N802
+        array, counts = received
+        self.buffers += [sent, array]
+        flat, first = array.reshape(-1), 0
+        for segment, count in zip(self.allgather(sent), counts, strict=True):
+            flat[first : first + count] = segment
+            first += count
+
+    def Allreduce(self, sent: Any, received: Any) -> None:  # noqa: N802
+        self.buffers += [sent, received]
+        received[...] = sum(self.allgather(sent))
+
+
+def on_ranks(count: int, work: Callable[[Comm], Any]) -> tuple[list[Any], list[Comm]]:
+    """Do something on ranks at once; return what came of it, or how it failed."""
+    shared = {"all here": threading.Barrier(count)}
+    comms = [Comm(rank, count, shared) for rank in range(count)]
+    found: list[Any] = [None] * count
+
+    def run(comm: Comm) -> None:
+        try:
+            found[comm.rank] = work(comm)
+        except Exception as error:
+            found[comm.rank] = error
+
+    threads = [threading.Thread(target=run, args=(comm,)) for comm in comms]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20.0)
+    return found, comms
+
+
+@pytest.mark.parametrize("reduction", ["ordered", "allreduce"])
+@pytest.mark.parametrize("library", ["numpy", "standin"])
+def test_arrays_are_averaged_where_they_are(library: str, reduction: str) -> None:
+    if library == "standin":
+        pytest.importorskip("cupy")
+    xp, count = importlib.import_module(library), 3
+    rng = np.random.default_rng(0)
+    shapes = {"weight": (5, 7), "one": (), "few": (2,)}
+    drawn = [
+        {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+        for _ in range(count)
+    ]
+
+    def work(comm: Comm) -> Any:
+        own = {name: xp.asarray(array) for name, array in drawn[comm.rank].items()}
+        return Ranks(comm, reduction).mean([own])
+
+    found, comms = on_ranks(count, work)
+    for comm in comms:
+        assert {type(buffer) for buffer in comm.buffers} == {xp.ndarray}
+    host = getattr(xp, "asnumpy", np.asarray)
+    for each in found:
+        on_the_host = {name: host(array) for name, array in each.items()}
+        if reduction == "ordered":
+            assert_same_bits(on_the_host, mean(drawn))
+        for name, array in mean(drawn).items():
+            np.testing.assert_allclose(on_the_host[name], array, rtol=1e-6)
+
+
+def test_mpi_gets_an_array_when_its_device_has_computed_it() -> None:
+    waited: list[int] = []
+    device = SimpleNamespace(synchronize=lambda: waited.append(1))
+    for array in (SimpleNamespace(device=device), np.zeros(2), SimpleNamespace()):
+        assert team._settled(array) is array
+    assert waited == [1]
+
+
+# What the MPI says of itself.
+
+
+def of_mpi(monkeypatch: pytest.MonkeyPatch, kinds: str | None, **functions: Any) -> Any:
+    monkeypatch.setattr(team.ctypes, "CDLL", lambda _: SimpleNamespace(**functions))
+    info = {} if kinds is None else {"mpi_memory_alloc_kinds": kinds}
+    return SimpleNamespace(
+        COMM_WORLD=SimpleNamespace(Get_info=lambda: info), __file__="MPI.so"
+    )
+
+
+def supported(_: int, found: Any) -> None:
+    found._obj.value = 1
+
+
+@pytest.mark.parametrize(
+    ("kinds", "functions", "aware"),
+    [
+        ("system,cuda:device,mpi", {}, True),
+        ("system,mpi:alloc_mem", {}, False),
+        ("system,rocm", {"MPIX_Query_cuda_support": lambda: 0}, False),
+        (None, {"MPIX_Query_cuda_support": lambda: 1}, True),
+        (None, {"MPIX_Query_cuda_support": lambda: 0}, False),
+        (None, {"MPIX_GPU_query_support": supported}, True),
+        (None, {"MPIX_GPU_query_support": lambda *_: None}, False),
+        (None, {}, False),
+    ],
+)
+def test_an_mpi_is_cuda_aware_where_it_says_so(
+    kinds: str | None, functions: Any, aware: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cuda_aware(of_mpi(monkeypatch, kinds, **functions)) is aware
+
+
+# Faults.
+
+
+def test_the_first_rank_that_fails_raises_and_the_others_are_told() -> None:
+    told: dict[int, str] = {}
+
+    def work(comm: Comm) -> None:
+        with Ranks(comm).together(lambda why: told.update({comm.rank: why})):
+            if comm.rank:
+                raise ValueError(f"of rank {comm.rank}")
+
+    found, _ = on_ranks(3, work)
+    assert [type(each) for each in found] == [EndedError, ValueError, EndedError]
+    assert str(found[1]) == "of rank 1"
+    assert told == {0: "of rank 1", 2: "of rank 1"}
+
+
+def test_nothing_is_told_where_all_is_well() -> None:
+    told: list[str] = []
+
+    def work(comm: Comm) -> int:
+        with Ranks(comm).together(told.append):
+            return comm.rank
+
+    assert on_ranks(2, work)[0] == [0, 1]
+    assert not told
