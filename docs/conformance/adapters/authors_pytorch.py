@@ -7,7 +7,7 @@ from lookahead_ref.conformance.protocol import UnsupportedError
 
 ABOUT = {
     "name": "authors-pytorch",
-    "title": "the authors' for PyTorch",
+    "title": "The authors' in PyTorch",
     "home": "https://github.com/michaelrzhang/lookahead",
     "revision": "c4fd85f73cda",
     "file": "lookahead_pytorch.py",

@@ -7,7 +7,7 @@ from shared.sources import module_of
 
 ABOUT = {
     "name": "authors-tensorflow",
-    "title": "the authors' for TensorFlow",
+    "title": "The authors' in TensorFlow",
     "home": "https://github.com/michaelrzhang/lookahead",
     "revision": "c4fd85f73cda",
     "file": "lookahead_tensorflow.py",

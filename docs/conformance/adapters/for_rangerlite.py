@@ -15,7 +15,8 @@ ABOUT = {
 def Adapter():
     from rangerlite import RangerLite
 
-    def make(params, rate, level, h, decay):
+    def make(params, level, inner):
+        rate, decay = inner.learning_rate[0], inner.hyperparameters.get("weight_decay", 0.0)
         if not 0 < level.alpha[0] < 1:
             raise UnsupportedError("an alpha of 1")
         given = dict(lookahead_steps=level.k, lookahead_alpha=level.alpha[0])

@@ -13,4 +13,4 @@ ABOUT = {
 
 
 def Adapter():
-    return radam(module_of(ABOUT).Ranger, use_gc=False)
+    return radam(module_of(ABOUT).Ranger, gc_conv_only=True)

@@ -15,8 +15,10 @@ ABOUT = {
 def Adapter():
     RangerQH = module_of(ABOUT).RangerQH
 
-    def make(params, rate, level, h, decay):
-        return RangerQH(params, rate, (h["beta1"], h["beta2"]), (1.0, 1.0), decay, level.k,
-                        level.alpha[0], False, h["epsilon"])  # fmt: skip
+    def make(params, level, inner):
+        h, decoupled = inner.hyperparameters, inner.weight_decay_kind == "decoupled"
+        betas, decay = (h["beta1"], h["beta2"]), h.get("weight_decay", 0.0)
+        given = level.k, level.alpha[0], decoupled, h["epsilon"]
+        return RangerQH(params, inner.learning_rate[0], betas, (1.0, 1.0), decay, *given)
 
-    return fused(make, "adam", ("none", "l2"))
+    return fused(make, "adam", ("none", "l2", "decoupled"))

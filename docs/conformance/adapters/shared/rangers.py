@@ -10,7 +10,8 @@ from lookahead_ref.conformance.protocol import UnsupportedError
 def radam(Ranger, **more) -> PyTorch:
     """Take one around RAdam, which without momentum or a rectified term is SGD."""
 
-    def make(params, rate, level, h, decay):
+    def make(params, level, inner):
+        rate, decay = inner.learning_rate[0], inner.hyperparameters.get("weight_decay", 0.0)
         return Ranger(params, rate, level.alpha[0], level.k, **{SMA: 10**9}, **more,
                       betas=(0.0, 0.999), weight_decay=decay)  # fmt: skip
 
@@ -26,7 +27,6 @@ def fused(make, rule: str, decays, phi: str = "slow_buffer") -> PyTorch:
     def start(setup):
         setup.only(rules=[rule], weight_decay=decays, inner_states=["maintain"])
         (level,), inner = setup.levels, setup.inner
-        h = inner.hyperparameters
         adapter._params = {
             name: torch.nn.Parameter(torch.tensor(array))
             for name, array in setup.params.items()
@@ -34,7 +34,7 @@ def fused(make, rule: str, decays, phi: str = "slow_buffer") -> PyTorch:
         params = list(adapter._params.values())
         if inner.learning_rate[0] <= 0:
             raise UnsupportedError("a learning rate of 0")
-        made = make(params, inner.learning_rate[0], level, h, h.get("weight_decay", 0.0))
+        made = make(params, level, inner)
         adapter._inner = adapter._optimizer = made
         adapter._rate, adapter._slots, adapter._steps = inner.learning_rate_at, {}, 0
         adapter._nested = False
