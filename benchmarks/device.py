@@ -72,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     passed, tests = tested()
     rows = page.read(measure.run(BENCHMARKS, backend="cupy", quick=options.quick))
     judged = [each for row in rows for each in page.judged(row)]
-    parts = [HEAD.format(date=date), setting(cupy), tests, page.summary(judged)]
+    parts = [HEAD.format(date=date), setting(cupy), tests, page.counted(judged)]
+    parts += [f"## Targets that are missed\n\n{page.missed(judged)}"]
     parts += [*page.ratio_tables(judged), "## Times\n"]
     parts += [*page.time_tables(page.measured(rows)), missing()]
     options.output.write_text("\n".join(parts), "utf-8")

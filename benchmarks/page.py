@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md and its picture from asv's result file: which targets are met.
+"""Write docs/benchmarks.md and its pictures from asv's result file: which targets are met.
 
     python benchmarks/page.py RESULTS.json
 
@@ -18,7 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from lookahead_ref.report.plots import GHOST, INK, PALETTE, PAPER, own_look, svg
+from lookahead_ref.report import plots
 from suite.cases import elements, traffic
 
 TEMPLATE = Path(__file__).with_suffix(".md")
@@ -286,13 +286,14 @@ def time_tables(rows: Sequence[Row]) -> Iterator[str]:
             yield f"<details>\n<summary>{title}</summary>\n\n{text}\n</details>\n"
 
 
-def summary(rows: Sequence[Row]) -> str:
-    """Count the targets that are met, and list the others."""
+def counted(rows: Sequence[Row]) -> str:
+    """Count the targets that are met."""
     asked = [row for row in rows if row.has_target]
-    missed = [row for row in asked if not row.met]
-    text = f"**{len(asked) - len(missed)} of {len(asked)} targets are met.**"
-    if not missed:
-        return text
+    return f"**{sum(row.met for row in asked)} of {len(asked)} targets are met.**"
+
+
+def missed(rows: Sequence[Row]) -> str:
+    """List the targets that are not met."""
     shown = [
         (
             RATIOS[row.benchmark][0].split(",")[0].split(":")[0],
@@ -301,10 +302,10 @@ def summary(rows: Sequence[Row]) -> str:
             target(row),
             outcome(row),
         )
-        for row in missed
+        for row in rows
+        if row.has_target and not row.met
     ]
-    head = ("", "", "measured", "target", "")
-    return f"{text} Those that are not:\n\n{table(head, shown)}"
+    return table(("", "", "measured", "target", ""), shown) if shown else "None."
 
 
 def short(rows: Sequence[Row]) -> str:
@@ -334,12 +335,48 @@ def points(rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def roofline(rows: Sequence[Row]) -> Any:
-    """Draw bytes moved against time, over what memory allows."""
-    from matplotlib.figure import Figure
+def beside(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
+    """Draw the time of others, of ours, for what a user would do."""
+    groups: dict[str, list[tuple[str, Row]]] = {}
+    for row in rows:
+        match row.benchmark, row.case:
+            case "step.Peers.track_ratio", ("resnet-50", "adam", peer):
+                inside = "Lookahead over Adam, k = 5" if is_lookahead(peer) else "Adam"
+                title = f"A step of {inside}"
+                groups.setdefault(title, []).append((peer, row))
+            case "models.BesidePyTorch.track_ratio", (model, "numba"):
+                title = "A training step with numba, beside PyTorch"
+                groups.setdefault(title, []).append((model, row))
+    lines = len(groups) + sum(map(len, groups.values()))
+    size = {"width": 8.5, "height": max(0.3 * lines + 0.7, 1.2)}
+    figure, ((axes,),) = plots.panels(1, 1, theme=theme, **size)
+    names, place = [], 0
+    for title, each in sorted(groups.items()):
+        names.append((place, title))
+        for name, row in each:
+            place += 1
+            names.append((place, name))
+            ends = [[1 / row.value - 1 / row.high], [1 / row.low - 1 / row.value]]
+            look = {"color": plots.PALETTE[theme][0], "markersize": 5, "fmt": "o"}
+            axes.errorbar(1 / row.value, place, xerr=ends, **look)
+        place += 1
+    axes.axvline(1, color=plots.INK[theme], linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xticks([0.5, 1, 2, 5, 10], ["0.5", "ours", "2", "5", "10"], minor=False)
+    axes.minorticks_off()
+    axes.set_yticks([at for at, _ in names], [name for _, name in names])
+    for text, (_, name) in zip(axes.get_yticklabels(), names, strict=True):
+        text.set_fontweight("bold" if name in groups else "normal")
+    axes.invert_yaxis()
+    axes.tick_params(axis="y", length=0)
+    plots.grid_lines(axes, theme, axis="x")
+    plots.label(axes, theme, x="time, of ours")
+    return figure
 
-    figure = Figure(figsize=(8, 5), facecolor=PAPER["light"], layout="constrained")
-    axes = figure.add_subplot(facecolor=PAPER["light"])
+
+def roofline(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
+    """Draw bytes moved against time, over what memory allows."""
+    figure, ((axes,),) = plots.panels(1, 1, width=8, height=5, theme=theme)
     grouped = points(rows)
     sizes = [size for each in grouped.values() for size, _ in each]
     rates = [row.value for row in rows if row.benchmark == LOOPS]
@@ -348,19 +385,20 @@ def roofline(rows: Sequence[Row]) -> Any:
         axes.plot(
             ends,
             [end / max(rates) / 1e9 for end in ends],
-            color=INK["light"],
+            color=plots.INK[theme],
             linewidth=1,
             label=f"{max(rates):.0f} GB/s, a loop that only moves memory",
         )
-    colours = (GHOST["light"], PALETTE["light"][1], PALETTE["light"][0])
-    for (label, each), colour, marker in zip(grouped.items(), colours, "oso", strict=True):
+    blue, orange, *_ = plots.PALETTE[theme]
+    looks = zip(grouped.items(), (plots.GHOST[theme], orange, blue), "oso", strict=True)
+    for (label, each), colour, marker in looks:
         if each:
             style = {"s": 18, "color": colour, "marker": marker, "zorder": 2}
             axes.scatter(*zip(*each, strict=True), label=label, **style)
-    axes.set(xscale="log", yscale="log", xlabel="bytes moved by a step", ylabel="seconds")
-    axes.tick_params(colors=INK["light"])
+    axes.set(xscale="log", yscale="log")
+    plots.label(axes, theme, x="bytes moved by a step", y="seconds")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, labelcolor=plots.INK[theme])
     return figure
 
 
@@ -380,20 +418,25 @@ def page(path: Path) -> str:
     """Fill the template with what a result file of asv's holds."""
     rows = read(path)
     asked = [each for row in rows for each in judged(row)]
-    times = "".join(f"{each}\n" for each in time_tables(measured(rows)))
     return TEMPLATE.read_text("utf-8").format(
-        short=short(measured(rows)),
+        short=short(measured(rows)).rstrip(),
         machine=machine(path),
-        summary=summary(asked),
-        tables="\n".join([*ratio_tables(asked), f"## Times\n\n{times}"]).rstrip(),
+        count=counted(asked),
+        missed=missed(asked).rstrip(),
+        tables="\n".join(ratio_tables(asked)).rstrip(),
+        times="\n".join(time_tables(measured(rows))).rstrip(),
     )
 
 
 def write(path: Path) -> None:
     (DOCS / "benchmarks.md").write_text(page(path))
-    with own_look():
-        picture = svg(roofline(measured(read(path))))
-    (DOCS / "_static" / "roofline.svg").write_bytes(picture)
+    rows = measured(read(path))
+    themes: tuple[plots.Theme, ...] = ("light", "dark")
+    for name, draw in {"beside": beside, "roofline": roofline}.items():
+        for theme in themes:
+            with plots.own_look():
+                picture = plots.svg(draw(rows, theme))
+            (DOCS / "_static" / f"{name}-{theme}.svg").write_bytes(picture)
 
 
 if __name__ == "__main__":

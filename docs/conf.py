@@ -1,9 +1,13 @@
 """How the documentation is built: ``sphinx-build -W --keep-going -b html docs OUT``.
 
-Nothing here or in the pages needs a network, to build or to read.
+Nothing here or in the pages needs a network, to build or to read. `.ci/site`, which builds
+the site of all versions, sets two variables: `DOCS_VERSIONS`, the address of their list,
+and `DOCS_LINKED`, for links to the pages of Python and NumPy.
 """
 
+import os
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,9 @@ project = "lookahead-ref"
 author = "The lookahead-ref authors"
 copyright = author
 version = release = lookahead_ref.__version__
+_pyproject = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+repository: str = tomllib.loads(_pyproject)["project"]["urls"]["Repository"]
+_owner, _name = repository.split("/")[-2:]
 
 extensions = [
     "myst_nb",  # MyST, and notebooks
@@ -22,8 +29,10 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "addresses",
     "command_reference",
     "golden_suite",
+    "in_browser",
     "mathml",
     "spec_clauses",
     "survey_page",
@@ -51,20 +60,45 @@ autodoc_typehints = "none"  # the docstrings say it in words, with shapes
 numpydoc_show_class_members = False  # the class template lists them
 numpydoc_attributes_as_param_list = True
 
+if os.environ.get("DOCS_LINKED"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "matplotlib": ("https://matplotlib.org/stable", None),
+    }
+
 html_theme = "pydata_sphinx_theme"
 html_math_renderer = "mathml"
 html_title = "lookahead-ref"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
+html_js_files = [("copy.js", {"defer": "defer"})]
+html_context = {"github_user": _owner, "github_repo": _name, "github_version": "main"}
+html_context["doc_path"] = "docs"
 html_copy_source = html_show_sourcelink = False
 html_theme_options = {
     "header_links_before_dropdown": 6,
     "navbar_align": "left",
     "show_prev_next": True,
-    "secondary_sidebar_items": {"**": ["page-toc"], "algorithm": []},
+    "secondary_sidebar_items": {
+        "**": ["page-toc", "edit-this-page"],
+        "algorithm": [],
+        "index": [],
+    },
+    "github_url": repository,
+    "use_edit_page_button": True,
     "footer_start": ["copyright"],
     "footer_end": [],
 }
+if _versions := os.environ.get("DOCS_VERSIONS"):
+    _shown = {"json_url": _versions, "version_match": os.environ["DOCS_VERSION"]}
+    html_theme_options |= {"switcher": _shown, "check_switcher": False}
+    html_theme_options["navbar_end"] = [
+        "version-switcher",
+        "theme-switcher",
+        "navbar-icon-links",
+    ]
 # No list of a section's pages where there is none, or where equations stand beside code.
 html_sidebars = {
     page: [] for page in ("algorithm", "changelog", "contributing", "index", "quickstart")

@@ -27,8 +27,8 @@ full setting (`--full`, on data of yours) and a small one that takes minutes; se
 [how to repeat them](reproducing.md). This page holds what the small ones gave on one
 machine. It is written by a program from the folders that they left.
 
-The effect that a table or a figure of the paper shows is not always there in small; where
-it is not, the summary says so. Differences are taken seed by seed; an effect is *seen*
+Not every effect of the paper appears at this scale; where one does not, the summary says
+so. Differences are taken seed by seed; an effect is *seen*
 where the 95 % interval of its mean, by Student's t, excludes zero, and else *not decided*.
 """
 

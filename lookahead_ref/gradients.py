@@ -9,6 +9,7 @@ Arrays of other libraries, such as CuPy's, are differentiated where something ha
 how in the group ``lookahead_ref.gradients`` of entry points.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -20,6 +21,9 @@ from lookahead_ref import hyperparameters, trees
 from lookahead_ref.trees import Array, Tree
 
 _GROUP = "lookahead_ref.gradients"
+_SQUARED = (
+    1e-12  # even of a million elements that are smaller the squares are of no account
+)
 
 
 def value_and_grad(
@@ -196,6 +200,23 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
         ),
         grads,
     ), norm
+
+
+def clip_in_place(grads: Tree, squares: float, max_norm: float) -> bool:
+    """Clip gradients of NumPy's by the sum of their squares; tell whether that can be done.
+
+    It does what `clip_by_global_norm` does, but for rounding, without an array of its own.
+    """
+    leaves = trees.flatten(grads).values()
+    # Where no square that counts vanishes, and none overflows.
+    safe = math.isfinite(squares) and max_norm > _SQUARED
+    if not safe or not all(leaf.flags.writeable for leaf in leaves):
+        return False
+    if squares > max_norm**2:
+        factor = max_norm / math.sqrt(squares)
+        for leaf in leaves:
+            leaf *= factor
+    return True
 
 
 def _teach(array_type: type) -> None:

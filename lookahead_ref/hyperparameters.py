@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from numbers import Real
 from typing import Any, NamedTuple, TypeAlias
 
@@ -70,8 +70,18 @@ def option(name: str, value: Any, options: tuple[str, ...]) -> str:
     """Check that a value is one of those that exist, and return it."""
     if not isinstance(value, str) or value not in options:
         listed = ", ".join(repr(known) for known in options)
-        raise ValueError(f"{name} must be one of {listed}, got {value!r}")
+        close = close_to(value, options)
+        raise ValueError(f"{name} must be one of {listed}, got {value!r}{close}")
     return value
+
+
+def close_to(value: Any, options: Iterable[str]) -> str:
+    """Say which option may have been meant, for the end of a message; empty if none."""
+    # It is wanted only where something is wrong already.
+    import difflib
+
+    found = difflib.get_close_matches(str(value), list(options), 1)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def every(name: str, array: Any, allowed: Range) -> Any:

@@ -11,7 +11,7 @@ import lookahead_ref as la
 from executors import Place
 from lookahead_ref import trees
 from lookahead_ref.data import Examples
-from lookahead_ref.zoo import LSTM, MLP, ResNet
+from lookahead_ref.zoo import AWDLSTM, LSTM, MLP, ResNet
 
 
 def pictures(n: int, shape: tuple[int, ...], seed: int = 0) -> Examples:
@@ -44,6 +44,7 @@ MODELS: dict[str, tuple[Callable[[str], Any], Any]] = {
         lambda on: LSTM(11, 5, 1, embedding=3, scale=0.5, forget_bias=1.0, backend=on),
         text(6, 3),
     ),
+    "AWD-LSTM": (lambda on: AWDLSTM(11, hidden=5, embedding=4, backend=on), text(6, 3)),
     "residual": residual((2, 8, 8), (1, 2), (5, 8)),
     "residual, identity": residual((2, 9, 8), (2, 1), (4, 8), shortcut="identity"),
     "residual, bottlenecks and a large stem": residual(

@@ -118,6 +118,17 @@ def test_the_commands_of_the_pages_are_ones_that_the_program_takes(line: str) ->
             parameter.process_value(context, given[parameter.name])
 
 
+def test_the_page_of_the_command_line_has_every_command() -> None:
+    def names(command: Any, before: str = "") -> Iterator[str]:
+        for name, each in getattr(command, "commands", {}).items():
+            yield f"{before}{name}"
+            yield from names(each, f"{before}{name} ")
+
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```\{command\} (.+)$", page, re.MULTILINE)
+    assert sorted(shown) == sorted(names(get_command(app)))
+
+
 def test_readme_gives_the_two_commands() -> None:
     shell = [block.text for block in blocks(ROOT / "README.md") if block.language == "sh"]
     assert 'pip install ".[experiments]" && lookahead-ref compare\n' in shell

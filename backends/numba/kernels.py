@@ -95,11 +95,13 @@ class NumbaLayers(LayerKernels):
 
     @_takes(np.float32)
     def lstm_cell(self, *arrays: Any) -> None:
-        layers.lstm_cell(*arrays)
+        n, gates = arrays[0].shape
+        self._share(lambda *rows: layers.lstm_cell(*rows, *arrays), n, _EXP * gates)
 
     @_takes(np.float32)
     def lstm_cell_gradient(self, *arrays: Any) -> None:
-        layers.lstm_cell_gradient(*arrays)
+        n, gates = arrays[0].shape
+        self._share(lambda *rows: layers.lstm_cell_gradient(*rows, *arrays), n, 2 * gates)
 
     @_takes(np.float32, np.float64)
     def correlate(

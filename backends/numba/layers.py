@@ -154,10 +154,17 @@ def scatter(indices: Any, rows: Any, sums: Any) -> None:
 
 @_elementwise
 def lstm_cell(
-    gates: Any, recurrent: Any, cell: Any, next_cell: Any, squashed: Any, hidden: Any
+    start: int,
+    stop: int,
+    gates: Any,
+    recurrent: Any,
+    cell: Any,
+    next_cell: Any,
+    squashed: Any,
+    hidden: Any,
 ) -> None:
     units = cell.shape[1]
-    for i in range(gates.shape[0]):
+    for i in range(start, stop):
         for j in range(2 * units):
             gates[i, j] = _logistic(gates[i, j] + recurrent[i, j])
         for j in range(units):
@@ -179,6 +186,8 @@ def lstm_cell(
 
 @_elementwise
 def lstm_cell_gradient(
+    start: int,
+    stop: int,
     gates: Any,
     cell: Any,
     squashed: Any,
@@ -187,7 +196,7 @@ def lstm_cell_gradient(
     cell_gradient: Any,
 ) -> None:
     units = cell.shape[1]
-    for i in range(gates.shape[0]):
+    for i in range(start, stop):
         for j in range(units):
             entry, forget = gates[i, j], gates[i, units + j]
             candidate, exit_ = gates[i, 2 * units + j], gates[i, 3 * units + j]

@@ -13,7 +13,7 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import trees
-from lookahead_ref.zoo import LSTM, MLP, resnet18
+from lookahead_ref.zoo import AWDLSTM, LSTM, MLP, resnet18
 
 from . import settings
 from .turns import Contestant, fastest, ratios, samples, take_turns
@@ -85,6 +85,59 @@ class LSTMWork:
 
 
 @dataclass(frozen=True)
+class AWDLSTMWork:
+    """The model of Table 3, at the length that its windows have most often."""
+
+    hidden: int = 1150
+    width: int = 400
+    vocabulary: int = 10_000
+    length: int = 70
+    batch: int = 20
+
+    def model(self, backend: str) -> Any:
+        return AWDLSTM(self.vocabulary, self.hidden, embedding=self.width, backend=backend)
+
+    def data(self) -> tuple[Any, Any]:
+        return LSTMWork.data(self)  # type: ignore[arg-type]
+
+    def pytorch(self) -> tuple[Any, Any]:
+        import torch
+        from torch import nn
+        from torch.nn.functional import dropout
+
+        widths = [self.hidden, self.hidden, self.width]
+        embedding = nn.Embedding(self.vocabulary, self.width)
+        bias = nn.Parameter(torch.zeros(self.vocabulary))
+        lstms = [nn.LSTM(a, b) for a, b in zip([self.width, *widths], widths, strict=False)]
+        # As the authors' program has it: what the layer multiplies by is no parameter.
+        recurrent = [nn.Parameter(lstm.weight_hh_l0.detach()) for lstm in lstms]
+        for lstm in lstms:
+            del lstm.weight_hh_l0
+        states: list[Any] = [
+            tuple(torch.zeros(2, 1, self.batch, width, device=DEVICE)) for width in widths
+        ]
+
+        def locked(x: Any, rate: float) -> Any:
+            return x * dropout(torch.ones_like(x[:1]), rate)
+
+        def forward(tokens: Any) -> tuple[Any, Any]:
+            words = dropout(torch.ones(self.vocabulary, 1, device=DEVICE), 0.1)
+            rows = nn.functional.embedding(tokens, embedding.weight * words)
+            x = locked(rows, 0.4)
+            for number, (lstm, weight) in enumerate(zip(lstms, recurrent, strict=True)):
+                lstm.weight_hh_l0 = dropout(weight, 0.5)
+                hidden, state = lstm(x, states[number])
+                states[number] = tuple(each.detach() for each in state)
+                x = locked(hidden, 0.4 if lstm is lstms[-1] else 0.25)
+            penalty = 2 * x.pow(2).mean() + (hidden[1:] - hidden[:-1]).pow(2).mean()
+            x = x.reshape(-1, self.width)
+            return nn.functional.linear(x, embedding.weight, bias), penalty
+
+        parameters = nn.ParameterList([bias, *recurrent])
+        return nn.ModuleList([embedding, *lstms, parameters]), forward
+
+
+@dataclass(frozen=True)
 class ResNetWork:
     """The ResNet-18 for CIFAR."""
 
@@ -136,11 +189,12 @@ WORKS: dict[str, Any] = {
     "resnet18": ResNetWork(),
     "resnet18, channels last": ResNetWork(channels_last=True),
     "lstm of 1500 units": LSTMWork(hidden=1500),
+    "awd-lstm": AWDLSTMWork(),
 }
 if settings.ON_DEVICE:
     MEASURED, BACKENDS = ["lstm of 1500 units"], [settings.EXECUTOR.name]
 else:
-    MEASURED, BACKENDS = ["mlp", "lstm", "resnet18"], ["numpy", "numba"]
+    MEASURED, BACKENDS = ["mlp", "lstm", "awd-lstm", "resnet18"], ["numpy", "numba"]
 if settings.QUICK:
     MEASURED = ["mlp"]
 
@@ -163,11 +217,11 @@ def our_step(work: Any, backend: str) -> Contestant:
 
         return Contestant(step)
     gradient = la.value_and_grad(model.loss, has_aux=True)
-    carried = model.start(work.batch)
+    carried, rng = model.start(work.batch), np.random.default_rng(0)
 
     def carrying_step() -> float:
         nonlocal carried
-        (loss, carried), grads = gradient(stepper.params, batch, carried)
+        (loss, carried), grads = gradient(stepper.params, batch, carried, rng)
         stepper.step(grads)
         return float(loss)
 
@@ -189,7 +243,9 @@ def pytorch_step(work: Any, update: str) -> Contestant:
             torch.backends.cudnn.flags(enabled=False) if DEVICE == "cuda" else nullcontext()
         ):
             optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(forward(x), targets)
+            found = forward(x)
+            logits, penalty = found if isinstance(found, tuple) else (found, 0.0)
+            loss = torch.nn.functional.cross_entropy(logits, targets) + penalty
             loss.backward()
             optimizer.step()
             return float(loss.item())

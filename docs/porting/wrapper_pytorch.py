@@ -194,7 +194,7 @@ class Adapter:
         for name, param in self.params.items():
             found = gradients[name]
             param.grad = None if found is None else torch.tensor(found)
-        for group in self.inner.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = self.rates[min(self.clock, len(self.rates) - 1)]
         self.clock += 1
         self.optimizer.step()

@@ -4,19 +4,21 @@ What a command needs is imported inside it, so that ``--help`` answers at once.
 """
 
 import json
-import signal
-import threading
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.resources import files
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lookahead_ref.cli.options import completing
 from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
+from lookahead_ref.hyperparameters import option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -62,10 +64,15 @@ def mount(app: typer.Typer) -> None:
     app.add_typer(golden, name="golden")
 
 
-def _targets(incomplete: str) -> list[str]:
+def _targets() -> list[str]:
     from lookahead_ref.conformance.adapters import builtin
 
-    return [name for name in builtin() if name.startswith(incomplete)]
+    own = [
+        f"{file}:{name}"
+        for file in sorted(Path().glob("*.py"))
+        for name in re.findall(r"^class (\w+)", file.read_text("utf-8", "replace"), re.M)
+    ]
+    return [*builtin(), *own]
 
 
 def _option(help: str, *names: str, **more: Any) -> Any:  # noqa: A002
@@ -77,7 +84,20 @@ TargetName = Annotated[
     typer.Argument(
         help="What is built in, module:Class or file.py:Class.",
         show_default=False,
-        autocompletion=_targets,
+        autocompletion=completing(f"{__name__}:_targets"),
+    ),
+]
+LEVELS = ("strict", "gpu")
+Level = Annotated[
+    str,
+    typer.Option(help="Tolerances: strict or gpu.", autocompletion=completing(LEVELS)),
+]
+DTYPES = ("float32", "float64")
+Dtype = Annotated[
+    str | None,
+    _option(
+        "The only precision, float32 or float64, of a program that has no other.",
+        autocompletion=completing(DTYPES),
     ),
 ]
 Harness = Annotated[
@@ -94,9 +114,14 @@ def conform(
         list[str] | None, _option("Only this case; may be repeated.", metavar="ID")
     ] = None,
     profile: Annotated[
-        list[str] | None, _option("Only this profile; may be repeated.")
+        list[str] | None,
+        _option(
+            "Only this profile; may be repeated.",
+            autocompletion=completing("lookahead_ref.conformance.vectors:profiles"),
+        ),
     ] = None,
-    level: Annotated[str, typer.Option(help="Tolerances: strict or gpu.")] = "strict",
+    dtype: Dtype = None,
+    level: Level = "strict",
     expect: Annotated[Path | None, _option("A list of known departures.")] = None,
     write_expect: Annotated[Path | None, _option("Write a first such list.")] = None,
     as_json: Annotated[
@@ -106,9 +131,9 @@ def conform(
     junit: Annotated[Path | None, _option("Write JUnit's XML.")] = None,
     markdown: Annotated[Path | None, _option("Write Markdown.")] = None,
     startup_timeout: Annotated[
-        float | None,
-        _option("Seconds to start up in: 10, and 60 for a Python class.", min=0.01),
-    ] = None,
+        float,
+        typer.Option(help="Seconds to start up, import and compile in.", min=0.01),
+    ] = 60.0,
     step_timeout: Annotated[
         float, typer.Option(help="Seconds for each answer.", min=0.01)
     ] = 10.0,
@@ -141,36 +166,35 @@ def conform(
     0, if all that it offers passes;
     1, if something departs, or passes that was expected to depart;
     2, if the command was wrong;
-    3, if the program itself failed.
+    3, if the program itself failed;
+    4, if nothing is wrong, but no answer came in time for some of it.
     """
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)
         return
-    with reported(), _interruptible():
+    with reported():
+        from lookahead_ref.conformance.adapters import check_name
         from lookahead_ref.extras import require
 
+        if target is not None:
+            check_name(target)
         require("mpmath", "conform", purpose="look for the cause of a departure")
         from lookahead_ref.conformance.diagnosis import diagnose
         from lookahead_ref.conformance.judging import read_expectations
-        from lookahead_ref.conformance.reports import FAILED, hidden, summarize
-        from lookahead_ref.conformance.running import (
-            PYTHON_STARTUP,
-            Limits,
-            StartError,
-            open_target,
-        )
+        from lookahead_ref.conformance.own_inner import own_cases
+        from lookahead_ref.conformance.reports import hidden, summarize
+        from lookahead_ref.conformance.running import Limits, open_target
 
-        if level not in ("strict", "gpu"):
-            raise ValueError(f"--level must be 'strict' or 'gpu', got {level!r}")
+        option("--level", level, LEVELS)
+        asked = _asked(dtype)
         for path in (html, junit, markdown, write_expect):
             if path is not None and not path.parent.is_dir():
                 raise ValueError(f"{path} must be in a folder that is there")
         known = [] if expect is None else read_expectations(expect)
-        usual = PYTHON_STARTUP if command is None else Limits.startup
-        limits = Limits(startup_timeout or usual, step_timeout, line_limit, run_timeout)
+        limits = Limits(startup_timeout, step_timeout, line_limit, run_timeout)
         # A program of its own is one process for the whole suite; Python's are cheap.
-        both = target is None or case
-        dtypes = [("float32", "float64")] if both else [("float32",), ("float64",)]
+        together = target is None or case
+        dtypes = [asked] if together else [(each,) for each in asked]
         start = partial(
             open_target, target, command=command, recorded=recorded, limits=limits
         )
@@ -179,10 +203,10 @@ def conform(
             stack.callback(_close, starting, pool)
             # To start them takes about as long as to read the vectors.
             chosen = _chosen(case or [], profile or [])
-            try:
+            with _started():
                 opened = [each.result() for each in starting]
-            except StartError as error:
-                raise failed(error, FAILED) from error
+            if not case and not profile and "own-inner" in getattr(opened[0], "offers", ()):
+                chosen += own_cases()
             results = _run(dict(zip(dtypes, opened, strict=True)), chosen, level)
         summary = summarize(opened[0].name, results, diagnose(results), known, level=level)
         if hide_expected:
@@ -204,8 +228,7 @@ def conform(
 def _begin(kind: str, path: Path) -> None:
     """Write a file to begin with, and say how to go on."""
     try:
-        if kind not in STARTS:
-            raise ValueError(f"--init must be one of {', '.join(STARTS)}, got {kind!r}")
+        option("--init", kind, tuple(STARTS))
         templates = files("lookahead_ref.conformance").joinpath("templates")
         content = templates.joinpath(f"{kind}.py.txt").read_text("utf-8")
         with path.open("x", encoding="utf-8") as file:
@@ -226,20 +249,17 @@ def _explain(summary: "Mapping[str, Any]") -> None:
 
 
 @contextmanager
-def _interruptible() -> "Iterator[None]":
-    """Take a request to terminate for an interruption: programs that run must be ended."""
+def _started() -> "Iterator[None]":
+    """Give a program that cannot be started, or not in time, its exit code."""
+    from lookahead_ref.conformance.reports import FAILED, UNJUDGED
+    from lookahead_ref.conformance.running import HungError, StartError
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except StartError as error:
+        raise failed(error, FAILED) from error
+    except HungError as error:
+        raise failed(error, UNJUDGED) from error
 
 
 def _close(starting: "Sequence[Future[Target]]", pool: ThreadPoolExecutor) -> None:
@@ -248,14 +268,21 @@ def _close(starting: "Sequence[Future[Target]]", pool: ThreadPoolExecutor) -> No
     list(pool.map(lambda target: target.close(), opened))
 
 
-def _chosen(ids: "Sequence[str]", profiles: "Sequence[str]") -> "list[Case]":
-    from lookahead_ref.conformance.vectors import Suite, cases
+def _asked(dtype: str | None) -> tuple[str, ...]:
+    return DTYPES if dtype is None else (option("--dtype", dtype, DTYPES),)
 
-    if not ids and not profiles:
+
+def _chosen(ids: "Sequence[str]", names: "Sequence[str]") -> "list[Case]":
+    from lookahead_ref.conformance.own_inner import PROFILE, own_cases
+    from lookahead_ref.conformance.vectors import Suite, cases, profiles
+
+    if not ids and not names:
         return cases()
-    suite = Suite({}, cases())
+    suite = Suite({}, [*cases(), *own_cases()])
     found = [suite.case(identity) for identity in ids]
-    found += [each for name in profiles for each in cases(name)]
+    for name in names:
+        option("--profile", name, tuple(profiles()))
+        found += own_cases() if name == PROFILE else cases(name)
     return list({each.id: each for each in found}.values())
 
 
@@ -267,7 +294,8 @@ def _run(
 
     from lookahead_ref.conformance.running import run
 
-    total = sum(len(each.dtypes) for each in chosen)
+    asked = [dtype for dtypes in targets for dtype in dtypes]
+    total = sum(dtype in case.dtypes for case in chosen for dtype in asked)
     began = time.monotonic()
     to = console(stderr=True)
     # In a pipe a bar is noise.
@@ -336,10 +364,13 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
 
     to = console()
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for place, column in enumerate(reports.COLUMNS):
+    rows = reports.matrix_rows(summary)
+    columns = zip(reports.COLUMNS, zip(*rows, strict=True), strict=True)
+    shown = [any(cells) for _, cells in columns]
+    for place, column in enumerate(compress(reports.COLUMNS, shown)):
         table.add_column(column, justify="left" if place < 2 else "right")
     styles = {"passes": "green", "departs": "bold red", "failed": "bold red"}
-    for name, verdict, *counts in reports.matrix_rows(summary):
+    for name, verdict, *counts in (compress(row, shown) for row in rows):
         table.add_row(name, Text(verdict, styles.get(verdict, "yellow")), *counts)
     to.print(table)
     for title, entries in reports.lists(summary):
@@ -362,38 +393,41 @@ def models(
     target: TargetName = None,
     command: Harness = None,
     profile: Annotated[str | None, _option("model:mlp or model:lstm.")] = None,
-    level: Annotated[str, typer.Option(help="strict or gpu.")] = "strict",
+    dtype: Dtype = None,
+    level: Level = "strict",
 ) -> None:
     """Compare the loss and gradients of a program's models with the golden ones."""
     with reported(), ExitStack() as stack:
-        from lookahead_ref.conformance.reports import DEPARTED, FAILED, report_lines
+        from lookahead_ref.conformance.reports import (
+            DEPARTED,
+            FAILED,
+            UNJUDGED,
+            report_lines,
+        )
         from lookahead_ref.conformance.running import (
-            PYTHON_STARTUP,
             Limits,
             ProgramTarget,
-            StartError,
             open_target,
             run_models,
         )
         from lookahead_ref.conformance.vectors import model_cases
 
-        if level not in ("strict", "gpu"):
-            raise ValueError(f"--level must be 'strict' or 'gpu', got {level!r}")
+        option("--level", level, LEVELS)
+        asked = _asked(dtype)
         cases = model_cases(profile)
         # A step may have to compile its kernels first.
-        limits = Limits(startup=PYTHON_STARTUP, step=PYTHON_STARTUP)
-        try:
+        limits = Limits(step=Limits.startup)
+        with _started():
             program = open_target(target, command=command, limits=limits)
-        except StartError as error:
-            raise failed(error, FAILED) from error
         stack.callback(program.close)
         assert isinstance(program, ProgramTarget)  # a recording was not asked for
-        results = run_models(program.ask, cases, level=level)
+        results = run_models(program.ask, cases, dtypes=asked, level=level)
         for line in report_lines(program.name, results):
             typer.echo(line)
-        codes = {"failed": FAILED, "departed": DEPARTED}
-        if code := max(codes.get(result.status, 0) for result in results):
-            raise typer.Exit(code)
+        codes = {"failed": FAILED, "departed": DEPARTED, "unjudged": UNJUDGED}
+        statuses = {result.status for result in results}
+        if found := [code for status, code in codes.items() if status in statuses]:
+            raise typer.Exit(found[0])
 
 
 @golden.callback(epilog=epilog(EXAMPLES["golden"]))
@@ -442,11 +476,12 @@ def survey(
     """Run the suite on public implementations, and say as JSON what was found of each."""
     with reported():
         from lookahead_ref.conformance.adapters import PEERS
-        from lookahead_ref.conformance.reports import FAILED
-        from lookahead_ref.conformance.running import StartError
         from lookahead_ref.conformance.survey import survey as run_all
         from lookahead_ref.report.files import write_json
 
+        for each in name or ():
+            if not each.endswith(".py"):
+                option("name", each, tuple(PEERS))
         chosen = name or [each for each, peer in PEERS.items() if peer.installed]
         found = json.loads(output.read_bytes()) if output and output.exists() else {}
 
@@ -456,12 +491,15 @@ def survey(
         skipped = None
         for one in chosen:  # each by itself: what one took an hour to find is kept
             try:
-                found = run_all([one], python=python, before=found, progress=say)
-            except (StartError, ModuleNotFoundError, TimeoutError) as error:
-                skipped = failed(error, FAILED)
-                continue
-            if output is not None:
-                write_json(output, found)
+                with _started():
+                    found = run_all([one], python=python, before=found, progress=say)
+            except ModuleNotFoundError as error:
+                skipped = failed(error, USAGE)
+            except typer.Exit as error:
+                skipped = error
+            else:
+                if output is not None:
+                    write_json(output, found)
         if output is None:
             print_json(found)
         if skipped is not None:

@@ -59,7 +59,7 @@ def _parameter(
         min=option.least,
         metavar=option.metavar,
         show_default=option.show_default,
-        autocompletion=_completing(option.choices) if option.choices else None,
+        autocompletion=completing(option.choices) if option.choices else None,
     )
     return inspect.Parameter(
         parameter_name(place, option),
@@ -69,7 +69,9 @@ def _parameter(
     )
 
 
-def _completing(choices: str | tuple[str, ...]) -> Callable[[str], list[str]]:
+def completing(choices: str | tuple[str, ...]) -> Callable[[str], list[str]]:
+    """Return what completes a value from choices, or ``module:name`` of them."""
+
     def complete(incomplete: str) -> list[str]:
         found: Any = choices
         if isinstance(choices, str):

@@ -1,43 +1,53 @@
 """What is wrong with a program: the fewest bugs whose simulation does all that it did.
 
-A hypothesis is a bug of `lookahead_ref.conformance.bugs`, or two of them. It is simulated
-and compared with everything that was observed, the cases that passed included.
+A hypothesis is a set of bugs of `lookahead_ref.conformance.bugs`. It is simulated and
+compared with everything that was observed, the cases that passed included.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs import (
-    BUGS,
     CONVENTIONS,
-    MISTAKES,
+    KNOWN,
     NO_GRADIENT,
     Bug,
     SinglePrecision,
     by_name,
     simulate,
 )
+from lookahead_ref.conformance.bugs.public_versions import (
+    ReadsBitsSwapped,
+    WritesBitsSwapped,
+)
+from lookahead_ref.conformance.bugs.simulation import Watch
 from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
-Bugs = tuple[type[Bug], ...]
+Bugs = frozenset[type[Bug]]
 
 _REFERENCE = "reference"
+_RANK = {bug: place for place, bug in enumerate(KNOWN)}
 
 # A hypothesis is simulated in binary64, and what it is compared with was computed in
 # another order and perhaps in binary32. A few hundred roundings of the largest value so far
 # is more than correct programs differ by, and far less than any bug does.
 _TOLERANCES = 16
 _ULPS = {"float32": 256 * 2.0**-23, "float64": 256 * 2.0**-52}
+_SMALLEST = {"float32": 2.0**-149, "float64": 2.0**-1074}
 
 # Simulated without overflow or subnormals, these say nothing about a hypothesis.
 _UNTELLING = {"overflow", "subnormal"}
+
+# All sets of so many bugs are tried on top of what explains other checks already. Where
+# that is too few, so many checks and the best of what explains one of them lead to more.
+_AT_ONCE, _SAMPLE, _KEPT = 2, 6, 8
 
 
 @dataclass(frozen=True)
@@ -45,9 +55,10 @@ class Diagnosis:
     """What explains the checks that a program fails."""
 
     scope: str | None  # the profile that it is for; None for all that was observed
-    conventions: tuple[str, ...]  # that the cases which passed show the program to follow
-    explanations: tuple[Bugs, ...]  # the smallest that explain all, each as good as others
+    conventions: tuple[str, ...]  # that the cases show the program to follow
+    explanations: tuple[tuple[type[Bug], ...], ...]  # of all: each as good, likelier first
     exceptions: tuple[str, ...] = ()  # the ids of nested cases that they do not explain
+    unobserved: tuple[str, ...] = ()  # conditions that no case has shown
 
 
 @dataclass(frozen=True)
@@ -71,8 +82,9 @@ def followed(results: Iterable[Result]) -> list[Followed]:
         for place in sorted({by_name(name).place for name in others}):
             # Under a convention about another place, this one is as in the reference.
             allowed = {
-                name if name != _REFERENCE and by_name(name).place == place else _REFERENCE
+                each
                 for name in result.verdict.follows
+                for each in _implied(name, place) or [_REFERENCE]
             }
             common[place] = common.get(place, allowed) & allowed
             counts.setdefault(place, Counter()).update(allowed)
@@ -83,74 +95,77 @@ def followed(results: Iterable[Result]) -> list[Followed]:
     ]
 
 
+def _implied(outcome: str, place: str) -> list[str]:
+    """Name the convention of an outcome, and that of which it is a special case."""
+    if outcome == _REFERENCE or by_name(outcome).place != place:
+        return []
+    return _general(by_name(outcome))
+
+
+def _general(convention: type[Bug]) -> list[str]:
+    """Name a convention, and that of which it is a special case."""
+    return [each.name for each in CONVENTIONS if issubclass(convention, each)]
+
+
 def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     """Explain the checks that failed: all of them or, failing that, by profile."""
-    if not any(result.status == "departed" and _tells(result.case) for result in results):
-        return []
-    comparison = _Comparison()
-    whole = _explain(results, None, comparison)
-    profiles = dict.fromkeys(r.case.profile for r in results if r.status == "departed")
-    if whole.explanations or len(profiles) == 1:
-        return [whole]
-    parts = {name: [r for r in results if r.case.profile == name] for name in profiles}
-    return [whole, *(_explain(part, name, comparison) for name, part in parts.items())]
-
-
-def _explain(
-    results: Sequence[Result], scope: str | None, comparison: "_Comparison"
-) -> Diagnosis:
-    """Find the smallest sets of bugs that explain all results, one of which failed."""
-    same = comparison.same
     telling = [r for r in results if _tells(r.case) and r.seen is not None]
     # The cheapest failed check first: most hypotheses end at it.
     telling.sort(key=lambda r: (r.status != "departed", r.case.size))
-    flat = [r for r in telling if len(r.case.data["lookahead"]) == 1]
-    coarse = any(r.dtype == "float64" for r in telling)
-    supposed = _supposed(results)
-    # First with all that is expected of float64; failing that, of no more than of float32.
-    for single in (False, True) if coarse else (False,):
-        # What a bug does in nested cases depends on how a program is built.
-        for selection in (telling, flat) if len(flat) < len(telling) else (telling,):
-            if not selection or selection[0].status != "departed":
-                continue
-            for size in (0, 1, 2) if single else (1, 2):
-                # Where conventions cannot be told apart, each may have its explanations.
-                found = [
-                    (conventions, bugs)
-                    for conventions in supposed
-                    for bugs in _hypotheses(conventions, size)
-                    if all(same((*conventions, *bugs), r, single=single) for r in selection)
-                ]
-                if found:
-                    rest = {
-                        r.case.id
-                        for r in telling
-                        if not any(same((*c, *b), r, single=single) for c, b in found)
-                    }
-                    more = (SinglePrecision,) if single else ()
-                    explanations = dict.fromkeys((*bugs, *more) for _, bugs in found)
-                    names = tuple(each.name for each in found[0][0])
-                    return Diagnosis(scope, names, tuple(explanations), tuple(sorted(rest)))
-    return Diagnosis(scope, tuple(each.name for each in _conventions(results)[0]), ())
+    if not _departs(telling):
+        return []
+    profiles: dict[str, list[Result]] = {r.case.profile: [] for r in results}
+    for result in telling:
+        profiles[result.case.profile].append(result)
+    failing = {name: part for name, part in profiles.items() if _departs(part)}
+    search = _Search(results, telling)
+    found, single = search.few(telling)
+    if found:
+        return [search.told(None, telling, found, single=single)]
+    single = any(result.dtype == "float64" for result in telling)
+    passing = [r for name, part in profiles.items() if name not in failing for r in part]
+    found, explained = search.many(failing, passing, single=single)
+    if len(explained) == len(failing):
+        return [search.told(None, telling, found, single=single)]
+    parts = [search.told(None, telling, [], single=False)]
+    for name, part in failing.items() if len(failing) > 1 else ():
+        if name in explained:
+            alone = [search.needed(bugs, part, single=single) for bugs in found]
+            parts.append(search.told(name, part, alone, single=single))
+        else:
+            alone, coarse = search.few(part)
+            parts.append(search.told(name, part, alone, single=coarse))
+    return parts
 
 
-def _hypotheses(conventions: Bugs, size: int) -> Iterator[Bugs]:
-    """List the sets of so many bugs that go together with conventions: one a place."""
-    taken = {each.place for each in conventions}
-    known = [*BUGS, *CONVENTIONS, *MISTAKES]
-    for bugs in combinations([bug for bug in known if bug.place not in taken], size):
-        if len({bug.place for bug in bugs}) == size:
-            yield bugs
+def _departs(results: Sequence[Result]) -> bool:
+    return bool(results) and results[0].status == "departed"
 
 
-def _conventions(results: Iterable[Result]) -> list[Bugs]:
+def _tells(case: Case) -> bool:
+    return not _UNTELLING.intersection(case.flags)
+
+
+def _flat(results: Iterable[Result]) -> list[Result]:
+    """Return those of one Lookahead: what a bug does in others depends on the program."""
+    return [r for r in results if len(r.case.data["lookahead"]) == 1]
+
+
+def _conventions(results: Iterable[Result]) -> list[tuple[type[Bug], ...]]:
     """Return the sets of conventions, one a place, that the passed cases follow best."""
     tally: dict[str, Counter[str]] = {}
     for result in results:
         follows = () if result.verdict is None else result.verdict.follows
         if _REFERENCE not in follows:
-            for name in follows:
-                tally.setdefault(by_name(name).place, Counter())[name] += 1
+            for general in map(by_name, follows):
+                # A special case that does not show here is followed as well.
+                special = [
+                    each.name
+                    for each in CONVENTIONS
+                    if issubclass(each, general) and not each.applies(result.case.data)
+                ]
+                names = [general.name, *special]
+                tally.setdefault(general.place, Counter()).update(names)
     best = [
         [by_name(name) for name, count in names.items() if count == max(names.values())]
         for names in tally.values()
@@ -158,57 +173,208 @@ def _conventions(results: Iterable[Result]) -> list[Bugs]:
     return list(product(*best))
 
 
-def _supposed(results: Sequence[Result]) -> list[Bugs]:
-    """Return the sets of conventions to start from: those followed, or that may be."""
-    # Cases without gradients have no reference, so that a program which passes none of
-    # them follows one convention or another.
-    known = _conventions(results)
-    lacking = any("no-gradient" in result.case.flags for result in results)
-    if not lacking or any(each in NO_GRADIENT for each in known[0]):
-        return known
-    return [(*each, convention) for each in known for convention in NO_GRADIENT]
-
-
-def _tells(case: Case) -> bool:
-    return not _UNTELLING.intersection(case.flags)
-
-
 Values = dict[str, tuple[Float64Array, Float64Array]]
 """Name to the steps after which something is shown, and to an array with a row for each."""
 
 
-class _Comparison:
-    """What is observed beside what is simulated; nothing is done twice."""
+class _DiffersError(ValueError):
+    """A simulation has left what was observed."""
 
-    def __init__(self) -> None:
+
+class _Search:
+    """Sets of bugs beside what is observed; nothing is simulated twice."""
+
+    def __init__(self, all_results: Iterable[Result], results: Sequence[Result]) -> None:
         self._done: dict[object, Any] = {}
+        known = _conventions(results)
+        self.asked = any("no-gradient" in each.case.flags for each in all_results)
+        # Cases without gradients have no reference, so that a program which passes none of
+        # them follows one convention or another.
+        lacks = any("no-gradient" in result.case.flags for result in results)
+        if lacks and not any(each in NO_GRADIENT for each in known[0]):
+            known = [(*each, convention) for each in known for convention in NO_GRADIENT]
+        self.supposed = [frozenset(each) for each in known]
+        self.conventions = frozenset(each for some in known for each in some)
+
+    def few(self, results: Sequence[Result]) -> tuple[list[Bugs], bool]:
+        """Find the sets of one or two bugs that explain all; whether in float32 only."""
+        flat = _flat(results)
+        coarse = any(result.dtype == "float64" for result in results)
+        # First with all that is expected of float64; failing that, of no more than float32.
+        for single in (False, True) if coarse else (False,):
+            for selection in (results, flat) if len(flat) < len(results) else (results,):
+                if _departs(selection):
+                    found = self._grown(self.supposed, selection, single=single)
+                    if found and (single or found[0] not in self.supposed):
+                        return found, single
+        return [], False
+
+    def many(
+        self,
+        failing: dict[str, list[Result]],
+        explained: Sequence[Result],
+        *,
+        single: bool,
+    ) -> tuple[list[Bugs], list[str]]:
+        """Find more bugs, a profile on top of others; return also which are explained."""
+        bases, names = self.supposed, []
+        for name, part in failing.items():
+            results = [*(_flat(part) or part), *explained]
+            found = self._grown(bases, results, single=single)
+            if not found:
+                some = self._partly(bases, results, single=single)
+                found = self._grown(some, results, single=single)
+            if found:
+                bases, explained = found[:_KEPT], results
+                names.append(name)
+        return bases, names
+
+    def needed(self, bugs: Bugs, results: Sequence[Result], *, single: bool) -> Bugs:
+        """Leave out the bugs without which the results are explained as well."""
+        for bug in sorted(bugs - self.conventions, key=_RANK.__getitem__):
+            if all(self.same(bugs - {bug}, each, single) for each in results):
+                bugs -= {bug}
+        return bugs
+
+    def told(
+        self,
+        scope: str | None,
+        results: Sequence[Result],
+        found: Sequence[Bugs],
+        *,
+        single: bool,
+    ) -> Diagnosis:
+        """Say what was found, the likelier first."""
+        if single and all(
+            self.same(bugs, each, single=False) for bugs in found for each in results
+        ):
+            single = False
+        ranked = {
+            tuple(sorted(_RANK[bug] for bug in bugs - self.conventions)) for bugs in found
+        }
+        more = (SinglePrecision,) if single else ()
+        explanations = [(*(KNOWN[n] for n in ranks), *more) for ranks in sorted(ranked)]
+        rest = {
+            r.case.id
+            for r in results
+            if found and not any(self.same(bugs, r, single) for bugs in found)
+        }
+        options: dict[str, set[str]] = {}
+        for each in frozenset().union(*(found or self.supposed)) & self.conventions:
+            options.setdefault(each.place, set()).add(each.name)
+        for names in options.values():
+            # Of a special case only where it shows.
+            names -= {n for n in names if names & {*_general(by_name(n))} - {n}}
+        unobserved: tuple[str, ...] = ()
+        if self.asked and len(options.get("no_gradient", NO_GRADIENT)) == len(NO_GRADIENT):
+            unobserved = ("no-gradient",)
+            options.pop("no_gradient", None)
+        return Diagnosis(
+            scope,
+            tuple(" or ".join(sorted(each)) for each in options.values()),
+            tuple(each for each in explanations if each),
+            tuple(sorted(rest)),
+            unobserved,
+        )
+
+    # Which sets explain something.
+
+    def _grown(
+        self, bases: Iterable[Bugs], results: Sequence[Result], *, single: bool
+    ) -> list[Bugs]:
+        """Find the smallest sets on top of some that explain all results."""
+        for more in range(_AT_ONCE + 1):
+            tried: set[tuple[Bugs, int]] = set()
+            grown = [self._with(each, results, more, single, tried) for each in bases]
+            if found := [bugs for each in grown for bugs in each]:
+                return found
+        return []
+
+    def _with(
+        self,
+        bugs: Bugs,
+        results: Sequence[Result],
+        more: int,
+        single: bool,
+        tried: set[tuple[Bugs, int]],
+    ) -> Iterator[Bugs]:
+        """Yield the sets of so many more bugs that explain all results."""
+        if (bugs, more) in tried:
+            return
+        tried.add((bugs, more))
+        missed = next((r for r in results if not self.same(bugs, r, single)), None)
+        if missed is None:
+            yield bugs
+        elif more:
+            # One of those that are to come must show where these do not explain it.
+            taken = {each.place for each in bugs}
+            for bug in KNOWN:
+                if bug.place not in taken and self._shows(bug, missed.case):
+                    yield from self._with(bugs | {bug}, results, more - 1, single, tried)
+
+    def _partly(
+        self, bases: Iterable[Bugs], results: Sequence[Result], *, single: bool
+    ) -> list[Bugs]:
+        """Find what explains some failed checks by themselves, the best of it."""
+        failed = [r for r in results if r.status == "departed"]
+        sample = failed[:: 1 + len(failed) // _SAMPLE]
+        found = {
+            bugs: sum(self.same(bugs, each, single) for each in sample)
+            for result in sample
+            for bugs in self._grown(bases, [result], single=single)
+        }
+        return sorted(found, key=lambda bugs: -found[bugs])[:_KEPT]
+
+    # Whether a set explains a check.
 
     def _once(self, key: object, make: Callable[[], Any]) -> Any:
         if key not in self._done:
             self._done[key] = make()
         return self._done[key]
 
-    def same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
+    def _shows(self, bug: type[Bug], case: Case) -> bool:
+        return bool(self._once((bug, case.id), lambda: bug.applies(case.data)))
+
+    def same(self, bugs: Bugs, result: Result, single: bool) -> bool:
         """Return whether bugs explain a case, as exact as float32 if ``single``."""
-        case, dtype = result.case, "float32" if single else result.dtype
         # Bugs that cannot show in a case do not make another simulation of it.
-        showing = tuple(each for each in bugs if each.applies(case.data))
+        showing = frozenset(each for each in bugs if self._shows(each, result.case))
+        key = (id(result), showing, single)
+        return bool(self._once(key, lambda: self._same(showing, result, single=single)))
 
-        def agree() -> bool:
-            simulated = self._once((case.id, showing), lambda: _simulated(case, showing))
-            observed = self._once(
-                id(result), lambda: _values(case, result.seen or Observation())
-            )
-            slack = self._once((case.id, dtype), lambda: _slack(case, dtype))
-            return simulated is not None and _agree(observed, simulated, slack, dtype)
+    def _same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
+        case, dtype = result.case, "float32" if single else result.dtype
+        slack = self._once((case.id, dtype), lambda: _slack(case, dtype))
+        swapped = WritesBitsSwapped in bugs
+        if tiny := ReadsBitsSwapped in bugs:
+            slack = 0 * slack
+        observed: Values = self._once(
+            (id(result), swapped), lambda: _seen(result, swapped=swapped)
+        )
+        if (case.id, bugs) not in self._done:
+            rows = self._once((id(result), swapped, "rows"), lambda: _rows(observed))
+            try:
+                simulated = _simulated(case, bugs, _watch(rows, slack, dtype))
+            except _DiffersError:
+                return False
+            self._done[case.id, bugs] = simulated
+        simulated = self._done[case.id, bugs]
+        if tiny and result.dtype == "float32" and simulated is not None:
+            with np.errstate(over="ignore"):
+                simulated = {
+                    name: (steps, values.astype(np.float32).astype(np.float64))
+                    for name, (steps, values) in simulated.items()
+                }
+        return simulated is not None and _agree(observed, simulated, slack, dtype)
 
-        return bool(self._once((id(result), showing, single), agree))
 
-
-def _simulated(case: Case, bugs: Bugs) -> Values | None:
+def _simulated(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
     """Return what is seen of a program with the bugs; None if it leaves the numbers."""
     try:
-        run = simulate(case.data, oracle.Double(), bugs)
+        ordered = sorted(bugs, key=_RANK.__getitem__)
+        run = simulate(case.data, oracle.Double(), ordered, watch)
+    except _DiffersError:
+        raise
     except (ArithmeticError, ValueError):
         return None
 
@@ -225,6 +391,14 @@ def _simulated(case: Case, bugs: Bugs) -> Values | None:
     evaluations = {step: flat(weights) for step, weights in run.evaluations.items()}
     seen = Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
     return _values(case, seen)
+
+
+def _seen(result: Result, *, swapped: bool) -> Values:
+    """Return what was observed, its bytes put right."""
+    found = _values(result.case, result.seen or Observation())
+    if not swapped:
+        return found
+    return {name: (steps, each.byteswap()) for name, (steps, each) in found.items()}
 
 
 def _values(case: Case, seen: Observation) -> Values:
@@ -245,6 +419,33 @@ def _slack(case: Case, dtype: str) -> Float64Array:
     tolerances = [expected.tolerance[dtype, "strict"] for expected in each]
     slack: Float64Array = np.max(tolerances, axis=(0, 2), initial=0.0)
     return slack[:, np.newaxis]
+
+
+def _rows(observed: Values) -> dict[tuple[str, int], list[float]]:
+    return {
+        (name, step): row
+        for name, (steps, values) in observed.items()
+        for step, row in zip(steps.tolist(), values.tolist(), strict=True)
+    }
+
+
+def _watch(
+    rows: dict[tuple[str, int], list[float]], slack: Float64Array, dtype: str
+) -> Watch:
+    """Stop a simulation at the first step that is not as observed, as `_agree` would."""
+    largest: dict[str, float] = {}
+
+    def watch(name: str, step: int, fast: oracle.Tensors) -> None:
+        values = [value for tensor in fast for value in tensor]
+        size = max(largest.get(name, 0.0), *map(abs, values))
+        largest[name] = size
+        allowed = _TOLERANCES * float(slack[step - 1, 0]) + _ULPS[dtype] * size
+        allowed += _SMALLEST[dtype]
+        seen = rows.get((name, step), values)
+        if not all(abs(x - y) <= allowed for x, y in zip(seen, values, strict=True)):
+            raise _DiffersError
+
+    return watch
 
 
 def _agree(observed: Values, simulated: Values, slack: Float64Array, dtype: str) -> bool:

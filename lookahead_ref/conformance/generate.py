@@ -95,7 +95,8 @@ def complete(case: PlannedCase) -> dict[str, Margins]:
     """Add outcomes and flags to a case of optimizers; return the margins of each flag."""
     conditions = list(case["flags"])
     if "no-gradient" in conditions:
-        outcomes = [_outcome(case, each.name, each) for each in NO_GRADIENT]
+        known = [each for each in NO_GRADIENT if each.applies(case)]
+        outcomes = [_outcome(case, each.name, each) for each in known]
     else:
         reference = _outcome(case, "reference", None)
         outcomes = [reference]

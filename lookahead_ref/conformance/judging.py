@@ -269,8 +269,9 @@ def judge_model(
 
 # What came of a run, and what was expected of it: known departures, which must depart.
 
-Status = Literal["passed", "departed", "failed", "unsupported"]
-"""Passed or departed as judged; failed where there was nothing to judge; not offered."""
+Status = Literal["passed", "departed", "failed", "unjudged", "unsupported"]
+"""Passed or departed as judged; failed where there was nothing to judge; unjudged where no
+answer came in time; not offered."""
 
 
 @dataclass(frozen=True)
@@ -281,9 +282,11 @@ class Result:
     dtype: str
     status: Status
     reason: str = ""
-    """Why it failed or is unsupported."""
+    """Why there is no verdict."""
     verdict: Verdict | None = None
     seen: Observation | None = field(default=None, repr=False)
+    frame: Mapping[str, str] | None = None
+    """The file, line, function and code at which it failed, where a program tells them."""
 
 
 _EXPECTATIONS = Format("lookahead-expectations", 1)
@@ -318,8 +321,11 @@ def read_expectations(path: Path) -> list[Expectation]:
     entries = parse(place, content, _EXPECTATIONS).get("expected")
     if not isinstance(entries, list):
         raise ValueError(f"{place}: expected must be a list, got {reprlib.repr(entries)}")
+    # It judges by what is here.
+    from lookahead_ref.conformance.own_inner import own_cases
+
     known = {
-        "case": {case.id for case in cases()},
+        "case": {case.id for case in (*cases(), *own_cases())},
         "flag": {flag for case in cases() for flag in case.flags},
     }
     return [
@@ -343,13 +349,6 @@ def _entry(place: str, entry: Any, known: dict[str, set[str]]) -> Expectation:
     if entry[kind] not in known[kind]:
         raise ValueError(f"{place}: no case of the suite has {kind} {entry[kind]!r}")
     return Expectation(kind, entry[kind], entry["reason"], entry.get("link", ""))
-
-
-def expectation_of(
-    result: Result, expectations: Iterable[Expectation]
-) -> Expectation | None:
-    """Return the first expectation that a departure meets."""
-    return next((each for each in expectations if each.covers(result)), None)
 
 
 def stale(

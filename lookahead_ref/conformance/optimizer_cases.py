@@ -8,6 +8,7 @@ precisions.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 from math import prod
 from typing import Any, TypeAlias
 
@@ -365,6 +366,27 @@ def _state() -> Cases:
         yield build(f"state-{name}", "LA-25", level, heavy_ball(), 8, **missing)
 
 
+def _first_gradient_late() -> Cases:
+    """Yield cases of a parameter that synchronizes before it has a gradient."""
+    # In version 2 there were such cases for SGD and heavy ball only, and of `maintain`.
+    both: Shapes = {"first": (1,), "second": (1,)}
+    for at_sync, name, inner in (
+        *(("maintain", each.rule, each) for each in (adagrad(l2=0.1), nesterov(), adam())),
+        ("maintain", "adamw", adam(decoupled=0.1)),
+        *product(("reset", "interpolate"), ("heavy-ball",), (heavy_ball(),)),
+        *product(("reset", "interpolate"), ("adam",), (adam(),)),
+    ):
+        yield build(f"first-gradient-late-{name}-{at_sync}", "LA-25",
+                    lookahead(2, 0.8, at_sync), inner, 5, profile="state",
+                    says="the first gradient comes after a synchronization",
+                    conditions=["no-gradient"], shapes=both,
+                    missing={"second": (1, 2, 3)})  # fmt: skip
+    yield build("no-gradient-later-adam", "LA-25", lookahead(2, 0.8), adam(), 5,
+                profile="state", says="no gradient at a synchronization and after it",
+                conditions=["no-gradient"], shapes=both,
+                missing={"second": (2, 3)})  # fmt: skip
+
+
 def _resume() -> Cases:
     def around(name: str, levels: Any, inner: Inner, at: Sequence[int]) -> Cases:
         for s in at:
@@ -660,5 +682,6 @@ FILES: Mapping[str, Callable[[], Cases]] = {
     **{f"inner-{name}": partial(_inner, name) for name in INNERS},
     "outer": _outer,
     "workers": _workers,
+    "first-gradient-late": _first_gradient_late,
 }
 """File, without its ending, to what yields its cases."""

@@ -15,12 +15,26 @@ Tensors = Mapping[str, Array]
 Answer = Mapping[str, ArrayLike]
 
 
+OWN_RULE = "own"
+"""The rule of an inner optimizer that a program is free to choose."""
+
+_OFFERS = {
+    "outer": "an outer optimizer",
+    "workers": "several workers",
+    "own-inner": "an inner optimizer of its own",
+}
+
+
 class UnsupportedError(Exception):
     """A case asks for what a program does not offer; the message says what."""
 
 
 class TargetError(Exception):
     """A program failed at a case, or answered what cannot be an answer."""
+
+    def __init__(self, said: str, frame: Mapping[str, str] | None = None) -> None:
+        super().__init__(said)
+        self.frame = frame  # the file, line, function and code, where a program tells them
 
 
 @dataclass(frozen=True)
@@ -57,8 +71,8 @@ class Inner:
 
     Parameters
     ----------
-    rule : {"sgd", "heavy-ball", "nesterov", "adagrad", "adam"}
-        Which one.
+    rule : {"sgd", "heavy-ball", "nesterov", "adagrad", "adam", "own"}
+        Which one; ``own``, the program's, is asked only of those that offer ``own-inner``.
     hyperparameters : dict
         ``momentum``, ``beta1``, ``beta2``, ``epsilon``, ``weight_decay``: those that it
         has.
@@ -176,7 +190,8 @@ class Adapter(Protocol):
     """A program under test, one case at a time.
 
     One that has outer optimizers and several workers says so, by an attribute
-    ``offers = ("outer", "workers")``.
+    ``offers = ("outer", "workers")``; with ``"own-inner"`` in it, it is judged around
+    whatever inner optimizer it has.
 
     `start`, `step` and `fast` are enough to begin with. Without `slow` or `slots` these
     count as hidden; what needs another method that is not there counts as not offered. Any
@@ -314,23 +329,25 @@ def observe(
     TargetError
         If an answer has the wrong names or shapes.
     """
-    seen, snapshot, fast = walk(case, dtype, adapter)
+    seen, *saved = walk(case, dtype, adapter)
     if case.save_after is not None:
-        saved = method(adapter, "dump")(snapshot)
         other = adapter if resumed is None else resumed()
-        seen.resumed = resume(case, dtype, other, saved, fast)
+        seen.resumed = resume(case, dtype, other, *saved)
     return seen
 
 
 def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, list[Array]]:
-    """Take a case to its end; return snapshot and fast weights of its save point, too."""
+    """Take a case to its end; return state and fast weights of its save point, too."""
     given = setup(case, dtype)
-    offered = getattr(adapter, "offers", ())
-    # Programs from before there were outer optimizers or workers cannot refuse them.
-    if "outer" not in offered and any(level.outer for level in given.levels):
-        raise UnsupportedError("an outer optimizer")
-    if "workers" not in offered and given.workers > 1:
-        raise UnsupportedError("several workers")
+    # Programs from before there was something cannot refuse it.
+    asked = {
+        "outer": any(level.outer for level in given.levels),
+        "workers": given.workers > 1,
+        "own-inner": given.inner.rule == OWN_RULE,
+    }
+    for name, wanted in asked.items():
+        if wanted and name not in getattr(adapter, "offers", ()):
+            raise UnsupportedError(_OFFERS[name])
     adapter.start(given)
     seen = Observation()
     snapshot = None
@@ -345,7 +362,8 @@ def walk(case: Case, dtype: str, adapter: Adapter) -> tuple[Observation, Any, li
             fast = _copied(_checked(case, "fast weights", adapter.fast()), dtype)
         if t + 1 == case.save_after:
             snapshot, kept = method(adapter, "snapshot")(), fast
-    return seen, snapshot, kept
+    saved = None if case.save_after is None else method(adapter, "dump")(snapshot)
+    return seen, saved, kept
 
 
 def resume(

@@ -2,9 +2,10 @@
 
 import html
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -15,10 +16,12 @@ from lookahead_ref.conformance.diagnosis import Diagnosis, followed
 from lookahead_ref.conformance.judging import (
     Expectation,
     Mismatch,
+    Observation,
     Result,
-    expectation_of,
+    judge,
     stale,
 )
+from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.protocol import Array, gradients_at, setup
 from lookahead_ref.conformance.running import ModelResult
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
@@ -26,17 +29,26 @@ from lookahead_ref.conformance.wire import encode, printable
 from lookahead_ref.report.page import Section, page, paragraph
 
 Summary = Mapping[str, Any]
+Item = TypeVar("Item")
 
-PASSED, DEPARTED, FAILED = 0, 1, 3
+PASSED, DEPARTED, FAILED, UNJUDGED = 0, 1, 3, 4
 """Exit codes; 2 is for a command that was wrong."""
 
-COLUMNS = ("Profile", "Verdict", "Passed", "Departed", "Known", "Failed", "Not offered")
+_COUNTS = {
+    "passed": "Passed",
+    "departed": "Departed",
+    "known": "Known",
+    "failed": "Failed",
+    "unjudged": "Not judged",
+    "unsupported": "Not offered",
+}
+COLUMNS = ("Profile", "Verdict", *_COUNTS.values())
 """The columns of the matrix."""
 
-_COUNTS = ("passed", "departed", "known", "failed", "unsupported")
 _VERDICTS = {
     "failed": "failed",
     "departed": "departs",
+    "unjudged": "not judged",
     "known": "departs as known",
     "passed": "passes",
 }
@@ -54,12 +66,13 @@ def summarize(
 ) -> dict[str, Any]:
     """Put together what a run found, as plain data."""
     departures = [
-        _departure(result, expectation_of(result, expectations))
+        _departure(result, next((e for e in expectations if e.covers(result)), None))
         for result in results
         if result.status == "departed"
     ]
     surprises = [each.as_dict() for each in stale(results, expectations)]
     failures = _reasons(results, "failed")
+    unjudged = _reasons(results, "unjudged")
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
     wrong = mixed or surprises or any(each["known"] is None for each in departures)
@@ -70,7 +83,9 @@ def summarize(
         "lookahead_ref": lookahead_ref.__version__,
         "vectors": VERSION,
         "level": level,
-        "exit_code": FAILED if failures else DEPARTED if wrong else PASSED,
+        "exit_code": (
+            FAILED if failures else DEPARTED if wrong else UNJUDGED if unjudged else PASSED
+        ),
         "profiles": _profiles(results, departures),
         "conventions": [
             {
@@ -82,23 +97,50 @@ def summarize(
         ],
         "departures": departures,
         "failures": failures,
+        "unjudged": unjudged,
         "unsupported": _reasons(results, "unsupported"),
         "unexpected_passes": surprises,
+        "hints": list(_hints(results, level)),
         "diagnosis": [
             {
                 "scope": each.scope,
                 "conventions": list(each.conventions),
                 "explanations": [[bug.as_dict() for bug in e] for e in each.explanations],
                 "exceptions": list(each.exceptions),
+                "unobserved": list(each.unobserved),
             }
             for each in diagnoses
         ],
     }
 
 
-def _reasons(results: Sequence[Result], status: str) -> list[dict[str, str]]:
+def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
+    """Say which option may tell more: what there is to try at no cost."""
+    departed = [result for result in results if result.status == "departed"]
+    if (
+        departed
+        and level == "strict"
+        and all(
+            judge(each.case, each.seen or Observation(), each.dtype, "gpu").passed
+            for each in departed
+        )
+    ):
+        yield (
+            "All that departs is within what GPUs do, such as to flush subnormal numbers: "
+            "--level gpu admits it."
+        )
+    wrong = {each.dtype for each in results if each.status in ("departed", "failed")}
+    judged = Counter(each.dtype for each in results if each.status != "unsupported")
+    passed = Counter(each.dtype for each in results if each.status == "passed")
+    for right, other in product(judged.keys() - wrong, wrong):
+        if passed[other] < judged[other] / 2:
+            yield f"If it computes in {right} alone, --dtype {right} leaves out {other}."
+
+
+def _reasons(results: Sequence[Result], status: str) -> list[dict[str, Any]]:
     return [
         {"case": r.case.id, "dtype": r.dtype, "profile": r.case.profile, "reason": r.reason}
+        | ({"frame": r.frame} if status == "failed" else {})
         for r in results
         if r.status == status
     ]
@@ -137,12 +179,13 @@ def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
 
 
 def _quantity(case: Case, mismatch: Mismatch) -> dict[str, Any]:
-    name, place = _element(case, mismatch.element)
+    name, place, index = _element(case, mismatch.element)
     return {
         "where": mismatch.where,
         "step": mismatch.step,
         "tensor": name,
         "element": place,
+        "index": index,
         "expected": mismatch.expected,
         "got": mismatch.got,
         "expected_bits": encode([mismatch.expected])[0],
@@ -151,11 +194,11 @@ def _quantity(case: Case, mismatch: Mismatch) -> dict[str, Any]:
     }
 
 
-def _element(case: Case, element: int) -> tuple[str, int]:
-    """Return the tensor that an element is in, and its place there."""
+def _element(case: Case, element: int) -> tuple[str, int, list[int]]:
+    """Return the tensor that an element is in, its place in row-major order, its index."""
     for name, shape in zip(case.names, case.shapes, strict=True):
         if element < prod(shape):
-            return name, element
+            return name, element, [int(i) for i in np.unravel_index(element, shape)]
         element -= prod(shape)
     raise IndexError(f"no tensor of {case.id} has the element")
 
@@ -196,6 +239,7 @@ def headline(summary: Summary) -> str:
         (len(summary["unexpected_passes"]), "{} pass though known to depart"),
         (mixed, "it mixes conventions"),
         (total["failed"], "the target failed at {}"),
+        (total["unjudged"], "{} could not be judged, as no answer came in time"),
         (total["unsupported"], "{} are not offered"),
     ]
     words = [f"{total['passed']} of {judged} checks pass"]
@@ -208,12 +252,18 @@ def departure_line(departure: Mapping[str, Any]) -> str:
     first = departure["quantities"][0]
     place = (
         f"{departure['case']} ({departure['dtype']}): {first['where']} at step "
-        f"{first['step']}, {first['tensor']}[{first['element']}]"
+        f"{first['step']}, {_indexed(first)}"
     )
     expected, got, distance = _numbers(first)
     if not expected:
         return f"{place}: got {got}"
     return f"{place}: expected {expected}, got {got}, {distance} tolerances apart"
+
+
+def _indexed(quantity: Mapping[str, Any]) -> str:
+    """Write an element of a tensor with all its indices, such as ``weight[1, 0]``."""
+    index = ", ".join(map(str, quantity["index"]))
+    return f"{quantity['tensor']}[{index}]" if index else str(quantity["tensor"])
 
 
 def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -229,12 +279,11 @@ def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
     """Say what explains the departures: lines with their depth, from 0."""
-    for each in summary["diagnosis"]:
-        about = (
-            "All that was observed" if each["scope"] is None else f"Profile {each['scope']}"
-        )
+    for same in groups(summary["diagnosis"], lambda each: str({**each, "scope": ""})):
+        each, scopes = same[0], ", ".join(one["scope"] or "" for one in same)
+        about = f"Of {scopes}, what was observed" if scopes else "All that was observed"
         if not each["explanations"]:
-            yield 0, f"{about}: no named bug explains it, nor do any two together."
+            yield 0, f"{about}: no named bugs explain it, alone or together."
             continue
         if each["exceptions"]:
             about += f", but for {len(each['exceptions'])} nested cases,"
@@ -248,25 +297,61 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
                 yield 2, f"to fix it: {cause['fix']}"
         if each["conventions"]:
             yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
+        if each["unobserved"]:
+            yield 0, f"Conventions not observed: {', '.join(each['unobserved'])}."
 
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     """List what is to be told case by case: titles, each with its lines."""
-    reasons = Counter(each["reason"] for each in summary["unsupported"])
-    lines = [(departure_line(each), each["known"]) for each in summary["departures"]]
+    departures = summary["departures"]
+    unknown = [each for each in departures if each["known"] is None]
+    causes = [(each, _cause(summary, each)) for each in unknown]
     found = {
-        "Departures": [line for line, known in lines if known is None],
+        "Departures": [
+            f"{group[0][1]}: {len(group)} checks, such as {departure_line(group[0][0])}"
+            for group in groups(causes, lambda each: each[1])
+        ],
         "Known departures": [
-            f"{line}: {known['reason']}" for line, known in lines if known
+            f"{departure_line(each)}: {each['known']['reason']}"
+            for each in departures
+            if each["known"]
         ],
         "Passes though known to depart": [*map(_known_line, summary["unexpected_passes"])],
         "Conventions": [*map(_convention_line, summary["conventions"])],
-        "Failures": [
-            f"{e['case']} ({e['dtype']}): {e['reason']}" for e in summary["failures"]
-        ],
-        "Not offered": [f"{reason} ({count})" for reason, count in reasons.items()],
+        "Hints": summary["hints"],
+        "Failures": _grouped(summary["failures"]),
+        "Not judged": _grouped(summary["unjudged"]),
+        "Not offered": _grouped(summary["unsupported"]),
     }
     return [(title, lines) for title, lines in found.items() if lines]
+
+
+def _grouped(some: Sequence[Mapping[str, str]]) -> list[str]:
+    """Write each reason once, with the number of checks and the first of them."""
+    return [
+        f"{first['reason']}: {1 + len(others)} checks, such as {first['case']} "
+        f"({first['dtype']})"
+        for first, *others in groups(some, lambda each: each["reason"])
+    ]
+
+
+def groups(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]:
+    """Part things into those that have the same key, in their order."""
+    groups: dict[str, list[Item]] = {}
+    for each in some:
+        groups.setdefault(key(each), []).append(each)
+    return list(groups.values())
+
+
+def _cause(summary: Summary, departure: Mapping[str, Any]) -> str:
+    """Say what a departure comes of or, where no bug explains it, where it shows."""
+    for each in summary["diagnosis"]:
+        if each["explanations"] and each["scope"] in (None, departure["profile"]):
+            names = [cause["name"] for cause in each["explanations"][0]]
+            # Not every bug has a flag.
+            shown = [name for name in names if name in departure["flags"]]
+            return ", ".join(shown or names)
+    return f"{departure['profile']}, {departure['quantities'][0]['where']}"
 
 
 def _convention_line(each: Mapping[str, Any]) -> str:
@@ -296,8 +381,11 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
             f"It stopped at {len(summary['failures'])} checks, first at {first['case']} "
             f"({first['dtype']}): {first['reason']}. Fix that before anything else."
         )
+    if slow := _grouped(summary["unjudged"]):
+        yield f"There is no verdict where no answer came in time: {slow[0]}."
     if summary["departures"]:
         yield _smallest(summary)
+        yield from summary["hints"]
         yield from _causes(summary)
     elif judged and not summary["failures"]:
         yield "Nothing that was tested is wrong."
@@ -308,7 +396,7 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
 
 
 def _smallest(summary: Summary) -> str:
-    known = {case.id: case for case in cases()}
+    known = {case.id: case for case in (*cases(), *own_cases())}
 
     def size(departure: Mapping[str, Any]) -> tuple[int, int]:
         return known[departure["case"]].size, departure["quantities"][0]["step"]
@@ -319,34 +407,42 @@ def _smallest(summary: Summary) -> str:
     return (
         f"Look at the smallest case that goes wrong, {smallest['case']} "
         f"({smallest['comment'].rstrip('.')}), in {smallest['dtype']}. After step "
-        f"{first['step']} its {first['where']}, element {first['element']} of "
-        f"{first['tensor']!r}, are {first['got']:.9g}{should}. Up to there all is well. "
+        f"{first['step']} its {first['where']} are {first['got']:.9g} at "
+        f"{_indexed(first)}{should}. Up to there all is well. "
         f"{_given(known[smallest['case']], smallest)}"
         f"Run it alone with --case {smallest['case']}."
     )
 
 
 def _given(case: Case, departure: Mapping[str, Any]) -> str:
-    """Return what the step can be done from by hand: where it starts, and its gradients."""
-    if case.data["problem"]["kind"] != "tape":
-        return ""
+    """Return what the step can be done from by hand: tables, its start, its gradients."""
     first, dtype = departure["quantities"][0], departure["dtype"]
+    asked = setup(case, dtype)
+    tables = [("The learning rate at each step", asked.inner.learning_rate)]
+    tables += [("Alpha at each synchronization", level.alpha) for level in asked.levels]
+    told = "".join(
+        f"{name} is {', '.join(map(repr, table))}, and then the last. "
+        for name, table in tables
+        if len(table) > 1
+    )
+    if case.data["problem"]["kind"] != "tape":
+        return told
     name, element = first["tensor"], first["element"]
 
     def number(array: Array | None) -> str:
         return "none" if array is None else f"{array.reshape(-1)[element]:.9g}"
 
     tape = [number(gradients_at(case, dtype, t, [])[name]) for t in range(first["step"])]
-    start = number(setup(case, dtype).params[name])
+    start = number(asked.params[name])
     many = f"s up to there are {', '.join(tape)}" if len(tape) > 1 else f" is {tape[0]}"
-    return f"This element starts at {start}, and its gradient{many}. "
+    return f"{told}This element starts at {start}, and its gradient{many}. "
 
 
 def _causes(summary: Summary) -> Iterator[str]:
     found = [each for each in summary["diagnosis"] if each["explanations"]]
     if not found:
         yield (
-            "What it does is none of the mistakes that are known here, nor two of them "
+            "What it does is none of the mistakes that are known here, nor some of them "
             "together. Do the steps of that case by hand, on paper, and compare."
         )
     for each in found:
@@ -416,7 +512,7 @@ def to_html(summary: Summary) -> str:
 
 def _row(departure: Mapping[str, Any]) -> tuple[str, ...]:
     first, known = departure["quantities"][0], departure["known"]
-    where = f"{first['where']}: {first['tensor']}[{first['element']}]"
+    where = f"{first['where']}: {_indexed(first)}"
     reason = "" if known is None else f" (known: {known['reason']})"
     case, step = departure["case"] + reason, str(first["step"])
     return case, departure["dtype"], where, step, *_numbers(first)
@@ -446,7 +542,8 @@ def to_junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
         if each["known"] is not None:
             mark = "skipped", f"known: {each['known']['reason']}"
         marks[each["case"], each["dtype"]] = mark
-    for tag, some in (("error", "failures"), ("skipped", "unsupported")):
+    tagged = {"failures": "error", "unjudged": "skipped", "unsupported": "skipped"}
+    for some, tag in tagged.items():
         marks |= {(e["case"], e["dtype"]): (tag, e["reason"]) for e in summary[some]}
     root = ET.Element("testsuites", name=printable(str(summary["target"])))
     suites: dict[str, ET.Element] = {}
@@ -480,7 +577,8 @@ def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
     """Say how many cases passed by profile, and what failed."""
     counts: dict[str, Counter[str]] = {}
     for result in results:
-        status = "not offered" if result.status == "unsupported" else result.status
+        told = {"unsupported": "not offered", "unjudged": "not judged"}
+        status = told.get(result.status, result.status)
         counts.setdefault(result.case.profile, Counter())[status] += 1
     yield f"{name}:"
     for profile, found in counts.items():
@@ -488,7 +586,7 @@ def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
         yield f"  {profile}: {said}"
     for result in results:
         place = f"{result.case.id} in {result.dtype}"
-        if result.status == "failed":
+        if result.status in ("failed", "unjudged"):
             yield f"{place}: {result.reason}"
         for each in result.mismatches:
             shape = result.case.expected[each.where].values.shape

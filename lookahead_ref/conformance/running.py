@@ -17,10 +17,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from lookahead_ref.conformance import wire
-from lookahead_ref.conformance.adapters import PEERS, check_builtin
+from lookahead_ref.conformance.adapters import PEERS, check_name
 from lookahead_ref.conformance.judging import (
     Mismatch,
     Observation,
@@ -31,21 +31,21 @@ from lookahead_ref.conformance.judging import (
     judge_model,
 )
 from lookahead_ref.conformance.protocol import (
+    OWN_RULE,
     TargetError,
     UnsupportedError,
     observe,
 )
 from lookahead_ref.conformance.vectors import Case, ModelCase, cases
-from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, shown
+from lookahead_ref.conformance.wire import PROTOCOL, legible, parse, read_frame, shown
 from lookahead_ref.system import from_home, read_file
-
-PYTHON_STARTUP = 60.0
-"""Seconds to start a Python adapter in: it may import a framework."""
 
 PATIENCE = 12
 """Cases in a row at which a program broke, after which the rest is not tried."""
 
-_HUNG = 3  # to hang counts as so many: it takes as long
+_HUNG = 6  # to hang, even in a new process, counts as so many: it takes as long
+
+Observed = TypeVar("Observed")
 
 
 class StartError(TargetError):
@@ -57,15 +57,21 @@ class DiedError(TargetError):
 
 
 class HungError(DiedError):
-    """A program that did not answer in time."""
+    """A program that did not answer in time: it hangs, or the machine is slow."""
+
+
+class LateError(TargetError):
+    """A request for which no time is left."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """What a program may take."""
 
-    startup: float = 10.0  # seconds to answer ``hello``
-    step: float = 10.0  # seconds to answer any other request
+    # Seconds to answer ``hello``, and the first request of each kind, at which a program
+    # may have to import or compile; and any other request.
+    startup: float = 60.0
+    step: float = 10.0
     line: int = 2**20  # bytes of an answer
     run: float = 3600.0  # seconds for all requests together
 
@@ -79,7 +85,7 @@ def run(
     progress: Callable[[Result], None] | None = None,
 ) -> list[Result]:
     """Run cases on a target, each in those of the precisions that it is for."""
-    results = []
+    results: list[Result] = []
     in_a_row = 0
     for case in cases:
         for dtype in dtypes:
@@ -90,7 +96,7 @@ def run(
                 in_a_row = in_a_row + broken if broken else 0
             else:
                 reason = "not tried: it broke at all of the last cases"
-                result = Result(case, dtype, "failed", reason)
+                result = Result(case, dtype, results[-1].status, reason)
             results.append(result)
             if progress is not None:
                 progress(result)
@@ -99,20 +105,54 @@ def run(
 
 def _one(target: "Target", case: Case, dtype: str, level: str) -> tuple[Result, int]:
     """Run a case; return its result, and how badly the target broke at it."""
-    try:
-        seen = target.observe(case, dtype)
-        _check_slots(case, seen)
-    except UnsupportedError as error:
-        return Result(case, dtype, "unsupported", str(error)), 0
-    except StartError as error:
-        reason = f"it could not be started again: {error}"
-        return Result(case, dtype, "failed", reason), 1
-    except TargetError as error:
-        died = _HUNG if isinstance(error, HungError) else isinstance(error, DiedError)
-        return Result(case, dtype, "failed", str(error)), int(died)
+    found = _attempt(lambda: _observed(target, case, dtype))
+    if isinstance(found, _Fault):
+        result = Result(case, dtype, found.status, found.reason, frame=found.frame)
+        return result, found.weight
+    case, seen = found
     verdict = judge(case, seen, dtype, level)
     status: Status = "passed" if verdict.passed else "departed"
     return Result(case, dtype, status, "", verdict, seen), 0
+
+
+class _Fault(NamedTuple):
+    """Why there is nothing to judge."""
+
+    status: Status
+    reason: str
+    weight: int = 0  # how badly the program broke, of `PATIENCE`
+    frame: Mapping[str, str] | None = None
+
+
+def _attempt(observe: Callable[[], Observed]) -> Observed | _Fault:
+    """Observe something, once more and in a new process where no answer came in time."""
+    try:
+        try:
+            return observe()
+        except HungError:
+            return observe()
+    except UnsupportedError as error:
+        return _Fault("unsupported", str(error))
+    except StartError as error:
+        return _Fault("failed", f"it could not be started again: {error}", 1)
+    except HungError as error:
+        return _Fault("unjudged", f"{error}, and again in a new process", _HUNG)
+    except LateError as error:
+        return _Fault("unjudged", str(error))
+    except TargetError as error:
+        return _Fault("failed", str(error), int(isinstance(error, DiedError)), error.frame)
+
+
+def _observed(target: "Target", case: Case, dtype: str) -> tuple[Case, Observation]:
+    """Observe a case; return it with its outcomes, too, which it may have only now."""
+    if case.data["inner"]["rule"] != OWN_RULE:
+        seen = target.observe(case, dtype)
+        _check_slots(case, seen)
+        return case, seen
+    # It needs more digits than the rest of this module.
+    from lookahead_ref.conformance.own_inner import judged_by_itself
+
+    return judged_by_itself(lambda each: target.observe(each, dtype), case, dtype)
 
 
 def _check_slots(case: Case, seen: Observation) -> None:
@@ -138,17 +178,17 @@ class ProgramTarget:
         limits: Limits | None = None,
         environment: Mapping[str, str] | None = None,
         *,
-        whole: bool = False,
+        imports: str | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        self._make = partial(Process, command, self._limits, environment)
-        self._whole = whole
+        self._make = partial(Process, command, self._limits, environment, imports=imports)
+        self._whole = imports is not None
         self._aborted = False
         self._deadline = time.monotonic() + self._limits.run
         first = self._make()
         self._processes: list[Process | None] = [first, None]
         self.name = f"{name} ({first.name})" if first.name else name
-        self._offers = first.offers
+        self.offers = first.offers
 
     def _ask(
         self, place: int, request: Mapping[str, Any], timeout: float | None = None
@@ -158,11 +198,13 @@ class ProgramTarget:
             raise TargetError("interrupted")
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise TargetError(f"not tried: the run has taken {self._limits.run:g} s")
+            raise LateError(f"not tried: the run has taken {self._limits.run:g} s")
         process = self._processes[place]
         if process is None or process.dead:
             process = self._processes[place] = self._make()
         limit = self._limits.step if timeout is None else timeout
+        if request["do"] not in process.answered:
+            limit = max(limit, self._limits.startup)
         return process.ask(request, min(limit, left))
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +214,7 @@ class ProgramTarget:
         if self._whole:
             return self._observe_whole(case, dtype)
         first, second = (
-            wire.Wired(partial(self._ask, place), case, self._offers) for place in (0, 1)
+            wire.Wired(partial(self._ask, place), case, self.offers) for place in (0, 1)
         )
         return observe(case, dtype, first, lambda: second)
 
@@ -181,11 +223,10 @@ class ProgramTarget:
         request = {"do": "run", "dtype": dtype, "case": known}
         timeout = self._limits.step * (1.0 + case.steps / 10.0)
         answer = self._ask(0, request, timeout)
-        seen = wire.unpack(answer["seen"])
+        seen: Observation = wire.unpack(answer["seen"])
         if case.save_after is not None:
-            request |= {"do": "resume", "state": answer["state"], "fast": answer["fast"]}
-            answer = self._ask(1, request, timeout)
-            seen.resumed = wire.unpack_trajectory(answer["seen"])
+            request |= {"do": "resume", "saved": answer["saved"]}
+            seen.resumed = wire.unpack(self._ask(1, request, timeout)["seen"])
         return seen
 
     def abort(self) -> None:
@@ -302,17 +343,13 @@ def open_target(
         if not words:
             raise ValueError("--command must name a program, got an empty string")
         return ProgramTarget(command, words, limits)
-    name = title = str(target)
-    if name in PEERS:
-        PEERS[name].require()
-        title = PEERS[name].title
-    elif ":" not in name:
-        check_builtin(name)
+    name = str(target)
+    check_name(name)
+    title = PEERS[name].title if name in PEERS else name
     # Python's own flags, and paths that a test or notebook has added.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    serve = [sys.executable, "-m", "lookahead_ref.conformance.wire", name]
-    limits = limits or Limits(startup=PYTHON_STARTUP)
-    return ProgramTarget(title, serve, limits, environment, whole=True)
+    serve = [sys.executable, "-m", "lookahead_ref.conformance.wire"]
+    return ProgramTarget(title, serve, limits, environment, imports=name)
 
 
 # Golden models.
@@ -339,15 +376,14 @@ def run_models(
     results = []
     for case in cases:
         for dtype in [each for each in dtypes if each in case.dtypes]:
-            try:
-                answer = wire.ask_model(ask, case, dtype)
+            answer = _attempt(partial(wire.ask_model, ask, case, dtype))
+            if isinstance(answer, _Fault):
+                result = ModelResult(case, dtype, answer.status, (), answer.reason)
+            else:
                 found = judge_model(case, answer, dtype, level)
                 status: Status = "departed" if found else "passed"
-                results.append(ModelResult(case, dtype, status, found))
-            except UnsupportedError as error:
-                results.append(ModelResult(case, dtype, "unsupported", (), str(error)))
-            except TargetError as error:
-                results.append(ModelResult(case, dtype, "failed", (), str(error)))
+                result = ModelResult(case, dtype, status, found)
+            results.append(result)
     return results
 
 
@@ -359,6 +395,9 @@ _MARK = "LOOKAHEAD_REF_PROGRAM"
 _POLL = 0.1
 """Seconds after which to look whether a program that says nothing still runs."""
 
+_RETRY = 0.001
+"""Seconds after which to send on what a program had no room for."""
+
 
 class Process:
     """A running harness, which has answered ``hello`` in the version spoken here."""
@@ -368,9 +407,12 @@ class Process:
         command: Sequence[str],
         limits: Limits,
         environment: Mapping[str, str] | None = None,
+        *,
+        imports: str | None = None,
     ) -> None:
         self._limits = limits
         self.dead = False
+        self.answered: set[str] = set()
         mark = secrets.token_hex(16)
         self._mark = f"{_MARK}={mark}".encode()
         try:
@@ -397,18 +439,24 @@ class Process:
         self._received = b""
         self._said = b""
         self._over = False
-        said = self._hello()
+        said = self._hello(imports)
         self.name = legible(said.get("name", ""))
         self.offers = said.get("offers", [])
 
-    def _hello(self) -> dict[str, Any]:
+    def _hello(self, imports: str | None) -> dict[str, Any]:
+        """Greet the program; then a Python adapter imports what is to be tested."""
         try:
             answer = self.ask({"do": "hello", "version": PROTOCOL}, self._limits.startup)
             got = answer.get("version")
-            if got != PROTOCOL and "refused" not in answer:
+            if got != PROTOCOL:
                 raise TargetError(f"version must be {PROTOCOL}, got {shown(got)}")
             if not isinstance(answer.get("offers", []), list):
                 raise TargetError(f"offers must be a list, got {shown(answer['offers'])}")
+            if imports is not None:
+                request = {"do": "import", "target": imports}
+                answer |= self.ask(request, self._limits.startup)
+        except HungError as error:
+            raise HungError(f"hello: {error}: it, or the machine, is slow") from error
         except (TargetError, UnsupportedError) as error:
             self.end()
             raise StartError(f"hello: {error}") from error
@@ -427,6 +475,7 @@ class Process:
             if line is None:
                 raise HungError(f"did not answer {request['do']!r} within {limit:g} s")
             answer = parse(line)
+            self.answered.add(request["do"])
         except DiedError:  # it is of no more use
             self.kill()
             raise
@@ -436,42 +485,31 @@ class Process:
         if "unsupported" in answer:
             raise UnsupportedError(legible(answer["unsupported"]))
         if "error" in answer:
-            raise TargetError(f"answered an error: {legible(answer['error'])}")
+            frame, place = read_frame(answer)
+            said = legible(answer["error"])
+            raise TargetError(f"answered an error: {said}{place}", frame)
         return answer
 
     def _exchange(self, request: bytes, limit: float) -> bytes | None:
         """Send a request and receive a line; None where time is up."""
         deadline = time.monotonic() + limit
-        left = self._send(request)
-        if left:
-            self._selector.register(self._in, selectors.EVENT_WRITE)
-        try:
-            while b"\n" not in self._received:
-                if len(self._received) > self._limits.line:
-                    raise DiedError(f"wrote a line of more than {self._limits.line} bytes")
-                if self._over:
-                    raise DiedError(self._how_it_ended())
-                wait = deadline - time.monotonic()
-                if wait <= 0:
-                    return None
-                events = self._selector.select(min(wait, _POLL))
-                # What it started may hold its output open when it is gone itself.
-                if not events and self._child.poll() is not None:
-                    # It may have answered after the wait was over, and ended then.
-                    before = len(self._received)
-                    self._take()
-                    if len(self._received) == before:
-                        raise DiedError(self._how_it_ended())
-                for key, _ in events:
-                    if key.fd != self._in:
-                        self._take()
-                        continue
-                    left = self._send(left)
-                    if not left:
-                        self._selector.unregister(self._in)
-        finally:
-            if left:
-                self._selector.unregister(self._in)
+        while b"\n" not in self._received:
+            if len(self._received) > self._limits.line:
+                raise DiedError(f"wrote a line of more than {self._limits.line} bytes")
+            if self._over:
+                raise DiedError(self._how_it_ended())
+            wait = deadline - time.monotonic()
+            if wait <= 0:
+                return None
+            request = self._send(request)
+            silent = not self._selector.select(min(wait, _RETRY if request else _POLL))
+            # What it started may hold its output open when it is gone itself; it may have
+            # answered before.
+            gone = silent and self._child.poll() is not None
+            before = len(self._received)
+            self._take()
+            if gone and len(self._received) == before:
+                raise DiedError(self._how_it_ended())
         line, _, self._received = self._received.partition(b"\n")
         if len(line) > self._limits.line:
             raise DiedError(f"wrote a line of more than {self._limits.line} bytes")
@@ -480,7 +518,7 @@ class Process:
     def _send(self, data: bytes) -> bytes:
         """Write what can be written; return the rest."""
         try:
-            return data[os.write(self._in, data) :]
+            return data and data[os.write(self._in, data) :]
         except BlockingIOError:
             return data
         except BrokenPipeError:  # it has ended, which is noticed where it is read from

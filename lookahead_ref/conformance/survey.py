@@ -21,8 +21,8 @@ from lookahead_ref.conformance.bugs import (
 )
 from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose
 from lookahead_ref.conformance.judging import Result
-from lookahead_ref.conformance.reports import departure_line, summarize
-from lookahead_ref.conformance.running import Limits, Target, open_target, run
+from lookahead_ref.conformance.reports import departure_line, groups, summarize
+from lookahead_ref.conformance.running import HungError, Limits, Target, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, cases
 
 _LIMITS = Limits(startup=300.0, step=120.0, run=6 * 3600.0)
@@ -52,6 +52,9 @@ def survey(
         about["version"] = _version(about, python)
         with closing(_opened(one, about, python)) as target:
             results = run(target, cases())
+        if slow := [each for each in results if each.status == "unjudged"]:
+            # What says more of the machine than of an implementation is not recorded.
+            raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
         now = {**about, **_today(), **condensed(results)}
         now["history"] = remembered(found.get(about["name"], {}), now)
         found[about["name"]] = now
@@ -138,9 +141,6 @@ def verdict(found: Mapping[str, Any]) -> str:
 
 def condensed(results: Sequence[Result]) -> dict[str, Any]:
     """Say what was found of an implementation, with the smallest case of each finding."""
-    slow = next((r.reason for r in results if "did not answer" in r.reason), None)
-    if slow is not None:
-        raise TimeoutError(f"{slow}: that the machine is slow is no verdict")
     diagnoses = diagnose(results)
     summary = summarize("", results, diagnoses)
     lines = {(d["case"], d["dtype"]): departure_line(d) for d in summary["departures"]}
@@ -155,10 +155,8 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
         return {"case": result.case.id, "shows": shows}
 
     def grouped(by: Callable[[Result], str], some: Iterable[Result]) -> Any:
-        groups: dict[str, list[Result]] = {}
-        for result in some:
-            groups.setdefault(by(result), []).append(result)
-        return [(n, {"count": len(g), **smallest(g)}) for n, g in groups.items() if n]
+        parts = [(by(part[0]), part) for part in groups(some, by)]
+        return [(n, {"count": len(g), **smallest(g)}) for n, g in parts if n]
 
     def condition(result: Result) -> str:  # that keeps it out of the diagnosis
         return next((flag for flag in result.case.flags if flag in untold), "")
@@ -201,7 +199,8 @@ def _showing(
 ) -> Sequence[Result]:
     """Return the departures that one bug of some shows in."""
     if bug is not SinglePrecision:
-        return [r for r in departed if bug.name in r.case.flags] or departed
+        flagged = [r for r in departed if bug.name in r.case.flags]
+        return flagged or [r for r in departed if bug.applies(r.case.data)] or departed
     others = {other.name for other in together}
     shows = [
         r

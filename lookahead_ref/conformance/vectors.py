@@ -5,7 +5,6 @@ remembers the cases of each, with a digest of what they are: from it come the ch
 the check that what is handed out has a number of its own.
 """
 
-import difflib
 import gzip
 import hashlib
 import io
@@ -24,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lookahead_ref.hyperparameters import close_to, option
 from lookahead_ref.system import read_file
 
 Float64Array = NDArray[np.float64]
@@ -199,15 +199,12 @@ class Suite:
     """Every case, in the order of the files."""
 
     def case(self, identity: str) -> Case:
-        """Look a case up by its id, or raise a ValueError that says which are close."""
+        """Look a case up by its id, or raise a ValueError that says which is close."""
         for case in self.cases:
             if case.id == identity:
                 return case
-        close = difflib.get_close_matches(identity, [case.id for case in self.cases], 3)
-        raise ValueError(
-            f"case must be the id of a case, got {identity!r}"
-            + (f"; close to it: {', '.join(close)}" if close else "")
-        )
+        close = close_to(identity, (case.id for case in self.cases))
+        raise ValueError(f"case must be the id of a case, got {identity!r}{close}")
 
 
 def decode(values: Sequence[str]) -> Float64Array:
@@ -285,11 +282,17 @@ def cases(profile: str | None = None, *, folder: Traversable | None = None) -> l
     return [case for case in suite.cases if profile in (None, case.profile)]
 
 
+def profiles() -> list[str]:
+    """List the profiles that can be chosen: those of the index, and ``own-inner``."""
+    folder = files(__package__).joinpath("vectors")
+    index = parse("index.json", _read(folder, "index.json"), OPTIMIZERS)
+    return [*(each["name"] for each in index["profiles"]), "own-inner"]
+
+
 def check_profile(profile: str | None, index: Mapping[str, Any]) -> None:
     """Refuse a profile that the index does not have."""
-    known = [each["name"] for each in index["profiles"]]
-    if profile is not None and profile not in known:
-        raise ValueError(f"profile must be one of {', '.join(known)}, got {profile!r}")
+    if profile is not None:
+        option("profile", profile, tuple(each["name"] for each in index["profiles"]))
 
 
 def read_files(

@@ -1,17 +1,18 @@
 """The JSON of harnesses and recordings, and a Python adapter that speaks it.
 
 ``docs/conformance/harness.md`` specifies it: requests, answers, tensors as bit strings.
-``python -m lookahead_ref.conformance.wire TARGET`` serves an adapter. It runs in a process
-of its own, as every program under test does, and takes whole cases: an exchange between
-processes at each step would take longer than the steps.
+``python -m lookahead_ref.conformance.wire`` serves an adapter. It runs in a process of its
+own, as every program under test does, and takes whole cases: an exchange between processes
+at each step would take longer than the steps.
 """
 
 import base64
 import contextlib
 import json
 import os
+import pickle
 import re
-import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref.conformance.judging import ModelAnswer, Observation, Trajectory
+from lookahead_ref.conformance.judging import ModelAnswer
 from lookahead_ref.conformance.protocol import (
     Adapter,
     Array,
@@ -28,7 +29,6 @@ from lookahead_ref.conformance.protocol import (
     TargetError,
     Tensors,
     UnsupportedError,
-    method,
     named_alike,
     resume,
     walk,
@@ -76,6 +76,19 @@ def shown(value: Any) -> str:
 def legible(value: Any) -> str:
     """Take what a program says for a text that every output can hold."""
     return printable(str(value)[:_LEGIBLE].encode("utf-8", "replace").decode("utf-8"))
+
+
+def read_frame(answer: Mapping[str, Any]) -> tuple[dict[str, str] | None, str]:
+    """Read where a program says that an error came up, as data and in words."""
+    said = answer.get("frame")
+    if not isinstance(said, dict):
+        return None, ""
+    parts = ("file", "line", "function", "code")
+    frame = {part: legible(said.get(part, "")) for part in parts}
+    words = f"{Path(frame['file']).name}:{frame['line']}"
+    words += f", in {frame['function']}" if frame["function"] else ""
+    words += f": {frame['code']}" if frame["code"] else ""
+    return frame, f" ({words})"
 
 
 def printable(text: str) -> str:
@@ -207,35 +220,6 @@ class Wired:
         return found
 
 
-def pack(seen: Any) -> Any:
-    """Write an observation or a trajectory; an array is a string."""
-    if isinstance(seen, np.ndarray):
-        return seen.astype(">f8").tobytes().hex()
-    if isinstance(seen, Observation | Trajectory):
-        seen = vars(seen)
-    if isinstance(seen, dict):
-        return {name: pack(each) for name, each in seen.items()}
-    return [pack(each) for each in seen] if isinstance(seen, list) else seen
-
-
-def unpack(packed: Mapping[str, Any]) -> Observation:
-    weights = _arrays(packed["evaluations"])
-    evaluations = {int(step): each for step, each in weights.items()}
-    return Observation(unpack_trajectory(packed["steps"]), None, evaluations)
-
-
-def unpack_trajectory(packed: Mapping[str, Any]) -> Trajectory:
-    return Trajectory(**_arrays(packed))
-
-
-def _arrays(packed: Any) -> Any:
-    if isinstance(packed, dict):
-        return {name: _arrays(each) for name, each in packed.items()}
-    if isinstance(packed, list):
-        return [_arrays(each) for each in packed]
-    return np.frombuffer(bytes.fromhex(packed), ">f8").astype(np.float64)
-
-
 # Golden models, by the same means.
 
 
@@ -259,11 +243,22 @@ def ask_model(ask: Ask, case: ModelCase, dtype: str) -> ModelAnswer:
 Message = dict[str, Any]
 
 
+def pack(value: Any) -> str:
+    """Write what a process of this library hands to another one of the same Python."""
+    return base64.b64encode(pickle.dumps(value)).decode("ascii")
+
+
+def unpack(packed: str) -> Any:
+    return pickle.loads(base64.b64decode(packed))
+
+
 class Server:
     """Answers requests from the adapter that `make` makes for each case."""
 
-    def __init__(self, make: Callable[[], Adapter]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], Adapter] | None = None) -> None:
+        self._package = ""
+        if make is not None:
+            self._make = make
 
     def answer(self, request: Message) -> Message:
         method: Callable[[Message], Message] = getattr(self, f"do_{request['do']}")
@@ -277,31 +272,40 @@ class Server:
             return {"error": str(error)}
         # Whatever a program under test raises is a finding about it.
         except Exception as error:
-            return {"error": _line(error)}
+            said = f"{type(error).__name__}: {error}"
+            return {"error": said, "frame": own_frame(error, self._package)}
 
     def do_hello(self, request: Message) -> Message:  # noqa: ARG002
         return {"version": PROTOCOL}
 
+    def do_import(self, request: Message) -> Message:
+        """Import what is to be tested, and all that one of it needs."""
+        # Only now: what they import takes longer than to say hello.
+        from lookahead_ref.conformance.adapters import adapter, package
+        from lookahead_ref.stepping.backend import BackendUnavailableError
+
+        self._package = package(request["target"])
+        try:
+            self._make = adapter(request["target"])
+        except (ValueError, BackendUnavailableError) as error:
+            return {"refused": str(error)}
+        offers: list[str] = []
+        with contextlib.suppress(Exception):  # which the first case will tell
+            offers += getattr(self._make(), "offers", ())
+        return {"offers": offers}
+
     def do_run(self, request: Message) -> Message:
-        """Take a case through a new adapter, and write the state of its save point."""
+        """Take a case through a new adapter; tell the state of its save point, too."""
         case, dtype = Case(request["case"]), request["dtype"]
-        adapter = self._make()
-        seen, snapshot, fast = walk(case, dtype, adapter)
-        answer: Message = {"seen": pack(seen)}
-        if case.save_after is not None:
-            state = method(adapter, "dump")(snapshot)
-            if not isinstance(state, bytes):
-                raise TypeError(f"dump must return bytes, got {type(state).__name__}")
-            answer["state"] = base64.b64encode(state).decode("ascii")
-            answer["fast"] = [encode(each) for each in fast]
-        return answer
+        seen, *saved = walk(case, dtype, self._make())
+        if case.save_after is not None and not isinstance(saved[0], bytes):
+            raise TypeError(f"dump must return bytes, got {type(saved[0]).__name__}")
+        return {"seen": pack(seen), "saved": pack(saved)}
 
     def do_resume(self, request: Message) -> Message:
         """Restore a state in a new adapter, and go on to the end of the case."""
         case, dtype = Case(request["case"]), request["dtype"]
-        fast = case.arrays(request["fast"], dtype)
-        state = base64.b64decode(request["state"])
-        return {"seen": pack(resume(case, dtype, self._make(), state, fast))}
+        return {"seen": pack(resume(case, dtype, self._make(), *unpack(request["saved"])))}
 
     def do_model(self, request: Message) -> Message:
         """Compute loss and gradients of a golden model."""
@@ -324,19 +328,25 @@ class Server:
         }
 
 
-def _line(error: Exception) -> str:
-    said = f"{type(error).__name__}: {error}"
+def own_frame(error: Exception, package: str) -> dict[str, Any] | None:
+    """Find where an error came up in the code under test, not below it in a framework."""
     if isinstance(error, SyntaxError):  # it says where
-        return said
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{said} ({Path(place.filename).name}:{place.lineno})"
+        return None
+    others = ("<", str(Path(__file__).parents[1]), *sysconfig.get_paths().values())
+
+    def own(frame: traceback.FrameSummary) -> int:
+        if package and {package, f"{package}.py"} & {*Path(frame.filename).parts}:
+            return 2
+        return int(not frame.filename.startswith(others))
+
+    frames = traceback.extract_tb(error.__traceback__)
+    place = max(reversed(frames), key=own)  # of several the deepest
+    found = {"file": place.filename, "line": place.lineno, "function": place.name}
+    return {**found, "code": place.line or ""}
 
 
-def main(target: str) -> None:
+def main() -> None:
     """Serve an adapter on standard input and output."""
-    from lookahead_ref.conformance.adapters import adapter
-    from lookahead_ref.stepping.backend import BackendUnavailableError
-
     # What the adapter prints must not pass for answers, nor what it reads be requests.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -345,23 +355,14 @@ def main(target: str) -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
 
-    def say(answer: Message) -> None:
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-
-    try:
-        server = Server(adapter(target))
-    except Exception as error:  # of the file itself, as it is imported, or of its name
-        requests.readline()  # what comes before it was asked for is a fault
-        named = isinstance(error, ValueError | BackendUnavailableError)
-        say({"refused": str(error)} if named else {"error": _line(error)})
-        return
+    server = Server()
     for line in requests:
         request = json.loads(line)
         if request["do"] == "stop":
             break
-        say(server.answer(request))
+        answers.write(json.dumps(server.answer(request)) + "\n")
+        answers.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -137,14 +137,7 @@ class BatchStream:
         A ValueError, if `saved` is no `state_dict` of one, leaves this one as it was.
         """
         next_batch = _position(saved, self.batches_per_epoch, "generator")
-        generator = np.random.PCG64()
-        try:
-            generator.state = saved["generator"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                "saved['generator'] must be the state of a PCG64 generator"
-            ) from error
-        self._generator = generator
+        self._generator = _generator(saved)
         self._next_batch = next_batch
         self._shuffle()
 
@@ -163,6 +156,8 @@ class Window(NamedTuple):
     """The tokens that come one later, shape (steps, batch)."""
     first: bool
     """Whether this is the first window of an epoch: what was carried starts anew."""
+    scale: float = 1.0
+    """What the learning rate is to be multiplied by."""
 
 
 class WindowStream:
@@ -174,6 +169,12 @@ class WindowStream:
     last window of an epoch is shorter where `window`, the number of steps, does not divide
     the length.
 
+    With a seed the lengths are drawn anew in each epoch: from a normal distribution with
+    standard deviation 5 around `window`, or with probability 0.05 around its half (Merity,
+    Keskar and Socher, arXiv:1708.02182). There are always as many windows as fit on
+    average, and their lengths are stretched a little to end where the text does. The scale
+    of each is its length over `window`.
+
     Examples
     --------
     >>> stream = WindowStream(np.arange(11), batch_size=2, window=3)
@@ -183,9 +184,17 @@ class WindowStream:
     False [[3, 4], [8, 9]] [[4, 5], [9, 10]]
     """
 
-    def __init__(self, tokens: NDArray[np.int32], batch_size: int, window: int) -> None:
+    def __init__(
+        self,
+        tokens: NDArray[np.int32],
+        batch_size: int,
+        window: int,
+        seed: int | np.random.SeedSequence | None = None,
+    ) -> None:
         batch_size = hyperparameters.count("batch_size", batch_size)
-        self._window = hyperparameters.count("window", window)
+        # Lengths that are drawn are 5 at least.
+        least = 1 if seed is None else 5
+        self._window = hyperparameters.count("window", window, least=least)
         if batch_size > len(tokens) - 1:
             raise ValueError(
                 f"batch_size must be from 1 to {len(tokens) - 1}, one less than the "
@@ -195,31 +204,60 @@ class WindowStream:
         used = batch_size * self._length
         self._inputs = tokens[:used].reshape(batch_size, self._length).T
         self._labels = tokens[1 : used + 1].reshape(batch_size, self._length).T
+        self._generator = None if seed is None else np.random.PCG64(seed)
         self._next_batch = 0
+        self._cut()
 
     @property
     def batches_per_epoch(self) -> int:
         """Number of windows in an epoch."""
-        return -(-self._length // self._window)
+        return len(self._edges) - 1
 
     def epoch(self) -> Iterator[Window]:
         """Yield copies of the windows that are left of the epoch; then the next begins."""
-        for number in range(self._next_batch, self.batches_per_epoch):
-            self._next_batch = (number + 1) % self.batches_per_epoch
-            steps = slice(number * self._window, (number + 1) * self._window)
+        edges = self._edges
+        for number in range(self._next_batch, len(edges) - 1):
+            self._next_batch = number + 1
+            if self._next_batch == len(edges) - 1:
+                self._next_batch = 0
+                self._cut()
+            steps = slice(edges[number], edges[number + 1])
+            length = steps.stop - steps.start
             yield Window(
                 inputs=self._inputs[steps].copy(order="C"),
                 labels=self._labels[steps].copy(order="C"),
                 first=number == 0,
+                scale=1.0 if self._generator is None else length / self._window,
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is: ``next_batch``, an int."""
-        return {"next_batch": self._next_batch}
+        """Return where the stream is, as JSON can hold it."""
+        if self._generator is None:
+            return {"next_batch": self._next_batch}
+        return {"next_batch": self._next_batch, "generator": self._epoch_generator_state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Continue where another stream over the same text was: see `BatchStream`."""
-        self._next_batch = _position(saved, self.batches_per_epoch)
+        drawn = self._generator is not None
+        position = _position(saved, self.batches_per_epoch, *["generator"] * drawn)
+        if drawn:
+            self._generator = _generator(saved)
+            self._cut()
+        self._next_batch = position
+
+    def _cut(self) -> None:
+        """Say where the windows of an epoch begin, and where the last one ends."""
+        if self._generator is None:
+            self._edges = [*range(0, self._length, self._window), self._length]
+            return
+        # As it was before they were drawn.
+        self._epoch_generator_state: dict[str, Any] = dict(self._generator.state)
+        rng = np.random.Generator(self._generator)
+        count = max(1, round(self._length / (0.975 * self._window)))
+        around = np.where(rng.random(count) < 0.95, self._window, self._window / 2)
+        lengths = np.maximum(5, rng.normal(around, 5).astype(int))
+        edges = np.rint(np.cumsum(lengths) * (self._length / lengths.sum()))
+        self._edges = [0, *edges.astype(int).tolist()]
 
 
 def _position(saved: Mapping[str, Any], batches: int, *others: str) -> int:
@@ -233,3 +271,15 @@ def _position(saved: Mapping[str, Any], batches: int, *others: str) -> int:
             f"saved['next_batch'] must be from 0 to {batches - 1}, got {value!r}"
         )
     return value
+
+
+def _generator(saved: Mapping[str, Any]) -> np.random.PCG64:
+    """Return a generator as it was saved."""
+    generator = np.random.PCG64()
+    try:
+        generator.state = saved["generator"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "saved['generator'] must be the state of a PCG64 generator"
+        ) from error
+    return generator

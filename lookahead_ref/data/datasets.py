@@ -100,11 +100,13 @@ class Corpus(NamedTuple):
     """What each token stands for."""
     window: int
     """Steps in a batch: how far gradients flow back."""
+    random_window: bool = False
+    """Whether the steps are drawn at random around `window`."""
 
     def stream(self, batch_size: int, seed: int | np.random.SeedSequence) -> WindowStream:
         """Return a `WindowStream` of the training text, whose order no seed changes."""
-        del seed  # every data set's `stream` takes it
-        return WindowStream(self.train, batch_size, self.window)
+        drawn = seed if self.random_window else None
+        return WindowStream(self.train, batch_size, self.window, drawn)
 
     def share(self, number: int, count: int) -> "Corpus":
         """Return it with one of `count` parts of the training text, equal in length."""

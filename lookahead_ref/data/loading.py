@@ -10,6 +10,7 @@ from lookahead_ref.data.datasets import Corpus, Dataset
 from lookahead_ref.data.folders import load_images
 from lookahead_ref.data.pictures import load_cifar10, load_cifar100, load_digits, load_mnist
 from lookahead_ref.data.text import load_ptb, load_pydoc, load_text
+from lookahead_ref.hyperparameters import close_to
 from lookahead_ref.system import from_home
 
 
@@ -68,7 +69,8 @@ def load(text: str) -> Dataset | Corpus:
     name, colon, argument = text.partition(":")
     if name not in SOURCES:
         known = ", ".join(_form(name) for name in SOURCES)
-        raise ValueError(f"data must be one of {known}; got {text!r}")
+        close = close_to(name, SOURCES)
+        raise ValueError(f"data must be one of {known}; got {text!r}{close}")
     source = SOURCES[name]
     if bool(source.argument) != bool(argument) or (colon and not argument):
         raise ValueError(f"data must be {_form(name)}, got {text!r}")

@@ -10,16 +10,21 @@ import numpy as np
 from lookahead_ref.data import Corpus, Dataset
 from lookahead_ref.experiments import plugins
 from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.hyperparameters import close_to
 from lookahead_ref.stepping.backend import BackendUnavailableError
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training import Model
-from lookahead_ref.zoo import LSTM, MLP, ResNet, resnet18, resnet32, resnet50
+from lookahead_ref.zoo import AWDLSTM, LSTM, MLP, ResNet, resnet18, resnet32, resnet50
 
 # Of a ResNet-32 after 160 steps on CIFAR-10 they give the validation loss within 0.003 of
 # that by 12,800 pictures; 1,024 within 0.005.
 _STATISTICS_EXAMPLES = 4096
 
-OPTIONS = ("hidden", "layers", "dropout", "tied", "statistics_examples")
+_OF_AWD_LSTM = (
+    *("hidden", "layers", "embedding", "dropout", "input_dropout", "hidden_dropout"),
+    *("embedding_dropout", "weight_dropout", "activation_penalty", "temporal_penalty"),
+)
+OPTIONS = (*_OF_AWD_LSTM, "tied", "statistics_examples")
 """Settings that some models take."""
 
 
@@ -36,6 +41,9 @@ class ModelKind:
     batch_size: int = 64
     clip: float = 0.0
     """By default, as the batch size; 0 for none."""
+    window: int | None = None
+    """Steps of a text, and whether they are random; where it is None, as the data says."""
+    random_window: bool | None = None
     backend: str = "numpy"
     """What is faster, where it is installed."""
 
@@ -52,23 +60,19 @@ def _mlp(data: Dataset, backend: str, options: Mapping[str, Any]) -> Model:
     return MLP((data.features, *sizes, data.classes), backend=backend)
 
 
-def _lstm(data: Corpus, backend: str, options: Mapping[str, Any]) -> Model:
-    hidden = options["hidden"]
-    if not isinstance(hidden, int):
-        if len(hidden) != 1:
-            raise ValueError(
-                "hidden must be one number for model lstm, all of whose layers are as "
-                f"wide, got {', '.join(map(str, hidden))}"
-            )
-        (hidden,) = hidden
-    return LSTM(
-        len(data.vocabulary),
-        hidden,
-        options["layers"],
-        dropout=options["dropout"],
-        tied=options["tied"],
-        backend=backend,
-    )
+def _language_model(make: Callable[..., Model]) -> Callable[..., Model]:
+    def make_one(data: Corpus, backend: str, options: Mapping[str, Any]) -> Model:
+        hidden = options["hidden"]
+        if not isinstance(hidden, int):
+            if len(hidden) != 1:
+                raise ValueError(
+                    "hidden must be one number for model lstm or awd-lstm, all of whose "
+                    f"layers are as wide, got {', '.join(map(str, hidden))}"
+                )
+            (hidden,) = hidden
+        return make(len(data.vocabulary), **{**options, "hidden": hidden}, backend=backend)
+
+    return make_one
 
 
 def _resnet(build: Callable[..., ResNet]) -> ModelKind:
@@ -84,11 +88,21 @@ def _resnet(build: Callable[..., ResNet]) -> ModelKind:
 MODELS: Mapping[str, ModelKind] = {
     "mlp": ModelKind(_mlp, options={"hidden": (64, 64)}),
     "lstm": ModelKind(
-        _lstm,
+        _language_model(LSTM),
         text=True,
         options={"hidden": 200, "layers": 2, "dropout": 0.0, "tied": False},
         batch_size=20,
         clip=0.25,
+        backend="numba",
+    ),
+    "awd-lstm": ModelKind(
+        _language_model(AWDLSTM),
+        text=True,
+        options={name: getattr(AWDLSTM, name) for name in _OF_AWD_LSTM},
+        batch_size=20,
+        clip=0.25,
+        window=70,
+        random_window=True,
         backend="numba",
     ),
     "resnet18": _resnet(resnet18),
@@ -106,7 +120,7 @@ def defaults(name: str) -> ModelKind:
         return ModelKind(lambda data, _backend, _options: plugins.load_model(name, data))
     raise ValueError(
         f"model must be one of {', '.join(MODELS)}, module:name or file.py:name; "
-        f"got {name!r}"
+        f"got {name!r}{close_to(name, MODELS)}"
     )
 
 

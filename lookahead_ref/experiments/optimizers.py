@@ -9,6 +9,7 @@ import lookahead_ref as la
 from lookahead_ref import hyperparameters
 from lookahead_ref.experiments import plugins
 from lookahead_ref.experiments.settings import TrainSettings, assigned_once
+from lookahead_ref.training.feedback import NonMonotone
 
 Role = Literal["plain", "lookahead", "other"]
 """How the curve of an optimizer is drawn."""
@@ -61,6 +62,9 @@ LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = {
     # less than a thousandth: the smaller is taken), 0.03, 0.1 and 0.3 for AdaGrad, and
     # 0.003, 0.01, 0.03 and 0.1 for Adam. Longer runs of wider models may want smaller.
     "lstm": {"sgd": 30.0, "heavy-ball": 3.0, "nesterov": 3.0, "adagrad": 0.1, "adam": 0.03},
+    # Of the program of Merity et al. (2018): SGD's is its default, Adam's what its README
+    # has for other texts. Neither was searched for here.
+    "awd-lstm": {"sgd": 30.0, "adam": 0.001},
     # Those that a public re-implementation of the paper's CIFAR experiments uses.
     "resnet18": _PUBLISHED,
     "resnet32": _PUBLISHED,
@@ -268,8 +272,13 @@ def _make(name: str, learning_rate: Any, momentum: float, **options: Any) -> Any
 
 
 def _wrapped(wrapper: str, optimizer: Any, settings: TrainSettings) -> Any:
+    n = settings.nonmonotone
     if wrapper == "polyak-":
-        return la.PolyakAveraging(optimizer)
+        return la.PolyakAveraging(optimizer, begun=None if n is None else NonMonotone(n))
+    if n is not None:
+        raise ValueError(
+            f"nonmonotone must be given with polyak-NAME, got {n} with {settings.optimizer}"
+        )
     if not wrapper:
         return optimizer
     inner_state: Any = settings.inner_state  # checked by Lookahead
@@ -289,5 +298,5 @@ def _parse(name: str) -> tuple[str, str]:
             return wrapper, inner
     raise ValueError(
         f"optimizer must be one of {', '.join(NAMES)}, or your own as module:name or "
-        f"file.py:name; got {name!r}"
+        f"file.py:name; got {name!r}{hyperparameters.close_to(name, NAMES)}"
     )

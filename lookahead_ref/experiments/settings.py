@@ -15,7 +15,7 @@ from typing import Any
 
 from lookahead_ref import hyperparameters
 
-SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine")
+SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine", "plateau")
 """Learning-rate schedules, made by `lookahead_ref.experiments.train.SCHEDULES`."""
 
 AXES = (
@@ -174,6 +174,10 @@ _DIR: dict[str, Any] = {"metavar": "DIR", "show_default": False}
 _of_folder = partial(setting, panel="Folder")
 
 
+def _of_awd_lstm(what: str, default: float) -> Any:
+    return _of_model(None, f"awd-lstm: {what}, if not given {default:g}.")
+
+
 def _workers(text: str) -> int | str:
     try:
         return text if text == "mpi" else int(text)
@@ -197,14 +201,14 @@ class TrainSettings:
 
     model: str = _of_model(
         "mlp",
-        "mlp, lstm, resnet18, resnet32, resnet50; or your own, as module:name or "
+        "mlp, lstm, awd-lstm, resnet18, resnet32, resnet50; or your own, as module:name or "
         "file.py:name.",
         choices=_MODELS,
     )
     data: str = _of_model(
         "digits",
         "digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR; for "
-        "lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
+        "an lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
         choices=_DATA_SETS,
     )
     optimizer: str = _of_optimizer(
@@ -221,14 +225,20 @@ class TrainSettings:
     )
     schedule: str = _of_optimizer(
         "constant",
-        "Of the learning rate: constant, step, shortened or cosine.",
+        "Of the learning rate: constant, step, shortened, cosine or plateau.",
         choices=SCHEDULE_NAMES,
+    )
+    patience: int = _of_optimizer(
+        15,
+        "Schedule plateau: evaluations that do not lower the validation loss, after which "
+        "the learning rate is halved.",
+        least=1,
     )
     epochs: int = _of_run(30, "Passes over the training examples.", least=1)
     batch_size: int | None = _of_model(
         None,
-        "Examples in a batch, or columns of a text; if not given 64, for lstm 20, for a "
-        "resnet 128.",
+        "Examples in a batch, or columns of a text; if not given 64, for lstm and awd-lstm "
+        "20, for a resnet 128.",
         least=1,
     )
     accumulate: int = _of_model(
@@ -282,6 +292,12 @@ class TrainSettings:
         choices=("ordered", "allreduce"),
     )
     momentum: float = _of_optimizer(0.9, "Of heavy-ball and nesterov.")
+    nonmonotone: int | None = _of_optimizer(
+        None,
+        "polyak-: begin to average where the validation loss is above the best of all but "
+        "the last so many evaluations, as NT-ASGD does; if not given, at once.",
+        least=1,
+    )
     weight_decay: float = _of_optimizer(0.0, "Of the innermost optimizer.", least=0)
     weight_decay_kind: str | None = _of_optimizer(
         None, "l2 or decoupled; if not given l2, for lion decoupled."
@@ -305,25 +321,44 @@ class TrainSettings:
     )
     clip: float | None = _of_optimizer(
         None,
-        "Largest norm of the gradients, 0 for none; if not given 0.25 for lstm.",
+        "Largest norm of the gradients, 0 for none; if not given 0.25 for lstm and "
+        "awd-lstm.",
         least=0,
     )
     hidden: int | tuple[int, ...] | None = _of_model(
         None,
         "mlp: units of a hidden layer, once for each, if not given 64 and 64; lstm: of all "
-        "layers, if not given 200.",
+        "layers, if not given 200; awd-lstm: of all but the last, if not given 1150.",
         least=1,
         given=list[int] | None,
         read=tuple,
     )
-    layers: int | None = _of_model(None, "lstm: layers, if not given 2.", least=1)
-    dropout: float | None = _of_model(
-        None, "lstm: share of units left out, if not given 0."
+    layers: int | None = _of_model(
+        None, "lstm: layers, if not given 2; of awd-lstm 3.", least=1
     )
+    dropout: float | None = _of_model(
+        None,
+        "lstm: share of units left out, if not given 0; awd-lstm: of the last layer's "
+        "output, if not given 0.4.",
+    )
+    embedding: int | None = _of_awd_lstm("width of embedding and last layer", 400)
+    input_dropout: float | None = _of_awd_lstm("of the embedding's units", 0.4)
+    hidden_dropout: float | None = _of_awd_lstm("of units between layers", 0.25)
+    embedding_dropout: float | None = _of_awd_lstm("of whole words", 0.1)
+    weight_dropout: float | None = _of_awd_lstm("of weights between hidden states", 0.5)
+    activation_penalty: float | None = _of_awd_lstm("times the outputs' mean square", 2)
+    temporal_penalty: float | None = _of_awd_lstm("times that of their change", 1)
     tied: bool | None = _of_model(
         None, "lstm: output weights are those of the embedding.", name="--tied"
     )
-    window: int | None = _of_model(None, "Texts: steps in a batch.", least=1)
+    window: int | None = _of_model(
+        None, "Texts: steps in a batch; if not given 70 for awd-lstm.", least=1
+    )
+    random_window: bool | None = _of_model(
+        None,
+        "Texts: draw the steps of each batch around that, and scale the learning rate with "
+        "them; if not given, for awd-lstm.",
+    )
     statistics_examples: int | None = _of_run(
         None,
         "Residual networks: most training examples that the statistics of an evaluation "
@@ -496,6 +531,11 @@ class ReproduceSettings:
     full: bool = setting(
         False, "The paper's setting, as far as it is known; needs --data.", name="--full"
     )
+    middle: bool = setting(
+        False,
+        "table3: two layers of 200, for Penn Treebank; needs --data.",
+        name="--middle",
+    )
     data: str | None = setting(
         None,
         "What to train on, as cifar10:DIR; see train.",
@@ -508,8 +548,10 @@ class ReproduceSettings:
     base: TrainSettings = shared("backend", *EVALUATION)
 
     def __post_init__(self) -> None:
-        if self.full and self.data is None:
+        if self.full and self.middle:
+            raise ValueError("full and middle cannot both be given")
+        if (self.full or self.middle) and self.data is None:
             raise ValueError(
-                "data must be given for the full setting, as cifar10:DIR or ptb:DIR, got "
-                "none"
+                f"data must be given for the {'full' if self.full else 'middle'} setting, "
+                "as cifar10:DIR or ptb:DIR, got none"
             )

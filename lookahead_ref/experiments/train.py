@@ -27,6 +27,7 @@ from lookahead_ref.training import (
 )
 from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder, encode
 from lookahead_ref.training.events import Callback, Event, RunStarted
+from lookahead_ref.training.feedback import Plateau
 from lookahead_ref.training.loop import OnNonFinite, described, train
 from lookahead_ref.training.stopping import StopRequest, stop_requests
 from lookahead_ref.training.team import Team, join, share
@@ -41,8 +42,8 @@ _EVALUATED_EXAMPLES = 20_000
 _EVALUATED_TOKENS = 200_000
 
 
-def _decay(shares: Sequence[float], factor: float) -> Callable[[float, int], Any]:
-    def schedule(rate: float, steps: int) -> Callable[[int], float]:
+def _decay(shares: Sequence[float], factor: float) -> Callable[[float, int, int], Any]:
+    def schedule(rate: float, steps: int, _patience: int) -> Callable[[int], float]:
         # Of a run of a few steps the first is left at the initial rate.
         boundaries = sorted({max(1, round(share * steps)) for share in shares})
         return la.schedules.StepDecay(rate, boundaries, factor=factor)
@@ -50,15 +51,17 @@ def _decay(shares: Sequence[float], factor: float) -> Callable[[float, int], Any
     return schedule
 
 
-SCHEDULES: Mapping[str, Callable[[float, int], Callable[[int], float] | None]] = {
-    "constant": lambda _rate, _steps: None,
+SCHEDULES: Mapping[str, Callable[[float, int, int], Callable[[int], float] | None]] = {
+    "constant": lambda _rate, _steps, _patience: None,
     # The paper's CIFAR schedule divides by five after epochs 60, 120 and 160 of 200,
     "step": _decay((0.3, 0.6, 0.8), 0.2),
     # its shortened one for ImageNet by ten after epochs 30, 48 and 58 of 60.
     "shortened": _decay((0.5, 0.8, 58 / 60), 0.1),
-    "cosine": lambda rate, steps: la.schedules.Cosine(rate, steps=steps),
+    "cosine": lambda rate, steps, _patience: la.schedules.Cosine(rate, steps=steps),
+    "plateau": lambda rate, _steps, patience: Plateau(rate, patience),
 }
-"""Learning-rate schedules by name, from the initial rate and the number of steps."""
+"""Learning-rate schedules by name, from the initial rate, the number of steps and, for one
+that goes by the validation loss, how many evaluations it waits."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,11 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     kind = models.defaults(settings.model)
     settings = replace(settings, backend=models.backend(settings))
     options = _model_options(settings, kind)
-    if settings.schedule not in SCHEDULES:
-        known = ", ".join(SCHEDULES)
-        raise ValueError(f"schedule must be one of {known}; got {settings.schedule!r}")
+    hyperparameters.option("schedule", settings.schedule, tuple(SCHEDULES))
     rate = settings.learning_rate
     optimizers.method(settings.optimizer)
     load_backend(settings.backend)
-    data = _load_data(settings) if data is None else data
+    data = _load_data(settings, kind) if data is None else data
     batch_size = kind.batch_size if settings.batch_size is None else settings.batch_size
     # The user's data may have nothing that a model of this library asks for.
     with plugins.attributed_to("data", settings.data):
@@ -110,7 +111,7 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
         raise ValueError(
             f"learning_rate must be given for schedule {settings.schedule}, got none"
         )
-    schedule = None if rate is None else SCHEDULES[settings.schedule](rate, steps)
+    schedule = None if rate is None else _schedule(settings, data, rate, steps)
     if settings.accumulate > 1 and hasattr(data, "vocabulary"):
         raise ValueError(
             f"accumulate must be 1 for a text, whose batches have no parts, got "
@@ -126,6 +127,7 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
         batch_size=batch_size,
         clip=kind.clip if settings.clip is None else settings.clip,
         window=getattr(data, "window", None),
+        random_window=getattr(data, "random_window", None),
         evaluate_train=_few(data) if evaluate_train is None else evaluate_train,
         **options,
     )
@@ -296,16 +298,30 @@ def _model_options(settings: TrainSettings, kind: models.ModelKind) -> dict[str,
     return options
 
 
-def _load_data(settings: TrainSettings) -> Any:
+def _schedule(
+    settings: TrainSettings, data: Any, rate: float, steps: int
+) -> Callable[[int], float] | None:
+    schedule = SCHEDULES[settings.schedule](rate, steps, settings.patience)
+    # What is multiplied by the scale of each batch must be a schedule.
+    if schedule is None and getattr(data, "random_window", False):
+        return la.schedules.Constant(rate)
+    return schedule
+
+
+def _load_data(settings: TrainSettings, kind: models.ModelKind) -> Any:
     data = plugins.load_data(settings.data)
-    if settings.window is None:
-        return data
-    if not hasattr(data, "window"):
-        raise ValueError(
-            f"window is an option of texts, and data {settings.data!r} is none: "
-            f"got {settings.window}"
-        )
-    return data._replace(window=settings.window)
+    found = {}
+    for name in ("window", "random_window"):
+        value = getattr(settings, name)
+        if value is not None and not hasattr(data, name):
+            raise ValueError(
+                f"{name} is an option of texts, and data {settings.data!r} is none: "
+                f"got {value}"
+            )
+        value = getattr(kind, name) if value is None else value
+        if value is not None and hasattr(data, name):
+            found[name] = value
+    return data._replace(**found) if found else data
 
 
 def _few(data: Any) -> bool:

@@ -1,5 +1,6 @@
 """Polyak averaging, the paper's other baseline: what is evaluated is the average."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -25,7 +26,8 @@ class PolyakAveraging:
     averaging", 1992. `inner` may be a `Lookahead`; the other way round is a TypeError.
     Without `decay` it is the plain mean of the parameters after steps 1, 2, .... With one,
     in [0, 1), the exponential moving average, which starts at those after step 1:
-    average <- average + (1 - decay) * (theta - average).
+    average <- average + (1 - decay) * (theta - average). `begun`, where it is given, tells
+    before each step whether it counts; until one does, the parameters are evaluated.
 
     >>> import numpy as np
     >>> from lookahead_ref import SGD
@@ -40,6 +42,7 @@ class PolyakAveraging:
 
     inner: Optimizer
     decay: float | None = None
+    begun: Callable[[], bool] | None = None
     outermost: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -55,6 +58,8 @@ class PolyakAveraging:
     ) -> tuple[dict[str, Any], PolyakState]:
         base.check_state(state, PolyakState)
         params, inner = self.inner.step(params, grads, state.inner)
+        if self.begun is not None and not self.begun():
+            return params, state._replace(inner=inner)
         averaged = state.averaged + 1
         average = params
         if averaged > 1:

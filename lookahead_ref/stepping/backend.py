@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from lookahead_ref.hyperparameters import close_to
+
 _GROUP = "lookahead_ref.backends"
 
 
@@ -183,7 +185,8 @@ def load(name: str, **options: Any) -> Backend:
     entries = [entry for entry in entry_points(group=_GROUP) if entry.name == name]
     if not entries:
         known = ", ".join(map(repr, names())) or "none: reinstall the package"
-        raise ValueError(f"backend must be one of {known}, got {name!r}")
+        close = close_to(name, names())
+        raise ValueError(f"backend must be one of {known}, got {name!r}{close}")
     try:
         backend: Backend = entries[0].load()(**options)
     except (ImportError, OSError) as error:  # it may find no library, or no folder

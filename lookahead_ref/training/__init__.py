@@ -12,6 +12,7 @@ from lookahead_ref.training.events import (
     StepSkipped,
     StepTaken,
 )
+from lookahead_ref.training.feedback import NonMonotone, Plateau
 from lookahead_ref.training.loop import Checkpoints, TrainingResult, train
 from lookahead_ref.training.models import CarryingModel, Data, Model, PlainModel, Stream
 from lookahead_ref.training.nonfinite import NonFiniteLossError
@@ -32,7 +33,9 @@ __all__ = [
     "JsonLines",
     "Model",
     "NonFiniteLossError",
+    "NonMonotone",
     "PlainModel",
+    "Plateau",
     "RunEnded",
     "RunStarted",
     "Snapshot",

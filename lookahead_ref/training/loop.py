@@ -13,6 +13,7 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters, trees
+from lookahead_ref.gradients import clip_in_place
 from lookahead_ref.optimizers.workers import Worker
 from lookahead_ref.stepping.backend import Backend, explained
 from lookahead_ref.stepping.backend import load as load_backend
@@ -27,6 +28,7 @@ from lookahead_ref.training.events import (
     StepSkipped,
     StepTaken,
 )
+from lookahead_ref.training.feedback import Observer, Pace
 from lookahead_ref.training.models import Data, Measured, Model
 from lookahead_ref.training.nonfinite import (
     NonFiniteLossError,
@@ -136,7 +138,9 @@ def train(
         Any optimizer of this library.
     schedule : callable, optional
         From the global step, 0 at the first update, to the learning rate. It takes the
-        place of the learning rate of the innermost optimizer.
+        place of the learning rate of the innermost optimizer. That of a batch with an
+        attribute ``scale``, as those of a text with windows of random length, is multiplied
+        by it. A `lookahead_ref.training.Plateau` goes by the validation loss.
     seed : int
         Not negative.
     epochs : int
@@ -219,8 +223,12 @@ def train(
     accumulate = hyperparameters.count("accumulate", accumulate)
     if clip is not None:
         clip = hyperparameters.positive("clip", clip)
+    own = getattr(optimizer, "groups", {"": optimizer}).values()
+    told = (schedule, *(getattr(each, "begun", None) for each in own))
+    pace = None
     if schedule is not None:
-        optimizer = la.with_learning_rate(optimizer, schedule)
+        pace = Pace(schedule)
+        optimizer = la.with_learning_rate(optimizer, pace)
     placement = Placement(load_backend(backend) if isinstance(backend, str) else backend)
     if check_every is None:
         check_every = 1 if placement.on_host else _DEVICE_CHECK_EVERY
@@ -262,6 +270,8 @@ def train(
         batch_size=batch_size,
         accumulate=accumulate,
         clip=clip,
+        pace=pace,
+        observers=[each for each in told if isinstance(each, Observer)],
         evaluate_train=evaluate_train,
         evaluate_every=evaluate_every,
         on_nonfinite=on_nonfinite,
@@ -318,6 +328,8 @@ class _Loop:
     batch_size: int
     accumulate: int
     clip: float | None
+    pace: Pace | None
+    observers: Sequence[Observer]
     evaluate_train: bool
     evaluate_every: int
     on_nonfinite: OnNonFinite
@@ -330,6 +342,12 @@ class _Loop:
         self.began = time.perf_counter() - self.state.seconds
         self.workers = [self]  # in this process
         self.saved: tuple[int, int] | None = None
+
+    def tell(self) -> None:
+        """Tell the history to whatever goes by it."""
+        losses = [record.validation_loss for record in self.state.history]
+        for observer in self.observers:
+            observer.observe(losses)
 
     def report(self, event: Event) -> None:
         for callback in self.callbacks:
@@ -345,6 +363,7 @@ class _Loop:
                 "resume must be a state of such a run: the history must have records of "
                 f"the epochs {wanted}, got {records}"
             )
+        self.tell()
         # Before anything that takes long.
         self._pause()
         if not state.history:
@@ -422,7 +441,7 @@ class _Loop:
                 batch = next(batches)
                 loss, carried, grads = self.gradient(batch)
             state.batches += 1
-            fault = self._update_if_finite(float(loss), grads)
+            fault = self._update_if_finite(batch, float(loss), grads)
             if fault is None:
                 state.carried = carried
                 self._take(_labels(batch), float(loss))
@@ -430,17 +449,20 @@ class _Loop:
                 self._leave_out(batch, float(loss), *fault)
             self._pause_alone()
 
-    def _update_if_finite(self, loss: float, grads: Any) -> tuple[Where, str | None] | None:
+    def _update_if_finite(
+        self, batch: Any, loss: float, grads: Any
+    ) -> tuple[Where, str | None] | None:
         """Make an update, or tell why none was made: what is not finite, and where."""
         stepper, before = self.state.stepper, None
-        total = float(sum_of_squares(loss, flatten(grads).values()))
+        squares = float(sum_of_squares(0.0, flatten(grads).values()))
+        total = squares + loss
         if not math.isfinite(total):
             parameter = first_nonfinite(grads)
             if parameter is not None or not math.isfinite(loss):
                 return ("gradient" if math.isfinite(loss) else "batch"), parameter
             # A rule that squares what is so large makes a slot infinite, for good.
             before = stepper.state_dict()
-        self._update(grads)
+        self._update(batch, grads, squares)
         batches = self.state.batches
         last = batches == self.state.stream.batches_per_epoch
         if total < _LARGE and batches % _STATE_CHECK_EVERY and not last:
@@ -460,7 +482,7 @@ class _Loop:
             loss, carried, grads = self.gradient(batch)
             state.batches += 1
             total = joint_sum(loss, flatten(grads).values())
-            self._update(grads)
+            self._update(batch, grads)
             state.carried = carried
             total = joint_sum(total, state.stepper.state_arrays.values())
             pending.append((_labels(batch), loss, total))
@@ -471,9 +493,14 @@ class _Loop:
             self._take(labels, float(loss))
         return True
 
-    def _update(self, grads: Any) -> None:
+    def _update(self, batch: Any, grads: Any, squares: float | None = None) -> None:
+        if self.pace is not None:
+            self.pace.scale = getattr(batch, "scale", 1.0)
         if self.clip is not None:
-            grads, _ = la.clip_by_global_norm(grads, self.clip)
+            if squares is None and self.state.placement.on_host:
+                squares = float(sum_of_squares(0.0, flatten(grads).values()))
+            if squares is None or not clip_in_place(grads, squares, self.clip):
+                grads, _ = la.clip_by_global_norm(grads, self.clip)
         self.state.stepper.step(grads)
 
     def _take(self, labels: int, loss: float) -> None:
@@ -571,6 +598,7 @@ class _Loop:
                 state.loss_sum, state.labels = 0.0, 0
                 state.history.append(record)
         if record is not None:
+            self.tell()
             self.report(EpochEnded(record, seconds=self._seconds()))
             if self.team.leads:
                 loss = record.validation_loss + (record.train_loss or 0.0)

@@ -37,8 +37,8 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     """Show how far some work is, whatever it is: every command shows it by this.
 
     On a terminal that can redraw a line it is a bar with the time left. In a pipe, a file,
-    on a dumb terminal, and where the environment variable ``CI`` is set it is a line now
-    and then, without control characters.
+    in Jupyter, on a dumb terminal, and where the environment variable ``CI`` is set it is a
+    line now and then, without control characters.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     2/3 runs, 0 s: there already
     3/3 runs, 0 s: Adam, seed 0
     """
-    if not console.is_terminal or console.is_dumb_terminal or os.environ.get("CI"):
+    if not redraws(console):
         yield _PlainLines(total, unit, console)
         return
     bar = _Rows(
@@ -91,6 +91,17 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     )
     with bar:
         yield _LiveBar(bar, total)
+
+
+def redraws(console: Console) -> bool:
+    """Say whether a console is a person's terminal, which can redraw a line."""
+    # Asked for colours, Rich takes any stream for a terminal; in Jupyter each line stays.
+    forced = bool(os.environ.get("FORCE_COLOR")) and not console.file.isatty()
+    return (
+        console.is_terminal
+        and not (console.is_dumb_terminal or console.is_jupyter or forced)
+        and not os.environ.get("CI")
+    )
 
 
 class _Rows(Progress):

@@ -19,9 +19,19 @@ seed : int or numpy.random.SeedSequence
     Decides the initial parameters of a model, which are made in host memory.
 """
 
+from lookahead_ref.zoo.awd_lstm import AWDLSTM
 from lookahead_ref.zoo.losses import Evaluation
 from lookahead_ref.zoo.lstm import LSTM
 from lookahead_ref.zoo.mlp import MLP
 from lookahead_ref.zoo.resnet import ResNet, resnet18, resnet32, resnet50
 
-__all__ = ["LSTM", "MLP", "Evaluation", "ResNet", "resnet18", "resnet32", "resnet50"]
+__all__ = [
+    "AWDLSTM",
+    "LSTM",
+    "MLP",
+    "Evaluation",
+    "ResNet",
+    "resnet18",
+    "resnet32",
+    "resnet50",
+]

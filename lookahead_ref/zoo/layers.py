@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import autograd.numpy as np
 from autograd.extend import defvjp, primitive
+from autograd.tracer import getval
 from numpy.random import Generator
 
 from lookahead_ref.kernels import LayerKernels, namespace
@@ -67,17 +68,22 @@ def dense(x: Any, weight: Any, bias: Any, *, activation: str | None = None) -> A
     return y if activation is None else ACTIVATIONS[activation](y)
 
 
-def dropout(x: Any, rate: float, rng: Generator) -> Any:
+def dropout(
+    x: Any, rate: float, rng: Generator, *, shape: tuple[int, ...] | None = None
+) -> Any:
     """Set elements to zero with a probability, and scale up the others to make up for it.
 
     `rate` is the probability, from 0 to less than 1; the expectation of the result is `x`.
     Numbers are drawn from `rng` in host memory and in float32 whatever the dtype of `x`, so
-    that every backend leaves out the same units; at rate 0 none is.
+    that every backend leaves out the same units; at rate 0 none is. `shape` is that of the
+    mask: along an axis where it is 1, as for the steps of a text, one mask serves all.
 
     References
     ----------
     N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever and R. Salakhutdinov, "Dropout: A
-    Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
+    Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014; with one mask
+    for all steps, Y. Gal and Z. Ghahramani, "A Theoretically Grounded Application of
+    Dropout in Recurrent Neural Networks", NeurIPS 2016.
 
     Examples
     --------
@@ -86,8 +92,9 @@ def dropout(x: Any, rate: float, rng: Generator) -> Any:
     """
     if rate == 0:
         return x
-    kept = rng.random(x.shape, dtype=np.float32) >= rate
-    return x * like(x, kept / (1 - rate))
+    kept = rng.random(x.shape if shape is None else shape, dtype=np.float32) >= rate
+    dtype = getval(x).dtype
+    return x * like(x, kept * np.asarray(1 / (1 - rate), dtype))
 
 
 def _embedding_forward(

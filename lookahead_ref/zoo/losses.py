@@ -55,10 +55,16 @@ def _dense_forward(
     gradient = xp.matmul(x, weight)
     losses = kernels.cross_entropy(gradient, bias, labels, gradient=any(wanted))
 
+    def weight_gradient() -> Any:
+        # In the order of the weights in memory: those that are tied are a transpose.
+        if weight.flags.c_contiguous:
+            return xp.matmul(x.T, gradient)
+        return xp.matmul(gradient.T, x).T
+
     def backward(g: Any) -> tuple[Any, ...]:
         return (
             _scaled(xp.matmul(gradient, weight.T), g) if wanted[0] else None,
-            _scaled(xp.matmul(x.T, gradient), g) if wanted[1] else None,
+            _scaled(weight_gradient(), g) if wanted[1] else None,
             _scaled(xp.sum(gradient, axis=0), g) if wanted[2] else None,
         )
 

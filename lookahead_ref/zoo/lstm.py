@@ -8,8 +8,9 @@ carried on, so that the model reads the text as one, while gradients stop at the
 beginning.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -135,15 +136,7 @@ class LSTM:
 
         It is ``{"layer1": {"hidden": (batch, hidden), "cell": (batch, hidden)}, ...}``.
         """
-        batch_size = hyperparameters.count("batch_size", batch_size)
-        from_host = load(self.backend).from_host
-        return {
-            f"layer{number}": {
-                name: from_host(np.zeros((batch_size, self.hidden), np.float32))
-                for name in ("hidden", "cell")
-            }
-            for number in range(1, self.layers + 1)
-        }
+        return begun([self.hidden] * self.layers, batch_size, self.backend)
 
     def apply(self, params: Params, tokens: Any, carried: Carried) -> tuple[Any, Carried]:
         """Compute the logits of the tokens that follow, without dropout.
@@ -169,13 +162,7 @@ class LSTM:
         arrays, through which no gradient flows. `rng` decides what is dropped, and may be
         None only where there is no dropout.
         """
-        if len(batch.inputs.shape) != 2:
-            raise ValueError(
-                f"inputs must have shape (steps, batch), got {batch.inputs.shape}"
-            )
-        check("labels", batch.labels, batch.inputs.shape)
-        if getattr(batch, "first", False):
-            carried = self.start(batch.inputs.shape[1])
+        carried = checked(self, batch, carried)
         if self.dropout and rng is None:
             raise TypeError(
                 "rng must be a numpy Generator where there is dropout, got None"
@@ -195,35 +182,7 @@ class LSTM:
         n - 1 transitions; perplexity is the exponential of the loss. The text is read in 20
         parts side by side, each from a state of zeros, without dropout.
         """
-
-        def evaluate(tokens: NDArray[Any]) -> Evaluation:
-            transitions = len(tokens) - 1
-            if transitions < 1:
-                raise ValueError(f"a text must have two tokens at least, got {len(tokens)}")
-            columns = min(_EVALUATED_TOGETHER, transitions)
-            steps = transitions // columns
-            windows = [
-                np.arange(first, min(first + _EVALUATION_WINDOW, steps))
-                for first in range(0, steps, _EVALUATION_WINDOW)
-            ]
-            pieces = [window[:, None] + steps * np.arange(columns) for window in windows]
-            # What does not fill all columns goes on from the last one.
-            rest = np.arange(steps * columns, transitions)[:, None]
-            asarray = namespace(params["embedding"]["weight"]).asarray
-            loss = right = 0.0
-            carried = self.start(columns)
-            for places in [*pieces, rest] if rest.size else pieces:
-                if places is rest:
-                    carried = trees.map(lambda state: state[-1:], carried)
-                logits, carried = self.apply(params, asarray(tokens[places]), carried)
-                logits = logits.reshape((-1, self.vocabulary))
-                labels = asarray(tokens[places + 1].reshape(-1))
-                entropy = softmax_cross_entropy(logits, labels, kernels=find(self.backend))
-                loss += places.size * float(entropy)
-                right += places.size * accuracy(logits, labels)
-            return Evaluation(loss / transitions, right / transitions)
-
-        return evaluate
+        return partial(evaluate, self, params)
 
     def _read(
         self, params: Params, tokens: Any, carried: Carried, rng: np.random.Generator | None
@@ -249,3 +208,54 @@ class LSTM:
         if self.tied:
             return params["embedding"]["weight"].T, bias
         return params["output"]["weight"], bias
+
+
+def begun(widths: Sequence[int], batch_size: int, backend: str) -> Carried:
+    """Make the state with which a text begins, for layers of these widths."""
+    batch_size = hyperparameters.count("batch_size", batch_size)
+    from_host = load(backend).from_host
+    return {
+        f"layer{number}": {
+            name: from_host(np.zeros((batch_size, width), np.float32))
+            for name in ("hidden", "cell")
+        }
+        for number, width in enumerate(widths, start=1)
+    }
+
+
+def checked(model: Any, batch: Any, carried: Carried) -> Carried:
+    """Refuse a batch that is no window of a text; return the state that it begins with."""
+    if len(batch.inputs.shape) != 2:
+        raise ValueError(f"inputs must have shape (steps, batch), got {batch.inputs.shape}")
+    check("labels", batch.labels, batch.inputs.shape)
+    first = getattr(batch, "first", False)
+    return model.start(batch.inputs.shape[1]) if first else carried
+
+
+def evaluate(model: Any, params: Params, tokens: NDArray[Any]) -> Evaluation:
+    """Evaluate a language model's weights on a text: see `LSTM.evaluator`."""
+    transitions = len(tokens) - 1
+    if transitions < 1:
+        raise ValueError(f"a text must have two tokens at least, got {len(tokens)}")
+    columns = min(_EVALUATED_TOGETHER, transitions)
+    steps = transitions // columns
+    windows = [
+        np.arange(first, min(first + _EVALUATION_WINDOW, steps))
+        for first in range(0, steps, _EVALUATION_WINDOW)
+    ]
+    pieces = [window[:, None] + steps * np.arange(columns) for window in windows]
+    # What does not fill all columns goes on from the last one.
+    rest = np.arange(steps * columns, transitions)[:, None]
+    asarray = namespace(params["embedding"]["weight"]).asarray
+    loss = right = 0.0
+    carried = model.start(columns)
+    for places in [*pieces, rest] if rest.size else pieces:
+        if places is rest:
+            carried = trees.map(lambda state: state[-1:], carried)
+        logits, carried = model.apply(params, asarray(tokens[places]), carried)
+        logits = logits.reshape((-1, model.vocabulary))
+        labels = asarray(tokens[places + 1].reshape(-1))
+        entropy = softmax_cross_entropy(logits, labels, kernels=find(model.backend))
+        loss += places.size * float(entropy)
+        right += places.size * accuracy(logits, labels)
+    return Evaluation(loss / transitions, right / transitions)

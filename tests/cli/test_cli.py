@@ -184,9 +184,10 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
     ("arguments", "told"),
     [
         ("train --optimizer adamm", "optimizer must be one of sgd"),
+        ("train --optimizer adm", "got 'adm'; did you mean 'adam'?"),
         ("train --data cifar", "data must be one of digits, mnist:DIR"),
         ("train --model vgg", "model must be one of mlp, lstm, resnet18"),
-        ("train --schedule linear", "schedule must be one of constant, step, shortened"),
+        ("train --schedule linear", "schedule must be one of 'constant', 'step', 'short"),
         ("train --learning-rate nan", "learning_rate must be"),
         ("train --model lstm", "model lstm must be given text, as pydoc is; data 'digits'"),
         ("train --dropout 0.5", "dropout is no option of model mlp, got 0.5"),
@@ -257,6 +258,8 @@ def test_without_an_extra_compare_says_what_to_install(hidden: str, tmp_path: Pa
         ("train --schedule c", ["constant", "cosine"]),
         ("train --inner-state r", ["reset"]),
         ("compare --backend nump", ["numpy"]),
+        ("conform pu", ["pure"]),
+        ("conform pure --profile ow", ["own-inner"]),
     ],
 )
 def test_the_shell_completes_values(typed: str, offered: list[str]) -> None:

@@ -101,7 +101,8 @@ def test_flushing_subnormal_numbers_passes_at_gpu_and_not_at_strict() -> None:
     class Flushing(program()):  # type: ignore[misc]
         def step(self, gradients: Any) -> None:
             super().step(gradients)
-            for arrays in (self.params, *self.inner.slots.values(), *self.slow()):
+            slots = self.each[0].innermost.slots.values()
+            for arrays in (self.each[0].params, *slots, *self.slow()):
                 for array in arrays.values():
                     array[np.abs(array) < np.finfo(np.float32).smallest_normal] = 0
 
@@ -127,12 +128,12 @@ def late(steps: int, error: float) -> Any:
     class Late(program()):  # type: ignore[misc]
         def slow(self) -> Any:
             shown = [{k: a + error for k, a in each.items()} for each in super().slow()]
-            return shown if self.inner.clock > steps else []
+            return shown if self.each[0].innermost.clock > steps else []
 
         def slots(self) -> Any:
             shown = super().slots().items()
             moved = {n: {k: a + error for k, a in each.items()} for n, each in shown}
-            return moved if self.inner.clock > steps else {}
+            return moved if self.each[0].innermost.clock > steps else {}
 
     return Late()
 

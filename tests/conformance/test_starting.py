@@ -2,13 +2,16 @@
 
 import json
 import re
+import runpy
 import shlex
 import sys
 import tomllib
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import yaml
 from conformance.running import conform
 
 from commands import refused
@@ -17,6 +20,7 @@ from lookahead_ref.conformance import load
 from lookahead_ref.conformance.vectors import decode
 
 DOCS = Path(__file__).parents[2] / "docs" / "conformance"
+ACTION = runpy.run_path(str(Path(__file__).parents[2] / ".ci" / "action.py"))
 
 WRONG = """
 from conformance.wrong import program
@@ -55,7 +59,7 @@ def test_a_file_to_begin_with_is_written_and_says_how_to_go_on(
 
 
 def test_what_there_is_not_to_begin_with_is_refused() -> None:
-    says = "--init must be one of pytorch, optax, command, student"
+    says = "--init must be one of 'pytorch', 'optax', 'command', 'student'"
     refused(conform("--init", "fortran"), says)
 
 
@@ -140,18 +144,31 @@ def test_unknown_mistakes_and_right_and_broken_programs_are_told_so() -> None:
     assert "oh dear" in said
 
 
-def test_the_workflow_and_the_page_use_what_the_command_takes(
+def test_the_action_fails_until_it_is_told_what_is_known(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = (DOCS / "examples" / "conformance.yml").read_text(encoding="utf-8")
-    command = r"run: >-\n +lookahead-ref conform my_pytorch.py:Adapter ((?:.|\n)*?)\n +- "
-    (line,) = re.findall(command, text)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # for what it imports
+    workflow = yaml.safe_load((DOCS / "examples" / "conformance.yml").read_text("utf-8"))
+    (step,) = (
+        s for s in workflow["jobs"]["conform"]["steps"] if "OWNER" in s.get("uses", "")
+    )
+    inputs, some = step["with"], "--case smoke-wrapper --case wrapper-k5-alpha0.5"
+    run = partial(ACTION["run"], folder, install=False)
     folder.joinpath("my_pytorch.py").write_text(WRONG + "\nAdapter = MyLookahead\n")
-    some = ("my_pytorch.py:Adapter", "--profile", "wrapper")
-    assert conform(*some, "--write-expect", "known.json").exit_code == 1
-    assert conform(*some, *line.split()).exit_code == 0
+
+    first = {**inputs, "options": f"{some} --write-expect known.json"}
+    assert run(first) == 1
+    assert '"message": "fails"' in folder.joinpath("lookahead-badge.json").read_text()
+    assert run({**inputs, "options": f"{inputs['options']} {some}"}) == 0
+    said = folder.joinpath("output.txt").read_text()
+    assert said == "verdict=fails\nverdict=passes\n"
     assert folder.joinpath("summary.md").read_text().startswith("## Lookahead conformance")
-    assert "skipped" in folder.joinpath("conformance.xml").read_text()
+    assert "skipped" in folder.joinpath("lookahead-conformance.xml").read_text()
+    badge = json.loads(folder.joinpath("lookahead-badge.json").read_text())
+    assert (badge["schemaVersion"], badge["message"]) == (1, "passes")
+
+    assert run({"command": "no-such-program --flag"}) == 3
+    assert "cannot be run" in folder.joinpath("lookahead-badge.json").read_text()
 
 
 def test_the_extra_of_the_suite_brings_nothing_that_a_framework_pins() -> None:

@@ -18,7 +18,7 @@ from lookahead_ref.conformance import cases
 from lookahead_ref.conformance.adapters import PEERS, Peer, builtin
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.judging import Result
-from lookahead_ref.conformance.running import open_target
+from lookahead_ref.conformance.running import HungError, open_target
 from lookahead_ref.conformance.survey import condensed, described, remembered, verdict
 from lookahead_ref.conformance.survey import survey as run_all
 from lookahead_ref.conformance.vectors import VERSION, Case
@@ -140,10 +140,16 @@ def test_the_history_keeps_what_was_found_of_other_versions() -> None:
     ]
 
 
-def test_a_slow_machine_is_no_verdict() -> None:
-    slow = Result(cases()[0], "float32", "failed", "did not answer 'run' within 10 s")
-    with pytest.raises(TimeoutError, match="no verdict"):
-        condensed([slow])
+def test_a_slow_machine_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Result(cases()[0], "float32", "unjudged", "did not answer 'run' within 10 s")
+    monkeypatch.setattr("lookahead_ref.conformance.survey.run", lambda *_: [slow])
+    path = tmp_path / "mine.py"
+    about = '{"name": "mine", "title": "Mine", "home": "there", "revision": "1"}'
+    path.write_text(f"ABOUT = {about}\nclass Adapter:\n    pass\n")
+    with pytest.raises(HungError, match="1 checks not judged"):
+        run_all([str(path)])
 
 
 def test_the_survey_takes_a_file_that_says_what_it_is_of(

@@ -19,7 +19,9 @@ from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, MISTAKES, by_name
 from lookahead_ref.conformance.diagnosis import diagnose
 
 MADE_AT_ONCE = {mistake.name for mistake in MISTAKES}
-"""These show nearly everywhere: no case has their flag."""
+"""No case has their flag."""
+FOUND = {each.name for each in MISTAKES if each.__module__.endswith("public_versions")}
+"""Those of them that do not show nearly everywhere."""
 
 
 def pool(*causes: str) -> list[Case]:
@@ -45,6 +47,12 @@ def telling(*causes: str) -> list[Case]:
 
     Of what a beginner does, some plain cases in which the numbers stay finite.
     """
+    if causes and FOUND.issuperset(causes):
+        bugs = [by_name(cause) for cause in causes]
+        some = [c for c in pool(*causes) if all(bug.applies(c.data) for bug in bugs)]
+        late = [case for case in cases("wrapper") if "no-gradient" in case.flags]
+        chosen = [*pool(*causes)[::12], *some[:: 1 + len(some) // 8], *late[-1:]]
+        return list({case.id: case for case in chosen}.values())
     if causes and MADE_AT_ONCE.issuperset(causes):
         return [
             case
@@ -61,7 +69,7 @@ def telling(*causes: str) -> list[Case]:
 
 def test_every_bug_and_mistake_has_its_program_and_its_name_alone() -> None:
     assert list(GALLERY) == [bug.name for bug in BUGS]
-    assert CHANGES.keys() > MADE_AT_ONCE
+    assert CHANGES.keys() >= {each for each in MADE_AT_ONCE if "bits" not in each}
     assert len(TWO_AT_ONCE) >= 12
     assert not {each.name for each in BUGS + CONVENTIONS} & MADE_AT_ONCE
     # To keep the wrong slots takes two lines: one at the interpolation, one after it.

@@ -1,7 +1,7 @@
 """Wrong Lookaheads: the worked port of the guide with a line or two changed in it.
 
 A program is named by what a diagnosis is to say of it. The changes that make the bugs are
-those of the gallery in the documentation; here are those that make a beginner's mistakes.
+those of the gallery in the documentation; here are those that no case has for a flag.
 """
 
 import sys
@@ -41,6 +41,54 @@ ALPHA = "alpha = self.alpha(self.syncs)"
 VELOCITY = 's["velocity"] = h["momentum"] * s["velocity"] + g'
 SLOTS = "slots.update(zeros(inner.inner.rule, self.phi[name]))"
 OUTER = "phi += alpha * (theta - phi)"
+INTERPOLATION = "start + alpha * (slots[slot] - start)"
+FAST = "fast = copy.deepcopy(self.params)"
+NOTHING_DONE = "self.cycle_step = 0  # nothing done yet"
+PHI = "self.phi = copy.deepcopy(self.params)"
+LOADED = "        vars(self).update(saved)\n        if self.outer:\n"
+STEP = "        self.inner.step(gradients)\n"
+WHOLE_STEP = f"""{STEP}        self.cycle_step += 1
+        if self.cycle_step == self.k:
+            self.synchronize()
+"""
+OUTERMOST_FIRST = """        level, due = self, []
+        while isinstance(level, Lookahead):
+            level.cycle_step += 1
+            due += [level] * (level.cycle_step == level.k)
+            level = level.inner
+        level.step(gradients)
+        for each in due:
+            each.synchronize()
+"""
+TO_PHI = """        for name, theta in self.params.items():
+            theta[...] = self.phi[name]
+"""
+HALF = """
+        for name, phi in self.phi.items():
+            phi += (old[name] - phi) / 2
+"""
+COUNT = """            if self.inner_state == "interpolate":
+                start = vars(self).setdefault("counts", {}).get(name, 0)
+                inner.count[name] = start + alpha * (inner.count[name] - start)
+                self.counts[name] = inner.count[name]
+"""
+EACH_TENSOR = f"""{STEP}        for name, theta in self.params.items():
+            self.cycle_step += 1
+            if self.cycle_step % self.k == 0:
+                self.phi[name] += self.alpha(self.syncs) * (theta - self.phi[name])
+                theta[...] = self.phi[name]
+"""
+AT_OWN_FIRST_STEP = """        for name, g in gradients.items():
+            if g is not None and not vars(self).setdefault(f"has {name}", False):
+                self.phi[name] = self.params[name].copy()
+                vars(self)[f"has {name}"] = True
+"""
+AFTER_DECAY = """        inner, clock = self.innermost.inner, self.innermost.clock
+        if not clock and inner.weight_decay_kind == "decoupled":
+            decay = at(inner.learning_rate, 0) * inner.hyperparameters["weight_decay"]
+            for name, phi in self.phi.items():
+                phi -= decay * phi
+"""
 EVERY_STEP = """
         for name, theta in self.params.items():
             self.phi[name] += self.alpha(self.syncs) * (theta - self.phi[name])
@@ -71,10 +119,72 @@ MISTAKES: dict[str, list[Change]] = {
         )
     ],
     "climbs": [("theta -= update", "theta += update")],
-    "shows-slow-for-fast": [("return self.params", "return self.optimizer.phi")],
-    "shows-fast-for-slow": [("found.append(level.phi)", "found.append(self.params)")],
+    "shows-slow-for-fast": [("[worker.params for", "[worker.phi for")],
+    "shows-fast-for-slow": [("[level.phi for", "[level.params for")],
     "velocity-not-kept": [(VELOCITY, 's["velocity"] = g')],
     "adam-betas-swapped": [("beta1, beta2 = h", "beta2, beta1 = h")],
+    "checkpoint-leaves-new-phi": [
+        ("vars(self).update(saved)", 'vars(self).update(saved | {"phi": self.phi})')
+    ],
+    "checkpoint-of-inner-alone": [(LOADED, "        if False:\n")],
+    "checkpoint-of-inner-alone-phi-anew": [
+        (LOADED, f"        {PHI}\n        self.keep_anchor()\n        if False:\n")
+    ],
+    "checkpoint-of-phi-alone": [
+        (LOADED, f"        vars(self).update(saved)\n{TO_PHI}        if self.outer:\n")
+    ],
+    "checkpoint-not-loaded": [
+        ("self.optimizer.load_state_dict(pickle.loads(state))", "pass")
+    ],
+    "count-interpolated": [
+        ("slots in inner.slots.items():\n", f"slots in inner.slots.items():\n{COUNT}")
+    ],
+    "counts-tensors": [(WHOLE_STEP, EACH_TENSOR)],
+    "evaluation-counts": [
+        ("fast = copy.deepcopy(self.params)", f"self.cycle_step += 1; {FAST}"),
+        (DUE, "if self.cycle_step >= self.k:"),
+    ],
+    "decay-twice": [
+        (f'{x} + h["weight_decay"]', f'{x} + 2 * h["weight_decay"]') for x in ("g", "u")
+    ],
+    "schedule-frozen-after-loading": [
+        (
+            'self.clock = saved["clock"]',
+            'self.clock = saved["clock"]; self.frozen = self.clock - 1',
+        ),
+        (
+            "at(self.inner.learning_rate, self.clock)",
+            'at(self.inner.learning_rate, getattr(self, "frozen", self.clock))',
+        ),
+    ],
+    "slots-scaled-by-alpha": [(INTERPOLATION, "alpha * slots[slot]")],
+    "slots-scaled-by-one-minus-alpha": [(INTERPOLATION, "(1 - alpha) * slots[slot]")],
+    "interpolated-slots-aliased-later": [
+        ("= dict(slots)", "= slots if self.begun else dict(slots)")
+    ],
+    "first-sync-one-late": [(NOTHING_DONE, "self.cycle_step = -1")],
+    "later-cycles-one-more": [
+        ("self.cycle_step = 0\n        level", "self.cycle_step = -1\n        level")
+    ],
+    "count-frozen-by-tracing": [("self.cycle_step += 1", "self.cycle_step = 1")],
+    "phi-at-own-first-step": [
+        (STEP, f"{STEP}{AT_OWN_FIRST_STEP}"),
+        (
+            '"cycle_step", "syncs")',
+            '"cycle_step", "syncs", *(n for n in vars(self) if n[:4] == "has "))',
+        ),
+    ],
+    "phi-after-decay": [(STEP, f"{AFTER_DECAY}{STEP}")],
+    "outer-sync-first": [(WHOLE_STEP, OUTERMOST_FIRST)],
+    "alpha-one-ahead": [(ALPHA, "alpha = self.alpha(self.syncs + 1)")],
+    "schedule-restarts-at-sync": [("self.syncs += 1", "self.syncs += 1; inner.clock = 0")],
+    "adam-count-frozen": [("1 - beta1**t, 1 - beta2**t", "1 - beta1, 1 - beta2")],
+    "shown-column-by-column": [
+        ("[worker.params", "[{n: x.T for n, x in worker.params.items()}"),
+        ("[level.phi", "[{n: x.T for n, x in level.phi.items()}"),
+        ("each[slot] for name", "each[slot].T for name"),
+    ],
+    "synchronizes-column-by-column": [("theta[...] = phi\n", "theta[...] = phi.T\n")],
     "single-precision": [
         ("rate * u", "float(np.float32(rate)) * u"),
         (
@@ -104,7 +214,9 @@ UNKNOWN: dict[str, list[Change]] = {
     "slow-weights-of-one-tensor": [
         (OUTER, "phi += (alpha if name == [*self.params][0] else 1) * (theta - phi)")
     ],
-    "nothing-loaded": [("self.optimizer.load_state_dict(pickle.loads(state))", "pass")],
+    "half-the-phi-loaded": [
+        ("vars(self).update(saved)", f"old = self.phi; vars(self).update(saved){HALF}")
+    ],
 }
 """These no hypothesis of the suite covers."""
 

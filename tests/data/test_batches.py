@@ -88,6 +88,7 @@ def test_a_restored_stream_continues(examples: Case, text: Case, taken: int) -> 
     pairs: list[list[Any]] = [
         [BatchStream(numbered(n), batch_size, at, augment=shifted) for at in (seed, 7)],
         [WindowStream(np.arange(tokens), columns, window) for _ in range(2)],
+        [WindowStream(np.arange(tokens), columns, 5, at) for at in (seed, 7)],
     ]
     for stream, restored in pairs:
         for _ in range(taken // stream.batches_per_epoch):
@@ -100,6 +101,25 @@ def test_a_restored_stream_continues(examples: Case, text: Case, taken: int) -> 
             for one, other in zip(stream.epoch(), restored.epoch(), strict=True):
                 np.testing.assert_array_equal(one.inputs, other.inputs)
                 np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_random_windows_go_through_the_text_and_have_the_papers_lengths() -> None:
+    tokens = np.arange(200_001, dtype=np.int32)
+    stream, other = (WindowStream(tokens, 4, 70, seed) for seed in (0, 1))
+    lengths = []
+    for _ in range(3):
+        batches = list(stream.epoch())
+        assert len(batches) == stream.batches_per_epoch == round(50_000 / (0.975 * 70))
+        inputs = np.concatenate([batch.inputs for batch in batches])
+        np.testing.assert_array_equal(inputs.T.ravel(), tokens[:-1])
+        lengths.append([len(batch.inputs) for batch in batches])
+        assert [batch.scale for batch in batches] == [n / 70 for n in lengths[-1]]
+    assert len({*map(tuple, lengths), tuple(len(b.inputs) for b in other.epoch())}) == 4
+    found = np.concatenate(lengths)
+    long = found[found > 52]
+    assert len(long) / len(found) == pytest.approx(0.95, abs=0.02)
+    assert (long.mean(), long.std()) == pytest.approx((69.7, 5), abs=0.5)
+    assert found[found <= 52].mean() == pytest.approx(35, abs=2)
 
 
 def test_batches_and_windows_are_copies() -> None:
@@ -122,6 +142,7 @@ def test_batches_and_windows_are_copies() -> None:
         (lambda: WindowStream(np.arange(9), 0, 1), "batch_size must be a positive integer"),
         (lambda: WindowStream(np.arange(9), 9, 1), "from 1 to 8, one less than .*, got 9"),
         (lambda: WindowStream(np.arange(9), 1, 0), "window must be a positive integer"),
+        (lambda: WindowStream(np.arange(9), 1, 4, 0), "window must be an int.* 5, got 4"),
         (lambda: data.load_images("nowhere", resize=8, crop=9), "at most resize, 8, got 9"),
         (lambda: data.load_images("nowhere", crop=0), "crop must be a positive integer"),
         (lambda: data.load_pydoc(unit="bytes"), "unit must be"),

@@ -75,8 +75,9 @@ def test_results_hold_every_number_of_the_table(comparison: Report) -> None:
 
 
 def test_a_lookahead_with_an_outer_nesterov_is_called_snoo_and_there_once() -> None:
+    base = replace(SMALL, outer="nesterov")
     for chosen in (("sgd", "adam"), ("sgd", "snoo-sgd", "adam")):
-        settings = replace(SETTINGS, optimizers=chosen, outer="nesterov")
+        settings = replace(SETTINGS, optimizers=chosen, base=base)
         titles = [arm.title for arm in compare.prepare(settings).plan.arms]
         assert sorted(titles) == ["Adam", "SGD", "SNOO (Adam)", "SNOO (SGD)"]
 

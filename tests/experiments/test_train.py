@@ -17,12 +17,20 @@ from lookahead_ref.training.checkpoints import decode
 from support import assert_same_bits
 
 
-def test_a_language_model_trains_and_goes_on_with_what_it_carries(here: Path) -> None:
+@pytest.mark.parametrize(
+    ("model", "last"),
+    [
+        ("lstm --hidden 8 --layers 2 --dropout 0.2 --tied --learning-rate 0.02", (4, 8)),
+        ("awd-lstm --hidden 8 --layers 2 --embedding 4 --optimizer polyak-sgd", (4, 4)),
+    ],
+)
+def test_a_language_model_trains_and_goes_on_with_what_it_carries(
+    model: str, last: tuple[int, int], here: Path
+) -> None:
     (here / "text").write_text("so it goes, and on it goes, as it went. " * 40)
     done = succeeded(
-        "train --model lstm --data chars:text --hidden 8 --layers 2 --dropout 0.2 --tied "
-        "--window 5 --batch-size 4 --learning-rate 0.02 --epochs 3 --checkpoint-every 7 "
-        "--output run"
+        f"train --model {model} --data chars:text --window 5 --batch-size 4 --epochs 3 "
+        "--schedule plateau --patience 1 --checkpoint-every 7 --output run"
     )
     assert "validation perplexity" in done.stdout
     assert "test perplexity" in done.stdout
@@ -30,10 +38,11 @@ def test_a_language_model_trains_and_goes_on_with_what_it_carries(here: Path) ->
     weights = final.read_bytes()
     settings = TrainSettings(**decode(weights)[1]["configuration"])
     assert (settings.hidden, settings.window, settings.clip) == ((8,), 5, 0.25)
-    last = max((here / "run").glob("checkpoint-*"))
-    arrays, _ = decode(last.read_bytes())
-    assert arrays["carried/layer2/cell"].shape == (4, 8)
-    last.unlink()
+    assert settings.random_window is model.startswith("awd")
+    newest = max((here / "run").glob("checkpoint-*"))
+    arrays, _ = decode(newest.read_bytes())
+    assert arrays["carried/layer2/cell"].shape == last
+    newest.unlink()
     final.unlink()
     succeeded("train --resume run")
     assert final.read_bytes() == weights
@@ -177,7 +186,7 @@ def test_a_schedule_divides_where_the_paper_does(
     name: str, steps: int, rates: dict[int, float]
 ) -> None:
     assert tuple(train.SCHEDULES) == SCHEDULE_NAMES
-    schedule = train.SCHEDULES[name](1.0, steps)
+    schedule = train.SCHEDULES[name](1.0, steps, 15)
     assert {at: schedule(at) for at in rates} == pytest.approx(rates)
 
 
@@ -233,6 +242,7 @@ def test_lion_decays_weights_as_its_paper_unless_told_otherwise() -> None:
             {"optimizer": "snoo-adam", "outer": "adam"},
             "outer must be given with lookahead-",
         ),
+        ({"nonmonotone": 3}, "nonmonotone must be given with polyak-NAME, got 3"),
         ({"outer": "sgd", "outer_momentum": 0.5}, "outer_momentum must be given with an"),
         ({"outer_learning_rate": 0.5}, "outer_learning_rate must be given with an outer"),
         ({"outer": "adam"}, "outer_learning_rate must be given with outer adam, got none"),

@@ -45,12 +45,17 @@ def terminal(force: bool) -> tuple[Console, io.StringIO]:
 
 
 @pytest.mark.parametrize(
-    ("force", "ci", "bar"), [(True, "", True), (False, "", False), (True, "true", False)]
+    ("force", "ci", "colour", "bar"),
+    [
+        *[(True, "", "", True), (False, "", "", False), (True, "true", "", False)],
+        (True, "", "1", False),
+    ],
 )
-def test_a_terminal_gets_a_bar_and_a_pipe_and_ci_get_lines(
-    force: bool, ci: str, bar: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_terminal_gets_a_bar_and_a_pipe_forced_colours_and_ci_get_lines(
+    force: bool, ci: str, colour: str, bar: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("FORCE_COLOR", colour)
     console, stream = terminal(force)
     with reporter(2, "runs", console) as progress:
         progress.advance(2, "a [bold] name")

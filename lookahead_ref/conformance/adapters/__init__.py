@@ -18,6 +18,7 @@ import numpy as np
 from lookahead_ref.conformance.protocol import Adapter, Array, Inner, Setup, Tensors
 from lookahead_ref.extras import MissingExtraError
 from lookahead_ref.gradients import value_and_grad
+from lookahead_ref.hyperparameters import close_to
 from lookahead_ref.optimizers import (
     SGD,
     AdaGrad,
@@ -48,7 +49,7 @@ def adapter(target: str) -> Callable[[], Adapter]:
             return Pure
         if target in PEERS:
             return PEERS[target].make()
-        check_builtin(target)
+        check_name(target)
         loaded(target)
         return lambda: Stepped(target)
     if place.endswith(".py"):
@@ -70,17 +71,29 @@ def adapter(target: str) -> Callable[[], Adapter]:
             ) from error
     found = getattr(module, name, None)
     if not callable(found):
-        raise ValueError(f"target must name a class of {place}, got {name!r}")
+        close = close_to(name, vars(module))
+        raise ValueError(f"target must name a class of {place}, got {name!r}{close}")
     make: Callable[[], Adapter] = found
     return make
 
 
-def check_builtin(name: str) -> None:
-    known = builtin()
-    if name not in known:
+def package(target: str) -> str:
+    """Return the package whose code is under test; empty for a file of the user's own."""
+    if target in PEERS:
+        return PEERS[target].needs[0]
+    place = target.rpartition(":")[0]
+    return "" if place.endswith(".py") else place.partition(".")[0]
+
+
+def check_name(target: str) -> None:
+    """Refuse a name of nothing that is built in, or of what is not installed."""
+    if target in PEERS:
+        PEERS[target].require()
+    elif ":" not in target and target not in (known := builtin()):
+        close = close_to(target, {*known, *PEERS})
         raise ValueError(
             f"target must be {', '.join(known)}, module:Class or file.py:Class, got "
-            f"{name!r}"
+            f"{target!r}{close}"
         )
 
 

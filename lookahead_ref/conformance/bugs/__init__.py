@@ -11,6 +11,7 @@ from lookahead_ref.conformance.bugs import (
     inner_rules,
     lookahead,
     outer,
+    public_versions,
     workers,
 )
 from lookahead_ref.conformance.bugs.simulation import (
@@ -26,6 +27,7 @@ __all__ = [
     "CLAUSES",
     "CONDITIONS",
     "CONVENTIONS",
+    "KNOWN",
     "MISTAKES",
     "NO_GRADIENT",
     "Bug",
@@ -37,9 +39,17 @@ __all__ = [
 ]
 
 
+_MODULES = (
+    lookahead,
+    inner_rules,
+    public_versions,
+    conventions_and_mistakes,
+    outer,
+    workers,
+)
 _KNOWN: list[type[Bug]] = [
     each
-    for module in (lookahead, inner_rules, conventions_and_mistakes, outer, workers)
+    for module in _MODULES
     for each in vars(module).values()
     if isinstance(each, type)
     and issubclass(each, Bug)
@@ -48,6 +58,7 @@ _KNOWN: list[type[Bug]] = [
 CONVENTIONS = tuple(each for each in _KNOWN if issubclass(each, Convention))
 MISTAKES = tuple(each for each in _KNOWN if issubclass(each, Mistake))
 BUGS = tuple(each for each in _KNOWN if each not in (*CONVENTIONS, *MISTAKES))
+KNOWN = (*BUGS, *CONVENTIONS, *MISTAKES)  # the likelier ones first
 NO_GRADIENT = tuple(each for each in CONVENTIONS if each.place == "no_gradient")
 
 

@@ -1,7 +1,7 @@
 """Conventions that other libraries follow, and mistakes of someone who writes Lookahead."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.inner_rules import OtherAdam
@@ -99,7 +99,8 @@ class NoGradientIsZero(Convention, SimulatedInner):
 
 
 class NoGradientSkips(Convention, SimulatedInner):
-    clause, place, needs = "LA-25", "no_gradient", ("no-gradient",)
+    clause, place = "LA-25", "no_gradient"
+    needs: ClassVar[tuple[str, ...]] = ("no-gradient",)
     says = (
         "leaves a parameter without a gradient, and its slots, as they are; "
         "it synchronizes with the others"
@@ -109,20 +110,34 @@ class NoGradientSkips(Convention, SimulatedInner):
     # The oracle itself does this.
 
 
+class NoGradientSkipsButCounts(NoGradientSkips):
+    needs: ClassVar[tuple[str, ...]] = ("no-gradient", "adam")
+    says = f"{NoGradientSkips.says}, and counts the step for Adam's bias correction"
+    breaks = "frameworks that keep one count for all parameters: Keras, MLX"
+    fix = "a parameter whose first gradient comes late starts with small updates"
+
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        both = zip(self.count, grads, strict=True)
+        self.count = [count + (g is None) for count, g in both]
+        return super().step(theta, grads)
+
+
 class NoGradientOwnClock(Convention, Some):
     clause, place, needs = "LA-25", "no_gradient", ("no-gradient",)
     says = "counts the steps of each parameter by itself"
     breaks = "wrappers that keep the step counter in the state of each parameter"
     fix = "parameters synchronize at different steps"
 
-    def after_inner_step(self, first: list[bool], theta: Tensors) -> None:
-        has = [g is not None for g in self.grads]
+    def stepped(self) -> list[bool]:
+        return [g is not None for g in self.grads]
+
+    def after_inner_step(self, theta: Tensors) -> None:
+        has = self.stepped()
         self.own_steps = [n + h for n, h in zip(self.own_steps, has, strict=True)]
         self.moving = [
             h and n % self.k == 0 for h, n in zip(has, self.own_steps, strict=True)
         ]
-        first = [h and n == 1 for h, n in zip(has, self.own_steps, strict=True)]
-        super().after_inner_step(first, theta)
+        super().after_inner_step(theta)
 
     def due(self, counted: bool) -> bool:
         return any(self.moving)
@@ -134,11 +149,11 @@ class NoGradientSkipsSync(Convention, Some):
     breaks = "wrappers that skip parameters without a gradient in the outer update too"
     fix = "its next synchronization spans two cycles"
 
-    def after_inner_step(self, first: list[bool], theta: Tensors) -> None:
+    def after_inner_step(self, theta: Tensors) -> None:
         self.moving = [g is not None for g in self.grads]
         phi = self.phi
-        super().after_inner_step(first, theta)
-        if any(first) and self.phi is not phi:
+        super().after_inner_step(theta)
+        if self.calls == 1 and self.phi is not phi:
             # A slot that is made with the first gradient holds zeros until then.
             zeros = [[self.arithmetic.number(0.0)] * len(x) for x in theta]
             self.phi = picked(self.moving, self.phi, zeros)
@@ -155,9 +170,9 @@ class PhiIsTheta(Mistake, SimulatedLookahead):
         "start phi as a copy, array by array: a second name for a dict or an array is none"
     )
 
-    def after_inner_step(self, first: list[bool], theta: Tensors) -> None:
+    def after_inner_step(self, theta: Tensors) -> None:
         self.phi = theta
-        super().after_inner_step(first, theta)
+        super().after_inner_step(theta)
 
 
 class ThetaBecomesPhi(Mistake, SimulatedLookahead):
@@ -166,10 +181,10 @@ class ThetaBecomesPhi(Mistake, SimulatedLookahead):
     breaks = "phi moves with theta from there: the inner optimizer alone after one cycle"
     fix = "copy the values of phi into theta, and not the array itself"
 
-    def after_inner_step(self, first: list[bool], theta: Tensors) -> None:
+    def after_inner_step(self, theta: Tensors) -> None:
         if self.syncs:
             self.phi = theta
-        super().after_inner_step(first, theta)
+        super().after_inner_step(theta)
 
 
 class KIgnored(Mistake, SimulatedLookahead):
@@ -220,6 +235,18 @@ class CountsFromOneAgain(Mistake, SimulatedLookahead):
         return new
 
 
+class LaterCyclesOneMore(Mistake, SimulatedLookahead):
+    clause, place = "LA-3", "first"
+    says = "synchronizes after step k, and every k + 1 steps from there"
+    breaks = "every cycle but the first is a step too long"
+    fix = "set the count back to 0 where the step has been counted, not before"
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        new = super().synchronize(theta)
+        self.cycle_step = -1
+        return new
+
+
 class OuterUpdateBackwards(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-5", "outer", ("alpha",)
     says = "moves phi away from theta: it has a sign or a difference the wrong way round"
@@ -247,8 +274,8 @@ class PhiMovesEveryStep(Mistake, SimulatedLookahead):
     breaks = "phi is an average of all the fast weights, not a step to the last of a cycle"
     fix = "leave phi alone until the count reaches k"
 
-    def after_inner_step(self, first: list[bool], theta: Tensors) -> None:
-        super().after_inner_step(first, theta)
+    def after_inner_step(self, theta: Tensors) -> None:
+        super().after_inner_step(theta)
         self.phi = interpolate(self.phi, theta, oracle.at(self.alpha, self.syncs))
 
     def reached(self, theta: Tensors) -> Tensors:
@@ -277,6 +304,18 @@ class OnlyLastTensor(Mistake, Some):
     breaks = "all the others are trained without Lookahead"
     fix = "go over all parameters; look for a line that is behind the loop it belongs into"
     given = {"moving": lambda self: [False] * (len(self.phi) - 1) + [True]}
+
+
+class CountsTensors(Mistake, Some):
+    clause, place = "LA-29", "first"
+    says = "counts a step for each parameter that it visits"
+    breaks = "with n parameters each synchronizes at other steps, n times as often"
+    fix = "count where the loop over the parameters has ended"
+
+    def due(self, counted: bool) -> bool:
+        before, many = self.calls - 1, len(self.phi)
+        self.moving = [(before * many + n) % self.k == 0 for n in range(1, many + 1)]
+        return any(self.moving)
 
 
 class Climbs(Mistake, SimulatedInner):

@@ -9,7 +9,6 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedProgram,
     State,
     arrays_of,
-    picked,
 )
 from lookahead_ref.conformance.oracle import Gradients, Slots, Tensors, interpolate
 
@@ -58,9 +57,9 @@ class PhiAfterFirstStep(Bug, SimulatedLookahead):
     breaks = "phi_0 is not theta_0: every slow weight is displaced by the first update"
     fix = "copy the parameters when the optimizer is made, before any step"
 
-    def after_inner_step(self, first: list[bool], theta: Tensors) -> None:
-        self.phi = picked(first, theta, self.phi)
-        super().after_inner_step(first, theta)
+    def after_inner_step(self, theta: Tensors) -> None:
+        self.capture(self.stepped(), theta)
+        super().after_inner_step(theta)
 
 
 class PhiAtFirstSync(Bug, SimulatedLookahead):
@@ -70,8 +69,7 @@ class PhiAtFirstSync(Bug, SimulatedLookahead):
     fix = "copy the parameters when the optimizer is made, before any step"
 
     def synchronize(self, theta: Tensors) -> Tensors:
-        first = [m and not n for m, n in zip(self.moving, self.own_syncs, strict=True)]
-        self.phi = picked(first, theta, self.phi)
+        self.capture(self.moving, theta)
         return super().synchronize(theta)
 
 
@@ -89,10 +87,10 @@ class PhiStartsAtFirstGradient(Bug, SimulatedLookahead):
     breaks = "the first synchronization mixes a gradient into the weights"
     fix = "copy the parameter's data, not its gradient's"
 
-    def after_inner_step(self, first: list[bool], theta: Tensors) -> None:
-        given = zip(first, self.grads, self.phi, strict=True)
-        self.phi = [list(g) if f and g is not None else p for f, g, p in given]
-        super().after_inner_step(first, theta)
+    def after_inner_step(self, theta: Tensors) -> None:
+        given = zip(self.grads, self.phi, strict=True)
+        self.capture(self.stepped(), [p if g is None else list(g) for g, p in given])
+        super().after_inner_step(theta)
 
 
 class AlphaSwapped(Bug, SimulatedLookahead):
@@ -126,7 +124,7 @@ class SyncBeforeInnerStep(Bug, SimulatedLookahead):
         self.before, self.grads = theta, grads
         self.cycle_step += 1
         self.calls += 1
-        self.after_inner_step([self.calls == 1] * len(theta), theta)
+        self.after_inner_step(theta)
         self.synchronized = True
         return theta
 
@@ -278,13 +276,13 @@ class InterpolatedSlotsNotKept(Bug, SimulatedLookahead):
 
 
 class OnlyMomentumInterpolated(Bug, SimulatedLookahead):
-    clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
+    clause, place, needs = "LA-13", "interpolated", ("interpolate", "slots")
     says = "interpolates a velocity by its name, and no slot of any other optimizer"
     breaks = "interpolation works with SGD and silently does nothing with Adam or AdaGrad"
     fix = "interpolate every slot that the inner optimizer keeps, whatever its name"
 
     def slots_to_start_from(self) -> Slots:
-        return self.anchor if "velocity" in self.slots else self.slots
+        return super().slots_to_start_from() if "velocity" in self.slots else self.slots
 
 
 class SlotsAnchoredAtFirstSync(Bug, SimulatedLookahead):
@@ -346,7 +344,7 @@ class CheckpointWithoutPhi(Bug, SimulatedProgram):
     says = "saves no phi, and captures it anew from the loaded parameters"
     breaks = "after each restart the next synchronization starts from the wrong place"
     fix = "save phi and restore it"
-    lost = ("phi",)
+    lost = ("phi", "lacking")
 
 
 class CheckpointWithoutStepCounter(Bug, SimulatedProgram):
@@ -394,7 +392,7 @@ class CheckpointWithoutSyncCount(Bug, SimulatedProgram):
     says = "saves no count of synchronizations"
     breaks = "alpha's schedule begins again after each restart"
     fix = "save the number of synchronizations and restore it"
-    lost = ("syncs", "own_syncs")
+    lost = ("syncs",)
 
 
 class CheckpointSharesMemory(Bug, SimulatedProgram):

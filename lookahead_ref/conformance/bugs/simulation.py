@@ -23,6 +23,7 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "alphas": lambda case: any(len(lev.get("alpha", "")) > 1 for lev in case["lookahead"]),
     "outer": lambda case: bool(_outer(case)),
     "nested": lambda case: len(case["lookahead"]) > 1,
+    "matrix": lambda case: any(len(each["shape"]) > 1 for each in case["params"]),
     "workers": lambda case: "workers" in case,
     "save": lambda case: "save_after" in case,
     "evaluate": lambda case: bool(case.get("evaluate_after")),
@@ -82,10 +83,13 @@ class Convention(Bug):
 
 
 class Mistake(Bug):
-    """What someone does who writes Lookahead for the first time."""
+    """A bug that no case has for a flag."""
 
-    # It shows at once and nearly everywhere: no case is made for it, and none has its flag.
+    # It shows at once and nearly everywhere, or it was met after the cases were released.
 
+
+Watch: TypeAlias = Callable[[str, int, Tensors], None]
+"""Called with the fast weights after each step; what it raises ends a simulation."""
 
 Given: TypeAlias = Mapping[str, Callable[[Any], Any]]
 """Attribute to what a program takes for what was asked for: a function of the optimizer."""
@@ -127,6 +131,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
     """A Lookahead, seen tensor by tensor where programs tell tensors apart."""
 
     given: ClassVar[Given] = {}
+    outer_optimizer = Outer
 
     def __init__(
         self, inner: Any, level: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
@@ -138,7 +143,8 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self.grads: Gradients = ()
         self.moving = [True] * len(theta)  # which tensors a synchronization is of
         self.own_steps = [0] * len(theta)
-        self.own_syncs = [0] * len(theta)
+        # Which tensors have no phi yet in a program that captures it late.
+        self.lacking = [True] * len(theta)
         _take(self)
         self.cycle_step = self.first_count()
 
@@ -164,14 +170,25 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self.before, self.grads = theta, grads
         theta = self.inner.step(theta, grads)
         self.calls += 1
-        self.after_inner_step([self.calls == 1] * len(theta), theta)
+        self.after_inner_step(theta)
         counted = self.counts()
         self.cycle_step += counted
         self.synchronized = self.due(counted)
         return self.handed(theta) if self.synchronized else theta
 
-    def after_inner_step(self, first: list[bool], theta: Tensors) -> None:
-        """See the fast weights, and which tensors have done their first step."""
+    def after_inner_step(self, theta: Tensors) -> None:
+        """See the fast weights."""
+
+    def stepped(self) -> list[bool]:
+        """Return which tensors count as having done this step."""
+        return [True] * len(self.grads)
+
+    def capture(self, which: Sequence[bool], weights: Tensors) -> None:
+        """Make the phi of those tensors which have none yet."""
+        late = [w and x for w, x in zip(which, self.lacking, strict=True)]
+        if any(late):
+            self.phi = picked(late, weights, self.phi)
+            self.lacking = [x and not n for x, n in zip(self.lacking, late, strict=True)]
 
     def counts(self) -> bool:
         return True
@@ -188,7 +205,6 @@ class SimulatedLookahead(oracle.OracleLookahead):
         alpha = oracle.at(self.alpha, self.syncs)
         self.anchor = self.slots_to_start_from()
         new = super().synchronize(self.reached(theta))
-        self.own_syncs = [n + m for n, m in zip(self.own_syncs, self.moving, strict=True)]
         if self.inner_state == "reset":
             self.after_reset(slots, counts)
             self.anchor = self.slots
@@ -234,12 +250,17 @@ class Some(SimulatedLookahead):
     """A Lookahead that synchronizes some tensors, those that are `moving`."""
 
     def synchronize(self, theta: Tensors) -> Tensors:
-        phi, new = self.phi, super().synchronize(theta)
+        phi, slots, anchor = self.phi, self.slots, self.anchor
+        inner, count = self.innermost, list(self.innermost.count)
+        new = super().synchronize(theta)
         self.phi = picked(self.moving, self.phi, phi)
+        self.slots = {n: picked(self.moving, x, slots[n]) for n, x in self.slots.items()}
+        self.anchor = {n: picked(self.moving, x, anchor[n]) for n, x in self.anchor.items()}
+        inner.count = picked(self.moving, inner.count, count)
         return picked(self.moving, new, theta)
 
 
-def picked(which: Sequence[bool], these: Tensors, others: Tensors) -> Tensors:
+def picked(which: Sequence[bool], these: list[Any], others: list[Any]) -> list[Any]:
     """Return, tensor by tensor, one of these or of others."""
     return [a if w else b for w, a, b in zip(which, these, others, strict=True)]
 
@@ -247,7 +268,7 @@ def picked(which: Sequence[bool], these: Tensors, others: Tensors) -> Tensors:
 State = list[dict[str, Any]]
 """What is saved of each Lookahead, the outermost first, and of each optimizer in them."""
 
-_COUNTS = ("cycle_step", "syncs", "calls", "clock", "count", "own_steps", "own_syncs")
+_COUNTS = ("cycle_step", "syncs", "calls", "clock", "count", "own_steps", "lacking")
 _ARRAYS = ("phi", "slots", "anchor")
 
 
@@ -256,6 +277,8 @@ class SimulatedProgram:
 
     lost: ClassVar[tuple[str, ...]] = ()
     """What is not saved; of an outer optimizer it begins with ``outer``."""
+    recaptures: ClassVar[bool] = True
+    """Whether what is lost of phi and anchor is taken from what was loaded."""
 
     def __init__(
         self,
@@ -303,13 +326,15 @@ class SimulatedProgram:
         )
         return shown, theta
 
-    def run(self) -> Run:
+    def run(self, watch: Watch | None = None) -> Run:
         """Go through the case, and from its save point to its end once more."""
+        watch = watch or (lambda *_: None)
         theta, levels = self.start()
         steps, evaluations, taken = [], {}, None
         for t in range(self.case["steps"]):
             shown, theta = self.step(levels, theta, t)
             steps.append(shown)
+            watch("fast weights", t + 1, shown.fast)
             if t + 1 in self.case.get("evaluate_after", ()):
                 evaluations[t + 1], theta = self.evaluate(levels[0], theta)
             if t + 1 == self.case.get("save_after"):
@@ -323,13 +348,14 @@ class SimulatedProgram:
         for t in range(self.case["save_after"], self.case["steps"]):
             shown, theta = self.step(levels, theta, t)
             resumed.append(shown)
+            watch("fast weights after loading", t + 1, shown.fast)
         return Run(steps, resumed, evaluations)
 
     def restore(self, levels: list[Any], state: State) -> Tensors:
         """Put a state in; return the fast weights."""
         *states, weights = state
         theta: Tensors = weights["theta"]
-        for each, kept in zip(_parts(levels), states, strict=True):
+        for each, kept in zip(parts_of(levels), states, strict=True):
             of = "outer " if isinstance(each, Outer) else ""
             found = {
                 # A list of counts is changed in place, and may be there for two workers.
@@ -338,7 +364,7 @@ class SimulatedProgram:
                 if f"{of}{n}" not in self.lost
             }
             vars(each).update(found)
-        for level, own in _lookaheads(levels, theta):
+        for level, own in _lookaheads(levels, theta) if self.recaptures else ():
             if "phi" in self.lost:
                 level.phi = own
             if "anchor" in self.lost:
@@ -354,7 +380,8 @@ def _lookaheads(levels: list[Any], theta: Tensors) -> list[tuple[Any, Tensors]]:
     return list(zip(workers, oracle.parted(theta, len(workers)), strict=True))
 
 
-def _parts(levels: list[Any]) -> list[Any]:
+def parts_of(levels: list[Any]) -> list[Any]:
+    """Return all Lookaheads and optimizers."""
     lookaheads = [level for level, _ in _lookaheads(levels, [])]
     inner = [each.inner for each in lookaheads if each.inner not in lookaheads]
     outer = [each.outer for each in lookaheads if each.outer is not None]
@@ -370,7 +397,7 @@ def _state(levels: list[Any], theta: Tensors) -> State:
             for n, v in vars(each).items()
             if n in kept
         }
-        for each in _parts(levels)
+        for each in parts_of(levels)
     ]
     return [*state, {"theta": theta}]
 
@@ -387,22 +414,26 @@ def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
 
     def made(base: type[Any], **more: Any) -> type[Any]:
         mixed = [each for each in bugs if issubclass(each, base)]
-        return type(base.__name__, (*mixed, base), more)
+        return type(base.__name__, (*mixed, base), more) if mixed or more else base
 
     outer = made(Outer)
+    more = {} if outer is Outer else {"outer_optimizer": outer}
     return (
         made(SimulatedProgram),
         made(SimulatedInner),
-        made(SimulatedLookahead, outer_optimizer=outer),
+        made(SimulatedLookahead, **more),
         made(SimulatedWorkers),
     )
 
 
 def simulate(
-    case: Mapping[str, Any], arithmetic: Arithmetic, bugs: Sequence[type[Bug]] = ()
+    case: Mapping[str, Any],
+    arithmetic: Arithmetic,
+    bugs: Sequence[type[Bug]] = (),
+    watch: Watch | None = None,
 ) -> Run:
     """Run a case as a program with some bugs would, as far as they can show in it."""
     showing = tuple(bug for bug in bugs if bug.applies(case))
     program, *parts = _combined(showing)
-    found: Run = program(case, arithmetic, *parts).run()
+    found: Run = program(case, arithmetic, *parts).run(watch)
     return found

@@ -79,6 +79,7 @@ _SCHEDULES = {
     "step": "divided by 5 three times",
     "shortened": "divided by 10 three times",
     "constant": "constant",
+    "plateau": "halved where the validation loss stalls",
 }
 _KNOWN = {
     "resnet18": "ResNet-18",

@@ -13,6 +13,7 @@ from lookahead_ref.experiments.settings import ReproduceSettings
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.experiments.workers import Pool
+from lookahead_ref.hyperparameters import option
 
 NAMES: Mapping[str, str] = {
     "table1": "Table 1: classifiers at the end of training",
@@ -40,8 +41,7 @@ class Experiment(Protocol):
 
 def experiment(name: str) -> Experiment:
     """Return the module of a table or figure."""
-    if name not in NAMES:
-        raise ValueError(f"name must be one of {', '.join(NAMES)}; got {name!r}")
+    option("name", name, tuple(NAMES))
     module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
     return cast("Experiment", module)
 

@@ -116,8 +116,19 @@ def test_the_full_setting_is_the_papers_and_needs_data() -> None:
     assert (settings.model, settings.epochs, settings.batch_size) == ("resnet18", 200, 128)
 
 
+def test_table_3_in_full_is_awd_lstm_and_in_the_middle_two_layers() -> None:
+    full = table3.plan(ReproduceSettings(full=True, data="ptb:here"))
+    assert {arm.settings.model for arm in full.arms} == {"awd-lstm"}
+    averaged = [arm.title for arm in full.arms if arm.settings.nonmonotone == 5]
+    assert averaged == ["Polyak"]
+    middle = table3.plan(ReproduceSettings(middle=True, data="ptb:here")).arms[0].settings
+    assert (middle.model, middle.layers, middle.hidden) == ("lstm", 2, 200)
+    with pytest.raises(ValueError, match="full and middle cannot both be given"):
+        ReproduceSettings(full=True, middle=True, data="ptb:here")
+
+
 def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ValueError, match=r"name must be one of table1, .*; got 'table4'"):
+    with pytest.raises(ValueError, match=r"name must be one of 'table1', .*, got 'table4'"):
         check("table4", QUICK)
 
 
@@ -251,6 +262,6 @@ def test_the_page_tells_the_full_settings() -> None:
     for name, (model, epochs, batch, decay) in told.items():
         module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
         settings = module.plan(ReproduceSettings(full=True, data="any")).arms[0].settings
-        assert model.replace("-", "").lower().startswith(settings.model)
+        assert model.replace("-", "").lower().startswith(settings.model.replace("-", ""))
         assert (epochs, batch) == (settings.epochs, settings.batch_size)
         assert float(decay) == settings.weight_decay

@@ -1,0 +1,339 @@
+"""Bugs of public implementations and of ports to other languages, met after release 2."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from lookahead_ref.conformance import oracle
+from lookahead_ref.conformance.bugs.lookahead import PhiAfterFirstStep
+from lookahead_ref.conformance.bugs.simulation import (
+    Mistake,
+    SimulatedInner,
+    SimulatedLookahead,
+    SimulatedProgram,
+    State,
+    parts_of,
+)
+from lookahead_ref.conformance.oracle import (
+    Arithmetic,
+    Gradients,
+    Slots,
+    Step,
+    Tensors,
+)
+
+# What is saved.
+
+
+class CheckpointLeavesNewPhi(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-24", "checkpoint", ("save",)
+    says = "restores no phi: it stays what the new program started with"
+    breaks = "the next synchronization pulls back to weights of before the training"
+    fix = "save phi and restore it"
+    lost, recaptures = ("phi", "lacking"), False
+
+
+_OF_LOOKAHEAD = ("phi", "lacking", "anchor", "cycle_step", "calls", "syncs", "own_steps")
+
+
+class CheckpointOfInnerAlone(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-22", "checkpoint", ("save",)
+    says = (
+        "saves the state of the inner optimizer alone: the step counter begins again, and "
+        "phi stays what the new program started with"
+    )
+    breaks = "the slow weights are lost: the next synchronization undoes half the training"
+    fix = "have state_dict hold phi and the counter beside the inner optimizer's state"
+    lost = (*_OF_LOOKAHEAD, "outer slots", "outer count", "outer clock")
+    recaptures = False
+
+
+class CheckpointOfInnerAlonePhiAnew(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-22", "checkpoint", ("save",)
+    says = (
+        "saves the state of the inner optimizer alone: the step counter begins again, and "
+        "phi at the loaded weights"
+    )
+    breaks = "the slow weights are lost: each restart goes on from the fast ones"
+    fix = CheckpointOfInnerAlone.fix
+    lost = CheckpointOfInnerAlone.lost
+
+
+class CheckpointOfPhiAlone(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-22", "checkpoint", ("save",)
+    says = "restores phi to the fast weights as well"
+    breaks = "what was done since the last synchronization is lost at each restart"
+    fix = "save theta, to go on from, beside phi"
+
+    def restore(self, levels: list[Any], state: State) -> Tensors:
+        super().restore(levels, state)
+        phi: Tensors = levels[0].phi
+        return phi
+
+
+class CheckpointNotLoaded(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-24", "checkpoint", ("save",)
+    says = "begins anew where a saved state is loaded"
+    breaks = "the training before a restart is lost"
+    fix = "put what was saved into the optimizer and the parameters"
+
+    def restore(self, levels: list[Any], state: State) -> Tensors:
+        theta: Tensors = levels[0].phi
+        return theta
+
+
+class ScheduleFrozenAfterLoading(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-24", "loaded_rate", ("save", "rates")
+    says = "keeps the learning rate of the save point, whatever a scheduler sets later"
+    breaks = "a scheduler writes to groups that the inner optimizer has left behind"
+    fix = "let wrapper and inner optimizer have the same param_groups after loading, too"
+
+    def restore(self, levels: list[Any], state: State) -> Tensors:
+        theta = super().restore(levels, state)
+        for each in parts_of(levels):
+            if isinstance(each, SimulatedInner):
+                each.learning_rate = [oracle.at(each.learning_rate, each.clock - 1)]
+        return theta
+
+
+# Slots at a synchronization.
+
+
+class SlotsScaledByAlpha(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
+    says = "multiplies the slots by alpha at a synchronization"
+    breaks = "they are pulled towards zero, not towards those of the last synchronization"
+    fix = "keep a copy of the slots of each synchronization, and interpolate from it"
+
+    def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
+        self.slots = self.anchor = {
+            name: [[alpha * x for x in each] for each in tensors]
+            for name, tensors in slots.items()
+        }
+        self.inner.follow(self.phi)
+
+
+class SlotsScaledByOneMinusAlpha(SlotsScaledByAlpha):
+    says = "multiplies the slots by 1 - alpha at a synchronization"
+
+    def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
+        super().after_interpolation(slots, anchor, 1 - alpha)
+
+
+class InterpolatedSlotsAliasedLater(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
+    says = (
+        "interpolates the slots from zero at the first synchronization, and keeps a "
+        "reference to them there, not a copy"
+    )
+    breaks = "from the second synchronization on, interpolation silently becomes maintain"
+    fix = "copy the slots after each synchronization"
+
+    def slots_to_start_from(self) -> Slots:
+        return self.slots if self.syncs else self.anchor
+
+
+class CountInterpolated(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-15", "interpolated_count", ("interpolate", "adam")
+    says = "interpolates the count that Adam's bias correction uses like a slot"
+    breaks = "the moments are corrected as if fewer steps had been done"
+    fix = "leave the count alone: in PyTorch it is a tensor beside the slots"
+    given = {"anchored": lambda self: [0] * len(self.phi)}
+    anchored: list[Any]
+
+    def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
+        super().after_interpolation(slots, anchor, alpha)
+        both = zip(self.anchored, self.innermost.count, strict=True)
+        self.anchored = [a + alpha * (n - a) for a, n in both]
+        self.innermost.count = list(self.anchored)
+
+
+# When it synchronizes, and where phi starts.
+
+
+class FirstSyncOneLate(Mistake, SimulatedLookahead):
+    clause, place = "LA-3", "first"
+    says = "synchronizes after step k + 1, and every k steps from there"
+    breaks = "the first cycle is a step too long, and every later one out of phase"
+    fix = "count the step before asking whether k divides the count"
+
+    def first_count(self) -> int:
+        return -1
+
+
+class CountFrozenByTracing(Mistake, SimulatedLookahead):
+    clause, place = "LA-29", "first"
+    says = "counts the first step only: at k = 1 it synchronizes always, else never"
+    breaks = "a count in Python is a constant of what jit or compile has traced"
+    fix = "keep the count in the state, as an array that the traced step returns"
+
+    def due(self, counted: bool) -> bool:
+        return bool(self.k == 1)
+
+
+class PhiAtOwnFirstStep(Mistake, PhiAfterFirstStep):
+    says = "captures the phi of each parameter after its own first step with a gradient"
+
+    def stepped(self) -> list[bool]:
+        return [g is not None for g in self.grads]
+
+
+class PhiAfterDecay(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-1", "capture", ("decoupled",)
+    says = "captures phi in the first step, after weight decay and before the update"
+    breaks = "phi_0 is not theta_0: every slow weight is displaced by a decay"
+    fix = "copy the parameters when the optimizer is made, before any step"
+
+    def after_inner_step(self, theta: Tensors) -> None:
+        inner = self.innermost
+        decay = oracle.at(inner.learning_rate, inner.clock - 1) * inner.h["weight_decay"]
+        self.capture(self.stepped(), [[x - decay * x for x in xs] for xs in self.before])
+        super().after_inner_step(theta)
+
+
+class OuterSyncFirst(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-18", "nested_order", ("nested",)
+    says = "does the outer synchronization before the inner one, where both are due"
+    breaks = "the outer one sees fast weights, and the inner one then does nothing"
+    fix = "let the innermost synchronize first: call step of the Lookahead within"
+
+    def __init__(
+        self, inner: Any, level: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
+    ) -> None:
+        super().__init__(inner, level, theta, arithmetic)
+        self.waits = False  # for a Lookahead around this one
+        if isinstance(inner, SimulatedLookahead):
+            vars(inner)["waits"] = True
+
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        theta = self.advance(theta, grads)
+        level: Any = self
+        while not self.waits and isinstance(level, SimulatedLookahead):
+            if level.synchronized:
+                theta = level.restarted(level.synchronize(theta))
+            level = level.inner
+        return theta
+
+
+class EvaluationCounts(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-29", "evaluation", ("evaluate",)
+    says = "counts an evaluation as a step"
+    breaks = "how often one evaluates changes when it synchronizes"
+    fix = "count in step alone"
+
+    def evaluate(
+        self, outermost: SimulatedLookahead, theta: Tensors
+    ) -> tuple[Tensors, Tensors]:
+        # As one that asks whether the count is k or more.
+        outermost.cycle_step = min(outermost.cycle_step + 1, outermost.k - 1)
+        return super().evaluate(outermost, theta)
+
+
+# Clocks and counts.
+
+
+class AlphaOneAhead(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-16", "alpha", ("alphas",)
+    says = "asks alpha's schedule for synchronization 1 at the first one"
+    breaks = "a schedule of alpha comes a synchronization early"
+    fix = "the schedule sees 0 at the first synchronization"
+    given = {"alpha": lambda self: self.alpha[1:] or self.alpha}
+
+
+class ScheduleRestartsAtSync(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-14", "rate", ("rates",)
+    says = "restarts the learning rate's schedule at every synchronization"
+    breaks = "warm-up repeats every k steps, and decay never comes"
+    fix = "leave the schedule's clock alone at a synchronization"
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        new = super().synchronize(theta)
+        self.innermost.clock = 0
+        return new
+
+
+class AdamCountFrozen(Mistake, SimulatedInner):
+    clause, place, needs = "IN-10", "adam", ("adam",)
+    says = "corrects the moments' bias with t = 1 at every step"
+    breaks = "the moments, divided by 1 - beta, come out far too large later"
+    fix = "count the steps, in the state and not in what jit or compile has traced"
+    given = {"rule": lambda _: lambda h, t, sqrt: oracle.adam(h, 1, sqrt)}
+
+
+class DecayTwice(Mistake, SimulatedInner):
+    clause, place, needs = "LA-27", "decay", ("decay",)
+    says = "decays the weights twice"
+    breaks = "the regularization is twice what was tuned"
+    fix = "leave weight decay to the inner optimizer alone"
+    given = {"h": lambda self: {**self.h, "weight_decay": 2 * self.h["weight_decay"]}}
+
+
+# Numbers on their way in and out.
+
+
+def _transposed(case: Mapping[str, Any], tensors: Tensors) -> Tensors:
+    """Write matrices column by column."""
+    shapes = [each["shape"] for each in case["params"]]
+    return [
+        [x for start in range(shape[-1]) for x in xs[start :: shape[-1]]]
+        if len(shape) > 1
+        else xs
+        for xs, shape in zip(tensors, shapes, strict=True)
+    ]
+
+
+class ShownColumnByColumn(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-30", "layout", ("matrix",)
+    says = "answers with matrices column by column, though it reads them row by row"
+    breaks = "the elements change places, in R, Julia, Fortran, MATLAB and Octave"
+    fix = "write the last index fastest: transpose before flattening"
+
+    def step(self, levels: list[Any], theta: Tensors, t: int) -> tuple[Step, Tensors]:
+        shown, theta = super().step(levels, theta, t)
+        slots = {n: _transposed(self.case, each) for n, each in shown.slots.items()}
+        fast = _transposed(self.case, shown.fast)
+        slow = [_transposed(self.case, each) for each in shown.slow]
+        return shown._replace(fast=fast, slow=slow, slots=slots), theta
+
+
+class SynchronizesColumnByColumn(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-30", "layout", ("matrix",)
+    says = "writes phi to the parameters column by column at a synchronization"
+    breaks = ShownColumnByColumn.breaks
+    fix = "keep the shape of what is flattened, or flatten both in the same order"
+
+    def step(self, levels: list[Any], theta: Tensors, t: int) -> tuple[Step, Tensors]:
+        shown, theta = super().step(levels, theta, t)
+        if any(shown.synchronized):
+            theta = _transposed(self.case, theta)
+        return shown._replace(fast=self.fast(levels[0], theta)), theta
+
+
+class ReadsBitsSwapped(Mistake, SimulatedProgram):
+    clause, place = "LA-31", "reading"
+    says = "reads bit strings with the last byte first"
+    breaks = "0.1 becomes -2e-180: nothing moves, from weights near zero"
+    fix = "read the sign bit first: big endian"
+
+    def __init__(self, case: Mapping[str, Any], *made: Any) -> None:
+        super().__init__(bits_swapped(case), *made)
+
+
+def bits_swapped(case: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Turn every bit string of a case round."""
+
+    def swapped(found: re.Match[str]) -> str:
+        return f'"{bytes.fromhex(found[1])[::-1].hex()}"'
+
+    numbers = ("lookahead", "inner", "learning_rate", "params", "problem")
+    text = json.dumps({name: case[name] for name in numbers})
+    return {**case, **json.loads(re.sub('"([0-9a-f]{16})"', swapped, text))}
+
+
+class WritesBitsSwapped(Mistake, SimulatedProgram):
+    clause, place = "LA-31", "writing"
+    says = "writes bit strings with the last byte first"
+    breaks = "every answer is nonsense, though it computes rightly"
+    fix = "write the sign bit first: big endian"
+    # Swapping is undone in what was observed: the last bits of a result are not exact.

@@ -1,0 +1,110 @@
+"""The profile ``own-inner``: the outer update alone, around any inner optimizer.
+
+The suite need not know the rule, which may be fused with Lookahead. A program goes through
+a case as it is asked, and without synchronizations, which shows what its inner steps add to
+the weights. Those increments, as gradients of SGD at the learning rate 1, make a case with
+expected values and tolerances like any other: by it the program is judged and diagnosed.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from lookahead_ref.conformance.generate import complete
+from lookahead_ref.conformance.judging import Observation, within
+from lookahead_ref.conformance.optimizer_cases import SEVERAL, build, lookahead
+from lookahead_ref.conformance.oracle import bits
+from lookahead_ref.conformance.protocol import (
+    OWN_RULE,
+    Inner,
+    TargetError,
+    UnsupportedError,
+)
+from lookahead_ref.conformance.vectors import Case, Float64Array, decode
+
+PROFILE = "own-inner"
+
+# The weights stay so far from zero, and so near to where they start, that rounding is the
+# same with and without synchronizations.
+_LEARNING_RATE, _SCALE, _FAR = 0.01, 2, 0.5
+
+
+@cache
+def own_cases() -> list[Case]:
+    """List the cases, which have no outcomes before a program has gone through them."""
+
+    # What they expect depends on the precision: each is for one.
+    def both(k: int, alpha: float, steps: int, what: str = "", **more: Any) -> list[Case]:
+        inner = Inner(OWN_RULE, {}, "none", (_LEARNING_RATE,))
+        more = {"profile": PROFILE, "scale": _SCALE, **more}
+        clause, level = more.pop("clause", "LA-5"), lookahead(k, alpha)
+        name = f"{PROFILE}-k{k}-alpha{alpha}{what}"
+        return [
+            Case(
+                build(f"{name}-{each}", clause, level, inner, steps, dtypes=[each], **more)
+            )
+            for each in ("float32", "float64")
+        ]
+
+    return [
+        *both(1, 0.5, 4),
+        *both(2, 0.8, 6),
+        *both(5, 0.2, 17),
+        *both(5, 0.5, 12, "-tensors", shapes=SEVERAL),
+        *both(3, 0.5, 9, "-after4", clause="LA-22", save_after=4),
+        *both(3, 0.5, 9, "-after6", clause="LA-22", save_after=6),
+        *both(3, 0.5, 9, "-evaluated", clause="LA-9", evaluate_after=[2, 3, 7]),
+    ]
+
+
+def judged_by_itself(
+    observe: Callable[[Case], Observation], case: Case, dtype: str
+) -> tuple[Case, Observation]:
+    """Take a program through a case; return also the case that its own steps make of it."""
+    weights = np.concatenate([each.reshape(-1) for each in case.params("float64")])
+    seen = observe(case)
+    added = _increments(observe, case, 1.0)
+    if np.any(np.abs(np.cumsum(added, axis=0)) > _FAR * np.abs(weights)):
+        raise UnsupportedError("its steps are too large: is the learning rate that asked?")
+    rounding = np.finfo(dtype).eps * 16 * np.abs(weights)
+    if np.any(np.abs(added - _increments(observe, case, 2.0)) > rounding):
+        raise UnsupportedError("its steps depend on the weights, as by weight decay")
+    sgd = {"rule": "sgd", "weight_decay_kind": "none", "hyperparameters": []}
+    data = {**case.data, "inner": sgd, "learning_rate": [bits(1.0)]}
+    sizes = np.cumsum([len(each["values"]) for each in data["params"]])[:-1]
+    tape = [[list(map(bits, each)) for each in np.split(-row, sizes)] for row in added]
+    data["problem"] = {"kind": "tape", "gradients": tape}
+    complete(data)
+    made = Case(data)
+    last = weights + added.sum(axis=0)
+    if within(last, made.outcomes[0].fast, case.steps, dtype):
+        raise UnsupportedError("its steps are too small for a synchronization to show")
+    return made, seen
+
+
+def _increments(
+    observe: Callable[[Case], Observation], case: Case, factor: float
+) -> Float64Array:
+    """Observe what each step adds to the weights, that many times as large, by itself."""
+
+    def steps(alpha: float) -> list[Float64Array]:
+        # With alpha 1, a synchronization that comes all the same would change nothing.
+        level = {"k": case.steps + 1, "alpha": [bits(alpha)], "inner_state": "maintain"}
+        params = [
+            {**each, "values": [bits(factor * x) for x in decode(each["values"])]}
+            for each in case.data["params"]
+        ]
+        given = {**case.data, "lookahead": [level], "params": params}
+        alone = {
+            name: given[name] for name in given.keys() - {"save_after", "evaluate_after"}
+        }
+        return observe(Case(alone)).steps.fast
+
+    try:
+        fast = steps(1.0)
+    except (TargetError, UnsupportedError):  # some want it below 1
+        fast = steps(0.5)
+    start = np.concatenate([each.reshape(-1) for each in case.params("float64")])
+    return np.diff(np.stack([factor * start, *fast]), axis=0)

@@ -1,0 +1,110 @@
+"""What goes by a run's history: a learning rate that falls, an average that begins."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from lookahead_ref import hyperparameters
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Is told the history, as a schedule or what a `PolyakAveraging` asks may be."""
+
+    def observe(self, losses: Sequence[float]) -> None:
+        """Take note of the validation losses of all evaluations, the start's first."""
+
+
+@dataclass
+class Plateau:
+    """A schedule that falls wherever the validation loss stalls: an `Observer`.
+
+    After each `patience` evaluations in a row of which none was better than the best
+    before, the learning rate is multiplied by `factor`.
+
+    Examples
+    --------
+    >>> schedule = Plateau(1.0, patience=2)
+    >>> schedule.observe([3.0, 2.0, 2.5, 2.0])
+    >>> schedule(0)
+    0.5
+    """
+
+    initial: float
+    patience: int
+    factor: float = 0.5
+    _now: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        hyperparameters.non_negative("initial", self.initial)
+        hyperparameters.count("patience", self.patience)
+        hyperparameters.non_negative("factor", self.factor)
+        self._now = self.initial
+
+    def observe(self, losses: Sequence[float]) -> None:
+        """Take note of the validation losses of all evaluations."""
+        best, waited, self._now = math.inf, 0, self.initial
+        for loss in losses:
+            waited = 0 if loss < best else waited + 1
+            best = min(best, loss)
+            if waited == self.patience:
+                self._now, waited = self.factor * self._now, 0
+
+    def __call__(self, _step: int) -> float:
+        """Return the learning rate, whatever the step."""
+        return self._now
+
+
+@dataclass
+class NonMonotone:
+    """Tell whether an average has begun, by the trigger of NT-ASGD: an `Observer`.
+
+    It begins for good where the validation loss is above the best of all but the last
+    `interval` evaluations before: Algorithm 1 of S. Merity, N. S. Keskar and R. Socher,
+    "Regularizing and Optimizing LSTM Language Models", ICLR 2018.
+
+    Examples
+    --------
+    >>> begun = NonMonotone(interval=1)
+    >>> begun.observe([3.0, 2.0, 2.5])
+    >>> begun()
+    False
+    >>> begun.observe([3.0, 2.0, 2.5, 2.1])
+    >>> begun()
+    True
+    """
+
+    interval: int = 5
+    _begun: bool = field(default=False, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        hyperparameters.count("interval", self.interval)
+
+    def observe(self, losses: Sequence[float]) -> None:
+        """Take note of the validation losses of all evaluations."""
+        self._begun = any(
+            loss > min(losses[: place - self.interval])
+            for place, loss in enumerate(losses)
+            if place > self.interval
+        )
+
+    def __call__(self) -> bool:
+        """Tell whether the average has begun."""
+        return self._begun
+
+
+@dataclass
+class Pace:
+    """A schedule times the scale of the batch that is learned from."""
+
+    schedule: Callable[[int], float]
+    scale: float = 1.0
+
+    def __call__(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        value = self.schedule(step)
+        return value if self.scale == 1.0 else self.scale * value
+
+    def __repr__(self) -> str:
+        return repr(self.schedule)

@@ -1,0 +1,196 @@
+"""What a diagnosis says where causes are many, alike or not to be seen."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conformance.running import named
+from conformance.wrong import program, results
+
+from lookahead_ref.conformance import Case, cases, judge, load, observe
+from lookahead_ref.conformance.bugs.public_versions import bits_swapped
+from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.protocol import setup
+
+
+def chosen(*profiles: str, every: int = 1) -> list[Case]:
+    """Return some cases of profiles, of one Lookahead with plain numbers."""
+    untold = {"overflow", "subnormal", "no-gradient"}
+    plain = (case for case in cases() if not untold & set(case.flags))
+    some = [c for c in plain if c.profile in profiles and len(c.data["lookahead"]) == 1]
+    return some[::every]
+
+
+# As public versions are: nested_lookahead, the authors' PyTorch; and as none is.
+TOGETHER = [
+    (
+        "first-sync-at-step-1",
+        "phi-at-first-sync",
+        "only-momentum-reset",
+        "checkpoint-of-inner-alone",
+    ),
+    (
+        "only-momentum-reset",
+        "interpolated-slots-aliased-later",
+        "checkpoint-of-inner-alone",
+    ),
+    ("alpha-swapped", "adam-uncorrected", "decay-ignored", "schedule-one-ahead"),
+]
+
+
+@pytest.mark.parametrize("names", TOGETHER, ids=str)
+def test_more_than_two_bugs_are_named_together(names: tuple[str, ...]) -> None:
+    some = chosen("wrapper", "state", "resume", "schedule", "inner:adamw", every=3)
+    (diagnosis,) = diagnose(results(program(*names), some, "float32"))
+    told = named(diagnosis.explanations)
+    # At a first synchronization in step 1, phi of the first step is phi of that one.
+    if names[0] == "first-sync-at-step-1":
+        others = {"phi-after-first-step", "phi-at-own-first-step"}
+        assert told == {frozenset({*names[:1], *names[2:], p}) for p in (*others, names[1])}
+    else:
+        assert told == {frozenset(names)}
+
+
+def test_three_bugs_in_one_profile_are_named_together() -> None:
+    names = ("first-sync-at-step-1", "phi-starts-at-zero", "alpha-swapped")
+    some = chosen("wrapper", every=2)
+    (diagnosis,) = diagnose(results(program(*names), some, "float64"))
+    assert named(diagnosis.explanations) == {frozenset(names)}
+
+
+def test_a_profile_that_nothing_explains_leaves_the_others_their_causes() -> None:
+    some = chosen("wrapper", every=4)
+    wrong = results(program("half-the-phi-loaded"), chosen("resume", every=4), "float32")
+    found = [*results(program("alpha-swapped"), some, "float32"), *wrong]
+    whole, *parts = diagnose(found)
+    assert whole.explanations == ()
+    told = {each.scope: named(each.explanations) for each in parts}
+    assert told == {"wrapper": {frozenset({"alpha-swapped"})}, "resume": set()}
+
+
+def test_of_two_explanations_both_are_told_the_likelier_first() -> None:
+    # Every k - 1 steps, or every step: the same where k is 2.
+    some = [case for case in chosen("wrapper") if case.data["lookahead"][0]["k"] == 2]
+    (diagnosis,) = diagnose(results(program("period-minus-one"), some, "float64"))
+    told = [[bug.name for bug in each] for each in diagnosis.explanations]
+    assert told == [["period-minus-one"], ["k-ignored"]]
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_convention_is_told_only_where_a_case_has_shown_it(answers: bool) -> None:
+    found = results(program("alpha-swapped"), chosen("wrapper", every=4), "float64")
+    lacking = [case for case in cases("state") if "no-gradient" in case.flags]
+    if answers:
+        found += results(program("alpha-swapped"), lacking, "float64")
+    else:
+        found += [Result(case, "float64", "failed", "KeyError") for case in lacking]
+    (diagnosis,) = diagnose(found)
+    assert named(diagnosis.explanations) == {frozenset({"alpha-swapped"})}
+    assert diagnosis.conventions == (("no-gradient-skips",) if answers else ())
+    assert diagnosis.unobserved == (() if answers else ("no-gradient",))
+
+
+READS, WRITES = "reads-bits-swapped", "writes-bits-swapped"
+
+
+@pytest.mark.parametrize("causes", [(READS,), (WRITES,), (READS, WRITES)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bits_with_the_last_byte_first_are_named(
+    causes: tuple[str, ...], dtype: str
+) -> None:
+    found = []
+    for case in chosen("wrapper", every=8):
+        given = Case(bits_swapped(case.data)) if READS in causes else case
+        with np.errstate(all="ignore"):
+            seen = observe(given, dtype, program()())
+        if WRITES in causes:
+            seen.steps.fast = [each.byteswap() for each in seen.steps.fast]
+            seen.steps.slow = [[x.byteswap() for x in each] for each in seen.steps.slow]
+        found.append(Result(case, dtype, "departed", "", judge(case, seen, dtype), seen))
+    (diagnosis,) = diagnose(found)
+    # What float32 reads is zero, however it is written.
+    causes = (READS,) if dtype == "float32" and READS in causes else causes
+    told = named(diagnosis.explanations)
+    # Read and written so, float64 seems to rest: there are other reasons for that.
+    assert frozenset(causes) in told if len(causes) == 2 else told == {frozenset(causes)}
+
+
+# Where a scheduler of PyTorch writes.
+
+
+def wrappers(torch: Any) -> dict[str, Any]:
+    """Make wrappers around a right one, by how they keep their parameter groups."""
+
+    class Owning(torch.optim.Optimizer):  # type: ignore[misc]
+        # Its groups are its own, and the rate in them is pushed inwards.
+        def __init__(self, inner: Any, k: int, alpha: float) -> None:
+            groups = [dict(group) for group in inner.param_groups]
+            super().__init__(groups, {"lr": groups[0]["lr"]})
+            self.inner, self.k, self.alpha, self.steps = inner, k, alpha, 0
+            self.phi = [p.detach().clone() for p in groups[0]["params"]]
+
+        @torch.no_grad()  # type: ignore[untyped-decorator]
+        def step(self) -> None:
+            self.inner.param_groups[0]["lr"] = self.param_groups[0]["lr"]
+            self.inner.step()
+            self.steps += 1
+            if self.steps % self.k == 0:
+                for p, phi in zip(self.param_groups[0]["params"], self.phi, strict=True):
+                    p.copy_(phi.add_(p - phi, alpha=self.alpha))
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"inner": self.inner.state_dict(), "phi": self.phi, "steps": self.steps}
+
+        def load_state_dict(self, saved: Any) -> None:
+            self.inner.load_state_dict(saved["inner"])
+            self.phi, self.steps = saved["phi"], saved["steps"]
+
+    class Stale(Owning):
+        # Its groups are the inner optimizer's, until that has new ones: after loading.
+        def __init__(self, inner: Any, k: int, alpha: float) -> None:
+            super().__init__(inner, k, alpha)
+            self.param_groups = inner.param_groups
+
+        def step(self) -> None:
+            kept, self.param_groups = self.param_groups, self.inner.param_groups
+            super().step()
+            self.param_groups = kept
+
+    return {"owning": Owning, "stale": Stale}
+
+
+@pytest.mark.parametrize(
+    ("kind", "causes"), [("owning", None), ("stale", "schedule-frozen-after-loading")]
+)
+def test_rates_are_written_where_a_scheduler_of_pytorch_writes(
+    kind: str, causes: str | None
+) -> None:
+    torch = pytest.importorskip("torch")
+    from lookahead_ref.conformance.adapters.pytorch import PyTorch
+
+    wrapper = wrappers(torch)[kind]
+
+    def adapter() -> Any:
+        return PyTorch(
+            lambda inner, level: wrapper(inner, level.k, level.alpha[0]), lambda *_: None
+        )
+
+    names = ("schedule-sgd-decay", "resume-schedule-after4", "resume-schedule-after6")
+    decay = [load().case(name) for name in names]
+    found = []
+    for case in decay:
+        seen = observe(case, "float64", adapter(), adapter)
+        verdict = judge(case, seen, "float64")
+        status: Any = "passed" if verdict.passed else "departed"
+        found.append(Result(case, "float64", status, "", verdict, seen))
+    told = [named(each.explanations) for each in diagnose(found)]
+    assert told == ([{frozenset({causes})}] if causes else [])
+    # The case's learning rates are those of a real scheduler.
+    rates = setup(decay[0], "float64").inner.learning_rate
+    optimizer = wrapper(torch.optim.SGD([torch.zeros(1)], rates[0]), 5, 0.5)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3, 0.5)
+    for rate in rates:
+        optimizer.step()
+        assert optimizer.inner.param_groups[0]["lr"] == rate
+        schedule.step()

@@ -1,0 +1,86 @@
+"""What strangers meet first: README, addresses, packages."""
+
+import json
+import re
+import runpy
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lookahead_ref.conformance import cases
+
+ROOT = Path(__file__).parents[1]
+LINKS = re.compile(r'\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)"')
+
+
+def links(text: str) -> list[str]:
+    return [one or other for one, other in LINKS.findall(text)]
+
+
+def test_readmes_links_lead_somewhere_here_and_on_pypi() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    beside = [each for each in links(text) if not each.startswith(("http", "#", "../../"))]
+    assert [each for each in beside if not (ROOT / each.partition("#")[0]).exists()] == []
+    shown = links(runpy.run_path(str(ROOT / "setup.py"))["readme"]())
+    assert len(shown) == len(links(text))
+    assert [each for each in shown if not each.startswith(("https://", "#"))] == []
+
+
+def test_readmes_table_is_that_of_the_survey() -> None:
+    door = runpy.run_path(str(ROOT / "docs" / "front_door.py"))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert door["fill"](text, survey=door["table"]()) == text
+    assert f"$ lookahead-ref conform {' '.join(door['ASKED'])}\n" in text
+
+
+def test_the_owners_address_is_to_be_written_in_one_place_only() -> None:
+    suffixes = {".py", ".toml", ".yml", ".md", ".json", ".cff", ".rs", ".js", ""}
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for top in (".ci", ".github", "backends", "lookahead_ref", "packages", ".")
+        for path in (ROOT / top).glob("*" if top == "." else "**/*")
+        if path.is_file() and path.suffix in suffixes and path.name != ".git"
+        if "OWNER/" in path.read_text(encoding="utf-8", errors="replace")
+    }
+    # The pages have it filled in by docs/_ext/addresses.py.
+    assert found == {"pyproject.toml"}
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("packages")
+    runpy.run_path(str(ROOT / "packages" / "make.py"))["make"](out)
+    return out
+
+
+def ran(folder: Path, *command: str) -> str:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"needs {command[0]}")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_package_for_npm_holds_every_case(packages: Path, tmp_path: Path) -> None:
+    archive = ran(packages, "npm", "pack", "./npm", "--silent").strip()
+    place = tmp_path / "node_modules" / "lookahead-golden-vectors"
+    place.mkdir(parents=True)
+    shutil.unpack_archive(packages / archive, tmp_path, "gztar")
+    (tmp_path / "package").replace(place)
+    script = (
+        "const v = require('lookahead-golden-vectors');"
+        "const one = v.cases('wrapper')[0].outcomes[0].steps[0].fast.expected[0];"
+        "console.log(JSON.stringify([v.cases().map((each) => each.id), one.map(v.fromBits),"
+        " require('lookahead-golden-vectors/vectors/models/mlp.json').cases.length > 0]))"
+    )
+    ids, first, models = json.loads(ran(tmp_path, "node", "-e", script))
+    assert ids == [case.id for case in cases()]
+    assert first == cases("wrapper")[0].outcomes[0].fast.values[0].tolist()
+    assert models
+
+
+def test_the_crate_compiles_and_its_example_holds(packages: Path) -> None:
+    said = ran(packages / "crates", "cargo", "test", "--offline", "--quiet")
+    assert "1 passed" in said
