@@ -21,6 +21,7 @@ from lookahead_ref.conformance.bugs import (
 )
 from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose
 from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.reports import departure_line, groups, summarize
 from lookahead_ref.conformance.running import HungError, Limits, Target, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, cases
@@ -51,7 +52,7 @@ def survey(
             progress(about["name"])
         about["version"] = _version(about, python)
         with closing(_opened(one, about, python)) as target:
-            results = run(target, cases())
+            results = run(target, (*cases(), *own_cases()))
         if slow := [each for each in results if each.status == "unjudged"]:
             # What says more of the machine than of an implementation is not recorded.
             raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
@@ -62,7 +63,7 @@ def survey(
         "format": "lookahead-survey",
         "vectors": VERSION,
         "lookahead_ref": lookahead_ref.__version__,
-        "cases": len(cases()),
+        "cases": len(cases()) + len(own_cases()) // 2,
         "implementations": list(found.values()),
     }
 
@@ -96,7 +97,12 @@ def _version(about: Mapping[str, str], python: str | None) -> str:
         return PEERS[about["name"]].title.partition(" ")[2]
     if "package" not in about:
         return about["revision"]
-    asked = f"from importlib.metadata import version; print(version({about['package']!r}))"
+    asked = f"""try:
+    from importlib.metadata import version
+except ImportError:  # before Python 3.8
+    from pkg_resources import get_distribution
+    version = lambda name: get_distribution(name).version
+print(version({about['package']!r}))"""
     command = [_interpreter(about, python), "-c", asked]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     if said.returncode:

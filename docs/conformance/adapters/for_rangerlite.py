@@ -16,11 +16,12 @@ def Adapter():
     from rangerlite import RangerLite
 
     def make(params, level, inner):
-        rate, decay = inner.learning_rate[0], inner.hyperparameters.get("weight_decay", 0.0)
+        rate, h = inner.learning_rate[0], inner.hyperparameters
         if not 0 < level.alpha[0] < 1:
             raise UnsupportedError("an alpha of 1")
         given = dict(lookahead_steps=level.k, lookahead_alpha=level.alpha[0])
-        # At these betas RAdam never rectifies, and is SGD.
-        return RangerLite(params, rate, (0.0, 0.5), weight_decay=decay, **given)
+        if inner.rule == "sgd":  # at these betas RAdam never rectifies, and is SGD
+            given |= dict(betas=(0.0, 0.5), weight_decay=h.get("weight_decay", 0.0))
+        return RangerLite(params, rate, **given)
 
-    return fused(make, "sgd", ("none", "decoupled"), "cached_params")
+    return fused(make, ["sgd"], ["none", "decoupled"], "cached_params")

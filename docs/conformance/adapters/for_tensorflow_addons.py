@@ -41,9 +41,11 @@ class Adapter:
         return {n: v.numpy() for n, v in self.vars.items()}
 
     def slow(self):
-        return [
-            {n: self.optimizer.get_slot(v, "slow").numpy() for n, v in self.vars.items()}
-        ]
+        try:
+            phi = {n: self.optimizer.get_slot(v, "slow") for n, v in self.vars.items()}
+        except KeyError:  # a parameter has a slot from its first gradient on
+            return []
+        return [{n: each.numpy() for n, each in phi.items()}]
 
     def snapshot(self):
         return self.fast(), self.optimizer.get_weights(), self.steps

@@ -16,9 +16,12 @@ def Adapter():
     RangerQH = module_of(ABOUT).RangerQH
 
     def make(params, level, inner):
-        h, decoupled = inner.hyperparameters, inner.weight_decay_kind == "decoupled"
+        rate, h = inner.learning_rate[0], inner.hyperparameters
+        if inner.rule != "adam":
+            return RangerQH(params, rate, k=level.k, alpha=level.alpha[0])
         betas, decay = (h["beta1"], h["beta2"]), h.get("weight_decay", 0.0)
+        decoupled = inner.weight_decay_kind == "decoupled"
         given = level.k, level.alpha[0], decoupled, h["epsilon"]
-        return RangerQH(params, inner.learning_rate[0], betas, (1.0, 1.0), decay, *given)
+        return RangerQH(params, rate, betas, (1.0, 1.0), decay, *given)
 
-    return fused(make, "adam", ("none", "l2", "decoupled"))
+    return fused(make, ["adam"], ["none", "l2", "decoupled"])

@@ -1,10 +1,10 @@
-"""Ranger, an optimizer with a Lookahead in it, taken as SGD or as Adam."""
+"""Ranger, an optimizer with a Lookahead in it: its outer update, and what SGD it can be."""
 
 import torch
 from shared.sources import kept
 
 from lookahead_ref.conformance.adapters.pytorch import PyTorch
-from lookahead_ref.conformance.protocol import UnsupportedError
+from lookahead_ref.conformance.protocol import OWN_RULE, UnsupportedError
 
 
 def radam(Ranger, **more) -> PyTorch:
@@ -12,29 +12,27 @@ def radam(Ranger, **more) -> PyTorch:
 
     def make(params, level, inner):
         rate, decay = inner.learning_rate[0], inner.hyperparameters.get("weight_decay", 0.0)
-        return Ranger(params, rate, level.alpha[0], level.k, **{SMA: 10**9}, **more,
-                      betas=(0.0, 0.999), weight_decay=decay)  # fmt: skip
+        sgd = dict(N_sma_threshhold=10**9, betas=(0.0, 0.999), weight_decay=decay)
+        given = {} if inner.rule == OWN_RULE else sgd
+        return Ranger(params, rate, level.alpha[0], level.k, **given, **more)
 
-    code = Ranger.__init__.__code__
-    SMA = next(name for name in code.co_varnames if name.lower() == "n_sma_threshhold")
-    return fused(make, "sgd", ("none", "decoupled"))
+    return fused(make, ["sgd"], ["none", "decoupled"])
 
 
-def fused(make, rule: str, decays, phi: str = "slow_buffer") -> PyTorch:
+def fused(make, rules=(), decays=("none",), phi="slow_buffer") -> PyTorch:
     """Make an adapter for an optimizer that has the inner one in it."""
-    adapter = PyTorch(lambda made, level: made, kept(phi))
+    adapter = PyTorch(lambda made, level: made, kept(phi), offers=("own-inner",))
 
     def start(setup):
-        setup.only(rules=[rule], weight_decay=decays, inner_states=["maintain"])
+        setup.only(rules=[*rules, OWN_RULE], weight_decay=decays, inner_states=["maintain"])
         (level,), inner = setup.levels, setup.inner
+        if inner.learning_rate[0] <= 0:
+            raise UnsupportedError("a learning rate of 0")
         adapter._params = {
             name: torch.nn.Parameter(torch.tensor(array))
             for name, array in setup.params.items()
         }
-        params = list(adapter._params.values())
-        if inner.learning_rate[0] <= 0:
-            raise UnsupportedError("a learning rate of 0")
-        made = make(params, level, inner)
+        made = make(list(adapter._params.values()), level, inner)
         adapter._inner = adapter._optimizer = made
         adapter._rate, adapter._slots, adapter._steps = inner.learning_rate_at, {}, 0
         adapter._nested = False
