@@ -25,12 +25,19 @@ from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.report.files import write_atomically
-from lookahead_ref.report.tables import Column, Table
+from lookahead_ref.report.tables import Column, Row, Table
 from lookahead_ref.training.loop import described
 
 # Fields of `EpochRecord`, and how many decimals of them are shown.
 _LOSSES = {"validation_loss": 4, "train_loss": 5}
 _FINAL = {"validation_accuracy": 2, **_LOSSES}
+
+
+_RANGED = ("heavy-ball", "lookahead-heavy-ball")
+_RANGE = "over learning rates"
+BEST = optimizers.LEARNING_RATES["heavy-ball"]
+TOO_LARGE = (0.2, 0.3, 0.4)
+"""Learning rates of heavy ball that a comparison without options tries besides the best."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Comparison:
     settings: CompareSettings
     plan: Plan
     prepared: Mapping[str, Prepared]
-    """A run of each method, by its name."""
+    """A run of each arm, by its title."""
 
     @property
     def data(self) -> Any:
@@ -86,6 +93,13 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
     )
 
 
+def _is_default(settings: CompareSettings) -> bool:
+    """Say whether what is compared, and on what, is not chosen."""
+    base = settings.base
+    chosen = (settings.optimizers, settings.learning_rates, base.model, base.data)
+    return chosen == ((), (), "mlp", "digits") and base.outer is None
+
+
 def _each_once(names: Sequence[str], settings: CompareSettings) -> tuple[str, ...]:
     return tuple({optimizers.canonical(name, settings.base.outer): None for name in names})
 
@@ -111,18 +125,25 @@ def prepare(settings: CompareSettings) -> Comparison:
                 f"learning_rate must be of one of {', '.join(inner)}, got {name!r}"
             )
     base = replace(settings.base, **evaluation(settings.base))
-    arms = []
+    arms, of_range = list[Arm](), list[Arm]()
     for method in methods(settings):
         rate = given_rate(settings, method.name)
         workers = settings.workers if method.role == "lookahead" else 1
         own = replace(base, optimizer=method.name, learning_rate=rate, workers=workers)
         own = optimizers.fitted(own)
-        arms.append(Arm(method.title, own, method.family, method.role))
+        arms.append(Arm(method.title, own, method.family, method.role, may_diverge=False))
+        if own.optimizer in _RANGED and _is_default(settings):
+            of_range += [
+                Arm(f"{method.title}, {rate:g}", replace(own, learning_rate=rate), _RANGE)
+                for rate in TOO_LARGE
+            ]
     seeds = range(settings.seed, settings.seed + settings.seeds)
-    plan = Plan(tuple(arms), seeds, may_diverge=False)
-    prepared = {each.settings.optimizer: each for each in trials.check(plan)}
+    plan = Plan((*arms, *of_range), seeds)
+    titles = [arm.title for arm in plan.arms]
+    prepared = dict(zip(titles, trials.check(plan), strict=True))
     comparison = Comparison(settings, plan, prepared)
-    for name, each in prepared.items():
+    for each in prepared.values():
+        name = each.settings.optimizer
         if name in inner and hasattr(each.optimizer, "inner"):
             raise ValueError(
                 f"optimizer {name!r} must be what is put inside Lookahead, got "
@@ -165,6 +186,8 @@ def compare(
 
 def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings:
     """Make the tables, the curves, and a few sentences of what the tables show."""
+    ranged = [outcome for outcome in outcomes if outcome.arm.family == _RANGE]
+    outcomes = outcomes[: len(outcomes) - len(ranged)]
     found = {outcome.arm.settings.optimizer: outcome for outcome in outcomes}
     finals = _final_table(comparison, outcomes)
     differences = statistics.difference_table(
@@ -182,8 +205,57 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
         stub="Lookahead less inner",
     )
     curves = report.training_curves(outcomes, columns=2)
-    return report.Findings(
-        in_words(finals, differences), (finals, differences), {"curves": curves}
+    words = in_words(finals, differences)
+    if not ranged:
+        return report.Findings(words, (finals, differences), {"curves": curves})
+    over_rates = _range_table(comparison, [found[name] for name in _RANGED], ranged)
+    words = f"{_range_in_words(over_rates)} {words}"
+    return report.Findings(words, (finals, differences, over_rates), {"curves": curves})
+
+
+def _range_table(
+    comparison: Comparison, best: Sequence[Outcome], ranged: Sequence[Outcome]
+) -> Table:
+    """Make a row for each learning rate: the inner optimizer, alone and in Lookahead."""
+    half = len(ranged) // 2
+    pairs = [best, *zip(ranged[:half], ranged[half:], strict=True)]
+    columns = ("train_loss", "validation_accuracy")
+    return Table(
+        title="What Lookahead is for: heavy ball with learning rates that are too large",
+        caption=(
+            f"{comparison.plan.shown}. The first learning rate is the best, as above, at "
+            "which no more than chance may tell the two apart. NaN: a run diverged."
+        ),
+        stub="Learning rate",
+        columns=(
+            Column("Training loss, alone", better="neither", digits=4),
+            Column("in Lookahead", better="neither", digits=4),
+            Column("Validation accuracy (%), alone", better="neither"),
+            Column("in Lookahead", better="neither"),
+        ),
+        rows=tuple(
+            Row(
+                f"{rate:g}",
+                tuple(
+                    statistics.summary(each, quantity)
+                    for quantity in columns
+                    for each in pair
+                ),
+            )
+            for rate, pair in zip((BEST, *TOO_LARGE), pairs, strict=True)
+        ),
+    )
+
+
+def _range_in_words(table: Table) -> str:
+    """Say what Lookahead does at the largest learning rate, and at the best."""
+    *_, alone, inside = table.rows[-1].cells
+    *_, alone_at_best, inside_at_best = table.rows[0].cells
+    return (
+        f"With a learning rate {TOO_LARGE[-1] / BEST:g} times the best, heavy ball reaches "
+        f"{alone.mean:.1f} % validation accuracy alone and {inside.mean:.1f} % inside "
+        f"Lookahead; with the best, {alone_at_best.mean:.1f} % and "
+        f"{inside_at_best.mean:.1f} %."
     )
 
 
@@ -249,9 +321,7 @@ def _enumerated(names: Sequence[str]) -> str:
 def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
     settings = comparison.settings
     base = settings.base
-    chosen = (settings.optimizers, settings.learning_rates, base.model, base.data)
-    published = chosen == ((), (), "mlp", "digits")
-    rates = "" if published else f" {learning_rates(settings)}"
+    rates = "" if _is_default(settings) else f" {learning_rates(settings)}"
     return Table(
         title=f"{comparison.name}: at the end of training",
         caption=(
@@ -282,7 +352,7 @@ def _explained(comparison: Comparison) -> Plan:
         "Epochs": settings.base.epochs,
         "Backend": first.settings.backend,
         **({"Workers in Lookahead": settings.workers} if settings.workers > 1 else {}),
-        **{a.title: described(made[a.settings.optimizer].optimizer) for a in plan.arms},
+        **{title: described(each.optimizer) for title, each in made.items()},
     }
     notes = {
         "What differs from the paper": [
@@ -297,11 +367,12 @@ def _explained(comparison: Comparison) -> Plan:
 def _rates(comparison: Comparison) -> dict[str, Any]:
     """Return the learning rate in effect of each innermost optimizer."""
     rates: dict[str, Any] = {}
-    for name, each in comparison.prepared.items():
+    for each in comparison.prepared.values():
+        name = optimizers.inner_name(each.settings.optimizer)
         innermost = getattr(each.optimizer, "inner", each.optimizer)
         rate = getattr(innermost, "learning_rate", None)
         known = rate is None or isinstance(rate, float | int)
-        rates.setdefault(optimizers.inner_name(name), rate if known else described(rate))
+        rates.setdefault(name, rate if known else described(rate))
     return rates
 
 
@@ -311,6 +382,8 @@ def _write_log(plan: Plan, folder: Path) -> None:
     for arm, trial in plan.trials():
         found = trial.found(folder / "trials") or {"log": ()}
         labels = {"method": arm.settings.optimizer, "seed": trial.settings.seed}
+        if arm.family == _RANGE:
+            labels["learning_rate"] = arm.settings.learning_rate
         for event in found["log"]:
             line = {"event": event["event"], **labels, **event}
             lines.append(json.dumps(line, allow_nan=False) + "\n")

@@ -197,6 +197,8 @@ class Arm:
     family: str = ""
     """Arms of one family share a panel of a picture."""
     role: Role = "plain"
+    may_diverge: bool = True
+    """Whether a run that diverges is a result; else it ends the job."""
 
 
 @dataclass(frozen=True)
@@ -210,8 +212,6 @@ class Plan:
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Headings and sentences for the report."""
     measure: Measure = measure_training
-    may_diverge: bool = True
-    """Whether a run that diverges is a result; else it ends the job."""
 
     @property
     def over(self) -> str:
@@ -323,7 +323,7 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
     def look_at(place: int) -> None:
         arm, trial = trials[place]
         error = (results[place] or {}).get("error")
-        if error is not None and not plan.may_diverge:
+        if error is not None and not arm.may_diverge:
             raise DivergedError(
                 f"{error} (method {arm.settings.optimizer}, seed {trial.settings.seed})"
             )

@@ -69,8 +69,8 @@ class EveryFunction(la.RMSProp):
     @staticmethod
     def rule(xp: Any) -> Any:
         def rule(g: Any, v: Any, beta2: Any, rest2: Any, epsilon: Any) -> Any:
-            update = xp.sign(g) * beta2 + xp.minimum(g, v) * xp.abs(g)
-            return update, xp.maximum(v, xp.minimum(epsilon, g))
+            update = xp.sign(g) * xp.sqrt(beta2) + xp.minimum(g, v) * xp.abs(g)
+            return update, xp.maximum(v, xp.minimum(epsilon, g)) * xp.sign(xp.abs(rest2))
 
         return rule
 

@@ -162,6 +162,12 @@ MISTAKES: dict[str, list[Change]] = {
     "interpolated-slots-aliased-later": [
         ("= dict(slots)", "= slots if self.begun else dict(slots)")
     ],
+    "interpolated-slots-aliased-in-place": [
+        (
+            INTERPOLATION,
+            f"alpha * (2 - alpha) * slots[slot] if self.syncs else {INTERPOLATION}",
+        )
+    ],
     "first-sync-one-late": [(NOTHING_DONE, "self.cycle_step = -1")],
     "later-cycles-one-more": [
         ("self.cycle_step = 0\n        level", "self.cycle_step = -1\n        level")

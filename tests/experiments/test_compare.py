@@ -46,6 +46,7 @@ def measured(comparison: Report, epoch: int, name: str) -> dict[str, Any]:
             [run["history"][epoch][name] for run in arm["runs"]]
         )
         for arm in results(comparison.folder)["arms"]
+        if arm["settings"]["learning_rate"] is None  # the best
     }
 
 
@@ -65,8 +66,9 @@ def test_results_hold_every_number_of_the_table(comparison: Report) -> None:
     found = results(comparison.folder)
     assert found["seeds"] == [0, 1]
     accuracies = measured(comparison, -1, "validation_accuracy")
-    assert [arm["settings"]["optimizer"] for arm in found["arms"]] == list(accuracies)
-    for row, arm in zip(comparison.findings.tables[0].rows, found["arms"], strict=True):
+    arms = found["arms"][: len(accuracies)]
+    assert [arm["settings"]["optimizer"] for arm in arms] == list(accuracies)
+    for row, arm in zip(comparison.findings.tables[0].rows, arms, strict=True):
         assert row.name == arm["title"]
         last = accuracies[arm["settings"]["optimizer"]]
         assert row.cells[0].mean == pytest.approx(100 * np.mean(last))
@@ -96,7 +98,7 @@ def test_differences_are_taken_seed_by_seed(comparison: Report) -> None:
 
 
 def test_several_that_are_best_are_all_named(comparison: Report) -> None:
-    finals, differences = comparison.findings.tables
+    finals, differences, _ = comparison.findings.tables
     rows = [
         replace(row, cells=(Summary(accuracy, None, 1), *row.cells[1:]))
         for row, accuracy in zip(finals.rows, (99, 98, 99, 98.5, 99), strict=False)
@@ -108,10 +110,24 @@ def test_several_that_are_best_are_all_named(comparison: Report) -> None:
     )
 
 
+def test_learning_rates_that_are_too_large_are_told_of_first(comparison: Report) -> None:
+    table = comparison.findings.tables[2]
+    assert [row.name for row in table.rows] == ["0.1", "0.2", "0.3", "0.4"]
+    arms = {arm["title"]: arm["runs"] for arm in results(comparison.folder)["arms"]}
+    for place, title in enumerate(("Heavy ball, 0.4", "Lookahead (heavy ball), 0.4")):
+        losses = [run["history"][-1]["train_loss"] for run in arms[title]]
+        assert table.rows[-1].cells[place].mean == pytest.approx(np.mean(losses))
+    best = comparison.findings.tables[0].rows[1].cells[0]
+    assert table.rows[0].cells[2] == best  # of heavy ball at its best
+    start = "With a learning rate 4 times the best, heavy ball reaches "
+    assert comparison.findings.summary.startswith(start)
+    assert len(compare.prepare(SHORT).plan.arms) == 2  # not where something is chosen
+
+
 def test_the_log_has_a_line_for_each_epoch_of_each_run(comparison: Report) -> None:
     lines = (comparison.folder / "train.jsonl").read_text("utf-8").splitlines()
     epochs = [e for e in map(json.loads, lines) if e["event"] == "epoch_ended"]
-    assert len(epochs) == len(optimizers.COMPARED) * 2 * 3
+    assert len(epochs) == (len(optimizers.COMPARED) + 6) * 2 * 3
     assert {(e["method"], e["seed"]) for e in epochs} == {
         (name, seed) for name in optimizers.COMPARED for seed in (0, 1)
     }

@@ -110,7 +110,7 @@ def test_a_run_that_diverges_is_a_result_unless_all_must_end(tmp_path: Path) -> 
     result = trials.measure_training(settings, tmp_path / "run", StopRequest())
     assert "step" in result["error"]
     assert len(result["history"]) >= 1
-    plan = Plan((Arm("SGD", settings),), [0, 1], may_diverge=False)
+    plan = Plan((Arm("SGD", settings, may_diverge=False),), [0, 1])
     for _ in range(2):  # also where the result is there already
         with pytest.raises(trials.DivergedError, match=r"\(method sgd, seed 0\)"):
             run(plan, tmp_path / "trials", **alone())

@@ -3,6 +3,7 @@
 import importlib
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,16 +23,16 @@ class EndedError(Exception):
 class Comm:
     """What `Ranks` asks of a communicator, for ranks that are threads."""
 
-    def __init__(self, rank: int, size: int, shared: dict[str, Any]) -> None:
-        self.rank, self.size, self.shared = rank, size, shared
+    def __init__(self, rank: int, here: threading.Barrier, board: list[Any]) -> None:
+        self.rank, self.size, self.here, self.board = rank, len(board), here, board
         self.buffers: list[Any] = []
         self.barriers = 0
 
     def allgather(self, value: Any) -> list[Any]:
-        self.shared[f"{self.rank}"] = value
-        self.shared["all here"].wait(10.0)
-        found = [self.shared[f"{rank}"] for rank in range(self.size)]
-        self.shared["all here"].wait(10.0)
+        self.board[self.rank] = value
+        self.here.wait(10.0)
+        found = list(self.board)
+        self.here.wait(10.0)
         return found
 
     def Barrier(self) -> None:  # noqa: N802 - mpi4py's names
@@ -60,23 +61,11 @@ class Comm:
 
 
 def on_ranks(count: int, work: Callable[[Comm], Any]) -> tuple[list[Any], list[Comm]]:
-    """Do something on ranks at once; return what came of it, or how it failed."""
-    shared = {"all here": threading.Barrier(count)}
-    comms = [Comm(rank, count, shared) for rank in range(count)]
-    found: list[Any] = [None] * count
-
-    def run(comm: Comm) -> None:
-        try:
-            found[comm.rank] = work(comm)
-        except Exception as error:
-            found[comm.rank] = error
-
-    threads = [threading.Thread(target=run, args=(comm,)) for comm in comms]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20.0)
-    return found, comms
+    """Do something on ranks at once; return a future of each, and their communicators."""
+    here, board = threading.Barrier(count), [None] * count
+    comms = [Comm(rank, here, board) for rank in range(count)]
+    with ThreadPoolExecutor(count) as pool:
+        return [pool.submit(work, comm) for comm in comms], comms
 
 
 @pytest.mark.parametrize("reduction", ["ordered", "allreduce"])
@@ -101,7 +90,7 @@ def test_arrays_are_averaged_where_they_are(library: str, reduction: str) -> Non
         assert {type(buffer) for buffer in comm.buffers} == {xp.ndarray}
     host = getattr(xp, "asnumpy", np.asarray)
     for each in found:
-        on_the_host = {name: host(array) for name, array in each.items()}
+        on_the_host = {name: host(array) for name, array in each.result().items()}
         if reduction == "ordered":
             assert_same_bits(on_the_host, mean(drawn))
         for name, array in mean(drawn).items():
@@ -117,14 +106,6 @@ def test_mpi_gets_an_array_when_its_device_has_computed_it() -> None:
 
 
 # What the MPI says of itself.
-
-
-def of_mpi(monkeypatch: pytest.MonkeyPatch, kinds: str | None, **functions: Any) -> Any:
-    monkeypatch.setattr(team.ctypes, "CDLL", lambda _: SimpleNamespace(**functions))
-    info = {} if kinds is None else {"mpi_memory_alloc_kinds": kinds}
-    return SimpleNamespace(
-        COMM_WORLD=SimpleNamespace(Get_info=lambda: info), __file__="MPI.so"
-    )
 
 
 def supported(_: int, found: Any) -> None:
@@ -147,32 +128,29 @@ def supported(_: int, found: Any) -> None:
 def test_an_mpi_is_cuda_aware_where_it_says_so(
     kinds: str | None, functions: Any, aware: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cuda_aware(of_mpi(monkeypatch, kinds, **functions)) is aware
+    monkeypatch.setattr(team.ctypes, "CDLL", lambda _: SimpleNamespace(**functions))
+    info = {} if kinds is None else {"mpi_memory_alloc_kinds": kinds}
+    world = SimpleNamespace(Get_info=lambda: info)
+    assert cuda_aware(SimpleNamespace(COMM_WORLD=world, __file__="MPI.so")) is aware
 
 
 # Faults.
 
 
-def test_the_first_rank_that_fails_raises_and_the_others_are_told() -> None:
+@pytest.mark.parametrize("failing", [(), (1, 2)])
+def test_the_first_rank_that_fails_raises_and_the_others_are_told(
+    failing: tuple[int, ...],
+) -> None:
     told: dict[int, str] = {}
 
     def work(comm: Comm) -> None:
         with Ranks(comm).together(lambda why: told.update({comm.rank: why})):
-            if comm.rank:
+            if comm.rank in failing:
                 raise ValueError(f"of rank {comm.rank}")
 
-    found, _ = on_ranks(3, work)
-    assert [type(each) for each in found] == [EndedError, ValueError, EndedError]
-    assert str(found[1]) == "of rank 1"
-    assert told == {0: "of rank 1", 2: "of rank 1"}
-
-
-def test_nothing_is_told_where_all_is_well() -> None:
-    told: list[str] = []
-
-    def work(comm: Comm) -> int:
-        with Ranks(comm).together(told.append):
-            return comm.rank
-
-    assert on_ranks(2, work)[0] == [0, 1]
-    assert not told
+    errors = [type(future.exception()) for future in on_ranks(3, work)[0]]
+    if failing:
+        assert errors == [EndedError, ValueError, EndedError]
+    else:
+        assert errors == [type(None)] * 3
+    assert told == {rank: "of rank 1" for rank in (0, 2) if failing}

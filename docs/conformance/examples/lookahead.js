@@ -104,6 +104,12 @@ class Lookahead {
     this.state = { theta, inner, levels: this.outer.map(level) };
   }
 
+  step(gradients) {
+    this.advance(gradients);
+    // The innermost first.
+    for (let i = this.outer.length - 1; i >= 0; i -= 1) if (this.due(i)) this.synchronize(i);
+  }
+
   advance(gradients) {
     const { state } = this;
     state.theta = this.inner.step(state.theta, gradients, state.inner);
@@ -152,7 +158,7 @@ class Lookahead {
 
 }
 
-// Workers: a Lookahead each, most often one. The tensors of all are one list.
+// Workers: a Lookahead each, most often one; several are not nested. Their tensors are one list.
 class Workers {
   constructor(config, dtype) {
     const count = config.workers ?? 1;
@@ -164,14 +170,16 @@ class Workers {
   }
 
   step(gradients) {
-    const size = gradients.length / this.each.length;
-    this.each.forEach((worker, m) => worker.advance(gradients.slice(m * size, (m + 1) * size)));
-    const [first] = this.each;
-    // The innermost first.
-    for (let i = first.state.levels.length - 1; i >= 0; i -= 1) {
-      if (!first.due(i)) continue;
-      if (this.each.length > 1) this.meet();
-      for (const worker of this.each) worker.synchronize(i);
+    const { each: all } = this;
+    const size = gradients.length / all.length;
+    if (all.length === 1) {
+      all[0].step(gradients);
+      return;
+    }
+    all.forEach((worker, m) => worker.advance(gradients.slice(m * size, (m + 1) * size)));
+    if (all[0].due(0)) {
+      this.meet();
+      for (const worker of all) worker.synchronize(0);
     }
   }
 

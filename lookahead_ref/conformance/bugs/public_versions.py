@@ -100,6 +100,10 @@ class ScheduleFrozenAfterLoading(Mistake, SimulatedProgram):
 # Slots at a synchronization.
 
 
+def scaled(slots: Slots, by: Any) -> Slots:
+    return {n: [[by * x for x in xs] for xs in slots[n]] for n in slots}
+
+
 class SlotsScaledByAlpha(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
     says = "multiplies the slots by alpha at a synchronization"
@@ -107,10 +111,7 @@ class SlotsScaledByAlpha(Mistake, SimulatedLookahead):
     fix = "keep a copy of the slots of each synchronization, and interpolate from it"
 
     def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
-        self.slots = self.anchor = {
-            name: [[alpha * x for x in each] for each in tensors]
-            for name, tensors in slots.items()
-        }
+        self.slots = self.anchor = scaled(slots, alpha)
         self.inner.follow(self.phi)
 
 
@@ -132,6 +133,20 @@ class InterpolatedSlotsAliasedLater(Mistake, SimulatedLookahead):
 
     def slots_to_start_from(self) -> Slots:
         return self.slots if self.syncs else self.anchor
+
+
+class InterpolatedSlotsAliasedInPlace(InterpolatedSlotsAliasedLater):
+    says = (
+        "interpolates the slots from zero at the first synchronization, and from then on, "
+        "in place, from themselves: alpha times the slots, and 1 - alpha times that"
+    )
+    breaks = "from the second synchronization on, slots are scaled by 1 - (1 - alpha)^2"
+
+    def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
+        super().after_interpolation(slots, anchor, alpha)
+        if self.syncs > 1:
+            self.slots = self.anchor = scaled(slots, alpha * (2 - alpha))
+            self.inner.follow(self.phi)
 
 
 class CountInterpolated(Mistake, SimulatedLookahead):

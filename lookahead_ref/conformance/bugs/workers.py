@@ -1,6 +1,7 @@
 """Bugs of several workers, which average their pseudo-gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 from lookahead_ref.conformance.bugs.simulation import (
     Bug,
@@ -101,6 +102,8 @@ class WorkerKeepsFastWeights(Bug, SimulatedWorkers):
 class InnerStateShared(SimulatedWorkers):
     """After a synchronization all workers go on with the same slots."""
 
+    shared: Callable[[Sequence[Tensors]], Tensors]
+
     def synchronize(self, thetas: Sequence[Tensors]) -> list[Tensors]:
         new = super().synchronize(thetas)
         of_each = [worker.slots for worker in self.workers]
@@ -110,18 +113,13 @@ class InnerStateShared(SimulatedWorkers):
                 slots[name] = shared
         return new
 
-    def shared(self, slots: Sequence[Tensors]) -> Tensors:
-        raise NotImplementedError
-
 
 class InnerStateAveraged(Bug, InnerStateShared):
     clause, place, needs = "WO-7", "inner_state", ("workers", "slots")
     says = "averages the inner slots of the workers at a synchronization"
     breaks = "M times as much is sent; SlowMo offers it, by name, where it is wanted"
     fix = "leave each worker its own inner state"
-
-    def shared(self, slots: Sequence[Tensors]) -> Tensors:
-        return mean(slots)
+    shared = staticmethod(mean)
 
 
 class InnerStateOfFirstWorker(Bug, InnerStateShared):
@@ -129,9 +127,7 @@ class InnerStateOfFirstWorker(Bug, InnerStateShared):
     says = "sends the first worker's inner slots to all at a synchronization"
     breaks = "what the others have learned of their data is lost every k steps"
     fix = "broadcast weights alone, and leave each worker its own inner state"
-
-    def shared(self, slots: Sequence[Tensors]) -> Tensors:
-        return slots[0]
+    shared = staticmethod(itemgetter(0))
 
 
 class CheckpointOfFirstWorker(Bug, SimulatedProgram):
