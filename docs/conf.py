@@ -84,6 +84,7 @@ html_theme_options = {
     "secondary_sidebar_items": {
         "**": ["page-toc", "edit-this-page"],
         "algorithm": [],
+        "conformance/implementations": [],
         "index": [],
     },
     "github_url": repository,

@@ -14,6 +14,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from lookahead_ref.conformance.bugs import CLAUSES
+
 SURVEY = Path(__file__).parents[1] / "conformance" / "implementations.json"
 ADAPTERS = SURVEY.with_name("adapters")
 
@@ -24,26 +26,41 @@ VERDICTS = {  # sign, in the table, in the badge, its colour, shields.io's name 
 }
 
 PLAIN = {
-    "adagrad-epsilon-in-root": "adds epsilon under the root of AdaGrad",
+    "checkpoint-leaves-new-phi": "loses the slow weights in a checkpoint",
+    "checkpoint-of-inner-alone": "loses the slow weights in a checkpoint",
+    "checkpoint-of-inner-alone-phi-anew": "loses the slow weights in a checkpoint",
     "checkpoint-without-phi": "loses the slow weights in a checkpoint",
     "checkpoint-without-step-counter": "loses the step counter in a checkpoint",
     "evaluation-synchronizes": "an evaluation moves the weights that training goes on with",
     "first-sync-at-step-1": "synchronizes at step 1, and k steps later each time",
+    "interpolated-slots-aliased": "its pullback does nothing",
     "only-momentum-interpolated": "its pullback does nothing around Adam",
     "only-momentum-reset": "its reset does nothing around Adam",
     "period-plus-one": "synchronizes every k + 1 steps",
+    "phi-after-decay": "starts the slow weights one weight decay late",
     "phi-after-first-step": "starts the slow weights one step late",
     "phi-at-first-sync": "starts the slow weights k steps late",
     "phi-starts-at-zero": "starts the slow weights at zero",
     "reset-restarts-schedule": "a reset restarts the learning rate's schedule",
+    "schedule-frozen-after-loading": "ignores a scheduler once a checkpoint was loaded",
     "single-precision": "computes in float32 what was given in float64",
     "slow-momentum": "follows SlowMo's units, not DiLoCo's",
 }
 """What the most frequent causes mean for whoever uses the package."""
 
+PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
+
 
 def causes(one: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return one["causes"][0] if one["causes"] else []
+    """List causes: what the paper settles, what a checkpoint loses, and what else."""
+    found = one["causes"][0] if one["causes"] else []
+    return sorted(
+        found,
+        key=lambda each: (
+            each["clause"] not in PAPERS,
+            not each["name"].startswith("checkpoint"),
+        ),
+    )
 
 
 def plain(cause: Mapping[str, Any]) -> str:
@@ -51,21 +68,18 @@ def plain(cause: Mapping[str, Any]) -> str:
 
 
 def sentence(one: Mapping[str, Any]) -> str:
-    """Say in plain words what is wrong first of all, or which convention it follows."""
+    """Say in plain words what is wrong first of all."""
     told = [plain(each) for each in causes(one)]
-    told += [f"stops: {_error(each['shows'])}" for each in one["failures"]]
+    told += [f"stops with {_error(each['shows'])}" for each in one["failures"]]
     if not one["explained"]:
-        told.append("departs, and no named cause explains all of it")
-    if told:
-        more = len(told) - 1
-        return told[0] + (f"; and {more} more" if more else "")
-    kept = [each["says"][0] for each in one["conventions"] if each["says"]]
-    return f"nothing departs; {kept[0]}" if kept else "nothing departs"
+        told.insert(0, "departs, and no named cause explains all of it")
+    more = len(told) - 1
+    return told[0] + (f"; and {more} more" if more else "") if told else "nothing departs"
 
 
 def _error(shows: str) -> str:
-    """Cut what a program answered down to its error."""
-    error = shows.removeprefix("answered an error: ")
+    """Cut what a program answered down to its error, without its place."""
+    error = shows.removeprefix("answered an error: ").partition(" (")[0]
     return error if len(error) < 100 else f"{error[:97]}..."
 
 
@@ -137,7 +151,8 @@ def row(one: Mapping[str, Any], page: Any) -> str:
     first = next(iter(causes(one)), None) or next(iter(one["failures"]), None)
     shown = ""
     if first is not None:
-        shown = f"{case(first['case'], page)}"
+        link = page("conformance/cases", first["case"])
+        shown = f'<a href="{link}" title="{first["case"]}">case</a>'
         if "clause" in first:
             shown = f"{clause(first['clause'], page)}, {shown}"
     name, title = one["name"], html.escape(one["title"])

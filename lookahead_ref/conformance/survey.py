@@ -102,7 +102,7 @@ def _version(about: Mapping[str, str], python: str | None) -> str:
 except ImportError:  # before Python 3.8
     from pkg_resources import get_distribution
     version = lambda name: get_distribution(name).version
-print(version({about['package']!r}))"""
+print(version({about["package"]!r}))"""
     command = [_interpreter(about, python), "-c", asked]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     if said.returncode:
@@ -152,7 +152,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
     lines = {(d["case"], d["dtype"]): departure_line(d) for d in summary["departures"]}
     departed = [result for result in results if result.status == "departed"]
     failed = [result for result in results if result.status == "failed"]
-    causes = _causes(diagnoses)
+    causes, explained = _causes(diagnoses)
     untold = CONDITIONS.keys() - {"no-gradient"}
 
     def smallest(some: Iterable[Result]) -> dict[str, str]:
@@ -182,7 +182,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
             ]
             for each in causes
         ],
-        "explained": bool(causes) or not any(not condition(r) for r in departed),
+        "explained": explained,
         "exceptions": list(diagnoses[0].exceptions) if diagnoses else [],
         "beyond": [{"condition": name, **g} for name, g in grouped(condition, departed)],
         "failures": [g for _, g in sorted(grouped(lambda r: r.reason, failed))],
@@ -190,14 +190,18 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
     return {"verdict": verdict(found), **found}
 
 
-def _causes(diagnoses: Sequence[Diagnosis]) -> list[tuple[type[Bug], ...]]:
-    """Return the explanations of all or, where there is none, all that profiles have."""
+def _causes(diagnoses: Sequence[Diagnosis]) -> tuple[list[tuple[type[Bug], ...]], bool]:
+    """Return explanations, or what explains profiles by themselves; whether that is all."""
     if not diagnoses or diagnoses[0].explanations:
-        return list(diagnoses[0].explanations) if diagnoses else []
+        return [each for one in diagnoses[:1] for each in one.explanations], True
     parts = diagnoses[1:]
-    if not parts or any(not part.explanations for part in parts):
-        return []
-    return [tuple(dict.fromkeys(bug for part in parts for bug in part.explanations[0]))]
+    told = [part.explanations[0] for part in parts if part.explanations]
+    # What a bug does in nested cases depends on how a program is built.
+    all_told = all(part.explanations or part.scope == "nesting" for part in parts)
+    found = dict.fromkeys(bug for each in told for bug in each)
+    if any(SinglePrecision not in each for each in told):
+        found.pop(SinglePrecision, None)
+    return [tuple(found)] if found else [], bool(parts) and all_told
 
 
 def _showing(
