@@ -1,6 +1,8 @@
 """Optional dependencies: imported where they are needed, or asked for by name."""
 
 import importlib
+import importlib.util
+from pathlib import Path
 from types import ModuleType
 
 
@@ -27,3 +29,14 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         if error.name == top:
             raise MissingExtraError(top, extra, purpose) from error
         raise
+
+
+def folder_of(module: str, extra: str, purpose: str) -> Path:
+    """Find the folder of an optional dependency, whose import would take long."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise MissingExtraError(module, extra, purpose)
+    return Path(spec.origin).parent

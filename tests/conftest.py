@@ -67,7 +67,11 @@ def cuda(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What compiles kernels for the host, and keeps them for all tests."""
     import host_cuda
 
-    return host_cuda.HostCuda(tmp_path_factory.mktemp("kernels"))
+    base = tmp_path_factory.getbasetemp()
+    # The folders of the processes that pytest-xdist starts lie side by side.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "kernels"
+    folder.mkdir(exist_ok=True)
+    return host_cuda.HostCuda(folder)
 
 
 @pytest.fixture

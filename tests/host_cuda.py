@@ -8,8 +8,10 @@ the device's compiler makes of the same source, the tests of its PTX show.
 """
 
 import ctypes
+import hashlib
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,7 +74,7 @@ class HostCuda:
     Parameters
     ----------
     folder : pathlib.Path
-        Where kernels are compiled.
+        Where kernels are compiled, and found by whoever compiles the same.
     """
 
     library = standin
@@ -88,8 +90,6 @@ class HostCuda:
         new = [text for text in dict.fromkeys(texts) if text not in self._kernels]
         if not new:
             return
-        place = self._folder / f"kernels_{len(self._kernels)}"
-        source, library = place.with_suffix(".cpp"), place.with_suffix(".so")
         pieces = [
             _ONE.format(
                 number=number, text=text, entry=compiler.ENTRY, threads=compiler.THREADS
@@ -98,9 +98,16 @@ class HostCuda:
         ]
         if COMPILER is None:
             pytest.skip("there is no C++ compiler")
-        source.write_text("\n".join([_BEFORE, *pieces]))
-        options = ["-std=c++17", "-O1", "-ffp-contract=off", "-w", "-shared", "-fPIC"]
-        subprocess.run([COMPILER, *options, str(source), "-o", str(library)], check=True)
+        text = "\n".join([_BEFORE, *pieces])
+        library = self._folder / f"{hashlib.sha256(text.encode()).hexdigest()}.so"
+        if not library.exists():
+            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                source, made = Path(folder, "kernels.cpp"), Path(folder, "kernels.so")
+                source.write_text(text)
+                options = ["-std=c++17", "-O1", "-ffp-contract=off", "-w", "-shared"]
+                command = [COMPILER, *options, "-fPIC", str(source), "-o", str(made)]
+                subprocess.run(command, check=True)
+                made.replace(library)
         loaded = ctypes.CDLL(str(library))
         for number, text in enumerate(new):
             run = loaded[f"run_{number}"]

@@ -8,10 +8,9 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 SENSITIVE = {
-    "training/test_checkpoints.py": "asked_to_end or asking_twice",
-    "conformance/test_runner.py": "interrupted_run",
-    "training/test_placement.py": "",
-    "zoo/test_on_a_device.py": "lstm",
+    "training/test_checkpoints.py": "(asked_to_end and not 15) or asking_twice",
+    "conformance/test_runner.py": "interrupted_run and not 15",
+    "zoo/test_on_a_device.py": "training and lstm",
 }
 LIMIT = 120
 """Seconds; a tenth of them is enough."""
@@ -20,11 +19,11 @@ LIMIT = 120
 def test_ignored_signals_no_home_and_no_compiler_are_no_failure_and_nothing_waits() -> None:
     # A shell starts what is in the background with these signals ignored.
     ignoring = ["/bin/sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"]
-    chosen = " or ".join(f"({each})" for each in SENSITIVE.values() if each)
+    chosen = " or ".join(f"({each})" for each in SENSITIVE.values())
     pytest = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
     places = [str(TESTS / each) for each in SENSITIVE]
     with subprocess.Popen(
-        [*ignoring, *pytest, *places, "-k", f"{chosen} or test_placement"],
+        [*ignoring, *pytest, *places, "-k", chosen],
         env=os.environ | {"HOME": "/nonexistent", "PATH": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -38,4 +37,4 @@ def test_ignored_signals_no_home_and_no_compiler_are_no_failure_and_nothing_wait
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, said
-    assert "6 passed" in said
+    assert "4 passed" in said

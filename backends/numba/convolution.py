@@ -212,19 +212,29 @@ def pack(start: int, stop: int, kernel: Any, packed: Any) -> None:
 @_compiled
 def _copy_rows(x: Any, picture: int, top: int, left: int, target: Any) -> None:
     """Copy what is seen of a picture, zeros around it, to (rows, columns, channels)."""
+    # Not slices, which take long to compile.
     _, height, width, _ = x.shape
-    rows, columns, _ = target.shape
-    # `first` to `last` are the columns of the target that lie in the picture.
-    first = min(max(0, -left), columns)
-    last = max(first, min(columns, width - left))
+    rows, columns, channels = target.shape
     for row in range(rows):
         seen = top + row
-        if seen < 0 or seen >= height:
-            target[row] = 0
-            continue
-        target[row, :first] = 0
-        target[row, first:last] = x[picture, seen, first + left : last + left]
-        target[row, last:] = 0
+        inside = 0 <= seen < height
+        for column in range(columns):
+            place = left + column
+            if inside and 0 <= place < width:
+                for c in range(channels):
+                    target[row, column, c] = x[picture, seen, place, c]
+            else:
+                for c in range(channels):
+                    target[row, column, c] = 0
+
+
+@_compiled
+def _multiples(count: int, step: int) -> Any:
+    # Not by arange, which takes long to compile.
+    found = np.empty(count, np.int64)
+    for place in range(count):
+        found[place] = place * step
+    return found
 
 
 @_compiled
@@ -235,36 +245,36 @@ def pad(start: int, stop: int, x: Any, padded: Any, top: int, left: int) -> None
 
 @_compiled
 def correlate(
-    start: int, stop: int, x: Any, packed: Any, out: Any, vectors: int, columns: int,
-    stride: int, top: int, left: int, pictures: int, block_rows: int,
+    start: int, stop: int, x: Any, packed: Any, out: Any, shape: Any, strides: Any,
+    vectors: int, columns: int, stride: int, top: int, left: int, pictures: int,
+    block_rows: int,
 ) -> None:  # fmt: skip
     """Compute blocks of the result: some pictures, or some rows of one."""
-    n, height, width, outputs = out.shape
+    # The result is the memory `out`, whose shape and strides are counted in elements.
+    n, height, width, outputs = shape
+    of_picture, of_row, of_column = strides
     panels, rows, run, panel = packed.shape
     channels = x.shape[3]
     bands = -(-height // block_rows)
     seen_rows = (block_rows - 1) * stride + rows
     seen_columns = (width - 1) * stride + columns
     scratch = np.zeros((pictures, seen_rows, seen_columns, channels), x.dtype)
-    flat = packed.reshape(-1)
-    places = np.zeros(pictures * block_rows * width + ROWS, np.int64)
-    targets = np.zeros_like(places)
+    most = pictures * block_rows * width + ROWS
+    places = np.zeros(most, np.int64)
+    targets = np.zeros(most, np.int64)
     place = 0
-    size = out.itemsize
     for picture in range(pictures):
         for row in range(block_rows):
             for column in range(width):
                 places[place] = channels * (
                     (picture * seen_rows + row * stride) * seen_columns + column * stride
                 )
-                targets[place] = (
-                    picture * out.strides[0]
-                    + row * out.strides[1]
-                    + column * out.strides[2]
-                ) // size
+                targets[place] = picture * of_picture + row * of_row + column * of_column
                 place += 1
-    spare = np.empty(ROWS * panel, x.dtype)
-    spare_places = np.arange(ROWS) * panel
+    # Where what a tile writes is not all wanted: the last rows, and a panel that is wider
+    # than what is left.
+    spare = np.empty((most if outputs % panel else ROWS) * panel, x.dtype)
+    spare_places = _multiples(len(spare) // panel, panel)
     row_length = seen_columns * channels
     for block in range(start, stop):
         first_picture = block // bands * pictures
@@ -276,35 +286,27 @@ def correlate(
                 x, first_picture + picture, first_row * stride + top, left, scratch[picture]
             )
         count = here_pictures * here_rows * width
-        whole = count - count % ROWS
-        origin = (first_picture * out.strides[0] + first_row * out.strides[1]) // size
+        origin = first_picture * of_picture + first_row * of_row
         for number in range(panels):
             known = min(panel, outputs - number * panel)
             shift = origin + number * panel
-            tiled = whole if known == panel else 0
-            # A row of the kernel at a time: that much of the panel stays in the cache.
-            for row in range(rows):
-                b_start = (number * rows + row) * run * panel
-                for first in range(0, tiled, ROWS):
-                    _rows(
-                        vectors, scratch, places, first, row * row_length, run, flat,
-                        b_start, panel, out, targets, first, shift, row > 0,
-                    )  # fmt: skip
-            for first in range(tiled, count, ROWS):
+            tiled = count - count % ROWS if known == panel else 0
+            # Written once, as each tile in the source is long to compile.
+            for first, last, to, to_places, to_shift in (
+                (0, tiled, out, targets, shift),
+                (tiled, count, spare, spare_places, 0),
+            ):
+                # A row of the kernel at a time: that much of the panel stays in the cache.
                 for row in range(rows):
                     b_start = (number * rows + row) * run * panel
-                    _rows(
-                        vectors, scratch, places, first, row * row_length, run, flat,
-                        b_start, panel, spare, spare_places, 0, 0, row > 0,
-                    )  # fmt: skip
-                for m in range(min(ROWS, count - first)):
-                    place = first + m
-                    picture = first_picture + place // (here_rows * width)
-                    row = first_row + place // width % here_rows
-                    for j in range(known):
-                        out[picture, row, place % width, number * panel + j] = spare[
-                            m * panel + j
-                        ]
+                    for tile in range(first, last, ROWS):
+                        _rows(
+                            vectors, scratch, places, tile, row * row_length, run, packed,
+                            b_start, panel, to, to_places, tile - first, to_shift, row > 0,
+                        )  # fmt: skip
+            for place in range(tiled, count):
+                for j in range(known):
+                    out[targets[place] + shift + j] = spare[(place - tiled) * panel + j]
 
 
 @_compiled
@@ -320,7 +322,7 @@ def kernel_gradient(
     panel = outputs // lanes
     count = n * height * width
     places = np.empty(min(count, _PLACES), np.int64)
-    rows = np.arange(run) * outputs
+    rows = _multiples(run, outputs)
     for first in range(0, count, _PLACES):
         last = min(first + _PLACES, count)
         for place in range(first, last):

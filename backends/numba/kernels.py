@@ -128,9 +128,15 @@ class NumbaLayers(LayerKernels):
         blocks = -(-height // block_rows) * -(-n // pictures)
         # Two products cost as much as an addition.
         cost = out.size * rows * columns * channels // blocks // 2
+        # Memory that is told apart from its strides: of another order it is no other type.
+        steps = tuple(step // out.itemsize for step in out.strides)
+        span = 1 + sum(s * (size - 1) for s, size in zip(steps, out.shape, strict=True))
+        flat = np.lib.stride_tricks.as_strided(out, (span,), (out.itemsize,))
         shape = (vectors, columns, stride, *offset, pictures, block_rows)
         self._share(
-            lambda start, stop: convolution.correlate(start, stop, x, packed, out, *shape),
+            lambda start, stop: convolution.correlate(
+                start, stop, x, packed, flat, out.shape, steps[:3], *shape
+            ),
             blocks,
             cost,
         )

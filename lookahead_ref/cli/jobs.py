@@ -1,6 +1,5 @@
 """The commands of many runs, ``compare``, ``sweep`` and ``reproduce``: what they share."""
 
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,9 +21,7 @@ from lookahead_ref.experiments.settings import (
 )
 
 if TYPE_CHECKING:
-    from lookahead_ref.experiments.report import Report
-    from lookahead_ref.experiments.train import Prepared
-    from lookahead_ref.experiments.trials import Plan
+    from lookahead_ref.experiments.report import Job, Report
 
 EXAMPLES = {
     "compare": (
@@ -60,21 +57,11 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
     """
     with reported():
         from lookahead_ref.experiments import compare as comparing
-        from lookahead_ref.extras import require
         from lookahead_ref.report import plots
 
-        # Before anything is trained or written.
-        plots.library()
-        if settings.base.data == "digits":
-            require("sklearn", "experiments", purpose="load the digits")
-        comparison = comparing.prepare(settings)
-    made = _done(
-        "compare",
-        "compare",
-        options,
-        (comparison.plan, [*comparison.prepared.values()]),
-        lambda *to: comparing.compare(comparison, *to),
-    )
+        plots.library()  # before anything is trained or written
+        job = comparing.prepare(settings)
+    made = _done(job, options)
     if options.as_json:
         _print_json(
             made,
@@ -93,13 +80,9 @@ def sweep(settings: SweepSettings, options: JobOptions) -> None:
     """
     with reported():
         from lookahead_ref.experiments import sweep as sweeping
-        from lookahead_ref.experiments import trials
 
-        plan = sweeping.plan(settings)
-        planned = plan, trials.check(plan)
-    made = _done(
-        "sweep", "sweep", options, planned, lambda *to: sweeping.sweep(settings, *to)
-    )
+        job = sweeping.prepare(settings)
+    made = _done(job, options)
     if options.as_json:
         found = _accuracies(made)
         _print_json(made, best=next(iter(found)), trials=found)
@@ -133,27 +116,16 @@ def reproduce(
         from lookahead_ref.report import plots
 
         plots.library()
-        planned = reproducing.check(name, settings)
-    made = _done(
-        name,
-        f"reproduce {name}",
-        options,
-        planned,
-        lambda *to: reproducing.reproduce(name, settings, *to),
-    )
+        job = reproducing.prepare(name, settings)
+    made = _done(job, options)
     if options.as_json:
         _print_json(made, files=list(made.files), summary=made.findings.summary)
 
 
-def _done(
-    prefix: str,
-    kind: str,
-    options: JobOptions,
-    planned: tuple["Plan", Sequence["Prepared"]],
-    do: Callable[..., "Report"],
-) -> "Report":
+def _done(job: "Job", options: JobOptions) -> "Report":
     """Do a job in its folder, by the workers that are asked for; show what came of it."""
     with reported():
+        from lookahead_ref.experiments import report
         from lookahead_ref.experiments.estimate import told
         from lookahead_ref.experiments.workers import choose_workers
         from lookahead_ref.system import available_cores
@@ -162,15 +134,15 @@ def _done(
         # How many a cluster has is not known.
         jobs = 1 if options.scheduler else options.jobs or available_cores()
         if options.dry_run:
-            arms, in_all = told(*planned, jobs, options.output)
+            arms, in_all = told(job.plan, job.prepared, jobs, options.output)
             if options.as_json:
                 print_json({"arms": arms, "in_all": in_all})
             else:
                 typer.echo("\n".join([*arms, in_all]))
             raise typer.Exit
-    with job_folder(options.output, prefix, kind) as folder:
-        typer.echo(told(*planned, jobs, folder)[1], err=True)
-        made = do(folder, workers, console(stderr=True))
+    with job_folder(options.output, job.name.split()[-1], job.name) as folder:
+        typer.echo(told(job.plan, job.prepared, jobs, folder)[1], err=True)
+        made = report.do(job, folder, workers, console(stderr=True))
     if not options.as_json:
         print_report(made)
     return made

@@ -154,7 +154,8 @@ def _note(text: str) -> None:
 def _show(
     prepared: "Prepared", folder: Path | None, result: "TrainingResult", *, as_json: bool
 ) -> None:
-    from lookahead_ref.experiments.train import measured, perplexity
+    from lookahead_ref.experiments.train import measured
+    from lookahead_ref.training.progress import quality
 
     last, test = result.history[-1], result.test
     if as_json:
@@ -172,10 +173,8 @@ def _show(
     text = hasattr(prepared.data, "vocabulary")
 
     def words(split: str, loss: float, accuracy: float) -> str:
-        quality = f"accuracy {100 * accuracy:.2f} %"
-        if text and (value := perplexity(loss)) is not None:
-            quality = f"perplexity {value:.2f}"
-        return f"{split} {quality}, {split} loss {loss:.4f}"
+        shown = quality(loss, accuracy, text=text)
+        return f"{split} {shown}, {split} loss {loss:.4f}"
 
     parts = [words("validation", last.validation_loss, last.validation_accuracy)]
     if test is not None:

@@ -308,8 +308,8 @@ class _Search:
         elif more:
             # One of those that are to come must show where these do not explain it.
             taken = {each.place for each in bugs}
-            for bug in KNOWN:
-                if bug.place not in taken and self._shows(bug, missed.case):
+            for bug in self._showing(missed.case):
+                if bug.place not in taken:
                     yield from self._with(bugs | {bug}, results, more - 1, single, tried)
 
     def _partly(
@@ -332,13 +332,18 @@ class _Search:
             self._done[key] = make()
         return self._done[key]
 
-    def _shows(self, bug: type[Bug], case: Case) -> bool:
-        return bool(self._once((bug, case.id), lambda: bug.applies(case.data)))
+    def _showing(self, case: Case) -> dict[type[Bug], None]:
+        """Return the bugs that can show in a case, in their order."""
+        found: dict[type[Bug], None] = self._once(
+            case.id, lambda: {bug: None for bug in KNOWN if bug.applies(case.data)}
+        )
+        return found
 
     def same(self, bugs: Bugs, result: Result, single: bool) -> bool:
         """Return whether bugs explain a case, as exact as float32 if ``single``."""
         # Bugs that cannot show in a case do not make another simulation of it.
-        showing = frozenset(each for each in bugs if self._shows(each, result.case))
+        known = self._showing(result.case)
+        showing = frozenset(bug for bug in bugs if bug in known)
         key = (id(result), showing, single)
         return bool(self._once(key, lambda: self._same(showing, result, single=single)))
 

@@ -4,7 +4,9 @@ All but the digits are bytes in mapped files, which are normalised when they are
 Pictures of any size, in files of their own, are `lookahead_ref.data.folders`.
 """
 
+import gzip
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from lookahead_ref.data.files import (
     read_idx,
     require_files,
 )
-from lookahead_ref.extras import require
+from lookahead_ref.extras import folder_of
 
 CHUNK = 1024
 MNIST_CLASSES = 10
@@ -133,14 +135,22 @@ def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dat
     >>> digits.train.inputs.shape, digits.validation.inputs.shape
     ((1258, 64), (539, 64))
     """
-    datasets = require("sklearn.datasets", "experiments", purpose="load the digits")
-    pixels, labels = datasets.load_digits(return_X_y=True)
-    # Sixteen grey levels: the division is exact.
-    examples = Examples((pixels / 16).astype(np.float32), labels.astype(np.int64))
     train, validation = stratified_split(
-        examples, validation_fraction=validation_fraction, seed=split_seed
+        _digits(), validation_fraction=validation_fraction, seed=split_seed
     )
     return Dataset("digits", train, validation, classes=10, image_shape=(1, 8, 8))
+
+
+@cache  # a comparison loads them for each run
+def _digits() -> Examples:
+    # To import scikit-learn takes a second: its file is read without it.
+    folder = folder_of("sklearn", "experiments", purpose="load the digits")
+    path = folder / "datasets" / "data" / "digits.csv.gz"
+    with open_file(path) as packed, gzip.GzipFile(fileobj=packed) as file:
+        table = np.loadtxt(file, delimiter=",")
+    # Sixteen grey levels: the division is exact.
+    pixels, labels = table[:, :-1] / 16, table[:, -1]
+    return Examples(pixels.astype(np.float32), labels.astype(np.int64))
 
 
 def load_mnist(

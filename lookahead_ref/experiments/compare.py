@@ -9,22 +9,16 @@ The learning rate of each inner optimizer is the best of a grid, see
 Lookahead.
 """
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
-
-from rich.console import Console
 
 from lookahead_ref.experiments import optimizers, plugins, report, statistics, trials
 from lookahead_ref.experiments.settings import CompareSettings, evaluation
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.experiments.workers import Pool
-from lookahead_ref.report.files import write_atomically
 from lookahead_ref.report.tables import Column, Row, Table
 from lookahead_ref.training.loop import described
 
@@ -38,27 +32,6 @@ _RANGE = "over learning rates"
 BEST = optimizers.LEARNING_RATES["heavy-ball"]
 TOO_LARGE = (0.2, 0.3, 0.4)
 """Learning rates of heavy ball that a comparison without options tries besides the best."""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What is compared, found to be right."""
-
-    settings: CompareSettings
-    plan: Plan
-    prepared: Mapping[str, Prepared]
-    """A run of each arm, by its title."""
-
-    @property
-    def data(self) -> Any:
-        """The data that all are trained on."""
-        return next(iter(self.prepared.values())).data
-
-    @property
-    def name(self) -> str:
-        """The name of the data, as it stands in headings."""
-        digits = self.settings.base.data == "digits"
-        return "Handwritten digits" if digits else str(self.data.name)
 
 
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
@@ -116,7 +89,7 @@ def given_rate(settings: CompareSettings, name: str) -> float | None:
     return given.get(optimizers.inner_name(name), given.get(""))
 
 
-def prepare(settings: CompareSettings) -> Comparison:
+def prepare(settings: CompareSettings) -> report.Job:
     """Try everything that can be wrong, before anything is trained or written."""
     inner = inner_names(settings)
     for name, _ in settings.learning_rates:
@@ -124,12 +97,11 @@ def prepare(settings: CompareSettings) -> Comparison:
             raise ValueError(
                 f"learning_rate must be of one of {', '.join(inner)}, got {name!r}"
             )
-    base = replace(settings.base, **evaluation(settings.base))
+    base = replace(settings.base, **evaluation(settings.base), workers=settings.workers)
     arms, of_range = list[Arm](), list[Arm]()
     for method in methods(settings):
         rate = given_rate(settings, method.name)
-        workers = settings.workers if method.role == "lookahead" else 1
-        own = replace(base, optimizer=method.name, learning_rate=rate, workers=workers)
+        own = replace(base, optimizer=method.name, learning_rate=rate)
         own = optimizers.fitted(own)
         arms.append(Arm(method.title, own, method.family, method.role, may_diverge=False))
         if own.optimizer in _RANGED and _is_default(settings):
@@ -139,57 +111,46 @@ def prepare(settings: CompareSettings) -> Comparison:
             ]
     seeds = range(settings.seed, settings.seed + settings.seeds)
     plan = Plan((*arms, *of_range), seeds)
-    titles = [arm.title for arm in plan.arms]
-    prepared = dict(zip(titles, trials.check(plan), strict=True))
-    comparison = Comparison(settings, plan, prepared)
-    for each in prepared.values():
+    prepared = trials.check(plan)
+    for each in prepared:
         name = each.settings.optimizer
         if name in inner and hasattr(each.optimizer, "inner"):
             raise ValueError(
                 f"optimizer {name!r} must be what is put inside Lookahead, got "
                 f"{type(each.optimizer).__name__}, which wraps another"
             )
-    return replace(comparison, plan=_explained(comparison))
-
-
-def compare(
-    comparison: Comparison, folder: Path, workers: Pool, console: Console
-) -> report.Report:
-    """Do the runs that are not done yet, and write the folder."""
-    began = datetime.now().astimezone()
-    plan, settings = comparison.plan, comparison.settings
-    try:
-        outcomes = trials.run(plan, folder / "trials", workers=workers, console=console)
-        console.print("drawing the curves, writing the report")
-        made = report.write(
-            folder,
-            f"{comparison.name}: Lookahead and others",
-            "compare",
-            settings,
-            plan,
-            outcomes,
-            find(comparison, outcomes),
-            began,
-            learning_rates=_rates(comparison),
-            final={
+    plan = _explained(plan, settings, prepared)
+    digits = base.data == "digits"
+    heading = "Handwritten digits" if digits else str(prepared[0].data.name)
+    return report.Job(
+        "compare",
+        f"{heading}: Lookahead and others",
+        settings,
+        plan,
+        prepared,
+        partial(find, plan, settings, heading),
+        more=lambda outcomes: {
+            "learning_rates": _rates(prepared),
+            "final": {
                 outcome.arm.title: {
                     quantity: statistics.summary(outcome, quantity)._asdict()
                     for quantity in _FINAL
                 }
                 for outcome in outcomes
             },
-        )
-    finally:
-        _write_log(plan, folder)
-    return replace(made, files=(*made.files, "train.jsonl"))
+        },
+        logs=_labels,
+    )
 
 
-def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings:
+def find(
+    plan: Plan, settings: CompareSettings, heading: str, outcomes: Sequence[Outcome]
+) -> report.Findings:
     """Make the tables, the curves, and a few sentences of what the tables show."""
     ranged = [outcome for outcome in outcomes if outcome.arm.family == _RANGE]
     outcomes = outcomes[: len(outcomes) - len(ranged)]
     found = {outcome.arm.settings.optimizer: outcome for outcome in outcomes}
-    finals = _final_table(comparison, outcomes)
+    finals = _final_table(plan, settings, heading, outcomes)
     differences = statistics.difference_table(
         [
             (outcome, found[optimizers.inner_name(name)])
@@ -199,7 +160,7 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
         _LOSSES if outcomes[0].of_text else _FINAL,
         title="What Lookahead changes: its value less that of its inner optimizer",
         caption=(
-            f"{comparison.plan.shown}. Differences are taken seed by seed: "
+            f"{plan.shown}. Differences are taken seed by seed: "
             f"{statistics.paired(outcomes)}."
         ),
         stub="Lookahead less inner",
@@ -208,14 +169,12 @@ def find(comparison: Comparison, outcomes: Sequence[Outcome]) -> report.Findings
     words = in_words(finals, differences)
     if not ranged:
         return report.Findings(words, (finals, differences), {"curves": curves})
-    over_rates = _range_table(comparison, [found[name] for name in _RANGED], ranged)
+    over_rates = _range_table(plan, [found[name] for name in _RANGED], ranged)
     words = f"{_range_in_words(over_rates)} {words}"
     return report.Findings(words, (finals, differences, over_rates), {"curves": curves})
 
 
-def _range_table(
-    comparison: Comparison, best: Sequence[Outcome], ranged: Sequence[Outcome]
-) -> Table:
+def _range_table(plan: Plan, best: Sequence[Outcome], ranged: Sequence[Outcome]) -> Table:
     """Make a row for each learning rate: the inner optimizer, alone and in Lookahead."""
     half = len(ranged) // 2
     pairs = [best, *zip(ranged[:half], ranged[half:], strict=True)]
@@ -223,7 +182,7 @@ def _range_table(
     return Table(
         title="What Lookahead is for: heavy ball with learning rates that are too large",
         caption=(
-            f"{comparison.plan.shown}. The first learning rate is the best, as above, at "
+            f"{plan.shown}. The first learning rate is the best, as above, at "
             "which no more than chance may tell the two apart. NaN: a run diverged."
         ),
         stub="Learning rate",
@@ -318,15 +277,16 @@ def _enumerated(names: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
-    settings = comparison.settings
+def _final_table(
+    plan: Plan, settings: CompareSettings, heading: str, outcomes: Sequence[Outcome]
+) -> Table:
     base = settings.base
     rates = "" if _is_default(settings) else f" {learning_rates(settings)}"
     return Table(
-        title=f"{comparison.name}: at the end of training",
+        title=f"{heading}: at the end of training",
         caption=(
-            f"{comparison.plan.shown}, after {base.epochs} epochs; best in "
-            f"bold. Measured on the slow weights, or on the average.{rates}"
+            f"{plan.shown}, after {base.epochs} epochs; best in bold. Measured on the slow "
+            f"weights, or on the average.{rates}"
         ),
         stub="Optimizer",
         columns=(
@@ -338,21 +298,22 @@ def _final_table(comparison: Comparison, outcomes: Sequence[Outcome]) -> Table:
     )
 
 
-def _explained(comparison: Comparison) -> Plan:
+def _explained(plan: Plan, settings: CompareSettings, prepared: Sequence[Prepared]) -> Plan:
     """Say in the plan what a reader of the report has to know."""
-    settings, data, plan = comparison.settings, comparison.data, comparison.plan
-    sizes = {"training": data.train, "validation": data.validation}
+    first = prepared[0]
+    sizes = {"training": first.data.train, "validation": first.data.validation}
     counts = [f"{x.size} for {what}" for what, x in sizes.items() if hasattr(x, "size")]
-    made = comparison.prepared
-    first = next(iter(made.values()))
     setting = {
-        "Data": ", ".join([data.name, *counts]),
+        "Data": ", ".join([first.data.name, *counts]),
         "Model": described(first.model),
         "Batch size": first.batch_size,
         "Epochs": settings.base.epochs,
         "Backend": first.settings.backend,
         **({"Workers in Lookahead": settings.workers} if settings.workers > 1 else {}),
-        **{title: described(each.optimizer) for title, each in made.items()},
+        **{
+            arm.title: described(each.optimizer)
+            for arm, each in zip(plan.arms, prepared, strict=True)
+        },
     }
     notes = {
         "What differs from the paper": [
@@ -364,27 +325,18 @@ def _explained(comparison: Comparison) -> Plan:
     return replace(plan, setting=setting, notes=notes)
 
 
-def _rates(comparison: Comparison) -> dict[str, Any]:
+def _rates(prepared: Sequence[Prepared]) -> dict[str, Any]:
     """Return the learning rate in effect of each innermost optimizer."""
     rates: dict[str, Any] = {}
-    for each in comparison.prepared.values():
-        name = optimizers.inner_name(each.settings.optimizer)
+    for each in prepared:
         innermost = getattr(each.optimizer, "inner", each.optimizer)
         rate = getattr(innermost, "learning_rate", None)
         known = rate is None or isinstance(rate, float | int)
+        name = optimizers.inner_name(each.settings.optimizer)
         rates.setdefault(name, rate if known else described(rate))
     return rates
 
 
-def _write_log(plan: Plan, folder: Path) -> None:
-    """Write ``train.jsonl``: the logs of all runs that are done, each with its method."""
-    lines = []
-    for arm, trial in plan.trials():
-        found = trial.found(folder / "trials") or {"log": ()}
-        labels = {"method": arm.settings.optimizer, "seed": trial.settings.seed}
-        if arm.family == _RANGE:
-            labels["learning_rate"] = arm.settings.learning_rate
-        for event in found["log"]:
-            line = {"event": event["event"], **labels, **event}
-            lines.append(json.dumps(line, allow_nan=False) + "\n")
-    write_atomically(folder / "train.jsonl", "".join(lines))
+def _labels(arm: Arm) -> dict[str, Any]:
+    ranged = {"learning_rate": arm.settings.learning_rate} if arm.family == _RANGE else {}
+    return {"method": arm.settings.optimizer, **ranged}

@@ -30,6 +30,11 @@ _OF_GROUPS = (
     *("k", "alpha", "inner_state", "outer", "outer_learning_rate", "outer_momentum"),
 )
 WITH_MOMENTUM = ("heavy-ball", "nesterov")
+_WITH = {
+    "outer": "lookahead-NAME",
+    "outer_learning_rate": "an outer optimizer",
+    "outer_momentum": "an outer heavy-ball or nesterov",
+}
 _WRAPPERS = ("lookahead-", "snoo-", "polyak-")
 
 LEARNING_RATES: Mapping[str, float] = {
@@ -152,23 +157,32 @@ def canonical(name: str, outer: str | None) -> str:
     return f"snoo-{inner}" if (wrapper, outer) == ("lookahead-", "nesterov") else name
 
 
-def outer_name(name: str, given: str | None) -> str | None:
-    """Return the name of the outer optimizer, if there is one; SNOO has its own."""
-    wrapper, _ = _parse(name)
-    return {"snoo-": "nesterov", "lookahead-": given}.get(wrapper)
+def has(option: str, optimizer: str, outer: str | None = None) -> bool:
+    """Tell whether a setting is one that an optimizer has; most are of all."""
+    wrapper, inner = _parse(optimizer)
+    outer = _outer_name(wrapper, outer)
+    around = wrapper in ("lookahead-", "snoo-")
+    of_some = {
+        "hyperparameters": plugins.is_plugin(inner),
+        "momentum": inner in WITH_MOMENTUM,
+        "k": around,
+        "workers": around,
+        "alpha": wrapper == "lookahead-" and outer is None,
+        "outer": wrapper == "lookahead-",
+        "outer_learning_rate": outer is not None,
+        "outer_momentum": outer in WITH_MOMENTUM,
+    }
+    return of_some.get(option, True)
 
 
 def fitted(settings: TrainSettings) -> TrainSettings:
     """Return settings that many share without the options that are not this one's."""
-    if not plugins.is_plugin(inner_name(settings.optimizer)):
-        settings = replace(settings, hyperparameters=())
-    if settings.optimizer.startswith("lookahead-"):
-        return settings
-    plain = replace(settings, outer=None)
-    if settings.optimizer.startswith("snoo-"):
-        return plain
-    default = TrainSettings.outer_momentum
-    return replace(plain, outer_learning_rate=None, outer_momentum=default)
+    shared = ["hyperparameters"]
+    if not settings.optimizer.startswith("lookahead-"):
+        shared += ["outer", "outer_learning_rate", "outer_momentum", "workers"]
+    left_out = [name for name in shared if not has(name, settings.optimizer)]
+    default = TrainSettings()
+    return replace(settings, **{name: getattr(default, name) for name in left_out})
 
 
 def named(settings: TrainSettings) -> dict[str, str]:
@@ -225,37 +239,34 @@ def _group(rest: TrainSettings, text: str) -> tuple[str, dict[str, Any]]:
 
 def _check_outer(wrapper: str, settings: TrainSettings) -> None:
     """Refuse what is given of an outer optimizer and would not be used."""
-    name = outer_name(settings.optimizer, settings.outer)
-    if settings.outer is not None:
-        hyperparameters.option("outer", settings.outer, tuple(_INNER))
-        if wrapper != "lookahead-":
+    given = settings.outer
+    if given is not None:
+        hyperparameters.option("outer", given, tuple(_INNER))
+    for name, wanted in _WITH.items():
+        value = getattr(settings, name)
+        usual = value == getattr(TrainSettings, name)
+        if not usual and not has(name, settings.optimizer, given):
             raise ValueError(
-                f"outer must be given with lookahead-NAME, got {settings.outer} with "
-                f"{settings.optimizer}"
+                f"{name} must be given with {wanted}, got {value} with "
+                f"{settings.optimizer}" + (f" and outer {given}" if given else "")
             )
-    if name is not None and settings.alpha != TrainSettings.alpha:
-        raise ValueError(
-            f"alpha and an outer optimizer cannot both be given, got alpha = "
-            f"{settings.alpha} and {name}"
-        )
-    if name is None and settings.outer_learning_rate is not None:
-        raise ValueError(
-            "outer_learning_rate must be given with an outer optimizer, got "
-            f"{settings.outer_learning_rate} with {settings.optimizer}"
-        )
-    momentum = settings.outer_momentum
-    if name not in WITH_MOMENTUM and momentum != TrainSettings.outer_momentum:
-        raise ValueError(
-            "outer_momentum must be given with an outer heavy-ball or nesterov, got "
-            f"{momentum} with {name or settings.optimizer}"
-        )
-    if name is not None:
-        if (rate := _outer_rate(name, settings)) is None:
+    outer = _outer_name(wrapper, given)
+    if outer is not None:
+        if settings.alpha != TrainSettings.alpha:
             raise ValueError(
-                f"outer_learning_rate must be given with outer {name}, got none"
+                "alpha and an outer optimizer cannot both be given, got alpha = "
+                f"{settings.alpha} and {outer}"
+            )
+        if (rate := _outer_rate(outer, settings)) is None:
+            raise ValueError(
+                f"outer_learning_rate must be given with outer {outer}, got none"
             )
         hyperparameters.positive("outer_learning_rate", rate)
-    hyperparameters.below_one("outer_momentum", momentum)
+    hyperparameters.below_one("outer_momentum", settings.outer_momentum)
+
+
+def _outer_name(wrapper: str, given: str | None) -> str | None:
+    return {"snoo-": "nesterov", "lookahead-": given}.get(wrapper)
 
 
 def _outer_rate(name: str, settings: TrainSettings) -> float | None:
@@ -282,7 +293,7 @@ def _wrapped(wrapper: str, optimizer: Any, settings: TrainSettings) -> Any:
     if not wrapper:
         return optimizer
     inner_state: Any = settings.inner_state  # checked by Lookahead
-    name = outer_name(settings.optimizer, settings.outer)
+    name = _outer_name(wrapper, settings.outer)
     if name is None:
         return la.Lookahead(optimizer, settings.k, settings.alpha, inner_state)
     outer = _make(name, _outer_rate(name, settings), settings.outer_momentum)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -9,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
+from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.environment import machine, versions
 from lookahead_ref.experiments.settings import command
-from lookahead_ref.experiments.trials import Outcome, Plan
+from lookahead_ref.experiments.train import Prepared
+from lookahead_ref.experiments.trials import Arm, Outcome, Plan
+from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.report import plots
 from lookahead_ref.report.files import stamp, write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture
@@ -41,6 +46,28 @@ class Findings:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A plan that was found to be right, and what is made of what comes of it."""
+
+    name: str
+    """As on the command line, such as ``"reproduce fig9"``."""
+    title: str
+    settings: Any
+    plan: Plan
+    prepared: Sequence[Prepared]
+    """A run of each arm."""
+    find: Callable[[Sequence[Outcome]], Findings]
+    order: Callable[[Outcome], Any] = lambda _: 0
+    """Which arms come first in the results; else they stay in the plan's order."""
+    line: Callable[[Outcome, int], Mapping[str, Any]] | None = None
+    """That of ``results.csv`` for a run; else there is one for each of its records."""
+    more: Callable[[Sequence[Outcome]], Mapping[str, Any]] = lambda _: {}
+    """What ``results.json`` has besides."""
+    logs: Callable[[Arm], Mapping[str, Any]] | None = None
+    """What the lines of an arm are labelled with in ``train.jsonl``, if there is one."""
+
+
+@dataclass(frozen=True)
 class Report:
     """What a job leaves behind."""
 
@@ -50,34 +77,48 @@ class Report:
     """The names of the files in the folder."""
 
 
-def write(
-    folder: Path,
-    title: str,
-    job: str,
-    settings: Any,
-    plan: Plan,
-    outcomes: Sequence[Outcome],
-    findings: Findings,
-    began: datetime,
-    lines: Sequence[Mapping[str, Any]] | None = None,
-    **more: Any,
-) -> Report:
-    """Write ``results.json`` and ``results.csv``, then pictures and ``report.html``."""
-    runs = [
-        (outcome.arm.title, seed, run)
-        for outcome in outcomes
-        for seed, run in zip(plan.seeds, outcome.runs, strict=True)
-    ]
-    seconds = [{"arm": a, "seed": s, "seconds": run.get("seconds")} for a, s, run in runs]
-    results = {
-        **stamp(f"lookahead-ref {job.split()[0]}"),
-        "title": title,
-        "command": command(job, settings),
-        "request": asdict(settings),
+def do(job: Job, folder: Path, workers: Pool, console: Console) -> Report:
+    """Do the runs of a job that are not done yet; write numbers, pictures and page."""
+    began = datetime.now().astimezone()
+    kept = folder / "trials"
+    try:
+        outcomes = trials.run(job.plan, kept, workers=workers, console=console)
+        outcomes.sort(key=job.order)
+        findings = job.find(outcomes)
+        console.print("writing the report")
+        results = _results(job, outcomes, findings, began)
+        write_json(folder / "results.json", results)
+        write_atomically(folder / "results.csv", _csv(job, outcomes))
+        files, shown = [], []
+        for name, each in findings.pictures.items():
+            with plots.own_look():
+                light, dark = each.draw("light"), each.draw("dark")
+                plots.write_picture(folder, name, light)
+                pngs = plots.png(light, dpi=130), plots.png(dark, dpi=130)
+            files += [f"{name}.png", f"{name}.svg"]
+            shown.append(picture(*pngs, alternative=each.caption, caption=each.caption))
+        write_atomically(folder / "report.html", _html(job, findings, results, shown))
+    finally:
+        if job.logs is not None:
+            write_atomically(folder / "train.jsonl", _log(job.plan, kept, job.logs))
+    logs = [] if job.logs is None else ["train.jsonl"]
+    written = ("report.html", *files, "results.json", "results.csv", *logs)
+    return Report(folder, findings, written)
+
+
+def _results(
+    job: Job, outcomes: Sequence[Outcome], findings: Findings, began: datetime
+) -> dict[str, Any]:
+    plan = job.plan
+    return {
+        **stamp(f"lookahead-ref {job.name.split()[0]}"),
+        "title": job.title,
+        "command": command(job.name, job.settings),
+        "request": asdict(job.settings),
         "setting": dict(plan.setting),
         "notes": dict(plan.notes),
         "summary": findings.summary,
-        **more,
+        **job.more(outcomes),
         "tables": [table.markdown() for table in findings.tables],
         "seeds": list(plan.seeds),
         "arms": [outcome.recorded(plan.seeds) for outcome in outcomes],
@@ -86,24 +127,13 @@ def write(
         "timing": {
             "started": began.isoformat(timespec="seconds"),
             "seconds": (datetime.now().astimezone() - began).total_seconds(),
-            "runs": seconds,
+            "runs": [
+                {"arm": outcome.arm.title, "seed": seed, "seconds": run.get("seconds")}
+                for outcome in outcomes
+                for seed, run in zip(plan.seeds, outcome.runs, strict=True)
+            ],
         },
     }
-    if lines is None:
-        lines = [{"arm": a, "seed": s, **r} for a, s, run in runs for r in _records(run)]
-    write_json(folder / "results.json", results)
-    write_atomically(folder / "results.csv", _csv(lines))
-    files, shown = [], []
-    for name, each in findings.pictures.items():
-        with plots.own_look():
-            light, dark = each.draw("light"), each.draw("dark")
-            plots.write_picture(folder, name, light)
-            pngs = plots.png(light, dpi=130), plots.png(dark, dpi=130)
-        files += [f"{name}.png", f"{name}.svg"]
-        shown.append(picture(*pngs, alternative=each.caption, caption=each.caption))
-    write_atomically(folder / "report.html", _html(title, plan, findings, results, shown))
-    files = ["report.html", *files, "results.json", "results.csv"]
-    return Report(folder, findings, tuple(files))
 
 
 def _records(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -119,7 +149,15 @@ def _records(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     ]
 
 
-def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
+def _csv(job: Job, outcomes: Sequence[Outcome]) -> str:
+    lines: list[Mapping[str, Any]] = []
+    for outcome in outcomes:
+        for place, seed in enumerate(job.plan.seeds):
+            if job.line is not None:
+                lines.append(job.line(outcome, place))
+                continue
+            whose = {"arm": outcome.arm.title, "seed": seed}
+            lines += [{**whose, **each} for each in _records(outcome.runs[place])]
     text = io.StringIO(newline="")
     names = list(dict.fromkeys(name for line in lines for name in line))
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -128,14 +166,22 @@ def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
+def _log(plan: Plan, folder: Path, label: Callable[[Arm], Mapping[str, Any]]) -> str:
+    """Put together the logs of all runs that are done."""
+    lines = []
+    for arm, trial in plan.trials():
+        found = trial.found(folder) or {"log": ()}
+        labels = {**label(arm), "seed": trial.settings.seed}
+        for event in found["log"]:
+            line = {"event": event["event"], **labels, **event}
+            lines.append(json.dumps(line, allow_nan=False) + "\n")
+    return "".join(lines)
+
+
 def _html(
-    title: str,
-    plan: Plan,
-    findings: Findings,
-    results: Mapping[str, Any],
-    pictures: Sequence[str],
+    job: Job, findings: Findings, results: Mapping[str, Any], pictures: Sequence[str]
 ) -> str:
-    timing = results["timing"]
+    plan, timing = job.plan, results["timing"]
     seeds = ", ".join(map(str, plan.seeds))
     computed = {
         **results["machine"],
@@ -144,7 +190,7 @@ def _html(
         "Took": f"{timing['seconds']:.1f} s",
     }
     return page(
-        title,
+        job.title,
         findings.summary,
         [
             *(Section(table.title, table.html()) for table in findings.tables),

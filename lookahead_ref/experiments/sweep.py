@@ -3,18 +3,13 @@
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from lookahead_ref.experiments import optimizers, plugins, report, train, trials
+from lookahead_ref.experiments import optimizers, plugins, report, trials
 from lookahead_ref.experiments.models import backend
 from lookahead_ref.experiments.settings import AXES, SweepSettings, TrainSettings, options
 from lookahead_ref.experiments.statistics import quality_column, rows, summary
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import Column, Table
 
@@ -32,7 +27,7 @@ def plan(settings: SweepSettings) -> Plan:
             f"{', '.join(tried)}"
         )
     for name in axes:
-        if not any(_matters(name, each, base.outer) for each in tried):
+        if not any(optimizers.has(name, each, base.outer) for each in tried):
             raise ValueError(
                 f"{name} must be a setting of an optimizer that is tried, got "
                 f"{', '.join(tried)}" + (f" with outer {base.outer}" if base.outer else "")
@@ -43,7 +38,11 @@ def plan(settings: SweepSettings) -> Plan:
         optimizer = chosen.pop("optimizer", base.optimizer)
         optimizer = optimizers.canonical(optimizer, base.outer)
         # What it has not, such as k where there is no Lookahead, is not varied for it.
-        chosen = {n: v for n, v in chosen.items() if _matters(n, optimizer, base.outer)}
+        chosen = {
+            name: value
+            for name, value in chosen.items()
+            if optimizers.has(name, optimizer, base.outer)
+        }
         more = own if _of_the_user(optimizer) else {}
         for given in itertools.product(*more.values()):
             pairs = tuple(zip(more, given, strict=True))
@@ -63,31 +62,34 @@ def plan(settings: SweepSettings) -> Plan:
     return Plan(tuple(arms.values()), seeds, setting)
 
 
-def sweep(
-    settings: SweepSettings, folder: Path, workers: Pool, console: Console
-) -> report.Report:
-    """Train every point of a grid that is not done yet, and write the results of all."""
-    began = datetime.now().astimezone()
+def prepare(settings: SweepSettings) -> report.Job:
+    """Try everything that can be wrong, before anything is trained or written."""
     planned = plan(settings)
-    outcomes = trials.run(planned, folder / "trials", workers=workers, console=console)
-    # Those that diverged last; of equal accuracies that of the lower loss is better.
-    outcomes.sort(key=_rank)
-    best = outcomes[0].arm.title
-    table = _table(planned, outcomes)
-    own = [name for name, _ in settings.hyperparameters]
-    points = [_point(outcome.arm.settings, own) for outcome in outcomes]
-    pictures = _pictures(planned, points, table)
-    findings = report.Findings(f"The best is {best}.", (table,), pictures)
-    return report.write(
-        folder,
-        "Sweep",
-        "sweep",
-        settings,
-        planned,
-        outcomes,
-        findings,
-        began,
-        _lines(outcomes, points, planned.seeds),
+    prepared = trials.check(planned)
+    points = {
+        arm.title: _point(each.settings, settings)
+        for arm, each in zip(planned.arms, prepared, strict=True)
+    }
+
+    def find(outcomes: Sequence[Outcome]) -> report.Findings:
+        table = _table(planned, outcomes)
+        shown = [points[outcome.arm.title] for outcome in outcomes]
+        best = f"The best is {outcomes[0].arm.title}."
+        return report.Findings(best, (table,), _pictures(planned, shown, table))
+
+    def line(outcome: Outcome, place: int) -> dict[str, Any]:
+        run = outcome.runs[place]
+        last = run["history"][-1] if run["error"] is None else {}
+        return {
+            **points[outcome.arm.title],
+            "seed": planned.seeds[place],
+            "steps": run["steps"],
+            **{name: last.get(name) for name in _LAST},
+            "error": run["error"],
+        }
+
+    return report.Job(
+        "sweep", "Sweep", settings, planned, prepared, find, order=_rank, line=line
     )
 
 
@@ -95,30 +97,22 @@ def _of_the_user(optimizer: str) -> bool:
     return plugins.is_plugin(optimizers.inner_name(optimizer))
 
 
-def _matters(name: str, optimizer: str, outer: str | None) -> bool:
-    outer = optimizers.outer_name(optimizer, outer)
-    if name == "k":
-        return optimizer.startswith(("lookahead-", "snoo-"))
-    if name == "alpha":
-        return optimizer.startswith("lookahead-") and outer is None
-    if name == "momentum":
-        return optimizers.inner_name(optimizer) in optimizers.WITH_MOMENTUM
-    if name == "outer_momentum":
-        return outer in optimizers.WITH_MOMENTUM
-    return name != "outer_learning_rate" or outer is not None
-
-
-def _shown(axis: str, settings: TrainSettings) -> Any:
-    """Return a setting as it was in effect; nothing where the optimizer has it not."""
-    if not _matters(axis, settings.optimizer, settings.outer):
-        return None
-    if axis == "learning_rate" and settings.learning_rate is None:
-        # Filled in by what the model and the optimizer decide.
-        return train.prepare(settings).settings.learning_rate
-    return getattr(settings, axis)
+def _point(found: TrainSettings, asked: SweepSettings) -> dict[str, Any]:
+    """Return the settings that may be varied as they were in effect; None: it has not."""
+    own = dict(found.hyperparameters)
+    return {
+        **{
+            name: getattr(found, name)
+            if optimizers.has(name, found.optimizer, found.outer)
+            else None
+            for name in AXES
+        },
+        **{name: own.get(name) for name, _ in asked.hyperparameters},
+    }
 
 
 def _rank(outcome: Outcome) -> tuple[float, ...]:
+    # Those that diverged last; of equal accuracies that of the lower loss is better.
     if outcome.diverged:
         return outcome.diverged, 0.0, 0.0
     good = 0.0 if outcome.of_text else summary(outcome, "validation_accuracy").mean
@@ -139,26 +133,6 @@ def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:
         ),
         rows=rows(outcomes, ["validation_loss"]),
     )
-
-
-def _point(settings: TrainSettings, own: Sequence[str]) -> dict[str, Any]:
-    pairs = dict(settings.hyperparameters)
-    return {
-        **{axis: _shown(axis, settings) for axis in AXES},
-        **{name: pairs.get(name) for name in own},
-    }
-
-
-def _lines(
-    outcomes: Sequence[Outcome], points: Sequence[Mapping[str, Any]], seeds: Sequence[int]
-) -> list[dict[str, Any]]:
-    lines = []
-    for outcome, point in zip(outcomes, points, strict=True):
-        for seed, run in zip(seeds, outcome.runs, strict=True):
-            last = run["history"][-1] if run["error"] is None else {}
-            numbers = {"steps": run["steps"], **{n: last.get(n) for n in _LAST}}
-            lines.append({**point, "seed": seed, **numbers, "error": run["error"]})
-    return lines
 
 
 def _pictures(

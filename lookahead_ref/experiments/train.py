@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters
@@ -28,7 +28,7 @@ from lookahead_ref.training import (
 from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder, encode
 from lookahead_ref.training.events import Callback, Event, RunStarted
 from lookahead_ref.training.feedback import Plateau
-from lookahead_ref.training.loop import OnNonFinite, described, train
+from lookahead_ref.training.loop import described, train
 from lookahead_ref.training.stopping import StopRequest, stop_requests
 from lookahead_ref.training.team import Team, join, share
 from lookahead_ref.trees import check_like, flatten
@@ -234,7 +234,7 @@ def perplexity(loss: float) -> float | None:
     return math.exp(loss) if loss < math.log(sys.float_info.max) else None
 
 
-def _trained(prepared: Prepared, on_nonfinite: str, **more: Any) -> TrainingResult:
+def _trained(prepared: Prepared, on_nonfinite: Any, **more: Any) -> TrainingResult:
     settings = prepared.settings
     weights = None if more.get("resume") is not None else initial_weights(prepared)
     with plugins.located_in(**optimizers.named(settings)):
@@ -252,7 +252,7 @@ def _trained(prepared: Prepared, on_nonfinite: str, **more: Any) -> TrainingResu
             clip=settings.clip or None,
             evaluate_train=bool(settings.evaluate_train),
             evaluate_every=settings.evaluate_every,
-            on_nonfinite=cast("OnNonFinite", on_nonfinite),
+            on_nonfinite=on_nonfinite,
             **more,
         )
 

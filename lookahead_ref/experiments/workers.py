@@ -32,6 +32,8 @@ Work: TypeAlias = Callable[[Task, StopRequest], Outcome]
 """What is done with each task, until it is asked to stop."""
 
 _RETRIES = 3
+_PATIENCE = 5.0
+"""Seconds in which a scheduler must answer."""
 _SECONDS = 60.0
 """A worker that lived longer left a checkpoint: that it died is not the task's fault."""
 
@@ -103,7 +105,9 @@ class DaskCluster:
     ) -> Outcomes[Outcome]:
         distributed = self._distributed
         try:
-            client = distributed.Client(self._address, timeout=5, set_as_default=False)
+            client = distributed.Client(
+                self._address, timeout=_PATIENCE, set_as_default=False
+            )
         except (OSError, TimeoutError, ValueError) as error:
             raise ConnectionError(
                 f"scheduler must be the address of a Dask scheduler that answers, got "

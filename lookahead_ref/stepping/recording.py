@@ -176,6 +176,18 @@ def _write_down(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Written:
     return _Written(tuple(lines), tuple(each.number for each in results))
 
 
+def _operators(operation: str) -> tuple[Any, Any]:
+    """Return the methods of an operation: with the register first, and second."""
+
+    def first(self: "_Register", other: Any) -> "_Register":
+        return _record(operation, self, other)
+
+    def second(self: "_Register", other: Any) -> "_Register":
+        return _record(operation, other, self)
+
+    return first, second
+
+
 class _Register:
     """A value on which a rule writes itself down."""
 
@@ -186,29 +198,10 @@ class _Register:
         self.inputs = inputs
         self.number = number
 
-    def __add__(self, other: Any) -> "_Register":
-        return _record("add", self, other)
-
-    def __radd__(self, other: Any) -> "_Register":
-        return _record("add", other, self)
-
-    def __sub__(self, other: Any) -> "_Register":
-        return _record("subtract", self, other)
-
-    def __rsub__(self, other: Any) -> "_Register":
-        return _record("subtract", other, self)
-
-    def __mul__(self, other: Any) -> "_Register":
-        return _record("multiply", self, other)
-
-    def __rmul__(self, other: Any) -> "_Register":
-        return _record("multiply", other, self)
-
-    def __truediv__(self, other: Any) -> "_Register":
-        return _record("divide", self, other)
-
-    def __rtruediv__(self, other: Any) -> "_Register":
-        return _record("divide", other, self)
+    __add__, __radd__ = _operators("add")
+    __sub__, __rsub__ = _operators("subtract")
+    __mul__, __rmul__ = _operators("multiply")
+    __truediv__, __rtruediv__ = _operators("divide")
 
     def __abs__(self) -> "_Register":
         return _record("abs", self)

@@ -1,19 +1,17 @@
 """The training loop: batches, gradients, updates, and evaluation on the slow weights."""
 
-import itertools
 import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NoReturn, Protocol, cast
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol, cast
 
 import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters, trees
-from lookahead_ref.gradients import clip_in_place
 from lookahead_ref.optimizers.workers import Worker
 from lookahead_ref.stepping.backend import Backend, explained
 from lookahead_ref.stepping.backend import load as load_backend
@@ -25,19 +23,10 @@ from lookahead_ref.training.events import (
     Event,
     RunEnded,
     RunStarted,
-    StepSkipped,
-    StepTaken,
 )
 from lookahead_ref.training.feedback import Observer, Pace
 from lookahead_ref.training.models import Data, Measured, Model
-from lookahead_ref.training.nonfinite import (
-    NonFiniteLossError,
-    Where,
-    first_nonfinite,
-    is_finite,
-    joint_sum,
-    sum_of_squares,
-)
+from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite
 from lookahead_ref.training.state import (
     Placement,
     Snapshot,
@@ -48,21 +37,13 @@ from lookahead_ref.training.state import (
     parted,
     seeds,
 )
+from lookahead_ref.training.steps import OnNonFinite, Steps
 from lookahead_ref.training.stopping import Interrupted, StoppedError
 from lookahead_ref.training.team import Team, check_stops, join, share
 from lookahead_ref.trees import flatten
 
-OnNonFinite = Literal["stop", "skip"]
-"""What to do about a batch whose loss or gradient is not finite."""
-
 # On a device, reading a number waits for all that was begun before.
 _DEVICE_CHECK_EVERY = 50
-
-# In host memory the state is looked at after a gradient that may have made it infinite (the
-# sum of its squares is that large; smaller ones add up for millions of steps), and now and
-# then for what else a rule may do.
-_LARGE = 1e10
-_STATE_CHECK_EVERY = 50
 
 
 class Checkpoints(Protocol):
@@ -263,24 +244,29 @@ def train(
     loop = _Loop(
         model=model,
         data=data,
-        state=state,
+        states=states,
         team=team,
         seed=seed,
         epochs=epochs,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        clip=clip,
-        pace=pace,
         observers=[each for each in told if isinstance(each, Observer)],
         evaluate_train=evaluate_train,
         evaluate_every=evaluate_every,
-        on_nonfinite=on_nonfinite,
-        check_every=check_every,
         checkpoints=checkpoints if team.leads else None,
         callbacks=callbacks if team.leads else (),
     )
-    loop.workers += [
-        replace(loop, state=each, checkpoints=None, callbacks=()) for each in states[1:]
+    loop.workers = [
+        Steps(
+            state=each,
+            gradient=gradients(model, each, batch_size, accumulate),
+            clip=clip,
+            pace=pace,
+            on_nonfinite=on_nonfinite,
+            check_every=check_every,
+            report=loop.report if each is state else _unheard,
+            interruptible=loop.interruptible,
+            pause=loop.pause_alone,
+        )
+        for each in states
     ]
     loop.report(
         RunStarted(
@@ -305,42 +291,36 @@ def train(
             raise
 
 
+def _unheard(_: Event) -> None:
+    """Take note of nothing."""
+
+
 def described(value: object) -> str:
     """Describe a model, an optimizer or a schedule without its place in memory."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
-def _labels(batch: Any) -> int:
-    """Count what a batch's loss is the mean of; the last batch may have less."""
-    return int(getattr(getattr(batch, "labels", None), "size", 1))
-
-
 @dataclass(kw_only=True)
 class _Loop:
-    """One run: takes the state from batch to batch and from epoch to epoch."""
+    """One run: takes the states of its workers from epoch to epoch."""
 
     model: Model
     data: Data
-    state: TrainingState
+    states: Sequence[TrainingState]
+    """Of the workers in this process."""
     team: Team
     seed: int
     epochs: int
-    batch_size: int
-    accumulate: int
-    clip: float | None
-    pace: Pace | None
     observers: Sequence[Observer]
     evaluate_train: bool
     evaluate_every: int
-    on_nonfinite: OnNonFinite
-    check_every: int
     checkpoints: Checkpoints | None
     callbacks: Sequence[Callback]
 
     def __post_init__(self) -> None:
-        self.gradient = gradients(self.model, self.state, self.batch_size, self.accumulate)
+        self.state = self.states[0]
+        self.workers: Sequence[Steps] = ()
         self.began = time.perf_counter() - self.state.seconds
-        self.workers = [self]  # in this process
         self.saved: tuple[int, int] | None = None
 
     def tell(self) -> None:
@@ -373,7 +353,7 @@ class _Loop:
             self._end_epoch(state.epoch + 1)
         self._pause(save=True)
         test = getattr(self.data, "test", None)
-        with self._interruptible():
+        with self.interruptible():
             measures = test is not None and self.team.leads
             tested = self._evaluator()(test) if measures else None
         self.end(None, tested)
@@ -393,7 +373,7 @@ class _Loop:
         state = self.state
         per_epoch = state.stream.batches_per_epoch
         if self.team.size == 1:
-            self.advance(per_epoch)
+            self.workers[0].advance(per_epoch)
             return
         k = cast("Worker", state.stepper.optimizer).lookahead.k
         while state.batches < per_epoch:
@@ -408,7 +388,7 @@ class _Loop:
     def _synchronize(self) -> None:
         """Do the outer step with the mean of all workers' pseudo-gradients."""
         placement = self.state.placement
-        steppers = [worker.state.stepper for worker in self.workers]
+        steppers = [state.stepper for state in self.states]
         found = [stepper.params for stepper in steppers]
         if not self.team.on_devices:
             found = [trees.map(placement.backend.to_host, each) for each in found]
@@ -416,122 +396,9 @@ class _Loop:
         for stepper in steppers:
             stepper.step(mean)
 
-    def advance(self, until: int) -> None:
-        """Go through the epoch's batches up to a number."""
-        state = self.state
-        while state.batches < until:
-            left = until - state.batches
-            if self.check_every == 1:
-                self._look_at_each(left)
-                continue
-            before, count = state.snapshot(), min(left, self.check_every)
-            with self._interruptible(before):
-                all_finite = self._look_after(count)
-            if not all_finite:
-                state.restore(before)
-                self._look_at_each(count)
-            del before  # there is room for one, not for this and the next
-            self._pause_alone()
-
-    def _look_at_each(self, count: int) -> None:
-        """Go through some batches, looking at each one's gradient before it is used."""
-        state, batches = self.state, self.state.stream.epoch()
-        for _ in range(count):
-            with self._interruptible():
-                batch = next(batches)
-                loss, carried, grads = self.gradient(batch)
-            state.batches += 1
-            fault = self._update_if_finite(batch, float(loss), grads)
-            if fault is None:
-                state.carried = carried
-                self._take(_labels(batch), float(loss))
-            else:
-                self._leave_out(batch, float(loss), *fault)
-            self._pause_alone()
-
-    def _update_if_finite(
-        self, batch: Any, loss: float, grads: Any
-    ) -> tuple[Where, str | None] | None:
-        """Make an update, or tell why none was made: what is not finite, and where."""
-        stepper, before = self.state.stepper, None
-        squares = float(sum_of_squares(0.0, flatten(grads).values()))
-        total = squares + loss
-        if not math.isfinite(total):
-            parameter = first_nonfinite(grads)
-            if parameter is not None or not math.isfinite(loss):
-                return ("gradient" if math.isfinite(loss) else "batch"), parameter
-            # A rule that squares what is so large makes a slot infinite, for good.
-            before = stepper.state_dict()
-        self._update(batch, grads, squares)
-        batches = self.state.batches
-        last = batches == self.state.stream.batches_per_epoch
-        if total < _LARGE and batches % _STATE_CHECK_EVERY and not last:
-            return None
-        entry = first_nonfinite(stepper.state_arrays)
-        if entry is None:
-            return None
-        if before is not None:
-            stepper.load_state_dict(before)
-        return "state", entry
-
-    def _look_after(self, count: int) -> bool:
-        """Go through some batches without waiting for any; tell whether all is finite."""
-        state = self.state
-        pending = []
-        for batch in itertools.islice(state.stream.epoch(), count):
-            loss, carried, grads = self.gradient(batch)
-            state.batches += 1
-            total = joint_sum(loss, flatten(grads).values())
-            self._update(batch, grads)
-            state.carried = carried
-            total = joint_sum(total, state.stepper.state_arrays.values())
-            pending.append((_labels(batch), loss, total))
-        # The state is of no use then; a sum that overflowed is cleared up batch by batch.
-        if not all(math.isfinite(float(total)) for *_, total in pending):
-            return False
-        for labels, loss, _ in pending:
-            self._take(labels, float(loss))
-        return True
-
-    def _update(self, batch: Any, grads: Any, squares: float | None = None) -> None:
-        if self.pace is not None:
-            self.pace.scale = getattr(batch, "scale", 1.0)
-        if self.clip is not None:
-            if squares is None and self.state.placement.on_host:
-                squares = float(sum_of_squares(0.0, flatten(grads).values()))
-            if squares is None or not clip_in_place(grads, squares, self.clip):
-                grads, _ = la.clip_by_global_norm(grads, self.clip)
-        self.state.stepper.step(grads)
-
-    def _take(self, labels: int, loss: float) -> None:
-        state = self.state
-        self.report(StepTaken(step=state.step, epoch=state.epoch + 1, loss=loss))
-        state.step += 1
-        state.epoch_updates += 1
-        state.loss_sum += labels * loss
-        state.labels += labels
-
-    def _leave_out(self, batch: Any, loss: float, of: Where, parameter: str | None) -> None:
-        """Skip a batch of which something is not finite, or stop."""
-        state = self.state
-        broken = first_nonfinite(state.stepper.params)
-        none_left = (
-            state.batches == state.stream.batches_per_epoch and not state.epoch_updates
-        )
-        # Weights and slots that are not finite make every batch like this one.
-        if (
-            self.on_nonfinite == "stop"
-            or none_left
-            or broken is not None
-            or first_nonfinite(state.stepper.state_arrays) is not None
-        ):
-            self._fail(of, state.epoch + 1, loss, broken, parameter, batch)
-        state.skipped += 1
-        self.report(StepSkipped(state.step, state.epoch + 1, loss, parameter))
-
     # Between batches and epochs.
 
-    def _pause_alone(self) -> None:
+    def pause_alone(self) -> None:
         if self.team.size == 1:
             self._pause()
 
@@ -552,13 +419,12 @@ class _Loop:
         if place == self.saved:
             return
         self.state.seconds = self._seconds()
-        states = [worker.state for worker in self.workers]
         # From weights that are not finite no run can go on: the last good ones stay.
-        finite = [first_nonfinite(state.stepper.params) is None for state in states]
+        finite = [first_nonfinite(each.stepper.params) is None for each in self.states]
         if not all(self.team.gather(finite)):
             return
         self.saved = place
-        copies = self.team.gather([state.on_host() for state in states])
+        copies = self.team.gather([state.on_host() for state in self.states])
         if self.checkpoints is not None:
             self.checkpoints.save(self.state.batches_in_all, joined(copies))
         self.team.broadcast(None)  # when it is written
@@ -569,7 +435,7 @@ class _Loop:
         raise StoppedError(self.state.step)
 
     @contextmanager
-    def _interruptible(self, before: Snapshot | None = None) -> Iterator[None]:
+    def interruptible(self, before: Snapshot | None = None) -> Iterator[None]:
         """Let a request to stop end the block, as if that had not begun."""
         if (kept := self.checkpoints) is None or self.team.size > 1:
             yield  # workers stop where they meet
@@ -590,9 +456,8 @@ class _Loop:
 
     def _end_epoch(self, epoch: int) -> None:
         """Evaluate if it is time to, and make ready for the next epoch."""
-        states = [worker.state for worker in self.workers]
         record = self._recorded(epoch) if self._measured(epoch) else None
-        for state in states:
+        for state in self.states:
             state.epoch, state.batches, state.epoch_updates = epoch, 0, 0
             if record is not None:
                 state.loss_sum, state.labels = 0.0, 0
@@ -604,14 +469,13 @@ class _Loop:
                 loss = record.validation_loss + (record.train_loss or 0.0)
                 if not math.isfinite(loss):
                     broken = first_nonfinite(self.state.stepper.evaluation_params())
-                    self._fail("evaluation", epoch, loss, broken)
+                    self.workers[0].fail("evaluation", epoch, loss, broken)
                 self._watch()
         self._pause()
 
     def _recorded(self, epoch: int) -> EpochRecord:
         """Evaluate in one process, and tell all."""
-        states = [worker.state for worker in self.workers]
-        sums = self.team.gather([(each.loss_sum, each.labels) for each in states])
+        sums = self.team.gather([(each.loss_sum, each.labels) for each in self.states])
         loss, labels = map(sum, zip(*sums, strict=True))
         record = None
         if self.team.leads:
@@ -619,7 +483,7 @@ class _Loop:
         return cast("EpochRecord", self.team.broadcast(record))
 
     def _evaluated(self, epoch: int, batch_loss: float | None) -> EpochRecord:
-        with self._interruptible():
+        with self.interruptible():
             evaluate = self._evaluator()
             on_train = evaluate(self.data.train) if self.evaluate_train else None
             on_validation = evaluate(self.data.validation)
@@ -667,21 +531,4 @@ class _Loop:
                 test_loss=None if tested is None else tested.loss,
                 test_accuracy=None if tested is None else tested.accuracy,
             )
-        )
-
-    def _fail(
-        self,
-        of: Where,
-        epoch: int,
-        loss: float,
-        broken: str | None,
-        parameter: str | None = None,
-        batch: Any = None,
-    ) -> NoReturn:
-        """Raise what ends the run; `broken` is a parameter that is not finite itself."""
-        raise NonFiniteLossError(
-            *(of, self.state.step, epoch, loss, self.state.history),
-            parameter if broken is None or of == "state" else broken,
-            parameter_is_finite=broken is None,
-            inputs_are_finite=is_finite(batch),
         )

@@ -262,18 +262,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def quality(loss: float, accuracy: float, *, text: bool) -> str:
+    """Say how good predictions are: by their accuracy, of a text by the perplexity."""
+    if text:
+        return f"perplexity {math.exp(min(loss, 700)):.2f}"
+    return f"accuracy {100 * accuracy:.2f} %"
+
+
 def _described(record: EpochRecord, text: bool) -> str:
     loss = (
         f"batch loss {record.batch_loss:.4f}"
         if record.train_loss is None
         else f"training loss {record.train_loss:.4f}"
     )
-    measured = (
-        f"perplexity {math.exp(min(record.validation_loss, 700)):.2f}"
-        if text
-        else f"accuracy {100 * record.validation_accuracy:.2f} %"
-    )
-    parts = [f"epoch {record.epoch}", loss, f"validation {measured}"]
+    shown = quality(record.validation_loss, record.validation_accuracy, text=text)
+    parts = [f"epoch {record.epoch}", loss, f"validation {shown}"]
     if record.skipped:
         parts.append(f"{record.skipped} skipped")
     return ", ".join(parts)

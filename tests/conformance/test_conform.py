@@ -15,7 +15,8 @@ SWAPPED = """
 import json
 from dataclasses import replace
 
-from conformance.wrong import changed
+import numpy as np
+from conformance.wrong import changed, program
 
 from lookahead_ref.conformance.adapters import Pure
 from lookahead_ref.conformance import UnsupportedError
@@ -45,6 +46,17 @@ class Mixed:
 
     def __getattr__(self, name):
         return getattr(self.it, name)
+
+
+Single = program("single-precision")
+
+
+class Flushing(Pure):
+    def fast(self):
+        def flushed(a):
+            return np.where(abs(a) < np.finfo(a.dtype).smallest_normal, 0 * a, a)
+
+        return {name: flushed(each) for name, each in super().fast().items()}
 
 
 class Broken(Pure):
@@ -119,6 +131,18 @@ def test_departures_are_told_with_their_cause(swapped: Done) -> None:
     first = "smoke-alpha (float32): fast weights at step 3, weight[0, 0]: expected "
     assert f"alpha-swapped: 46 checks, such as {first}" in said
     assert said.count("tolerances apart") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("Flushing", "--level gpu"), ("Single", "--dtype float32")]
+)
+def test_a_hint_names_the_option_that_helps(name: str, hint: str) -> None:
+    some = (f"mine.py:{name}", "--profile", "wrapper", "--json")
+    done = conform(*some)
+    assert done.exit_code == 1
+    (said,) = json.loads(done.stdout)["hints"]
+    assert f"{hint} " in said
+    assert conform(*some, *hint.split()).exit_code == 0
 
 
 def test_json_holds_everything() -> None:

@@ -27,6 +27,7 @@ from conformance.wrong import program
 MyLookahead = program("first-sync-at-step-1", "phi-after-first-step")
 Unknown = program("alpha-squared")
 Right = program()
+Frozen = program("alpha-frozen")
 
 
 class Stops(Right):
@@ -112,6 +113,13 @@ def test_a_mistake_is_explained_in_plain_words() -> None:
     assert "and should be" in said
     element = r"This element starts at -?\d\.\d+, and its gradient is -?\d\.\d+\. "
     assert re.search(element, said)
+
+
+def test_the_table_that_a_case_is_of_is_shown() -> None:
+    some = ("--explain", "--case", "schedule-alpha-interpolate")
+    said = conform("mine.py:Frozen", *some).stdout.replace("\n", " ")
+    assert "alpha = tabulated" in said
+    assert "Alpha at each synchronization is 0.8, 0.5, 0.2, and then the last." in said
 
 
 def test_expected_values_can_be_hidden(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """Pictures in one size: the digits, MNIST and CIFAR, and the augmentation."""
 
 import gzip
-import importlib
+import importlib.util
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +21,7 @@ from lookahead_ref.data import (
     load,
     load_digits,
     load_mnist,
+    pictures,
 )
 from lookahead_ref.data.datasets import stratified_split
 from lookahead_ref.extras import MissingExtraError, require
@@ -89,10 +90,8 @@ def test_a_split_shares_each_class_out(classes: Any, fraction: float, seed: int)
 
 
 def test_without_scikit_learn_an_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> None:
-        raise ModuleNotFoundError(name="sklearn")
-
-    monkeypatch.setattr(importlib, "import_module", absent)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    pictures._digits.cache_clear()
     with pytest.raises(
         MissingExtraError,
         match=r"load the digits.*pip install 'lookahead-ref\[experiments\]'",

@@ -12,7 +12,7 @@ import pytest
 from commands import alone, results, succeeded
 from lookahead_ref.experiments import compare, environment, optimizers
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder
-from lookahead_ref.experiments.report import Report
+from lookahead_ref.experiments.report import Report, do
 from lookahead_ref.experiments.settings import CompareSettings, TrainSettings
 from lookahead_ref.experiments.trials import DivergedError
 from lookahead_ref.report.tables import Summary
@@ -27,7 +27,7 @@ FILES = RESULTS | {"curves.png", "curves.svg", "report.html"}
 
 def run(folder: Path, settings: CompareSettings = SETTINGS, jobs: int = 1) -> Report:
     folder.mkdir(exist_ok=True)
-    return compare.compare(compare.prepare(settings), folder, **alone(jobs))
+    return do(compare.prepare(settings), folder, **alone(jobs))
 
 
 @pytest.fixture(scope="module")

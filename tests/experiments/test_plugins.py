@@ -180,7 +180,8 @@ def test_a_rate_is_of_the_optimizer_that_it_names(folder: Path) -> None:
         optimizers=("mine.py:Signed", "adam", "sgd"),
         learning_rates=(("", 0.5), ("adam", 0.125)),
     )
-    prepared = compare.prepare(settings).prepared
+    job = compare.prepare(settings)
+    prepared = {each.settings.optimizer: each for each in job.prepared}
     rates = [prepared[n].optimizer.learning_rate for n in compare.inner_names(settings)]
     assert rates == [0.5, 0.125, 0.5]
     assert prepared["lookahead-adam"].optimizer.inner.learning_rate == 0.125

@@ -12,16 +12,16 @@ import typer
 from commands import alone, results
 from lookahead_ref.cli.terminal import job_folder
 from lookahead_ref.experiments.environment import OutputFolderError, continued_folder
-from lookahead_ref.experiments.report import Report
+from lookahead_ref.experiments.report import Report, do
 from lookahead_ref.experiments.settings import SweepSettings, TrainSettings, command
-from lookahead_ref.experiments.sweep import plan, sweep
+from lookahead_ref.experiments.sweep import plan, prepare
 
 
 def run(folder: Path, **axes: Any) -> Report:
     folder.mkdir(exist_ok=True)
     base = TrainSettings(epochs=1)
     settings = SweepSettings(**{"optimizer": ("lookahead-sgd",), "base": base, **axes})
-    return sweep(settings, folder, **alone())
+    return do(prepare(settings), folder, **alone())
 
 
 def table_of_runs(folder: Path) -> list[dict[str, str]]:

@@ -14,8 +14,10 @@ import pytest
 import worker_tasks
 
 from commands import alone, results
+from lookahead_ref.experiments import workers as pools
+from lookahead_ref.experiments.report import do
 from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
-from lookahead_ref.experiments.sweep import sweep
+from lookahead_ref.experiments.sweep import prepare
 from lookahead_ref.experiments.trials import measure_training
 from lookahead_ref.experiments.workers import (
     DaskCluster,
@@ -87,8 +89,9 @@ def test_the_number_of_jobs_must_be_positive() -> None:
         choose_workers(2, "tcp://127.0.0.1:9")
 
 
-def test_a_scheduler_that_does_not_answer_is_named() -> None:
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("distributed")
+    monkeypatch.setattr(pools, "_PATIENCE", 0.1)
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9"):
         list(DaskCluster("tcp://127.0.0.1:9").outcomes(worker_tasks.square, [1]))
 
@@ -149,7 +152,7 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
         k=(2, 3),
         base=TrainSettings(data=f"{file}:halves", batch_size=20, epochs=1),
     )
-    sweep(settings, tmp_path, **alone() | {"workers": workers})
+    do(prepare(settings), tmp_path, **alone() | {"workers": workers})
     alike = replace(settings.base, optimizer="lookahead-sgd", learning_rate=0.125)
     for trial in results(tmp_path)["arms"]:
         same = replace(alike, k=trial["settings"]["k"])

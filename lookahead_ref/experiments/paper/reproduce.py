@@ -2,17 +2,12 @@
 
 import importlib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
 from typing import Protocol, cast
 
-from rich.console import Console
-
-from lookahead_ref.experiments import report, trials
+from lookahead_ref.experiments import trials
+from lookahead_ref.experiments.report import Findings, Job
 from lookahead_ref.experiments.settings import ReproduceSettings
-from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Outcome, Plan
-from lookahead_ref.experiments.workers import Pool
 from lookahead_ref.hyperparameters import option
 
 NAMES: Mapping[str, str] = {
@@ -35,45 +30,39 @@ class Experiment(Protocol):
     def plan(self, settings: ReproduceSettings) -> Plan:
         """Plan the runs."""
 
-    def find(self, plan: Plan, outcomes: Sequence[Outcome]) -> report.Findings:
+    def find(self, plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         """Make what came of them into tables beside the paper's, words and pictures."""
 
 
 def experiment(name: str) -> Experiment:
     """Return the module of a table or figure."""
     option("name", name, tuple(NAMES))
-    module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
+    # Figure 9 shows the runs of Table 5 on the way.
+    module = importlib.import_module(
+        f"lookahead_ref.experiments.paper.{'table5' if name == 'fig9' else name}"
+    )
     return cast("Experiment", module)
 
 
-def check(name: str, settings: ReproduceSettings) -> tuple[Plan, list[Prepared]]:
+def prepare(name: str, settings: ReproduceSettings) -> Job:
     """Try everything that can be wrong, before anything is trained or written."""
-    plan = experiment(name).plan(settings)
-    return plan, trials.check(plan)
-
-
-def reproduce(
-    name: str, settings: ReproduceSettings, folder: Path, workers: Pool, console: Console
-) -> report.Report:
-    """Do all runs of a table or figure that are not done yet, and write its report."""
-    began = datetime.now().astimezone()
     module = experiment(name)
     plan = module.plan(settings)
-    outcomes = trials.run(plan, folder / "trials", workers=workers, console=console)
-    if all(outcome.diverged == len(outcome.runs) for outcome in outcomes):
-        raise ArithmeticError(
-            "every run diverged, there is nothing to compare: try a smaller learning rate"
-        )
-    findings = module.find(plan, outcomes)
-    console.print("drawing the pictures, writing the report")
-    return report.write(
-        folder,
-        NAMES[name],
+
+    def find(outcomes: Sequence[Outcome]) -> Findings:
+        if all(outcome.diverged == len(outcome.runs) for outcome in outcomes):
+            raise ArithmeticError(
+                "every run diverged, there is nothing to compare: try a smaller learning "
+                "rate"
+            )
+        return module.find(plan, outcomes)
+
+    return Job(
         f"reproduce {name}",
+        NAMES[name],
         settings,
         plan,
-        outcomes,
-        findings,
-        began,
-        name=name,
+        trials.check(plan),
+        find,
+        more=lambda _: {"name": name},
     )

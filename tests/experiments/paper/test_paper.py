@@ -20,9 +20,9 @@ from lookahead_ref import trees
 from lookahead_ref.experiments import statistics, train
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
-from lookahead_ref.experiments.paper.reproduce import NAMES, check, reproduce
+from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, prepare
 from lookahead_ref.experiments.paper.walk import walking
-from lookahead_ref.experiments.report import Report
+from lookahead_ref.experiments.report import Report, do
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Arm, Outcome
 from lookahead_ref.report.tables import MISSING, Summary, Table, summarize
@@ -35,7 +35,7 @@ QUICK = ReproduceSettings(seeds=1, epochs=1)
 
 def run(name: str, folder: Path, settings: ReproduceSettings = QUICK) -> Report:
     folder.mkdir(exist_ok=True)
-    return reproduce(name, settings, folder, **alone())
+    return do(prepare(name, settings), folder, **alone())
 
 
 TEXTS = ("table3", "family")
@@ -129,7 +129,7 @@ def test_table_3_in_full_is_awd_lstm_and_in_the_middle_two_layers() -> None:
 
 def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(ValueError, match=r"name must be one of 'table1', .*, got 'table4'"):
-        check("table4", QUICK)
+        prepare("table4", QUICK)
 
 
 WALKED = TrainSettings(
@@ -260,8 +260,8 @@ def test_the_page_tells_the_full_settings() -> None:
             told[name] = (model, int(epochs), int(batch), decay.replace("none", "0.0"))
     assert told.keys() == NAMES.keys()
     for name, (model, epochs, batch, decay) in told.items():
-        module = importlib.import_module(f"lookahead_ref.experiments.paper.{name}")
-        settings = module.plan(ReproduceSettings(full=True, data="any")).arms[0].settings
+        request = ReproduceSettings(full=True, data="any")
+        settings = experiment(name).plan(request).arms[0].settings
         assert model.replace("-", "").lower().startswith(settings.model.replace("-", ""))
         assert (epochs, batch) == (settings.epochs, settings.batch_size)
         assert float(decay) == settings.weight_decay
