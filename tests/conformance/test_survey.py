@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ from conformance.wrong import program, results
 
 from lookahead_ref.conformance import cases
 from lookahead_ref.conformance.adapters import PEERS, Peer, builtin
+from lookahead_ref.conformance.bugs import CONVENTIONS
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.running import HungError, open_target
@@ -50,20 +52,48 @@ exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"))
 
 ADAPTERS = DOCS / "conformance" / "adapters"
 
+AT_STEP_1 = {"first-sync-at-step-1", "phi-after-first-step"}
+SINGLE = {"single-precision"}
+BY_NAME = {"only-momentum-reset", "only-momentum-interpolated"}
+INNER_ALONE = {"checkpoint-of-inner-alone"}
+STALE = {*INNER_ALONE, "schedule-frozen-after-loading"}
+IN_PLACE = {"only-momentum-reset", "interpolated-slots-aliased-in-place"}
+NOTHING: set[str] = set()
 READ: dict[str, tuple[str, set[str]]] = {
+    "authors-pytorch": ("but", {*IN_PLACE, *INNER_ALONE}),
+    "authors-tensorflow": ("wrong", {"period-plus-one", "phi-starts-at-zero"}),
+    "alphadl": ("wrong", AT_STEP_1),
+    "bojone": ("but", INNER_ALONE),
+    "catalyst": ("wrong", AT_STEP_1),
+    "fairscale": ("wrong", {"phi-after-first-step", "slow-momentum"}),
+    "fastai": ("right", NOTHING),
+    "keras-lookahead": ("right", NOTHING),
+    "lagan": ("wrong", {"phi-at-first-sync"}),
+    "lonepatient": ("but", {"only-momentum-reset", *STALE}),
+    "mxnet": ("but", SINGLE),
+    "nachiket273": ("but", STALE),
+    "nested_lookahead": ("wrong", {*AT_STEP_1, "interpolated-slots-aliased", *STALE}),
     "optax": ("but", {"reset-restarts-schedule"}),
-    "torch_optimizer": ("wrong", {"first-sync-at-step-1", "phi-after-first-step"}),
-    "pytorch_optimizer": ("but", {"only-momentum-reset", "only-momentum-interpolated"}),
+    "over9000": ("wrong", {"phi-at-first-sync"}),
     "paddlepaddle": (
         "wrong",
-        {"phi-after-first-step", "checkpoint-without-step-counter", "single-precision"},
+        {"phi-after-first-step", *INNER_ALONE, *SINGLE},
     ),
+    "pylocron": ("but", NOTHING),
+    "pytorch_optimizer": ("but", BY_NAME),
+    "pytorch_ranger": ("but", SINGLE),
+    "ranger": ("but", SINGLE),
+    "ranger2020": ("but", SINGLE),
+    "ranger913a": ("right", NOTHING),
+    "rangerlite": ("right", NOTHING),
+    "rangerqh": ("wrong", {"phi-after-decay"}),
+    "snoo": ("right", NOTHING),
+    "tensorflow_addons": ("but", SINGLE),
+    "tensormonk": ("but", {"schedule-frozen", "checkpoint-of-parameters-alone"}),
     "timm": ("wrong", {"phi-at-first-sync", "evaluation-synchronizes"}),
-    "pylocron": ("but", set()),
-    "torch2-look-ahead": ("but", {"only-momentum-reset", "only-momentum-interpolated"}),
+    "torch2-look-ahead": ("but", BY_NAME),
+    "torch_optimizer": ("wrong", AT_STEP_1),
     "torchft": ("but", {"checkpoint-without-step-counter"}),
-    "fairscale": ("wrong", {"phi-after-first-step", "slow-momentum"}),
-    "snoo": ("right", set()),
 }
 """Verdict and causes, as the code of each says to a person."""
 
@@ -92,7 +122,9 @@ def test_the_survey_is_of_these_vectors_and_of_every_implementation() -> None:
 @pytest.mark.parametrize("name", READ)
 def test_the_causes_are_those_that_a_reader_of_the_code_finds(name: str) -> None:
     (one,) = [each for each in survey()["implementations"] if each["name"] == name]
-    causes = [{cause["name"] for cause in each} for each in one["causes"]] or [set()]
+    conventions = {each.name for each in CONVENTIONS}
+    names = [{cause["name"] for cause in each} for each in one["causes"]] or [set()]
+    causes = [each - conventions for each in names]
     assert (one["verdict"], one["explained"]) == (READ[name][0], True)
     assert READ[name][1] in causes
 
@@ -101,6 +133,19 @@ def test_the_page_has_a_section_for_every_implementation() -> None:
     page = (DOCS / "conformance" / "implementations.md").read_text(encoding="utf-8")
     sections = re.findall(r"^## (\S+)\n\n```\{golden-survey\} \1\n```$", page, re.M)
     assert sorted(sections) == sorted(each["name"] for each in survey()["implementations"])
+
+
+def test_the_page_says_in_plain_words_what_is_wrong() -> None:
+    pytest.importorskip("sphinx")
+    page = runpy.run_path(str(DOCS / "_ext" / "survey_page.py"))
+    those = {each["name"]: each for each in survey()["implementations"]}
+    said = "loses the slow weights in a checkpoint; and "
+    assert page["sentence"](those["authors-pytorch"]).startswith(said)
+    assert "own checkpoint loses the slow weights" in page["headline"](those)
+    assert page["sentence"](those["snoo"]) == "nothing departs"
+    drawn = page["report"](survey(), lambda name, anchor: f"{name}.html#{anchor}")
+    assert drawn.count("<tr id=") == len(those)
+    assert ">right, but</text></svg>" in page["badge"]("but")
 
 
 def found_with(*clauses: str, explained: bool = True, failures: int = 0) -> dict[str, Any]:
