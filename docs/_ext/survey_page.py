@@ -29,11 +29,13 @@ PLAIN = {
     "checkpoint-leaves-new-phi": "loses the slow weights in a checkpoint",
     "checkpoint-of-inner-alone": "loses the slow weights in a checkpoint",
     "checkpoint-of-inner-alone-phi-anew": "loses the slow weights in a checkpoint",
+    "checkpoint-of-parameters-alone": "loses all of its state in a checkpoint",
     "checkpoint-without-phi": "loses the slow weights in a checkpoint",
     "checkpoint-without-step-counter": "loses the step counter in a checkpoint",
     "evaluation-synchronizes": "an evaluation moves the weights that training goes on with",
     "first-sync-at-step-1": "synchronizes at step 1, and k steps later each time",
     "interpolated-slots-aliased": "its pullback does nothing",
+    "interpolated-slots-aliased-in-place": "its pullback shrinks the momentum",
     "only-momentum-interpolated": "its pullback does nothing around Adam",
     "only-momentum-reset": "its reset does nothing around Adam",
     "period-plus-one": "synchronizes every k + 1 steps",
@@ -42,6 +44,7 @@ PLAIN = {
     "phi-at-first-sync": "starts the slow weights k steps late",
     "phi-starts-at-zero": "starts the slow weights at zero",
     "reset-restarts-schedule": "a reset restarts the learning rate's schedule",
+    "schedule-frozen": "ignores a scheduler around it",
     "schedule-frozen-after-loading": "ignores a scheduler once a checkpoint was loaded",
     "single-precision": "computes in float32 what was given in float64",
     "slow-momentum": "follows SlowMo's units, not DiLoCo's",
@@ -70,11 +73,16 @@ def plain(cause: Mapping[str, Any]) -> str:
 def sentence(one: Mapping[str, Any]) -> str:
     """Say in plain words what is wrong first of all."""
     told = [plain(each) for each in causes(one)]
-    told += [f"stops with {_error(each['shows'])}" for each in one["failures"]]
+    told += [_stop(each) for each in one["failures"]]
     if not one["explained"]:
         told.insert(0, "departs, and no named cause explains all of it")
     more = len(told) - 1
     return told[0] + (f"; and {more} more" if more else "") if told else "nothing departs"
+
+
+def _stop(failure: Mapping[str, Any]) -> str:
+    what = "its checkpoint stops" if "resume" in failure["case"] else "stops"
+    return f"{what} with {_error(failure['shows'])}"
 
 
 def _error(shows: str) -> str:
@@ -109,7 +117,7 @@ def headline(those: Mapping[str, Any]) -> str:
     lost = [each for each in causes(authors) if each["name"].startswith("checkpoint")]
     if not lost:
         return ""
-    rest = " In all else it is right." if authors["verdict"] == "but" else ""
+    rest = " Its algorithm is right." if authors["verdict"] == "but" else ""
     return (
         '<p class="survey-headline">The authors\N{RIGHT SINGLE QUOTATION MARK} own '
         f"checkpoint loses the slow weights.{rest}</p>"

@@ -79,7 +79,7 @@ READ: dict[str, tuple[str, set[str]]] = {
         "wrong",
         {"phi-after-first-step", *INNER_ALONE, *SINGLE},
     ),
-    "pylocron": ("but", NOTHING),
+    "pylocron": ("but", {"schedule-frozen"}),
     "pytorch_optimizer": ("but", BY_NAME),
     "pytorch_ranger": ("but", SINGLE),
     "ranger": ("but", SINGLE),

@@ -19,6 +19,8 @@ class Adapter:
     def __init__(self, data, dtype):
         rules = ["sgd", "heavy-ball", "nesterov", "adam"]
         self.case = case = Case(data, dtype, rules, ["none", "l2"])
+        if any(not a.shape for a in case.params.values()):
+            raise Unsupported("a scalar parameter, which MXNet 1 has not")
         import mxnet as mx
 
         found, self.mx, self.steps = module_of(ABOUT), mx, 0

@@ -69,7 +69,8 @@ class PyTorch:
         for name, param in self._params.items():
             found = gradients[name]
             param.grad = None if found is None else torch.tensor(found)
-        for group in self._optimizer.param_groups:
+        # Around a model, as torchft and fairscale are, there is the inner optimizer alone.
+        for group in getattr(self._optimizer, "param_groups", self._inner.param_groups):
             group["lr"] = self._rate(self._steps)
         self._optimizer.step()
         self._steps += 1
