@@ -134,6 +134,14 @@ class LayerKernels:
         xp.add.at(sums, indices, rows)
         return sums
 
+    def packed(self, weight: Any) -> Any:
+        """Return a matrix, maybe a transpose, as `product` reads it many times."""
+        return weight
+
+    def product(self, rows: Any, packed: Any, out: Any) -> None:
+        """Write the product of a few rows and a matrix that was packed."""
+        namespace(rows).matmul(rows, packed, out=out)
+
     def lstm_cell(
         self,
         gates: Any,

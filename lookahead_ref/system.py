@@ -1,8 +1,9 @@
-"""What the operating system tells: cores that may be used, files that can be read."""
+"""What is outside: cores that may be used, files that can be read, terminals."""
 
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 
 def available_cores() -> int:
@@ -33,3 +34,14 @@ def unreadable(path: Path, most: int) -> str | None:
         return "it is no regular file" if path.exists() else "no such file"
     size = path.stat().st_size
     return f"{size} bytes, more than {most}" if size > most else None
+
+
+def redraws(console: Any) -> bool:
+    """Say whether a console is a person's terminal, which can redraw a line."""
+    # Asked for colours, Rich takes any stream for a terminal; in Jupyter each line stays.
+    forced = bool(os.environ.get("FORCE_COLOR")) and not console.file.isatty()
+    return bool(
+        console.is_terminal
+        and not (console.is_dumb_terminal or console.is_jupyter or forced)
+        and not os.environ.get("CI")
+    )

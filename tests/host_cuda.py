@@ -21,7 +21,7 @@ import pytest
 
 import lookahead_ref as la
 import standin
-from executors import DECAYS, SINGLE, made, nested
+from executors import DECAYS, FAMILY, SINGLE, made, nested
 from lookahead_ref.backends.cupy import CupyBackend, compiler
 from lookahead_ref.backends.numpy import NumpyBackend
 from lookahead_ref.stepping import backend as registry
@@ -61,6 +61,7 @@ extern "C" void run_{number}(int blocks, const void *table) {{
 OPTIMIZERS: dict[str, Any] = made(SINGLE, *DECAYS) | {
     **made({"averaged": la.PolyakAveraging}, ""),
     "a Lookahead, averaged": la.PolyakAveraging(la.Lookahead(INNER["sgd"](), k=2)),
+    **dict(list(FAMILY.items())[:4]),
     "a Lookahead in another": la.Lookahead(la.Lookahead(INNER["heavy-ball"](), k=2), k=3),
     "the longest": la.PolyakAveraging(
         nested(3, "interpolate", "interpolate")(INNER["adam"](**DECOUPLED))

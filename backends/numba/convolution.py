@@ -310,6 +310,36 @@ def correlate(
 
 
 @_compiled
+def product(start: int, stop: int, rows: Any, packed: Any, out: Any, vectors: int) -> None:
+    """Compute panels of the product of a few rows and a matrix."""
+    count, length = rows.shape
+    outputs = out.shape[1]
+    panel = packed.shape[3]
+    flat = packed.reshape(-1)
+    places = np.minimum(np.arange(count + ROWS), count - 1) * length
+    targets = np.arange(count) * outputs
+    spare = np.empty(ROWS * panel, rows.dtype)
+    spare_places = np.arange(ROWS) * panel
+    for number in range(start, stop):
+        known = min(panel, outputs - number * panel)
+        b_start = number * length * panel
+        for first in range(0, count, ROWS):
+            if known == panel and first + ROWS <= count:
+                _rows(
+                    vectors, rows, places, first, 0, length, flat, b_start, panel,
+                    out, targets, first, number * panel, False,
+                )  # fmt: skip
+                continue
+            _rows(
+                vectors, rows, places, first, 0, length, flat, b_start, panel,
+                spare, spare_places, 0, 0, False,
+            )  # fmt: skip
+            for m in range(min(ROWS, count - first)):
+                for j in range(known):
+                    out[first + m, number * panel + j] = spare[m * panel + j]
+
+
+@_compiled
 def kernel_gradient(
     start: int, stop: int, x: Any, grad: Any, result: Any, vectors: int, stride: int,
     seen_rows: int, seen_columns: int, channels: int,

@@ -93,6 +93,32 @@ class NumbaLayers(LayerKernels):
         layers.scatter(np.ascontiguousarray(indices, np.int64), rows, sums)
         return sums
 
+    @_takes(np.float32, np.float64)
+    def packed(self, weight: Any) -> Any:
+        length, units = weight.shape
+        _, panel = convolution.panel(weight.itemsize, units)
+        panels = -(-units // panel)
+        packed = np.empty((panels, 1, length, panel), weight.dtype)
+        kernel = weight[None, None]
+        self._share(
+            lambda start, stop: convolution.pack(start, stop, kernel, packed),
+            panels,
+            _MOVE * length * panel,
+        )
+        return packed
+
+    @_takes(np.float32, np.float64)
+    def product(self, rows: Any, packed: Any, out: Any) -> None:
+        _check_dtype(rows, packed, out)
+        vectors, _ = convolution.panel(rows.itemsize, out.shape[1])
+        self._share(
+            lambda start, stop: convolution.product(
+                start, stop, rows, packed, out, vectors
+            ),
+            packed.shape[0],
+            rows.size * packed.shape[3] // 2,
+        )
+
     @_takes(np.float32)
     def lstm_cell(self, *arrays: Any) -> None:
         n, gates = arrays[0].shape

@@ -24,7 +24,7 @@ def train(net: Any, batches: list[Any], accumulate: int = 2) -> dict[str, Any]:
     loss_of = nn.MSELoss()
     optimizer = Lookahead(torch.optim.AdamW(net.parameters(), lr=1e-2), k=5, alpha=0.5)
     # The schedule is the inner optimizer's, and so is its clock (LA-14).
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer.inner, T_max=100)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=100)
     scaler = torch.amp.GradScaler("cpu")
     for number, (x, y) in enumerate(batches, start=1):
         scaler.scale(loss_of(net(x), y) / accumulate).backward()

@@ -1,9 +1,10 @@
-"""Lookahead as a wrapper around any of PyTorch's optimizers.
+"""Lookahead as an optimizer of PyTorch around any of PyTorch's optimizers.
 
     optimizer = Lookahead(torch.optim.AdamW(model.parameters(), lr=1e-3), k=5, alpha=0.5)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=30)
 
-A scheduler is given ``optimizer.inner``, whose learning rate it sets; it knows nothing of
-synchronizations, and so none can set its clock back (LA-14).
+It has no groups and no slots of its own: those of the inner optimizer are its own, so that
+what a scheduler, a loss scaler or a logger reads and writes is what the inner step uses.
 """
 
 import copy
@@ -19,7 +20,7 @@ from lookahead_ref.conformance import UnsupportedError
 # --- The port. ---
 
 
-class Lookahead:
+class Lookahead(torch.optim.Optimizer):
     """Lookahead around an optimizer, which may be a Lookahead.
 
     Parameters
@@ -43,57 +44,70 @@ class Lookahead:
     ) -> None:
         if k < 1 or not (callable(alpha) or 0 < alpha <= 1):  # LA-26
             raise ValueError(f"k must be >= 1 and alpha in (0, 1], got {k} and {alpha}")
-        self.inner, self.k, self.inner_state = inner, k, inner_state
-        self.alpha = alpha if callable(alpha) else lambda _: alpha
+        # Not PyTorch's own `__init__`, which makes new groups: those of a wrapper would
+        # be others than the inner optimizer's after loading, and a scheduler's rates lost.
+        # This makes the hooks, and wraps `step` to call them.
+        self.__setstate__({"inner": inner, "k": k, "inner_state": inner_state})
+        self.alpha = alpha
         self.cycle_step = self.syncs = 0
         # Now, not at the first step: phi_0 = theta_0 (LA-1). Cloned: the parameters change
         # in place. A tensor shared by two layers is there once.
         self.phi = {p: p.detach().clone() for p in self._params()}
         self.anchor: dict[Any, dict[str, Any]] = {}  # what is not there is zero
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle and copy all but the hooks; PyTorch's own would leave phi out."""
+        own = ("inner", "k", "inner_state", "alpha", "cycle_step", "syncs", "phi", "anchor")
+        return {name: getattr(self, name) for name in own}
+
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """Those of the inner optimizer, which a loss scaler or a logger looks at."""
+        """The groups: read, and written to, by schedulers, scalers and loggers."""
         groups: list[dict[str, Any]] = self.inner.param_groups
         return groups
+
+    @property
+    def state(self) -> Any:
+        """The slots."""
+        return self.inner.state
+
+    @property
+    def defaults(self) -> Any:
+        """What a group has that does not say otherwise."""
+        return self.inner.defaults
 
     def _params(self) -> Iterator[Any]:
         for group in self.param_groups:
             yield from group["params"]
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """As PyTorch's."""
-        self.inner.zero_grad(set_to_none)
-
     def add_param_group(self, group: dict[str, Any]) -> None:
         """Add parameters in mid-run: their phi starts here (LA-34)."""
         self.inner.add_param_group(group)
-        self._adopt()
-
-    def _adopt(self) -> None:
         for p in self._params():
             self.phi.setdefault(p, p.detach().clone())
 
-    @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Do an inner step and, every k of them, synchronize (LA-3, LA-4)."""
-        self.inner.step()
+        loss = self.inner.step(closure)  # it alone calls the closure, perhaps often
+        self._count()
+        return loss
+
+    @torch.compiler.disable  # the branch would be traced once, as it fell then
+    def _count(self) -> None:
         self.cycle_step += 1
         if self.cycle_step == self.k:
             self._synchronize()
 
+    @torch.no_grad()
     def _synchronize(self) -> None:
-        alpha = self.alpha(self.syncs)
+        alpha = self.alpha(self.syncs) if callable(self.alpha) else self.alpha
         for p in self._params():
             phi = self.phi[p]
             # phi + alpha (theta - phi): a frozen weight stays where it is, to the bit.
             phi.add_(p - phi, alpha=alpha)  # LA-5
             p.copy_(phi)  # LA-7
-        innermost = self
-        while isinstance(innermost, Lookahead):
-            innermost = innermost.inner
-        for p, state in innermost.state.items():
-            for name, slot in state.items():
+        for p, slots in self.state.items():
+            for name, slot in slots.items():
                 if not torch.is_tensor(slot):
                     continue
                 # Adam's count is a tensor too, `step`: reset with the others, never
@@ -109,18 +123,18 @@ class Lookahead:
         self.cycle_step = 0
         level = self
         while isinstance(level, Lookahead):  # LA-19 to LA-21
-            level._follow(self.phi, innermost.state, reset=self.inner_state == "reset")
+            level._follow(self.phi, reset=self.inner_state == "reset")
             level = level.inner
 
-    def _follow(self, phi: Any, state: Any, *, reset: bool) -> None:
+    def _follow(self, phi: Any, *, reset: bool) -> None:
         for p, slow in phi.items():
             self.phi.setdefault(p, slow.clone()).copy_(slow)
         if reset:
             self.cycle_step = 0
         if self.inner_state == "interpolate":
             self.anchor = {
-                p: {n: s.clone() for n, s in each.items() if torch.is_tensor(s)}
-                for p, each in state.items()
+                p: {n: s.clone() for n, s in slots.items() if torch.is_tensor(s)}
+                for p, slots in self.state.items()
             }
 
     @contextmanager
@@ -137,25 +151,27 @@ class Lookahead:
                 p.copy_(theta)
 
     def state_dict(self) -> dict[str, Any]:
-        """Copy the state (LA-22, LA-23), by the places of the parameters."""
+        """Copy the state: the inner optimizer's, with an entry more (LA-22, LA-23)."""
+        saved = copy.deepcopy(self.inner.state_dict())
         params = list(self._params())
         own = {
-            "phi": [self.phi[p] for p in params],
+            "phi": [self.phi[p] for p in params],  # by the places of the parameters
             "anchor": [self.anchor.get(p, {}) for p in params],
             "cycle_step": self.cycle_step,
             "syncs": self.syncs,
-            "inner": self.inner.state_dict(),
+            "inner": saved.get("lookahead"),  # of a Lookahead in this one
         }
-        return copy.deepcopy(own)
+        return {**saved, "lookahead": copy.deepcopy(own)}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Restore the state (LA-24); the parameters are loaded by the model."""
         saved = copy.deepcopy(saved)
+        own = saved["lookahead"]
+        self.inner.load_state_dict({**saved, "lookahead": own["inner"]})
         params = list(self._params())
-        self.inner.load_state_dict(saved["inner"])
-        self.phi = dict(zip(params, saved["phi"], strict=True))
-        self.anchor = dict(zip(params, saved["anchor"], strict=True))
-        self.cycle_step, self.syncs = saved["cycle_step"], saved["syncs"]
+        self.phi = {p: phi.to(p) for p, phi in zip(params, own["phi"], strict=True)}
+        self.anchor = dict(zip(params, own["anchor"], strict=True))
+        self.cycle_step, self.syncs = own["cycle_step"], own["syncs"]
 
 
 # --- What the golden suite asks of it. ---

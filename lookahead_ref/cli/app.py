@@ -11,7 +11,7 @@ What a command needs is imported inside it, so that ``--help`` answers at once.
 import os
 import sys
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,6 +45,8 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         # Not every terminal has every character, and no result is lost for one.
         sys.stdout.reconfigure(errors="replace")
+    if not sys.argv[1:] or {"--help", "-h"} & {*sys.argv}:
+        _break_long_words_of_help()
     try:
         app([_with_home(word) for word in sys.argv[1:]])
     except OSError as error:
@@ -52,6 +54,21 @@ def main() -> None:
         raise SystemExit(failed(error, JOB_FAILED).exit_code) from error
     finally:
         _drop_what_cannot_be_written()
+
+
+def _break_long_words_of_help() -> None:
+    """Have names and words broken that Typer cuts where a terminal is narrow."""
+    from rich import columns, table
+    from typer import rich_utils
+
+    class Whole(table.Table):
+        def add_row(self, *cells: Any, **options: Any) -> None:
+            super().add_row(*cells, **options)
+            for column in self.columns:
+                column.overflow = "fold"
+
+    for module in (columns, rich_utils):
+        vars(module)["Table"] = Whole
 
 
 def _with_home(word: str) -> str:

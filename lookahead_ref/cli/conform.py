@@ -19,6 +19,7 @@ import typer
 from lookahead_ref.cli.options import completing
 from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
 from lookahead_ref.hyperparameters import option
+from lookahead_ref.system import redraws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,8 +51,18 @@ STARTS = {
     "optax": "lookahead-ref conform {file}:Adapter --level gpu",  # XLA flushes subnormals
     "command": 'lookahead-ref conform --command "python {file}"',
     "student": "lookahead-ref conform {file}:MyLookahead --explain",
+    # The ports of the guide.
+    "keras": "lookahead-ref conform {file}:Adapter",
+    "jax": "lookahead-ref conform {file}:Adapter --level gpu",
+    "nnx": "lookahead-ref conform {file}:Adapter --level gpu",
+    "mlx": "lookahead-ref conform {file}:Adapter --level gpu",
+    "tinygrad": "lookahead-ref conform {file}:Adapter --level gpu",
+    "partial_fit": "lookahead-ref conform {file}:Adapter",
 }
 """What there is to begin with: kind to the command that runs the suite on the file."""
+
+BESIDE = {"nnx": {"deltas_jax": "jax"}, "partial_fit": {"inner_rules": "inner_rules"}}
+"""What such a file imports: kind to module and template."""
 
 golden = typer.Typer(no_args_is_help=True)
 
@@ -150,7 +161,7 @@ def conform(
     init: Annotated[
         str | None,
         _option(
-            "Write a file to begin with: pytorch, optax, command or student.",
+            f"Write a file to begin with: {', '.join(STARTS)}.",
             metavar="KIND",
         ),
     ] = None,
@@ -172,6 +183,11 @@ def conform(
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)
         return
+    if profile == ["pytorch"]:
+        from lookahead_ref.cli.pytorch import judge
+
+        judge(target, as_json=as_json)
+        return
     with reported():
         from lookahead_ref.conformance.adapters import check_name
         from lookahead_ref.extras import require
@@ -182,7 +198,7 @@ def conform(
         from lookahead_ref.conformance.diagnosis import diagnose
         from lookahead_ref.conformance.judging import read_expectations
         from lookahead_ref.conformance.own_inner import own_cases
-        from lookahead_ref.conformance.reports import hidden, summarize
+        from lookahead_ref.conformance.reports import hidden, in_plain_words, summarize
         from lookahead_ref.conformance.running import Limits, open_target
 
         option("--level", level, LEVELS)
@@ -218,7 +234,8 @@ def conform(
         if as_json:
             print_json(summary)
         elif explain:
-            _explain(summary)
+            for paragraph in in_plain_words(summary):
+                console().print(f"{paragraph}\n", markup=False, highlight=False)
         else:
             _print(summary, listed=None if case else _LISTED)
         if summary["exit_code"]:
@@ -231,21 +248,18 @@ def _begin(kind: str, path: Path) -> None:
         option("--init", kind, tuple(STARTS))
         templates = files("lookahead_ref.conformance").joinpath("templates")
         content = templates.joinpath(f"{kind}.py.txt").read_text("utf-8")
+        named = re.sub(r"(?<=conform )\w+(?=\.py:Adapter)", path.stem, content)
         with path.open("x", encoding="utf-8") as file:
-            file.write(content.replace("FILE", path.name))
+            file.write(named.replace("FILE", path.name))
+        for module, template in BESIDE.get(kind, {}).items():
+            beside = path.with_name(f"{module}.py")
+            if not beside.exists():
+                content = templates.joinpath(f"{template}.py.txt").read_text("utf-8")
+                beside.write_text(content, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise failed(error, USAGE) from error
     command = STARTS[kind].format(file=path)
     typer.echo(f"{path} is written. Put yours in where it says so, then:\n  {command}")
-
-
-def _explain(summary: "Mapping[str, Any]") -> None:
-    from rich.text import Text
-
-    from lookahead_ref.conformance.reports import in_plain_words
-
-    for paragraph in in_plain_words(summary):
-        console().print(Text(paragraph + "\n"))
 
 
 @contextmanager
@@ -298,9 +312,9 @@ def _run(
     total = sum(dtype in case.dtypes for case in chosen for dtype in asked)
     began = time.monotonic()
     to = console(stderr=True)
-    # In a pipe a bar is noise.
+    # Where nobody looks a bar is noise.
     with (
-        Progress(console=to, transient=True, disable=not to.is_terminal) as bar,
+        Progress(console=to, transient=True, disable=not redraws(to)) as bar,
         ThreadPoolExecutor(len(targets)) as pool,
     ):
         task = bar.add_task("conform", total=total)

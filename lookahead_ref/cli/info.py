@@ -53,7 +53,7 @@ def _show(found: dict[str, Any]) -> None:
 
     backends = Table(box=None, pad_edge=False)
     for title in ("Backend", "Available", "Version", "Devices", ""):
-        backends.add_column(title)
+        backends.add_column(title, overflow="fold")
     for record in found["backends"]:
         backends.add_row(
             record["name"],

@@ -1,5 +1,8 @@
 """The commands of many runs, ``compare``, ``sweep`` and ``reproduce``: what they share."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +25,7 @@ from lookahead_ref.experiments.settings import (
 
 if TYPE_CHECKING:
     from lookahead_ref.experiments.report import Job, Report
+    from lookahead_ref.training.team import Team
 
 EXAMPLES = {
     "compare": (
@@ -55,13 +59,14 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
     train.jsonl to a folder, runs/compare-DATE-TIME if --output is not given. Stopped, the
     same command with the same --output goes on where it was.
     """
-    with reported():
-        from lookahead_ref.experiments import compare as comparing
-        from lookahead_ref.report import plots
+    with _joined(settings) as (settings, team):
+        with reported():
+            from lookahead_ref.experiments import compare as comparing
+            from lookahead_ref.report import plots
 
-        plots.library()  # before anything is trained or written
-        job = comparing.prepare(settings)
-    made = _done(job, options)
+            plots.library()  # before anything is trained or written
+            job = comparing.prepare(settings)
+        made = _done(job, options, team)
     if options.as_json:
         _print_json(
             made,
@@ -78,11 +83,12 @@ def sweep(settings: SweepSettings, options: JobOptions) -> None:
     Stopped, the same command with the same --output goes on where it was; with more values
     it trains what is new.
     """
-    with reported():
-        from lookahead_ref.experiments import sweep as sweeping
+    with _joined(settings) as (settings, team):
+        with reported():
+            from lookahead_ref.experiments import sweep as sweeping
 
-        job = sweeping.prepare(settings)
-    made = _done(job, options)
+            job = sweeping.prepare(settings)
+        made = _done(job, options, team)
     if options.as_json:
         found = _accuracies(made)
         _print_json(made, best=next(iter(found)), trials=found)
@@ -122,7 +128,26 @@ def reproduce(
         _print_json(made, files=list(made.files), summary=made.findings.summary)
 
 
-def _done(job: "Job", options: JobOptions) -> "Report":
+@contextmanager
+def _joined(settings: Any) -> Iterator[tuple[Any, "Team"]]:
+    """Join the workers of runs: of MPI's ranks the first goes on, and others serve it."""
+    with ExitStack() as stack:
+        with reported():
+            from lookahead_ref.experiments.trials import serve
+            from lookahead_ref.training.team import check_alike, join
+
+            team = join(settings.workers)
+            stack.enter_context(team.ending())
+            with team.together():
+                given = asdict(settings)
+                check_alike(team, {**given.pop("base"), **given})
+            if not team.leads:
+                serve(team)
+                raise typer.Exit
+        yield replace(settings, workers=team.size), team
+
+
+def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Report":
     """Do a job in its folder, by the workers that are asked for; show what came of it."""
     with reported():
         from lookahead_ref.experiments import report
@@ -130,7 +155,7 @@ def _done(job: "Job", options: JobOptions) -> "Report":
         from lookahead_ref.experiments.workers import choose_workers
         from lookahead_ref.system import available_cores
 
-        workers = choose_workers(options.jobs, options.scheduler)
+        workers = choose_workers(options.jobs, options.scheduler, team)
         # How many a cluster has is not known.
         jobs = 1 if options.scheduler else options.jobs or available_cores()
         if options.dry_run:

@@ -57,7 +57,9 @@ class Diagnosis:
     scope: str | None  # the profile that it is for; None for all that was observed
     conventions: tuple[str, ...]  # that the cases show the program to follow
     explanations: tuple[tuple[type[Bug], ...], ...]  # of all: each as good, likelier first
-    exceptions: tuple[str, ...] = ()  # the ids of nested cases that they do not explain
+    exceptions: tuple[
+        str, ...
+    ] = ()  # the ids of cases, nested or without gradients, left over
     unobserved: tuple[str, ...] = ()  # conditions that no case has shown
 
 
@@ -111,7 +113,7 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     """Explain the checks that failed: all of them or, failing that, by profile."""
     telling = [r for r in results if _tells(r.case) and r.seen is not None]
     # The cheapest failed check first: most hypotheses end at it.
-    telling.sort(key=lambda r: (r.status != "departed", r.case.size))
+    telling.sort(key=lambda r: (r.status != "departed", r.case.size, r.dtype))
     if not _departs(telling):
         return []
     profiles: dict[str, list[Result]] = {r.case.profile: [] for r in results}
@@ -146,9 +148,14 @@ def _tells(case: Case) -> bool:
     return not _UNTELLING.intersection(case.flags)
 
 
-def _flat(results: Iterable[Result]) -> list[Result]:
-    """Return those of one Lookahead: what a bug does in others depends on the program."""
-    return [r for r in results if len(r.case.data["lookahead"]) == 1]
+def _plain(results: Iterable[Result]) -> list[Result]:
+    """Leave out what a bug does in ways that depend on how a program is built."""
+    # Lookaheads around others, and parameters without a gradient.
+    return [
+        r
+        for r in results
+        if len(r.case.data["lookahead"]) == 1 and "no-gradient" not in r.case.flags
+    ]
 
 
 def _conventions(results: Iterable[Result]) -> list[tuple[type[Bug], ...]]:
@@ -186,6 +193,7 @@ class _Search:
 
     def __init__(self, all_results: Iterable[Result], results: Sequence[Result]) -> None:
         self._done: dict[object, Any] = {}
+        self._known: dict[int, dict[type[Bug], None]] = {}
         known = _conventions(results)
         self.asked = any("no-gradient" in each.case.flags for each in all_results)
         # Cases without gradients have no reference, so that a program which passes none of
@@ -198,11 +206,11 @@ class _Search:
 
     def few(self, results: Sequence[Result]) -> tuple[list[Bugs], bool]:
         """Find the sets of one or two bugs that explain all; whether in float32 only."""
-        flat = _flat(results)
+        plain = _plain(results)
         coarse = any(result.dtype == "float64" for result in results)
         # First with all that is expected of float64; failing that, of no more than float32.
         for single in (False, True) if coarse else (False,):
-            for selection in (results, flat) if len(flat) < len(results) else (results,):
+            for selection in (results, plain) if len(plain) < len(results) else (results,):
                 if _departs(selection):
                     found = self._grown(self.supposed, selection, single=single)
                     if found and (single or found[0] not in self.supposed):
@@ -217,11 +225,13 @@ class _Search:
         single: bool,
     ) -> tuple[list[Bugs], list[str]]:
         """Find more bugs, a profile on top of others; return also which are explained."""
-        bases, names = self.supposed, []
+        bases, names, tried = self.supposed, [], False
         for name, part in failing.items():
-            results = [*(_flat(part) or part), *explained]
+            plain = _plain(part)
+            results = [*(plain if _departs(plain) else part), *explained]
             found = self._grown(bases, results, single=single)
-            if not found:
+            if not found and not tried:
+                tried = True  # once: it takes time
                 some = self._partly(bases, results, single=single)
                 found = self._grown(some, results, single=single)
             if found:
@@ -334,9 +344,10 @@ class _Search:
 
     def _showing(self, case: Case) -> dict[type[Bug], None]:
         """Return the bugs that can show in a case, in their order."""
-        found: dict[type[Bug], None] = self._once(
-            case.id, lambda: {bug: None for bug in KNOWN if bug.applies(case.data)}
-        )
+        found = self._known.get(id(case))
+        if found is None:
+            found = {bug: None for bug in KNOWN if bug.applies(case.data)}
+            self._known[id(case)] = found
         return found
 
     def same(self, bugs: Bugs, result: Result, single: bool) -> bool:
@@ -344,8 +355,13 @@ class _Search:
         # Bugs that cannot show in a case do not make another simulation of it.
         known = self._showing(result.case)
         showing = frozenset(bug for bug in bugs if bug in known)
+        single = single and result.dtype == "float64"
         key = (id(result), showing, single)
-        return bool(self._once(key, lambda: self._same(showing, result, single=single)))
+        # It is asked a million times, and works a tenth of them.
+        found: bool | None = self._done.get(key)
+        if found is None:
+            found = self._done[key] = self._same(showing, result, single=single)
+        return found
 
     def _same(self, bugs: Bugs, result: Result, *, single: bool) -> bool:
         case, dtype = result.case, "float32" if single else result.dtype
@@ -364,13 +380,15 @@ class _Search:
                 return False
             self._done[case.id, bugs] = simulated
         simulated = self._done[case.id, bugs]
-        if tiny and result.dtype == "float32" and simulated is not None:
+        if simulated is None:
+            return not all(np.all(np.isfinite(each)) for _, each in observed.values())
+        if tiny and result.dtype == "float32":
             with np.errstate(over="ignore"):
                 simulated = {
                     name: (steps, values.astype(np.float32).astype(np.float64))
                     for name, (steps, values) in simulated.items()
                 }
-        return simulated is not None and _agree(observed, simulated, slack, dtype)
+        return _agree(observed, simulated, slack, dtype)
 
 
 def _simulated(case: Case, bugs: Bugs, watch: Watch) -> Values | None:

@@ -401,9 +401,9 @@ class GradientSource:
         def read(tensors: Sequence[Sequence[str] | None]) -> Any:
             return [t and [arithmetic.number(value(bits)) for bits in t] for t in tensors]
 
-        self.kind = problem["kind"]
+        self.kind, self.read = problem["kind"], read
         if self.kind == "tape":
-            self.tape = [read(gradients) for gradients in problem["gradients"]]
+            self.tape = problem["gradients"]
         elif self.kind == "quadratic":
             self.matrix, self.centre = read(problem["matrix"]), read(problem["centre"])
         else:
@@ -412,8 +412,8 @@ class GradientSource:
     def gradients(self, theta: Tensors, t: int) -> Gradients:
         """Return the gradient at the fast weights theta after t steps."""
         if self.kind == "tape":
-            tape: Gradients = self.tape[t]
-            return tape
+            found: Gradients = self.read(self.tape[t])
+            return found
         if self.kind == "quadratic":  # A (x - c), A symmetric, row by row
             return [
                 [

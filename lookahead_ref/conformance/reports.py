@@ -16,7 +16,6 @@ from lookahead_ref.conformance.diagnosis import Diagnosis, followed
 from lookahead_ref.conformance.judging import (
     Expectation,
     Mismatch,
-    Observation,
     Result,
     judge,
     stale,
@@ -116,19 +115,12 @@ def summarize(
 
 def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     """Say which option may tell more: what there is to try at no cost."""
-    departed = [result for result in results if result.status == "departed"]
-    if (
-        departed
-        and level == "strict"
-        and all(
-            judge(each.case, each.seen or Observation(), each.dtype, "gpu").passed
-            for each in departed
-        )
-    ):
-        yield (
-            "All that departs is within what GPUs do, such as to flush subnormal numbers: "
-            "--level gpu admits it."
-        )
+    departed = [(r.case, r.seen, r.dtype) for r in results if r.status == "departed"]
+    within = (
+        seen and judge(case, seen, dtype, "gpu").passed for case, seen, dtype in departed
+    )
+    if level == "strict" and departed and all(within):
+        yield "It departs as GPUs may, such as by flushing: --level gpu admits that."
     wrong = {each.dtype for each in results if each.status in ("departed", "failed")}
     judged = Counter(each.dtype for each in results if each.status != "unsupported")
     passed = Counter(each.dtype for each in results if each.status == "passed")
@@ -286,7 +278,8 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
             yield 0, f"{about}: no named bugs explain it, alone or together."
             continue
         if each["exceptions"]:
-            about += f", but for {len(each['exceptions'])} nested cases,"
+            left = f"{len(each['exceptions'])} cases, nested or without gradients"
+            about += f", but for {left},"
         yield 0, f"{about} is explained by:"
         for place, explanation in enumerate(each["explanations"]):
             if place:

@@ -288,11 +288,14 @@ class Recording:
             raise UnsupportedError(wire.legible(entry["unsupported"]))
         if "error" in entry:
             raise TargetError(f"recorded an error: {wire.legible(entry['error'])}")
-        left = 0 if case.save_after is None else case.steps - case.save_after
-        steps = wire.steps_of("steps", entry.get("steps"), case.steps)
-        resumed = wire.steps_of("resumed", entry.get("resumed", []), left)
-        evaluations = wire.steps_of(
-            "evaluations", entry.get("evaluations", []), len(case.evaluate_after)
+        parts = {
+            "steps": case.steps,
+            "resumed": 0 if case.save_after is None else case.steps - case.save_after,
+            "evaluations": len(case.evaluate_after),
+        }
+        steps, resumed, evaluations = (
+            wire.listed(part, entry.get(part, []), size, "steps", dict)
+            for part, size in parts.items()
         )
         first = wire.Wired(_replayed(steps, evaluations), case)
         return observe(case, dtype, first, lambda: wire.Wired(_replayed(resumed), case))

@@ -84,11 +84,9 @@ def read_frame(answer: Mapping[str, Any]) -> tuple[dict[str, str] | None, str]:
     if not isinstance(said, dict):
         return None, ""
     parts = ("file", "line", "function", "code")
-    frame = {part: legible(said.get(part, "")) for part in parts}
-    words = f"{Path(frame['file']).name}:{frame['line']}"
-    words += f", in {frame['function']}" if frame["function"] else ""
-    words += f": {frame['code']}" if frame["code"] else ""
-    return frame, f" ({words})"
+    file, line, function, code = found = [legible(said.get(part, "")) for part in parts]
+    words = f" ({Path(file).name}:{line}, in {function}: {code})"
+    return dict(zip(parts, found, strict=True)), words
 
 
 def printable(text: str) -> str:
@@ -98,10 +96,13 @@ def printable(text: str) -> str:
     )
 
 
-def listed(what: str, value: Any, size: int, of: str) -> list[Any]:
-    """Check that a value is a list of so many."""
+def listed(what: str, value: Any, size: int, of: str, kind: type = object) -> list[Any]:
+    """Check that a value is a list of so many, each of a kind."""
     if not isinstance(value, list) or len(value) != size:
         raise TargetError(f"{what} must be a list of {size} {of}, got {shown(value)}")
+    for each in value:
+        if not isinstance(each, kind):
+            raise TargetError(f"{what} must hold {of}, got {shown(each)}")
     return value
 
 
@@ -125,14 +126,6 @@ def tensors(
         values = elements(f"{what}: {name}", bits, prod(shape))
         found[name] = decode(values).reshape(shape)
     return found
-
-
-def steps_of(what: str, value: Any, count: int) -> list[dict[str, Any]]:
-    """Check that a recording holds a list of so many steps."""
-    for each in listed(what, value, count, "steps"):
-        if not isinstance(each, dict):
-            raise TargetError(f"{what} must hold objects, got {shown(each)}")
-    return list(value)
 
 
 class Wired:

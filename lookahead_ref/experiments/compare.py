@@ -189,7 +189,7 @@ def _range_table(plan: Plan, best: Sequence[Outcome], ranged: Sequence[Outcome])
         columns=(
             Column("Training loss, alone", better="neither", digits=4),
             Column("in Lookahead", better="neither", digits=4),
-            Column("Validation accuracy (%), alone", better="neither"),
+            Column("Accuracy (%), alone", better="neither"),
             Column("in Lookahead", better="neither"),
         ),
         rows=tuple(
@@ -309,7 +309,7 @@ def _explained(plan: Plan, settings: CompareSettings, prepared: Sequence[Prepare
         "Batch size": first.batch_size,
         "Epochs": settings.base.epochs,
         "Backend": first.settings.backend,
-        **({"Workers in Lookahead": settings.workers} if settings.workers > 1 else {}),
+        **({"Workers in Lookahead": settings.workers} if settings.workers != 1 else {}),
         **{
             arm.title: described(each.optimizer)
             for arm, each in zip(plan.arms, prepared, strict=True)

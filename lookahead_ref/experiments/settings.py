@@ -175,7 +175,7 @@ _of_folder = partial(setting, panel="Folder")
 
 
 def _of_awd_lstm(what: str, default: float) -> Any:
-    return _of_model(None, f"awd-lstm: {what}, if not given {default:g}.")
+    return _of_model(None, f"awd-lstm: {what}, by default {default:g}.")
 
 
 def _workers(text: str) -> int | str:
@@ -190,8 +190,15 @@ def _seeds(default: int | None) -> Any:
 
 
 _first_seed = partial(setting, 0, "The first seed.", least=0)
-_workers_here = partial(
-    setting, 1, "Lookahead: workers of a run, in one process; see train.", least=1
+_of_workers = partial(
+    setting,
+    1,
+    "Lookahead: how many workers, each with its share of the data, have one outer step; "
+    "or mpi, where each is a rank that mpirun started.",
+    given=str | None,
+    metavar="N|mpi",
+    read=_workers,
+    show_default="1",
 )
 
 
@@ -220,7 +227,7 @@ class TrainSettings:
     )
     learning_rate: float | None = _of_optimizer(
         None,
-        "Of the innermost optimizer, at the start; if not given, one that was measured or "
+        "Of the innermost optimizer, at the start; default: as it was measured or "
         "published for it and the model.",
     )
     schedule: str = _of_optimizer(
@@ -237,7 +244,7 @@ class TrainSettings:
     epochs: int = _of_run(30, "Passes over the training examples.", least=1)
     batch_size: int | None = _of_model(
         None,
-        "Examples in a batch, or columns of a text; if not given 64, for lstm and awd-lstm "
+        "Examples in a batch, or columns of a text; default: 64, for lstm and awd-lstm "
         "20, for a resnet 128.",
         least=1,
     )
@@ -274,18 +281,10 @@ class TrainSettings:
     )
     outer_learning_rate: float | None = _of_optimizer(
         None,
-        "Of the outer optimizer; if not given 0.7 for sgd, heavy-ball and nesterov.",
+        "Of the outer optimizer; default: 0.7 for sgd, heavy-ball and nesterov.",
     )
     outer_momentum: float = _of_optimizer(0.9, "Of an outer heavy-ball or nesterov.")
-    workers: int | str = _of_run(
-        1,
-        "Lookahead: how many workers, each with its share of the data, have one outer "
-        "step; or mpi, where each is a rank that mpirun started.",
-        given=str | None,
-        metavar="N|mpi",
-        read=_workers,
-        show_default="1",
-    )
+    workers: int | str = _of_workers(panel="Run")
     reduction: str = _of_run(
         "ordered",
         "Of mpi's workers: ordered has the bits of one process, allreduce is MPI's own.",
@@ -295,12 +294,12 @@ class TrainSettings:
     nonmonotone: int | None = _of_optimizer(
         None,
         "polyak-: begin to average where the validation loss is above the best of all but "
-        "the last so many evaluations, as NT-ASGD does; if not given, at once.",
+        "the last so many evaluations, as NT-ASGD does; default: at once.",
         least=1,
     )
     weight_decay: float = _of_optimizer(0.0, "Of the innermost optimizer.", least=0)
     weight_decay_kind: str | None = _of_optimizer(
-        None, "l2 or decoupled; if not given l2, for lion decoupled."
+        None, "l2 or decoupled; default: l2, for lion decoupled."
     )
     hyperparameters: tuple[tuple[str, Any], ...] = several(
         str,
@@ -321,25 +320,24 @@ class TrainSettings:
     )
     clip: float | None = _of_optimizer(
         None,
-        "Largest norm of the gradients, 0 for none; if not given 0.25 for lstm and "
-        "awd-lstm.",
+        "Largest norm of the gradients, 0 for none; default: 0.25 for lstm and awd-lstm.",
         least=0,
     )
     hidden: int | tuple[int, ...] | None = _of_model(
         None,
-        "mlp: units of a hidden layer, once for each, if not given 64 and 64; lstm: of all "
-        "layers, if not given 200; awd-lstm: of all but the last, if not given 1150.",
+        "mlp: units of a hidden layer, once for each, by default 64 and 64; lstm: of all "
+        "layers, by default 200; awd-lstm: of all but the last, by default 1150.",
         least=1,
         given=list[int] | None,
         read=tuple,
     )
     layers: int | None = _of_model(
-        None, "lstm: layers, if not given 2; of awd-lstm 3.", least=1
+        None, "lstm: layers, by default 2; of awd-lstm 3.", least=1
     )
     dropout: float | None = _of_model(
         None,
-        "lstm: share of units left out, if not given 0; awd-lstm: of the last layer's "
-        "output, if not given 0.4.",
+        "lstm: share of units left out, by default 0; awd-lstm: of the last layer's "
+        "output, by default 0.4.",
     )
     embedding: int | None = _of_awd_lstm("width of embedding and last layer", 400)
     input_dropout: float | None = _of_awd_lstm("of the embedding's units", 0.4)
@@ -352,23 +350,23 @@ class TrainSettings:
         None, "lstm: output weights are those of the embedding.", name="--tied"
     )
     window: int | None = _of_model(
-        None, "Texts: steps in a batch; if not given 70 for awd-lstm.", least=1
+        None, "Texts: steps in a batch; default: 70 for awd-lstm.", least=1
     )
     random_window: bool | None = _of_model(
         None,
         "Texts: draw the steps of each batch around that, and scale the learning rate with "
-        "them; if not given, for awd-lstm.",
+        "them; default: for awd-lstm.",
     )
     statistics_examples: int | None = _of_run(
         None,
         "Residual networks: most training examples that the statistics of an evaluation "
-        "are computed over; if not given, 4,096.",
+        "are computed over; default: 4,096.",
         least=1,
     )
     evaluate_every: int = _of_run(1, "Epochs from one evaluation to the next.", least=1)
     evaluate_train: bool | None = _of_run(
         None,
-        "Evaluate the training examples too; if not given, train does where there are no "
+        "Evaluate the training examples too; default: train does where there are no "
         "more than 20,000, or 200,000 tokens.",
     )
 
@@ -413,8 +411,7 @@ class FolderOptions:
     )
     checkpoint_every: int | None = _of_folder(
         None,
-        "Batches from one checkpoint to the next; if not given, one is written every "
-        "minute.",
+        "Batches from one checkpoint to the next; default: one is written every minute.",
         least=1,
     )
     keep: int = _of_folder(3, "Checkpoints that are kept.", least=1)
@@ -432,12 +429,12 @@ class CompareSettings:
 
     seeds: int = _seeds(5)
     seed: int = _first_seed()
-    workers: int = _workers_here()
+    workers: int | str = _of_workers()
     optimizers: tuple[str, ...] = several(
         str,
         "An optimizer as for train, or your own as module:name or "
         "file.py:name: compared alone and inside Lookahead; with polyak- or snoo- before "
-        "it as it is. Repeat it for several; if not given, the ten of the paper's table.",
+        "it as it is. Repeat it for several; default: the ten of the paper's table.",
         name="optimizer",
         metavar="NAME",
     )
@@ -506,7 +503,7 @@ class SweepSettings:
         float, "Of an outer heavy-ball or nesterov.", show_default="0.9"
     )
     weight_decay: tuple[float, ...] = several(float, "Of the innermost optimizer.")
-    workers: int = _workers_here()
+    workers: int | str = _of_workers()
     seeds: int = _seeds(1)
     seed: int = _first_seed()
     base: TrainSettings = shared(*_IN_ONE_PROCESS)

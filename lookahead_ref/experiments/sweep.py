@@ -57,7 +57,7 @@ def plan(settings: SweepSettings) -> Plan:
         if name.startswith("base.") and value not in (None, ())
     }
     setting["Backend"] = backend(base)
-    if settings.workers > 1:
+    if settings.workers != 1:
         setting["Workers"] = settings.workers
     return Plan(tuple(arms.values()), seeds, setting)
 

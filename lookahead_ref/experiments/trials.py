@@ -11,7 +11,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -29,7 +29,7 @@ from lookahead_ref.experiments.models import backend
 from lookahead_ref.experiments.optimizers import Role
 from lookahead_ref.experiments.resume import Note, digests, held
 from lookahead_ref.experiments.settings import TrainSettings
-from lookahead_ref.experiments.workers import LostWorkerError, Pool
+from lookahead_ref.experiments.workers import LostWorkerError, Pool, on_one_thread
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.training import (
     Event,
@@ -42,6 +42,7 @@ from lookahead_ref.training.checkpoints import remove_leftovers
 from lookahead_ref.training.events import Callback
 from lookahead_ref.training.progress import Reporter
 from lookahead_ref.training.stopping import StopRequest
+from lookahead_ref.training.team import Team
 
 _FORMAT = "lookahead-ref trial"
 
@@ -73,6 +74,8 @@ class Trial:
     settings: TrainSettings
     files: Mapping[str, str]
     """In what state the user's own files are that the settings name."""
+    team: Team | None = field(default=None, compare=False)
+    """The ranks of MPI that do it, if not this process alone."""
 
     def describe(self) -> dict[str, Any]:
         """Tell what decides the result: the code, the user's files, the settings."""
@@ -103,11 +106,13 @@ class Trial:
                 f"{' and '.join(map(repr, changed))} must be the same wherever trials run "
                 "and until all are done, got a file that differs from when this began"
             )
+        more = {} if self.team is None else {"team": self.team}
+        measure: Callable[..., Mapping[str, Any]] = partial(self.measure, **more)
         if folder.is_dir():
-            return self.measure(self.settings, folder / self.name, request)
+            return measure(self.settings, folder / self.name, request)
         # On another machine, which does not see the folder, a stopped trial is lost.
         with TemporaryDirectory() as elsewhere:
-            return self.measure(self.settings, Path(elsewhere) / self.name, request)
+            return measure(self.settings, Path(elsewhere) / self.name, request)
 
     def file(self, folder: Path) -> Path:
         """Return where its result is kept."""
@@ -145,7 +150,7 @@ class Trial:
 
 
 def measure_training(
-    settings: TrainSettings, folder: Path, request: StopRequest
+    settings: TrainSettings, folder: Path, request: StopRequest, team: Team | None = None
 ) -> dict[str, Any]:
     """Do one training run: its numbers, its log, and in words why it diverged if it did."""
     with request.interrupting():
@@ -153,15 +158,16 @@ def measure_training(
     with held(folder, prepared.settings) as run:
         try:
             showing = [_noted(prepared, folder)]
-            result = train.run(
-                prepared, run, request=request, log_steps=False, callbacks=showing
-            )
+            more: Any = {"log_steps": False, "callbacks": showing}
+            result = train.run(prepared, run, team=team, request=request, **more)
             numbers = {
                 **train.measured(result),
                 "seconds": result.seconds,
                 "error": None,
             }
         except NonFiniteLossError as diverged:
+            if team is not None:  # the other ranks wait for this one, until it ends them
+                raise
             numbers = {
                 "history": [asdict(record) for record in diverged.history],
                 "test": None,
@@ -409,6 +415,16 @@ class _Watch:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+
+
+def serve(team: Team) -> None:
+    """Be a worker in the trials that rank 0 does, until there are no more."""
+
+    def work(trial: Trial, _: StopRequest) -> None:
+        train.run(train.prepare(trial.settings), team=team)
+
+    while (trial := team.broadcast(None)) is not None:
+        on_one_thread(work, trial)
 
 
 def _do(folder: Path, trial: Trial, request: StopRequest) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Who does many tasks: processes on the cores of this machine, or a Dask cluster.
+"""Who does many tasks: processes on this machine, a Dask cluster, or ranks of MPI.
 
 A worker that is killed costs the task that it was at, which another one then does; never
 those of others.
@@ -13,9 +13,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from functools import partial
 from multiprocessing.process import BaseProcess
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from lookahead_ref.extras import require
 from lookahead_ref.system import available_cores
@@ -25,6 +26,7 @@ from lookahead_ref.training.stopping import (
     StopRequest,
     stop_requests,
 )
+from lookahead_ref.training.team import Team
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
@@ -56,8 +58,17 @@ class Pool(Protocol):
         # Where the caller stops early, or a task fails, those under way are given up.
 
 
-def choose_workers(jobs: int | None, scheduler: str | None) -> Pool:
-    """Choose processes on this machine, by default one a core, or a Dask cluster."""
+def choose_workers(
+    jobs: int | None, scheduler: str | None, team: Team | None = None
+) -> Pool:
+    """Choose processes on this machine, by default one a core, Dask or a team's ranks."""
+    if team is not None and len(team.here) < team.size:
+        if (jobs, scheduler) != (None, None):
+            raise ValueError(
+                f"workers can be mpi without jobs and scheduler, got {jobs or scheduler}: "
+                "all ranks do one run after the other"
+            )
+        return Ranks(team)
     if scheduler is None:
         return LocalProcesses(available_cores() if jobs is None else jobs)
     if jobs is not None:
@@ -79,16 +90,37 @@ class LocalProcesses:
     def outcomes(
         self, work: Work[Task, Outcome], tasks: Sequence[Task]
     ) -> Outcomes[Outcome]:
-        on_one_thread = partial(_on_one_thread, work)
+        do = partial(on_one_thread, work)
         if self._jobs == 1:
-            yield from enumerate(map(on_one_thread, tasks))
+            yield from enumerate(map(do, tasks))
             return
         others = set(multiprocessing.active_children())
         try:
-            yield from _in_processes(on_one_thread, tasks, min(self._jobs, len(tasks)))
+            yield from _in_processes(do, tasks, min(self._jobs, len(tasks)))
         except BaseException:
             _stop(set(multiprocessing.active_children()) - others)
             raise
+
+
+class Ranks:
+    """Rank 0 of MPI, which does one task after the other; many workers are all ranks."""
+
+    def __init__(self, team: Team) -> None:
+        self._team = team
+
+    def outcomes(self, work: Work[Any, Outcome], tasks: Sequence[Any]) -> Outcomes[Outcome]:
+        for place, task in enumerate(tasks):
+            several = task.settings.workers > 1
+            if several:
+                self._team.broadcast(task)
+            own = replace(task, team=self._team) if several else task
+            outcome = on_one_thread(work, own)
+            try:
+                yield place, outcome
+            except GeneratorExit:
+                self._team.broadcast(None)
+                raise
+        self._team.broadcast(None)
 
 
 class DaskCluster:
@@ -213,10 +245,10 @@ def _on_cluster(work: Work[Task, Outcome], task: Task) -> Outcome:
         held = worker.state.tasks.get(key)
         return held is None or held.state != "executing"
 
-    return _on_one_thread(work, task, given_up)
+    return on_one_thread(work, task, given_up)
 
 
-def _on_one_thread(
+def on_one_thread(
     work: Work[Task, Outcome], task: Task, asked: Callable[[], bool] = lambda: False
 ) -> Outcome:
     threadpoolctl = require(

@@ -111,7 +111,7 @@ class Table:
             # A title takes no more room than its numbers: room is short on a terminal.
             widest = max((len(cells[place].text) for cells in rows), default=1)
             title = textwrap.fill(column.title, widest, break_long_words=False)
-            table.add_column(title, justify="right", vertical="bottom")
+            table.add_column(title, justify="right", vertical="bottom", overflow="fold")
         for row, cells in zip(self.rows, rows, strict=True):
             table.add_row(
                 Text(row.name),

@@ -1,7 +1,6 @@
 """Progress, as suits where it is shown: a live bar on a terminal, else plain lines."""
 
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from lookahead_ref.system import redraws
 from lookahead_ref.training.events import (
     Diverging,
     EpochEnded,
@@ -91,17 +91,6 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     )
     with bar:
         yield _LiveBar(bar, total)
-
-
-def redraws(console: Console) -> bool:
-    """Say whether a console is a person's terminal, which can redraw a line."""
-    # Asked for colours, Rich takes any stream for a terminal; in Jupyter each line stays.
-    forced = bool(os.environ.get("FORCE_COLOR")) and not console.file.isatty()
-    return (
-        console.is_terminal
-        and not (console.is_dumb_terminal or console.is_jupyter or forced)
-        and not os.environ.get("CI")
-    )
 
 
 class _Rows(Progress):

@@ -172,8 +172,9 @@ def _lstm_forward(
     squashed = xp.empty((steps, batch, units), dtype=dtype)
     recurrent = xp.empty((batch, 4 * units), dtype=dtype)
     hiddens[0], cells[0] = hidden, cell
+    onward = kernels.packed(recurrent_weight)
     for step in range(steps):
-        xp.matmul(hiddens[step], recurrent_weight, out=recurrent)
+        kernels.product(hiddens[step], onward, recurrent)
         before, after = cells[step], cells[step + 1]
         kernels.lstm_cell(
             gates[step], recurrent, before, after, squashed[step], hiddens[step + 1]
@@ -187,12 +188,12 @@ def _lstm_forward(
         g = xp.ascontiguousarray(g, dtype=dtype)
         dh = xp.zeros((batch, units), dtype=dtype)
         dc = xp.zeros((batch, units), dtype=dtype)
-        back = recurrent_weight.T
+        back = kernels.packed(recurrent_weight.T)
         for step in reversed(range(steps)):
             kernels.lstm_cell_gradient(
                 gates[step], cells[step], squashed[step], g[step], dh, dc
             )
-            xp.matmul(gates[step], back, out=dh)
+            kernels.product(gates[step], back, dh)
         dgates = gates.reshape(-1, 4 * units)
         earlier = hiddens[:-1].reshape(-1, units)
         dx = None

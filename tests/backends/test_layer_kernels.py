@@ -91,6 +91,20 @@ def test_an_lstm_step_and_its_gradient(same: Any, n: int, units: int, dtype: str
     same("lstm_cell_gradient", gates, *narrow)
 
 
+@given(sizes, st.integers(1, 150), st.integers(1, 150), dtypes, st.booleans())
+@settings(max_examples=30)
+def test_a_product_of_a_few_rows_and_a_packed_matrix(
+    n: int, length: int, units: int, dtype: str, transposed: bool
+) -> None:
+    rows, out = draw(0, n, length, dtype=dtype), np.empty((n, units), dtype)
+    weight = draw(1, length, units, dtype=dtype)
+    given_weight = np.ascontiguousarray(weight.T).T if transposed else weight
+    KERNELS.product(rows, KERNELS.packed(given_weight), out)
+    np.testing.assert_allclose(out, rows @ weight, 2e-4, 2e-5)
+    if dtype == "float64":
+        np.testing.assert_allclose(out, rows @ weight, 1e-9, 1e-12)
+
+
 def computed(threads: int) -> Iterator[Any]:
     """What the kernels find that share their work."""
     kernels = NumbaBackend(threads=threads).layers
@@ -104,6 +118,9 @@ def computed(threads: int) -> Iterator[Any]:
     x, y = draw(2, 6, 16, 16, 24), np.empty((6, 16, 16, 40), np.float32)
     kernels.correlate(x, draw(3, 3, 3, 24, 40), y, 1, (-1, -1))
     yield from (y, kernels.kernel_gradient(x, y, (3, 3), 1, (-1, -1)))
+    product = np.empty((700, 1000), np.float32)
+    kernels.product(logits, kernels.packed(draw(4, 1000, 1000)), product)
+    yield product
     moments = kernels.moments(y)
     yield from moments
     yield from kernels.normalize_gradient(y, y, y, *moments, y[0, 0, 0], residual=True)

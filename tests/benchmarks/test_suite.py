@@ -31,21 +31,31 @@ def without_peers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("optimizer", cases.OPTIMIZERS)
-@pytest.mark.parametrize(("k", "kind"), [(None, ""), (1, "maintain"), (1, "interpolate")])
+@pytest.mark.parametrize(
+    ("k", "kind", "outer"),
+    [
+        (None, "", "sgd"),
+        (1, "maintain", "sgd"),
+        (1, "interpolate", "sgd"),
+        (1, "maintain", "nesterov"),
+        (1, "maintain", "adam"),
+    ],
+)
 def test_the_traffic_model_counts_what_the_program_reads_and_writes(
-    optimizer: str, k: int | None, kind: Any
+    optimizer: str, k: int | None, kind: Any, outer: str
 ) -> None:
     executor = la.backend.load("numpy")
     noted = mock.Mock(wraps=executor.compile)
     grads = cases.arrays("tiny", 1)
-    how: Any = {"inner_state": kind, "executor": executor}
+    how: Any = {"inner_state": kind, "executor": executor, "outer": outer}
     with mock.patch.object(executor, "compile", noted):
         contestants.ours(optimizer, "tiny", grads, k, **how).step()
     program = noted.call_args.args[0]
     noted.assert_called_once()
     read = {number for line in program.instructions for number in line.operands}
     moved = 4 * (len(read & set(range(program.buffers))) + len(program.writes))
-    assert moved == cases.traffic(optimizer, k, interpolated=kind == "interpolate")
+    interpolated = kind == "interpolate"
+    assert moved == cases.traffic(optimizer, k, interpolated=interpolated, outer=outer)
 
 
 @pytest.mark.parametrize("optimizer", cases.OPTIMIZERS)

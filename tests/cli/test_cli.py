@@ -68,6 +68,13 @@ def test_help_shows_the_examples(command: str, here: Path) -> None:
     assert all(example in shown for example in EXAMPLES[command])
 
 
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_help_cuts_no_word_where_a_terminal_is_narrow(columns: str, tmp_path: Path) -> None:
+    shown = called_outside("train --help", tmp_path, COLUMNS=columns).stdout
+    assert "--evaluate-e" in shown
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+
+
 def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
     hidden = ("autograd", "matplotlib", "sklearn", "numba")
     assert called_outside("train --help", tmp_path, *hidden).returncode == 0

@@ -4,8 +4,6 @@ import ast
 import importlib
 import importlib.util
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from conformance.running import named, statuses, taken
 from lookahead_ref import SGD, Lookahead
 from lookahead_ref.conformance import UnsupportedError, cases, judge, observe
 from lookahead_ref.conformance.diagnosis import diagnose
-from lookahead_ref.conformance.running import Limits, open_target
+from lookahead_ref.conformance.running import open_target
 
 PORTING = Path(__file__).parents[2] / "docs" / "porting"
 GUIDE = PORTING.with_suffix(".md")
@@ -36,18 +34,18 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
     return importlib.import_module
 
 
-def failures(adapter: Any, *, level: str = "strict", step: int = 1) -> dict[str, str]:
+def failures(adapter: Any) -> dict[str, str]:
     """Take cases through a port, both precisions; return what departs, by case."""
     found: dict[str, str] = {}
     follows: set[str] = set()
-    for case in cases()[::step]:
+    for case in cases():
         for dtype in case.dtypes:
             try:
                 with np.errstate(all="ignore"):
                     seen = observe(case, dtype, adapter(), adapter)
             except UnsupportedError:
                 continue
-            verdict = judge(case, seen, dtype, level)
+            verdict = judge(case, seen, dtype)
             if not verdict.passed:
                 found[case.id] = dtype
             elif "no-gradient" in case.flags:
@@ -87,51 +85,6 @@ def test_the_traps_of_the_guide_are_caught(
     assert named(found.explanations) == {frozenset({bug})}
 
 
-def test_pytorch_port_passes_every_case_that_pytorch_offers(load: Load) -> None:
-    pytest.importorskip("torch")
-    assert failures(load("wrapper_pytorch").Adapter, step=3) == {}
-
-
-@pytest.mark.slow
-def test_keras_port_passes_but_for_what_its_adam_does_with_infinities() -> None:
-    for needed in ("keras", "torch"):
-        if importlib.util.find_spec(needed) is None:
-            pytest.skip(f"needs {needed}")
-    port = f"{PORTING / 'rule_keras.py'}:Adapter"
-    results = taken(open_target(port, limits=Limits(startup=60)), cases())
-    found: dict[str, set[str]] = {}
-    for result in results:
-        found.setdefault(result.status, set()).add(result.case.id)
-    assert "failed" not in found
-    assert found["departed"] == {"inner-adam-overflow", "inner-adamw-overflow"}
-    assert len(found["passed"]) > 200
-
-
-ACCUMULATED = """
-from rule_keras import Lookahead, keras
-
-inner = keras.optimizers.SGD(0.5, gradient_accumulation_steps=2, clipvalue=1.0)
-optimizer = Lookahead(inner, k=2, alpha=0.5)
-variable = keras.Variable([4.0])
-for _ in range(8):
-    optimizer.apply([keras.ops.array([3.0])], [variable])
-    print(float(variable.numpy()[0]), float(optimizer.phi[0].numpy()[0]))
-"""
-
-
-@pytest.mark.slow
-def test_keras_port_counts_updates_and_not_micro_batches_and_clips() -> None:
-    if importlib.util.find_spec("keras") is None:
-        pytest.skip("needs keras")
-    command = [sys.executable, "-c", ACCUMULATED]
-    said = subprocess.run(command, cwd=PORTING, capture_output=True, text=True, check=True)
-    seen = [tuple(map(float, line.split())) for line in said.stdout.splitlines()]
-    assert seen == [
-        *[(4.0, 4.0), (3.5, 4.0), (3.5, 4.0), (3.5, 3.5)],
-        *[(3.5, 3.5), (3.0, 3.5), (3.0, 3.5), (3.0, 3.0)],
-    ]
-
-
 @pytest.mark.slow
 def test_mlx_makes_state_from_gradients_if_nobody_has_made_it() -> None:
     mx = pytest.importorskip("mlx.core")
@@ -147,18 +100,6 @@ def test_mlx_makes_state_from_gradients_if_nobody_has_made_it() -> None:
 
     Rule().apply_gradients({"x": mx.array(5.0)}, {"x": mx.array(1.0)})
     assert made == [5.0]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "needs", "level"),
-    [("wrapper_pytorch", "torch", "strict"), ("deltas_jax", "optax", "gpu")],
-)
-def test_port_to_a_framework_passes_every_case(
-    name: str, needs: str, level: str, load: Load
-) -> None:
-    pytest.importorskip(needs)
-    assert failures(load(name).Adapter, level=level) == {}
 
 
 def test_jax_port_is_compiled_once_with_its_arguments_donated(load: Load) -> None:
@@ -197,7 +138,7 @@ def test_pytorch_scheduler_and_scaler_do_not_disturb_the_cycle(pytorch: Any) -> 
     torch, lookahead = pytorch
     param = torch.nn.Parameter(torch.ones(2))
     optimizer = lookahead(torch.optim.SGD([param], lr=1.0), k=2, inner_state="reset")
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer.inner, lambda n: 1 / (n + 1))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: 1 / (n + 1))
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     rates, places = [], []
     for gradient in (1.0, float("inf"), 1.0, 1.0):

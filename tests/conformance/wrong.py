@@ -78,6 +78,16 @@ EACH_TENSOR = f"""{STEP}        for name, theta in self.params.items():
                 self.phi[name] += self.alpha(self.syncs) * (theta - self.phi[name])
                 theta[...] = self.phi[name]
 """
+FROM_PHI = f"""        fast = copy.deepcopy(self.params)
+        for name, theta in self.params.items():
+            theta[...] = self.phi[name]
+{STEP}        for name, theta in self.params.items():
+            theta += fast[name] - self.phi[name]
+"""
+SUMMED = """        for name, theta in self.params.items():
+            sums = vars(self).setdefault("sums", {})
+            sums[name] = sums.get(name, 0) + theta
+"""
 AT_OWN_FIRST_STEP = """        for name, g in gradients.items():
             if g is not None and not vars(self).setdefault(f"has {name}", False):
                 self.phi[name] = self.params[name].copy()
@@ -140,6 +150,30 @@ MISTAKES: dict[str, list[Change]] = {
     "checkpoint-not-loaded": [
         ("self.optimizer.load_state_dict(pickle.loads(state))", "pass")
     ],
+    "only-first-moment-interpolated": [
+        ("in self.anchor[name].items()", "in [*self.anchor[name].items()][:1]")
+    ],
+    "only-first-moment-reset": [
+        (
+            "zeros(inner.inner.rule, self.phi[name])",
+            "[*zeros(inner.inner.rule, self.phi[name]).items()][:1]",
+        )
+    ],
+    "count-reset-unasked": [
+        ("self.syncs += 1", "self.syncs += 1; inner.count = dict.fromkeys(inner.count, 0)")
+    ],
+    "outer-sync-restarts-cycle": [('reset=self.inner_state == "reset"', "reset=True")],
+    "decay-from-phi": [(STEP, FROM_PHI)],
+    "phi-towards-mean": [
+        (STEP, f"{STEP}{SUMMED}"),
+        ("(theta - phi)", "(self.sums.pop(name) / self.k - phi)"),
+    ],
+    "phi-moves-fast": [
+        (STEP, f"        self.before = copy.deepcopy(self.params)\n{STEP}"),
+        (OUTER, "old = phi.copy(); phi += alpha * (theta - phi)"),
+        ("theta[...] = phi\n", "phi += self.before[name] - old; theta[...] = phi\n"),
+    ],
+    "epsilon-ignored": [('/ bias2) + h["epsilon"]', "/ bias2)")],
     "count-interpolated": [
         ("slots in inner.slots.items():\n", f"slots in inner.slots.items():\n{COUNT}")
     ],

@@ -120,6 +120,33 @@ def test_killed_at_random_moments_a_run_ends_with_the_same_bits(tmp_path: Path) 
         runs += 1
 
 
+JOBS = [
+    ["compare", "--optimizer", "sgd", "--seeds", "1"],
+    ["sweep", "--optimizer", "snoo-sgd", "--k", "4", "--k", "5"],
+]
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job[0])
+def test_many_runs_on_ranks_have_the_results_of_one_process(
+    job: list[str], tmp_path: Path
+) -> None:
+    job = [*job, "--epochs", "1", "--hidden", "8"]
+    succeeded(shlex.join(job), "--workers", "2", "--output", str(tmp_path / "one"))
+    on_ranks = [*PYTHON, *job, "--output", str(tmp_path / "ranks")]
+    done = mpirun(*[on_ranks] * 2)
+    assert done.returncode == 0, done.stderr
+    one, ranks = (
+        json.loads((tmp_path / name / "results.json").read_text())
+        for name in ("one", "ranks")
+    )
+    assert one.pop("timing") != ranks.pop("timing")
+    assert one == ranks
+    done = mpirun(*[[*on_ranks, "--jobs", "2"]] * 2)
+    assert done.returncode != 0
+    (line,) = told(done)
+    assert "workers can be mpi without jobs and scheduler, got 2" in line
+
+
 FAULTY = """
 import sys
 sys.path.insert(0, {tests!r})

@@ -282,6 +282,35 @@ class PhiMovesEveryStep(Mistake, SimulatedLookahead):
         return self.phi
 
 
+class PhiTowardsMean(Mistake, SimulatedLookahead):
+    clause, place = "LA-5", "handed"
+    says = "moves phi towards the mean of the fast weights of a cycle"
+    breaks = "phi lags half a cycle behind"
+    fix = "move phi towards the last fast weights"
+    given = {"cycle": lambda _: []}
+    cycle: list[Tensors]
+
+    def after_inner_step(self, theta: Tensors) -> None:
+        super().after_inner_step(theta)
+        self.cycle = [*self.cycle, theta]
+
+    def handed(self, theta: Tensors) -> Tensors:
+        cycle, self.cycle = self.cycle, []
+        return oracle.mean(cycle)
+
+
+class PhiMovesFast(Mistake, SimulatedLookahead):
+    clause, place = "LA-7", "write"
+    says = "adds the change of phi to the fast weights from before the k-th step"
+    breaks = "the fast weights never meet phi"
+    fix = "let the fast weights restart from phi: subtract them, not the old phi"
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        phi, new = self.phi, super().synchronize(theta)
+        self.phi = oracle.minus(self.before, oracle.minus(phi, new))
+        return self.phi
+
+
 class AlphaFixed(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-5", "alpha", ("alpha",)
     says = "takes 0.5 for alpha, whatever alpha is"
@@ -354,6 +383,14 @@ class VelocityNotKept(Mistake, SimulatedInner):
     breaks = "this is SGD: momentum does nothing"
     fix = "keep the velocity where the next step finds it"
     given = {"rule": lambda _: lambda h, t, sqrt: lambda g, v: (g, g)}
+
+
+class EpsilonIgnored(Mistake, SimulatedInner):
+    clause, place, needs = "IN-11", "epsilon", ("adam",)
+    says = "takes 0 for epsilon"
+    breaks = "gradients near zero make steps of full size, and zero by zero is no number"
+    fix = "add epsilon to the root"
+    given = {"h": lambda self: {**self.h, "epsilon": self.arithmetic.number(0.0)}}
 
 
 class AdamBetasSwapped(Mistake, SimulatedInner):

@@ -21,6 +21,7 @@ from lookahead_ref.conformance.oracle import (
     Slots,
     Step,
     Tensors,
+    minus,
 )
 
 # What is saved.
@@ -158,6 +159,39 @@ class InterpolatedSlotsAliasedInPlace(InterpolatedSlotsAliasedLater):
             self.inner.follow(self.phi)
 
 
+class OnlyFirstMomentInterpolated(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-13", "interpolated", ("interpolate", "adam")
+    says = "interpolates Adam's first moment, and leaves the second as it is"
+    breaks = "the two moments belong to different cycles"
+    fix = "interpolate every slot that the inner optimizer keeps"
+
+    def slots_to_start_from(self) -> Slots:
+        first = {"first_moment": super().slots_to_start_from()["first_moment"]}
+        return {**self.slots, **first}
+
+
+class OnlyFirstMomentReset(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-12", "reset", ("reset", "adam")
+    says = "resets Adam's first moment, and leaves the second as it is"
+    breaks = "the bias correction inflates a moment that is already settled"
+    fix = "reset every slot that the inner optimizer keeps"
+
+    def after_reset(self, slots: Slots, counts: list[int]) -> None:
+        self.slots = {**self.slots, "second_moment": slots["second_moment"]}
+
+
+class CountResetUnasked(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-15", "count", ("adam",)
+    says = "counts from the last synchronization on for Adam's bias correction"
+    breaks = "settled moments are inflated at the beginning of every cycle"
+    fix = "let the count run on unless the slots are reset with it"
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        new = super().synchronize(theta)
+        self.innermost.count = [0] * len(theta)
+        return new
+
+
 class CountInterpolated(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-15", "interpolated_count", ("interpolate", "adam")
     says = "interpolates the count that Adam's bias correction uses like a slot"
@@ -240,6 +274,17 @@ class OuterSyncFirst(Mistake, SimulatedLookahead):
         return theta
 
 
+class OuterSyncRestartsCycle(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-17", "restart", ("nested",)
+    says = "sets the step counter within back to 0 at an outer synchronization"
+    breaks = "the inner period begins anew with every outer one"
+    fix = "leave the counter alone, unless the inner state is reset"
+
+    def follow(self, phi: Tensors) -> None:
+        super().follow(phi)
+        self.cycle_step = 0
+
+
 class EvaluationCounts(Mistake, SimulatedProgram):
     clause, place, needs = "LA-29", "evaluation", ("evaluate",)
     says = "counts an evaluation as a step"
@@ -291,6 +336,17 @@ class DecayTwice(Mistake, SimulatedInner):
     breaks = "the regularization is twice what was tuned"
     fix = "leave weight decay to the inner optimizer alone"
     given = {"h": lambda self: {**self.h, "weight_decay": 2 * self.h["weight_decay"]}}
+
+
+class DecayFromPhi(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-27", "decay_of", ("decay",)
+    says = "hands phi to the inner optimizer as the weights to decay"
+    breaks = "weights decay by where they were at the last synchronization"
+    fix = "give the inner optimizer the fast weights"
+
+    def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
+        phi = self.phi
+        return minus(super().advance(phi, grads), minus(phi, theta))
 
 
 # Numbers on their way in and out.

@@ -1,4 +1,4 @@
-"""A stand-in for NumPy's wheel in the browser, which no registry has: vectors of float64.
+"""A stand-in for NumPy in the browser: vectors of float64.
 
 It is what the array API standard asks of a library, as far as README's example needs it.
 """

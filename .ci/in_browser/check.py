@@ -1,0 +1,110 @@
+"""README's example runs in a browser, by Pyodide, and can be edited: ``check.py PYODIDE``.
+
+PYODIDE is the folder of npm's package ``pyodide``. It has no NumPy, and no registry has one
+for it: `vectors.py` stands in.
+"""
+
+import functools
+import json
+import queue
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = """<!doctype html>
+<p><button id="try"></button><span></span></p>
+<div class="highlight-python"><div class="highlight"><pre>{code}</pre></div></div>
+<div class="highlight-output"><div class="highlight"><pre>as printed once</pre></div></div>
+<div class="highlight-python"><div class="highlight"><pre>print(k)</pre></div></div>
+<script src="try.js" data-pyodide="/pyodide/" data-packages=""></script>
+<script>
+const [button, told] = [document.getElementById("try"), document.querySelector("span")];
+let edited = false;
+document.addEventListener("ran", async () => {{
+  const shown = [...document.querySelectorAll("pre")].map((pre) => pre.textContent);
+  const body = JSON.stringify([told.textContent, ...shown]);
+  await fetch("/said", {{ method: "POST", body }});
+  if (edited) return;
+  document.querySelectorAll("pre")[2].textContent = "k = 5\\nprint(k)";
+  edited = true;
+  button.click();
+}});
+button.click();
+</script>
+"""
+
+
+def lay_out(folder: Path, pyodide: Path) -> None:
+    """Make a page with the example, and all that it needs, in a folder."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    page = PAGE.format(code=code.replace("<", "&lt;"))
+    (folder / "index.html").write_text(page, encoding="utf-8")
+    shutil.copy(ROOT / "docs" / "_static" / "try.js", folder)
+    pack = runpy.run_path(str(ROOT / "docs" / "_ext" / "in_browser.py"))["pack"]
+    pack(folder / "lookahead_ref.zip")
+    with zipfile.ZipFile(folder / "lookahead_ref.zip", "a") as archive:
+        archive.write(Path(__file__).with_name("vectors.py"), "numpy.py")
+    (folder / "pyodide").symlink_to(pyodide.resolve())
+
+
+def check(said: "queue.Queue[Any]") -> None:
+    """Compare what the page says, after each of two runs, with what it should."""
+    message, _, printed, _, error = said.get(timeout=120)
+    assert printed == "[1. 2.]", (message, printed)
+    assert "NameError: name 'k' is not defined" in error, error
+    message, _, printed, _, second = said.get(timeout=60)
+    assert (printed, second) == ("[1. 2.]", "5"), (message, printed, second)
+    assert message.startswith("Ran."), message
+
+
+def main(pyodide: Path) -> None:
+    said: queue.Queue[Any] = queue.Queue()
+
+    class Handler(SimpleHTTPRequestHandler):
+        extensions_map: ClassVar = {".mjs": "text/javascript", ".js": "text/javascript"}
+
+        def do_POST(self) -> None:
+            said.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        lay_out(folder, pyodide)
+        handler = functools.partial(Handler, directory=name)
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            options = ["--headless", "--no-sandbox", "--disable-gpu"]
+            options += [
+                "--remote-debugging-port=0",
+                f"--user-data-dir={folder / 'profile'}",
+            ]
+            browser = subprocess.Popen(
+                ["chromium", *options, f"http://127.0.0.1:{server.server_port}/"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            try:
+                check(said)
+            finally:
+                browser.terminate()
+                browser.wait()
+                server.shutdown()
+    print("README's example ran in the browser, and ran again when it was edited")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,202 @@
+"""Lookahead around any of tinygrad's optimizers.
+
+    optimizer = Lookahead(Adam(get_parameters(model)), k=5, alpha=0.5)
+
+A step that `TinyJit` has captured is replayed without Python: what changes from step to
+step is a tensor.
+"""
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from tinygrad import Tensor, dtypes
+from tinygrad.nn.optim import SGD, Adam, AdamW, Optimizer
+
+from lookahead_ref.conformance import UnsupportedError
+
+# --- The port. ---
+
+
+class Lookahead(Optimizer):  # type: ignore[misc]
+    """Lookahead around an optimizer; alpha may be a function of the synchronizations."""
+
+    def __init__(
+        self, inner: Any, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
+    ) -> None:
+        self.inner, self.k, self.alpha, self.inner_state = inner, k, alpha, inner_state
+        self.params, self.buffers = inner.params, inner.buffers
+        self.device, self.fused, self.lr = inner.device, inner.fused, inner.lr
+        self.phi = [copied(p) for p in self.params]  # LA-1
+        self.cycle_step, self.syncs = (
+            Tensor.zeros(1, dtype=dtypes.int, device=self.device).contiguous().realize()
+            for _ in range(2)
+        )
+        # As they were made: the powers of Adam's betas, which are its count, as ones.
+        kept = [] if inner_state == "maintain" else self._kept()
+        self.anchors = [copied(each) for each in kept]
+
+    def _kept(self) -> list[Any]:
+        """Return what a synchronization changes: all for a reset, but not the rate."""
+        slots = [s for n in ("b", "m", "v") for s in getattr(self.inner, n, [])]
+        powers = [getattr(self.inner, n, None) for n in ("b1_t", "b2_t")]
+        counts = [power for power in powers if power is not None]
+        return slots + counts * (self.inner_state == "reset")
+
+    def step(self) -> None:
+        """Do an inner step and, every k of them, synchronize (LA-3, LA-4)."""
+        self.inner.step()
+        Tensor.realize(*self._synchronize())
+
+    def _synchronize(self) -> list[Any]:
+        due = self.cycle_step + 1 == self.k
+        alpha = self.alpha(self.syncs) if callable(self.alpha) else self.alpha
+        written: list[tuple[Any, Any]] = []
+        # No branch, which would not be replayed. Read all before anything is written.
+        for p, phi in zip(self.params, self.phi, strict=True):
+            moved = (phi + alpha * (p.detach() - phi)).cast(phi.dtype)  # LA-5
+            written += [(phi, due.where(moved, phi)), (p, due.where(moved, p.detach()))]
+        for slot, anchor in zip(
+            self._kept() * bool(self.anchors), self.anchors, strict=True
+        ):
+            if self.inner_state == "reset":  # LA-12, LA-15
+                written.append((slot, due.where(anchor, slot)))
+            else:  # LA-13
+                moved = anchor + alpha * (slot - anchor)
+                written += [
+                    (slot, due.where(moved, slot)),
+                    (anchor, due.where(moved, anchor)),
+                ]
+        written.append((self.syncs, self.syncs + due.cast(dtypes.int)))
+        written.append((self.cycle_step, due.where(0, self.cycle_step + 1)))
+        values = [value.contiguous() for _, value in written]
+        Tensor.realize(*values)
+        return [to.assign(value) for (to, _), value in zip(written, values, strict=True)]
+
+    @contextmanager
+    def slow_weights(self) -> Iterator[None]:
+        """Have phi in the parameters meanwhile (LA-9, LA-10)."""
+        fast = [copied(p) for p in self.params]
+        try:
+            Tensor.realize(
+                *[p.assign(s) for p, s in zip(self.params, self.phi, strict=True)]
+            )
+            yield
+        finally:
+            Tensor.realize(*[p.assign(f) for p, f in zip(self.params, fast, strict=True)])
+
+
+def copied(tensor: Any) -> Any:
+    """Copy a tensor into a buffer of its own."""
+    return Tensor(
+        tensor.numpy().copy(), device=tensor.device, requires_grad=False
+    ).realize()
+
+
+# --- What the golden suite asks of it. ---
+
+
+class Adapter:
+    """``lookahead-ref conform optimizer_tinygrad.py:Adapter --level gpu``."""
+
+    def start(self, setup: Any) -> None:
+        """Make parameters and optimizer anew."""
+        if setup.dtype == "float64":
+            raise UnsupportedError("tinygrad's learning rate and slots are float32")
+        if len(setup.levels) > 1:
+            raise UnsupportedError("nesting is not offered")
+        (level,) = setup.levels
+        self.setup, self.clock = setup, 0
+        self.params = {
+            name: Tensor(array, requires_grad=True) for name, array in setup.params.items()
+        }
+        inner = make(setup.inner, list(self.params.values()))
+        table = Tensor(np.asarray(level.alpha, np.float32))
+
+        def alpha(syncs: Any) -> Any:
+            return table[syncs.minimum(len(level.alpha) - 1)]
+
+        self.optimizer = Lookahead(inner, level.k, alpha, level.inner_state)
+
+    def step(self, gradients: Any) -> None:
+        """Do one step, at the rate of the caller's clock (LA-14)."""
+        if any(g is None for g in gradients.values()):
+            raise UnsupportedError("tinygrad's optimizers want all gradients")
+        for name, param in self.params.items():
+            param.grad = Tensor(gradients[name])
+        rate = np.asarray([self.setup.inner.learning_rate_at(self.clock)], np.float32)
+        self.optimizer.lr.assign(Tensor(rate)).realize()
+        self.clock += 1
+        with Tensor.train():
+            self.optimizer.step()
+
+    def _named(self, tensors: Any) -> Any:
+        arrays = [tensor.numpy().copy() for tensor in tensors]
+        return dict(zip(self.params, arrays, strict=True))
+
+    def fast(self) -> Any:
+        """Return the parameters."""
+        return self._named(self.params.values())
+
+    def slow(self) -> Any:
+        """Return phi."""
+        return [self._named(self.optimizer.phi)]
+
+    def slots(self) -> Any:
+        """Return the slots."""
+        inner, names = self.optimizer.inner, {"b": "velocity"}
+        if self.setup.inner.rule == "adam":
+            names = {"m": "first_moment", "v": "second_moment"}
+        return {
+            ours: self._named(getattr(inner, theirs))
+            for theirs, ours in names.items()
+            if getattr(inner, theirs)
+        }
+
+    def evaluation(self) -> Any:
+        """Return the parameters while they are phi."""
+        with self.optimizer.slow_weights():
+            return self.fast()
+
+    def _held(self) -> list[Any]:
+        own, inner = self.optimizer, self.optimizer.inner
+        names = ("b", "m", "v")
+        slots = [s for name in names for s in getattr(inner, name, [])]
+        powers = [getattr(inner, n) for n in ("b1_t", "b2_t") if hasattr(inner, n)]
+        counts = [own.cycle_step, own.syncs]
+        return [*self.params.values(), *own.phi, *own.anchors, *counts, *slots, *powers]
+
+    def snapshot(self) -> Any:
+        """Copy all tensors."""
+        return [tensor.numpy().copy() for tensor in self._held()], self.clock
+
+    def dump(self, snapshot: Any) -> bytes:
+        """Write it."""
+        return pickle.dumps(snapshot)
+
+    def load(self, state: bytes) -> None:
+        """Read it."""
+        arrays, self.clock = pickle.loads(state)
+        for tensor, array in zip(self._held(), arrays, strict=True):
+            tensor.assign(Tensor(array)).realize()
+
+
+def make(inner: Any, params: list[Any]) -> Any:
+    """Make tinygrad's optimizer for a case."""
+    h, kind = dict(inner.hyperparameters), inner.weight_decay_kind
+    decay = h.pop("weight_decay", 0.0)
+    if inner.rule == "adagrad":
+        raise UnsupportedError("tinygrad has no AdaGrad")
+    if inner.rule == "adam":
+        if kind == "l2":
+            raise UnsupportedError("tinygrad has no L2 weight decay for Adam")
+        betas = {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}
+        if kind == "none":
+            return Adam(params, 1.0, **betas)
+        return AdamW(params, 1.0, weight_decay=decay, **betas)
+    if kind == "decoupled":
+        raise UnsupportedError("tinygrad's SGD has no decoupled weight decay")
+    nesterov, momentum = inner.rule == "nesterov", h.get("momentum", 0.0)
+    return SGD(params, 1.0, momentum, weight_decay=decay, nesterov=nesterov)

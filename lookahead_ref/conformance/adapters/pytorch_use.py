@@ -1,0 +1,446 @@
+"""The profile ``pytorch``: what PyTorch's users do with an optimizer beside its steps.
+
+Each check uses a Lookahead in one more way and compares it with itself, used plainly, to
+the bit: what is wrong with its steps is the golden suite's to say. A check is a function of
+what makes the Lookahead; it raises `Wrong`, or anything, where it departs.
+"""
+
+import copy
+import inspect
+import io
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from lookahead_ref.conformance.adapters import PEERS, adapter
+from lookahead_ref.conformance.protocol import Level, UnsupportedError
+
+K, ALPHA, RATE = 3, 0.5, 0.1
+STEPS = 8  # two synchronizations, and two steps more
+SAVED = 4  # in the middle of a cycle
+
+Make = Callable[[Any], Any]
+"""From an inner optimizer to the Lookahead around it, with `K` and `ALPHA`."""
+
+
+class Wrong(Exception):  # noqa: N818
+    """What departs, in a sentence."""
+
+
+class Check(NamedTuple):
+    """A way of use."""
+
+    run: Callable[[Make], None]
+    fix: str
+
+
+CHECKS: dict[str, Check] = {}
+"""By name."""
+
+
+def check(fix: str) -> Callable[[Callable[[Make], None]], Callable[[Make], None]]:
+    """Enter a function in the table, with what to do where it departs."""
+
+    def enter(run: Callable[[Make], None]) -> Callable[[Make], None]:
+        CHECKS[run.__name__.replace("_", "-")] = Check(run, fix)
+        return run
+
+    return enter
+
+
+# How a Lookahead is used plainly.
+
+
+@dataclass
+class Run:
+    """Parameters, an inner optimizer, and the Lookahead around it."""
+
+    params: list[Any]
+    inner: Any
+    optimizer: Any
+
+    def gradients(self, step: int) -> None:
+        """Set them: of a quadratic, whose centre moves."""
+        for number, p in enumerate(self.params):
+            p.grad = 0.5 * p.detach() - torch.sin(torch.ones_like(p) * (step + number))
+
+    def steps(self, first: int = 0, last: int = STEPS) -> list[Any]:
+        for step in range(first, last):
+            self.gradients(step)
+            self.optimizer.step()
+        return self.weights()
+
+    def weights(self) -> list[Any]:
+        return [p.detach().clone() for p in self.params]
+
+
+def begun(make: Make, dtype: Any = torch.float32, rates: tuple[float, ...] = ()) -> Run:
+    """Begin anew; with rates each parameter has a group of its own."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(2, 3), (3,)]
+    params = [
+        torch.nn.Parameter(torch.randn(shape, generator=generator).to(dtype))
+        for shape in shapes
+    ]
+    groups: list[Any] = params
+    if rates:
+        groups = [{"params": [p], "lr": r} for p, r in zip(params, rates, strict=True)]
+    inner = torch.optim.SGD(groups, lr=RATE, momentum=0.9)
+    return Run(params, inner, make(inner))
+
+
+def same(got: list[Any], expected: list[Any], says: str, within: float = 0.0) -> None:
+    for one, other in zip(got, expected, strict=True):
+        apart = (one.double() - other.double()).abs().max().item()
+        if not apart <= within:
+            raise Wrong(f"{says}: the weights are {apart:.2g} apart")
+
+
+def true(holds: bool, says: str) -> None:
+    if not holds:
+        raise Wrong(says)
+
+
+def restored(run: Run, saved: Any, weights: list[Any]) -> Run:
+    """Load weights and a copy of a state."""
+    with torch.no_grad():
+        for p, value in zip(run.params, weights, strict=True):
+            p.copy_(value)
+    run.optimizer.load_state_dict(copy.deepcopy(saved))
+    return run
+
+
+def left(make: Make, dtype: Any = torch.float32) -> tuple[Any, list[Any], list[Any]]:
+    """Return the state and the weights at the save point, and the weights at the end."""
+    run = begun(make, dtype)
+    weights = run.steps(0, SAVED)
+    saved = copy.deepcopy(run.optimizer.state_dict())
+    return saved, weights, run.steps(SAVED)
+
+
+# The checks.
+
+
+@check("hand the closure to the inner step, and return what that returns")
+def closure(make: Make) -> None:
+    run, expected = begun(make), begun(make).steps()
+    calls = []
+    for step in range(STEPS):
+
+        def again(step: int = step) -> Any:
+            calls.append(step)
+            run.gradients(step)
+            return torch.tensor(float(step))
+
+        loss = run.optimizer.step(again)
+        true(loss is not None, "step(closure) does not return the loss")
+    true(calls == list(range(STEPS)), "step(closure) does not call the closure once a step")
+    same(run.weights(), expected, "step(closure) goes another way than step()")
+
+
+@check("pass set_to_none on to the inner optimizer")
+def zero_grad(make: Make) -> None:
+    run = begun(make)
+    run.gradients(0)
+    run.optimizer.zero_grad(set_to_none=False)
+    zeroed = all(p.grad is not None and not p.grad.any() for p in run.params)
+    true(zeroed, "zero_grad(set_to_none=False) does not leave zeros")
+    run.optimizer.zero_grad()
+    true(all(p.grad is None for p in run.params), "zero_grad() does not set None")
+
+
+@check("pass over a parameter without a gradient; phi + alpha (theta - phi) keeps it")
+def no_gradient(make: Make) -> None:
+    run = begun(make)
+    (frozen, _), kept = run.params, run.weights()[0]
+    for step in range(STEPS):
+        run.gradients(step)
+        frozen.grad = None
+        run.optimizer.step()
+    same([frozen.detach()], [kept], "a parameter without a gradient moves")
+
+
+@check("go over all groups, and leave each its own learning rate")
+def groups(make: Make) -> None:
+    run, plain = begun(make, rates=(RATE, RATE)), begun(make)
+    same(run.steps(), plain.steps(), "two groups go another way than one")
+    (first, second), fast, slow = (
+        begun(make, rates=rates).steps()
+        for rates in ((0.1, 0.01), (0.1, 0.1), (0.01, 0.01))
+    )
+    same([first, second], [fast[0], slow[1]], "a group has not its own learning rate")
+
+
+def scheduled(run: Run, owner: Any, first: int = 0) -> list[Any]:
+    """Step with a schedule at an optimizer."""
+    schedule = torch.optim.lr_scheduler.StepLR(owner, step_size=2, gamma=0.5)
+    for step in range(first, STEPS):
+        run.steps(step, step + 1)
+        schedule.step()
+    return run.weights()
+
+
+@check("be a torch.optim.Optimizer, and have the inner optimizer's param_groups")
+def scheduler(make: Make) -> None:
+    run, other = begun(make), begun(make)
+    says = "a StepLR at the wrapper does not set the rate of the inner step"
+    same(scheduled(run, run.optimizer), scheduled(other, other.inner), says)
+
+
+@check("after load_state_dict take the inner optimizer's param_groups anew: it has others")
+def scheduler_after_loading(make: Make) -> None:
+    saved, weights, _ = left(make)
+    run, other = (restored(begun(make), saved, weights) for _ in range(2))
+    says = (
+        "after loading, a StepLR at the wrapper no longer sets the rate of the inner step"
+    )
+    same(scheduled(run, run.optimizer, SAVED), scheduled(other, other.inner, SAVED), says)
+
+
+@check("save phi, the place in the cycle and the inner optimizer's state_dict; load all")
+def state_dict(make: Make) -> None:
+    saved, weights, expected = left(make)
+    run = restored(begun(make), saved, weights)
+    same(run.steps(SAVED), expected, "a run that is loaded does not go on as it did")
+
+
+@check("load over all that is there, phi and the count too")
+def load_twice(make: Make) -> None:
+    saved, weights, expected = left(make)
+    run = restored(begun(make), saved, weights)
+    run.steps(SAVED, SAVED + 1)
+    says = "a state that is loaded a second time does not go on as at the first"
+    same(restored(run, saved, weights).steps(SAVED), expected, says)
+
+
+@check("have nothing in state_dict but dicts, lists, numbers, strings and tensors")
+def weights_only(make: Make) -> None:
+    buffer = io.BytesIO()
+    torch.save(left(make)[0], buffer)
+    buffer.seek(0)
+    torch.load(buffer, weights_only=True)
+
+
+def copied(make: Make, clone: Callable[[Any], Any], says: str) -> None:
+    run = begun(make)
+    run.steps(0, SAVED)
+    inner, params, optimizer = clone((run.inner, run.params, run.optimizer))
+    got = Run(params, inner, optimizer).steps(SAVED)
+    same(run.steps(SAVED), left(make)[2], f"the original of {says} is changed by it")
+    same(got, run.weights(), f"{says} goes another way than its original")
+
+
+@check("define __getstate__: that of torch.optim.Optimizer leaves out your own attributes")
+def pickled(make: Make) -> None:
+    copied(make, lambda it: pickle.loads(pickle.dumps(it)), "what was pickled")
+
+
+@check("define __getstate__: that of torch.optim.Optimizer leaves out your own attributes")
+def deepcopied(make: Make) -> None:
+    copied(make, copy.deepcopy, "a deepcopy")
+
+
+@check("hand the group to the inner optimizer, and copy phi of what is new at once")
+def add_param_group(make: Make) -> None:
+    run, expected = begun(make), begun(make).steps()
+    run.steps(0, SAVED)
+    added, plain = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    run.optimizer.add_param_group({"params": [added], "lr": RATE})
+    inner = torch.optim.SGD([plain], lr=RATE, momentum=0.9)
+    for step in range(SAVED, 2 * K):  # the last one synchronizes
+        run.gradients(step)
+        added.grad = plain.grad = torch.ones(2)
+        run.optimizer.step()
+        inner.step()
+    moved = 1 + ALPHA * (plain.detach() - 1)
+    same([added], [moved], "what was added is not where a synchronization puts it", 1e-6)
+    added.grad = None
+    same(run.steps(2 * K), expected, "the others go another way when one is added")
+
+
+@check("call torch.optim.Optimizer.__init__, or its __setstate__, which makes the hooks")
+def hooks(make: Make) -> None:
+    run = begun(make)
+    seen: list[Any] = []
+    run.optimizer.register_step_pre_hook(lambda each, *_: seen.append(("pre", each)))
+    run.optimizer.register_step_post_hook(lambda each, *_: seen.append(("post", each)))
+    run.steps(0, 1)
+    expected = [("pre", run.optimizer), ("post", run.optimizer)]
+    true(seen == expected, "the hooks of a step are not called once each, by the wrapper")
+
+
+@check("count in step alone: the scaler does not call it for a step that it skips")
+def grad_scaler(make: Make) -> None:
+    run, expected = begun(make), begun(make).steps()
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1000)
+    for step in range(-1, STEPS):
+        run.gradients(step)
+        scale = scaler.scale(torch.ones(()))
+        for p in run.params:
+            p.grad *= scale if step >= 0 else float("inf")
+        scaler.step(run.optimizer)
+        scaler.update()
+    same(run.weights(), expected, "a step that GradScaler skips leaves a trace")
+
+
+def narrow(make: Make, dtype: Any) -> None:
+    saved, weights, expected = left(make, dtype)
+    true(
+        all(each.dtype == dtype for each in expected), f"{dtype} weights change their type"
+    )
+    same(expected, begun(make).steps(), f"{dtype} weights go another way", within=0.1)
+    run = restored(begun(make, dtype), saved, weights)
+    same(run.steps(SAVED), expected, f"{dtype} weights that are loaded go another way")
+
+
+@check("keep phi in the type of its parameter, and alpha a number of Python")
+def bfloat16(make: Make) -> None:
+    narrow(make, torch.bfloat16)
+
+
+@check("keep phi in the type of its parameter, and alpha a number of Python")
+def half(make: Make) -> None:
+    narrow(make, torch.float16)
+
+
+@check("let nothing that changes from step to step be a constant of the traced step")
+def compiled(make: Make) -> None:
+    run, expected = begun(make), begun(make).steps()
+    torch.compiler.reset()
+    step = torch.compile(run.optimizer.step, backend="eager")
+    for number in range(STEPS):
+        run.gradients(number)
+        step()
+    same(run.weights(), expected, "under torch.compile a step goes another way", 1e-6)
+
+
+@check("change nothing that the processes do not agree on: all of them synchronize alike")
+def distributed(make: Make) -> None:
+    target = getattr(make, "target", None)
+    if target is None:
+        raise UnsupportedError("it has no name that another process could import it by")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", __name__, target, folder]
+        ranks = [
+            subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True)
+            for rank in range(2)
+        ]
+        for rank in ranks:
+            _, said = rank.communicate(timeout=120)
+            true(rank.returncode == 0, f"a rank fails: {said.strip().splitlines()[-1:]}")
+        first, second, alone = torch.load(Path(folder, "seen"))
+    same(first, second, "the two processes have different weights")
+    same(first, alone, "two processes go another way than one with all of the data", 1e-6)
+
+
+def _rank(target: str, folder: str, rank: int) -> None:
+    """Be one of two processes; the first writes the weights of both, and of one alone."""
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+
+    make = lookahead_of(target)
+    inputs = torch.linspace(-1, 1, 4 * STEPS).reshape(STEPS, 4, 1)
+
+    def trained(model: Any, rows: slice) -> list[Any]:
+        optimizer = make(torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9))
+        for x in inputs:
+            optimizer.zero_grad()
+            (model(x[rows]) - x[rows].sin()).square().mean().backward()
+            optimizer.step()
+        return [p.detach() for p in model.parameters()]
+
+    def model() -> Any:
+        torch.manual_seed(0)
+        return torch.nn.Linear(1, 3)
+
+    store = dist.FileStore(f"{folder}/store", 2)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    weights = trained(DistributedDataParallel(model()), slice(2 * rank, 2 * rank + 2))
+    found: list[Any] = [None, None]
+    dist.all_gather_object(found, weights)
+    if rank == 0:
+        torch.save([*found, trained(model(), slice(None))], f"{folder}/seen")
+    dist.destroy_process_group()
+
+
+# What is checked, and what came of it.
+
+_K = ("k", "la_steps", "sync_period", "merge_time")
+_ALPHA = ("alpha", "la_alpha", "slow_step_size", "sync_rate")
+
+
+def lookahead_of(target: str) -> Make:
+    """Return what wraps an inner optimizer in a target: a class, or a built-in adapter."""
+    found: Any = adapter(target)
+    level = Level(K, (ALPHA,), "maintain")
+    if target in PEERS:
+        wrap = getattr(found(), "wrap", None)
+        if wrap is None:
+            raise ValueError(
+                f"--profile pytorch needs a wrapper of PyTorch, got {target!r}"
+            )
+
+        def make(inner: Any) -> Any:
+            return wrap(inner, level)
+
+    else:
+        known = inspect.signature(found).parameters
+        names = [next((n for n in each if n in known), None) for each in (_K, _ALPHA)]
+        if None in names:
+            raise ValueError(
+                f"--profile pytorch needs a class that takes an optimizer, one of "
+                f"{', '.join(_K)} and one of {', '.join(_ALPHA)}; {target} takes "
+                f"{', '.join(known)}"
+            )
+        options: Any = dict(zip(names, (K, ALPHA), strict=True))
+
+        def make(inner: Any) -> Any:
+            return found(inner, **options)
+
+    make.target = target  # type: ignore[attr-defined]
+    return make
+
+
+class Found(NamedTuple):
+    """What came of a check."""
+
+    name: str
+    verdict: str
+    says: str = ""
+    fix: str = ""
+
+
+def checked(target: str, progress: Callable[[Found], None] = lambda _: None) -> list[Found]:
+    """Take a target through all checks."""
+    make = lookahead_of(target)
+    kind = type(begun(make).optimizer)
+    step = kind.step
+    results = []
+    for name, each in CHECKS.items():
+        try:
+            each.run(make)
+            found = Found(name, "passes")
+        except UnsupportedError as error:
+            found = Found(name, "not offered", str(error))
+        except Wrong as error:
+            found = Found(name, "departs", str(error), each.fix)
+        # Whatever a class under test raises is a finding about it.
+        except Exception as error:
+            said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            fix = CHECKS["hooks"].fix if "_hooks'" in said else each.fix
+            found = Found(name, "departs", f"raises {said}", fix)
+        kind.step = step  # PyTorch wraps it where a copy is made: what follows would see it
+        results.append(found)
+        progress(found)
+    return results
+
+
+if __name__ == "__main__":
+    _rank(sys.argv[1], sys.argv[2], int(sys.argv[3]))

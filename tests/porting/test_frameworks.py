@@ -1,0 +1,165 @@
+"""Ports to frameworks, with the real thing: each passes the suite and trains."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from porting.taking import X, Y, departures, port
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+BATCHES = [(X[n : n + 16], Y[n : n + 16]) for n in range(0, 96, 16)] * 8
+
+
+def falls(losses: list[Any]) -> bool:
+    first, last = (np.mean([float(x) for x in each]) for each in (losses[:6], losses[-6:]))
+    return bool(last < first / 2)
+
+
+def test_jax_passes_and_trains_with_its_arguments_donated() -> None:
+    deltas = port("deltas_jax", "jax", "optax")
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    assert departures(deltas.Adapter, level="gpu")[0] == set()
+
+    def predict(params: Any, x: Any) -> Any:
+        return jnp.tanh(x @ params["w1"] + params["b1"]) @ params["w2"]
+
+    def loss_of(params: Any, x: Any, y: Any) -> Any:
+        return jnp.mean((predict(params, x) - y) ** 2)
+
+    optimizer = deltas.lookahead(optax.adam(0.02), k=5, inner_state="interpolate")
+
+    def step(params: Any, state: Any, x: Any, y: Any) -> Any:
+        loss, gradients = jax.value_and_grad(loss_of)(params, x, y)
+        updates, state = optimizer.update(gradients, state, params)
+        return loss, optax.apply_updates(params, updates), state
+
+    compiled = jax.jit(step, donate_argnums=(1, 0))
+    keys = jax.random.split(jax.random.key(0), 2)
+    params = {
+        "w1": jax.random.normal(keys[0], (4, 16), "float32") / 2,
+        "b1": jnp.zeros(16, "float32"),
+        "w2": jax.random.normal(keys[1], (16, 1), "float32") / 4,
+    }
+    state, losses = optimizer.init(params), []
+    for batch in BATCHES:
+        loss, params, state = compiled(params, state, *batch)
+        losses.append(loss)
+    assert falls(losses)
+    assert float(loss_of(state.phi, X, Y)) < float(losses[0]) / 2
+
+
+def test_nnx_passes_and_trains_compiled() -> None:
+    of_nnx = port("optimizer_nnx", "jax", "optax", "flax")
+    import jax.numpy as jnp
+    import optax
+    from flax import nnx
+
+    assert departures(of_nnx.Adapter, level="gpu")[0] == set()
+
+    class Net(nnx.Module):  # type: ignore[misc]
+        def __init__(self, rngs: Any) -> None:
+            self.hidden = nnx.Linear(4, 16, rngs=rngs, param_dtype=jnp.float32)
+            self.norm = nnx.BatchNorm(16, rngs=rngs, param_dtype=jnp.float32)
+            self.out = nnx.Linear(16, 1, rngs=rngs, param_dtype=jnp.float32)
+
+        def __call__(self, x: Any) -> Any:
+            return self.out(nnx.tanh(self.norm(self.hidden(x))))
+
+    def loss_of(model: Any, x: Any, y: Any) -> Any:
+        return jnp.mean((model(x) - y) ** 2)
+
+    model = Net(nnx.Rngs(0))
+    transformation = of_nnx.lookahead(optax.adam(0.02), k=5, inner_state="reset")
+    optimizer = nnx.Optimizer(model, transformation, wrt=nnx.Param)
+    step = of_nnx.train_step(loss_of)
+    assert falls([step(model, optimizer, *batch) for batch in BATCHES])
+    fast = np.asarray(model.out.kernel[...])
+    with of_nnx.slow_weights(model, optimizer):
+        slow = np.asarray(model.out.kernel[...])
+        assert float(loss_of(model, X, Y)) < 1
+    assert not np.array_equal(fast, slow)
+    np.testing.assert_array_equal(fast, np.asarray(model.out.kernel[...]))
+    step(model, optimizer, *BATCHES[0])  # no buffer is in two places
+
+
+def test_mlx_passes_and_trains_compiled() -> None:
+    of_mlx = port("optimizer_mlx", "mlx")
+    import mlx.core as mx
+    from mlx import nn
+    from mlx import optimizers as optim
+
+    assert departures(of_mlx.Adapter, level="gpu")[0] == set()
+    mx.random.seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
+    schedule = optim.exponential_decay(0.02, 0.99)
+    optimizer = of_mlx.Lookahead(optim.Adam(schedule), k=5, inner_state="reset")
+    optimizer.init(model.trainable_parameters())
+
+    def loss_of(model: Any, x: Any, y: Any) -> Any:
+        return mx.mean((model(x) - y) ** 2)
+
+    def step(x: Any, y: Any) -> Any:
+        loss, gradients = nn.value_and_grad(model, loss_of)(model, x, y)
+        optimizer.update(model, gradients)
+        return loss
+
+    state = [model.state, optimizer.state]
+    compiled = mx.compile(step, inputs=state, outputs=state)
+    losses = []
+    for batch in BATCHES:
+        losses.append(compiled(*map(mx.array, batch)))
+        mx.eval(state, losses)
+    assert falls(losses)
+    assert (int(optimizer.state["syncs"]), int(optimizer.state["cycle_step"])) == (9, 3)
+    assert int(optimizer.inner.step) == 3
+    assert float(optimizer.learning_rate) == pytest.approx(0.02 * 0.99**47, rel=1e-4)
+    with optimizer.slow_weights(model):
+        assert float(loss_of(model, mx.array(X), mx.array(Y))) < float(losses[0])
+
+
+def test_tinygrad_passes_and_trains_captured() -> None:
+    of_tinygrad = port("optimizer_tinygrad", "tinygrad")
+    from tinygrad import Tensor, TinyJit
+    from tinygrad.nn import Linear
+    from tinygrad.nn.optim import Adam
+
+    assert departures(of_tinygrad.Adapter, level="gpu")[0] == set()
+    Tensor.manual_seed(0)
+    hidden, out = Linear(4, 16), Linear(16, 1)
+    params = [hidden.weight, hidden.bias, out.weight, out.bias]
+    optimizer = of_tinygrad.Lookahead(Adam(params, lr=0.02), k=5, inner_state="interpolate")
+
+    @TinyJit
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = (out(hidden(x).tanh()) - y).square().mean().backward()
+        optimizer.step()
+        return loss.realize()
+
+    with Tensor.train():
+        losses = [step(Tensor(x), Tensor(y)).item() for x, y in BATCHES]
+    assert falls(losses)
+    assert (optimizer.syncs.item(), optimizer.cycle_step.item()) == (9, 3)
+
+
+def test_an_estimator_passes_and_learns_and_is_scikit_learns() -> None:
+    estimator = port("partial_fit_numpy")
+    assert departures(estimator.Adapter)[0] == set()
+    target = X @ np.array([1.0, -2.0, 0.5, 1.5]) + 3.0
+    model = estimator.LookaheadRegressor(epochs=1).fit(X, target)
+    rough = np.mean((model.predict(X) - target) ** 2)
+    model.set_params(epochs=40).fit(X, target)
+    assert np.mean((model.predict(X) - target) ** 2) < rough / 100
+    kept = pickle.loads(pickle.dumps(model))  # in the middle of a cycle or not
+    for each in (kept, model):
+        each.partial_fit(X[:7], target[:7])
+    np.testing.assert_array_equal(kept.coef_, model.coef_)
+    base = pytest.importorskip("sklearn.base")
+    again = base.clone(model).fit(X, target)
+    assert not hasattr(base.clone(model), "coef_")
+    assert again.get_params() == model.get_params()

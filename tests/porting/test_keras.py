@@ -1,0 +1,258 @@
+"""The port to Keras 3, on the real Keras: all of it on each backend that is installed."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from porting.taking import X, Y, departures, port
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # Keras warns of gradients that are missing
+]
+BACKENDS = {"jax": "jax", "tensorflow": "tensorflow", "torch": "torch"}
+HERE = os.environ.get("KERAS_BACKEND") or next(
+    (backend for backend, module in BACKENDS.items() if find_spec(module)), "none"
+)
+"""Keras has one backend in a process."""
+
+
+@pytest.fixture
+def keras() -> Any:
+    os.environ["KERAS_BACKEND"] = HERE
+    port("wrapper_keras", "keras", BACKENDS.get(HERE, HERE))
+    import keras
+
+    keras.config.set_floatx("float32")
+    keras.utils.set_random_seed(0)
+    return keras
+
+
+@pytest.mark.parametrize("backend", [each for each in BACKENDS if each != HERE])
+@pytest.mark.skipif("LOOKAHEAD_ONE_BACKEND" in os.environ, reason="one is asked for")
+def test_all_of_it_holds_on_the_other_backends(backend: str) -> None:
+    port("inner_rules", "keras", BACKENDS[backend])
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "slow", __file__]
+    there = {"KERAS_BACKEND": backend, "LOOKAHEAD_ONE_BACKEND": "1"}
+    done = subprocess.run(
+        command, env={**os.environ, **there}, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+def network(keras: Any, optimizer: Any, **compiled: Any) -> Any:
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    net = keras.Sequential([layers.Dense(16, "tanh"), layers.Dense(1)])
+    net.build((None, 4))
+    net.compile(optimizer=optimizer, loss="mse", **compiled)
+    return net
+
+
+def fitted(net: Any, epochs: int = 1, **more: Any) -> list[float]:
+    options = {"batch_size": 16, "shuffle": False, "verbose": 0, **more}
+    found: list[float] = net.fit(X, Y, epochs=epochs, **options).history["loss"]
+    return found
+
+
+def weights(net: Any) -> list[Any]:
+    return [np.array(each) for each in net.get_weights()]
+
+
+def test_it_passes_the_suite_and_trains(keras: Any) -> None:
+    wrapper = port("wrapper_keras")
+    level = "gpu" if HERE == "jax" else "strict"
+    departed, passed = departures(wrapper.Adapter, level=level)
+    overflows = {"inner-adam-overflow", "inner-adamw-overflow"}  # inf - inf in Keras' Adam
+    assert departed <= overflows
+    assert passed > 200
+    keras.config.set_floatx("float32")
+    for inner_state in ("maintain", "reset", "interpolate"):
+        inner = keras.optimizers.Adam(0.03)
+        losses = fitted(network(keras, wrapper.Lookahead(inner, 5, 0.5, inner_state)), 12)
+        assert losses[-1] < losses[0] / 2
+
+
+INNER = {
+    "SGD": {"momentum": 0.9, "nesterov": True},
+    "Adagrad": {},
+    "Adadelta": {},
+    "RMSprop": {"momentum": 0.5, "centered": True},
+    "Adam": {"amsgrad": True},
+    "AdamW": {},
+    "Adamax": {},
+    "Nadam": {},
+    "Adafactor": {},
+    "Ftrl": {},
+    "Lion": {},
+    "Lamb": {},
+    "Muon": {},
+}
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_around_any_optimizer_the_cycle_is_its_own_and_then_alpha_of_the_way(
+    keras: Any, name: str
+) -> None:
+    port_of = port("wrapper_keras")
+
+    def inner() -> Any:
+        return getattr(keras.optimizers, name)(0.01, weight_decay=0.1, **INNER[name])
+
+    alone = network(keras, inner())
+    slow = weights(alone)
+    lookahead = network(keras, port_of.Lookahead(inner(), k=6, alpha=0.25))
+    fitted(alone)  # six batches
+    fitted(lookahead)
+    for got, start, end in zip(weights(lookahead), slow, weights(alone), strict=True):
+        np.testing.assert_allclose(got, start + 0.25 * (end - start), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("inner_state", ["maintain", "reset", "interpolate"])
+@pytest.mark.parametrize("name", ["Nadam", "SGD"])
+def test_a_model_that_is_loaded_goes_on_to_the_bit(
+    keras: Any, name: str, inner_state: str, tmp_path: Path
+) -> None:
+    wrapper = port("wrapper_keras")
+    schedules = keras.optimizers.schedules
+    inner = getattr(keras.optimizers, name)(
+        schedules.ExponentialDecay(0.02, 5, 0.9),
+        use_ema=True,
+        ema_momentum=0.8,
+        clipnorm=1.0,
+    )
+    alpha = schedules.PolynomialDecay(0.8, 3, 0.4)
+    net = network(keras, wrapper.Lookahead(inner, 4, alpha, inner_state))
+    fitted(net)  # six batches: in the middle of a cycle
+    net.save(tmp_path / "kept.keras")
+    fitted(net)
+    again = keras.models.load_model(tmp_path / "kept.keras")
+    assert isinstance(again.optimizer, wrapper.Lookahead)
+    assert again.optimizer.get_config() == net.optimizer.get_config()
+    fitted(again)
+    held = [*net.variables, *net.optimizer.variables]
+    loaded = [*again.variables, *again.optimizer.variables]
+    for one, other in zip(held, loaded, strict=True):
+        np.testing.assert_array_equal(np.array(one), np.array(other))
+
+
+def test_it_counts_updates_and_not_micro_batches_and_clips(keras: Any) -> None:
+    wrapper = port("wrapper_keras")
+    inner = keras.optimizers.SGD(0.5, gradient_accumulation_steps=2, clipvalue=1.0)
+    optimizer = wrapper.Lookahead(inner, k=2, alpha=0.5)
+    variable = keras.Variable([4.0])
+    seen = []
+    for _ in range(8):
+        optimizer.apply([keras.ops.array([3.0])], [variable])
+        seen.append((float(variable.numpy()[0]), float(optimizer.phi[0].numpy()[0])))
+    assert seen == [
+        *[(4.0, 4.0), (3.5, 4.0), (3.5, 4.0), (3.5, 3.5)],
+        *[(3.5, 3.5), (3.0, 3.5), (3.0, 3.5), (3.0, 3.0)],
+    ]
+
+
+def test_decay_exclusions_and_averages_of_the_inner_optimizer_are_kept(keras: Any) -> None:
+    wrapper = port("wrapper_keras")
+    inner = keras.optimizers.SGD(1.0, weight_decay=0.5, use_ema=True, ema_momentum=0.5)
+    inner.exclude_from_weight_decay(var_names=["bias"])
+    optimizer = wrapper.Lookahead(inner, k=1, alpha=0.5)
+    kernel, bias = (keras.Variable([4.0], name=name) for name in ("kernel", "bias"))
+    for _ in range(2):
+        optimizer.apply([keras.ops.array([0.0])] * 2, [kernel, bias])
+    # Half of the way to half of it, twice; the average begins with the first weights.
+    assert [float(each.numpy()[0]) for each in (kernel, bias)] == [2.25, 4.0]
+    optimizer.finalize_variable_values([kernel, bias])
+    assert [float(each.numpy()[0]) for each in (kernel, bias)] == [2.625, 4.0]
+
+
+def test_a_callback_sets_the_rate_of_the_inner_step(keras: Any) -> None:
+    wrapper = port("wrapper_keras")
+    net = network(keras, wrapper.Lookahead(keras.optimizers.SGD(0.1)))
+    before = weights(net)
+    fitted(net, callbacks=[keras.callbacks.LearningRateScheduler(lambda _: 0.0)])
+    for one, other in zip(before, weights(net), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_validation_sees_the_slow_weights_and_leaves_the_fast_ones(keras: Any) -> None:
+    wrapper = port("wrapper_keras")
+
+    def run(**more: Any) -> tuple[Any, Any]:
+        net = network(keras, wrapper.Lookahead(keras.optimizers.SGD(0.1), k=4))
+        history = net.fit(X, Y, batch_size=16, shuffle=False, verbose=0, **more).history
+        return net, history
+
+    plain, _ = run()
+    seen = {"validation_data": (X, Y), "callbacks": [wrapper.EvaluateSlowWeights()]}
+    net, history = run(**seen)
+    for one, other in zip(weights(plain), weights(net), strict=True):
+        np.testing.assert_array_equal(one, other)
+    fast = net.evaluate(X, Y, verbose=0)
+    with net.optimizer.slow_weights():
+        slow = net.evaluate(X, Y, verbose=0)
+    assert history["val_loss"] == [pytest.approx(slow)]
+    assert slow != pytest.approx(fast)
+
+
+def test_a_loss_scale_goes_around_it_and_skips_whole_steps(keras: Any) -> None:
+    wrapper = port("wrapper_keras")
+    scaled = keras.optimizers.LossScaleOptimizer
+    with pytest.raises(TypeError, match="got LossScaleOptimizer"):
+        wrapper.Lookahead(scaled(keras.optimizers.SGD(0.5)))
+    lookahead = wrapper.Lookahead(keras.optimizers.SGD(0.5), k=2, alpha=0.5)
+    optimizer = scaled(lookahead, initial_scale=2.0)
+    variable = keras.Variable([4.0])
+    optimizer.build([variable])
+    for gradient in (2.0, np.inf, 1.0):  # scaled by 2, 2 and then 1
+        found = [keras.ops.array([gradient])]
+        if HERE != "jax":
+            optimizer.apply(found, [variable])
+            continue
+        held = [variable, *optimizer.variables]
+        values = [each.value for each in held]
+        (theta,), own = optimizer.stateless_apply(values[1:], found, values[:1])
+        for each, value in zip(held, [theta, *own], strict=True):
+            each.assign(value)
+    assert int(lookahead.iterations) == 2
+    assert float(variable.numpy()[0]) == 3.5
+
+
+@pytest.mark.skipif(HERE != "jax", reason="JAX donates buffers")
+@pytest.mark.parametrize("inner_state", ["maintain", "reset", "interpolate"])
+def test_a_step_whose_buffers_are_donated_is_compiled_for_all(
+    keras: Any, inner_state: str
+) -> None:
+    import jax
+
+    wrapper = port("wrapper_keras")
+    traced, steps = [], 7
+
+    def made() -> tuple[Any, Any]:
+        variables = [keras.Variable([4.0, -1.0]), keras.Variable(2.0)]
+        inner = keras.optimizers.Nadam(0.5)
+        optimizer = wrapper.Lookahead(inner, k=2, alpha=0.5, inner_state=inner_state)
+        optimizer.build(variables)
+        return variables, optimizer
+
+    variables, optimizer = made()
+
+    def step(state: Any) -> Any:
+        traced.append(1)
+        weights, own = state
+        return optimizer.stateless_apply(own, [0.1 * w for w in weights], weights)
+
+    compiled = jax.jit(step, donate_argnums=0)
+    state = [v.value for v in variables], [v.value for v in optimizer.variables]
+    for _ in range(steps):
+        state = compiled(state)
+    assert len(traced) <= 2  # the first has numbers of Python among its arguments
+    plain, eager = made()
+    for _ in range(steps):
+        eager.apply([0.1 * v.value for v in plain], plain)
+    for got, expected in zip(state[0], plain, strict=True):
+        np.testing.assert_allclose(got, expected.value, rtol=1e-5)
