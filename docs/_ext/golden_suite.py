@@ -12,7 +12,7 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from lookahead_ref.conformance import load, vectors
-from lookahead_ref.conformance.bugs import MISTAKES
+from lookahead_ref.conformance.bugs import MISTAKES, SinglePrecision
 
 
 class GoldenSuite(SphinxDirective):
@@ -25,7 +25,7 @@ class GoldenSuite(SphinxDirective):
         if draw is not None:
             return [draw(bugs)]
         if self.arguments[0] == "mistakes":
-            return [_bugs([each.as_dict() for each in MISTAKES])]
+            return [_bugs([each.as_dict() for each in (*MISTAKES, SinglePrecision)])]
         if self.arguments[0] == "variants":
             return [_variants(index["variants"])]
         if self.arguments[0] == "changes":

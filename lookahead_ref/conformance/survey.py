@@ -16,6 +16,7 @@ from lookahead_ref.conformance.adapters import PEERS
 from lookahead_ref.conformance.bugs import (
     CLAUSES,
     CONDITIONS,
+    CONVENTIONS,
     Bug,
     SinglePrecision,
 )
