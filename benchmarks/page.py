@@ -32,6 +32,8 @@ MODELS = {
     ("mlp", "numba"): 1.05,
     ("lstm", "numpy"): 1.4,
     ("lstm", "numba"): 1.0,
+    ("awd-lstm", "numpy"): 1.5,
+    ("awd-lstm", "numba"): 1.0,
 }
 SHORT = {
     "A step of Adam over the 25.6 million parameters of a ResNet-50": (
@@ -95,6 +97,10 @@ RATIOS = {
     ),
     "models.BesidePyTorch.track_ratio": (
         "Training steps of models, of PyTorch's time",
+        ("model", "backend"),
+    ),
+    "models.RunBesidePyTorch.track_ratio": (
+        "Whole runs of training on a text, of the time of PyTorch's loop",
         ("model", "backend"),
     ),
 }
@@ -193,6 +199,8 @@ def judged(row: Row) -> Iterator[Row]:
             yield replace(row, most=1.0)
         case "models.BesidePyTorch.track_ratio", key:
             yield replace(row, most=MODELS.get(key, 2.0))
+        case "models.RunBesidePyTorch.track_ratio", (_, backend):
+            yield replace(row, most=0.9 if backend == "numba" else 1.5)
         case _:
             yield row
 

@@ -69,7 +69,8 @@ def explained() -> str | None:
         return None
     command = [sys.executable, "-m", "lookahead_ref", "conform", *ASKED]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    first, *more = said.split("\n\n")
+    lines = "\n".join(line.rstrip() for line in said.splitlines())
+    first, *more = lines.split("\n\n")
     told = [each for each in more if each.startswith(("Your program", "What that breaks"))]
     shown = "\n...\n".join([first, "\n".join(told)])
     return f"```console\n$ lookahead-ref conform {' '.join(ASKED)}\n{shown.strip()}\n```"

@@ -203,10 +203,7 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
 
 
 def clip_in_place(grads: Tree, squares: float, max_norm: float) -> bool:
-    """Clip gradients of NumPy's by the sum of their squares; tell whether that can be done.
-
-    It does what `clip_by_global_norm` does, but for rounding, without an array of its own.
-    """
+    """Do as `clip_by_global_norm` in place, but for rounding; tell whether it was done."""
     leaves = trees.flatten(grads).values()
     # Where no square that counts vanishes, and none overflows.
     safe = math.isfinite(squares) and max_norm > _SQUARED

@@ -14,6 +14,10 @@ from hypothesis import settings
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
+# There are as many processes of pytest-xdist as cores: threads beside them would only spin.
+# Before NumPy is imported, so that it is heard of.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 LIMIT = 600
 """How many seconds a test, or its set-up, may take: none waits for ever."""
 

@@ -118,7 +118,7 @@ RANGES: dict[str, tuple[str, Any]] = {
     **dict.fromkeys(["k", "steps", "steps_per_epoch"], (COUNT, 0)),
     "after": (NON_NEGATIVE, -0.5),
     "weight_decay_kind": ("one of 'l2', 'decoupled'", "L2"),
-    "inner_state": ("one of 'maintain', 'reset', 'interpolate'", "Maintain"),
+    "inner_state": ("one of 'maintain', 'reset', 'interpolate'", "kept"),
 }
 MADE: list[tuple[Any, dict[str, Any]]] = [
     *[(make, {"learning_rate": 0.1}) for make in OPTIMIZERS],

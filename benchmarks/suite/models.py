@@ -13,12 +13,15 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import trees
+from lookahead_ref.data import Corpus
+from lookahead_ref.training import train
 from lookahead_ref.zoo import AWDLSTM, LSTM, MLP, resnet18
 
 from . import settings
 from .turns import Contestant, fastest, ratios, samples, take_turns
 
 LEARNING_RATE = 0.01
+CLIP = 0.25
 DEVICE = "cuda" if settings.ON_DEVICE else "cpu"
 
 
@@ -243,14 +246,57 @@ def pytorch_step(work: Any, update: str) -> Contestant:
             torch.backends.cudnn.flags(enabled=False) if DEVICE == "cuda" else nullcontext()
         ):
             optimizer.zero_grad()
-            found = forward(x)
-            logits, penalty = found if isinstance(found, tuple) else (found, 0.0)
-            loss = torch.nn.functional.cross_entropy(logits, targets) + penalty
+            loss = loss_of(forward(x), targets)
             loss.backward()
             optimizer.step()
             return float(loss.item())
 
     return Contestant(step)
+
+
+def text(work: Any, windows: int) -> Corpus:
+    """Make a text of so many windows, with next to nothing to evaluate."""
+    count = work.batch * work.length * windows + 1
+    tokens = np.random.default_rng(0).integers(0, work.vocabulary, count, np.int32)
+    few = tokens[: work.batch + 2]
+    words = tuple(map(str, range(work.vocabulary)))
+    return Corpus("text", tokens, few, few, words, work.length)
+
+
+def our_run(work: Any, backend: str, windows: int) -> Contestant:
+    """Make a whole run: batches, clipping, and all that the loop does."""
+    how: Any = {"seed": 0, "epochs": 1, "batch_size": work.batch, "backend": backend}
+    job = work.model(backend), text(work, windows), la.SGD(LEARNING_RATE)
+    return Contestant(lambda: train(*job, **how, clip=CLIP, evaluate_train=False))
+
+
+def pytorch_run(work: Any, update: str, windows: int) -> Contestant:
+    """Make the same, as its documentation would have one write it."""
+    import torch
+
+    module, forward = work.pytorch()
+    optimizer = torch.optim.SGD(module.parameters(), LEARNING_RATE, **{update: True})
+    stream = text(work, windows).stream(work.batch, 0)
+
+    def run() -> None:
+        for batch in stream.epoch():
+            optimizer.zero_grad()
+            labels = torch.from_numpy(batch.labels).reshape(-1).long()
+            loss = loss_of(forward(torch.from_numpy(batch.inputs)), labels)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), CLIP)
+            optimizer.step()
+            loss.item()
+
+    return Contestant(run)
+
+
+def loss_of(found: Any, labels: Any) -> Any:
+    """Add the penalties to the cross entropy, where a model has such."""
+    from torch.nn.functional import cross_entropy
+
+    logits, penalty = found if isinstance(found, tuple) else (found, 0.0)
+    return cross_entropy(logits, labels) + penalty
 
 
 def timed(made: list[Contestant], turns: int) -> list[list[float]]:
@@ -293,3 +339,19 @@ class BesidePyTorch:
     def track_ratio(self, name, backend):
         times, *others = timed(self.entries, settings.TURNS)
         return ratios(times, fastest(others))
+
+
+class RunBesidePyTorch(BesidePyTorch):
+    """A whole run of training on a text, beside PyTorch's loop."""
+
+    params = ([] if settings.QUICK or settings.ON_DEVICE else ["lstm"], ["numpy", "numba"])
+    windows = 30
+
+    def setup(self, name, backend):
+        try:
+            theirs = [
+                pytorch_run(WORKS[name], how, self.windows) for how in ("fused", "foreach")
+            ]
+        except ImportError as error:
+            raise NotImplementedError("PyTorch is not installed") from error
+        self.entries = [our_run(WORKS[name], backend, self.windows), *theirs]

@@ -161,8 +161,10 @@ class Adapter:
         return [{name: np.array(x) for name, x in self.optimizer.state["phi"].items()}]
 
     def slots(self) -> Any:
-        """Return the slots."""
+        """Return the slots; without momentum MLX keeps none."""
         slots = self.optimizer.inner.state
+        if getattr(self.optimizer.inner, "momentum", 1.0) == 0:
+            return {}
         return {
             ours: {name: np.array(slots[name][theirs]) for name in self.params}
             for theirs, ours in SLOTS.get(self.rule, {}).items()

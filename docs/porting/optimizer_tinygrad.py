@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from tinygrad import Tensor, dtypes
+from tinygrad import Context, Tensor, dtypes
 from tinygrad.nn.optim import SGD, Adam, AdamW, Optimizer
 
 from lookahead_ref.conformance import UnsupportedError
@@ -56,7 +56,7 @@ class Lookahead(Optimizer):  # type: ignore[misc]
         written: list[tuple[Any, Any]] = []
         # No branch, which would not be replayed. Read all before anything is written.
         for p, phi in zip(self.params, self.phi, strict=True):
-            moved = (phi + alpha * (p.detach() - phi)).cast(phi.dtype)  # LA-5
+            moved = phi + alpha * (p.detach() - phi)  # LA-5
             written += [(phi, due.where(moved, phi)), (p, due.where(moved, p.detach()))]
         for slot, anchor in zip(
             self._kept() * bool(self.anchors), self.anchors, strict=True
@@ -71,7 +71,7 @@ class Lookahead(Optimizer):  # type: ignore[misc]
                 ]
         written.append((self.syncs, self.syncs + due.cast(dtypes.int)))
         written.append((self.cycle_step, due.where(0, self.cycle_step + 1)))
-        values = [value.contiguous() for _, value in written]
+        values = [value.cast(to.dtype).contiguous() for to, value in written]
         Tensor.realize(*values)
         return [to.assign(value) for (to, _), value in zip(written, values, strict=True)]
 
@@ -90,9 +90,7 @@ class Lookahead(Optimizer):  # type: ignore[misc]
 
 def copied(tensor: Any) -> Any:
     """Copy a tensor into a buffer of its own."""
-    return Tensor(
-        tensor.numpy().copy(), device=tensor.device, requires_grad=False
-    ).realize()
+    return Tensor(tensor.numpy().copy(), device=tensor.device).realize()
 
 
 # --- What the golden suite asks of it. ---
@@ -105,13 +103,13 @@ class Adapter:
         """Make parameters and optimizer anew."""
         if setup.dtype == "float64":
             raise UnsupportedError("tinygrad's learning rate and slots are float32")
+        if any(array.ndim == 0 for array in setup.params.values()):
+            raise UnsupportedError("tinygrad's learning rate has a dimension")
         if len(setup.levels) > 1:
             raise UnsupportedError("nesting is not offered")
         (level,) = setup.levels
         self.setup, self.clock = setup, 0
-        self.params = {
-            name: Tensor(array, requires_grad=True) for name, array in setup.params.items()
-        }
+        self.params = {name: Tensor(array) for name, array in setup.params.items()}
         inner = make(setup.inner, list(self.params.values()))
         table = Tensor(np.asarray(level.alpha, np.float32))
 
@@ -129,7 +127,7 @@ class Adapter:
         rate = np.asarray([self.setup.inner.learning_rate_at(self.clock)], np.float32)
         self.optimizer.lr.assign(Tensor(rate)).realize()
         self.clock += 1
-        with Tensor.train():
+        with Context(TRAINING=1):
             self.optimizer.step()
 
     def _named(self, tensors: Any) -> Any:

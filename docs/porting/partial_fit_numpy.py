@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from inner_rules import at, update, zeros
 
+from lookahead_ref.conformance import UnsupportedError
+
 # --- The port. ---
 
 
@@ -152,7 +154,8 @@ class Adapter:
 
     def start(self, setup: Any) -> None:
         """Make parameters and optimizer anew."""
-        setup.only(inner_states=["maintain", "reset", "interpolate"])  # of one Lookahead
+        if len(setup.levels) > 1:
+            raise UnsupportedError("nesting is not offered")
         (level,) = setup.levels
         self.params = {name: x.copy() for name, x in setup.params.items()}
         self.optimizer = Lookahead(

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.resources import files
-from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -310,6 +309,8 @@ def _run(
 
     asked = [dtype for dtypes in targets for dtype in dtypes]
     total = sum(dtype in case.dtypes for case in chosen for dtype in asked)
+    if not total:
+        raise ValueError(f"--dtype must be one that the cases are for, got {asked[0]!r}")
     began = time.monotonic()
     to = console(stderr=True)
     # Where nobody looks a bar is noise.
@@ -378,13 +379,12 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
 
     to = console()
     table = Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    rows = reports.matrix_rows(summary)
-    columns = zip(reports.COLUMNS, zip(*rows, strict=True), strict=True)
-    shown = [any(cells) for _, cells in columns]
-    for place, column in enumerate(compress(reports.COLUMNS, shown)):
+    columns = zip(reports.COLUMNS, *reports.matrix_rows(summary), strict=True)
+    head, *rows = zip(*(column for column in columns if any(column[1:])), strict=True)
+    for place, column in enumerate(head):
         table.add_column(column, justify="left" if place < 2 else "right")
     styles = {"passes": "green", "departs": "bold red", "failed": "bold red"}
-    for name, verdict, *counts in (compress(row, shown) for row in rows):
+    for name, verdict, *counts in rows:
         table.add_row(name, Text(verdict, styles.get(verdict, "yellow")), *counts)
     to.print(table)
     for title, entries in reports.lists(summary):
@@ -412,36 +412,23 @@ def models(
 ) -> None:
     """Compare the loss and gradients of a program's models with the golden ones."""
     with reported(), ExitStack() as stack:
-        from lookahead_ref.conformance.reports import (
-            DEPARTED,
-            FAILED,
-            UNJUDGED,
-            report_lines,
-        )
-        from lookahead_ref.conformance.running import (
-            Limits,
-            ProgramTarget,
-            open_target,
-            run_models,
-        )
+        from lookahead_ref.conformance import reports, running
         from lookahead_ref.conformance.vectors import model_cases
 
         option("--level", level, LEVELS)
         asked = _asked(dtype)
         cases = model_cases(profile)
         # A step may have to compile its kernels first.
-        limits = Limits(step=Limits.startup)
+        limits = running.Limits(step=running.Limits.startup)
         with _started():
-            program = open_target(target, command=command, limits=limits)
+            program = running.open_target(target, command=command, limits=limits)
         stack.callback(program.close)
-        assert isinstance(program, ProgramTarget)  # a recording was not asked for
-        results = run_models(program.ask, cases, dtypes=asked, level=level)
-        for line in report_lines(program.name, results):
+        assert isinstance(program, running.ProgramTarget)  # no recording was asked for
+        results = running.run_models(program.ask, cases, dtypes=asked, level=level)
+        for line in reports.report_lines(program.name, results):
             typer.echo(line)
-        codes = {"failed": FAILED, "departed": DEPARTED, "unjudged": UNJUDGED}
-        statuses = {result.status for result in results}
-        if found := [code for status, code in codes.items() if status in statuses]:
-            raise typer.Exit(found[0])
+        if code := reports.exit_code({result.status for result in results}):
+            raise typer.Exit(code)
 
 
 @golden.callback(epilog=epilog(EXAMPLES["golden"]))

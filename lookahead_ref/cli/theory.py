@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from lookahead_ref.cli.options import AsJson
 from lookahead_ref.cli.terminal import console, epilog, print_folder, print_json, reported
 
 _OPTIONS = {
@@ -43,7 +44,6 @@ Alpha = Annotated[float, typer.Option(help="Step size of the slow weights.")]
 Longest = Annotated[
     int, typer.Option(help="The longest horizon, in gradient evaluations.", min=1)
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program to read.")]
 
 pictures = typer.Typer(no_args_is_help=True)
 

@@ -228,12 +228,14 @@ class _Search:
         bases, names, tried = self.supposed, [], False
         for name, part in failing.items():
             plain = _plain(part)
-            results = [*(plain if _departs(plain) else part), *explained]
-            found = self._grown(bases, results, single=single)
+            for some in (part, plain) if _departs(plain) else (part,):
+                results = [*some, *explained]
+                if found := self._grown(bases, results, single=single):
+                    break
             if not found and not tried:
                 tried = True  # once: it takes time
-                some = self._partly(bases, results, single=single)
-                found = self._grown(some, results, single=single)
+                best = self._partly(bases, results, single=single)
+                found = self._grown(best, results, single=single)
             if found:
                 bases, explained = found[:_KEPT], results
                 names.append(name)
@@ -255,10 +257,12 @@ class _Search:
         single: bool,
     ) -> Diagnosis:
         """Say what was found, the likelier first."""
-        if single and all(
-            self.same(bugs, each, single=False) for bugs in found for each in results
-        ):
-            single = False
+        # Best are those that leave nothing over, and expect more than float32.
+        for coarse in (False, True)[: 1 + single]:
+            whole = [s for s in found if all(self.same(s, r, coarse) for r in results)]
+            if whole:
+                found, single = whole, coarse
+                break
         ranked = {
             tuple(sorted(_RANK[bug] for bug in bugs - self.conventions)) for bugs in found
         }

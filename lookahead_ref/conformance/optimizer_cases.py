@@ -369,19 +369,20 @@ def _state() -> Cases:
 def _first_gradient_late() -> Cases:
     """Yield cases of a parameter that synchronizes before it has a gradient."""
     # In version 2 there were such cases for SGD and heavy ball only, and of `maintain`.
+    # Wherever an epsilon so small is added, it makes no difference.
+    sums, moments = adagrad(l2=0.1, epsilon=1e-30), adam(epsilon=1e-30)
     both: Shapes = {"first": (1,), "second": (1,)}
     for at_sync, name, inner in (
-        *(("maintain", each.rule, each) for each in (adagrad(l2=0.1), nesterov(), adam())),
-        ("maintain", "adamw", adam(decoupled=0.1)),
+        *(("maintain", each.rule, each) for each in (sums, nesterov(), moments)),
         *product(("reset", "interpolate"), ("heavy-ball",), (heavy_ball(),)),
-        *product(("reset", "interpolate"), ("adam",), (adam(),)),
+        *product(("reset", "interpolate"), ("adam",), (moments,)),
     ):
         yield build(f"first-gradient-late-{name}-{at_sync}", "LA-25",
                     lookahead(2, 0.8, at_sync), inner, 5, profile="state",
                     says="the first gradient comes after a synchronization",
                     conditions=["no-gradient"], shapes=both,
                     missing={"second": (1, 2, 3)})  # fmt: skip
-    yield build("no-gradient-later-adam", "LA-25", lookahead(2, 0.8), adam(), 5,
+    yield build("no-gradient-later-adam", "LA-25", lookahead(2, 0.8), moments, 5,
                 profile="state", says="no gradient at a synchronization and after it",
                 conditions=["no-gradient"], shapes=both,
                 missing={"second": (2, 3)})  # fmt: skip

@@ -2,7 +2,7 @@
 
 import html
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from typing import Any, TypeVar
@@ -70,11 +70,10 @@ def summarize(
         if result.status == "departed"
     ]
     surprises = [each.as_dict() for each in stale(results, expectations)]
-    failures = _reasons(results, "failed")
-    unjudged = _reasons(results, "unjudged")
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
     wrong = mixed or surprises or any(each["known"] is None for each in departures)
+    statuses = {result.status for result in results} - {"departed"}
     return {
         "format": "lookahead-conformance",
         "version": 1,
@@ -82,9 +81,7 @@ def summarize(
         "lookahead_ref": lookahead_ref.__version__,
         "vectors": VERSION,
         "level": level,
-        "exit_code": (
-            FAILED if failures else DEPARTED if wrong else UNJUDGED if unjudged else PASSED
-        ),
+        "exit_code": exit_code(statuses | ({"departed"} if wrong else set())),
         "profiles": _profiles(results, departures),
         "conventions": [
             {
@@ -95,8 +92,8 @@ def summarize(
             for each in conventions
         ],
         "departures": departures,
-        "failures": failures,
-        "unjudged": unjudged,
+        "failures": _reasons(results, "failed"),
+        "unjudged": _reasons(results, "unjudged"),
         "unsupported": _reasons(results, "unsupported"),
         "unexpected_passes": surprises,
         "hints": list(_hints(results, level)),
@@ -113,6 +110,12 @@ def summarize(
     }
 
 
+def exit_code(statuses: Collection[str]) -> int:
+    """Return the code of the worst status."""
+    codes = {"failed": FAILED, "departed": DEPARTED, "unjudged": UNJUDGED}
+    return next((code for status, code in codes.items() if status in statuses), PASSED)
+
+
 def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     """Say which option may tell more: what there is to try at no cost."""
     departed = [(r.case, r.seen, r.dtype) for r in results if r.status == "departed"]
@@ -121,6 +124,8 @@ def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     )
     if level == "strict" and departed and all(within):
         yield "It departs as GPUs may, such as by flushing: --level gpu admits that."
+    if any(each.status == "unjudged" for each in results):
+        yield "The machine is slow, or the program hangs: --step-timeout gives more time."
     wrong = {each.dtype for each in results if each.status in ("departed", "failed")}
     judged = Counter(each.dtype for each in results if each.status != "unsupported")
     passed = Counter(each.dtype for each in results if each.status == "passed")
@@ -271,8 +276,8 @@ def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
     """Say what explains the departures: lines with their depth, from 0."""
-    for same in groups(summary["diagnosis"], lambda each: str({**each, "scope": ""})):
-        each, scopes = same[0], ", ".join(one["scope"] or "" for one in same)
+    told: set[str] = set()
+    for scopes, each in _by_finding(summary):
         about = f"Of {scopes}, what was observed" if scopes else "All that was observed"
         if not each["explanations"]:
             yield 0, f"{about}: no named bugs explain it, alone or together."
@@ -286,12 +291,25 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
                 yield 0, "or as well by:"
             for cause in explanation:
                 yield 1, f"{cause['name']}: {cause['says']}"
+                if cause["name"] in told:
+                    continue
+                told.add(cause["name"])
                 yield 2, f"it breaks: {cause['breaks']}"
                 yield 2, f"to fix it: {cause['fix']}"
         if each["conventions"]:
             yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
         if each["unobserved"]:
             yield 0, f"Conventions not observed: {', '.join(each['unobserved'])}."
+
+
+def _by_finding(summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
+    """Put profiles together of which the same was found; the names of all are empty."""
+
+    def finding(each: Mapping[str, Any]) -> str:
+        return str({**each, "scope": each["scope"] is None})
+
+    groups = groups(summary["diagnosis"], finding)
+    return [(", ".join(each["scope"] or "" for each in same), same[0]) for same in groups]
 
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:
@@ -432,20 +450,24 @@ def _given(case: Case, departure: Mapping[str, Any]) -> str:
 
 
 def _causes(summary: Summary) -> Iterator[str]:
-    found = [each for each in summary["diagnosis"] if each["explanations"]]
+    found = [(names, each) for names, each in _by_finding(summary) if each["explanations"]]
     if not found:
         yield (
             "What it does is none of the mistakes that are known here, nor some of them "
             "together. Do the steps of that case by hand, on paper, and compare."
         )
-    for each in found:
-        about = "Your program" if each["scope"] is None else f"In {each['scope']}, it"
+    told: set[str] = set()
+    for scopes, each in found:
+        about = f"In {scopes}, it" if scopes else "Your program"
         for place, explanation in enumerate(each["explanations"]):
             start = f"{about} behaves exactly like one that "
             if place:
                 start = "It could as well be one that "
             yield start + ", and ".join(cause["says"] for cause in explanation) + "."
             for cause in explanation:
+                if cause["name"] in told:
+                    continue
+                told.add(cause["name"])
                 yield f"What that breaks: {cause['breaks']}. What to do: {cause['fix']}."
                 it = next(each for each in CLAUSES if each.id == cause["clause"])
                 yield f"It is clause {it.id} of the specification: {it.title} ({it.kind})."

@@ -181,10 +181,7 @@ def _range_table(plan: Plan, best: Sequence[Outcome], ranged: Sequence[Outcome])
     columns = ("train_loss", "validation_accuracy")
     return Table(
         title="What Lookahead is for: heavy ball with learning rates that are too large",
-        caption=(
-            f"{plan.shown}. The first learning rate is the best, as above, at "
-            "which no more than chance may tell the two apart. NaN: a run diverged."
-        ),
+        caption=f"{plan.shown}. The first is the best of a grid. NaN: a run diverged.",
         stub="Learning rate",
         columns=(
             Column("Training loss, alone", better="neither", digits=4),

@@ -171,13 +171,14 @@ def has(option: str, optimizer: str, outer: str | None = None) -> bool:
         "outer": wrapper == "lookahead-",
         "outer_learning_rate": outer is not None,
         "outer_momentum": outer in WITH_MOMENTUM,
+        "nonmonotone": wrapper == "polyak-",
     }
     return of_some.get(option, True)
 
 
 def fitted(settings: TrainSettings) -> TrainSettings:
     """Return settings that many share without the options that are not this one's."""
-    shared = ["hyperparameters"]
+    shared = ["hyperparameters", "nonmonotone"]
     if not settings.optimizer.startswith("lookahead-"):
         shared += ["outer", "outer_learning_rate", "outer_momentum", "workers"]
     left_out = [name for name in shared if not has(name, settings.optimizer)]

@@ -1,24 +1,18 @@
-"""What goes by a run's history: a learning rate that falls, an average that begins."""
+"""What goes by a run's history: a learning rate that falls, an average that begins.
+
+The loop tells it to what a schedule or a `PolyakAveraging` has as a method ``observe``.
+"""
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 from lookahead_ref import hyperparameters
 
 
-@runtime_checkable
-class Observer(Protocol):
-    """Is told the history, as a schedule or what a `PolyakAveraging` asks may be."""
-
-    def observe(self, losses: Sequence[float]) -> None:
-        """Take note of the validation losses of all evaluations, the start's first."""
-
-
 @dataclass
 class Plateau:
-    """A schedule that falls wherever the validation loss stalls: an `Observer`.
+    """A schedule that falls wherever the validation loss stalls.
 
     After each `patience` evaluations in a row of which none was better than the best
     before, the learning rate is multiplied by `factor`.
@@ -58,7 +52,7 @@ class Plateau:
 
 @dataclass
 class NonMonotone:
-    """Tell whether an average has begun, by the trigger of NT-ASGD: an `Observer`.
+    """Tell whether an average has begun, by the trigger of NT-ASGD.
 
     It begins for good where the validation loss is above the best of all but the last
     `interval` evaluations before: Algorithm 1 of S. Merity, N. S. Keskar and R. Socher,

@@ -24,7 +24,7 @@ from lookahead_ref.training.events import (
     RunEnded,
     RunStarted,
 )
-from lookahead_ref.training.feedback import Observer, Pace
+from lookahead_ref.training.feedback import Pace
 from lookahead_ref.training.models import Data, Measured, Model
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite
 from lookahead_ref.training.state import (
@@ -248,7 +248,7 @@ def train(
         team=team,
         seed=seed,
         epochs=epochs,
-        observers=[each for each in told if isinstance(each, Observer)],
+        observers=[each for each in told if hasattr(each, "observe")],
         evaluate_train=evaluate_train,
         evaluate_every=evaluate_every,
         checkpoints=checkpoints if team.leads else None,
@@ -311,7 +311,7 @@ class _Loop:
     team: Team
     seed: int
     epochs: int
-    observers: Sequence[Observer]
+    observers: Sequence[Any]
     evaluate_train: bool
     evaluate_every: int
     checkpoints: Checkpoints | None

@@ -191,6 +191,16 @@ def test_a_training_step_learns_its_batch(name: str, way: str) -> None:
         assert losses[0] == pytest.approx(math.log(3 if name == "mlp" else 7), abs=1.5)
 
 
+@pytest.mark.parametrize("way", ["numpy", "fused"])
+def test_a_whole_run_goes_through_its_text(way: str) -> None:
+    work = models.AWDLSTMWork(hidden=3, width=2, vocabulary=7, length=4, batch=2)
+    if way == "numpy":
+        assert models.our_run(work, way, windows=3).step().steps == 3
+        return
+    pytest.importorskip("torch")
+    models.pytorch_run(work, way, windows=3).step()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_both_residual_networks_learn_their_batch(channels_last: bool) -> None:

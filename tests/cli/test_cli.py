@@ -20,6 +20,7 @@ from lookahead_ref.experiments.environment import new_folder
 
 SLOW = re.compile(
     r"lookahead-ref (compare|theory)|lstm|survey|reproduce (fig10|table5)|my-sweep"
+    r"|golden generate|conform pure$"
 )
 """Examples of commands that others, or other tests, run with less work."""
 
@@ -90,13 +91,18 @@ def test_help_needs_nothing_heavy(tmp_path: Path) -> None:
 def test_the_examples_of_the_help_work(line: str, here: Path) -> None:
     program, name, *rest = shlex.split(line)
     assert program == "lookahead-ref"
-    # No process is started.
+    # No process is started, and an epoch is trained: what is given last counts.
     alone = ["--jobs", "1"] if name in ("reproduce", "sweep") else []
-    assert succeeded(name, *rest, *alone).stdout
+    short = ["--epochs", "1"] if name in ("reproduce", "sweep", "train") else []
+    short += ["--seeds", "1"] if name in ("reproduce", "sweep") else []
+    assert succeeded(name, *rest, *alone, *short).stdout
 
 
 def test_in_a_pipe_compare_prints_the_table_and_where_the_folder_is(tmp_path: Path) -> None:
-    done = called_outside(f"{COMPARE} adam --output out", tmp_path)
+    # Pictures are drawn, too, whatever Matplotlib is told outside.
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
+    line = f"{COMPARE} adam --output out"
+    done = called_outside(line, tmp_path, MPLBACKEND="nonsense")
     assert done.returncode == 0, done.stderr
     assert "Lookahead (Adam)" in done.stdout
     assert done.stdout.splitlines()[-1].startswith("out: report.html")
@@ -105,7 +111,7 @@ def test_in_a_pipe_compare_prints_the_table_and_where_the_folder_is(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "line", ["--help", "info", "conform pure --profile wrapper", "theory alpha"]
+    "line", ["--help", "info", "conform pure --case smoke-wrapper", "theory alpha"]
 )
 def test_characters_that_a_terminal_has_not_are_replaced(line: str, tmp_path: Path) -> None:
     narrow = {"COLUMNS": "30", "PYTHONIOENCODING": "ascii"}
@@ -148,15 +154,9 @@ def test_a_folder_that_another_run_writes_to_is_refused(command: str, here: Path
     assert list((here / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("backend", "line"),
-    [("module://of.a.notebook", "theory alpha"), ("nonsense", f"{COMPARE} sgd")],
-)
-def test_pictures_are_drawn_whatever_matplotlib_is_told_outside(
-    backend: str, line: str, tmp_path: Path
-) -> None:
-    (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
-    done = called_outside(f"{line} --output out", tmp_path, MPLBACKEND=backend)
+def test_pictures_of_the_theory_are_drawn_in_a_notebook_s_shell(tmp_path: Path) -> None:
+    backend = "module://of.a.notebook"
+    done = called_outside("theory alpha --output out", tmp_path, MPLBACKEND=backend)
     assert done.returncode == 0, done.stderr
 
 
@@ -193,7 +193,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
         ("train --optimizer adamm", "optimizer must be one of sgd"),
         ("train --optimizer adm", "got 'adm'; did you mean 'adam'?"),
         ("train --data cifar", "data must be one of digits, mnist:DIR"),
-        ("train --model vgg", "model must be one of mlp, lstm, resnet18"),
+        ("train --model vgg", "model must be one of mlp, lstm, awd-lstm"),
         ("train --schedule linear", "schedule must be one of 'constant', 'step', 'short"),
         ("train --learning-rate nan", "learning_rate must be"),
         ("train --model lstm", "model lstm must be given text, as pydoc is; data 'digits'"),

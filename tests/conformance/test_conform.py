@@ -285,6 +285,10 @@ def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None
         (("pure", "--profile", "all"), "--profile must be one of 'wrapper', "),
         (("pure", "--level", "lax"), "--level must be one of 'strict', 'gpu', got 'lax'"),
         (("pure", "--dtype", "float31"), "got 'float31'; did you mean 'float32'?"),
+        (
+            ("pure", "--case", "own-inner-k1-alpha0.5-float32", "--dtype", "float64"),
+            "--dtype must be one that the cases are for, got 'float64'",
+        ),
         (("optx",), "got 'optx'; did you mean 'optax'?"),
         (("mine.py:Swaped",), "got 'Swaped'; did you mean 'Swapped'?"),
         (("--command", ""), "--command must name a program"),

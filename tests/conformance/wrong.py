@@ -43,6 +43,7 @@ SLOTS = "slots.update(zeros(inner.inner.rule, self.phi[name]))"
 OUTER = "phi += alpha * (theta - phi)"
 INTERPOLATION = "start + alpha * (slots[slot] - start)"
 FAST = "fast = copy.deepcopy(self.params)"
+ANEW = "; slots.update(zeros(self.inner.rule, theta))"
 NOTHING_DONE = "self.cycle_step = 0  # nothing done yet"
 PHI = "self.phi = copy.deepcopy(self.params)"
 LOADED = "        vars(self).update(saved)\n        if self.outer:\n"
@@ -172,6 +173,27 @@ MISTAKES: dict[str, list[Change]] = {
         (STEP, f"        self.before = copy.deepcopy(self.params)\n{STEP}"),
         (OUTER, "old = phi.copy(); phi += alpha * (theta - phi)"),
         ("theta[...] = phi\n", "phi += self.before[name] - old; theta[...] = phi\n"),
+    ],
+    "schedule-repeats": [
+        (
+            "at(self.inner.learning_rate, self.clock)",
+            "at(99 * self.inner.learning_rate, self.clock)",
+        )
+    ],
+    "alpha-repeats": [("partial(at, table)", "partial(at, 99 * table)")],
+    "decay-backwards": [
+        (f'{x} + h["weight_decay"]', f'{x} - h["weight_decay"]') for x in ("g", "u")
+    ],
+    "checkpoint-of-arrays-alone": [
+        ('self.count = saved["count"]', "pass"),
+        ('self.clock = saved["clock"]', "pass"),
+        ('"anchor", "cycle_step", "syncs")', '"anchor")'),
+    ],
+    "slots-not-kept": [
+        (
+            "self.params[name], self.slots[name]",
+            f"self.params[name], self.slots[name]{ANEW}",
+        )
     ],
     "epsilon-ignored": [('/ bias2) + h["epsilon"]', "/ bias2)")],
     "count-interpolated": [

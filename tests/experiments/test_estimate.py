@@ -21,9 +21,9 @@ from lookahead_ref.experiments.workers import LocalProcesses
     [
         TrainSettings(epochs=3),
         TrainSettings(model="lstm", data="pydoc", hidden=(4,), layers=1, epochs=3),
-        TrainSettings(model="resnet18", optimizer="adam", epochs=3, evaluate_every=2),
+        TrainSettings(model="resnet32", optimizer="adam", epochs=3, evaluate_every=2),
     ],
-    ids=["mlp", "lstm", "resnet18"],
+    ids=["mlp", "lstm", "resnet32"],
 )
 def test_an_estimate_knows_all_steps_and_grows_with_the_epochs(
     settings: TrainSettings,

@@ -12,6 +12,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 BATCHES = [(X[n : n + 16], Y[n : n + 16]) for n in range(0, 96, 16)] * 8
 
 
+IN_ROOT = {"first-gradient-late-adagrad-maintain"}
+"""What departs where a framework's AdaGrad has its epsilon in the root."""
+
+
 def falls(losses: list[Any]) -> bool:
     first, last = (np.mean([float(x) for x in each]) for each in (losses[:6], losses[-6:]))
     return bool(last < first / 2)
@@ -23,7 +27,7 @@ def test_jax_passes_and_trains_with_its_arguments_donated() -> None:
     import jax.numpy as jnp
     import optax
 
-    assert departures(deltas.Adapter, level="gpu")[0] == set()
+    assert departures(deltas.Adapter, level="gpu")[0] <= IN_ROOT
 
     def predict(params: Any, x: Any) -> Any:
         return jnp.tanh(x @ params["w1"] + params["b1"]) @ params["w2"]
@@ -59,7 +63,7 @@ def test_nnx_passes_and_trains_compiled() -> None:
     import optax
     from flax import nnx
 
-    assert departures(of_nnx.Adapter, level="gpu")[0] == set()
+    assert departures(of_nnx.Adapter, level="gpu")[0] <= IN_ROOT
 
     class Net(nnx.Module):  # type: ignore[misc]
         def __init__(self, rngs: Any) -> None:
@@ -124,7 +128,7 @@ def test_mlx_passes_and_trains_compiled() -> None:
 
 def test_tinygrad_passes_and_trains_captured() -> None:
     of_tinygrad = port("optimizer_tinygrad", "tinygrad")
-    from tinygrad import Tensor, TinyJit
+    from tinygrad import Context, Tensor, TinyJit
     from tinygrad.nn import Linear
     from tinygrad.nn.optim import Adam
 
@@ -141,7 +145,7 @@ def test_tinygrad_passes_and_trains_captured() -> None:
         optimizer.step()
         return loss.realize()
 
-    with Tensor.train():
+    with Context(TRAINING=1):
         losses = [step(Tensor(x), Tensor(y)).item() for x, y in BATCHES]
     assert falls(losses)
     assert (optimizer.syncs.item(), optimizer.cycle_step.item()) == (9, 3)

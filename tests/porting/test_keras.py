@@ -68,8 +68,9 @@ def test_it_passes_the_suite_and_trains(keras: Any) -> None:
     wrapper = port("wrapper_keras")
     level = "gpu" if HERE == "jax" else "strict"
     departed, passed = departures(wrapper.Adapter, level=level)
-    overflows = {"inner-adam-overflow", "inner-adamw-overflow"}  # inf - inf in Keras' Adam
-    assert departed <= overflows
+    # Its Adam makes inf - inf; its AdaGrad has epsilon in the root.
+    own = {"inner-adam-overflow", "inner-adamw-overflow"}
+    assert departed <= own | {"first-gradient-late-adagrad-maintain"}
     assert passed > 200
     keras.config.set_floatx("float32")
     for inner_state in ("maintain", "reset", "interpolate"):

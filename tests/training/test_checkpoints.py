@@ -391,8 +391,8 @@ def test_what_is_read_back_is_a_regular_file_or_is_not_opened(stopped: Path) -> 
 
 
 def test_options_that_decide_a_run_cannot_change_when_it_goes_on(stopped: Path) -> None:
-    told = "resume cannot be given with --epochs"
-    refused(called("train --epochs 9 --resume", str(stopped)), told)
+    told = "resume cannot be given with --batch-size"
+    refused(called("train --batch-size 9 --resume", str(stopped)), told)
     done = succeeded(f"train {AGAIN} --keep 1 --json --resume", str(stopped))
     assert json.loads(done.stdout)["steps"] == 20
     assert kept(stopped) == [20]

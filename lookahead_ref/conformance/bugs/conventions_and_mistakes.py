@@ -220,7 +220,12 @@ class SynchronizesFromKOn(Mistake, SimulatedLookahead):
     fix = "set the count back to 0 at each synchronization"
 
     def due(self, counted: bool) -> bool:
-        return bool(self.calls >= self.k)
+        return bool(self.cycle_step >= self.k)
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        kept, new = self.cycle_step, super().synchronize(theta)
+        self.cycle_step = 0 if self.inner_state == "reset" else kept
+        return new
 
 
 class CountsFromOneAgain(Mistake, SimulatedLookahead):
@@ -383,6 +388,19 @@ class VelocityNotKept(Mistake, SimulatedInner):
     breaks = "this is SGD: momentum does nothing"
     fix = "keep the velocity where the next step finds it"
     given = {"rule": lambda _: lambda h, t, sqrt: lambda g, v: (g, g)}
+
+
+class SlotsNotKept(Mistake, SimulatedInner):
+    clause, place, needs = "IN-2", "slots", ("slots",)
+    says = "begins every step with slots of zeros"
+    breaks = "momentum and moments do nothing"
+    fix = "keep the slots where the next step finds them"
+
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        count = self.count
+        self.restart(theta)
+        self.count = count
+        return super().step(theta, grads)
 
 
 class EpsilonIgnored(Mistake, SimulatedInner):

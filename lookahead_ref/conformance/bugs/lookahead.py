@@ -4,6 +4,7 @@ from typing import Any
 
 from lookahead_ref.conformance.bugs.simulation import (
     Bug,
+    Evaluated,
     SimulatedInner,
     SimulatedLookahead,
     SimulatedProgram,
@@ -306,9 +307,7 @@ class EvaluatesFastWeights(Bug, SimulatedProgram):
     )
     fix = "evaluate, save and return phi"
 
-    def evaluate(
-        self, outermost: SimulatedLookahead, theta: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    def evaluate(self, outermost: Any, theta: Tensors) -> Evaluated:
         return theta, theta
 
 
@@ -318,9 +317,7 @@ class EvaluationNotUndone(Bug, SimulatedProgram):
     breaks = "how often one evaluates changes the training"
     fix = "put the fast weights back, to the bit, after the evaluation"
 
-    def evaluate(
-        self, outermost: SimulatedLookahead, theta: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    def evaluate(self, outermost: Any, theta: Tensors) -> Evaluated:
         return outermost.phi, outermost.phi
 
 
@@ -330,9 +327,7 @@ class EvaluationSynchronizes(Bug, SimulatedProgram):
     breaks = "how often one evaluates changes the training"
     fix = "evaluate phi as it is, and put the fast weights back afterwards"
 
-    def evaluate(
-        self, outermost: SimulatedLookahead, theta: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    def evaluate(self, outermost: Any, theta: Tensors) -> Evaluated:
         counted = outermost.cycle_step
         outermost.synchronize(theta)
         outermost.cycle_step = counted

@@ -8,6 +8,7 @@ from typing import Any
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.lookahead import PhiAfterFirstStep
 from lookahead_ref.conformance.bugs.simulation import (
+    Evaluated,
     Mistake,
     SimulatedInner,
     SimulatedLookahead,
@@ -16,7 +17,6 @@ from lookahead_ref.conformance.bugs.simulation import (
     parts_of,
 )
 from lookahead_ref.conformance.oracle import (
-    Arithmetic,
     Gradients,
     Slots,
     Step,
@@ -50,15 +50,24 @@ class CheckpointOfInnerAlone(Mistake, SimulatedProgram):
     recaptures = False
 
 
-class CheckpointOfInnerAlonePhiAnew(Mistake, SimulatedProgram):
-    clause, place, needs = "LA-22", "checkpoint", ("save",)
+class CheckpointOfInnerAlonePhiAnew(CheckpointOfInnerAlone):
     says = (
         "saves the state of the inner optimizer alone: the step counter begins again, and "
         "phi at the loaded weights"
     )
     breaks = "the slow weights are lost: each restart goes on from the fast ones"
-    fix = CheckpointOfInnerAlone.fix
-    lost = CheckpointOfInnerAlone.lost
+    recaptures = True
+
+
+class CheckpointOfArraysAlone(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-22", "checkpoint", ("save",)
+    says = "saves arrays and none of the counts"
+    breaks = "cycles, schedules and bias correction begin again after each restart"
+    fix = "save the step counter, the clocks and the counts as well"
+    lost = (
+        *("cycle_step", "calls", "syncs", "clock", "count", "own_steps"),
+        *("outer count", "outer clock"),
+    )
 
 
 class CheckpointOfParametersAlone(Mistake, SimulatedProgram):
@@ -256,13 +265,9 @@ class OuterSyncFirst(Mistake, SimulatedLookahead):
     breaks = "the outer one sees fast weights, and the inner one then does nothing"
     fix = "let the innermost synchronize first: call step of the Lookahead within"
 
-    def __init__(
-        self, inner: Any, level: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic
-    ) -> None:
-        super().__init__(inner, level, theta, arithmetic)
-        self.waits = False  # for a Lookahead around this one
-        if isinstance(inner, SimulatedLookahead):
-            vars(inner)["waits"] = True
+    # Those within wait, until the outermost has synchronized.
+    given = {"waits": lambda self: vars(self.inner).update(waits=True)}
+    waits: Any
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
         theta = self.advance(theta, grads)
@@ -291,9 +296,7 @@ class EvaluationCounts(Mistake, SimulatedProgram):
     breaks = "how often one evaluates changes when it synchronizes"
     fix = "count in step alone"
 
-    def evaluate(
-        self, outermost: SimulatedLookahead, theta: Tensors
-    ) -> tuple[Tensors, Tensors]:
+    def evaluate(self, outermost: Any, theta: Tensors) -> Evaluated:
         # As one that asks whether the count is k or more.
         outermost.cycle_step = min(outermost.cycle_step + 1, outermost.k - 1)
         return super().evaluate(outermost, theta)
@@ -308,6 +311,22 @@ class AlphaOneAhead(Mistake, SimulatedLookahead):
     breaks = "a schedule of alpha comes a synchronization early"
     fix = "the schedule sees 0 at the first synchronization"
     given = {"alpha": lambda self: self.alpha[1:] or self.alpha}
+
+
+class AlphaRepeats(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-16", "alpha", ("alphas",)
+    says = "begins alpha's schedule again where it has ended"
+    breaks = "alpha jumps back"
+    fix = "hold the last entry of a schedule from then on"
+    given = {"alpha": lambda self: self.alpha * 99}
+
+
+class ScheduleRepeats(Mistake, SimulatedInner):
+    clause, place, needs = "LA-14", "rate", ("rates",)
+    says = "begins the learning rate's schedule again where it has ended"
+    breaks = "the learning rate jumps back"
+    fix = "hold the last entry of a schedule from then on"
+    given = {"learning_rate": lambda self: self.learning_rate * 99}
 
 
 class ScheduleRestartsAtSync(Mistake, SimulatedLookahead):
@@ -336,6 +355,14 @@ class DecayTwice(Mistake, SimulatedInner):
     breaks = "the regularization is twice what was tuned"
     fix = "leave weight decay to the inner optimizer alone"
     given = {"h": lambda self: {**self.h, "weight_decay": 2 * self.h["weight_decay"]}}
+
+
+class DecayBackwards(Mistake, SimulatedInner):
+    clause, place, needs = "LA-27", "decay", ("decay",)
+    says = "lets weights grow where they are to decay: it has a sign the wrong way round"
+    breaks = "the larger a weight, the faster it grows"
+    fix = "decay goes against the weights: g + lambda theta"
+    given = {"h": lambda self: {**self.h, "weight_decay": -self.h["weight_decay"]}}
 
 
 class DecayFromPhi(Mistake, SimulatedLookahead):

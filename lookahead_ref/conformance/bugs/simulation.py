@@ -101,6 +101,10 @@ def _take(optimizer: Any) -> None:
             setattr(optimizer, name, made(optimizer))
 
 
+Evaluated: TypeAlias = tuple[Tensors, Tensors]
+"""What is evaluated, and the fast weights after that."""
+
+
 class Run(NamedTuple):
     """All that is observed of a case."""
 
@@ -304,10 +308,7 @@ class SimulatedProgram:
         """Return what is shown as the slow weights."""
         return level.phi
 
-    def evaluate(
-        self, outermost: SimulatedLookahead, theta: Tensors
-    ) -> tuple[Tensors, Tensors]:
-        """Return what is evaluated, and the fast weights after that."""
+    def evaluate(self, outermost: Any, theta: Tensors) -> Evaluated:
         return outermost.phi, theta
 
     def saved(self, then: State, now: State) -> State:

@@ -84,9 +84,9 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     def written() -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in (tmp_path / "trials").iterdir()}
 
-    first = run("fig9", tmp_path)  # which shows what table5 shows, too
+    first = run("table2", tmp_path)
     found, before = results(tmp_path), written()
-    again = run("fig9", tmp_path)
+    again = run("table2", tmp_path)
     assert again.findings.tables == first.findings.tables
     assert written() == before
     assert results(tmp_path)["arms"] == found["arms"]
@@ -245,7 +245,7 @@ def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
 
 def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path) -> None:
     with pytest.raises(ArithmeticError, match="every run diverged"):
-        run("fig9", tmp_path, replace(QUICK, learning_rate=1e6))
+        run("table2", tmp_path, replace(QUICK, learning_rate=1e6))
     assert not (tmp_path / "report.html").exists()
 
 
