@@ -308,8 +308,8 @@ def _by_finding(summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
     def finding(each: Mapping[str, Any]) -> str:
         return str({**each, "scope": each["scope"] is None})
 
-    groups = groups(summary["diagnosis"], finding)
-    return [(", ".join(each["scope"] or "" for each in same), same[0]) for same in groups]
+    found = parted(summary["diagnosis"], finding)
+    return [(", ".join(each["scope"] or "" for each in same), same[0]) for same in found]
 
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:
@@ -320,7 +320,7 @@ def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     found = {
         "Departures": [
             f"{group[0][1]}: {len(group)} checks, such as {departure_line(group[0][0])}"
-            for group in groups(causes, lambda each: each[1])
+            for group in parted(causes, lambda each: each[1])
         ],
         "Known departures": [
             f"{departure_line(each)}: {each['known']['reason']}"
@@ -342,11 +342,11 @@ def _grouped(some: Sequence[Mapping[str, str]]) -> list[str]:
     return [
         f"{first['reason']}: {1 + len(others)} checks, such as {first['case']} "
         f"({first['dtype']})"
-        for first, *others in groups(some, lambda each: each["reason"])
+        for first, *others in parted(some, lambda each: each["reason"])
     ]
 
 
-def groups(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]:
+def parted(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]:
     """Part things into those that have the same key, in their order."""
     groups: dict[str, list[Item]] = {}
     for each in some:

@@ -23,7 +23,7 @@ from lookahead_ref.conformance.bugs import (
 from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.own_inner import own_cases
-from lookahead_ref.conformance.reports import departure_line, groups, summarize
+from lookahead_ref.conformance.reports import departure_line, parted, summarize
 from lookahead_ref.conformance.running import HungError, Limits, Target, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, cases
 
@@ -165,7 +165,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
         return {"case": result.case.id, "shows": shows}
 
     def grouped(by: Callable[[Result], str], some: Iterable[Result]) -> Any:
-        parts = [(by(part[0]), part) for part in groups(some, by)]
+        parts = [(by(part[0]), part) for part in parted(some, by)]
         return [(n, {"count": len(g), **smallest(g)}) for n, g in parts if n]
 
     def condition(result: Result) -> str:  # that keeps it out of the diagnosis
