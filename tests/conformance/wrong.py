@@ -184,6 +184,17 @@ MISTAKES: dict[str, list[Change]] = {
         ('self.clock = saved["clock"]', "pass"),
         ('"anchor", "cycle_step", "syncs")', '"anchor")'),
     ],
+    "nesterov-unasked": [('"heavy-ball": heavy_ball', '"heavy-ball": nesterov')],
+    "momentum-fixed": [
+        (VELOCITY, 's["velocity"] = 0.9 * s["velocity"] + g'),
+        ('g + h["momentum"] * heavy_ball', "g + 0.9 * heavy_ball"),
+    ],
+    "adagrad-starts-above-zero": [
+        ("np.zeros_like(param) for name", 'param * 0 + 0.1 * ("sum" in name) for name')
+    ],
+    "checkpoint-without-fast-weights": [
+        ('theta[...] = saved["params"][name]', 'saved["params"][name]')
+    ],
     "slots-not-kept": [("theta, slots = self.params[name], self.slots[name]", ANEW)],
     "epsilon-ignored": [('/ bias2) + h["epsilon"]', "/ bias2)")],
     "count-interpolated": [

@@ -82,6 +82,18 @@ class CheckpointOfPhiAlone(Mistake, SimulatedProgram):
         return phi
 
 
+class CheckpointWithoutFastWeights(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-22", "checkpoint", ("save",)
+    says = "restores phi and the inner state, and leaves the parameters as they were made"
+    breaks = "the first cycle after a restart starts from untrained weights"
+    fix = "save theta, to go on from, beside phi"
+
+    def restore(self, levels: list[Any], state: State) -> Tensors:
+        theta: Tensors = levels[0].phi
+        super().restore(levels, state)
+        return theta
+
+
 class CheckpointNotLoaded(Mistake, SimulatedProgram):
     clause, place, needs = "LA-24", "checkpoint", ("save",)
     says = "begins anew where a saved state is loaded"
@@ -330,6 +342,18 @@ class ScheduleRestartsAtSync(Mistake, SimulatedLookahead):
         new = super().synchronize(theta)
         self.innermost.clock = 0
         return new
+
+
+class AdagradStartsAboveZero(Mistake, SimulatedInner):
+    clause, place, needs = "IN-2", "slots", ("adagrad",)
+    says = "starts AdaGrad's sum of squares at 0.1"
+    breaks = "the first updates are smaller than the learning rate; Keras' default"
+    fix = "start the sum at zero: initial_accumulator_value = 0"
+
+    def restart(self, theta: Tensors) -> None:
+        super().restart(theta)
+        tenth = self.arithmetic.number(0.1)
+        self.slots = {name: [[tenth] * len(x) for x in theta] for name in self.names}
 
 
 class AdamCountFrozen(Mistake, SimulatedInner):
