@@ -107,7 +107,7 @@ class Lookahead(keras.optimizers.Optimizer):
 
         def moved(slow: Any, fast: Any) -> Any:
             slow, fast = slow.value, fast.value
-            return slow + ops.cast(alpha, slow.dtype) * (fast - slow)
+            return slow + ops.convert_to_tensor(alpha, slow.dtype) * (fast - slow)
 
         # No branch, which a graph could not follow.
         def assign(variable: Any, value: Any) -> None:
@@ -307,6 +307,9 @@ def make(inner: Any) -> Any:
     decay = h.pop("weight_decay", None)
     if inner.weight_decay_kind == "l2":
         raise UnsupportedError("Keras leaves L2 to the layers")
+    narrow = keras.backend.backend() == "tensorflow" and keras.config.floatx() == "float64"
+    if narrow and (h or decay):
+        raise UnsupportedError("on TensorFlow Keras casts hyperparameters by float32")
     options = {"learning_rate": Table(inner.learning_rate), "weight_decay": decay}
     if inner.rule == "adam":
         names = {"beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}

@@ -79,7 +79,7 @@ def _targets() -> list[str]:
 
     own = [
         f"{file}:{name}"
-        for file in sorted(Path().glob("*.py"))
+        for file in sorted(filter(Path.is_file, Path().glob("*.py")))
         for name in re.findall(r"^class (\w+)", file.read_text("utf-8", "replace"), re.M)
     ]
     return [*builtin(), *own]

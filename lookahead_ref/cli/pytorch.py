@@ -17,9 +17,7 @@ def judge(target: str | None, *, as_json: bool) -> None:
 
         if target is None:
             raise ValueError("--profile pytorch needs TARGET, such as my_file.py:Lookahead")
-        to = console(stderr=True)
-        with to.status("", spinner="line") as status:
-            found = checked(target, lambda each: status.update(each.name))
+        found = checked(target)
     departs = [each for each in found if each.verdict == "departs"]
     passes = sum(each.verdict == "passes" for each in found)
     if as_json:

@@ -148,6 +148,12 @@ def _tells(case: Case) -> bool:
     return not _UNTELLING.intersection(case.flags)
 
 
+def _is_special(bugs: Bugs, others: Bugs) -> bool:
+    """Return whether one of the bugs is a special case of what the others have for it."""
+    own, general = bugs - others, others - bugs
+    return len(own) == len(general) == 1 and issubclass(*own, *general)
+
+
 def _plain(results: Iterable[Result]) -> list[Result]:
     """Leave out what a bug does in ways that depend on how a program is built."""
     # Lookaheads around others, and parameters without a gradient.
@@ -263,6 +269,7 @@ class _Search:
             if whole:
                 found, single = whole, coarse
                 break
+        found = [s for s in found if not any(_is_special(s, other) for other in found)]
         ranked = {
             tuple(sorted(_RANK[bug] for bug in bugs - self.conventions)) for bugs in found
         }

@@ -343,6 +343,8 @@ class OracleWorkers:
 
     # Their tensors are one list: those of the first worker, those of the second, ...
 
+    averaged = staticmethod(mean)
+
     def __init__(self, workers: Sequence[OracleLookahead]) -> None:
         self.workers = workers
 
@@ -380,9 +382,6 @@ class OracleWorkers:
         each = zip(self.workers, thetas, strict=True)
         found = self.averaged([minus(worker.phi, x) for worker, x in each])
         return [worker.synchronize(minus(worker.phi, found)) for worker in self.workers]
-
-    def averaged(self, pseudo_gradients: Sequence[Tensors]) -> Tensors:
-        return mean(pseudo_gradients)
 
 
 def parted(tensors: Sequence[Any], count: int) -> list[Any]:

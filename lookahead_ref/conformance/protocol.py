@@ -202,13 +202,7 @@ class Adapter(Protocol):
     """
 
     def start(self, setup: Setup) -> None:
-        """Make parameters and optimizer anew.
-
-        Raises
-        ------
-        UnsupportedError
-            If the case asks for what the program does not offer.
-        """
+        """Make parameters and optimizer anew, or raise an `UnsupportedError`."""
 
     def step(self, gradients: Mapping[str, Array | None]) -> None:
         """Do one step; a dict by name, None for a parameter that has no gradient."""
@@ -217,16 +211,10 @@ class Adapter(Protocol):
         """Return the fast weights, where the next gradient is taken, as tensors."""
 
     def slow(self) -> Sequence[Answer]:
-        """Return a list of tensors, phi of each Lookahead, the outermost first.
-
-        Empty if hidden.
-        """
+        """Return a list of tensors: phi of each Lookahead, the outermost first, or none."""
 
     def slots(self) -> Mapping[str, Answer]:
-        """Return a dict of tensors, the inner optimizer's slots by name.
-
-        Slots that are hidden are left out.
-        """
+        """Return a dict of tensors: the inner optimizer's slots by name, or some."""
 
     def evaluation(self) -> Answer:
         """Return the weights that are evaluated now, as a user would, as tensors."""

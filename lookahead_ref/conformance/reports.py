@@ -17,6 +17,7 @@ from lookahead_ref.conformance.judging import (
     Expectation,
     Mismatch,
     Result,
+    covers,
     judge,
     stale,
 )
@@ -65,11 +66,11 @@ def summarize(
 ) -> dict[str, Any]:
     """Put together what a run found, as plain data."""
     departures = [
-        _departure(result, next((e for e in expectations if e.covers(result)), None))
+        _departure(result, next((e for e in expectations if covers(e, result)), None))
         for result in results
         if result.status == "departed"
     ]
-    surprises = [each.as_dict() for each in stale(results, expectations)]
+    surprises = stale(results, expectations)
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
     wrong = mixed or surprises or any(each["known"] is None for each in departures)
@@ -170,7 +171,7 @@ def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
         "clause": case.data["clause"],
         "comment": case.data["comment"],
         "flags": case.flags,
-        "known": known and known.as_dict(),
+        "known": known,
         "quantities": [_quantity(case, each) for each in mismatches],
     }
 

@@ -190,8 +190,8 @@ class ProgramTarget:
         self.name = f"{name} ({first.name})" if first.name else name
         self.offers = first.offers
 
-    def _ask(
-        self, place: int, request: Mapping[str, Any], timeout: float | None = None
+    def ask(
+        self, request: Mapping[str, Any], place: int = 0, timeout: float | None = None
     ) -> dict[str, Any]:
         """Ask one of the two, which is started anew if it has died of a request."""
         if self._aborted:
@@ -207,14 +207,12 @@ class ProgramTarget:
             limit = max(limit, self._limits.startup)
         return process.ask(request, min(limit, left))
 
-    def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        return self._ask(0, request)
-
     def observe(self, case: Case, dtype: str) -> Observation:
         if self._whole:
             return self._observe_whole(case, dtype)
         first, second = (
-            wire.Wired(partial(self._ask, place), case, self.offers) for place in (0, 1)
+            wire.Wired(partial(self.ask, place=place), case, self.offers)
+            for place in (0, 1)
         )
         return observe(case, dtype, first, lambda: second)
 
@@ -222,11 +220,11 @@ class ProgramTarget:
         known = {name: value for name, value in case.data.items() if name != "outcomes"}
         request = {"do": "run", "dtype": dtype, "case": known}
         timeout = self._limits.step * (1.0 + case.steps / 10.0)
-        answer = self._ask(0, request, timeout)
-        seen: Observation = wire.unpack(answer["seen"])
+        answer = self.ask(request, 0, timeout)
+        seen = wire.observation(answer["seen"])
         if case.save_after is not None:
             request |= {"do": "resume", "saved": answer["saved"]}
-            seen.resumed = wire.unpack(self._ask(1, request, timeout)["seen"])
+            seen.resumed = wire.trajectory(self.ask(request, 1, timeout)["seen"])
         return seen
 
     def abort(self) -> None:
@@ -237,11 +235,9 @@ class ProgramTarget:
                 process.abort()
 
     def close(self) -> None:
-        running = [process for process in self._processes if process is not None]
-        for process in running:
-            process.stop()
-        for process in running:
-            process.end()
+        for process in self._processes:
+            if process is not None:
+                process.end()
         self._processes = [None, None]
 
 
@@ -548,16 +544,11 @@ class Process:
         said = legible(self._said.decode("utf-8", "replace").strip())
         return f"{how}; it wrote: {said}" if said else how
 
-    def stop(self) -> None:
-        """Ask the program to end, and do not wait for it."""
-        if not self.dead and self._child.poll() is None:
-            self._send(b'{"do": "stop"}\n')
-
     def end(self) -> None:
-        """End the program and all that it started, and wait until it is gone."""
+        """Ask the program to end and, in half a second, end all that it started."""
         if self.dead:
             return
-        self.stop()
+        self._send(b'{"do": "stop"}\n')
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(0.5)
         self.kill()

@@ -19,7 +19,7 @@ from lookahead_ref.experiments import optimizers, plugins, report, statistics, t
 from lookahead_ref.experiments.settings import CompareSettings, evaluation
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
-from lookahead_ref.report.tables import Column, Row, Table
+from lookahead_ref.report.tables import Column, Table
 from lookahead_ref.training.loop import described
 
 # Fields of `EpochRecord`, and how many decimals of them are shown.
@@ -169,50 +169,34 @@ def find(
     words = in_words(finals, differences)
     if not ranged:
         return report.Findings(words, (finals, differences), {"curves": curves})
-    over_rates = _range_table(plan, [found[name] for name in _RANGED], ranged)
-    words = f"{_range_in_words(over_rates)} {words}"
-    return report.Findings(words, (finals, differences, over_rates), {"curves": curves})
+    table, first = _over_rates(plan, [found[name] for name in _RANGED], ranged)
+    tables = (finals, differences, table)
+    return report.Findings(f"{first} {words}", tables, {"curves": curves})
 
 
-def _range_table(plan: Plan, best: Sequence[Outcome], ranged: Sequence[Outcome]) -> Table:
-    """Make a row for each learning rate: the inner optimizer, alone and in Lookahead."""
+def _over_rates(
+    plan: Plan, best: Sequence[Outcome], ranged: Sequence[Outcome]
+) -> tuple[Table, str]:
+    """Show heavy ball, alone and in Lookahead, over learning rates; say what that shows."""
     half = len(ranged) // 2
     pairs = [best, *zip(ranged[:half], ranged[half:], strict=True)]
-    columns = ("train_loss", "validation_accuracy")
-    return Table(
+    table = statistics.losses_table(
+        {f"{r:g}": (a, b) for r, (a, b) in zip((BEST, *TOO_LARGE), pairs, strict=True)},
+        ("Training loss, alone", "in Lookahead"),
         title="What Lookahead is for: heavy ball with learning rates that are too large",
-        caption=f"{plan.shown}. The first is the best of a grid. NaN: a run diverged.",
+        caption=f"{plan.shown}. The first is the best of a grid",
         stub="Learning rate",
-        columns=(
-            Column("Training loss, alone", better="neither", digits=4),
-            Column("in Lookahead", better="neither", digits=4),
-            Column("Accuracy (%), alone", better="neither"),
-            Column("in Lookahead", better="neither"),
-        ),
-        rows=tuple(
-            Row(
-                f"{rate:g}",
-                tuple(
-                    statistics.summary(each, quantity)
-                    for quantity in columns
-                    for each in pair
-                ),
-            )
-            for rate, pair in zip((BEST, *TOO_LARGE), pairs, strict=True)
-        ),
     )
-
-
-def _range_in_words(table: Table) -> str:
-    """Say what Lookahead does at the largest learning rate, and at the best."""
-    *_, alone, inside = table.rows[-1].cells
-    *_, alone_at_best, inside_at_best = table.rows[0].cells
-    return (
+    at_best, at_largest = (
+        [statistics.summary(each, "validation_accuracy").mean for each in pair]
+        for pair in (pairs[0], pairs[-1])
+    )
+    words = (
         f"With a learning rate {TOO_LARGE[-1] / BEST:g} times the best, heavy ball reaches "
-        f"{alone.mean:.1f} % validation accuracy alone and {inside.mean:.1f} % inside "
-        f"Lookahead; with the best, {alone_at_best.mean:.1f} % and "
-        f"{inside_at_best.mean:.1f} %."
+        f"{at_largest[0]:.1f} % validation accuracy alone and {at_largest[1]:.1f} % inside "
+        f"Lookahead; with the best, {at_best[0]:.1f} % and {at_best[1]:.1f} %."
     )
+    return table, words
 
 
 def in_words(finals: Table, differences: Table) -> str:

@@ -15,7 +15,7 @@ from lookahead_ref.experiments.trials import Plan
 from lookahead_ref.extras import require
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training.models import carries
-from lookahead_ref.training.progress import duration
+from lookahead_ref.training.progress import duration, several
 from lookahead_ref.training.state import Placement, TrainingState, evaluator, gradients
 
 _SECONDS = 0.3
@@ -32,7 +32,7 @@ class Estimate:
     seconds: float
 
     def __str__(self) -> str:
-        done = f"{self.steps:,} steps in {self.epochs} epoch(s)"
+        done = f"{self.steps:,} steps in {several(self.epochs, 'epoch')}"
         return f"{done}, about {duration(self.seconds)}"
 
 
@@ -52,14 +52,14 @@ def told(
     lines, steps, seconds, longest = [], 0, 0.0, 0.0
     for arm, each in zip(plan.arms, found, strict=True):
         count = left[arm.title]
-        lines.append(f"{arm.title}: {count} run(s) of {each}")
+        lines.append(f"{arm.title}: {several(count, 'run')} of {each}")
         steps += count * each.steps
         seconds += count * each.seconds
         longest = max(longest, each.seconds if count else 0.0)
     together = max(seconds / jobs, longest)
     return lines, (
-        f"{left.total()} runs, {steps:,} steps in all, about {duration(longest)} a run and "
-        f"{duration(together)} in {jobs} process(es)"
+        f"{several(left.total(), 'run')}, {several(steps, 'step')} in all, about "
+        f"{duration(longest)} a run and {duration(together)} in {several(jobs, 'process')}"
     )
 
 

@@ -139,6 +139,33 @@ def difference_table(
     )
 
 
+def losses_table(
+    pairs: Mapping[str, tuple[Outcome, Outcome]], names: tuple[str, str], **words: str
+) -> Table:
+    """Make a row for each pair of an optimizer alone and inside Lookahead: their losses."""
+    words["caption"] += (
+        "; the last two columns are differences, Lookahead less the other, seed by seed. "
+        "NaN: a run diverged."
+    )
+    columns = (
+        *(Column(name, better="neither", digits=5) for name in names),
+        Column("Difference", better="neither", digits=5, sign="+"),
+        Column("Validation accuracy (points)", better="neither", sign="+"),
+    )
+    rows = tuple(
+        Row(
+            name,
+            (
+                *(summary(each, "train_loss") for each in (alone, inside)),
+                difference(inside, alone, "train_loss"),
+                difference(inside, alone, "validation_accuracy"),
+            ),
+        )
+        for name, (alone, inside) in pairs.items()
+    )
+    return Table(columns=columns, rows=rows, **words)
+
+
 def paired(outcomes: Sequence[Outcome]) -> str:
     """Say what runs of one seed share."""
     workers = {outcome.arm.settings.workers for outcome in outcomes}

@@ -68,7 +68,7 @@ def choose_workers(
                 f"workers can be mpi without jobs and scheduler, got {jobs or scheduler}: "
                 "all ranks do one run after the other"
             )
-        return Ranks(team)
+        return FirstRank(team)
     if scheduler is None:
         return LocalProcesses(available_cores() if jobs is None else jobs)
     if jobs is not None:
@@ -102,7 +102,7 @@ class LocalProcesses:
             raise
 
 
-class Ranks:
+class FirstRank:
     """Rank 0 of MPI, which does one task after the other; many workers are all ranks."""
 
     def __init__(self, team: Team) -> None:
@@ -110,11 +110,9 @@ class Ranks:
 
     def outcomes(self, work: Work[Any, Outcome], tasks: Sequence[Any]) -> Outcomes[Outcome]:
         for place, task in enumerate(tasks):
-            several = task.settings.workers > 1
-            if several:
-                self._team.broadcast(task)
-            own = replace(task, team=self._team) if several else task
-            outcome = on_one_thread(work, own)
+            if task.settings.workers > 1:
+                task = replace(self._team.broadcast(task), team=self._team)
+            outcome = on_one_thread(work, task)
             try:
                 yield place, outcome
             except GeneratorExit:

@@ -244,6 +244,11 @@ class TrainingProgress:
         self._stop()
 
 
+def several(count: int, noun: str) -> str:
+    """Say how many there are of something."""
+    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun[-1] == 's' else 's'}"
+
+
 def duration(seconds: float) -> str:
     """Say how long something takes, roughly."""
     if seconds < 100:

@@ -239,6 +239,8 @@ def test_a_target_that_fails_has_its_own_exit_code() -> None:
         }
         assert each["reason"].endswith(f"(mine.py:{line}, in fast: {OH_DEAR})")
     assert conform("--command", "./no-such-program").exit_code == 3
+    slow = ("--command", "sleep 60", "--startup-timeout", "0.1")
+    refused(conform(*slow), "hello: did not answer 'hello' within 0.1 s: it, or the", 4)
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,17 @@ def test_more_than_two_bugs_are_named_together(names: tuple[str, ...]) -> None:
     told = named(diagnosis.explanations)
     # At a first synchronization in step 1, phi of the first step is phi of that one.
     if names[0] == "first-sync-at-step-1":
-        others = {"phi-after-first-step", "phi-at-own-first-step"}
-        assert told == {frozenset({*names[:1], *names[2:], p}) for p in (*others, names[1])}
+        phis = ("phi-after-first-step", "phi-at-first-sync")
+        assert told == {frozenset({names[0], *names[2:], phi}) for phi in phis}
     else:
         assert told == {frozenset(names)}
+
+
+@pytest.mark.parametrize("name", ["phi-is-theta", "theta-becomes-phi"])
+def test_a_second_name_of_an_array_ends_where_a_copy_is_loaded(name: str) -> None:
+    some = [case for case in chosen("wrapper", "resume", every=3) if "sgd" in case.id]
+    (diagnosis,) = diagnose(results(program(name), some, "float64"))
+    assert named(diagnosis.explanations) == {frozenset({f"{name}-until-loading"})}
 
 
 def test_three_bugs_in_one_profile_are_named_together() -> None:

@@ -1,13 +1,15 @@
 """The outer update alone is judged, around an inner optimizer that no case knows."""
 
+import re
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conformance.running import conform, named, statuses
-from conformance.wrong import program
+from conformance.wrong import DOCS, program
 
 from lookahead_ref.conformance import Inner, cases, observe
 from lookahead_ref.conformance.diagnosis import diagnose
@@ -73,41 +75,18 @@ def test_what_cannot_be_judged_so_is_not_offered(changed: Any, says: str) -> Non
     assert all(says in each.reason for each in results)
 
 
-RANGER = """
-import numpy, torch
-from {package} import Ranger
-
-
-class Adapter:
-    offers = ("own-inner",)
-
-    def start(self, setup):
-        setup.only(rules={{"own"}})
-        (level,) = setup.levels
-        given = {{name: torch.tensor(each) for name, each in setup.params.items()}}
-        self.params = {{name: torch.nn.Parameter(each) for name, each in given.items()}}
-        rate = setup.inner.learning_rate_at(0)
-        self.it = Ranger(self.params.values(), lr=rate, k=level.k, alpha=level.alpha[0])
-
-    def step(self, gradients):
-        for name, param in self.params.items():
-            param.grad = torch.tensor(gradients[name])
-        self.it.step()
-
-    def fast(self):
-        return {{name: p.detach().numpy().copy() for name, p in self.params.items()}}
-"""
-
-
 @pytest.mark.parametrize(
     "package", ["pytorch_optimizer", "torch_optimizer", "pytorch_ranger"]
 )
-def test_ranger_of_packages_is_judged(
-    package: str, tmp_path: Any, monkeypatch: Any
+def test_ranger_of_packages_is_judged_by_the_adapter_of_the_page(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if find_spec(package) is None:
         pytest.skip(f"needs {package}")
+    page = (DOCS / "conformance" / "harness.md").read_text(encoding="utf-8")
+    (adapter,) = re.findall(r"```{code-block} python\n(.*?)```", page, re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    tmp_path.joinpath("ranger.py").write_text(RANGER.format(package=package))
+    source = f"import torch\nfrom {package} import Ranger\n{adapter}"
+    tmp_path.joinpath("ranger.py").write_text(source)
     done = conform("ranger.py:Adapter", "--profile", "own-inner", "--json")
     assert done.exit_code == 0, done.stdout

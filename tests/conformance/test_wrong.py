@@ -1,6 +1,7 @@
 """The suite fails wrong programs, and its diagnosis names what is wrong with them."""
 
 import difflib
+import re
 
 import pytest
 from conformance.running import named
@@ -69,7 +70,9 @@ def telling(*causes: str) -> list[Case]:
 
 def test_every_bug_and_mistake_has_its_program_and_its_name_alone() -> None:
     assert list(GALLERY) == [bug.name for bug in BUGS]
-    assert CHANGES.keys() >= {each for each in MADE_AT_ONCE if "bits" not in each}
+    assert CHANGES.keys() >= {
+        each for each in MADE_AT_ONCE if not re.search("bits|until-loading", each)
+    }
     assert len(TWO_AT_ONCE) >= 12
     assert not {each.name for each in BUGS + CONVENTIONS} & MADE_AT_ONCE
     # To keep the wrong slots takes two lines: one at the interpolation, one after it.

@@ -43,7 +43,10 @@ SLOTS = "slots.update(zeros(inner.inner.rule, self.phi[name]))"
 OUTER = "phi += alpha * (theta - phi)"
 INTERPOLATION = "start + alpha * (slots[slot] - start)"
 FAST = "fast = copy.deepcopy(self.params)"
-ANEW = "; slots.update(zeros(self.inner.rule, theta))"
+ANEW = "theta = self.params[name]; slots = zeros(self.inner.rule, theta)"
+RESETS = """self.inner, self.k = inner, k
+        self.inner_state = inner_state.replace("interpolate", "reset")
+"""
 NOTHING_DONE = "self.cycle_step = 0  # nothing done yet"
 PHI = "self.phi = copy.deepcopy(self.params)"
 LOADED = "        vars(self).update(saved)\n        if self.outer:\n"
@@ -181,20 +184,32 @@ MISTAKES: dict[str, list[Change]] = {
         )
     ],
     "alpha-repeats": [("partial(at, table)", "partial(at, 99 * table)")],
-    "decay-backwards": [
-        (f'{x} + h["weight_decay"]', f'{x} - h["weight_decay"]') for x in ("g", "u")
-    ],
+    "decay-backwards": [('u + h["weight_decay"]', 'u - h["weight_decay"]')],
+    "coupled-decay-backwards": [('g + h["weight_decay"]', 'g - h["weight_decay"]')],
     "checkpoint-of-arrays-alone": [
         ('self.count = saved["count"]', "pass"),
         ('self.clock = saved["clock"]', "pass"),
         ('"anchor", "cycle_step", "syncs")', '"anchor")'),
     ],
-    "slots-not-kept": [
-        (
-            "self.params[name], self.slots[name]",
-            f"self.params[name], self.slots[name]{ANEW}",
-        )
+    "nesterov-unasked": [('"heavy-ball": heavy_ball', '"heavy-ball": nesterov')],
+    "momentum-fixed": [
+        (VELOCITY, 's["velocity"] = 0.9 * s["velocity"] + g'),
+        ('g + h["momentum"] * heavy_ball', "g + 0.9 * heavy_ball"),
     ],
+    "adagrad-starts-above-zero": [
+        ("np.zeros_like(param) for name", 'param * 0 + 0.1 * ("sum" in name) for name')
+    ],
+    "checkpoint-without-fast-weights": [
+        ('theta[...] = saved["params"][name]', 'saved["params"][name]')
+    ],
+    "checkpoint-leaves-new-anchor": [('own = ("phi", "anchor", ', 'own = ("phi", ')],
+    "state-interpolated-unasked": [
+        ('if self.inner_state == "interpolate":', 'if self.inner_state != "reset":')
+    ],
+    "reset-for-interpolation": [
+        ("self.inner, self.k, self.inner_state = inner, k, inner_state", RESETS)
+    ],
+    "slots-not-kept": [("theta, slots = self.params[name], self.slots[name]", ANEW)],
     "epsilon-ignored": [('/ bias2) + h["epsilon"]', "/ bias2)")],
     "count-interpolated": [
         ("slots in inner.slots.items():\n", f"slots in inner.slots.items():\n{COUNT}")

@@ -116,10 +116,11 @@ def test_learning_rates_that_are_too_large_are_told_of_first(comparison: Report)
     for place, title in enumerate(("Heavy ball, 0.4", "Lookahead (heavy ball), 0.4")):
         losses = [run["history"][-1]["train_loss"] for run in arms[title]]
         assert table.rows[-1].cells[place].mean == pytest.approx(np.mean(losses))
-    best = comparison.findings.tables[0].rows[1].cells[0]
-    assert table.rows[0].cells[2] == best  # of heavy ball at its best
-    start = "With a learning rate 4 times the best, heavy ball reaches "
-    assert comparison.findings.summary.startswith(start)
+    best = comparison.findings.tables[0].rows[1].cells
+    assert table.rows[0].cells[0] == best[2]  # of heavy ball at its best
+    said = comparison.findings.summary
+    assert said.startswith("With a learning rate 4 times the best, heavy ball reaches ")
+    assert f"Lookahead; with the best, {best[0].mean:.1f} % and" in said
     assert len(compare.prepare(SHORT).plan.arms) == 2  # not where something is chosen
 
 

@@ -49,15 +49,15 @@ def test_what_is_there_already_is_not_counted(tmp_path: Path) -> None:
     prepared = trials.check(plan)
     arms, in_all = told(plan, prepared, 2, tmp_path)
     assert [line.split(", about")[0] for line in arms] == [
-        "sgd: 2 run(s) of 40 steps in 2 epoch(s)",
-        "lookahead-sgd: 2 run(s) of 40 steps in 2 epoch(s)",
+        "sgd: 2 runs of 40 steps in 2 epochs",
+        "lookahead-sgd: 2 runs of 40 steps in 2 epochs",
     ]
     assert in_all.startswith("4 runs, 160 steps in all, about ")
-    assert in_all.endswith(" in 2 process(es)")
+    assert in_all.endswith(" in 2 processes")
     (tmp_path / "trials").mkdir()
     for _, trial in plan.trials()[:3]:
         trial.file(tmp_path / "trials").touch()
-    assert told(plan, prepared, 2, tmp_path)[1].startswith("1 runs, 40 steps in all")
+    assert told(plan, prepared, 2, tmp_path)[1].startswith("1 run, 40 steps in all")
 
 
 @pytest.mark.parametrize("command", ["compare", "sweep", "reproduce table1", "train"])
@@ -66,11 +66,11 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(
 ) -> None:
     folder = tmp_path / "run"
     done = succeeded(f"{command} --epochs 2 --dry-run --output {folder}")
-    assert "40 steps in 2 epoch(s), about " in done.stdout
+    assert "40 steps in 2 epochs, about " in done.stdout
     assert not folder.exists()
     if command != "train":
         done = succeeded(f"{command} --epochs 2 --dry-run --json")
-        assert json.loads(done.stdout)["in_all"].split()[1] == "runs,"
+        assert json.loads(done.stdout)["in_all"].split()[1] in ("run,", "runs,")
 
 
 def test_a_note_says_how_far_a_run_is_but_not_after_its_process_has_ended(

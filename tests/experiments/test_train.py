@@ -258,6 +258,14 @@ def test_what_is_given_of_an_outer_step_and_wrong_or_not_used_is_refused(
         optimizers.build(settings)
 
 
+def test_a_grid_leaves_out_what_an_optimizer_has_not() -> None:
+    kept = [
+        optimizers.fitted(TrainSettings(optimizer=name, nonmonotone=3)).nonmonotone
+        for name in ("adam", "lookahead-adam", "polyak-adam")
+    ]
+    assert kept == [None, None, 3]
+
+
 @pytest.mark.parametrize("outer", ["nesterov", "heavy-ball"])
 def test_lookahead_takes_an_outer_optimizer_in_place_of_alpha(outer: str) -> None:
     settings = TrainSettings(

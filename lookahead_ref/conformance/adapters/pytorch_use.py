@@ -14,20 +14,20 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from lookahead_ref.conformance.adapters import PEERS, adapter
-from lookahead_ref.conformance.protocol import Level, UnsupportedError
+from lookahead_ref.conformance.adapters import adapter
 
 K, ALPHA, RATE = 3, 0.5, 0.1
 STEPS = 8  # two synchronizations, and two steps more
 SAVED = 4  # in the middle of a cycle
 
-Make = Callable[[Any], Any]
-"""From an inner optimizer to the Lookahead around it, with `K` and `ALPHA`."""
+Make = Any
+"""From an inner optimizer to the Lookahead around it; its `target` names the class."""
 
 
 class Wrong(Exception):  # noqa: N818
@@ -83,12 +83,8 @@ class Run:
 
 def begun(make: Make, dtype: Any = torch.float32, rates: tuple[float, ...] = ()) -> Run:
     """Begin anew; with rates each parameter has a group of its own."""
-    generator = torch.Generator().manual_seed(0)
-    shapes = [(2, 3), (3,)]
-    params = [
-        torch.nn.Parameter(torch.randn(shape, generator=generator).to(dtype))
-        for shape in shapes
-    ]
+    values = torch.linspace(-2, 2, 6).reshape(2, 3), torch.ones(3)
+    params = [torch.nn.Parameter(each.to(dtype)) for each in values]
     groups: list[Any] = params
     if rates:
         groups = [{"params": [p], "lr": r} for p, r in zip(params, rates, strict=True)]
@@ -215,7 +211,7 @@ def state_dict(make: Make) -> None:
 def load_twice(make: Make) -> None:
     saved, weights, expected = left(make)
     run = restored(begun(make), saved, weights)
-    run.steps(SAVED, SAVED + 1)
+    run.steps(SAVED)
     says = "a state that is loaded a second time does not go on as at the first"
     same(restored(run, saved, weights).steps(SAVED), expected, says)
 
@@ -228,23 +224,21 @@ def weights_only(make: Make) -> None:
     torch.load(buffer, weights_only=True)
 
 
-def copied(make: Make, clone: Callable[[Any], Any], says: str) -> None:
+def copied(make: Make, clone: Callable[[Any], Any]) -> None:
     run = begun(make)
     run.steps(0, SAVED)
     inner, params, optimizer = clone((run.inner, run.params, run.optimizer))
     got = Run(params, inner, optimizer).steps(SAVED)
-    same(run.steps(SAVED), left(make)[2], f"the original of {says} is changed by it")
-    same(got, run.weights(), f"{says} goes another way than its original")
+    same(run.steps(SAVED), begun(make).steps(), "the original is changed by its copy")
+    same(got, run.weights(), "the copy goes another way than its original")
 
 
-@check("define __getstate__: that of torch.optim.Optimizer leaves out your own attributes")
-def pickled(make: Make) -> None:
-    copied(make, lambda it: pickle.loads(pickle.dumps(it)), "what was pickled")
-
-
-@check("define __getstate__: that of torch.optim.Optimizer leaves out your own attributes")
-def deepcopied(make: Make) -> None:
-    copied(make, copy.deepcopy, "a deepcopy")
+COPIES = {"pickled": lambda it: pickle.loads(pickle.dumps(it)), "deepcopied": copy.deepcopy}
+for _name, _clone in COPIES.items():
+    CHECKS[_name] = Check(
+        partial(copied, clone=_clone),
+        "define __getstate__: that of torch.optim.Optimizer leaves out your own attributes",
+    )
 
 
 @check("hand the group to the inner optimizer, and copy phi of what is new at once")
@@ -300,14 +294,11 @@ def narrow(make: Make, dtype: Any) -> None:
     same(run.steps(SAVED), expected, f"{dtype} weights that are loaded go another way")
 
 
-@check("keep phi in the type of its parameter, and alpha a number of Python")
-def bfloat16(make: Make) -> None:
-    narrow(make, torch.bfloat16)
-
-
-@check("keep phi in the type of its parameter, and alpha a number of Python")
-def half(make: Make) -> None:
-    narrow(make, torch.float16)
+for _name, _dtype in {"bfloat16": torch.bfloat16, "half": torch.float16}.items():
+    CHECKS[_name] = Check(
+        partial(narrow, dtype=_dtype),
+        "keep phi in the type of its parameter, and alpha a number of Python",
+    )
 
 
 @check("let nothing that changes from step to step be a constant of the traced step")
@@ -323,11 +314,8 @@ def compiled(make: Make) -> None:
 
 @check("change nothing that the processes do not agree on: all of them synchronize alike")
 def distributed(make: Make) -> None:
-    target = getattr(make, "target", None)
-    if target is None:
-        raise UnsupportedError("it has no name that another process could import it by")
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", __name__, target, folder]
+        command = [sys.executable, "-m", __name__, make.target, folder]
         ranks = [
             subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True)
             for rank in range(2)
@@ -377,35 +365,23 @@ _ALPHA = ("alpha", "la_alpha", "slow_step_size", "sync_rate")
 
 
 def lookahead_of(target: str) -> Make:
-    """Return what wraps an inner optimizer in a target: a class, or a built-in adapter."""
+    """Return what wraps an inner optimizer in a target, which is a class."""
     found: Any = adapter(target)
-    level = Level(K, (ALPHA,), "maintain")
-    if target in PEERS:
-        wrap = getattr(found(), "wrap", None)
-        if wrap is None:
-            raise ValueError(
-                f"--profile pytorch needs a wrapper of PyTorch, got {target!r}"
-            )
+    known = inspect.signature(found).parameters
+    names = [next((name for name in each if name in known), "") for each in (_K, _ALPHA)]
+    if "" in names:
+        raise ValueError(
+            f"--profile pytorch needs a class, such as torch_optimizer:Lookahead, that "
+            f"takes an optimizer, one of {', '.join(_K)} and one of {', '.join(_ALPHA)}; "
+            f"{target} takes {', '.join(known) or 'nothing'}"
+        )
 
-        def make(inner: Any) -> Any:
-            return wrap(inner, level)
+    def make(inner: Any) -> Any:
+        return found(inner, **dict(zip(names, (K, ALPHA), strict=True)))
 
-    else:
-        known = inspect.signature(found).parameters
-        names = [next((n for n in each if n in known), None) for each in (_K, _ALPHA)]
-        if None in names:
-            raise ValueError(
-                f"--profile pytorch needs a class that takes an optimizer, one of "
-                f"{', '.join(_K)} and one of {', '.join(_ALPHA)}; {target} takes "
-                f"{', '.join(known)}"
-            )
-        options: Any = dict(zip(names, (K, ALPHA), strict=True))
-
-        def make(inner: Any) -> Any:
-            return found(inner, **options)
-
-    make.target = target  # type: ignore[attr-defined]
-    return make
+    made: Any = make
+    made.target = target
+    return made
 
 
 class Found(NamedTuple):
@@ -417,7 +393,7 @@ class Found(NamedTuple):
     fix: str = ""
 
 
-def checked(target: str, progress: Callable[[Found], None] = lambda _: None) -> list[Found]:
+def checked(target: str) -> list[Found]:
     """Take a target through all checks."""
     make = lookahead_of(target)
     kind = type(begun(make).optimizer)
@@ -427,8 +403,6 @@ def checked(target: str, progress: Callable[[Found], None] = lambda _: None) -> 
         try:
             each.run(make)
             found = Found(name, "passes")
-        except UnsupportedError as error:
-            found = Found(name, "not offered", str(error))
         except Wrong as error:
             found = Found(name, "departs", str(error), each.fix)
         # Whatever a class under test raises is a finding about it.
@@ -438,7 +412,6 @@ def checked(target: str, progress: Callable[[Found], None] = lambda _: None) -> 
             found = Found(name, "departs", f"raises {said}", fix)
         kind.step = step  # PyTorch wraps it where a copy is made: what follows would see it
         results.append(found)
-        progress(found)
     return results
 
 

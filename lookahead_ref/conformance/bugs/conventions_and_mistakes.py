@@ -175,6 +175,14 @@ class PhiIsTheta(Mistake, SimulatedLookahead):
         super().after_inner_step(theta)
 
 
+class PhiIsThetaUntilLoading(PhiIsTheta):
+    says = f"{PhiIsTheta.says}, until a saved state brings a copy"
+
+    def after_inner_step(self, theta: Tensors) -> None:
+        if self.made_anew:
+            super().after_inner_step(theta)
+
+
 class ThetaBecomesPhi(Mistake, SimulatedLookahead):
     clause, place = "LA-7", "capture"
     says = "has one array under two names, phi and theta, from the first synchronization on"
@@ -185,6 +193,18 @@ class ThetaBecomesPhi(Mistake, SimulatedLookahead):
         if self.syncs:
             self.phi = theta
         super().after_inner_step(theta)
+
+
+class ThetaBecomesPhiUntilLoading(ThetaBecomesPhi):
+    says = f"{ThetaBecomesPhi.says}, and again after a saved state has brought a copy"
+
+    def after_inner_step(self, theta: Tensors) -> None:
+        if self.made_anew:
+            super().after_inner_step(theta)
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        self.made_anew = True
+        return super().synchronize(theta)
 
 
 class KIgnored(Mistake, SimulatedLookahead):
@@ -390,17 +410,32 @@ class VelocityNotKept(Mistake, SimulatedInner):
     given = {"rule": lambda _: lambda h, t, sqrt: lambda g, v: (g, g)}
 
 
+class NesterovUnasked(Mistake, SimulatedInner):
+    clause, place, needs = "IN-6", "momentum", ("heavy-ball",)
+    says = "does Nesterov's momentum though heavy ball was asked for"
+    breaks = "the gradient's weight in the update is 1 + mu, not 1"
+    fix = "use the velocity for the update"
+    given = {"rule": lambda _: oracle.nesterov}
+
+
+class MomentumFixed(Mistake, SimulatedInner):
+    clause, place, needs = "IN-6", "fixed", ("velocity",)
+    says = "takes 0.9 for momentum, whatever momentum is"
+    breaks = "momentum cannot be tuned"
+    fix = "hand the hyperparameters through to the inner optimizer"
+    given = {"h": lambda self: {**self.h, "momentum": self.arithmetic.number(0.9)}}
+
+
 class SlotsNotKept(Mistake, SimulatedInner):
     clause, place, needs = "IN-2", "slots", ("slots",)
-    says = "begins every step with slots of zeros"
+    says = "writes no slots back: they stay zeros"
     breaks = "momentum and moments do nothing"
     fix = "keep the slots where the next step finds them"
 
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
-        count = self.count
-        self.restart(theta)
-        self.count = count
-        return super().step(theta, grads)
+        zeros, new = self.slots, super().step(theta, grads)
+        self.slots = zeros
+        return new
 
 
 class EpsilonIgnored(Mistake, SimulatedInner):

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.lookahead import PhiAfterFirstStep
+from lookahead_ref.conformance.bugs.lookahead import (
+    CheckpointWithoutAnchor,
+    PhiAfterFirstStep,
+)
 from lookahead_ref.conformance.bugs.simulation import (
     Evaluated,
     Mistake,
@@ -33,6 +36,11 @@ class CheckpointLeavesNewPhi(Mistake, SimulatedProgram):
     breaks = "the next synchronization pulls back to weights of before the training"
     fix = "save phi and restore it"
     lost, recaptures = ("phi", "lacking"), False
+
+
+class CheckpointLeavesNewAnchor(Mistake, CheckpointWithoutAnchor):
+    says = "restores no slots to interpolate from: they stay those of the new program"
+    recaptures = False
 
 
 _OF_LOOKAHEAD = ("phi", "lacking", "anchor", "cycle_step", "calls", "syncs", "own_steps")
@@ -91,6 +99,18 @@ class CheckpointOfPhiAlone(Mistake, SimulatedProgram):
         return phi
 
 
+class CheckpointWithoutFastWeights(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-22", "checkpoint", ("save",)
+    says = "restores phi and the inner state, and leaves the parameters as they were made"
+    breaks = "the first cycle after a restart starts from untrained weights"
+    fix = "save theta, to go on from, beside phi"
+
+    def restore(self, levels: list[Any], state: State) -> Tensors:
+        theta: Tensors = levels[0].phi
+        super().restore(levels, state)
+        return theta
+
+
 class CheckpointNotLoaded(Mistake, SimulatedProgram):
     clause, place, needs = "LA-24", "checkpoint", ("save",)
     says = "begins anew where a saved state is loaded"
@@ -121,6 +141,24 @@ class ScheduleFrozenAfterLoading(Mistake, SimulatedProgram):
 
 def scaled(slots: Slots, by: Any) -> Slots:
     return {n: [[by * x for x in xs] for xs in slots[n]] for n in slots}
+
+
+class StateInterpolatedUnasked(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-11", "state", ("maintain", "slots")
+    says = "interpolates the inner state though it was to be maintained"
+    breaks = "momentum is pulled back every k steps"
+    fix = "leave the inner optimizer's state alone unless asked"
+    given = {
+        "inner_state": lambda self: self.inner_state.replace("maintain", "interpolate")
+    }
+
+
+class ResetForInterpolation(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
+    says = "resets the inner state though it was to be interpolated"
+    breaks = "momentum is lost every k steps"
+    fix = "move the slots by alpha, from those of the last synchronization"
+    given = {"inner_state": lambda self: self.inner_state.replace("interpolate", "reset")}
 
 
 class SlotsScaledByAlpha(Mistake, SimulatedLookahead):
@@ -341,6 +379,18 @@ class ScheduleRestartsAtSync(Mistake, SimulatedLookahead):
         return new
 
 
+class AdagradStartsAboveZero(Mistake, SimulatedInner):
+    clause, place, needs = "IN-2", "slots", ("adagrad",)
+    says = "starts AdaGrad's sum of squares at 0.1"
+    breaks = "the first updates are smaller than the learning rate; Keras' default"
+    fix = "start the sum at zero: initial_accumulator_value = 0"
+
+    def restart(self, theta: Tensors) -> None:
+        super().restart(theta)
+        tenth = self.arithmetic.number(0.1)
+        self.slots = {name: [[tenth] * len(x) for x in theta] for name in self.names}
+
+
 class AdamCountFrozen(Mistake, SimulatedInner):
     clause, place, needs = "IN-10", "adam", ("adam",)
     says = "corrects the moments' bias with t = 1 at every step"
@@ -358,11 +408,16 @@ class DecayTwice(Mistake, SimulatedInner):
 
 
 class DecayBackwards(Mistake, SimulatedInner):
-    clause, place, needs = "LA-27", "decay", ("decay",)
-    says = "lets weights grow where they are to decay: it has a sign the wrong way round"
+    clause, place, needs = "IN-4", "decay", ("decoupled",)
+    says = "lets weights grow by decoupled decay: it has a sign the wrong way round"
     breaks = "the larger a weight, the faster it grows"
     fix = "decay goes against the weights: g + lambda theta"
     given = {"h": lambda self: {**self.h, "weight_decay": -self.h["weight_decay"]}}
+
+
+class CoupledDecayBackwards(DecayBackwards):
+    clause, place, needs = "IN-3", "l2", ("l2",)
+    says = "subtracts weight decay from the gradient, and does not add it"
 
 
 class DecayFromPhi(Mistake, SimulatedLookahead):

@@ -147,6 +147,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
         self.grads: Gradients = ()
         self.moving = [True] * len(theta)  # which tensors a synchronization is of
         self.own_steps = [0] * len(theta)
+        self.made_anew = True  # and not from a saved state
         # Which tensors have no phi yet in a program that captures it late.
         self.lacking = [True] * len(theta)
         _take(self)
@@ -364,7 +365,7 @@ class SimulatedProgram:
                 for n, v in kept.items()
                 if f"{of}{n}" not in self.lost
             }
-            vars(each).update(found)
+            vars(each).update(found, made_anew=False)
         for level, own in _lookaheads(levels, theta) if self.recaptures else ():
             if "phi" in self.lost:
                 level.phi = own

@@ -59,9 +59,7 @@ class PseudoGradientsSummed(Bug, SimulatedWorkers):
     says = "adds the pseudo-gradients up and does not divide by their number"
     breaks = "the outer learning rate is M times what was asked for"
     fix = "divide the sum by the number of workers"
-
-    def averaged(self, pseudo_gradients: Sequence[Tensors]) -> Tensors:
-        return total(pseudo_gradients)
+    averaged = staticmethod(total)
 
 
 class WeightsAveraged(Bug, SimulatedWorkers):

@@ -6,10 +6,9 @@ from typing import Any
 from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.report import Findings, curves, drawn
 from lookahead_ref.experiments.settings import ReproduceSettings
-from lookahead_ref.experiments.statistics import difference, summary
+from lookahead_ref.experiments.statistics import losses_table
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
-from lookahead_ref.report.tables import Column, Row, Table
 
 RATES = (0.25, 0.5, 1.0, 1.5, 2.0)
 """Learning rates, as multiples of that which is otherwise used."""
@@ -42,38 +41,19 @@ def plan(request: ReproduceSettings) -> Plan:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    pairs = list(zip(outcomes[::2], outcomes[1::2], strict=True))
-    gains = [difference(lookahead, sgd, "train_loss") for sgd, lookahead in pairs]
-    table = Table(
+    pairs = {
+        sgd.arm.family: (sgd, lookahead)
+        for sgd, lookahead in zip(outcomes[::2], outcomes[1::2], strict=True)
+    }
+    table = losses_table(
+        pairs,
+        ("SGD", "Lookahead"),
         title="Training loss at the end, SGD against Lookahead",
-        caption=(
-            f"Mean ± sample standard deviation over {plan.over}; the last two "
-            "columns are differences, Lookahead less SGD, seed by seed. NaN: a run "
-            "diverged."
-        ),
+        caption=f"Mean ± sample standard deviation over {plan.over}",
         stub="Inner optimizer",
-        columns=(
-            Column("SGD", better="neither", digits=5),
-            Column("Lookahead", better="neither", digits=5),
-            Column("Difference", better="neither", digits=5, sign="+"),
-            Column("Validation accuracy (points)", better="neither", sign="+"),
-        ),
-        rows=tuple(
-            Row(
-                sgd.arm.family,
-                (
-                    summary(sgd, "train_loss"),
-                    summary(lookahead, "train_loss"),
-                    gain,
-                    difference(lookahead, sgd, "validation_accuracy"),
-                ),
-            )
-            for (sgd, lookahead), gain in zip(pairs, gains, strict=True)
-        ),
     )
-    families = [sgd.arm.family for sgd, _ in pairs]
-    lower = [each for each, gain in zip(families, gains, strict=True) if gain.mean < 0]
-    survived = [sgd.arm.family for sgd, la in pairs if sgd.diverged > la.diverged]
+    lower = [row.name for row in table.rows if row.cells[2].mean < 0]
+    survived = [name for name, (sgd, la) in pairs.items() if sgd.diverged > la.diverged]
     said = (
         "The paper's figure shows Lookahead training well over a wider range of inner "
         "learning rates and momenta than SGD. Here Lookahead ends with a lower mean "

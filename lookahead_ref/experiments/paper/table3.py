@@ -10,6 +10,7 @@ from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings,
 from lookahead_ref.experiments.statistics import against, differences_from, perplexity
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
+from lookahead_ref.training.progress import several
 
 PAPER: Mapping[str, tuple[Summary, ...]] = {
     "SGD": (reported(43.62), reported(66.0), reported(63.90)),
@@ -95,9 +96,8 @@ def plan(request: ReproduceSettings) -> Plan:
     if request.full:
         setting["Model"] = _PAPERS["Model"]
     else:
-        setting["Model"] = (
-            f"LSTM, {base.layers} layer(s) of {base.hidden}, dropout {base.dropout:g}"
-        )
+        layers = several(base.layers or 1, "layer")
+        setting["Model"] = f"LSTM, {layers} of {base.hidden}, dropout {base.dropout:g}"
     notes = {DIFFERS: differing(setting, _PAPERS)}
     return Plan(tuple(arms), range(count), setting, notes)
 
