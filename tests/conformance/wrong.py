@@ -44,6 +44,9 @@ OUTER = "phi += alpha * (theta - phi)"
 INTERPOLATION = "start + alpha * (slots[slot] - start)"
 FAST = "fast = copy.deepcopy(self.params)"
 ANEW = "theta = self.params[name]; slots = zeros(self.inner.rule, theta)"
+RESETS = """self.inner, self.k = inner, k
+        self.inner_state = inner_state.replace("interpolate", "reset")
+"""
 NOTHING_DONE = "self.cycle_step = 0  # nothing done yet"
 PHI = "self.phi = copy.deepcopy(self.params)"
 LOADED = "        vars(self).update(saved)\n        if self.outer:\n"
@@ -194,6 +197,13 @@ MISTAKES: dict[str, list[Change]] = {
     ],
     "checkpoint-without-fast-weights": [
         ('theta[...] = saved["params"][name]', 'saved["params"][name]')
+    ],
+    "checkpoint-leaves-new-anchor": [('own = ("phi", "anchor", ', 'own = ("phi", ')],
+    "state-interpolated-unasked": [
+        ('if self.inner_state == "interpolate":', 'if self.inner_state != "reset":')
+    ],
+    "reset-for-interpolation": [
+        ("self.inner, self.k, self.inner_state = inner, k, inner_state", RESETS)
     ],
     "slots-not-kept": [("theta, slots = self.params[name], self.slots[name]", ANEW)],
     "epsilon-ignored": [('/ bias2) + h["epsilon"]', "/ bias2)")],

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.lookahead import PhiAfterFirstStep
+from lookahead_ref.conformance.bugs.lookahead import (
+    CheckpointWithoutAnchor,
+    PhiAfterFirstStep,
+)
 from lookahead_ref.conformance.bugs.simulation import (
     Evaluated,
     Mistake,
@@ -33,6 +36,11 @@ class CheckpointLeavesNewPhi(Mistake, SimulatedProgram):
     breaks = "the next synchronization pulls back to weights of before the training"
     fix = "save phi and restore it"
     lost, recaptures = ("phi", "lacking"), False
+
+
+class CheckpointLeavesNewAnchor(Mistake, CheckpointWithoutAnchor):
+    says = "restores no slots to interpolate from: they stay those of the new program"
+    recaptures = False
 
 
 _OF_LOOKAHEAD = ("phi", "lacking", "anchor", "cycle_step", "calls", "syncs", "own_steps")
@@ -124,6 +132,24 @@ class ScheduleFrozenAfterLoading(Mistake, SimulatedProgram):
 
 def scaled(slots: Slots, by: Any) -> Slots:
     return {n: [[by * x for x in xs] for xs in slots[n]] for n in slots}
+
+
+class StateInterpolatedUnasked(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-11", "state", ("maintain", "slots")
+    says = "interpolates the inner state though it was to be maintained"
+    breaks = "momentum is pulled back every k steps"
+    fix = "leave the inner optimizer's state alone unless asked"
+    given = {
+        "inner_state": lambda self: self.inner_state.replace("maintain", "interpolate")
+    }
+
+
+class ResetForInterpolation(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
+    says = "resets the inner state though it was to be interpolated"
+    breaks = "momentum is lost every k steps"
+    fix = "move the slots by alpha, from those of the last synchronization"
+    given = {"inner_state": lambda self: self.inner_state.replace("interpolate", "reset")}
 
 
 class SlotsScaledByAlpha(Mistake, SimulatedLookahead):
