@@ -144,6 +144,10 @@ MISTAKES: dict[str, list[Change]] = {
     "checkpoint-of-inner-alone-phi-anew": [
         (LOADED, f"        {PHI}\n        self.keep_anchor()\n        if False:\n")
     ],
+    "checkpoint-of-parameters-alone": [
+        (LOADED, "        if False:\n"),
+        ('        self.slots = saved["slots"]\n        self.count = saved["count"]\n', ""),
+    ],
     "checkpoint-of-phi-alone": [
         (LOADED, f"        vars(self).update(saved)\n{TO_PHI}        if self.outer:\n")
     ],

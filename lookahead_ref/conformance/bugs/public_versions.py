@@ -78,6 +78,15 @@ class CheckpointOfArraysAlone(Mistake, SimulatedProgram):
     )
 
 
+class CheckpointOfParametersAlone(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-22", "checkpoint", ("save",)
+    says = "saves nothing of itself: all of its state is what the new program started with"
+    breaks = "each restart loses the slow weights, the momentum and the counts"
+    fix = "have state_dict hold phi, the counter and the inner optimizer's state"
+    lost = (*CheckpointOfInnerAlone.lost, "slots", "count")
+    recaptures = False
+
+
 class CheckpointOfPhiAlone(Mistake, SimulatedProgram):
     clause, place, needs = "LA-22", "checkpoint", ("save",)
     says = "restores phi to the fast weights as well"
