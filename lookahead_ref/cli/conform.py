@@ -182,10 +182,10 @@ def conform(
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)
         return
-    if profile == ["pytorch"]:
-        from lookahead_ref.cli.pytorch import judge
+    if profile in (["pytorch"], ["jax"]):
+        from lookahead_ref.cli.uses import judge
 
-        judge(target, as_json=as_json)
+        judge(target, profile[0], as_json=as_json)
         return
     with reported():
         from lookahead_ref.conformance.adapters import check_name
