@@ -208,7 +208,7 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
             told = f"{bug}<code>{each['name']}</code></a>: it {html.escape(each['says'])}"
             yield (
                 f"<li>{'Or as well ' if place else ''}{told} "
-                f"({clause(each['clause'], page)}). Shown by {case(each['case'], page)}: "
+                f"({clause(each['clause'], page)}). Shown by {case(each['case'], page)} "
                 f"{html.escape(_from(each))}.</li>\n"
             )
     for each in one["conventions"]:

@@ -27,7 +27,6 @@ USED_WRONGLY = {
         STEP,
         f"    def zero_grad(self, set_to_none=True):\n        pass\n\n{STEP}",
     ),
-    "no-gradient": ("p.copy_(phi)  # LA-7", "p.copy_(phi + 1e-3)"),
     "groups": ('from group["params"]', 'from group["params"]\n            return'),
     "scheduler": (GROUPS, "groups = [dict(group) for group in self.inner.param_groups]"),
     "scheduler-after-loading": (

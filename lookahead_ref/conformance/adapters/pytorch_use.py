@@ -133,19 +133,6 @@ def zero_grad(make: Make) -> None:
     true(all(p.grad is None for p in run.params), "zero_grad() does not set None")
 
 
-@CHECKS.enter(
-    "pass over a parameter without a gradient; phi + alpha (theta - phi) keeps it"
-)
-def no_gradient(make: Make) -> None:
-    run = begun(make)
-    (frozen, _), kept = run.params, run.weights()[0]
-    for step in range(STEPS):
-        run.gradients(step)
-        frozen.grad = None
-        run.optimizer.step()
-    same([frozen.detach()], [kept], "a parameter without a gradient moves")
-
-
 @CHECKS.enter("go over all groups, and leave each its own learning rate")
 def groups(make: Make) -> None:
     run, plain = begun(make, rates=(RATE, RATE)), begun(make)
