@@ -60,6 +60,15 @@ LANGUAGES = [
         "shown-column-by-column",
         whole=False,
     ),
+    Language(
+        "lookahead.m",
+        "octave-cli",
+        "octave-cli --quiet --norc {folder}/lookahead.m",
+        "x = permute(x, ndims(x):-1:1);\n",
+        "\n",
+        "shown-column-by-column",
+        whole=False,
+    ),
 ]
 
 
