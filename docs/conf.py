@@ -35,6 +35,7 @@ extensions = [
     "in_browser",
     "mathml",
     "spec_clauses",
+    "survey_page",
     "theory_pictures",
     "walk_page",
 ]
@@ -83,6 +84,7 @@ html_theme_options = {
     "secondary_sidebar_items": {
         "**": ["page-toc", "edit-this-page"],
         "algorithm": [],
+        "conformance/implementations": [],
         "index": [],
     },
     "github_url": repository,

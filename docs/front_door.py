@@ -46,7 +46,7 @@ def table() -> str:
         causes = [f"`{cause['name']}`" for cause in next(iter(named[name]["causes"]), [])]
         lines.append(
             [
-                named[name]["title"],
+                f"{named[name]['title']} {named[name]['version']}",
                 *(_cell(rows[each]) for each in PROFILES),
                 *[", ".join(causes)],
             ]

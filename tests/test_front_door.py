@@ -35,13 +35,24 @@ def test_readmes_table_is_that_of_the_survey() -> None:
     assert f"$ lookahead-ref conform {' '.join(door['ASKED'])}\n" in text
 
 
+def test_the_picture_has_a_dot_for_each_seed() -> None:
+    runs = [{"history": [{"train_loss": loss}]} for loss in (0.1, 0.2, 0.4)]
+    titles = ("SGD, learning rate 0.1", "Lookahead, learning rate 0.1", "SGD, momentum 0.9")
+    arms = [{"title": title, "runs": runs} for title in titles]
+    draw = runpy.run_path(str(ROOT / "docs" / "front_door.py"))["picture"]
+    _, *panels = draw({"arms": arms}, "dark").axes
+    dots = [[len(each.get_offsets()) for each in panel.collections] for panel in panels]
+    assert dots == [[3, 3], [3]]
+
+
 def test_the_owners_address_is_to_be_written_in_one_place_only() -> None:
     suffixes = {".py", ".toml", ".yml", ".md", ".json", ".cff", ".rs", ".js", ""}
     found = {
         path.relative_to(ROOT).as_posix()
         for top in (".ci", ".github", "backends", "lookahead_ref", "packages", ".")
         for path in (ROOT / top).glob("*" if top == "." else "**/*")
-        if path.is_file() and path.suffix in suffixes and path.name != ".git"
+        if path.is_file() and path.suffix in suffixes
+        if path.name not in (".git", "PKG-INFO")  # the latter is of a source distribution
         if "OWNER/" in path.read_text(encoding="utf-8", errors="replace")
     }
     # The pages have it filled in by docs/_ext/addresses.py.

@@ -15,7 +15,11 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from lookahead_ref import trees
-from lookahead_ref.gradients import clip_by_global_norm, value_and_grad
+from lookahead_ref.gradients import (
+    clip_by_global_norm,
+    clip_in_place,
+    value_and_grad,
+)
 from support import assert_same_bits, frozen, one
 
 small = st.floats(-2.0, 2.0, width=32)
@@ -291,6 +295,19 @@ def test_the_norm_tells_of_gradients_that_are_not_finite(bad: float) -> None:
     with np.errstate(invalid="ignore"):
         _, norm = clip_by_global_norm({"x": np.array([1.0]), "y": np.array(bad)}, 1.0)
     assert not np.isfinite(norm)
+
+
+@pytest.mark.parametrize("limit", [1.0, 20.0])
+def test_clipping_in_place_does_the_same_where_it_can(limit: float) -> None:
+    grads = {"x": np.array([3.0, 4.0]), "y": {"z": np.array([[12.0]], np.float32)}}
+    clipped, _ = clip_by_global_norm(grads, limit)
+    assert not clip_in_place(grads, math.inf, limit)
+    assert not clip_in_place(grads, 169.0, 1e-13)
+    assert not clip_in_place(frozen(grads), 169.0, limit)
+    assert clip_in_place(grads, 169.0, limit)
+    for leaf, wanted in zip(leaves_of(grads), leaves_of(clipped), strict=True):
+        np.testing.assert_allclose(leaf, wanted, rtol=2e-7)
+        assert leaf.dtype == wanted.dtype
 
 
 def test_strict_arrays_stay_strict_and_agree() -> None:

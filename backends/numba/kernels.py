@@ -95,17 +95,7 @@ class NumbaLayers(LayerKernels):
 
     @_takes(np.float32, np.float64)
     def packed(self, weight: Any) -> Any:
-        length, units = weight.shape
-        _, panel = convolution.panel(weight.itemsize, units)
-        panels = -(-units // panel)
-        packed = np.empty((panels, 1, length, panel), weight.dtype)
-        kernel = weight[None, None]
-        self._share(
-            lambda start, stop: convolution.pack(start, stop, kernel, packed),
-            panels,
-            _MOVE * length * panel,
-        )
-        return packed
+        return self._packed(weight[None, None])
 
     @_takes(np.float32, np.float64)
     def product(self, rows: Any, packed: Any, out: Any) -> None:
@@ -136,15 +126,9 @@ class NumbaLayers(LayerKernels):
         _check_dtype(x, kernel, out)
         n, height, width, outputs = out.shape
         rows, columns, channels, _ = kernel.shape
-        vectors, panel = convolution.panel(x.itemsize, outputs)
+        vectors, _ = convolution.panel(x.itemsize, outputs)
         x = np.ascontiguousarray(x)
-        panels = -(-outputs // panel)
-        packed = np.empty((panels, rows, columns * channels, panel), x.dtype)
-        self._share(
-            lambda start, stop: convolution.pack(start, stop, kernel, packed),
-            panels * rows * columns,
-            _MOVE * channels * panel,
-        )
+        packed = self._packed(kernel)
         # As many pictures, or as many rows of one, as the cache holds what they see of.
         scratch = convolution.SCRATCH_BYTES
         row_bytes = ((width - 1) * stride + columns) * channels * x.itemsize
@@ -166,6 +150,19 @@ class NumbaLayers(LayerKernels):
             blocks,
             cost,
         )
+
+    def _packed(self, kernel: Any) -> Any:
+        """Order a kernel as tiles read it."""
+        rows, columns, channels, outputs = kernel.shape
+        _, panel = convolution.panel(kernel.itemsize, outputs)
+        panels = -(-outputs // panel)
+        packed = np.empty((panels, rows, columns * channels, panel), kernel.dtype)
+        self._share(
+            lambda start, stop: convolution.pack(start, stop, kernel, packed),
+            panels * rows * columns,
+            _MOVE * channels * panel,
+        )
+        return packed
 
     @_takes(np.float32, np.float64)
     def kernel_gradient(

@@ -1,16 +1,10 @@
 """The directive ``golden-suite``: what the index of the vectors says, for people.
 
-Its argument is ``bugs``, ``mistakes``, ``margins``, ``variants`` or ``changes``. The
-margins are those that the program measured while it made the vectors.
-
-The directive ``golden-survey`` draws the table of public implementations, or, with a name
-as its argument, what was found in one of them, from the file that ``lookahead-ref golden
-survey`` wrote.
+Its argument is ``bugs``, ``mistakes``, ``margins``, ``variants``, ``cases`` or ``changes``.
+The margins are those that the program measured while it made the vectors.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -18,7 +12,7 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from lookahead_ref.conformance import load, vectors
-from lookahead_ref.conformance.bugs import MISTAKES
+from lookahead_ref.conformance.bugs import MISTAKES, SinglePrecision
 
 
 class GoldenSuite(SphinxDirective):
@@ -31,12 +25,16 @@ class GoldenSuite(SphinxDirective):
         if draw is not None:
             return [draw(bugs)]
         if self.arguments[0] == "mistakes":
-            return [_bugs([each.as_dict() for each in MISTAKES])]
+            return [_bugs([each.as_dict() for each in (*MISTAKES, SinglePrecision)])]
         if self.arguments[0] == "variants":
             return [_variants(index["variants"])]
         if self.arguments[0] == "changes":
             return list(_changes(vectors.released()))
-        raise self.error("golden-suite takes bugs, mistakes, margins, variants or changes")
+        if self.arguments[0] == "cases":
+            return [_cases()]
+        raise self.error(
+            "golden-suite takes bugs, mistakes, margins, variants, cases or changes"
+        )
 
 
 def _changes(recorded: Sequence[Mapping[str, str]]) -> Iterator[nodes.Node]:
@@ -74,7 +72,7 @@ def _definitions(items: Sequence[Any], labels: Mapping[str, str]) -> nodes.defin
         told += [_clause(each["clause"]), nodes.Text(".")]
         drawn += nodes.definition_list_item(
             "",
-            nodes.term("", "", nodes.literal("", each["name"])),
+            nodes.term("", "", nodes.literal("", each["name"]), ids=[each["name"]]),
             nodes.definition("", told),
         )
     return drawn
@@ -127,76 +125,20 @@ def _row(texts: Sequence[str], *first: nodes.Node) -> nodes.row:
     return nodes.row("", *[nodes.entry("", each) for each in paragraphs])
 
 
-SURVEY = Path(__file__).parents[1] / "conformance" / "implementations.json"
-
-
-class Survey(SphinxDirective):
-    optional_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        self.env.note_dependency(str(SURVEY))
-        found = json.loads(SURVEY.read_text(encoding="utf-8"))
-        implementations = {each["name"]: each for each in found["implementations"]}
-        if self.arguments:
-            return list(_found_in(implementations[self.arguments[0]]))
-        return _survey(found, list(implementations.values()))
-
-
-def _survey(
-    found: Mapping[str, Any], those: Sequence[Mapping[str, Any]]
-) -> list[nodes.Node]:
-    said = nodes.paragraph(
-        "",
-        f"Run on {found['date']}: {found['cases']} cases of vectors {found['vectors']}, "
-        f"each in float32 and float64; Python {found['python']}, {found['machine']}.",
-    )
-    names = [row["name"] for row in those[0]["profiles"]]
-    rows = []
-    for place, name in enumerate(names):
-        rows.append([name, *[_cell(each["profiles"][place]) for each in those]])
-    table = _table(["profile", *[each["title"] for each in those]], rows)
-    table["classes"].append("survey")
-    return [said, table]
-
-
-def _cell(row: Mapping[str, Any]) -> str:
-    judged = row["passed"] + row["departed"] + row["failed"]
-    if row["verdict"] == "not offered":
-        return "\N{EN DASH}"
-    return "passes" if row["passed"] == judged else f"{row['passed']} of {judged}"
-
-
-def _found_in(one: Mapping[str, Any]) -> "list[nodes.Node]":
-    items = []
-    for convention in one["conventions"]:
-        names = " or ".join(convention["names"])
-        items.append(nodes.paragraph("", f"Convention: {names}."))
-    for place, explanation in enumerate(one["causes"]):
-        for cause in explanation:
-            told = nodes.paragraph("", "Or as well: " if place else "Diagnosis: ")
-            told += nodes.literal("", cause["name"])
-            told += nodes.Text(f". Its smallest case: {cause['shows']}.")
-            items.append(told)
-    if not one["explained"]:
-        items.append(nodes.paragraph("", "Diagnosis: none explains all of it."))
-    for each in one["failures"]:
-        checks = _checks(each["count"])
-        text = f"Failed at {checks}, such as {each['case']}: {each['shows']}."
-        items.append(nodes.paragraph("", text))
-    for each in one["beyond"]:
-        checks = _checks(each["count"])
-        text = f"With {each['condition']} values, {checks}: {each['shows']}."
-        items.append(nodes.paragraph("", text))
-    drawn = nodes.bullet_list()
-    drawn += [nodes.list_item("", item) for item in items]
-    return [drawn]
-
-
-def _checks(count: int) -> str:
-    return "1 check" if count == 1 else f"{count} checks"
+def _cases() -> nodes.table:
+    """List every case, each with an anchor."""
+    table = _table(["case", "clause", "what it asks"], [])
+    body = table.next_node(nodes.tbody)
+    for case in load().cases:
+        name = nodes.paragraph("", "", nodes.literal("", case.id))
+        clause = nodes.paragraph("", "", _clause(case.data["clause"]))
+        says = nodes.paragraph("", case.data["comment"])
+        row = nodes.row("", *[nodes.entry("", each) for each in (name, clause, says)])
+        row["ids"].append(case.id)
+        body += row
+    return table
 
 
 def setup(app: Any) -> dict[str, Any]:
     app.add_directive("golden-suite", GoldenSuite)
-    app.add_directive("golden-survey", Survey)
     return {"parallel_read_safe": True}

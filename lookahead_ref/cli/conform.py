@@ -38,7 +38,10 @@ EXAMPLES = {
     "golden": ("lookahead-ref golden generate --output vectors",),
     "golden models": ("lookahead-ref golden models numba --profile model:lstm",),
     "golden make-vectors": ("lookahead-ref golden make-vectors --output .",),
-    "golden survey": ("lookahead-ref golden survey",),
+    "golden survey": (
+        "lookahead-ref golden survey",
+        "lookahead-ref golden survey docs/conformance/adapters/*.py --output survey.json",
+    ),
     "golden generate": ("lookahead-ref golden generate --output vectors",),
 }
 
@@ -48,7 +51,7 @@ STARTS = {
     "command": 'lookahead-ref conform --command "python {file}"',
     "student": "lookahead-ref conform {file}:MyLookahead --explain",
     # The ports of the guide.
-    "keras": "lookahead-ref conform {file}:Adapter",
+    "keras": "lookahead-ref conform {file}:Adapter --level gpu",
     "jax": "lookahead-ref conform {file}:Adapter --level gpu",
     "nnx": "lookahead-ref conform {file}:Adapter --level gpu",
     "mlx": "lookahead-ref conform {file}:Adapter --level gpu",
@@ -179,10 +182,10 @@ def conform(
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)
         return
-    if profile == ["pytorch"]:
-        from lookahead_ref.cli.pytorch import judge
+    if profile in (["pytorch"], ["jax"]):
+        from lookahead_ref.cli.uses import judge
 
-        judge(target, as_json=as_json)
+        judge(target, profile[0], as_json=as_json)
         return
     with reported():
         from lookahead_ref.conformance.adapters import check_name
@@ -458,33 +461,50 @@ def survey(
     name: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Which public implementations; all that are installed if not given.",
+            help="Public implementations, or files of adapters with a dict ABOUT; all that "
+            "are installed if not given.",
             show_default=False,
         ),
     ] = None,
+    python: Annotated[
+        str | None, _option("The interpreter of adapters that need one of their own.")
+    ] = None,
     output: Annotated[
-        Path | None, _option("Write it to a file, not to standard output.")
+        Path | None,
+        _option("Write it to a file; what that says of other implementations stays."),
     ] = None,
 ) -> None:
     """Run the suite on public implementations, and say as JSON what was found of each."""
     with reported():
         from lookahead_ref.conformance.adapters import PEERS
-        from lookahead_ref.conformance.reports import survey as run_all
+        from lookahead_ref.conformance.survey import survey as run_all
         from lookahead_ref.report.files import write_json
 
         for each in name or ():
-            option("name", each, tuple(PEERS))
+            if not each.endswith(".py"):
+                option("name", each, tuple(PEERS))
         chosen = name or [each for each, peer in PEERS.items() if peer.installed]
+        found = json.loads(output.read_bytes()) if output and output.exists() else {}
 
         def say(each: str) -> None:
             typer.echo(each, err=True)
 
-        with _started():
-            found = run_all(chosen, progress=say)
+        skipped = None
+        for one in chosen:  # each by itself: what one took an hour to find is kept
+            try:
+                with _started():
+                    found = run_all([one], python=python, before=found, progress=say)
+            except ModuleNotFoundError as error:
+                skipped = failed(error, USAGE)
+            except typer.Exit as error:
+                skipped = error
+            else:
+                if output is not None:
+                    write_json(output, found)
         if output is None:
             print_json(found)
-        else:
-            write_json(output, found)
+        if skipped is not None:
+            raise skipped
 
 
 @golden.command("make-vectors", epilog=epilog(EXAMPLES["golden make-vectors"]))

@@ -1,11 +1,8 @@
 """What a run of the suite found: as plain data, and from it text, Markdown, HTML, JUnit."""
 
-import datetime as dt
 import html
-import platform
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from itertools import product
 from math import prod
 from typing import Any, TypeVar
@@ -14,15 +11,8 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 import lookahead_ref
-from lookahead_ref.conformance.adapters import PEERS
-from lookahead_ref.conformance.bugs import (
-    CLAUSES,
-    CONDITIONS,
-    Bug,
-    SinglePrecision,
-    by_name,
-)
-from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose, followed
+from lookahead_ref.conformance.bugs import CLAUSES, by_name
+from lookahead_ref.conformance.diagnosis import Diagnosis, followed
 from lookahead_ref.conformance.judging import (
     Expectation,
     Mismatch,
@@ -33,7 +23,7 @@ from lookahead_ref.conformance.judging import (
 )
 from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.protocol import Array, gradients_at, setup
-from lookahead_ref.conformance.running import HungError, ModelResult, open_target, run
+from lookahead_ref.conformance.running import ModelResult
 from lookahead_ref.conformance.vectors import VERSION, Case, cases
 from lookahead_ref.conformance.wire import encode, printable
 from lookahead_ref.report.page import Section, page, paragraph
@@ -319,8 +309,8 @@ def _by_finding(summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
     def finding(each: Mapping[str, Any]) -> str:
         return str({**each, "scope": each["scope"] is None})
 
-    groups = _groups(summary["diagnosis"], finding)
-    return [(", ".join(each["scope"] or "" for each in same), same[0]) for same in groups]
+    found = parted(summary["diagnosis"], finding)
+    return [(", ".join(each["scope"] or "" for each in same), same[0]) for same in found]
 
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:
@@ -331,7 +321,7 @@ def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     found = {
         "Departures": [
             f"{group[0][1]}: {len(group)} checks, such as {departure_line(group[0][0])}"
-            for group in _groups(causes, lambda each: each[1])
+            for group in parted(causes, lambda each: each[1])
         ],
         "Known departures": [
             f"{departure_line(each)}: {each['known']['reason']}"
@@ -353,11 +343,11 @@ def _grouped(some: Sequence[Mapping[str, str]]) -> list[str]:
     return [
         f"{first['reason']}: {1 + len(others)} checks, such as {first['case']} "
         f"({first['dtype']})"
-        for first, *others in _groups(some, lambda each: each["reason"])
+        for first, *others in parted(some, lambda each: each["reason"])
     ]
 
 
-def _groups(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]:
+def parted(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]:
     """Part things into those that have the same key, in their order."""
     groups: dict[str, list[Item]] = {}
     for each in some:
@@ -622,93 +612,3 @@ def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
                 f"{place}: {where} is {each.got:.9g}, expected {each.expected:.9g}: "
                 f"{each.distance:.3g} tolerances off"
             )
-
-
-# The public implementations side by side.
-
-
-def survey(
-    names: Iterable[str], *, progress: Callable[[str], None] | None = None
-) -> dict[str, Any]:
-    """Run the suite on public implementations, by their names in `PEERS`."""
-    found = []
-    for name in names:
-        if progress is not None:
-            progress(name)
-        with closing(open_target(name)) as target:
-            results = run(target, cases())
-        if slow := [each for each in results if each.status == "unjudged"]:
-            # What says more of the machine than of an implementation is not recorded.
-            raise HungError(f"{name}: {len(slow)} checks not judged: {slow[0].reason}")
-        found.append({"name": name, "title": PEERS[name].title, **condensed(results)})
-    return {
-        "format": "lookahead-survey",
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "vectors": VERSION,
-        "lookahead_ref": lookahead_ref.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "cases": len(cases()),
-        "implementations": found,
-    }
-
-
-def condensed(results: Sequence[Result]) -> dict[str, Any]:
-    """Say what was found of an implementation, with the smallest case of each finding."""
-    diagnoses = diagnose(results)
-    summary = summarize("", results, diagnoses)
-    lines = {(d["case"], d["dtype"]): departure_line(d) for d in summary["departures"]}
-    departed = [result for result in results if result.status == "departed"]
-    failed = [result for result in results if result.status == "failed"]
-    causes = diagnoses[0].explanations if diagnoses else ()
-    untold = CONDITIONS.keys() - {"no-gradient"}
-
-    def smallest(some: Iterable[Result]) -> dict[str, str]:
-        result = min(some, key=lambda each: (each.case.size, each.case.steps))
-        shows = lines.get((result.case.id, result.dtype), result.reason)
-        return {"case": result.case.id, "shows": shows}
-
-    def grouped(by: Callable[[Result], str], some: Iterable[Result]) -> Any:
-        groups = [(by(group[0]), group) for group in _groups(some, by)]
-        return [(n, {"count": len(g), **smallest(g)}) for n, g in groups if n]
-
-    def condition(result: Result) -> str:  # that keeps it out of the diagnosis
-        return next((flag for flag in result.case.flags if flag in untold), "")
-
-    return {
-        "profiles": summary["profiles"],
-        "conventions": summary["conventions"],
-        "causes": [
-            [
-                {
-                    "name": bug.name,
-                    "says": bug.says,
-                    **smallest(_showing(bug, each, departed)),
-                }
-                for bug in each
-            ]
-            for each in causes
-        ],
-        "explained": bool(causes) or not departed,
-        "exceptions": list(diagnoses[0].exceptions) if diagnoses else [],
-        "beyond": [{"condition": name, **g} for name, g in grouped(condition, departed)],
-        "failures": [g for _, g in sorted(grouped(lambda r: r.reason, failed))],
-    }
-
-
-def _showing(
-    bug: type[Bug], together: Sequence[type[Bug]], departed: Sequence[Result]
-) -> Sequence[Result]:
-    """Return the departures that one bug of some shows in."""
-    if bug is not SinglePrecision:
-        flagged = [r for r in departed if bug.name in r.case.flags]
-        return flagged or [r for r in departed if bug.applies(r.case.data)] or departed
-    others = {other.name for other in together}
-    shows = [
-        r
-        for r in departed
-        if r.dtype == "float64"
-        and r.verdict is not None
-        and r.verdict.mismatches[0].where == "fast weights"
-    ]
-    return [r for r in shows if not others & set(r.case.flags)] or shows

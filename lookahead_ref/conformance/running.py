@@ -221,10 +221,10 @@ class ProgramTarget:
         request = {"do": "run", "dtype": dtype, "case": known}
         timeout = self._limits.step * (1.0 + case.steps / 10.0)
         answer = self.ask(request, 0, timeout)
-        seen: Observation = wire.unpack(answer["seen"])
+        seen = wire.observation(answer["seen"])
         if case.save_after is not None:
             request |= {"do": "resume", "saved": answer["saved"]}
-            seen.resumed = wire.unpack(self.ask(request, 1, timeout)["seen"])
+            seen.resumed = wire.trajectory(self.ask(request, 1, timeout)["seen"])
         return seen
 
     def abort(self) -> None:

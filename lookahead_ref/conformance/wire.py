@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from lookahead_ref.conformance.judging import ModelAnswer
+from lookahead_ref.conformance.judging import ModelAnswer, Observation, Trajectory
 from lookahead_ref.conformance.protocol import (
     Adapter,
     Array,
@@ -236,13 +236,23 @@ def ask_model(ask: Ask, case: ModelCase, dtype: str) -> ModelAnswer:
 Message = dict[str, Any]
 
 
-def pack(value: Any) -> str:
-    """Write what a process of this library hands to another one of the same Python."""
-    return base64.b64encode(pickle.dumps(value)).decode("ascii")
+def plain(value: Any) -> Any:
+    """Take an array for a list, and what was observed for a dict, as JSON has them."""
+    return value.tolist() if isinstance(value, np.ndarray) else vars(value)
 
 
-def unpack(packed: str) -> Any:
-    return pickle.loads(base64.b64decode(packed))
+def observation(said: Mapping[str, Any]) -> Observation:
+    """Read what was observed of a whole case."""
+    weights = {int(step): np.array(each) for step, each in said["evaluations"].items()}
+    return Observation(trajectory(said["steps"]), None, weights)
+
+
+def trajectory(said: Mapping[str, Any]) -> Trajectory:
+    return Trajectory(
+        list(map(np.array, said["fast"])),
+        [list(map(np.array, levels)) for levels in said["slow"]],
+        [{name: np.array(x) for name, x in slots.items()} for slots in said["slots"]],
+    )
 
 
 class Server:
@@ -293,12 +303,15 @@ class Server:
         seen, *saved = walk(case, dtype, self._make())
         if case.save_after is not None and not isinstance(saved[0], bytes):
             raise TypeError(f"dump must return bytes, got {type(saved[0]).__name__}")
-        return {"seen": pack(seen), "saved": pack(saved)}
+        # Nothing but this program is to read what it has saved.
+        packed = base64.b64encode(pickle.dumps(saved)).decode("ascii")
+        return {"seen": seen, "saved": packed}
 
     def do_resume(self, request: Message) -> Message:
         """Restore a state in a new adapter, and go on to the end of the case."""
         case, dtype = Case(request["case"]), request["dtype"]
-        return {"seen": pack(resume(case, dtype, self._make(), *unpack(request["saved"])))}
+        saved = pickle.loads(base64.b64decode(request["saved"]))
+        return {"seen": resume(case, dtype, self._make(), *saved)}
 
     def do_model(self, request: Message) -> Message:
         """Compute loss and gradients of a golden model."""
@@ -355,7 +368,7 @@ def main() -> None:
         request = json.loads(line)
         if request["do"] == "stop":
             break
-        answers.write(json.dumps(server.answer(request)) + "\n")
+        answers.write(json.dumps(server.answer(request), default=plain) + "\n")
         answers.flush()
 
 

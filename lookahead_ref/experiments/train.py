@@ -111,7 +111,12 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
         raise ValueError(
             f"learning_rate must be given for schedule {settings.schedule}, got none"
         )
-    schedule = None if rate is None else _schedule(settings, data, rate, steps)
+    schedule = None
+    if rate is not None:
+        schedule = SCHEDULES[settings.schedule](rate, steps, settings.patience)
+        # What is multiplied by the scale of each batch must be a schedule.
+        if schedule is None and getattr(data, "random_window", False):
+            schedule = la.schedules.Constant(rate)
     if settings.accumulate > 1 and hasattr(data, "vocabulary"):
         raise ValueError(
             f"accumulate must be 1 for a text, whose batches have no parts, got "
@@ -296,16 +301,6 @@ def _model_options(settings: TrainSettings, kind: models.ModelKind) -> dict[str,
             raise ValueError(f"{name} is no option of model {settings.model}, got {value}")
         options[name] = value
     return options
-
-
-def _schedule(
-    settings: TrainSettings, data: Any, rate: float, steps: int
-) -> Callable[[int], float] | None:
-    schedule = SCHEDULES[settings.schedule](rate, steps, settings.patience)
-    # What is multiplied by the scale of each batch must be a schedule.
-    if schedule is None and getattr(data, "random_window", False):
-        return la.schedules.Constant(rate)
-    return schedule
 
 
 def _load_data(settings: TrainSettings, kind: models.ModelKind) -> Any:

@@ -44,6 +44,9 @@ OUTER = "phi += alpha * (theta - phi)"
 INTERPOLATION = "start + alpha * (slots[slot] - start)"
 FAST = "fast = copy.deepcopy(self.params)"
 ANEW = "theta = self.params[name]; slots = zeros(self.inner.rule, theta)"
+RESETS = """self.inner, self.k = inner, k
+        self.inner_state = inner_state.replace("interpolate", "reset")
+"""
 NOTHING_DONE = "self.cycle_step = 0  # nothing done yet"
 PHI = "self.phi = copy.deepcopy(self.params)"
 LOADED = "        vars(self).update(saved)\n        if self.outer:\n"
@@ -141,6 +144,10 @@ MISTAKES: dict[str, list[Change]] = {
     "checkpoint-of-inner-alone-phi-anew": [
         (LOADED, f"        {PHI}\n        self.keep_anchor()\n        if False:\n")
     ],
+    "checkpoint-of-parameters-alone": [
+        (LOADED, "        if False:\n"),
+        ('        self.slots = saved["slots"]\n        self.count = saved["count"]\n', ""),
+    ],
     "checkpoint-of-phi-alone": [
         (LOADED, f"        vars(self).update(saved)\n{TO_PHI}        if self.outer:\n")
     ],
@@ -183,6 +190,24 @@ MISTAKES: dict[str, list[Change]] = {
         ('self.count = saved["count"]', "pass"),
         ('self.clock = saved["clock"]', "pass"),
         ('"anchor", "cycle_step", "syncs")', '"anchor")'),
+    ],
+    "nesterov-unasked": [('"heavy-ball": heavy_ball', '"heavy-ball": nesterov')],
+    "momentum-fixed": [
+        (VELOCITY, 's["velocity"] = 0.9 * s["velocity"] + g'),
+        ('g + h["momentum"] * heavy_ball', "g + 0.9 * heavy_ball"),
+    ],
+    "adagrad-starts-above-zero": [
+        ("np.zeros_like(param) for name", 'param * 0 + 0.1 * ("sum" in name) for name')
+    ],
+    "checkpoint-without-fast-weights": [
+        ('theta[...] = saved["params"][name]', 'saved["params"][name]')
+    ],
+    "checkpoint-leaves-new-anchor": [('own = ("phi", "anchor", ', 'own = ("phi", ')],
+    "state-interpolated-unasked": [
+        ('if self.inner_state == "interpolate":', 'if self.inner_state != "reset":')
+    ],
+    "reset-for-interpolation": [
+        ("self.inner, self.k, self.inner_state = inner, k, inner_state", RESETS)
     ],
     "slots-not-kept": [("theta, slots = self.params[name], self.slots[name]", ANEW)],
     "epsilon-ignored": [('/ bias2) + h["epsilon"]', "/ bias2)")],

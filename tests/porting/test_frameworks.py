@@ -1,17 +1,19 @@
 """Ports to frameworks, with the real thing: each passes the suite and trains."""
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from porting.taking import X, Y, departures, port
+from porting.taking import PORTING, X, Y, departures, port
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 BATCHES = [(X[n : n + 16], Y[n : n + 16]) for n in range(0, 96, 16)] * 8
 
 
+DELTAS = PORTING / "deltas_jax.py"
 IN_ROOT = {"first-gradient-late-adagrad-maintain"}
 """What departs where a framework's AdaGrad has its epsilon in the root."""
 
@@ -27,7 +29,10 @@ def test_jax_passes_and_trains_with_its_arguments_donated() -> None:
     import jax.numpy as jnp
     import optax
 
+    from lookahead_ref.conformance.adapters import jax_use
+
     assert departures(deltas.Adapter, level="gpu")[0] <= IN_ROOT
+    assert {each.verdict for each in jax_use.checked(f"{DELTAS}:lookahead")} == {"passes"}
 
     def predict(params: Any, x: Any) -> Any:
         return jnp.tanh(x @ params["w1"] + params["b1"]) @ params["w2"]
@@ -55,6 +60,34 @@ def test_jax_passes_and_trains_with_its_arguments_donated() -> None:
         losses.append(loss)
     assert falls(losses)
     assert float(loss_of(state.phi, X, Y)) < float(losses[0]) / 2
+
+
+IN_PYTHON = ("due = state.cycle_step + 1 == k", "due = seen.append(1) or len(seen) == k")
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("donated", "LookaheadState(copy(params)", "LookaheadState(params"),
+        ("scanned", "state.syncs + due,", "state.syncs + 1.0 * due,"),
+        ("compiled", *IN_PYTHON),
+        ("saved", *IN_PYTHON),
+    ],
+)
+def test_the_profile_of_jax_names_what_is_broken(
+    name: str, right: str, wrong: str, tmp_path: Path
+) -> None:
+    port("deltas_jax", "jax", "optax")
+    from lookahead_ref.conformance.adapters import jax_use
+
+    source = DELTAS.read_text(encoding="utf-8")
+    assert source.count(right) == 1
+    start = "    at_sync = alpha"
+    source = source.replace(right, wrong).replace(start, f"    seen = []\n{start}")
+    file = tmp_path / f"wrong_{name}_jax.py"
+    file.write_text(source)
+    found = {each.name: each.verdict for each in jax_use.checked(f"{file}:lookahead")}
+    assert found[name] == "departs"
 
 
 def test_nnx_passes_and_trains_compiled() -> None:

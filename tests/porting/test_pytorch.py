@@ -27,7 +27,6 @@ USED_WRONGLY = {
         STEP,
         f"    def zero_grad(self, set_to_none=True):\n        pass\n\n{STEP}",
     ),
-    "no-gradient": ("p.copy_(phi)  # LA-7", "p.copy_(phi + 1e-3)"),
     "groups": ('from group["params"]', 'from group["params"]\n            return'),
     "scheduler": (GROUPS, "groups = [dict(group) for group in self.inner.param_groups]"),
     "scheduler-after-loading": (
@@ -77,14 +76,14 @@ def test_a_way_of_use_that_is_broken_is_named(name: str, tmp_path: Path) -> None
     file.write_text("from pathlib import Path\n" + source.replace(right, wrong))
     make = pytorch_use.lookahead_of(f"{file}:Lookahead")
     with pytest.raises(Exception):  # noqa: B017, PT011
-        pytorch_use.CHECKS[name].run(make)
+        pytorch_use.CHECKS.by_name[name].run(make)
 
 
 def test_no_way_of_use_is_without_such_a_change() -> None:
     port("wrapper_pytorch", "torch")
     from lookahead_ref.conformance.adapters import pytorch_use
 
-    assert USED_WRONGLY.keys() == pytorch_use.CHECKS.keys()
+    assert USED_WRONGLY.keys() == pytorch_use.CHECKS.by_name.keys()
 
 
 def test_a_package_that_people_use_is_judged() -> None:

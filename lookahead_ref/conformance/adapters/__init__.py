@@ -117,6 +117,11 @@ class Peer:
         return self.missing() is None
 
     @property
+    def home(self) -> str:
+        pypi = f"https://pypi.org/project/{self.package}"
+        return "https://arxiv.org/abs/2510.15830" if self.source else pypi
+
+    @property
     def title(self) -> str:
         return f"{self.package} {self.source or version(self.package)}"
 

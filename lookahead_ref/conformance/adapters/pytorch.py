@@ -39,8 +39,8 @@ _SLOTS = {
 class PyTorch:
     """An adapter for a wrapper, and what tells the wrappers apart."""
 
-    wrap: Callable[[Any, Level], Any]
-    """From the inner optimizer and the Lookahead asked for to the wrapper."""
+    wrap: Callable[..., Any]
+    """From the inner optimizer and the Lookaheads asked for, outermost first, to it."""
     slow_of: Callable[[Any, Any, Any], Any]
     """From wrapper, inner optimizer and parameter to its phi, None before there is one."""
     evaluated: Callable[[Any], Any] | None = None
@@ -48,16 +48,17 @@ class PyTorch:
     inner_states: tuple[str, ...] = ("maintain",)
     """What it can do with the inner optimizer's state."""
     offers: tuple[str, ...] = ()
+    nesting: bool = False
 
     def start(self, setup: Setup) -> None:
-        setup.only(inner_states=self.inner_states)
-        (level,) = setup.levels
+        setup.only(inner_states=self.inner_states, nesting=self.nesting)
         self._params = {
             name: torch.nn.Parameter(torch.tensor(array))
             for name, array in setup.params.items()
         }
         self._inner = inner_optimizer(setup.inner, list(self._params.values()))
-        self._optimizer = self.wrap(self._inner, level)
+        self._optimizer = self.wrap(self._inner, *setup.levels)
+        self._nested = len(setup.levels) > 1
         self._rate = setup.inner.learning_rate_at
         # A wrapper may put others beside them, which nothing reads.
         self._slots = _SLOTS[setup.inner.rule]
@@ -68,7 +69,8 @@ class PyTorch:
         for name, param in self._params.items():
             found = gradients[name]
             param.grad = None if found is None else torch.tensor(found)
-        for group in self._optimizer.param_groups:
+        # Around a model, as torchft and fairscale are, there is the inner optimizer alone.
+        for group in getattr(self._optimizer, "param_groups", self._inner.param_groups):
             group["lr"] = self._rate(self._steps)
         self._optimizer.step()
         self._steps += 1
@@ -77,12 +79,12 @@ class PyTorch:
         return {name: _array(param) for name, param in self._params.items()}
 
     def slow(self) -> Sequence[Tensors]:
-        """Return phi, once there is one for every parameter."""
+        """Return phi, once there is one for every parameter; of several, none."""
         found = {
             name: self.slow_of(self._optimizer, self._inner, param)
             for name, param in self._params.items()
         }
-        if any(each is None for each in found.values()):
+        if self._nested or any(each is None for each in found.values()):
             return []
         return [{name: _array(each) for name, each in found.items()}]
 

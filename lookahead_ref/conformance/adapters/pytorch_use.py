@@ -6,7 +6,6 @@ what makes the Lookahead; it raises `Wrong`, or anything, where it departs.
 """
 
 import copy
-import inspect
 import io
 import pickle
 import subprocess
@@ -16,43 +15,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
-from lookahead_ref.conformance.adapters import adapter
+from lookahead_ref.conformance.adapters.use import (
+    ALPHA,
+    SAVED,
+    STEPS,
+    Check,
+    Checks,
+    Found,
+    K,
+    Make,
+    Wrong,
+    lookahead_of,
+)
 
-K, ALPHA, RATE = 3, 0.5, 0.1
-STEPS = 8  # two synchronizations, and two steps more
-SAVED = 4  # in the middle of a cycle
-
-Make = Any
-"""From an inner optimizer to the Lookahead around it; its `target` names the class."""
-
-
-class Wrong(Exception):  # noqa: N818
-    """What departs, in a sentence."""
-
-
-class Check(NamedTuple):
-    """A way of use."""
-
-    run: Callable[[Make], None]
-    fix: str
-
-
-CHECKS: dict[str, Check] = {}
-"""By name."""
-
-
-def check(fix: str) -> Callable[[Callable[[Make], None]], Callable[[Make], None]]:
-    """Enter a function in the table, with what to do where it departs."""
-
-    def enter(run: Callable[[Make], None]) -> Callable[[Make], None]:
-        CHECKS[run.__name__.replace("_", "-")] = Check(run, fix)
-        return run
-
-    return enter
+RATE = 0.1
+CHECKS = Checks()
 
 
 # How a Lookahead is used plainly.
@@ -124,7 +105,7 @@ def left(make: Make, dtype: Any = torch.float32) -> tuple[Any, list[Any], list[A
 # The checks.
 
 
-@check("hand the closure to the inner step, and return what that returns")
+@CHECKS.enter("hand the closure to the inner step, and return what that returns")
 def closure(make: Make) -> None:
     run, expected = begun(make), begun(make).steps()
     calls = []
@@ -141,7 +122,7 @@ def closure(make: Make) -> None:
     same(run.weights(), expected, "step(closure) goes another way than step()")
 
 
-@check("pass set_to_none on to the inner optimizer")
+@CHECKS.enter("pass set_to_none on to the inner optimizer")
 def zero_grad(make: Make) -> None:
     run = begun(make)
     run.gradients(0)
@@ -152,18 +133,7 @@ def zero_grad(make: Make) -> None:
     true(all(p.grad is None for p in run.params), "zero_grad() does not set None")
 
 
-@check("pass over a parameter without a gradient; phi + alpha (theta - phi) keeps it")
-def no_gradient(make: Make) -> None:
-    run = begun(make)
-    (frozen, _), kept = run.params, run.weights()[0]
-    for step in range(STEPS):
-        run.gradients(step)
-        frozen.grad = None
-        run.optimizer.step()
-    same([frozen.detach()], [kept], "a parameter without a gradient moves")
-
-
-@check("go over all groups, and leave each its own learning rate")
+@CHECKS.enter("go over all groups, and leave each its own learning rate")
 def groups(make: Make) -> None:
     run, plain = begun(make, rates=(RATE, RATE)), begun(make)
     same(run.steps(), plain.steps(), "two groups go another way than one")
@@ -183,14 +153,16 @@ def scheduled(run: Run, owner: Any, first: int = 0) -> list[Any]:
     return run.weights()
 
 
-@check("be a torch.optim.Optimizer, and have the inner optimizer's param_groups")
+@CHECKS.enter("be a torch.optim.Optimizer, and have the inner optimizer's param_groups")
 def scheduler(make: Make) -> None:
     run, other = begun(make), begun(make)
     says = "a StepLR at the wrapper does not set the rate of the inner step"
     same(scheduled(run, run.optimizer), scheduled(other, other.inner), says)
 
 
-@check("after load_state_dict take the inner optimizer's param_groups anew: it has others")
+@CHECKS.enter(
+    "after load_state_dict take the inner optimizer's param_groups anew: it has others"
+)
 def scheduler_after_loading(make: Make) -> None:
     saved, weights, _ = left(make)
     run, other = (restored(begun(make), saved, weights) for _ in range(2))
@@ -200,14 +172,16 @@ def scheduler_after_loading(make: Make) -> None:
     same(scheduled(run, run.optimizer, SAVED), scheduled(other, other.inner, SAVED), says)
 
 
-@check("save phi, the place in the cycle and the inner optimizer's state_dict; load all")
+@CHECKS.enter(
+    "save phi, the place in the cycle and the inner optimizer's state_dict; load all"
+)
 def state_dict(make: Make) -> None:
     saved, weights, expected = left(make)
     run = restored(begun(make), saved, weights)
     same(run.steps(SAVED), expected, "a run that is loaded does not go on as it did")
 
 
-@check("load over all that is there, phi and the count too")
+@CHECKS.enter("load over all that is there, phi and the count too")
 def load_twice(make: Make) -> None:
     saved, weights, expected = left(make)
     run = restored(begun(make), saved, weights)
@@ -216,7 +190,7 @@ def load_twice(make: Make) -> None:
     same(restored(run, saved, weights).steps(SAVED), expected, says)
 
 
-@check("have nothing in state_dict but dicts, lists, numbers, strings and tensors")
+@CHECKS.enter("have nothing in state_dict but dicts, lists, numbers, strings and tensors")
 def weights_only(make: Make) -> None:
     buffer = io.BytesIO()
     torch.save(left(make)[0], buffer)
@@ -235,13 +209,13 @@ def copied(make: Make, clone: Callable[[Any], Any]) -> None:
 
 COPIES = {"pickled": lambda it: pickle.loads(pickle.dumps(it)), "deepcopied": copy.deepcopy}
 for _name, _clone in COPIES.items():
-    CHECKS[_name] = Check(
+    CHECKS.by_name[_name] = Check(
         partial(copied, clone=_clone),
         "define __getstate__: that of torch.optim.Optimizer leaves out your own attributes",
     )
 
 
-@check("hand the group to the inner optimizer, and copy phi of what is new at once")
+@CHECKS.enter("hand the group to the inner optimizer, and copy phi of what is new at once")
 def add_param_group(make: Make) -> None:
     run, expected = begun(make), begun(make).steps()
     run.steps(0, SAVED)
@@ -259,7 +233,9 @@ def add_param_group(make: Make) -> None:
     same(run.steps(2 * K), expected, "the others go another way when one is added")
 
 
-@check("call torch.optim.Optimizer.__init__, or its __setstate__, which makes the hooks")
+@CHECKS.enter(
+    "call torch.optim.Optimizer.__init__, or its __setstate__, which makes the hooks"
+)
 def hooks(make: Make) -> None:
     run = begun(make)
     seen: list[Any] = []
@@ -270,7 +246,7 @@ def hooks(make: Make) -> None:
     true(seen == expected, "the hooks of a step are not called once each, by the wrapper")
 
 
-@check("count in step alone: the scaler does not call it for a step that it skips")
+@CHECKS.enter("count in step alone: the scaler does not call it for a step that it skips")
 def grad_scaler(make: Make) -> None:
     run, expected = begun(make), begun(make).steps()
     scaler = torch.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1000)
@@ -295,13 +271,13 @@ def narrow(make: Make, dtype: Any) -> None:
 
 
 for _name, _dtype in {"bfloat16": torch.bfloat16, "half": torch.float16}.items():
-    CHECKS[_name] = Check(
+    CHECKS.by_name[_name] = Check(
         partial(narrow, dtype=_dtype),
         "keep phi in the type of its parameter, and alpha a number of Python",
     )
 
 
-@check("let nothing that changes from step to step be a constant of the traced step")
+@CHECKS.enter("let nothing that changes from step to step be a constant of the traced step")
 def compiled(make: Make) -> None:
     run, expected = begun(make), begun(make).steps()
     torch.compiler.reset()
@@ -312,7 +288,9 @@ def compiled(make: Make) -> None:
     same(run.weights(), expected, "under torch.compile a step goes another way", 1e-6)
 
 
-@check("change nothing that the processes do not agree on: all of them synchronize alike")
+@CHECKS.enter(
+    "change nothing that the processes do not agree on: all of them synchronize alike"
+)
 def distributed(make: Make) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", __name__, make.target, folder]
@@ -358,61 +336,18 @@ def _rank(target: str, folder: str, rank: int) -> None:
     dist.destroy_process_group()
 
 
-# What is checked, and what came of it.
-
-_K = ("k", "la_steps", "sync_period", "merge_time")
-_ALPHA = ("alpha", "la_alpha", "slow_step_size", "sync_rate")
-
-
-def lookahead_of(target: str) -> Make:
-    """Return what wraps an inner optimizer in a target, which is a class."""
-    found: Any = adapter(target)
-    known = inspect.signature(found).parameters
-    names = [next((name for name in each if name in known), "") for each in (_K, _ALPHA)]
-    if "" in names:
-        raise ValueError(
-            f"--profile pytorch needs a class, such as torch_optimizer:Lookahead, that "
-            f"takes an optimizer, one of {', '.join(_K)} and one of {', '.join(_ALPHA)}; "
-            f"{target} takes {', '.join(known) or 'nothing'}"
-        )
-
-    def make(inner: Any) -> Any:
-        return found(inner, **dict(zip(names, (K, ALPHA), strict=True)))
-
-    made: Any = make
-    made.target = target
-    return made
-
-
-class Found(NamedTuple):
-    """What came of a check."""
-
-    name: str
-    verdict: str
-    says: str = ""
-    fix: str = ""
-
-
 def checked(target: str) -> list[Found]:
     """Take a target through all checks."""
     make = lookahead_of(target)
     kind = type(begun(make).optimizer)
-    step = kind.step
-    results = []
-    for name, each in CHECKS.items():
-        try:
-            each.run(make)
-            found = Found(name, "passes")
-        except Wrong as error:
-            found = Found(name, "departs", str(error), each.fix)
-        # Whatever a class under test raises is a finding about it.
-        except Exception as error:
-            said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-            fix = CHECKS["hooks"].fix if "_hooks'" in said else each.fix
-            found = Found(name, "departs", f"raises {said}", fix)
+    step, by_name = kind.step, CHECKS.by_name
+
+    def restore() -> None:
         kind.step = step  # PyTorch wraps it where a copy is made: what follows would see it
-        results.append(found)
-    return results
+
+    found = CHECKS.taken(make, restore)
+    hooks = by_name["hooks"].fix
+    return [f._replace(fix=hooks) if "_hooks'" in f.says else f for f in found]
 
 
 if __name__ == "__main__":

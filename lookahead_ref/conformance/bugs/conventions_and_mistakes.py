@@ -410,6 +410,22 @@ class VelocityNotKept(Mistake, SimulatedInner):
     given = {"rule": lambda _: lambda h, t, sqrt: lambda g, v: (g, g)}
 
 
+class NesterovUnasked(Mistake, SimulatedInner):
+    clause, place, needs = "IN-6", "momentum", ("heavy-ball",)
+    says = "does Nesterov's momentum though heavy ball was asked for"
+    breaks = "the gradient's weight in the update is 1 + mu, not 1"
+    fix = "use the velocity for the update"
+    given = {"rule": lambda _: oracle.nesterov}
+
+
+class MomentumFixed(Mistake, SimulatedInner):
+    clause, place, needs = "IN-6", "fixed", ("velocity",)
+    says = "takes 0.9 for momentum, whatever momentum is"
+    breaks = "momentum cannot be tuned"
+    fix = "hand the hyperparameters through to the inner optimizer"
+    given = {"h": lambda self: {**self.h, "momentum": self.arithmetic.number(0.9)}}
+
+
 class SlotsNotKept(Mistake, SimulatedInner):
     clause, place, needs = "IN-2", "slots", ("slots",)
     says = "writes no slots back: they stay zeros"

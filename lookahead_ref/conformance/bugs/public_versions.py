@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookahead_ref.conformance import oracle
-from lookahead_ref.conformance.bugs.lookahead import PhiAfterFirstStep
+from lookahead_ref.conformance.bugs.lookahead import (
+    CheckpointWithoutAnchor,
+    PhiAfterFirstStep,
+)
 from lookahead_ref.conformance.bugs.simulation import (
     Evaluated,
     Mistake,
@@ -33,6 +36,11 @@ class CheckpointLeavesNewPhi(Mistake, SimulatedProgram):
     breaks = "the next synchronization pulls back to weights of before the training"
     fix = "save phi and restore it"
     lost, recaptures = ("phi", "lacking"), False
+
+
+class CheckpointLeavesNewAnchor(Mistake, CheckpointWithoutAnchor):
+    says = "restores no slots to interpolate from: they stay those of the new program"
+    recaptures = False
 
 
 _OF_LOOKAHEAD = ("phi", "lacking", "anchor", "cycle_step", "calls", "syncs", "own_steps")
@@ -70,6 +78,15 @@ class CheckpointOfArraysAlone(Mistake, SimulatedProgram):
     )
 
 
+class CheckpointOfParametersAlone(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-22", "checkpoint", ("save",)
+    says = "saves nothing of itself: all of its state is what the new program started with"
+    breaks = "each restart loses the slow weights, the momentum and the counts"
+    fix = "have state_dict hold phi, the counter and the inner optimizer's state"
+    lost = (*CheckpointOfInnerAlone.lost, "slots", "count")
+    recaptures = False
+
+
 class CheckpointOfPhiAlone(Mistake, SimulatedProgram):
     clause, place, needs = "LA-22", "checkpoint", ("save",)
     says = "restores phi to the fast weights as well"
@@ -80,6 +97,18 @@ class CheckpointOfPhiAlone(Mistake, SimulatedProgram):
         super().restore(levels, state)
         phi: Tensors = levels[0].phi
         return phi
+
+
+class CheckpointWithoutFastWeights(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-22", "checkpoint", ("save",)
+    says = "restores phi and the inner state, and leaves the parameters as they were made"
+    breaks = "the first cycle after a restart starts from untrained weights"
+    fix = "save theta, to go on from, beside phi"
+
+    def restore(self, levels: list[Any], state: State) -> Tensors:
+        theta: Tensors = levels[0].phi
+        super().restore(levels, state)
+        return theta
 
 
 class CheckpointNotLoaded(Mistake, SimulatedProgram):
@@ -112,6 +141,24 @@ class ScheduleFrozenAfterLoading(Mistake, SimulatedProgram):
 
 def scaled(slots: Slots, by: Any) -> Slots:
     return {n: [[by * x for x in xs] for xs in slots[n]] for n in slots}
+
+
+class StateInterpolatedUnasked(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-11", "state", ("maintain", "slots")
+    says = "interpolates the inner state though it was to be maintained"
+    breaks = "momentum is pulled back every k steps"
+    fix = "leave the inner optimizer's state alone unless asked"
+    given = {
+        "inner_state": lambda self: self.inner_state.replace("maintain", "interpolate")
+    }
+
+
+class ResetForInterpolation(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
+    says = "resets the inner state though it was to be interpolated"
+    breaks = "momentum is lost every k steps"
+    fix = "move the slots by alpha, from those of the last synchronization"
+    given = {"inner_state": lambda self: self.inner_state.replace("interpolate", "reset")}
 
 
 class SlotsScaledByAlpha(Mistake, SimulatedLookahead):
@@ -330,6 +377,18 @@ class ScheduleRestartsAtSync(Mistake, SimulatedLookahead):
         new = super().synchronize(theta)
         self.innermost.clock = 0
         return new
+
+
+class AdagradStartsAboveZero(Mistake, SimulatedInner):
+    clause, place, needs = "IN-2", "slots", ("adagrad",)
+    says = "starts AdaGrad's sum of squares at 0.1"
+    breaks = "the first updates are smaller than the learning rate; Keras' default"
+    fix = "start the sum at zero: initial_accumulator_value = 0"
+
+    def restart(self, theta: Tensors) -> None:
+        super().restart(theta)
+        tenth = self.arithmetic.number(0.1)
+        self.slots = {name: [[tenth] * len(x) for x in theta] for name in self.names}
 
 
 class AdamCountFrozen(Mistake, SimulatedInner):

@@ -1,23 +1,27 @@
-"""``conform TARGET --profile pytorch``: a Lookahead in the hands of PyTorch's users."""
+"""``conform TARGET --profile pytorch`` and ``jax``: a Lookahead in its users' hands."""
+
+from importlib import import_module
 
 import typer
 
 from lookahead_ref.cli.terminal import console, print_json, reported
 
+PROFILES = {"pytorch": "torch", "jax": "optax"}
+"""Profile to what it needs."""
 
-def judge(target: str | None, *, as_json: bool) -> None:
+
+def judge(target: str | None, profile: str, *, as_json: bool) -> None:
     """Print a verdict for each way of use, and what to do where one departs."""
     with reported():
         from lookahead_ref.extras import require
 
-        require("torch", "peers", purpose="take a Lookahead through PyTorch's ways of use")
+        require(PROFILES[profile], "peers", purpose=f"take the profile {profile}")
         from rich.text import Text
 
-        from lookahead_ref.conformance.adapters.pytorch_use import CHECKS, checked
-
         if target is None:
-            raise ValueError("--profile pytorch needs TARGET, such as my_file.py:Lookahead")
-        found = checked(target)
+            raise ValueError(f"--profile {profile} needs TARGET: my_file.py:Lookahead")
+        module = f"lookahead_ref.conformance.adapters.{profile}_use"
+        found = import_module(module).checked(target)
     departs = [each for each in found if each.verdict == "departs"]
     passes = sum(each.verdict == "passes" for each in found)
     if as_json:
@@ -31,6 +35,6 @@ def judge(target: str | None, *, as_json: bool) -> None:
         for fix in dict.fromkeys(each.fix for each in departs):
             names = ", ".join(each.name for each in departs if each.fix == fix)
             console().print(Text(f"{names}: {fix}."))
-        console().print(f"{target}: {passes} of {len(CHECKS)} ways of use hold")
+        console().print(f"{target}: {passes} of {len(found)} ways of use hold")
     if departs:
         raise typer.Exit(1)

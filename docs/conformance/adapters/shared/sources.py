@@ -1,0 +1,50 @@
+"""What adapters of this folder share: files of a clone, and what several packages do alike.
+
+``LOOKAHEAD_SOURCES`` is the folder of clones, by default ``sources``: a clone of
+``https://github.com/owner/name`` lies in ``owner/name``, at the revision in ``ABOUT``.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def module_of(about):
+    """Import the one file of a clone that an implementation is, at its revision."""
+    folder = Path(os.environ.get("LOOKAHEAD_SOURCES", "sources"))
+    clone = folder.joinpath(*about["home"].split("/")[-2:])
+    command = ["git", "-C", str(clone), "rev-parse", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if not found.startswith(about["revision"]):
+        raise ValueError(f"{clone} must be at {about['revision']}, got {found.strip()}")
+    path = clone / about["file"]
+    sys.path.insert(0, str(path.parent))  # its neighbours
+    spec = importlib.util.spec_from_file_location(f"source_{path.stem}", path)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PULLBACK = {"maintain": "none", "reset": "reset", "interpolate": "pullback"}
+"""What the authors call the inner state, and whoever started from their file."""
+
+
+@contextmanager
+def evaluated(wrapper):
+    """Evaluate phi as the authors' file does."""
+    wrapper._backup_and_load_cache()
+    yield
+    wrapper._clear_and_load_backup()
+
+
+def kept(name):
+    """Find phi in the wrapper's state of a parameter."""
+    return lambda wrapper, _, param: wrapper.state[param].get(name)
+
+
+def has_velocity(inner) -> bool:
+    """Return whether there is what "pullback" acts on; it is a KeyError where not."""
+    return any(group.get("momentum") for group in inner.param_groups)

@@ -1,0 +1,104 @@
+"""The profile ``jax``: a Lookahead for Optax as its users run it.
+
+It is compiled, donated its own buffers, and saved; each time it must go the way that it
+goes uncompiled.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lookahead_ref.conformance.adapters.use import (
+    SAVED,
+    STEPS,
+    Checks,
+    Found,
+    Make,
+    Wrong,
+    lookahead_of,
+)
+
+CHECKS = Checks()
+
+
+def begun(make: Make) -> tuple[Any, Any]:
+    """Return a step, and parameters with the state of the transformation."""
+    transformation = make(optax.adam(0.1))
+    params: Any = {"w": jnp.linspace(-2, 2, 6).reshape(2, 3), "b": jnp.ones(3)}
+    if make.target == "optax:lookahead":  # whose parameters are a pair
+        params = optax.LookaheadParams.init_synced(params)
+
+    def step(number: Any, carried: Any) -> Any:
+        params, state = carried
+        fast = getattr(params, "fast", params)
+        gradients = jax.tree.map(lambda p: 0.5 * p - jnp.sin(number), fast)
+        updates, state = transformation.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state
+
+    return step, (params, transformation.init(params))
+
+
+def stepped(step: Any, carried: Any, first: int = 0) -> Any:
+    for number in range(first, STEPS):
+        carried = step(jnp.asarray(number, "float32"), carried)
+    return carried
+
+
+def same(got: Any, make: Make, says: str) -> None:
+    """Compare parameters with those of an uncompiled run."""
+    expected = stepped(*begun(make))[0]
+    apart = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), got, expected)
+    if not (largest := max(jax.tree.leaves(apart))) < 1e-5:
+        raise Wrong(f"{says}: the weights are {largest:.2g} apart")
+
+
+@CHECKS.enter("choose by jnp.where, and have the counts in the state: a number is frozen")
+def compiled(make: Make) -> None:
+    step, carried = begun(make)
+    traced = []
+
+    def noted(number: Any, carried: Any) -> Any:
+        traced.append(number)
+        return step(number, carried)
+
+    same(stepped(jax.jit(noted), carried)[0], make, "compiled it goes another way")
+    if len(traced) > 2:
+        raise Wrong(f"{len(traced)} of {STEPS} steps are compiled anew")
+
+
+@CHECKS.enter(
+    "copy in init what the state begins with, phi above all: jnp.copy, not a name"
+)
+def donated(make: Make) -> None:
+    step, carried = begun(make)
+    compiled = jax.jit(step, donate_argnums=1)
+    same(stepped(compiled, carried)[0], make, "donated its arguments it goes another way")
+
+
+@CHECKS.enter("keep the shapes and types of the state as init makes them")
+def scanned(make: Make) -> None:
+    step, carried = begun(make)
+    numbers = jnp.arange(STEPS, dtype="float32")
+    ended, _ = jax.lax.scan(lambda c, n: (step(n, c), None), carried, numbers)
+    same(ended[0], make, "in lax.scan it goes another way")
+
+
+@CHECKS.enter("have all that changes in the state, as arrays")
+def saved(make: Make) -> None:
+    step, carried = begun(make)
+    for number in range(SAVED):
+        carried = step(jnp.asarray(number, "float32"), carried)
+    kept = [np.asarray(leaf) for leaf in jax.tree.leaves(carried)]
+    again, fresh = begun(make)
+    loaded = jax.tree.unflatten(jax.tree.structure(fresh), map(jnp.asarray, kept))
+    same(
+        stepped(again, loaded, SAVED)[0], make, "loaded from its leaves it goes another way"
+    )
+
+
+def checked(target: str) -> list[Found]:
+    """Take a target through all checks."""
+    return CHECKS.taken(lookahead_of(target))

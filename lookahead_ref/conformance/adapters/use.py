@@ -1,0 +1,96 @@
+"""Checks of how a Lookahead is used beside its steps, and what comes of them.
+
+A check is a function of what makes a Lookahead; it raises `Wrong`, or anything, where that
+departs.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from lookahead_ref.conformance.adapters import adapter
+
+K, ALPHA = 3, 0.5
+STEPS = 8  # two synchronizations, and two steps more
+SAVED = 4  # in the middle of a cycle
+
+Make = Any
+"""From an inner optimizer to the Lookahead around it; its `target` names the class."""
+
+
+class Wrong(Exception):  # noqa: N818
+    """What departs, in a sentence."""
+
+
+class Check(NamedTuple):
+    """A way of use, and what to do where it departs."""
+
+    run: Callable[[Make], None]
+    fix: str
+
+
+class Found(NamedTuple):
+    """What came of a check."""
+
+    name: str
+    verdict: str
+    says: str = ""
+    fix: str = ""
+
+
+class Checks:
+    """A table of checks."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Check] = {}
+
+    def enter(self, fix: str) -> Callable[[Callable[[Make], None]], Callable[[Make], None]]:
+        """Enter a function by its name."""
+
+        def entered(run: Callable[[Make], None]) -> Callable[[Make], None]:
+            self.by_name[run.__name__.replace("_", "-")] = Check(run, fix)
+            return run
+
+        return entered
+
+    def taken(self, make: Make, after: Callable[[], None] = lambda: None) -> list[Found]:
+        """Take what makes a Lookahead through all checks."""
+        results = []
+        for name, each in self.by_name.items():
+            found = Found(name, "passes")
+            try:
+                each.run(make)
+            except Wrong as error:
+                found = Found(name, "departs", str(error), each.fix)
+            # Whatever a class under test raises is a finding about it.
+            except Exception as error:
+                line = str(error).strip().partition("\n")[0]
+                said = f"raises {type(error).__name__}: {line}"
+                found = Found(name, "departs", said, each.fix)
+            after()
+            results.append(found)
+        return results
+
+
+_K = ("k", "la_steps", "sync_period", "merge_time")
+_ALPHA = ("alpha", "la_alpha", "slow_step_size", "sync_rate")
+
+
+def lookahead_of(target: str) -> Make:
+    """Return what wraps an inner optimizer in a target: a class, or a function."""
+    found: Any = adapter(target)
+    known = inspect.signature(found).parameters
+    names = [next((name for name in each if name in known), "") for each in (_K, _ALPHA)]
+    if "" in names:
+        raise ValueError(
+            f"this profile needs a class, such as torch_optimizer:Lookahead, that takes an "
+            f"optimizer, one of {', '.join(_K)} and one of {', '.join(_ALPHA)}; "
+            f"{target} takes {', '.join(known) or 'nothing'}"
+        )
+
+    def make(inner: Any) -> Any:
+        return found(inner, **dict(zip(names, (K, ALPHA), strict=True)))
+
+    made: Any = make
+    made.target = target
+    return made

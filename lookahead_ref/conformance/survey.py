@@ -1,0 +1,226 @@
+"""The public implementations side by side: verdict, causes and history of each."""
+
+import ast
+import datetime as dt
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import lookahead_ref
+from lookahead_ref.conformance.adapters import PEERS
+from lookahead_ref.conformance.bugs import (
+    CLAUSES,
+    CONDITIONS,
+    CONVENTIONS,
+    Bug,
+    SinglePrecision,
+)
+from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose
+from lookahead_ref.conformance.judging import Result
+from lookahead_ref.conformance.own_inner import own_cases
+from lookahead_ref.conformance.reports import departure_line, parted, summarize
+from lookahead_ref.conformance.running import HungError, Limits, Target, open_target, run
+from lookahead_ref.conformance.vectors import VERSION, cases
+
+_LIMITS = Limits(startup=300.0, step=120.0, run=6 * 3600.0)
+"""A slow machine is no finding about an implementation."""
+
+_PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
+_REMEMBERED = ("version", "date", "vectors", "verdict")
+
+
+def survey(
+    those: Iterable[str],
+    *,
+    python: str | None = None,
+    before: Mapping[str, Any] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Run the suite on public implementations: names in `PEERS`, or files with ``ABOUT``.
+
+    Files that say ``python`` in theirs serve themselves, run by `python`. What was found
+    ``before`` of others stays.
+    """
+    found = {each["name"]: each for each in (before or {}).get("implementations", ())}
+    for one in those:
+        about = described(one)
+        if progress is not None:
+            progress(about["name"])
+        about["version"] = _version(about, python)
+        with closing(_opened(one, about, python)) as target:
+            results = run(target, (*cases(), *own_cases()))
+        if slow := [each for each in results if each.status == "unjudged"]:
+            # What says more of the machine than of an implementation is not recorded.
+            raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
+        now = {**about, **_today(), **condensed(results)}
+        now["history"] = remembered(found.get(about["name"], {}), now)
+        found[about["name"]] = now
+    return {
+        "format": "lookahead-survey",
+        "vectors": VERSION,
+        "lookahead_ref": lookahead_ref.__version__,
+        "cases": len(cases()),
+        "implementations": list(found.values()),
+    }
+
+
+def _today() -> dict[str, Any]:
+    return {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "vectors": VERSION,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def described(one: str) -> dict[str, str]:
+    """Read what an implementation is and where it is to be had; import nothing."""
+    if one in PEERS:
+        peer = PEERS[one]
+        return {"name": one, "title": one, "home": peer.home, "package": peer.package}
+    path = Path(one)
+    if path.suffix != ".py" or not path.is_file():
+        known = ", ".join(PEERS)
+        raise ValueError(f"name must be among {known}, or a file, got {one!r}")
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ABOUT":
+            about: dict[str, str] = ast.literal_eval(node.value)
+            return {**about, "adapter": path.name}
+    raise ValueError(f"{one} must have a dict ABOUT")
+
+
+def _version(about: Mapping[str, str], python: str | None) -> str:
+    if about["name"] in PEERS:
+        return PEERS[about["name"]].title.partition(" ")[2]
+    if "package" not in about:
+        return about["revision"]
+    asked = f"""try:
+    from importlib.metadata import version
+except ImportError:  # before Python 3.8
+    from pkg_resources import get_distribution
+    version = lambda name: get_distribution(name).version
+print(version({about["package"]!r}))"""
+    command = [_interpreter(about, python), "-c", asked]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    if said.returncode:
+        raise ModuleNotFoundError(f"{about['package']} is not installed")
+    return said.stdout.strip()
+
+
+def _interpreter(about: Mapping[str, str], python: str | None) -> str:
+    if "python" not in about:
+        return sys.executable
+    if python is None:
+        raise ModuleNotFoundError(f"{about['name']} needs --python, {about['python']}")
+    return python
+
+
+def _opened(one: str, about: Mapping[str, str], python: str | None) -> Target:
+    if one in PEERS:
+        return open_target(one, limits=_LIMITS)
+    if "python" in about:
+        command = shlex.join([_interpreter(about, python), one])
+        return open_target(command=command, limits=_LIMITS)
+    return open_target(f"{one}:Adapter", limits=_LIMITS)
+
+
+def remembered(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Add what was found now to what was found of other versions, the newest first."""
+    entry = {name: now[name] for name in _REMEMBERED}
+    entry["causes"] = [cause["name"] for cause in now["causes"][0]] if now["causes"] else []
+    same = (now["version"], now["vectors"])
+    older = [e for e in before.get("history", []) if (e["version"], e["vectors"]) != same]
+    return [entry, *older]
+
+
+def verdict(found: Mapping[str, Any]) -> str:
+    """Say whether it is ``right``, ``wrong``, or right ``but`` for what no paper says."""
+    causes = found["causes"][0] if found["causes"] else []
+    passed = any(row["passed"] for row in found["profiles"])
+    if not (passed and found["explained"]) or any(c["clause"] in _PAPERS for c in causes):
+        return "wrong"
+    return "but" if causes or found["failures"] else "right"
+
+
+def condensed(results: Sequence[Result]) -> dict[str, Any]:
+    """Say what was found of an implementation, with the smallest case of each finding."""
+    diagnoses = diagnose(results)
+    summary = summarize("", results, diagnoses)
+    lines = {(d["case"], d["dtype"]): departure_line(d) for d in summary["departures"]}
+    departed = [result for result in results if result.status == "departed"]
+    failed = [result for result in results if result.status == "failed"]
+    told, explained = _causes(diagnoses)
+    # A convention that no passed case showed is no fault either.
+    wrong = [tuple(bug for bug in each if bug not in CONVENTIONS) for each in told]
+    causes = [each for each in dict.fromkeys(wrong) if each]
+    untold = CONDITIONS.keys() - {"no-gradient"}
+
+    def smallest(some: Iterable[Result]) -> dict[str, str]:
+        result = min(some, key=lambda each: (each.case.size, each.case.steps))
+        shows = lines.get((result.case.id, result.dtype), result.reason)
+        return {"case": result.case.id, "shows": shows}
+
+    def grouped(by: Callable[[Result], str], some: Iterable[Result]) -> Any:
+        parts = [(by(part[0]), part) for part in parted(some, by)]
+        return [(n, {"count": len(g), **smallest(g)}) for n, g in parts if n]
+
+    def condition(result: Result) -> str:  # that keeps it out of the diagnosis
+        return next((flag for flag in result.case.flags if flag in untold), "")
+
+    found = {
+        "profiles": summary["profiles"],
+        "conventions": summary["conventions"],
+        "causes": [
+            [
+                {
+                    "name": bug.name,
+                    "clause": bug.clause,
+                    "says": bug.says,
+                    **smallest(_showing(bug, each, departed)),
+                }
+                for bug in each
+            ]
+            for each in causes
+        ],
+        "explained": explained,
+        "exceptions": list(diagnoses[0].exceptions) if diagnoses else [],
+        "beyond": [{"condition": name, **g} for name, g in grouped(condition, departed)],
+        "failures": [g for _, g in sorted(grouped(lambda r: r.reason, failed))],
+    }
+    return {"verdict": verdict(found), **found}
+
+
+def _causes(diagnoses: Sequence[Diagnosis]) -> tuple[list[tuple[type[Bug], ...]], bool]:
+    """Return explanations, or what explains profiles by themselves; whether that is all."""
+    if not diagnoses or diagnoses[0].explanations:
+        return [each for one in diagnoses[:1] for each in one.explanations], True
+    parts = diagnoses[1:]
+    told = [part.explanations[0] for part in parts if part.explanations]
+    # What a bug does in nested cases depends on how a program is built.
+    all_told = all(part.explanations or part.scope == "nesting" for part in parts)
+    found = dict.fromkeys(bug for each in told for bug in each)
+    if any(SinglePrecision not in each for each in told):
+        found.pop(SinglePrecision, None)
+    return [tuple(found)] if found else [], bool(parts) and all_told
+
+
+def _showing(
+    bug: type[Bug], together: Sequence[type[Bug]], departed: Sequence[Result]
+) -> Sequence[Result]:
+    """Return the departures that one bug of some shows in."""
+    if bug is not SinglePrecision:
+        flagged = [r for r in departed if bug.name in r.case.flags]
+        return flagged or [r for r in departed if bug.applies(r.case.data)] or departed
+    others = {other.name for other in together}
+    shows = [
+        r
+        for r in departed
+        if r.dtype == "float64"
+        and r.verdict is not None
+        and r.verdict.mismatches[0].where == "fast weights"
+    ]
+    return [r for r in shows if not others & set(r.case.flags)] or shows
