@@ -78,6 +78,15 @@ LANGUAGES = [
         "shown-column-by-column",
         whole=False,
     ),
+    Language(
+        "Lookahead.java",
+        "javac",
+        "java -cp {folder} Lookahead",
+        "= fast.clone()",
+        "= fast",
+        "theta-becomes-phi",
+        whole=False,
+    ),
 ]
 
 
