@@ -51,7 +51,7 @@ STARTS = {
     "command": 'lookahead-ref conform --command "python {file}"',
     "student": "lookahead-ref conform {file}:MyLookahead --explain",
     # The ports of the guide.
-    "keras": "lookahead-ref conform {file}:Adapter",
+    "keras": "lookahead-ref conform {file}:Adapter --level gpu",
     "jax": "lookahead-ref conform {file}:Adapter --level gpu",
     "nnx": "lookahead-ref conform {file}:Adapter --level gpu",
     "mlx": "lookahead-ref conform {file}:Adapter --level gpu",

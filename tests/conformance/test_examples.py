@@ -60,6 +60,33 @@ LANGUAGES = [
         "shown-column-by-column",
         whole=False,
     ),
+    Language(
+        "lookahead.m",
+        "octave-cli",
+        "octave-cli --quiet --norc {folder}/lookahead.m",
+        "x = permute(x, ndims(x):-1:1);\n",
+        "\n",
+        "shown-column-by-column",
+        whole=False,
+    ),
+    Language(
+        "lookahead.f90",
+        "gfortran",
+        "{folder}/lookahead",
+        "values = turned(values, columns(i), rows(i))\n",
+        "\n",
+        "shown-column-by-column",
+        whole=False,
+    ),
+    Language(
+        "Lookahead.java",
+        "javac",
+        "java -cp {folder} Lookahead",
+        "= fast.clone()",
+        "= fast",
+        "theta-becomes-phi",
+        whole=False,
+    ),
 ]
 
 
