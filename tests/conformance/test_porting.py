@@ -184,7 +184,8 @@ def test_pytorch_training_loop_goes_on_from_what_it_saved(pytorch: Any, load: Lo
     # of the fast side.
     for name, value in saved["model"].items():
         assert torch.equal(value, after[name])
-    assert (saved["optimizer"]["syncs"], saved["optimizer"]["cycle_step"]) == (1, 2)
+    place = saved["optimizer"]["lookahead"]
+    assert (place["syncs"], place["cycle_step"]) == (1, 2)
     assert not torch.equal(saved["phi"]["0.weight"], after["0.weight"])
     assert not torch.equal(saved["phi"]["1.running_mean"], after["1.running_mean"])
 
