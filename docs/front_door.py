@@ -21,12 +21,20 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref as la
+from lookahead_ref.conformance.bugs import BUGS, MISTAKES, SinglePrecision
 from lookahead_ref.report import plots
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 SURVEY = DOCS / "conformance" / "implementations.json"
-SHOWN = ("optax", "pytorch_optimizer", "timm", "torch_optimizer", "paddlepaddle")
+SHOWN = {
+    "optax": "JAX",
+    "pytorch_optimizer": "PyTorch",
+    "timm": "PyTorch",
+    "torch_optimizer": "PyTorch",
+    "paddlepaddle": "Paddle",
+}
+VERDICTS = {"right": "right", "but": "right, but", "wrong": "wrong"}
 PROFILES = {
     "wrapper": "Lookahead itself",
     "state": "inner state",
@@ -34,24 +42,40 @@ PROFILES = {
     "schedule": "schedules",
 }
 ASKED = ("timm", "--explain", "--profile", "wrapper")
+RATE, K, ALPHA, CYCLES = 1.97, 5, 0.5, 6
+"""Of the two paths: five steps, an odd number, end on the other side of the valley."""
+HELD = {
+    "learning rate": "at momentum 0.9\nk = 5, alpha = 0.8",
+    "momentum": "at learning rate 0.2\nk = 5, alpha = 0.8",
+}
+"""What `reproduce fig8` keeps fixed."""
 
 
 def table() -> str:
-    """Return the table of public implementations, in Markdown."""
-    found = json.loads(SURVEY.read_text(encoding="utf-8"))
-    named = {each["name"]: each for each in found["implementations"]}
-    lines = [["", *PROFILES.values(), "named by the suite"], ["---"] * (len(PROFILES) + 2)]
-    for name in SHOWN:
-        rows = {row["name"]: row for row in named[name]["profiles"]}
-        causes = [f"`{cause['name']}`" for cause in next(iter(named[name]["causes"]), [])]
+    """Return the table of public implementations, in Markdown, and a line below it."""
+    those = json.loads(SURVEY.read_text(encoding="utf-8"))["implementations"]
+    named = {each["name"]: each for each in those}
+    lines = [["", *PROFILES.values(), "verdict", "mistakes"], ["---"] * (len(PROFILES) + 3)]
+    for name, framework in SHOWN.items():
+        one = named[name]
+        rows = {row["name"]: row for row in one["profiles"]}
+        causes = [f"`{cause['name']}`" for cause in next(iter(one["causes"]), [])]
+        page = f"docs/conformance/implementations.md#{name}"
         lines.append(
             [
-                f"{named[name]['title']} {named[name]['version']}",
+                f"[{one['title']}]({page}) {one['version']} ({framework})",
                 *(_cell(rows[each]) for each in PROFILES),
-                *[", ".join(causes)],
+                *(VERDICTS[one["verdict"]], ", ".join(causes)),
             ]
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    counts = [sum(each["verdict"] == verdict for each in those) for verdict in VERDICTS]
+    told = ", ".join(map("{} *{}*".format, counts, VERDICTS.values()))
+    known = len({each.name for each in (*BUGS, *MISTAKES, SinglePrecision)})
+    below = (
+        f"{len(those)} were run on {max(each['date'] for each in those)}: {told}. "
+        f"The suite knows {known} mistakes by name."
+    )
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", below])
 
 
 def _cell(row: dict[str, Any]) -> str:
@@ -87,54 +111,78 @@ def fill(text: str, **blocks: str | None) -> str:
     return text
 
 
-def walk(optimizer: Any, curvature: Any, steps: int) -> tuple[Any, Any]:
-    """Return fast and slow weights after each step on a quadratic, from (1, 1)."""
-    params = {"x": np.ones(2)}
-    state = optimizer.init(params)
-    fast, slow = [params["x"]], [params["x"]]
-    for _ in range(steps):
-        params, state = optimizer.step(params, {"x": curvature * params["x"]}, state)
-        fast.append(params["x"])
-        slow.append(optimizer.evaluation_params(params, state)["x"])
-    return np.array(fast), np.array(slow)
-
-
 def picture(results: dict[str, Any], theme: plots.Theme) -> Any:
     """Draw two paths, and the losses that learning rates and momenta lead to."""
     figure, ((paths, rates, momenta),) = plots.panels(
-        1, 3, width=11, height=3.7, theme=theme, width_ratios=(5, 4.4, 3)
+        1, 3, width=12, height=4.4, theme=theme, width_ratios=(5, 4, 3)
     )
     _draw_paths(paths, theme)
     _draw_losses(rates, results, "learning rate", theme)
     _draw_losses(momenta, results, "momentum", theme)
     momenta.sharey(rates)
-    plots.label(rates, theme, y="training loss at the end")
     return figure
+
+
+def descend(optimizer: Any, curvature: Any, start: Any, steps: int) -> Any:
+    """Return the weights after each step on a quadratic, the start included."""
+    params, path = {"x": start}, [start]
+    state = optimizer.init(params)
+    for _ in range(steps):
+        params, state = optimizer.step(params, {"x": curvature * params["x"]}, state)
+        path.append(params["x"])
+    return np.array(path)
 
 
 def _draw_paths(axes: Any, theme: plots.Theme) -> None:
     blue, orange, green, *_ = plots.PALETTE[theme]
-    curvature, steps, k = np.array([1.0, 0.02]), 30, 5
-    inner = la.SGD(learning_rate=1.95)
-    alone, _ = walk(inner, curvature, steps)
-    fast, slow = walk(la.Lookahead(inner, k=k, alpha=0.5), curvature, steps)
-    across, along = np.meshgrid(np.linspace(-1.1, 1.1, 120), np.linspace(0, 1.06, 90))
+    curvature, ink = np.array([1.0, 0.1]), plots.INK[theme]
+    inner = la.SGD(learning_rate=RATE)
+    alone = descend(inner, curvature, np.ones(2), CYCLES * K)
+    around = la.Lookahead(inner, k=K, alpha=ALPHA)
+    slow = descend(around, curvature, np.ones(2), CYCLES * K)[::K]
+    fast = [descend(inner, curvature, each, K) for each in slow[:-1]]
+    across, along = np.meshgrid(np.linspace(-1.1, 1.15, 120), np.linspace(-0.12, 1.1, 90))
     height = curvature[0] * across**2 + curvature[1] * along**2
     axes.contour(
-        across, along, height, levels=np.geomspace(2e-3, 1, 9), colors=plots.GHOST[theme]
+        across, along, height, levels=np.geomspace(2e-3, 1, 8), colors=plots.GHOST[theme]
     )
-    axes.plot(*alone.T, "--", color=orange, linewidth=1.1, label="SGD")
-    axes.plot(*fast.T, color=blue, linewidth=0.9, alpha=0.75, label="fast weights")
-    axes.plot(*slow[::k].T, "o-", color=green, linewidth=2.4, label="slow weights")
-    axes.set(xticks=[], yticks=[])
-    plots.legend_above(axes, theme, ncols=3, columnspacing=1.2)
-    plots.label(axes, theme, x="across a steep valley", y="along it")
+    first, last = (0.5 * curvature @ path[-1] ** 2 for path in (alone, slow))
+    axes.plot(
+        *alone.T,
+        "--",
+        color=orange,
+        linewidth=1.1,
+        label=f"SGD: loss {first:.2g} at the end",
+    )
+    axes.plot(
+        *slow.T,
+        "o-",
+        color=blue,
+        linewidth=2.6,
+        zorder=4,
+        label=f"slow weights: loss {last:.1g}",
+    )
+    for number, (path, back) in enumerate(zip(fast, slow[1:], strict=True)):
+        named = {"label": "fast weights"} if number == 0 else {}
+        axes.plot(*path.T, color=green, linewidth=1.0, **named)
+        named = {"label": "their restart"} if number == 0 else {}
+        axes.plot(*np.array([path[-1], back]).T, ":", color=green, linewidth=1.2, **named)
+    axes.plot(*alone[-1], "o", color=orange, markersize=7, zorder=4)
+    axes.plot(1, 1, "s", color=ink, markersize=6, zorder=5, label="start")
+    axes.plot(0, 0, "x", color=ink, markersize=9, mew=2, zorder=5, label="minimum")
+    axes.set(xticks=[], yticks=[], aspect="equal")
+    plots.legend_above(axes, theme, ncols=2, columnspacing=1.2)
+    held = f"SGD with learning rate {RATE:g}; k = {K}, alpha = {ALPHA:g}"
+    plots.label(axes, theme, x=f"across a steep valley\n{held}", y="along it")
 
 
 def _draw_losses(axes: Any, results: dict[str, Any], of: str, theme: plots.Theme) -> None:
     blue, orange, *_ = plots.PALETTE[theme]
-    looks = {"SGD": (orange, "--", -1), "Lookahead": (blue, "-", 1)}
-    for method, (colour, line, side) in looks.items():
+    looks = {
+        "SGD": (orange, "--", "SGD with momentum"),
+        "Lookahead": (blue, "-", "Lookahead"),
+    }
+    for method, (colour, line, title) in looks.items():
         found = {
             float(arm["title"].split()[-1]): _losses(arm)
             for arm in results["arms"]
@@ -142,15 +190,16 @@ def _draw_losses(axes: Any, results: dict[str, Any], of: str, theme: plots.Theme
         }
         places = np.arange(len(found))
         for place, losses in zip(places, found.values(), strict=True):
-            spread = np.linspace(0.06, 0.2, len(losses)) * side
-            axes.scatter(place + spread, losses, s=9, color=colour, alpha=0.65, linewidth=0)
+            across = np.full(len(losses), place)
+            axes.scatter(across, losses, s=14, color=colour, alpha=0.6, linewidth=0)
         medians = [np.median(losses) for losses in found.values()]
-        axes.plot(places, medians, line, color=colour, linewidth=2, label=f"{method}")
+        axes.plot(places, medians, line, color=colour, linewidth=2, label=title)
         axes.set_xticks(places, [f"{value:g}" for value in found])
     axes.set_yscale("log")
+    axes.margins(x=0.1)
     plots.grid_lines(axes, theme, axis="y")
-    plots.legend_above(axes, theme, ncols=2)
-    plots.label(axes, theme, x=of)
+    plots.legend_above(axes, theme)
+    plots.label(axes, theme, x=f"{of}\n{HELD[of]}", y="training loss at the end")
 
 
 def _losses(arm: dict[str, Any]) -> list[float]:

@@ -134,8 +134,9 @@ def _joined(settings: Any) -> Iterator[tuple[Any, "Team"]]:
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments.trials import serve
-            from lookahead_ref.training.team import check_alike, join
+            from lookahead_ref.training.team import check_alike, check_ranks, join
 
+            check_ranks(settings.workers)
             team = join(settings.workers)
             stack.enter_context(team.ending())
             with team.together():

@@ -64,13 +64,24 @@ def train(
             from lookahead_ref.experiments.estimate import estimates
             from lookahead_ref.experiments.resume import begin, continued, own_code
             from lookahead_ref.training import TrainingProgress
-            from lookahead_ref.training.team import check_alike, check_stops, join
+            from lookahead_ref.training.team import (
+                check_alike,
+                check_ranks,
+                check_stops,
+                join,
+            )
 
             folder, given = None, settings.workers
+            check_ranks(given)
             team = join(given)
             stack.enter_context(team.ending())
             with team.together():
                 check_alike(team, context.params)
+                if settings.outer is not None and _is_given(context, "alpha"):
+                    raise ValueError(
+                        "alpha and outer cannot both be given, got alpha = "
+                        f"{settings.alpha} and outer = {settings.outer}"
+                    )
                 if resume is not None and team.leads:
                     changed = _changed_options(context, asdict(options))
                     own = {o: getattr(settings, o) for o in _OWN if _is_given(context, o)}

@@ -211,13 +211,15 @@ class _Register:
             f"{rule_place()}a rule must not branch on values: it is one straight line"
         )
 
-    def _refuse(self, *_: Any) -> Any:
+    def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError(
             f"{rule_place()}a rule can use + - * / and {', '.join(RULE_FUNCTIONS)}: write "
-            "powers as products, -x as a coefficient times x, comparisons as maximum"
+            "powers as products, -x as a coefficient times x, comparisons as maximum, and "
+            "functions as xp.sqrt"
         )
 
     __pow__ = __rpow__ = __neg__ = __lt__ = __le__ = __gt__ = __ge__ = __mod__ = _refuse
+    __array_ufunc__ = __getitem__ = __float__ = _refuse
 
 
 def _record(operation: str, *operands: Any) -> _Register:

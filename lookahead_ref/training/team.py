@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib
+import os
 import signal
 import sys
 import time
@@ -195,6 +196,16 @@ def _settled(array: Any) -> Any:
     if wait is not None:
         wait()
     return array
+
+
+def check_ranks(workers: int | str) -> None:
+    """Refuse that each rank of mpirun does the same on its own, for want of mpi."""
+    of_mpich = os.environ.get("PMI_SIZE", "1")
+    ranks = os.environ.get("OMPI_COMM_WORLD_SIZE", of_mpich)
+    if workers != "mpi" and ranks != "1":
+        raise ValueError(
+            f"workers must be mpi on {ranks} ranks that mpirun started, got {workers}"
+        )
 
 
 def check_alike(team: Team, given: Mapping[str, Any]) -> None:

@@ -208,6 +208,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
         ("train --data collections:Counter", "Counter has no name and no train"),
         ("train --learning-rate 1e-60 --output o", "= 1e-60 rounds to 0 in float32"),
         ("train --alpha 1.5", "alpha must be"),
+        ("train --outer sgd --alpha 0.5", "alpha and outer cannot both be given"),
         ("train --batch-size 5000", "batch_size must be from 1 to 1258"),
         ("train --backend abacus", "abacus"),
         ("train --epochs 0", "--epochs"),

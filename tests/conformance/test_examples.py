@@ -69,6 +69,24 @@ LANGUAGES = [
         "shown-column-by-column",
         whole=False,
     ),
+    Language(
+        "lookahead.f90",
+        "gfortran",
+        "{folder}/lookahead",
+        "values = turned(values, columns(i), rows(i))\n",
+        "\n",
+        "shown-column-by-column",
+        whole=False,
+    ),
+    Language(
+        "Lookahead.java",
+        "javac",
+        "java -cp {folder} Lookahead",
+        "= fast.clone()",
+        "= fast",
+        "theta-becomes-phi",
+        whole=False,
+    ),
 ]
 
 

@@ -99,7 +99,13 @@ def test_what_a_program_cannot_hold_is_refused(rule: Any, message: str) -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    [lambda xp: lambda x: xp.exp(x), lambda xp: lambda x: x**2, lambda xp: lambda x: -x],
+    [
+        lambda xp: lambda x: xp.exp(x),
+        lambda xp: lambda x: np.exp(x),
+        lambda xp: lambda x: x**2,
+        lambda xp: lambda x: -x,
+        lambda xp: lambda x: x[0],
+    ],
 )
 def test_other_operations_are_refused_with_those_that_there_are(rule: Any) -> None:
     tape = Tape(1)

@@ -36,7 +36,8 @@ def mpirun(*ranks: list[str], cwd: Path | None = None) -> Any:
     """Start a command on each rank, all of them workers of one run."""
     words: list[str] = []
     for rank in ranks:
-        words += [":", "-n", "1", *rank, "--workers", "mpi"]
+        own = [] if "--workers" in rank else ["--workers", "mpi"]
+        words += [":", "-n", "1", *rank, *own]
     free = {  # of Open MPI: as root, and with more ranks than cores
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -187,6 +188,7 @@ UNLIKE = r"learning_rate must be the same on all ranks, got 0.1 on rank 0 and 0.
 @pytest.mark.parametrize(
     ("ranks", "error"),
     [
+        ([[], ["--workers", "2"]], "workers must be mpi on 2 ranks that mpirun started"),
         ([["--learning-rate", "0.1"], ["--learning-rate", "0.2"]], UNLIKE),
         ([["--optimizer", "adam"]] * 2, "workers must be 1 with optimizer adam"),
         ([["--batch-size", "700"]] * 2, "workers must be so few that each has a batch"),
