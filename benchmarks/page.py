@@ -103,6 +103,10 @@ RATIOS = {
         "Whole runs of training on a text, of the time of PyTorch's loop",
         ("model", "backend"),
     ),
+    "workers.Synchronization.track_ratio": (
+        "A synchronization of two ranks, beside an allreduce as large and the outer step",
+        ("parameters", "reduction"),
+    ),
 }
 LOOPS = "step.Loops.track_rate"
 TIMES = {
@@ -199,8 +203,11 @@ def judged(row: Row) -> Iterator[Row]:
             yield replace(row, most=1.0)
         case "models.BesidePyTorch.track_ratio", key:
             yield replace(row, most=MODELS.get(key, 2.0))
-        case "models.RunBesidePyTorch.track_ratio", (_, backend):
-            yield replace(row, most=0.9 if backend == "numba" else 1.5)
+        case "models.RunBesidePyTorch.track_ratio", (model, backend):
+            compiled = 0.9 if model == "lstm" else 1.0
+            yield replace(row, most=compiled if backend == "numba" else 1.5)
+        case "workers.Synchronization.track_ratio", _:
+            yield replace(row, most=1.15)
         case _:
             yield row
 

@@ -41,11 +41,8 @@ def survey(
     before: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Run the suite on public implementations: names in `PEERS`, or files with ``ABOUT``.
-
-    Files that say ``python`` in theirs serve themselves, run by `python`. What was found
-    ``before`` of others stays.
-    """
+    """Run the suite on public implementations: names in `PEERS`, or files of one."""
+    # A file whose ABOUT says ``python`` serves itself; what was found of others stays.
     found = {each["name"]: each for each in (before or {}).get("implementations", ())}
     for one in those:
         about = described(one)
