@@ -270,9 +270,11 @@ class _Search:
                 found, single = whole, coarse
                 break
         found = [s for s in found if not any(_is_special(s, other) for other in found)]
-        ranked = {
-            tuple(sorted(_RANK[bug] for bug in bugs - self.conventions)) for bugs in found
-        }
+        allowed = self.conventions
+        if scope is None and all(bugs.difference(CONVENTIONS) for bugs in found):
+            # One that is followed throughout is allowed, even if no passed case shows it.
+            allowed = frozenset(CONVENTIONS)
+        ranked = {tuple(sorted(_RANK[bug] for bug in bugs - allowed)) for bugs in found}
         more = (SinglePrecision,) if single else ()
         explanations = [(*(KNOWN[n] for n in ranks), *more) for ranks in sorted(ranked)]
         rest = {
@@ -281,7 +283,7 @@ class _Search:
             if found and not any(self.same(bugs, r, single) for bugs in found)
         }
         options: dict[str, set[str]] = {}
-        for each in frozenset().union(*(found or self.supposed)) & self.conventions:
+        for each in frozenset().union(*(found or self.supposed)) & allowed:
             options.setdefault(each.place, set()).add(each.name)
         for names in options.values():
             # Of a special case only where it shows.

@@ -401,6 +401,9 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
         yield from _causes(summary)
     elif judged and not summary["failures"]:
         yield "Nothing that was tested is wrong."
+    for each in summary["conventions"]:
+        allowed = "It {}: allowed." if each["names"] else "Conventions: {}."
+        yield allowed.format(", or as well ".join(each["says"]) or _convention_line(each))
     rest = [row["name"] for row in summary["profiles"] if row["verdict"] == "not offered"]
     if rest:
         reasons = list(dict.fromkeys(each["reason"] for each in summary["unsupported"]))
@@ -457,6 +460,8 @@ def _causes(summary: Summary) -> Iterator[str]:
             "What it does is none of the mistakes that are known here, nor some of them "
             "together. Do the steps of that case by hand, on paper, and compare."
         )
+    elif all(scopes for scopes, _ in found):
+        yield "Nothing that is known here explains everything. By profile:"
     told: set[str] = set()
     for scopes, each in found:
         about = f"In {scopes}, it" if scopes else "Your program"

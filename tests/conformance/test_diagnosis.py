@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 from conformance.running import named
-from conformance.wrong import program, results
+from conformance.wrong import CHANGES, changed, program, results
 
 from lookahead_ref.conformance import Case, cases, judge, load, observe
+from lookahead_ref.conformance.bugs import by_name
 from lookahead_ref.conformance.bugs.public_versions import bits_swapped
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.protocol import setup
+from lookahead_ref.conformance.reports import in_plain_words, summarize
 
 
 def chosen(*profiles: str, every: int = 1) -> list[Case]:
@@ -70,8 +72,10 @@ def test_a_profile_that_nothing_explains_leaves_the_others_their_causes() -> Non
     some = chosen("wrapper", every=4)
     wrong = results(program("half-the-phi-loaded"), chosen("resume", every=4), "float32")
     found = [*results(program("alpha-swapped"), some, "float32"), *wrong]
-    whole, *parts = diagnose(found)
+    whole, *parts = diagnoses = diagnose(found)
     assert whole.explanations == ()
+    *_, first, _, _, _ = in_plain_words(summarize("it", found, diagnoses))
+    assert first == "Nothing that is known here explains everything. By profile:"
     told = {each.scope: named(each.explanations) for each in parts}
     assert told == {"wrapper": {frozenset({"alpha-swapped"})}, "resume": set()}
 
@@ -96,6 +100,22 @@ def test_a_convention_is_told_only_where_a_case_has_shown_it(answers: bool) -> N
     assert named(diagnosis.explanations) == {frozenset({"alpha-swapped"})}
     assert diagnosis.conventions == (("no-gradient-skips",) if answers else ())
     assert diagnosis.unobserved == (() if answers else ("no-gradient",))
+
+
+def test_a_convention_is_told_as_allowed() -> None:
+    lacking = [case for case in cases("state") if "no-gradient" in case.flags]
+    found = results(program(), lacking, "float64")
+    *_, told = in_plain_words(summarize("it", found, diagnose(found)))
+    assert told == f"It {by_name('no-gradient-skips').says}: allowed."
+
+
+def test_a_convention_that_no_passed_case_shows_is_no_mistake() -> None:
+    inside = 'np.sqrt(s["sum_of_squares"] + h["epsilon"])'
+    outside = '(np.sqrt(s["sum_of_squares"]) + h["epsilon"])'
+    make = changed([*CHANGES["checkpoint-without-slots"], (outside, inside)])
+    (diagnosis,) = diagnose(results(make, chosen("resume"), "float64"))
+    assert named(diagnosis.explanations) == {frozenset({"checkpoint-without-slots"})}
+    assert diagnosis.conventions == ("adagrad-epsilon-in-root",)
 
 
 READS, WRITES = "reads-bits-swapped", "writes-bits-swapped"

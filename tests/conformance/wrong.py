@@ -51,6 +51,7 @@ NOTHING_DONE = "self.cycle_step = 0  # nothing done yet"
 PHI = "self.phi = copy.deepcopy(self.params)"
 LOADED = "        vars(self).update(saved)\n        if self.outer:\n"
 STEP = "        self.inner.step(gradients)\n"
+BEFORE = "        self.before = copy.deepcopy(self.params)\n"
 WHOLE_STEP = f"""{STEP}        self.cycle_step += 1
         if self.cycle_step == self.k:
             self.synchronize()
@@ -173,9 +174,21 @@ MISTAKES: dict[str, list[Change]] = {
         ("(theta - phi)", "(self.sums.pop(name) / self.k - phi)"),
     ],
     "phi-moves-fast": [
-        (STEP, f"        self.before = copy.deepcopy(self.params)\n{STEP}"),
+        (STEP, f"{BEFORE}{STEP}"),
         (OUTER, "old = phi.copy(); phi += alpha * (theta - phi)"),
         ("theta[...] = phi\n", "phi += self.before[name] - old; theta[...] = phi\n"),
+    ],
+    "fast-moves-to-phi": [("theta[...] = phi\n", "theta += alpha * (phi - theta)\n")],
+    "fast-interpolated": [
+        ("theta[...] = phi\n", "theta[...] = phi + alpha * (theta - phi)\n")
+    ],
+    "delta-from-fast": [
+        (STEP, f"{BEFORE}{STEP}"),
+        ("theta[...] = phi\n", "theta[...] = self.before[name] + (phi - theta)\n"),
+    ],
+    "delta-and-phi-from-fast": [
+        (STEP, f"{BEFORE}{STEP}"),
+        ("theta[...] = phi\n", "phi += self.before[name] - theta; theta[...] = phi\n"),
     ],
     "schedule-repeats": [
         (
@@ -258,6 +271,20 @@ MISTAKES: dict[str, list[Change]] = {
     "phi-after-decay": [(STEP, f"{AFTER_DECAY}{STEP}")],
     "outer-sync-first": [(WHOLE_STEP, OUTERMOST_FIRST)],
     "alpha-one-ahead": [(ALPHA, "alpha = self.alpha(self.syncs + 1)")],
+    "alpha-one-behind": [(ALPHA, "alpha = self.alpha(max(0, self.syncs - 1))")],
+    "schedule-one-behind": [
+        (
+            "at(self.inner.learning_rate, self.clock)",
+            "at(self.inner.learning_rate, max(0, self.clock - 1))",
+        )
+    ],
+    "alpha-swapped-for-phi": [(OUTER, "phi += (1 - alpha) * (theta - phi)")],
+    "only-first-tensor-reset": [
+        (
+            'if self.inner_state == "reset":  # LA-12',
+            'if self.inner_state == "reset" and name == [*self.phi][0]:',
+        ),
+    ],
     "schedule-restarts-at-sync": [("self.syncs += 1", "self.syncs += 1; inner.clock = 0")],
     "adam-count-frozen": [("1 - beta1**t, 1 - beta2**t", "1 - beta1, 1 - beta2")],
     "shown-column-by-column": [

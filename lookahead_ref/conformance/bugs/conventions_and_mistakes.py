@@ -336,6 +336,50 @@ class PhiMovesFast(Mistake, SimulatedLookahead):
         return self.phi
 
 
+class FastMovesToPhi(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-7", "write", ("alpha",)
+    says = "moves the fast weights the fraction alpha towards the new phi"
+    breaks = "the fast weights never meet phi"
+    fix = "set the fast weights to phi after the outer update"
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        alpha = oracle.at(self.alpha, self.syncs)
+        return self.moved(theta, super().synchronize(theta), alpha)
+
+    def moved(self, theta: Tensors, phi: Tensors, alpha: Any) -> Tensors:
+        return interpolate(theta, phi, alpha)
+
+
+class FastInterpolated(FastMovesToPhi):
+    says = "interpolates once more: sets the fast weights to phi + alpha (theta - phi)"
+
+    def moved(self, theta: Tensors, phi: Tensors, alpha: Any) -> Tensors:
+        return interpolate(phi, theta, alpha)
+
+
+class DeltaFromFast(Mistake, SimulatedLookahead):
+    clause, place = "LA-7", "write"
+    says = (
+        "takes the delta of a synchronization from theta after the inner step, not from "
+        "the params that it is added to"
+    )
+    breaks = "the k-th update is taken off again, and the fast weights never meet phi"
+    fix = "return target - params, as the caller adds it to params"
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        delta = oracle.minus(theta, super().synchronize(theta))
+        return oracle.minus(self.before, delta)
+
+
+class DeltaAndPhiFromFast(DeltaFromFast):
+    says = f"{DeltaFromFast.says}; phi is what comes of it"
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        self.phi = super().synchronize(theta)
+        self.inner.follow(self.phi)
+        return self.phi
+
+
 class AlphaFixed(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-5", "alpha", ("alpha",)
     says = "takes 0.5 for alpha, whatever alpha is"

@@ -248,15 +248,20 @@ class InterpolatedSlotsAliased(Bug, SimulatedLookahead):
     breaks = "interpolation silently becomes maintain"
     fix = "copy the slots after each synchronization"
 
+    @classmethod
+    def as_dict(cls) -> dict[str, str]:
+        # The vectors name one cause only; another one looks the same.
+        return super().as_dict() | {
+            "says": f"{cls.says}, or never writes to the slots what it interpolates",
+            "fix": f"{cls.fix}, or write what is interpolated to the slots",
+        }
+
     def slots_to_start_from(self) -> Slots:
         return self.slots
 
 
-class InterpolatedSlotsSwapped(Bug, SimulatedLookahead):
-    clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
-    says = "interpolates slots with 1 - alpha"
-    breaks = "slots follow the old cycle where weights follow the new one; not seen at 0.5"
-    fix = "move slots by the same alpha as the weights"
+class OtherAlphaForSlots(SimulatedLookahead):
+    """Slots move by 1 - alpha."""
 
     def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
         self.slots = self.anchor = {
@@ -264,6 +269,13 @@ class InterpolatedSlotsSwapped(Bug, SimulatedLookahead):
             for name, tensors in slots.items()
         }
         self.inner.follow(self.phi)
+
+
+class InterpolatedSlotsSwapped(Bug, OtherAlphaForSlots):
+    clause, place, needs = "LA-13", "interpolation", ("interpolate", "slots")
+    says = "interpolates slots with 1 - alpha"
+    breaks = "slots follow the old cycle where weights follow the new one; not seen at 0.5"
+    fix = "move slots by the same alpha as the weights"
 
 
 class InterpolatedSlotsNotKept(Bug, SimulatedLookahead):

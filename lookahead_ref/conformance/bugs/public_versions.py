@@ -7,7 +7,9 @@ from typing import Any
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.lookahead import (
+    AlphaSwapped,
     CheckpointWithoutAnchor,
+    OtherAlphaForSlots,
     PhiAfterFirstStep,
 )
 from lookahead_ref.conformance.bugs.simulation import (
@@ -18,6 +20,7 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedProgram,
     State,
     parts_of,
+    picked,
 )
 from lookahead_ref.conformance.oracle import (
     Gradients,
@@ -206,6 +209,10 @@ class InterpolatedSlotsAliasedInPlace(InterpolatedSlotsAliasedLater):
             self.inner.follow(self.phi)
 
 
+class AlphaSwappedForPhi(Mistake, AlphaSwapped, OtherAlphaForSlots):
+    says = "uses 1 - alpha for alpha where it moves phi; its slots move by alpha"
+
+
 class OnlyFirstMomentInterpolated(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-13", "interpolated", ("interpolate", "adam")
     says = "interpolates Adam's first moment, and leaves the second as it is"
@@ -225,6 +232,18 @@ class OnlyFirstMomentReset(Mistake, SimulatedLookahead):
 
     def after_reset(self, slots: Slots, counts: list[int]) -> None:
         self.slots = {**self.slots, "second_moment": slots["second_moment"]}
+
+
+class OnlyFirstTensorReset(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-12", "reset", ("reset", "slots")
+    says = "resets the slots of the first parameter only"
+    breaks = "momentum of the old cycle pushes all other parameters"
+    fix = "go over the slots of all parameters; look for a break in the loop"
+
+    def after_reset(self, slots: Slots, counts: list[int]) -> None:
+        first = [place == 0 for place in range(len(counts))]
+        self.slots = {n: picked(first, new, slots[n]) for n, new in self.slots.items()}
+        self.innermost.count = picked(first, self.innermost.count, counts)
 
 
 class CountResetUnasked(Mistake, SimulatedLookahead):
@@ -349,6 +368,22 @@ class AlphaOneAhead(Mistake, SimulatedLookahead):
     breaks = "a schedule of alpha comes a synchronization early"
     fix = "the schedule sees 0 at the first synchronization"
     given = {"alpha": lambda self: self.alpha[1:] or self.alpha}
+
+
+class AlphaOneBehind(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-16", "alpha", ("alphas",)
+    says = "reads the table of alpha one synchronization late: the first entry twice"
+    breaks = "a schedule of alpha comes a synchronization late"
+    fix = "the first synchronization takes the first entry, the second the second"
+    given = {"alpha": lambda self: [*self.alpha[:1], *self.alpha]}
+
+
+class ScheduleOneBehind(Mistake, SimulatedInner):
+    clause, place, needs = "LA-14", "rate", ("rates",)
+    says = "reads the table of learning rates one step late: the first entry twice"
+    breaks = "warm-up and decay come a step late"
+    fix = "the first update takes the first entry, the second the second"
+    given = {"learning_rate": lambda self: [*self.learning_rate[:1], *self.learning_rate]}
 
 
 class AlphaRepeats(Mistake, SimulatedLookahead):
