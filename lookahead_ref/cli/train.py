@@ -77,11 +77,6 @@ def train(
             stack.enter_context(team.ending())
             with team.together():
                 check_alike(team, context.params)
-                if settings.outer is not None and _is_given(context, "alpha"):
-                    raise ValueError(
-                        "alpha and outer cannot both be given, got alpha = "
-                        f"{settings.alpha} and outer = {settings.outer}"
-                    )
                 if resume is not None and team.leads:
                     changed = _changed_options(context, asdict(options))
                     own = {o: getattr(settings, o) for o in _OWN if _is_given(context, o)}

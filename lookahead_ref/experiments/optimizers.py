@@ -176,6 +176,13 @@ def has(option: str, optimizer: str, outer: str | None = None) -> bool:
     return of_some.get(option, True)
 
 
+def alpha(settings: TrainSettings) -> float | None:
+    """Return the slow weights' step size in effect; None where there is none."""
+    if not has("alpha", settings.optimizer, settings.outer):
+        return None
+    return 0.5 if settings.alpha is None else settings.alpha
+
+
 def fitted(settings: TrainSettings) -> TrainSettings:
     """Return settings that many share without the options that are not this one's."""
     shared = ["hyperparameters", "nonmonotone"]
@@ -253,7 +260,7 @@ def _check_outer(wrapper: str, settings: TrainSettings) -> None:
             )
     outer = _outer_name(wrapper, given)
     if outer is not None:
-        if settings.alpha != TrainSettings.alpha:
+        if settings.alpha is not None:
             raise ValueError(
                 "alpha and an outer optimizer cannot both be given, got alpha = "
                 f"{settings.alpha} and {outer}"

@@ -268,7 +268,10 @@ class TrainSettings:
         choices="lookahead_ref.stepping.backend:names",
     )
     k: int = _of_optimizer(5, "Lookahead: inner steps to a synchronization.")
-    alpha: float = _of_optimizer(0.5, "Lookahead: step size of the slow weights.")
+    alpha: float | None = _of_optimizer(
+        None,
+        "Lookahead: step size of the slow weights; default: 0.5, or none with --outer.",
+    )
     inner_state: str = _of_optimizer(
         "maintain",
         "Lookahead: maintain, reset or interpolate the inner state.",

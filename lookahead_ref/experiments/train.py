@@ -129,6 +129,7 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     settled = replace(
         settings,
         learning_rate=rate,
+        alpha=optimizers.alpha(settings),
         batch_size=batch_size,
         clip=kind.clip if settings.clip is None else settings.clip,
         window=getattr(data, "window", None),

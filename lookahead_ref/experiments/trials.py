@@ -93,8 +93,11 @@ class Trial:
     def title(self) -> str:
         """Say what it is."""
         settings = self.settings
-        of = f", k {settings.k}, alpha {settings.alpha:g}"
-        inside = of if settings.optimizer.startswith("lookahead-") else ""
+        inside = f", k {settings.k}" * settings.optimizer.startswith(
+            ("lookahead-", "snoo-")
+        )
+        if settings.alpha is not None:
+            inside += f", alpha {settings.alpha:g}"
         return f"{settings.optimizer}{inside}, seed {settings.seed}"
 
     def do(self, folder: Path, request: StopRequest) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from lookahead_ref.hyperparameters import count
 from lookahead_ref.optimizers.adaptive_alpha import AdaptiveAlpha
+from lookahead_ref.optimizers.base import check_state
 from lookahead_ref.optimizers.lookahead import Lookahead, LookaheadState
 from lookahead_ref.trees import Tree, apply
 
@@ -71,6 +72,8 @@ class Workers:
                 raise ValueError(
                     f"{name} must be one for each of {self.count} workers, got {len(given)}"
                 )
+        for state in states:
+            check_state(state, LookaheadState)
         if len({(state.cycle_step, state.syncs) for state in states}) > 1:
             raise ValueError(
                 "states must be at the same step of the same cycle, got cycle_step "

@@ -159,3 +159,5 @@ def test_each_worker_must_have_its_own() -> None:
     workers = la.Workers(la.Lookahead(la.SGD(0.1)), 2)
     with pytest.raises(ValueError, match="grads must be one for each of 2 workers, got 1"):
         workers.step([one(1.0)] * 2, [one(1.0)], workers.init(one(1.0)))
+    with pytest.raises(TypeError, match="state must be the LookaheadState that init or"):
+        workers.step([one(1.0)] * 2, [one(1.0)] * 2, [None, None])  # type: ignore[list-item]

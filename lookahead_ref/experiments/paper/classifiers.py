@@ -111,7 +111,9 @@ def shown(
     measured = "validation examples, held out of those to train on"
     if settings.data.startswith("ptb:"):
         measured = "the validation text that comes with the data"
-    pairs = dict.fromkeys(f"{each.k} and {each.alpha:g}" for each in inside)
+    pairs = dict.fromkeys(
+        f"{each.k} and {each.alpha:g}" for each in inside if each.alpha is not None
+    )
     return {
         "Model": named(settings.model),
         "Data": named(settings.data),

@@ -26,10 +26,11 @@ _SETTING = {
     "Outer optimizer": "Nesterov, learning rate 0.7, momentum 0.5, k = 20",
     "Gradient clipping": "at norm 0.25",
 }
+_OURS = {"k": 5, "alpha": 0.5}
 _K = {"k": 20, "outer_momentum": 0.5}
 _ARMS: Mapping[str, tuple[Method, Mapping[str, Any]]] = {
     "Adam": (Method("adam", "Adam", "Adam", "plain"), {}),
-    "Lookahead": (Method("lookahead-adam", "Lookahead", "Adam", "lookahead"), {"k": 5}),
+    "Lookahead": (Method("lookahead-adam", "Lookahead", "Adam", "lookahead"), _OURS),
     "SNOO": (Method("snoo-adam", "SNOO", "SNOO", "lookahead"), _K),
     "DiLoCo": (Method("snoo-adam", "DiLoCo", "DiLoCo", "lookahead"), {**_K, "workers": 2}),
 }
