@@ -52,7 +52,8 @@ def telling(*causes: str) -> list[Case]:
         bugs = [by_name(cause) for cause in causes]
         some = [c for c in pool(*causes) if all(bug.applies(c.data) for bug in bugs)]
         late = [case for case in cases("wrapper") if "no-gradient" in case.flags]
-        slots = flagged("interpolated-slots-swapped", 2)
+        slots = [case for case in cases("state") if case.id.startswith("state-several")]
+        slots += flagged("interpolated-slots-swapped", 2)
         chosen = [*pool(*causes)[::12], *some[:: 1 + len(some) // 8], *late[-1:], *slots]
         return list({case.id: case for case in chosen}.values())
     if causes and MADE_AT_ONCE.issuperset(causes):

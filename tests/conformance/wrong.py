@@ -285,6 +285,9 @@ MISTAKES: dict[str, list[Change]] = {
             'if self.inner_state == "reset" and name == [*self.phi][0]:',
         ),
     ],
+    "only-first-tensor-treated": [
+        ("slots in inner.slots.items():", "slots in [*inner.slots.items()][:1]:")
+    ],
     "schedule-restarts-at-sync": [("self.syncs += 1", "self.syncs += 1; inner.clock = 0")],
     "adam-count-frozen": [("1 - beta1**t, 1 - beta2**t", "1 - beta1, 1 - beta2")],
     "shown-column-by-column": [

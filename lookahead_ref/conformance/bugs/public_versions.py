@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.lookahead import (
@@ -20,7 +20,6 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedProgram,
     State,
     parts_of,
-    picked,
 )
 from lookahead_ref.conformance.oracle import (
     Gradients,
@@ -241,9 +240,20 @@ class OnlyFirstTensorReset(Mistake, SimulatedLookahead):
     fix = "go over the slots of all parameters; look for a break in the loop"
 
     def after_reset(self, slots: Slots, counts: list[int]) -> None:
-        first = [place == 0 for place in range(len(counts))]
-        self.slots = {n: picked(first, new, slots[n]) for n, new in self.slots.items()}
-        self.innermost.count = picked(first, self.innermost.count, counts)
+        self.slots = self.first_new(slots)
+        self.innermost.count = [*self.innermost.count[:1], *counts[1:]]
+
+    def first_new(self, old: Slots) -> Slots:
+        return {n: [*new[:1], *old[n][1:]] for n, new in self.slots.items()}
+
+
+class OnlyFirstTensorTreated(OnlyFirstTensorReset):
+    needs: ClassVar[tuple[str, ...]] = ("slots",)
+    says = "resets or interpolates the slots of the first parameter only"
+
+    def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
+        self.slots = self.anchor = self.first_new(slots)
+        self.inner.follow(self.phi)
 
 
 class CountResetUnasked(Mistake, SimulatedLookahead):
