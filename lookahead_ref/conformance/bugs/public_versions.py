@@ -234,7 +234,8 @@ class OnlyFirstMomentReset(Mistake, SimulatedLookahead):
 
 
 class OnlyFirstTensorReset(Mistake, SimulatedLookahead):
-    clause, place, needs = "LA-12", "reset", ("reset", "slots")
+    clause, place = "LA-12", "reset"
+    needs: ClassVar[tuple[str, ...]] = ("reset", "slots")
     says = "resets the slots of the first parameter only"
     breaks = "momentum of the old cycle pushes all other parameters"
     fix = "go over the slots of all parameters; look for a break in the loop"
@@ -248,7 +249,7 @@ class OnlyFirstTensorReset(Mistake, SimulatedLookahead):
 
 
 class OnlyFirstTensorTreated(OnlyFirstTensorReset):
-    needs: ClassVar[tuple[str, ...]] = ("slots",)
+    needs = ("slots",)
     says = "resets or interpolates the slots of the first parameter only"
 
     def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
