@@ -5,12 +5,15 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.lookahead import (
     AlphaSwapped,
     CheckpointWithoutAnchor,
     OtherAlphaForSlots,
     PhiAfterFirstStep,
+    SlotsNotReset,
 )
 from lookahead_ref.conformance.bugs.simulation import (
     Evaluated,
@@ -255,6 +258,23 @@ class OnlyFirstTensorTreated(OnlyFirstTensorReset):
     def after_interpolation(self, slots: Slots, anchor: Slots, alpha: Any) -> None:
         self.slots = self.anchor = self.first_new(slots)
         self.inner.follow(self.phi)
+
+
+class OnlyFirstBytesReset(Mistake, SlotsNotReset):
+    clause, place, needs = "LA-12", "reset", ("reset", "slots")
+    says = "clears as many bytes of the slots as there are numbers in them: an eighth"
+    breaks = OnlyFirstTensorReset.breaks
+    fix = "memset takes a size in bytes: multiply by sizeof"
+
+    def after_reset(self, slots: Slots, counts: list[int]) -> None:
+        self.slots = {name: self.cleared(tensors) for name, tensors in slots.items()}
+
+    @staticmethod
+    def cleared(tensors: Tensors) -> Tensors:
+        flat = np.array([x for xs in tensors for x in xs], "<f8")
+        flat.view(np.uint8)[: flat.size] = 0
+        numbers = iter(flat.tolist())
+        return [[next(numbers) for _ in xs] for xs in tensors]
 
 
 class CountResetUnasked(Mistake, SimulatedLookahead):
