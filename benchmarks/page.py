@@ -99,10 +99,6 @@ RATIOS = {
         "Training steps of models, of PyTorch's time",
         ("model", "backend"),
     ),
-    "models.RunBesidePyTorch.track_ratio": (
-        "Whole runs of training on a text, of the time of PyTorch's loop",
-        ("model", "backend"),
-    ),
     "workers.Synchronization.track_ratio": (
         "A synchronization of two ranks, beside an allreduce as large and the outer step",
         ("parameters", "reduction"),
@@ -203,10 +199,7 @@ def judged(row: Row) -> Iterator[Row]:
             yield replace(row, most=1.0)
         case "models.BesidePyTorch.track_ratio", key:
             yield replace(row, most=MODELS.get(key, 2.0))
-        case "models.RunBesidePyTorch.track_ratio", (model, backend):
-            compiled = 0.9 if model == "lstm" else 1.0
-            yield replace(row, most=compiled if backend == "numba" else 1.5)
-        case "workers.Synchronization.track_ratio", _:
+        case "workers.Synchronization.track_ratio", (_, "ordered"):
             yield replace(row, most=1.15)
         case _:
             yield row

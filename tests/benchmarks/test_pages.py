@@ -56,7 +56,6 @@ def row(benchmark: str, case: tuple[Any, ...], value: float) -> page.Row:
         ("Cost", ("1e7", "adam", "k = 5, interpolate"), 1.1, ["≤ 1 met", "≤ 1.05 met"]),
         ("Outer", ("nesterov",), 1.04, ["≤ 1.05 met"]),
         ("Synchronization", ("1e7", "ordered"), 1.1, ["≤ 1.15 met"]),
-        ("RunBesidePyTorch", ("awd-lstm", "numba"), 0.95, ["≤ 1 met"]),
         ("Snoo", (), 0.9, ["≤ 0.8 **missed**"]),
         ("Bandwidth", ("1e7", "sgd", None, "the same reads and writes"), 0.7, ["≥ 0.9 **"]),
         ("Bandwidth", ("1e8", "sgd", 1, "the library's copy"), 0.87, ["≥ 0.85 met"]),
@@ -65,7 +64,6 @@ def row(benchmark: str, case: tuple[Any, ...], value: float) -> page.Row:
         ("Growth", ("sgd",), 0.8, ["0.95 to 1.05 **missed**"]),
         ("Peak", ("sgd", "plain"), 0.02, ["≤ 1 met"]),
         ("BesidePyTorch", ("lstm", "numpy"), 1.3, ["≤ 1.4 met"]),
-        ("RunBesidePyTorch", ("lstm", "numba"), 0.95, ["≤ 0.9 missed, within"]),
         ("BesidePyTorch", ("resnet18", "numpy"), 2.3, ["≤ 2 **missed**"]),
     ],
 )
