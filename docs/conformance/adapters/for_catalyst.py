@@ -7,7 +7,7 @@ from lookahead_ref.conformance.adapters.pytorch import PyTorch, one_file
 ABOUT = {
     "name": "catalyst",
     "title": "catalyst",
-    "home": "https://pypi.org/project/catalyst",
+    "home": "https://github.com/catalyst-team/catalyst",
     "package": "catalyst",
 }
 

@@ -10,7 +10,7 @@ from lookahead_ref.conformance.protocol import UnsupportedError
 ABOUT = {
     "name": "fastai",
     "title": "fastai",
-    "home": "https://pypi.org/project/fastai",
+    "home": "https://github.com/fastai/fastai",
     "package": "fastai",
 }
 SLOTS = {

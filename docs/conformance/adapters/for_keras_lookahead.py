@@ -7,7 +7,7 @@ from shared.harness import Case, Unsupported, serve
 ABOUT = {
     "name": "keras-lookahead",
     "title": "keras-lookahead",
-    "home": "https://pypi.org/project/keras-lookahead",
+    "home": "https://github.com/CyberZHG/keras-lookahead",
     "package": "keras-lookahead",
     "python": "3.7, with keras==2.2.5 tensorflow==1.15.5",
 }

@@ -5,7 +5,7 @@ from shared.rangers import radam
 ABOUT = {
     "name": "pytorch_ranger",
     "title": "pytorch_ranger",
-    "home": "https://pypi.org/project/pytorch-ranger",
+    "home": "https://github.com/mpariente/Ranger-Deep-Learning-Optimizer",
     "package": "pytorch-ranger",
 }
 

@@ -7,7 +7,7 @@ from lookahead_ref.conformance.protocol import UnsupportedError
 ABOUT = {
     "name": "rangerlite",
     "title": "rangerlite",
-    "home": "https://pypi.org/project/rangerlite",
+    "home": "https://github.com/FLC-QU-hep/ranger-lite",
     "package": "rangerlite",
 }
 

@@ -7,7 +7,7 @@ from shared.harness import Case, Unsupported, serve
 ABOUT = {
     "name": "tensorflow_addons",
     "title": "tensorflow_addons",
-    "home": "https://pypi.org/project/tensorflow-addons",
+    "home": "https://github.com/tensorflow/addons",
     "package": "tensorflow-addons",
     "python": "3.11, with tensorflow-cpu==2.15.1",
 }

@@ -105,6 +105,7 @@ class Peer:
     """A public implementation."""
 
     package: str  # by the name it is installed by
+    repository: str  # on GitHub
     needs: tuple[str, ...]  # what its adapter imports
     place: str  # ``module:callable``, the module in this package
     source: str = ""  # of what is no package
@@ -118,8 +119,8 @@ class Peer:
 
     @property
     def home(self) -> str:
-        pypi = f"https://pypi.org/project/{self.package}"
-        return "https://arxiv.org/abs/2510.15830" if self.source else pypi
+        repository = f"https://github.com/{self.repository}"
+        return "https://arxiv.org/abs/2510.15830" if self.source else repository
 
     @property
     def title(self) -> str:
@@ -141,20 +142,36 @@ class Peer:
 PEERS = {
     peer.package: peer
     for peer in (
-        Peer("optax", ("optax", "jax"), "optax:Optax"),
-        Peer("torch_optimizer", ("torch_optimizer", "torch"), "pytorch:torch_optimizer"),
+        Peer("optax", "google-deepmind/optax", ("optax", "jax"), "optax:Optax"),
         Peer(
-            "pytorch_optimizer", ("pytorch_optimizer", "torch"), "pytorch:pytorch_optimizer"
+            "torch_optimizer",
+            "jettify/pytorch-optimizer",
+            ("torch_optimizer", "torch"),
+            "pytorch:torch_optimizer",
         ),
-        Peer("paddlepaddle", ("paddle",), "paddle:Paddle"),
-        Peer("timm", ("timm", "torch"), "pytorch:timm"),
-        Peer("pylocron", ("holocron", "torch"), "pytorch:pylocron"),
         Peer(
-            "torch2-look-ahead", ("lookahead_pytorch", "torch"), "pytorch:torch2_look_ahead"
+            "pytorch_optimizer",
+            "kozistr/pytorch_optimizer",
+            ("pytorch_optimizer", "torch"),
+            "pytorch:pytorch_optimizer",
         ),
-        Peer("torchft", ("torchft", "torch"), "outer:torchft"),
-        Peer("fairscale", ("fairscale", "torch"), "outer:fairscale"),
-        Peer("snoo", ("torch",), "outer:snoo", "from its paper"),
+        Peer("paddlepaddle", "PaddlePaddle/Paddle", ("paddle",), "paddle:Paddle"),
+        Peer("timm", "huggingface/pytorch-image-models", ("timm", "torch"), "pytorch:timm"),
+        Peer("pylocron", "frgfm/Holocron", ("holocron", "torch"), "pytorch:pylocron"),
+        Peer(
+            "torch2-look-ahead",
+            "Wintoplay/torch2-look-ahead",
+            ("lookahead_pytorch", "torch"),
+            "pytorch:torch2_look_ahead",
+        ),
+        Peer("torchft", "meta-pytorch/torchft", ("torchft", "torch"), "outer:torchft"),
+        Peer(
+            "fairscale",
+            "facebookresearch/fairscale",
+            ("fairscale", "torch"),
+            "outer:fairscale",
+        ),
+        Peer("snoo", "", ("torch",), "outer:snoo", "from its paper"),
     )
 }
 """By package."""
