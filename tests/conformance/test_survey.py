@@ -283,7 +283,7 @@ def test_what_departs_in_it_is_named(name: str) -> None:
 
 
 def test_one_that_is_not_installed_is_told_with_the_extra_that_installs_it() -> None:
-    absent = Peer("no_such_package", ("no_such_module",), "optax:Optax")
+    absent = Peer("no_such_package", "", ("no_such_module",), "optax:Optax")
     assert not absent.installed
     with pytest.raises(MissingExtraError, match=r"no_such_module .*-ref\[peers\]"):
         absent.require()
