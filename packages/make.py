@@ -22,7 +22,9 @@ def make(out: Path) -> None:
     urls = project["project"]["urls"]
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(make_archive(Path(folder))) as archive:
-            archive.extractall(folder, filter="data")
+            # The first patch releases of Python 3.11 have no filter.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(folder)
         (unpacked,) = (path for path in Path(folder).iterdir() if path.is_dir())
         vectors = sorted(path.relative_to(unpacked) for path in unpacked.rglob("*.json"))
         filled = {

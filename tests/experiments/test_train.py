@@ -162,7 +162,7 @@ def test_settings_that_were_found_right_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("k", "x"), ("hidden", ["x"]), ("alpha", None), ("tied", 1)]
+    ("name", "value"), [("k", "x"), ("hidden", ["x"]), ("alpha", "x"), ("tied", 1)]
 )
 def test_settings_of_another_type_are_refused_where_they_are_read(
     name: str, value: Any, tmp_path: Path
@@ -207,7 +207,7 @@ def test_settings_reach_the_optimizer(name: str) -> None:
         optimizer=name,
         learning_rate=0.25,
         k=7,
-        alpha=0.5 if name.startswith("snoo-") else 0.75,
+        alpha=None if name.startswith("snoo-") else 0.75,
         outer_learning_rate=0.6 if name.startswith("snoo-") else None,
         momentum=0.8,
         weight_decay=0.01,
