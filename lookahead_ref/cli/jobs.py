@@ -134,11 +134,12 @@ def _joined(settings: Any) -> Iterator[tuple[Any, "Team"]]:
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments.trials import serve
-            from lookahead_ref.training.team import check_alike, check_ranks, join
+            from lookahead_ref.training.team import check_alike, check_ranks, started
 
-            check_ranks(settings.workers)
-            team = join(settings.workers)
+            team = started(settings.workers)
             stack.enter_context(team.ending())
+            with team.together():
+                check_ranks(settings.workers)
             with team.together():
                 given = asdict(settings)
                 check_alike(team, {**given.pop("base"), **given})

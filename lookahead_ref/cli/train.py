@@ -69,12 +69,14 @@ def train(
                 check_ranks,
                 check_stops,
                 join,
+                started,
             )
 
             folder, given = None, settings.workers
-            check_ranks(given)
-            team = join(given)
+            team = started(given)
             stack.enter_context(team.ending())
+            with team.together():
+                check_ranks(given)
             with team.together():
                 check_alike(team, context.params)
                 if resume is not None and team.leads:

@@ -198,14 +198,23 @@ def _settled(array: Any) -> Any:
     return array
 
 
+def started(workers: int | str) -> Team:
+    """Join the team of a command: all ranks, wherever mpirun started several."""
+    # A rank that ends before it has joined may leave the others, and mpirun, waiting.
+    return join(workers if _ranks() == "1" else "mpi")
+
+
 def check_ranks(workers: int | str) -> None:
     """Refuse that each rank of mpirun does the same on its own, for want of mpi."""
-    of_mpich = os.environ.get("PMI_SIZE", "1")
-    ranks = os.environ.get("OMPI_COMM_WORLD_SIZE", of_mpich)
-    if workers != "mpi" and ranks != "1":
+    if workers != "mpi" and _ranks() != "1":
         raise ValueError(
-            f"workers must be mpi on {ranks} ranks that mpirun started, got {workers}"
+            f"workers must be mpi on {_ranks()} ranks that mpirun started, got {workers}"
         )
+
+
+def _ranks() -> str:
+    of_mpich = os.environ.get("PMI_SIZE", "1")
+    return os.environ.get("OMPI_COMM_WORLD_SIZE", of_mpich)
 
 
 def check_alike(team: Team, given: Mapping[str, Any]) -> None:
