@@ -1,9 +1,6 @@
 """The authors' Lookahead for PyTorch."""
 
-from shared.sources import PULLBACK, evaluated, has_velocity, kept, module_of
-
-from lookahead_ref.conformance.adapters.pytorch import PyTorch
-from lookahead_ref.conformance.protocol import UnsupportedError
+from shared.sources import pullback
 
 ABOUT = {
     "name": "authors-pytorch",
@@ -15,12 +12,7 @@ ABOUT = {
 
 
 def Adapter():
-    Lookahead = module_of(ABOUT).Lookahead
-
-    def wrap(inner, level):
-        kind = PULLBACK[level.inner_state]
-        if kind == "pullback" and not has_velocity(inner):
-            raise UnsupportedError("pullback without a momentum, which is a KeyError")
+    def build(Lookahead, inner, level, kind):
         return Lookahead(inner, level.k, level.alpha[0], kind)
 
-    return PyTorch(wrap, kept("cached_params"), evaluated, tuple(PULLBACK))
+    return pullback(ABOUT, build)

@@ -45,6 +45,23 @@ def kept(name):
     return lambda wrapper, _, param: wrapper.state[param].get(name)
 
 
+def pullback(about, build):
+    """Adapt the authors' file, or a copy whose class `build` calls in its own order."""
+    # Only a process that has PyTorch comes here.
+    from lookahead_ref.conformance.adapters.pytorch import PyTorch
+    from lookahead_ref.conformance.protocol import UnsupportedError
+
+    Lookahead = module_of(about).Lookahead
+
+    def wrap(inner, level):
+        kind = PULLBACK[level.inner_state]
+        if kind == "pullback" and not has_velocity(inner):
+            raise UnsupportedError("pullback without a momentum, which is a KeyError")
+        return build(Lookahead, inner, level, kind)
+
+    return PyTorch(wrap, kept("cached_params"), evaluated, tuple(PULLBACK))
+
+
 def has_velocity(inner) -> bool:
     """Return whether there is what "pullback" acts on; it is a KeyError where not."""
     return any(group.get("momentum") for group in inner.param_groups)
