@@ -6,8 +6,8 @@
     python docs/front_door.py FIG8
 
 draws `_static/front/why-light.svg` and `why-dark.svg` from a reproduction's folder. Without
-a folder it only rewrites README's blocks between ``<!-- made: NAME -->`` and ``<!-- end -->``.
-The diagnosis among them needs timm; without it, that block stays.
+a folder it only rewrites README's blocks between ``<!-- made: NAME -->`` and
+``<!-- end -->``. The diagnosis among them needs timm; without it, that block stays.
 """
 
 import importlib.util
@@ -85,7 +85,7 @@ def play() -> str:
     site = project["project"]["urls"]["Documentation"]
     return (
         f"**Play with it:** [watch it walk]({site}/lookahead-walk.html), with sliders, or\n"
-        f"[run the quick start in your browser]({site}/quickstart.html). While these are not\n"
+        f"[run the quick start in your browser]({site}/quickstart.html). Until they are\n"
         "published, `python docs/walk/make.py walk.html` writes the first in a clone."
     )
 
