@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conformance.running import named, statuses, taken
-from conformance.wrong import program, results
+from conformance.running import named, results, statuses, taken
+from conformance.wrong import program
 
 from lookahead_ref.conformance import cases
 from lookahead_ref.conformance.adapters import PEERS, Peer, builtin

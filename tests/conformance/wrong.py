@@ -12,11 +12,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
-
-from lookahead_ref.conformance import Case, judge, observe
-from lookahead_ref.conformance.judging import Result
-
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = ("inner_rules", "wrapper_plain")
 SOURCES = {
@@ -393,16 +388,3 @@ def changed(changes: Iterable[Change], **known: Any) -> Any:
             vars(module).update(known)
             exec(compile(sources[name], f"changed/{name}.py", "exec"), vars(module))
     return modules["wrapper_plain"].Adapter
-
-
-def results(make: Any, chosen: Iterable[Case], dtype: str) -> list[Result]:
-    """Take cases through an adapter in this process."""
-    found = []
-    for case in chosen:
-        if dtype in case.dtypes:
-            with np.errstate(all="ignore"):
-                seen = observe(case, dtype, make(), make)
-            verdict = judge(case, seen, dtype)
-            status: Any = "passed" if verdict.passed else "departed"
-            found.append(Result(case, dtype, status, "", verdict, seen))
-    return found
