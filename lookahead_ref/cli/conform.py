@@ -177,7 +177,8 @@ def conform(
     1, if something departs, or passes that was expected to depart;
     2, if the command was wrong;
     3, if the program itself failed;
-    4, if nothing is wrong, but no answer came in time for some of it.
+    4, if nothing is wrong, but no answer came in time for some of it;
+    5, if it offers nothing of what it was asked for.
     """
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)

@@ -23,6 +23,7 @@ def judge(target: str | None, profile: str, *, as_json: bool) -> None:
         module = f"lookahead_ref.conformance.adapters.{profile}_use"
         found = import_module(module).checked(target)
     departs = [each for each in found if each.verdict == "departs"]
+    offered = sum(each.verdict != "not offered" for each in found)
     passes = sum(each.verdict == "passes" for each in found)
     if as_json:
         print_json({"target": target, "checks": [each._asdict() for each in found]})
@@ -35,6 +36,6 @@ def judge(target: str | None, profile: str, *, as_json: bool) -> None:
         for fix in dict.fromkeys(each.fix for each in departs):
             names = ", ".join(each.name for each in departs if each.fix == fix)
             console().print(Text(f"{names}: {fix}."))
-        console().print(f"{target}: {passes} of {len(found)} ways of use hold")
+        console().print(f"{target}: {passes} of {offered} ways of use hold")
     if departs:
         raise typer.Exit(1)
