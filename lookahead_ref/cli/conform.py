@@ -183,7 +183,7 @@ def conform(
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)
         return
-    if profile in (["pytorch"], ["jax"]):
+    if profile in (["pytorch"], ["jax"], ["keras"]):
         from lookahead_ref.cli.uses import judge
 
         judge(target, profile[0], as_json=as_json)

@@ -1,4 +1,4 @@
-"""``conform TARGET --profile pytorch`` and ``jax``: a Lookahead in its users' hands."""
+"""``conform TARGET --profile pytorch``, ``jax``, ``keras``: in its users' hands."""
 
 from importlib import import_module
 
@@ -6,7 +6,7 @@ import typer
 
 from lookahead_ref.cli.terminal import console, print_json, reported
 
-PROFILES = {"pytorch": "torch", "jax": "optax"}
+PROFILES = {"pytorch": "torch", "jax": "optax", "keras": "keras"}
 """Profile to what it needs."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance.running import PORTING, departed, port, results
+from conformance.running import PORTING, broken, departed, port, results
 
 from toys import X, Y
 
@@ -80,12 +80,9 @@ def test_the_profile_of_jax_names_what_is_broken(
     port("deltas_jax", "jax", "optax")
     from lookahead_ref.conformance.adapters import jax_use
 
-    source = DELTAS.read_text(encoding="utf-8")
-    assert source.count(right) == 1
+    file = broken(DELTAS, right, wrong, tmp_path)
     start = "    at_sync = alpha"
-    source = source.replace(right, wrong).replace(start, f"    seen = []\n{start}")
-    file = tmp_path / f"wrong_{name}_jax.py"
-    file.write_text(source)
+    file.write_text(file.read_text().replace(start, f"    seen = []\n{start}"))
     found = {each.name: each.verdict for each in jax_use.checked(f"{file}:lookahead")}
     assert found[name] == "departs"
 

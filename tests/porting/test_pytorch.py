@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.running import PORTING, conform, departed, port, results
+from conformance.running import PORTING, broken, conform, departed, port, results
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 FILE = PORTING / "wrapper_pytorch.py"
@@ -38,7 +38,7 @@ USED_WRONGLY = {
     ),
     "state-dict": ('"cycle_step": self.cycle_step', '"cycle_step": 0'),
     "load-twice": ("p: phi.to(p)", "p: self.__dict__.setdefault(str(id(p)), phi)"),
-    "weights-only": ('"syncs": self.syncs,', '"syncs": self.syncs, "path": Path(),'),
+    "weights-only": ('"syncs": self.syncs,', '"syncs": self.syncs, "path": slice(0),'),
     "pickled": UNPICKLED,
     "deepcopied": UNPICKLED,
     "add-param-group": ("setdefault(p, p.detach()", "setdefault(p, 0 * p.detach()"),
@@ -73,11 +73,7 @@ def test_a_way_of_use_that_is_broken_is_named(name: str, tmp_path: Path) -> None
     port("wrapper_pytorch", "torch")
     from lookahead_ref.conformance.adapters import pytorch_use
 
-    right, wrong = USED_WRONGLY[name]
-    source = FILE.read_text(encoding="utf-8")
-    assert source.count(right) == 1
-    file = tmp_path / f"wrong_{name.replace('-', '_')}.py"
-    file.write_text("from pathlib import Path\n" + source.replace(right, wrong))
+    file = broken(FILE, *USED_WRONGLY[name], tmp_path)
     make = pytorch_use.lookahead_of(f"{file}:Lookahead")
     with pytest.raises(Exception):  # noqa: B017, PT011
         pytorch_use.CHECKS.by_name[name].run(make)
