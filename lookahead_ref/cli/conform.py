@@ -132,7 +132,7 @@ def conform(
     ] = None,
     dtype: Dtype = None,
     level: Level = "strict",
-    expect: Annotated[Path | None, _option("A list of known departures.")] = None,
+    expect: Annotated[Path | None, _option("A list of known failures.")] = None,
     write_expect: Annotated[Path | None, _option("Write a first such list.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, for a program to read.")
@@ -170,11 +170,11 @@ def conform(
 ) -> None:
     """Take an implementation of Lookahead through the golden suite.
 
-    Prints a verdict for each profile, each departure, and what explains them.
+    Prints a verdict for each profile, each failure, and what explains them.
 
     Exit code:
     0, if all that it offers passes;
-    1, if something departs, or passes that was expected to depart;
+    1, if a check fails, or passes that was expected to fail;
     2, if the command was wrong;
     3, if the program itself failed;
     4, if nothing is wrong, but no answer came in time for some of it.
@@ -193,7 +193,7 @@ def conform(
 
         if target is not None:
             check_name(target)
-        require("mpmath", "conform", purpose="look for the cause of a departure")
+        require("mpmath", "conform", purpose="look for the cause of a failure")
         from lookahead_ref.conformance.diagnosis import diagnose
         from lookahead_ref.conformance.judging import read_expectations
         from lookahead_ref.conformance.own_inner import own_cases
@@ -228,7 +228,7 @@ def conform(
             summary = hidden(summary)
         try:
             _write(summary, results, html, junit, markdown, write_expect)
-        except OSError as error:  # not 1, which says that something departs
+        except OSError as error:  # not 1, which says that a check fails
             raise failed(error, USAGE) from error
         if as_json:
             print_json(summary)
@@ -365,7 +365,7 @@ def _write(
         checks = [(r.case.profile, r.case.id, r.dtype) for r in results]
         write_atomically(junit, reports.to_junit(summary, checks))
     if write_expect is not None:
-        first = first_list(results, "departs as of now; say why here")
+        first = first_list(results, "fails for now; say why here")
         write_atomically(write_expect, json.dumps(first, indent=1) + "\n")
 
 
@@ -383,7 +383,7 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
     head, *rows = zip(*(column for column in columns if any(column[1:])), strict=True)
     for place, column in enumerate(head):
         table.add_column(column, justify="left" if place < 2 else "right")
-    styles = {"passes": "green", "departs": "bold red", "failed": "bold red"}
+    styles = {"passes": "green", "fails": "bold red", "error": "bold red"}
     for name, verdict, *counts in rows:
         table.add_row(name, Text(verdict, styles.get(verdict, "yellow")), *counts)
     to.print(table)
