@@ -58,7 +58,7 @@ STARTS = {
     "tinygrad": "lookahead-ref conform {file}:Adapter --level gpu",
     "partial_fit": "lookahead-ref conform {file}:Adapter",
 }
-"""What there is to begin with: kind to the command that runs the suite on the file."""
+"""Kinds of first adapters: kind to the command that runs the suite on the file."""
 
 BESIDE = {"nnx": {"deltas_jax": "jax"}, "partial_fit": {"inner_rules": "inner_rules"}}
 """What such a file imports: kind to module and template."""
@@ -92,7 +92,7 @@ def _option(help: str, *names: str, **more: Any) -> Any:  # noqa: A002
 TargetName = Annotated[
     str | None,
     typer.Argument(
-        help="What is built in, module:Class or file.py:Class.",
+        help="A built-in name, module:Class or file.py:Class.",
         show_default=False,
         autocompletion=completing(f"{__name__}:_targets"),
     ),
@@ -106,20 +106,20 @@ DTYPES = ("float32", "float64")
 Dtype = Annotated[
     str | None,
     _option(
-        "The only precision, float32 or float64, of a program that has no other.",
+        "Test only this precision, float32 or float64.",
         autocompletion=completing(DTYPES),
     ),
 ]
 Harness = Annotated[
     str | None,
-    _option("A program that speaks JSON lines, and its arguments.", metavar="COMMAND"),
+    _option("A program that speaks JSON lines, with its arguments.", metavar="COMMAND"),
 ]
 
 
 def conform(
     target: TargetName = None,
     command: Harness = None,
-    recorded: Annotated[Path | None, _option("Trajectories that a program wrote.")] = None,
+    recorded: Annotated[Path | None, _option("A recording that a program wrote.")] = None,
     case: Annotated[
         list[str] | None, _option("Only this case; may be repeated.", metavar="ID")
     ] = None,
@@ -137,12 +137,12 @@ def conform(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, for a program to read.")
     ] = False,
-    html: Annotated[Path | None, _option("Write a page.")] = None,
-    junit: Annotated[Path | None, _option("Write JUnit's XML.")] = None,
+    html: Annotated[Path | None, _option("Write an HTML page.")] = None,
+    junit: Annotated[Path | None, _option("Write JUnit XML.")] = None,
     markdown: Annotated[Path | None, _option("Write Markdown.")] = None,
     startup_timeout: Annotated[
         float,
-        typer.Option(help="Seconds to start up, import and compile in.", min=0.01),
+        typer.Option(help="Seconds to start up, import and compile.", min=0.01),
     ] = 60.0,
     step_timeout: Annotated[
         float, typer.Option(help="Seconds for each answer.", min=0.01)
@@ -150,34 +150,34 @@ def conform(
     run_timeout: Annotated[
         float, typer.Option(help="Seconds for the whole run.", min=0.01)
     ] = 3600.0,
-    line_limit: Annotated[int, typer.Option(help="Bytes of an answer.", min=64)] = 2**20,
+    line_limit: Annotated[int, typer.Option(help="Bytes per answer.", min=64)] = 2**20,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say in plain words what is wrong.")
     ] = False,
     hide_expected: Annotated[
-        bool, typer.Option("--hide-expected", help="Keep expected values out of it all.")
+        bool, typer.Option("--hide-expected", help="Show no expected values.")
     ] = False,
     init: Annotated[
         str | None,
         _option(
-            f"Write a file to begin with: {', '.join(STARTS)}.",
+            f"Write a first adapter: {', '.join(STARTS)}.",
             metavar="KIND",
         ),
     ] = None,
     output: Annotated[
-        Path | None, _option("Where --init writes it.", metavar="FILE")
+        Path | None, _option("The file that --init writes.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Take an implementation of Lookahead through the golden suite.
+    """Test an implementation of Lookahead by the golden suite.
 
     Prints a verdict for each profile, each failure, and what explains them.
 
     Exit code:
-    0, if all that it offers passes;
+    0, if everything that it offers passes;
     1, if a check fails, or passes that was expected to fail;
     2, if the command was wrong;
-    3, if the program itself failed;
-    4, if nothing is wrong, but no answer came in time for some of it.
+    3, if the program stopped with an error;
+    4, if nothing is wrong, but some answers did not come in time.
     """
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)
@@ -242,7 +242,7 @@ def conform(
 
 
 def _begin(kind: str, path: Path) -> None:
-    """Write a file to begin with, and say how to go on."""
+    """Write a first adapter, and say how to continue."""
     try:
         option("--init", kind, tuple(STARTS))
         templates = files("lookahead_ref.conformance").joinpath("templates")
@@ -433,13 +433,13 @@ def models(
 
 @golden.callback(epilog=epilog(EXAMPLES["golden"]))
 def _golden() -> None:
-    """Build the vectors of the golden suite, and run its models."""
+    """Build the vectors of the golden suite, and test models by it."""
 
 
 @golden.command(epilog=epilog(EXAMPLES["golden generate"]))
 def generate(
     output: Annotated[
-        Path | None, _option("The folder; that of the package if not given.", metavar="DIR")
+        Path | None, _option("The folder; default: that of the package.", metavar="DIR")
     ] = None,
 ) -> None:
     """Build the vector files from 50-digit arithmetic, byte for byte the same each time."""
@@ -467,14 +467,14 @@ def survey(
         ),
     ] = None,
     python: Annotated[
-        str | None, _option("The interpreter of adapters that need one of their own.")
+        str | None, _option("The interpreter for adapters that need their own.")
     ] = None,
     output: Annotated[
         Path | None,
-        _option("Write it to a file; what that says of other implementations stays."),
+        _option("Update this file; entries of other implementations stay."),
     ] = None,
 ) -> None:
-    """Run the suite on public implementations, and say as JSON what was found of each."""
+    """Run the suite on public implementations, and write the findings as JSON."""
     with reported():
         from lookahead_ref.conformance.adapters import PEERS
         from lookahead_ref.conformance.survey import survey as run_all
@@ -512,10 +512,10 @@ def make_vectors(
     output: Annotated[Path, typer.Option(help="The folder.", metavar="DIR")] = Path(),
     record: Annotated[
         bool,
-        typer.Option("--record", help="Give vectors that have changed the next number."),
+        typer.Option("--record", help="Give changed vectors the next number."),
     ] = False,
 ) -> None:
-    """Write the vectors as an archive to hand out, the same byte for byte each time."""
+    """Write the vectors as an archive, the same byte for byte each time."""
     with reported():
         from lookahead_ref.conformance import vectors
 

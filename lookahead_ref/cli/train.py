@@ -52,9 +52,9 @@ def train(
 ) -> None:
     """Train a model with one optimizer.
 
-    With --output the run lives in that folder, survives being killed, and goes on with
-    --resume as if it had never stopped. Its weights end up in final.safetensors, its
-    history in results.json, its log in train.jsonl.
+    With --output the run is kept in a folder. If it is killed, --resume continues it as if
+    it had never stopped. The folder then has the weights in final.safetensors, the history
+    in results.json and the log in train.jsonl.
     """
     output, resume = where.output, where.resume
     path = output if resume is None else resume
