@@ -204,7 +204,7 @@ def conform(
         asked = _asked(dtype)
         for path in (html, junit, markdown, write_expect):
             if path is not None and not path.parent.is_dir():
-                raise ValueError(f"{path} must be in a folder that is there")
+                raise ValueError(f"{path} must be in an existing folder")
         known = [] if expect is None else read_expectations(expect)
         limits = Limits(startup_timeout, step_timeout, line_limit, run_timeout)
         # A program of its own is one process for the whole suite; Python's are cheap.

@@ -144,7 +144,7 @@ def _changed_options(context: typer.Context, options: dict[str, Any]) -> dict[st
         if name in given and name not in (*options, *_OWN, *_GOES_ON):
             option = name.strip("_").replace("_", "-")
             raise ValueError(
-                f"resume cannot be given with --{option}: a run goes on as it began"
+                f"resume cannot be given with --{option}: a run continues as it began"
             )
     options = {**options, "epochs": context.params["epochs"]}
     return {name: value for name, value in options.items() if name in given}

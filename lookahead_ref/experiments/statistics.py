@@ -170,7 +170,7 @@ def paired(outcomes: Sequence[Outcome]) -> str:
     """Say what runs of one seed share."""
     workers = {outcome.arm.settings.workers for outcome in outcomes}
     return "both start at the same point and see the same batches" + (
-        ", but for workers, each of which has its share of the data" * (len(workers) > 1)
+        ", except that each worker has its share of the data" * (len(workers) > 1)
     )
 
 
