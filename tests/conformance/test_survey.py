@@ -21,7 +21,8 @@ from lookahead_ref.conformance.adapters import PEERS, Peer, builtin
 from lookahead_ref.conformance.bugs import CONVENTIONS
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.judging import Result
-from lookahead_ref.conformance.running import HungError, open_target
+from lookahead_ref.conformance.protocol import TargetError
+from lookahead_ref.conformance.running import open_target
 from lookahead_ref.conformance.survey import condensed, described, remembered, verdict
 from lookahead_ref.conformance.survey import survey as run_all
 from lookahead_ref.conformance.vectors import VERSION, Case
@@ -187,7 +188,8 @@ def test_the_history_keeps_what_was_found_of_other_versions() -> None:
 def test_the_survey_takes_a_file_that_says_what_it_is_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lookahead_ref.conformance.survey.run", lambda *_: [])
+    passed = Result(cases()[0], "float32", "passed")
+    monkeypatch.setattr("lookahead_ref.conformance.survey.run", lambda *_: [passed])
     path = tmp_path / "mine.py"
     path.write_text("class Adapter:\n    pass\n")
     with pytest.raises(ValueError, match="must have a dict ABOUT"):
@@ -199,7 +201,10 @@ def test_the_survey_takes_a_file_that_says_what_it_is_of(
     before = {"implementations": [{"name": "other"}]}
     other, mine = run_all([str(path)], before=before)["implementations"]
     assert other == {"name": "other"}
-    assert (mine["version"], mine["adapter"], mine["verdict"]) == ("1", "mine.py", "wrong")
+    assert (mine["version"], mine["adapter"], mine["verdict"]) == ("1", "mine.py", "right")
+    path.write_text(f"ABOUT = {about[:-1]}, 'python': '2.0, with TensorFlow'}}")
+    with pytest.raises(ModuleNotFoundError, match=r"mine needs --python, 2\.0, with"):
+        run_all([str(path)], pythons=[sys.executable])
 
 
 def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
@@ -213,13 +218,24 @@ def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
         assert each["shows"].startswith(each["case"])
 
 
-def test_a_slow_machine_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = Result(cases()[0], "float32", "unjudged", "did not answer")
+@pytest.mark.parametrize(
+    ("status", "reason", "error"),
+    [
+        ("unjudged", "did not answer", "snoo: 1 checks not judged: did not answer"),
+        ("failed", "no tensorflow", "snoo: no check ran: no tensorflow"),
+        ("unsupported", "not offered", "snoo: no check ran: it offers none"),
+    ],
+)
+def test_what_the_machine_lacks_is_not_recorded(
+    monkeypatch: pytest.MonkeyPatch, status: Any, reason: str, error: str
+) -> None:
     opened = SimpleNamespace(close=lambda: None)
     module = "lookahead_ref.conformance.survey"
     monkeypatch.setattr(f"{module}.open_target", lambda *_, **__: opened)
-    monkeypatch.setattr(f"{module}.run", lambda *_: [late])
-    with pytest.raises(HungError, match="snoo: 1 checks not judged: did not answer"):
+    monkeypatch.setattr(
+        f"{module}.run", lambda *_: [Result(cases()[0], "float32", status, reason)]
+    )
+    with pytest.raises(TargetError, match=error):
         run_all(["snoo"])
 
 
