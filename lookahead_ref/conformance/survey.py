@@ -34,7 +34,7 @@ from lookahead_ref.conformance.running import (
 )
 from lookahead_ref.conformance.vectors import VERSION, cases
 
-_LIMITS = Limits(startup=300.0, step=120.0, run=6 * 3600.0)
+_LIMITS = Limits(startup=1200.0, step=600.0, run=6 * 3600.0)
 """A slow machine is no finding about an implementation."""
 
 _PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
