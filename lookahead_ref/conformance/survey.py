@@ -24,14 +24,7 @@ from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.reports import departure_line, parted, summarize
-from lookahead_ref.conformance.running import (
-    HungError,
-    Limits,
-    StartError,
-    Target,
-    open_target,
-    run,
-)
+from lookahead_ref.conformance.running import HungError, Limits, Target, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, cases
 
 _LIMITS = Limits(startup=1200.0, step=600.0, run=6 * 3600.0)
@@ -63,8 +56,8 @@ def survey(
         if slow := [each for each in results if each.status == "unjudged"]:
             raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
         if not any(each.status in ("passed", "departed") for each in results):
-            failed = [each.reason for each in results if each.status == "failed"]
-            raise StartError(f"{one}: no check ran: {(failed or ['it offers none'])[0]}")
+            reason = min(results, key=lambda each: each.status).reason  # a failure's first
+            raise ModuleNotFoundError(f"{one}: no check ran: {reason}")
         now = {**about, **_today(), **condensed(results)}
         now["history"] = remembered(found.get(about["name"], {}), now)
         found[about["name"]] = now
@@ -135,12 +128,9 @@ def _said(interpreter: str, program: str) -> str | None:
 
 
 def _opened(one: str, about: Mapping[str, str], interpreter: str) -> Target:
-    if one in PEERS:
-        return open_target(one, limits=_LIMITS)
     if "python" in about:
-        command = shlex.join([interpreter, one])
-        return open_target(command=command, limits=_LIMITS)
-    return open_target(f"{one}:Adapter", limits=_LIMITS)
+        return open_target(command=shlex.join([interpreter, one]), limits=_LIMITS)
+    return open_target(one if one in PEERS else f"{one}:Adapter", limits=_LIMITS)
 
 
 def remembered(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
