@@ -67,6 +67,9 @@ HALF = """
         for name, phi in self.phi.items():
             phi += (old[name] - phi) / 2
 """
+ROWS = """rows = len(phi) if phi.ndim > 1 else 1
+            end = (rows - 1) * rows + phi.size // rows
+            theta, phi = theta.reshape(-1)[:end], phi.reshape(-1)[:end]"""
 COUNT = """            if self.inner_state == "interpolate":
                 start = vars(self).setdefault("counts", {}).get(name, 0)
                 inner.count[name] = start + alpha * (inner.count[name] - start)
@@ -304,7 +307,10 @@ MISTAKES: dict[str, list[Change]] = {
         ("[level.phi", "[{n: x.T for n, x in level.phi.items()}"),
         ("each[slot] for name", "each[slot].T for name"),
     ],
-    "synchronizes-column-by-column": [("theta[...] = phi\n", "theta[...] = phi.T\n")],
+    "synchronizes-column-by-column": [
+        ("theta[...] = phi\n", "theta[...] = phi.T.reshape(phi.shape)\n")
+    ],
+    "stride-of-rows": [(OUTER, f"{ROWS}; {OUTER}")],
     "single-precision": [
         ("rate * u", "float(np.float32(rate)) * u"),
         (
