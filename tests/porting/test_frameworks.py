@@ -84,7 +84,7 @@ def test_the_profile_of_jax_names_what_is_broken(
     start = "    at_sync = alpha"
     file.write_text(file.read_text().replace(start, f"    seen = []\n{start}"))
     found = {each.name: each.verdict for each in jax_use.checked(f"{file}:lookahead")}
-    assert found[name] == "departs"
+    assert found[name] == "fails"
 
 
 def test_nnx_passes_and_trains_compiled() -> None:
