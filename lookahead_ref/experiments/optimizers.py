@@ -72,6 +72,7 @@ LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = {
     "awd-lstm": {"sgd": 30.0, "adam": 0.001},
     # Those that a public re-implementation of the paper's CIFAR experiments uses.
     "resnet18": _PUBLISHED,
+    "resnet8": _PUBLISHED,
     "resnet32": _PUBLISHED,
     "resnet50": _PUBLISHED,
 }

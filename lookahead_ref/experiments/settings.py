@@ -208,7 +208,7 @@ class TrainSettings:
 
     model: str = _of_model(
         "mlp",
-        "mlp, lstm, awd-lstm, resnet18, resnet32, resnet50; or your own, as module:name or "
+        "mlp, lstm, awd-lstm, resnet8, resnet18, resnet32, resnet50; or your own, as module:name or "
         "file.py:name.",
         choices=_MODELS,
     )
