@@ -351,9 +351,7 @@ def resnet18(
     return ResNet(shape, classes, (2, 2, 2, 2), (64, 128, 256, 512), backend=backend)
 
 
-def resnet8(
-    shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
-) -> ResNet:
+def resnet8(shape: tuple[int, int, int], classes: int, *, backend: str = "numpy") -> ResNet:
     """Make a ResNet as those of section 4.2 of He et al., with one block a stage.
 
     They begin at three (ResNet-20). For CIFAR-10 it has 75,290 parameters.
