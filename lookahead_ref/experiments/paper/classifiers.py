@@ -28,7 +28,7 @@ DIFFERS = "What differs from the paper"
 
 _OF_SIZES = {
     "small": TrainSettings(data="digits", learning_rate=0.2, epochs=30, batch_size=64),
-    "middle": TrainSettings(model="resnet8", learning_rate=0.3, epochs=30, batch_size=128),
+    "middle": TrainSettings(model="resnet8", learning_rate=0.3, batch_size=128),
     "full": TrainSettings(
         model="resnet18",
         learning_rate=0.05,
