@@ -467,7 +467,8 @@ def survey(
         ),
     ] = None,
     python: Annotated[
-        str | None, _option("The interpreter of adapters that need one of their own.")
+        list[str] | None,
+        _option("An interpreter for adapters that need another; may be repeated."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -493,7 +494,7 @@ def survey(
         for one in chosen:  # each by itself: what one took an hour to find is kept
             try:
                 with _started():
-                    found = run_all([one], python=python, before=found, progress=say)
+                    found = run_all([one], pythons=python or (), before=found, progress=say)
             except ModuleNotFoundError as error:
                 skipped = failed(error, USAGE)
             except typer.Exit as error:

@@ -23,6 +23,7 @@ from lookahead_ref.zoo import (
     resnet18,
     resnet32,
     resnet50,
+    resnet152,
 )
 
 # Of a ResNet-32 after 160 steps on CIFAR-10 they give the validation loss within 0.003 of
@@ -118,6 +119,7 @@ MODELS: Mapping[str, ModelKind] = {
     "resnet18": _resnet(resnet18),
     "resnet32": _resnet(resnet32),
     "resnet50": _resnet(resnet50),
+    "resnet152": _resnet(resnet152),
 }
 """Models by name; each is made to fit the data."""
 

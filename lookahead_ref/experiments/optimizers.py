@@ -77,6 +77,7 @@ LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = {
     "resnet8": {"heavy-ball": 0.3, "adam": 0.003},
     "resnet32": _PUBLISHED,
     "resnet50": _PUBLISHED,
+    "resnet152": _PUBLISHED,
 }
 """Inner learning rates for other models than the MLP."""
 
