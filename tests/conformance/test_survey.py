@@ -141,7 +141,7 @@ def test_the_page_says_in_plain_words_what_is_wrong() -> None:
     said = "loses the slow weights in a checkpoint; and "
     assert page["sentence"](those["authors-pytorch"]).startswith(said)
     assert "own checkpoint loses the slow weights" in page["headline"](those)
-    assert page["sentence"](those["snoo"]) == "nothing departs"
+    assert page["sentence"](those["snoo"]) == "nothing fails"
     drawn = page["report"](survey(), lambda name, anchor: f"{name}.html#{anchor}")
     assert drawn.count("<tr id=") == len(those)
     assert ">right, but</text></svg>" in page["badge"]("but")

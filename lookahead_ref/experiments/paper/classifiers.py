@@ -77,7 +77,7 @@ _SCHEDULES = {
     "step": "divided by 5 three times",
     "shortened": "divided by 10 three times",
     "constant": "constant",
-    "plateau": "halved where the validation loss stalls",
+    "plateau": "halved when the validation loss stops improving",
 }
 _KNOWN = {
     "resnet8": "ResNet-8",
@@ -163,13 +163,11 @@ def plan(
     if request.learning_rate is not None:
         found = "given on the command line"
     elif request.full:
-        found = "that of a public re-implementation, Connah-rs/lookahead, for all of SGD's"
+        found = "that of a public re-implementation, Connah-rs/lookahead, for all with SGD"
     elif request.middle:
-        found = (
-            "the best of a grid on seed 1000 after an epoch of CIFAR-10, for all of SGD's"
-        )
+        found = "the best of a grid after an epoch of CIFAR-10, for all with SGD"
     else:
-        found = "the best of a grid on seeds 1000 to 1009, for all of SGD's"
+        found = "the best of a grid on seeds 1000 to 1009, for all with SGD"
     setting = shown(
         settings,
         arms,
