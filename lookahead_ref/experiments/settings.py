@@ -24,7 +24,7 @@ AXES = (
 )
 """What a sweep may vary, besides the seed: fields of `TrainSettings`."""
 
-OF_DATA = ("resize", "crop")
+OF_DATA = ("validation", "resize", "crop")
 """How data is read, in every command that trains."""
 
 EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
@@ -69,7 +69,8 @@ def several(kind: type, text: str, **more: Any) -> Any:
 def evaluation(settings: Any) -> dict[str, Any]:
     """Return what every command has, and evaluate training examples too for a report."""
     given = {name: getattr(settings, name) for name in (*OF_DATA, *EVALUATION)}
-    return {**given, "evaluate_train": given["evaluate_train"] is not False}
+    given["evaluate_train"] = given["evaluate_train"] is not False
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def shared(*names: str) -> Any:
@@ -188,6 +189,12 @@ def _workers(text: str) -> int | str:
         raise ValueError(f"workers must be a number or mpi, got {text!r}") from None
 
 
+def _validation(text: str) -> int | str:
+    if text == "none" or (text.isdecimal() and int(text)):
+        return text if text == "none" else int(text)
+    raise ValueError(f"validation must be none or a number of examples, got {text!r}")
+
+
 def _seeds(default: int | None) -> Any:
     return setting(default, "Runs of each method.", least=1)
 
@@ -220,6 +227,14 @@ class TrainSettings:
         "digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR; for "
         "an lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
         choices=_DATA_SETS,
+    )
+    validation: int | str | None = _of_model(
+        None,
+        "Pictures: how many training examples are held out for validation, or none, when "
+        "all are trained on and the test examples are evaluated; default: a share of them.",
+        given=str | None,
+        metavar="none|N",
+        read=_validation,
     )
     resize: int | None = _of_model(
         None,
@@ -384,6 +399,11 @@ class TrainSettings:
         "Evaluate the training examples too; default: train does where there are no "
         "more than 20,000, or 200,000 tokens.",
     )
+
+    @property
+    def evaluated(self) -> str:
+        """Of which examples what is called validation is: those held out, or the test."""
+        return "test" if self.validation == "none" else "validation"
 
     def __post_init__(self) -> None:
         # JSON has lists for tuples.

@@ -37,6 +37,7 @@ _SMALL = TrainSettings(
 )
 _FULL = TrainSettings(
     model="resnet18",
+    validation="none",
     optimizer="heavy-ball",
     learning_rate=0.05,
     weight_decay=0.001,
@@ -121,6 +122,8 @@ def shown(
     inside = [arm.settings for arm in arms if arm.role == "lookahead"]
     kind = settings.data.partition(":")[0]
     measured = _MEASURED.get(kind, "validation examples, held out of those to train on")
+    if settings.evaluated == "test":
+        measured = "the test examples; none are held out of those to train on"
     augmented = {"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}
     pairs = dict.fromkeys(
         f"{each.k} and {each.alpha:g}" for each in inside if each.alpha is not None
@@ -215,7 +218,7 @@ def accuracy_table(
     early = first_decay(outcomes[0].arm.settings)
     accuracies = [("validation_accuracy", epoch) for epoch in (-1, early)]
     return Table(
-        title="Final validation accuracy",
+        title=f"Final {outcomes[0].evaluated} accuracy",
         caption=(
             f"Here: mean ± sample standard deviation over {plan.over}, at the end and "
             f"before the learning rate first falls, measured on {measured}"
@@ -257,6 +260,6 @@ def compared(
     if early:
         epoch = first_decay(sgd.arm.settings)
         differences.append(differences_from(sgd, others, epoch=epoch))
-    words = [against(each, "validation accuracy") for each in differences]
+    words = [against(each, f"{sgd.evaluated} accuracy") for each in differences]
     curves = training_curves(outcomes)
     return Findings(" ".join([said, *words]), (table, *differences), {"curves": curves})
