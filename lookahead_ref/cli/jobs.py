@@ -56,8 +56,8 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
     """Compare optimizers, alone and inside Lookahead, on handwritten digits or other data.
 
     Prints the table and writes report.html, pictures, results.json, results.csv and
-    train.jsonl to a folder, runs/compare-DATE-TIME if --output is not given. Stopped, the
-    same command with the same --output goes on where it was.
+    train.jsonl to a folder, by default runs/compare-DATE-TIME. If it is stopped, the same
+    command with the same --output continues.
     """
     with _joined(settings) as (settings, team):
         with reported():
@@ -79,9 +79,9 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
 def sweep(settings: SweepSettings, options: JobOptions) -> None:
     """Train every combination of some settings, on this machine or on a Dask cluster.
 
-    Writes report.html, results.json, results.csv and each run's result to a folder.
-    Stopped, the same command with the same --output goes on where it was; with more values
-    it trains what is new.
+    Writes report.html, results.json, results.csv and each run's result to a folder. If it
+    is stopped, the same command with the same --output continues; with more values it
+    trains only the new ones.
     """
     with _joined(settings) as (settings, team):
         with reported():
@@ -111,11 +111,11 @@ def reproduce(
     settings: ReproduceSettings,
     options: JobOptions,
 ) -> None:
-    """Reproduce a table or a figure of the paper, in small or in full.
+    """Reproduce a table or a figure of the paper, at a small or the full scale.
 
     Writes report.html, with the paper's numbers beside ours, pictures, results.json,
-    results.csv and each run's result. Stopped, the same command with the same --output
-    goes on where it was.
+    results.csv and each run's result. If it is stopped, the same command with the same
+    --output continues.
     """
     with reported():
         from lookahead_ref.experiments.paper import reproduce as reproducing

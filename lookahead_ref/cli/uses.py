@@ -11,7 +11,7 @@ PROFILES = {"pytorch": "torch", "jax": "optax"}
 
 
 def judge(target: str | None, profile: str, *, as_json: bool) -> None:
-    """Print a verdict for each way of use, and what to do where one departs."""
+    """Print a verdict for each way of use, and what to do where one fails."""
     with reported():
         from lookahead_ref.extras import require
 
@@ -22,19 +22,19 @@ def judge(target: str | None, profile: str, *, as_json: bool) -> None:
             raise ValueError(f"--profile {profile} needs TARGET: my_file.py:Lookahead")
         module = f"lookahead_ref.conformance.adapters.{profile}_use"
         found = import_module(module).checked(target)
-    departs = [each for each in found if each.verdict == "departs"]
+    fails = [each for each in found if each.verdict == "fails"]
     passes = sum(each.verdict == "passes" for each in found)
     if as_json:
         print_json({"target": target, "checks": [each._asdict() for each in found]})
     else:
-        styles = {"passes": "green", "departs": "bold red"}
+        styles = {"passes": "green", "fails": "bold red"}
         for each in found:
             name = Text(f"{each.name:25}")
             verdict = Text(f"{each.verdict:13}", styles.get(each.verdict, "yellow"))
             console().print(name + verdict + Text(each.says))
-        for fix in dict.fromkeys(each.fix for each in departs):
-            names = ", ".join(each.name for each in departs if each.fix == fix)
+        for fix in dict.fromkeys(each.fix for each in fails):
+            names = ", ".join(each.name for each in fails if each.fix == fix)
             console().print(Text(f"{names}: {fix}."))
         console().print(f"{target}: {passes} of {len(found)} ways of use hold")
-    if departs:
+    if fails:
         raise typer.Exit(1)

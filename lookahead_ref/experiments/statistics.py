@@ -181,7 +181,7 @@ def paired(outcomes: Sequence[Outcome]) -> str:
     """Say what runs of one seed share."""
     workers = {outcome.arm.settings.workers for outcome in outcomes}
     return "both start at the same point and see the same batches" + (
-        ", but for workers, each of which has its share of the data" * (len(workers) > 1)
+        ", except that each worker has its share of the data" * (len(workers) > 1)
     )
 
 
@@ -221,13 +221,14 @@ def against(differences: Table, quantity: str) -> str:
         found = interval(gain) or ()
         ends = " to ".join(f"{end:+.{column.digits}f}" for end in found)
         said[verdict(gain, sign)].append(f"{name} ({ends or 'one seed, no interval'})")
+    answers = {"seen": "yes", "the contrary seen": "worse", "not decided": "not decided"}
     listed = "; ".join(
-        f"{what}: {', '.join(names)}" for what, names in said.items() if names
+        f"{answers[what]} for {', '.join(names)}" for what, names in said.items() if names
     )
     text = (
-        f"Here, of a better {quantity} than that of {compared}, by 95 % intervals of the "
+        f"Is the {quantity} here better than that of {compared}? By 95 % intervals of the "
         f"difference over {max(row.cells[0].n for row in differences.rows)} seeds: {listed}"
     )
     if lost:
-        text += f". Nothing can be said of {', '.join(lost)}: runs diverged"
+        text += f". Nothing can be said about {', '.join(lost)}: runs diverged"
     return text + "."

@@ -149,7 +149,7 @@ def test_json_holds_everything() -> None:
     found = json.loads(conform("mine.py:Swapped", "--profile", "wrapper", "--json").stdout)
     assert found["exit_code"] == 1
     (profile,) = found["profiles"]
-    assert profile["verdict"] == "departs"
+    assert profile["verdict"] == "fails"
     assert profile["departed"] == len(found["departures"])
     first = found["departures"][0]["quantities"][0]
     assert first["got"] == pytest.approx(float.fromhex(first["got"].hex()))
@@ -169,11 +169,11 @@ def test_one_case_is_run_again_by_its_id() -> None:
 def test_known_departures_are_expected_and_must_go_on_departing(swapped: Done) -> None:
     again = conform("mine.py:Swapped", *SOME, "--expect", "first.json")
     assert again.exit_code == 0
-    assert "departs as known" in again.stdout
+    assert "fails as known" in again.stdout
     # Fixed, but still listed: the list must not outlive its reasons.
     fixed = conform("pure", "--profile", "wrapper", "--expect", "first.json")
     assert fixed.exit_code == 1
-    assert "pass though known to depart" in fixed.stdout
+    assert "pass although they are known to fail" in fixed.stdout
 
 
 def test_a_flag_can_be_expected_to_depart(folder: Path) -> None:
@@ -220,7 +220,7 @@ def test_pages_for_people_and_for_continuous_integration(
     assert len(wrapper.findall("testcase/failure")) == int(wrapper.get("failures", ""))
     assert 0 < int(wrapper.get("failures", "")) < int(wrapper.get("tests", ""))
     text = folder.joinpath("a.md").read_text()
-    assert "| wrapper | departs |" in text
+    assert "| wrapper | fails |" in text
     assert "no nesting \\<yet\\>" in text
 
 

@@ -89,7 +89,7 @@ def test_the_profile_of_jax_names_what_is_broken(
     file = tmp_path / f"wrong_{name}_jax.py"
     file.write_text(source)
     found = {each.name: each.verdict for each in jax_use.checked(f"{file}:lookahead")}
-    assert found[name] == "departs"
+    assert found[name] == "fails"
 
 
 def test_nnx_passes_and_trains_compiled() -> None:

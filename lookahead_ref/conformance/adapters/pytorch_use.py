@@ -2,7 +2,7 @@
 
 Each check uses a Lookahead in one more way and compares it with itself, used plainly, to
 the bit: what is wrong with its steps is the golden suite's to say. A check is a function of
-what makes the Lookahead; it raises `Wrong`, or anything, where it departs.
+what makes the Lookahead; it raises `Wrong`, or anything, where it fails.
 """
 
 import copy

@@ -1,7 +1,7 @@
 """Checks of how a Lookahead is used beside its steps, and what comes of them.
 
 A check is a function of what makes a Lookahead; it raises `Wrong`, or anything, where that
-departs.
+fails.
 """
 
 import inspect
@@ -19,11 +19,11 @@ Make = Any
 
 
 class Wrong(Exception):  # noqa: N818
-    """What departs, in a sentence."""
+    """What fails, in a sentence."""
 
 
 class Check(NamedTuple):
-    """A way of use, and what to do where it departs."""
+    """A way of use, and what to do where it fails."""
 
     run: Callable[[Make], None]
     fix: str
@@ -61,12 +61,12 @@ class Checks:
             try:
                 each.run(make)
             except Wrong as error:
-                found = Found(name, "departs", str(error), each.fix)
+                found = Found(name, "fails", str(error), each.fix)
             # Whatever a class under test raises is a finding about it.
             except Exception as error:
                 line = str(error).strip().partition("\n")[0]
                 said = f"raises {type(error).__name__}: {line}"
-                found = Found(name, "departs", said, each.fix)
+                found = Found(name, "fails", said, each.fix)
             after()
             results.append(found)
         return results

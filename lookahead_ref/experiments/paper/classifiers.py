@@ -80,7 +80,7 @@ _SCHEDULES = {
     "step": "divided by 5 three times",
     "shortened": "divided by 10 three times",
     "constant": "constant",
-    "plateau": "halved where the validation loss stalls",
+    "plateau": "halved when the validation loss stops improving",
 }
 _KNOWN = {
     "resnet18": "ResNet-18",
@@ -167,9 +167,9 @@ def plan(
     if request.learning_rate is not None:
         found = "given on the command line"
     elif request.full:
-        found = "that of a public re-implementation, Connah-rs/lookahead, for all of SGD's"
+        found = "that of a public re-implementation, Connah-rs/lookahead, for all with SGD"
     else:
-        found = "the best of a grid on seeds 1000 to 1009, for all of SGD's"
+        found = "the best of a grid on seeds 1000 to 1009, for all with SGD"
     setting = shown(
         settings,
         arms,

@@ -72,5 +72,5 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
             PAPER,
         ),
     )
-    said = "In the paper Lookahead is ahead of SGD at both points but for top-5 at the end."
+    said = "In the paper Lookahead is ahead of SGD at both points, except top-5 at the end."
     return classifiers.compared(outcomes, table, said, early=False)

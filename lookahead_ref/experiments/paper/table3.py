@@ -81,16 +81,14 @@ def plan(request: ReproduceSettings) -> Plan:
             rate = request.learning_rate
         settings = replace(base, optimizer=method.name, learning_rate=rate)
         if request.full and method.name == "polyak-sgd":
-            # It has the average alone against what stalls.
+            # Against a stalled loss it only averages.
             settings = replace(settings, nonmonotone=5, schedule="constant")
         arms.append(Arm(method.title, settings, method.family, method.role))
         rates.append(f"{rate:g} for {method.name}")
     count = request.seeds or 3
     averaging = "the running mean of all iterates"
     if request.full:
-        averaging = (
-            "begun where the validation loss stalls (NT-ASGD, n = 5), at a constant rate"
-        )
+        averaging = "begun as in NT-ASGD, n = 5, at a constant rate"
     more = {"Gradient clipping": f"at norm {base.clip:g}", "Averaging": averaging}
     setting = shown(base, arms, count, ", ".join(rates), more)
     if request.full:

@@ -246,14 +246,14 @@ def test_a_clear_difference_is_told_and_one_within_the_spread_is_not() -> None:
     sgd = outcome("SGD", [0.5, 0.6, 0.7])
     clear, noisy = outcome("Clear", [0.61, 0.70, 0.81]), outcome("Noisy", [0.7, 0.4, 0.75])
     words = statistics.against(differences(sgd, clear, noisy), "validation accuracy")
-    assert "over 3 seeds: seen: Clear (+" in words
-    assert "; not decided: Noisy (-" in words
+    assert "over 3 seeds: yes for Clear (+" in words
+    assert "; not decided for Noisy (-" in words
 
 
 def test_of_a_run_that_diverged_nothing_is_said() -> None:
     table = differences(outcome("SGD", [0.5, None]), outcome("Other", [0.6, 0.7]))
     assert table.rows[0].cells == (MISSING,)
-    assert "Nothing can be said of Other" in statistics.against(table, "accuracy")
+    assert "Nothing can be said about Other" in statistics.against(table, "accuracy")
     assert "–" in table.markdown()
 
 
