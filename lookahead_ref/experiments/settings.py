@@ -5,6 +5,7 @@ heavy is imported here, so that ``--help`` answers at once.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
@@ -23,6 +24,9 @@ AXES = (
     *("outer_learning_rate", "outer_momentum", "weight_decay"),
 )
 """What a sweep may vary, besides the seed: fields of `TrainSettings`."""
+
+SIZES = ("full", "middle", "small")
+"""Settings of a table or figure of the paper, the longest first."""
 
 OF_DATA = ("validation", "resize", "crop")
 """How data is read, in every command that trains."""
@@ -195,6 +199,20 @@ def _validation(text: str) -> int | str:
     raise ValueError(f"validation must be none or a number of examples, got {text!r}")
 
 
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read a time, as 90s, 30m, 2h or 1.5d."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+\.?\d*)([smhd])", text)
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if seconds <= 0:
+        raise ValueError(f"budget must be a time, as 90s, 30m, 2h or 1.5d; got {text!r}")
+    return seconds
+
+
 def _seeds(default: int | None) -> Any:
     return setting(default, "Runs of each method.", least=1)
 
@@ -218,8 +236,8 @@ class TrainSettings:
 
     model: str = _of_model(
         "mlp",
-        "mlp, lstm, awd-lstm, resnet18, resnet32, resnet50, resnet152; or your own, as "
-        "module:name or file.py:name.",
+        "mlp, lstm, awd-lstm, resnet8, resnet18, resnet32, resnet50, resnet152; or your "
+        "own, as module:name or file.py:name.",
         choices=_MODELS,
     )
     data: str = _of_model(
@@ -563,8 +581,17 @@ class ReproduceSettings:
     )
     middle: bool = setting(
         False,
-        "table3: two layers of 200, for Penn Treebank; needs --data.",
+        "A setting between: ResNet-8 for pictures, an LSTM of two layers of 200 for texts; "
+        "needs --data.",
         name="--middle",
+    )
+    budget: float | None = setting(
+        None,
+        "Time that all runs together may take, as 30m or 2h: chooses the largest setting "
+        "and the most epochs that fit the measured speed; needs --data.",
+        given=str | None,
+        metavar="TIME",
+        read=_seconds,
     )
     data: str | None = setting(
         None,
@@ -578,10 +605,15 @@ class ReproduceSettings:
     base: TrainSettings = shared("backend", *OF_DATA, *EVALUATION)
 
     def __post_init__(self) -> None:
-        if self.full and self.middle:
-            raise ValueError("full and middle cannot both be given")
-        if (self.full or self.middle) and self.data is None:
+        given = [name for name in ("full", "middle", "budget") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} cannot both be given")
+        if given and self.data is None:
             raise ValueError(
-                f"data must be given for the {'full' if self.full else 'middle'} setting, "
-                "as cifar10:DIR or ptb:DIR, got none"
+                f"data must be given with {given[0]}, as cifar10:DIR or ptb:DIR, got none"
             )
+
+    @property
+    def size(self) -> str:
+        """Which of `SIZES` is asked for."""
+        return next((name for name in SIZES if getattr(self, name, False)), "small")

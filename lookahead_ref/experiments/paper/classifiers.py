@@ -26,25 +26,18 @@ ALPHA = 0.8
 DIFFERS = "What differs from the paper"
 """The heading of what each report says of its setting."""
 
-_SMALL = TrainSettings(
-    model="mlp",
-    data="digits",
-    optimizer="heavy-ball",
-    learning_rate=0.2,
-    schedule="step",
-    epochs=30,
-    batch_size=64,
-)
-_FULL = TrainSettings(
-    model="resnet18",
-    validation="none",
-    optimizer="heavy-ball",
-    learning_rate=0.05,
-    weight_decay=0.001,
-    schedule="step",
-    epochs=200,
-    batch_size=128,
-)
+_OF_SIZES = {
+    "small": TrainSettings(data="digits", learning_rate=0.2, epochs=30, batch_size=64),
+    "middle": TrainSettings(model="resnet8", learning_rate=0.3, batch_size=128),
+    "full": TrainSettings(
+        model="resnet18",
+        validation="none",
+        learning_rate=0.05,
+        weight_decay=0.001,
+        epochs=200,
+        batch_size=128,
+    ),
+}
 
 
 def reported(mean: float, deviation: float | None = None) -> Summary:
@@ -54,7 +47,12 @@ def reported(mean: float, deviation: float | None = None) -> Summary:
 
 def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
     """Return what all arms share: SGD with momentum 0.9 on the data that is asked for."""
-    settings = replace(_FULL, **of_full) if request.full else _SMALL
+    settings = replace(
+        _OF_SIZES[request.size],
+        optimizer="heavy-ball",
+        schedule="step",
+        **(of_full if request.full else {}),
+    )
     return replace(
         settings,
         data=request.data or settings.data,
@@ -83,6 +81,7 @@ _SCHEDULES = {
     "plateau": "halved when the validation loss stops improving",
 }
 _KNOWN = {
+    "resnet8": "ResNet-8",
     "resnet18": "ResNet-18",
     "resnet32": "ResNet-32",
     "resnet50": "ResNet-50",
@@ -162,12 +161,14 @@ def plan(
     seeds: tuple[int, int] = (3, 10),
     **more: Any,
 ) -> Plan:
-    """Plan the runs, so many seeds in full and in small, of what the `paper` trains."""
-    count = request.seeds or seeds[not request.full]
+    """Plan the runs, so many `seeds` or in small so many, of what the `paper` trains."""
+    count = request.seeds or seeds[request.size == "small"]
     if request.learning_rate is not None:
         found = "given on the command line"
     elif request.full:
         found = "that of a public re-implementation, Connah-rs/lookahead, for all with SGD"
+    elif request.middle:
+        found = "the best of a grid after an epoch of CIFAR-10, for all with SGD"
     else:
         found = "the best of a grid on seeds 1000 to 1009, for all with SGD"
     setting = shown(

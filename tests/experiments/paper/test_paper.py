@@ -18,10 +18,10 @@ from scipy import stats
 from commands import alone, results
 from formats import write_mnist
 from lookahead_ref import trees
-from lookahead_ref.experiments import compare, statistics, sweep, train
+from lookahead_ref.experiments import compare, estimate, statistics, sweep, train
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
-from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, prepare
+from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, fitted, prepare
 from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report, do
 from lookahead_ref.experiments.settings import (
@@ -145,7 +145,7 @@ def test_the_papers_numbers_are_those_of_the_document() -> None:
 
 
 def test_the_full_setting_is_the_papers_and_needs_data() -> None:
-    with pytest.raises(ValueError, match="data must be given for the full setting"):
+    with pytest.raises(ValueError, match="data must be given with full, as"):
         ReproduceSettings(full=True)
     settings = classifiers.base(ReproduceSettings(full=True, data="cifar10:here"))
     assert (settings.model, settings.epochs, settings.batch_size) == ("resnet18", 200, 128)
@@ -305,3 +305,25 @@ def test_the_page_tells_the_full_settings() -> None:
         assert model.replace("-", "").lower().startswith(settings.model.replace("-", ""))
         assert (epochs, batch) == (settings.epochs, settings.batch_size)
         assert float(decay) == settings.weight_decay
+
+
+def text_of(words: int, folder: Path) -> str:
+    file = folder / "text"
+    file.write_text("the cat sat on the mat\n" * (words // 7))
+    return f"text:{file}"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "epochs"),
+    [(1e6, "full", 500), (200.0, "middle", 30), (9.0, "small", 1)],
+)
+def test_a_budget_chooses_the_largest_setting_that_fits(
+    seconds: float, size: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = {"awd-lstm": 1.0, "lstm": 0.1}
+    monkeypatch.setattr(
+        estimate, "_measured", lambda run: (costs[run.settings.model], 0.0, 0.0)
+    )
+    asked = ReproduceSettings(budget=seconds, data=text_of(20_000, tmp_path), seeds=1)
+    chosen = fitted("table3", asked, jobs=2)
+    assert (chosen.size, chosen.epochs, chosen.budget) == (size, epochs, None)
