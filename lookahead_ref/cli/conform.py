@@ -177,12 +177,13 @@ def conform(
     1, if a check fails, or passes that was expected to fail;
     2, if the command was wrong;
     3, if the program stopped with an error;
-    4, if nothing is wrong, but some answers did not come in time.
+    4, if nothing is wrong, but some answers did not come in time;
+    5, if it offers nothing of what it was asked for.
     """
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)
         return
-    if profile in (["pytorch"], ["jax"]):
+    if profile in (["pytorch"], ["jax"], ["keras"]):
         from lookahead_ref.cli.uses import judge
 
         judge(target, profile[0], as_json=as_json)

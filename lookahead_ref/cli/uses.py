@@ -1,4 +1,4 @@
-"""``conform TARGET --profile pytorch`` and ``jax``: a Lookahead in its users' hands."""
+"""``conform TARGET --profile pytorch``, ``jax``, ``keras``: in its users' hands."""
 
 from importlib import import_module
 
@@ -6,7 +6,7 @@ import typer
 
 from lookahead_ref.cli.terminal import console, print_json, reported
 
-PROFILES = {"pytorch": "torch", "jax": "optax"}
+PROFILES = {"pytorch": "torch", "jax": "optax", "keras": "keras"}
 """Profile to what it needs."""
 
 
@@ -24,6 +24,7 @@ def judge(target: str | None, profile: str, *, as_json: bool) -> None:
         found = import_module(module).checked(target)
     fails = [each for each in found if each.verdict == "fails"]
     passes = sum(each.verdict == "passes" for each in found)
+    offered = sum(each.verdict != "not offered" for each in found)
     if as_json:
         print_json({"target": target, "checks": [each._asdict() for each in found]})
     else:
@@ -35,6 +36,6 @@ def judge(target: str | None, profile: str, *, as_json: bool) -> None:
         for fix in dict.fromkeys(each.fix for each in fails):
             names = ", ".join(each.name for each in fails if each.fix == fix)
             console().print(Text(f"{names}: {fix}."))
-        console().print(f"{target}: {passes} of {len(found)} ways of use hold")
+        console().print(f"{target}: {passes} of {offered} ways of use hold")
     if fails:
         raise typer.Exit(1)

@@ -31,7 +31,7 @@ from lookahead_ref.report.page import Section, page, paragraph
 Summary = Mapping[str, Any]
 Item = TypeVar("Item")
 
-PASSED, DEPARTED, FAILED, UNJUDGED = 0, 1, 3, 4
+PASSED, DEPARTED, FAILED, UNJUDGED, NOT_OFFERED = 0, 1, 3, 4, 5
 """Exit codes; 2 is for a command that was wrong."""
 
 _COUNTS = {
@@ -74,7 +74,8 @@ def summarize(
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
     wrong = mixed or surprises or any(each["known"] is None for each in departures)
-    statuses = {result.status for result in results} - {"departed"}
+    # A known departure is as good as a check that passes.
+    statuses = {"passed" if r.status == "departed" else r.status for r in results}
     return {
         "format": "lookahead-conformance",
         "version": 1,
@@ -112,7 +113,9 @@ def summarize(
 
 
 def exit_code(statuses: Collection[str]) -> int:
-    """Return the code of the worst status."""
+    """Return the code of the worst status; all that is not offered is no pass."""
+    if set(statuses) == {"unsupported"}:
+        return NOT_OFFERED
     codes = {"failed": FAILED, "departed": DEPARTED, "unjudged": UNJUDGED}
     return next((code for status, code in codes.items() if status in statuses), PASSED)
 
@@ -229,6 +232,8 @@ def headline(summary: Summary) -> str:
     total: Counter[str] = Counter()
     for row in summary["profiles"]:
         total.update({name: row[name] for name in _COUNTS})
+    if summary["exit_code"] == NOT_OFFERED:
+        return f"{summary['target']} offers nothing of what it was asked for."
     judged = total["passed"] + total["departed"] + total["known"]
     mixed = any(not each["names"] for each in summary["conventions"])
     told = [
@@ -386,7 +391,10 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
     """Say what was found, perhaps `hidden`, in paragraphs."""
     passed = sum(row["passed"] for row in summary["profiles"])
     judged = passed + sum(row["departed"] + row["known"] for row in summary["profiles"])
-    yield f"{passed} of {judged} checks pass."
+    if summary["exit_code"] == NOT_OFFERED:
+        yield headline(summary)
+    else:
+        yield f"{passed} of {judged} checks pass."
     if summary["failures"]:
         first = summary["failures"][0]
         yield (

@@ -5,6 +5,7 @@ heavy is imported here, so that ``--help`` answers at once.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
@@ -24,7 +25,10 @@ AXES = (
 )
 """What a sweep may vary, besides the seed: fields of `TrainSettings`."""
 
-OF_DATA = ("resize", "crop")
+SIZES = ("full", "middle", "small")
+"""Settings of a table or figure of the paper, the longest first."""
+
+OF_DATA = ("validation", "resize", "crop")
 """How data is read, in every command that trains."""
 
 EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
@@ -69,7 +73,8 @@ def several(kind: type, text: str, **more: Any) -> Any:
 def evaluation(settings: Any) -> dict[str, Any]:
     """Return what every command has, and evaluate training examples too for a report."""
     given = {name: getattr(settings, name) for name in (*OF_DATA, *EVALUATION)}
-    return {**given, "evaluate_train": given["evaluate_train"] is not False}
+    given["evaluate_train"] = given["evaluate_train"] is not False
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def shared(*names: str) -> Any:
@@ -188,6 +193,26 @@ def _workers(text: str) -> int | str:
         raise ValueError(f"workers must be a number or mpi, got {text!r}") from None
 
 
+def _validation(text: str) -> int | str:
+    if text == "none" or (text.isdecimal() and int(text)):
+        return text if text == "none" else int(text)
+    raise ValueError(f"validation must be none or a number of examples, got {text!r}")
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read a time, as 90s, 30m, 2h or 1.5d."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+\.?\d*)([smhd])", text)
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if seconds <= 0:
+        raise ValueError(f"budget must be a time, as 90s, 30m, 2h or 1.5d; got {text!r}")
+    return seconds
+
+
 def _seeds(default: int | None) -> Any:
     return setting(default, "Runs of each method.", least=1)
 
@@ -211,8 +236,8 @@ class TrainSettings:
 
     model: str = _of_model(
         "mlp",
-        "mlp, lstm, awd-lstm, resnet18, resnet32, resnet50, resnet152; or your own, as "
-        "module:name or file.py:name.",
+        "mlp, lstm, awd-lstm, resnet8, resnet18, resnet32, resnet50, resnet152; or your "
+        "own, as module:name or file.py:name.",
         choices=_MODELS,
     )
     data: str = _of_model(
@@ -220,6 +245,14 @@ class TrainSettings:
         "digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR; for "
         "an lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
         choices=_DATA_SETS,
+    )
+    validation: int | str | None = _of_model(
+        None,
+        "Pictures: hold out this many training examples for validation, or none, to train "
+        "on all and evaluate the test examples; default: a share of them.",
+        given=str | None,
+        metavar="none|N",
+        read=_validation,
     )
     resize: int | None = _of_model(
         None,
@@ -383,6 +416,11 @@ class TrainSettings:
         "or 200,000 tokens.",
     )
 
+    @property
+    def evaluated(self) -> str:
+        """Of which examples what is called validation is: those held out, or the test."""
+        return "test" if self.validation == "none" else "validation"
+
     def __post_init__(self) -> None:
         # JSON has lists for tuples.
         for name in ("hidden", "groups"):
@@ -543,8 +581,17 @@ class ReproduceSettings:
     )
     middle: bool = setting(
         False,
-        "table3: two layers of 200, for Penn Treebank; needs --data.",
+        "A setting between: ResNet-8 for pictures, an LSTM of two layers of 200 for texts; "
+        "needs --data.",
         name="--middle",
+    )
+    budget: float | None = setting(
+        None,
+        "Time that all runs together may take, as 30m or 2h: chooses the largest setting "
+        "and the most epochs that fit the measured speed; needs --data.",
+        given=str | None,
+        metavar="TIME",
+        read=_seconds,
     )
     data: str | None = setting(
         None,
@@ -558,10 +605,15 @@ class ReproduceSettings:
     base: TrainSettings = shared("backend", *OF_DATA, *EVALUATION)
 
     def __post_init__(self) -> None:
-        if self.full and self.middle:
-            raise ValueError("full and middle cannot both be given")
-        if (self.full or self.middle) and self.data is None:
+        given = [name for name in ("full", "middle", "budget") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} cannot both be given")
+        if given and self.data is None:
             raise ValueError(
-                f"data must be given for the {'full' if self.full else 'middle'} setting, "
-                "as cifar10:DIR or ptb:DIR, got none"
+                f"data must be given with {given[0]}, as cifar10:DIR or ptb:DIR, got none"
             )
+
+    @property
+    def size(self) -> str:
+        """Which of `SIZES` is asked for."""
+        return next((name for name in SIZES if getattr(self, name, False)), "small")

@@ -104,6 +104,14 @@ def test_a_right_program_passes_and_its_conventions_are_told(folder: Path) -> No
     assert "no-gradient-is-zero" in folder.joinpath("a.md").read_text()
 
 
+def test_a_program_that_offers_nothing_of_a_profile_does_not_pass() -> None:
+    for more in ((), ("--explain",)):
+        result = conform("mine.py:Swapped", "--profile", "nesting", *more)
+        assert result.exit_code == 5
+        assert "mine.py:Swapped offers nothing of what it was asked for." in result.stdout
+        assert "0 of 0" not in result.stdout
+
+
 def test_one_convention_is_to_be_followed_throughout() -> None:
     result = conform("mine.py:Mixed", "--profile", "inner:adam")
     assert result.exit_code == 1
@@ -129,7 +137,7 @@ def test_departures_are_told_with_their_cause(swapped: Done) -> None:
     assert "no nesting <yet>: 36 checks, such as " in said
     # Once for all that come of it; an element of a matrix with both its indices.
     first = "smoke-alpha (float32): fast weights at step 3, weight[0, 0]: expected "
-    assert f"alpha-swapped: 46 checks, such as {first}" in said
+    assert f"alpha-swapped: 48 checks, such as {first}" in said
     assert said.count("tolerances apart") == 1
 
 
@@ -316,4 +324,4 @@ def test_a_wrong_command_is_told_in_a_line(arguments: tuple[str, ...], says: str
 
 def test_the_help_says_every_exit_code() -> None:
     told = conform("--help").stdout.partition("Exit code:")[2].partition("Arguments")[0]
-    assert re.findall(r"(\d), if", told) == ["0", "1", "2", "3", "4"]
+    assert re.findall(r"(\d), if", told) == [*"012345"]
