@@ -23,7 +23,7 @@ _HEAD = """\
 # The paper's experiments, repeated
 
 Each of the paper's tables and figures is a command, `lookahead-ref reproduce NAME`, with a
-full setting (`--full`, on data of yours) and a small one that takes minutes; see
+full setting (`--full`, on your own data) and a small one that takes minutes; see
 [how to repeat them](reproducing.md). This page shows what the small ones gave on one
 machine. A program writes it from their folders.
 
