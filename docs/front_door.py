@@ -1,13 +1,13 @@
-"""What README and the home page show: the picture, and the table of implementations.
+"""What README and the home page show: the picture, the table of implementations, links.
 
 ::
 
     lookahead-ref reproduce fig8 --output FIG8
     python docs/front_door.py FIG8
 
-draws `_static/front/why-light.svg` and `why-dark.svg` from a reproduction's folder; without
-one only the blocks of README between ``<!-- made: NAME -->`` and ``<!-- end -->`` are made
-anew. Where timm is installed, the suite is run on it for what README shows of a diagnosis.
+draws `_static/front/why-light.svg` and `why-dark.svg` from a reproduction's folder. Without
+a folder it only rewrites README's blocks between ``<!-- made: NAME -->`` and
+``<!-- end -->``. The diagnosis among them needs timm; without it, that block stays.
 """
 
 import importlib.util
@@ -15,6 +15,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ def table() -> str:
         f"The suite knows {known} mistakes by name."
     )
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", below])
+
+
+def play() -> str:
+    """Return links to the pages that run in a browser, on the site of the documentation."""
+    project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    site = project["project"]["urls"]["Documentation"]
+    return (
+        f"**Play with it:** [watch it walk]({site}/lookahead-walk.html), with sliders, or\n"
+        f"[run the quick start in your browser]({site}/quickstart.html). Until they are\n"
+        "published, `python docs/walk/make.py walk.html` writes the first in a clone."
+    )
 
 
 def _cell(row: dict[str, Any]) -> str:
@@ -209,7 +221,7 @@ def _losses(arm: dict[str, Any]) -> list[float]:
 
 def main() -> None:
     """Make what is asked for."""
-    blocks = {"survey": table(), "explain": explained()}
+    blocks = {"play": play(), "survey": table(), "explain": explained()}
     README.write_text(fill(README.read_text(encoding="utf-8"), **blocks), encoding="utf-8")
     if len(sys.argv) > 1:
         results = json.loads((Path(sys.argv[1]) / "results.json").read_text("utf-8"))

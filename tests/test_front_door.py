@@ -29,10 +29,10 @@ def test_readmes_links_lead_somewhere_here_and_on_pypi() -> None:
     assert [each for each in shown if not each.startswith(("https://", "#"))] == []
 
 
-def test_readmes_table_is_that_of_the_survey() -> None:
+def test_readmes_table_is_that_of_the_survey_and_its_links_are_those_of_the_site() -> None:
     door = runpy.run_path(str(ROOT / "docs" / "front_door.py"))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert door["fill"](text, survey=door["table"]()) == text
+    assert door["fill"](text, survey=door["table"](), play=door["play"]()) == text
     assert f"$ lookahead-ref conform {' '.join(door['ASKED'])}\n" in text
 
 

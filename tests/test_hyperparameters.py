@@ -7,13 +7,14 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import array_api_strict as strict
 import numpy as np
 import pytest
 
 import lookahead_ref as la
 from lookahead_ref import hyperparameters as h
+from lookahead_ref import trees
 from lookahead_ref.optimizers import schedules
-from lookahead_ref.trees import round_to
 from support import INNER, assert_same_bits, one, run
 
 NON_NEGATIVE, POSITIVE = "a finite number >= 0", "a finite number > 0"
@@ -165,6 +166,10 @@ def test_any_kind_of_real_number_gives_the_same(value: Any, dtype: Any) -> None:
         got, _ = run(optimizer, start, [grads] * 3)
         want, _ = run(la.Lookahead(make(0.125), k=1, alpha=0.125), start, [grads] * 3)
         assert_same_bits(got, want)
+        # Of all these a strict array takes Python's alone.
+        there = (trees.map(strict.asarray, each) for each in (start, grads))
+        got, _ = run(optimizer, next(there), [next(there)] * 3)
+        assert_same_bits(trees.map(np.asarray, got), want)
         stepper = la.Stepper(optimizer, start)
         for _ in range(3):
             stepper.step(grads)
@@ -246,10 +251,10 @@ def test_a_hyperparameter_that_is_too_large_for_the_dtype_is_an_error() -> None:
 
 @pytest.mark.parametrize("value", [0.1, 1e-45, 0.0, 1 / 3, 3.4e38, 1.0000000596046448])
 def test_scalars_are_rounded_to_float32_as_numpy_rounds_them(value: float) -> None:
-    rounded = round_to("float32", "x", value)
+    rounded = trees.round_to("float32", "x", value)
     assert type(rounded) is float
     assert rounded == float(np.float32(value))
-    assert round_to("float64", "x", value) == value
+    assert trees.round_to("float64", "x", value) == value
 
 
 def test_with_learning_rate_reaches_the_innermost_optimizer_and_keeps_the_rest() -> None:

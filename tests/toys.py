@@ -9,6 +9,10 @@ import lookahead_ref as la
 from lookahead_ref.data import Corpus, Dataset, Examples
 from lookahead_ref.zoo.losses import Evaluation, accuracy, softmax_cross_entropy
 
+X = np.random.default_rng(0).normal(size=(96, 4)).astype("float32")
+Y = np.sin(X @ np.array([[0.5], [-1.0], [0.25], [0.75]], "float32"))
+"""What ports to other frameworks learn."""
+
 
 def measured(logits: Any, labels: Any) -> Evaluation:
     loss = softmax_cross_entropy(logits, labels)

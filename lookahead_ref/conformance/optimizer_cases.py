@@ -53,6 +53,7 @@ SINGLE: Shapes = {"w": (1,)}
 SEVERAL: Shapes = {"weight": (2, 2), "bias": (2,), "scale": ()}
 PAIR: Shapes = {"first": (2,), "second": (2,)}
 DUO: Shapes = {"w": (2,)}
+NOT_SQUARE: Shapes = {"weight": (2, 3), "kernel": (2, 1, 3)}
 
 
 def _bits(values: Any) -> Any:
@@ -388,6 +389,13 @@ def _first_gradient_late() -> Cases:
                 missing={"second": (2, 3)})  # fmt: skip
 
 
+def _shapes() -> Cases:
+    """Yield the cases of tensors whose sizes are not all the same."""
+    # In all the others a matrix has as many rows as columns.
+    yield build("wrapper-not-square", "LA-30", lookahead(2, 0.8), sgd(), 5,
+                says="matrix with more columns than rows", shapes=NOT_SQUARE)  # fmt: skip
+
+
 def _resume() -> Cases:
     def around(name: str, levels: Any, inner: Inner, at: Sequence[int]) -> Cases:
         for s in at:
@@ -684,5 +692,6 @@ FILES: Mapping[str, Callable[[], Cases]] = {
     "outer": _outer,
     "workers": _workers,
     "first-gradient-late": _first_gradient_late,
+    "shapes": _shapes,
 }
 """File, without its ending, to what yields its cases."""

@@ -19,7 +19,7 @@ unit : {"words", "characters"}
     What a token of a text is.
 """
 
-from lookahead_ref.data.augmentation import CropAndFlip
+from lookahead_ref.data.augmentation import CropAndFlip, ResizedCrop
 from lookahead_ref.data.batches import (
     BatchStream,
     Examples,
@@ -43,6 +43,7 @@ __all__ = [
     "Dataset",
     "ExampleSource",
     "Examples",
+    "ResizedCrop",
     "Window",
     "WindowStream",
     "load",

@@ -1,13 +1,20 @@
 """What is done to training pictures at random, so that no two epochs are the same."""
 
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
+
+Cut: TypeAlias = Callable[[int, int], tuple[tuple[float, float, float, float], bool]]
+"""From a picture's width and height to the box that is taken of it, left, top, right and
+bottom, and whether that is mirrored."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,59 @@ class CropAndFlip:
         top, left = rng.integers(0, 2 * pad, size=(2, n), endpoint=True)
         windows = sliding_window_view(padded, (height, width), axis=(2, 3))
         cropped = windows[np.arange(n), :, top, left]
-        mirrored = rng.random(n) < 0.5
+        mirrored = _mirrored(n, rng)
         cropped[mirrored] = cropped[mirrored, :, :, ::-1]
         return cropped
+
+
+@dataclass(frozen=True)
+class ResizedCrop:
+    """Take a part of each picture, of random size, shape and place, and mirror half.
+
+    It is the usual augmentation for ImageNet: the part's share of the area is drawn evenly
+    from `area`, its width over its height from `aspect`, evenly in the logarithm; where it
+    does not fit into the picture it is drawn again, and after ten times the largest part in
+    the middle is taken (C. Szegedy et al., "Going Deeper with Convolutions", CVPR 2015,
+    section 6). The source brings it to the size of its inputs.
+
+    A batch stream asks it for `cuts`, which the ``take`` of a source of picture files is
+    given.
+
+    Examples
+    --------
+    >>> [cut] = ResizedCrop().cuts(1, np.random.default_rng(0))
+    >>> (left, top, right, bottom), mirrored = cut(500, 375)
+    >>> 0.08 <= (right - left) * (bottom - top) / (500 * 375) <= 1
+    True
+    """
+
+    area: tuple[float, float] = (0.08, 1.0)
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+
+    def cuts(self, n: int, rng: np.random.Generator) -> Iterator[Cut]:
+        """Draw what is taken of `n` pictures, of whatever sizes these turn out to have."""
+        drawn = rng.random((n, 10, 4))
+        mirrored = _mirrored(n, rng)
+        return map(partial, [self._cut] * n, drawn, mirrored)
+
+    def _cut(
+        self, drawn: NDArray[np.float64], mirrored: bool, width: int, height: int
+    ) -> tuple[tuple[float, float, float, float], bool]:
+        smallest, largest = self.area
+        low, high = self.aspect
+        for area, shape, across, down in drawn.tolist():
+            pixels = width * height * (smallest + area * (largest - smallest))
+            aspect = low * (high / low) ** shape
+            w, h = math.sqrt(pixels * aspect), math.sqrt(pixels / aspect)
+            if w <= width and h <= height:
+                left, top = across * (width - w), down * (height - h)
+                break
+        else:
+            w, h = min(width, height * high), min(height, width / low)
+            left, top = (width - w) / 2, (height - h) / 2
+        box = (left, top, min(left + w, width), min(top + h, height))
+        return box, bool(mirrored)
+
+
+def _mirrored(n: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    return rng.random(n) < 0.5

@@ -1,15 +1,19 @@
 """Examples, and batches of them or of a text, in an order that a seed decides."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
+from lookahead_ref.data.augmentation import ResizedCrop
 
-Augmentation: TypeAlias = Callable[[NDArray[Any], np.random.Generator], NDArray[Any]]
-"""A function from a batch's inputs and a source of randomness to inputs of that shape."""
+Augmentation: TypeAlias = (
+    Callable[[NDArray[Any], np.random.Generator], NDArray[Any]] | ResizedCrop
+)
+"""A function from a batch's inputs and a source of randomness to inputs of that shape, or
+what decides how pictures in files are cut when they are decoded."""
 
 
 class _Pair(NamedTuple):
@@ -71,7 +75,8 @@ class BatchStream:
     where `batch_size`, from 1 to their number, does not divide it. Streams of the same
     seed, of a PCG64 generator that belongs to the stream alone, give the same batches.
     `augment` goes from a batch's inputs and a generator, new for every batch, to the inputs
-    to train on. The order of the examples is the same with and without it.
+    to train on; a `ResizedCrop` decides how a source of picture files decodes them. The
+    order of the examples is the same with and without it.
 
     Examples
     --------
@@ -113,18 +118,26 @@ class BatchStream:
         """Yield copies of the batches that are left of the epoch; then the next begins."""
         for number in range(self._next_batch, self.batches_per_epoch):
             start = number * self._batch_size
-            batch = self._examples.take(self._order[start : start + self._batch_size])
-            if self._augment is not None:
-                # Seeded, not drawn: a restored stream needs no more than where it is.
-                epoch = self._epoch_generator_state["state"]["state"]
-                rng = np.random.default_rng([epoch, number])
-                batch = Examples(self._augment(batch.inputs, rng), batch.labels)
+            batch = self._taken(self._order[start : start + self._batch_size], number)
             self._next_batch = number + 1
             # Before the yield: a caller may drop the iterator after the last batch.
             if self._next_batch == self.batches_per_epoch:
                 self._next_batch = 0
                 self._shuffle()
             yield batch
+
+    def _taken(self, indices: NDArray[np.int64], number: int) -> Examples:
+        # Seeded, not drawn: a restored stream needs no more than where it is.
+        epoch = self._epoch_generator_state["state"]["state"]
+        rng = np.random.default_rng([epoch, number])
+        if isinstance(self._augment, ResizedCrop):
+            files: Any = self._examples
+            cuts = self._augment.cuts(len(indices), rng)
+            return cast("Examples", files.take(indices, cuts))
+        batch = self._examples.take(indices)
+        if self._augment is None:
+            return batch
+        return Examples(self._augment(batch.inputs, rng), batch.labels)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stream is, as JSON can hold it."""

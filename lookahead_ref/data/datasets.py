@@ -1,7 +1,7 @@
 """Named data sets, of labelled examples or of a text, and how examples are held out."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ class Dataset(NamedTuple):
     image_shape: tuple[int, int, int] | None = None
     """Channels, height and width of an input, also where inputs are flat; None if they
     are no pictures."""
+    class_names: tuple[str, ...] = ()
+    """What each label stands for, where that is known."""
 
     @property
     def features(self) -> int:
@@ -74,8 +76,8 @@ class _Share:
     def size(self) -> int:
         return self.source.size // self.step
 
-    def take(self, indices: NDArray[np.int64], /) -> Examples:
-        return self.source.take(self.first + self.step * indices)
+    def take(self, indices: NDArray[np.int64], /, *how: Any) -> Examples:
+        return self.source.take(self.first + self.step * indices, *how)
 
 
 class Corpus(NamedTuple):

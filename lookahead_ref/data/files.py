@@ -65,6 +65,13 @@ def open_file(path: Path, most: int = MOST_BYTES) -> io.BufferedReader:
         raise DataFileError(path, f"it cannot be read: {error.strerror}") from error
 
 
+def read_words(path: Path) -> list[list[str]]:
+    """Read the words of each line of a text, but for empty lines at its end."""
+    with open_file(path, 2**28) as file:
+        text = file.read().decode(errors="replace")
+    return [line.split() for line in text.rstrip().splitlines()]
+
+
 def require_files(folder: Path, names: Iterable[str], hint: str = "") -> list[Path]:
     """Return the paths of files that must be in a folder."""
     paths = [folder / name for name in names]

@@ -3,14 +3,16 @@
 ::
 
     DIR/train/CLASS/*.jpeg
-    DIR/val/CLASS/*.jpeg
+    DIR/val/CLASS/*.jpeg, or DIR/val/*.jpeg with a file of labels
 """
 
 import os
 import warnings
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookahead_ref import hyperparameters
-from lookahead_ref.data.augmentation import CropAndFlip
+from lookahead_ref.data.augmentation import Cut, ResizedCrop
 from lookahead_ref.data.batches import Examples, check_labelled
 from lookahead_ref.data.datasets import Dataset
-from lookahead_ref.data.files import DataFileError, open_file
+from lookahead_ref.data.files import DataFileError, open_file, read_words
 from lookahead_ref.extras import require
 from lookahead_ref.system import available_cores
 
@@ -30,6 +32,10 @@ SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp"})
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")
 MOST_PIXELS = 2**26
 MOST_BYTES = 8 * MOST_PIXELS  # more than so many pixels take, packed or not
+
+# Of the development kit of ILSVRC 2012, in which classes have numbers of their own.
+KIT = Path("ILSVRC2012_devkit_t12", "data")
+LABELS = (Path("val.txt"), KIT / "ILSVRC2012_validation_ground_truth.txt")
 
 # Of ImageNet's training pictures, as everybody uses them: red, green and blue, from 0 to 1.
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
@@ -53,24 +59,35 @@ class PictureFiles:
         """Number of pictures."""
         return len(self.paths)
 
-    def take(self, indices: NDArray[np.int64], /) -> Examples:
-        """Decode the pictures at `indices`, in that order, on as many cores as may be."""
-        pixels = np.empty((len(indices), self.crop, self.crop, 3), np.uint8)
+    def take(
+        self, indices: NDArray[np.int64], /, cuts: Iterable[Cut] | None = None
+    ) -> Examples:
+        """Decode the pictures at `indices`, in that order, on as many cores as may be.
 
-        def decode(place: int) -> None:
-            pixels[place] = self._decode(Path(self.paths[indices[place]]))
+        What is taken of each is the middle, or as its cut says.
+        """
+        pixels = np.empty((len(indices), self.crop, self.crop, 3), np.uint8)
+        paths = [Path(self.paths[index]) for index in indices]
+        cuts = [self._middle] * len(paths) if cuts is None else cuts
 
         with ThreadPoolExecutor(available_cores()) as pool:
             # In the order of the indices: of several errors the first is told.
-            for _ in pool.map(decode, range(len(indices))):
-                pass
+            for place, picture in enumerate(pool.map(self._decode, paths, cuts)):
+                pixels[place] = picture
         inputs = pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C")
         inputs /= 255
         inputs -= MEAN
         inputs /= DEVIATION
         return Examples(inputs, self.labels[indices])
 
-    def _decode(self, path: Path) -> NDArray[np.uint8]:
+    def _middle(
+        self, width: int, height: int
+    ) -> tuple[tuple[float, float, float, float], bool]:
+        side = min(width, height) * self.crop / self.resize
+        left, top = (width - side) / 2, (height - side) / 2
+        return (left, top, left + side, top + side), False
+
+    def _decode(self, path: Path, cut: Cut) -> NDArray[np.uint8]:
         pillow = _pillow()
         with open_file(path, MOST_BYTES) as file:
             try:
@@ -81,11 +98,9 @@ class PictureFiles:
                         raise DataFileError(path, f"{size}, more than {MOST_PIXELS} in all")
                     # Resizing and cropping at once: however long the picture is, what is
                     # cropped away is never made.
-                    side = min(width, height) * self.crop / self.resize
-                    left, top = (width - side) / 2, (height - side) / 2
-                    middle = (left, top, left + side, top + side)
+                    box, mirrored = cut(width, height)
                     picture = _red_green_blue(path, image).resize(
-                        (self.crop, self.crop), pillow.Resampling.BILINEAR, middle
+                        (self.crop, self.crop), pillow.Resampling.BILINEAR, box
                     )
             except DataFileError:
                 raise
@@ -94,7 +109,7 @@ class PictureFiles:
                 problem = _other_format(file) or f"it does not decode: {error}"
                 raise DataFileError(path, problem) from error
         pixels: NDArray[np.uint8] = np.asarray(picture)
-        return pixels
+        return pixels[:, ::-1] if mirrored else pixels
 
 
 def _other_format(file: BinaryIO) -> str | None:
@@ -126,52 +141,73 @@ def _pillow() -> Any:
     return require("PIL.Image", "experiments", purpose="decode pictures")
 
 
-def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Dataset:
+def load_images(
+    folder: str | Path, *, resize: int | None = None, crop: int | None = None
+) -> Dataset:
     """Load pictures from folders named after their classes, as those of ImageNet are.
 
     The folder holds ``train`` and ``val``, each with a folder for every class. The classes
-    are numbered in the order of their names. Files that do not end like a picture, folders
-    in those of the classes, and whatever begins with a dot, are passed over; a UserWarning
-    says how much, but for the last. A class without pictures, one in ``val`` that ``train``
-    has not, and what is named like a picture and is no file, such as a link to nowhere, are
-    a DataFileError.
+    are numbered in the order of their names. The pictures of ``val`` may also lie there
+    themselves: then ``val.txt`` has a line for each, with its class, in the order of their
+    names, or with its name and its class; or the folder holds the development kit of ILSVRC
+    2012, ``ILSVRC2012_devkit_t12``. What the kit, or a file ``words.txt`` with a class and
+    words for it on each line, calls the classes becomes part of `Dataset.class_names`.
+
+    Files that do not end like a picture, folders in those of the classes, and whatever
+    begins with a dot, are passed over; a UserWarning says how much, but for the last. A
+    class without pictures, one in ``val`` that ``train`` has not, and what is named like a
+    picture and is no file, such as a link to nowhere, are a DataFileError.
 
     The shorter side of a picture is brought to `resize` pixels, and a square of `crop`
-    pixels a side, at most as many, cut from the middle. Inputs are float32 of shape (n, 3,
-    crop, crop), normalised by ImageNet's mean and deviation. They are decoded when they are
+    pixels a side, at most as many, cut from the middle; by default 256 and 224, or the
+    other in that proportion where one is given. Inputs are float32 of shape (n, 3, crop,
+    crop), normalised by ImageNet's mean and deviation. They are decoded when they are
     taken: one that does not decode, or has more than 2**26 pixels, is an error then.
-    Training batches are mirrored at random.
+    Training batches have a `ResizedCrop` of each picture, in the same size.
 
     References
     ----------
     O. Russakovsky et al., "ImageNet Large Scale Visual Recognition Challenge",
     International Journal of Computer Vision 115, 2015.
     """
-    resize = hyperparameters.count("resize", resize)
+    if resize is not None:
+        resize = hyperparameters.count("resize", resize)
+    crop = round((resize or 256) * 224 / 256) if crop is None else crop
     crop = hyperparameters.count("crop", crop)
+    resize = round(crop * 256 / 224) if resize is None else resize
     if crop > resize:
         raise ValueError(f"crop must be at most resize, {resize}, got {crop}")
     _pillow()
     folder = Path(folder)
     classes = _classes(folder / "train")
-    for name in _classes(folder / "val"):
+    if not classes:
+        raise DataFileError(folder / "train", "no folders, one for each class, in it")
+    to_validate = _classes(folder / "val")
+    for name in to_validate:
         if name not in classes:
             raise DataFileError(folder / "val" / name, "there is no such class in train")
     passed_over: Counter[str] = Counter()
 
-    def part(name: str) -> PictureFiles:
-        paths: list[str] = []
-        labels: list[NDArray[np.int64]] = []
-        for label, of_class in enumerate(classes):
-            where = folder / name / of_class
-            if name == "train" or where.is_dir():
-                pictures, others = _pictures(where)
-                paths += pictures
-                labels.append(np.full(len(pictures), label))
-                passed_over.update(others)
-        return PictureFiles(tuple(paths), np.concatenate(labels), resize, crop)
+    def found(where: Path) -> list[str]:
+        pictures, others = _pictures(where)
+        passed_over.update(others)
+        return pictures
 
-    train, validation = part("train"), part("val")
+    def part(name: str, of: Sequence[str]) -> PictureFiles:
+        paths = [found(folder / name / of_class) for of_class in of]
+        labels = np.repeat([known[of_class] for of_class in of], [*map(len, paths)])
+        return PictureFiles(tuple(chain.from_iterable(paths)), labels, resize, crop)
+
+    numbers, words = _kit(folder)
+    known = {name: label for label, name in enumerate(classes)}
+    train = part("train", classes)
+    if to_validate:
+        validation = part("val", to_validate)
+    else:
+        pictures = found(folder / "val")
+        by_number = {n: known[name] for n, name in numbers.items() if name in known}
+        labels = _labels(folder, pictures, by_number | known)
+        validation = PictureFiles(tuple(pictures), labels, resize, crop)
     if passed_over:
         warnings.warn(f"{folder}: {_told(passed_over)}", stacklevel=2)
     return Dataset(
@@ -179,16 +215,61 @@ def load_images(folder: str | Path, *, resize: int = 256, crop: int = 224) -> Da
         train,
         validation,
         classes=len(classes),
-        augment=CropAndFlip(padding=0),
+        augment=ResizedCrop(),
         image_shape=(3, crop, crop),
+        class_names=tuple(f"{name} {words.get(name, '')}".rstrip() for name in classes),
     )
 
 
 def _classes(folder: Path) -> list[str]:
-    names = [entry.name for entry in _visible(folder) if entry.is_dir()]
-    if not names:
-        raise DataFileError(folder, "no folders, one for each class, in it")
-    return names
+    return [entry.name for entry in _visible(folder) if entry.is_dir()]
+
+
+def _labels(
+    folder: Path, pictures: Sequence[str], known: Mapping[str, int]
+) -> NDArray[np.int64]:
+    """Read the labels of pictures, by the names that are known, from the file for them."""
+    file = next((folder / name for name in LABELS if (folder / name).is_file()), None)
+    if file is None:
+        wanted = " or ".join(map(str, LABELS))
+        problem = f"no folders, one for each class, in it, and no {wanted} beside it"
+        raise DataFileError(folder / "val", problem)
+    places = {Path(picture).name: place for place, picture in enumerate(pictures)}
+    labels = np.full(len(pictures), -1)
+    for at, line in enumerate(read_words(file)):
+        name, *more = line or [""]
+        place, label = (places[name], more[:1]) if name in places else (at, [name])
+        if not label or label[0] not in known:
+            problem = f"{' '.join(line)!r} names no class that is in train"
+            if name.isdecimal():
+                problem += f", by the numbers of {KIT / 'meta.mat'}"
+        elif place >= len(labels) or labels[place] >= 0:
+            problem = f"{' '.join(line)!r} is of no picture that has no label yet"
+        else:
+            labels[place] = known[label[0]]
+            continue
+        raise DataFileError(file, problem, line=at + 1)
+    if (labels < 0).any():
+        lacking = Path(pictures[int(np.argmin(labels))]).name
+        raise DataFileError(file, f"it has no label for {lacking}")
+    return labels
+
+
+def _kit(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return which class has a number in the development kit, and what words each has."""
+    words = {}
+    if (file := folder / "words.txt").is_file():
+        words = {line[0]: " ".join(line[1:]) for line in read_words(file) if line}
+    if not (file := folder / KIT / "meta.mat").is_file():
+        return {}, words
+    matlab = require("scipy.io", "experiments", purpose="read the development kit")
+    try:
+        synsets = matlab.loadmat(file, squeeze_me=True)["synsets"]
+        rows = [(str(row[0]), row[1], row[2]) for row in synsets]
+    # It raises whatever it comes upon.
+    except Exception as error:
+        raise DataFileError(file, f"it has no synsets: {error}") from error
+    return {row[0]: row[1] for row in rows}, {row[1]: row[2] for row in rows} | words
 
 
 def _pictures(folder: Path) -> tuple[list[str], Counter[str]]:

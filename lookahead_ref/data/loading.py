@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lookahead_ref.data.datasets import Corpus, Dataset
 from lookahead_ref.data.folders import load_images
@@ -21,8 +21,10 @@ class Source(NamedTuple):
     """What its argument is, such as ``"DIR"``; empty if it takes none."""
     description: str
     """One line for people."""
-    read: Callable[[Path], Dataset | Corpus]
-    """Loads it."""
+    read: Callable[..., Dataset | Corpus]
+    """Loads it, from its path and options."""
+    options: tuple[str, ...] = ()
+    """The options that it takes."""
 
 
 SOURCES: Mapping[str, Source] = MappingProxyType(
@@ -34,7 +36,10 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         ),
         "cifar10": Source("DIR", "CIFAR-10, binary version", load_cifar10),
         "cifar100": Source("DIR", "CIFAR-100, binary version", load_cifar100),
-        "images": Source("DIR", "pictures in train/CLASS/ and val/CLASS/", load_images),
+        "images": Source(
+            *("DIR", "pictures in train/CLASS/ and val/CLASS/", load_images),
+            options=("resize", "crop"),
+        ),
         "ptb": Source("DIR", "Penn Treebank, by words", load_ptb),
         "text": Source("FILE", "any text, by words", load_text),
         "chars": Source(
@@ -51,11 +56,12 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 """What `load` knows, by name."""
 
 
-def load(text: str) -> Dataset | Corpus:
+def load(text: str, **options: Any) -> Dataset | Corpus:
     """Load a data set by its name and, where it lies in files, where they are.
 
     What is taken is ``NAME`` or ``NAME:PATH``, with a name in `SOURCES`. A ``~`` with which
-    the path begins is the home folder: a shell does not see it there.
+    the path begins is the home folder: a shell does not see it there. Options are those of
+    the function that loads it, as `Source` has them.
 
     Examples
     --------
@@ -74,7 +80,10 @@ def load(text: str) -> Dataset | Corpus:
     source = SOURCES[name]
     if bool(source.argument) != bool(argument) or (colon and not argument):
         raise ValueError(f"data must be {_form(name)}, got {text!r}")
-    return source.read(Path(from_home(argument)))
+    for option, value in options.items():
+        if option not in source.options:
+            raise ValueError(f"{option} is no option of data {text!r}, got {value!r}")
+    return source.read(Path(from_home(argument)), **options)
 
 
 def _form(name: str) -> str:

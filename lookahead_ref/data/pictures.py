@@ -21,12 +21,19 @@ from lookahead_ref.data.files import (
     check_labels,
     open_file,
     read_idx,
+    read_words,
     require_files,
 )
 from lookahead_ref.extras import folder_of
 
 CHUNK = 1024
 MNIST_CLASSES = 10
+DIGITS = tuple("0123456789")
+# In the order of its authors' description.
+FASHION = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 CIFAR_SHAPE = (3, 32, 32)
 CIFAR_PIXELS = 3 * 32 * 32
 
@@ -138,7 +145,9 @@ def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dat
     train, validation = stratified_split(
         _digits(), validation_fraction=validation_fraction, seed=split_seed
     )
-    return Dataset("digits", train, validation, classes=10, image_shape=(1, 8, 8))
+    return Dataset(
+        "digits", train, validation, 10, image_shape=(1, 8, 8), class_names=DIGITS
+    )
 
 
 @cache  # a comparison loads them for each run
@@ -191,7 +200,13 @@ def load_mnist(
         raise DataFileError(folder, f"{names} is in it, plain or with .gz")
     train, validation, test = train.split(test, validation_fraction, split_seed)
     return Dataset(
-        name, train, validation, MNIST_CLASSES, test=test, image_shape=(1, *shape)
+        name,
+        train,
+        validation,
+        MNIST_CLASSES,
+        test=test,
+        image_shape=(1, *shape),
+        class_names=FASHION if name == "fashion-mnist" else DIGITS,
     )
 
 
@@ -310,7 +325,19 @@ def _read_cifar(
         test=test,
         augment=CropAndFlip(padding=4, fill=black),
         image_shape=CIFAR_SHAPE,
+        class_names=_cifar_names(folder, label_classes[-1]),
     )
+
+
+def _cifar_names(folder: Path, classes: int) -> tuple[str, ...]:
+    """Read what the classes are called, where the file with that lies there too."""
+    path = folder / ("batches.meta.txt" if classes == 10 else "fine_label_names.txt")
+    if not path.is_file():
+        return ()
+    names = tuple(" ".join(line) for line in read_words(path))
+    if len(names) != classes:
+        raise DataFileError(path, f"{len(names)} names, expected {classes}")
+    return names
 
 
 def _cifar_records(path: Path, label_classes: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -192,14 +192,15 @@ def _over_rates(
         for pair in (pairs[0], pairs[-1])
     )
     accuracies = [outcome.final("validation_accuracy") for outcome in pairs[-1]]
-    failed = [sum(share < 0.5 for share in each) for each in accuracies]
+    # NaN, the share of a run that diverged, is not at least a half either.
+    failed = [sum(not share >= 0.5 for share in each) for each in accuracies]
     words = (
         f"With a learning rate {TOO_LARGE[-1] / BEST:g} times the best, heavy ball reaches "
         f"a mean of {at_largest[0]:.1f} % validation accuracy alone and "
         f"{at_largest[1]:.1f} % inside Lookahead; "
         f"with the best, {at_best[0]:.1f} % and {at_best[1]:.1f} %. "
-        f"Seeds that stay below 50 % with the larger: {failed[0]} of {len(accuracies[0])} "
-        f"alone, {failed[1]} inside."
+        f"Seeds that diverge or stay below 50 % with the larger: {failed[0]} of "
+        f"{len(accuracies[0])} alone, {failed[1]} inside."
     )
     return table, words
 

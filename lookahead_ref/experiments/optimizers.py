@@ -74,6 +74,7 @@ LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = {
     "resnet18": _PUBLISHED,
     "resnet32": _PUBLISHED,
     "resnet50": _PUBLISHED,
+    "resnet152": _PUBLISHED,
 }
 """Inner learning rates for other models than the MLP."""
 

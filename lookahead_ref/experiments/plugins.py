@@ -68,10 +68,12 @@ def load_model(text: str, data: Any) -> Any:
     return _having("model", text, found, ("init", "loss", evaluation))
 
 
-def load_data(text: str) -> Any:
+def load_data(text: str, **options: Any) -> Any:
     """Load data of the user's own, or what `lookahead_ref.data.load` takes."""
     if not is_own("data", text):
-        return load(text)
+        return load(text, **options)
+    if options:
+        raise PluginError(f"data {text!r} takes no options, got {', '.join(options)}")
     found = _made("data", text, "stream")
     found = _having("data", text, found, ("name", "train", "validation", "stream"))
     if not isinstance(found.name, str):

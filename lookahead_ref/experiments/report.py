@@ -110,12 +110,14 @@ def _results(
     job: Job, outcomes: Sequence[Outcome], findings: Findings, began: datetime
 ) -> dict[str, Any]:
     plan = job.plan
+    names = getattr(job.prepared[0].data, "class_names", ())
+    classes = {"Classes": "; ".join(names)} if 0 < len(names) <= 20 else {}
     return {
         **stamp(f"lookahead-ref {job.name.split()[0]}"),
         "title": job.title,
         "command": command(job.name, job.settings),
         "request": asdict(job.settings),
-        "setting": dict(plan.setting),
+        "setting": {**plan.setting, **classes},
         "notes": dict(plan.notes),
         "summary": findings.summary,
         **job.more(outcomes),
@@ -199,7 +201,7 @@ def _html(
                 Section(heading, "\n".join(map(paragraph, sentences)))
                 for heading, sentences in plan.notes.items()
             ),
-            Section("Setting", definitions({**plan.setting, "Seeds": seeds})),
+            Section("Setting", definitions({**results["setting"], "Seeds": seeds})),
             Section("Machine and versions", definitions(computed)),
             Section("Repeat it", code(results["command"])),
         ],

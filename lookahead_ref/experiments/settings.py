@@ -24,8 +24,11 @@ AXES = (
 )
 """What a sweep may vary, besides the seed: fields of `TrainSettings`."""
 
+OF_DATA = ("resize", "crop")
+"""How data is read, in every command that trains."""
+
 EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
-"""How a run is evaluated, in every command that trains."""
+"""How a run is evaluated, likewise."""
 
 _MODELS = "lookahead_ref.experiments.models:MODELS"
 _DATA_SETS = "lookahead_ref.data:SOURCES"
@@ -64,8 +67,8 @@ def several(kind: type, text: str, **more: Any) -> Any:
 
 
 def evaluation(settings: Any) -> dict[str, Any]:
-    """Return the settings of `EVALUATION`; a report shows the training examples too."""
-    given = {name: getattr(settings, name) for name in EVALUATION}
+    """Return what every command has, and evaluate training examples too for a report."""
+    given = {name: getattr(settings, name) for name in (*OF_DATA, *EVALUATION)}
     return {**given, "evaluate_train": given["evaluate_train"] is not False}
 
 
@@ -208,8 +211,8 @@ class TrainSettings:
 
     model: str = _of_model(
         "mlp",
-        "mlp, lstm, awd-lstm, resnet18, resnet32, resnet50; or your own, as module:name or "
-        "file.py:name.",
+        "mlp, lstm, awd-lstm, resnet18, resnet32, resnet50, resnet152; or your own, as "
+        "module:name or file.py:name.",
         choices=_MODELS,
     )
     data: str = _of_model(
@@ -217,6 +220,15 @@ class TrainSettings:
         "digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR; for "
         "an lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
         choices=_DATA_SETS,
+    )
+    resize: int | None = _of_model(
+        None,
+        "images: pixels that the shorter side is brought to; default: 256, or in that "
+        "proportion to the crop.",
+        least=1,
+    )
+    crop: int | None = _of_model(
+        None, "images: pixels of a side of what is cut out; default: 224.", least=1
     )
     optimizer: str = _of_optimizer(
         "lookahead-adam",
@@ -545,7 +557,7 @@ class ReproduceSettings:
     seeds: int | None = _seeds(None)
     epochs: int | None = setting(None, "Other than the setting's.", least=1)
     learning_rate: float | None = setting(None, "Of SGD, other than the setting's.")
-    base: TrainSettings = shared("backend", *EVALUATION)
+    base: TrainSettings = shared("backend", *OF_DATA, *EVALUATION)
 
     def __post_init__(self) -> None:
         if self.full and self.middle:

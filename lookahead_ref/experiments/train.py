@@ -13,7 +13,7 @@ from lookahead_ref import hyperparameters
 from lookahead_ref.experiments import models, optimizers, plugins
 from lookahead_ref.experiments.environment import versions
 from lookahead_ref.experiments.resume import RunFolder
-from lookahead_ref.experiments.settings import TrainSettings
+from lookahead_ref.experiments.settings import OF_DATA, TrainSettings
 from lookahead_ref.extras import require
 from lookahead_ref.report.files import jsonable, stamp, write_atomically, write_json
 from lookahead_ref.stepping.backend import load as load_backend
@@ -270,6 +270,7 @@ def _write(folder: RunFolder, prepared: Prepared, result: TrainingResult) -> Non
     weights = {
         **stamp("lookahead-ref weights"),
         "configuration": configuration,
+        "class_names": getattr(prepared.data, "class_names", ()),
         **counts,
     }
     results = {
@@ -305,7 +306,9 @@ def _model_options(settings: TrainSettings, kind: models.ModelKind) -> dict[str,
 
 
 def _load_data(settings: TrainSettings, kind: models.ModelKind) -> Any:
-    data = plugins.load_data(settings.data)
+    given = {name: getattr(settings, name) for name in OF_DATA}
+    options = {name: value for name, value in given.items() if value is not None}
+    data = plugins.load_data(settings.data, **options)
     found = {}
     for name in ("window", "random_window"):
         value = getattr(settings, name)

@@ -23,7 +23,7 @@ from lookahead_ref.zoo.awd_lstm import AWDLSTM
 from lookahead_ref.zoo.losses import Evaluation
 from lookahead_ref.zoo.lstm import LSTM
 from lookahead_ref.zoo.mlp import MLP
-from lookahead_ref.zoo.resnet import ResNet, resnet18, resnet32, resnet50
+from lookahead_ref.zoo.resnet import ResNet, resnet18, resnet32, resnet50, resnet152
 
 __all__ = [
     "AWDLSTM",
@@ -34,4 +34,5 @@ __all__ = [
     "resnet18",
     "resnet32",
     "resnet50",
+    "resnet152",
 ]

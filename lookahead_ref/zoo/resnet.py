@@ -11,7 +11,7 @@ Lookahead or any average of weights. `ResNet.evaluator` computes the right ones.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -376,3 +376,13 @@ def resnet50(
         shape, classes, (3, 4, 6, 3), (64, 128, 256, 512), "bottleneck", "large",
         backend=backend,
     )  # fmt: skip
+
+
+def resnet152(
+    shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
+) -> ResNet:
+    """Make the ResNet-152 of table 1 of He et al., as `resnet50` but for its depth.
+
+    For pictures of ``(3, 224, 224)`` in 1000 classes it has 60,192,808 parameters.
+    """
+    return replace(resnet50(shape, classes, backend=backend), blocks=(3, 8, 36, 3))

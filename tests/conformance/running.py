@@ -1,17 +1,36 @@
 """How tests take programs through the suite: in this process, or by the command."""
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
 from commands import Done, called
-from lookahead_ref.conformance import Case
+from lookahead_ref.conformance import Case, UnsupportedError, cases, judge, observe
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.running import Target, run
+
+PORTING = Path(__file__).parents[2] / "docs" / "porting"
 
 
 def conform(*arguments: str) -> Done:
     return called("conform", *arguments)
+
+
+def port(name: str, *needs: str) -> Any:
+    """Import a file of the porting guide, which finds its neighbours beside it, or skip."""
+    for needed in needs:
+        if find_spec(needed) is None:
+            pytest.skip(f"needs {needed}")
+    if str(PORTING) not in sys.path:
+        sys.path.append(str(PORTING))
+    return import_module(name)
 
 
 def taken(
@@ -22,8 +41,34 @@ def taken(
         return run(target, chosen, dtypes=dtypes) if dtypes else run(target, chosen)
 
 
-def statuses(results: Iterable[Result]) -> set[str]:
-    return {result.status for result in results}
+def results(
+    make: Callable[[], Any],
+    chosen: Iterable[Case] | None = None,
+    *dtypes: str,
+    level: str = "strict",
+) -> list[Result]:
+    """Take cases through an adapter in this process: all, in all precisions, or some."""
+    found = []
+    for case in cases() if chosen is None else chosen:
+        for dtype in [each for each in case.dtypes if each in (dtypes or case.dtypes)]:
+            try:
+                with np.errstate(all="ignore"):
+                    seen = observe(case, dtype, make(), make)
+            except UnsupportedError as error:
+                found.append(Result(case, dtype, "unsupported", str(error)))
+                continue
+            verdict = judge(case, seen, dtype, level)
+            status: Any = "passed" if verdict.passed else "departed"
+            found.append(Result(case, dtype, status, "", verdict, seen))
+    return found
+
+
+def departed(some: Iterable[Result]) -> set[str]:
+    return {each.case.id for each in some if each.status == "departed"}
+
+
+def statuses(some: Iterable[Result]) -> set[str]:
+    return {each.status for each in some}
 
 
 def named(explanations: Iterable[Iterable[Any]]) -> set[frozenset[str]]:

@@ -281,6 +281,8 @@ def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None
         (("pure", "--command", "x"), "--command and --recorded must be given, got 2"),
         (("nothing",), "module:Class or file.py:Class, got 'nothing'"),
         (("mine.py:Absent",), "target must name a class of mine.py, got 'Absent'"),
+        (("no_such_module:Class",), "that can be imported, got 'no_such_module'"),
+        (("absent.py:Class",), "target must be an existing file, got 'absent.py'"),
         (("pure", "--case", "wrapper-0"), "the id of a case, got 'wrapper-0'"),
         (("pure", "--case", "smoke-wraper"), "wraper'; did you mean 'smoke-wrapper'?"),
         (("pure", "--profile", "nestin"), "got 'nestin'; did you mean 'nesting'?"),

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance.running import named
-from conformance.wrong import CHANGES, changed, program, results
+from conformance.running import named, results
+from conformance.wrong import CHANGES, changed, program
 
 from lookahead_ref.conformance import Case, cases, judge, load, observe
 from lookahead_ref.conformance.bugs import by_name
@@ -39,11 +39,13 @@ TOGETHER = [
     ),
     ("alpha-swapped", "adam-uncorrected", "decay-ignored", "schedule-one-ahead"),
 ]
+IN_ONE_PROFILE = ("phi-starts-at-zero", "first-sync-at-step-1", "alpha-swapped")
 
 
-@pytest.mark.parametrize("names", TOGETHER, ids=str)
+@pytest.mark.parametrize("names", [*TOGETHER, IN_ONE_PROFILE], ids=str)
 def test_more_than_two_bugs_are_named_together(names: tuple[str, ...]) -> None:
-    some = chosen("wrapper", "state", "resume", "schedule", "inner:adamw", every=3)
+    others = ("state", "resume", "schedule", "inner:adamw") * (names != IN_ONE_PROFILE)
+    some = chosen("wrapper", *others, every=3)
     (diagnosis,) = diagnose(results(program(*names), some, "float32"))
     told = named(diagnosis.explanations)
     # At a first synchronization in step 1, phi of the first step is phi of that one.
@@ -59,13 +61,6 @@ def test_a_second_name_of_an_array_ends_where_a_copy_is_loaded(name: str) -> Non
     some = [case for case in chosen("wrapper", "resume", every=3) if "sgd" in case.id]
     (diagnosis,) = diagnose(results(program(name), some, "float64"))
     assert named(diagnosis.explanations) == {frozenset({f"{name}-until-loading"})}
-
-
-def test_three_bugs_in_one_profile_are_named_together() -> None:
-    names = ("first-sync-at-step-1", "phi-starts-at-zero", "alpha-swapped")
-    some = chosen("wrapper", every=2)
-    (diagnosis,) = diagnose(results(program(*names), some, "float64"))
-    assert named(diagnosis.explanations) == {frozenset(names)}
 
 
 def test_a_profile_that_nothing_explains_leaves_the_others_their_causes() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conformance.running import results, statuses
 from conformance.wrong import OUTER, VELOCITY, changed, program
 
-from lookahead_ref.conformance import Case, Verdict, cases, judge, load, observe
+from lookahead_ref.conformance import Verdict, cases, judge, load, observe
 
 # Forms of the outer update: lines of the worked port, and others for them.
 OUTERS = {
@@ -64,12 +65,7 @@ FORMS = [*product(OUTERS, (False, True), ("float32", "float64"))]
 def verdicts(form: str, fma: bool, dtype: str) -> dict[str, Verdict]:
     """What is said of a program that computes in this form, by case."""
     kind = changed([*OUTERS[form], *REST], fma=fused if fma else lambda a, b, c: a * b + c)
-    with np.errstate(all="ignore"):
-        return {
-            case.id: judge(case, observe(case, dtype, kind(), kind), dtype)
-            for case in cases()
-            if dtype in case.dtypes
-        }
+    return {r.case.id: r.verdict for r in results(kind, None, dtype) if r.verdict}
 
 
 @pytest.mark.parametrize(("form", "fma", "dtype"), FORMS)
@@ -92,9 +88,9 @@ def test_a_program_without_gradients_follows_its_variant() -> None:
         c for c in cases("state") if "no-gradient" in c.flags and "first" not in c.id
     ]
     assert len(telling) >= 4
-    for case in telling:
-        verdict = judge(case, observe(case, "float64", program()()), "float64")
-        assert (verdict.passed, verdict.outcome) == (True, "no-gradient-skips")
+    for each in results(program(), telling, "float64"):
+        assert each.verdict is not None
+        assert (each.status, each.verdict.outcome) == ("passed", "no-gradient-skips")
 
 
 def test_flushing_subnormal_numbers_passes_at_gpu_and_not_at_strict() -> None:
@@ -108,12 +104,9 @@ def test_flushing_subnormal_numbers_passes_at_gpu_and_not_at_strict() -> None:
 
     subnormal = [case for case in cases() if "subnormal" in case.flags]
     assert len(subnormal) >= 3
-
-    def passes(case: Case, level: str) -> bool:
-        return judge(case, observe(case, "float32", Flushing()), "float32", level).passed
-
-    assert all(passes(case, "gpu") for case in subnormal)
-    assert not any(passes(case, "strict") for case in subnormal)
+    for level, status in (("gpu", "passed"), ("strict", "departed")):
+        found = results(Flushing, subnormal, "float32", level=level)
+        assert statuses(found) == {status}
 
 
 def judged_late(steps: int, error: float = 0.0) -> Verdict:

@@ -2,15 +2,23 @@
 
 import ast
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookahead_ref.conformance import cases, models, optimizer_cases, oracle
-from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, by_name, simulate
+from lookahead_ref.conformance import cases, models, optimizer_cases, oracle, within
+from lookahead_ref.conformance.bugs import (
+    BUGS,
+    CONVENTIONS,
+    NO_GRADIENT,
+    by_name,
+    simulate,
+)
 from lookahead_ref.conformance.optimizer_cases import (
     PAIR,
     adagrad,
@@ -303,6 +311,25 @@ def test_every_bug_and_convention_shows_in_a_case() -> None:
             for case in suite
             if bug.applies(case.data)
         ), bug.name
+
+
+def test_a_case_of_missing_gradients_passes_with_every_convention_of_the_inner_rule() -> (
+    None
+):
+    late = [case for case in cases() if "no-gradient" in case.flags]
+    checked = set()
+    for case, inner, missing in product(late, CONVENTIONS, NO_GRADIENT):
+        if inner in NO_GRADIENT or not (
+            inner.applies(case.data) and missing.applies(case.data)
+        ):
+            continue
+        checked.add(inner.name)
+        (outcome,) = (each for each in case.outcomes if each.name == missing.name)
+        run = simulate(case.data, oracle.Double(), [missing, inner])
+        for t, step in enumerate(run.steps, start=1):
+            got = np.array([x for tensor in step.fast for x in tensor])
+            assert within(got, outcome.fast, t, "float64"), (case, inner, missing)
+    assert checked >= {"adagrad-epsilon-in-root", "epsilon-hat"}
 
 
 @pytest.mark.parametrize("rule", [heavy_ball, nesterov])

@@ -4,61 +4,32 @@ import ast
 import importlib
 import importlib.util
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conformance.running import named, statuses, taken
+from conformance.running import PORTING, departed, named, port, results, statuses, taken
 
 from lookahead_ref import SGD, Lookahead
-from lookahead_ref.conformance import UnsupportedError, cases, judge, observe
+from lookahead_ref.conformance import cases
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.running import open_target
 
-PORTING = Path(__file__).parents[2] / "docs" / "porting"
 GUIDE = PORTING.with_suffix(".md")
 PLAIN = {
     "wrapper_plain": "no-gradient-skips",
     "deltas_plain": "no-gradient-is-zero",
     "lazy_state": "no-gradient-own-clock",
 }
-Load = Callable[[str], Any]
-
-
-@pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """Import a file of the guide, which finds its neighbours beside it."""
-    monkeypatch.syspath_prepend(str(PORTING))
-    return importlib.import_module
-
-
-def failures(adapter: Any) -> dict[str, str]:
-    """Take cases through a port, both precisions; return what departs, by case."""
-    found: dict[str, str] = {}
-    follows: set[str] = set()
-    for case in cases():
-        for dtype in case.dtypes:
-            try:
-                with np.errstate(all="ignore"):
-                    seen = observe(case, dtype, adapter(), adapter)
-            except UnsupportedError:
-                continue
-            verdict = judge(case, seen, dtype)
-            if not verdict.passed:
-                found[case.id] = dtype
-            elif "no-gradient" in case.flags:
-                follows.update(verdict.follows)
-    adapter.follows = follows
-    return found
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_a_port_on_plain_arrays_passes_every_case(name: str, load: Load) -> None:
-    adapter = load(name).Adapter
-    assert failures(adapter) == {}
-    assert PLAIN[name] in adapter.follows
+def test_a_port_on_plain_arrays_passes_every_case(name: str) -> None:
+    found = results(port(name).Adapter)
+    assert departed(found) == set()
+    lacking = [each for each in found if "no-gradient" in each.case.flags]
+    assert PLAIN[name] in {n for r in lacking if r.verdict for n in r.verdict.follows}
 
 
 def test_a_port_is_run_as_the_guide_says() -> None:
@@ -102,12 +73,12 @@ def test_mlx_makes_state_from_gradients_if_nobody_has_made_it() -> None:
     assert made == [5.0]
 
 
-def test_jax_port_is_compiled_once_with_its_arguments_donated(load: Load) -> None:
+def test_jax_port_is_compiled_once_with_its_arguments_donated() -> None:
     jax = pytest.importorskip("jax")
     optax = pytest.importorskip("optax")
-    port = load("deltas_jax")
-    optimizer = port.lookahead(
-        port.lookahead(optax.adam(0.1), k=2), k=4, inner_state="interpolate"
+    deltas = port("deltas_jax")
+    optimizer = deltas.lookahead(
+        deltas.lookahead(optax.adam(0.1), k=2), k=4, inner_state="interpolate"
     )
     traced = []
 
@@ -128,10 +99,10 @@ def test_jax_port_is_compiled_once_with_its_arguments_donated(load: Load) -> Non
 
 
 @pytest.fixture
-def pytorch(load: Load) -> Any:
+def pytorch() -> Any:
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    return torch, load("wrapper_pytorch").Lookahead
+    return torch, port("wrapper_pytorch").Lookahead
 
 
 def test_pytorch_scheduler_and_scaler_do_not_disturb_the_cycle(pytorch: Any) -> None:
@@ -173,9 +144,9 @@ def test_pytorch_frozen_tied_and_added_parameters(pytorch: Any) -> None:
     assert torch.equal(frozen, kept)
 
 
-def test_pytorch_training_loop_goes_on_from_what_it_saved(pytorch: Any, load: Load) -> None:
+def test_pytorch_training_loop_goes_on_from_what_it_saved(pytorch: Any) -> None:
     torch, _ = pytorch
-    loop = load("training_pytorch")
+    loop = port("training_pytorch")
     batches = [(torch.randn(16, 4), torch.randn(16, 1)) for _ in range(14)]
     net = loop.model()
     saved = loop.train(net, batches)

@@ -325,20 +325,6 @@ def test_a_python_class_needs_three_methods_and_no_order_of_names(
             assert observe(case, "float32", least()).steps.fast
 
 
-@pytest.mark.parametrize(
-    ("target", "says"),
-    [
-        ("torch", r"target must be pure, .*numpy, .*module:Class or file.py:Class"),
-        ("no_such_module:Class", "a module that can be imported, got 'no_such_module'"),
-        ("absent.py:Class", "an existing file, got 'absent.py'"),
-        ("lookahead_ref.trees:Class", "a class of lookahead_ref.trees, got 'Class'"),
-    ],
-)
-def test_a_target_that_there_is_not_is_refused(target: str, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        open_target(target)
-
-
 def recording(path: Path) -> Path:
     """Write down what the harness answers, as it would going through the vectors itself."""
     entries: list[dict[str, Any]] = [{"recording": 1, "name": "recorded"}]

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conformance.running import named, statuses, taken
-from conformance.wrong import program, results
+from conformance.running import named, results, statuses, taken
+from conformance.wrong import program
 
 from lookahead_ref.conformance import cases
 from lookahead_ref.conformance.adapters import PEERS, Peer, builtin
@@ -24,7 +24,7 @@ from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.running import HungError, open_target
 from lookahead_ref.conformance.survey import condensed, described, remembered, verdict
 from lookahead_ref.conformance.survey import survey as run_all
-from lookahead_ref.conformance.vectors import VERSION, Case
+from lookahead_ref.conformance.vectors import VERSION, Case, released
 from lookahead_ref.extras import MissingExtraError
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -102,9 +102,10 @@ def survey() -> Any:
     return json.loads((DOCS / "conformance" / "implementations.json").read_bytes())
 
 
-def test_the_survey_is_of_these_vectors_and_of_every_implementation() -> None:
+def test_the_survey_is_of_a_release_and_of_every_implementation() -> None:
     found = survey()
-    assert (found["vectors"], found["cases"]) == (VERSION, len(cases()))
+    assert found["vectors"] == VERSION
+    assert found["cases"] in map(len, released())
     files = {described(str(path))["name"]: path for path in ADAPTERS.glob("*.py")}
     assert {each["name"] for each in found["implementations"]} == {*PEERS, *files}
     known = {case.id for case in cases()}

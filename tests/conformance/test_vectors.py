@@ -86,6 +86,11 @@ def test_all_files_are_below_5_mb_and_the_smoke_file_has_five_cases() -> None:
     assert len(read(FOLDER / "smoke.json")["cases"]) == 5
 
 
+def test_a_matrix_has_not_everywhere_as_many_rows_as_columns() -> None:
+    shapes = [shape for case in cases("wrapper") for shape in case.shapes]
+    assert {(2, 2), (2, 3), (2, 1, 3)} <= set(shapes)
+
+
 def test_ids_are_unique_and_none_is_retired() -> None:
     ids = [case.id for case in (*cases(), *model_cases())]
     assert len(set(ids)) == len(ids)

@@ -4,7 +4,7 @@ import difflib
 import re
 
 import pytest
-from conformance.running import named
+from conformance.running import named, results
 from conformance.wrong import (
     CHANGES,
     GALLERY,
@@ -12,7 +12,6 @@ from conformance.wrong import (
     TWO_AT_ONCE,
     UNKNOWN,
     program,
-    results,
 )
 
 from lookahead_ref.conformance import Case, cases

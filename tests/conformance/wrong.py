@@ -12,11 +12,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import numpy as np
-
-from lookahead_ref.conformance import Case, judge, observe
-from lookahead_ref.conformance.judging import Result
-
 DOCS = Path(__file__).parents[2] / "docs"
 FILES = ("inner_rules", "wrapper_plain")
 SOURCES = {
@@ -72,6 +67,9 @@ HALF = """
         for name, phi in self.phi.items():
             phi += (old[name] - phi) / 2
 """
+ROWS = """rows = len(phi) if phi.ndim > 1 else 1
+            end = (rows - 1) * rows + phi.size // rows
+            theta, phi = theta.reshape(-1)[:end], phi.reshape(-1)[:end]"""
 COUNT = """            if self.inner_state == "interpolate":
                 start = vars(self).setdefault("counts", {}).get(name, 0)
                 inner.count[name] = start + alpha * (inner.count[name] - start)
@@ -309,7 +307,10 @@ MISTAKES: dict[str, list[Change]] = {
         ("[level.phi", "[{n: x.T for n, x in level.phi.items()}"),
         ("each[slot] for name", "each[slot].T for name"),
     ],
-    "synchronizes-column-by-column": [("theta[...] = phi\n", "theta[...] = phi.T\n")],
+    "synchronizes-column-by-column": [
+        ("theta[...] = phi\n", "theta[...] = phi.T.reshape(phi.shape)\n")
+    ],
+    "stride-of-rows": [(OUTER, f"{ROWS}; {OUTER}")],
     "single-precision": [
         ("rate * u", "float(np.float32(rate)) * u"),
         (
@@ -387,16 +388,3 @@ def changed(changes: Iterable[Change], **known: Any) -> Any:
             vars(module).update(known)
             exec(compile(sources[name], f"changed/{name}.py", "exec"), vars(module))
     return modules["wrapper_plain"].Adapter
-
-
-def results(make: Any, chosen: Iterable[Case], dtype: str) -> list[Result]:
-    """Take cases through an adapter in this process."""
-    found = []
-    for case in chosen:
-        if dtype in case.dtypes:
-            with np.errstate(all="ignore"):
-                seen = observe(case, dtype, make(), make)
-            verdict = judge(case, seen, dtype)
-            status: Any = "passed" if verdict.passed else "departed"
-            found.append(Result(case, dtype, status, "", verdict, seen))
-    return found

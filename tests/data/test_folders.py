@@ -9,11 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
+from scipy.io import savemat
 
 from formats import encoded
-from lookahead_ref.data import SOURCES, DataFileError, folders, load, load_images
-from lookahead_ref.data.folders import DEVIATION, MEAN, PictureFiles
+from lookahead_ref.data import (
+    SOURCES,
+    DataFileError,
+    ResizedCrop,
+    folders,
+    load,
+    load_images,
+)
+from lookahead_ref.data.folders import DEVIATION, KIT, LABELS, MEAN, PictureFiles
 
 
 def save(path: Path, pixels: np.ndarray, **options: Any) -> None:
@@ -110,13 +120,140 @@ def test_greys_of_more_than_8_bits_are_scaled(folder: Path, content: bytes) -> N
     assert (first(folder) == 128).all()
 
 
-def test_training_batches_are_mirrored_at_random(folder: Path) -> None:
-    data = load_images(folder, resize=4, crop=4)
-    inputs = np.arange(64 * 48, dtype=np.float32).reshape(64, 3, 4, 4)
-    out = data.augment(inputs, np.random.default_rng(0))
-    mirrored = (out == inputs[..., ::-1]).all(axis=(1, 2, 3))
-    assert 0 < mirrored.sum() < 64
-    np.testing.assert_array_equal(out[~mirrored], inputs[~mirrored])
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(0, 99))
+def test_a_crop_is_of_the_usual_area_and_aspect(width: int, height: int, seed: int) -> None:
+    for cut in ResizedCrop().cuts(4, np.random.default_rng(seed)):
+        (left, top, right, bottom), _ = cut(width, height)
+        assert 0 <= left < right <= width
+        assert 0 <= top < bottom <= height
+        w, h = right - left, bottom - top
+        assert 3 / 4 - 1e-9 <= w / h <= 4 / 3 + 1e-9
+        # A picture so narrow that no part of that aspect has 8 % of it gives the largest.
+        largest = (w, h) == pytest.approx((min(width, h * 4 / 3), min(height, w * 4 / 3)))
+        assert w * h / (width * height) >= 0.08 - 1e-9 or largest
+
+
+def test_areas_are_drawn_evenly_and_half_are_mirrored() -> None:
+    # From a large part of the area on, an aspect may not fit, and all is drawn again.
+    crop = ResizedCrop(area=(0.08, 0.7))
+    cuts = [cut(100, 100) for cut in crop.cuts(4000, np.random.default_rng(0))]
+    shares = [
+        (right - left) * (bottom - top) / 1e4 for (left, top, right, bottom), _ in cuts
+    ]
+    assert np.quantile(shares, [0, 0.25, 0.5, 0.75, 1]) == pytest.approx(
+        np.linspace(0.08, 0.7, 5), abs=0.02
+    )
+    assert np.mean([mirrored for _, mirrored in cuts]) == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_cut_is_decoded_to_the_size_of_the_inputs(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    save(tmp_path / "picture.png", picture)
+    source = PictureFiles((str(tmp_path / "picture.png"),), np.array([0]), 4, 4)
+    made = source.take(np.array([0, 0]), [lambda w, h: ((w - 4, 2, w, 6), False)] * 2)
+    part = picture[2:6, 8:].transpose(2, 0, 1)
+    np.testing.assert_array_equal(pixels(made.inputs), [part, part])
+    made = source.take(np.array([0]), [lambda w, h: ((w - 4, 2, w, 6), True)])
+    np.testing.assert_array_equal(pixels(made.inputs)[0], part[..., ::-1])
+
+
+def test_crops_are_those_of_the_seed_in_training_alone_and_go_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("train/a/1.png", "train/b/2.png", "train/b/3.png", "val/a/4.png"):
+        save(tmp_path / name, rng.integers(0, 256, (20, 24, 3), dtype=np.uint8))
+    data = load_images(tmp_path, crop=8).share(0, 1)
+    assert data.image_shape == (3, 8, 8)
+    one, other = data.stream(2, seed=5), data.stream(2, seed=5)
+    first, second = ([batch.inputs for batch in one.epoch()] for _ in range(2))
+    assert not any(map(np.array_equal, first, second))
+    next(other.epoch())
+    going_on = data.stream(2, seed=0)
+    going_on.load_state_dict(other.state_dict())
+    left = [batch.inputs for _ in range(2) for batch in going_on.epoch()]
+    np.testing.assert_array_equal(np.concatenate(left), np.concatenate([first[1], *second]))
+    plain = data.train.take(np.arange(3))
+    np.testing.assert_array_equal(plain.inputs, data.train.take(np.arange(3)).inputs)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"),
+    [({}, (256, 224)), ({"crop": 64}, (73, 64)), ({"resize": 64}, (64, 56))],
+)
+def test_a_size_that_is_not_given_goes_with_the_other(
+    folder: Path, sizes: dict[str, int], found: tuple[int, int]
+) -> None:
+    train = load_images(folder, **sizes).train
+    assert (train.resize, train.crop) == found  # type: ignore[attr-defined]
+
+
+def flat(folder: Path, file: str, text: str) -> Path:
+    """Move the pictures to validate on, x of n01 and y of n02, out of their folders."""
+    for path in [*(folder / "val").glob("*/*")]:
+        path.rename(folder / "val" / path.name)
+        path.parent.rmdir()
+    (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    (folder / file).write_text(text)
+    return folder
+
+
+TRUTH = str(LABELS[1])
+
+
+def synsets(folder: Path) -> None:
+    """As in the development kit: n01 has the number 2, n02 the number 1."""
+    kinds = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
+    rows = np.array([[(1, "n02", "dog, hound")], [(2, "n01", "cat")]], dtype=kinds)
+    savemat(folder / KIT / "meta.mat", {"synsets": rows})
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("val.txt", "n01\nn02\n\n"),
+        ("val.txt", "y.bmp n02\nx.png n01"),
+        ("val.txt", "y.bmp\tn02\t0\t32\nx.png\tn01\t1\t9\n"),
+        (TRUTH, "2\n1\n"),
+    ],
+)
+def test_labels_may_be_in_a_file(folder: Path, file: str, text: str) -> None:
+    if file == TRUTH:
+        (folder / KIT).mkdir(parents=True)
+        synsets(folder)
+    data = load_images(flat(folder, file, text), resize=4, crop=4)
+    validation = data.validation.take(np.arange(2))
+    assert validation.labels.tolist() == [0, 1]
+    assert pixels(validation.inputs)[:, 0, 0, 0].tolist() == [40, 50]
+    named = ("n01 cat", "n02 dog, hound") if file == TRUTH else ("n01", "n02")
+    assert data.class_names == named
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("val.txt", "n01\nn03\n", "line 2: 'n03' names no class that is in train"),
+        ("val.txt", "n01\n\nn02", "line 2: '' names no class"),
+        ("val.txt", "x.png\n", "line 1: 'x.png' names no class"),
+        ("val.txt", "n01\nn02\nn02", "line 3: 'n02' is of no picture that has no label"),
+        ("val.txt", "x.png n01\nx.png n02", "line 2: 'x.png n02' is of no picture"),
+        ("val.txt", "x.png n01\n", "no label for y.bmp"),
+        (TRUTH, "2\n1\n", "line 1: '2' names no .*, by the numbers of .*meta.mat"),
+        ("no.txt", "", "no folders, one for each class, in it, and no val.txt or"),
+    ],
+)
+def test_a_wrong_label_is_told(folder: Path, file: str, text: str, told: str) -> None:
+    with pytest.raises(DataFileError, match=told):
+        load_images(flat(folder, file, text))
+
+
+def test_a_damaged_kit_is_named(folder: Path) -> None:
+    (flat(folder, TRUTH, "2\n1\n") / KIT / "meta.mat").write_bytes(b"MATLAB 5.0")
+    with pytest.raises(DataFileError, match=r"meta\.mat: it has no synsets"):
+        load_images(folder)
+
+
+def test_words_for_a_class_are_part_of_its_name(folder: Path) -> None:
+    (folder / "words.txt").write_text("n02\tdog, hound\nn07\tother\n")
+    assert load_images(folder).class_names == ("n01", "n02 dog, hound")
 
 
 def test_hidden_and_other_files_and_folders_are_passed_over(folder: Path) -> None:

@@ -14,7 +14,7 @@ from lookahead_ref.experiments import compare, environment, optimizers
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder
 from lookahead_ref.experiments.report import Report, do
 from lookahead_ref.experiments.settings import CompareSettings, TrainSettings
-from lookahead_ref.experiments.trials import DivergedError
+from lookahead_ref.experiments.trials import DivergedError, Outcome
 from lookahead_ref.report.tables import Summary
 
 SMALL = TrainSettings(epochs=2, hidden=(8,))
@@ -123,6 +123,20 @@ def test_learning_rates_that_are_too_large_are_told_of_first(comparison: Report)
     assert f"Lookahead; with the best, {best[0].mean:.1f} % and" in said
     assert re.search(r"below 50 % with the larger: \d of 2 alone, \d inside\.", said)
     assert len(compare.prepare(SHORT).plan.arms) == 2  # not where something is chosen
+
+
+def test_a_seed_that_diverged_counts_among_those_below_half(comparison: Report) -> None:
+    arms = results(comparison.folder)["arms"]
+    runs = {arm["title"]: [{**run, "log": []} for run in arm["runs"]] for arm in arms}
+    diverged, fine = (dict(runs["Heavy ball, 0.4"][0]["history"][-1]) for _ in range(2))
+    diverged["validation_accuracy"], fine["validation_accuracy"] = None, 0.9
+    for run, last in zip(runs["Heavy ball, 0.4"], (diverged, fine), strict=True):
+        run["history"] = [*run["history"][:-1], last]
+    runs["Heavy ball, 0.4"][0]["error"] = "diverged"
+    job = compare.prepare(SETTINGS)
+    outcomes = [Outcome(arm, tuple(runs[arm.title])) for arm in job.plan.arms]
+    said = job.find(outcomes).summary
+    assert "diverge or stay below 50 % with the larger: 1 of 2 alone" in said
 
 
 def test_the_log_has_a_line_for_each_epoch_of_each_run(comparison: Report) -> None:

@@ -67,14 +67,6 @@ def test_a_grid_of_one_setting_or_two_is_a_map_and_of_more_lines(tmp_path: Path)
     assert svg.count("1e+06") == 1
 
 
-def test_equal_sweeps_in_two_folders_have_equal_results(tmp_path: Path) -> None:
-    found = []
-    for folder in (tmp_path / "one", tmp_path / "other"):
-        run(folder)
-        found.append(results(folder) | {"timing": None})
-    assert found[0] == found[1]
-
-
 def test_a_wider_grid_trains_only_what_is_new(tmp_path: Path) -> None:
     run(tmp_path, k=(5,))
     before = trials(tmp_path)

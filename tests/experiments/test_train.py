@@ -5,10 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import lookahead_ref as la
 from commands import called, refused, results, succeeded
+from formats import encoded
 from lookahead_ref import trees
 from lookahead_ref.experiments import models, optimizers, train
 from lookahead_ref.experiments.settings import SCHEDULE_NAMES, TrainSettings
@@ -54,6 +56,7 @@ def test_the_weights_of_a_run_are_those_that_training_returns(here: Path) -> Non
     result = train.run(train.prepare(TrainSettings(**record["configuration"])))
     assert_same_bits(arrays, trees.flatten(result.params))
     assert record["steps"] == result.steps == 20
+    assert record["class_names"] == list("0123456789")
 
 
 def test_a_run_goes_on_past_its_end_as_if_it_had_been_that_long(here: Path) -> None:
@@ -190,7 +193,7 @@ def test_a_schedule_divides_where_the_paper_does(
     assert {at: schedule(at) for at in rates} == pytest.approx(rates)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet32", "resnet50"])
+@pytest.mark.parametrize("name", ["resnet18", "resnet32", "resnet152"])
 def test_a_residual_network_is_made_for_the_pictures(name: str) -> None:
     settings = TrainSettings(
         model=name, optimizer="adam", backend="numba", statistics_examples=7
@@ -199,6 +202,18 @@ def test_a_residual_network_is_made_for_the_pictures(name: str) -> None:
     assert model.statistics_examples == 7  # type: ignore[union-attr]
     assert (model.shape, model.classes) == ((1, 8, 8), 10)  # type: ignore[union-attr]
     assert model.backend == "numba"  # type: ignore[union-attr]
+
+
+def test_sizes_of_pictures_reach_the_data_that_has_them(here: Path) -> None:
+    for name in ("train/a", "val/a"):
+        (here / name).mkdir(parents=True)
+        (here / name / "1.png").write_bytes(encoded("PNG", np.zeros((9, 9, 3), "u1")))
+    settings = TrainSettings(
+        "resnet32", "images:.", crop=16, optimizer="adam", batch_size=1
+    )
+    data: Any = train.prepare(settings).data
+    assert (data.image_shape, data.train.resize) == ((3, 16, 16), 18)
+    refused(called("train --crop 9"), "crop is no option of data 'digits', got 9")
 
 
 @pytest.mark.parametrize("name", optimizers.NAMES)

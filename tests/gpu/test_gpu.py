@@ -10,10 +10,11 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
+from conformance.running import results
 
 import lookahead_ref as la
 from lookahead_ref import trees
-from lookahead_ref.conformance import cases, judge, observe
+from lookahead_ref.conformance import cases
 from support import INNER, assert_same_bits, gradients, mixed_params
 
 pytest.importorskip("cupy")
@@ -66,13 +67,8 @@ def test_a_gradient_that_is_a_parameter_is_read_before_it_is_written() -> None:
 def test_the_golden_suite_passes(profile: str) -> None:
     from lookahead_ref.conformance.adapters import Stepped
 
-    def make() -> Stepped:
-        return Stepped("cupy")
-
-    for case in cases(profile):
-        for dtype in case.dtypes:
-            verdict = judge(case, observe(case, dtype, make(), make), dtype)
-            assert verdict.passed, (case.id, dtype, verdict)
+    found = results(lambda: Stepped("cupy"), cases(profile))
+    assert [each for each in found if each.status != "passed"] == []
 
 
 def test_many_arrays_of_odd_lengths_and_alignments_are_updated() -> None:

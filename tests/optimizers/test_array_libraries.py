@@ -109,13 +109,3 @@ def test_an_adaptive_alpha_comes_to_the_same() -> None:
     for here, there in pairs(optimizer, strict.asarray, 6, np.float64):
         for path, value in to_numpy(there, type(strict.asarray(0.0))).items():
             np.testing.assert_allclose(value, here[path], rtol=1e-13)
-
-
-def test_hyperparameters_may_be_numbers_of_another_kind() -> None:
-    # float32's 0.1 is not a Python float, which is all that a strict array takes.
-    x = strict.asarray([1.0, 2.0])
-    for rate in (np.float32(0.125), np.float64(0.125), np.array(0.125), 1):
-        optimizer = la.Lookahead(la.SGD(rate), k=1, alpha=rate)
-        params, _ = optimizer.step({"x": x}, {"x": x}, optimizer.init({"x": x}))
-        factor = 1.0 - float(rate) * float(rate)
-        assert np.asarray(params["x"]).tolist() == [factor, 2.0 * factor]

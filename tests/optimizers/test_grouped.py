@@ -46,15 +46,6 @@ def test_each_group_is_optimized_as_if_it_were_alone() -> None:
         assert_same_bits(part(evaluated, *paths), expected)
 
 
-def test_one_group_of_everything_is_its_optimizer() -> None:
-    params = mixed_params()
-    optimizer = la.Lookahead(la.Adam(0.1), 2, inner_state="interpolate")
-    grouped, state = run(la.Grouped({"*": optimizer}), params, gradients(params, 5))
-    alone, its_state = run(optimizer, params, gradients(params, 5))
-    assert_same_bits(grouped, alone)
-    assert_same_bits(named(state.groups["*"]), named(its_state))
-
-
 @given(st.permutations(["a/weight", "a/bias", "b/weight", "b/bias"]))
 def test_the_first_pattern_that_matches_decides_whatever_the_order_of_parameters(
     paths: list[str],

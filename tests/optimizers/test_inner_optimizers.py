@@ -143,12 +143,6 @@ def test_each_is_the_loop_written_by_hand(name: str, kind: Any, data: Any) -> No
 # SGD and what all have from the step that they share.
 
 
-@pytest.mark.parametrize("rate", [0, 0.0])
-def test_a_learning_rate_of_zero_leaves_the_parameters(rate: float) -> None:
-    params, _ = run(la.SGD(rate), one(1.5, -2.0), [one(1.0, 3.0)])
-    np.testing.assert_array_equal(params["x"], [1.5, -2.0])
-
-
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -164,25 +158,6 @@ def test_step_refuses_what_init_refuses(wrap: Any, params: Any, message: str) ->
     state = optimizer.init(one(1.0, 2.0))
     with pytest.raises((TypeError, ValueError), match=message):
         optimizer.step(params, params, state)
-
-
-@pytest.mark.parametrize(("make", "after"), [(la.HeavyBall, 3.5), (la.Nesterov, 3.25)])
-def test_the_learning_rate_stands_outside_of_the_velocity(make: Any, after: float) -> None:
-    # A rate that falls to zero stops at once; were it inside, the velocity would go on.
-    optimizer = make(lambda step: 0.5 if step == 0 else 0.0, momentum=0.5)
-    params, state = run(optimizer, one(4.0), [one(1.0)])
-    assert params["x"].item() == after
-    params, state = optimizer.step(params, one(1.0), state)
-    assert params["x"].item() == after
-    assert state.slots["velocity"]["x"].item() == 1.5
-
-
-@pytest.mark.parametrize("make", [la.HeavyBall, la.Nesterov])
-def test_without_momentum_it_is_sgd(make: Any) -> None:
-    grads = [one(0.3, -1.7), one(2.1, 0.9), one(-0.4, 0.2)]
-    with_none, _ = run(make(0.1, momentum=0.0), one(1.0, 2.0), grads)
-    plain, _ = run(la.SGD(0.1), one(1.0, 2.0), grads)
-    assert with_none["x"].tolist() == plain["x"].tolist()
 
 
 def test_the_defaults_are_those_of_the_papers() -> None:

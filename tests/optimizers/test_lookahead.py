@@ -109,36 +109,6 @@ def test_slow_weights_are_the_moving_average_of_the_last_fast_weights(
     assert found == moving_average(Fraction(1, 2), Fraction(start), fast)
 
 
-@pytest.mark.parametrize("inner", list(INNER))
-def test_slow_weights_are_the_moving_average_whatever_the_inner_optimizer(
-    inner: str,
-) -> None:
-    optimizer = la.Lookahead(INNER[inner](), k=3, alpha=0.3)
-    start, *gradients = normal(31, 20)
-    points = trajectory(optimizer, start, gradients)
-    fast = last_fast(optimizer, points, gradients)
-    expected = moving_average(0.3, start["x"], fast)
-    for t, (_, state) in enumerate(points[::3]):
-        # Each of t interpolations, and each of the sum's t terms, rounds a few times.
-        bound = 8 * (t + 1) * 2.0**-53 * np.max(np.abs([start["x"], *fast]))
-        np.testing.assert_allclose(state.phi["x"], expected[t], rtol=0, atol=bound)
-
-
-@pytest.mark.parametrize("inner", list(INNER))
-def test_with_k_1_and_alpha_1_it_is_the_inner_optimizer_up_to_rounding(inner: str) -> None:
-    start, *gradients = normal(101, 50)
-    wrapped = trajectory(la.Lookahead(INNER[inner](), k=1, alpha=1.0), start, gradients)
-    plain = trajectory(INNER[inner](), start, gradients)
-    largest = max(np.max(np.abs(params["x"])) for params, _ in plain)
-    pairs = zip(wrapped, plain, strict=True)
-    for step, ((theta, state), (expected, slots)) in enumerate(pairs):
-        # phi + (theta - phi) rounds twice, by 2**-53 of what is at most twice the largest.
-        bound = step * 4 * 2.0**-53 * largest
-        np.testing.assert_allclose(theta["x"], expected["x"], rtol=0, atol=bound)
-        # The gradients are given: the slots never see the rounding.
-        assert_same_bits(state.inner.slots, slots.slots)
-
-
 @pytest.mark.parametrize("inner_state", INNER_STATES)
 @pytest.mark.parametrize("inner", ["sgd", "heavy-ball", "adam"])
 def test_with_alpha_1_it_is_the_inner_optimizer_unless_a_state_is_reset(
@@ -200,29 +170,6 @@ def test_a_synchronization_does_to_the_slots_what_is_said_and_lets_the_clock_run
             assert_same_bits(state.anchor, states[step - step % 2].inner.slots)
         else:
             assert state.anchor is None
-
-
-def test_what_happens_to_the_slots_happens_to_each_of_them() -> None:
-    adam = la.Adam(0.1, beta1=0.5, beta2=0.75)
-    slots = {}
-    for kind in INNER_STATES:
-        optimizer = la.Lookahead(adam, k=2, alpha=0.25, inner_state=kind)
-        slots[kind] = run(optimizer, one(0.0), [one(4.0)] * 2)[1].inner.slots
-    # Moments of two gradients of 4: 4 (1 - 1/4) and 16 (1 - 9/16).
-    assert [moment["x"].item() for moment in slots["maintain"].values()] == [3.0, 7.0]
-    assert [moment["x"].item() for moment in slots["interpolate"].values()] == [0.75, 1.75]
-    assert_same_bits(slots["reset"], adam.init(one(0.0)).slots)
-
-
-def test_after_a_reset_adam_corrects_its_moments_as_at_the_start() -> None:
-    moved = {}
-    for kind in INNER_STATES:
-        optimizer = la.Lookahead(la.Adam(0.5, epsilon=0.0), k=3, inner_state=kind)
-        points = trajectory(optimizer, one(0.0), [one(1.0)] * 4)
-        moved[kind] = points[3][0]["x"].item() - points[4][0]["x"].item()
-    # Each first step of a cycle then has the length of the learning rate.
-    assert [moved["reset"], moved["maintain"]] == pytest.approx([0.5, 0.5], rel=1e-12)
-    assert moved["interpolate"] < 0.49  # moments halved, the correction not
 
 
 @pytest.mark.parametrize("inner_state", INNER_STATES)

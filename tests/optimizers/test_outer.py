@@ -70,29 +70,6 @@ def test_the_outer_optimizer_steps_on_phi_minus_theta(outer: str, k: int) -> Non
     assert_same_bits(saved({}, state.outer), saved({}, of_outer))
 
 
-def test_a_schedule_of_the_outer_rate_counts_synchronizations_and_may_exceed_1() -> None:
-    seen = []
-
-    def schedule(clock: int) -> float:
-        seen.append(clock)
-        return 2.0 if clock == 0 else 0.5
-
-    optimizer = la.Lookahead(la.SGD(1.0), k=2, outer=la.SGD(schedule))
-    params, _ = run(optimizer, one(0.0), [one(-1.0)] * 4)
-    assert params["x"].item() == 2 * 2.0 + 0.5 * 2.0
-    assert set(seen) == {0, 1}
-
-
-def test_slots_that_are_interpolated_never_move_beyond_those_of_the_cycle() -> None:
-    def optimizer(rate: float) -> Any:
-        inner = la.Adam(0.1)
-        return la.Lookahead(inner, 2, inner_state="interpolate", outer=la.SGD(rate))
-
-    start, *gradients = normal(3, 4)
-    of_one, of_more = (run(optimizer(rate), start, gradients)[1] for rate in (1.0, 1.7))
-    assert_same_bits(of_more.inner.slots, of_one.inner.slots)
-
-
 def test_an_enclosing_lookahead_that_resets_resets_the_outer_slots_below() -> None:
     inside = la.snoo(la.SGD(0.1), 2, learning_rate=0.7, momentum=0.6)
     for kind, is_zero in (("maintain", False), ("reset", True)):
@@ -101,11 +78,6 @@ def test_an_enclosing_lookahead_that_resets_resets_the_outer_slots_below() -> No
         outer = state.inner.outer
         assert np.all(outer.slots["velocity"]["x"] == 0.0) == is_zero
         assert (outer.step, outer.updates) == (2, 0 if is_zero else 2)
-
-
-def test_weight_decay_of_the_outer_optimizer_decays_phi() -> None:
-    optimizer = la.Lookahead(la.SGD(0.0), k=1, outer=la.SGD(0.5, weight_decay=0.5))
-    assert run(optimizer, one(8.0), [one(1.0)])[0]["x"].item() == 6.0
 
 
 # Methods by name.

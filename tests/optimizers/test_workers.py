@@ -95,13 +95,6 @@ def test_one_worker_is_lookahead_to_the_bit(outer: str, kind: Any) -> None:
     assert_same_bits(saved(params, state), saved(*run(optimizer, start, grads)))
 
 
-def test_what_is_averaged_are_pseudo_gradients_and_no_inner_state() -> None:
-    optimizer = la.Lookahead(la.HeavyBall(1.0, 0.5), 1, 1.0, inner_state="maintain")
-    _, states = ran(la.Workers(optimizer, 2), one(0.0), [(one(1.0), one(3.0))])
-    assert states[0].phi["x"].item() == -2.0
-    assert [s.inner.slots["velocity"]["x"].item() for s in states] == [1.0, 3.0]
-
-
 @pytest.mark.parametrize(
     ("inner", "outer", "backend"),
     [

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from porting.taking import PORTING, X, Y, departures, port
+from conformance.running import PORTING, departed, port, results
+
+from toys import X, Y
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -31,7 +33,7 @@ def test_jax_passes_and_trains_with_its_arguments_donated() -> None:
 
     from lookahead_ref.conformance.adapters import jax_use
 
-    assert departures(deltas.Adapter, level="gpu")[0] <= IN_ROOT
+    assert departed(results(deltas.Adapter, level="gpu")) <= IN_ROOT
     assert {each.verdict for each in jax_use.checked(f"{DELTAS}:lookahead")} == {"passes"}
 
     def predict(params: Any, x: Any) -> Any:
@@ -96,7 +98,7 @@ def test_nnx_passes_and_trains_compiled() -> None:
     import optax
     from flax import nnx
 
-    assert departures(of_nnx.Adapter, level="gpu")[0] <= IN_ROOT
+    assert departed(results(of_nnx.Adapter, level="gpu")) <= IN_ROOT
 
     class Net(nnx.Module):  # type: ignore[misc]
         def __init__(self, rngs: Any) -> None:
@@ -130,7 +132,7 @@ def test_mlx_passes_and_trains_compiled() -> None:
     from mlx import nn
     from mlx import optimizers as optim
 
-    assert departures(of_mlx.Adapter, level="gpu")[0] == set()
+    assert departed(results(of_mlx.Adapter, level="gpu")) == set()
     mx.random.seed(0)
     model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
     schedule = optim.exponential_decay(0.02, 0.99)
@@ -165,7 +167,7 @@ def test_tinygrad_passes_and_trains_captured() -> None:
     from tinygrad.nn import Linear
     from tinygrad.nn.optim import Adam
 
-    assert departures(of_tinygrad.Adapter, level="gpu")[0] == set()
+    assert departed(results(of_tinygrad.Adapter, level="gpu")) == set()
     Tensor.manual_seed(0)
     hidden, out = Linear(4, 16), Linear(16, 1)
     params = [hidden.weight, hidden.bias, out.weight, out.bias]
@@ -186,7 +188,7 @@ def test_tinygrad_passes_and_trains_captured() -> None:
 
 def test_an_estimator_passes_and_learns_and_is_scikit_learns() -> None:
     estimator = port("partial_fit_numpy")
-    assert departures(estimator.Adapter)[0] == set()
+    assert departed(results(estimator.Adapter)) == set()
     target = X @ np.array([1.0, -2.0, 0.5, 1.5]) + 3.0
     model = estimator.LookaheadRegressor(epochs=1).fit(X, target)
     rough = np.mean((model.predict(X) - target) ** 2)

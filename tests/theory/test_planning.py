@@ -22,11 +22,6 @@ def test_the_slow_weights_rest_between_synchronizations() -> None:
     assert losses[0] == losses[4] > losses[5] == losses[9] > losses[10] == losses[11]
 
 
-def test_with_k_and_alpha_1_it_is_sgd() -> None:
-    found = loss_after(PROBLEM, 20, 0.5, k=5, alpha=1.0)
-    assert found == pytest.approx(loss_after(PROBLEM, 20, 0.5), rel=1e-12)
-
-
 moments = st.tuples(st.floats(-5, 5), st.floats(0, 5))
 rates, alphas = st.floats(0.05, 1.9), st.floats(0.1, 1.0)
 

@@ -164,14 +164,14 @@ PEERS = {
             ("lookahead_pytorch", "torch"),
             "pytorch:torch2_look_ahead",
         ),
-        Peer("torchft", "meta-pytorch/torchft", ("torchft", "torch"), "outer:torchft"),
+        Peer("torchft", "meta-pytorch/torchft", ("torchft", "torch"), "pytorch:torchft"),
         Peer(
             "fairscale",
             "facebookresearch/fairscale",
             ("fairscale", "torch"),
-            "outer:fairscale",
+            "pytorch:fairscale",
         ),
-        Peer("snoo", "", ("torch",), "outer:snoo", "from its paper"),
+        Peer("snoo", "", ("torch",), "pytorch:snoo", "from its paper"),
     )
 }
 """By package."""

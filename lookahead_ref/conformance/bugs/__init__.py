@@ -12,7 +12,6 @@ from lookahead_ref.conformance.bugs import (
     lookahead,
     outer,
     public_versions,
-    workers,
 )
 from lookahead_ref.conformance.bugs.simulation import (
     Bug,
@@ -45,7 +44,6 @@ _MODULES = (
     public_versions,
     conventions_and_mistakes,
     outer,
-    workers,
 )
 _KNOWN: list[type[Bug]] = [
     each

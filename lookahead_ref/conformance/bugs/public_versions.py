@@ -538,6 +538,25 @@ class SynchronizesColumnByColumn(Mistake, SimulatedProgram):
         return shown._replace(fast=self.fast(levels[0], theta)), theta
 
 
+class StrideOfRows(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-30", "layout", ("not-square",)
+    says = "goes from row to row of a matrix by the number of rows, not by that of columns"
+    breaks = "the last elements do not synchronize, unless the matrix is square"
+    fix = "row * columns + column, or one loop over all elements"
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        phi, new = self.phi, super().synchronize(theta)
+        self.phi = self.beginnings(self.phi, phi)
+        return self.beginnings(new, theta)
+
+    def beginnings(self, these: Tensors, others: Tensors) -> Tensors:
+        shapes = [each["shape"] for each in self.innermost.case["params"]]
+        rows = [shape[0] if len(shape) > 1 else 1 for shape in shapes]
+        each = list(zip(rows, these, others, strict=False))  # of one worker
+        ends = [(n - 1) * n + len(a) // n for n, a, _ in each]
+        return [a[:end] + b[end:] for end, (_, a, b) in zip(ends, each, strict=True)]
+
+
 class ReadsBitsSwapped(Mistake, SimulatedProgram):
     clause, place = "LA-31", "reading"
     says = "reads bit strings with the last byte first"

@@ -24,6 +24,7 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "outer": lambda case: bool(_outer(case)),
     "nested": lambda case: len(case["lookahead"]) > 1,
     "matrix": lambda case: any(len(each["shape"]) > 1 for each in case["params"]),
+    "not-square": lambda case: any(len(set(each["shape"])) > 1 for each in case["params"]),
     "workers": lambda case: "workers" in case,
     "save": lambda case: "save_after" in case,
     "evaluate": lambda case: bool(case.get("evaluate_after")),
@@ -120,6 +121,7 @@ class Rule(oracle.OracleInner):
 
     def __init__(self, case: Mapping[str, Any], theta: Tensors, arithmetic: Arithmetic):
         super().__init__(case, theta, arithmetic)
+        self.case = case
         _take(self)
 
 

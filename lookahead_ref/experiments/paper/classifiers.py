@@ -85,11 +85,22 @@ _KNOWN = {
     "resnet18": "ResNet-18",
     "resnet32": "ResNet-32",
     "resnet50": "ResNet-50",
+    "resnet152": "ResNet-152",
     "mlp": "multilayer perceptron, small",
     "cifar10": "CIFAR-10",
     "ptb": "Penn Treebank",
     "cifar100": "CIFAR-100",
     "digits": "handwritten digits, 8 by 8 pixels",
+}
+_CIFAR = "4 black pixels around each picture, random crops, mirrored"
+_AUGMENTED = {
+    "cifar10": _CIFAR,
+    "cifar100": _CIFAR,
+    "images": "random crops of 8 % to 100 % of the area, mirrored",
+}
+_MEASURED = {
+    "images": "the validation pictures that come with the data",
+    "ptb": "the validation text that comes with the data",
 }
 
 
@@ -108,15 +119,16 @@ def shown(
 ) -> dict[str, str]:
     """Return what the runs share and what decides them, for the report."""
     inside = [arm.settings for arm in arms if arm.role == "lookahead"]
-    measured = "validation examples, held out of those to train on"
-    if settings.data.startswith("ptb:"):
-        measured = "the validation text that comes with the data"
+    kind = settings.data.partition(":")[0]
+    measured = _MEASURED.get(kind, "validation examples, held out of those to train on")
+    augmented = {"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}
     pairs = dict.fromkeys(
         f"{each.k} and {each.alpha:g}" for each in inside if each.alpha is not None
     )
     return {
         "Model": named(settings.model),
         "Data": named(settings.data),
+        **augmented,
         "Epochs": str(settings.epochs),
         "Batch size": str(settings.batch_size),
         "Schedule": _SCHEDULES.get(settings.schedule, settings.schedule),

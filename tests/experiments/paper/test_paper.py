@@ -49,6 +49,7 @@ def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -
     found = results(tmp_path)
     assert found["summary"] == made.findings.summary
     assert found["notes"][classifiers.DIFFERS]
+    assert found["setting"]["Classes"] == "0; 1; 2; 3; 4; 5; 6; 7; 8; 9"
     text = html.unescape((tmp_path / "report.html").read_text("utf-8"))
     assert not re.search(r'(href|src)="(?!data:|#)', text)
     assert f">{made.findings.summary}<" in text
@@ -237,7 +238,8 @@ def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
     planned = table5.plan(full)
     told = planned.notes[classifiers.DIFFERS]
     names = [sentence.partition(":")[0] for sentence in told]
-    assert names == ["Learning rate", "Seeds", "Measured on", "Weight decay"]
+    assert names[:2] == ["Augmentation", "Learning rate"]
+    assert names[2:] == ["Seeds", "Measured on", "Weight decay"]
     assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
     small = table5.plan(QUICK).notes[classifiers.DIFFERS]
     assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
