@@ -27,13 +27,7 @@ from lookahead_ref.conformance.bugs.simulation import (
     parts_of,
     picked,
 )
-from lookahead_ref.conformance.oracle import (
-    Gradients,
-    Slots,
-    Step,
-    Tensors,
-    minus,
-)
+from lookahead_ref.conformance.oracle import Gradients, Slots, Step, Tensors, minus
 
 # What is saved.
 
@@ -500,9 +494,6 @@ class DecayFromPhi(Mistake, SimulatedLookahead):
         return minus(super().advance(phi, grads), minus(phi, theta))
 
 
-# What was made by someone who had not read this list.
-
-
 class CountsTensorsTogether(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-29", "period", ("several",)
     says = "counts a step for each parameter, and synchronizes all when the count is k"
@@ -520,9 +511,7 @@ class AdamCountsTensors(Mistake, SimulatedInner):
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
         done, has = max(self.count), [g is not None for g in grads]
         self.count = [done + sum(has[:i]) for i in range(len(has))]
-        new = super().step(theta, grads)
-        self.count = [done + sum(has)] * len(has)
-        return new
+        return super().step(theta, grads)
 
 
 class ScheduleCountsSyncs(Mistake, ScheduleSeesSyncs):
@@ -546,24 +535,26 @@ class PhiOfMatricesAlone(Mistake, SimulatedLookahead):
     fix = "keep phi of every parameter, whatever its shape"
 
     def synchronize(self, theta: Tensors) -> Tensors:
-        params = self.innermost.case["params"][: len(theta)]
-        matrices = [len(each["shape"]) > 1 for each in params]
-        new = super().synchronize(picked(matrices, theta, self.phi))
-        return picked(matrices, new, theta)
+        some = [len(p["shape"]) > 1 for p in self.innermost.case["params"][: len(theta)]]
+        return picked(some, super().synchronize(picked(some, theta, self.phi)), theta)
 
 
 class NestedPhiAliased(Mistake, SimulatedLookahead):
     clause, place, needs = "LA-19", "nested", ("nested",)
-    says = (
-        "makes the outer phi and the inner one the same array at an outer synchronization"
-    )
+    says = "makes outer and inner phi one array, at an outer synchronization"
     breaks = "from then on each inner synchronization moves the outer phi too"
     fix = "copy the values of the outer phi into the inner one"
 
+    given = {"tied": lambda _: False}  # as it is where copies have been loaded
+
     def after_inner_step(self, theta: Tensors) -> None:
-        if self.syncs and isinstance(self.inner, SimulatedLookahead):
+        if self.tied and isinstance(self.inner, SimulatedLookahead):
             self.phi = self.inner.phi
         super().after_inner_step(theta)
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        self.tied = True
+        return super().synchronize(theta)
 
 
 class PseudoGradientPerStep(Mistake, SimulatedLookahead):
