@@ -45,14 +45,14 @@ Written by `python benchmarks/device.py` on {date}; nothing here was typed by ha
 OPEN = """\
 ## What is not differentiated on a device
 
-Of what autograd differentiates of NumPy arrays, in `autograd.numpy`, everything is
-differentiated of CuPy arrays but this:
+Everything in `autograd.numpy` that autograd differentiates for NumPy arrays is also
+differentiated for CuPy arrays, except
 
 {missing}
 
-Complex arrays are refused, `sort`, `partition`, `diagonal` and `linspace` have the
-derivatives that autograd has itself and no more, and `autograd.scipy` calls SciPy, which
-takes no CuPy arrays.
+Complex arrays are refused. `sort`, `partition`, `diagonal` and `linspace` have only the
+derivatives that autograd itself has. `autograd.scipy` calls SciPy, which takes no CuPy
+arrays.
 """
 
 

@@ -24,12 +24,12 @@ _HEAD = """\
 
 Each of the paper's tables and figures is a command, `lookahead-ref reproduce NAME`, with a
 full setting (`--full`, on data of yours) and a small one that takes minutes; see
-[how to repeat them](reproducing.md). This page holds what the small ones gave on one
-machine. It is written by a program from the folders that they left.
+[how to repeat them](reproducing.md). This page shows what the small ones gave on one
+machine. A program writes it from their folders.
 
-Not every effect of the paper appears at this scale; where one does not, the summary says
-so. Differences are taken seed by seed; an effect is *seen*
-where the 95 % interval of its mean, by Student's t, excludes zero, and else *not decided*.
+Not every effect of the paper appears at this scale; if one does not, the summary says so.
+Differences are taken seed by seed. An effect is *seen* if the 95 % interval of its mean, by
+Student's t, excludes zero; otherwise it is *not decided*.
 """
 
 

@@ -39,6 +39,18 @@ def results(folder: Path) -> Any:
     return json.loads((folder / "results.json").read_text(encoding="utf-8"))
 
 
+def outcome(folder: Path) -> dict[str, Any]:
+    """All that a training run leaves behind but its times."""
+    found = results(folder)
+    del found["timing"]
+    lines = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    for line in lines:
+        line.pop("seconds", None)
+    names = sorted(path.name for path in folder.iterdir())
+    weights = (folder / "final.safetensors").read_bytes()
+    return {"results": found, "log": lines, "files": names, "weights": weights}
+
+
 def alone(jobs: int = 1) -> dict[str, Any]:
     """What does a job in this process, or in so many, and says nothing."""
     return {"workers": LocalProcesses(jobs), "console": Console(file=io.StringIO())}

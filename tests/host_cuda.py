@@ -22,6 +22,7 @@ import pytest
 import lookahead_ref as la
 import standin
 from executors import DECAYS, FAMILY, SINGLE, made, nested
+from lookahead_ref.backends import cupy_autograd
 from lookahead_ref.backends.cupy import CupyBackend, compiler
 from lookahead_ref.backends.numpy import NumpyBackend
 from lookahead_ref.stepping import backend as registry
@@ -154,7 +155,11 @@ def programs(optimizer: Any, params: Any, steps: int = 13) -> list[tuple[Program
 
 
 def register(cuda: HostCuda, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Give the CuPy backend on the host a name that `la.backend.load` knows."""
+    """Give the CuPy backend on the host a name that `la.backend.load` knows.
+
+    Functions of its arrays can be differentiated.
+    """
+    cupy_autograd.register(standin.ndarray)
     found = registry.entry_points
 
     def entries(*, group: str) -> Any:

@@ -1,6 +1,7 @@
 """Small models, data and a backend for the tests of training."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,26 @@ class Bigram:
 
     def evaluator(self, params: Any, train_source: Any) -> Callable[[Any], Evaluation]:
         return lambda tokens: measured(params["logits"][tokens[:-1]], tokens[1:])
+
+
+class Keeping:
+    """Keeps the state in memory every few batches, and asks to stop after some of them."""
+
+    def __init__(self, every: int = 1, stop_after: int = 10**6) -> None:
+        self.kept: list[tuple[int, Any]] = []
+        self._every, self._stop_after = every, stop_after
+
+    def due(self, batches: int) -> bool:
+        return batches % self._every == 0
+
+    def save(self, batches: int, snapshot: Any) -> None:
+        self.kept.append((batches, snapshot))
+
+    def stopping(self) -> bool:
+        return len(self.kept) >= self._stop_after
+
+    def interruptible(self) -> Any:
+        return nullcontext()
 
 
 _Numpy: Any = type(la.backend.load("numpy"))

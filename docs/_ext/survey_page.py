@@ -75,9 +75,9 @@ def sentence(one: Mapping[str, Any]) -> str:
     told = [plain(each) for each in causes(one)]
     told += [_stop(each) for each in one["failures"]]
     if not one["explained"]:
-        told.insert(0, "departs, and no named cause explains all of it")
+        told.insert(0, "fails, and no named cause explains all of it")
     more = len(told) - 1
-    return told[0] + (f"; and {more} more" if more else "") if told else "nothing departs"
+    return told[0] + (f"; and {more} more" if more else "") if told else "nothing fails"
 
 
 def _stop(failure: Mapping[str, Any]) -> str:
@@ -207,7 +207,7 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
             bug = f'<a href="{page("conformance/bugs", each["name"])}">'
             told = f"{bug}<code>{each['name']}</code></a>: it {html.escape(each['says'])}"
             yield (
-                f"<li>{'Or as well ' if place else ''}{told} "
+                f"<li>{'Or equally ' if place else ''}{told} "
                 f"({clause(each['clause'], page)}). Shown by {case(each['case'], page)} "
                 f"{html.escape(_from(each))}.</li>\n"
             )
@@ -221,7 +221,7 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
         )
     for each in one["beyond"]:
         yield (
-            f"<li>With {each['condition']} values, {_checks(each['count'])} depart, "
+            f"<li>With {each['condition']} values, {_checks(each['count'])} fail, "
             f"such as {case(each['case'], page)}.</li>\n"
         )
     told = [

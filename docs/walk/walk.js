@@ -430,7 +430,7 @@ function frame(time) {
 const found = check(JSON.parse($("cases").textContent));
 $("check").textContent = found.worst <= 1
   ? `Checked just now, in this browser: ${found.cases} cases of the golden suite, ${found.steps} steps; the `
-    + `largest departure is ${found.worst.toFixed(2)} of what is allowed.`
+    + `largest difference is ${found.worst.toFixed(2)} of what is allowed.`
   : "This browser computes something else than the golden suite: do not trust the page.";
 $("check").dataset.trajectories = JSON.stringify(found.trajectories);
 changed();

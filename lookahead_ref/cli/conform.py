@@ -58,7 +58,7 @@ STARTS = {
     "tinygrad": "lookahead-ref conform {file}:Adapter --level gpu",
     "partial_fit": "lookahead-ref conform {file}:Adapter",
 }
-"""What there is to begin with: kind to the command that runs the suite on the file."""
+"""Kinds of first adapters: kind to the command that runs the suite on the file."""
 
 BESIDE = {"nnx": {"deltas_jax": "jax"}, "partial_fit": {"inner_rules": "inner_rules"}}
 """What such a file imports: kind to module and template."""
@@ -92,7 +92,7 @@ def _option(help: str, *names: str, **more: Any) -> Any:  # noqa: A002
 TargetName = Annotated[
     str | None,
     typer.Argument(
-        help="What is built in, module:Class or file.py:Class.",
+        help="A built-in name, module:Class or file.py:Class.",
         show_default=False,
         autocompletion=completing(f"{__name__}:_targets"),
     ),
@@ -106,20 +106,20 @@ DTYPES = ("float32", "float64")
 Dtype = Annotated[
     str | None,
     _option(
-        "The only precision, float32 or float64, of a program that has no other.",
+        "Test only this precision, float32 or float64.",
         autocompletion=completing(DTYPES),
     ),
 ]
 Harness = Annotated[
     str | None,
-    _option("A program that speaks JSON lines, and its arguments.", metavar="COMMAND"),
+    _option("A program that speaks JSON lines, with its arguments.", metavar="COMMAND"),
 ]
 
 
 def conform(
     target: TargetName = None,
     command: Harness = None,
-    recorded: Annotated[Path | None, _option("Trajectories that a program wrote.")] = None,
+    recorded: Annotated[Path | None, _option("A recording that a program wrote.")] = None,
     case: Annotated[
         list[str] | None, _option("Only this case; may be repeated.", metavar="ID")
     ] = None,
@@ -132,17 +132,17 @@ def conform(
     ] = None,
     dtype: Dtype = None,
     level: Level = "strict",
-    expect: Annotated[Path | None, _option("A list of known departures.")] = None,
+    expect: Annotated[Path | None, _option("A list of known failures.")] = None,
     write_expect: Annotated[Path | None, _option("Write a first such list.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, for a program to read.")
     ] = False,
-    html: Annotated[Path | None, _option("Write a page.")] = None,
-    junit: Annotated[Path | None, _option("Write JUnit's XML.")] = None,
+    html: Annotated[Path | None, _option("Write an HTML page.")] = None,
+    junit: Annotated[Path | None, _option("Write JUnit XML.")] = None,
     markdown: Annotated[Path | None, _option("Write Markdown.")] = None,
     startup_timeout: Annotated[
         float,
-        typer.Option(help="Seconds to start up, import and compile in.", min=0.01),
+        typer.Option(help="Seconds to start up, import and compile.", min=0.01),
     ] = 60.0,
     step_timeout: Annotated[
         float, typer.Option(help="Seconds for each answer.", min=0.01)
@@ -150,39 +150,40 @@ def conform(
     run_timeout: Annotated[
         float, typer.Option(help="Seconds for the whole run.", min=0.01)
     ] = 3600.0,
-    line_limit: Annotated[int, typer.Option(help="Bytes of an answer.", min=64)] = 2**20,
+    line_limit: Annotated[int, typer.Option(help="Bytes per answer.", min=64)] = 2**20,
     explain: Annotated[
         bool, typer.Option("--explain", help="Say in plain words what is wrong.")
     ] = False,
     hide_expected: Annotated[
-        bool, typer.Option("--hide-expected", help="Keep expected values out of it all.")
+        bool, typer.Option("--hide-expected", help="Show no expected values.")
     ] = False,
     init: Annotated[
         str | None,
         _option(
-            f"Write a file to begin with: {', '.join(STARTS)}.",
+            f"Write a first adapter: {', '.join(STARTS)}.",
             metavar="KIND",
         ),
     ] = None,
     output: Annotated[
-        Path | None, _option("Where --init writes it.", metavar="FILE")
+        Path | None, _option("The file that --init writes.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Take an implementation of Lookahead through the golden suite.
+    """Test an implementation of Lookahead by the golden suite.
 
-    Prints a verdict for each profile, each departure, and what explains them.
+    Prints a verdict for each profile, each failure, and what explains them.
 
     Exit code:
-    0, if all that it offers passes;
-    1, if something departs, or passes that was expected to depart;
+    0, if everything that it offers passes;
+    1, if a check fails, or passes that was expected to fail;
     2, if the command was wrong;
-    3, if the program itself failed;
-    4, if nothing is wrong, but no answer came in time for some of it.
+    3, if the program stopped with an error;
+    4, if nothing is wrong, but some answers did not come in time;
+    5, if it offers nothing of what it was asked for.
     """
     if init is not None:
         _begin(init, Path(f"my_{init}.py") if output is None else output)
         return
-    if profile in (["pytorch"], ["jax"]):
+    if profile in (["pytorch"], ["jax"], ["keras"]):
         from lookahead_ref.cli.uses import judge
 
         judge(target, profile[0], as_json=as_json)
@@ -193,7 +194,7 @@ def conform(
 
         if target is not None:
             check_name(target)
-        require("mpmath", "conform", purpose="look for the cause of a departure")
+        require("mpmath", "conform", purpose="look for the cause of a failure")
         from lookahead_ref.conformance.diagnosis import diagnose
         from lookahead_ref.conformance.judging import read_expectations
         from lookahead_ref.conformance.own_inner import own_cases
@@ -204,7 +205,7 @@ def conform(
         asked = _asked(dtype)
         for path in (html, junit, markdown, write_expect):
             if path is not None and not path.parent.is_dir():
-                raise ValueError(f"{path} must be in a folder that is there")
+                raise ValueError(f"{path} must be in an existing folder")
         known = [] if expect is None else read_expectations(expect)
         limits = Limits(startup_timeout, step_timeout, line_limit, run_timeout)
         # A program of its own is one process for the whole suite; Python's are cheap.
@@ -228,7 +229,7 @@ def conform(
             summary = hidden(summary)
         try:
             _write(summary, results, html, junit, markdown, write_expect)
-        except OSError as error:  # not 1, which says that something departs
+        except OSError as error:  # not 1, which says that a check fails
             raise failed(error, USAGE) from error
         if as_json:
             print_json(summary)
@@ -242,7 +243,7 @@ def conform(
 
 
 def _begin(kind: str, path: Path) -> None:
-    """Write a file to begin with, and say how to go on."""
+    """Write a first adapter, and say how to continue."""
     try:
         option("--init", kind, tuple(STARTS))
         templates = files("lookahead_ref.conformance").joinpath("templates")
@@ -365,7 +366,7 @@ def _write(
         checks = [(r.case.profile, r.case.id, r.dtype) for r in results]
         write_atomically(junit, reports.to_junit(summary, checks))
     if write_expect is not None:
-        first = first_list(results, "departs as of now; say why here")
+        first = first_list(results, "fails for now; say why here")
         write_atomically(write_expect, json.dumps(first, indent=1) + "\n")
 
 
@@ -383,7 +384,7 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
     head, *rows = zip(*(column for column in columns if any(column[1:])), strict=True)
     for place, column in enumerate(head):
         table.add_column(column, justify="left" if place < 2 else "right")
-    styles = {"passes": "green", "departs": "bold red", "failed": "bold red"}
+    styles = {"passes": "green", "fails": "bold red", "error": "bold red"}
     for name, verdict, *counts in rows:
         table.add_row(name, Text(verdict, styles.get(verdict, "yellow")), *counts)
     to.print(table)
@@ -433,13 +434,13 @@ def models(
 
 @golden.callback(epilog=epilog(EXAMPLES["golden"]))
 def _golden() -> None:
-    """Build the vectors of the golden suite, and run its models."""
+    """Build the vectors of the golden suite, and test models by it."""
 
 
 @golden.command(epilog=epilog(EXAMPLES["golden generate"]))
 def generate(
     output: Annotated[
-        Path | None, _option("The folder; that of the package if not given.", metavar="DIR")
+        Path | None, _option("The folder; default: that of the package.", metavar="DIR")
     ] = None,
 ) -> None:
     """Build the vector files from 50-digit arithmetic, byte for byte the same each time."""
@@ -467,14 +468,15 @@ def survey(
         ),
     ] = None,
     python: Annotated[
-        str | None, _option("The interpreter of adapters that need one of their own.")
+        list[str] | None,
+        _option("An interpreter for adapters that need another; may be repeated."),
     ] = None,
     output: Annotated[
         Path | None,
-        _option("Write it to a file; what that says of other implementations stays."),
+        _option("Update this file; entries of other implementations stay."),
     ] = None,
 ) -> None:
-    """Run the suite on public implementations, and say as JSON what was found of each."""
+    """Run the suite on public implementations, and write the findings as JSON."""
     with reported():
         from lookahead_ref.conformance.adapters import PEERS
         from lookahead_ref.conformance.survey import survey as run_all
@@ -493,7 +495,7 @@ def survey(
         for one in chosen:  # each by itself: what one took an hour to find is kept
             try:
                 with _started():
-                    found = run_all([one], python=python, before=found, progress=say)
+                    found = run_all([one], pythons=python or (), before=found, progress=say)
             except ModuleNotFoundError as error:
                 skipped = failed(error, USAGE)
             except typer.Exit as error:
@@ -512,10 +514,10 @@ def make_vectors(
     output: Annotated[Path, typer.Option(help="The folder.", metavar="DIR")] = Path(),
     record: Annotated[
         bool,
-        typer.Option("--record", help="Give vectors that have changed the next number."),
+        typer.Option("--record", help="Give changed vectors the next number."),
     ] = False,
 ) -> None:
-    """Write the vectors as an archive to hand out, the same byte for byte each time."""
+    """Write the vectors as an archive, the same byte for byte each time."""
     with reported():
         from lookahead_ref.conformance import vectors
 

@@ -1,5 +1,6 @@
 """The commands of many runs, ``compare``, ``sweep`` and ``reproduce``: what they share."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -21,6 +22,7 @@ from lookahead_ref.experiments.settings import (
     JobOptions,
     ReproduceSettings,
     SweepSettings,
+    command,
 )
 
 if TYPE_CHECKING:
@@ -48,16 +50,16 @@ EXAMPLES = {
 
 def mount(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    for command in (compare, sweep, reproduce):
-        app.command(epilog=epilog(EXAMPLES[command.__name__]))(with_settings(command))
+    for job in (compare, sweep, reproduce):
+        app.command(epilog=epilog(EXAMPLES[job.__name__]))(with_settings(job))
 
 
 def compare(settings: CompareSettings, options: JobOptions) -> None:
     """Compare optimizers, alone and inside Lookahead, on handwritten digits or other data.
 
     Prints the table and writes report.html, pictures, results.json, results.csv and
-    train.jsonl to a folder, runs/compare-DATE-TIME if --output is not given. Stopped, the
-    same command with the same --output goes on where it was.
+    train.jsonl to a folder, by default runs/compare-DATE-TIME. If it is stopped, the same
+    command with the same --output continues.
     """
     with _joined(settings) as (settings, team):
         with reported():
@@ -79,9 +81,9 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
 def sweep(settings: SweepSettings, options: JobOptions) -> None:
     """Train every combination of some settings, on this machine or on a Dask cluster.
 
-    Writes report.html, results.json, results.csv and each run's result to a folder.
-    Stopped, the same command with the same --output goes on where it was; with more values
-    it trains what is new.
+    Writes report.html, results.json, results.csv and each run's result to a folder. If it
+    is stopped, the same command with the same --output continues; with more values it
+    trains only the new ones.
     """
     with _joined(settings) as (settings, team):
         with reported():
@@ -111,17 +113,20 @@ def reproduce(
     settings: ReproduceSettings,
     options: JobOptions,
 ) -> None:
-    """Reproduce a table or a figure of the paper, in small or in full.
+    """Reproduce a table or a figure of the paper, at a small, a middle or the full scale.
 
     Writes report.html, with the paper's numbers beside ours, pictures, results.json,
-    results.csv and each run's result. Stopped, the same command with the same --output
-    goes on where it was.
+    results.csv and each run's result. If it is stopped, it prints the command that
+    continues.
     """
     with reported():
         from lookahead_ref.experiments.paper import reproduce as reproducing
         from lookahead_ref.report import plots
 
         plots.library()
+        if settings.budget is not None:
+            settings = reproducing.fitted(name, settings, _at_once(options))
+            typer.echo(f"chosen: {command(f'reproduce {name}', settings)}", err=True)
         job = reproducing.prepare(name, settings)
     made = _done(job, options)
     if options.as_json:
@@ -149,17 +154,23 @@ def _joined(settings: Any) -> Iterator[tuple[Any, "Team"]]:
         yield replace(settings, workers=team.size), team
 
 
+def _at_once(options: JobOptions) -> int:
+    """Return how many runs are done side by side."""
+    from lookahead_ref.system import available_cores
+
+    # How many a cluster has is not known.
+    return 1 if options.scheduler else options.jobs or available_cores()
+
+
 def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Report":
     """Do a job in its folder, by the workers that are asked for; show what came of it."""
     with reported():
         from lookahead_ref.experiments import report
         from lookahead_ref.experiments.estimate import told
         from lookahead_ref.experiments.workers import choose_workers
-        from lookahead_ref.system import available_cores
 
         workers = choose_workers(options.jobs, options.scheduler, team)
-        # How many a cluster has is not known.
-        jobs = 1 if options.scheduler else options.jobs or available_cores()
+        jobs = _at_once(options)
         if options.dry_run:
             arms, in_all = told(job.plan, job.prepared, jobs, options.output)
             if options.as_json:
@@ -167,7 +178,11 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
             else:
                 typer.echo("\n".join([*arms, in_all]))
             raise typer.Exit
-    with job_folder(options.output, job.name.split()[-1], job.name) as folder:
+    # Not as it was typed: a budget would choose anew.
+    words = shlex.split(
+        command(job.name, job.settings) + command("", options).removeprefix("lookahead-ref")
+    )
+    with job_folder(options.output, job.name.split()[-1], job.name, words) as folder:
         typer.echo(told(job.plan, job.prepared, jobs, folder)[1], err=True)
         made = report.do(job, folder, workers, console(stderr=True))
     if not options.as_json:

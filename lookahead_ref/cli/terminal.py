@@ -3,7 +3,6 @@
 import json
 import shlex
 import signal
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -80,13 +79,15 @@ def failed(error: Exception, code: int) -> typer.Exit:
 
 
 @contextmanager
-def job_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Path]:
-    """Hold the folder of a job; say how to continue the command where it is interrupted."""
+def job_folder(
+    output: Path | None, prefix: str, kind: str, words: Sequence[str]
+) -> Iterator[Path]:
+    """Hold the folder of a job; where it is interrupted, print the words that continue."""
     from lookahead_ref.experiments.environment import continued_folder
 
     with reported(), continued_folder(output, prefix, kind) as folder:
         more = [] if output is not None else ["--output", str(folder)]
-        with continued_by(["lookahead-ref", *sys.argv[1:], *more]):
+        with continued_by([*words, *more]):
             yield folder
 
 

@@ -34,11 +34,11 @@ Output = Annotated[
     ),
 ]
 K = Annotated[
-    int, typer.Option("--k", help="Inner steps to a synchronization.", min=1, max=100)
+    int, typer.Option("--k", help="Inner steps per synchronization.", min=1, max=100)
 ]
 Periods = Annotated[
     list[int],
-    typer.Option("--k", help="Inner steps to a synchronization; repeat it to compare."),
+    typer.Option("--k", help="Inner steps per synchronization; repeat it to compare."),
 ]
 Alpha = Annotated[float, typer.Option(help="Step size of the slow weights.")]
 Longest = Annotated[
@@ -55,20 +55,21 @@ def mount(app: typer.Typer) -> None:
 
 @pictures.callback(epilog=epilog(EXAMPLES["theory"]))
 def _theory() -> None:
-    """Draw what the theory says: each command writes a picture and its numbers."""
+    """Draw the theory: each command writes a picture and its numbers."""
 
 
 @pictures.command(epilog=epilog(EXAMPLES["theory alpha"]))
 def alpha(
     k: K = 5,
     learning_rate: Annotated[
-        float, typer.Option(help="Of the inner SGD; the largest curvature is 1.14.")
+        float,
+        typer.Option(help="Of the inner SGD; the largest curvature is 1.14."),
     ] = 1.7,
     alpha: Alpha = 0.5,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw the line that a cycle goes along, the loss on it, and the best alpha.
+    """Draw the line of a cycle, the loss along it, and the best alpha.
 
     Proposition 1, on a quadratic of two weights.
     """
@@ -127,7 +128,7 @@ def stability(
 ) -> None:
     """Draw where Lookahead makes a stable heavy ball unstable, and where it does not.
 
-    A map of learning rate and momentum for each thing that can be done to the velocity.
+    A map of learning rate and momentum for each treatment of the velocity.
     """
     _run("stability", output, as_json, k=k, alpha=alpha)
 
@@ -137,13 +138,13 @@ def outer(
     k: K = 5,
     learning_rate: Annotated[float, typer.Option(help="Of the inner SGD.")] = 0.5,
     workers: Annotated[
-        int, typer.Option(help="Whose pseudo-gradients are averaged.", min=1)
+        int, typer.Option(help="Workers whose pseudo-gradients are averaged.", min=1)
     ] = 1,
     longest: Longest = 10_000,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw what heavy ball and Nesterov do as outer optimizers, in place of Lookahead's.
+    """Draw what heavy ball and Nesterov do as outer optimizers, instead of SGD.
 
     The best of each by the length of the run, their stability, and a game of two players.
     """

@@ -52,9 +52,9 @@ def train(
 ) -> None:
     """Train a model with one optimizer.
 
-    With --output the run lives in that folder, survives being killed, and goes on with
-    --resume as if it had never stopped. Its weights end up in final.safetensors, its
-    history in results.json, its log in train.jsonl.
+    With --output the run is kept in a folder. If it is killed, --resume continues it as if
+    it had never stopped. The folder then has the weights in final.safetensors, the history
+    in results.json and the log in train.jsonl.
     """
     output, resume = where.output, where.resume
     path = output if resume is None else resume
@@ -144,7 +144,7 @@ def _changed_options(context: typer.Context, options: dict[str, Any]) -> dict[st
         if name in given and name not in (*options, *_OWN, *_GOES_ON):
             option = name.strip("_").replace("_", "-")
             raise ValueError(
-                f"resume cannot be given with --{option}: a run goes on as it began"
+                f"resume cannot be given with --{option}: a run continues as it began"
             )
     options = {**options, "epochs": context.params["epochs"]}
     return {name: value for name, value in options.items() if name in given}
@@ -163,6 +163,7 @@ def _show(
     prepared: "Prepared", folder: Path | None, result: "TrainingResult", *, as_json: bool
 ) -> None:
     from lookahead_ref.experiments.train import measured
+    from lookahead_ref.training.models import evaluated
     from lookahead_ref.training.progress import quality
 
     last, test = result.history[-1], result.test
@@ -184,8 +185,9 @@ def _show(
         shown = quality(loss, accuracy, text=text)
         return f"{split} {shown}, {split} loss {loss:.4f}"
 
-    parts = [words("validation", last.validation_loss, last.validation_accuracy)]
-    if test is not None:
+    which = evaluated(prepared.data)
+    parts = [words(which, last.validation_loss, last.validation_accuracy)]
+    if test is not None and which != "test":
         parts.append(words("test", test.loss, test.accuracy))
     if last.train_loss is not None:
         parts.append(f"training loss {last.train_loss:.4f}")

@@ -1,4 +1,4 @@
-"""``conform TARGET --profile pytorch`` and ``jax``: a Lookahead in its users' hands."""
+"""``conform TARGET --profile pytorch``, ``jax``, ``keras``: in its users' hands."""
 
 from importlib import import_module
 
@@ -6,12 +6,12 @@ import typer
 
 from lookahead_ref.cli.terminal import console, print_json, reported
 
-PROFILES = {"pytorch": "torch", "jax": "optax"}
+PROFILES = {"pytorch": "torch", "jax": "optax", "keras": "keras"}
 """Profile to what it needs."""
 
 
 def judge(target: str | None, profile: str, *, as_json: bool) -> None:
-    """Print a verdict for each way of use, and what to do where one departs."""
+    """Print a verdict for each way of use, and what to do where one fails."""
     with reported():
         from lookahead_ref.extras import require
 
@@ -22,19 +22,20 @@ def judge(target: str | None, profile: str, *, as_json: bool) -> None:
             raise ValueError(f"--profile {profile} needs TARGET: my_file.py:Lookahead")
         module = f"lookahead_ref.conformance.adapters.{profile}_use"
         found = import_module(module).checked(target)
-    departs = [each for each in found if each.verdict == "departs"]
+    fails = [each for each in found if each.verdict == "fails"]
     passes = sum(each.verdict == "passes" for each in found)
+    offered = sum(each.verdict != "not offered" for each in found)
     if as_json:
         print_json({"target": target, "checks": [each._asdict() for each in found]})
     else:
-        styles = {"passes": "green", "departs": "bold red"}
+        styles = {"passes": "green", "fails": "bold red"}
         for each in found:
             name = Text(f"{each.name:25}")
             verdict = Text(f"{each.verdict:13}", styles.get(each.verdict, "yellow"))
             console().print(name + verdict + Text(each.says))
-        for fix in dict.fromkeys(each.fix for each in departs):
-            names = ", ".join(each.name for each in departs if each.fix == fix)
+        for fix in dict.fromkeys(each.fix for each in fails):
+            names = ", ".join(each.name for each in fails if each.fix == fix)
             console().print(Text(f"{names}: {fix}."))
-        console().print(f"{target}: {passes} of {len(found)} ways of use hold")
-    if departs:
+        console().print(f"{target}: {passes} of {offered} ways of use hold")
+    if fails:
         raise typer.Exit(1)

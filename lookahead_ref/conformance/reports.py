@@ -33,14 +33,14 @@ from lookahead_ref.report.page import Section, page, paragraph
 Summary = Mapping[str, Any]
 Item = TypeVar("Item")
 
-PASSED, DEPARTED, FAILED, UNJUDGED = 0, 1, 3, 4
+PASSED, DEPARTED, FAILED, UNJUDGED, NOT_OFFERED = 0, 1, 3, 4, 5
 """Exit codes; 2 is for a command that was wrong."""
 
 _COUNTS = {
     "passed": "Passed",
-    "departed": "Departed",
+    "departed": "Failed",
     "known": "Known",
-    "failed": "Failed",
+    "failed": "Errors",
     "unjudged": "Not judged",
     "unsupported": "Not offered",
 }
@@ -48,10 +48,10 @@ COLUMNS = ("Profile", "Verdict", *_COUNTS.values())
 """The columns of the matrix."""
 
 _VERDICTS = {
-    "failed": "failed",
-    "departed": "departs",
+    "failed": "error",
+    "departed": "fails",
     "unjudged": "not judged",
-    "known": "departs as known",
+    "known": "fails as known",
     "passed": "passes",
 }
 """A profile's verdict, by the first status that any of its cases has."""
@@ -61,7 +61,7 @@ _TRAITS = {
     "nested": "a Lookahead around another",
     "outer": "an outer optimizer",
     "workers": "several workers",
-    "save": "a state that is loaded",
+    "save": "a loaded state",
     "evaluate": "an evaluation",
     "alphas": "an alpha that changes",
     "rates": "a learning rate that changes",
@@ -99,7 +99,8 @@ def summarize(
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
     wrong = mixed or surprises or any(each["known"] is None for each in departures)
-    statuses = {result.status for result in results} - {"departed"}
+    # A known departure is as good as a check that passes.
+    statuses = {"passed" if r.status == "departed" else r.status for r in results}
     return {
         "format": "lookahead-conformance",
         "version": 1,
@@ -137,7 +138,9 @@ def summarize(
 
 
 def exit_code(statuses: Collection[str]) -> int:
-    """Return the code of the worst status."""
+    """Return the code of the worst status; all that is not offered is no pass."""
+    if set(statuses) == {"unsupported"}:
+        return NOT_OFFERED
     codes = {"failed": FAILED, "departed": DEPARTED, "unjudged": UNJUDGED}
     return next((code for status, code in codes.items() if status in statuses), PASSED)
 
@@ -149,7 +152,7 @@ def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
         seen and judge(case, seen, dtype, "gpu").passed for case, seen, dtype in departed
     )
     if level == "strict" and departed and all(within):
-        yield "It departs as GPUs may, such as by flushing: --level gpu admits that."
+        yield "It fails only as GPUs may, such as by flushing: --level gpu allows that."
     if any(each.status == "unjudged" for each in results):
         yield "The machine is slow, or the program hangs: --step-timeout gives more time."
     wrong = {each.dtype for each in results if each.status in ("departed", "failed")}
@@ -157,11 +160,11 @@ def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     passed = Counter(each.dtype for each in results if each.status == "passed")
     for right, other in product(judged.keys() - wrong, wrong):
         if passed[other] < judged[other] / 2:
-            yield f"If it computes in {right} alone, --dtype {right} leaves out {other}."
+            yield f"If it computes only in {right}, --dtype {right} leaves out {other}."
 
 
 def _common(results: Sequence[Result], diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
-    """Say where to look if no bug explains all: what all checks that depart have."""
+    """Say where to look if no bug explains everything: what all failing checks have."""
     if not diagnoses or diagnoses[0].explanations:
         return
     judged = [each for each in results if each.verdict is not None]
@@ -178,16 +181,16 @@ def _common(results: Sequence[Result], diagnoses: Sequence[Diagnosis]) -> Iterat
     if traits:
         told = " and ".join(_TRAITS[each] for each in traits)
         count = f"{len(departed)} of {len(having(traits, judged))}"
-        yield f"Only checks with {told} depart: {count} of them."
+        yield f"Only checks with {told} fail: {count} of them."
     firsts = [
         (r.verdict.mismatches[0], r.case.data["lookahead"]) for r in departed if r.verdict
     ]
     if all("after loading" in first.where for first, _ in firsts):
-        yield "Each departs after a state is loaded, and not before."
+        yield "Each fails after a state is loaded, and not before."
     if all(
         any(not first.step % level["k"] for level in levels) for first, levels in firsts
     ):
-        yield "Each departs first at a step that synchronizes."
+        yield "Each fails first at a step that synchronizes."
 
 
 def _reasons(results: Sequence[Result], status: str) -> list[dict[str, Any]]:
@@ -284,14 +287,16 @@ def headline(summary: Summary) -> str:
     total: Counter[str] = Counter()
     for row in summary["profiles"]:
         total.update({name: row[name] for name in _COUNTS})
+    if summary["exit_code"] == NOT_OFFERED:
+        return f"{summary['target']} offers nothing of what it was asked for."
     judged = total["passed"] + total["departed"] + total["known"]
     mixed = any(not each["names"] for each in summary["conventions"])
     told = [
-        (total["departed"], "{} depart"),
-        (total["known"], "{} depart as known"),
-        (len(summary["unexpected_passes"]), "{} pass though known to depart"),
+        (total["departed"], "{} fail"),
+        (total["known"], "{} fail as known"),
+        (len(summary["unexpected_passes"]), "{} pass although they are known to fail"),
         (mixed, "it mixes conventions"),
-        (total["failed"], "the target failed at {}"),
+        (total["failed"], "the target stopped with an error at {}"),
         (total["unjudged"], "{} could not be judged, as no answer came in time"),
         (total["unsupported"], "{} are not offered"),
     ]
@@ -334,17 +339,17 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
     """Say what explains the departures: lines with their depth, from 0."""
     told: set[str] = set()
     for scopes, each in _by_finding(summary):
-        about = f"Of {scopes}, what was observed" if scopes else "All that was observed"
+        about = f"What was observed in {scopes}" if scopes else "Everything observed"
         if not each["explanations"]:
             yield 0, f"{about}: no named bugs explain it, alone or together."
             continue
         if each["exceptions"]:
             left = f"{len(each['exceptions'])} cases, nested or without gradients"
-            about += f", but for {left},"
+            about += f", except {left},"
         yield 0, f"{about} is explained by:"
         for place, explanation in enumerate(each["explanations"]):
             if place:
-                yield 0, "or as well by:"
+                yield 0, "or equally by:"
             for cause in explanation:
                 yield 1, f"{cause['name']}: {cause['says']}"
                 if cause["name"] in told:
@@ -374,19 +379,19 @@ def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     unknown = [each for each in departures if each["known"] is None]
     causes = [(each, _cause(summary, each)) for each in unknown]
     found = {
-        "Departures": [
+        "Failures": [
             f"{group[0][1]}: {len(group)} checks, such as {departure_line(group[0][0])}"
             for group in parted(causes, lambda each: each[1])
         ],
-        "Known departures": [
+        "Known failures": [
             f"{departure_line(each)}: {each['known']['reason']}"
             for each in departures
             if each["known"]
         ],
-        "Passes though known to depart": [*map(_known_line, summary["unexpected_passes"])],
+        "Passes although known to fail": [*map(_known_line, summary["unexpected_passes"])],
         "Conventions": [*map(_convention_line, summary["conventions"])],
         "Hints": summary["hints"],
-        "Failures": _grouped(summary["failures"]),
+        "Errors": _grouped(summary["failures"]),
         "Not judged": _grouped(summary["unjudged"]),
         "Not offered": _grouped(summary["unsupported"]),
     }
@@ -441,7 +446,10 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
     """Say what was found, perhaps `hidden`, in paragraphs."""
     passed = sum(row["passed"] for row in summary["profiles"])
     judged = passed + sum(row["departed"] + row["known"] for row in summary["profiles"])
-    yield f"{passed} of {judged} checks pass."
+    if summary["exit_code"] == NOT_OFFERED:
+        yield headline(summary)
+    else:
+        yield f"{passed} of {judged} checks pass."
     if summary["failures"]:
         first = summary["failures"][0]
         yield (
@@ -449,7 +457,7 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
             f"({first['dtype']}): {first['reason']}. Fix that before anything else."
         )
     if slow := _grouped(summary["unjudged"]):
-        yield f"There is no verdict where no answer came in time: {slow[0]}."
+        yield f"No answer came in time, so there is no verdict: {slow[0]}."
     if summary["departures"]:
         yield _smallest(summary)
         yield from summary["hints"]
@@ -458,7 +466,7 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
         yield "Nothing that was tested is wrong."
     for each in summary["conventions"]:
         allowed = "It {}: allowed." if each["names"] else "Conventions: {}."
-        yield allowed.format(", or as well ".join(each["says"]) or _convention_line(each))
+        yield allowed.format(", or equally ".join(each["says"]) or _convention_line(each))
     rest = [row["name"] for row in summary["profiles"] if row["verdict"] == "not offered"]
     if rest:
         reasons = list(dict.fromkeys(each["reason"] for each in summary["unsupported"]))
@@ -577,9 +585,9 @@ def to_html(summary: Summary) -> str:
     if summary["departures"]:
         columns = ("Case", "Precision", "Quantity", "Step", "Expected", "Got", "Tolerances")
         rows = [_row(each) for each in summary["departures"]]
-        sections.append(Section("Departures", _table(columns, rows)))
+        sections.append(Section("Failures", _table(columns, rows)))
     for title, entries in lists(summary):
-        if "departures" not in title.lower():
+        if "failures" not in title.lower():
             sections.append(Section(title, "\n".join(paragraph(each) for each in entries)))
     about = "Vectors {vectors}, tolerances {level}, lookahead-ref {lookahead_ref}."
     sections.append(Section("About", paragraph(about.format(**summary))))
@@ -634,7 +642,7 @@ def to_junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
     for profile, case, dtype in checks:
         test(profile, f"{case} ({dtype})", marks.get((case, dtype)))
     for each in summary["unexpected_passes"]:
-        mark = "failure", f"passes though known to depart: {_known_line(each)}"
+        mark = "failure", f"passes although known to fail: {_known_line(each)}"
         test("expectations", each.get("case", each.get("flag", "")), mark)
     tags = {"failures": "failure", "errors": "error", "skipped": "skipped"}
     for suite in root:
@@ -653,8 +661,7 @@ def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
     """Say how many cases passed by profile, and what failed."""
     counts: dict[str, Counter[str]] = {}
     for result in results:
-        told = {"unsupported": "not offered", "unjudged": "not judged"}
-        status = told.get(result.status, result.status)
+        status = _COUNTS[result.status].lower()
         counts.setdefault(result.case.profile, Counter())[status] += 1
     yield f"{name}:"
     for profile, found in counts.items():

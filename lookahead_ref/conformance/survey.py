@@ -27,7 +27,7 @@ from lookahead_ref.conformance.reports import departure_line, parted, summarize
 from lookahead_ref.conformance.running import HungError, Limits, Target, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, cases
 
-_LIMITS = Limits(startup=300.0, step=120.0, run=6 * 3600.0)
+_LIMITS = Limits(startup=1200.0, step=600.0, run=6 * 3600.0)
 """A slow machine is no finding about an implementation."""
 
 _PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
@@ -37,7 +37,7 @@ _REMEMBERED = ("version", "date", "vectors", "verdict")
 def survey(
     those: Iterable[str],
     *,
-    python: str | None = None,
+    pythons: Sequence[str] = (),
     before: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
@@ -48,12 +48,16 @@ def survey(
         about = described(one)
         if progress is not None:
             progress(about["name"])
-        about["version"] = _version(about, python)
-        with closing(_opened(one, about, python)) as target:
+        interpreter = _interpreter(about, pythons)
+        about["version"] = _version(about, interpreter)
+        with closing(_opened(one, about, interpreter)) as target:
             results = run(target, (*cases(), *own_cases()))
+        # What says more of the machine than of an implementation is not recorded.
         if slow := [each for each in results if each.status == "unjudged"]:
-            # What says more of the machine than of an implementation is not recorded.
             raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
+        if not any(each.status in ("passed", "departed") for each in results):
+            reason = min(results, key=lambda each: each.status).reason  # a failure's first
+            raise ModuleNotFoundError(f"{one}: no check ran: {reason}")
         now = {**about, **_today(), **condensed(results)}
         now["history"] = remembered(found.get(about["name"], {}), now)
         found[about["name"]] = now
@@ -90,7 +94,7 @@ def described(one: str) -> dict[str, str]:
     raise ValueError(f"{one} must have a dict ABOUT")
 
 
-def _version(about: Mapping[str, str], python: str | None) -> str:
+def _version(about: Mapping[str, str], interpreter: str) -> str:
     if about["name"] in PEERS:
         return PEERS[about["name"]].title.partition(" ")[2]
     if "package" not in about:
@@ -101,28 +105,32 @@ except ImportError:  # before Python 3.8
     from pkg_resources import get_distribution
     version = lambda name: get_distribution(name).version
 print(version({about["package"]!r}))"""
-    command = [_interpreter(about, python), "-c", asked]
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
-    if said.returncode:
+    if (said := _said(interpreter, asked)) is None:
         raise ModuleNotFoundError(f"{about['package']} is not installed")
-    return said.stdout.strip()
+    return said
 
 
-def _interpreter(about: Mapping[str, str], python: str | None) -> str:
+def _interpreter(about: Mapping[str, str], pythons: Sequence[str]) -> str:
+    """Choose an interpreter of the version that an adapter wants, ours if it wants none."""
     if "python" not in about:
         return sys.executable
-    if python is None:
-        raise ModuleNotFoundError(f"{about['name']} needs --python, {about['python']}")
-    return python
+    asked = "import sys; print('%d.%d' % sys.version_info[:2])"
+    for each in pythons:
+        if _said(each, asked) == about["python"].partition(",")[0]:
+            return each
+    raise ModuleNotFoundError(f"{about['name']} needs --python, {about['python']}")
 
 
-def _opened(one: str, about: Mapping[str, str], python: str | None) -> Target:
-    if one in PEERS:
-        return open_target(one, limits=_LIMITS)
+def _said(interpreter: str, program: str) -> str | None:
+    command = [interpreter, "-c", program]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    return None if said.returncode else said.stdout.strip()
+
+
+def _opened(one: str, about: Mapping[str, str], interpreter: str) -> Target:
     if "python" in about:
-        command = shlex.join([_interpreter(about, python), one])
-        return open_target(command=command, limits=_LIMITS)
-    return open_target(f"{one}:Adapter", limits=_LIMITS)
+        return open_target(command=shlex.join([interpreter, one]), limits=_LIMITS)
+    return open_target(one if one in PEERS else f"{one}:Adapter", limits=_LIMITS)
 
 
 def remembered(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:

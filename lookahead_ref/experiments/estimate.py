@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -40,10 +41,7 @@ def told(
     plan: Plan, prepared: Sequence[Prepared], jobs: int, folder: Path | None
 ) -> tuple[list[str], str]:
     """Say of each arm what is still to be done, and in a line what that is in all."""
-    threadpoolctl = require(
-        "threadpoolctl", "experiments", purpose="keep linear algebra on one thread"
-    )
-    with threadpoolctl.threadpool_limits(limits=1, user_api="blas"):
+    with _one_thread():
         found = estimates(prepared)
     left: Counter[str] = Counter()
     for arm, trial in plan.trials():
@@ -65,15 +63,42 @@ def told(
 
 def estimates(runs: Sequence[Prepared], processes: int = 1) -> list[Estimate]:
     """Predict how long runs of one model and data take, each in so many processes."""
-    step, evaluation, test = _measured(runs[0])  # which stands for all
+    measured = _measured(runs[0])  # which stands for all
     found = []
     for run in runs:
-        settings = run.settings
-        workers = cast("int", settings.workers) / processes  # one after the other
-        evaluations = 1 + -(-settings.epochs // settings.evaluate_every)
-        seconds = run.steps * workers * step + evaluations * evaluation + test
-        found.append(Estimate(run.steps, settings.epochs, seconds))
+        once, an_epoch = _cost(run, measured, processes)
+        epochs = run.settings.epochs
+        found.append(Estimate(run.steps, epochs, once + epochs * an_epoch))
     return found
+
+
+def epochs_within(seconds: float, runs: Sequence[Prepared], seeds: int) -> int:
+    """Return how many epochs fit into a time, if each run is done on so many seeds."""
+    with _one_thread():
+        measured = _measured(runs[0])
+    costs = [_cost(run, measured) for run in runs]
+    once, an_epoch = (sum(parts) for parts in zip(*costs, strict=True))
+    return int((seconds / seeds - once) / an_epoch)
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """Keep linear algebra on one thread, as runs side by side do."""
+    threadpoolctl = require(
+        "threadpoolctl", "experiments", purpose="keep linear algebra on one thread"
+    )
+    limits: AbstractContextManager[Any] = threadpoolctl.threadpool_limits(1, "blas")
+    return limits
+
+
+def _cost(
+    run: Prepared, measured: tuple[float, float, float], processes: int = 1
+) -> tuple[float, float]:
+    """Return the seconds that a run takes once, and for each of its epochs."""
+    step, evaluation, test = measured
+    settings = run.settings
+    workers = cast("int", settings.workers) / processes  # one after the other
+    an_epoch = run.steps / settings.epochs * workers * step
+    return evaluation + test, an_epoch + evaluation / settings.evaluate_every
 
 
 def _measured(run: Prepared) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ heavy is imported here, so that ``--help`` answers at once.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
@@ -24,7 +25,10 @@ AXES = (
 )
 """What a sweep may vary, besides the seed: fields of `TrainSettings`."""
 
-OF_DATA = ("resize", "crop")
+SIZES = ("full", "middle", "small")
+"""Settings of a table or figure of the paper, the longest first."""
+
+OF_DATA = ("validation", "resize", "crop")
 """How data is read, in every command that trains."""
 
 EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
@@ -69,7 +73,8 @@ def several(kind: type, text: str, **more: Any) -> Any:
 def evaluation(settings: Any) -> dict[str, Any]:
     """Return what every command has, and evaluate training examples too for a report."""
     given = {name: getattr(settings, name) for name in (*OF_DATA, *EVALUATION)}
-    return {**given, "evaluate_train": given["evaluate_train"] is not False}
+    given["evaluate_train"] = given["evaluate_train"] is not False
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def shared(*names: str) -> Any:
@@ -178,7 +183,7 @@ _of_folder = partial(setting, panel="Folder")
 
 
 def _of_awd_lstm(what: str, default: float) -> Any:
-    return _of_model(None, f"awd-lstm: {what}, by default {default:g}.")
+    return _of_model(None, f"awd-lstm: {what}; default: {default:g}.")
 
 
 def _workers(text: str) -> int | str:
@@ -186,6 +191,26 @@ def _workers(text: str) -> int | str:
         return text if text == "mpi" else int(text)
     except ValueError:
         raise ValueError(f"workers must be a number or mpi, got {text!r}") from None
+
+
+def _validation(text: str) -> int | str:
+    if text == "none" or (text.isdecimal() and int(text)):
+        return text if text == "none" else int(text)
+    raise ValueError(f"validation must be none or a number of examples, got {text!r}")
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read a time, as 90s, 30m, 2h or 1.5d."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+\.?\d*)([smhd])", text)
+    seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+    if seconds <= 0:
+        raise ValueError(f"budget must be a time, as 90s, 30m, 2h or 1.5d; got {text!r}")
+    return seconds
 
 
 def _seeds(default: int | None) -> Any:
@@ -196,8 +221,8 @@ _first_seed = partial(setting, 0, "The first seed.", least=0)
 _of_workers = partial(
     setting,
     1,
-    "Lookahead: how many workers, each with its share of the data, have one outer step; "
-    "or mpi, where each is a rank that mpirun started.",
+    "Lookahead: number of workers that share one outer step, each with its part of the "
+    "data; or mpi, one worker for each rank that mpirun started.",
     given=str | None,
     metavar="N|mpi",
     read=_workers,
@@ -211,8 +236,8 @@ class TrainSettings:
 
     model: str = _of_model(
         "mlp",
-        "mlp, lstm, awd-lstm, resnet18, resnet32, resnet50, resnet152; or your own, as "
-        "module:name or file.py:name.",
+        "mlp, lstm, awd-lstm, resnet8, resnet18, resnet32, resnet50, resnet152; or your "
+        "own, as module:name or file.py:name.",
         choices=_MODELS,
     )
     data: str = _of_model(
@@ -221,68 +246,75 @@ class TrainSettings:
         "an lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
         choices=_DATA_SETS,
     )
+    validation: int | str | None = _of_model(
+        None,
+        "Pictures: hold out this many training examples for validation, or none, to train "
+        "on all and evaluate the test examples; default: a share of them.",
+        given=str | None,
+        metavar="none|N",
+        read=_validation,
+    )
     resize: int | None = _of_model(
         None,
-        "images: pixels that the shorter side is brought to; default: 256, or in that "
-        "proportion to the crop.",
+        "images: scale the shorter side to this many pixels; default: 256, or in that "
+        "proportion to --crop.",
         least=1,
     )
     crop: int | None = _of_model(
-        None, "images: pixels of a side of what is cut out; default: 224.", least=1
+        None, "images: side of the crop, in pixels; default: 224.", least=1
     )
     optimizer: str = _of_optimizer(
         "lookahead-adam",
-        "sgd, heavy-ball, nesterov, adagrad, adam, rmsprop, amsgrad, radam or lion; alone, "
-        "or with lookahead-, snoo- or polyak- before it; or your own, which may have that "
-        "before it too.",
+        "sgd, heavy-ball, nesterov, adagrad, adam, rmsprop, amsgrad, radam, lion or your "
+        "own; each alone or with the prefix lookahead-, snoo- or polyak-.",
         choices=_OPTIMIZERS,
     )
     learning_rate: float | None = _of_optimizer(
         None,
-        "Of the innermost optimizer, at the start; default: as it was measured or "
-        "published for it and the model.",
+        "Initial learning rate of the innermost optimizer; default: a value that was "
+        "measured or published for it and the model.",
     )
     schedule: str = _of_optimizer(
         "constant",
-        "Of the learning rate: constant, step, shortened, cosine or plateau.",
+        "Learning-rate schedule: constant, step, shortened, cosine or plateau.",
         choices=SCHEDULE_NAMES,
     )
     patience: int = _of_optimizer(
         15,
-        "Schedule plateau: evaluations that do not lower the validation loss, after which "
-        "the learning rate is halved.",
+        "Schedule plateau: halve the learning rate after this many evaluations without a "
+        "lower validation loss.",
         least=1,
     )
     epochs: int = _of_run(30, "Passes over the training examples.", least=1)
     batch_size: int | None = _of_model(
         None,
-        "Examples in a batch, or columns of a text; default: 64, for lstm and awd-lstm "
-        "20, for a resnet 128.",
+        "Examples in a batch, or columns of a text; default: 64; lstm, awd-lstm: 20; "
+        "resnets: 128.",
         least=1,
     )
     accumulate: int = _of_model(
         1,
-        "Examples: parts of a batch that go through the model one after the other, to save "
+        "Split each batch of examples into this many parts, one after the other, to save "
         "memory.",
         least=1,
     )
     seed: int = _of_run(0, "Decides initial weights, batches and dropout.", least=0)
     weights: str | None = _of_run(
         None,
-        "Weights to begin with, a file as final.safetensors of a run.",
+        "Start from the weights in a file, such as final.safetensors of a run.",
         name="--from",
         metavar="FILE",
     )
     backend: str = _of_run(
         "auto",
-        "What makes the updates, and the layers' kernels; see [bold]info[/]. auto is numba "
-        "for texts and pictures, where it is installed, and numpy else.",
+        "Computes updates and layers; see [bold]info[/]. auto: numba for texts and "
+        "pictures, if it is installed, otherwise numpy.",
         choices="lookahead_ref.stepping.backend:names",
     )
-    k: int = _of_optimizer(5, "Lookahead: inner steps to a synchronization.")
+    k: int = _of_optimizer(5, "Lookahead: inner steps per synchronization.")
     alpha: float | None = _of_optimizer(
         None,
-        "Lookahead: step size of the slow weights; default: 0.5, or none with --outer.",
+        "Lookahead: step size of the slow weights; default: 0.5; not with --outer.",
     )
     inner_state: str = _of_optimizer(
         "maintain",
@@ -291,35 +323,36 @@ class TrainSettings:
     )
     outer: str | None = _of_optimizer(
         None,
-        "Lookahead: optimizer of the slow weights, in place of alpha: sgd, heavy-ball, "
+        "Lookahead: optimizer of the slow weights, instead of alpha: sgd, heavy-ball, "
         "nesterov, adam or another inner one. snoo-NAME is lookahead-NAME with nesterov.",
     )
     outer_learning_rate: float | None = _of_optimizer(
         None,
-        "Of the outer optimizer; default: 0.7 for sgd, heavy-ball and nesterov.",
+        "Learning rate of --outer; default: 0.7 for sgd, heavy-ball and nesterov.",
     )
-    outer_momentum: float = _of_optimizer(0.9, "Of an outer heavy-ball or nesterov.")
+    outer_momentum: float = _of_optimizer(
+        0.9, "Momentum of an outer heavy-ball or nesterov."
+    )
     workers: int | str = _of_workers(panel="Run")
     reduction: str = _of_run(
         "ordered",
-        "Of mpi's workers: ordered has the bits of one process, allreduce is MPI's own.",
+        "Sum over ranks: ordered gives the bits of one process, allreduce is MPI's own.",
         choices=("ordered", "allreduce"),
     )
-    momentum: float = _of_optimizer(0.9, "Of heavy-ball and nesterov.")
+    momentum: float = _of_optimizer(0.9, "Momentum of heavy-ball and nesterov.")
     nonmonotone: int | None = _of_optimizer(
         None,
-        "polyak-: begin to average where the validation loss is above the best of all but "
-        "the last so many evaluations, as NT-ASGD does; default: at once.",
+        "polyak-: start averaging when the validation loss exceeds the best one before the "
+        "last this many evaluations, as in NT-ASGD; default: at once.",
         least=1,
     )
-    weight_decay: float = _of_optimizer(0.0, "Of the innermost optimizer.", least=0)
+    weight_decay: float = _of_optimizer(0.0, "Decay of the innermost optimizer.", least=0)
     weight_decay_kind: str | None = _of_optimizer(
-        None, "l2 or decoupled; default: l2, for lion decoupled."
+        None, "l2 or decoupled; default: l2; lion: decoupled."
     )
     hyperparameters: tuple[tuple[str, Any], ...] = several(
         str,
-        "Of an optimizer of your own: what it is made with besides the learning rate. "
-        "Repeat it for several.",
+        "Argument of your own optimizer, besides the learning rate. Repeat it for several.",
         name="hyperparameter",
         panel="Optimizer",
         metavar="NAME=VALUE",
@@ -327,63 +360,66 @@ class TrainSettings:
     )
     groups: tuple[str, ...] = several(
         str,
-        "Other settings of the optimizer for the parameters whose paths match a pattern, "
-        "as '*/bias:weight_decay=0'. Repeat it for several; the first match counts.",
+        "Other optimizer settings for parameters whose paths match a pattern, such as "
+        "'*/bias:weight_decay=0'. Repeat it for several; the first match counts.",
         name="group",
         panel="Optimizer",
         metavar="PATTERN:NAME=VALUE,...",
     )
     clip: float | None = _of_optimizer(
         None,
-        "Largest norm of the gradients, 0 for none; default: 0.25 for lstm and awd-lstm.",
+        "Clip gradients to this norm; 0: never; default: 0.25 for lstm and awd-lstm.",
         least=0,
     )
     hidden: int | tuple[int, ...] | None = _of_model(
         None,
-        "mlp: units of a hidden layer, once for each, by default 64 and 64; lstm: of all "
-        "layers, by default 200; awd-lstm: of all but the last, by default 1150.",
+        "mlp: units of a hidden layer, repeated for each; default: 64 and 64. lstm: of all "
+        "layers; default: 200. awd-lstm: of all but the last; default: 1150.",
         least=1,
         given=list[int] | None,
         read=tuple,
     )
-    layers: int | None = _of_model(
-        None, "lstm: layers, by default 2; of awd-lstm 3.", least=1
-    )
+    layers: int | None = _of_model(None, "lstm: layers; default: 2; awd-lstm: 3.", least=1)
     dropout: float | None = _of_model(
         None,
-        "lstm: share of units left out, by default 0; awd-lstm: of the last layer's "
-        "output, by default 0.4.",
+        "lstm: share of units dropped; default: 0. awd-lstm: of the last layer's output; "
+        "default: 0.4.",
     )
     embedding: int | None = _of_awd_lstm("width of embedding and last layer", 400)
-    input_dropout: float | None = _of_awd_lstm("of the embedding's units", 0.4)
-    hidden_dropout: float | None = _of_awd_lstm("of units between layers", 0.25)
-    embedding_dropout: float | None = _of_awd_lstm("of whole words", 0.1)
-    weight_dropout: float | None = _of_awd_lstm("of weights between hidden states", 0.5)
-    activation_penalty: float | None = _of_awd_lstm("times the outputs' mean square", 2)
-    temporal_penalty: float | None = _of_awd_lstm("times that of their change", 1)
+    input_dropout: float | None = _of_awd_lstm("dropout of the embedding's units", 0.4)
+    hidden_dropout: float | None = _of_awd_lstm("dropout between layers", 0.25)
+    embedding_dropout: float | None = _of_awd_lstm("dropout of whole words", 0.1)
+    weight_dropout: float | None = _of_awd_lstm("dropout of recurrent weights", 0.5)
+    activation_penalty: float | None = _of_awd_lstm("weight of the outputs' mean square", 2)
+    temporal_penalty: float | None = _of_awd_lstm("weight of that of their change", 1)
     tied: bool | None = _of_model(
-        None, "lstm: output weights are those of the embedding.", name="--tied"
+        None, "lstm: share the weights of embedding and output.", name="--tied"
     )
     window: int | None = _of_model(
         None, "Texts: steps in a batch; default: 70 for awd-lstm.", least=1
     )
     random_window: bool | None = _of_model(
         None,
-        "Texts: draw the steps of each batch around that, and scale the learning rate with "
-        "them; default: for awd-lstm.",
+        "Texts: draw the steps of each batch around --window, and scale the learning rate "
+        "with them; default: only for awd-lstm.",
     )
     statistics_examples: int | None = _of_run(
         None,
-        "Residual networks: most training examples that the statistics of an evaluation "
-        "are computed over; default: 4,096.",
+        "Residual networks: training examples, at most, for the statistics of an "
+        "evaluation; default: 4,096.",
         least=1,
     )
-    evaluate_every: int = _of_run(1, "Epochs from one evaluation to the next.", least=1)
+    evaluate_every: int = _of_run(1, "Evaluate after this many epochs.", least=1)
     evaluate_train: bool | None = _of_run(
         None,
-        "Evaluate the training examples too; default: train does where there are no "
-        "more than 20,000, or 200,000 tokens.",
+        "Evaluate the training examples too; default: train does, up to 20,000 examples "
+        "or 200,000 tokens.",
     )
+
+    @property
+    def evaluated(self) -> str:
+        """Of which examples what is called validation is: those held out, or the test."""
+        return "test" if self.validation == "none" else "validation"
 
     def __post_init__(self) -> None:
         # JSON has lists for tuples.
@@ -409,7 +445,7 @@ class TrainFolder:
     resume: Path | None = _of_folder(None, "Continue the run in this folder.", **_DIR)
     dry_run: bool = setting(
         False,
-        "Say what would be done and about how long it takes, and end.",
+        "Only say what would be done and about how long it takes.",
         name="--dry-run",
         panel="Run",
     )
@@ -417,19 +453,19 @@ class TrainFolder:
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """What a run that is kept in a folder may be continued with another value of."""
+    """The options that a resumed run may change."""
 
     on_nonfinite: str = _of_run(
         "stop",
-        "A loss or gradient that is not finite: stop, or skip the batch.",
+        "If a loss or gradient is not finite: stop, or skip the batch.",
         choices=("stop", "skip"),
     )
     checkpoint_every: int | None = _of_folder(
         None,
-        "Batches from one checkpoint to the next; default: one is written every minute.",
+        "Write a checkpoint after this many batches; default: every minute.",
         least=1,
     )
-    keep: int = _of_folder(3, "Checkpoints that are kept.", least=1)
+    keep: int = _of_folder(3, "Checkpoints to keep.", least=1)
 
     def __post_init__(self) -> None:
         hyperparameters.count("keep", self.keep)
@@ -447,16 +483,16 @@ class CompareSettings:
     workers: int | str = _of_workers()
     optimizers: tuple[str, ...] = several(
         str,
-        "An optimizer as for train, or your own as module:name or "
-        "file.py:name: compared alone and inside Lookahead; with polyak- or snoo- before "
-        "it as it is. Repeat it for several; default: the ten of the paper's table.",
+        "An optimizer as for train, or your own as module:name or file.py:name, compared "
+        "alone and inside Lookahead; with the prefix polyak- or snoo- only as it is. "
+        "Repeat it for several; default: the ten of the paper's table.",
         name="optimizer",
         metavar="NAME",
     )
     learning_rates: tuple[tuple[str, float], ...] = several(
         str,
-        "Of an optimizer by its name, or of all that are not named. Default: as for train; "
-        "your own optimizer's own.",
+        "Learning rate of one optimizer, or of all that are not named. Default: as for "
+        "train; for your own optimizer, its own default.",
         name="learning_rate",
         metavar="[NAME=]RATE",
         read=_rates,
@@ -472,21 +508,21 @@ class JobOptions:
     """How many runs are done, and where their results go."""
 
     jobs: int | None = setting(
-        None, "Processes; as many as cores if not given.", least=1, show_default=False
+        None, "Processes; default: one per core.", least=1, show_default=False
     )
     scheduler: str | None = setting(
         None,
-        "A Dask cluster that does the runs instead.",
+        "Run on a Dask cluster instead.",
         metavar="ADDRESS",
         show_default=False,
     )
     dry_run: bool = setting(
         False,
-        "Say what would be done and about how long it takes, and end.",
+        "Only say what would be done and about how long it takes.",
         name="--dry-run",
     )
     output: Path | None = setting(
-        None, "The folder to write to; runs that are there are not done again.", **_DIR
+        None, "The folder to write to; runs in it are not repeated.", **_DIR
     )
     as_json: bool = setting(False, "Print JSON, for a program to read.", name="--json")
 
@@ -497,25 +533,25 @@ class SweepSettings:
 
     optimizer: tuple[str, ...] = several(
         str,
-        "As for train. Repeat it, as all of the next, to try several.",
+        "As for train. Repeat it, or any of the following, to try several.",
         show_default="lookahead-adam",
     )
     learning_rate: tuple[float, ...] = several(float, "Of the innermost optimizer.")
-    momentum: tuple[float, ...] = several(float, "Of heavy ball and Nesterov.")
-    k: tuple[int, ...] = several(int, "Lookahead: inner steps to a synchronization.")
+    momentum: tuple[float, ...] = several(float, "Momentum of heavy ball and Nesterov.")
+    k: tuple[int, ...] = several(int, "Lookahead: inner steps per synchronization.")
     alpha: tuple[float, ...] = several(float, "Lookahead: step size of the slow weights.")
     hyperparameters: tuple[tuple[str, tuple[Any, ...]], ...] = several(
         str,
-        "Of an optimizer of your own, as for train; once for each value.",
+        "Argument of your own optimizer, as for train; once for each value.",
         name="hyperparameter",
         metavar="NAME=VALUE",
         read=_assigned,
     )
     outer_learning_rate: tuple[float, ...] = several(
-        float, "Of the outer optimizer.", show_default="0.7"
+        float, "Learning rate of --outer.", show_default="0.7"
     )
     outer_momentum: tuple[float, ...] = several(
-        float, "Of an outer heavy-ball or nesterov.", show_default="0.9"
+        float, "Momentum of an outer heavy-ball or nesterov.", show_default="0.9"
     )
     weight_decay: tuple[float, ...] = several(float, "Of the innermost optimizer.")
     workers: int | str = _of_workers()
@@ -538,32 +574,46 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class ReproduceSettings:
-    """Which setting of a table or figure is reproduced: a small one, or the paper's."""
+    """The setting in which a table or figure is reproduced: a small one, or the paper's."""
 
     full: bool = setting(
         False, "The paper's setting, as far as it is known; needs --data.", name="--full"
     )
     middle: bool = setting(
         False,
-        "table3: two layers of 200, for Penn Treebank; needs --data.",
+        "A setting between: ResNet-8 for pictures, an LSTM of two layers of 200 for texts; "
+        "needs --data.",
         name="--middle",
+    )
+    budget: float | None = setting(
+        None,
+        "Time that all runs together may take, as 30m or 2h: chooses the largest setting "
+        "and the most epochs that fit the measured speed; needs --data.",
+        given=str | None,
+        metavar="TIME",
+        read=_seconds,
     )
     data: str | None = setting(
         None,
-        "What to train on, as cifar10:DIR; see train.",
+        "Data to train on, such as cifar10:DIR; see train.",
         metavar="NAME[:PATH]",
         choices=_DATA_SETS,
     )
     seeds: int | None = _seeds(None)
-    epochs: int | None = setting(None, "Other than the setting's.", least=1)
-    learning_rate: float | None = setting(None, "Of SGD, other than the setting's.")
+    epochs: int | None = setting(None, "Replaces that of the setting.", least=1)
+    learning_rate: float | None = setting(None, "Of SGD; replaces that of the setting.")
     base: TrainSettings = shared("backend", *OF_DATA, *EVALUATION)
 
     def __post_init__(self) -> None:
-        if self.full and self.middle:
-            raise ValueError("full and middle cannot both be given")
-        if (self.full or self.middle) and self.data is None:
+        given = [name for name in ("full", "middle", "budget") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} cannot both be given")
+        if given and self.data is None:
             raise ValueError(
-                f"data must be given for the {'full' if self.full else 'middle'} setting, "
-                "as cifar10:DIR or ptb:DIR, got none"
+                f"data must be given with {given[0]}, as cifar10:DIR or ptb:DIR, got none"
             )
+
+    @property
+    def size(self) -> str:
+        """Which of `SIZES` is asked for."""
+        return next((name for name in SIZES if getattr(self, name, False)), "small")

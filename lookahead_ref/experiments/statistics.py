@@ -16,8 +16,8 @@ ACCURACY_AND_LOSSES: Mapping[str, int] = {
 """Fields of `EpochRecord`, and how many decimals of them are shown."""
 
 _TITLES = {
-    "validation_accuracy": "Validation accuracy (points)",
-    "validation_loss": "Validation loss",
+    "validation_accuracy": "{} accuracy (points)",
+    "validation_loss": "{} loss",
     "train_loss": "Training loss",
 }
 
@@ -43,8 +43,13 @@ def quality(outcome: Outcome) -> Summary:
 def quality_column(outcomes: Sequence[Outcome]) -> Column:
     """Return the heading of `quality`."""
     if outcomes[0].of_text:
-        return Column("Validation perplexity", better="lower")
-    return Column("Validation accuracy (%)", better="higher")
+        return Column(f"{evaluated(outcomes)} perplexity", better="lower")
+    return Column(f"{evaluated(outcomes)} accuracy (%)", better="higher")
+
+
+def evaluated(outcomes: Sequence[Outcome]) -> str:
+    """Return how a heading begins that tells of which examples something is."""
+    return outcomes[0].evaluated.capitalize()
 
 
 def summarized(outcome: Outcome, values: Sequence[float]) -> Summary:
@@ -126,7 +131,12 @@ def difference_table(
         caption=caption,
         stub=stub,
         columns=tuple(
-            Column(_TITLES[name], better="neither", digits=digits, sign="+")
+            Column(
+                _TITLES[name].format(evaluated(pairs[0])),
+                better="neither",
+                digits=digits,
+                sign="+",
+            )
             for name, digits in quantities.items()
         ),
         rows=tuple(
@@ -147,10 +157,11 @@ def losses_table(
         "; the last two columns are differences, Lookahead less the other, seed by seed. "
         "NaN: a run diverged."
     )
+    of = evaluated(next(iter(pairs.values())))
     columns = (
         *(Column(name, better="neither", digits=5) for name in names),
         Column("Difference", better="neither", digits=5, sign="+"),
-        Column("Validation accuracy (points)", better="neither", sign="+"),
+        Column(f"{of} accuracy (points)", better="neither", sign="+"),
     )
     rows = tuple(
         Row(
@@ -170,7 +181,7 @@ def paired(outcomes: Sequence[Outcome]) -> str:
     """Say what runs of one seed share."""
     workers = {outcome.arm.settings.workers for outcome in outcomes}
     return "both start at the same point and see the same batches" + (
-        ", but for workers, each of which has its share of the data" * (len(workers) > 1)
+        ", except that each worker has its share of the data" * (len(workers) > 1)
     )
 
 
@@ -210,13 +221,14 @@ def against(differences: Table, quantity: str) -> str:
         found = interval(gain) or ()
         ends = " to ".join(f"{end:+.{column.digits}f}" for end in found)
         said[verdict(gain, sign)].append(f"{name} ({ends or 'one seed, no interval'})")
+    answers = {"seen": "yes", "the contrary seen": "worse", "not decided": "not decided"}
     listed = "; ".join(
-        f"{what}: {', '.join(names)}" for what, names in said.items() if names
+        f"{answers[what]} for {', '.join(names)}" for what, names in said.items() if names
     )
     text = (
-        f"Here, of a better {quantity} than that of {compared}, by 95 % intervals of the "
+        f"Is the {quantity} here better than that of {compared}? By 95 % intervals of the "
         f"difference over {max(row.cells[0].n for row in differences.rows)} seeds: {listed}"
     )
     if lost:
-        text += f". Nothing can be said of {', '.join(lost)}: runs diverged"
+        text += f". Nothing can be said about {', '.join(lost)}: runs diverged"
     return text + "."

@@ -57,6 +57,9 @@ class RunStarted:
     steps_per_epoch: int
     text: bool = False
     """Whether the data is text: exp(loss) then is its perplexity."""
+    evaluated: str = "validation"
+    """Which examples the others than those to train on are: ``"test"`` where the data holds
+    none out and has its test for validation."""
     batches_done: int = 0
     """Batches drawn before; not 0 where a run is continued."""
 

@@ -12,7 +12,7 @@ from lookahead_ref import hyperparameters
 
 @dataclass
 class Plateau:
-    """A schedule that falls wherever the validation loss stalls.
+    """A schedule that falls when the validation loss stops improving.
 
     After each `patience` evaluations in a row of which none was better than the best
     before, the learning rate is multiplied by `factor`.

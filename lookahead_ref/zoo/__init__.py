@@ -23,7 +23,14 @@ from lookahead_ref.zoo.awd_lstm import AWDLSTM
 from lookahead_ref.zoo.losses import Evaluation
 from lookahead_ref.zoo.lstm import LSTM
 from lookahead_ref.zoo.mlp import MLP
-from lookahead_ref.zoo.resnet import ResNet, resnet18, resnet32, resnet50, resnet152
+from lookahead_ref.zoo.resnet import (
+    ResNet,
+    resnet8,
+    resnet18,
+    resnet32,
+    resnet50,
+    resnet152,
+)
 
 __all__ = [
     "AWDLSTM",
@@ -31,6 +38,7 @@ __all__ = [
     "MLP",
     "Evaluation",
     "ResNet",
+    "resnet8",
     "resnet18",
     "resnet32",
     "resnet50",

@@ -351,16 +351,30 @@ def resnet18(
     return ResNet(shape, classes, (2, 2, 2, 2), (64, 128, 256, 512), backend=backend)
 
 
+def resnet8(shape: tuple[int, int, int], classes: int, *, backend: str = "numpy") -> ResNet:
+    """Make a ResNet as those of section 4.2 of He et al., with one block a stage.
+
+    They begin at three (ResNet-20). For CIFAR-10 it has 75,290 parameters.
+    """
+    return _resnet_for_cifar(shape, classes, 1, backend)
+
+
 def resnet32(
     shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
 ) -> ResNet:
-    """Make the ResNet-32 of section 4.2 of He et al.
+    """Make the ResNet-32 of section 4.2 of He et al., of five blocks a stage.
 
-    Its stages are five basic blocks each of 16, 32 and 64 channels; its shortcuts have no
-    parameters: for CIFAR-10, 464,154 in all.
+    For CIFAR-10 it has 464,154 parameters.
     """
+    return _resnet_for_cifar(shape, classes, 5, backend)
+
+
+def _resnet_for_cifar(
+    shape: tuple[int, int, int], classes: int, blocks: int, backend: str
+) -> ResNet:
+    # Stages of 16, 32 and 64 channels, and shortcuts without parameters.
     return ResNet(
-        shape, classes, (5, 5, 5), (16, 32, 64), shortcut="identity", backend=backend
+        shape, classes, (blocks,) * 3, (16, 32, 64), shortcut="identity", backend=backend
     )
 
 

@@ -1,5 +1,6 @@
 """The CuPy backend, as far as machines without a GPU can tell."""
 
+import json
 import re
 import sys
 from collections.abc import Iterable
@@ -13,8 +14,8 @@ import numpy as np
 import pytest
 
 import lookahead_ref as la
+from commands import called, refused, results, succeeded
 from lookahead_ref.backends.cupy import CupyBackend, compiler, kernels
-from lookahead_ref.cli.app import main
 from lookahead_ref.stepping.backend import BackendUnavailableError, Program, explained, load
 from support import INNER, assert_same_bits, gradients, mixed_params
 
@@ -352,22 +353,16 @@ def test_a_machine_without_cupy_is_told_what_to_install() -> None:
     assert "\n" not in str(raised.value)
 
 
-def assert_ends(command: str, told: str, capsys: Any, monkeypatch: Any) -> None:
-    """With one line, and the code of wrong usage."""
-    monkeypatch.setattr(sys, "argv", ["lookahead-ref", *command.split()])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert len(shown.err.strip().splitlines()) == 1
-    assert told in shown.err
+def assert_ends(command: str, told: str) -> None:
+    done = called(command)
+    refused(done, told)
+    assert done.stdout == ""
 
 
 @pytest.mark.usefixtures("without_cupy")
-def test_commands_without_cupy_say_so_in_one_line(capsys: Any, monkeypatch: Any) -> None:
+def test_commands_without_cupy_say_so_in_one_line() -> None:
     told = "needs CuPy: pip install 'lookahead-ref[cuda12]'"
-    assert_ends("train --backend cupy", told, capsys, monkeypatch)
+    assert_ends("train --backend cupy", told)
 
 
 @no_device
@@ -381,8 +376,27 @@ def test_commands_without_cupy_say_so_in_one_line(capsys: Any, monkeypatch: Any)
         "conform cupy",
     ],
 )
-def test_commands_without_a_device_say_so_in_one_line(
-    command: str, capsys: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_commands_without_a_device_say_so_in_one_line(command: str, here: Path) -> None:
+    assert_ends(command, "no CUDA device")
+    assert not any(here.iterdir())
+
+
+# Training on it, from end to end.
+
+
+@pytest.mark.parametrize("command", ["train", "compare --seeds 1 --jobs 1 --optimizer sgd"])
+def test_the_commands_that_train_do_so_with_kernels_of_the_device(
+    command: str, device: str, cuda: HostCuda, here: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert_ends(command, "no CUDA device", capsys, monkeypatch)
+    cuda.launches.clear()
+    succeeded(f"{command} --epochs 1 --backend {device} --output out")
+    assert cuda.launches
+    assert results(here / "out")
+
+
+def test_info_names_the_devices(device: str, cuda: Any) -> None:
+    found = json.loads(succeeded("info --json").stdout)["backends"]
+    record = next(each for each in found if each["name"] == device)
+    assert record["available"]
+    assert record["devices"] == [*cuda.devices]
+    assert "as if it were a device" in " ".join(succeeded("info").stdout.split())

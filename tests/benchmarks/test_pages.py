@@ -153,7 +153,7 @@ def test_the_page_on_gpus_is_as_the_script_writes_it() -> None:
     date = re.search(r"on (\d{4}-\d\d-\d\d);", text)
     assert date is not None
     assert text.startswith(device.HEAD.format(date=date[1]))
-    if "No GPU could be had" in text:
+    if "No GPU was available" in text:
         assert text == device.none(date[1])
     else:
         assert "## Tests" in text
@@ -168,7 +168,7 @@ def test_where_there_is_no_device_the_page_says_so_and_has_no_figures(
     shown = tmp_path / "gpu.md"
     assert device.main(["--output", str(shown)]) == 0
     text = shown.read_text("utf-8")
-    assert "nothing is claimed of a GPU" in text
+    assert "nothing is claimed about one" in text
     assert not re.search(r"\d (ms|GB)", text)
 
 

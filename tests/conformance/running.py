@@ -33,6 +33,15 @@ def port(name: str, *needs: str) -> Any:
     return import_module(name)
 
 
+def broken(file: Path, right: str, wrong: str, folder: Path) -> Path:
+    """Write a file of the porting guide, under a name of its own, with one change."""
+    source = file.read_text(encoding="utf-8")
+    assert source.count(right) == 1
+    changed = folder / f"wrong_{folder.name}.py"
+    changed.write_text(source.replace(right, wrong))
+    return changed
+
+
 def taken(
     target: Target, chosen: Sequence[Case], dtypes: Sequence[str] | None = None
 ) -> list[Result]:

@@ -1,6 +1,5 @@
 """Correct programs pass, however they arrange their arithmetic and whatever they hide."""
 
-from functools import cache
 from itertools import product
 from typing import Any
 
@@ -58,28 +57,17 @@ def fused(a: Any, b: Any, c: Any) -> Any:
     return (wide(a) * wide(b) + wide(c)).astype(c.dtype)
 
 
-FORMS = [*product(OUTERS, (False, True), ("float32", "float64"))]
-
-
-@cache
-def verdicts(form: str, fma: bool, dtype: str) -> dict[str, Verdict]:
-    """What is said of a program that computes in this form, by case."""
+@pytest.mark.parametrize(
+    ("form", "fma", "dtype"), [*product(OUTERS, (False, True), ("float32", "float64"))]
+)
+def test_correct_programs_pass_every_case_by_tolerances_neither_tight_nor_wide(
+    form: str, fma: bool, dtype: str
+) -> None:
     kind = changed([*OUTERS[form], *REST], fma=fused if fma else lambda a, b, c: a * b + c)
-    return {r.case.id: r.verdict for r in results(kind, None, dtype) if r.verdict}
-
-
-@pytest.mark.parametrize(("form", "fma", "dtype"), FORMS)
-def test_correct_programs_pass_every_case(form: str, fma: bool, dtype: str) -> None:
-    failed = {name: v for name, v in verdicts(form, fma, dtype).items() if not v.passed}
-    assert failed == {}
-
-
-def test_tolerances_are_neither_tight_nor_wide() -> None:
+    verdicts = {r.case.id: r.verdict for r in results(kind, None, dtype) if r.verdict}
+    assert {name: v for name, v in verdicts.items() if not v.passed} == {}
     ordinary = ("wrapper-", "inner-adam-", "smoke-wrapper")
-    for dtype in ("float32", "float64"):
-        every = [verdicts(*form) for form in FORMS if form[2] == dtype]
-        shown = [v[n].largest for v in every for n in v if n.startswith(ordinary)]
-        assert 0.1 < max(shown) < 0.7
+    assert 0.1 < max(v.largest for n, v in verdicts.items() if n.startswith(ordinary)) < 0.7
 
 
 def test_a_program_without_gradients_follows_its_variant() -> None:

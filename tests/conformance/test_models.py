@@ -369,7 +369,7 @@ def test_the_command_tells_what_passes_and_what_departs(tmp_path: Path) -> None:
     command = shlex.join([sys.executable, str(program)])
     found = called("golden", "models", "--command", command, "--level", "gpu")
     assert found.exit_code == 3
-    assert "model:mlp: 20 departed, 2 failed" in found.stdout
+    assert "model:mlp: 20 failed, 2 errors" in found.stdout
     assert "model:lstm: 22 not offered" in found.stdout
     assert "mlp-smoke in float32: loss is 0, expected 2.83" in found.stdout
     assert "mlp-smoke in float64: gradient layer1.bias[1] is 0, expected " in found.stdout

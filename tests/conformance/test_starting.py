@@ -148,7 +148,7 @@ def test_unknown_mistakes_and_right_and_broken_programs_are_told_so() -> None:
     # Profiles of which the same is found are told together.
     some = ("--profile", "wrapper", "--profile", "schedule", "--profile", "inner:sgd")
     said = conform("mine.py:Unknown", *some).stdout
-    assert "Of wrapper, schedule, inner:sgd, what was observed: no named bugs" in said
+    assert "What was observed in wrapper, schedule, inner:sgd: no named bugs" in said
     assert said.count("no named bugs") == 2
     said = conform("mine.py:Right", "--explain", "--profile", "evaluation").stdout
     assert "Nothing that was tested is wrong." in said

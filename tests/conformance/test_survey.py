@@ -141,7 +141,7 @@ def test_the_page_says_in_plain_words_what_is_wrong() -> None:
     said = "loses the slow weights in a checkpoint; and "
     assert page["sentence"](those["authors-pytorch"]).startswith(said)
     assert "own checkpoint loses the slow weights" in page["headline"](those)
-    assert page["sentence"](those["snoo"]) == "nothing departs"
+    assert page["sentence"](those["snoo"]) == "nothing fails"
     drawn = page["report"](survey(), lambda name, anchor: f"{name}.html#{anchor}")
     assert drawn.count("<tr id=") == len(those)
     assert ">right, but</text></svg>" in page["badge"]("but")
@@ -188,7 +188,8 @@ def test_the_history_keeps_what_was_found_of_other_versions() -> None:
 def test_the_survey_takes_a_file_that_says_what_it_is_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lookahead_ref.conformance.survey.run", lambda *_: [])
+    passed = Result(cases()[0], "float32", "passed")
+    monkeypatch.setattr("lookahead_ref.conformance.survey.run", lambda *_: [passed])
     path = tmp_path / "mine.py"
     path.write_text("class Adapter:\n    pass\n")
     with pytest.raises(ValueError, match="must have a dict ABOUT"):
@@ -200,7 +201,10 @@ def test_the_survey_takes_a_file_that_says_what_it_is_of(
     before = {"implementations": [{"name": "other"}]}
     other, mine = run_all([str(path)], before=before)["implementations"]
     assert other == {"name": "other"}
-    assert (mine["version"], mine["adapter"], mine["verdict"]) == ("1", "mine.py", "wrong")
+    assert (mine["version"], mine["adapter"], mine["verdict"]) == ("1", "mine.py", "right")
+    path.write_text(f"ABOUT = {about[:-1]}, 'python': '2.0, with TensorFlow'}}")
+    with pytest.raises(ModuleNotFoundError, match=r"mine needs --python, 2\.0, with"):
+        run_all([str(path)], pythons=[sys.executable])
 
 
 def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
@@ -214,13 +218,18 @@ def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
         assert each["shows"].startswith(each["case"])
 
 
-def test_a_slow_machine_is_not_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = Result(cases()[0], "float32", "unjudged", "did not answer")
+@pytest.mark.parametrize(
+    ("status", "error"), [("unjudged", HungError), ("failed", ModuleNotFoundError)]
+)
+def test_what_the_machine_lacks_is_not_recorded(
+    monkeypatch: pytest.MonkeyPatch, status: Any, error: type[Exception]
+) -> None:
+    only = Result(cases()[0], "float32", status, "no answer")
     opened = SimpleNamespace(close=lambda: None)
     module = "lookahead_ref.conformance.survey"
     monkeypatch.setattr(f"{module}.open_target", lambda *_, **__: opened)
-    monkeypatch.setattr(f"{module}.run", lambda *_: [late])
-    with pytest.raises(HungError, match="snoo: 1 checks not judged: did not answer"):
+    monkeypatch.setattr(f"{module}.run", lambda *_: [only])
+    with pytest.raises(error, match=r"snoo: .*: no answer"):
         run_all(["snoo"])
 
 

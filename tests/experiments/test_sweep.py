@@ -139,12 +139,12 @@ def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_an_interrupted_command_says_how_to_continue(
-    named: bool, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    named: bool, here: Path, capsys: Any
 ) -> None:
-    given = ["sweep", "--output", "a b"] if named else ["sweep"]
-    monkeypatch.setattr("sys.argv", ["lookahead-ref", *given])
+    words = ["lookahead-ref", "sweep", *(["--output", "a b"] if named else [])]
     output = Path("a b") if named else None
-    with pytest.raises(typer.Exit), job_folder(output, "sweep", "sweep") as folder:
+    job = job_folder(output, "sweep", "sweep", words)
+    with pytest.raises(typer.Exit), job as folder:
         raise KeyboardInterrupt
     words = shlex.join(["lookahead-ref", "sweep", "--output", str(folder)])
     told = f"lookahead-ref: stopped, what was done is saved; to continue: {words}\n"

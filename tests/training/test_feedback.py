@@ -1,6 +1,5 @@
 """What goes by the validation loss, and the learning rate by a batch's scale."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from lookahead_ref.data import Corpus
 from lookahead_ref.training import NonMonotone, Plateau, train
 from lookahead_ref.zoo import AWDLSTM
 from support import assert_same_bits
-from toys import Bigram
+from toys import Bigram, Keeping
 
 TOKENS = np.random.default_rng(0).integers(0, 2, 400).astype(np.int32)
 TEXT = Corpus("text", TOKENS, TOKENS[:60], TOKENS[:60], ("a", "b"), 7, random_window=True)
@@ -99,22 +98,6 @@ def test_an_average_that_begins_later_is_that_of_the_steps_since() -> None:
     assert found == [1.0, 2.0, 3.0, 4.0, 4.5, 5.0]
 
 
-class Kept(list[Any]):
-    """Keeps the state every few batches."""
-
-    def due(self, batches: int) -> bool:
-        return batches % 35 == 0
-
-    def save(self, _batches: int, snapshot: Any) -> None:
-        self.append(snapshot)
-
-    def stopping(self) -> bool:
-        return False
-
-    def interruptible(self) -> Any:
-        return nullcontext()
-
-
 def test_a_run_that_goes_on_draws_the_same_masks_and_knows_what_it_was_told() -> None:
     def run(**more: Any) -> tuple[Any, bool, float]:
         begun, schedule = NonMonotone(1), Plateau(50.0, patience=1)
@@ -123,12 +106,12 @@ def test_a_run_that_goes_on_draws_the_same_masks_and_knows_what_it_was_told() ->
         result = train(model, TEXT, optimizer, schedule=schedule, **SETTINGS, **more)
         return result, begun(), schedule(0)
 
-    kept = Kept()
-    whole, begun, rate = run(checkpoints=kept)
+    states = Keeping(every=35)
+    whole, begun, rate = run(checkpoints=states)
     assert begun
     assert rate < 50.0
-    assert len(kept) > 3
-    for snapshot in kept:
+    assert len(states.kept) > 3
+    for _, snapshot in states.kept:
         again, *told = run(resume=snapshot)
         assert_same_bits(again.params, whole.params)
         assert (again.history, *told) == (whole.history, begun, rate)

@@ -1,7 +1,6 @@
 """Runs that are killed, at any moment, end as if they had never been."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -10,11 +9,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from commands import results, succeeded
+from commands import outcome, succeeded
 from killing import Program, assert_ends_as_undisturbed, complete
 from support import started
 
@@ -33,18 +31,6 @@ def folder() -> Iterator[Path]:
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
         yield Path(name)
-
-
-def outcome(folder: Path) -> dict[str, Any]:
-    """All that a run leaves behind but its times."""
-    found = results(folder)
-    del found["timing"]
-    lines = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
-    for line in lines:
-        line.pop("seconds", None)
-    names = sorted(path.name for path in folder.iterdir())
-    weights = (folder / "final.safetensors").read_bytes()
-    return {"results": found, "log": lines, "files": names, "weights": weights}
 
 
 def test_killed_at_random_moments_a_run_ends_with_the_same_bits(

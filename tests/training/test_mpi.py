@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from commands import succeeded
+from commands import outcome, succeeded
 
 MPIRUN = shutil.which("mpirun", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 PYTHON = [sys.executable, "-m", "lookahead_ref"]
@@ -59,17 +59,6 @@ def told(done: Any) -> list[str]:
     """What the command itself has to say, of all ranks."""
     lines = done.stderr.splitlines()
     return [line for line in lines if line.startswith(("lookahead-ref: ", "Traceback"))]
-
-
-def outcome(folder: Path) -> dict[str, Any]:
-    """All that a run leaves behind but its times."""
-    results = json.loads((folder / "results.json").read_text())
-    del results["timing"]
-    lines = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
-    for line in lines:
-        line.pop("seconds", None)
-    weights = (folder / "final.safetensors").read_bytes()
-    return {"results": results, "log": lines, "weights": weights}
 
 
 @pytest.mark.parametrize(("count", "backend"), [(2, "numba"), (3, "numpy")])

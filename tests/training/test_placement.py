@@ -16,9 +16,6 @@ from lookahead_ref.zoo import MLP
 pytest.importorskip("cupy")
 
 import standin
-from lookahead_ref.backends import cupy_autograd
-
-cupy_autograd.register(standin.ndarray)
 
 OPTIMIZER = la.Lookahead(la.Adam(learning_rate=0.01), k=3)
 SETTINGS: dict[str, Any] = {"seed": 3, "epochs": 2, "batch_size": 16}

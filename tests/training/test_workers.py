@@ -1,8 +1,6 @@
 """Workers in training: each with its share of the data, and one outer step for all."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,13 @@ from lookahead_ref.data import Corpus
 from lookahead_ref.experiments import compare, sweep
 from lookahead_ref.experiments.resume import begin
 from lookahead_ref.experiments.settings import CompareSettings, SweepSettings, TrainSettings
-from lookahead_ref.training import NonFiniteLossError, Snapshot, StepTaken, StoppedError
+from lookahead_ref.training import NonFiniteLossError, StepTaken, StoppedError
 from lookahead_ref.training.loop import train
 from lookahead_ref.training.team import Team
 from lookahead_ref.trees import flatten
 from lookahead_ref.zoo import MLP
 from support import assert_same_bits
-from toys import Bigram, Elsewhere, Normalised, clouds, text
+from toys import Bigram, Elsewhere, Keeping, Normalised, clouds, text
 
 OPTIMIZER = la.Lookahead(
     la.Adam(0.05), 3, inner_state="interpolate", outer=la.Nesterov(0.7, 0.9)
@@ -165,30 +163,10 @@ def test_the_callbacks_are_told_of_a_fault_in_any_worker() -> None:
     assert events[-1].error == str(fault.value)
 
 
-class Keeping:
-    """Keeps every state in memory, and asks to stop after some of them."""
-
-    def __init__(self, stop_after: int) -> None:
-        self.kept: list[tuple[int, Snapshot]] = []
-        self._stop_after = stop_after
-
-    def due(self, batches: int) -> bool:
-        return True
-
-    def save(self, batches: int, snapshot: Snapshot) -> None:
-        self.kept.append((batches, snapshot))
-
-    def stopping(self) -> bool:
-        return len(self.kept) >= self._stop_after
-
-    @contextlib.contextmanager
-    def interruptible(self) -> Iterator[None]:
-        raise AssertionError("workers stop where they meet")
-
-
 def test_from_wherever_it_was_saved_a_run_ends_with_the_same_bits() -> None:
     whole = trained()
-    states = Keeping(stop_after=99)
+    states: Any = Keeping()
+    states.interruptible = None  # workers stop where they meet
     trained(checkpoints=states)
     # Where workers have met, at the ends of epochs, and before anything.
     expected = [0, 0, 3, 4, 4, 6, 8, 8, 9, 12, 12]

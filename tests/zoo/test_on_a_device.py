@@ -10,10 +10,7 @@ pytest.importorskip("cupy")
 
 import standin
 from executors import Place, elsewhere
-from lookahead_ref.backends import cupy_autograd
 from models import MODELS, assert_trains_as_on_the_host, moved
-
-cupy_autograd.register(standin.ndarray)
 
 
 @pytest.fixture

@@ -11,7 +11,15 @@ import pytest
 import lookahead_ref as la
 from lookahead_ref import trees
 from lookahead_ref.data import Examples, load_digits
-from lookahead_ref.zoo import ResNet, resnet, resnet18, resnet32, resnet50, resnet152
+from lookahead_ref.zoo import (
+    ResNet,
+    resnet,
+    resnet8,
+    resnet18,
+    resnet32,
+    resnet50,
+    resnet152,
+)
 from lookahead_ref.zoo.losses import softmax_cross_entropy
 from models import MODELS, drawn, pictures
 
@@ -27,6 +35,7 @@ def batch(n: int) -> Examples:
     [
         (resnet18, (3, 32, 32), 10, 62, 11_173_962),
         (resnet18, (3, 32, 32), 100, 62, 11_220_132),
+        (resnet8, (3, 32, 32), 10, 23, 75_290),
         (resnet32, (3, 32, 32), 10, 95, 464_154),
         (resnet50, (3, 224, 224), 1000, 161, 25_557_032),
         (resnet152, (3, 224, 224), 1000, 467, 60_192_808),

@@ -2,7 +2,7 @@
 
 Each check uses a Lookahead in one more way and compares it with itself, used plainly, to
 the bit: what is wrong with its steps is the golden suite's to say. A check is a function of
-what makes the Lookahead; it raises `Wrong`, or anything, where it departs.
+what makes the Lookahead; it raises `Wrong`, or anything, where it fails.
 """
 
 import copy
@@ -30,7 +30,9 @@ from lookahead_ref.conformance.adapters.use import (
     Make,
     Wrong,
     lookahead_of,
+    names_of,
 )
+from lookahead_ref.conformance.protocol import UnsupportedError
 
 RATE = 0.1
 CHECKS = Checks()
@@ -142,6 +144,23 @@ def groups(make: Make) -> None:
         for rates in ((0.1, 0.01), (0.1, 0.1), (0.01, 0.01))
     )
     same([first, second], [fast[0], slow[1]], "a group has not its own learning rate")
+
+
+@CHECKS.enter("have k and alpha in one place: where a group has them, step by these")
+def groups_of_their_own(make: Make) -> None:
+    def ended(*own: tuple[int, float]) -> list[Any]:
+        run = begun(make, rates=(RATE, RATE))
+        for group, numbers in zip(run.optimizer.param_groups, own, strict=True):
+            if "" in (names := names_of(group)):
+                raise UnsupportedError("a group has no k and alpha of its own")
+            group.update(zip(names, numbers, strict=True))
+        return run.steps()
+
+    usual, other = (K, ALPHA), (K - 1, ALPHA / 2)
+    (first, last), (expected, unlike) = ended(usual, other), ended(usual, usual)
+    says = "a group does not step by its own k and alpha"
+    same([first, last], [expected, ended(other, other)[1]], says)
+    true(not torch.equal(last, unlike), says)
 
 
 def scheduled(run: Run, owner: Any, first: int = 0) -> list[Any]:

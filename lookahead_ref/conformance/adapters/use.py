@@ -1,14 +1,15 @@
 """Checks of how a Lookahead is used beside its steps, and what comes of them.
 
 A check is a function of what makes a Lookahead; it raises `Wrong`, or anything, where that
-departs.
+fails.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
 from lookahead_ref.conformance.adapters import adapter
+from lookahead_ref.conformance.protocol import UnsupportedError
 
 K, ALPHA = 3, 0.5
 STEPS = 8  # two synchronizations, and two steps more
@@ -19,11 +20,11 @@ Make = Any
 
 
 class Wrong(Exception):  # noqa: N818
-    """What departs, in a sentence."""
+    """What fails, in a sentence."""
 
 
 class Check(NamedTuple):
-    """A way of use, and what to do where it departs."""
+    """A way of use, and what to do where it fails."""
 
     run: Callable[[Make], None]
     fix: str
@@ -60,27 +61,34 @@ class Checks:
             found = Found(name, "passes")
             try:
                 each.run(make)
+            except UnsupportedError as error:
+                found = Found(name, "not offered", str(error))
             except Wrong as error:
-                found = Found(name, "departs", str(error), each.fix)
+                found = Found(name, "fails", str(error), each.fix)
             # Whatever a class under test raises is a finding about it.
             except Exception as error:
                 line = str(error).strip().partition("\n")[0]
                 said = f"raises {type(error).__name__}: {line}"
-                found = Found(name, "departs", said, each.fix)
+                found = Found(name, "fails", said, each.fix)
             after()
             results.append(found)
         return results
 
 
-_K = ("k", "la_steps", "sync_period", "merge_time")
-_ALPHA = ("alpha", "la_alpha", "slow_step_size", "sync_rate")
+_K = ("k", "la_steps", "sync_period", "merge_time", "lookahead_k")
+_ALPHA = ("alpha", "la_alpha", "slow_step_size", "sync_rate", "lookahead_alpha")
+
+
+def names_of(known: Container[str]) -> list[str]:
+    """Return what k and alpha are called there; what is not there is empty."""
+    return [next((name for name in each if name in known), "") for each in (_K, _ALPHA)]
 
 
 def lookahead_of(target: str) -> Make:
     """Return what wraps an inner optimizer in a target: a class, or a function."""
     found: Any = adapter(target)
     known = inspect.signature(found).parameters
-    names = [next((name for name in each if name in known), "") for each in (_K, _ALPHA)]
+    names = names_of(known)
     if "" in names:
         raise ValueError(
             f"this profile needs a class, such as torch_optimizer:Lookahead, that takes an "

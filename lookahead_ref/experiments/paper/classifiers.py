@@ -26,24 +26,18 @@ ALPHA = 0.8
 DIFFERS = "What differs from the paper"
 """The heading of what each report says of its setting."""
 
-_SMALL = TrainSettings(
-    model="mlp",
-    data="digits",
-    optimizer="heavy-ball",
-    learning_rate=0.2,
-    schedule="step",
-    epochs=30,
-    batch_size=64,
-)
-_FULL = TrainSettings(
-    model="resnet18",
-    optimizer="heavy-ball",
-    learning_rate=0.05,
-    weight_decay=0.001,
-    schedule="step",
-    epochs=200,
-    batch_size=128,
-)
+_OF_SIZES = {
+    "small": TrainSettings(data="digits", learning_rate=0.2, epochs=30, batch_size=64),
+    "middle": TrainSettings(model="resnet8", learning_rate=0.3, batch_size=128),
+    "full": TrainSettings(
+        model="resnet18",
+        validation="none",
+        learning_rate=0.05,
+        weight_decay=0.001,
+        epochs=200,
+        batch_size=128,
+    ),
+}
 
 
 def reported(mean: float, deviation: float | None = None) -> Summary:
@@ -53,7 +47,12 @@ def reported(mean: float, deviation: float | None = None) -> Summary:
 
 def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
     """Return what all arms share: SGD with momentum 0.9 on the data that is asked for."""
-    settings = replace(_FULL, **of_full) if request.full else _SMALL
+    settings = replace(
+        _OF_SIZES[request.size],
+        optimizer="heavy-ball",
+        schedule="step",
+        **(of_full if request.full else {}),
+    )
     return replace(
         settings,
         data=request.data or settings.data,
@@ -79,9 +78,10 @@ _SCHEDULES = {
     "step": "divided by 5 three times",
     "shortened": "divided by 10 three times",
     "constant": "constant",
-    "plateau": "halved where the validation loss stalls",
+    "plateau": "halved when the validation loss stops improving",
 }
 _KNOWN = {
+    "resnet8": "ResNet-8",
     "resnet18": "ResNet-18",
     "resnet32": "ResNet-32",
     "resnet50": "ResNet-50",
@@ -121,6 +121,8 @@ def shown(
     inside = [arm.settings for arm in arms if arm.role == "lookahead"]
     kind = settings.data.partition(":")[0]
     measured = _MEASURED.get(kind, "validation examples, held out of those to train on")
+    if settings.evaluated == "test":
+        measured = "the test examples; none are held out of those to train on"
     augmented = {"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}
     pairs = dict.fromkeys(
         f"{each.k} and {each.alpha:g}" for each in inside if each.alpha is not None
@@ -159,14 +161,16 @@ def plan(
     seeds: tuple[int, int] = (3, 10),
     **more: Any,
 ) -> Plan:
-    """Plan the runs, so many seeds in full and in small, of what the `paper` trains."""
-    count = request.seeds or seeds[not request.full]
+    """Plan the runs, so many `seeds` or in small so many, of what the `paper` trains."""
+    count = request.seeds or seeds[request.size == "small"]
     if request.learning_rate is not None:
         found = "given on the command line"
     elif request.full:
-        found = "that of a public re-implementation, Connah-rs/lookahead, for all of SGD's"
+        found = "that of a public re-implementation, Connah-rs/lookahead, for all with SGD"
+    elif request.middle:
+        found = "the best of a grid after an epoch of CIFAR-10, for all with SGD"
     else:
-        found = "the best of a grid on seeds 1000 to 1009, for all of SGD's"
+        found = "the best of a grid on seeds 1000 to 1009, for all with SGD"
     setting = shown(
         settings,
         arms,
@@ -215,7 +219,7 @@ def accuracy_table(
     early = first_decay(outcomes[0].arm.settings)
     accuracies = [("validation_accuracy", epoch) for epoch in (-1, early)]
     return Table(
-        title="Final validation accuracy",
+        title=f"Final {outcomes[0].evaluated} accuracy",
         caption=(
             f"Here: mean ± sample standard deviation over {plan.over}, at the end and "
             f"before the learning rate first falls, measured on {measured}"
@@ -257,6 +261,6 @@ def compared(
     if early:
         epoch = first_decay(sgd.arm.settings)
         differences.append(differences_from(sgd, others, epoch=epoch))
-    words = [against(each, "validation accuracy") for each in differences]
+    words = [against(each, f"{sgd.evaluated} accuracy") for each in differences]
     curves = training_curves(outcomes)
     return Findings(" ".join([said, *words]), (table, *differences), {"curves": curves})

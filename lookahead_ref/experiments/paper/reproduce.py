@@ -1,12 +1,15 @@
 """A table or figure of the paper, from what is asked for to the report."""
 
 import importlib
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, cast
 
 from lookahead_ref.experiments import trials
+from lookahead_ref.experiments.estimate import epochs_within
 from lookahead_ref.experiments.report import Findings, Job
-from lookahead_ref.experiments.settings import ReproduceSettings
+from lookahead_ref.experiments.settings import SIZES, ReproduceSettings, command
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.hyperparameters import option
 
@@ -22,6 +25,9 @@ NAMES: Mapping[str, str] = {
     "family": "The family: outer steps on a language model",
 }
 """What can be reproduced, and the title of its report."""
+
+_ENOUGH = 10
+"""Epochs that a larger setting must fit with, to be better than a smaller one."""
 
 
 class Experiment(Protocol):
@@ -42,6 +48,37 @@ def experiment(name: str) -> Experiment:
         f"lookahead_ref.experiments.paper.{'table5' if name == 'fig9' else name}"
     )
     return cast("Experiment", module)
+
+
+def fitted(name: str, settings: ReproduceSettings, jobs: int) -> ReproduceSettings:
+    """Choose the largest setting whose runs fit into a budget, and all epochs that do."""
+    # It must fit with `_ENOUGH` epochs, unless it is the smallest that takes the data.
+    budget = settings.budget or math.inf
+    module = experiment(name)
+    found, refused = [], []
+    for size in SIZES:
+        asked = replace(settings, budget=None, full=size == "full", middle=size == "middle")
+        plan = module.plan(replace(asked, epochs=1))
+        try:
+            runs = trials.check(plan)
+        except ValueError as error:  # by data that its model does not take, as a rule
+            refused.append(error)
+            continue
+        seconds = budget * min(jobs, len(plan.trials()))
+        usual = module.plan(asked).arms[0].settings.epochs
+        epochs = min(epochs_within(seconds, runs, len(plan.seeds)), usual)
+        found.append((replace(asked, epochs=max(epochs, 1), seeds=len(plan.seeds)), epochs))
+        if epochs >= min(_ENOUGH, usual):
+            break
+    if not found:
+        raise refused[-1]
+    chosen, epochs = found[-1]
+    if epochs < 1:
+        raise ValueError(
+            f"budget must be enough for one epoch of all runs, got {budget:g} s: "
+            f"{command(f'reproduce {name}', chosen)} --dry-run says how long they take"
+        )
+    return chosen
 
 
 def prepare(name: str, settings: ReproduceSettings) -> Job:

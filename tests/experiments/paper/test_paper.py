@@ -16,14 +16,20 @@ import pytest
 from scipy import stats
 
 from commands import alone, results
+from formats import write_mnist
 from lookahead_ref import trees
-from lookahead_ref.experiments import statistics, train
+from lookahead_ref.experiments import compare, estimate, statistics, sweep, train
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
-from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, prepare
+from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, fitted, prepare
 from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report, do
-from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.settings import (
+    CompareSettings,
+    ReproduceSettings,
+    SweepSettings,
+    TrainSettings,
+)
 from lookahead_ref.experiments.trials import Arm, Outcome
 from lookahead_ref.report.tables import MISSING, Summary, Table, summarize
 from lookahead_ref.training.stopping import StopRequest
@@ -70,6 +76,34 @@ def test_language_models_run_in_small(name: str, tmp_path: Path) -> None:
     assert all(1.0 < cell.mean < 20.0 for row in perplexities for cell in row)
 
 
+@pytest.mark.parametrize("name", ["compare", "sweep", "table1", "table2", "fig10"])
+def test_where_the_test_is_evaluated_nothing_is_called_validation(
+    name: str, tmp_path: Path
+) -> None:
+    write_mnist(tmp_path, train=64, t10k=8)
+    base = TrainSettings(validation="none", data=f"mnist:{tmp_path}", epochs=1)
+    job: Any
+    if name == "compare":
+        job = compare.prepare(CompareSettings(seeds=1, optimizers=("sgd",), base=base))
+    elif name == "sweep":
+        job = sweep.prepare(SweepSettings(seeds=1, alpha=(0.5, 0.8), base=base))
+    else:
+        job = prepare(name, replace(QUICK, data=base.data, base=base))
+    do(job, tmp_path, **alone())
+    report = (tmp_path / "report.html").read_text("utf-8")
+    pictures = "".join(path.read_text("utf-8") for path in tmp_path.glob("*.svg"))
+    assert "est accuracy" in report
+    told = report + pictures
+    # It may be what was asked for, and what the learning rates were chosen by.
+    for known in (
+        "--validation none",
+        "<dt>Validation</dt>",
+        "by validation accuracy",
+    ):
+        told = told.replace(known, "")
+    assert "alidation" not in told
+
+
 @pytest.mark.parametrize("name", ["table1", "table2"])
 def test_what_is_not_evaluated_is_left_out(name: str, tmp_path: Path) -> None:
     seldom = TrainSettings(evaluate_every=2, evaluate_train=False)
@@ -111,10 +145,14 @@ def test_the_papers_numbers_are_those_of_the_document() -> None:
 
 
 def test_the_full_setting_is_the_papers_and_needs_data() -> None:
-    with pytest.raises(ValueError, match="data must be given for the full setting"):
+    with pytest.raises(ValueError, match="data must be given with full, as"):
         ReproduceSettings(full=True)
     settings = classifiers.base(ReproduceSettings(full=True, data="cifar10:here"))
     assert (settings.model, settings.epochs, settings.batch_size) == ("resnet18", 200, 128)
+    assert settings.validation == "none"
+    held = TrainSettings(validation=5000)
+    asked = ReproduceSettings(full=True, data="cifar10:here", base=held)
+    assert classifiers.base(asked).validation == 5000
 
 
 def test_table_3_in_full_is_awd_lstm_and_in_the_middle_two_layers() -> None:
@@ -208,14 +246,14 @@ def test_a_clear_difference_is_told_and_one_within_the_spread_is_not() -> None:
     sgd = outcome("SGD", [0.5, 0.6, 0.7])
     clear, noisy = outcome("Clear", [0.61, 0.70, 0.81]), outcome("Noisy", [0.7, 0.4, 0.75])
     words = statistics.against(differences(sgd, clear, noisy), "validation accuracy")
-    assert "over 3 seeds: seen: Clear (+" in words
-    assert "; not decided: Noisy (-" in words
+    assert "over 3 seeds: yes for Clear (+" in words
+    assert "; not decided for Noisy (-" in words
 
 
 def test_of_a_run_that_diverged_nothing_is_said() -> None:
     table = differences(outcome("SGD", [0.5, None]), outcome("Other", [0.6, 0.7]))
     assert table.rows[0].cells == (MISSING,)
-    assert "Nothing can be said of Other" in statistics.against(table, "accuracy")
+    assert "Nothing can be said about Other" in statistics.against(table, "accuracy")
     assert "–" in table.markdown()
 
 
@@ -267,3 +305,25 @@ def test_the_page_tells_the_full_settings() -> None:
         assert model.replace("-", "").lower().startswith(settings.model.replace("-", ""))
         assert (epochs, batch) == (settings.epochs, settings.batch_size)
         assert float(decay) == settings.weight_decay
+
+
+def text_of(words: int, folder: Path) -> str:
+    file = folder / "text"
+    file.write_text("the cat sat on the mat\n" * (words // 7))
+    return f"text:{file}"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "epochs"),
+    [(1e6, "full", 500), (200.0, "middle", 30), (9.0, "small", 1)],
+)
+def test_a_budget_chooses_the_largest_setting_that_fits(
+    seconds: float, size: str, epochs: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = {"awd-lstm": 1.0, "lstm": 0.1}
+    monkeypatch.setattr(
+        estimate, "_measured", lambda run: (costs[run.settings.model], 0.0, 0.0)
+    )
+    asked = ReproduceSettings(budget=seconds, data=text_of(20_000, tmp_path), seeds=1)
+    chosen = fitted("table3", asked, jobs=2)
+    assert (chosen.size, chosen.epochs, chosen.budget) == (size, epochs, None)

@@ -1,7 +1,7 @@
 """What adapters of this folder share: files of a clone, and what several packages do alike.
 
-``LOOKAHEAD_SOURCES`` is the folder of clones, by default ``sources``: a clone of
-``https://github.com/owner/name`` lies in ``owner/name``, at the revision in ``ABOUT``.
+``LOOKAHEAD_SOURCES`` is the folder of clones, by default ``sources``: ``clone.sh`` puts
+``https://github.com/owner/name`` in ``owner/name``, at the revision in ``ABOUT``.
 """
 
 import importlib.util
@@ -17,9 +17,10 @@ def module_of(about):
     folder = Path(os.environ.get("LOOKAHEAD_SOURCES", "sources"))
     clone = folder.joinpath(*about["home"].split("/")[-2:])
     command = ["git", "-C", str(clone), "rev-parse", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     if not found.startswith(about["revision"]):
-        raise ValueError(f"{clone} must be at {about['revision']}, got {found.strip()}")
+        got = found.strip() or "no clone"
+        raise ValueError(f"{clone} must be at {about['revision']}, got {got}: see clone.sh")
     path = clone / about["file"]
     sys.path.insert(0, str(path.parent))  # its neighbours
     spec = importlib.util.spec_from_file_location(f"source_{path.stem}", path)
