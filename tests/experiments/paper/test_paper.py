@@ -279,6 +279,10 @@ def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
     assert names[:2] == ["Augmentation", "Learning rate"]
     assert names[2:] == ["Seeds", "Measured on", "Weight decay"]
     assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
+    small_pictures = TrainSettings(resize=72, crop=64)
+    full = ReproduceSettings(full=True, data="images:here", base=small_pictures)
+    told = experiment("table2").plan(full).notes[classifiers.DIFFERS]
+    assert any("Pixels of pictures: here resized to 72, cropped to 64;" in s for s in told)
     small = table5.plan(QUICK).notes[classifiers.DIFFERS]
     assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
 
