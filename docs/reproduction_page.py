@@ -27,8 +27,8 @@ _HEAD = """\
 Each of the paper's tables and figures is a command, `lookahead-ref reproduce NAME`, with a
 full setting (`--full`, on your own data), a small one that takes minutes and one between;
 see [how to repeat them](reproducing.md). This page shows results of small and middle
-settings, on the paper's data first, where it was run. A program writes it from the folders of
-the runs.
+settings, on the paper's data first, where it was run. A program writes it from the folders
+of the runs.
 
 Not every effect of the paper appears at this scale; if one does not, the summary says so.
 Differences are taken seed by seed. An effect is *seen* if the 95 % interval of its mean, by
