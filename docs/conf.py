@@ -9,7 +9,8 @@ import os
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import lookahead_ref
 
@@ -114,5 +115,14 @@ def _leave_out_tuple_fields(
     return True if doc.startswith("Alias for field number") else None
 
 
+def _list_members_of_unions(
+    _app: Any, _what: str, _name: str, obj: Any, _options: Any, lines: list[str]
+) -> None:
+    # "Represent a PEP 604 union type": that is of the class of all unions.
+    if isinstance(obj, UnionType):
+        lines[:] = [f"One of {', '.join(f'`{each.__name__}`' for each in get_args(obj))}."]
+
+
 def setup(app: Any) -> None:
     app.connect("autodoc-skip-member", _leave_out_tuple_fields)
+    app.connect("autodoc-process-docstring", _list_members_of_unions)

@@ -56,7 +56,7 @@ def table() -> str:
     """Return the table of public implementations, in Markdown, and a line below it."""
     those = json.loads(SURVEY.read_text(encoding="utf-8"))["implementations"]
     named = {each["name"]: each for each in those}
-    lines = [["", *PROFILES.values(), "verdict", "mistakes"], ["---"] * (len(PROFILES) + 3)]
+    lines = [["", "verdict", *PROFILES.values(), "mistakes"], ["---"] * (len(PROFILES) + 3)]
     for name, framework in SHOWN.items():
         one = named[name]
         rows = {row["name"]: row for row in one["profiles"]}
@@ -65,15 +65,17 @@ def table() -> str:
         lines.append(
             [
                 f"[{one['title']}]({page}) {one['version']} ({framework})",
+                VERDICTS[one["verdict"]],
                 *(_cell(rows[each]) for each in PROFILES),
-                *(VERDICTS[one["verdict"]], ", ".join(causes)),
+                ", ".join(causes),
             ]
         )
     counts = [sum(each["verdict"] == verdict for each in those) for verdict in VERDICTS]
     told = ", ".join(map("{} *{}*".format, counts, VERDICTS.values()))
     known = len({each.name for each in (*BUGS, *MISTAKES, SinglePrecision)})
+    latest = max(each["date"] for each in those)
     below = (
-        f"{len(those)} were run on {max(each['date'] for each in those)}: {told}. "
+        f"{len(those)} implementations were run on {latest}: {told}. "
         f"The suite knows {known} mistakes by name."
     )
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", below])

@@ -40,6 +40,14 @@ def digit_like(
     return pixels, (np.arange(n) % classes).astype(np.uint8)
 
 
+def write_mnist(folder: Path, **parts: int) -> None:
+    """Write MNIST's files, with so many pictures in each part, train or t10k."""
+    for part, n in parts.items():
+        pixels, labels = digit_like(n, seed=n)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(idx(pixels))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(idx(labels))
+
+
 def encoded(kind: str, pixels: np.ndarray) -> bytes:
     """A picture in a file format, by its name."""
     stream = io.BytesIO()

@@ -163,6 +163,7 @@ def _show(
     prepared: "Prepared", folder: Path | None, result: "TrainingResult", *, as_json: bool
 ) -> None:
     from lookahead_ref.experiments.train import measured
+    from lookahead_ref.training.models import evaluated
     from lookahead_ref.training.progress import quality
 
     last, test = result.history[-1], result.test
@@ -184,8 +185,9 @@ def _show(
         shown = quality(loss, accuracy, text=text)
         return f"{split} {shown}, {split} loss {loss:.4f}"
 
-    parts = [words("validation", last.validation_loss, last.validation_accuracy)]
-    if test is not None:
+    which = evaluated(prepared.data)
+    parts = [words(which, last.validation_loss, last.validation_accuracy)]
+    if test is not None and which != "test":
         parts.append(words("test", test.loss, test.accuracy))
     if last.train_loss is not None:
         parts.append(f"training loss {last.train_loss:.4f}")

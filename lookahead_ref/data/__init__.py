@@ -7,9 +7,10 @@ What loads data names alike:
 
 folder, path : str or pathlib.Path
     Where the files lie. Large ones are mapped into memory.
-validation_fraction : float
+validation : float or int
     Share of each class that is held out for validation, between 0 and 1, rounded to the
-    nearest number of examples.
+    nearest number of examples; or how many examples in all. With 0 none are held out, and
+    the test examples are those to validate on, too.
 split_seed : int, default 0
     Decides the split. It is no part of a run's seed: runs of different seeds see the same
     split, so that their deviation is that of the training alone.

@@ -34,7 +34,7 @@ class Dataset(NamedTuple):
     train: ExampleSource
     """To learn from."""
     validation: ExampleSource
-    """To choose by."""
+    """To choose by; the test itself where no examples are held out."""
     classes: int
     """Number of classes; labels are from 0 to one less."""
     test: ExampleSource | None = None
@@ -119,9 +119,9 @@ class Corpus(NamedTuple):
 
 
 def stratified_split(
-    examples: Examples, *, validation_fraction: float, seed: int
+    examples: Examples, *, validation: float, seed: int
 ) -> tuple[Examples, Examples]:
-    """Split at random, each class in the same proportion.
+    """Split at random, each class in the same proportion: a share, or so many in all.
 
     Both parts, to train and to validate, are in the order in which the examples were given.
     The same seed gives the same split.
@@ -129,30 +129,35 @@ def stratified_split(
     Examples
     --------
     >>> examples = Examples(np.arange(6.0)[:, None], np.array([0, 0, 0, 1, 1, 1]))
-    >>> train, validation = stratified_split(examples, validation_fraction=1 / 3, seed=0)
+    >>> train, validation = stratified_split(examples, validation=1 / 3, seed=0)
     >>> train.labels.tolist(), validation.labels.tolist()
     ([0, 0, 1, 1], [0, 1])
     """
-    held_out = hold_out(examples.labels, validation_fraction, seed)
+    held_out = hold_out(examples.labels, validation, seed)
     return (
         examples.take(np.flatnonzero(~held_out)),
         examples.take(np.flatnonzero(held_out)),
     )
 
 
-def hold_out(
-    labels: NDArray[np.int64], validation_fraction: float, seed: int
-) -> NDArray[np.bool_]:
+def hold_out(labels: NDArray[np.int64], validation: float, seed: int) -> NDArray[np.bool_]:
     """Say of each example whether it goes to validation: see `stratified_split`."""
-    if not 0 < validation_fraction < 1:
-        raise ValueError(
-            "validation_fraction must be a number between 0 and 1, "
-            f"got {validation_fraction!r}"
-        )
+    kinds, sizes = np.unique(labels, return_counts=True)
+    if isinstance(validation, int):
+        if not 0 < validation < len(labels):
+            raise ValueError(
+                f"validation must be from 1 to {len(labels) - 1} examples, or none where "
+                f"there are test examples, got {validation}"
+            )
+        counts, left = np.divmod(validation * sizes, len(labels))
+        counts[np.argsort(-left, kind="stable")[: validation - counts.sum()]] += 1
+    elif 0 < validation < 1:
+        counts = np.array([round(validation * size) for size in sizes])
+    else:
+        raise ValueError(f"validation must be a number between 0 and 1, got {validation!r}")
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
+    for label, count in zip(kinds, counts, strict=True):
         members = np.flatnonzero(labels == label)
-        count = round(validation_fraction * len(members))
         held_out[rng.permutation(members)[:count]] = True
     return held_out

@@ -27,18 +27,26 @@ class Source(NamedTuple):
     """The options that it takes."""
 
 
+_HELD_OUT = ("validation",)
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
-        "digits": Source("", "scikit-learn's handwritten digits", lambda _: load_digits()),
-        "mnist": Source("DIR", "MNIST, in IDX files", load_mnist),
-        "fashion-mnist": Source(
-            "DIR", "Fashion-MNIST, in IDX files", partial(load_mnist, name="fashion-mnist")
+        "digits": Source(
+            *("", "scikit-learn's handwritten digits"),
+            lambda _, **options: load_digits(**options),
+            _HELD_OUT,
         ),
-        "cifar10": Source("DIR", "CIFAR-10, binary version", load_cifar10),
-        "cifar100": Source("DIR", "CIFAR-100, binary version", load_cifar100),
+        "mnist": Source("DIR", "MNIST, in IDX files", load_mnist, _HELD_OUT),
+        "fashion-mnist": Source(
+            *("DIR", "Fashion-MNIST, in IDX files"),
+            partial(load_mnist, name="fashion-mnist"),
+            _HELD_OUT,
+        ),
+        "cifar10": Source("DIR", "CIFAR-10, binary version", load_cifar10, _HELD_OUT),
+        "cifar100": Source("DIR", "CIFAR-100, binary version", load_cifar100, _HELD_OUT),
         "images": Source(
-            *("DIR", "pictures in train/CLASS/ and val/CLASS/", load_images),
-            options=("resize", "crop"),
+            *("DIR", "pictures in train/CLASS/ and val/CLASS/"),
+            load_images,
+            ("resize", "crop"),
         ),
         "ptb": Source("DIR", "Penn Treebank, by words", load_ptb),
         "text": Source("FILE", "any text, by words", load_text),

@@ -96,22 +96,25 @@ class Pictures:
         )
 
     def split(
-        self, test: "Pictures | None", validation_fraction: float, seed: int
+        self, test: "Pictures | None", validation: float, seed: int
     ) -> "tuple[Pictures, Pictures, Pictures | None]":
-        """Hold out a validation set, and normalise all by what is left to train on."""
-        held_out = hold_out(self.all_labels[self.rows], validation_fraction, seed)
-        if held_out.all() or not held_out.any():
-            raise ValueError(
-                f"validation_fraction {validation_fraction} of {self.size} pictures leaves "
-                "none to train on or none to validate on"
-            )
+        """Hold out a validation set, else the test, and normalise by what is left."""
+        held_out = np.zeros(self.size, bool)
+        if validation != 0 or test is None:
+            held_out = hold_out(self.all_labels[self.rows], validation, seed)
+            if held_out.all() or not held_out.any():
+                raise ValueError(
+                    f"validation {validation} of {self.size} pictures leaves none to train "
+                    "on or none to validate on"
+                )
         train = replace(self, rows=self.rows[~held_out])
         mean, deviation = train.moments()
-        return (
-            replace(train, mean=mean, deviation=deviation),
-            replace(self, rows=self.rows[held_out], mean=mean, deviation=deviation),
-            None if test is None else replace(test, mean=mean, deviation=deviation),
-        )
+        train = replace(train, mean=mean, deviation=deviation)
+        if test is not None:
+            test = replace(test, mean=mean, deviation=deviation)
+            if not held_out.any():
+                return train, test, test
+        return train, replace(train, rows=self.rows[held_out]), test
 
     def _pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         if len(self.parts) == 1:
@@ -125,7 +128,7 @@ class Pictures:
         return pixels
 
 
-def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dataset:
+def load_digits(*, validation: float = 0.3, split_seed: int = 0) -> Dataset:
     """Load the handwritten digits that scikit-learn ships: real data, no download.
 
     They are 1797 pictures of 8 by 8 pixels: inputs float32 of shape (n, 64) from 0 to 1,
@@ -142,12 +145,8 @@ def load_digits(*, validation_fraction: float = 0.3, split_seed: int = 0) -> Dat
     >>> digits.train.inputs.shape, digits.validation.inputs.shape
     ((1258, 64), (539, 64))
     """
-    train, validation = stratified_split(
-        _digits(), validation_fraction=validation_fraction, seed=split_seed
-    )
-    return Dataset(
-        "digits", train, validation, 10, image_shape=(1, 8, 8), class_names=DIGITS
-    )
+    train, held = stratified_split(_digits(), validation=validation, seed=split_seed)
+    return Dataset("digits", train, held, 10, image_shape=(1, 8, 8), class_names=DIGITS)
 
 
 @cache  # a comparison loads them for each run
@@ -166,7 +165,7 @@ def load_mnist(
     folder: str | Path,
     *,
     name: str = "mnist",
-    validation_fraction: float | None = None,
+    validation: float | None = None,
     split_seed: int = 0,
 ) -> Dataset:
     """Load MNIST [1]_ or a data set of the same layout, such as Fashion-MNIST [2]_.
@@ -191,18 +190,18 @@ def load_mnist(
         raise DataFileError(folder, "no such folder")
     train, shape = _read_mnist(folder, "train", None)
     test, shape = _read_mnist(folder, "t10k", shape)
-    if validation_fraction is None:
-        validation_fraction = 1 / 5 if train is None else 1 / 12
+    if validation is None:
+        validation = 1 / 5 if train is None else 1 / 12
     if train is None:
         train, test = test, None
     if train is None or shape is None:
         names = "neither train-images-idx3-ubyte nor t10k-images-idx3-ubyte"
         raise DataFileError(folder, f"{names} is in it, plain or with .gz")
-    train, validation, test = train.split(test, validation_fraction, split_seed)
+    train, held, test = train.split(test, validation, split_seed)
     return Dataset(
         name,
         train,
-        validation,
+        held,
         MNIST_CLASSES,
         test=test,
         image_shape=(1, *shape),
@@ -256,7 +255,7 @@ def _read_bytes(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 
 def load_cifar10(
-    folder: str | Path, *, validation_fraction: float = 0.1, split_seed: int = 0
+    folder: str | Path, *, validation: float = 0.1, split_seed: int = 0
 ) -> Dataset:
     """Load CIFAR-10, ``data_batch_1.bin`` to ``_5.bin`` and ``test_batch.bin``.
 
@@ -273,11 +272,11 @@ def load_cifar10(
     """
     folder = _inside(Path(folder), "cifar-10-batches-bin")
     files = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
-    return _read_cifar("cifar10", folder, files, (10,), validation_fraction, split_seed)
+    return _read_cifar("cifar10", folder, files, (10,), validation, split_seed)
 
 
 def load_cifar100(
-    folder: str | Path, *, validation_fraction: float = 0.1, split_seed: int = 0
+    folder: str | Path, *, validation: float = 0.1, split_seed: int = 0
 ) -> Dataset:
     """Load CIFAR-100, with its fine labels, from ``train.bin`` and ``test.bin``.
 
@@ -286,9 +285,7 @@ def load_cifar100(
     """
     folder = _inside(Path(folder), "cifar-100-binary")
     files = ["train.bin", "test.bin"]
-    return _read_cifar(
-        "cifar100", folder, files, (20, 100), validation_fraction, split_seed
-    )
+    return _read_cifar("cifar100", folder, files, (20, 100), validation, split_seed)
 
 
 def _inside(folder: Path, usual: str) -> Path:
@@ -300,7 +297,7 @@ def _read_cifar(
     folder: Path,
     files: list[str],
     label_classes: tuple[int, ...],
-    validation_fraction: float,
+    validation: float,
     split_seed: int,
 ) -> Dataset:
     """Read files, of which the last one is the test."""
@@ -313,14 +310,14 @@ def _read_cifar(
             wanted = f"{len(records[0])}, as in {paths[0].name}"
             problem = f"{len(part)} records, expected {wanted}"
             raise DataFileError(path, problem, offset=part.size)
-    train, validation, test = _cifar_pictures(records[:-1]).split(
-        _cifar_pictures(records[-1:]), validation_fraction, split_seed
+    train, held, test = _cifar_pictures(records[:-1]).split(
+        _cifar_pictures(records[-1:]), validation, split_seed
     )
     black = -train.mean / train.deviation
     return Dataset(
         name,
         train,
-        validation,
+        held,
         classes=label_classes[-1],
         test=test,
         augment=CropAndFlip(padding=4, fill=black),

@@ -215,10 +215,12 @@ def in_words(finals: Table, differences: Table) -> str:
     higher = finals.columns[0].better == "higher"
     # Where two are equal, rounding may leave a difference of either sign.
     better = sum((gain.mean if higher else -gain.mean) > 1e-9 for gain in gains)
+    # The heading of its column, as "Validation accuracy (%)".
+    quality = finals.columns[0].title.partition(" (")[0].lower()
     value = f"{top.mean:.2f} %" if higher else f"{top.mean:.2f}"
     text = (
         f"{_enumerated(best)} {verb} the {'highest' if higher else 'lowest'} mean "
-        f"validation {'accuracy' if higher else 'perplexity'}, {value}. Lookahead has a "
+        f"{quality}, {value}. Lookahead has a "
         f"{'higher mean' if higher else 'lower mean loss'} than its inner optimizer in "
         f"{better} of {len(gains)} cases"
     )
@@ -278,7 +280,7 @@ def _final_table(
         stub="Optimizer",
         columns=(
             statistics.quality_column(outcomes),
-            Column("Validation loss", better="lower", digits=4),
+            Column(f"{statistics.evaluated(outcomes)} loss", better="lower", digits=4),
             Column("Training loss", better="lower", digits=5),
         ),
         rows=statistics.rows(outcomes, _LOSSES),
@@ -288,7 +290,10 @@ def _final_table(
 def _explained(plan: Plan, settings: CompareSettings, prepared: Sequence[Prepared]) -> Plan:
     """Say in the plan what a reader of the report has to know."""
     first = prepared[0]
-    sizes = {"training": first.data.train, "validation": first.data.validation}
+    sizes = {
+        "training": first.data.train,
+        first.settings.evaluated: first.data.validation,
+    }
     counts = [f"{x.size} for {what}" for what, x in sizes.items() if hasattr(x, "size")]
     setting = {
         "Data": ", ".join([first.data.name, *counts]),

@@ -210,16 +210,16 @@ def _html(
 
 def training_curves(outcomes: Sequence[Outcome], *, columns: int = 4) -> Picture:
     """Make the picture of the training loss and of how good the methods are."""
-    panels = [training_panel(outcomes)]
+    panels, of = [training_panel(outcomes)], outcomes[0].arm.settings.evaluated
     if outcomes[0].of_text:
-        panels.append(plots.Panel("validation loss", curves(outcomes, "validation_loss")))
+        panels.append(plots.Panel(f"{of} loss", curves(outcomes, "validation_loss")))
         caption = "Loss in nats a token, the logarithm of the perplexity."
         return drawn(panels, caption, columns=columns)
     accuracy = curves(outcomes, "validation_accuracy")
     limits = plots.late_limits(accuracy)
-    panels.append(plots.Panel("validation accuracy (%)", accuracy, limits=limits))
+    panels.append(plots.Panel(f"{of} accuracy (%)", accuracy, limits=limits))
     caption = (
-        "Training loss, logarithmic, and validation accuracy, whose axis begins where the "
+        f"Training loss, logarithmic, and {of} accuracy, whose axis begins where the "
         "methods can be told apart."
     )
     return drawn(panels, caption, columns=columns)

@@ -28,7 +28,7 @@ AXES = (
 SIZES = ("full", "middle", "small")
 """Settings of a table or figure of the paper, the longest first."""
 
-OF_DATA = ("resize", "crop")
+OF_DATA = ("validation", "resize", "crop")
 """How data is read, in every command that trains."""
 
 EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
@@ -73,7 +73,8 @@ def several(kind: type, text: str, **more: Any) -> Any:
 def evaluation(settings: Any) -> dict[str, Any]:
     """Return what every command has, and evaluate training examples too for a report."""
     given = {name: getattr(settings, name) for name in (*OF_DATA, *EVALUATION)}
-    return {**given, "evaluate_train": given["evaluate_train"] is not False}
+    given["evaluate_train"] = given["evaluate_train"] is not False
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def shared(*names: str) -> Any:
@@ -192,6 +193,12 @@ def _workers(text: str) -> int | str:
         raise ValueError(f"workers must be a number or mpi, got {text!r}") from None
 
 
+def _validation(text: str) -> int | str:
+    if text == "none" or (text.isdecimal() and int(text)):
+        return text if text == "none" else int(text)
+    raise ValueError(f"validation must be none or a number of examples, got {text!r}")
+
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -202,7 +209,9 @@ def _seconds(text: str | None) -> float | None:
     found = re.fullmatch(r"(\d+\.?\d*)([smhd])", text)
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if seconds <= 0:
-        raise ValueError(f"budget must be a time, as 90s, 30m, 2h or 1.5d; got {text!r}")
+        raise ValueError(
+            f"budget must be a time such as 90s, 30m, 2h or 1.5d, got {text!r}"
+        )
     return seconds
 
 
@@ -238,6 +247,14 @@ class TrainSettings:
         "digits, mnist:DIR, fashion-mnist:DIR, cifar10:DIR, cifar100:DIR, images:DIR; for "
         "an lstm pydoc, ptb:DIR, text:FILE, chars:FILE; or your own.",
         choices=_DATA_SETS,
+    )
+    validation: int | str | None = _of_model(
+        None,
+        "Pictures: hold out this many training examples for validation, or none, to train "
+        "on all and evaluate the test examples; default: a share of them.",
+        given=str | None,
+        metavar="none|N",
+        read=_validation,
     )
     resize: int | None = _of_model(
         None,
@@ -401,6 +418,11 @@ class TrainSettings:
         "or 200,000 tokens.",
     )
 
+    @property
+    def evaluated(self) -> str:
+        """Of which examples what is called validation is: those held out, or the test."""
+        return "test" if self.validation == "none" else "validation"
+
     def __post_init__(self) -> None:
         # JSON has lists for tuples.
         for name in ("hidden", "groups"):
@@ -561,14 +583,14 @@ class ReproduceSettings:
     )
     middle: bool = setting(
         False,
-        "A setting between: ResNet-8 for pictures, an LSTM of two layers of 200 for texts; "
-        "needs --data.",
+        "An intermediate setting: ResNet-8 for pictures, an LSTM of two layers of 200 for "
+        "texts; needs --data.",
         name="--middle",
     )
     budget: float | None = setting(
         None,
-        "Time that all runs together may take, as 30m or 2h: chooses the largest setting "
-        "and the most epochs that fit the measured speed; needs --data.",
+        "Choose the largest setting and the most epochs whose runs all fit into this time, "
+        "such as 30m or 2h, at the measured speed; needs --data.",
         given=str | None,
         metavar="TIME",
         read=_seconds,

@@ -16,8 +16,8 @@ ACCURACY_AND_LOSSES: Mapping[str, int] = {
 """Fields of `EpochRecord`, and how many decimals of them are shown."""
 
 _TITLES = {
-    "validation_accuracy": "Validation accuracy (points)",
-    "validation_loss": "Validation loss",
+    "validation_accuracy": "{} accuracy (points)",
+    "validation_loss": "{} loss",
     "train_loss": "Training loss",
 }
 
@@ -43,8 +43,13 @@ def quality(outcome: Outcome) -> Summary:
 def quality_column(outcomes: Sequence[Outcome]) -> Column:
     """Return the heading of `quality`."""
     if outcomes[0].of_text:
-        return Column("Validation perplexity", better="lower")
-    return Column("Validation accuracy (%)", better="higher")
+        return Column(f"{evaluated(outcomes)} perplexity", better="lower")
+    return Column(f"{evaluated(outcomes)} accuracy (%)", better="higher")
+
+
+def evaluated(outcomes: Sequence[Outcome]) -> str:
+    """Return how a heading begins that tells of which examples something is."""
+    return outcomes[0].arm.settings.evaluated.capitalize()
 
 
 def summarized(outcome: Outcome, values: Sequence[float]) -> Summary:
@@ -126,7 +131,12 @@ def difference_table(
         caption=caption,
         stub=stub,
         columns=tuple(
-            Column(_TITLES[name], better="neither", digits=digits, sign="+")
+            Column(
+                _TITLES[name].format(evaluated(pairs[0])),
+                better="neither",
+                digits=digits,
+                sign="+",
+            )
             for name, digits in quantities.items()
         ),
         rows=tuple(
@@ -147,10 +157,11 @@ def losses_table(
         "; the last two columns are differences, Lookahead less the other, seed by seed. "
         "NaN: a run diverged."
     )
+    of = evaluated(next(iter(pairs.values())))
     columns = (
         *(Column(name, better="neither", digits=5) for name in names),
         Column("Difference", better="neither", digits=5, sign="+"),
-        Column("Validation accuracy (points)", better="neither", sign="+"),
+        Column(f"{of} accuracy (points)", better="neither", sign="+"),
     )
     rows = tuple(
         Row(

@@ -8,7 +8,7 @@ from typing import Any
 from lookahead_ref.experiments import optimizers, plugins, report, trials
 from lookahead_ref.experiments.models import backend
 from lookahead_ref.experiments.settings import AXES, SweepSettings, TrainSettings, options
-from lookahead_ref.experiments.statistics import quality_column, rows, summary
+from lookahead_ref.experiments.statistics import evaluated, quality_column, rows, summary
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.tables import Column, Table
@@ -129,7 +129,7 @@ def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:
         stub="Trial",
         columns=(
             quality_column(outcomes),
-            Column("Validation loss", better="lower", digits=4),
+            Column(f"{evaluated(outcomes)} loss", better="lower", digits=4),
         ),
         rows=rows(outcomes, ["validation_loss"]),
     )

@@ -117,6 +117,13 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
         # What is multiplied by the scale of each batch must be a schedule.
         if schedule is None and getattr(data, "random_window", False):
             schedule = la.schedules.Constant(rate)
+    if settings.evaluated == "test" and (
+        settings.schedule == "plateau" or settings.nonmonotone is not None
+    ):
+        raise ValueError(
+            "validation must not be none with schedule plateau or nonmonotone, which go by "
+            "the validation loss"
+        )
     if settings.accumulate > 1 and hasattr(data, "vocabulary"):
         raise ValueError(
             f"accumulate must be 1 for a text, whose batches have no parts, got "
@@ -308,6 +315,8 @@ def _model_options(settings: TrainSettings, kind: models.ModelKind) -> dict[str,
 def _load_data(settings: TrainSettings, kind: models.ModelKind) -> Any:
     given = {name: getattr(settings, name) for name in OF_DATA}
     options = {name: value for name, value in given.items() if value is not None}
+    if options.get("validation") == "none":
+        options["validation"] = 0
     data = plugins.load_data(settings.data, **options)
     found = {}
     for name in ("window", "random_window"):

@@ -205,7 +205,8 @@ def late_limits(curves: Sequence[Curve]) -> tuple[float, float]:
     high = max(float((curve.mean + curve.deviation)[late].max()) for curve in curves)
     middle = statistics.median(float(curve.mean[-1]) for curve in curves)
     low = max(low, middle - 4 * max(high - middle, 0.5))
-    return low, min(high, 100.0)
+    high = min(high, 100.0)
+    return min(low, high - 0.1), high  # also of curves that are all flat
 
 
 def write_picture(folder: Path, name: str, figure: "Figure") -> None:

@@ -18,7 +18,8 @@ class EpochRecord:
     """Where a run stands after an epoch.
 
     Everything but `batch_loss` is measured on the evaluation parameters: for Lookahead
-    the slow weights, for Polyak averaging the average.
+    the slow weights, for Polyak averaging the average. Where no validation examples are
+    held out, the test examples take their place.
     """
 
     epoch: int
@@ -57,6 +58,9 @@ class RunStarted:
     steps_per_epoch: int
     text: bool = False
     """Whether the data is text: exp(loss) then is its perplexity."""
+    evaluated: str = "validation"
+    """Which examples the others than those to train on are: ``"test"`` where the data holds
+    none out and has its test for validation."""
     batches_done: int = 0
     """Batches drawn before; not 0 where a run is continued."""
 

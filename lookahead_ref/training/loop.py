@@ -25,7 +25,7 @@ from lookahead_ref.training.events import (
     RunStarted,
 )
 from lookahead_ref.training.feedback import Pace
-from lookahead_ref.training.models import Data, Measured, Model
+from lookahead_ref.training.models import Data, Measured, Model, evaluated
 from lookahead_ref.training.nonfinite import NonFiniteLossError, first_nonfinite
 from lookahead_ref.training.state import (
     Placement,
@@ -279,6 +279,7 @@ def train(
             batch_size=batch_size,
             steps_per_epoch=state.stream.batches_per_epoch,
             text=hasattr(data, "vocabulary"),
+            evaluated=evaluated(data),
             batches_done=state.batches_in_all,
         )
     )

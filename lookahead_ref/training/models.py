@@ -102,6 +102,11 @@ class Data(Protocol):
         """Draw training batches, in an order that the seed decides."""
 
 
+def evaluated(data: Data) -> str:
+    """Say which examples are those to validate on: held out, or the test itself."""
+    return "test" if getattr(data, "test", None) is data.validation else "validation"
+
+
 def carries(model: Model) -> TypeGuard[CarryingModel]:
     """Tell whether a model hands something on from batch to batch."""
     return hasattr(model, "start")

@@ -202,7 +202,7 @@ class TrainingProgress:
             self._reporter = self._open.enter_context(shown)
             self._pending = event.batches_done
             self._message = ""
-            self._text = event.text
+            self._text, self._evaluated = event.text, event.evaluated
             if event.batches_done:
                 self._flush(found=True)
         elif self._reporter is None:
@@ -213,7 +213,7 @@ class TrainingProgress:
             if self._pending == 16:
                 self._flush()
         elif isinstance(event, EpochEnded) and event.record.epoch:
-            self._message = _described(event.record, self._text)
+            self._message = _described(event.record, self._text, self._evaluated)
             self._flush()
         elif isinstance(event, Diverging):
             self._console.print(
@@ -263,14 +263,14 @@ def quality(loss: float, accuracy: float, *, text: bool) -> str:
     return f"accuracy {100 * accuracy:.2f} %"
 
 
-def _described(record: EpochRecord, text: bool) -> str:
+def _described(record: EpochRecord, text: bool, evaluated: str) -> str:
     loss = (
         f"batch loss {record.batch_loss:.4f}"
         if record.train_loss is None
         else f"training loss {record.train_loss:.4f}"
     )
     shown = quality(record.validation_loss, record.validation_accuracy, text=text)
-    parts = [f"epoch {record.epoch}", loss, f"validation {shown}"]
+    parts = [f"epoch {record.epoch}", loss, f"{evaluated} {shown}"]
     if record.skipped:
         parts.append(f"{record.skipped} skipped")
     return ", ".join(parts)

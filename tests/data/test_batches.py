@@ -148,7 +148,7 @@ def test_batches_and_windows_are_copies() -> None:
         (lambda: data.load_pydoc(unit="bytes"), "unit must be"),
         (lambda: data.load_pydoc(window=0), "window must be a positive integer, got 0"),
         *[
-            (partial(data.load_digits, validation_fraction=wrong), "between 0 and 1, got")
+            (partial(data.load_digits, validation=wrong), "between 0 and 1, got")
             for wrong in (0.0, 1.0, -0.1, float("nan"))
         ],
     ],

@@ -90,4 +90,4 @@ def test_any_file_gives_data_or_a_documented_error(
         assert str(error).startswith(str(error.path))
     elif error is not None:
         # A file can be right and hold too little to split.
-        assert "validation_fraction" in str(error)
+        assert "validation" in str(error)

@@ -81,12 +81,18 @@ def test_digits_are_sixteenths_from_0_to_1_in_float32_split_by_a_seed() -> None:
 )
 def test_a_split_shares_each_class_out(classes: Any, fraction: float, seed: int) -> None:
     examples = Examples(np.arange(float(len(classes)))[:, None], np.array(classes))
-    train, validation = stratified_split(examples, validation_fraction=fraction, seed=seed)
+    train, validation = stratified_split(examples, validation=fraction, seed=seed)
     together = np.concatenate([train.inputs, validation.inputs])[:, 0]
     assert sorted(together.tolist()) == list(range(len(classes)))
     for label in set(classes):
         held = int((validation.labels == label).sum())
         assert abs(held - fraction * classes.count(label)) <= 0.5
+    if count := int(fraction * len(classes)):
+        validation = stratified_split(examples, validation=count, seed=seed)[1]
+        assert validation.size == count
+        for label in set(classes):
+            held = int((validation.labels == label).sum())
+            assert abs(held - count * classes.count(label) / len(classes)) < 1
 
 
 def test_without_scikit_learn_an_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +155,7 @@ def test_file_names_with_a_dot_are_found_too(tmp_path: Path) -> None:
     write_mnist(tmp_path, "train", 20)
     for name in (IMAGES, LABELS):
         (tmp_path / name).rename(tmp_path / name.replace("-idx", ".idx"))
-    assert load_mnist(tmp_path, validation_fraction=0.5).train.size == 10
+    assert load_mnist(tmp_path, validation=0.5).train.size == 10
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -157,11 +163,40 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_mnist(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("of", ["mnist", "cifar10"])
+def test_where_none_are_held_out_the_test_is_evaluated(of: str, tmp_path: Path) -> None:
+    if of == "mnist":
+        for part, n in (("train", 240), ("t10k", 30)):
+            write_mnist(tmp_path, part, n)
+    else:
+        write_cifar10(tmp_path)
+    data, usual = load(f"{of}:{tmp_path}", validation=0), load(f"{of}:{tmp_path}")
+    assert data.validation is data.test
+    assert data.train.size == usual.train.size + usual.validation.size
+    # Normalised by all of them.
+    assert_normalised(data, None if of == "mnist" else (0, 2, 3))
+    assert not np.array_equal(data.test.mean, usual.test.mean)
+
+
+def test_so_many_examples_are_held_out_as_their_share_would_be(tmp_path: Path) -> None:
+    write_cifar10(tmp_path)
+    share, number = (load(f"cifar10:{tmp_path}", validation=v) for v in (0.2, 20))
+    np.testing.assert_array_equal(share.validation.rows, number.validation.rows)
+    assert load_digits(validation=123).validation.size == 123
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 20])
+def test_a_number_that_leaves_nothing_is_refused(tmp_path: Path, wrong: int) -> None:
+    write_mnist(tmp_path, "t10k", 20)
+    with pytest.raises(ValueError, match=f"from 1 to 19 examples, or none .*, got {wrong}"):
+        load_mnist(tmp_path, validation=wrong)
+
+
 @pytest.mark.parametrize("fraction", [0.001, 0.999])
 def test_a_split_that_leaves_nothing_is_refused(tmp_path: Path, fraction: float) -> None:
     write_mnist(tmp_path, "train", 20)
-    with pytest.raises(ValueError, match=f"validation_fraction {fraction} of 20 pictures"):
-        load_mnist(tmp_path, validation_fraction=fraction)
+    with pytest.raises(ValueError, match=f"validation {fraction} of 20 pictures"):
+        load_mnist(tmp_path, validation=fraction)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not here")

@@ -10,7 +10,7 @@ import pytest
 
 import lookahead_ref as la
 from commands import called, refused, results, succeeded
-from formats import encoded
+from formats import encoded, write_mnist
 from lookahead_ref import trees
 from lookahead_ref.experiments import models, optimizers, train
 from lookahead_ref.experiments.settings import SCHEDULE_NAMES, TrainSettings
@@ -214,6 +214,49 @@ def test_sizes_of_pictures_reach_the_data_that_has_them(here: Path) -> None:
     data: Any = train.prepare(settings).data
     assert (data.image_shape, data.train.resize) == ((3, 16, 16), 18)
     refused(called("train --crop 9"), "crop is no option of data 'digits', got 9")
+
+
+def test_with_no_validation_all_are_trained_on_and_the_test_is_told(here: Path) -> None:
+    write_mnist(here, train=80, t10k=20)
+    line = "train --data mnist:. --hidden 8 --batch-size 20 --epochs 2 --validation "
+    done = succeeded(line + "none --output run")
+    assert done.stdout.count("test accuracy") == 1
+    assert "epoch 2, training loss" in done.stderr
+    assert "test accuracy" in done.stderr
+    assert "alidation" not in done.stdout + done.stderr
+    found = results(here / "run")
+    last = found["history"][-1]
+    assert last["step"] == 2 * 80 / 20
+    assert (found["test"]["loss"], found["test"]["accuracy"]) == (
+        *(last["validation_loss"], last["validation_accuracy"]),
+    )
+    final = here / "run" / "final.safetensors"
+    weights = final.read_bytes()
+    final.unlink()
+    max((here / "run").glob("checkpoint-*")).unlink()
+    succeeded("train --resume run")
+    assert (final.read_bytes(), results(here / "run")["history"][-1]) == (weights, last)
+    told = succeeded(line + "20").stdout
+    assert "validation accuracy" in told
+    assert "test accuracy" in told
+    assert "after 6 steps" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--validation 0", "validation must be none or a number of examples, got '0'"),
+        ("--validation none", "from 1 to 1796 examples, or none where there are test"),
+        ("--validation 1797", "from 1 to 1796 examples"),
+        ("--data pydoc --model lstm --validation 5", "no option of data 'pydoc', got 5"),
+        ("--data mnist:. --validation none --schedule plateau", "must not be none with"),
+    ],
+)
+def test_a_validation_that_cannot_be_is_refused(
+    options: str, says: str, here: Path
+) -> None:
+    write_mnist(here, train=80, t10k=20)
+    refused(called(f"train {options}"), says)
 
 
 @pytest.mark.parametrize("name", optimizers.NAMES)

@@ -111,14 +111,14 @@ def _mapped(walk: Walk, steps: int, k: int) -> dict[str, Any]:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    runs = outcomes[0].runs
+    runs, of = outcomes[0].runs, outcomes[0].arm.settings.evaluated
     fast = [100 * float(np.mean([a for *_, a in run["theta"]])) for run in runs]
     slow = [100 * float(np.mean([a for *_, a in run["phi"]])) for run in runs]
     gain = summarize([s - f for s, f in zip(slow, fast, strict=True)])
     table = Table(
         title=f"Accuracy along the path of the last {CYCLES} cycles",
         caption=(
-            "Mean validation accuracy of the points of the path, in weight space and not "
+            f"Mean {of} accuracy of the points of the path, in weight space and not "
             f"projected; mean ± sample standard deviation over {plan.over}. The "
             "paper shows a picture and no numbers."
         ),
@@ -139,9 +139,9 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         f"plane by up to {100 * off:.0f} % of its extent."
     )
     picture = Picture(
-        "Validation accuracy in the plane, seed 0, with the path of fast and slow weights "
-        "projected on it.",
-        lambda theme: _draw(runs[0], theme),
+        f"{of.capitalize()} accuracy in the plane, seed 0, with the path of fast and slow "
+        "weights projected on it.",
+        lambda theme: _draw(runs[0], of, theme),
     )
     return Findings(summary, (table,), {"plane": picture})
 
@@ -160,7 +160,7 @@ def _unflat(point: NDArray[np.float64], template: Any) -> dict[str, Any]:
     return trees.unflatten(template, leaves)
 
 
-def _draw(run: Mapping[str, Any], theme: Theme) -> "plots.Figure":
+def _draw(run: Mapping[str, Any], of: str, theme: Theme) -> "plots.Figure":
     figure, ((axes,),) = plots.panels(1, 1, width=6.8, height=5.4, theme=theme)
     accuracy = 100 * np.array(run["accuracy"])
     levels = np.linspace(accuracy.min(), accuracy.max(), 14)
@@ -179,7 +179,7 @@ def _draw(run: Mapping[str, Any], theme: Theme) -> "plots.Figure":
     plots.legend_above(axes, theme, ncols=2)
     bar = figure.colorbar(filled, ax=axes, shrink=0.85)
     ink = plots.INK[theme]
-    bar.set_label("validation accuracy (%)", fontsize=11, color=ink)
+    bar.set_label(f"{of} accuracy (%)", fontsize=11, color=ink)
     bar.ax.tick_params(colors=ink, labelsize=10)
     bar.outline.set_edgecolor(ink)
     return figure

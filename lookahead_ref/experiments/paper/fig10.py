@@ -54,7 +54,10 @@ def measure(settings: TrainSettings, folder: Path, request: StopRequest) -> dict
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    runs = [run["visits"] for run in outcomes[0].runs]
+    runs, of = (
+        [run["visits"] for run in outcomes[0].runs],
+        outcomes[0].arm.settings.evaluated,
+    )
     within = [100 * _mean(_drops(visits)) for visits in runs]
     back = [
         100 * _mean([v["phi"] - v["theta"] for v in visits if v["synchronized"]])
@@ -63,7 +66,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     table = Table(
         title="What an inner loop and its interpolation do to the accuracy",
         caption=(
-            f"In points of validation accuracy, mean over the cycles of {STEPS} steps; "
+            f"In points of {of} accuracy, mean over the cycles of {STEPS} steps; "
             f"mean ± sample standard deviation over {plan.over}. The paper shows a "
             "picture and no numbers."
         ),
@@ -82,9 +85,9 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
         f"({verdict(rises)}), by 95 % intervals over {plan.over}."
     )
     picture = Picture(
-        "Validation accuracy of the fast weights after each step, seed 0; where a cycle "
-        "ends, the slow weights that they are drawn back to.",
-        lambda theme: _draw(runs[0], theme),
+        f"{of.capitalize()} accuracy of the fast weights after each step, seed 0; where a "
+        "cycle ends, the slow weights that they are drawn back to.",
+        lambda theme: _draw(runs[0], of, theme),
     )
     return Findings(summary, (table,), {"accuracy": picture})
 
@@ -102,7 +105,7 @@ def _drops(visits: Sequence[Mapping[str, Any]]) -> list[float]:
     ]
 
 
-def _draw(visits: Sequence[Mapping[str, Any]], theme: Theme) -> "plots.Figure":
+def _draw(visits: Sequence[Mapping[str, Any]], of: str, theme: Theme) -> "plots.Figure":
     figure, ((axes,),) = plots.panels(1, 1, width=8.0, height=3.6, theme=theme)
     steps = [visit["step"] for visit in visits]
     fast, slow = plots.PALETTE[theme][:2]
@@ -115,6 +118,6 @@ def _draw(visits: Sequence[Mapping[str, Any]], theme: Theme) -> "plots.Figure":
         axes.plot([step] * 2, [100 * before, after], color=slow, linewidth=1.2, **BACK)
     told = "slow weights phi after the interpolation"
     axes.plot(at, phi, color=slow, linestyle="none", label=told, **SLOW)
-    plots.label(axes, theme, x="step", y="validation accuracy (%)")
+    plots.label(axes, theme, x="step", y=f"{of} accuracy (%)")
     plots.legend_above(axes, theme, ncols=2)
     return figure

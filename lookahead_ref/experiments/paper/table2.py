@@ -10,6 +10,7 @@ from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.classifiers import changed, reported
 from lookahead_ref.experiments.report import Findings
 from lookahead_ref.experiments.settings import ReproduceSettings
+from lookahead_ref.experiments.statistics import evaluated
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Summary, Table
 
@@ -24,6 +25,7 @@ def plan(request: ReproduceSettings) -> Plan:
     base = classifiers.base(
         request,
         model="resnet50",
+        validation=None,
         learning_rate=0.1,
         weight_decay=1e-4,
         epochs=60,
@@ -52,7 +54,7 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     points = (round(epochs * 50 / 60), epochs)
     kinds = {"top-1": "validation_accuracy", "top-5": "validation_top5_accuracy"}
     table = Table(
-        title="Validation accuracy before the end and at the end",
+        title=f"{evaluated(outcomes)} accuracy before the end and at the end",
         caption=(
             f"Here: mean ± sample standard deviation over {plan.over}, measured "
             "on the slow weights. Paper: Table 2, single crops of ImageNet."

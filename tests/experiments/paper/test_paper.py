@@ -16,14 +16,20 @@ import pytest
 from scipy import stats
 
 from commands import alone, results
+from formats import write_mnist
 from lookahead_ref import trees
-from lookahead_ref.experiments import estimate, statistics, train
+from lookahead_ref.experiments import compare, estimate, statistics, sweep, train
 from lookahead_ref.experiments.paper import classifiers, table1, table3, table5
 from lookahead_ref.experiments.paper.fig1 import Plane
 from lookahead_ref.experiments.paper.reproduce import NAMES, experiment, fitted, prepare
 from lookahead_ref.experiments.paper.walk import walking
 from lookahead_ref.experiments.report import Report, do
-from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.settings import (
+    CompareSettings,
+    ReproduceSettings,
+    SweepSettings,
+    TrainSettings,
+)
 from lookahead_ref.experiments.trials import Arm, Outcome
 from lookahead_ref.report.tables import MISSING, Summary, Table, summarize
 from lookahead_ref.training.stopping import StopRequest
@@ -70,6 +76,34 @@ def test_language_models_run_in_small(name: str, tmp_path: Path) -> None:
     assert all(1.0 < cell.mean < 20.0 for row in perplexities for cell in row)
 
 
+@pytest.mark.parametrize("name", ["compare", "sweep", "table1", "table2", "fig10"])
+def test_where_the_test_is_evaluated_nothing_is_called_validation(
+    name: str, tmp_path: Path
+) -> None:
+    write_mnist(tmp_path, train=64, t10k=8)
+    base = TrainSettings(validation="none", data=f"mnist:{tmp_path}", epochs=1)
+    job: Any
+    if name == "compare":
+        job = compare.prepare(CompareSettings(seeds=1, optimizers=("sgd",), base=base))
+    elif name == "sweep":
+        job = sweep.prepare(SweepSettings(seeds=1, alpha=(0.5, 0.8), base=base))
+    else:
+        job = prepare(name, replace(QUICK, data=base.data, base=base))
+    do(job, tmp_path, **alone())
+    report = (tmp_path / "report.html").read_text("utf-8")
+    pictures = "".join(path.read_text("utf-8") for path in tmp_path.glob("*.svg"))
+    assert "est accuracy" in report
+    told = report + pictures
+    # It may be what was asked for, and what the learning rates were chosen by.
+    for known in (
+        "--validation none",
+        "<dt>Validation</dt>",
+        "by validation accuracy",
+    ):
+        told = told.replace(known, "")
+    assert "alidation" not in told
+
+
 @pytest.mark.parametrize("name", ["table1", "table2"])
 def test_what_is_not_evaluated_is_left_out(name: str, tmp_path: Path) -> None:
     seldom = TrainSettings(evaluate_every=2, evaluate_train=False)
@@ -91,9 +125,14 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     assert again.findings.tables == first.findings.tables
     assert written() == before
     assert results(tmp_path)["arms"] == found["arms"]
-    text = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))["page"]([found])
+    page = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))["page"]
+    text = page([found])
     shown = (found["command"], found["machine"]["Processor"])
     assert all(each in text for each in (first.findings.tables[0].markdown(), *shown))
+    assert page([found], before=text) == text
+    elsewhere = {**found, "setting": {**found["setting"], "Data": "CIFAR-10"}}
+    both = page([elsewhere], before=text)
+    assert both.index(", on CIFAR-10\n") < both.index(", on handwritten digits")
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table5"])
@@ -115,6 +154,10 @@ def test_the_full_setting_is_the_papers_and_needs_data() -> None:
         ReproduceSettings(full=True)
     settings = classifiers.base(ReproduceSettings(full=True, data="cifar10:here"))
     assert (settings.model, settings.epochs, settings.batch_size) == ("resnet18", 200, 128)
+    assert settings.validation == "none"
+    held = TrainSettings(validation=5000)
+    asked = ReproduceSettings(full=True, data="cifar10:here", base=held)
+    assert classifiers.base(asked).validation == 5000
 
 
 def test_table_3_in_full_is_awd_lstm_and_in_the_middle_two_layers() -> None:
@@ -241,6 +284,10 @@ def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
     assert names[:2] == ["Augmentation", "Learning rate"]
     assert names[2:] == ["Seeds", "Measured on", "Weight decay"]
     assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
+    small_pictures = TrainSettings(resize=72, crop=64)
+    full = ReproduceSettings(full=True, data="images:here", base=small_pictures)
+    told = experiment("table2").plan(full).notes[classifiers.DIFFERS]
+    assert any("Pixels of pictures: here resized to 72, cropped to 64;" in s for s in told)
     small = table5.plan(QUICK).notes[classifiers.DIFFERS]
     assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
 
