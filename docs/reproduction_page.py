@@ -4,7 +4,8 @@
 
     python docs/reproduction_page.py FOLDER... [--note TEXT]
 
-The note says what the folders do not, as where their data came from. Sections of other reproductions stay, as their folders need not be kept.
+The note says what the folders do not, as where their data came from. Sections of other
+reproductions stay, as their folders need not be kept.
 """
 
 import argparse
