@@ -204,7 +204,7 @@ def conform(
     2, if the command was wrong;
     3, if the program stopped with an error;
     4, if nothing is wrong, but some answers did not come in time;
-    5, if it offers nothing of what it was asked for.
+    5, if it offers nothing that was asked for.
     """
     if init is not None:
         _begin(init, output)

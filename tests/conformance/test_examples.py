@@ -43,11 +43,7 @@ LANGUAGES = [
         "rust", "rustc", "config.r(at(alpha,", "config.r(1.0 - at(alpha,", "alpha-swapped"
     ),
     Language(
-        "r",
-        "Rscript",
-        "if (is.array(x)) aperm(x) else x",
-        "x",
-        "shown-column-by-column",
+        "r", "Rscript", "if (is.array(x)) aperm(x) else x", "x", "shown-column-by-column"
     ),
     Language(
         "octave",
@@ -86,7 +82,15 @@ def build(commands: Sequence[Sequence[str]]) -> str:
     return command
 
 
-@pytest.fixture(params=LANGUAGES, ids=lambda each: each.kind, scope="module")
+# R and Octave take ten times as long as the others.
+@pytest.fixture(
+    params=[
+        pytest.param(x, marks=[pytest.mark.slow] if x.kind in ("r", "octave") else [])
+        for x in LANGUAGES
+    ],
+    ids=[each.kind for each in LANGUAGES],
+    scope="module",
+)
 def language(request: pytest.FixtureRequest) -> Language:
     chosen: Language = request.param
     return chosen
@@ -111,9 +115,7 @@ def test_it_passes_what_one_process_can_show_by_reading_the_vectors_alone(
     assert statuses(results) == {"passed", "unsupported"}
 
 
-def test_it_passes_over_the_wire_and_resumes_in_a_new_process(
-    command: str,
-) -> None:
+def test_it_passes_over_the_wire_and_resumes_in_a_new_process(command: str) -> None:
     target = open_target(command=command)
     asked = ("resume", "evaluation", "outer", "workers")  # the rest is recorded
     chosen = [case for profile in asked for case in cases(profile)]

@@ -125,9 +125,14 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     assert again.findings.tables == first.findings.tables
     assert written() == before
     assert results(tmp_path)["arms"] == found["arms"]
-    text = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))["page"]([found])
+    page = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))["page"]
+    text = page([found])
     shown = (found["command"], found["machine"]["Processor"])
     assert all(each in text for each in (first.findings.tables[0].markdown(), *shown))
+    assert page([found], before=text) == text
+    elsewhere = {**found, "setting": {**found["setting"], "Data": "CIFAR-10"}}
+    both = page([elsewhere], before=text)
+    assert both.index(", on CIFAR-10\n") < both.index(", on handwritten digits")
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table5"])
