@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-HOUSE = {"library and backends": 27_000, "all tests": 17_000}
+HOUSE = {"library and backends": 26_950, "all tests": 16_670}
 """What the house may have, without what was built into it since."""
 BUILT: dict[str, tuple[int, int]] = {
     "outer optimizers, five more inner ones, theory, golden profile": (1_050, 1_020),
@@ -23,6 +23,7 @@ BUILT: dict[str, tuple[int, int]] = {
     "a hundred more causes, own-inner, profiles of frameworks, the survey": (2_450, 1_400),
     "golden profile of workers": (550, 360),
     "AWD-LSTM, parameter groups, every option in every command": (960, 960),
+    "random crops, ImageNet, searched rates, held-out examples, Keras": (920, 475),
 }
 """What a capability may have added since, in the library and in the tests."""
 EXCEPTIONS: dict[str, str] = {}

@@ -73,8 +73,9 @@ def table() -> str:
     counts = [sum(each["verdict"] == verdict for each in those) for verdict in VERDICTS]
     told = ", ".join(map("{} *{}*".format, counts, VERDICTS.values()))
     known = len({each.name for each in (*BUGS, *MISTAKES, SinglePrecision)})
+    latest = max(each["date"] for each in those)
     below = (
-        f"{len(those)} were run on {max(each['date'] for each in those)}: {told}. "
+        f"{len(those)} implementations were run on {latest}: {told}. "
         f"The suite knows {known} mistakes by name."
     )
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", below])

@@ -1,14 +1,17 @@
-"""The documentation's page of results, made of the folders of reproductions.
+"""The documentation's page of results, brought up to date from folders of reproductions.
 
 ::
 
-    python docs/reproduction_page.py FOLDER... >docs/reproduction.md
+    python docs/reproduction_page.py FOLDER... [--note TEXT]
+
+The note says what the folders do not, as where their data came from. Sections of other
+reproductions stay, as their folders need not be kept.
 """
 
+import argparse
 import json
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +26,10 @@ _HEAD = """\
 # The paper's experiments, repeated
 
 Each of the paper's tables and figures is a command, `lookahead-ref reproduce NAME`, with a
-full setting (`--full`, on data of yours) and a small one that takes minutes; see
-[how to repeat them](reproducing.md). This page shows what the small ones gave on one
-machine. A program writes it from their folders.
+full setting (`--full`, on your own data), a small one that takes minutes and one between;
+see [how to repeat them](reproducing.md). This page shows results of small and middle
+settings, on the paper's data first, where it was run. A program writes it from the folders
+of the runs.
 
 Not every effect of the paper appears at this scale; if one does not, the summary says so.
 Differences are taken seed by seed. An effect is *seen* if the 95 % interval of its mean, by
@@ -34,50 +38,74 @@ Student's t, excludes zero; otherwise it is *not decided*.
 
 
 PICTURES = "_static/reproduction"
+_BUNDLED = ("handwritten digits", "pydoc")
 
 
 def page(
-    results: Sequence[Mapping[str, Any]], pictures: Sequence[Sequence[str]] = ()
+    results: Sequence[Mapping[str, Any]],
+    pictures: Sequence[Sequence[str]] = (),
+    before: str = "",
+    note: str = "",
 ) -> str:
-    """Write the page, in Markdown, from what ``results.json`` of reproductions hold."""
-    parts = [_HEAD]
-    shown = list(zip(results, pictures or [()] * len(results), strict=True))
-    for each, names in sorted(shown, key=lambda pair: [*NAMES].index(pair[0]["name"])):
-        machine, timing = each["machine"], each["timing"]
-        tables = "\n\n".join(each["tables"])
-        differs = "\n".join(f"- {sentence}" for sentence in each["notes"][DIFFERS])
-        seconds = max(timing["seconds"], sum(run["seconds"] or 0 for run in timing["runs"]))
-        drawn = "".join(f"![{each['title']}]({PICTURES}/{name})\n\n" for name in names)
-        # Where the data was on that machine is nobody's concern.
-        command = re.sub(r"(--data [\w-]+):\S+", r"\1:PATH", each["command"])
-        setting = "; ".join(f"{name} {value}" for name, value in each["setting"].items())
-        parts.append(
-            f"## {each['title']}, on {each['setting']['Data']}\n\n"
-            f"{each['summary']}\n\n{drawn}{tables}\n\n"
-            f"What differs from the paper:\n\n{differs}\n\n"
-            f"Setting: {setting}.\n\n"
-            f"```sh\n{command}\n```\n\n"
-            f"On {timing['started'][:10]}, {machine['Processor']}, "
-            f"{machine['Cores']} cores: {seconds:.0f} s, all runs together.\n"
-        )
-    return "\n".join(parts)
+    """Write the page, in Markdown, from ``results.json`` of reproductions and as it was."""
+    sections = {
+        section.partition("\n")[0]: section for section in before.split("\n## ")[1:]
+    }
+    for each, names in zip(results, pictures or [()] * len(results), strict=True):
+        section = _section(each, names, note)
+        sections[section.partition("\n")[0]] = section.removesuffix("\n")
+    order = sorted(sections, key=_place)
+    return "\n## ".join([_HEAD, *(sections[head].strip() + "\n" for head in order)])
+
+
+def _place(heading: str) -> tuple[int, bool]:
+    title, _, data = heading.partition(", on ")
+    return [*NAMES.values()].index(title), data.startswith(_BUNDLED)
+
+
+def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> str:
+    machine, timing = found["machine"], found["timing"]
+    tables = "\n\n".join(found["tables"])
+    sentences = [*found["notes"][DIFFERS], *([note] if note else [])]
+    differs = "\n".join(f"- {sentence}" for sentence in sentences)
+    seconds = max(timing["seconds"], sum(run["seconds"] or 0 for run in timing["runs"]))
+    drawn = "".join(f"![{found['title']}]({PICTURES}/{name})\n\n" for name in pictures)
+    # Where the data was on that machine is nobody's concern.
+    command = re.sub(r"(--data [\w-]+):\S+", r"\1:PATH", found["command"])
+    setting = "; ".join(f"{name} {value}" for name, value in found["setting"].items())
+    return (
+        f"{found['title']}, on {found['setting']['Data']}\n\n"
+        f"{found['summary']}\n\n{drawn}{tables}\n\n"
+        f"What differs from the paper:\n\n{differs}\n\n"
+        f"Setting: {setting}.\n\n"
+        f"```sh\n{command}\n```\n\n"
+        f"On {timing['started'][:10]}, {machine['Processor']}, "
+        f"{machine['Cores']} cores: {seconds:.0f} s, all runs together.\n"
+    )
 
 
 def main() -> None:
-    """Print the page that the folders of the command line make."""
-    folders = [Path(name) for name in sys.argv[1:]]
+    """Bring the page up to date from the folders of the command line."""
+    here = Path(__file__).parent
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--note", default="")
+    given = parser.parse_args()
+    folders = given.folders
     texts = [(folder / "results.json").read_text(encoding="utf-8") for folder in folders]
     results = [checked(json.loads(text), "lookahead-ref reproduce") for text in texts]
-    target = Path(__file__).parent / PICTURES
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir()
     pictures = []
     for folder in folders:
         files = sorted(folder.glob("*.svg"))
         pictures.append([f"{folder.name}-{file.name}" for file in files])
         for file, name in zip(files, pictures[-1], strict=True):
-            shutil.copy(file, target / name)
-    print(page(results, pictures), end="")  # noqa: T201
+            shutil.copy(file, here / PICTURES / name)
+    written = here / "reproduction.md"
+    text = page(results, pictures, written.read_text(encoding="utf-8"), given.note)
+    written.write_text(text, encoding="utf-8")
+    for file in (here / PICTURES).iterdir():
+        if file.name not in text:
+            file.unlink()
 
 
 if __name__ == "__main__":

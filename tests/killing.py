@@ -8,7 +8,6 @@ has it run without privileges. With ``trials``, the name of an experiment, it do
 its trials there instead, with a checkpoint after each batch.
 """
 
-import contextlib
 import itertools
 import json
 import os
@@ -76,19 +75,24 @@ def prepared(epochs: int, batch_size: int) -> train.Prepared:
     return train.prepare(replace(SETTINGS, epochs=epochs, batch_size=batch_size))
 
 
-def run(folder: Path, ready: train.Prepared, every: int) -> None:
-    """Do, or go on with, the run."""
-    with contextlib.ExitStack() as stack:
-        if (folder / "run.json").exists():
-            own = resume.own_code(ready.settings)
-            run = stack.enter_context(resume.continued(folder, lambda _: None, own))
-            assert run.settings == ready.settings
-        else:
-            begun = resume.begin(
-                folder, ready.settings, lambda _: None, checkpoint_every=every, keep=2
-            )
-            run = stack.enter_context(begun)
-        train.run(ready, run)
+def quiet(_text: str) -> None:
+    """Hear a note and forget it."""
+
+
+def run(
+    folder: Path,
+    ready: train.Prepared,
+    note: Callable[[str], None] = quiet,
+    **options: Any,
+) -> None:
+    """Do the run, or go on with it."""
+    if (folder / "run.json").exists():
+        going = resume.continued(folder, note, resume.own_code(ready.settings))
+    else:
+        going = resume.begin(folder, ready.settings, note, **options)
+    with going as begun:
+        assert begun.settings == ready.settings
+        train.run(ready, begun)
 
 
 def run_trials(folder: Path, name: str) -> None:
@@ -105,11 +109,12 @@ def forked(order: dict[str, Any]) -> dict[str, Any]:
     """Do a run in a process of its own and tell how that ended."""
     if "trials" not in order:
         ready = prepared(order["epochs"], order["batch_size"])
+        kept = {"checkpoint_every": order["every"], "keep": 2}
     if order.get("nobody"):
         # So that all is imported: the libraries may be where nobody can read them.
         with tempfile.TemporaryDirectory() as name:
-            run(Path(name) / "run", ready, order["every"])
-            run(Path(name) / "run", ready, order["every"])
+            for _ in range(2):
+                run(Path(name) / "run", ready, **kept)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -118,7 +123,7 @@ def forked(order: dict[str, Any]) -> dict[str, Any]:
             if "trials" in order:
                 run_trials(Path(order["folder"]), order["trials"])
             else:
-                run(Path(order["folder"]), ready, order["every"])
+                run(Path(order["folder"]), ready, **kept)
         except BaseException as error:
             os.write(writing, f"{type(error).__name__}: {error}".encode())
             if not isinstance(error, OSError):

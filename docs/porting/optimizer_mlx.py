@@ -27,7 +27,7 @@ COUNTS = ("step", "learning_rate")  # beside the slots, in an optimizer's state
 
 
 class Lookahead(optim.Optimizer):  # type: ignore[misc]
-    """Lookahead around an optimizer, which belongs to it from then on."""
+    """Lookahead around an optimizer, perhaps a Lookahead, which belongs to it."""
 
     def __init__(
         self, inner: Any, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
@@ -50,8 +50,14 @@ class Lookahead(optim.Optimizer):  # type: ignore[misc]
         self.state.setdefault("syncs", mx.array(0))
         self._initialized = True
 
+    @property
+    def innermost(self) -> Any:
+        """The optimizer in the middle."""
+        return self.inner.innermost if isinstance(self.inner, Lookahead) else self.inner
+
     def _slots(self) -> dict[str, Any]:
-        return {name: each for name, each in self.inner.state.items() if name not in COUNTS}
+        state = self.innermost.state
+        return {name: each for name, each in state.items() if name not in COUNTS}
 
     def apply_gradients(self, gradients: Any, parameters: Any) -> Any:
         """Return the parameters after an inner step and, every k, a synchronization."""
@@ -76,18 +82,24 @@ class Lookahead(optim.Optimizer):  # type: ignore[misc]
 
         phi = choose(tree_map(moved, self.state["phi"], fast), self.state["phi"])  # LA-5
         fast = choose(phi, fast)  # LA-7
-        self.state["phi"] = phi
         if self.inner_state == "reset":  # LA-12, LA-15: MLX's slots are all made as zeros
-            self.inner.state |= choose(
-                tree_map(mx.zeros_like, self._slots()), self._slots()
-            )
-            self.inner.state["step"] = mx.where(due, 0, self.inner.step)
+            zeros = tree_map(mx.zeros_like, self._slots())
+            self.innermost.state |= choose(zeros, self._slots())
+            self.innermost.state["step"] = mx.where(due, 0, self.innermost.step)
         if self.inner_state == "interpolate":  # LA-13
             slots = tree_map(moved, self.state["anchor"], self._slots())
-            self.inner.state |= choose(slots, self._slots())
-            self.state["anchor"] = choose(self._slots(), self.state["anchor"])
-        self.state["cycle_step"] = mx.where(due, 0, self.state["cycle_step"] + 1)
+            self.innermost.state |= choose(slots, self._slots())
+        self.state["cycle_step"] = self.state["cycle_step"] + 1
         self.state["syncs"] = self.state["syncs"] + due
+        level, begins = self, True
+        while isinstance(level, Lookahead):  # this one and those in it: LA-19 to LA-21
+            state = level.state
+            state["phi"] = choose(phi, state["phi"])
+            if level.inner_state == "interpolate":
+                state["anchor"] = choose(self._slots(), state["anchor"])
+            if begins:
+                state["cycle_step"] = mx.where(due, 0, state["cycle_step"])
+            level, begins = level.inner, self.inner_state == "reset"
         return fast
 
     @property
@@ -127,16 +139,15 @@ class Adapter:
     def start(self, setup: Any) -> None:
         """Make parameters and optimizer anew."""
         mx.set_default_device(mx.cpu)  # there alone is float64
-        if len(setup.levels) > 1:
-            raise UnsupportedError("nesting is not offered")
-        (level,) = setup.levels
         self.dtype, self.rule = getattr(mx, setup.dtype), setup.inner.rule
         self.params = {name: self._array(x) for name, x in setup.params.items()}
-        inner = make(setup.inner, setup.dtype)
+        self.optimizer: Any = make(setup.inner, setup.dtype)
         # A float would become an array of float32.
-        inner._schedulers["learning_rate"] = self._table(setup.inner.learning_rate)
-        alpha = self._table(level.alpha)
-        self.optimizer = Lookahead(inner, level.k, alpha, level.inner_state)
+        rate = self._table(setup.inner.learning_rate)
+        self.optimizer._schedulers["learning_rate"] = rate
+        for level in reversed(setup.levels):
+            alpha = self._table(level.alpha)
+            self.optimizer = Lookahead(self.optimizer, level.k, alpha, level.inner_state)
         self.optimizer.init(self.params)
 
     def _array(self, values: Any) -> Any:
@@ -157,13 +168,17 @@ class Adapter:
         return {name: np.array(x) for name, x in self.params.items()}
 
     def slow(self) -> Any:
-        """Return phi."""
-        return [{name: np.array(x) for name, x in self.optimizer.state["phi"].items()}]
+        """Return phi, of the outermost first."""
+        found, level = [], self.optimizer
+        while isinstance(level, Lookahead):
+            found.append({name: np.array(x) for name, x in level.state["phi"].items()})
+            level = level.inner
+        return found
 
     def slots(self) -> Any:
         """Return the slots; without momentum MLX keeps none."""
-        slots = self.optimizer.inner.state
-        if getattr(self.optimizer.inner, "momentum", 1.0) == 0:
+        slots = self.optimizer.innermost.state
+        if getattr(self.optimizer.innermost, "momentum", 1.0) == 0:
             return {}
         return {
             ours: {name: np.array(slots[name][theirs]) for name in self.params}

@@ -9,6 +9,7 @@ step is a tensor.
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,10 @@ from lookahead_ref.conformance import UnsupportedError
 
 
 class Lookahead(Optimizer):  # type: ignore[misc]
-    """Lookahead around an optimizer; alpha may be a function of the synchronizations."""
+    """Lookahead around an optimizer, which may be a Lookahead.
+
+    alpha may be a function of the synchronizations.
+    """
 
     def __init__(
         self, inner: Any, k: int = 5, alpha: Any = 0.5, inner_state: str = "maintain"
@@ -38,10 +42,17 @@ class Lookahead(Optimizer):  # type: ignore[misc]
         kept = [] if inner_state == "maintain" else self._kept()
         self.anchors = [copied(each) for each in kept]
 
+    @property
+    def levels(self) -> list[Any]:
+        """This one and those in it."""
+        nested = isinstance(self.inner, Lookahead)
+        return [self, *(self.inner.levels if nested else [])]
+
     def _kept(self) -> list[Any]:
         """Return what a synchronization changes: all for a reset, but not the rate."""
-        slots = [s for n in ("b", "m", "v") for s in getattr(self.inner, n, [])]
-        powers = [getattr(self.inner, n, None) for n in ("b1_t", "b2_t")]
+        innermost = self.levels[-1].inner
+        slots = [s for n in ("b", "m", "v") for s in getattr(innermost, n, [])]
+        powers = [getattr(innermost, n, None) for n in ("b1_t", "b2_t")]
         counts = [power for power in powers if power is not None]
         return slots + counts * (self.inner_state == "reset")
 
@@ -53,25 +64,28 @@ class Lookahead(Optimizer):  # type: ignore[misc]
     def _synchronize(self) -> list[Any]:
         due = self.cycle_step + 1 == self.k
         alpha = self.alpha(self.syncs) if callable(self.alpha) else self.alpha
-        written: list[tuple[Any, Any]] = []
         # No branch, which would not be replayed. Read all before anything is written.
-        for p, phi in zip(self.params, self.phi, strict=True):
+        written: list[tuple[Any, Any]] = [(self.syncs, self.syncs + 1)]
+        phis = zip(*(each.phi for each in self.levels), strict=True)
+        for p, (phi, *below) in zip(self.params, phis, strict=True):
             moved = phi + alpha * (p.detach() - phi)  # LA-5
-            written += [(phi, due.where(moved, phi)), (p, due.where(moved, p.detach()))]
-        for slot, anchor in zip(
-            self._kept() * bool(self.anchors), self.anchors, strict=True
-        ):
-            if self.inner_state == "reset":  # LA-12, LA-15
-                written.append((slot, due.where(anchor, slot)))
-            else:  # LA-13
-                moved = anchor + alpha * (slot - anchor)
-                written += [
-                    (slot, due.where(moved, slot)),
-                    (anchor, due.where(moved, anchor)),
-                ]
-        written.append((self.syncs, self.syncs + due.cast(dtypes.int)))
-        written.append((self.cycle_step, due.where(0, self.cycle_step + 1)))
-        values = [value.cast(to.dtype).contiguous() for to, value in written]
+            written += [(to, moved) for to in (phi, p, *below)]  # LA-7, LA-19
+        new = kept = self._kept()
+        if self.inner_state == "reset":  # LA-12, LA-15
+            new = self.anchors
+            zero = Tensor.zeros(1, dtype=dtypes.int, device=self.device)
+            written += [(each.cycle_step, zero) for each in self.levels[1:]]  # LA-21
+        if self.inner_state == "interpolate":  # LA-13
+            new = [a + alpha * (s - a) for s, a in zip(kept, self.anchors, strict=True)]
+        written += zip(kept, new, strict=True)
+        for each in self.levels:
+            if each.inner_state == "interpolate":  # LA-20; the counts come last
+                written += zip(each.anchors, new, strict=False)
+        values = [due.where(value, to.detach()) for to, value in written]
+        written.append((self.cycle_step, None))
+        values.append(due.where(0, self.cycle_step + 1))
+        both = zip(written, values, strict=True)
+        values = [value.cast(to.dtype).contiguous() for (to, _), value in both]
         Tensor.realize(*values)
         return [to.assign(value) for (to, _), value in zip(written, values, strict=True)]
 
@@ -105,18 +119,12 @@ class Adapter:
             raise UnsupportedError("tinygrad's learning rate and slots are float32")
         if any(array.ndim == 0 for array in setup.params.values()):
             raise UnsupportedError("tinygrad's learning rate has a dimension")
-        if len(setup.levels) > 1:
-            raise UnsupportedError("nesting is not offered")
-        (level,) = setup.levels
         self.setup, self.clock = setup, 0
         self.params = {name: Tensor(array) for name, array in setup.params.items()}
-        inner = make(setup.inner, list(self.params.values()))
-        table = Tensor(np.asarray(level.alpha, np.float32))
-
-        def alpha(syncs: Any) -> Any:
-            return table[syncs.minimum(len(level.alpha) - 1)]
-
-        self.optimizer = Lookahead(inner, level.k, alpha, level.inner_state)
+        self.optimizer: Any = make(setup.inner, list(self.params.values()))
+        for level in reversed(setup.levels):
+            alpha = table(level.alpha)
+            self.optimizer = Lookahead(self.optimizer, level.k, alpha, level.inner_state)
 
     def step(self, gradients: Any) -> None:
         """Do one step, at the rate of the caller's clock (LA-14)."""
@@ -139,12 +147,12 @@ class Adapter:
         return self._named(self.params.values())
 
     def slow(self) -> Any:
-        """Return phi."""
-        return [self._named(self.optimizer.phi)]
+        """Return phi, of the outermost first."""
+        return [self._named(level.phi) for level in self.optimizer.levels]
 
     def slots(self) -> Any:
         """Return the slots."""
-        inner, names = self.optimizer.inner, {"b": "velocity"}
+        inner, names = self.optimizer.levels[-1].inner, {"b": "velocity"}
         if self.setup.inner.rule == "adam":
             names = {"m": "first_moment", "v": "second_moment"}
         return {
@@ -159,12 +167,12 @@ class Adapter:
             return self.fast()
 
     def _held(self) -> list[Any]:
-        own, inner = self.optimizer, self.optimizer.inner
-        names = ("b", "m", "v")
+        levels = self.optimizer.levels
+        inner, names = levels[-1].inner, ("b", "m", "v")
         slots = [s for name in names for s in getattr(inner, name, [])]
         powers = [getattr(inner, n) for n in ("b1_t", "b2_t") if hasattr(inner, n)]
-        counts = [own.cycle_step, own.syncs]
-        return [*self.params.values(), *own.phi, *own.anchors, *counts, *slots, *powers]
+        kept = [[*each.phi, *each.anchors, each.cycle_step, each.syncs] for each in levels]
+        return [*self.params.values(), *chain(*kept), *slots, *powers]
 
     def snapshot(self) -> Any:
         """Copy all tensors."""
@@ -179,6 +187,12 @@ class Adapter:
         arrays, self.clock = pickle.loads(state)
         for tensor, array in zip(self._held(), arrays, strict=True):
             tensor.assign(Tensor(array)).realize()
+
+
+def table(values: Any) -> Any:
+    """Return a schedule; its last value holds from then on."""
+    held = Tensor(np.asarray(values, np.float32))
+    return lambda clock: held[clock.minimum(len(values) - 1)]
 
 
 def make(inner: Any, params: list[Any]) -> Any:

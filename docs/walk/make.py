@@ -1,18 +1,19 @@
 """Make the page on which Lookahead walks over a loss surface, in one file.
 
 ``python docs/walk/make.py OUT.html``. The optimizer in it is that of the harness in
-JavaScript, ``docs/conformance/examples/lookahead.js``, word for word; with it come some
+JavaScript, which ``conform --init javascript`` writes, word for word; with it come some
 cases of the golden suite, which the page runs through itself when it is opened.
 """
 
 import json
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 from lookahead_ref.conformance import cases
 
 HERE = Path(__file__).parent
-HARNESS = HERE.parent / "conformance" / "examples" / "lookahead.js"
+HARNESS = files("lookahead_ref.conformance").joinpath("templates", "lookahead.js")
 
 CASES = (
     "smoke-wrapper",

@@ -57,11 +57,37 @@ STARTS = {
     "mlx": "lookahead-ref conform {file}:Adapter --level gpu",
     "tinygrad": "lookahead-ref conform {file}:Adapter --level gpu",
     "partial_fit": "lookahead-ref conform {file}:Adapter",
+    # The harnesses in other languages.
+    "c": "cc -O2 -o lookahead {file} -lm\n  lookahead-ref conform --command ./lookahead",
+    "fortran": "gfortran -O2 -o lookahead {file}\n"
+    "  lookahead-ref conform --command ./lookahead",
+    "java": 'javac {file}\n  lookahead-ref conform --command "java Lookahead"',
+    "javascript": 'lookahead-ref conform --command "node {file}"',
+    "octave": 'lookahead-ref conform --command "octave-cli --quiet --norc {file}"',
+    "r": 'lookahead-ref conform --command "Rscript --vanilla {file}"',
+    "rust": "rustc -O --edition 2021 -o lookahead {file}\n"
+    "  lookahead-ref conform --command ./lookahead",
 }
-"""Kinds of first adapters: kind to the command that runs the suite on the file."""
+"""Kinds of first adapters: kind to the commands that run the suite on the file."""
 
-BESIDE = {"nnx": {"deltas_jax": "jax"}, "partial_fit": {"inner_rules": "inner_rules"}}
-"""What such a file imports: kind to module and template."""
+PROGRAMS = {
+    "c": "lookahead.c",
+    "fortran": "lookahead.f90",
+    "java": "Lookahead.java",
+    "javascript": "lookahead.js",
+    "octave": "lookahead.m",
+    "r": "lookahead.R",
+    "rust": "lookahead.rs",
+}
+"""The file of the harness in each language."""
+
+BESIDE = {
+    "nnx": {"deltas_jax.py": "jax.py.txt"},
+    "partial_fit": {"inner_rules.py": "inner_rules.py.txt"},
+    "c": {"json.h": "json.h"},
+    "rust": {"json.rs": "json.rs"},
+}
+"""What such a file imports: kind to file and template."""
 
 golden = typer.Typer(no_args_is_help=True)
 
@@ -178,10 +204,10 @@ def conform(
     2, if the command was wrong;
     3, if the program stopped with an error;
     4, if nothing is wrong, but some answers did not come in time;
-    5, if it offers nothing of what it was asked for.
+    5, if it offers nothing that was asked for.
     """
     if init is not None:
-        _begin(init, Path(f"my_{init}.py") if output is None else output)
+        _begin(init, output)
         return
     if profile in (["pytorch"], ["jax"], ["keras"]):
         from lookahead_ref.cli.uses import judge
@@ -242,19 +268,23 @@ def conform(
             raise typer.Exit(summary["exit_code"])
 
 
-def _begin(kind: str, path: Path) -> None:
+def _begin(kind: str, output: Path | None) -> None:
     """Write a first adapter, and say how to continue."""
     try:
         option("--init", kind, tuple(STARTS))
         templates = files("lookahead_ref.conformance").joinpath("templates")
-        content = templates.joinpath(f"{kind}.py.txt").read_text("utf-8")
-        named = re.sub(r"(?<=conform )\w+(?=\.py:Adapter)", path.stem, content)
+        path = output or Path(PROGRAMS.get(kind, f"my_{kind}.py"))
+        template = PROGRAMS.get(kind, f"{kind}.py.txt")
+        content = templates.joinpath(template).read_text("utf-8")
+        if kind not in PROGRAMS:
+            content = re.sub(r"(?<=conform )\w+(?=\.py:Adapter)", path.stem, content)
+            content = content.replace("FILE", path.name)
         with path.open("x", encoding="utf-8") as file:
-            file.write(named.replace("FILE", path.name))
-        for module, template in BESIDE.get(kind, {}).items():
-            beside = path.with_name(f"{module}.py")
+            file.write(content)
+        for name, template in BESIDE.get(kind, {}).items():
+            beside = path.with_name(name)
             if not beside.exists():
-                content = templates.joinpath(f"{template}.py.txt").read_text("utf-8")
+                content = templates.joinpath(template).read_text("utf-8")
                 beside.write_text(content, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise failed(error, USAGE) from error

@@ -74,7 +74,7 @@ def compare(settings: CompareSettings, options: JobOptions) -> None:
             made,
             report=str(made.folder / "report.html"),
             summary=made.findings.summary,
-            validation_accuracy_percent=_accuracies(made),
+            **{f"{settings.base.evaluated}_accuracy_percent": _accuracies(made)},
         )
 
 

@@ -36,6 +36,6 @@ def judge(target: str | None, profile: str, *, as_json: bool) -> None:
         for fix in dict.fromkeys(each.fix for each in fails):
             names = ", ".join(each.name for each in fails if each.fix == fix)
             console().print(Text(f"{names}: {fix}."))
-        console().print(f"{target}: {passes} of {offered} ways of use hold")
+        console().print(f"{target}: {passes} of {offered} ways of use work")
     if fails:
         raise typer.Exit(1)

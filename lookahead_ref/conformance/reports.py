@@ -12,6 +12,7 @@ import numpy as np
 
 import lookahead_ref
 from lookahead_ref.conformance.bugs import CLAUSES, by_name
+from lookahead_ref.conformance.bugs.simulation import has
 from lookahead_ref.conformance.diagnosis import Diagnosis, followed
 from lookahead_ref.conformance.judging import (
     Expectation,
@@ -21,6 +22,7 @@ from lookahead_ref.conformance.judging import (
     judge,
     stale,
 )
+from lookahead_ref.conformance.oracle import RULES
 from lookahead_ref.conformance.own_inner import own_cases
 from lookahead_ref.conformance.protocol import Array, gradients_at, setup
 from lookahead_ref.conformance.running import ModelResult
@@ -54,6 +56,29 @@ _VERDICTS = {
 }
 """A profile's verdict, by the first status that any of its cases has."""
 _SHOWN = 50
+
+_TRAITS = {
+    "nested": "a Lookahead around another",
+    "outer": "an outer optimizer",
+    "workers": "several workers",
+    "save": "a loaded state",
+    "evaluate": "an evaluation",
+    "alphas": "an alpha that changes",
+    "rates": "a learning rate that changes",
+    "maintain": "inner state that is maintained",
+    "reset": "inner state that is reset",
+    "interpolate": "inner state that is interpolated",
+    "decay": "weight decay",
+    "l2": "weight decay in the gradient",
+    "decoupled": "weight decay apart from the gradient",
+    "slots": "an inner optimizer with slots",
+    "velocity": "an inner optimizer with a velocity",
+    **{rule: f"{rule} inside" for rule in RULES},
+    "no-gradient": "a parameter without a gradient",
+    "several": "several parameters",
+    "matrix": "a matrix",
+}
+"""What a case may need for a bug to show, in words."""
 
 
 def summarize(
@@ -98,7 +123,7 @@ def summarize(
         "unjudged": _reasons(results, "unjudged"),
         "unsupported": _reasons(results, "unsupported"),
         "unexpected_passes": surprises,
-        "hints": list(_hints(results, level)),
+        "hints": [*_hints(results, level), *_common(results, diagnoses)],
         "diagnosis": [
             {
                 "scope": each.scope,
@@ -136,6 +161,36 @@ def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     for right, other in product(judged.keys() - wrong, wrong):
         if passed[other] < judged[other] / 2:
             yield f"If it computes only in {right}, --dtype {right} leaves out {other}."
+
+
+def _common(results: Sequence[Result], diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
+    """Say where to look if no bug explains everything: what all failing checks have."""
+    if not diagnoses or diagnoses[0].explanations:
+        return
+    judged = [each for each in results if each.verdict is not None]
+    departed = [each for each in judged if each.status == "departed"]
+
+    def having(traits: Sequence[str], some: Sequence[Result]) -> list[Result]:
+        return [r for r in some if all(has(trait, r.case.data) for trait in traits)]
+
+    traits = [each for each in _TRAITS if len(having([each], departed)) == len(departed)]
+    for each in reversed(traits):  # what the others imply says nothing more
+        rest = [trait for trait in traits if trait != each]
+        if len(having(rest, judged)) == len(having(traits, judged)):
+            traits = rest
+    if traits:
+        told = " and ".join(_TRAITS[each] for each in traits)
+        count = f"{len(departed)} of {len(having(traits, judged))}"
+        yield f"Only checks with {told} fail: {count} of them."
+    firsts = [
+        (r.verdict.mismatches[0], r.case.data["lookahead"]) for r in departed if r.verdict
+    ]
+    if all("after loading" in first.where for first, _ in firsts):
+        yield "Each fails after a state is loaded, and not before."
+    if all(
+        any(not first.step % level["k"] for level in levels) for first, levels in firsts
+    ):
+        yield "Each fails first at a step that synchronizes."
 
 
 def _reasons(results: Sequence[Result], status: str) -> list[dict[str, Any]]:

@@ -62,10 +62,7 @@ class PictureFiles:
     def take(
         self, indices: NDArray[np.int64], /, cuts: Iterable[Cut] | None = None
     ) -> Examples:
-        """Decode the pictures at `indices`, in that order, on as many cores as may be.
-
-        What is taken of each is the middle, or as its cut says.
-        """
+        """Decode pictures, in order, on all cores: of each the middle, or its cut."""
         pixels = np.empty((len(indices), self.crop, self.crop, 3), np.uint8)
         paths = [Path(self.paths[index]) for index in indices]
         cuts = [self._middle] * len(paths) if cuts is None else cuts

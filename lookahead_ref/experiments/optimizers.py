@@ -71,13 +71,10 @@ LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = {
     # has for other texts. Neither was searched for here.
     "awd-lstm": {"sgd": 30.0, "adam": 0.001},
     # Those that a public re-implementation of the paper's CIFAR experiments uses.
-    "resnet18": _PUBLISHED,
+    **dict.fromkeys(("resnet18", "resnet32", "resnet50", "resnet152"), _PUBLISHED),
     # Those of the lowest validation loss after an epoch of CIFAR-10 on seed 1000, of 0.03,
     # 0.1, 0.3 and 1 for heavy ball and 0.001, 0.003 and 0.01 for Adam.
     "resnet8": {"heavy-ball": 0.3, "adam": 0.003},
-    "resnet32": _PUBLISHED,
-    "resnet50": _PUBLISHED,
-    "resnet152": _PUBLISHED,
 }
 """Inner learning rates for other models than the MLP."""
 

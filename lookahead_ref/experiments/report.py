@@ -210,7 +210,7 @@ def _html(
 
 def training_curves(outcomes: Sequence[Outcome], *, columns: int = 4) -> Picture:
     """Make the picture of the training loss and of how good the methods are."""
-    panels, of = [training_panel(outcomes)], outcomes[0].evaluated
+    panels, of = [training_panel(outcomes)], outcomes[0].arm.settings.evaluated
     if outcomes[0].of_text:
         panels.append(plots.Panel(f"{of} loss", curves(outcomes, "validation_loss")))
         caption = "Loss in nats a token, the logarithm of the perplexity."

@@ -209,7 +209,9 @@ def _seconds(text: str | None) -> float | None:
     found = re.fullmatch(r"(\d+\.?\d*)([smhd])", text)
     seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
     if seconds <= 0:
-        raise ValueError(f"budget must be a time, as 90s, 30m, 2h or 1.5d; got {text!r}")
+        raise ValueError(
+            f"budget must be a time such as 90s, 30m, 2h or 1.5d, got {text!r}"
+        )
     return seconds
 
 
@@ -581,14 +583,14 @@ class ReproduceSettings:
     )
     middle: bool = setting(
         False,
-        "A setting between: ResNet-8 for pictures, an LSTM of two layers of 200 for texts; "
-        "needs --data.",
+        "An intermediate setting: ResNet-8 for pictures, an LSTM of two layers of 200 for "
+        "texts; needs --data.",
         name="--middle",
     )
     budget: float | None = setting(
         None,
-        "Time that all runs together may take, as 30m or 2h: chooses the largest setting "
-        "and the most epochs that fit the measured speed; needs --data.",
+        "Choose the largest setting and the most epochs whose runs all fit into this time, "
+        "such as 30m or 2h, at the measured speed; needs --data.",
         given=str | None,
         metavar="TIME",
         read=_seconds,

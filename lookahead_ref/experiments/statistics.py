@@ -49,7 +49,7 @@ def quality_column(outcomes: Sequence[Outcome]) -> Column:
 
 def evaluated(outcomes: Sequence[Outcome]) -> str:
     """Return how a heading begins that tells of which examples something is."""
-    return outcomes[0].evaluated.capitalize()
+    return outcomes[0].arm.settings.evaluated.capitalize()
 
 
 def summarized(outcome: Outcome, values: Sequence[float]) -> Summary:

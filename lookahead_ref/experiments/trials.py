@@ -270,11 +270,6 @@ class Outcome:
         return any(event.get("text", False) for event in self.runs[0]["log"])
 
     @property
-    def evaluated(self) -> str:
-        """Of which examples what is called validation is: those held out, or the test."""
-        return self.arm.settings.evaluated
-
-    @property
     def measured(self) -> list[int]:
         """The epochs after which a run was evaluated that came to its end."""
         end, every = self.arm.settings.epochs, self.arm.settings.evaluate_every

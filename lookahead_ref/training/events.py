@@ -18,7 +18,8 @@ class EpochRecord:
     """Where a run stands after an epoch.
 
     Everything but `batch_loss` is measured on the evaluation parameters: for Lookahead
-    the slow weights, for Polyak averaging the average.
+    the slow weights, for Polyak averaging the average. Where no validation examples are
+    held out, the test examples take their place.
     """
 
     epoch: int

@@ -75,6 +75,20 @@ def test_a_profile_that_nothing_explains_leaves_the_others_their_causes() -> Non
     assert told == {"wrapper": {frozenset({"alpha-swapped"})}, "resume": set()}
 
 
+def test_without_an_explanation_it_tells_what_the_failing_checks_have_in_common() -> None:
+    some = chosen("wrapper", "resume", every=4)
+    found = results(program("half-the-phi-loaded"), some, "float32")
+    only, after = summarize("it", found, diagnose(found))["hints"]
+    count = sum(each.status == "departed" for each in found)
+    assert only.startswith(f"Only checks with a loaded state fail: {count} of")
+    assert after == "Each fails after a state is loaded, and not before."
+    found = results(program("alpha-squared"), chosen("wrapper", every=4), "float32")
+    *_, first = summarize("it", found, diagnose(found))["hints"]
+    assert first == "Each fails first at a step that synchronizes."
+    found = results(program("alpha-swapped"), chosen("wrapper", every=4), "float32")
+    assert summarize("it", found, diagnose(found))["hints"] == []
+
+
 def test_of_two_explanations_both_are_told_the_likelier_first() -> None:
     # Every k - 1 steps, or every step: the same where k is 2.
     some = [case for case in chosen("wrapper") if case.data["lookahead"][0]["k"] == 2]

@@ -1,137 +1,113 @@
-"""The harnesses in other languages: built and run as their first lines say."""
+"""The harnesses in other languages: written by ``--init``, built and run as it says."""
 
-import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conformance.running import named, statuses, taken
+from conformance.running import conform, named, statuses, taken
 
+from lookahead_ref.cli.conform import PROGRAMS
 from lookahead_ref.conformance import cases, generate
 from lookahead_ref.conformance.diagnosis import diagnose
 from lookahead_ref.conformance.running import open_target
 
-EXAMPLES = Path(__file__).parents[2] / "docs" / "conformance" / "examples"
 VECTORS = Path(generate.__file__).parent / "vectors"
 FILES = sorted(VECTORS.glob("*.json"))  # the index and the schemas are passed over
 
 
 class Language(NamedTuple):
-    """A harness, the tool it needs, how it starts, and a line with a mistake to make."""
+    """A kind of ``--init``, the tool it needs, and a line with a mistake to make."""
 
-    source: str
+    kind: str
     tool: str
-    starts: str
     right: str
     wrong: str
-    mistake: str = "alpha-swapped"
-    whole: bool = True
-    """Whether it has outer optimizers and workers, and records."""
+    mistake: str
 
 
 LANGUAGES = [
     Language(
-        "lookahead.js",
+        "javascript",
         "node",
-        "node {folder}/lookahead.js",
         "r(at(table, level.syncs))",
         "r(1 - at(table, level.syncs))",
+        "alpha-swapped",
+    ),
+    Language("c", "cc", "alpha = r(at(", "alpha = r(1 - at(", "alpha-swapped"),
+    Language(
+        "rust", "rustc", "config.r(at(alpha,", "config.r(1.0 - at(alpha,", "alpha-swapped"
     ),
     Language(
-        "lookahead.c", "cc", "{folder}/lookahead", "alpha = r(at(", "alpha = r(1 - at("
+        "r", "Rscript", "if (is.array(x)) aperm(x) else x", "x", "shown-column-by-column"
     ),
     Language(
-        "lookahead.rs",
-        "rustc",
-        "{folder}/lookahead",
-        "config.r(at(alpha,",
-        "config.r(1.0 - at(alpha,",
-    ),
-    Language(
-        "lookahead.R",
-        "Rscript",
-        "Rscript --vanilla {folder}/lookahead.R",
-        "if (is.array(x)) aperm(x) else x",
-        "x",
-        "shown-column-by-column",
-        whole=False,
-    ),
-    Language(
-        "lookahead.m",
+        "octave",
         "octave-cli",
-        "octave-cli --quiet --norc {folder}/lookahead.m",
         "x = permute(x, ndims(x):-1:1);\n",
         "\n",
         "shown-column-by-column",
-        whole=False,
     ),
     Language(
-        "lookahead.f90",
+        "fortran",
         "gfortran",
-        "{folder}/lookahead",
         "values = turned(values, columns(i), rows(i))\n",
         "\n",
         "shown-column-by-column",
-        whole=False,
     ),
     Language(
-        "Lookahead.java",
-        "javac",
-        "java -cp {folder} Lookahead",
-        "= fast.clone()",
-        "= fast",
-        "theta-becomes-phi",
-        whole=False,
+        "java", "javac", "x[0][0] = phi.clone()", "x[0][0] = phi", "theta-becomes-phi"
     ),
 ]
 
 
-def build(language: Language, folder: Path) -> list[str]:
-    """Build the harness in a folder, and return the command that starts it."""
+def begin(language: Language) -> list[list[str]]:
+    """Write the harness where we are, and return the commands that are to follow."""
     if shutil.which(language.tool) is None:
         pytest.skip(f"needs {language.tool}")
-    said = (folder / language.source).read_text().splitlines()[:8]
-    commands = [re.sub(r"^\W+", "", line).split("  ")[0] for line in said]
-    for command in commands:
-        if command.startswith(("cc ", "rustc ", "gfortran ", "javac ")):
-            subprocess.run(command.split(), cwd=folder, check=True)
-    return [part.format(folder=folder) for part in language.starts.split()]
+    said = conform("--init", language.kind).stdout.splitlines()[1:]
+    return [shlex.split(line) for line in said]
 
 
-def copied(folder: Path) -> Path:
-    for path in EXAMPLES.iterdir():
-        shutil.copy(path, folder)
-    return folder
+def build(commands: Sequence[Sequence[str]]) -> str:
+    """Build the harness as it was said, and return the command that starts it."""
+    *builds, (*conforms, command) = commands
+    assert conforms == ["lookahead-ref", "conform", "--command"]
+    for each in builds:
+        subprocess.run(each, check=True)
+    return command
 
 
-@pytest.fixture(params=LANGUAGES, ids=lambda each: each.tool, scope="module")
+# R and Octave take ten times as long as the others.
+@pytest.fixture(
+    params=[
+        pytest.param(x, marks=[pytest.mark.slow] if x.kind in ("r", "octave") else [])
+        for x in LANGUAGES
+    ],
+    ids=[each.kind for each in LANGUAGES],
+    scope="module",
+)
 def language(request: pytest.FixtureRequest) -> Language:
     chosen: Language = request.param
     return chosen
 
 
 @pytest.fixture(scope="module")
-def command(language: Language, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return build(language, copied(tmp_path_factory.mktemp("harness")))
-
-
-def record(command: Sequence[str], files: Sequence[Path], folder: Path) -> Path:
-    recording = folder / "run.jsonl"
-    with recording.open("wb") as out:
-        subprocess.run([*command, *map(str, files)], stdout=out, check=True)
-    return recording
+def command(language: Language, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with chdir(tmp_path_factory.mktemp("harness")):
+        yield build(begin(language))
 
 
 def test_it_passes_what_one_process_can_show_by_reading_the_vectors_alone(
-    language: Language, command: list[str], tmp_path: Path
+    command: str, tmp_path: Path
 ) -> None:
-    if not language.whole:
-        pytest.skip("it answers over the wire alone")
-    recording = record(command, FILES, tmp_path)
+    recording = tmp_path / "run.jsonl"
+    with recording.open("wb") as out:
+        subprocess.run([*shlex.split(command), *FILES], stdout=out, check=True)
     results = taken(open_target(recorded=recording), cases())
     left_out = [r.case.id for r in results if r.status == "unsupported"]
     saved = [case for case in cases() if case.save_after is not None]
@@ -139,25 +115,23 @@ def test_it_passes_what_one_process_can_show_by_reading_the_vectors_alone(
     assert statuses(results) == {"passed", "unsupported"}
 
 
-def test_it_passes_over_the_wire_and_resumes_in_a_new_process(
-    language: Language, command: list[str]
+def test_it_passes_over_the_wire_and_resumes_in_a_new_process(command: str) -> None:
+    target = open_target(command=command)
+    asked = ("resume", "evaluation", "outer", "workers")  # the rest is recorded
+    chosen = [case for profile in asked for case in cases(profile)]
+    assert statuses(taken(target, chosen)) == {"passed"}
+
+
+def test_a_mistake_in_it_is_found_and_named(
+    language: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = open_target(command=shlex.join(command))
-    recorded = ("resume", "evaluation", "outer", "workers")  # the rest is recorded
-    asked = [case for case in cases() if case.profile in recorded or not language.whole]
-    results = taken(target, asked)
-    left_out = {r.case.profile for r in results if r.status == "unsupported"}
-    assert left_out == (set() if language.whole else {"outer", "workers"})
-    assert statuses(results) <= {"passed", "unsupported"}
-
-
-def test_a_mistake_in_it_is_found_and_named(language: Language, tmp_path: Path) -> None:
-    source = copied(tmp_path) / language.source
+    monkeypatch.chdir(tmp_path)
+    commands = begin(language)
+    source = Path(PROGRAMS[language.kind])
     text = source.read_text()
     assert text.count(language.right) == 1
     source.write_text(text.replace(language.right, language.wrong))
-    target = open_target(command=shlex.join(build(language, tmp_path)))
-    results = taken(target, cases("wrapper"))
+    results = taken(open_target(command=build(commands)), cases("wrapper"))
     assert "departed" in statuses(results)
     (diagnosis,) = diagnose(results)
     assert named(diagnosis.explanations) == {frozenset({language.mistake})}

@@ -70,6 +70,8 @@ HALF = """
 ROWS = """rows = len(phi) if phi.ndim > 1 else 1
             end = (rows - 1) * rows + phi.size // rows
             theta, phi = theta.reshape(-1)[:end], phi.reshape(-1)[:end]"""
+READ = """{n: x if x is None else x.reshape(-1).reshape(x.shape, order="F")
+            for n, x in (%s).items()}"""
 COUNT = """            if self.inner_state == "interpolate":
                 start = vars(self).setdefault("counts", {}).get(name, 0)
                 inner.count[name] = start + alpha * (inner.count[name] - start)
@@ -303,12 +305,53 @@ MISTAKES: dict[str, list[Change]] = {
     "schedule-restarts-at-sync": [("self.syncs += 1", "self.syncs += 1; inner.clock = 0")],
     "adam-count-frozen": [("1 - beta1**t, 1 - beta2**t", "1 - beta1, 1 - beta2")],
     "shown-column-by-column": [
-        ("[worker.params", "[{n: x.T for n, x in worker.params.items()}"),
-        ("[level.phi", "[{n: x.T for n, x in level.phi.items()}"),
-        ("each[slot] for name", "each[slot].T for name"),
+        ("[worker.params", "[{n: x.T.reshape(x.shape) for n, x in worker.params.items()}"),
+        ("[level.phi", "[{n: x.T.reshape(x.shape) for n, x in level.phi.items()}"),
+        ("each[slot] for name", "each[slot].T.reshape(each[slot].shape) for name"),
+    ],
+    "read-column-by-column": [
+        ("setup.split(setup.params)", f"setup.split({READ % 'setup.params'})"),
+        ("setup.split(gradients)", f"setup.split({READ % 'gradients'})"),
     ],
     "synchronizes-column-by-column": [
         ("theta[...] = phi\n", "theta[...] = phi.T.reshape(phi.shape)\n")
+    ],
+    "counts-tensors-together": [
+        (
+            "self.cycle_step += 1\n        if",
+            "self.cycle_step += len(self.params)\n        if",
+        ),
+        (DUE, "if self.cycle_step >= self.k:"),
+    ],
+    "adam-counts-tensors": [
+        ("self.count = dict.fromkeys(params, 0)", "self.count = {None: 0}"),
+        ("self.count[name] += 1", "self.count[None] += 1"),
+        ("slots, self.count[name], rate", "slots, self.count[None], rate"),
+        ("inner.count[name] = 0  #", "inner.count[None] = 0  #"),
+    ],
+    "schedule-counts-syncs": [
+        ("        self.clock += 1\n", ""),
+        ("self.syncs += 1", "self.syncs += 1; inner.clock += 1"),
+    ],
+    "synchronizes-no-sgd": [(DUE, f"{DUE[:-1]} and self.innermost.inner.rule != 'sgd':")],
+    "phi-of-matrices-alone": [(OUTER, f"if theta.ndim < 2: continue\n            {OUTER}")],
+    "nested-phi-aliased": [("self.phi[name][...] = slow", "self.phi[name] = slow")],
+    "pseudo-gradient-per-step": [
+        ("self.phi[name] - theta for", "(self.phi[name] - theta) / self.k for")
+    ],
+    "decay-unasked": [
+        (
+            "    return rate * u",
+            """    if inner.rule == "adam" and kind == "none":
+        u = u + 0.01 * theta
+    return rate * u""",
+        )
+    ],
+    "evaluates-inner-phi": [
+        (
+            "theta[...] = self.phi[name]\n            yield",
+            "theta[...] = getattr(self.inner, 'phi', self.phi)[name]\n            yield",
+        )
     ],
     "stride-of-rows": [(OUTER, f"{ROWS}; {OUTER}")],
     "single-precision": [

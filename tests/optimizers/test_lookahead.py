@@ -79,23 +79,6 @@ def test_the_outer_step_is_rounded_as_the_paper_writes_it() -> None:
     assert params["x"].item() == phi + alpha * (theta - phi)
 
 
-def last_fast(optimizer: Any, points: list[Any], gradients: list[Any]) -> list[Any]:
-    """The inner optimizer's last weights of each cycle, before they become phi."""
-    return [
-        optimizer.inner.step(params, grads, state.inner)[0]["x"]
-        for (params, state), grads in zip(points, gradients, strict=False)
-        if state.cycle_step == optimizer.k - 1
-    ]
-
-
-def moving_average(alpha: Any, start: Any, fast: list[Any]) -> list[Any]:
-    return [
-        (1 - alpha) ** t * start
-        + alpha * sum((1 - alpha) ** (t - i) * theta for i, theta in enumerate(fast[:t], 1))
-        for t in range(len(fast) + 1)
-    ]
-
-
 @given(integers, st.lists(integers.map(one), min_size=1, max_size=18), st.integers(1, 4))
 def test_slow_weights_are_the_moving_average_of_the_last_fast_weights(
     start: float, gradients: list[Any], k: int
@@ -103,10 +86,18 @@ def test_slow_weights_are_the_moving_average_of_the_last_fast_weights(
     # Integers, and alpha a half: every value is a multiple of 2**-18, and exact.
     optimizer = la.Lookahead(la.SGD(1.0), k=k, alpha=0.5)
     points = trajectory(optimizer, one(start), gradients)
-    fast = [Fraction(x.item()) for x in last_fast(optimizer, points, gradients)]
+    fast = [
+        Fraction(optimizer.inner.step(params, grads, state.inner)[0]["x"].item())
+        for (params, state), grads in zip(points, gradients, strict=False)
+        if state.cycle_step == k - 1
+    ]
     assert len(fast) == len(gradients) // k
     found = [Fraction(state.phi["x"].item()) for _, state in points[::k]]
-    assert found == moving_average(Fraction(1, 2), Fraction(start), fast)
+    half, shares = Fraction(1, 2), [Fraction(start), *fast]
+    assert found == [
+        half**t * shares[0] + sum(half ** (t - i + 1) * shares[i] for i in range(1, t + 1))
+        for t in range(len(shares))
+    ]
 
 
 @pytest.mark.parametrize("inner_state", INNER_STATES)

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import killing
 import lookahead_ref as la
 from commands import called, refused, succeeded
-from killing import Program
+from killing import Program, quiet
 from lookahead_ref.experiments import resume
 from lookahead_ref.experiments import train as one_run
 from lookahead_ref.training import CheckpointError, CheckpointFolder, train
@@ -101,18 +101,9 @@ LAST = "checkpoint-00000015.safetensors"
 ORDER = {"epochs": 2, "batch_size": 4, "every": 5}
 
 
-def quiet(_text: str) -> None:
-    """Hear a note and forget it."""
-
-
-def run_in(folder: Path, note: Callable[[str], None] = quiet, **options: Any) -> Any:
+def run_in(folder: Path, note: Callable[[str], None] = quiet, **options: Any) -> None:
     """Begin the run of the kill tests in a folder, or go on with it."""
-    prepared = killing.prepared(2, 4)
-    if (folder / "run.json").exists():
-        with resume.continued(folder, note, OWN, **options) as run:
-            return one_run.run(prepared, run)
-    with resume.begin(folder, prepared.settings, note, **options) as run:
-        return one_run.run(prepared, run)
+    killing.run(folder, killing.prepared(2, 4), note, **options)
 
 
 @pytest.fixture(scope="module")

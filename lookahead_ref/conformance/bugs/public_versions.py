@@ -1,4 +1,4 @@
-"""Bugs of public implementations and of ports to other languages, met after release 2."""
+"""Bugs of public implementations and of ports, met after release 2 of the vectors."""
 
 import json
 import re
@@ -11,8 +11,10 @@ from lookahead_ref.conformance import oracle
 from lookahead_ref.conformance.bugs.lookahead import (
     AlphaSwapped,
     CheckpointWithoutAnchor,
+    NeverSynchronizes,
     OtherAlphaForSlots,
     PhiAfterFirstStep,
+    ScheduleSeesSyncs,
     SlotsNotReset,
 )
 from lookahead_ref.conformance.bugs.simulation import (
@@ -23,14 +25,9 @@ from lookahead_ref.conformance.bugs.simulation import (
     SimulatedProgram,
     State,
     parts_of,
+    picked,
 )
-from lookahead_ref.conformance.oracle import (
-    Gradients,
-    Slots,
-    Step,
-    Tensors,
-    minus,
-)
+from lookahead_ref.conformance.oracle import Gradients, Slots, Step, Tensors, minus
 
 # What is saved.
 
@@ -497,18 +494,116 @@ class DecayFromPhi(Mistake, SimulatedLookahead):
         return minus(super().advance(phi, grads), minus(phi, theta))
 
 
+class CountsTensorsTogether(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-29", "period", ("several",)
+    says = "counts a step for each parameter, and synchronizes all when the count is k"
+    breaks = "with n parameters cycles are n times too short"
+    fix = "count once a step, where the loop over the parameters has ended"
+    given = {"k": lambda self: -(-self.k // len(self.phi))}
+
+
+class AdamCountsTensors(Mistake, SimulatedInner):
+    clause, place, needs = "LA-15", "adam_count", ("adam", "several")
+    says = "counts an update for each parameter for Adam's bias correction"
+    breaks = "with n parameters the count runs n times too fast"
+    fix = "raise the count once a step, or keep one for each parameter"
+
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        done, has = max(self.count), [g is not None for g in grads]
+        self.count = [done + sum(has[:i]) for i in range(len(has))]
+        return super().step(theta, grads)
+
+
+class ScheduleCountsSyncs(Mistake, ScheduleSeesSyncs):
+    says = "advances the learning rate's schedule at a synchronization, not at each step"
+
+    def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
+        self.innermost.clock = self.syncs
+        return super().advance(theta, grads)
+
+
+class SynchronizesNoSgd(Mistake, NeverSynchronizes):
+    clause, place, needs = "LA-30", "first", ("sgd",)
+    says = "synchronizes what the inner optimizer keeps slots of: with SGD nothing"
+    fix = "go over the parameters, not over the inner optimizer's state"
+
+
+class PhiOfMatricesAlone(Mistake, SimulatedLookahead):
+    clause, place = "LA-30", "tensors"
+    says = "synchronizes matrices alone: biases, other vectors and scalars it leaves out"
+    breaks = "they are trained without Lookahead"
+    fix = "keep phi of every parameter, whatever its shape"
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        some = [len(p["shape"]) > 1 for p in self.innermost.case["params"][: len(theta)]]
+        return picked(some, super().synchronize(picked(some, theta, self.phi)), theta)
+
+
+class NestedPhiAliased(Mistake, SimulatedLookahead):
+    clause, place, needs = "LA-19", "nested", ("nested",)
+    says = "makes outer and inner phi one array, at an outer synchronization"
+    breaks = "from then on each inner synchronization moves the outer phi too"
+    fix = "copy the values of the outer phi into the inner one"
+
+    given = {"tied": lambda _: False}  # as it is where copies have been loaded
+
+    def after_inner_step(self, theta: Tensors) -> None:
+        if self.tied and isinstance(self.inner, SimulatedLookahead):
+            self.phi = self.inner.phi
+        super().after_inner_step(theta)
+
+    def synchronize(self, theta: Tensors) -> Tensors:
+        self.tied = True
+        return super().synchronize(theta)
+
+
+class PseudoGradientPerStep(Mistake, SimulatedLookahead):
+    clause, place, needs = "OU-1", "pseudo_gradient", ("outer",)
+    says = "divides the pseudo-gradient by k"
+    breaks = "the outer learning rate is a k-th of what was asked for"
+    fix = "give the outer optimizer the whole of phi - theta"
+
+    def pseudo_gradient(self, theta: Tensors) -> Tensors:
+        return [[x / self.k for x in xs] for xs in super().pseudo_gradient(theta)]
+
+
+class DecayUnasked(Mistake, SimulatedInner):
+    clause, place, needs = "LA-27", "decay", ("adam", "none")
+    says = "decays the weights by 0.01 though no weight decay was asked for"
+    breaks = "a regularizer that nobody tuned; the default of PyTorch's AdamW"
+    fix = "hand weight decay through to the inner optimizer where it is 0, too"
+    given = {
+        "decay_kind": lambda _: "decoupled",
+        "h": lambda self: {**self.h, "weight_decay": self.arithmetic.number(0.01)},
+    }
+
+
+class EvaluatesInnerPhi(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-9", "evaluation", ("evaluate", "nested")
+    says = "evaluates the slow weights of the innermost Lookahead"
+    breaks = "those of the outermost are what training returns"
+    fix = "evaluate phi of the outermost"
+
+    def evaluate(self, outermost: Any, theta: Tensors) -> Evaluated:
+        while isinstance(outermost.inner, SimulatedLookahead):
+            outermost = outermost.inner
+        return outermost.phi, theta
+
+
 # Numbers on their way in and out.
 
 
-def _transposed(case: Mapping[str, Any], tensors: Tensors) -> Tensors:
-    """Write matrices column by column."""
-    shapes = [each["shape"] for each in case["params"]]
-    return [
-        [x for start in range(shape[-1]) for x in xs[start :: shape[-1]]]
-        if len(shape) > 1
-        else xs
-        for xs, shape in zip(tensors, shapes, strict=True)
-    ]
+def _transposed(case: Mapping[str, Any], tensors: Tensors, axis: int = -1) -> Tensors:
+    """Write matrices column by column; with axis 0, undo it."""
+    strides = [each["shape"][axis] if each["shape"] else 1 for each in case["params"]]
+    pairs = zip(tensors, strides, strict=True)
+    return [[x for start in range(n) for x in xs[start::n]] for xs, n in pairs]
+
+
+def _shown(case: Mapping[str, Any], shown: Step, axis: int) -> Step:
+    slots = {n: _transposed(case, each, axis) for n, each in shown.slots.items()}
+    slow = [_transposed(case, each, axis) for each in shown.slow]
+    return shown._replace(fast=_transposed(case, shown.fast, axis), slow=slow, slots=slots)
 
 
 class ShownColumnByColumn(Mistake, SimulatedProgram):
@@ -519,10 +614,18 @@ class ShownColumnByColumn(Mistake, SimulatedProgram):
 
     def step(self, levels: list[Any], theta: Tensors, t: int) -> tuple[Step, Tensors]:
         shown, theta = super().step(levels, theta, t)
-        slots = {n: _transposed(self.case, each) for n, each in shown.slots.items()}
-        fast = _transposed(self.case, shown.fast)
-        slow = [_transposed(self.case, each) for each in shown.slow]
-        return shown._replace(fast=fast, slow=slow, slots=slots), theta
+        return _shown(self.case, shown, -1), theta
+
+
+class ReadColumnByColumn(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-30", "layout", ("matrix",)
+    says = "reads matrices column by column, though it answers with them row by row"
+    breaks = ShownColumnByColumn.breaks
+    fix = "the last index runs fastest: read into the reversed shape, and transpose"
+
+    def step(self, levels: list[Any], theta: Tensors, t: int) -> tuple[Step, Tensors]:
+        shown, theta = super().step(levels, theta, t)
+        return _shown(self.case, shown, 0), theta
 
 
 class SynchronizesColumnByColumn(Mistake, SimulatedProgram):

@@ -25,6 +25,7 @@ _HAS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "nested": lambda case: len(case["lookahead"]) > 1,
     "matrix": lambda case: any(len(each["shape"]) > 1 for each in case["params"]),
     "not-square": lambda case: any(len(set(each["shape"])) > 1 for each in case["params"]),
+    "several": lambda case: len(case["params"]) > case.get("workers", 1),
     "workers": lambda case: "workers" in case,
     "save": lambda case: "save_after" in case,
     "evaluate": lambda case: bool(case.get("evaluate_after")),
@@ -39,11 +40,12 @@ def _outer(case: Mapping[str, Any]) -> list[Any]:
     return [level["outer"] for level in case["lookahead"] if "outer" in level]
 
 
-def _has(need: str, case: Mapping[str, Any]) -> bool:
+def has(need: str, case: Mapping[str, Any]) -> bool:
+    """Return whether a case has what a bug needs to show."""
     inner, levels = case["inner"], case["lookahead"]
     if need.startswith("outer-"):  # of an outer optimizer
         of = ({**case, **outer, "inner": outer} for outer in _outer(case))
-        return any(_has(need.removeprefix("outer-"), each) for each in of)
+        return any(has(need.removeprefix("outer-"), each) for each in of)
     words = {level["inner_state"] for level in levels}
     words |= {inner["rule"], inner["weight_decay_kind"]}
     return need in words or (need in _HAS and _HAS[need](case))
@@ -68,7 +70,7 @@ class Bug:
     @classmethod
     def applies(cls, case: Mapping[str, Any]) -> bool:
         """Return whether it can show in a case."""
-        return all(_has(need, case) for need in cls.needs)
+        return all(has(need, case) for need in cls.needs)
 
     @classmethod
     def as_dict(cls) -> dict[str, str]:

@@ -123,14 +123,17 @@ def shown(
     measured = _MEASURED.get(kind, "validation examples, held out of those to train on")
     if settings.evaluated == "test":
         measured = "the test examples; none are held out of those to train on"
-    augmented = {"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}
+    read = {"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}
+    sizes = {"resized to": settings.resize, "cropped to": settings.crop}
+    if told := [f"{what} {size}" for what, size in sizes.items() if size is not None]:
+        read["Pixels of pictures"] = ", ".join(told)
     pairs = dict.fromkeys(
         f"{each.k} and {each.alpha:g}" for each in inside if each.alpha is not None
     )
     return {
         "Model": named(settings.model),
         "Data": named(settings.data),
-        **augmented,
+        **read,
         "Epochs": str(settings.epochs),
         "Batch size": str(settings.batch_size),
         "Schedule": _SCHEDULES.get(settings.schedule, settings.schedule),
@@ -219,7 +222,7 @@ def accuracy_table(
     early = first_decay(outcomes[0].arm.settings)
     accuracies = [("validation_accuracy", epoch) for epoch in (-1, early)]
     return Table(
-        title=f"Final {outcomes[0].evaluated} accuracy",
+        title=f"Final {outcomes[0].arm.settings.evaluated} accuracy",
         caption=(
             f"Here: mean ± sample standard deviation over {plan.over}, at the end and "
             f"before the learning rate first falls, measured on {measured}"
@@ -261,6 +264,8 @@ def compared(
     if early:
         epoch = first_decay(sgd.arm.settings)
         differences.append(differences_from(sgd, others, epoch=epoch))
-    words = [against(each, f"{sgd.evaluated} accuracy") for each in differences]
+    words = [
+        against(each, f"{sgd.arm.settings.evaluated} accuracy") for each in differences
+    ]
     curves = training_curves(outcomes)
     return Findings(" ".join([said, *words]), (table, *differences), {"curves": curves})

@@ -111,7 +111,7 @@ def _mapped(walk: Walk, steps: int, k: int) -> dict[str, Any]:
 
 
 def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-    runs, of = outcomes[0].runs, outcomes[0].evaluated
+    runs, of = outcomes[0].runs, outcomes[0].arm.settings.evaluated
     fast = [100 * float(np.mean([a for *_, a in run["theta"]])) for run in runs]
     slow = [100 * float(np.mean([a for *_, a in run["phi"]])) for run in runs]
     gain = summarize([s - f for s, f in zip(slow, fast, strict=True)])

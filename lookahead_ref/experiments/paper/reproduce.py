@@ -51,10 +51,8 @@ def experiment(name: str) -> Experiment:
 
 
 def fitted(name: str, settings: ReproduceSettings, jobs: int) -> ReproduceSettings:
-    """Choose the largest setting whose runs fit into a budget, and all epochs that do.
-
-    A setting must fit with `_ENOUGH` epochs, unless it is the smallest that takes the data.
-    """
+    """Choose the largest setting whose runs fit into a budget, and all epochs that do."""
+    # It must fit with `_ENOUGH` epochs, unless it is the smallest that takes the data.
     budget = settings.budget or math.inf
     module = experiment(name)
     found, refused = [], []

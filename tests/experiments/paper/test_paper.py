@@ -125,9 +125,14 @@ def test_the_same_request_gives_the_same_numbers_and_trains_nothing(tmp_path: Pa
     assert again.findings.tables == first.findings.tables
     assert written() == before
     assert results(tmp_path)["arms"] == found["arms"]
-    text = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))["page"]([found])
+    page = runpy.run_path(str(ROOT / "docs" / "reproduction_page.py"))["page"]
+    text = page([found])
     shown = (found["command"], found["machine"]["Processor"])
     assert all(each in text for each in (first.findings.tables[0].markdown(), *shown))
+    assert page([found], before=text) == text
+    elsewhere = {**found, "setting": {**found["setting"], "Data": "CIFAR-10"}}
+    both = page([elsewhere], before=text)
+    assert both.index(", on CIFAR-10\n") < both.index(", on handwritten digits")
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "table3", "table5"])
@@ -279,6 +284,10 @@ def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
     assert names[:2] == ["Augmentation", "Learning rate"]
     assert names[2:] == ["Seeds", "Measured on", "Weight decay"]
     assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
+    small_pictures = TrainSettings(resize=72, crop=64)
+    full = ReproduceSettings(full=True, data="images:here", base=small_pictures)
+    told = experiment("table2").plan(full).notes[classifiers.DIFFERS]
+    assert any("Pixels of pictures: here resized to 72, cropped to 64;" in s for s in told)
     small = table5.plan(QUICK).notes[classifiers.DIFFERS]
     assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
 
