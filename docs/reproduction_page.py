@@ -2,15 +2,16 @@
 
 ::
 
-    python docs/reproduction_page.py FOLDER...
+    python docs/reproduction_page.py FOLDER... [--note TEXT]
 
-Sections of other reproductions stay, as their folders need not be kept.
+The note says what the folders do not, as where their data came from. Sections of other
+reproductions stay, as their folders need not be kept.
 """
 
+import argparse
 import json
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,14 @@ def page(
     results: Sequence[Mapping[str, Any]],
     pictures: Sequence[Sequence[str]] = (),
     before: str = "",
+    note: str = "",
 ) -> str:
     """Write the page, in Markdown, from ``results.json`` of reproductions and as it was."""
     sections = {
         section.partition("\n")[0]: section for section in before.split("\n## ")[1:]
     }
     for each, names in zip(results, pictures or [()] * len(results), strict=True):
-        section = _section(each, names)
+        section = _section(each, names, note)
         sections[section.partition("\n")[0]] = section.removesuffix("\n")
     order = sorted(sections, key=_place)
     return "\n## ".join([_HEAD, *(sections[head].strip() + "\n" for head in order)])
@@ -61,10 +63,11 @@ def _place(heading: str) -> tuple[int, bool]:
     return [*NAMES.values()].index(title), data.startswith(_BUNDLED)
 
 
-def _section(found: Mapping[str, Any], pictures: Sequence[str]) -> str:
+def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> str:
     machine, timing = found["machine"], found["timing"]
     tables = "\n\n".join(found["tables"])
-    differs = "\n".join(f"- {sentence}" for sentence in found["notes"][DIFFERS])
+    sentences = [*found["notes"][DIFFERS], *([note] if note else [])]
+    differs = "\n".join(f"- {sentence}" for sentence in sentences)
     seconds = max(timing["seconds"], sum(run["seconds"] or 0 for run in timing["runs"]))
     drawn = "".join(f"![{found['title']}]({PICTURES}/{name})\n\n" for name in pictures)
     # Where the data was on that machine is nobody's concern.
@@ -84,7 +87,11 @@ def _section(found: Mapping[str, Any], pictures: Sequence[str]) -> str:
 def main() -> None:
     """Bring the page up to date from the folders of the command line."""
     here = Path(__file__).parent
-    folders = [Path(name) for name in sys.argv[1:]]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--note", default="")
+    given = parser.parse_args()
+    folders = given.folders
     texts = [(folder / "results.json").read_text(encoding="utf-8") for folder in folders]
     results = [checked(json.loads(text), "lookahead-ref reproduce") for text in texts]
     pictures = []
@@ -94,7 +101,7 @@ def main() -> None:
         for file, name in zip(files, pictures[-1], strict=True):
             shutil.copy(file, here / PICTURES / name)
     written = here / "reproduction.md"
-    text = page(results, pictures, written.read_text(encoding="utf-8"))
+    text = page(results, pictures, written.read_text(encoding="utf-8"), given.note)
     written.write_text(text, encoding="utf-8")
     for file in (here / PICTURES).iterdir():
         if file.name not in text:
