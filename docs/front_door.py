@@ -77,7 +77,8 @@ def table() -> str:
     latest = max(each["date"] for each in those)
     below = (
         f"{len(those)} implementations were run on {latest}: {told}. Right are "
-        f"{', '.join(right[:-1])} and {right[-1]}. The suite knows {known} mistakes by name."
+        f"{', '.join(right[:-1])} and {right[-1]}. "
+        f"The suite knows {known} mistakes by name."
     )
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", below])
 
