@@ -53,7 +53,8 @@ def telling(*causes: str) -> list[Case]:
         late = [case for case in cases("wrapper") if "no-gradient" in case.flags]
         slots = [case for case in cases("state") if case.id.startswith("state-several")]
         slots += flagged("interpolated-slots-swapped", 2)
-        chosen = [*pool(*causes)[::12], *some[:: 1 + len(some) // 8], *late[-1:], *slots]
+        some = [*some[:: 1 + len(some) // 8], *some[-1:]]
+        chosen = [*pool(*causes)[::12], *some, *late[-1:], *slots]
         return list({case.id: case for case in chosen}.values())
     if causes and MADE_AT_ONCE.issuperset(causes):
         return [

@@ -70,6 +70,8 @@ HALF = """
 ROWS = """rows = len(phi) if phi.ndim > 1 else 1
             end = (rows - 1) * rows + phi.size // rows
             theta, phi = theta.reshape(-1)[:end], phi.reshape(-1)[:end]"""
+READ = """{n: x if x is None else x.reshape(-1).reshape(x.shape, order="F")
+            for n, x in (%s).items()}"""
 COUNT = """            if self.inner_state == "interpolate":
                 start = vars(self).setdefault("counts", {}).get(name, 0)
                 inner.count[name] = start + alpha * (inner.count[name] - start)
@@ -303,9 +305,13 @@ MISTAKES: dict[str, list[Change]] = {
     "schedule-restarts-at-sync": [("self.syncs += 1", "self.syncs += 1; inner.clock = 0")],
     "adam-count-frozen": [("1 - beta1**t, 1 - beta2**t", "1 - beta1, 1 - beta2")],
     "shown-column-by-column": [
-        ("[worker.params", "[{n: x.T for n, x in worker.params.items()}"),
-        ("[level.phi", "[{n: x.T for n, x in level.phi.items()}"),
-        ("each[slot] for name", "each[slot].T for name"),
+        ("[worker.params", "[{n: x.T.reshape(x.shape) for n, x in worker.params.items()}"),
+        ("[level.phi", "[{n: x.T.reshape(x.shape) for n, x in level.phi.items()}"),
+        ("each[slot] for name", "each[slot].T.reshape(each[slot].shape) for name"),
+    ],
+    "read-column-by-column": [
+        ("setup.split(setup.params)", f"setup.split({READ % 'setup.params'})"),
+        ("setup.split(gradients)", f"setup.split({READ % 'gradients'})"),
     ],
     "synchronizes-column-by-column": [
         ("theta[...] = phi\n", "theta[...] = phi.T.reshape(phi.shape)\n")

@@ -593,15 +593,17 @@ class EvaluatesInnerPhi(Mistake, SimulatedProgram):
 # Numbers on their way in and out.
 
 
-def _transposed(case: Mapping[str, Any], tensors: Tensors) -> Tensors:
-    """Write matrices column by column."""
-    shapes = [each["shape"] for each in case["params"]]
-    return [
-        [x for start in range(shape[-1]) for x in xs[start :: shape[-1]]]
-        if len(shape) > 1
-        else xs
-        for xs, shape in zip(tensors, shapes, strict=True)
-    ]
+def _transposed(case: Mapping[str, Any], tensors: Tensors, axis: int = -1) -> Tensors:
+    """Write matrices column by column; with axis 0, undo it."""
+    strides = [each["shape"][axis] if each["shape"] else 1 for each in case["params"]]
+    pairs = zip(tensors, strides, strict=True)
+    return [[x for start in range(n) for x in xs[start::n]] for xs, n in pairs]
+
+
+def _shown(case: Mapping[str, Any], shown: Step, axis: int) -> Step:
+    slots = {n: _transposed(case, each, axis) for n, each in shown.slots.items()}
+    slow = [_transposed(case, each, axis) for each in shown.slow]
+    return shown._replace(fast=_transposed(case, shown.fast, axis), slow=slow, slots=slots)
 
 
 class ShownColumnByColumn(Mistake, SimulatedProgram):
@@ -612,10 +614,18 @@ class ShownColumnByColumn(Mistake, SimulatedProgram):
 
     def step(self, levels: list[Any], theta: Tensors, t: int) -> tuple[Step, Tensors]:
         shown, theta = super().step(levels, theta, t)
-        slots = {n: _transposed(self.case, each) for n, each in shown.slots.items()}
-        fast = _transposed(self.case, shown.fast)
-        slow = [_transposed(self.case, each) for each in shown.slow]
-        return shown._replace(fast=fast, slow=slow, slots=slots), theta
+        return _shown(self.case, shown, -1), theta
+
+
+class ReadColumnByColumn(Mistake, SimulatedProgram):
+    clause, place, needs = "LA-30", "layout", ("matrix",)
+    says = "reads matrices column by column, though it answers with them row by row"
+    breaks = ShownColumnByColumn.breaks
+    fix = "the last index runs fastest: read into the reversed shape, and transpose"
+
+    def step(self, levels: list[Any], theta: Tensors, t: int) -> tuple[Step, Tensors]:
+        shown, theta = super().step(levels, theta, t)
+        return _shown(self.case, shown, 0), theta
 
 
 class SynchronizesColumnByColumn(Mistake, SimulatedProgram):
