@@ -85,8 +85,7 @@ def went(optimizer: Any, period: int = 0, batches: int = STEPS) -> list[list[Any
         gradients = [0.5 * w.value - float(np.sin(batch)) for w in weights]
         optimizer.apply(gradients, weights)
         if period and (batch + 1) % period == 0:  # Algorithm 1 by hand
-            now = [w.numpy() for w in weights]
-            phi = [p + ALPHA * (w - p) for p, w in zip(phi, now, strict=True)]
+            phi = [p + ALPHA * (w.numpy() - p) for p, w in zip(phi, weights, strict=True)]
             for weight, value in zip(weights, phi, strict=True):
                 weight.assign(value)
         seen.append([w.numpy().copy() for w in weights])
