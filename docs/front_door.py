@@ -72,10 +72,12 @@ def table() -> str:
         )
     counts = [sum(each["verdict"] == verdict for each in those) for verdict in VERDICTS]
     told = ", ".join(map("{} *{}*".format, counts, VERDICTS.values()))
+    right = [each["title"] for each in those if each["verdict"] == "right"]
     known = len({each.name for each in (*BUGS, *MISTAKES, SinglePrecision)})
     latest = max(each["date"] for each in those)
     below = (
-        f"{len(those)} implementations were run on {latest}: {told}. "
+        f"{len(those)} implementations were run on {latest}: {told}. Right are "
+        f"{', '.join(right[:-1])} and {right[-1]}. "
         f"The suite knows {known} mistakes by name."
     )
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", below])

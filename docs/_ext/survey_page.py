@@ -134,8 +134,9 @@ def report(found: Mapping[str, Any], page: Any) -> str:
     )
     rows = "".join(row(each, page) for each in sorted(those, key=_order))
     latest = max(each["date"] for each in those)
+    cases = max(each["cases"] for each in those)
     return f"""
-<p>{len(those)} implementations, {found["cases"]} cases of vectors {found["vectors"]},
+<p>{len(those)} implementations, up to {cases} cases of vectors {found["vectors"]},
 each in float32 and float64; last run on {latest}.</p>
 <form class="survey-filter" hidden role="search" onsubmit="return false">
 <label>Filter <input type="search" aria-controls="survey"></label>

@@ -65,7 +65,6 @@ def survey(
         "format": "lookahead-survey",
         "vectors": VERSION,
         "lookahead_ref": lookahead_ref.__version__,
-        "cases": len(cases()),
         "implementations": list(found.values()),
     }
 
@@ -74,6 +73,7 @@ def _today() -> dict[str, Any]:
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "vectors": VERSION,
+        "cases": len(cases()),
         "machine": f"{platform.system()} {platform.machine()}",
     }
 
