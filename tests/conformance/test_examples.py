@@ -60,7 +60,11 @@ LANGUAGES = [
         "shown-column-by-column",
     ),
     Language(
-        "java", "javac", "x[0][0] = phi.clone()", "x[0][0] = phi", "theta-becomes-phi"
+        "java",
+        "javac",
+        "x[below][0] = phi.clone()",
+        "x[below][0] = phi",
+        "theta-becomes-phi",
     ),
 ]
 

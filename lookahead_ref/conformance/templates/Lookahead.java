@@ -161,10 +161,10 @@ class Lookahead {
             steps[level] = 0;
             if (reset) updates[0] = 0;
             double[] phi = x[level][0];
-            x[0][0] = phi.clone(); // to assign would be to alias
+            x[0][0] = phi;
             // It is a synchronization of every level below, too.
             for (int below = level; below < x.length; below++) {
-                x[below][0] = phi.clone();
+                x[below][0] = phi.clone(); // to assign would be to alias
                 for (int s = 1; s <= 2; s++) x[below][s + 2] = x[0][s].clone();
                 if (!reset) continue;
                 steps[below] = 0;
