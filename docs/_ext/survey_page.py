@@ -1,94 +1,24 @@
 """The directive ``golden-survey``: public implementations and what was found of them.
 
-It draws the file that ``lookahead-ref golden survey`` wrote: the report, a line for each,
-or, with a name as its argument, one of them with its causes, badge and history. The badges,
-and what shields.io reads to draw its own, are written beside the pages.
+It draws what ``lookahead-ref golden survey`` wrote: a form that filters the table, which
+`docs/front_door.py` makes, or, with a name as its argument, one implementation with its
+causes, badge and history. Badges, and what shields.io reads to draw its own, are written
+beside the pages.
 """
 
 import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from lookahead_ref.conformance.bugs import CLAUSES
+from survey_words import VERDICTS, causes, error, sentence
 
 SURVEY = Path(__file__).parents[1] / "conformance" / "implementations.json"
 ADAPTERS = SURVEY.with_name("adapters")
-
-VERDICTS = {  # sign, in the table, in the badge, its colour, shields.io's name of it
-    "right": ("\N{CHECK MARK}", "right", "right", "#1a7f37", "success"),
-    "but": ("\N{WHITE CIRCLE}", "right, but", "right, but", "#8a6100", "yellow"),
-    "wrong": ("\N{MULTIPLICATION X}", "wrong", "wrong", "#b42318", "critical"),
-}
-
-PLAIN = {
-    "checkpoint-leaves-new-phi": "loses the slow weights in a checkpoint",
-    "checkpoint-of-inner-alone": "loses the slow weights in a checkpoint",
-    "checkpoint-of-inner-alone-phi-anew": "loses the slow weights in a checkpoint",
-    "checkpoint-of-parameters-alone": "loses all of its state in a checkpoint",
-    "checkpoint-without-phi": "loses the slow weights in a checkpoint",
-    "checkpoint-without-step-counter": "loses the step counter in a checkpoint",
-    "evaluation-synchronizes": "an evaluation moves the weights that training goes on with",
-    "first-sync-at-step-1": "synchronizes at step 1, and k steps later each time",
-    "interpolated-slots-aliased": "its pullback does nothing",
-    "interpolated-slots-aliased-in-place": "its pullback shrinks the momentum",
-    "only-momentum-interpolated": "its pullback does nothing around Adam",
-    "only-momentum-reset": "its reset does nothing around Adam",
-    "period-plus-one": "synchronizes every k + 1 steps",
-    "phi-after-decay": "starts the slow weights one weight decay late",
-    "phi-after-first-step": "starts the slow weights one step late",
-    "phi-at-first-sync": "starts the slow weights k steps late",
-    "phi-starts-at-zero": "starts the slow weights at zero",
-    "reset-restarts-schedule": "a reset restarts the learning rate's schedule",
-    "schedule-frozen": "ignores a scheduler around it",
-    "schedule-frozen-after-loading": "ignores a scheduler once a checkpoint was loaded",
-    "single-precision": "computes in float32 what was given in float64",
-    "slow-momentum": "follows SlowMo's units, not DiLoCo's",
-}
-"""What the most frequent causes mean for whoever uses the package."""
-
-PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
-
-
-def causes(one: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """List causes: what the paper settles, what a checkpoint loses, and what else."""
-    found = one["causes"][0] if one["causes"] else []
-    return sorted(
-        found,
-        key=lambda each: (
-            each["clause"] not in PAPERS,
-            not each["name"].startswith("checkpoint"),
-        ),
-    )
-
-
-def plain(cause: Mapping[str, Any]) -> str:
-    return PLAIN.get(cause["name"], cause["says"])
-
-
-def sentence(one: Mapping[str, Any]) -> str:
-    """Say in plain words what is wrong first of all."""
-    told = [plain(each) for each in causes(one)]
-    told += [_stop(each) for each in one["failures"]]
-    if not one["explained"]:
-        told.insert(0, "fails, and no named cause explains all of it")
-    more = len(told) - 1
-    return told[0] + (f"; and {more} more" if more else "") if told else "nothing fails"
-
-
-def _stop(failure: Mapping[str, Any]) -> str:
-    what = "its checkpoint stops" if "resume" in failure["case"] else "stops"
-    return f"{what} with {_error(failure['shows'])}"
-
-
-def _error(shows: str) -> str:
-    """Cut what a program answered down to its error, without its place."""
-    error = shows.removeprefix("answered an error: ").partition(" (")[0]
-    return error if len(error) < 100 else f"{error[:97]}..."
 
 
 class Survey(SphinxDirective):
@@ -99,7 +29,7 @@ class Survey(SphinxDirective):
         found = json.loads(SURVEY.read_text(encoding="utf-8"))
         those = {each["name"]: each for each in found["implementations"]}
         if not self.arguments:
-            drawn = report(found, self._page)
+            drawn = filters(found["implementations"])
         elif self.arguments[0] == "headline":
             drawn = headline(those)
         else:
@@ -124,54 +54,20 @@ def headline(those: Mapping[str, Any]) -> str:
     )
 
 
-def report(found: Mapping[str, Any], page: Any) -> str:
-    those = found["implementations"]
-    counts = {name: sum(each["verdict"] == name for each in those) for name in VERDICTS}
+def filters(those: Sequence[Mapping[str, Any]]) -> str:
+    """Draw a form that filters the rows of the page's table."""
     choices = "".join(
-        f'<label><input type="radio" name="verdict" value="{name}"> '
-        f"{VERDICTS[name][0]} {VERDICTS[name][1]} ({count})</label>"
-        for name, count in counts.items()
+        f'<label><input type="radio" name="verdict" value="{word}"> '
+        f"{sign} {word} ({sum(each['verdict'] == name for each in those)})</label>"
+        for name, (sign, word, *_) in VERDICTS.items()
     )
-    rows = "".join(row(each, page) for each in sorted(those, key=_order))
-    latest = max(each["date"] for each in those)
-    cases = max(each["cases"] for each in those)
     return f"""
-<p>{len(those)} implementations, up to {cases} cases of vectors {found["vectors"]},
-each in float32 and float64; last run on {latest}.</p>
 <form class="survey-filter" hidden role="search" onsubmit="return false">
-<label>Filter <input type="search" aria-controls="survey"></label>
+<label>Filter <input type="search"></label>
 <label><input type="radio" name="verdict" value="" checked> all ({len(those)})</label>
 {choices}
 <output aria-live="polite"></output></form>
-<table class="survey" id="survey">
-<thead><tr><th scope="col">Implementation</th><th scope="col">Verdict</th>
-<th scope="col">In one sentence</th><th scope="col">Shown by</th></tr></thead>
-<tbody>{rows}</tbody></table>
-<script>{FILTER}</script>"""
-
-
-def _order(one: Mapping[str, Any]) -> tuple[bool, str]:
-    """Put the authors' first, and the others by name."""
-    return not one["name"].startswith("authors"), one["title"].casefold()
-
-
-def row(one: Mapping[str, Any], page: Any) -> str:
-    sign, word, *_ = VERDICTS[one["verdict"]]
-    first = next(iter(causes(one)), None) or next(iter(one["failures"]), None)
-    shown = ""
-    if first is not None:
-        link = page("conformance/cases", first["case"])
-        shown = f'<a href="{link}" title="{first["case"]}">case</a>'
-        if "clause" in first:
-            shown = f"{clause(first['clause'], page)}, {shown}"
-    name, title = one["name"], html.escape(one["title"])
-    return (
-        f'<tr id="row-{name}" data-verdict="{one["verdict"]}">'
-        f'<th scope="row"><a href="#{anchor(name)}">{title}</a> '
-        f'<a class="home" href="{one["home"]}">{html.escape(one["version"])}</a></th>'
-        f'<td class="verdict {one["verdict"]}"><span aria-hidden="true">{sign}</span> '
-        f"{word}</td><td>{html.escape(sentence(one))}</td><td>{shown}</td></tr>\n"
-    )
+<script type="module">{FILTER}</script>"""
 
 
 def anchor(name: str) -> str:
@@ -218,7 +114,7 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
     for each in one["failures"]:
         yield (
             f"<li>It stops at {_checks(each['count'])}, such as "
-            f"{case(each['case'], page)}: {html.escape(_error(each['shows']))}.</li>\n"
+            f"{case(each['case'], page)}: {html.escape(error(each['shows']))}.</li>\n"
         )
     for each in one["beyond"]:
         yield (
@@ -250,22 +146,21 @@ def _checks(count: int) -> str:
 
 
 FILTER = """
-(() => {
-  const form = document.querySelector(".survey-filter");
-  const rows = [...document.querySelectorAll("#survey tbody tr")];
-  const said = form.querySelector("output");
-  const show = () => {
-    const text = form.querySelector("[type=search]").value.toLowerCase();
-    const verdict = form.querySelector("[name=verdict]:checked").value;
-    for (const row of rows) {
-      const fits = row.textContent.toLowerCase().includes(text);
-      row.hidden = !fits || Boolean(verdict) && row.dataset.verdict !== verdict;
-    }
-    said.textContent = `${rows.filter((row) => !row.hidden).length} shown`;
-  };
-  form.hidden = false;
-  form.addEventListener("input", show);
-})();
+const form = document.querySelector(".survey-filter");
+const table = document.querySelector("article table");
+const rows = [...table.tBodies[0].rows];
+const said = form.querySelector("output");
+form.addEventListener("input", () => {
+  const text = form.querySelector("[type=search]").value.toLowerCase();
+  const verdict = form.querySelector("[name=verdict]:checked").value;
+  for (const row of rows) {
+    const is = row.cells[1].textContent.replace(/^\\W+/, "").trim();
+    const fits = row.textContent.toLowerCase().includes(text);
+    row.hidden = !fits || Boolean(verdict) && is !== verdict;
+  }
+  said.textContent = `${rows.filter((row) => !row.hidden).length} shown`;
+});
+form.hidden = false;
 """
 
 

@@ -1,0 +1,77 @@
+"""What was found of public implementations, in plain words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lookahead_ref.conformance.bugs import CLAUSES
+
+VERDICTS = {  # sign, in the table, in the badge, its colour, shields.io's name of it
+    "right": ("\N{CHECK MARK}", "right", "right", "#1a7f37", "success"),
+    "but": ("\N{WHITE CIRCLE}", "right, but", "right, but", "#8a6100", "yellow"),
+    "wrong": ("\N{MULTIPLICATION X}", "wrong", "wrong", "#b42318", "critical"),
+}
+
+PLAIN = {
+    "checkpoint-leaves-new-phi": "loses the slow weights in a checkpoint",
+    "checkpoint-of-inner-alone": "loses the slow weights in a checkpoint",
+    "checkpoint-of-inner-alone-phi-anew": "loses the slow weights in a checkpoint",
+    "checkpoint-of-parameters-alone": "loses all of its state in a checkpoint",
+    "checkpoint-without-phi": "loses the slow weights in a checkpoint",
+    "checkpoint-without-step-counter": "loses the step counter in a checkpoint",
+    "evaluation-synchronizes": "an evaluation moves the weights that training goes on with",
+    "first-sync-at-step-1": "synchronizes at step 1, and k steps later each time",
+    "interpolated-slots-aliased": "its pullback does nothing",
+    "interpolated-slots-aliased-in-place": "its pullback shrinks the momentum",
+    "only-momentum-interpolated": "its pullback does nothing around Adam",
+    "only-momentum-reset": "its reset does nothing around Adam",
+    "period-plus-one": "synchronizes every k + 1 steps",
+    "phi-after-decay": "starts the slow weights one weight decay late",
+    "phi-after-first-step": "starts the slow weights one step late",
+    "phi-at-first-sync": "starts the slow weights k steps late",
+    "phi-starts-at-zero": "starts the slow weights at zero",
+    "reset-restarts-schedule": "a reset restarts the learning rate's schedule",
+    "schedule-frozen": "ignores a scheduler around it",
+    "schedule-frozen-after-loading": "ignores a scheduler once a checkpoint was loaded",
+    "single-precision": "computes in float32 what was given in float64",
+    "slow-momentum": "follows SlowMo's units, not DiLoCo's",
+}
+"""What the most frequent causes mean for whoever uses the package."""
+
+PAPERS = {clause.id for clause in CLAUSES if clause.kind == "paper"}
+
+
+def causes(one: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """List causes: what the paper settles, what a checkpoint loses, and what else."""
+    found = one["causes"][0] if one["causes"] else []
+    return sorted(
+        found,
+        key=lambda each: (
+            each["clause"] not in PAPERS,
+            not each["name"].startswith("checkpoint"),
+        ),
+    )
+
+
+def plain(cause: Mapping[str, Any]) -> str:
+    return PLAIN.get(cause["name"], cause["says"])
+
+
+def sentence(one: Mapping[str, Any]) -> str:
+    """Say in plain words what is wrong first of all."""
+    told = [plain(each) for each in causes(one)]
+    told += [_stop(each) for each in one["failures"]]
+    if not one["explained"]:
+        told.insert(0, "fails, and no named cause explains all of it")
+    more = len(told) - 1
+    return told[0] + (f"; and {more} more" if more else "") if told else "nothing fails"
+
+
+def _stop(failure: Mapping[str, Any]) -> str:
+    what = "its checkpoint stops" if "resume" in failure["case"] else "stops"
+    return f"{what} with {error(failure['shows'])}"
+
+
+def error(shows: str) -> str:
+    """Cut what a program answered down to its error, without its place."""
+    error = shows.removeprefix("answered an error: ").partition(" (")[0]
+    return error if len(error) < 100 else f"{error[:97]}..."
