@@ -6,13 +6,15 @@
     python docs/front_door.py FIG8
 
 draws `_static/front/why-light.svg` and `why-dark.svg` from a reproduction's folder. Without
-a folder it only rewrites README's blocks between ``<!-- made: NAME -->`` and
-``<!-- end -->``. The diagnosis among them needs timm; without it, that block stays.
+a folder it only rewrites the blocks between ``<!-- made: NAME -->`` and ``<!-- end -->``
+in README and on the page of public implementations. The diagnosis among them needs timm;
+without it, that block stays.
 """
 
 import importlib.util
 import json
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -27,6 +29,7 @@ from lookahead_ref.report import plots
 
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
+PAGE = DOCS / "conformance" / "implementations.md"
 SURVEY = DOCS / "conformance" / "implementations.json"
 SHOWN = {
     "optax": "JAX",
@@ -35,7 +38,8 @@ SHOWN = {
     "torch_optimizer": "PyTorch",
     "paddlepaddle": "Paddle",
 }
-VERDICTS = {"right": "right", "but": "right, but", "wrong": "wrong"}
+WORDS = runpy.run_path(str(DOCS / "_ext" / "survey_words.py"))
+VERDICTS = {name: word for name, (_, word, *_) in WORDS["VERDICTS"].items()}
 PROFILES = {
     "wrapper": "Lookahead itself",
     "state": "inner state",
@@ -54,7 +58,8 @@ HELD = {
 
 def table() -> str:
     """Return the table of public implementations, in Markdown, and a line below it."""
-    those = json.loads(SURVEY.read_text(encoding="utf-8"))["implementations"]
+    # SNOO is published as a listing, which this project wrote out.
+    those = [each for each in _surveyed() if each["version"] != "from its paper"]
     named = {each["name"]: each for each in those}
     lines = [["", "verdict", *PROFILES.values(), "mistakes"], ["---"] * (len(PROFILES) + 3)]
     for name, framework in SHOWN.items():
@@ -81,6 +86,39 @@ def table() -> str:
         f"The suite knows {known} mistakes by name."
     )
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", below])
+
+
+def report() -> str:
+    """Return a line for each implementation, the authors' first, in Markdown."""
+    those = _surveyed()
+    most, latest = (max(each[what] for each in those) for what in ("cases", "date"))
+    ran = f"{len(those)} implementations, up to {most} cases each, in float32 and float64"
+    lines = [
+        f"{ran}; last run on {latest}.",
+        "",
+        "| Implementation | Verdict | In one sentence | Clause |",
+        "| --- " * 4 + "|",
+    ]
+    for one in sorted(those, key=_order):
+        sign, word, *_ = WORDS["VERDICTS"][one["verdict"]]
+        title = f"[{one['title']}](#{one['name'].lower()})"
+        first = next(iter(WORDS["causes"](one)), None)
+        clause = "" if first is None else first["clause"]
+        shown = f"[{clause}](../spec.md#{clause.lower()})" if clause else ""
+        sentence = WORDS["sentence"](one).replace("|", "\\|")
+        lines.append(f"| {title} {one['version']} | {sign} {word} | {sentence} | {shown} |")
+    return "\n".join(lines)
+
+
+def _order(one: dict[str, Any]) -> tuple[bool, str]:
+    return not one["name"].startswith("authors"), one["title"].casefold()
+
+
+def _surveyed() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(SURVEY.read_text(encoding="utf-8"))[
+        "implementations"
+    ]
+    return found
 
 
 def play() -> str:
@@ -226,7 +264,8 @@ def _losses(arm: dict[str, Any]) -> list[float]:
 def main() -> None:
     """Make what is asked for."""
     blocks = {"play": play(), "survey": table(), "explain": explained()}
-    README.write_text(fill(README.read_text(encoding="utf-8"), **blocks), encoding="utf-8")
+    for file, made in ((README, blocks), (PAGE, {"report": report()})):
+        file.write_text(fill(file.read_text(encoding="utf-8"), **made), encoding="utf-8")
     if len(sys.argv) > 1:
         results = json.loads((Path(sys.argv[1]) / "results.json").read_text("utf-8"))
         (DOCS / "_static" / "front").mkdir(exist_ok=True)

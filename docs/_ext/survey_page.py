@@ -14,7 +14,6 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
-
 from survey_words import VERDICTS, causes, error, sentence
 
 SURVEY = Path(__file__).parents[1] / "conformance" / "implementations.json"
@@ -161,6 +160,7 @@ form.addEventListener("input", () => {
   said.textContent = `${rows.filter((row) => !row.hidden).length} shown`;
 });
 form.hidden = false;
+table.classList.add("survey");
 """
 
 

@@ -135,17 +135,22 @@ def test_the_page_has_a_section_for_every_implementation() -> None:
     assert sorted(sections) == sorted(each["name"] for each in survey()["implementations"])
 
 
-def test_the_page_says_in_plain_words_what_is_wrong() -> None:
-    pytest.importorskip("sphinx")
-    page = runpy.run_path(str(DOCS / "_ext" / "survey_page.py"))
+def test_the_page_says_in_plain_words_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = runpy.run_path(str(DOCS / "_ext" / "survey_words.py"))
     those = {each["name"]: each for each in survey()["implementations"]}
     said = "loses the slow weights in a checkpoint; and "
-    assert page["sentence"](those["authors-pytorch"]).startswith(said)
-    assert "own checkpoint loses the slow weights" in page["headline"](those)
-    assert page["sentence"](those["snoo"]) == "nothing fails"
-    drawn = page["report"](survey(), lambda name, anchor: f"{name}.html#{anchor}")
-    assert drawn.count("<tr id=") == len(those)
-    assert ">right, but</text></svg>" in page["badge"]("but")
+    assert words["sentence"](those["authors-pytorch"]).startswith(said)
+    assert words["sentence"](those["snoo"]) == "nothing fails"
+    door = runpy.run_path(str(DOCS / "front_door.py"))
+    page = (DOCS / "conformance" / "implementations.md").read_text(encoding="utf-8")
+    assert door["fill"](page, report=door["report"]()) == page
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(DOCS / "_ext")
+    drawn = runpy.run_path(str(DOCS / "_ext" / "survey_page.py"))
+    assert "own checkpoint loses the slow weights" in drawn["headline"](those)
+    assert ">right, but</text></svg>" in drawn["badge"]("but")
 
 
 def found_with(*clauses: str, explained: bool = True, failures: int = 0) -> dict[str, Any]:
