@@ -355,6 +355,12 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
         )
     grid_lines(axes, theme, axis="y")
     axes.minorticks_off()
+    low, high = _limits(row)
+    if row.scale == "log" and high < 100 * low:  # the powers of ten are too few
+        between = (1, 2, 5) if high > 8 * low else (1, 1.5, 2, 3, 4, 5, 7)
+        ticker = require("matplotlib.ticker", "experiments", purpose="draw pictures")
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=between))
+        axes.yaxis.set_major_formatter("{x:g}")
     axes.margins(x=0.01)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -181,3 +181,14 @@ def test_json_is_standard_even_where_numbers_are_not_finite(tmp_path: Path) -> N
     text = (tmp_path / "x.json").read_text()
     assert json.loads(text) == {"loss": ["nan", "-inf", 0.1]}
     assert text.endswith("}\n")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(1e-3, 1e3), st.floats(1.3, 1e6))
+def test_a_log_axis_has_at_least_two_labels(low: float, ratio: float) -> None:
+    curve = Curve("a", "a", "plain", np.array([1, 2]), np.array([[low, low * ratio]]))
+    figure = curves_figure([Panel("loss", [curve], scale="log")], x_title="epoch")
+    figure.canvas.draw()
+    bottom, top = figure.axes[0].get_ylim()
+    ticks = [tick for tick in figure.axes[0].get_yticks() if bottom <= tick <= top]
+    assert len(ticks) >= 2
