@@ -390,10 +390,28 @@ def _first_gradient_late() -> Cases:
 
 
 def _shapes() -> Cases:
-    """Yield the cases of tensors whose sizes are not all the same."""
-    # In all the others a matrix has as many rows as columns.
+    """Yield cases of tensors whose sizes differ, and of several beside whatever changes."""
+    # In all the others a matrix has as many rows as columns, and a schedule, a second
+    # level, saving and evaluation meet one tensor alone.
     yield build("wrapper-not-square", "LA-30", lookahead(2, 0.8), sgd(), 5,
                 says="matrix with more columns than rows", shapes=NOT_SQUARE)  # fmt: skip
+
+    def pair(
+        identity: str, clause: str, levels: Any, inner: Inner, **rest: Any
+    ) -> PlannedCase:
+        return build(f"{identity}-pair", clause, levels, inner, 9,
+                     says="two parameters", shapes=PAIR, **rest)  # fmt: skip
+
+    rising = [0.2, 0.5, 0.8, 1.0]
+    level = lookahead(3, 0.5)
+    yield pair("schedule", "LA-14", level, sgd(WARM_UP))
+    yield pair("schedule-alpha", "LA-16", lookahead(2, rising), sgd())
+    yield build("schedule-alpha-reset", "LA-16", lookahead(2, rising, "reset"),
+                heavy_ball(), 9, says="a reset leaves alpha's clock")  # fmt: skip
+    yield pair("nesting", "LA-17", [lookahead(4, 0.5), lookahead(2, 0.8)], sgd())
+    yield pair("resume", "LA-24", level, heavy_ball(), save_after=4)
+    yield pair("evaluation", "LA-9", level, heavy_ball(), evaluate_after=[2, 4, 6])
+    yield pair("outer", "OU-6", with_outer(2, nesterov(RATES)), sgd(WARM_UP))
 
 
 def _resume() -> Cases:
