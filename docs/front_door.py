@@ -81,7 +81,7 @@ def table() -> str:
     known = len({each.name for each in (*BUGS, *MISTAKES, SinglePrecision)})
     latest = max(each["date"] for each in those)
     below = (
-        f"{len(those)} implementations were run on {latest}: {told}. Right are "
+        f"{len(those)} implementations were run on {latest}: {told}. Right: "
         f"{', '.join(right[:-1])} and {right[-1]}. "
         f"The suite knows {known} mistakes by name."
     )

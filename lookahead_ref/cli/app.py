@@ -43,21 +43,21 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; the console script ``lookahead-ref`` calls this."""
     if isinstance(sys.stdout, TextIOWrapper):
-        # Not every terminal has every character, and no result is lost for one.
+        # A terminal may lack a character: substitute it, so that no result is lost.
         sys.stdout.reconfigure(errors="replace")
     if not sys.argv[1:] or {"--help", "-h"} & {*sys.argv}:
         _break_long_words_of_help()
     try:
         app([_with_home(word) for word in sys.argv[1:]])
     except OSError as error:
-        # The disk that standard output goes to is full. A closed pipe Typer takes care of.
+        # The disk that standard output goes to is full. Typer handles a closed pipe.
         raise SystemExit(failed(error, JOB_FAILED).exit_code) from error
     finally:
         _drop_what_cannot_be_written()
 
 
 def _break_long_words_of_help() -> None:
-    """Have names and words broken that Typer cuts where a terminal is narrow."""
+    """Wrap names and words that Typer would cut off in a narrow terminal."""
     from rich import columns, table
     from typer import rich_utils
 
@@ -77,7 +77,7 @@ def _with_home(word: str) -> str:
 
 
 def _drop_what_cannot_be_written() -> None:
-    """Keep Python from writing again, as it ends, what has been told to have failed."""
+    """Keep Python from retrying, at exit, a write whose failure was reported."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -135,7 +135,7 @@ def reproduce(
 
 @contextmanager
 def _joined(settings: Any) -> Iterator[tuple[Any, "Team"]]:
-    """Join the workers of runs: of MPI's ranks the first goes on, and others serve it."""
+    """Join the workers: MPI's first rank continues, the others serve it."""
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments.trials import serve
@@ -163,7 +163,7 @@ def _at_once(options: JobOptions) -> int:
 
 
 def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Report":
-    """Do a job in its folder, by the workers that are asked for; show what came of it."""
+    """Run a job in its folder with the requested workers, and show the results."""
     with reported():
         from lookahead_ref.experiments import report
         from lookahead_ref.experiments.estimate import told
@@ -178,7 +178,7 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
             else:
                 typer.echo("\n".join([*arms, in_all]))
             raise typer.Exit
-    # Not as it was typed: a budget would choose anew.
+    # Not the command as typed: its budget would choose settings again.
     words = shlex.split(
         command(job.name, job.settings) + command("", options).removeprefix("lookahead-ref")
     )

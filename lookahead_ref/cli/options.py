@@ -50,7 +50,7 @@ def _parameter(
         settings = get_type_hints(settings)[name]
     kind = option.given or get_type_hints(settings)[field]
     name = option.name or field
-    # Of a single letter Typer would make a short option.
+    # Typer would turn a single letter into a short option.
     spelled = f"--{name}" if len(name) == 1 else name
     made = typer.Option(
         *([spelled] if spelled.startswith("--") else []),
@@ -84,7 +84,7 @@ def completing(choices: str | tuple[str, ...]) -> Callable[[str], list[str]]:
 
 
 def _settings(kind: type, values: dict[str, Any]) -> Any:
-    """Take the values of settings out of all that a command was given."""
+    """Pick the values of settings from a command's arguments."""
     usual = kind()
     given: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for place, option, _ in options(usual):

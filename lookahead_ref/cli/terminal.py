@@ -49,7 +49,7 @@ def reported() -> Iterator[None]:
 
 @contextmanager
 def continued_by(words: Sequence[str]) -> Iterator[None]:
-    """Say what goes on with the work of the block where a signal stops that."""
+    """If a signal stops the block, print the command that continues its work."""
     from lookahead_ref.training import StoppedError
 
     try:
@@ -82,7 +82,7 @@ def failed(error: Exception, code: int) -> typer.Exit:
 def job_folder(
     output: Path | None, prefix: str, kind: str, words: Sequence[str]
 ) -> Iterator[Path]:
-    """Hold the folder of a job; where it is interrupted, print the words that continue."""
+    """Lock a job's folder; if interrupted, print the command that continues."""
     from lookahead_ref.experiments.environment import continued_folder
 
     with reported(), continued_folder(output, prefix, kind) as folder:

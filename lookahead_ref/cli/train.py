@@ -34,7 +34,7 @@ EXAMPLES = {
 
 _GOES_ON = ("workers", "epochs", "dry_run", "resume", "as_json")
 _OWN = ("optimizer", "model", "data")
-"""What may name code of the user's own, which is asked for again when a run goes on."""
+"""Options that may name the user's own code; --resume needs them again."""
 
 
 def mount(app: typer.Typer) -> None:

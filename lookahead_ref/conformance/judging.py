@@ -267,7 +267,7 @@ def judge_model(
     return found
 
 
-# What came of a run, and what was expected of it: known departures, which must depart.
+# What came of a run, and what was expected of it: known failures, which must fail.
 
 Status = Literal["passed", "departed", "failed", "unjudged", "unsupported"]
 """Passed or departed as judged; failed where there was nothing to judge; unjudged where no
@@ -294,7 +294,7 @@ _FIELDS = {"case", "flag", "reason", "link"}
 
 
 Expectation = Mapping[str, str]
-"""A known departure, of one ``case`` or of all with a ``flag``: its reason and link."""
+"""A known failure, of one ``case`` or of all with a ``flag``: its reason and link."""
 
 
 def covers(expectation: Expectation, result: Result) -> bool:
@@ -304,7 +304,7 @@ def covers(expectation: Expectation, result: Result) -> bool:
 
 
 def read_expectations(path: Path) -> list[Expectation]:
-    """Read a file of known departures, as `first_list` makes one."""
+    """Read a file of known failures, as `first_list` makes one."""
     place = f"--expect {path}"
     try:
         content = read_file(path)
@@ -346,7 +346,7 @@ def _entry(place: str, entry: Any, known: dict[str, set[str]]) -> Expectation:
 def stale(
     results: Sequence[Result], expectations: Iterable[Expectation]
 ) -> list[Expectation]:
-    """List the expectations about cases that were judged, none of which departs."""
+    """List the known failures whose cases were judged and all pass."""
     found = []
     for each in expectations:
         states = {result.status for result in results if covers(each, result)}
@@ -356,7 +356,7 @@ def stale(
 
 
 def first_list(results: Iterable[Result], reason: str) -> dict[str, Any]:
-    """Make a first list of known departures: all, with a reason to be replaced by hand."""
+    """Make a first list of known failures: all, with a reason to be replaced by hand."""
     departed = dict.fromkeys(r.case.id for r in results if r.status == "departed")
     listed = [{"case": case, "reason": reason, "link": ""} for case in departed]
     name, version = _EXPECTATIONS

@@ -99,7 +99,7 @@ def summarize(
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
     wrong = mixed or surprises or any(each["known"] is None for each in departures)
-    # A known departure is as good as a check that passes.
+    # A known failure counts as a pass.
     statuses = {"passed" if r.status == "departed" else r.status for r in results}
     return {
         "format": "lookahead-conformance",
@@ -306,7 +306,7 @@ def headline(summary: Summary) -> str:
 
 
 def departure_line(departure: Mapping[str, Any]) -> str:
-    """Return where and by how much a case departs first."""
+    """Return where a case first fails, and by how much."""
     first = departure["quantities"][0]
     place = (
         f"{departure['case']} ({departure['dtype']}): {first['where']} at step "
@@ -325,7 +325,7 @@ def _indexed(quantity: Mapping[str, Any]) -> str:
 
 
 def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Write what was expected, came, and lies between: with digits that tell both apart."""
+    """Write the expected and the actual value and their distance, in enough digits."""
     expected, got = quantity["expected"], quantity["got"]
     if expected is None:
         return "", f"{got:.9g}", ""
@@ -416,7 +416,7 @@ def parted(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]
 
 
 def _cause(summary: Summary, departure: Mapping[str, Any]) -> str:
-    """Say what a departure comes of or, where no bug explains it, where it shows."""
+    """Say what causes a failure or, if no bug explains it, where it shows."""
     for each in summary["diagnosis"]:
         if each["explanations"] and each["scope"] in (None, departure["profile"]):
             names = [cause["name"] for cause in each["explanations"][0]]
@@ -429,7 +429,7 @@ def _cause(summary: Summary, departure: Mapping[str, Any]) -> str:
 def _convention_line(each: Mapping[str, Any]) -> str:
     if not each["names"]:
         counts = ", ".join(f"{name} in {n} checks" for name, n in each["checks"].items())
-        return f"mixed, where one is to be followed throughout: {counts}"
+        return f"mixed, but one must be followed throughout: {counts}"
     both = zip(each["names"], each["says"], strict=True)
     return ", or as well ".join(f"{name}: {says}" for name, says in both)
 
@@ -520,8 +520,8 @@ def _causes(summary: Summary) -> Iterator[str]:
     found = [(names, each) for names, each in _by_finding(summary) if each["explanations"]]
     if not found:
         yield (
-            "What it does is none of the mistakes that are known here, nor some of them "
-            "together. Do the steps of that case by hand, on paper, and compare."
+            "No mistake that is known here explains it, nor do several together. "
+            "Do the steps of that case by hand, on paper, and compare."
         )
     elif all(scopes for scopes, _ in found):
         yield "Nothing that is known here explains everything. By profile:"

@@ -53,7 +53,7 @@ class StartError(TargetError):
 
 
 class DiedError(TargetError):
-    """A program that ended, hung, or wrote what is no answer: it is of no more use."""
+    """A program ended, hung, or wrote no valid answer, and is not asked again."""
 
 
 class HungError(DiedError):
@@ -125,7 +125,7 @@ class _Fault(NamedTuple):
 
 
 def _attempt(observe: Callable[[], Observed]) -> Observed | _Fault:
-    """Observe something, once more and in a new process where no answer came in time."""
+    """Observe something; if no answer comes in time, retry once in a new process."""
     try:
         try:
             return observe()

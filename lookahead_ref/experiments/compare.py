@@ -56,7 +56,7 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
     inside = tuple(f"lookahead-{name}" for name in alone)
     all_names = _each_once((*alone, *around, *inside), settings)
     found = [optimizers.method(name) for name in all_names]
-    # An Adam of the user's own beside this library's is told by where it is.
+    # The user's own Adam is told apart from this library's by its full name.
     often = Counter(method.title for method in found)
     return tuple(
         method
@@ -67,7 +67,7 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
 
 
 def _is_default(settings: CompareSettings) -> bool:
-    """Say whether what is compared, and on what, is not chosen."""
+    """Tell whether optimizers, model and data are all the default ones."""
     base = settings.base
     chosen = (settings.optimizers, settings.learning_rates, base.model, base.data)
     return chosen == ((), (), "mlp", "digits") and base.outer is None
@@ -90,7 +90,7 @@ def given_rate(settings: CompareSettings, name: str) -> float | None:
 
 
 def prepare(settings: CompareSettings) -> report.Job:
-    """Try everything that can be wrong, before anything is trained or written."""
+    """Check everything before anything is trained or written."""
     inner = inner_names(settings)
     for name, _ in settings.learning_rates:
         if name and name not in inner:

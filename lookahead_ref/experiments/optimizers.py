@@ -248,7 +248,7 @@ def _group(rest: TrainSettings, text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _check_outer(wrapper: str, settings: TrainSettings) -> None:
-    """Refuse what is given of an outer optimizer and would not be used."""
+    """Refuse options of an outer optimizer that would not be used."""
     given = settings.outer
     if given is not None:
         hyperparameters.option("outer", given, tuple(_INNER))
@@ -311,7 +311,7 @@ def _wrapped(wrapper: str, optimizer: Any, settings: TrainSettings) -> Any:
 
 
 def _parse(name: str) -> tuple[str, str]:
-    """Part a name into a wrapper and what is in it; ./lookahead-file.py:name has none."""
+    """Split a name into its wrapper and the rest; ./lookahead-file.py:name has none."""
     for wrapper in (*_WRAPPERS, ""):
         inner = name.removeprefix(wrapper)
         known = inner in _INNER or plugins.is_plugin(inner)

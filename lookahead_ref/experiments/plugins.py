@@ -143,7 +143,7 @@ def try_out(
     optimizer: Any,
     batch_size: int,
 ) -> None:
-    """Make one update, so that what fails of the user's own fails before a run begins."""
+    """Make one update, so that errors in the user's code show before a run begins."""
     own = {option for option, text in named.items() if is_own(option, text)}
     placement = Placement(load_backend(settings.backend))
     # A loss or gradient that is not finite is for the run to tell.
@@ -220,7 +220,7 @@ def _from_file(path: Path) -> ModuleType:
     name = _module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     folder = path.resolve().parent
     with _without_namesakes(folder), _importing_from(folder):

@@ -47,7 +47,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Job:
-    """A plan that was found to be right, and what is made of what comes of it."""
+    """A plan that was checked, and how its results are reported."""
 
     name: str
     """As on the command line, such as ``"reproduce fig9"``."""

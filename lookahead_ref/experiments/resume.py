@@ -46,7 +46,7 @@ class RunFolder:
     started: str
     """When it began, in the form of ISO 8601."""
     note: Callable[[str], None]
-    """Told, in words, what a user has to know about what was found in the folder."""
+    """Called with messages for the user about what the folder holds."""
 
     def cut_log(self, path: Path, length: int) -> None:
         """Cut a log to the length that it had when a checkpoint was written."""
@@ -211,7 +211,7 @@ def _note_changes(folder: RunFolder, found: dict[str, Any]) -> None:
         if found["files"].get(name, state) != state
     ]:
         folder.note(
-            f"what follows is of other code than what was: the file of "
+            f"from here on other code runs: the file of "
             f"{' and of '.join(edited)} has changed since the run began"
         )
 

@@ -83,7 +83,7 @@ def shared(*names: str) -> Any:
 
 
 def options(settings: Any) -> Iterator[tuple[str, Option, Any]]:
-    """Yield of each option its place, as ``base.epochs``, how it is given, its value."""
+    """Yield each option's place, such as ``base.epochs``, its declaration and value."""
     own = [each for each in fields(settings) if "option" in each.metadata]
     beside = {parameter_name(each.name, each.metadata["option"]) for each in own}
     for each in fields(settings):
@@ -393,7 +393,7 @@ class TrainSettings:
     embedding_dropout: float | None = _of_awd_lstm("dropout of whole words", 0.1)
     weight_dropout: float | None = _of_awd_lstm("dropout of recurrent weights", 0.5)
     activation_penalty: float | None = _of_awd_lstm("weight of the outputs' mean square", 2)
-    temporal_penalty: float | None = _of_awd_lstm("weight of that of their change", 1)
+    temporal_penalty: float | None = _of_awd_lstm("weight of their change's mean square", 1)
     tied: bool | None = _of_model(
         None, "lstm: share the weights of embedding and output.", name="--tied"
     )
@@ -420,7 +420,7 @@ class TrainSettings:
 
     @property
     def evaluated(self) -> str:
-        """Of which examples what is called validation is: those held out, or the test."""
+        """Which examples are called validation: those held out, or the test."""
         return "test" if self.validation == "none" else "validation"
 
     def __post_init__(self) -> None:

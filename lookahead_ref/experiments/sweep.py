@@ -37,7 +37,7 @@ def plan(settings: SweepSettings) -> Plan:
         chosen = dict(zip(axes, values, strict=True))
         optimizer = chosen.pop("optimizer", base.optimizer)
         optimizer = optimizers.canonical(optimizer, base.outer)
-        # What it has not, such as k where there is no Lookahead, is not varied for it.
+        # A setting that it lacks, such as k without Lookahead, is not varied.
         chosen = {
             name: value
             for name, value in chosen.items()
@@ -63,7 +63,7 @@ def plan(settings: SweepSettings) -> Plan:
 
 
 def prepare(settings: SweepSettings) -> report.Job:
-    """Try everything that can be wrong, before anything is trained or written."""
+    """Check everything before anything is trained or written."""
     planned = plan(settings)
     prepared = trials.check(planned)
     points = {
@@ -112,7 +112,7 @@ def _point(found: TrainSettings, asked: SweepSettings) -> dict[str, Any]:
 
 
 def _rank(outcome: Outcome) -> tuple[float, ...]:
-    # Those that diverged last; of equal accuracies that of the lower loss is better.
+    # Arms that diverged come last; of equal accuracies the lower loss wins.
     if outcome.diverged:
         return outcome.diverged, 0.0, 0.0
     good = 0.0 if outcome.of_text else summary(outcome, "validation_accuracy").mean

@@ -157,7 +157,7 @@ def run(
     on_nonfinite: str = "stop",
     callbacks: Sequence[Callback] = (),
 ) -> TrainingResult:
-    """Train, if there is a folder from its last good checkpoint on, and by its options."""
+    """Train; with a folder, from its last good checkpoint and with its options."""
     team = join(prepared.settings.workers) if team is None else team
     with ExitStack() as stack:
         if not team.leads:  # who leads tells when to stop
@@ -243,7 +243,7 @@ def measured(result: TrainingResult) -> dict[str, Any]:
 
 
 def perplexity(loss: float) -> float | None:
-    """Return the perplexity that a loss of so many nats is; None if it has no number."""
+    """Return the perplexity of a loss in nats; None if it is not finite."""
     return math.exp(loss) if loss < math.log(sys.float_info.max) else None
 
 

@@ -155,7 +155,7 @@ class Trial:
 def measure_training(
     settings: TrainSettings, folder: Path, request: StopRequest, team: Team | None = None
 ) -> dict[str, Any]:
-    """Do one training run: its numbers, its log, and in words why it diverged if it did."""
+    """Do one training run; return its numbers, its log and why it diverged, if so."""
     with request.interrupting():
         prepared = train.prepare(settings)
     with held(folder, prepared.settings) as run:

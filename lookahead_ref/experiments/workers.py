@@ -174,7 +174,7 @@ def _stop(workers: set[BaseProcess]) -> None:
 def _in_processes(
     work: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int
 ) -> Outcomes[Outcome]:
-    # A pool is broken as a whole where one of its processes dies: one process a pool.
+    # A pool breaks as a whole if one of its processes dies, so each has one.
     waiting = deque(range(len(tasks)))
     tries: Counter[int] = Counter()
     under_way: dict[Future[Outcome], tuple[ProcessPoolExecutor, int, float]] = {}

@@ -91,7 +91,7 @@ def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> byt
 def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """Read the arrays and the record that were given to `encode`.
 
-    A bit that has changed, or what is no such file, is a `DamagedError`.
+    A changed bit, or a file of another kind, raises `DamagedError`.
     """
     safetensors = require("safetensors.numpy", "experiments", purpose="read checkpoints")
     from safetensors import SafetensorError

@@ -59,7 +59,7 @@ class RunStarted:
     text: bool = False
     """Whether the data is text: exp(loss) then is its perplexity."""
     evaluated: str = "validation"
-    """Which examples the others than those to train on are: ``"test"`` where the data holds
+    """Which examples are used besides those to train on: ``"test"`` where the data holds
     none out and has its test for validation."""
     batches_done: int = 0
     """Batches drawn before; not 0 where a run is continued."""
@@ -79,7 +79,7 @@ class StepTaken:
 
 @dataclass(frozen=True, slots=True)
 class StepSkipped:
-    """No update was made, because of what is not finite, or would be after it."""
+    """No update was made: something is not finite, or would not be after it."""
 
     step: int
     """The global step that the next batch has instead: updates made so far."""

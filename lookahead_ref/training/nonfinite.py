@@ -71,7 +71,7 @@ class NonFiniteLossError(ArithmeticError):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive the way back from a worker process."""
+        """Pickle, so that a worker process can raise it."""
         placed = (self.of, self.step, self.epoch, self.loss, self.history, self.parameter)
         return type(self), (*placed, self.parameter_is_finite, self.inputs_are_finite)
 
@@ -96,7 +96,7 @@ class NonFiniteLossError(ArithmeticError):
 
     def _advice(self) -> str:
         if not self.inputs_are_finite:
-            return "the batch itself holds what is not finite"
+            return "the batch itself holds values that are not finite"
         if self.of == "state":
             return "what a rule squares may overflow: clipping gradients may help"
         if self.step == 0:

@@ -1,4 +1,4 @@
-"""Progress, as suits where it is shown: a live bar on a terminal, else plain lines."""
+"""Shows progress: a live bar on a terminal, plain lines elsewhere."""
 
 import math
 import sys
@@ -34,7 +34,7 @@ from lookahead_ref.training.events import (
 
 @contextmanager
 def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
-    """Show how far some work is, whatever it is: every command shows it by this.
+    """Show the progress of any work; every command uses this.
 
     On a terminal that can redraw a line it is a bar with the time left. In a pipe, a file,
     in Jupyter, on a dumb terminal, and where the environment variable ``CI`` is set it is a

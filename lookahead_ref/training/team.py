@@ -205,7 +205,7 @@ def started(workers: int | str) -> Team:
 
 
 def check_ranks(workers: int | str) -> None:
-    """Refuse that each rank of mpirun does the same on its own, for want of mpi."""
+    """Refuse to do the same job on each rank of mpirun, without workers mpi."""
     if workers != "mpi" and _ranks() != "1":
         raise ValueError(
             f"workers must be mpi on {_ranks()} ranks that mpirun started, got {workers}"

@@ -144,7 +144,7 @@ def test_expected_values_can_be_hidden(folder: Path) -> None:
 
 def test_unknown_mistakes_and_right_and_broken_programs_are_told_so() -> None:
     said = conform("mine.py:Unknown", "--explain", "--profile", "wrapper").stdout
-    assert "none of the mistakes that are known here" in said
+    assert "No mistake that is known here explains it" in said
     # Profiles of which the same is found are told together.
     some = ("--profile", "wrapper", "--profile", "schedule", "--profile", "inner:sgd")
     said = conform("mine.py:Unknown", *some).stdout

@@ -400,7 +400,7 @@ class OnlyLastTensor(Mistake, Some):
     clause, place = "LA-30", "tensors"
     says = "synchronizes the last parameter only"
     breaks = "all the others are trained without Lookahead"
-    fix = "go over all parameters; look for a line that is behind the loop it belongs into"
+    fix = "go over all parameters; look for a line after the loop that belongs inside it"
     given = {"moving": lambda self: [False] * (len(self.phi) - 1) + [True]}
 
 

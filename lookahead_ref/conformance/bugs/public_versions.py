@@ -530,7 +530,7 @@ class SynchronizesNoSgd(Mistake, NeverSynchronizes):
 
 class PhiOfMatricesAlone(Mistake, SimulatedLookahead):
     clause, place = "LA-30", "tensors"
-    says = "synchronizes matrices alone: biases, other vectors and scalars it leaves out"
+    says = "synchronizes only matrices, and leaves out biases, other vectors and scalars"
     breaks = "they are trained without Lookahead"
     fix = "keep phi of every parameter, whatever its shape"
 

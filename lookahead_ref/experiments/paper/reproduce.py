@@ -82,7 +82,7 @@ def fitted(name: str, settings: ReproduceSettings, jobs: int) -> ReproduceSettin
 
 
 def prepare(name: str, settings: ReproduceSettings) -> Job:
-    """Try everything that can be wrong, before anything is trained or written."""
+    """Check everything before anything is trained or written."""
     module = experiment(name)
     plan = module.plan(settings)
 
