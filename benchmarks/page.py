@@ -40,7 +40,7 @@ SHORT = {
         *("step.Step.track_seconds", "resnet-50", "adam", None),
     ),
     "The same inside Lookahead, k = 5": ("step.Step.track_seconds", "resnet-50", "adam", 5),
-    "That, of the time of torch_optimizer's Lookahead over PyTorch's fused Adam": (
+    "The same, divided by torch_optimizer's Lookahead over PyTorch's fused Adam": (
         *("step.Peers.track_ratio", "resnet-50", "adam", "torch_optimizer over fused"),
     ),
     "A step inside Lookahead over SGD, k = 5, 30 million parameters, in SGD's steps": (
@@ -49,7 +49,7 @@ SHORT = {
     "MB besides parameters, slots and slow weights, Lookahead over Adam": (
         *("memory.Peak.track_megabytes", "adam", "maintain"),
     ),
-    "A training step of ResNet-18 with `numba`, of PyTorch's time": (
+    "A training step of ResNet-18 with `numba`, divided by PyTorch's": (
         *("models.BesidePyTorch.track_ratio", "resnet18", "numba"),
     ),
     "A new process that imports `lookahead_ref`": (
@@ -96,7 +96,7 @@ RATIOS = {
         ("optimizer",),
     ),
     "models.BesidePyTorch.track_ratio": (
-        "Training steps of models, of PyTorch's time",
+        "Training steps of models, divided by PyTorch's",
         ("model", "backend"),
     ),
     "workers.Synchronization.track_ratio": (
@@ -344,7 +344,7 @@ def points(rows: Sequence[Row]) -> dict[str, list[tuple[float, float]]]:
 
 
 def beside(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
-    """Draw the time of others, of ours, for what a user would do."""
+    """Draw the time of others divided by ours for what a user would do."""
     groups: dict[str, list[tuple[str, Row]]] = {}
     for row in rows:
         match row.benchmark, row.case:
@@ -378,7 +378,7 @@ def beside(rows: Sequence[Row], theme: plots.Theme = "light") -> Any:
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
     plots.grid_lines(axes, theme, axis="x")
-    plots.label(axes, theme, x="time, of ours")
+    plots.label(axes, theme, x="time divided by ours")
     return figure
 
 
