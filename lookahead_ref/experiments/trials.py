@@ -92,12 +92,11 @@ class Trial:
     @property
     def title(self) -> str:
         """Say what it is."""
-        settings = self.settings
-        inside = f", k {settings.k}" * settings.optimizer.startswith(
-            ("lookahead-", "snoo-")
-        )
-        if settings.alpha is not None:
-            inside += f", alpha {settings.alpha:g}"
+        settings, inside = self.settings, ""
+        if settings.optimizer.startswith(("lookahead-", "snoo-")):
+            inside = f", k {settings.k}"
+            if settings.alpha is not None:
+                inside += f", alpha {settings.alpha:g}"
         return f"{settings.optimizer}{inside}, seed {settings.seed}"
 
     def do(self, folder: Path, request: StopRequest) -> Mapping[str, Any]:

@@ -98,6 +98,13 @@ def waiting(settings: TrainSettings, folder: Path, *_: object) -> dict[str, str]
 SHOWN = io.StringIO()
 
 
+def test_what_a_plain_optimizer_does_not_use_is_not_shown() -> None:
+    for name, shown in (("sgd", "sgd"), ("lookahead-sgd", "lookahead-sgd, k 5, alpha 0.8")):
+        settings = TrainSettings(optimizer=name, alpha=0.8)
+        ((_, trial),) = trials.Plan((trials.Arm("it", settings),), [3]).trials()
+        assert trial.title == f"{shown}, seed 3"
+
+
 def test_runs_under_way_are_shown_by_what_they_are(tmp_path: Path) -> None:
     settings = TrainSettings(optimizer="lookahead-adam", k=6, alpha=0.25)
     plan = trials.Plan((trials.Arm("it", settings),), [3], measure=waiting)
