@@ -23,7 +23,7 @@ BUILT: dict[str, tuple[int, int]] = {
     "a hundred more causes, own-inner, profiles of frameworks, the survey": (2_450, 1_400),
     "golden profile of workers": (550, 360),
     "AWD-LSTM, parameter groups, every option in every command": (960, 960),
-    "random crops, ImageNet, budgets, held-out examples, profile of Keras": (950, 500),
+    "random crops, ImageNet, budgets, held-out examples, profile of Keras": (970, 520),
 }
 """What a capability may have added since, in the library and in the tests."""
 EXCEPTIONS: dict[str, str] = {}

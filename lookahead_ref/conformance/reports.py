@@ -449,7 +449,12 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
     if summary["exit_code"] == NOT_OFFERED:
         yield headline(summary)
     else:
-        yield f"{passed} of {judged} checks pass."
+        less = sum(row["unsupported"] for row in summary["profiles"])
+        yield (
+            f"{passed} of {judged} checks pass"
+            + f", {less} are not offered" * bool(less)
+            + "."
+        )
     if summary["failures"]:
         first = summary["failures"][0]
         yield (

@@ -455,7 +455,10 @@ class Process:
                 request = {"do": "import", "target": imports}
                 answer |= self.ask(request, self._limits.startup)
         except HungError as error:
-            raise HungError(f"hello: {error}: it, or the machine, is slow") from error
+            raise HungError(
+                f"hello: {error}: it, or the machine, is slow; --startup-timeout gives "
+                "more time"
+            ) from error
         except (TargetError, UnsupportedError) as error:
             self.end()
             raise StartError(f"hello: {error}") from error

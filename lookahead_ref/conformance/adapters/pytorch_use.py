@@ -253,7 +253,7 @@ def add_param_group(make: Make) -> None:
 
 
 @CHECKS.enter(
-    "call torch.optim.Optimizer.__init__, or its __setstate__, which makes the hooks"
+    "call torch.optim.Optimizer.__setstate__, which makes the hooks and no groups"
 )
 def hooks(make: Make) -> None:
     run = begun(make)
@@ -318,7 +318,14 @@ def distributed(make: Make) -> None:
             for rank in range(2)
         ]
         for rank in ranks:
-            _, said = rank.communicate(timeout=120)
+            try:
+                _, said = rank.communicate(timeout=600)
+            except subprocess.TimeoutExpired as error:
+                for each in ranks:
+                    each.kill()
+                raise UnsupportedError(
+                    "two processes did not end within 600 s: no verdict"
+                ) from error
             true(rank.returncode == 0, f"a rank fails: {said.strip().splitlines()[-1:]}")
         first, second, alone = torch.load(Path(folder, "seen"))
     same(first, second, "the two processes have different weights")
@@ -365,8 +372,16 @@ def checked(target: str) -> list[Found]:
         kind.step = step  # PyTorch wraps it where a copy is made: what follows would see it
 
     found = CHECKS.taken(make, restore)
-    hooks = by_name["hooks"].fix
-    return [f._replace(fix=hooks) if "_hooks'" in f.says else f for f in found]
+    lost = {each.name for each in found if each.verdict == "fails"} & {"state-dict"}
+
+    def with_cause(each: Found) -> Found:
+        if "_hooks'" in each.says:
+            return each._replace(fix=by_name["hooks"].fix)
+        if lost and each.verdict == "fails" and each.name in ("bfloat16", "half"):
+            return each._replace(fix="fix state-dict first: this saves and loads too")
+        return each
+
+    return [with_cause(each) for each in found]
 
 
 if __name__ == "__main__":
