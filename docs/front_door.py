@@ -115,10 +115,8 @@ def _order(one: dict[str, Any]) -> tuple[bool, str]:
 
 
 def _surveyed() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(SURVEY.read_text(encoding="utf-8"))[
-        "implementations"
-    ]
-    return found
+    found: dict[str, Any] = json.loads(SURVEY.read_text(encoding="utf-8"))
+    return list(found["implementations"])
 
 
 def play() -> str:

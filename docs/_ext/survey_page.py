@@ -69,10 +69,6 @@ def filters(those: Sequence[Mapping[str, Any]]) -> str:
 <script type="module">{FILTER}</script>"""
 
 
-def anchor(name: str) -> str:
-    return name.replace("_", "-").lower()
-
-
 def case(name: str, page: Any) -> str:
     return f'<a href="{page("conformance/cases", name)}"><code>{name}</code></a>'
 

@@ -372,7 +372,7 @@ def checked(target: str) -> list[Found]:
         kind.step = step  # PyTorch wraps it where a copy is made: what follows would see it
 
     found = CHECKS.taken(make, restore)
-    lost = {each.name for each in found if each.verdict == "fails"} & {"state-dict"}
+    lost = any(each.name == "state-dict" and each.verdict == "fails" for each in found)
 
     def with_cause(each: Found) -> Found:
         if "_hooks'" in each.says:
