@@ -1,10 +1,12 @@
-"""Where and how much is measured; two environment variables say it.
+"""Where and how much is measured; three environment variables say it.
 
 ``LOOKAHEAD_BENCHMARK_BACKEND`` names what makes the updates: ``numba``, or ``cupy`` for a
 GPU. ``LOOKAHEAD_BENCHMARK_QUICK`` makes everything small, and the figures mean little.
+``LOOKAHEAD_BENCHMARK_DATA`` names a folder of real data for whole runs.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 import lookahead_ref as la
@@ -14,6 +16,7 @@ from .turns import traced, wall
 
 EXECUTOR: Any = la.backend.load(os.environ.get("LOOKAHEAD_BENCHMARK_BACKEND", "numba"))
 QUICK = bool(os.environ.get("LOOKAHEAD_BENCHMARK_QUICK"))
+DATA = Path(found) if (found := os.environ.get("LOOKAHEAD_BENCHMARK_DATA")) else None
 
 # What runs on a device, the device must time: on the host, a call returns at once.
 ON_DEVICE = hasattr(EXECUTOR, "seconds") and hasattr(EXECUTOR, "peak")

@@ -12,7 +12,18 @@ import pytest
 import lookahead_ref as la
 import standin
 from lookahead_ref.backends.cupy import CupyBackend
-from suite import cases, contestants, memory, models, settings, start, step, turns
+from suite import (
+    cases,
+    contestants,
+    memory,
+    models,
+    runs,
+    settings,
+    start,
+    step,
+    turns,
+    works,
+)
 from suite.turns import Contestant, fastest, ratios, take_turns
 
 
@@ -172,13 +183,16 @@ def test_peak_memory_is_one_copy_of_everything(
         assert 0.0 < memory.Peak().track_megabytes("heavy-ball", kind) < 1.0
 
 
-SMALL = {
-    "mlp": models.MLPWork((6, 5, 3), 6),
-    "lstm": models.LSTMWork(hidden=3, vocabulary=7, length=4, batch=2),
+SMALL: dict[str, Any] = {
+    "mlp": works.MLPWork((6, 5, 3), 6, steps=3),
+    "lstm": works.LSTMWork(hidden=3, vocabulary=7, length=4, batch=2, steps=3),
+    "awd-lstm": works.AWDLSTMWork(3, width=2, vocabulary=7, length=4, batch=2, steps=3),
+    "resnet18": works.ResNetWork(batch=2, widths=(2, 3, 4, 5), steps=3),
+    "resnet32": works.ResNetWork(batch=2, widths=(2, 3, 4), steps=3),
 }
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", ["mlp", "lstm"])
 @pytest.mark.parametrize("way", ["numpy", "numba", "fused", "foreach"])
 def test_a_training_step_learns_its_batch(name: str, way: str) -> None:
     ours = way in ("numpy", "numba")
@@ -191,21 +205,52 @@ def test_a_training_step_learns_its_batch(name: str, way: str) -> None:
         assert losses[0] == pytest.approx(math.log(3 if name == "mlp" else 7), abs=1.5)
 
 
-@pytest.mark.parametrize("way", ["numpy", "fused"])
-def test_a_whole_run_goes_through_its_text(way: str) -> None:
-    work = models.AWDLSTMWork(hidden=3, width=2, vocabulary=7, length=4, batch=2)
-    if way == "numpy":
-        assert models.our_run(work, way, windows=3).step().steps == 3
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("side", ["ours", "pytorch", "jax"])
+def test_a_whole_run_notes_the_time_of_each_step(
+    monkeypatch: pytest.MonkeyPatch, name: str, side: str
+) -> None:
+    work = SMALL[name]
+    if side == "ours" and name == "resnet18":  # it has the widths of the paper
+        monkeypatch.setattr(works, "resnet18", small_resnet)
+    elif side == "ours" and name == "resnet32":
+        monkeypatch.setattr(works, "resnet32", small_resnet)
+    elif side != "ours":
+        pytest.importorskip({"pytorch": "torch", "jax": "jax"}[side])
+    if side == "jax" and name == "awd-lstm":
+        assert not hasattr(work, "jax")
         return
-    pytest.importorskip("torch")
-    models.pytorch_run(work, way, windows=3).step()
+    run = {
+        "ours": lambda: runs.ours(work, "numpy"),
+        "pytorch": lambda: runs.pytorch(work, "fused"),
+        "jax": lambda: runs.jax(work),
+    }[side]()
+    times = run()
+    assert len(times) == 3
+    assert times == sorted(times)
+
+
+def small_resnet(shape: Any, classes: int, *, backend: str) -> Any:
+    return la.zoo.ResNet(shape, classes, (1, 1), (2, 3), backend=backend)
+
+
+def test_each_side_takes_its_turn_and_the_first_is_not_counted() -> None:
+    calls = []
+
+    def run(name: str) -> list[float]:
+        calls.append(name)
+        return [1.0, 2.0, 5.0]
+
+    found = runs.seconds({name: lambda name=name: run(name) for name in "ab"}, turns=2)
+    assert calls == list("ababab")
+    assert found == {"a": [2.0, 2.0], "b": [2.0, 2.0]}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_both_residual_networks_learn_their_batch(channels_last: bool) -> None:
     pytest.importorskip("torch")
-    work = models.ResNetWork(batch=2, channels_last=channels_last)
+    work = works.ResNetWork(batch=2, channels_last=channels_last)
     for each in (models.our_step(work, "numba"), models.pytorch_step(work, "fused")):
         first, *_, last = [each.step() for _ in range(4)]
         assert last < first
