@@ -1,4 +1,4 @@
-"""A table or figure of the paper, from what is asked for to the report."""
+"""Reproduces a table or figure of the paper, from the request to the report."""
 
 import importlib
 import math
@@ -12,6 +12,7 @@ from lookahead_ref.experiments.report import Findings, Job
 from lookahead_ref.experiments.settings import SIZES, ReproduceSettings, command
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.hyperparameters import option
+from lookahead_ref.report.words import duration
 
 NAMES: Mapping[str, str] = {
     "table1": "Table 1: classifiers at the end of training",
@@ -24,26 +25,26 @@ NAMES: Mapping[str, str] = {
     "fig10": "Figure 10: accuracy within the inner loops",
     "family": "The family: outer steps on a language model",
 }
-"""What can be reproduced, and the title of its report."""
+"""Tables and figures, and the titles of their reports."""
 
 _ENOUGH = 10
-"""Epochs that a larger setting must fit with, to be better than a smaller one."""
+"""The fewest epochs with which a larger setting is preferred to a smaller one."""
 
 
 class Experiment(Protocol):
-    """What each module that `NAMES` names has."""
+    """The functions of each module in `NAMES`."""
 
     def plan(self, settings: ReproduceSettings) -> Plan:
         """Plan the runs."""
 
     def find(self, plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-        """Make what came of them into tables beside the paper's, words and pictures."""
+        """Turn outcomes into tables beside the paper's, words and pictures."""
 
 
 def experiment(name: str) -> Experiment:
     """Return the module of a table or figure."""
     option("name", name, tuple(NAMES))
-    # Figure 9 shows the runs of Table 5 on the way.
+    # Figure 9 shows the curves of Table 5's runs.
     module = importlib.import_module(
         f"lookahead_ref.experiments.paper.{'table5' if name == 'fig9' else name}"
     )
@@ -51,8 +52,8 @@ def experiment(name: str) -> Experiment:
 
 
 def fitted(name: str, settings: ReproduceSettings, jobs: int) -> ReproduceSettings:
-    """Choose the largest setting whose runs fit into a budget, and all epochs that do."""
-    # It must fit with `_ENOUGH` epochs, unless it is the smallest that takes the data.
+    """Choose the largest setting, and the most epochs, whose runs fit into a budget."""
+    # It must fit with `_ENOUGH` epochs, unless it is the smallest for the data.
     budget = settings.budget or math.inf
     module = experiment(name)
     found, refused = [], []
@@ -61,7 +62,7 @@ def fitted(name: str, settings: ReproduceSettings, jobs: int) -> ReproduceSettin
         plan = module.plan(replace(asked, epochs=1))
         try:
             runs = trials.check(plan)
-        except ValueError as error:  # by data that its model does not take, as a rule
+        except ValueError as error:  # usually because its model does not take the data
             refused.append(error)
             continue
         seconds = budget * min(jobs, len(plan.trials()))
@@ -75,7 +76,7 @@ def fitted(name: str, settings: ReproduceSettings, jobs: int) -> ReproduceSettin
     chosen, epochs = found[-1]
     if epochs < 1:
         raise ValueError(
-            f"budget must be enough for one epoch of all runs, got {budget:g} s: "
+            f"budget must be enough for one epoch of all runs, got {duration(budget)}: "
             f"{command(f'reproduce {name}', chosen)} --dry-run says how long they take"
         )
     return chosen
