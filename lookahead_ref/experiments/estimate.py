@@ -1,4 +1,4 @@
-"""How long training takes, told before it begins: a few steps and examples are measured."""
+"""Predicts how long training takes, by measuring a few steps and examples."""
 
 import time
 from collections import Counter
@@ -14,9 +14,9 @@ from lookahead_ref.experiments import optimizers, plugins
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Plan
 from lookahead_ref.extras import require
+from lookahead_ref.report.words import duration, several
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training.models import carries
-from lookahead_ref.training.progress import duration, several
 from lookahead_ref.training.state import Placement, TrainingState, evaluator, gradients
 
 _SECONDS = 0.3
@@ -26,7 +26,7 @@ _TOKENS = 2_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run does, and about how long that takes."""
+    """The steps and epochs of a run, and about how long they take."""
 
     steps: int
     epochs: int
@@ -37,10 +37,10 @@ class Estimate:
         return f"{done}, about {duration(self.seconds)}"
 
 
-def told(
+def work_left(
     plan: Plan, prepared: Sequence[Prepared], jobs: int, folder: Path | None
 ) -> tuple[list[str], str]:
-    """Say of each arm what is still to be done, and in a line what that is in all."""
+    """Describe the work left, in a line for each arm and one for all."""
     with _one_thread():
         found = estimates(prepared, evaluations=plan.evaluations)
     left: Counter[str] = Counter()
@@ -64,8 +64,8 @@ def told(
 def estimates(
     runs: Sequence[Prepared], processes: int = 1, evaluations: int | None = None
 ) -> list[Estimate]:
-    """Predict how long runs of one model and data take, each in so many processes."""
-    measured = _measured(runs[0])  # which stands for all
+    """Predict how long runs with the same model and data take."""
+    measured = _measured(runs[0])
     found = []
     for run in runs:
         once, an_epoch = _cost(run, measured, evaluations, processes)
@@ -75,7 +75,7 @@ def estimates(
 
 
 def epochs_within(seconds: float, plan: Plan, runs: Sequence[Prepared]) -> int:
-    """Return with how many epochs all trials of a plan, of such runs, fit into a time."""
+    """Return how many epochs of all trials of a plan fit into a time."""
     with _one_thread():
         measured = _measured(runs[0])
     costs = [_cost(run, measured, plan.evaluations) for run in runs]
@@ -84,7 +84,7 @@ def epochs_within(seconds: float, plan: Plan, runs: Sequence[Prepared]) -> int:
 
 
 def _one_thread() -> AbstractContextManager[Any]:
-    """Keep linear algebra on one thread, as runs side by side do."""
+    """Keep linear algebra on one thread, as parallel runs do."""
     threadpoolctl = require(
         "threadpoolctl", "experiments", purpose="keep linear algebra on one thread"
     )
@@ -98,10 +98,10 @@ def _cost(
     evaluations: int | None,
     processes: int = 1,
 ) -> tuple[float, float]:
-    """Return the seconds that a run takes once, and for each of its epochs."""
+    """Return the seconds that a run takes besides its epochs, and for each epoch."""
     step, statistics, each = measured
     settings, data = run.settings, run.data
-    workers = cast("int", settings.workers) / processes  # one after the other
+    workers = cast("int", settings.workers) / processes
     an_epoch = run.steps / settings.epochs * workers * step
     evaluation = statistics + each * _size(data.validation)
     if evaluations is not None:
@@ -114,7 +114,7 @@ def _cost(
 
 
 def _measured(run: Prepared) -> tuple[float, float, float]:
-    """Return the seconds of a step, and for an evaluation: at first and an example."""
+    """Measure the seconds of a step, of statistics, and of evaluating an example."""
     with plugins.located_in(**optimizers.named(run.settings)), np.errstate(all="ignore"):
         return _measured_here(run)
 
@@ -138,7 +138,7 @@ def _measured_here(run: Prepared) -> tuple[float, float, float]:
             done += 1
         return max(done, 1)
 
-    steps(1)  # which compiles
+    steps(1)  # compiles
     began = time.perf_counter()
     done = steps(state.stream.batches_per_epoch - 1)
     per_step = (time.perf_counter() - began) / done
@@ -149,7 +149,7 @@ def _measured_here(run: Prepared) -> tuple[float, float, float]:
         return evaluator(model, params, learned, place)
 
     evaluate = prepared()
-    evaluate(some)  # which compiles
+    evaluate(some)  # compiles
     share = _seconds(prepared) / _size(learned) if carries(model) else 0.0
     each = _seconds(lambda: evaluate(some)) / _size(some)
     looked_at = min(settings.statistics_examples or _size(data.train), _size(data.train))
@@ -159,7 +159,7 @@ def _measured_here(run: Prepared) -> tuple[float, float, float]:
 def _some(source: Any) -> Any:
     """Return the first examples of a source, or tokens of a text."""
     most = _TOKENS if isinstance(source, np.ndarray) else _EXAMPLES
-    # Data of the user's own may have no part.
+    # The user's own data may not be divisible.
     if not hasattr(source, "take"):
         return source
     return source.take(np.arange(min(most, _size(source))))

@@ -85,7 +85,7 @@ def test_a_command_that_is_asked_to_end_saves_its_runs_and_goes_on(
         process.send_signal(number)
         _, said = process.communicate()
     assert process.returncode == 128 + number
-    assert "what was done is saved; to continue: lookahead-ref" in said
+    assert "the work so far is saved; to continue: lookahead-ref" in said
     left = under_way(tmp_path / "stopped")
     assert left
     said = ended(name, tmp_path / "stopped").stderr

@@ -20,6 +20,7 @@ from lookahead_ref.report.files import write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, picture
 from lookahead_ref.report.plots import Curve, Panel, curves_figure, late_limits, png
 from lookahead_ref.report.tables import Column, Row, Summary, Table, summarize
+from lookahead_ref.report.words import duration
 
 
 def table(*means: float, better: Any = "higher") -> Table:
@@ -208,6 +209,14 @@ def test_json_is_standard_even_where_numbers_are_not_finite(tmp_path: Path) -> N
     text = (tmp_path / "x.json").read_text()
     assert json.loads(text) == {"loss": ["nan", "-inf", 0.1]}
     assert text.endswith("}\n")
+
+
+def test_times_have_one_format() -> None:
+    seconds = (0, 1.24, 9.94, 9.95, 42, 99.4, 99.5, 720, 5969, 5970, 100_000)
+    assert [duration(each) for each in seconds] == [
+        *("0.0 s", "1.2 s", "9.9 s", "10 s", "42 s", "99 s", "2 min", "12 min", "99 min"),
+        *("1.7 h", "27.8 h"),
+    ]
 
 
 @settings(max_examples=20, deadline=None)

@@ -230,6 +230,6 @@ def test_slow_weights_that_diverge_are_reported_once() -> None:
     assert told.loss == result.history[1].train_loss
     # From 1 to 1.2 and 1.44, and half the way back.
     assert told.moved == pytest.approx(0.22 * 2**0.5)
-    line = "the weights after epoch 1 are worse than those of the start: loss"
+    line = "the weights after epoch 1 are worse than the initial ones: loss"
     assert line in stream.getvalue()
     assert dataclasses.asdict(told).keys() >= {"parameter", "moved"}

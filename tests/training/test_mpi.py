@@ -134,7 +134,7 @@ def test_many_runs_on_ranks_have_the_results_of_one_process(
     done = mpirun(*[[*on_ranks, "--jobs", "2"]] * 2)
     assert done.returncode != 0
     (line,) = told(done)
-    assert "workers can be mpi without jobs and scheduler, got 2" in line
+    assert "workers mpi cannot be given with jobs or scheduler, got 2" in line
 
 
 FAULTY = """
@@ -214,7 +214,7 @@ def test_another_number_of_ranks_cannot_go_on(tmp_path: Path) -> None:
     before = outcome(tmp_path / "run")
     done = mpirun(*[[*PYTHON, "train", "--resume", str(tmp_path / "run")]] * 3)
     assert done.returncode != 0
-    assert told(done) == ["lookahead-ref: workers must be as many as the run has, 2, got 3"]
+    assert told(done) == ["lookahead-ref: workers must be 2, as in the run, got 3"]
     assert outcome(tmp_path / "run") == before
 
 

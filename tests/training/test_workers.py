@@ -244,7 +244,7 @@ def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
     (run / "final.safetensors").unlink()
     max(run.glob("checkpoint-*")).unlink()
     other = called("train --workers 3 --resume", str(run))
-    refused(other, "workers must be as many as the run has, 2, got 3")
+    refused(other, "workers must be 2, as in the run, got 3")
     succeeded("train --resume", str(run))
     finals = [(folder / "final.safetensors").read_bytes() for folder in (run, whole)]
     assert finals[0] == finals[1]
@@ -254,7 +254,7 @@ def test_a_run_with_the_reduction_of_mpi_goes_on_by_it(tmp_path: Path) -> None:
     with begin(tmp_path / "run", TrainSettings(workers=2, reduction="allreduce"), print):
         pass
     done = called("train --resume", str(tmp_path / "run"))
-    refused(done, "resume must be given by mpirun -n 2 and with --workers mpi")
+    refused(done, "resume must be run by mpirun -n 2 with --workers mpi")
 
 
 def test_sweeps_and_comparisons_give_workers_to_what_can_have_them() -> None:

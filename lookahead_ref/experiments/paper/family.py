@@ -34,8 +34,8 @@ _ARMS: Mapping[str, tuple[Method, Mapping[str, Any]]] = {
     "DiLoCo": (Method("snoo-adam", "DiLoCo", "DiLoCo", "lookahead"), {**_K, "workers": 2}),
 }
 _RATES = {"Adam": 0.01, "Lookahead": 0.01, "SNOO": 0.01, "DiLoCo": 0.01}
-"""Each the better of 0.003 and 0.01 on seed 1000, after an epoch of Penn Treebank; DiLoCo
-has that of SNOO."""
+"""The better of 0.003 and 0.01 on seed 1000, after an epoch of Penn Treebank; DiLoCo has
+SNOO's."""
 
 
 def plan(request: ReproduceSettings) -> Plan:
@@ -57,7 +57,7 @@ def plan(request: ReproduceSettings) -> Plan:
     setting["Model"] = f"LSTM, {base.layers} layer of {base.hidden}"
     notes = {
         DIFFERS: [
-            "It is no experiment of the paper: SNOO and DiLoCo are later methods.",
+            "This is not an experiment of the paper: SNOO and DiLoCo are later methods.",
             "They were made for large language models, and this is a small one.",
             "DiLoCo's two workers each read half of the text in an epoch: half the steps.",
         ]

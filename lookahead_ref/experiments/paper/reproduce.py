@@ -1,4 +1,4 @@
-"""A table or figure of the paper, from what is asked for to the report."""
+"""Reproduces a table or figure of the paper, from the request to the report."""
 
 import importlib
 import math
@@ -20,6 +20,7 @@ from lookahead_ref.experiments.settings import (
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.hyperparameters import option
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
+from lookahead_ref.report.words import duration
 from lookahead_ref.training import Data
 
 NAMES: Mapping[str, str] = {
@@ -33,7 +34,7 @@ NAMES: Mapping[str, str] = {
     "fig10": "Figure 10: accuracy within the inner loops",
     "family": "The family: outer steps on a language model",
 }
-"""What can be reproduced, and the title of its report."""
+"""Tables and figures, and the titles of their reports."""
 
 _ONE = "which has one setting"
 _PATH = "which is evaluated along its path only"
@@ -51,23 +52,23 @@ _FORMAT = "lookahead-ref choice"
 _OBJECT = {"type": "object"}
 
 _ENOUGH = 10
-"""Epochs that a larger setting must fit with, to be better than a smaller one."""
+"""The fewest epochs with which a larger setting is preferred to a smaller one."""
 
 
 class Experiment(Protocol):
-    """What each module that `NAMES` names has."""
+    """The functions of each module in `NAMES`."""
 
     def plan(self, settings: ReproduceSettings) -> Plan:
         """Plan the runs."""
 
     def find(self, plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-        """Make what came of them into tables beside the paper's, words and pictures."""
+        """Turn outcomes into tables beside the paper's, words and pictures."""
 
 
 def experiment(name: str) -> Experiment:
     """Return the module of a table or figure."""
     option("name", name, tuple(NAMES))
-    # Figure 9 shows the runs of Table 5 on the way.
+    # Figure 9 shows the curves of Table 5's runs.
     module = importlib.import_module(
         f"lookahead_ref.experiments.paper.{'table5' if name == 'fig9' else name}"
     )
@@ -92,8 +93,8 @@ def _values(settings: ReproduceSettings) -> Iterator[tuple[str, Any]]:
 def fitted(
     name: str, settings: ReproduceSettings, jobs: int, loaded: MutableMapping[object, Data]
 ) -> ReproduceSettings:
-    """Choose the largest setting whose runs fit into a budget, and all epochs that do."""
-    # It must fit with `_ENOUGH` epochs, unless it is the smallest that takes the data.
+    """Choose the largest setting, and the most epochs, whose runs fit into a budget."""
+    # It must fit with `_ENOUGH` epochs, unless it is the smallest for the data.
     budget = settings.budget or math.inf
     found, refused = [], []
     for size in SIZES:
@@ -101,7 +102,7 @@ def fitted(
         try:
             planned = plan(name, replace(asked, epochs=1))
             runs = trials.check(planned, loaded)
-        except ValueError as error:  # by data that its model does not take, as a rule
+        except ValueError as error:  # usually because its model does not take the data
             refused.append(error)
             continue
         seconds = budget * min(jobs, len(planned.trials()))
@@ -116,7 +117,7 @@ def fitted(
     chosen, epochs = found[-1]
     if epochs < 1:
         raise ValueError(
-            f"budget must be enough for one epoch of all runs, got {budget:g} s: "
+            f"budget must be enough for one epoch of all runs, got {duration(budget)}: "
             f"{command(f'reproduce {name}', chosen)} --dry-run says how long they take"
         )
     return chosen
