@@ -27,6 +27,7 @@ CYCLES = 4
 """The number of cycles drawn, the last of the run."""
 
 _GRID = 31
+_EVALUATIONS = _GRID**2 + CYCLES * (5 + 1) + 1  # of fast and slow weights, k = 5
 
 
 class Plane:
@@ -64,7 +65,8 @@ def plan(request: ReproduceSettings) -> Plan:
         {"Model": "ResNet-32", "Data": "CIFAR-100"},
         "The document does not say which three points span its plane, nor where in "
         f"training its cycles are; here they are the last {CYCLES} of the run.",
-        measure,
+        measure=measure,
+        evaluations=_EVALUATIONS,
         alpha=0.5,
         model="resnet32",
     )
@@ -72,7 +74,7 @@ def plan(request: ReproduceSettings) -> Plan:
 
 def measure(settings: TrainSettings, folder: Path, request: StopRequest) -> dict[str, Any]:
     """Train, and measure the accuracy around the last cycles and along their path."""
-    with walking(settings, folder, request) as walk:
+    with walking(settings, folder, request, _EVALUATIONS) as walk:
         return _mapped(walk, settings.epochs * walk.steps_per_epoch, settings.k)
 
 
