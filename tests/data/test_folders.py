@@ -264,7 +264,7 @@ def test_hidden_and_other_files_and_folders_are_passed_over(folder: Path) -> Non
     (folder / "train" / "n01" / "older.jpg").mkdir()
     for name in ("d.gif", "e.GIF", "f"):
         (folder / "val" / "n02" / name).touch()
-    told = r"passed over .* \.bmp, .*: 2 \(\.gif\), 1 \(\.txt\), 1 \(folders\), 1 \(no end"
+    told = r"skipped .* \.bmp, .*: 2 \(\.gif\), 1 \(\.txt\), 1 \(folders\), 1 \(no end"
     with pytest.warns(UserWarning, match=told):
         data = load_images(folder)
     assert (data.classes, data.train.size) == (2, 3)
@@ -281,7 +281,7 @@ def test_links_are_followed_and_what_is_no_file_is_named(folder: Path) -> None:
     # A pipe is not waited for either.
     for make in (lambda path: path.symlink_to("nowhere"), os.mkfifo):
         make(place / "e.jpg")
-        with pytest.raises(DataFileError, match=r"e\.jpg: it is no file to be read"):
+        with pytest.raises(DataFileError, match=r"e\.jpg: it is not a readable file"):
             load_images(folder)
         (place / "e.jpg").unlink()
 

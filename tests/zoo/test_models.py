@@ -92,7 +92,7 @@ BLOCKS = {"shape": (3, 9, 8), "classes": 4, "blocks": (1, 1), "widths": (4, 4)}
 @pytest.mark.parametrize(
     ("model", "options", "told"),
     [
-        (MLP, {"sizes": (3,)}, "sizes must give at least"),
+        (MLP, {"sizes": (3,)}, "sizes must have at least"),
         (MLP, {"sizes": (3, 0)}, "sizes must be a positive integer, got 0"),
         (MLP, {"activation": "gelu"}, "activation must be one of 'relu', 'ta"),
         (MLP, {"initialization": "zeros"}, "initialization must be one of"),
