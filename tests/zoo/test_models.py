@@ -99,7 +99,7 @@ BLOCKS = {"shape": (3, 9, 8), "classes": 4, "blocks": (1, 1), "widths": (4, 4)}
         (LSTM, {"vocabulary": 0}, "vocabulary must be a positive integer"),
         (LSTM, {"dropout": 1.0}, "dropout must be"),
         (LSTM, {"scale": 0.0}, "scale must be"),
-        (LSTM, {"tied": True, "embedding": 3}, "embedding must be as wide as"),
+        (LSTM, {"tied": True, "embedding": 3}, "embedding must equal hidden"),
         (LSTM, {"initialization": "zeros"}, "initialization must be one of"),
         (ResNet, {"shape": (3, 8)}, "shape must be"),
         (ResNet, {"widths": (4,)}, "one number for each stage"),
