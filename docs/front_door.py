@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref as la
+from lookahead_ref.cli.conform import TITLES
 from lookahead_ref.conformance.bugs import BUGS, MISTAKES, SinglePrecision
 from lookahead_ref.report import plots
 
@@ -40,12 +41,6 @@ SHOWN = {
 }
 WORDS = runpy.run_path(str(DOCS / "_ext" / "survey_words.py"))
 VERDICTS = {name: word for name, (_, word, *_) in WORDS["VERDICTS"].items()}
-PROFILES = {
-    "wrapper": "Lookahead itself",
-    "state": "inner state",
-    "resume": "checkpoints",
-    "schedule": "schedules",
-}
 ASKED = ("timm", "--explain", "--profile", "wrapper")
 RATE, K, ALPHA, CYCLES = 1.97, 5, 0.5, 6
 """Of the two paths: five steps, an odd number, end on the other side of the valley."""
@@ -61,7 +56,7 @@ def table() -> str:
     # SNOO is published as a listing, which this project wrote out.
     those = [each for each in _surveyed() if each["version"] != "from its paper"]
     named = {each["name"]: each for each in those}
-    lines = [["", "verdict", *PROFILES.values(), "mistakes"], ["---"] * (len(PROFILES) + 3)]
+    lines = [["", "verdict", *TITLES.values(), "mistakes"], ["---"] * (len(TITLES) + 3)]
     for name, framework in SHOWN.items():
         one = named[name]
         rows = {row["name"]: row for row in one["profiles"]}
@@ -71,7 +66,7 @@ def table() -> str:
             [
                 f"[{one['title']}]({page}) {one['version']} ({framework})",
                 VERDICTS[one["verdict"]],
-                *(_cell(rows[each]) for each in PROFILES),
+                *(_cell(rows[each]) for each in TITLES),
                 ", ".join(causes),
             ]
         )
@@ -217,7 +212,7 @@ def _draw_paths(axes: Any, theme: plots.Theme) -> None:
     for number, (path, back) in enumerate(zip(fast, slow[1:], strict=True)):
         named = {"label": "fast weights"} if number == 0 else {}
         axes.plot(*path.T, color=green, linewidth=1.0, **named)
-        named = {"label": "their restart"} if number == 0 else {}
+        named = {"label": "drawn back"} if number == 0 else {}
         axes.plot(*np.array([path[-1], back]).T, ":", color=green, linewidth=1.2, **named)
     axes.plot(*alone[-1], "o", color=orange, markersize=7, zorder=4)
     axes.plot(1, 1, "s", color=ink, markersize=6, zorder=5, label="start")

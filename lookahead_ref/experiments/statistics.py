@@ -1,4 +1,4 @@
-"""Means over seeds, differences seed by seed, and how clearly a difference stands out."""
+"""Means over seeds, differences seed by seed, and their intervals."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ ACCURACY_AND_LOSSES: Mapping[str, int] = {
     "validation_loss": 4,
     "train_loss": 4,
 }
-"""Fields of `EpochRecord`, and how many decimals of them are shown."""
+"""Fields of `EpochRecord` to the decimals shown."""
 
 _TITLES = {
     "validation_accuracy": "{} accuracy (points)",
@@ -23,18 +23,18 @@ _TITLES = {
 
 
 def summary(outcome: Outcome, quantity: str, *, epoch: int = -1) -> Summary:
-    """Summarize a quantity over seeds, at the end or after an epoch; shares as percents."""
+    """Summarize a quantity over seeds after an epoch, the last by default; shares in %."""
     return summarized(outcome, _shown(outcome, quantity, epoch))
 
 
 def perplexity(outcome: Outcome, split: str) -> Summary:
-    """Summarize at what perplexity the runs ended, on one split of the text."""
+    """Summarize the runs' final perplexity on one split of the text."""
     losses = outcome.test("loss") if split == "test" else outcome.final(f"{split}_loss")
     return summarized(outcome, [math.exp(loss) for loss in losses])
 
 
 def quality(outcome: Outcome) -> Summary:
-    """Summarize how good the runs ended: perplexity of a text, or accuracy in percent."""
+    """Summarize the runs' final perplexity for a text, or accuracy in percent."""
     if outcome.of_text:
         return perplexity(outcome, "validation")
     return summary(outcome, "validation_accuracy")
@@ -48,18 +48,18 @@ def quality_column(outcomes: Sequence[Outcome]) -> Column:
 
 
 def evaluated(outcomes: Sequence[Outcome]) -> str:
-    """Return how a heading begins that tells of which examples something is."""
+    """Return the first word of a heading: the examples that were evaluated."""
     return outcomes[0].arm.settings.evaluated.capitalize()
 
 
 def summarized(outcome: Outcome, values: Sequence[float]) -> Summary:
-    """Summarize what its runs gave; missing where that was not measured."""
+    """Summarize values of its runs; missing if they were not measured."""
     measured = outcome.diverged or np.isfinite(values).any()
     return summarize(values) if measured else MISSING
 
 
 def rows(outcomes: Sequence[Outcome], quantities: Iterable[str]) -> tuple[Row, ...]:
-    """Make a row for each arm: how good it ended, and summaries of quantities."""
+    """Make a row for each arm: its final quality, and summaries of quantities."""
     return tuple(
         Row(each.arm.title, (quality(each), *(summary(each, name) for name in quantities)))
         for each in outcomes
@@ -83,7 +83,7 @@ def _shown(outcome: Outcome, quantity: str, epoch: int) -> list[float]:
 
 
 def interval(of: Summary) -> tuple[float, float] | None:
-    """Return the 95 % interval of a mean by Student's t; None of fewer than two values."""
+    """Return a mean's 95 % interval by Student's t; None for fewer than two values."""
     if of.deviation is None:
         return None
     half = _student(of.n - 1) * of.deviation / of.n**0.5
@@ -91,7 +91,7 @@ def interval(of: Summary) -> tuple[float, float] | None:
 
 
 def verdict(gain: Summary, sign: int = 1) -> str:
-    """Say whether a difference of this sign was seen, by its interval."""
+    """Say whether the interval shows a difference of this sign."""
     found = interval(gain)
     if found is None or found[0] <= 0.0 <= found[1]:
         return "not decided"
@@ -99,7 +99,7 @@ def verdict(gain: Summary, sign: int = 1) -> str:
 
 
 def _student(freedom: int) -> float:
-    """Return within what t 95 % of Student's distribution lie."""
+    """Return the t such that 95 % of Student's distribution lies between -t and t."""
     # M. Abramowitz and I. A. Stegun, equations 26.7.3 and 26.7.4, by bisection.
     odd = freedom % 2
     low, high = 0.0, math.pi / 2
@@ -178,7 +178,7 @@ def losses_table(
 
 
 def paired(outcomes: Sequence[Outcome]) -> str:
-    """Say what runs of one seed share."""
+    """Say what runs with the same seed have in common."""
     workers = {outcome.arm.settings.workers for outcome in outcomes}
     return "both start at the same point and see the same batches" + (
         ", except that each worker has its share of the data" * (len(workers) > 1)
@@ -192,7 +192,7 @@ def differences_from(
     *,
     epoch: int = -1,
 ) -> Table:
-    """Make the table of arms less one that they are compared with, seed by seed."""
+    """Make the table of differences of arms from a reference, seed by seed."""
     title = reference.arm.title
     when = "at the end" if epoch == -1 else f"after epoch {epoch}"
     return difference_table(
@@ -209,7 +209,7 @@ def differences_from(
 
 
 def against(differences: Table, quantity: str) -> str:
-    """Say of the first column of `differences_from` what is seen to be better."""
+    """Say which arms are better by the first column of `differences_from`."""
     compared = differences.title.removeprefix("What differs from ")
     column, sign = differences.columns[0], 1 if "accuracy" in quantity else -1
     said: dict[str, list[str]] = {"seen": [], "the contrary seen": [], "not decided": []}

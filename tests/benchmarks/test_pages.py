@@ -141,7 +141,7 @@ def test_the_chart_has_the_time_of_others_in_ours(tmp_path: Path) -> None:
 
 def test_the_documentation_has_the_page_that_the_script_writes() -> None:
     text = (page.DOCS / "benchmarks.md").read_text("utf-8")
-    assert "{" not in text.replace("{image}", "")
+    assert "{" not in text.replace("{figure}", "")
     for piece in page.TEMPLATE.read_text("utf-8").split("\n\n"):
         assert "{" in piece or piece.strip() in text
     for title, _ in page.RATIOS.values():

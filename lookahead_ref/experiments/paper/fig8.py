@@ -1,4 +1,4 @@
-"""Figure 8: training loss with other inner learning rates and another inner momentum."""
+"""Figure 8: training loss with other inner learning rates and momenta."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report import plots
 
 RATES = (0.25, 0.5, 1.0, 1.5, 2.0)
-"""Learning rates, as multiples of that which is otherwise used."""
+"""Learning rates, as multiples of the usual one."""
 
 MOMENTA = (0.8, 0.9, 0.95)
-"""Of the inner optimizer."""
+"""Momenta of the inner optimizer."""
 
 
 def plan(request: ReproduceSettings) -> Plan:
