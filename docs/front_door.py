@@ -247,7 +247,7 @@ def _draw_paths(axes: Any, theme: plots.Theme) -> None:
     for number, (path, back) in enumerate(zip(fast, slow[1:], strict=True)):
         named = {"label": "fast weights"} if number == 0 else {}
         axes.plot(*path.T, color=green, linewidth=1.0, **named)
-        named = {"label": "their restart"} if number == 0 else {}
+        named = {"label": "drawn back"} if number == 0 else {}
         axes.plot(*np.array([path[-1], back]).T, ":", color=green, linewidth=1.2, **named)
     axes.plot(*alone[-1], "o", color=orange, markersize=7, zorder=4)
     axes.plot(1, 1, "s", color=ink, markersize=6, zorder=5, label="start")

@@ -124,10 +124,9 @@ def reproduce(
         from lookahead_ref.report import plots
 
         plots.library()
+        job = reproducing.prepare(name, settings, _at_once(options), options.output)
         if settings.budget is not None:
-            settings = reproducing.fitted(name, settings, _at_once(options))
-            typer.echo(f"chosen: {command(f'reproduce {name}', settings)}", err=True)
-        job = reproducing.prepare(name, settings)
+            typer.echo(f"chosen: {command(job.name, job.settings)}", err=True)
     made = _done(job, options)
     if options.as_json:
         _print_json(made, files=list(made.files), summary=made.findings.summary)
@@ -178,7 +177,7 @@ def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Repor
             else:
                 typer.echo("\n".join([*arms, in_all]))
             raise typer.Exit
-    # Not the command as typed, whose --budget would choose the settings again.
+    # Not the command as typed: this is what was chosen for its --budget.
     words = shlex.split(
         command(job.name, job.settings) + command("", options).removeprefix("lookahead-ref")
     )

@@ -107,7 +107,7 @@ def train(
                 )
                 prepared = training.prepare(settings)
                 if resume is None:
-                    training.initial_weights(prepared)
+                    _ = prepared.initial_weights  # what is wrong with the file shows now
             if where.dry_run:
                 if team.leads:
                     processes = team.size // len(team.here)

@@ -42,7 +42,7 @@ def work_left(
 ) -> tuple[list[str], str]:
     """Describe the work left, in a line for each arm and one for all."""
     with _one_thread():
-        found = estimates(prepared)
+        found = estimates(prepared, evaluations=plan.evaluations)
     left: Counter[str] = Counter()
     for arm, trial in plan.trials():
         there = folder is not None and trial.file(folder / "trials").exists()
@@ -61,24 +61,26 @@ def work_left(
     )
 
 
-def estimates(runs: Sequence[Prepared], processes: int = 1) -> list[Estimate]:
+def estimates(
+    runs: Sequence[Prepared], processes: int = 1, evaluations: int | None = None
+) -> list[Estimate]:
     """Predict how long runs with the same model and data take."""
     measured = _measured(runs[0])
     found = []
     for run in runs:
-        once, an_epoch = _cost(run, measured, processes)
+        once, an_epoch = _cost(run, measured, evaluations, processes)
         epochs = run.settings.epochs
         found.append(Estimate(run.steps, epochs, once + epochs * an_epoch))
     return found
 
 
-def epochs_within(seconds: float, runs: Sequence[Prepared], seeds: int) -> int:
-    """Return how many epochs of all runs, on each of some seeds, fit into a time."""
+def epochs_within(seconds: float, plan: Plan, runs: Sequence[Prepared]) -> int:
+    """Return how many epochs of all trials of a plan fit into a time."""
     with _one_thread():
         measured = _measured(runs[0])
-    costs = [_cost(run, measured) for run in runs]
+    costs = [_cost(run, measured, plan.evaluations) for run in runs]
     once, an_epoch = (sum(parts) for parts in zip(*costs, strict=True))
-    return int((seconds / seeds - once) / an_epoch)
+    return int((seconds / len(plan.seeds) - once) / an_epoch)
 
 
 def _one_thread() -> AbstractContextManager[Any]:
@@ -91,18 +93,28 @@ def _one_thread() -> AbstractContextManager[Any]:
 
 
 def _cost(
-    run: Prepared, measured: tuple[float, float, float], processes: int = 1
+    run: Prepared,
+    measured: tuple[float, float, float],
+    evaluations: int | None,
+    processes: int = 1,
 ) -> tuple[float, float]:
     """Return the seconds that a run takes besides its epochs, and for each epoch."""
-    step, evaluation, test = measured
-    settings = run.settings
+    step, statistics, each = measured
+    settings, data = run.settings, run.data
     workers = cast("int", settings.workers) / processes
     an_epoch = run.steps / settings.epochs * workers * step
-    return evaluation + test, an_epoch + evaluation / settings.evaluate_every
+    evaluation = statistics + each * _size(data.validation)
+    if evaluations is not None:
+        return evaluations * evaluation, an_epoch
+    if settings.evaluate_train:
+        evaluation += each * _size(data.train)
+    test = getattr(data, "test", None)
+    tested = statistics + each * (0 if test is None else _size(test))
+    return evaluation + tested, an_epoch + evaluation / settings.evaluate_every
 
 
 def _measured(run: Prepared) -> tuple[float, float, float]:
-    """Measure the seconds of a step, an evaluation, and the test at the end."""
+    """Measure the seconds of a step, of statistics, and of evaluating an example."""
     with plugins.located_in(**optimizers.named(run.settings)), np.errstate(all="ignore"):
         return _measured_here(run)
 
@@ -141,12 +153,7 @@ def _measured_here(run: Prepared) -> tuple[float, float, float]:
     share = _seconds(prepared) / _size(learned) if carries(model) else 0.0
     each = _seconds(lambda: evaluate(some)) / _size(some)
     looked_at = min(settings.statistics_examples or _size(data.train), _size(data.train))
-    measured = _size(data.validation)
-    measured += _size(data.train) if settings.evaluate_train else 0
-    test = getattr(data, "test", None)
-    tested = 0 if test is None else _size(test)
-    statistics = share * looked_at
-    return per_step, statistics + each * measured, statistics + each * tested
+    return per_step, share * looked_at, each
 
 
 def _some(source: Any) -> Any:

@@ -24,8 +24,6 @@ from lookahead_ref.report.page import Section, code, definitions, page, paragrap
 from lookahead_ref.report.tables import Table
 from lookahead_ref.report.words import duration
 
-_BAND = "Line: mean over seeds; band: one sample standard deviation to each side."
-
 
 @dataclass(frozen=True)
 class Picture:
@@ -64,6 +62,8 @@ class Job:
     """A run's line in ``results.csv``; None: a line for each of its records."""
     more: Callable[[Sequence[Outcome]], Mapping[str, Any]] = lambda _: {}
     """Further entries of ``results.json``."""
+    begin: Callable[[Path], None] = lambda _: None
+    """Called with the folder before anything is trained."""
     logs: Callable[[Arm], Mapping[str, Any]] | None = None
     """An arm's labels in ``train.jsonl``; None: no such file."""
 
@@ -82,6 +82,7 @@ def do(job: Job, folder: Path, workers: Pool, console: Console) -> Report:
     """Do a job's remaining runs; write its numbers, pictures and page."""
     began = datetime.now().astimezone()
     kept = folder / "trials"
+    job.begin(folder)
     try:
         outcomes = trials.run(job.plan, kept, workers=workers, console=console)
         outcomes.sort(key=job.order)
@@ -213,11 +214,16 @@ def training_curves(outcomes: Sequence[Outcome], *, columns: int = 4) -> Picture
     """Make the picture of training loss and validation accuracy or loss."""
     panels, of = [training_panel(outcomes)], outcomes[0].arm.settings.evaluated
     if outcomes[0].of_text:
-        panels.append(plots.Panel(f"{of} loss", curves(outcomes, "validation_loss")))
-        caption = "Loss in nats a token, the logarithm of the perplexity."
+        losses = curves(outcomes, "validation_loss")
+        limits = plots.late_limits(losses, higher=False)
+        panels.append(plots.Panel(f"{of} loss", losses, limits=limits))
+        caption = (
+            f"Loss in nats a token, the logarithm of the perplexity; the axis of the {of} "
+            "loss shows where the methods can be told apart."
+        )
         return drawn(panels, caption, columns=columns)
     accuracy = curves(outcomes, "validation_accuracy")
-    limits = plots.late_limits(accuracy)
+    limits = plots.late_limits(accuracy, higher=True)
     panels.append(plots.Panel(f"{of} accuracy (%)", accuracy, limits=limits))
     caption = (
         f"Training loss, logarithmic, and {of} accuracy, whose axis begins where the "
@@ -252,7 +258,7 @@ def curves(outcomes: Sequence[Outcome], quantity: str) -> tuple[plots.Curve, ...
 def drawn(panels: Sequence[plots.Panel], caption: str, *, columns: int = 4) -> Picture:
     """Make a picture of curves over the epochs."""
     return Picture(
-        f"{caption} {_BAND}",
+        caption,
         lambda theme: plots.curves_figure(
             panels, x_title="epoch", columns=columns, theme=theme
         ),

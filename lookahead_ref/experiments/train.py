@@ -2,9 +2,10 @@
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,29 @@ class Prepared:
     steps: int
     """Steps of each worker in all epochs."""
 
+    @cached_property
+    def initial_weights(self) -> dict[str, Any] | None:
+        """The initial weights from a file; None if the seed decides them."""
+        if (file := self.settings.weights) is None:
+            return None
+        safetensors = require("safetensors.numpy", "experiments", purpose="read weights")
+        from safetensors import SafetensorError
 
-def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
-    """Look up and try everything that settings name; `data` may already be loaded."""
+        try:
+            found: dict[str, Any] = safetensors.load(read_file(Path(file), _MOST_BYTES))
+            check_like(found, self.model.init(0), "weights")
+        except (SafetensorError, OSError, TypeError, ValueError) as error:
+            raise ValueError(
+                "from must be a file of this model's weights, such as final.safetensors, "
+                f"got {file}: {error}"
+            ) from error
+        return found
+
+
+def prepare(
+    settings: TrainSettings, loaded: MutableMapping[object, Data] | None = None
+) -> Prepared:
+    """Look up and try everything that settings name; `loaded` keeps data between calls."""
     kind = models.defaults(settings.model)
     settings = replace(settings, backend=models.backend(settings))
     options = _model_options(settings, kind)
@@ -89,7 +110,7 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     rate = settings.learning_rate
     optimizers.method(settings.optimizer)
     load_backend(settings.backend)
-    data = _load_data(settings, kind) if data is None else data
+    data = _load_data(settings, kind, {} if loaded is None else loaded)
     batch_size = kind.batch_size if settings.batch_size is None else settings.batch_size
     # The user's data may lack what the library's models need.
     with plugins.attributed_to("data", settings.data):
@@ -200,24 +221,6 @@ def run(
     return result
 
 
-def initial_weights(prepared: Prepared) -> dict[str, Any] | None:
-    """Read the initial weights from a file; None if the seed decides them."""
-    if (file := prepared.settings.weights) is None:
-        return None
-    safetensors = require("safetensors.numpy", "experiments", purpose="read weights")
-    from safetensors import SafetensorError
-
-    try:
-        found: dict[str, Any] = safetensors.load(read_file(Path(file), _MOST_BYTES))
-        check_like(found, prepared.model.init(0), "weights")
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"from must be a file of this model's weights, such as final.safetensors, got "
-            f"{file}: {error}"
-        ) from error
-    return found
-
-
 def checkpoints(
     prepared: Prepared, folder: RunFolder, request: StopRequest
 ) -> CheckpointFolder:
@@ -249,7 +252,7 @@ def perplexity(loss: float) -> float | None:
 
 def _trained(prepared: Prepared, on_nonfinite: Any, **more: Any) -> TrainingResult:
     settings = prepared.settings
-    weights = None if more.get("resume") is not None else initial_weights(prepared)
+    weights = None if more.get("resume") is not None else prepared.initial_weights
     with plugins.located_in(**optimizers.named(settings)):
         return train(
             prepared.model,
@@ -312,12 +315,17 @@ def _model_options(settings: TrainSettings, kind: models.ModelKind) -> dict[str,
     return options
 
 
-def _load_data(settings: TrainSettings, kind: models.ModelKind) -> Any:
+def _load_data(
+    settings: TrainSettings, kind: models.ModelKind, loaded: MutableMapping[object, Any]
+) -> Any:
     given = {name: getattr(settings, name) for name in OF_DATA}
     options = {name: value for name, value in given.items() if value is not None}
     if options.get("validation") == "none":
         options["validation"] = 0
-    data = plugins.load_data(settings.data, **options)
+    key = (settings.data, *options.items())
+    if key not in loaded:
+        loaded[key] = plugins.load_data(settings.data, **options)
+    data = loaded[key]
     found = {}
     for name in ("window", "random_window"):
         value = getattr(settings, name)

@@ -11,7 +11,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -32,6 +32,7 @@ from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LostWorkerError, Pool, on_one_thread
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.training import (
+    Data,
     Event,
     NonFiniteLossError,
     RunStarted,
@@ -210,6 +211,8 @@ class Plan:
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Headings and sentences for the report."""
     measure: Measure = measure_training
+    evaluations: int | None = None
+    """How often a run is evaluated; None: after its epochs."""
 
     @property
     def over(self) -> str:
@@ -297,13 +300,12 @@ class Outcome:
         return {"title": self.arm.title, "settings": settings, "runs": runs}
 
 
-def check(plan: Plan) -> list[train.Prepared]:
+def check(
+    plan: Plan, loaded: MutableMapping[object, Data] | None = None
+) -> list[train.Prepared]:
     """Prepare a run of every arm, so that errors come before any training."""
-    found: list[train.Prepared] = []
-    for arm in plan.arms:
-        # All arms have the same data.
-        found.append(train.prepare(arm.settings, found[0].data if found else None))
-    return found
+    loaded = {} if loaded is None else loaded
+    return [train.prepare(arm.settings, loaded) for arm in plan.arms]
 
 
 def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Outcome]:

@@ -11,8 +11,13 @@ from rich.console import Console
 from commands import succeeded
 from lookahead_ref.experiments import estimate, sweep, train, trials
 from lookahead_ref.experiments.estimate import estimates, work_left
+from lookahead_ref.experiments.paper.reproduce import prepare
 from lookahead_ref.experiments.resume import Note
-from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
+from lookahead_ref.experiments.settings import (
+    ReproduceSettings,
+    SweepSettings,
+    TrainSettings,
+)
 from lookahead_ref.experiments.workers import LocalProcesses
 
 
@@ -40,6 +45,16 @@ def test_workers_of_one_process_take_turns(monkeypatch: pytest.MonkeyPatch) -> N
     run = train.prepare(TrainSettings(optimizer="lookahead-sgd", epochs=1, workers=2))
     found = [estimates([run], processes)[0] for processes in (1, 2)]
     assert [(each.steps, each.seconds) for each in found] == [(10, 20.0), (10, 10.0)]
+
+
+@pytest.mark.parametrize(("name", "count"), [("fig1", 31**2 + 4 * 6 + 1), ("fig10", 73)])
+def test_what_is_evaluated_along_a_path_is_counted(
+    name: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "_measured", lambda run: (0.0, 2.0, 0.0))
+    job = prepare(name, ReproduceSettings(epochs=1, seeds=1))
+    (found,) = estimates(job.prepared, evaluations=job.plan.evaluations)
+    assert found.seconds == 2.0 * count
 
 
 def test_what_is_there_already_is_not_counted(tmp_path: Path) -> None:

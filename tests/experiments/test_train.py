@@ -71,10 +71,16 @@ def test_a_run_goes_on_past_its_end_as_if_it_had_been_that_long(here: Path) -> N
     refused(called("train --resume falling --epochs 2"), "with a constant schedule")
 
 
-def test_training_begins_with_given_weights(here: Path) -> None:
+def test_training_begins_with_given_weights(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     succeeded("train --epochs 1 --optimizer sgd --hidden 8 --output first")
     more = "--optimizer sgd --hidden 8 --from first/final.safetensors"
+    read = list[Path]()
+    found = train.read_file
+    monkeypatch.setattr(train, "read_file", lambda *of: (read.append(of[0]), found(*of))[1])
     succeeded(f"train --epochs 1 {more} --output then")
+    assert [str(path) for path in read] == ["first/final.safetensors"]
     start, end = results(here / "then")["history"][0], results(here / "first")["history"][1]
     names = ("train_loss", "validation_loss", "validation_accuracy")
     assert [start[name] for name in names] == [end[name] for name in names]

@@ -47,6 +47,12 @@ def reported(mean: float, deviation: float | None = None) -> Summary:
 
 def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
     """Return the settings of all arms: SGD with momentum 0.9 on the requested data."""
+    kind = (request.data or "").partition(":")[0]
+    if request.size == "small" and kind in _AUGMENTED:
+        raise ValueError(
+            f"data {kind} must be given with middle or full, whose models take pictures in "
+            "colours; the small setting takes mnist:DIR"
+        )
     settings = replace(
         _OF_SIZES[request.size],
         optimizer="heavy-ball",
@@ -125,8 +131,8 @@ def shown(
         measured = "the test examples; none are held out from training"
     read = {"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}
     sizes = {"resized to": settings.resize, "cropped to": settings.crop}
-    if told := [f"{what} {size}" for what, size in sizes.items() if size is not None]:
-        read["Pixels of pictures"] = ", ".join(told)
+    if sized := [f"{what} {size}" for what, size in sizes.items() if size is not None]:
+        read["Pixels of pictures"] = ", ".join(sized)
     pairs = dict.fromkeys(
         f"{each.k} and {each.alpha:g}" for each in inside if each.alpha is not None
     )
@@ -190,8 +196,9 @@ def last_steps(
     request: ReproduceSettings,
     paper: Mapping[str, str],
     differs: str,
-    measure: Measure,
     *,
+    measure: Measure,
+    evaluations: int,
     alpha: float = ALPHA,
     **of_full: Any,
 ) -> Plan:
@@ -205,7 +212,8 @@ def last_steps(
         epochs=request.epochs or (60 if request.full else 10),
     )
     arm = Arm("Lookahead", settings, "Lookahead", "lookahead")
-    return plan(request, settings, [arm], paper, differs, seeds=(1, 5), measure=measure)
+    looked: Any = {"measure": measure, "evaluations": evaluations}
+    return plan(request, settings, [arm], paper, differs, seeds=(1, 5), **looked)
 
 
 def accuracy_table(

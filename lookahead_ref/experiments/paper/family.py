@@ -7,7 +7,7 @@ from typing import Any
 from lookahead_ref.experiments.optimizers import Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, shown
 from lookahead_ref.experiments.report import Findings, training_curves
-from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
 from lookahead_ref.experiments.statistics import against, differences_from, perplexity
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Table
@@ -20,7 +20,6 @@ _BASE = TrainSettings(
     epochs=4,
     batch_size=20,
     clip=0.25,
-    evaluate_train=False,
 )
 _SETTING = {
     "Outer optimizer": "Nesterov, learning rate 0.7, momentum 0.5, k = 20",
@@ -45,6 +44,7 @@ def plan(request: ReproduceSettings) -> Plan:
         data=request.data or _BASE.data,
         epochs=request.epochs or _BASE.epochs,
         backend=request.base.backend,
+        **{**evaluation(request.base), "evaluate_train": bool(request.base.evaluate_train)},
     )
     arms = []
     for title, (method, changed) in _ARMS.items():

@@ -27,6 +27,7 @@ CYCLES = 4
 """The number of cycles drawn, the last of the run."""
 
 _GRID = 31
+_EVALUATIONS = _GRID**2 + CYCLES * (5 + 1) + 1  # of fast and slow weights, k = 5
 
 
 class Plane:
@@ -64,7 +65,8 @@ def plan(request: ReproduceSettings) -> Plan:
         {"Model": "ResNet-32", "Data": "CIFAR-100"},
         "The document does not say which three points span its plane, nor where in "
         f"training its cycles are; here they are the last {CYCLES} of the run.",
-        measure,
+        measure=measure,
+        evaluations=_EVALUATIONS,
         alpha=0.5,
         model="resnet32",
     )
@@ -72,7 +74,7 @@ def plan(request: ReproduceSettings) -> Plan:
 
 def measure(settings: TrainSettings, folder: Path, request: StopRequest) -> dict[str, Any]:
     """Train, and measure the accuracy around the last cycles and along their path."""
-    with walking(settings, folder, request) as walk:
+    with walking(settings, folder, request, _EVALUATIONS) as walk:
         return _mapped(walk, settings.epochs * walk.steps_per_epoch, settings.k)
 
 
@@ -169,8 +171,8 @@ def _draw(run: Mapping[str, Any], of: str, theme: Theme) -> "plots.Figure":
     theta, phi, k = np.array(run["theta"]), np.array(run["phi"]), run["k"]
     for cycle in range(len(phi) - 1):
         points = np.vstack([phi[cycle], theta[cycle * k : (cycle + 1) * k]])
-        told = "fast weights theta" if cycle == 0 else None
-        axes.plot(*points.T, color=fast, label=told, **FAST)
+        label = "fast weights theta" if cycle == 0 else None
+        axes.plot(*points.T, color=fast, label=label, **FAST)
         back = np.vstack([points[-1], phi[cycle + 1]])
         axes.plot(*back.T, color=slow, linewidth=1.0, **BACK)
     axes.plot(*phi.T, color=slow, linewidth=2.0, label="slow weights phi", **SLOW)

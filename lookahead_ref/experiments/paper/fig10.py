@@ -21,6 +21,8 @@ from lookahead_ref.training.stopping import StopRequest
 STEPS = 60
 """The number of fast steps shown, the last of the run."""
 
+_EVALUATIONS = STEPS + STEPS // 5 + 1
+
 
 def plan(request: ReproduceSettings) -> Plan:
     return classifiers.last_steps(
@@ -28,7 +30,8 @@ def plan(request: ReproduceSettings) -> Plan:
         {"Model": "ResNet-32", "Data": "CIFAR"},
         f"The document does not say where in training the {STEPS} steps are; here they are "
         "the last of the run, which has a constant learning rate.",
-        measure,
+        measure=measure,
+        evaluations=_EVALUATIONS,
         model="resnet32",
     )
 
@@ -37,7 +40,7 @@ def measure(settings: TrainSettings, folder: Path, request: StopRequest) -> dict
     """Train, and measure the accuracy of theta and phi after each of the last steps."""
     visits = []
     slow = None
-    with walking(settings, folder, request) as walk:
+    with walking(settings, folder, request, _EVALUATIONS) as walk:
         steps = settings.epochs * walk.steps_per_epoch
         for visit in walk.visits(steps - STEPS + 1, steps):
             if slow is None or visit.synchronized:
@@ -116,8 +119,8 @@ def _draw(visits: Sequence[Mapping[str, Any]], of: str, theme: Theme) -> "plots.
     phi = [100 * visit["phi"] for visit in ends]
     for step, before, after in zip(at, (v["theta"] for v in ends), phi, strict=True):
         axes.plot([step] * 2, [100 * before, after], color=slow, linewidth=1.2, **BACK)
-    told = "slow weights phi after the interpolation"
-    axes.plot(at, phi, color=slow, linestyle="none", label=told, **SLOW)
+    label = "slow weights phi after the interpolation"
+    axes.plot(at, phi, color=slow, linestyle="none", label=label, **SLOW)
     plots.label(axes, theme, x="step", y=f"{of} accuracy (%)")
     plots.legend_above(axes, theme, ncols=2)
     return figure

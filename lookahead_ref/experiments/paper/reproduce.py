@@ -2,17 +2,26 @@
 
 import importlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Protocol, cast
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.estimate import epochs_within
 from lookahead_ref.experiments.report import Findings, Job
-from lookahead_ref.experiments.settings import SIZES, ReproduceSettings, command
+from lookahead_ref.experiments.settings import (
+    SIZES,
+    ReproduceSettings,
+    TrainSettings,
+    command,
+    options,
+)
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.hyperparameters import option
+from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.report.words import duration
+from lookahead_ref.training import Data
 
 NAMES: Mapping[str, str] = {
     "table1": "Table 1: classifiers at the end of training",
@@ -26,6 +35,21 @@ NAMES: Mapping[str, str] = {
     "family": "The family: outer steps on a language model",
 }
 """Tables and figures, and the titles of their reports."""
+
+_ONE = "which has one setting"
+_PATH = "which is evaluated along its path only"
+_UNUSED: Mapping[str, Mapping[str, str]] = {
+    "family": {"full": _ONE, "middle": _ONE, "learning_rate": "which has no SGD"},
+    "fig1": {"evaluate_every": _PATH},
+    "fig10": {"evaluate_every": _PATH},
+}
+"""Options that one of them does not use, and why."""
+
+CHOSEN = "chosen.json"
+"""The file of a folder that says what was chosen for a budget."""
+
+_FORMAT = "lookahead-ref choice"
+_OBJECT = {"type": "object"}
 
 _ENOUGH = 10
 """The fewest epochs with which a larger setting is preferred to a smaller one."""
@@ -51,24 +75,41 @@ def experiment(name: str) -> Experiment:
     return cast("Experiment", module)
 
 
-def fitted(name: str, settings: ReproduceSettings, jobs: int) -> ReproduceSettings:
+def plan(name: str, settings: ReproduceSettings) -> Plan:
+    """Plan the runs; refuse an option that the table or figure does not use."""
+    module = experiment(name)
+    usual = dict(_values(ReproduceSettings()))
+    for place, value in _values(settings):
+        why = _UNUSED.get(name, {}).get(place)
+        if why is not None and value != usual[place]:
+            raise ValueError(f"{place} cannot be given with {name}, {why}; got {value}")
+    return module.plan(settings)
+
+
+def _values(settings: ReproduceSettings) -> Iterator[tuple[str, Any]]:
+    return ((place.rpartition(".")[2], value) for place, _, value in options(settings))
+
+
+def fitted(
+    name: str, settings: ReproduceSettings, jobs: int, loaded: MutableMapping[object, Data]
+) -> ReproduceSettings:
     """Choose the largest setting, and the most epochs, whose runs fit into a budget."""
     # It must fit with `_ENOUGH` epochs, unless it is the smallest for the data.
     budget = settings.budget or math.inf
-    module = experiment(name)
     found, refused = [], []
     for size in SIZES:
         asked = replace(settings, budget=None, full=size == "full", middle=size == "middle")
-        plan = module.plan(replace(asked, epochs=1))
         try:
-            runs = trials.check(plan)
+            planned = plan(name, replace(asked, epochs=1))
+            runs = trials.check(planned, loaded)
         except ValueError as error:  # usually because its model does not take the data
             refused.append(error)
             continue
-        seconds = budget * min(jobs, len(plan.trials()))
-        usual = module.plan(asked).arms[0].settings.epochs
-        epochs = min(epochs_within(seconds, runs, len(plan.seeds)), usual)
-        found.append((replace(asked, epochs=max(epochs, 1), seeds=len(plan.seeds)), epochs))
+        seconds = budget * min(jobs, len(planned.trials()))
+        usual = plan(name, asked).arms[0].settings.epochs
+        epochs = min(epochs_within(seconds, planned, runs), usual)
+        seeds = len(planned.seeds)
+        found.append((replace(asked, epochs=max(epochs, 1), seeds=seeds), epochs))
         if epochs >= min(_ENOUGH, usual):
             break
     if not found:
@@ -82,10 +123,28 @@ def fitted(name: str, settings: ReproduceSettings, jobs: int) -> ReproduceSettin
     return chosen
 
 
-def prepare(name: str, settings: ReproduceSettings) -> Job:
-    """Check everything before anything is trained or written."""
-    module = experiment(name)
-    plan = module.plan(settings)
+def _chosen(folder: Path | None, asked: ReproduceSettings) -> ReproduceSettings | None:
+    """Return what was chosen for the same request when a folder was begun."""
+    if folder is None or not (folder / CHOSEN).exists():
+        return None
+    found = read_sealed(folder / CHOSEN, _FORMAT, asked=_OBJECT, settings=_OBJECT)
+    if found["asked"] != jsonable(asdict(asked)):
+        return None
+    given = found["settings"]
+    return ReproduceSettings(**{**given, "base": TrainSettings(**given["base"])})
+
+
+def prepare(
+    name: str, settings: ReproduceSettings, jobs: int = 1, folder: Path | None = None
+) -> Job:
+    """Check everything before anything is trained or written.
+
+    For a budget this chooses the settings, unless the folder says what was chosen.
+    """
+    asked, loaded = settings, dict[object, Data]()
+    if asked.budget is not None:
+        settings = _chosen(folder, asked) or fitted(name, asked, jobs, loaded)
+    planned = plan(name, settings)
 
     def find(outcomes: Sequence[Outcome]) -> Findings:
         if all(outcome.diverged == len(outcome.runs) for outcome in outcomes):
@@ -93,14 +152,20 @@ def prepare(name: str, settings: ReproduceSettings) -> Job:
                 "every run diverged, there is nothing to compare: try a smaller learning "
                 "rate"
             )
-        return module.find(plan, outcomes)
+        return experiment(name).find(planned, outcomes)
+
+    def begin(folder: Path) -> None:
+        if asked.budget is not None:
+            chosen = {"asked": asdict(asked), "settings": asdict(settings)}
+            write_sealed(folder / CHOSEN, _FORMAT, chosen)
 
     return Job(
         f"reproduce {name}",
         NAMES[name],
         settings,
-        plan,
-        trials.check(plan),
+        planned,
+        trials.check(planned, loaded),
         find,
         more=lambda _: {"name": name},
+        begin=begin,
     )

@@ -45,20 +45,24 @@ class Visit:
 
 @contextmanager
 def walking(
-    settings: TrainSettings, folder: Path, request: StopRequest
+    settings: TrainSettings, folder: Path, request: StopRequest, evaluations: int = 0
 ) -> Iterator["Walk"]:
-    """Begin or continue a walk in a folder."""
+    """Begin or continue a walk in a folder, with this many evaluations."""
     with request.interrupting():
         prepared = train.prepare(settings)
     with held(folder, prepared.settings) as run:
-        yield Walk(prepared, run, request)
+        yield Walk(prepared, run, request, evaluations)
 
 
 class Walk:
     """A run of Lookahead whose weights are visible; its folder keeps its state."""
 
     def __init__(
-        self, prepared: train.Prepared, run: RunFolder, request: StopRequest
+        self,
+        prepared: train.Prepared,
+        run: RunFolder,
+        request: StopRequest,
+        evaluations: int,
     ) -> None:
         optimizer, settings = prepared.optimizer, prepared.settings
         if not isinstance(optimizer, la.Lookahead):
@@ -75,7 +79,9 @@ class Walk:
             run.note(f"continuing from {restored.path}")
             self._state.restore(restored.snapshot)
         steps = settings.epochs * self.steps_per_epoch
-        self._note = Note(run.path, steps)
+        # As if an evaluation took as long as a step.
+        self._note = Note(run.path, steps + evaluations)
+        self._evaluated, self._evaluations = 0, evaluations
         self._file = run.path / "accuracies.txt"
         text = read_file(self._file).decode() if self._file.exists() else ""
         # The last line may have been cut off.
@@ -101,7 +107,7 @@ class Walk:
                 before = state.stepper.state_dict() if shown else {}
                 loss, state.carried, grads = gradient(batch)
                 words = f"step {state.step}, batch loss {float(loss):.4f}"
-                self._note.write(state.step, words)
+                self._note.write(state.step + self._evaluated, words)
                 state.stepper.step(grads)
                 state.step, state.batches = state.step + 1, state.batches + 1
                 if shown:
@@ -119,6 +125,9 @@ class Walk:
 
     def accuracy(self, params: Any) -> float:
         """Return the accuracy of weights on the validation examples, once recorded."""
+        self._evaluated += 1
+        words = f"evaluation {self._evaluated} of {self._evaluations}"
+        self._note.write(self._state.step + self._evaluated, words)
         if self._measured:
             return self._measured.popleft()
         model, data, place = self._prepared.model, self._prepared.data, self._placement
