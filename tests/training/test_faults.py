@@ -164,8 +164,8 @@ def test_a_state_that_became_infinite_unforeseen_cannot_be_skipped_over() -> Non
 @pytest.mark.parametrize(
     ("bad", "optimizer", "advice"),
     [
-        ((0,), OPTIMIZER, "the batch itself holds values that are not finite"),
-        ((8,), OPTIMIZER, "the batch itself holds values that are not finite"),
+        ((0,), OPTIMIZER, "the batch itself has values that are not finite"),
+        ((8,), OPTIMIZER, "the batch itself has values that are not finite"),
         ((), la.SGD(1e38), "a smaller learning rate may help"),
     ],
 )

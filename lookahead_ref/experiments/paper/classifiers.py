@@ -131,8 +131,8 @@ def shown(
         measured = "the test examples; none are held out from training"
     read = {"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}
     sizes = {"resized to": settings.resize, "cropped to": settings.crop}
-    if told := [f"{what} {size}" for what, size in sizes.items() if size is not None]:
-        read["Pixels of pictures"] = ", ".join(told)
+    if sized := [f"{what} {size}" for what, size in sizes.items() if size is not None]:
+        read["Pixels of pictures"] = ", ".join(sized)
     pairs = dict.fromkeys(
         f"{each.k} and {each.alpha:g}" for each in inside if each.alpha is not None
     )

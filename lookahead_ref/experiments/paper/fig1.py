@@ -175,8 +175,8 @@ def _draw(run: Mapping[str, Any], of: str, theme: Theme) -> "plots.Figure":
     theta, phi, k = np.array(run["theta"]), np.array(run["phi"]), run["k"]
     for cycle in range(len(phi) - 1):
         points = np.vstack([phi[cycle], theta[cycle * k : (cycle + 1) * k]])
-        told = "fast weights theta" if cycle == 0 else None
-        axes.plot(*points.T, color=fast, label=told, **FAST)
+        label = "fast weights theta" if cycle == 0 else None
+        axes.plot(*points.T, color=fast, label=label, **FAST)
         back = np.vstack([points[-1], phi[cycle + 1]])
         axes.plot(*back.T, color=slow, linewidth=1.0, **BACK)
     axes.plot(*phi.T, color=slow, linewidth=2.0, label="slow weights phi", **SLOW)

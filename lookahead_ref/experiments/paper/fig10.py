@@ -119,8 +119,8 @@ def _draw(visits: Sequence[Mapping[str, Any]], of: str, theme: Theme) -> "plots.
     phi = [100 * visit["phi"] for visit in ends]
     for step, before, after in zip(at, (v["theta"] for v in ends), phi, strict=True):
         axes.plot([step] * 2, [100 * before, after], color=slow, linewidth=1.2, **BACK)
-    told = "slow weights phi after the interpolation"
-    axes.plot(at, phi, color=slow, linestyle="none", label=told, **SLOW)
+    label = "slow weights phi after the interpolation"
+    axes.plot(at, phi, color=slow, linestyle="none", label=label, **SLOW)
     plots.label(axes, theme, x="step", y=f"{of} accuracy (%)")
     plots.legend_above(axes, theme, ncols=2)
     return figure

@@ -58,8 +58,8 @@ def draw(numbers: dict[str, Any]) -> "plots.Figure":
     # A line style for each state, as colour alone is not enough.
     styles = [(INK, DASHED), *zip(COLOURS, ["solid", DOTTED, DASH_DOTTED], strict=False)]
     for axes, (title, cases) in zip(grid.flat, numbers["optimizers"].items(), strict=True):
-        best, told = _steps(numbers["best_possible_rate"]), "best possible, first order"
-        axes.plot(conditions, best, color=GHOST, linewidth=4.0, label=told)
+        best, label = _steps(numbers["best_possible_rate"]), "best possible, first order"
+        axes.plot(conditions, best, color=GHOST, linewidth=4.0, label=label)
         for (name, case), (colour, dashes) in zip(cases.items(), styles, strict=False):
             style: Any = {"color": colour, "linestyle": dashes, "linewidth": 2.0}
             axes.plot(conditions, _steps(case["rate"]), label=name, **style)
