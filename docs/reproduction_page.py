@@ -19,6 +19,7 @@ from typing import Any
 from lookahead_ref.experiments.paper.classifiers import DIFFERS
 from lookahead_ref.experiments.paper.reproduce import NAMES
 from lookahead_ref.report.files import checked
+from lookahead_ref.report.words import duration
 
 __all__ = ["page"]
 
@@ -80,7 +81,7 @@ def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> st
         f"Setting: {setting}.\n\n"
         f"```sh\n{command}\n```\n\n"
         f"On {timing['started'][:10]}, {machine['Processor']}, "
-        f"{machine['Cores']} cores: {seconds:.0f} s, all runs together.\n"
+        f"{machine['Cores']} cores: {duration(seconds)}, all runs together.\n"
     )
 
 

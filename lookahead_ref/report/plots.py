@@ -7,6 +7,7 @@ with the other families behind it in grey, to be read by itself and against the 
 import io
 import os
 import statistics
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -195,18 +196,36 @@ def curves_figure(
         if not axes.lines:
             axes.remove()
     figure.align_ylabels()
+    note = _meaning([len(curve.values) for row in rows for curve in row.curves])
+    if len(families) > 1:
+        note += " Grey: the other panels' methods."
+    note = textwrap.fill(note, int(14 * figure.get_figwidth()))
+    below = {"x": 0.01, "ha": "left", "fontsize": 9.5, "color": INK[theme]}
+    figure.supxlabel(note, **below)
     return figure
 
 
-def late_limits(curves: Sequence[Curve]) -> tuple[float, float]:
-    """Find limits of accuracies that show the end of the curves, not their climb."""
-    late = slice(len(curves[0].x) // 6, None)
-    low = min(float(curve.mean[late].min()) for curve in curves)
-    high = max(float((curve.mean + curve.deviation)[late].max()) for curve in curves)
-    middle = statistics.median(float(curve.mean[-1]) for curve in curves)
-    low = max(low, middle - 4 * max(high - middle, 0.5))
+def _meaning(counts: Sequence[int]) -> str:
+    """Say what a line and a band are, from the numbers of runs of each curve."""
+    fewest, most = min(counts), max(counts)
+    if most == 1:
+        return "Each line is one run (n = 1)."
+    n = f"n = {most}" if fewest == most else f"n = {fewest} to {most}"
+    return f"Lines: mean of {n} seeds. Bands: one sample standard deviation to each side."
+
+
+def late_limits(curves: Sequence[Curve], *, higher: bool) -> tuple[float, float]:
+    """Find limits that show the end of the curves, not how they begin."""
+    sign, least = (1, 0.5) if higher else (-1, 0.05)
+    late = slice(max(1, len(curves[0].x) // 6), None)
+    low = min(float((sign * c.mean - c.deviation)[late].min()) for c in curves)
+    high = max(float((sign * c.mean + c.deviation)[late].max()) for c in curves)
+    middle = statistics.median(sign * float(curve.mean[-1]) for curve in curves)
+    # One that fails would squash all others.
+    low = max(low, middle - 8 * max(high - middle, least))
     high = min(high, 100.0)
-    return min(low, high - 0.1), high  # also of curves that are all flat
+    low = min(low, high - least / 5)  # also of curves that are all flat
+    return (low, high) if higher else (-high, -low)
 
 
 def write_picture(folder: Path, name: str, figure: "Figure") -> None:
@@ -359,7 +378,8 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
     if row.scale == "log" and high < 100 * low:  # the powers of ten are too few
         between = (1, 2, 5) if high > 8 * low else (1, 1.5, 2, 3, 4, 5, 7)
         ticker = require("matplotlib.ticker", "experiments", purpose="draw pictures")
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=between))
+        even, uneven = ticker.MaxNLocator(4), ticker.LogLocator(subs=between)
+        axes.yaxis.set_major_locator(even if high < 2.5 * low else uneven)
         axes.yaxis.set_major_formatter("{x:g}")
     axes.margins(x=0.01)
 
@@ -370,6 +390,7 @@ def _limits(row: Panel) -> tuple[float, float]:
     means = means[np.isfinite(means)]
     if row.scale == "log":
         means = means[means > 0]
-        return float(means.min() / 1.3), float(means.max() * 1.3)
+        room = max(1.02, (means.max() / means.min()) ** 0.08)
+        return float(means.min() / room), float(means.max() * room)
     room = 0.05 * (means.max() - means.min())
     return float(means.min() - room), float(means.max() + room)

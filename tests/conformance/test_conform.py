@@ -10,6 +10,7 @@ import pytest
 from conformance.running import conform
 
 from commands import Done, refused
+from lookahead_ref.cli.conform import _profiles
 
 SWAPPED = """
 import json
@@ -119,6 +120,7 @@ def test_one_convention_is_to_be_followed_throughout() -> None:
     assert "epsilon-hat in " in result.stdout
 
 
+PAIR = ("--profile", "wrapper", "--profile", "pytorch")
 SOME = ("--profile", "wrapper", "--profile", "nesting")
 
 
@@ -275,7 +277,7 @@ def test_a_file_that_cannot_be_imported_is_told_in_a_line(
         ("Unlisted", "slow weights must be a list, a dict for each Lookahead, got a dict"),
     ],
 )
-def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None:
+def test_an_error_names_what_a_class_should_have_returned(name: str, says: str) -> None:
     result = conform(f"mine.py:{name}", "--case", "smoke-wrapper", "--json")
     assert result.exit_code == 3
     (reason, _) = (each["reason"] for each in json.loads(result.stdout)["failures"])
@@ -294,7 +296,8 @@ def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None
         (("pure", "--case", "wrapper-0"), "the id of a case, got 'wrapper-0'"),
         (("pure", "--case", "smoke-wraper"), "wraper'; did you mean 'smoke-wrapper'?"),
         (("pure", "--profile", "nestin"), "got 'nestin'; did you mean 'nesting'?"),
-        (("pure", "--profile", "all"), "--profile must be one of 'wrapper', "),
+        (("pure", "--profile", "all"), "'own-inner', 'pytorch', 'jax', 'keras', got 'all'"),
+        (("pure", *PAIR), "--profile pytorch must be given alone, got ['wrapper', "),
         (("pure", "--level", "lax"), "--level must be one of 'strict', 'gpu', got 'lax'"),
         (("pure", "--dtype", "float31"), "got 'float31'; did you mean 'float32'?"),
         (
@@ -318,8 +321,13 @@ def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None
         (("pure", "--case", "smoke-wrapper", "--html", "no/a.html"), "no/a.html must be"),
     ],
 )
-def test_a_wrong_command_is_told_in_a_line(arguments: tuple[str, ...], says: str) -> None:
+def test_a_wrong_command_fails_in_one_line(arguments: tuple[str, ...], says: str) -> None:
     refused(conform(*arguments), says)
+
+
+def test_the_help_names_every_profile() -> None:
+    shown = conform("--help").stdout
+    assert [name for name in _profiles() if name not in shown] == []
 
 
 def test_the_help_says_every_exit_code() -> None:

@@ -20,7 +20,7 @@ from lookahead_ref.conformance import load
 from lookahead_ref.conformance.vectors import decode
 
 DOCS = Path(__file__).parents[2] / "docs" / "conformance"
-ACTION = runpy.run_path(str(Path(__file__).parents[2] / ".ci" / "action.py"))
+ACTION = runpy.run_path(str(Path(__file__).parents[2] / ".ci" / "steps.py"))
 
 WRONG = """
 from conformance.wrong import program

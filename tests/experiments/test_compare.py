@@ -202,11 +202,11 @@ def test_results_are_there_where_pictures_cannot_be_written(
 
 
 def test_a_run_that_diverges_is_named_and_logged(tmp_path: Path) -> None:
-    with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)") as caught:
+    with pytest.raises(DivergedError, match=r"\(SGD, seed 0\)") as caught:
         run(tmp_path, replace(SHORT, learning_rates=(("", 1e30),)))
     last = json.loads((tmp_path / "train.jsonl").read_text("utf-8").splitlines()[-1])
     assert last["event"] == "run_ended"
-    assert str(caught.value) == f"{last['error']} (method sgd, seed 0)"
+    assert str(caught.value) == f"{last['error']} (SGD, seed 0)"
     assert not (tmp_path / "results.json").exists()
 
 

@@ -1,7 +1,7 @@
-"""README's example runs in a browser, by Pyodide, and can be edited: ``check.py PYODIDE``.
+"""README's example runs in a browser, and can be edited: ``in_browser.py PYODIDE``.
 
-PYODIDE is the folder of npm's package ``pyodide``. It has no NumPy, and no registry has one
-for it: `vectors.py` stands in.
+PYODIDE is the folder of a distribution, of the version that the page names, with NumPy's
+wheel in it: npm's package has none.
 """
 
 import functools
@@ -13,19 +13,18 @@ import shutil
 import subprocess
 import sys
 import threading
-import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PAGE = """<!doctype html>
 <p><button id="try"></button><span></span></p>
 <div class="highlight-python"><div class="highlight"><pre>{code}</pre></div></div>
 <div class="highlight-output"><div class="highlight"><pre>as printed once</pre></div></div>
 <div class="highlight-python"><div class="highlight"><pre>print(k)</pre></div></div>
-<script src="try.js" data-pyodide="/pyodide/" data-packages=""></script>
+<script src="try.js" data-pyodide="/pyodide/"></script>
 <script>
 const [button, told] = [document.getElementById("try"), document.querySelector("span")];
 let edited = false;
@@ -49,11 +48,12 @@ def lay_out(folder: Path, pyodide: Path) -> None:
     (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
     page = PAGE.format(code=code.replace("<", "&lt;"))
     (folder / "index.html").write_text(page, encoding="utf-8")
-    shutil.copy(ROOT / "docs" / "_static" / "try.js", folder)
+    script = ROOT / "docs" / "_static" / "try.js"
+    lock = json.loads((pyodide / "pyodide-lock.json").read_text("utf-8"))
+    assert f"/v{lock['info']['version']}/" in script.read_text("utf-8"), lock["info"]
+    shutil.copy(script, folder)
     pack = runpy.run_path(str(ROOT / "docs" / "_ext" / "in_browser.py"))["pack"]
     pack(folder / "lookahead_ref.zip")
-    with zipfile.ZipFile(folder / "lookahead_ref.zip", "a") as archive:
-        archive.write(Path(__file__).with_name("vectors.py"), "numpy.py")
     (folder / "pyodide").symlink_to(pyodide.resolve())
 
 
