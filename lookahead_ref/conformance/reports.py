@@ -131,6 +131,7 @@ def summarize(
                 "explanations": [[bug.as_dict() for bug in e] for e in each.explanations],
                 "exceptions": list(each.exceptions),
                 "unobserved": list(each.unobserved),
+                "limited": each.limited,
             }
             for each in diagnoses
         ],
@@ -341,7 +342,7 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
     for scopes, each in _by_finding(summary):
         about = f"What was observed in {scopes}" if scopes else "Everything observed"
         if not each["explanations"]:
-            yield 0, f"{about}: no named bugs explain it, alone or together."
+            yield 0, f"{about}: no named bugs explain it, alone or together.{_ended(each)}"
             continue
         if each["exceptions"]:
             left = f"{len(each['exceptions'])} cases, nested or without gradients"
@@ -354,6 +355,13 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
                 yield 1, f"{cause['name']}: {cause['says']}"
                 if cause["name"] in told:
                     continue
+                if "diff" in cause:
+                    yield (
+                        2,
+                        f"it is no bug with a name, but a change of {cause['function']}:",
+                    )
+                    yield from ((3, line) for line in cause["diff"])
+                    continue
                 told.add(cause["name"])
                 yield 2, f"it breaks: {cause['breaks']}"
                 yield 2, f"to fix it: {cause['fix']}"
@@ -361,6 +369,11 @@ def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
             yield 0, f"Conventions followed: {', '.join(each['conventions'])}."
         if each["unobserved"]:
             yield 0, f"Conventions not observed: {', '.join(each['unobserved'])}."
+
+
+def _ended(each: Mapping[str, Any]) -> str:
+    limit = " The search for changes of the reference ended at its limit of time."
+    return limit * bool(each["limited"])
 
 
 def _by_finding(summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
@@ -527,10 +540,15 @@ def _causes(summary: Summary) -> Iterator[str]:
         yield (
             "No mistake that is known here explains it, nor do several together. "
             "Do the steps of that case by hand, on paper, and compare."
+            + _ended(summary["diagnosis"][0])
         )
     elif all(scopes for scopes, _ in found):
         yield "Nothing that is known here explains everything. By profile:"
     told: set[str] = set()
+    if any(
+        "diff" in cause for _, each in found for e in each["explanations"] for cause in e
+    ):
+        yield "No known bug explains all of it. This change of the reference does:"
     for scopes, each in found:
         about = f"In {scopes}, it" if scopes else "Your program"
         for place, explanation in enumerate(each["explanations"]):
@@ -541,8 +559,12 @@ def _causes(summary: Summary) -> Iterator[str]:
             for cause in explanation:
                 if cause["name"] in told:
                     continue
-                told.add(cause["name"])
-                yield f"What that breaks: {cause['breaks']}. What to do: {cause['fix']}."
+                if "diff" in cause:
+                    yield "\n".join([f"In {cause['function']} that is:", *cause["diff"]])
+                else:
+                    told.add(cause["name"])
+                    breaks, fix = cause["breaks"], cause["fix"]
+                    yield f"What that breaks: {breaks}. What to do: {fix}."
                 it = next(each for each in CLAUSES if each.id == cause["clause"])
                 yield f"It is clause {it.id} of the specification: {it.title} ({it.kind})."
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.environment import machine, versions
 from lookahead_ref.experiments.settings import command
+from lookahead_ref.experiments.statistics import LOSSES, training_loss
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Pool
@@ -234,9 +235,8 @@ def training_curves(outcomes: Sequence[Outcome], *, columns: int = 4) -> Picture
 
 def training_panel(outcomes: Sequence[Outcome]) -> plots.Panel:
     """Collect the curves of the training loss, or of the batch loss if not measured."""
-    if found := curves(outcomes, "train_loss"):
-        return plots.Panel("training loss", found, scale="log")
-    return plots.Panel("loss of batches", curves(outcomes, "batch_loss"), scale="log")
+    loss = training_loss(outcomes)
+    return plots.Panel(LOSSES[loss], curves(outcomes, loss), scale="log")
 
 
 def curves(outcomes: Sequence[Outcome], quantity: str) -> tuple[plots.Curve, ...]:

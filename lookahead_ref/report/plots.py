@@ -162,10 +162,7 @@ def grid_lines(axes: Any, theme: Theme = "light", *, axis: str = "both") -> None
 def curves_figure(
     rows: Sequence[Panel], *, x_title: str, columns: int = 4, theme: Theme = "light"
 ) -> "Figure":
-    """Draw families of methods side by side, a quantity in each row or rows of panels.
-
-    What lines and bands mean, and over how many runs, stands below.
-    """
+    """Draw families of methods side by side, a quantity in each row or rows of panels."""
     families = list(dict.fromkeys(curve.family for row in rows for curve in row.curves))
     columns = min(columns, len(families))
     lines = -(-len(families) // columns)

@@ -6,10 +6,12 @@ class that follows the `Backend` protocol and is called with the arguments of `l
 any. If it cannot run, it raises `BackendUnavailableError` with the reason.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from lookahead_ref.hyperparameters import close_to
@@ -181,18 +183,25 @@ def load(name: str, **options: Any) -> Backend:
     >>> load("numpy").name
     'numpy'
     """
-    entries = [entry for entry in entry_points(group=_GROUP) if entry.name == name]
-    if not entries:
-        known = ", ".join(map(repr, names())) or "none: reinstall the package"
-        close = close_to(name, names())
-        raise ValueError(f"backend must be one of {known}, got {name!r}{close}")
+    entry = _entry(name, tuple(sys.path))
     try:
-        backend: Backend = entries[0].load()(**options)
+        backend: Backend = entry.load()(**options)
     except (ImportError, OSError) as error:  # a library or folder may be missing
         raise BackendUnavailableError(
             f"backend {name!r} is not available: {error}"
         ) from error
     return backend
+
+
+@cache  # all distributions are read, which takes milliseconds
+def _entry(name: str, _path: tuple[str, ...]) -> EntryPoint:
+    for entry in entry_points(group=_GROUP):
+        if entry.name == name:
+            return entry
+    known = ", ".join(map(repr, names())) or "none: reinstall the package"
+    raise ValueError(
+        f"backend must be one of {known}, got {name!r}{close_to(name, names())}"
+    )
 
 
 def describe() -> list[BackendRecord]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conformance.running import named, results
-from conformance.wrong import CHANGES, changed, program
+from conformance.wrong import CHANGES, OUTER, changed, program
 
 from lookahead_ref.conformance import Case, cases, judge, load, observe
 from lookahead_ref.conformance.bugs import by_name
@@ -82,7 +82,8 @@ def test_without_an_explanation_it_tells_what_the_failing_checks_have_in_common(
     count = sum(each.status == "departed" for each in found)
     assert only.startswith(f"Only checks with a loaded state fail: {count} of")
     assert after == "Each fails after a state is loaded, and not before."
-    found = results(program("alpha-squared"), chosen("wrapper", every=4), "float32")
+    cubed = changed([(OUTER, f"{OUTER} ** 3")])
+    found = results(cubed, chosen("wrapper", every=4), "float32")
     *_, first = summarize("it", found, diagnose(found))["hints"]
     assert first == "Each fails first at a step that synchronizes."
     found = results(program("alpha-swapped"), chosen("wrapper", every=4), "float32")

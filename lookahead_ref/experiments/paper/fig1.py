@@ -17,6 +17,7 @@ from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import BACK, FAST, SLOW, Walk, walking
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.statistics import verdicts
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
@@ -135,10 +136,13 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     off = max(run["off_plane"] for run in runs)
     summary = (
         "In the paper the fast weights explore around the minimum and the slow weights go "
-        "to an area of better accuracy. Here the slow weights' accuracy is "
-        f"{gain.mean:+.3f} points from that of the fast weights, in the mean over the "
-        f"path; the best of the plane is {summarize(best).mean:.2f} %. The path leaves the "
-        f"plane by up to {100 * off:.0f} % of its extent."
+        "to an area of better accuracy. "
+    )
+    better = "a higher mean accuracy along the path than that of the fast weights"
+    summary += (
+        f"{verdicts(better, {'the slow weights': gain}, 1, 3)} The best of the plane is "
+        f"{summarize(best).mean:.2f} %. The path leaves the plane by up to "
+        f"{100 * off:.0f} % of its extent."
     )
     picture = Picture(
         f"{of.capitalize()} accuracy in the plane, seed 0, with the path of fast and slow "

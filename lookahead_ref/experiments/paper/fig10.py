@@ -11,7 +11,7 @@ from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import BACK, FAST, SLOW, walking
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
-from lookahead_ref.experiments.statistics import verdict
+from lookahead_ref.experiments.statistics import verdicts
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
@@ -83,10 +83,10 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     falls, rises = summarize(within), summarize(back)
     summary = (
         "In the paper the inner loop tends to degrade the accuracy and the interpolation "
-        f"recovers it. Here, on average, an inner loop changes it by {falls.mean:+.3f} "
-        f"points ({verdict(falls, -1)}) and the interpolation by {rises.mean:+.3f} "
-        f"({verdict(rises)}), by 95 % intervals over {plan.over}."
+        "recovers it. "
     )
+    summary += verdicts("a lower accuracy", {"the end of the inner loop": falls}, -1, 3)
+    summary += " " + verdicts("a higher accuracy", {"the interpolation": rises}, 1, 3)
     picture = Picture(
         f"{of.capitalize()} accuracy of the fast weights after each step, seed 0; at the "
         "end of each cycle, also that of the slow weights.",

@@ -2,10 +2,10 @@
 
 import importlib
 import math
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.estimate import epochs_within
@@ -77,17 +77,12 @@ def experiment(name: str) -> Experiment:
 
 def plan(name: str, settings: ReproduceSettings) -> Plan:
     """Plan the runs; refuse an option that the table or figure does not use."""
-    module = experiment(name)
-    usual = dict(_values(ReproduceSettings()))
-    for place, value in _values(settings):
-        why = _UNUSED.get(name, {}).get(place)
-        if why is not None and value != usual[place]:
-            raise ValueError(f"{place} cannot be given with {name}, {why}; got {value}")
+    module, unused = experiment(name), _UNUSED.get(name, {})
+    pairs = zip(options(settings), options(ReproduceSettings()), strict=True)
+    for (place, _, given), (*_, usual) in pairs:
+        if given != usual and (why := unused.get(field := place.rpartition(".")[2])):
+            raise ValueError(f"{field} cannot be given with {name}, {why}; got {given}")
     return module.plan(settings)
-
-
-def _values(settings: ReproduceSettings) -> Iterator[tuple[str, Any]]:
-    return ((place.rpartition(".")[2], value) for place, _, value in options(settings))
 
 
 def fitted(
@@ -137,10 +132,7 @@ def _chosen(folder: Path | None, asked: ReproduceSettings) -> ReproduceSettings 
 def prepare(
     name: str, settings: ReproduceSettings, jobs: int = 1, folder: Path | None = None
 ) -> Job:
-    """Check everything before anything is trained or written.
-
-    For a budget this chooses the settings, unless the folder says what was chosen.
-    """
+    """Check everything before anything is trained or written; choose for a budget."""
     asked, loaded = settings, dict[object, Data]()
     if asked.budget is not None:
         settings = _chosen(folder, asked) or fitted(name, asked, jobs, loaded)
