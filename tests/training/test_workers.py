@@ -207,7 +207,7 @@ def test_what_no_workers_can_do_is_told(count: int, more: Any, told: str) -> Non
 
 
 def test_only_a_lookahead_has_a_step_to_share() -> None:
-    with pytest.raises(TypeError, match="workers must have a Lookahead each"):
+    with pytest.raises(TypeError, match="workers must each have a Lookahead"):
         train(Normalised(), clouds(), la.Adam(), **RUN, workers=2)
 
 

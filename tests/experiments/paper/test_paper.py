@@ -55,7 +55,14 @@ def run(name: str, folder: Path, settings: ReproduceSettings = QUICK) -> Report:
 TEXTS = ("table3", "family")
 
 
-@pytest.mark.parametrize("name", [each for each in NAMES if each not in (*TEXTS, "fig9")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("fig8", "table5") else [])
+        for name in NAMES
+        if name not in (*TEXTS, "fig9")
+    ],
+)
 def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -> None:
     made = run(name, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*made.files, "trials"}
