@@ -64,12 +64,17 @@ def test_what_there_is_not_to_begin_with_is_refused() -> None:
     refused(conform("--init", "cobol"), says)
 
 
+framework = partial(pytest.param, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("kind", "needs", "passes"),
     [
         ("command", "json", {"wrapper", "resume", "evaluation", "schedule"}),
-        ("pytorch", "torch", {"wrapper", "resume", "inner:sgd", "inner:heavy-ball"}),
-        ("optax", "optax", {"wrapper", "state", "resume", "inner:sgd"}),
+        framework(
+            "pytorch", "torch", {"wrapper", "resume", "inner:sgd", "inner:heavy-ball"}
+        ),
+        framework("optax", "optax", {"wrapper", "resume", "inner:sgd", "state"}),
     ],
 )
 def test_it_works_as_it_is_written(kind: str, needs: str, passes: set[str]) -> None:
@@ -157,6 +162,7 @@ def test_unknown_mistakes_and_right_and_broken_programs_are_told_so() -> None:
     assert "oh dear" in said
 
 
+@pytest.mark.slow
 def test_the_action_fails_until_it_is_told_what_is_known(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
