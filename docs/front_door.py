@@ -1,14 +1,14 @@
-"""What README and the home page show: the picture, the table of implementations, links.
+"""What README and the home page show: the picture, tables, links, and figures in words.
 
 ::
 
     lookahead-ref reproduce fig8 --output FIG8
-    python docs/front_door.py FIG8
+    lookahead-ref compare --output COMPARE
+    python docs/front_door.py FIG8 COMPARE
 
-draws `_static/front/why-light.svg` and `why-dark.svg` from a reproduction's folder. Without
-a folder it only rewrites the blocks between ``<!-- made: NAME -->`` and ``<!-- end -->``
-in README and on the page of public implementations. The diagnosis among them needs timm;
-without it, that block stays.
+draws `_static/front/why-light.svg` and `why-dark.svg` from the first folder, and rewrites
+the blocks between ``<!-- made: NAME -->`` and ``<!-- end -->`` in README and on the page of
+public implementations. What needs a folder, or timm for the diagnosis, stays without it.
 """
 
 import importlib.util
@@ -17,6 +17,7 @@ import re
 import runpy
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 
 import lookahead_ref as la
+from lookahead_ref.cli.conform import TITLES
 from lookahead_ref.conformance.bugs import BUGS, MISTAKES, SinglePrecision
 from lookahead_ref.report import plots
 
@@ -40,12 +42,6 @@ SHOWN = {
 }
 WORDS = runpy.run_path(str(DOCS / "_ext" / "survey_words.py"))
 VERDICTS = {name: word for name, (_, word, *_) in WORDS["VERDICTS"].items()}
-PROFILES = {
-    "wrapper": "Lookahead itself",
-    "state": "inner state",
-    "resume": "checkpoints",
-    "schedule": "schedules",
-}
 ASKED = ("timm", "--explain", "--profile", "wrapper")
 RATE, K, ALPHA, CYCLES = 1.97, 5, 0.5, 6
 """Of the two paths: five steps, an odd number, end on the other side of the valley."""
@@ -61,7 +57,7 @@ def table() -> str:
     # SNOO is published as a listing, which this project wrote out.
     those = [each for each in _surveyed() if each["version"] != "from its paper"]
     named = {each["name"]: each for each in those}
-    lines = [["", "verdict", *PROFILES.values(), "mistakes"], ["---"] * (len(PROFILES) + 3)]
+    lines = [["", "verdict", *TITLES.values(), "mistakes"], ["---"] * (len(TITLES) + 3)]
     for name, framework in SHOWN.items():
         one = named[name]
         rows = {row["name"]: row for row in one["profiles"]}
@@ -71,7 +67,7 @@ def table() -> str:
             [
                 f"[{one['title']}]({page}) {one['version']} ({framework})",
                 VERDICTS[one["verdict"]],
-                *(_cell(rows[each]) for each in PROFILES),
+                *(_cell(rows[each]) for each in TITLES),
                 ", ".join(causes),
             ]
         )
@@ -152,6 +148,40 @@ def explained() -> str | None:
     return f"```console\n$ lookahead-ref conform {' '.join(ASKED)}\n{shown.strip()}\n```"
 
 
+def seen(results: dict[str, Any]) -> str:
+    """Say what the losses in the picture show."""
+    arms = {arm["title"]: arm for arm in results["arms"]}
+
+    def pair(setting: str) -> tuple[Any, Any]:
+        return arms[f"SGD, {setting}"], arms[f"Lookahead, {setting}"]
+
+    failed, inside = (
+        sum(not run["history"][-1]["validation_accuracy"] >= 0.5 for run in arm["runs"])
+        for arm in pair("learning rate 0.4")
+    )
+    runs = len(pair("learning rate 0.4")[0]["runs"])
+    worse = ("learning rate 0.05", "learning rate 0.1", "momentum 0.8")
+    times = [
+        np.median(_losses(around)) / np.median(_losses(alone))
+        for alone, around in map(pair, worse)
+    ]
+    return textwrap.fill(
+        f"At a learning rate of 0.4, {failed} of {runs} runs of SGD stay below 50 % "
+        f"validation accuracy, and {inside} of Lookahead's. At the best rate, 0.2, the two "
+        "hardly differ. Below it, and at momentum 0.8, Lookahead is *worse*: its median "
+        f"loss is {min(times):.1f} to {max(times):.1f} times as high. So use it where you "
+        "cannot tune the learning rate; where you can, expect little from it on this task.",
+        width=112,
+    )
+
+
+def compared(results: dict[str, Any]) -> str:
+    """Quote what `compare` says first."""
+    first = re.match(r".* inside\.", results["summary"])
+    assert first is not None
+    return textwrap.fill(first[0], 112, initial_indent="> ", subsequent_indent="> ")
+
+
 def fill(text: str, **blocks: str | None) -> str:
     """Put blocks between their marks; those that are None stay as they are."""
     for name, block in blocks.items():
@@ -217,7 +247,7 @@ def _draw_paths(axes: Any, theme: plots.Theme) -> None:
     for number, (path, back) in enumerate(zip(fast, slow[1:], strict=True)):
         named = {"label": "fast weights"} if number == 0 else {}
         axes.plot(*path.T, color=green, linewidth=1.0, **named)
-        named = {"label": "their restart"} if number == 0 else {}
+        named = {"label": "drawn back"} if number == 0 else {}
         axes.plot(*np.array([path[-1], back]).T, ":", color=green, linewidth=1.2, **named)
     axes.plot(*alone[-1], "o", color=orange, markersize=7, zorder=4)
     axes.plot(1, 1, "s", color=ink, markersize=6, zorder=5, label="start")
@@ -261,17 +291,27 @@ def _losses(arm: dict[str, Any]) -> list[float]:
 
 def main() -> None:
     """Make what is asked for."""
-    blocks = {"play": play(), "survey": table(), "explain": explained()}
+    picked, comparison, *_ = [_results(Path(each)) for each in sys.argv[1:]] + [None, None]
+    blocks = {
+        "play": play(),
+        "survey": table(),
+        "explain": explained(),
+        "seen": picked and seen(picked),
+        "compared": comparison and compared(comparison),
+    }
     for file, made in ((README, blocks), (PAGE, {"report": report()})):
         file.write_text(fill(file.read_text(encoding="utf-8"), **made), encoding="utf-8")
-    if len(sys.argv) > 1:
-        results = json.loads((Path(sys.argv[1]) / "results.json").read_text("utf-8"))
+    if picked:
         (DOCS / "_static" / "front").mkdir(exist_ok=True)
         themes: tuple[plots.Theme, ...] = ("light", "dark")
         for theme in themes:
             with plots.own_look():
-                drawn = plots.svg(picture(results, theme))
+                drawn = plots.svg(picture(picked, theme))
             (DOCS / "_static" / "front" / f"why-{theme}.svg").write_bytes(drawn)
+
+
+def _results(folder: Path) -> Any:
+    return json.loads((folder / "results.json").read_text("utf-8"))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ settings.load_profile("no deadline")
 # There are as many processes of pytest-xdist as cores: threads beside them would only spin.
 # Before NumPy is imported, so that it is heard of.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# Else each process of the tests, and each program that they start, would compile anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 LIMIT = 600
 """How many seconds a test, or its set-up, may take: none waits for ever."""

@@ -46,6 +46,23 @@ def test_the_picture_has_a_dot_for_each_seed() -> None:
     assert dots == [[3, 3], [3]]
 
 
+def test_what_readme_says_of_the_losses_is_counted() -> None:
+    def arm(title: str, *losses: float) -> dict[str, object]:
+        ends = [{"train_loss": loss, "validation_accuracy": 1 - loss} for loss in losses]
+        return {"title": title, "runs": [{"history": [end]} for end in ends]}
+
+    alone = ("learning rate 0.05", "learning rate 0.1", "momentum 0.8", "learning rate 0.4")
+    arms = [arm(f"SGD, {each}", 0.01, 0.02, 0.6) for each in alone]
+    arms += [arm(f"Lookahead, {each}", 0.03, 0.03, 0.03) for each in alone[1:]]
+    arms += [arm(f"Lookahead, {alone[0]}", 0.01, 0.05, 0.07)]
+    door = runpy.run_path(str(ROOT / "docs" / "front_door.py"))
+    said = door["seen"]({"arms": arms}).replace("\n", " ")
+    assert "1 of 3 runs of SGD stay below 50 % validation accuracy, and 0 of Look" in said
+    assert "1.5 to 2.5 times as high" in said
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert said.partition(". ")[2][:40] in text.replace("\n", " ")
+
+
 def test_the_owners_address_is_to_be_written_in_one_place_only() -> None:
     suffixes = {".py", ".toml", ".yml", ".md", ".json", ".cff", ".rs", ".js", ""}
     found = {

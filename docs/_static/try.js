@@ -4,8 +4,7 @@
   const button = document.getElementById("try");
   const here = document.currentScript.src;
   const data = document.currentScript.dataset;
-  const PYODIDE = data.pyodide ?? "https://cdn.jsdelivr.net/pyodide/v314.0.7/full/";
-  const PACKAGES = (data.packages ?? "numpy").split(" ").filter(Boolean);
+  const PYODIDE = data.pyodide ?? "https://cdn.jsdelivr.net/pyodide/v0.27.7/full/";
   const told = button.nextElementSibling;
   const say = (text) => (told.textContent = text);
 
@@ -16,7 +15,7 @@
       loadPyodide({ indexURL: PYODIDE }),
       fetch(new URL("lookahead_ref.zip", here)).then((answer) => answer.arrayBuffer()),
     ]);
-    await python.loadPackage(PACKAGES);
+    await python.loadPackage("numpy");
     const site = python.runPython("import site; site.getsitepackages()[0]");
     python.unpackArchive(library, "zip", { extractDir: site });
     return python;

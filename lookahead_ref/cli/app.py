@@ -1,11 +1,10 @@
 """The command line: each command reads its options and calls an experiment.
 
-Results go to standard output, progress and diagnostics to standard error. Exit codes: 0
-if all went well; 1 if the job failed; 2 if the command was wrong or something that it
-needs is not available; 130 if it was interrupted, and 128 and its number if it was another
-signal that ended it.
+Results go to standard output, progress and diagnostics to standard error. Exit codes: 0,
+success; 1, the job failed; 2, the command was wrong or something that it needs is missing;
+128 and the number of a signal that stopped it, so 130 for Ctrl-C.
 
-What a command needs is imported inside it, so that ``--help`` answers at once.
+Each command imports what it needs when it runs, so that ``--help`` answers at once.
 """
 
 import os
@@ -29,7 +28,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "lookahead-ref info",
     )
 }
-"""What each command's help shows; the tests run them."""
+"""The examples in each command's help; the tests run them."""
 
 app = typer.Typer(
     name="lookahead-ref",
@@ -43,32 +42,33 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; the console script ``lookahead-ref`` calls this."""
     if isinstance(sys.stdout, TextIOWrapper):
-        # A terminal may lack a character: substitute it, so that no result is lost.
+        # Replace characters that a terminal lacks, so that no result is lost.
         sys.stdout.reconfigure(errors="replace")
     if not sys.argv[1:] or {"--help", "-h"} & {*sys.argv}:
-        _break_long_words_of_help()
+        _stack_options_of_help()
     try:
         app([_with_home(word) for word in sys.argv[1:]])
     except OSError as error:
-        # The disk that standard output goes to is full. Typer handles a closed pipe.
+        # The disk under standard output is full. Typer handles a closed pipe.
         raise SystemExit(failed(error, JOB_FAILED).exit_code) from error
     finally:
-        _drop_what_cannot_be_written()
+        _drop_failed_output()
 
 
-def _break_long_words_of_help() -> None:
-    """Wrap names and words that Typer would cut off in a narrow terminal."""
-    from rich import columns, table
+def _stack_options_of_help() -> None:
+    """Print each option's help below its name: in columns, Typer breaks or cuts names."""
+    from rich import console, padding, table, text
     from typer import rich_utils
 
-    class Whole(table.Table):
+    class Stacked(table.Table):
         def add_row(self, *cells: Any, **options: Any) -> None:
+            if len(cells) > 2:  # not a command
+                *parts, explained = cells
+                name = text.Text(" ").join(filter(None, map(text.Text.assemble, parts)))
+                cells = (console.Group(name, padding.Padding(explained, (0, 0, 0, 4))),)
             super().add_row(*cells, **options)
-            for column in self.columns:
-                column.overflow = "fold"
 
-    for module in (columns, rich_utils):
-        vars(module)["Table"] = Whole
+    vars(rich_utils)["Table"] = Stacked
 
 
 def _with_home(word: str) -> str:
@@ -76,8 +76,8 @@ def _with_home(word: str) -> str:
     return f"{option}={from_home(value)}" if equals and word.startswith("--") else word
 
 
-def _drop_what_cannot_be_written() -> None:
-    """Keep Python from retrying, at exit, a write whose failure was reported."""
+def _drop_failed_output() -> None:
+    """Keep Python from retrying a reported failed write at exit."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

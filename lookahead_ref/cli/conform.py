@@ -1,7 +1,4 @@
-"""The commands of the golden suite, which the command line mounts.
-
-What a command needs is imported inside it, so that ``--help`` answers at once.
-"""
+"""The commands of the golden suite."""
 
 import json
 import re
@@ -17,6 +14,8 @@ import typer
 
 from lookahead_ref.cli.options import completing
 from lookahead_ref.cli.terminal import USAGE, console, epilog, failed, print_json, reported
+from lookahead_ref.cli.uses import PROFILES as USES
+from lookahead_ref.cli.uses import judge
 from lookahead_ref.hyperparameters import option
 from lookahead_ref.system import redraws
 
@@ -50,14 +49,14 @@ STARTS = {
     "optax": "lookahead-ref conform {file}:Adapter --level gpu",  # XLA flushes subnormals
     "command": 'lookahead-ref conform --command "python {file}"',
     "student": "lookahead-ref conform {file}:MyLookahead --explain",
-    # The ports of the guide.
+    # The ports of the porting guide.
     "keras": "lookahead-ref conform {file}:Adapter --level gpu",
     "jax": "lookahead-ref conform {file}:Adapter --level gpu",
     "nnx": "lookahead-ref conform {file}:Adapter --level gpu",
     "mlx": "lookahead-ref conform {file}:Adapter --level gpu",
     "tinygrad": "lookahead-ref conform {file}:Adapter --level gpu",
     "partial_fit": "lookahead-ref conform {file}:Adapter",
-    # The harnesses in other languages.
+    # The programs in other languages.
     "c": "cc -O2 -o lookahead {file} -lm\n  lookahead-ref conform --command ./lookahead",
     "fortran": "gfortran -O2 -o lookahead {file}\n"
     "  lookahead-ref conform --command ./lookahead",
@@ -79,7 +78,7 @@ PROGRAMS = {
     "r": "lookahead.R",
     "rust": "lookahead.rs",
 }
-"""The file of the harness in each language."""
+"""The program in each language."""
 
 BESIDE = {
     "nnx": {"deltas_jax.py": "jax.py.txt"},
@@ -87,7 +86,15 @@ BESIDE = {
     "c": {"json.h": "json.h"},
     "rust": {"json.rs": "json.rs"},
 }
-"""What such a file imports: kind to file and template."""
+"""The files that such a program imports: kind to file to template."""
+
+TITLES = {
+    "wrapper": "Lookahead itself",
+    "state": "inner state",
+    "resume": "checkpoints",
+    "schedule": "schedules",
+}
+"""Names of profiles as headings."""
 
 golden = typer.Typer(no_args_is_help=True)
 
@@ -109,6 +116,12 @@ def _targets() -> list[str]:
         for name in re.findall(r"^class (\w+)", file.read_text("utf-8", "replace"), re.M)
     ]
     return [*builtin(), *own]
+
+
+def _profiles() -> list[str]:
+    from lookahead_ref.conformance.vectors import profiles
+
+    return [*profiles(), *USES]
 
 
 def _option(help: str, *names: str, **more: Any) -> Any:  # noqa: A002
@@ -152,8 +165,13 @@ def conform(
     profile: Annotated[
         list[str] | None,
         _option(
-            "Only this profile; may be repeated.",
-            autocompletion=completing("lookahead_ref.conformance.vectors:profiles"),
+            "Only this profile; may be repeated: "
+            + ", ".join(f"{name} ({title})" for name, title in TITLES.items())
+            + ", evaluation, nesting, outer, workers, inner:sgd, inner:heavy-ball, "
+            "inner:nesterov, inner:adagrad, inner:adam, inner:adamw, own-inner. "
+            f"Or alone {', '.join(USES)}: TARGET as its users use it.",
+            metavar="PROFILE",
+            autocompletion=completing(f"{__name__}:_profiles"),
         ),
     ] = None,
     dtype: Dtype = None,
@@ -209,9 +227,7 @@ def conform(
     if init is not None:
         _begin(init, output)
         return
-    if profile in (["pytorch"], ["jax"], ["keras"]):
-        from lookahead_ref.cli.uses import judge
-
+    if profile and len(profile) == 1 and profile[0] in USES:
         judge(target, profile[0], as_json=as_json)
         return
     with reported():
@@ -234,7 +250,7 @@ def conform(
                 raise ValueError(f"{path} must be in an existing folder")
         known = [] if expect is None else read_expectations(expect)
         limits = Limits(startup_timeout, step_timeout, line_limit, run_timeout)
-        # A program of its own is one process for the whole suite; Python's are cheap.
+        # A command is started once for the whole suite; Python targets are cheap.
         together = target is None or case
         dtypes = [asked] if together else [(each,) for each in asked]
         start = partial(
@@ -243,7 +259,7 @@ def conform(
         with ThreadPoolExecutor(len(dtypes)) as pool, ExitStack() as stack:
             starting = [pool.submit(start) for _ in dtypes]
             stack.callback(_close, starting, pool)
-            # To start them takes about as long as to read the vectors.
+            # Starting them takes about as long as reading the vectors.
             chosen = _chosen(case or [], profile or [])
             with _started():
                 opened = [each.result() for each in starting]
@@ -269,7 +285,7 @@ def conform(
 
 
 def _begin(kind: str, output: Path | None) -> None:
-    """Write a first adapter, and say how to continue."""
+    """Write a first adapter, and print the next command."""
     try:
         option("--init", kind, tuple(STARTS))
         templates = files("lookahead_ref.conformance").joinpath("templates")
@@ -289,26 +305,28 @@ def _begin(kind: str, output: Path | None) -> None:
     except (OSError, ValueError) as error:
         raise failed(error, USAGE) from error
     command = STARTS[kind].format(file=path)
-    typer.echo(f"{path} is written. Put yours in where it says so, then:\n  {command}")
+    typer.echo(
+        f"{path} is written. Insert your optimizer where it says so, then:\n  {command}"
+    )
 
 
 @contextmanager
 def _started() -> "Iterator[None]":
-    """Give a program that cannot be started, or not in time, its exit code."""
-    from lookahead_ref.conformance.reports import FAILED, UNJUDGED
+    """Exit with the right code if a program cannot be started, or not in time."""
+    from lookahead_ref.conformance.reports import ERROR, UNJUDGED
     from lookahead_ref.conformance.running import HungError, StartError
 
     try:
         yield
     except StartError as error:
-        raise failed(error, FAILED) from error
+        raise failed(error, ERROR) from error
     except HungError as error:
         raise failed(error, UNJUDGED) from error
 
 
 def _close(starting: "Sequence[Future[Target]]", pool: ThreadPoolExecutor) -> None:
     opened = [each.result() for each in starting if each.exception() is None]
-    # Side by side: each takes its time to end.
+    # In parallel, as each takes a while to end.
     list(pool.map(lambda target: target.close(), opened))
 
 
@@ -318,14 +336,16 @@ def _asked(dtype: str | None) -> tuple[str, ...]:
 
 def _chosen(ids: "Sequence[str]", names: "Sequence[str]") -> "list[Case]":
     from lookahead_ref.conformance.own_inner import PROFILE, own_cases
-    from lookahead_ref.conformance.vectors import Suite, cases, profiles
+    from lookahead_ref.conformance.vectors import Suite, cases
 
     if not ids and not names:
         return cases()
     suite = Suite({}, [*cases(), *own_cases()])
     found = [suite.case(identity) for identity in ids]
     for name in names:
-        option("--profile", name, tuple(profiles()))
+        if name in USES:
+            raise ValueError(f"--profile {name} must be given alone, got {list(names)}")
+        option("--profile", name, tuple(_profiles()))
         found += own_cases() if name == PROFILE else cases(name)
     return list({each.id: each for each in found}.values())
 
@@ -333,10 +353,11 @@ def _chosen(ids: "Sequence[str]", names: "Sequence[str]") -> "list[Case]":
 def _run(
     targets: "Mapping[Any, Target]", chosen: "Sequence[Case]", level: str
 ) -> "list[Result]":
-    """Run cases on targets, one for some precisions each, side by side."""
+    """Run cases on targets in parallel; each target takes some of the precisions."""
     from rich.progress import Progress
 
     from lookahead_ref.conformance.running import run
+    from lookahead_ref.report.words import duration
 
     asked = [dtype for dtypes in targets for dtype in dtypes]
     total = sum(dtype in case.dtypes for case in chosen for dtype in asked)
@@ -344,7 +365,7 @@ def _run(
         raise ValueError(f"--dtype must be one that the cases are for, got {asked[0]!r}")
     began = time.monotonic()
     to = console(stderr=True)
-    # Where nobody looks a bar is noise.
+    # Without a terminal a bar is noise.
     with (
         Progress(console=to, transient=True, disable=not redraws(to)) as bar,
         ThreadPoolExecutor(len(targets)) as pool,
@@ -364,15 +385,14 @@ def _run(
         try:
             results = [result for each in runs for result in each.result()]
         except BaseException:
-            # Threads cannot be interrupted, but what they wait for can be.
+            # Threads cannot be interrupted, but the targets that they wait for can.
             for target in targets.values():
                 target.abort()
             raise
     place = {each.id: number for number, each in enumerate(chosen)}
     results.sort(key=lambda result: (place[result.case.id], result.dtype))
-    to.print(
-        f"{total} checks in {time.monotonic() - began:.1f} s", highlight=False, style="dim"
-    )
+    took = duration(time.monotonic() - began)
+    to.print(f"{total} checks in {took}", highlight=False, style="dim")
     return results
 
 
@@ -423,7 +443,7 @@ def _print(summary: dict[str, Any], listed: int | None) -> None:
         for each in entries[:listed]:
             to.print(Padding(Text(each), (0, 0, 0, 2)))
         if listed is not None and len(entries) > listed:
-            to.print(f"  and {len(entries) - listed} more, all of them with --json")
+            to.print(f"  and {len(entries) - listed} more; --json lists all")
         to.print()
     if summary["diagnosis"]:
         to.print(Text("Diagnosis", "bold"))
@@ -449,12 +469,12 @@ def models(
         option("--level", level, LEVELS)
         asked = _asked(dtype)
         cases = model_cases(profile)
-        # A step may have to compile its kernels first.
+        # The first step may compile kernels.
         limits = running.Limits(step=running.Limits.startup)
         with _started():
             program = running.open_target(target, command=command, limits=limits)
         stack.callback(program.close)
-        assert isinstance(program, running.ProgramTarget)  # no recording was asked for
+        assert isinstance(program, running.ProgramTarget)  # not a recording
         results = running.run_models(program.ask, cases, dtypes=asked, level=level)
         for line in reports.report_lines(program.name, results):
             typer.echo(line)
@@ -522,7 +542,7 @@ def survey(
             typer.echo(each, err=True)
 
         skipped = None
-        for one in chosen:  # each by itself: what one took an hour to find is kept
+        for one in chosen:  # one at a time, to keep what may have taken an hour
             try:
                 with _started():
                     found = run_all([one], pythons=python or (), before=found, progress=say)

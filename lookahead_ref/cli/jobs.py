@@ -1,4 +1,4 @@
-"""The commands of many runs, ``compare``, ``sweep`` and ``reproduce``: what they share."""
+"""The commands of many runs: ``compare``, ``sweep`` and ``reproduce``."""
 
 import shlex
 from collections.abc import Iterator
@@ -124,10 +124,9 @@ def reproduce(
         from lookahead_ref.report import plots
 
         plots.library()
+        job = reproducing.prepare(name, settings, _at_once(options), options.output)
         if settings.budget is not None:
-            settings = reproducing.fitted(name, settings, _at_once(options))
-            typer.echo(f"chosen: {command(f'reproduce {name}', settings)}", err=True)
-        job = reproducing.prepare(name, settings)
+            typer.echo(f"chosen: {command(job.name, job.settings)}", err=True)
     made = _done(job, options)
     if options.as_json:
         _print_json(made, files=list(made.files), summary=made.findings.summary)
@@ -135,7 +134,7 @@ def reproduce(
 
 @contextmanager
 def _joined(settings: Any) -> Iterator[tuple[Any, "Team"]]:
-    """Join the workers: MPI's first rank continues, the others serve it."""
+    """Join the workers: MPI's first rank continues, and the others serve it."""
     with ExitStack() as stack:
         with reported():
             from lookahead_ref.experiments.trials import serve
@@ -155,35 +154,35 @@ def _joined(settings: Any) -> Iterator[tuple[Any, "Team"]]:
 
 
 def _at_once(options: JobOptions) -> int:
-    """Return how many runs are done side by side."""
+    """Return how many runs are done in parallel."""
     from lookahead_ref.system import available_cores
 
-    # How many a cluster has is not known.
+    # A cluster's number of workers is unknown.
     return 1 if options.scheduler else options.jobs or available_cores()
 
 
 def _done(job: "Job", options: JobOptions, team: "Team | None" = None) -> "Report":
-    """Run a job in its folder with the requested workers, and show the results."""
+    """Run a job in its folder with the requested workers, and print the results."""
     with reported():
         from lookahead_ref.experiments import report
-        from lookahead_ref.experiments.estimate import told
+        from lookahead_ref.experiments.estimate import work_left
         from lookahead_ref.experiments.workers import choose_workers
 
         workers = choose_workers(options.jobs, options.scheduler, team)
         jobs = _at_once(options)
         if options.dry_run:
-            arms, in_all = told(job.plan, job.prepared, jobs, options.output)
+            arms, in_all = work_left(job.plan, job.prepared, jobs, options.output)
             if options.as_json:
                 print_json({"arms": arms, "in_all": in_all})
             else:
                 typer.echo("\n".join([*arms, in_all]))
             raise typer.Exit
-    # Not the command as typed: its budget would choose settings again.
+    # Not the command as typed: this is what was chosen for its --budget.
     words = shlex.split(
         command(job.name, job.settings) + command("", options).removeprefix("lookahead-ref")
     )
     with job_folder(options.output, job.name.split()[-1], job.name, words) as folder:
-        typer.echo(told(job.plan, job.prepared, jobs, folder)[1], err=True)
+        typer.echo(work_left(job.plan, job.prepared, jobs, folder)[1], err=True)
         made = report.do(job, folder, workers, console(stderr=True))
     if not options.as_json:
         print_report(made)

@@ -1,7 +1,8 @@
-"""Options that are made from declared settings, and those that several commands have."""
+"""Makes a command's options from declared settings; and options that commands share."""
 
 import importlib
 import inspect
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import is_dataclass, replace
@@ -16,7 +17,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for a program 
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each setting of its parameters that are settings."""
+    """Replace a command's parameters that are settings by an option for each setting."""
     own = inspect.signature(command).parameters.values()
     hints = get_type_hints(command, include_extras=True)
     of_settings = [each.name for each in own if is_dataclass(hints[each.name])]
@@ -36,7 +37,8 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
         command(**values)
 
     called.__name__ = command.__name__
-    called.__doc__ = command.__doc__
+    # Typer keeps the line breaks of all but the first paragraph.
+    called.__doc__ = re.sub(r"(?<=\S)\n *(?=\S)", " ", command.__doc__ or "")
     called.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
     called.__annotations__ = {}
     return called
@@ -70,7 +72,7 @@ def _parameter(
 
 
 def completing(choices: str | tuple[str, ...]) -> Callable[[str], list[str]]:
-    """Return what completes a value from choices, or ``module:name`` of them."""
+    """Return a completer for choices, or for those at ``module:name``."""
 
     def complete(incomplete: str) -> list[str]:
         found: Any = choices

@@ -1,4 +1,4 @@
-"""What the commands share: streams, exit codes, errors in one line, folders of jobs."""
+"""Streams, exit codes, one-line errors and job folders, for all commands."""
 
 import json
 import shlex
@@ -22,7 +22,7 @@ USAGE = 2
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn errors that a user can act on into one line and an exit code."""
+    """Turn errors that a user can fix into one line and an exit code."""
     from lookahead_ref.extras import MissingExtraError
     from lookahead_ref.stepping.backend import BackendUnavailableError
     from lookahead_ref.training.stopping import stop_requests
@@ -55,24 +55,21 @@ def continued_by(words: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except (StoppedError, KeyboardInterrupt) as stopped:
-        said = (
-            stopped
-            if isinstance(stopped, StoppedError)
-            else "stopped, what was done is saved"
-        )
+        named = isinstance(stopped, StoppedError)
+        said = stopped if named else "stopped, and the work so far is saved"
         typer.echo(f"lookahead-ref: {said}; to continue: {shlex.join(words)}", err=True)
         raise _ended_by(stopped) from stopped
 
 
 def _ended_by(stopped: BaseException) -> typer.Exit:
-    """Return the exit code of what a signal has ended."""
+    """Return the exit of a command that a signal ended."""
     return typer.Exit(128 + (getattr(stopped, "signal", None) or signal.SIGINT))
 
 
 def failed(error: Exception, code: int) -> typer.Exit:
-    """Tell an error, with its notes, in one line on standard error."""
+    """Print an error and its notes as one line on standard error."""
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-    # Of a user's own code an error may have several lines.
+    # An error of a user's own code may have several lines.
     line = " ".join(f"{str(error) or type(error).__name__}{notes}".splitlines())
     typer.echo(f"lookahead-ref: {line}", err=True)
     return typer.Exit(code)
@@ -82,7 +79,7 @@ def failed(error: Exception, code: int) -> typer.Exit:
 def job_folder(
     output: Path | None, prefix: str, kind: str, words: Sequence[str]
 ) -> Iterator[Path]:
-    """Lock a job's folder; if interrupted, print the command that continues."""
+    """Lock a job's folder; if stopped, print the command that continues."""
     from lookahead_ref.experiments.environment import continued_folder
 
     with reported(), continued_folder(output, prefix, kind) as folder:
@@ -92,26 +89,26 @@ def job_folder(
 
 
 def epilog(examples: tuple[str, ...]) -> str:
-    """Lay out examples for the end of a command's help, in Rich's markup."""
+    """Format examples for the end of a command's help, in Rich's markup."""
     return "\n\n".join(["[bold]Examples[/]", *examples])
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Make a console for one of the two streams."""
+    """Make a console for standard output or standard error."""
     from rich.console import Console
 
     return Console(stderr=stderr)
 
 
 def print_json(value: Any) -> None:
-    """Print plain data as one JSON document."""
+    """Print data as one JSON document."""
     from lookahead_ref.report.files import jsonable
 
     typer.echo(json.dumps(jsonable(value), indent=1, allow_nan=False))
 
 
 def print_report(report: "Report") -> None:
-    """Show the tables of a job, what was found in words, and where everything is."""
+    """Print a job's tables, its summary, and the folder and its files."""
     screen = console()
     for table in report.findings.tables:
         screen.print(table.rich())
@@ -120,6 +117,6 @@ def print_report(report: "Report") -> None:
 
 
 def print_folder(to: "Console", folder: Path, files: str) -> None:
-    """Say what was written, and where."""
-    # Not wrapped: a path is to be copied.
+    """Print a folder and the files written there."""
+    # Not wrapped, so that the path can be copied.
     to.print(f"{folder}: {files}", highlight=False, soft_wrap=True)

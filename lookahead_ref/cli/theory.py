@@ -1,7 +1,4 @@
-"""The commands that draw the theory, which the command line mounts.
-
-What a command needs is imported inside it, so that ``--help`` answers at once.
-"""
+"""The commands that draw the theory."""
 
 import importlib
 from pathlib import Path
@@ -20,7 +17,7 @@ _OPTIONS = {
     "stability": "--k 4 --alpha 0.8",
     "outer": "--k 20 --workers 8",
 }
-"""The pictures that there are, each with options of an example."""
+"""The pictures, each with the options of an example."""
 NAMES = tuple(_OPTIONS)
 EXAMPLES = {"theory": ("lookahead-ref theory alpha", "lookahead-ref theory variance --k 5")}
 for _name, _options in _OPTIONS.items():
@@ -158,9 +155,9 @@ def _run(name: str, output: Path | None, as_json: bool, **settings: Any) -> None
         from lookahead_ref.experiments.theory import save
         from lookahead_ref.report import plots
 
-        plots.library()  # before anything is made
+        plots.library()  # fails early if missing
         picture = importlib.import_module(f"lookahead_ref.experiments.theory.{name}")
-        # Settings are found wrong here, before a folder is made.
+        # Wrong settings fail here, before a folder is made.
         numbers = picture.compute(**settings)
         with new_folder(output, f"theory-{name}") as folder:
             files = save(folder, name, picture.draw, numbers)

@@ -32,9 +32,9 @@ EXAMPLES = {
 }
 
 
-_GOES_ON = ("workers", "epochs", "dry_run", "resume", "as_json")
+_WITH_RESUME = ("workers", "epochs", "dry_run", "resume", "as_json")
 _OWN = ("optimizer", "model", "data")
-"""Options that may name the user's own code; --resume needs them again."""
+"""Options that may name the user's own code, which --resume needs again."""
 
 
 def mount(app: typer.Typer) -> None:
@@ -92,14 +92,14 @@ def train(
                 given = settings.workers
             if resume is not None and given != "mpi" and settings.reduction != "ordered":
                 raise ValueError(
-                    f"resume must be given by mpirun -n {settings.workers} and with "
-                    f"--workers mpi, for the run has reduction {settings.reduction}"
+                    f"resume must be run by mpirun -n {settings.workers} with --workers "
+                    f"mpi, because the run has reduction {settings.reduction}"
                 )
             team = join(given, settings.reduction)
             with team.together():
                 if team.size != settings.workers:
                     raise ValueError(
-                        f"workers must be as many as the run has, {settings.workers}, got "
+                        f"workers must be {settings.workers}, as in the run, got "
                         f"{team.size}"
                     )
                 check_stops(
@@ -107,7 +107,7 @@ def train(
                 )
                 prepared = training.prepare(settings)
                 if resume is None:
-                    training.initial_weights(prepared)
+                    _ = prepared.initial_weights  # what is wrong with the file shows now
             if where.dry_run:
                 if team.leads:
                     processes = team.size // len(team.here)
@@ -138,10 +138,10 @@ def train(
 
 
 def _changed_options(context: typer.Context, options: dict[str, Any]) -> dict[str, Any]:
-    """Return what is given of the options; refuse all that a run cannot change."""
+    """Return the given options; refuse those that a run cannot change."""
     given = {name for name in context.params if _is_given(context, name)}
     for name in context.params:
-        if name in given and name not in (*options, *_OWN, *_GOES_ON):
+        if name in given and name not in (*options, *_OWN, *_WITH_RESUME):
             option = name.strip("_").replace("_", "-")
             raise ValueError(
                 f"resume cannot be given with --{option}: a run continues as it began"
@@ -163,6 +163,7 @@ def _show(
     prepared: "Prepared", folder: Path | None, result: "TrainingResult", *, as_json: bool
 ) -> None:
     from lookahead_ref.experiments.train import measured
+    from lookahead_ref.report.words import duration
     from lookahead_ref.training.models import evaluated
     from lookahead_ref.training.progress import quality
 
@@ -191,7 +192,7 @@ def _show(
         parts.append(words("test", test.loss, test.accuracy))
     if last.train_loss is not None:
         parts.append(f"training loss {last.train_loss:.4f}")
-    line = f"{', '.join(parts)} after {result.steps} steps, {result.seconds:.1f} s"
+    line = f"{', '.join(parts)} after {result.steps} steps, {duration(result.seconds)}"
     if result.skipped:
         line += f"; {result.skipped} batches skipped"
     screen = console()

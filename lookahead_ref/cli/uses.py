@@ -1,4 +1,4 @@
-"""``conform TARGET --profile pytorch``, ``jax``, ``keras``: in its users' hands."""
+"""``conform TARGET --profile pytorch``, ``jax`` or ``keras``: a target as it is used."""
 
 from importlib import import_module
 
@@ -7,11 +7,11 @@ import typer
 from lookahead_ref.cli.terminal import console, print_json, reported
 
 PROFILES = {"pytorch": "torch", "jax": "optax", "keras": "keras"}
-"""Profile to what it needs."""
+"""Profile to the module that it needs."""
 
 
 def judge(target: str | None, profile: str, *, as_json: bool) -> None:
-    """Print a verdict for each way of use, and what to do where one fails."""
+    """Print a verdict for each way of use, and how to fix those that fail."""
     with reported():
         from lookahead_ref.extras import require
 

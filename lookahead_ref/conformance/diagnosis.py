@@ -4,6 +4,7 @@ A hypothesis is a set of bugs of `lookahead_ref.conformance.bugs`. It is simulat
 compared with everything that was observed, the cases that passed included.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from lookahead_ref.conformance.bugs.public_versions import (
     ReadsBitsSwapped,
     WritesBitsSwapped,
 )
-from lookahead_ref.conformance.bugs.simulation import Watch
+from lookahead_ref.conformance.bugs.simulation import Edit, Watch
+from lookahead_ref.conformance.edits import edits_for
 from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
 from lookahead_ref.conformance.vectors import Case, Float64Array
 
@@ -34,6 +36,12 @@ Bugs = frozenset[type[Bug]]
 
 _REFERENCE = "reference"
 _RANK = {bug: place for place, bug in enumerate(KNOWN)}
+
+
+def _rank(bug: type[Bug]) -> int:
+    """Sort those with a name first, the likelier first, and then edits."""
+    return len(KNOWN) + bug.rank if issubclass(bug, Edit) else _RANK[bug]
+
 
 # A hypothesis is simulated in binary64, and what it is compared with was computed in
 # another order and perhaps in binary32. A few hundred roundings of the largest value so far
@@ -49,6 +57,10 @@ _UNTELLING = {"overflow", "subnormal"}
 # that is too few, so many checks and the best of what explains one of them lead to more.
 _AT_ONCE, _SAMPLE, _KEPT = 2, 6, 8
 
+# Where nothing with a name explains all, edits of the oracle are tried for so many seconds
+# of the processor; so many that explain it equally are told.
+_SECONDS, _TOLD = 10.0, 3
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -61,6 +73,7 @@ class Diagnosis:
         str, ...
     ] = ()  # the ids of cases, nested or without gradients, left over
     unobserved: tuple[str, ...] = ()  # conditions that no case has shown
+    limited: bool = False  # whether the search ended before all was tried
 
 
 @dataclass(frozen=True)
@@ -113,22 +126,30 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     """Explain the checks that failed: all of them or, failing that, by profile."""
     telling = [r for r in results if _tells(r.case) and r.seen is not None]
     # The cheapest failed check first: most hypotheses end at it.
-    telling.sort(key=lambda r: (r.status != "departed", r.case.size, r.dtype))
-    if not _departs(telling):
+    telling.sort(key=lambda r: (r.status != "failed", r.case.size, r.dtype))
+    if not _fails(telling):
         return []
     profiles: dict[str, list[Result]] = {r.case.profile: [] for r in results}
     for result in telling:
         profiles[result.case.profile].append(result)
-    failing = {name: part for name, part in profiles.items() if _departs(part)}
+    failing = {name: part for name, part in profiles.items() if _fails(part)}
     search = _Search(results, telling)
     found, single = search.few(telling)
-    if found:
+    # Two bugs that leave something over are less likely than one edit that does not.
+    if found and (search.whole(found, telling, single=single) or _is_one(found)):
         return [search.told(None, telling, found, single=single)]
+    if found:
+        edits = search.edited(search.supposed, telling, single=False)
+        return [search.told(None, telling, edits or found, single=single)]
     single = any(result.dtype == "float64" for result in telling)
     passing = [r for name, part in profiles.items() if name not in failing for r in part]
     found, explained = search.many(failing, passing, single=single)
     if len(explained) == len(failing):
         return [search.told(None, telling, found, single=single)]
+    # Of the whole, edits alone or beside what explains some of it already.
+    bases = list(dict.fromkeys([*search.supposed, *found]))
+    if edits := search.edited(bases, telling, single=False):
+        return [search.told(None, telling, edits, single=False)]
     parts = [search.told(None, telling, [], single=False)]
     for name, part in failing.items() if len(failing) > 1 else ():
         if name in explained:
@@ -136,16 +157,21 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
             parts.append(search.told(name, part, alone, single=single))
         else:
             alone, coarse = search.few(part)
+            alone = alone or search.edited(search.supposed, part, single=False)
             parts.append(search.told(name, part, alone, single=coarse))
     return parts
 
 
-def _departs(results: Sequence[Result]) -> bool:
-    return bool(results) and results[0].status == "departed"
+def _fails(results: Sequence[Result]) -> bool:
+    return bool(results) and results[0].status == "failed"
 
 
 def _tells(case: Case) -> bool:
     return not _UNTELLING.intersection(case.flags)
+
+
+def _is_one(found: Sequence[Bugs]) -> bool:
+    return min(len(bugs.difference(CONVENTIONS)) for bugs in found) < 2
 
 
 def _is_special(bugs: Bugs, others: Bugs) -> bool:
@@ -207,6 +233,8 @@ class _Search:
         lacks = any("no-gradient" in result.case.flags for result in results)
         if lacks and not any(each in NO_GRADIENT for each in known[0]):
             known = [(*each, convention) for each in known for convention in NO_GRADIENT]
+        self.until: float | None = None  # by the processor's clock, when edits are given up
+        self.limited = False
         self.supposed = [frozenset(each) for each in known]
         self.conventions = frozenset(each for some in known for each in some)
 
@@ -217,7 +245,7 @@ class _Search:
         # First with all that is expected of float64; failing that, of no more than float32.
         for single in (False, True) if coarse else (False,):
             for selection in (results, plain) if len(plain) < len(results) else (results,):
-                if _departs(selection):
+                if _fails(selection):
                     found = self._grown(self.supposed, selection, single=single)
                     if found and (single or found[0] not in self.supposed):
                         return found, single
@@ -234,7 +262,7 @@ class _Search:
         bases, names, tried = self.supposed, [], False
         for name, part in failing.items():
             plain = _plain(part)
-            for some in (part, plain) if _departs(plain) else (part,):
+            for some in (part, plain) if _fails(plain) else (part,):
                 results = [*some, *explained]
                 if found := self._grown(bases, results, single=single):
                     break
@@ -249,7 +277,7 @@ class _Search:
 
     def needed(self, bugs: Bugs, results: Sequence[Result], *, single: bool) -> Bugs:
         """Leave out the bugs without which the results are explained as well."""
-        for bug in sorted(bugs - self.conventions, key=_RANK.__getitem__):
+        for bug in sorted(bugs - self.conventions, key=_rank):
             if all(self.same(bugs - {bug}, each, single) for each in results):
                 bugs -= {bug}
         return bugs
@@ -265,7 +293,7 @@ class _Search:
         """Say what was found, the likelier first."""
         # Best are those that leave nothing over, and expect more than float32.
         for coarse in (False, True)[: 1 + single]:
-            whole = [s for s in found if all(self.same(s, r, coarse) for r in results)]
+            whole = self.whole(found, results, single=coarse)
             if whole:
                 found, single = whole, coarse
                 break
@@ -274,9 +302,12 @@ class _Search:
         if scope is None and all(bugs.difference(CONVENTIONS) for bugs in found):
             # One that is followed throughout is allowed, even if no passed case shows it.
             allowed = frozenset(CONVENTIONS)
-        ranked = {tuple(sorted(_RANK[bug] for bug in bugs - allowed)) for bugs in found}
+        ranked = {tuple(sorted(bugs - allowed, key=_rank)) for bugs in found}
         more = (SinglePrecision,) if single else ()
-        explanations = [(*(KNOWN[n] for n in ranks), *more) for ranks in sorted(ranked)]
+        explanations = [
+            (*bugs, *more)
+            for bugs in sorted(ranked, key=lambda bugs: [_rank(bug) for bug in bugs])
+        ]
         rest = {
             r.case.id
             for r in results
@@ -298,7 +329,14 @@ class _Search:
             tuple(each for each in explanations if each),
             tuple(sorted(rest)),
             unobserved,
+            self.limited and not found,
         )
+
+    def whole(
+        self, found: Sequence[Bugs], results: Sequence[Result], *, single: bool
+    ) -> list[Bugs]:
+        """Return those that leave nothing over."""
+        return [s for s in found if all(self.same(s, r, single) for r in results)]
 
     # Which sets explain something.
 
@@ -339,7 +377,7 @@ class _Search:
         self, bases: Iterable[Bugs], results: Sequence[Result], *, single: bool
     ) -> list[Bugs]:
         """Find what explains some failed checks by themselves, the best of it."""
-        failed = [r for r in results if r.status == "departed"]
+        failed = [r for r in results if r.status == "failed"]
         sample = failed[:: 1 + len(failed) // _SAMPLE]
         found = {
             bugs: sum(self.same(bugs, each, single) for each in sample)
@@ -347,6 +385,33 @@ class _Search:
             for bugs in self._grown(bases, [result], single=single)
         }
         return sorted(found, key=lambda bugs: -found[bugs])[:_KEPT]
+
+    def edited(
+        self, bases: Sequence[Bugs], results: Sequence[Result], *, single: bool
+    ) -> list[Bugs]:
+        """Find the plainest edits of the oracle that explain all, on top of some bugs."""
+        if self.until is None:
+            self.until = time.process_time() + _SECONDS
+        plain = _plain(results)
+        plain = plain if _fails(plain) else list(results)
+        failed = [r for r in plain if r.status == "failed"]
+        passed = [r for r in plain if r.status != "failed"]
+        some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
+        order = [*some[0], *some[1], *plain]
+        found: list[Bugs] = []
+        partly: list[Bugs] = []
+        for edit in edits_for(failed[0].case.data):
+            for base in bases:
+                bugs = base | {edit}
+                if all(self.same(bugs, each, single) for each in order):
+                    whole = self.whole([bugs], results, single=single)
+                    (found if whole else partly).append(bugs)
+            if len(found) >= _TOLD:
+                break
+            if time.process_time() > self.until:
+                self.limited = True
+                break
+        return (found or partly)[:_TOLD]
 
     # Whether a set explains a check.
 
@@ -367,7 +432,11 @@ class _Search:
         """Return whether bugs explain a case, as exact as float32 if ``single``."""
         # Bugs that cannot show in a case do not make another simulation of it.
         known = self._showing(result.case)
-        showing = frozenset(bug for bug in bugs if bug in known)
+        showing = frozenset(
+            bug
+            for bug in bugs
+            if (bug.applies(result.case.data) if issubclass(bug, Edit) else bug in known)
+        )
         single = single and result.dtype == "float64"
         key = (id(result), showing, single)
         # It is asked a million times, and works a tenth of them.
@@ -407,12 +476,16 @@ class _Search:
 def _simulated(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
     """Return what is seen of a program with the bugs; None if it leaves the numbers."""
     try:
-        ordered = sorted(bugs, key=_RANK.__getitem__)
+        ordered = sorted(bugs, key=_rank)
         run = simulate(case.data, oracle.Double(), ordered, watch)
     except _DiffersError:
         raise
     except (ArithmeticError, ValueError):
         return None
+    except Exception as error:  # an edit may name what is not there
+        if any(issubclass(bug, Edit) for bug in bugs):
+            raise _DiffersError from error
+        raise
 
     def flat(tensors: oracle.Tensors) -> Float64Array:
         return np.array([value for tensor in tensors for value in tensor], np.float64)

@@ -288,7 +288,9 @@ class OracleLookahead:
     def step(self, theta: Tensors, grads: Gradients) -> Tensors:
         """Do one inner step and, after every k of them, synchronize."""
         theta = self.advance(theta, grads)
-        return self.synchronize(theta) if self.synchronized else theta
+        if self.synchronized:
+            theta = self.synchronize(theta)
+        return theta
 
     def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
         """Do one inner step, and tell whether a synchronization is due."""

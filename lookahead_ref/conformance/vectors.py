@@ -1,8 +1,8 @@
 """Read the vector files, refuse those that are not what their index says, and release them.
 
 A release is an archive to hand out, numbered apart from the code. ``releases.json``
-remembers the cases of each, with a digest of what they are: from it come the change log and
-the check that what is handed out has a number of its own.
+remembers the cases that each changed, with a digest of what they are: from it come the
+change log and the check that what is handed out has a number of its own.
 """
 
 import gzip
@@ -498,9 +498,18 @@ def digests(some: Sequence[Case]) -> dict[str, str]:
 
 def released() -> list[dict[str, str]]:
     """Read the releases there were: case to digest, the first release first."""
-    text = files(__package__).joinpath(_FILE).read_text("utf-8")
-    releases: list[dict[str, str]] = json.loads(text)["releases"]
+    releases: list[dict[str, str]] = []
+    for changed in _recorded():
+        whole = (releases[-1] if releases else {}) | changed
+        releases.append({name: digest for name, digest in whole.items() if digest})
     return releases
+
+
+def _recorded() -> list[dict[str, str | None]]:
+    """Read what each release changed; a withdrawn case has null for a digest."""
+    text = files(__package__).joinpath(_FILE).read_text("utf-8")
+    recorded: list[dict[str, str | None]] = json.loads(text)["releases"]
+    return recorded
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[str]]:
@@ -530,13 +539,15 @@ def changelog(releases: Sequence[Mapping[str, str]]) -> str:
 
 def record_release() -> int | None:
     """Give the vectors of this package the next number; None if they have one."""
-    releases, now = released(), digests(cases())
-    if releases and releases[-1] == now:
+    now = digests(cases())
+    found = changes(released()[-1], now)
+    if not any(found.values()):
         return None
-    releases.append(now)
-    content = json.dumps({"releases": releases}, indent=0) + "\n"
+    changed = {name: now.get(name) for ids in found.values() for name in ids}
+    recorded = [*_recorded(), changed]
+    content = json.dumps({"releases": recorded}, indent=0) + "\n"
     (Path(__file__).parent / _FILE).write_text(content, encoding="utf-8")
-    return len(releases)
+    return len(recorded)
 
 
 def make_archive(folder: Path) -> Path:

@@ -2,11 +2,10 @@
 
 A table in the shape of the paper's Table 1 on data that needs no download. The paper
 trains residual networks on CIFAR; this trains a small multilayer perceptron on 1258
-pictures of 8 by 8 pixels. The shape of the table is comparable, its numbers are not.
+pictures of 8 by 8 pixels, so the numbers cannot be compared with the paper's.
 
-The learning rate of each inner optimizer is the best of a grid, see
-`lookahead_ref.experiments.optimizers.LEARNING_RATES`, and is the same alone and inside
-Lookahead.
+Each inner optimizer has the best learning rate of a grid, see
+`lookahead_ref.experiments.optimizers.LEARNING_RATES`, alone and inside Lookahead.
 """
 
 from collections import Counter
@@ -22,7 +21,7 @@ from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Table
 from lookahead_ref.training.loop import described
 
-# Fields of `EpochRecord`, and how many decimals of them are shown.
+# Fields of `EpochRecord` to the decimals shown.
 _LOSSES = {"validation_loss": 4, "train_loss": 5}
 _FINAL = {"validation_accuracy": 2, **_LOSSES}
 
@@ -31,7 +30,7 @@ _RANGED = ("heavy-ball", "lookahead-heavy-ball")
 _RANGE = "over learning rates"
 BEST = optimizers.LEARNING_RATES["heavy-ball"]
 TOO_LARGE = (0.2, 0.3, 0.4)
-"""Learning rates of heavy ball that a comparison without options tries besides the best."""
+"""Learning rates of heavy ball that the default comparison tries besides the best."""
 
 
 def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
@@ -43,20 +42,20 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
         inner = optimizers.inner_name(name)
         if name.startswith("lookahead-"):
             raise ValueError(
-                "optimizer must be what is compared alone and inside Lookahead, got "
-                f"{name!r}: give {inner!r}"
+                "optimizer must be an inner one, to be compared alone and inside "
+                f"Lookahead, got {name!r}: give {inner!r}"
             )
     around = tuple(name for name in names if name.startswith(("polyak-", "snoo-")))
     alone = tuple(name for name in names if name not in around)
     if not alone:
         raise ValueError(
-            "optimizer must name at least one that is compared alone and inside "
-            f"Lookahead, got {', '.join(names)}"
+            "optimizer must name at least one to compare alone and inside Lookahead, got "
+            f"{', '.join(names)}"
         )
     inside = tuple(f"lookahead-{name}" for name in alone)
     all_names = _each_once((*alone, *around, *inside), settings)
     found = [optimizers.method(name) for name in all_names]
-    # The user's own Adam is told apart from this library's by its full name.
+    # The full name distinguishes the user's own Adam from the library's.
     often = Counter(method.title for method in found)
     return tuple(
         method
@@ -67,7 +66,7 @@ def methods(settings: CompareSettings) -> tuple[optimizers.Method, ...]:
 
 
 def _is_default(settings: CompareSettings) -> bool:
-    """Tell whether optimizers, model and data are all the default ones."""
+    """Whether optimizers, model and data are all the defaults."""
     base = settings.base
     chosen = (settings.optimizers, settings.learning_rates, base.model, base.data)
     return chosen == ((), (), "mlp", "digits") and base.outer is None
@@ -84,7 +83,7 @@ def inner_names(settings: CompareSettings) -> tuple[str, ...]:
 
 
 def given_rate(settings: CompareSettings, name: str) -> float | None:
-    """Return the learning rate that is given for an optimizer, None where none is."""
+    """Return the learning rate given for an optimizer, or None."""
     given = dict(settings.learning_rates)
     return given.get(optimizers.inner_name(name), given.get(""))
 
@@ -116,8 +115,8 @@ def prepare(settings: CompareSettings) -> report.Job:
         name = each.settings.optimizer
         if name in inner and hasattr(each.optimizer, "inner"):
             raise ValueError(
-                f"optimizer {name!r} must be what is put inside Lookahead, got "
-                f"{type(each.optimizer).__name__}, which wraps another"
+                f"optimizer {name!r} must not wrap another, as Lookahead is put around "
+                f"it, got {type(each.optimizer).__name__}"
             )
     plan = _explained(plan, settings, prepared)
     digits = base.data == "digits"
@@ -146,7 +145,7 @@ def prepare(settings: CompareSettings) -> report.Job:
 def find(
     plan: Plan, settings: CompareSettings, heading: str, outcomes: Sequence[Outcome]
 ) -> report.Findings:
-    """Make the tables, the curves, and a few sentences of what the tables show."""
+    """Make the tables and curves, and summarize the tables."""
     ranged = [outcome for outcome in outcomes if outcome.arm.family == _RANGE]
     outcomes = outcomes[: len(outcomes) - len(ranged)]
     found = {outcome.arm.settings.optimizer: outcome for outcome in outcomes}
@@ -177,7 +176,7 @@ def find(
 def _over_rates(
     plan: Plan, best: Sequence[Outcome], ranged: Sequence[Outcome]
 ) -> tuple[Table, str]:
-    """Show heavy ball, alone and in Lookahead, over learning rates; say what that shows."""
+    """Tabulate heavy ball, alone and in Lookahead, over learning rates, and summarize."""
     half = len(ranged) // 2
     pairs = [best, *zip(ranged[:half], ranged[half:], strict=True)]
     table = statistics.losses_table(
@@ -192,7 +191,7 @@ def _over_rates(
         for pair in (pairs[0], pairs[-1])
     )
     accuracies = [outcome.final("validation_accuracy") for outcome in pairs[-1]]
-    # NaN, the share of a run that diverged, is not at least a half either.
+    # Also counts NaN, the accuracy of a run that diverged.
     failed = [sum(not share >= 0.5 for share in each) for each in accuracies]
     words = (
         f"With a learning rate {TOO_LARGE[-1] / BEST:g} times the best, heavy ball reaches "
@@ -206,35 +205,39 @@ def _over_rates(
 
 
 def in_words(finals: Table, differences: Table) -> str:
-    """Say in words what the tables hold, and what they do not show."""
+    """Summarize the tables in words."""
     rows = zip(finals.rows, finals.cells(), strict=True)
     found = [row for row, cells in rows if cells[0].bold]
     best, top = [row.name for row in found], found[0].cells[0]
     verb = "has" if len(best) == 1 else "have"
     gains = [row.cells[0] for row in differences.rows]
     higher = finals.columns[0].better == "higher"
-    # Where two are equal, rounding may leave a difference of either sign.
+    # The margin ignores rounding between equal values.
     better = sum((gain.mean if higher else -gain.mean) > 1e-9 for gain in gains)
     # The heading of its column, as "Validation accuracy (%)".
     quality = finals.columns[0].title.partition(" (")[0].lower()
     value = f"{top.mean:.2f} %" if higher else f"{top.mean:.2f}"
+
+    def share(count: int) -> str:
+        return f" in {count or 'none'} of {len(gains)} pairs" if len(gains) > 1 else ""
+
     text = (
         f"{_enumerated(best)} {verb} the {'highest' if higher else 'lowest'} mean "
-        f"{quality}, {value}. Lookahead has a "
-        f"{'higher mean' if higher else 'lower mean loss'} than its inner optimizer in "
-        f"{better} of {len(gains)} cases"
+        f"{quality}, {value}. Lookahead has {'a' if better or share(0) else 'no'} "
+        f"{'higher mean' if higher else 'lower mean loss'} than its inner optimizer"
+        f"{share(better)}"
     )
     if top.n == 1:
         return text + "; one seed says nothing about the spread."
     clear = sum(statistics.verdict(gain) != "not decided" for gain in gains)
     return (
-        f"{text}; in {clear} of {len(gains)} the 95 % interval of the difference, over "
-        f"{top.n} seeds, excludes zero."
+        f"{text}; over {top.n} seeds, the 95 % interval of the difference "
+        f"{'excludes' if clear or share(0) else 'includes'} zero{share(clear)}."
     )
 
 
 def learning_rates(settings: CompareSettings) -> str:
-    """Say where the learning rates come from, and for what they were chosen."""
+    """Say where the learning rates come from."""
     given, own, chosen = list[str](), list[str](), list[str]()
     for name in inner_names(settings):
         by_default = own if plugins.is_plugin(name) else chosen
@@ -247,7 +250,7 @@ def learning_rates(settings: CompareSettings) -> str:
             "and is the same alone and inside Lookahead."
         )
         if settings.base.data not in ("digits", "pydoc"):
-            said.append("For these data it was not tuned.")
+            said.append("It was not tuned for these data.")
     if given:
         said.append(
             f"The learning rate of {_enumerated(given)} was given with the command, and "
@@ -255,7 +258,7 @@ def learning_rates(settings: CompareSettings) -> str:
         )
     if own:
         said.append(
-            f"No learning rate was given for {_enumerated(own)}: what came with it is the "
+            f"No learning rate was given for {_enumerated(own)}: its own default is the "
             "same alone and inside Lookahead; nothing was tuned here."
         )
     return " ".join(said)
@@ -288,7 +291,7 @@ def _final_table(
 
 
 def _explained(plan: Plan, settings: CompareSettings, prepared: Sequence[Prepared]) -> Plan:
-    """Say in the plan what a reader of the report has to know."""
+    """Add to the plan what a reader of the report has to know."""
     first = prepared[0]
     sizes = {
         "training": first.data.train,
@@ -309,8 +312,8 @@ def _explained(plan: Plan, settings: CompareSettings, prepared: Sequence[Prepare
     }
     notes = {
         "What differs from the paper": [
-            "The table has the shape of Table 1 of the paper.",
-            "Its numbers do not compare: the paper's are of residual networks on CIFAR.",
+            "The table has the form of the paper's Table 1.",
+            "Its numbers cannot be compared: the paper trains residual networks on CIFAR.",
         ],
         "Learning rates": [learning_rates(settings)],
     }
@@ -318,7 +321,7 @@ def _explained(plan: Plan, settings: CompareSettings, prepared: Sequence[Prepare
 
 
 def _rates(prepared: Sequence[Prepared]) -> dict[str, Any]:
-    """Return the learning rate in effect of each innermost optimizer."""
+    """Return the effective learning rate of each innermost optimizer."""
     rates: dict[str, Any] = {}
     for each in prepared:
         innermost = getattr(each.optimizer, "inner", each.optimizer)

@@ -1,4 +1,4 @@
-"""What a result was computed with, and where it is put."""
+"""The versions and machine behind a result, and the folders for results."""
 
 import platform
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class OutputFolderError(ValueError):
 
 
 def versions(*distributions: str) -> dict[str, str]:
-    """List versions of this library, Python, the system and those that are installed."""
+    """List the versions of this library, Python, the system and installed packages."""
     found = {
         "lookahead-ref": la.__version__,
         "python": platform.python_version(),
@@ -40,13 +40,13 @@ def machine() -> dict[str, str]:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next(x.split(":")[1].strip() for x in lines if x.startswith("model name"))
     except (OSError, StopIteration):
-        pass  # not Linux, or a processor that is not named there
+        pass  # not Linux, or no name given there
     return {"Processor": name, "Cores": str(available_cores())}
 
 
 @contextmanager
 def new_folder(output: Path | None, prefix: str) -> Iterator[Path]:
-    """Make and hold a folder with nothing in it: `output`, or ``runs/PREFIX-DATE-TIME``."""
+    """Make and lock an empty folder: `output`, or ``runs/PREFIX-DATE-TIME``."""
     with _held(output, prefix) as folder:
         _refuse_what_is_there(folder)
         yield folder
@@ -54,7 +54,7 @@ def new_folder(output: Path | None, prefix: str) -> Iterator[Path]:
 
 @contextmanager
 def continued_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Path]:
-    """Hold the folder of a job that may be continued: a new one, or one of its kind."""
+    """Lock a job's folder, either new or with an unfinished job of the same kind."""
     with _held(output, prefix) as folder:
         mark = folder / "kind.txt"
         if not mark.exists():
@@ -72,12 +72,12 @@ def continued_folder(output: Path | None, prefix: str, kind: str) -> Iterator[Pa
 
 @contextmanager
 def _held(output: Path | None, prefix: str) -> Iterator[Path]:
-    """Make a folder where there is none, and be the only run in it."""
+    """Make a folder if need be, and lock it."""
     if output is None:
         output = Path("runs") / f"{prefix}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        # The first file would come only when something has been trained.
+        # Otherwise the first write would come only after training.
         with TemporaryFile(dir=output):
             pass
     except OSError as error:
@@ -90,7 +90,7 @@ def _held(output: Path | None, prefix: str) -> Iterator[Path]:
 
 
 def _refuse_what_is_there(folder: Path) -> None:
-    # What a run left that was killed while it wrote its first file is nothing.
+    # Ignore what a run left that was killed while writing its first file.
     if any(not is_leftover(path) for path in folder.iterdir()):
         raise OutputFolderError(f"output must be a new or empty folder, got {folder}")
     remove_leftovers(folder)

@@ -1,4 +1,4 @@
-"""How long training takes, told before it begins: a few steps and examples are measured."""
+"""Predicts how long training takes, by measuring a few steps and examples."""
 
 import time
 from collections import Counter
@@ -14,9 +14,9 @@ from lookahead_ref.experiments import optimizers, plugins
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Plan
 from lookahead_ref.extras import require
+from lookahead_ref.report.words import duration, several
 from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training.models import carries
-from lookahead_ref.training.progress import duration, several
 from lookahead_ref.training.state import Placement, TrainingState, evaluator, gradients
 
 _SECONDS = 0.3
@@ -26,7 +26,7 @@ _TOKENS = 2_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run does, and about how long that takes."""
+    """The steps and epochs of a run, and about how long they take."""
 
     steps: int
     epochs: int
@@ -37,12 +37,12 @@ class Estimate:
         return f"{done}, about {duration(self.seconds)}"
 
 
-def told(
+def work_left(
     plan: Plan, prepared: Sequence[Prepared], jobs: int, folder: Path | None
 ) -> tuple[list[str], str]:
-    """Say of each arm what is still to be done, and in a line what that is in all."""
+    """Describe the work left, in a line for each arm and one for all."""
     with _one_thread():
-        found = estimates(prepared)
+        found = estimates(prepared, evaluations=plan.evaluations)
     left: Counter[str] = Counter()
     for arm, trial in plan.trials():
         there = folder is not None and trial.file(folder / "trials").exists()
@@ -61,28 +61,30 @@ def told(
     )
 
 
-def estimates(runs: Sequence[Prepared], processes: int = 1) -> list[Estimate]:
-    """Predict how long runs of one model and data take, each in so many processes."""
-    measured = _measured(runs[0])  # which stands for all
+def estimates(
+    runs: Sequence[Prepared], processes: int = 1, evaluations: int | None = None
+) -> list[Estimate]:
+    """Predict how long runs with the same model and data take."""
+    measured = _measured(runs[0])
     found = []
     for run in runs:
-        once, an_epoch = _cost(run, measured, processes)
+        once, an_epoch = _cost(run, measured, evaluations, processes)
         epochs = run.settings.epochs
         found.append(Estimate(run.steps, epochs, once + epochs * an_epoch))
     return found
 
 
-def epochs_within(seconds: float, runs: Sequence[Prepared], seeds: int) -> int:
-    """Return how many epochs fit into a time, if each run is done on so many seeds."""
+def epochs_within(seconds: float, plan: Plan, runs: Sequence[Prepared]) -> int:
+    """Return how many epochs of all trials of a plan fit into a time."""
     with _one_thread():
         measured = _measured(runs[0])
-    costs = [_cost(run, measured) for run in runs]
+    costs = [_cost(run, measured, plan.evaluations) for run in runs]
     once, an_epoch = (sum(parts) for parts in zip(*costs, strict=True))
-    return int((seconds / seeds - once) / an_epoch)
+    return int((seconds / len(plan.seeds) - once) / an_epoch)
 
 
 def _one_thread() -> AbstractContextManager[Any]:
-    """Keep linear algebra on one thread, as runs side by side do."""
+    """Keep linear algebra on one thread, as parallel runs do."""
     threadpoolctl = require(
         "threadpoolctl", "experiments", purpose="keep linear algebra on one thread"
     )
@@ -91,18 +93,28 @@ def _one_thread() -> AbstractContextManager[Any]:
 
 
 def _cost(
-    run: Prepared, measured: tuple[float, float, float], processes: int = 1
+    run: Prepared,
+    measured: tuple[float, float, float],
+    evaluations: int | None,
+    processes: int = 1,
 ) -> tuple[float, float]:
-    """Return the seconds that a run takes once, and for each of its epochs."""
-    step, evaluation, test = measured
-    settings = run.settings
-    workers = cast("int", settings.workers) / processes  # one after the other
+    """Return the seconds that a run takes besides its epochs, and for each epoch."""
+    step, statistics, each = measured
+    settings, data = run.settings, run.data
+    workers = cast("int", settings.workers) / processes
     an_epoch = run.steps / settings.epochs * workers * step
-    return evaluation + test, an_epoch + evaluation / settings.evaluate_every
+    evaluation = statistics + each * _size(data.validation)
+    if evaluations is not None:
+        return evaluations * evaluation, an_epoch
+    if settings.evaluate_train:
+        evaluation += each * _size(data.train)
+    test = getattr(data, "test", None)
+    tested = statistics + each * (0 if test is None else _size(test))
+    return evaluation + tested, an_epoch + evaluation / settings.evaluate_every
 
 
 def _measured(run: Prepared) -> tuple[float, float, float]:
-    """Return the seconds of a step, of an evaluation, and of the test at the end."""
+    """Measure the seconds of a step, of statistics, and of evaluating an example."""
     with plugins.located_in(**optimizers.named(run.settings)), np.errstate(all="ignore"):
         return _measured_here(run)
 
@@ -126,7 +138,7 @@ def _measured_here(run: Prepared) -> tuple[float, float, float]:
             done += 1
         return max(done, 1)
 
-    steps(1)  # which compiles
+    steps(1)  # compiles
     began = time.perf_counter()
     done = steps(state.stream.batches_per_epoch - 1)
     per_step = (time.perf_counter() - began) / done
@@ -137,22 +149,17 @@ def _measured_here(run: Prepared) -> tuple[float, float, float]:
         return evaluator(model, params, learned, place)
 
     evaluate = prepared()
-    evaluate(some)  # which compiles
+    evaluate(some)  # compiles
     share = _seconds(prepared) / _size(learned) if carries(model) else 0.0
     each = _seconds(lambda: evaluate(some)) / _size(some)
     looked_at = min(settings.statistics_examples or _size(data.train), _size(data.train))
-    measured = _size(data.validation)
-    measured += _size(data.train) if settings.evaluate_train else 0
-    test = getattr(data, "test", None)
-    tested = 0 if test is None else _size(test)
-    statistics = share * looked_at
-    return per_step, statistics + each * measured, statistics + each * tested
+    return per_step, share * looked_at, each
 
 
 def _some(source: Any) -> Any:
     """Return the first examples of a source, or tokens of a text."""
     most = _TOKENS if isinstance(source, np.ndarray) else _EXAMPLES
-    # Data of the user's own may have no part.
+    # The user's own data may not be divisible.
     if not hasattr(source, "take"):
         return source
     return source.take(np.arange(min(most, _size(source))))

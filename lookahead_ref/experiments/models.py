@@ -16,8 +16,8 @@ from lookahead_ref.stepping.backend import load as load_backend
 from lookahead_ref.training import Model
 from lookahead_ref.zoo import AWDLSTM, LSTM, MLP, ResNet, resnet
 
-# Of a ResNet-20 with 63 % on CIFAR-10 they give the validation loss within 0.0010 of
-# that by 44,544 pictures; 1,024 within 0.005.
+# For a ResNet-20 with 63 % on CIFAR-10, the validation loss is within 0.0010 of that with
+# 44,544 examples; with 1,024 it is within 0.005.
 _STATISTICS_EXAMPLES = 4096
 
 _OF_AWD_LSTM = (
@@ -30,22 +30,22 @@ OPTIONS = (*_OF_AWD_LSTM, "tied", "statistics_examples")
 
 @dataclass(frozen=True)
 class ModelKind:
-    """What is known of a model before there is data."""
+    """A model's properties that do not depend on the data."""
 
     make: Callable[[Any, str, Mapping[str, Any]], Model]
-    """From the data, a backend and the options that it takes."""
+    """Called with the data, a backend and the model's options."""
     text: bool = False
-    """Whether it reads text; the others look at labelled examples."""
+    """Whether it reads text rather than labelled examples."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """The settings of `OPTIONS` that it takes, with their values by default."""
+    """The settings of `OPTIONS` that it takes, with their defaults."""
     batch_size: int = 64
     clip: float = 0.0
-    """By default, as the batch size; 0 for none."""
+    """Default; 0 for none."""
     window: int | None = None
-    """Steps of a text, and whether they are random; where it is None, as the data says."""
+    """Steps of a text's batches, and whether they are random; None: the data decides."""
     random_window: bool | None = None
     backend: str = "numpy"
-    """What is faster, where it is installed."""
+    """The faster backend, if it is installed."""
 
 
 def _mlp(data: Dataset, backend: str, options: Mapping[str, Any]) -> Model:
@@ -66,8 +66,8 @@ def _language_model(make: Callable[..., Model]) -> Callable[..., Model]:
         if not isinstance(hidden, int):
             if len(hidden) != 1:
                 raise ValueError(
-                    "hidden must be one number for model lstm or awd-lstm, all of whose "
-                    f"layers are as wide, got {', '.join(map(str, hidden))}"
+                    "hidden must be one number for model lstm or awd-lstm, whose layers "
+                    f"have one width, got {', '.join(map(str, hidden))}"
                 )
             (hidden,) = hidden
         return make(len(data.vocabulary), **{**options, "hidden": hidden}, backend=backend)
@@ -111,7 +111,7 @@ MODELS: Mapping[str, ModelKind] = {
 
 
 def defaults(name: str) -> ModelKind:
-    """Look a model up, one of `MODELS` or the user's own."""
+    """Look up a model in `MODELS` or the user's own."""
     if name in MODELS:
         return MODELS[name]
     if plugins.is_plugin(name):
@@ -123,7 +123,7 @@ def defaults(name: str) -> ModelKind:
 
 
 def backend(settings: TrainSettings) -> str:
-    """Return the name of the backend of a run, where it is left open the faster one."""
+    """Return the name of a run's backend; for auto, the fastest that is installed."""
     if settings.backend != "auto":
         return settings.backend
     with suppress(BackendUnavailableError):
@@ -132,12 +132,12 @@ def backend(settings: TrainSettings) -> str:
 
 
 def make(name: str, data: Any, backend: str, options: Mapping[str, Any]) -> Model:
-    """Make a model that fits the data, from values for all options that it takes."""
+    """Make a model that fits the data, from values of all its options."""
     kind = defaults(name)
     if name in MODELS:
         text = hasattr(data, "vocabulary")
         if kind.text != text:
-            wanted = "text, as pydoc is" if kind.text else "labelled examples, as digits"
+            wanted = "text, as in pydoc" if kind.text else "labelled examples, as in digits"
             got = "a text" if text else "no text"
             raise ValueError(
                 f"model {name} must be given {wanted}; data {data.name!r} is {got}"

@@ -1,4 +1,4 @@
-"""Optimizers by the names that the command line and the result files use."""
+"""Optimizers by their names on the command line and in result files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -48,7 +48,7 @@ LEARNING_RATES: Mapping[str, float] = {
     "radam": 0.03,
     "lion": 0.0003,
 }
-"""Inner learning rates of the MLP on the digits: each the best of a grid, on seeds that a
+"""Inner learning rates of the MLP on the digits: the best of a grid, on seeds that a
 comparison does not use. For SGD::
 
     lookahead-ref sweep --optimizer sgd --learning-rate 0.03 --learning-rate 0.1
@@ -57,23 +57,23 @@ comparison does not use. For SGD::
 For heavy ball and Nesterov the grid was 0.003, 0.01, 0.03, 0.1 and 0.3; for AdaGrad 0.01,
 0.03, 0.1 and 0.3; for Adam, RMSProp and AMSGrad 0.001, 0.003, 0.01 and 0.03, for RAdam 0.1
 too; for Lion 0.0001, 0.0003, 0.001, 0.003 and 0.01. The validation examples are those of
-the comparison: there are too few digits for a third split."""
+the comparison, as there are too few digits for a third split."""
 
 _PUBLISHED = {"heavy-ball": 0.05, "nesterov": 0.05, "adam": 3e-4}
 LEARNING_RATES_OF: Mapping[str, Mapping[str, float]] = {
-    # Those of the lowest validation loss in ``train --model lstm --data pydoc
+    # Those with the lowest validation loss in ``train --model lstm --data pydoc
     # --hidden 64 --layers 1 --epochs 2 --seed 1000``, one run each, of 1, 3, 10, 30 and
     # 100 for SGD, 0.3, 1, 3, 10 and 30 for heavy ball and Nesterov (3 and 10 differ by
     # less than a thousandth: the smaller is taken), 0.03, 0.1 and 0.3 for AdaGrad, and
-    # 0.003, 0.01, 0.03 and 0.1 for Adam. Longer runs of wider models may want smaller.
+    # 0.003, 0.01, 0.03 and 0.1 for Adam. Longer runs of wider models may need smaller ones.
     "lstm": {"sgd": 30.0, "heavy-ball": 3.0, "nesterov": 3.0, "adagrad": 0.1, "adam": 0.03},
-    # Of the program of Merity et al. (2018): SGD's is its default, Adam's what its README
-    # has for other texts. Neither was searched for here.
+    # From the program of Merity et al. (2018): SGD's is its default, Adam's is what its
+    # README recommends for other texts. Neither was tuned here.
     "awd-lstm": {"sgd": 30.0, "adam": 0.001},
     # Those that a public re-implementation of the paper's CIFAR experiments uses.
     **dict.fromkeys(("resnet18", "resnet32", "resnet50", "resnet152"), _PUBLISHED),
-    # Those of the lowest validation loss after an epoch of CIFAR-10 on seed 1000, of 0.03,
-    # 0.1, 0.3 and 1 for heavy ball and 0.001, 0.003 and 0.01 for Adam.
+    # Those with the lowest validation loss after an epoch of CIFAR-10 on seed 1000, from
+    # 0.03, 0.1, 0.3 and 1 for heavy ball and 0.001, 0.003 and 0.01 for Adam.
     "resnet8": {"heavy-ball": 0.3, "adam": 0.003},
 }
 """Inner learning rates for other models than the MLP."""
@@ -87,7 +87,7 @@ _CHOSEN = {
 
 
 def where_from(model: str) -> str:
-    """Say where the learning rates of a model by default come from."""
+    """Say where a model's default learning rates come from."""
     return _CHOSEN.get(model, "published with a re-implementation, Connah-rs/lookahead")
 
 
@@ -95,30 +95,30 @@ NAMES: tuple[str, ...] = (
     *_INNER,
     *(wrapper + inner for wrapper in _WRAPPERS for inner in _INNER),
 )
-"""Every name that `build` takes, but for those of the user's own."""
+"""Every name that `build` takes, besides the user's own."""
 
 COMPARED: tuple[str, ...] = (
     *("sgd", "heavy-ball", "nesterov", "adagrad", "adam", "polyak-sgd"),
     *("lookahead-sgd", "lookahead-heavy-ball", "lookahead-nesterov", "lookahead-adam"),
 )
-"""What the main comparison compares, in the order of its table."""
+"""The optimizers of the main comparison, in the order of its table."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """How an optimizer is called and drawn."""
+    """An optimizer's names, and its place in pictures."""
 
     name: str
-    """On the command line and in result files."""
+    """Its name on the command line and in result files."""
     title: str
-    """In tables and pictures."""
+    """Its name in tables and pictures."""
     family: str
-    """Methods that belong in one panel of a picture."""
+    """Methods of a family share a panel of a picture."""
     role: Role
 
 
 def method(name: str) -> Method:
-    """Say how the optimizer of a name is called and drawn."""
+    """Return the names of an optimizer, and its place in pictures."""
     wrapper, inner = _parse(name)
     title = _INNER[inner][0] if inner in _INNER else inner.rpartition(":")[2]
     family = (
@@ -135,7 +135,7 @@ def method(name: str) -> Method:
 
 
 def default_learning_rate(name: str, model: str) -> float | None:
-    """Return the rate of the innermost optimizer; None for one of the user's own."""
+    """Return the innermost optimizer's rate; None if it is the user's own."""
     inner = _parse(name)[1]
     if inner not in _INNER:
         return None
@@ -149,18 +149,18 @@ def default_learning_rate(name: str, model: str) -> float | None:
 
 
 def inner_name(name: str) -> str:
-    """Return the name of what an optimizer wraps; its own if it wraps nothing."""
+    """Return the name of the wrapped optimizer, or its own name if it wraps none."""
     return _parse(name)[1]
 
 
 def canonical(name: str, outer: str | None) -> str:
-    """Return the shorter name of what has two: SNOO is an outer nesterov."""
+    """Return the shorter of two names: SNOO is an outer nesterov."""
     wrapper, inner = _parse(name)
     return f"snoo-{inner}" if (wrapper, outer) == ("lookahead-", "nesterov") else name
 
 
 def has(option: str, optimizer: str, outer: str | None = None) -> bool:
-    """Tell whether a setting is one that an optimizer has; most are of all."""
+    """Whether an optimizer has a setting; all have most of them."""
     wrapper, inner = _parse(optimizer)
     outer = _outer_name(wrapper, outer)
     around = wrapper in ("lookahead-", "snoo-")
@@ -179,14 +179,14 @@ def has(option: str, optimizer: str, outer: str | None = None) -> bool:
 
 
 def alpha(settings: TrainSettings) -> float | None:
-    """Return the slow weights' step size in effect; None where there is none."""
+    """Return the effective step size of the slow weights, or None."""
     if not has("alpha", settings.optimizer, settings.outer):
         return None
     return 0.5 if settings.alpha is None else settings.alpha
 
 
 def fitted(settings: TrainSettings) -> TrainSettings:
-    """Return settings that many share without the options that are not this one's."""
+    """Return shared settings without the options that this optimizer lacks."""
     shared = ["hyperparameters", "nonmonotone"]
     if not settings.optimizer.startswith("lookahead-"):
         shared += ["outer", "outer_learning_rate", "outer_momentum", "workers"]
@@ -196,13 +196,13 @@ def fitted(settings: TrainSettings) -> TrainSettings:
 
 
 def named(settings: TrainSettings) -> dict[str, str]:
-    """Return what may be the user's own of what settings name, by the option."""
+    """Return the names in settings that may be the user's own, by option."""
     inner = inner_name(settings.optimizer)
     return {"optimizer": inner, "model": settings.model, "data": settings.data}
 
 
 def build(settings: TrainSettings) -> Any:
-    """Make the optimizer of a run, whose learning rate is settled."""
+    """Make the optimizer of a run whose learning rate is known."""
     if settings.groups:
         rest = replace(settings, groups=())
         groups = {
@@ -220,8 +220,8 @@ def build(settings: TrainSettings) -> Any:
             return _wrapped(wrapper, optimizer, settings)
     if settings.hyperparameters:
         raise ValueError(
-            f"hyperparameter {settings.hyperparameters[0][0]} is of optimizers of your "
-            f"own, got it for {settings.optimizer}"
+            f"hyperparameter {settings.hyperparameters[0][0]} is for optimizers of your "
+            f"own, got it with {settings.optimizer}"
         )
     options: dict[str, Any] = {"weight_decay": settings.weight_decay}
     if settings.weight_decay_kind is not None:
@@ -231,7 +231,7 @@ def build(settings: TrainSettings) -> Any:
 
 
 def _group(rest: TrainSettings, text: str) -> tuple[str, dict[str, Any]]:
-    """Read ``PATTERN:NAME=VALUE,...``: settings that differ from those of the rest."""
+    """Read ``PATTERN:NAME=VALUE,...``: settings that differ from the rest's."""
     pattern, _, assigned = text.partition(":")
     if not (pattern and assigned):
         raise ValueError(f"group must be PATTERN:NAME=VALUE,..., got {text!r}")
@@ -239,7 +239,7 @@ def _group(rest: TrainSettings, text: str) -> tuple[str, dict[str, Any]]:
     for name in given:
         if name not in _OF_GROUPS:
             raise ValueError(
-                f"group can have other {', '.join(_OF_GROUPS)}; got {name!r} in {text!r}"
+                f"group can change {', '.join(_OF_GROUPS)}; got {name!r} in {text!r}"
             )
     if "optimizer" in given:
         rate = default_learning_rate(given["optimizer"], rest.model)
@@ -280,7 +280,7 @@ def _outer_name(wrapper: str, given: str | None) -> str | None:
 
 
 def _outer_rate(name: str, settings: TrainSettings) -> float | None:
-    # DiLoCo's, see `lookahead_ref.diloco`; an adaptive one's is of another size.
+    # DiLoCo's, see `lookahead_ref.diloco`; adaptive optimizers need a different one.
     default = 0.7 if name in ("sgd", *WITH_MOMENTUM) else None
     given = settings.outer_learning_rate
     return default if given is None else given
@@ -311,7 +311,7 @@ def _wrapped(wrapper: str, optimizer: Any, settings: TrainSettings) -> Any:
 
 
 def _parse(name: str) -> tuple[str, str]:
-    """Split a name into its wrapper and the rest; ./lookahead-file.py:name has none."""
+    """Split a name into wrapper and rest; ./lookahead-file.py:name has no wrapper."""
     for wrapper in (*_WRAPPERS, ""):
         inner = name.removeprefix(wrapper)
         known = inner in _INNER or plugins.is_plugin(inner)

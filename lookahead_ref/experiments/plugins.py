@@ -1,7 +1,7 @@
 """Optimizers, models and data of the user's own: ``module:name`` and ``file.py:name``.
 
-What is named is the thing itself or makes it when it is called. Modules are looked for in
-the working folder too, and what a file imports in its own.
+The name is that of an object, or of a function or class that makes it. Modules are also
+searched for in the working folder, and imports of a file in the file's folder.
 """
 
 import hashlib
@@ -33,18 +33,18 @@ _FORM = re.compile(r"(?P<where>.+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 
 
 class PluginError(ValueError):
-    """What a user named cannot be loaded, or is not what it has to be."""
+    """An object of the user's own cannot be loaded or is not of the right kind."""
 
 
 def is_plugin(text: str) -> bool:
-    """Tell whether a text has the form ``module:name`` or ``file.py:name``."""
+    """Whether a text has the form ``module:name`` or ``file.py:name``."""
     return _FORM.fullmatch(text) is not None
 
 
 def load_optimizer(
     text: str, learning_rate: float | None, hyperparameters: Mapping[str, Any] | None = None
 ) -> Any:
-    """Load an optimizer, made with what is given where it is a class or a function."""
+    """Load an optimizer; call a class or function with the given arguments."""
     options = dict(hyperparameters or {})
     if learning_rate is not None:
         if "learning_rate" in options:
@@ -57,12 +57,12 @@ def load_optimizer(
     try:
         check_optimizer("optimizer", found)
     except TypeError as error:
-        raise PluginError(f"optimizer {text!r} is none: {error}") from error
+        raise PluginError(f"optimizer {text!r} is not one: {error}") from error
     return found
 
 
 def load_model(text: str, data: Any) -> Any:
-    """Load a model, made for the data where it is a class or a function."""
+    """Load a model; call a class or function with the data."""
     found = _made("model", text, "loss", data)
     evaluation = "evaluator" if hasattr(found, "start") else "evaluate"
     return _having("model", text, found, ("init", "loss", evaluation))
@@ -82,7 +82,7 @@ def load_data(text: str, **options: Any) -> Any:
 
 
 def digest(text: str) -> str:
-    """Tell one state of a user's file from another; what it imports is not looked at."""
+    """Return a digest of a user's file, without what it imports."""
     where = text.rpartition(":")[0]
     try:
         with _importing_from(Path.cwd()):
@@ -96,7 +96,7 @@ def digest(text: str) -> str:
 
 @contextmanager
 def attributed_to(option: str, text: str) -> Iterator[None]:
-    """Name what the user named where something of the user's own fails."""
+    """Name the option and its value in errors of the user's own code."""
     try:
         yield
     except PluginError:
@@ -104,7 +104,7 @@ def attributed_to(option: str, text: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if not is_own(option, text):
             raise
-        # It tells what is wrong with a number of the command line.
+        # The error is about a number on the command line.
         if isinstance(error, ValueError):
             error.add_note(f"{option} {text!r}")
             raise
@@ -113,7 +113,7 @@ def attributed_to(option: str, text: str) -> Iterator[None]:
 
 @contextmanager
 def located_in(**options: str) -> Iterator[None]:
-    """Tell, of an error in the midst of a run, in which of the user's files it is."""
+    """Name the user's file and line in errors during a run."""
     try:
         yield
     except (Exception, SystemExit) as error:
@@ -143,10 +143,10 @@ def try_out(
     optimizer: Any,
     batch_size: int,
 ) -> None:
-    """Make one update, so that errors in the user's code show before a run begins."""
+    """Make one update, so that errors in the user's code come before a run begins."""
     own = {option for option, text in named.items() if is_own(option, text)}
     placement = Placement(load_backend(settings.backend))
-    # A loss or gradient that is not finite is for the run to tell.
+    # The run reports losses and gradients that are not finite.
     with np.errstate(all="ignore"):
         with attributed_to("model", named["model"]):
             params = model.init(settings.seed)
@@ -158,7 +158,7 @@ def try_out(
                 stepper = Stepper(optimizer, params, backend=placement.backend)
                 stepper.step(params)  # any gradient will do
                 stepper.evaluation_params()
-        # One of this library's that carries something takes long, and needs no trial.
+        # The library's own models with a state are slow, and need no trial.
         if not own & {"model", "data"} or (carries(model) and "model" not in own):
             return
         with attributed_to("data", named["data"]):
@@ -180,8 +180,8 @@ def try_out(
 
 
 def is_own(option: str, text: str) -> bool:
-    """Tell whether an option names what is the user's own."""
-    # A folder in mnist:folder looks like a name in a module.
+    """Whether an option names the user's own code."""
+    # mnist:folder looks like module:name.
     named = option == "data" and text.partition(":")[0] in SOURCES
     return is_plugin(text) and not named
 
@@ -206,7 +206,7 @@ def _find(option: str, text: str) -> Any:
             with _importing_from(Path.cwd()):
                 module = importlib.import_module(where)
     except (Exception, SystemExit) as error:
-        # Whatever the user's code raises is for the user to read.
+        # Report whatever the user's code raises.
         raise PluginError(f"{option} {text!r} cannot be loaded: {_text(error)}") from error
     if not hasattr(module, name):
         raise PluginError(f"{option} {text!r} cannot be loaded: {where} has no {name!r}")
@@ -224,7 +224,7 @@ def _from_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     folder = path.resolve().parent
     with _without_namesakes(folder), _importing_from(folder):
-        # Dataclasses look their module up by its name.
+        # Dataclasses look up their module by name.
         before = sys.modules.get(name)
         sys.modules[name] = module
         try:
@@ -239,7 +239,7 @@ def _module_name(path: Path) -> str:
     name = path.stem
     if not name.isidentifier() or name in sys.modules:
         return name
-    # A library that is imported later must not find this file in its place.
+    # A library that is imported later must not find this file instead.
     other = importlib.util.find_spec(name)
     same = other is None or Path(str(other.origin)).resolve() == path.resolve()
     return name if same else f"own_{name}"
@@ -247,7 +247,7 @@ def _module_name(path: Path) -> str:
 
 @contextmanager
 def _without_namesakes(folder: Path) -> Iterator[None]:
-    # Two folders of the user's may each have a utils.py, and each file means its own.
+    # Two of the user's folders may each have a utils.py.
     importable = {Path(entry).resolve() for entry in sys.path}
     hidden = {}
     for name, module in list(sys.modules.items()):
@@ -280,7 +280,7 @@ def _importing_from(folder: Path) -> Iterator[None]:
 
 
 def _made(option: str, text: str, mark: str, *arguments: Any, **options: Any) -> Any:
-    """Return what is named if it has an attribute, else what it makes when it is called."""
+    """Return the named object if it has an attribute; otherwise call it."""
     found = _find(option, text)
     if hasattr(found, mark) and not isinstance(found, type):
         if options:

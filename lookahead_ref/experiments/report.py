@@ -1,4 +1,4 @@
-"""What a job leaves in its folder: numbers, pictures, and a page that shows all of it."""
+"""A job's numbers and pictures, and a page that shows them all."""
 
 import csv
 import io
@@ -15,6 +15,7 @@ from rich.console import Console
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.environment import machine, versions
 from lookahead_ref.experiments.settings import command
+from lookahead_ref.experiments.statistics import LOSSES, training_loss
 from lookahead_ref.experiments.train import Prepared
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.experiments.workers import Pool
@@ -22,13 +23,12 @@ from lookahead_ref.report import plots
 from lookahead_ref.report.files import stamp, write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, paragraph, picture
 from lookahead_ref.report.tables import Table
-
-_BAND = "Line: mean over seeds; band: one sample standard deviation to each side."
+from lookahead_ref.report.words import duration
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, for a light or a dark page."""
+    """A picture for light and dark pages."""
 
     caption: str
     draw: "Callable[[plots.Theme], plots.Figure]"
@@ -36,21 +36,21 @@ class Picture:
 
 @dataclass(frozen=True)
 class Findings:
-    """What came out of a plan."""
+    """The results of a plan."""
 
     summary: str
-    """What was found, in a few sentences: whether an effect is there, and how clearly."""
+    """A few sentences: whether there is an effect, and how clear it is."""
     tables: tuple[Table, ...]
     pictures: Mapping[str, Picture] = field(default_factory=dict)
-    """By the names of their files, without the ends."""
+    """Pictures by file name without extension."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A plan that was checked, and how its results are reported."""
+    """A checked plan, and how its results are reported."""
 
     name: str
-    """As on the command line, such as ``"reproduce fig9"``."""
+    """The command, such as ``"reproduce fig9"``."""
     title: str
     settings: Any
     plan: Plan
@@ -58,29 +58,32 @@ class Job:
     """A run of each arm."""
     find: Callable[[Sequence[Outcome]], Findings]
     order: Callable[[Outcome], Any] = lambda _: 0
-    """Which arms come first in the results; else they stay in the plan's order."""
+    """The sort key of arms in the results; by default they stay in the plan's order."""
     line: Callable[[Outcome, int], Mapping[str, Any]] | None = None
-    """That of ``results.csv`` for a run; else there is one for each of its records."""
+    """A run's line in ``results.csv``; None: a line for each of its records."""
     more: Callable[[Sequence[Outcome]], Mapping[str, Any]] = lambda _: {}
-    """What ``results.json`` has besides."""
+    """Further entries of ``results.json``."""
+    begin: Callable[[Path], None] = lambda _: None
+    """Called with the folder before anything is trained."""
     logs: Callable[[Arm], Mapping[str, Any]] | None = None
-    """What the lines of an arm are labelled with in ``train.jsonl``, if there is one."""
+    """An arm's labels in ``train.jsonl``; None: no such file."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a job leaves behind."""
+    """The folder and findings of a finished job."""
 
     folder: Path
     findings: Findings
     files: tuple[str, ...]
-    """The names of the files in the folder."""
+    """Names of the files in the folder."""
 
 
 def do(job: Job, folder: Path, workers: Pool, console: Console) -> Report:
-    """Do the runs of a job that are not done yet; write numbers, pictures and page."""
+    """Do a job's remaining runs; write its numbers, pictures and page."""
     began = datetime.now().astimezone()
     kept = folder / "trials"
+    job.begin(folder)
     try:
         outcomes = trials.run(job.plan, kept, workers=workers, console=console)
         outcomes.sort(key=job.order)
@@ -139,7 +142,7 @@ def _results(
 
 
 def _records(run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the lines of a run: its epochs, steps that were looked at, or its path."""
+    """Return the records of a run: its epochs, its visited steps, or its path."""
     for name in ("history", "visits"):
         if name in run:
             records: Sequence[Mapping[str, Any]] = run[name]
@@ -169,7 +172,7 @@ def _csv(job: Job, outcomes: Sequence[Outcome]) -> str:
 
 
 def _log(plan: Plan, folder: Path, label: Callable[[Arm], Mapping[str, Any]]) -> str:
-    """Put together the logs of all runs that are done."""
+    """Join the logs of all finished runs."""
     lines = []
     for arm, trial in plan.trials():
         found = trial.found(folder) or {"log": ()}
@@ -189,7 +192,7 @@ def _html(
         **results["machine"],
         **results["versions"],
         "Run at": timing["started"],
-        "Took": f"{timing['seconds']:.1f} s",
+        "Took": duration(timing["seconds"]),
     }
     return page(
         job.title,
@@ -209,35 +212,39 @@ def _html(
 
 
 def training_curves(outcomes: Sequence[Outcome], *, columns: int = 4) -> Picture:
-    """Make the picture of the training loss and of how good the methods are."""
+    """Make the picture of training loss and validation accuracy or loss."""
     panels, of = [training_panel(outcomes)], outcomes[0].arm.settings.evaluated
     if outcomes[0].of_text:
-        panels.append(plots.Panel(f"{of} loss", curves(outcomes, "validation_loss")))
-        caption = "Loss in nats a token, the logarithm of the perplexity."
+        losses = curves(outcomes, "validation_loss")
+        limits = plots.late_limits(losses, higher=False)
+        panels.append(plots.Panel(f"{of} loss", losses, limits=limits))
+        caption = (
+            f"Loss in nats a token, the logarithm of the perplexity; the axis of the {of} "
+            "loss shows where the methods can be told apart."
+        )
         return drawn(panels, caption, columns=columns)
     accuracy = curves(outcomes, "validation_accuracy")
-    limits = plots.late_limits(accuracy)
+    limits = plots.late_limits(accuracy, higher=True)
     panels.append(plots.Panel(f"{of} accuracy (%)", accuracy, limits=limits))
     caption = (
         f"Training loss, logarithmic, and {of} accuracy, whose axis begins where the "
-        "methods can be told apart."
+        "methods can be distinguished."
     )
     return drawn(panels, caption, columns=columns)
 
 
 def training_panel(outcomes: Sequence[Outcome]) -> plots.Panel:
-    """Collect the curves of the training loss; where that is not measured, the batches'."""
-    if found := curves(outcomes, "train_loss"):
-        return plots.Panel("training loss", found, scale="log")
-    return plots.Panel("loss of batches", curves(outcomes, "batch_loss"), scale="log")
+    """Collect the curves of the training loss, or of the batch loss if not measured."""
+    loss = training_loss(outcomes)
+    return plots.Panel(LOSSES[loss], curves(outcomes, loss), scale="log")
 
 
 def curves(outcomes: Sequence[Outcome], quantity: str) -> tuple[plots.Curve, ...]:
-    """Collect the curves of a quantity, of each arm that was measured to the end."""
+    """Collect the curves of a quantity for all arms with a complete run."""
     factor = 100.0 if "accuracy" in quantity else 1.0
     found = []
     for outcome in outcomes:
-        # At the start there were no batches.
+        # There is no batch loss at the start.
         measured = outcome.measured[1:] if quantity == "batch_loss" else outcome.measured
         values = factor * outcome.history(quantity)[:, measured]
         whole = values[np.isfinite(values).all(axis=1)]
@@ -249,9 +256,9 @@ def curves(outcomes: Sequence[Outcome], quantity: str) -> tuple[plots.Curve, ...
 
 
 def drawn(panels: Sequence[plots.Panel], caption: str, *, columns: int = 4) -> Picture:
-    """Make the picture of curves over the epochs."""
+    """Make a picture of curves over the epochs."""
     return Picture(
-        f"{caption} {_BAND}",
+        caption,
         lambda theme: plots.curves_figure(
             panels, x_title="epoch", columns=columns, theme=theme
         ),

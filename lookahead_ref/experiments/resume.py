@@ -1,7 +1,7 @@
-"""The folder of one training run: begun, held by one process, continued.
+"""The folder of one training run, which one process locks at a time.
 
-``run.json`` says what the run is; with it, the run can be continued from any moment on,
-also where it was killed before its first checkpoint.
+``run.json`` holds the settings, so that the run can be continued from any moment, even if
+it was killed before its first checkpoint.
 """
 
 import json
@@ -33,23 +33,23 @@ _VERSIONS = ("numpy", "autograd", "numba", "cupy")
 
 
 class NoRunError(ValueError):
-    """A folder holds no run that can be continued."""
+    """A folder has no run that can be continued."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder, which this process alone writes to."""
+    """A run's folder, locked by this process."""
 
     path: Path
     settings: TrainSettings
     options: FolderOptions
     started: str
-    """When it began, in the form of ISO 8601."""
+    """When it began, in ISO 8601."""
     note: Callable[[str], None]
-    """Called with messages for the user about what the folder holds."""
+    """Called with messages for the user about the folder."""
 
     def cut_log(self, path: Path, length: int) -> None:
-        """Cut a log to the length that it had when a checkpoint was written."""
+        """Cut a log to its length at a checkpoint."""
         present = path.stat().st_size if path.exists() else 0
         if present < length:
             self.note(f"{path} lacks {length - present} bytes that were written before")
@@ -61,11 +61,11 @@ class RunFolder:
 def begin(
     output: Path, settings: TrainSettings, note: Callable[[str], None], **options: Any
 ) -> Iterator[RunFolder]:
-    """Make and hold the folder of a new run, of settings that were prepared."""
+    """Make and lock the folder of a new run with prepared settings."""
     if (output / _FILE).exists():
         raise OutputFolderError(
             f"output must be a new or empty folder, got {output} with a run in it: "
-            f"--resume {output} continues that"
+            f"--resume {output} continues that run"
         )
     started = datetime.now().astimezone().isoformat(timespec="seconds")
     folder = RunFolder(output, settings, FolderOptions(**options), started, note)
@@ -90,7 +90,7 @@ def continued(
     epochs: int | None = None,
     **options: Any,
 ) -> Iterator[RunFolder]:
-    """Hold the folder of a run that is to go on; `own` names code that it may run."""
+    """Lock the folder of a run to continue; `own` names the user's code it may run."""
     try:
         found = read_sealed(
             path / _FILE,
@@ -110,18 +110,18 @@ def continued(
         ) from None
     except (ValueError, TypeError) as error:
         raise NoRunError(f"{path / _FILE} cannot be understood: {error}") from error
-    # A folder may come from anybody: it alone must not decide what code is run.
+    # A folder may come from anybody, so it must not decide alone which code is run.
     for option, text in own.items():
         if getattr(settings, option) != text:
             raise NoRunError(
-                f"{option} must be that of the run, {getattr(settings, option)!r}, or left "
-                f"out with resume, got {text!r}"
+                f"{option} with resume must be the run's, {getattr(settings, option)!r}, "
+                f"or left out, got {text!r}"
             )
     if unnamed := set(own_code(settings).items()) - set(own.items()):
         again = shlex.join(x for o, text in sorted(unnamed) for x in (f"--{o}", text))
         raise NoRunError(
-            f"resume must be given with {again} too, for the folder {path} names code that "
-            "is run: look at that first where it is not your own"
+            f"resume must be given with {again}, because {path} names code that will be "
+            "run: read it first if it is not your own"
         )
     longer = settings if epochs is None else _longer(settings, epochs)
     with locked(path):
@@ -136,19 +136,19 @@ def continued(
 
 
 def _longer(settings: TrainSettings, epochs: int) -> TrainSettings:
-    """Return the settings of a run that goes on past its end."""
+    """Return the settings of a run that continues for more epochs."""
     whole = settings.epochs % settings.evaluate_every == 0
     if epochs < settings.epochs or settings.schedule != "constant" or not whole:
         raise NoRunError(
-            f"epochs must be at least those of the run, {settings.epochs}, with a constant "
-            f"schedule and an evaluation at its end that is due anyway, got {epochs} with "
-            f"schedule {settings.schedule} and one every {settings.evaluate_every}"
+            f"epochs must be at least the run's, {settings.epochs}, with a constant "
+            f"schedule and evaluate_every a divisor of the run's epochs, got {epochs} with "
+            f"schedule {settings.schedule} and evaluate_every {settings.evaluate_every}"
         )
     return replace(settings, epochs=epochs)
 
 
 class Note:
-    """A file beside a run's checkpoints that says how far it is, for whoever shows that."""
+    """A file beside a run's checkpoints with its progress, for display."""
 
     def __init__(self, folder: Path, steps: int) -> None:
         self._file = folder / "now.json"
@@ -156,19 +156,19 @@ class Note:
         self._written = -math.inf
 
     def write(self, step: int, words: str) -> None:
-        """Write it, if the last time was a second ago."""
+        """Write it, at most once a second."""
         if time.monotonic() - self._written < 1.0:
             return
         self._written = time.monotonic()
         text = json.dumps({"part": step / self._steps, "words": words})
-        # Not flushed to the disk: it is of no use later.
+        # Not flushed to the disk, as it is useless later.
         temporary = self._file.with_name(".now.json.00000000")
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(self._file)
 
     @staticmethod
     def read(folder: Path, since: float) -> tuple[float, str]:
-        """Return what part is done, and in words what is done since a time, or nothing."""
+        """Return the share done, and its words if they are newer than `since`."""
         try:
             found = json.loads((folder / "now.json").read_text(encoding="utf-8"))
             recent = (folder / "now.json").stat().st_mtime >= since
@@ -179,12 +179,12 @@ class Note:
 
 @contextmanager
 def held(path: Path, settings: TrainSettings) -> Iterator[RunFolder]:
-    """Hold the folder of a trial, which begins there or goes on."""
+    """Lock the folder of a trial, new or to continue."""
 
     def note(text: str) -> None:
         sys.stderr.write(f"lookahead-ref: {text}\n")
 
-    # Whoever was at it before may be about to end.
+    # An earlier worker may be about to end.
     path.mkdir(exist_ok=True)
     with locked(path, wait=True):
         pass
@@ -198,7 +198,7 @@ def held(path: Path, settings: TrainSettings) -> Iterator[RunFolder]:
 
 
 def _note_changes(folder: RunFolder, found: dict[str, Any]) -> None:
-    """Tell what is not as it was when the run began."""
+    """Note what has changed since the run began."""
     if changed := [
         f"{name} {found['versions'].get(name)}, now {version}"
         for name, version in versions(*_VERSIONS).items()
@@ -211,18 +211,18 @@ def _note_changes(folder: RunFolder, found: dict[str, Any]) -> None:
         if found["files"].get(name, state) != state
     ]:
         folder.note(
-            f"from here on other code runs: the file of "
-            f"{' and of '.join(edited)} has changed since the run began"
+            f"the code has changed since the run began: the file of "
+            f"{' and of '.join(edited)}"
         )
 
 
 def own_code(settings: TrainSettings) -> dict[str, str]:
-    """Return what is the user's own of what settings name, by the options that take it."""
+    """Return the names of the user's own code in settings, by option."""
     named = optimizers.named(settings)
     return {o: getattr(settings, o) for o, text in named.items() if plugins.is_own(o, text)}
 
 
 def digests(settings: TrainSettings) -> dict[str, str]:
-    """Tell in what state the user's own files are that settings name."""
+    """Return digests of the user's own files that settings name."""
     named = optimizers.named(settings)
     return {named[option]: plugins.digest(named[option]) for option in own_code(settings)}

@@ -1,7 +1,7 @@
-"""What a user can set, declared once: the command line makes its options from it.
+"""All settings, declared once; the command line makes its options from them.
 
-A field of these dataclasses that `setting` declares is an option of the command. Nothing
-heavy is imported here, so that ``--help`` answers at once.
+A field that `setting` declares is an option of the command. Nothing heavy is imported here,
+so that ``--help`` answers at once.
 """
 
 import json
@@ -17,22 +17,22 @@ from typing import Any
 from lookahead_ref import hyperparameters
 
 SCHEDULE_NAMES = ("constant", "step", "shortened", "cosine", "plateau")
-"""Learning-rate schedules, made by `lookahead_ref.experiments.train.SCHEDULES`."""
+"""Learning-rate schedules in `lookahead_ref.experiments.train.SCHEDULES`."""
 
 AXES = (
     *("optimizer", "learning_rate", "momentum", "k", "alpha"),
     *("outer_learning_rate", "outer_momentum", "weight_decay"),
 )
-"""What a sweep may vary, besides the seed: fields of `TrainSettings`."""
+"""Fields of `TrainSettings` that a sweep may vary, besides the seed."""
 
 SIZES = ("full", "middle", "small")
-"""Settings of a table or figure of the paper, the longest first."""
+"""Sizes of a table or figure of the paper, the longest first."""
 
 OF_DATA = ("validation", "resize", "crop")
-"""How data is read, in every command that trains."""
+"""Settings of data, in every command that trains."""
 
 EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
-"""How a run is evaluated, likewise."""
+"""Settings of evaluation, in every command that trains."""
 
 _MODELS = "lookahead_ref.experiments.models:MODELS"
 _DATA_SETS = "lookahead_ref.data:SOURCES"
@@ -41,44 +41,44 @@ _OPTIMIZERS = "lookahead_ref.experiments.optimizers:NAMES"
 
 @dataclass(frozen=True)
 class Option:
-    """How a setting is given on the command line."""
+    """A setting's option on the command line."""
 
     help: str
     name: str | None = None
-    """Where it is not called as its field is."""
+    """Its name, if that is not the field's."""
     panel: str | None = None
-    """The heading that it stands under."""
+    """Its heading in the help."""
     least: int | None = None
     metavar: str | None = None
     choices: str | tuple[str, ...] = ()
-    """What a shell completes; or the module and the name of that."""
+    """Values for completion in a shell, or ``module:name`` of them."""
     given: Any = None
-    """The type on the command line, where it is not that of the field."""
+    """Its type on the command line, if that is not the field's."""
     read: Callable[[Any], Any] = lambda value: value
-    """From what is given on the command line to the value of the field."""
+    """Converts a value on the command line to the field's."""
     show_default: bool | str = True
 
 
 def setting(default: Any, text: str, **more: Any) -> Any:
-    """Declare a field that is an option, with its help text."""
+    """Declare a field with an option, by its help text."""
     return field(default=default, metadata={"option": Option(text, **more)})
 
 
 def several(kind: type, text: str, **more: Any) -> Any:
-    """Declare a field that is a tuple and an option that may be repeated."""
+    """Declare a field that is a tuple, with an option that may be repeated."""
     more = {"show_default": False, "read": tuple, **more}
     return setting((), text, given=list[kind] | None, **more)  # type: ignore[valid-type]
 
 
 def evaluation(settings: Any) -> dict[str, Any]:
-    """Return what every command has, and evaluate training examples too for a report."""
+    """Return a report's settings of data and evaluation, with training examples."""
     given = {name: getattr(settings, name) for name in (*OF_DATA, *EVALUATION)}
     given["evaluate_train"] = given["evaluate_train"] is not False
     return {name: value for name, value in given.items() if value is not None}
 
 
 def shared(*names: str) -> Any:
-    """Declare settings of training of which these are options, but those beside it."""
+    """Declare settings of training, with these fields as options."""
     return field(default_factory=TrainSettings, metadata={"shared": names})
 
 
@@ -99,13 +99,13 @@ def options(settings: Any) -> Iterator[tuple[str, Option, Any]]:
 
 
 def parameter_name(place: str, option: Option) -> str:
-    """Return what an option is called, as a command's parameter."""
+    """Return the name of an option as a command's parameter."""
     name = (option.name or place.rpartition(".")[2]).strip("-").replace("-", "_")
     return f"{name}_" if iskeyword(name) else name
 
 
 def command(name: str, settings: Any) -> str:
-    """Return the command line that asks for settings, without those that are defaults."""
+    """Return the command line for settings, without defaults."""
     words = ["lookahead-ref", *name.split()]
     usual = {place: value for place, _, value in options(type(settings)())}
     for place, option, value in options(settings):
@@ -134,7 +134,7 @@ def _repeated(word: str, value: Any) -> list[str]:
 def _assigned(
     texts: Iterable[str], what: str = "hyperparameter"
 ) -> tuple[tuple[str, tuple[Any, ...]], ...]:
-    """Read NAME=VALUE: numbers, true and false as JSON has them, all else as text."""
+    """Read NAME=VALUE: numbers, true and false as in JSON, everything else as text."""
     found: dict[str, tuple[Any, ...]] = {}
     for text in texts:
         name, _, written = text.partition("=")
@@ -174,7 +174,7 @@ def _rates(texts: Iterable[str]) -> tuple[tuple[str, float], ...]:
     return tuple(found.items())
 
 
-# A setting, by the heading that it stands under.
+# Settings by their headings in the help.
 _of_model = partial(setting, panel="Model and data")
 _of_optimizer = partial(setting, panel="Optimizer")
 _of_run = partial(setting, panel="Run")
@@ -203,7 +203,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def _seconds(text: str | None) -> float | None:
-    """Read a time, as 90s, 30m, 2h or 1.5d."""
+    """Read a time such as 90s, 30m, 2h or 1.5d."""
     if text is None:
         return None
     found = re.fullmatch(r"(\d+\.?\d*)([smhd])", text)
@@ -234,7 +234,7 @@ _of_workers = partial(
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Everything that decides a training run; None where model and data decide."""
+    """Everything that decides a training run; None if model and data decide."""
 
     model: str = _of_model(
         "mlp",
@@ -420,11 +420,11 @@ class TrainSettings:
 
     @property
     def evaluated(self) -> str:
-        """Which examples are called validation: those held out, or the test."""
+        """The examples used for validation: those held out, or the test examples."""
         return "test" if self.validation == "none" else "validation"
 
     def __post_init__(self) -> None:
-        # JSON has lists for tuples.
+        # JSON turns tuples into lists.
         for name in ("hidden", "groups"):
             if isinstance(value := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(value))
@@ -441,7 +441,7 @@ _IN_ONE_PROCESS = tuple(
 
 @dataclass(frozen=True)
 class TrainFolder:
-    """The folder of a run, where it has one."""
+    """The folder of a run, if it has one."""
 
     output: Path | None = _of_folder(None, "A new or empty folder to write to.", **_DIR)
     resume: Path | None = _of_folder(None, "Continue the run in this folder.", **_DIR)
@@ -478,7 +478,7 @@ class FolderOptions:
 
 @dataclass(frozen=True)
 class CompareSettings:
-    """What is compared: every optimizer alone and inside Lookahead, on each seed."""
+    """A comparison of optimizers alone and inside Lookahead, on each seed."""
 
     seeds: int = _seeds(5)
     seed: int = _first_seed()
@@ -507,7 +507,7 @@ class CompareSettings:
 
 @dataclass(frozen=True)
 class JobOptions:
-    """How many runs are done, and where their results go."""
+    """How a job's runs are done, and where their results go."""
 
     jobs: int | None = setting(
         None, "Processes; default: one per core.", least=1, show_default=False
@@ -531,7 +531,7 @@ class JobOptions:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """A grid: each value of an axis with each of the others, each once for each seed."""
+    """A grid: all combinations of the axes' values, on each seed."""
 
     optimizer: tuple[str, ...] = several(
         str,
@@ -565,18 +565,18 @@ class SweepSettings:
         hyperparameters.count("seeds", self.seeds)
         for name, values in [*self.axes.items(), *self.hyperparameters]:
             if len(set(values)) < len(values):
-                raise ValueError(f"{name} must have values, each once; got {list(values)}")
+                raise ValueError(f"{name} must have distinct values, got {list(values)}")
 
     @property
     def axes(self) -> dict[str, tuple[Any, ...]]:
-        """What is varied: names in `AXES` to the values that are tried."""
+        """The varied settings: names in `AXES` to values."""
         given = {name: getattr(self, name) for name in AXES}
         return {name: values for name, values in given.items() if values}
 
 
 @dataclass(frozen=True)
 class ReproduceSettings:
-    """The setting in which a table or figure is reproduced: a small one, or the paper's."""
+    """The scale and settings in which a table or figure is reproduced."""
 
     full: bool = setting(
         False, "The paper's setting, as far as it is known; needs --data.", name="--full"
@@ -617,5 +617,5 @@ class ReproduceSettings:
 
     @property
     def size(self) -> str:
-        """Which of `SIZES` is asked for."""
+        """The requested one of `SIZES`."""
         return next((name for name in SIZES if getattr(self, name, False)), "small")

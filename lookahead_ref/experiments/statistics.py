@@ -1,4 +1,4 @@
-"""Means over seeds, differences seed by seed, and how clearly a difference stands out."""
+"""Means over seeds, differences seed by seed, and their intervals."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,13 +7,14 @@ import numpy as np
 
 from lookahead_ref.experiments.trials import Outcome
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table, summarize
+from lookahead_ref.report.words import several
 
 ACCURACY_AND_LOSSES: Mapping[str, int] = {
     "validation_accuracy": 2,
     "validation_loss": 4,
     "train_loss": 4,
 }
-"""Fields of `EpochRecord`, and how many decimals of them are shown."""
+"""Fields of `EpochRecord` to the decimals shown."""
 
 _TITLES = {
     "validation_accuracy": "{} accuracy (points)",
@@ -23,18 +24,18 @@ _TITLES = {
 
 
 def summary(outcome: Outcome, quantity: str, *, epoch: int = -1) -> Summary:
-    """Summarize a quantity over seeds, at the end or after an epoch; shares as percents."""
+    """Summarize a quantity over seeds after an epoch, the last by default; shares in %."""
     return summarized(outcome, _shown(outcome, quantity, epoch))
 
 
 def perplexity(outcome: Outcome, split: str) -> Summary:
-    """Summarize at what perplexity the runs ended, on one split of the text."""
+    """Summarize the runs' final perplexity on one split of the text."""
     losses = outcome.test("loss") if split == "test" else outcome.final(f"{split}_loss")
     return summarized(outcome, [math.exp(loss) for loss in losses])
 
 
 def quality(outcome: Outcome) -> Summary:
-    """Summarize how good the runs ended: perplexity of a text, or accuracy in percent."""
+    """Summarize the runs' final perplexity for a text, or accuracy in percent."""
     if outcome.of_text:
         return perplexity(outcome, "validation")
     return summary(outcome, "validation_accuracy")
@@ -48,18 +49,18 @@ def quality_column(outcomes: Sequence[Outcome]) -> Column:
 
 
 def evaluated(outcomes: Sequence[Outcome]) -> str:
-    """Return how a heading begins that tells of which examples something is."""
+    """Return the first word of a heading: the examples that were evaluated."""
     return outcomes[0].arm.settings.evaluated.capitalize()
 
 
 def summarized(outcome: Outcome, values: Sequence[float]) -> Summary:
-    """Summarize what its runs gave; missing where that was not measured."""
+    """Summarize values of its runs; missing if they were not measured."""
     measured = outcome.diverged or np.isfinite(values).any()
     return summarize(values) if measured else MISSING
 
 
 def rows(outcomes: Sequence[Outcome], quantities: Iterable[str]) -> tuple[Row, ...]:
-    """Make a row for each arm: how good it ended, and summaries of quantities."""
+    """Make a row for each arm: its final quality, and summaries of quantities."""
     return tuple(
         Row(each.arm.title, (quality(each), *(summary(each, name) for name in quantities)))
         for each in outcomes
@@ -83,23 +84,26 @@ def _shown(outcome: Outcome, quantity: str, epoch: int) -> list[float]:
 
 
 def interval(of: Summary) -> tuple[float, float] | None:
-    """Return the 95 % interval of a mean by Student's t; None of fewer than two values."""
+    """Return a mean's 95 % interval by Student's t; None for fewer than two values."""
     if of.deviation is None:
         return None
     half = _student(of.n - 1) * of.deviation / of.n**0.5
     return of.mean - half, of.mean + half
 
 
+_ORDER = ("seen", "not seen", "not decided", "not known, as runs diverged,").index
+
+
 def verdict(gain: Summary, sign: int = 1) -> str:
-    """Say whether a difference of this sign was seen, by its interval."""
+    """Say whether the interval shows a difference of this sign."""
     found = interval(gain)
     if found is None or found[0] <= 0.0 <= found[1]:
         return "not decided"
-    return "seen" if gain.mean * sign > 0.0 else "the contrary seen"
+    return "seen" if gain.mean * sign > 0.0 else "not seen"
 
 
 def _student(freedom: int) -> float:
-    """Return within what t 95 % of Student's distribution lie."""
+    """Return the t such that 95 % of Student's distribution lies between -t and t."""
     # M. Abramowitz and I. A. Stegun, equations 26.7.3 and 26.7.4, by bisection.
     odd = freedom % 2
     low, high = 0.0, math.pi / 2
@@ -149,6 +153,16 @@ def difference_table(
     )
 
 
+LOSSES = {"train_loss": "training loss", "batch_loss": "loss of batches"}
+"""What tells how well a method fits the training examples."""
+
+
+def training_loss(outcomes: Iterable[Outcome]) -> str:
+    """Return which of `LOSSES` was measured, preferably the first."""
+    measured = any(np.isfinite(each.history("train_loss")).any() for each in outcomes)
+    return "train_loss" if measured else "batch_loss"
+
+
 def losses_table(
     pairs: Mapping[str, tuple[Outcome, Outcome]], names: tuple[str, str], **words: str
 ) -> Table:
@@ -158,6 +172,7 @@ def losses_table(
         "NaN: a run diverged."
     )
     of = evaluated(next(iter(pairs.values())))
+    loss = training_loss(outcome for pair in pairs.values() for outcome in pair)
     columns = (
         *(Column(name, better="neither", digits=5) for name in names),
         Column("Difference", better="neither", digits=5, sign="+"),
@@ -167,8 +182,8 @@ def losses_table(
         Row(
             name,
             (
-                *(summary(each, "train_loss") for each in (alone, inside)),
-                difference(inside, alone, "train_loss"),
+                *(summary(each, loss) for each in (alone, inside)),
+                difference(inside, alone, loss),
                 difference(inside, alone, "validation_accuracy"),
             ),
         )
@@ -178,7 +193,7 @@ def losses_table(
 
 
 def paired(outcomes: Sequence[Outcome]) -> str:
-    """Say what runs of one seed share."""
+    """Say what runs with the same seed have in common."""
     workers = {outcome.arm.settings.workers for outcome in outcomes}
     return "both start at the same point and see the same batches" + (
         ", except that each worker has its share of the data" * (len(workers) > 1)
@@ -192,12 +207,14 @@ def differences_from(
     *,
     epoch: int = -1,
 ) -> Table:
-    """Make the table of arms less one that they are compared with, seed by seed."""
+    """Make the table of differences of arms from a reference, seed by seed."""
     title = reference.arm.title
+    measured = training_loss([reference, *others]) == "train_loss"
+    shown = {n: of for n, of in quantities.items() if n != "train_loss" or measured}
     when = "at the end" if epoch == -1 else f"after epoch {epoch}"
     return difference_table(
         [(other, reference) for other in others],
-        quantities,
+        shown,
         title=f"What differs from {title} {when}",
         caption=(
             f"Value less that of {title}: mean ± sample standard deviation of the "
@@ -209,26 +226,30 @@ def differences_from(
 
 
 def against(differences: Table, quantity: str) -> str:
-    """Say of the first column of `differences_from` what is seen to be better."""
+    """Say for which rows of `differences_from` the first column shows an improvement."""
     compared = differences.title.removeprefix("What differs from ")
-    column, sign = differences.columns[0], 1 if "accuracy" in quantity else -1
-    said: dict[str, list[str]] = {"seen": [], "the contrary seen": [], "not decided": []}
-    lost = []
-    for name, (gain, *_) in ((row.name, row.cells) for row in differences.rows):
+    sign, better = (1, "higher") if "accuracy" in quantity else (-1, "lower")
+    return verdicts(
+        f"a {better} {quantity} than that of {compared}",
+        {row.name: row.cells[0] for row in differences.rows},
+        sign,
+        differences.columns[0].digits,
+    )
+
+
+def verdicts(effect: str, gains: Mapping[str, Summary], sign: int, digits: int) -> str:
+    """Say for which of some differences an effect is seen, by their intervals."""
+    said = dict[str, list[str]]()
+    for name, gain in gains.items():
         if gain.n == 0:
-            lost.append(name)
+            said.setdefault("not known, as runs diverged,", []).append(name)
             continue
-        found = interval(gain) or ()
-        ends = " to ".join(f"{end:+.{column.digits}f}" for end in found)
-        said[verdict(gain, sign)].append(f"{name} ({ends or 'one seed, no interval'})")
-    answers = {"seen": "yes", "the contrary seen": "worse", "not decided": "not decided"}
-    listed = "; ".join(
-        f"{answers[what]} for {', '.join(names)}" for what, names in said.items() if names
+        ends = " to ".join(f"{end:+.{digits}f}" for end in interval(gain) or ())
+        told = f"{name} ({ends or 'one seed, no interval'})"
+        said.setdefault(verdict(gain, sign), []).append(told)
+    parts = [f"{what} for {', '.join(said[what])}" for what in sorted(said, key=_ORDER)]
+    n = max(gain.n for gain in gains.values())
+    return (
+        f"Here, by 95 % intervals over {several(n, 'seed')}, {effect} is "
+        f"{'; '.join(parts)}."
     )
-    text = (
-        f"Is the {quantity} here better than that of {compared}? By 95 % intervals of the "
-        f"difference over {max(row.cells[0].n for row in differences.rows)} seeds: {listed}"
-    )
-    if lost:
-        text += f". Nothing can be said about {', '.join(lost)}: runs diverged"
-    return text + "."

@@ -17,19 +17,19 @@ _LAST = ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss
 
 
 def plan(settings: SweepSettings) -> Plan:
-    """Make one arm for each point of the grid, in the order of the axes' values."""
+    """Make an arm for each point of the grid, in the order of the axes' values."""
     base, axes = replace(settings.base, workers=settings.workers), settings.axes
     own = dict(settings.hyperparameters)
     tried = axes.get("optimizer", (base.optimizer,))
     if own and not any(map(_of_the_user, tried)):
         raise ValueError(
-            f"hyperparameter {next(iter(own))} is of optimizers of your own, got "
+            f"hyperparameter {next(iter(own))} is for optimizers of your own, got "
             f"{', '.join(tried)}"
         )
     for name in axes:
         if not any(optimizers.has(name, each, base.outer) for each in tried):
             raise ValueError(
-                f"{name} must be a setting of an optimizer that is tried, got "
+                f"{name} must be a setting of an optimizer in the sweep, got "
                 f"{', '.join(tried)}" + (f" with outer {base.outer}" if base.outer else "")
             )
     arms: dict[TrainSettings, Arm] = {}
@@ -37,7 +37,7 @@ def plan(settings: SweepSettings) -> Plan:
         chosen = dict(zip(axes, values, strict=True))
         optimizer = chosen.pop("optimizer", base.optimizer)
         optimizer = optimizers.canonical(optimizer, base.outer)
-        # A setting that it lacks, such as k without Lookahead, is not varied.
+        # A setting that an optimizer lacks, such as k without Lookahead, is not varied.
         chosen = {
             name: value
             for name, value in chosen.items()
@@ -46,10 +46,10 @@ def plan(settings: SweepSettings) -> Plan:
         more = own if _of_the_user(optimizer) else {}
         for given in itertools.product(*more.values()):
             pairs = tuple(zip(more, given, strict=True))
-            told = [f"{n.replace('_', ' ')} {v}" for n, v in [*chosen.items(), *pairs]]
+            varied = [f"{n.replace('_', ' ')} {v}" for n, v in [*chosen.items(), *pairs]]
             point = replace(base, optimizer=optimizer, hyperparameters=pairs, **chosen)
             point = optimizers.fitted(point)
-            arms.setdefault(point, Arm(", ".join([optimizer, *told]), point))
+            arms.setdefault(point, Arm(", ".join([optimizer, *varied]), point))
     seeds = range(settings.seed, settings.seed + settings.seeds)
     setting = {
         name.removeprefix("base.").replace("_", " ").capitalize(): value
@@ -98,7 +98,7 @@ def _of_the_user(optimizer: str) -> bool:
 
 
 def _point(found: TrainSettings, asked: SweepSettings) -> dict[str, Any]:
-    """Return the settings that may be varied as they were in effect; None: it has not."""
+    """Return the effective values of settings that may vary; None for those it lacks."""
     own = dict(found.hyperparameters)
     return {
         **{
@@ -112,7 +112,7 @@ def _point(found: TrainSettings, asked: SweepSettings) -> dict[str, Any]:
 
 
 def _rank(outcome: Outcome) -> tuple[float, ...]:
-    # Arms that diverged come last; of equal accuracies the lower loss wins.
+    # Arms that diverged come last; the loss decides between equal accuracies.
     if outcome.diverged:
         return outcome.diverged, 0.0, 0.0
     good = 0.0 if outcome.of_text else summary(outcome, "validation_accuracy").mean
@@ -138,16 +138,17 @@ def _table(planned: Plan, outcomes: Sequence[Outcome]) -> Table:
 def _pictures(
     planned: Plan, points: Sequence[Mapping[str, Any]], table: Table
 ) -> dict[str, report.Picture]:
-    """Draw the grid: a map over two settings, lines through more."""
+    """Draw the grid: two settings as a map, more as lines."""
     varied = [n for n in points[0] if len({point[n] for point in points}) > 1]
     if not varied:
         return {}
     column = table.columns[0]
     values = [row.cells[0].mean for row in table.rows]
     places = [tuple(point[name] for name in varied) for point in points]
-    # Where an optimizer has not a setting, places may coincide.
+    # Places may coincide where an optimizer lacks a setting.
     draw = plots.heat_map if len(varied) <= 2 else plots.parallel_lines
     titles = [name.replace("_", " ") for name in varied]
+    n = len(planned.seeds)
     caption = (
         f"{column.title} at the end, by {' and '.join(titles)}: {planned.shown.lower()}"
     )
@@ -155,13 +156,17 @@ def _pictures(
         "grid": report.Picture(
             f"{caption}. The stronger the colour, the better; a cross or a dotted line: "
             "a run diverged.",
-            lambda theme: draw(
-                titles,
-                places,
-                values,
-                column.title,
-                higher=column.better == "higher",
-                theme=theme,
+            lambda theme: plots.noted(
+                draw(
+                    titles,
+                    places,
+                    values,
+                    column.title,
+                    higher=column.better == "higher",
+                    theme=theme,
+                ),
+                f"Mean of n = {n} seeds." if n > 1 else "One seed (n = 1).",
+                theme,
             ),
         )
     }

@@ -1,10 +1,11 @@
-"""One optimizer, one training run: what ``lookahead-ref train`` and every trial do."""
+"""One training run with one optimizer, for ``lookahead-ref train`` and every trial."""
 
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,14 @@ _DISTRIBUTIONS = ("numpy", "autograd", "numba", "cupy", "scikit-learn", "safeten
 
 _MOST_BYTES = 2**40
 
-# Looking at the training examples again takes a third of the time of learning from them.
+# Evaluating the training examples takes a third as long as training on them.
 _EVALUATED_EXAMPLES = 20_000
 _EVALUATED_TOKENS = 200_000
 
 
 def _decay(shares: Sequence[float], factor: float) -> Callable[[float, int, int], Any]:
     def schedule(rate: float, steps: int, _patience: int) -> Callable[[int], float]:
-        # Of a run of a few steps the first is left at the initial rate.
+        # In a run of a few steps the first still has the initial rate.
         boundaries = sorted({max(1, round(share * steps)) for share in shares})
         return la.schedules.StepDecay(rate, boundaries, factor=factor)
 
@@ -60,16 +61,16 @@ SCHEDULES: Mapping[str, Callable[[float, int, int], Callable[[int], float] | Non
     "cosine": lambda rate, steps, _patience: la.schedules.Cosine(rate, steps=steps),
     "plateau": lambda rate, _steps, patience: Plateau(rate, patience),
 }
-"""Learning-rate schedules by name, from the initial rate, the number of steps and, for one
-that goes by the validation loss, how many evaluations it waits."""
+"""Learning-rate schedules by name, called with the initial rate, the number of steps and
+the patience, in evaluations."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Settings that were found to be right, and what they name."""
+    """Checked settings, and the objects that they name."""
 
     settings: TrainSettings
-    """With nothing left open that the model, the optimizer or the data decide."""
+    """Complete, with the defaults of the model, the optimizer and the data."""
     model: Model
     data: Data
     optimizer: Any
@@ -77,11 +78,31 @@ class Prepared:
     batch_size: int
     """Examples in a batch, or columns of a text."""
     steps: int
-    """Of each worker, in all epochs."""
+    """Steps of each worker in all epochs."""
+
+    @cached_property
+    def initial_weights(self) -> dict[str, Any] | None:
+        """The initial weights from a file; None if the seed decides them."""
+        if (file := self.settings.weights) is None:
+            return None
+        safetensors = require("safetensors.numpy", "experiments", purpose="read weights")
+        from safetensors import SafetensorError
+
+        try:
+            found: dict[str, Any] = safetensors.load(read_file(Path(file), _MOST_BYTES))
+            check_like(found, self.model.init(0), "weights")
+        except (SafetensorError, OSError, TypeError, ValueError) as error:
+            raise ValueError(
+                "from must be a file of this model's weights, such as final.safetensors, "
+                f"got {file}: {error}"
+            ) from error
+        return found
 
 
-def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
-    """Look up and try all that settings name; `data` may have been loaded already."""
+def prepare(
+    settings: TrainSettings, loaded: MutableMapping[object, Data] | None = None
+) -> Prepared:
+    """Look up and try everything that settings name; `loaded` keeps data between calls."""
     kind = models.defaults(settings.model)
     settings = replace(settings, backend=models.backend(settings))
     options = _model_options(settings, kind)
@@ -89,9 +110,9 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     rate = settings.learning_rate
     optimizers.method(settings.optimizer)
     load_backend(settings.backend)
-    data = _load_data(settings, kind) if data is None else data
+    data = _load_data(settings, kind, {} if loaded is None else loaded)
     batch_size = kind.batch_size if settings.batch_size is None else settings.batch_size
-    # The user's data may have nothing that a model of this library asks for.
+    # The user's data may lack what the library's models need.
     with plugins.attributed_to("data", settings.data):
         model = models.make(settings.model, data, settings.backend, options)
     if rate is None:
@@ -99,9 +120,9 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     optimizer = optimizers.build(replace(settings, learning_rate=rate))
     workers = hyperparameters.count("workers", settings.workers)
     if workers > 1 and not isinstance(optimizer, la.Lookahead):
-        told = "groups" if settings.groups else f"optimizer {settings.optimizer}"
+        what = "groups" if settings.groups else f"optimizer {settings.optimizer}"
         raise ValueError(
-            f"workers must be 1 with {told}, which has no outer step to share, got "
+            f"workers must be 1 with {what}, which has no outer step to share, got "
             f"{workers}"
         )
     with plugins.attributed_to("data", settings.data):
@@ -114,22 +135,22 @@ def prepare(settings: TrainSettings, data: Data | None = None) -> Prepared:
     schedule = None
     if rate is not None:
         schedule = SCHEDULES[settings.schedule](rate, steps, settings.patience)
-        # What is multiplied by the scale of each batch must be a schedule.
+        # Only a schedule can be multiplied by each batch's scale.
         if schedule is None and getattr(data, "random_window", False):
             schedule = la.schedules.Constant(rate)
     if settings.evaluated == "test" and (
         settings.schedule == "plateau" or settings.nonmonotone is not None
     ):
         raise ValueError(
-            "validation must not be none with schedule plateau or nonmonotone, which go by "
+            "validation must not be none with schedule plateau or nonmonotone, which need "
             "the validation loss"
         )
     if settings.accumulate > 1 and hasattr(data, "vocabulary"):
         raise ValueError(
-            f"accumulate must be 1 for a text, whose batches have no parts, got "
+            f"accumulate must be 1 for a text, whose batches cannot be split, got "
             f"{settings.accumulate}"
         )
-    # What fits no float32 is found here.
+    # Also finds numbers that do not fit into float32.
     named = optimizers.named(settings)
     plugins.try_out(named, settings, model, data, optimizer, batch_size)
     evaluate_train = settings.evaluate_train
@@ -157,10 +178,10 @@ def run(
     on_nonfinite: str = "stop",
     callbacks: Sequence[Callback] = (),
 ) -> TrainingResult:
-    """Train; with a folder, from its last good checkpoint and with its options."""
+    """Train; with a folder, continue its last good checkpoint with its options."""
     team = join(prepared.settings.workers) if team is None else team
     with ExitStack() as stack:
-        if not team.leads:  # who leads tells when to stop
+        if not team.leads:  # the leader decides when to stop
             stack.enter_context(stop_requests())
         if folder is None:
             return _trained(prepared, on_nonfinite, workers=team, callbacks=callbacks)
@@ -178,7 +199,7 @@ def run(
         kept.flush_first(log)
 
         def write(event: Event) -> None:
-            # The line that says that the run began is there already.
+            # The log already says that the run began.
             if restored is None or not isinstance(event, RunStarted):
                 log(event)
 
@@ -200,31 +221,13 @@ def run(
     return result
 
 
-def initial_weights(prepared: Prepared) -> dict[str, Any] | None:
-    """Read the weights that training begins with; None where the seed decides them."""
-    if (file := prepared.settings.weights) is None:
-        return None
-    safetensors = require("safetensors.numpy", "experiments", purpose="read weights")
-    from safetensors import SafetensorError
-
-    try:
-        found: dict[str, Any] = safetensors.load(read_file(Path(file), _MOST_BYTES))
-        check_like(found, prepared.model.init(0), "weights")
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"from must be a file of this model's weights, as final.safetensors is, got "
-            f"{file}: {error}"
-        ) from error
-    return found
-
-
 def checkpoints(
     prepared: Prepared, folder: RunFolder, request: StopRequest
 ) -> CheckpointFolder:
-    """Return where a run that a folder holds keeps its state."""
+    """Return the checkpoints of a run's folder."""
     return CheckpointFolder(
         folder.path,
-        # A run may be continued to more epochs than it had.
+        # A run may be continued for more epochs.
         jsonable({**asdict(prepared.settings), "epochs": None}),
         keep=folder.options.keep,
         every=folder.options.checkpoint_every,
@@ -233,7 +236,7 @@ def checkpoints(
 
 
 def measured(result: TrainingResult) -> dict[str, Any]:
-    """Return the numbers of a run that came to its end, as plain data."""
+    """Return the numbers of a finished run, as plain data."""
     test = result.test
     return {
         "history": [asdict(record) for record in result.history],
@@ -249,7 +252,7 @@ def perplexity(loss: float) -> float | None:
 
 def _trained(prepared: Prepared, on_nonfinite: Any, **more: Any) -> TrainingResult:
     settings = prepared.settings
-    weights = None if more.get("resume") is not None else initial_weights(prepared)
+    weights = None if more.get("resume") is not None else prepared.initial_weights
     with plugins.located_in(**optimizers.named(settings)):
         return train(
             prepared.model,
@@ -271,7 +274,7 @@ def _trained(prepared: Prepared, on_nonfinite: Any, **more: Any) -> TrainingResu
 
 
 def _write(folder: RunFolder, prepared: Prepared, result: TrainingResult) -> None:
-    """Write what a run that came to its end leaves behind."""
+    """Write the files of a finished run."""
     configuration = asdict(prepared.settings)
     counts = {"steps": result.steps, "skipped": result.skipped}
     weights = {
@@ -300,7 +303,7 @@ def _write(folder: RunFolder, prepared: Prepared, result: TrainingResult) -> Non
 
 
 def _model_options(settings: TrainSettings, kind: models.ModelKind) -> dict[str, Any]:
-    """Take the settings that the model has; refuse the others."""
+    """Return the model's settings; refuse settings of other models."""
     options = dict(kind.options)
     for name in models.OPTIONS:
         value = getattr(settings, name)
@@ -312,18 +315,23 @@ def _model_options(settings: TrainSettings, kind: models.ModelKind) -> dict[str,
     return options
 
 
-def _load_data(settings: TrainSettings, kind: models.ModelKind) -> Any:
+def _load_data(
+    settings: TrainSettings, kind: models.ModelKind, loaded: MutableMapping[object, Any]
+) -> Any:
     given = {name: getattr(settings, name) for name in OF_DATA}
     options = {name: value for name, value in given.items() if value is not None}
     if options.get("validation") == "none":
         options["validation"] = 0
-    data = plugins.load_data(settings.data, **options)
+    key = (settings.data, *options.items())
+    if key not in loaded:
+        loaded[key] = plugins.load_data(settings.data, **options)
+    data = loaded[key]
     found = {}
     for name in ("window", "random_window"):
         value = getattr(settings, name)
         if value is not None and not hasattr(data, name):
             raise ValueError(
-                f"{name} is an option of texts, and data {settings.data!r} is none: "
+                f"{name} is an option of texts, and data {settings.data!r} is not a text: "
                 f"got {value}"
             )
         value = getattr(kind, name) if value is None else value
@@ -333,7 +341,7 @@ def _load_data(settings: TrainSettings, kind: models.ModelKind) -> Any:
 
 
 def _few(data: Any) -> bool:
-    """Tell whether the training examples are few enough to be evaluated by the way."""
+    """Whether the training examples are few enough to evaluate by default."""
     if hasattr(data, "vocabulary"):
         return len(data.train) <= _EVALUATED_TOKENS
     size = getattr(data.train, "size", None)

@@ -1,9 +1,9 @@
-"""One engine for every grid of runs: a plan of trials, and what came of each.
+"""One engine for every grid of runs: a plan of trials and their outcomes.
 
 A trial is a training run, or another measurement of one setting on one seed. Its result is
-kept in a file, named after what decides the trial, as soon as it is there. Whoever asks for
-the same trial in the same folder gets what is in the file: a job that was stopped goes on
-where it was, and one that is widened does only what is new.
+written at once to a file named after everything that decides the trial. Asking for the same
+trial in the same folder reads that file, so that a stopped job continues where it was and
+an extended one does only the new trials.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -32,6 +32,7 @@ from lookahead_ref.experiments.settings import TrainSettings
 from lookahead_ref.experiments.workers import LostWorkerError, Pool, on_one_thread
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
 from lookahead_ref.training import (
+    Data,
     Event,
     NonFiniteLossError,
     RunStarted,
@@ -48,37 +49,37 @@ _FORMAT = "lookahead-ref trial"
 
 
 class TrialsLostError(OSError):
-    """Trials whose workers died whenever they were tried; all others are done and kept."""
+    """Some trials' workers died in every try; all other trials are done and kept."""
 
 
 class DivergedError(ArithmeticError):
-    """A run did not reach its end where all must."""
+    """A run diverged in a job in which all runs must finish."""
 
 
 class Measure(Protocol):
-    """Does a trial and returns plain data: a module's function, so that workers find it."""
+    """Does a trial and returns plain data; a module's function, so that workers find it."""
 
     __module__: str
 
     def __call__(
         self, settings: TrainSettings, folder: Path, request: StopRequest, /
     ) -> Mapping[str, Any]:
-        """Do it or go on with it in a folder of its own, until asked to stop."""
+        """Start or continue it in its own folder, until asked to stop."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What is done once: a measurement of one setting on one seed."""
+    """A measurement of one setting on one seed."""
 
     measure: Measure
     settings: TrainSettings
     files: Mapping[str, str]
-    """In what state the user's own files are that the settings name."""
+    """Digests of the user's own files that the settings name."""
     team: Team | None = field(default=None, compare=False)
-    """The ranks of MPI that do it, if not this process alone."""
+    """The MPI ranks that do it; None: this process alone."""
 
     def describe(self) -> dict[str, Any]:
-        """Tell what decides the result: the code, the user's files, the settings."""
+        """Return all that decides the result: the code, the user's files, the settings."""
         code = {"measure": self.measure.__module__, "version": la.__version__}
         files = {"files": dict(self.files)} if self.files else {}
         described: dict[str, Any] = jsonable({**code, **files, **asdict(self.settings)})
@@ -89,19 +90,9 @@ class Trial:
         text = json.dumps(self.describe(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    @property
-    def title(self) -> str:
-        """Say what it is."""
-        settings, inside = self.settings, ""
-        if settings.optimizer.startswith(("lookahead-", "snoo-")):
-            inside = f", k {settings.k}"
-            if settings.alpha is not None:
-                inside += f", alpha {settings.alpha:g}"
-        return f"{settings.optimizer}{inside}, seed {settings.seed}"
-
     def do(self, folder: Path, request: StopRequest) -> Mapping[str, Any]:
-        """Do it, or go on with it, in a folder of its own within a folder of trials."""
-        # Where this is done there may be another file, and one may be edited meanwhile.
+        """Start or continue it, in its own folder within a folder of trials."""
+        # Another machine may have other files, and a file may be edited meanwhile.
         changed = [text for text, was in self.files.items() if plugins.digest(text) != was]
         if changed:
             raise plugins.PluginError(
@@ -112,34 +103,34 @@ class Trial:
         measure: Callable[..., Mapping[str, Any]] = partial(self.measure, **more)
         if folder.is_dir():
             return measure(self.settings, folder / self.name, request)
-        # On another machine, which does not see the folder, a stopped trial is lost.
+        # Another machine does not see the folder: there, a stopped trial starts again.
         with TemporaryDirectory() as elsewhere:
             return measure(self.settings, Path(elsewhere) / self.name, request)
 
     def file(self, folder: Path) -> Path:
-        """Return where its result is kept."""
+        """Return the path of its result."""
         return folder / f"{self.name}.json"
 
     def found(self, folder: Path) -> dict[str, Any] | None:
-        """Return the result that a folder holds, None where there is none."""
+        """Return the result in a folder, or None."""
         file = self.file(folder)
         kept = {"trial": {"type": "object"}, "result": {"type": "object"}}
         try:
             found = read_sealed(file, _FORMAT, **kept)
             if found["trial"] != self.describe():
-                raise ValueError("it is that of another")
+                raise ValueError("it is another trial's")
         except FileNotFoundError:
             return None
         except ValueError as error:
             raise ValueError(
-                f"{file} must hold the result of a trial as it was written, that which it "
-                f"is named after ({error}): remove it to do the trial again"
+                f"{file} must hold the unchanged result of the trial that it is named "
+                f"after ({error}): remove it to do the trial again"
             ) from error
         result: dict[str, Any] = found["result"]
         return result
 
     def keep(self, folder: Path, result: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the result to a folder, and return it as JSON holds it."""
+        """Write the result to a folder, and return it as JSON data."""
         kept: dict[str, Any] = jsonable(result)
         trial = {"trial": self.describe(), "result": kept}
         write_sealed(self.file(folder), _FORMAT, trial)
@@ -147,14 +138,14 @@ class Trial:
         return kept
 
     def clear(self, folder: Path) -> None:
-        """Remove what it needed while it was under way."""
+        """Remove its temporary folder."""
         shutil.rmtree(folder / self.name, ignore_errors=True)
 
 
 def measure_training(
     settings: TrainSettings, folder: Path, request: StopRequest, team: Team | None = None
 ) -> dict[str, Any]:
-    """Do one training run; return its numbers, its log and why it diverged, if so."""
+    """Do one training run; return its numbers and log, and why it diverged if it did."""
     with request.interrupting():
         prepared = train.prepare(settings)
     with held(folder, prepared.settings) as run:
@@ -168,7 +159,7 @@ def measure_training(
                 "error": None,
             }
         except NonFiniteLossError as diverged:
-            if team is not None:  # the other ranks wait for this one, until it ends them
+            if team is not None:  # ends the other ranks, which wait for this one
                 raise
             numbers = {
                 "history": [asdict(record) for record in diverged.history],
@@ -187,7 +178,7 @@ def _noted(prepared: train.Prepared, folder: Path) -> Callback:
 
     def show(event: Event) -> None:
         if isinstance(event, RunStarted):
-            note.write(event.batches_done, "is about to train")
+            note.write(event.batches_done, "about to train")
         elif isinstance(event, StepTaken):
             note.write(event.step, f"epoch {event.epoch}, batch loss {event.loss:.4f}")
 
@@ -199,42 +190,44 @@ class Arm:
     """One of the methods of a plan."""
 
     title: str
-    """In tables and pictures."""
+    """Its name in tables and pictures."""
     settings: TrainSettings
-    """Of its runs; the seed is that of each run."""
+    """The settings of its runs, but for the seed."""
     family: str = ""
-    """Arms of one family share a panel of a picture."""
+    """Arms of a family share a panel of a picture."""
     role: Role = "plain"
     may_diverge: bool = True
-    """Whether a run that diverges is a result; else it ends the job."""
+    """Whether a diverging run is a result; otherwise it ends the job."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is run: every arm once for each seed."""
+    """Every arm, once for each seed."""
 
     arms: tuple[Arm, ...]
     seeds: Sequence[int]
     setting: Mapping[str, object] = field(default_factory=dict)
-    """What the runs share, in words, for the report."""
+    """What the runs have in common, in words, for the report."""
     notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Headings and sentences for the report."""
     measure: Measure = measure_training
+    evaluations: int | None = None
+    """How often a run is evaluated; None: after its epochs."""
 
     @property
     def over(self) -> str:
-        """The number of seeds in words: what a mean is over."""
+        """The number of seeds, in words."""
         return "one seed" if len(self.seeds) == 1 else f"{len(self.seeds)} seeds"
 
     @property
     def shown(self) -> str:
-        """What the numbers of a table are."""
+        """What the numbers in a table are, for its caption."""
         if len(self.seeds) == 1:
             return "One seed"
         return f"Mean ± sample standard deviation over {self.over}"
 
     def trials(self) -> list[tuple[Arm, Trial]]:
-        """Return the trials, arm by arm and in the order of the seeds."""
+        """Return the trials, ordered by arm and then by seed."""
         each = [
             (
                 arm,
@@ -260,22 +253,22 @@ class Outcome:
 
     @property
     def diverged(self) -> int:
-        """How many runs did not reach their end."""
+        """How many runs diverged."""
         return sum(run["error"] is not None for run in self.runs)
 
     @property
     def of_text(self) -> bool:
-        """Whether a text was read: a loss then is the logarithm of a perplexity."""
+        """Whether the data was a text, whose loss is the logarithm of a perplexity."""
         return any(event.get("text", False) for event in self.runs[0]["log"])
 
     @property
     def measured(self) -> list[int]:
-        """The epochs after which a run was evaluated that came to its end."""
+        """The epochs after which a complete run was evaluated."""
         end, every = self.arm.settings.epochs, self.arm.settings.evaluate_every
         return [*range(0, end, every), end]
 
     def history(self, quantity: str) -> NDArray[np.float64]:
-        """Return a field of `EpochRecord`, a row a run; NaN where it was not measured."""
+        """Return a field of `EpochRecord`, one row per run; NaN where not measured."""
         epochs = self.arm.settings.epochs + 1
         table = np.full((len(self.runs), epochs), np.nan)
         for row, run in zip(table, self.runs, strict=True):
@@ -285,7 +278,7 @@ class Outcome:
         return table
 
     def final(self, quantity: str, *, epoch: int = -1) -> list[float]:
-        """Return a quantity of each run, as last evaluated by an epoch; NaN if diverged."""
+        """Return each run's last evaluation of a quantity by an epoch; NaN if diverged."""
         settings = self.arm.settings
         epoch %= settings.epochs + 1
         if epoch < settings.epochs:
@@ -293,12 +286,12 @@ class Outcome:
         return [float(value) for value in self.history(quantity)[:, epoch]]
 
     def test(self, quantity: str) -> list[float]:
-        """Return a quantity of each run over the test examples, from after its end."""
+        """Return each run's quantity on the test examples, measured after training."""
         tests = [run["test"] for run in self.runs]
         return [float("nan") if test is None else float(test[quantity]) for test in tests]
 
     def recorded(self, seeds: Sequence[int]) -> dict[str, Any]:
-        """Return what a ``results.json`` says of it."""
+        """Return its entry in ``results.json``."""
         runs = [
             {"seed": seed, **{n: v for n, v in run.items() if n not in ("log", "seconds")}}
             for seed, run in zip(seeds, self.runs, strict=True)
@@ -307,17 +300,16 @@ class Outcome:
         return {"title": self.arm.title, "settings": settings, "runs": runs}
 
 
-def check(plan: Plan) -> list[train.Prepared]:
-    """Prepare a run of every arm: what is wrong is found before the first is trained."""
-    found: list[train.Prepared] = []
-    for arm in plan.arms:
-        # All arms have the same data.
-        found.append(train.prepare(arm.settings, found[0].data if found else None))
-    return found
+def check(
+    plan: Plan, loaded: MutableMapping[object, Data] | None = None
+) -> list[train.Prepared]:
+    """Prepare a run of every arm, so that errors come before any training."""
+    loaded = {} if loaded is None else loaded
+    return [train.prepare(arm.settings, loaded) for arm in plan.arms]
 
 
 def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Outcome]:
-    """Do the trials of which a folder has no result yet; return the outcome of each arm."""
+    """Do the trials that have no result in a folder yet; return each arm's outcome."""
     folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(folder)
     trials = plan.trials()
@@ -332,9 +324,7 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
         arm, trial = trials[place]
         error = (results[place] or {}).get("error")
         if error is not None and not arm.may_diverge:
-            raise DivergedError(
-                f"{error} (method {arm.settings.optimizer}, seed {trial.settings.seed})"
-            )
+            raise DivergedError(f"{error} ({_name(arm, trial)})")
 
     with (
         reporter(len(trials), "runs", console) as progress,
@@ -343,19 +333,19 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
         for place in range(len(trials)):
             look_at(place)
         to_do = [trials[place][1] for place in missing]
-        # Closed where this ends early, so that nobody waits for runs under way.
+        # Closed when this ends early, so that nobody waits for unfinished runs.
         do = partial(_do, folder.resolve())
         with closing(workers.outcomes(do, to_do)) as outcomes:
             for number, outcome in outcomes:
                 place = missing[number]
                 arm, trial = trials[place]
-                said = f"{arm.title}, seed {trial.settings.seed}"
+                name = _name(arm, trial)
                 if isinstance(outcome, LostWorkerError):
-                    lost.append(f"{said}: {outcome}")
+                    lost.append(f"{name}: {outcome}")
                 else:
                     results[place] = trial.keep(folder, outcome)
                     look_at(place)
-                watch.show(said)
+                watch.show(name)
     if lost:
         raise TrialsLostError(
             f"{len(lost)} of {len(trials)} trials are lost, the others are kept in "
@@ -369,8 +359,12 @@ def run(plan: Plan, folder: Path, *, workers: Pool, console: Console) -> list[Ou
     ]
 
 
+def _name(arm: Arm, trial: Trial) -> str:
+    return f"{arm.title}, seed {trial.settings.seed}"
+
+
 class _Watch:
-    """Shows how far all trials are, once a second, from what their folders say."""
+    """Shows every second how far all trials are, according to their folders."""
 
     def __init__(
         self,
@@ -389,16 +383,16 @@ class _Watch:
     def show(self, message: str = "", *, found: bool = False) -> None:
         with self._lock:
             done, rows = 0.0, []
-            for (_, trial), result in zip(self._trials, self._results, strict=True):
+            for (arm, trial), result in zip(self._trials, self._results, strict=True):
                 if result is not None:
                     done += 1
                     continue
                 part, words = Note.read(self._folder / trial.name, self._began)
                 done += part
                 if words:
-                    rows.append(f"{trial.title}: {words}")
+                    rows.append(f"{_name(arm, trial)}: {words}")
             if message or rows:
-                # A run that goes on may have to repeat a little.
+                # A continued run may have to repeat a few steps.
                 more = max(0.0, done - self._shown)
                 self._shown += more
                 self._progress.advance(more, message, rows, found=found)
@@ -410,7 +404,7 @@ class _Watch:
     def __enter__(self) -> Self:
         there = sum(result is not None for result in self._results)
         if there or any(self._folder.glob("*/now.json")):
-            self.show("there already", found=True)
+            self.show("already done", found=True)
         self._thread.start()
         return self
 
@@ -420,7 +414,7 @@ class _Watch:
 
 
 def serve(team: Team) -> None:
-    """Be a worker in the trials that rank 0 does, until there are no more."""
+    """Work in the trials that rank 0 does, until there are no more."""
 
     def work(trial: Trial, _: StopRequest) -> None:
         train.run(train.prepare(trial.settings), team=team)

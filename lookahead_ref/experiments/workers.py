@@ -1,7 +1,6 @@
-"""Who does many tasks: processes on this machine, a Dask cluster, or ranks of MPI.
+"""Does many tasks with processes on this machine, a Dask cluster, or ranks of MPI.
 
-A worker that is killed costs the task that it was at, which another one then does; never
-those of others.
+If a worker is killed, another does its task again; other tasks are not affected.
 """
 
 import multiprocessing
@@ -31,56 +30,56 @@ from lookahead_ref.training.team import Team
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 Work: TypeAlias = Callable[[Task, StopRequest], Outcome]
-"""What is done with each task, until it is asked to stop."""
+"""The function that does a task, until it is asked to stop."""
 
 _RETRIES = 3
 _PATIENCE = 5.0
-"""Seconds in which a scheduler must answer."""
+"""Seconds within which a scheduler must answer."""
 _SECONDS = 60.0
-"""A worker that lived longer left a checkpoint: that it died is not the task's fault."""
+"""A worker that lived longer left a checkpoint, so its death does not count as a try."""
 
 
 class LostWorkerError(RuntimeError):
-    """A task whose worker died each time that it was tried."""
+    """A task's worker died in every try."""
 
 
 Outcomes: TypeAlias = Generator[tuple[int, Outcome | LostWorkerError], None, None]
-"""The place of each task and what came of it, as they come."""
+"""Each task's place and outcome, as they come."""
 
 
 class Pool(Protocol):
-    """What does many tasks at once, with linear algebra on one thread for each."""
+    """Does many tasks at once, each with linear algebra on one thread."""
 
     def outcomes(
         self, work: Work[Task, Outcome], tasks: Sequence[Task]
     ) -> Outcomes[Outcome]:
-        """Yield the place and the outcome of each task, as they come."""
-        # Where the caller stops early, or a task fails, those under way are given up.
+        """Yield each task's place and outcome, as they come."""
+        # If the caller stops early or a task fails, unfinished tasks are abandoned.
 
 
 def choose_workers(
     jobs: int | None, scheduler: str | None, team: Team | None = None
 ) -> Pool:
-    """Choose processes on this machine, by default one a core, Dask or a team's ranks."""
+    """Choose processes on this machine (by default one per core), Dask or MPI ranks."""
     if team is not None and len(team.here) < team.size:
         if (jobs, scheduler) != (None, None):
             raise ValueError(
-                f"workers can be mpi without jobs and scheduler, got {jobs or scheduler}: "
-                "all ranks do one run after the other"
+                f"workers mpi cannot be given with jobs or scheduler, got "
+                f"{jobs or scheduler}: all ranks do one run after the other"
             )
         return FirstRank(team)
     if scheduler is None:
         return LocalProcesses(available_cores() if jobs is None else jobs)
     if jobs is not None:
         raise ValueError(
-            f"jobs must not be given with a scheduler, got {jobs}: its workers are as many "
-            "as were started"
+            f"jobs must not be given with a scheduler, got {jobs}: the cluster has its own "
+            "number of workers"
         )
     return DaskCluster(scheduler)
 
 
 class LocalProcesses:
-    """Worker processes on this machine; with one job everything happens in this process."""
+    """Worker processes on this machine; one job runs in this process."""
 
     def __init__(self, jobs: int) -> None:
         if jobs < 1:
@@ -103,7 +102,7 @@ class LocalProcesses:
 
 
 class FirstRank:
-    """Rank 0 of MPI, which does one task after the other; many workers are all ranks."""
+    """MPI's rank 0, which does tasks one by one, with all ranks as Lookahead's workers."""
 
     def __init__(self, team: Team) -> None:
         self._team = team
@@ -122,7 +121,7 @@ class FirstRank:
 
 
 class DaskCluster:
-    """Workers of a Dask cluster that others start, by the address of its scheduler."""
+    """Workers of a running Dask cluster, by its scheduler's address."""
 
     def __init__(self, address: str) -> None:
         self._distributed = require(
@@ -145,7 +144,7 @@ class DaskCluster:
             ) from error
         with client:
             places = {
-                # Not pure: the same task may be asked of the same cluster once more.
+                # Not pure: the same task may be sent to the same cluster again.
                 client.submit(_on_cluster, work, task, pure=False): place
                 for place, task in enumerate(tasks)
             }
@@ -160,7 +159,7 @@ class DaskCluster:
 
 
 def _stop(workers: set[BaseProcess]) -> None:
-    """Have workers keep what they are at; kill those that take more than a minute."""
+    """Let workers save their work; kill those that take more than a minute."""
     try:
         for worker in workers:
             worker.terminate()
@@ -174,7 +173,7 @@ def _stop(workers: set[BaseProcess]) -> None:
 def _in_processes(
     work: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int
 ) -> Outcomes[Outcome]:
-    # A pool breaks as a whole if one of its processes dies, so each has one.
+    # A pool breaks if one of its processes dies, so each process has its own pool.
     waiting = deque(range(len(tasks)))
     tries: Counter[int] = Counter()
     under_way: dict[Future[Outcome], tuple[ProcessPoolExecutor, int, float]] = {}
@@ -196,7 +195,7 @@ def _in_processes(
                 try:
                     finished.append((place, future.result()))
                 except (StoppedError, Interrupted):
-                    # Somebody stopped this worker, not all: the task goes on.
+                    # Only this worker was stopped: the task continues.
                     tries[place] = 0
                     waiting.append(place)
                 except BrokenProcessPool:
@@ -208,7 +207,7 @@ def _in_processes(
                         finished.append((place, _lost()))
                     else:
                         waiting.append(place)
-                # Before the yield: the caller may take its time.
+                # Before the yield, as the caller may be slow.
                 if waiting:
                     begin(worker)
                 else:
@@ -229,7 +228,7 @@ def _worker() -> ProcessPoolExecutor:
 
 
 def _lost() -> LostWorkerError:
-    return LostWorkerError(f"the worker died each of the {_RETRIES + 1} times")
+    return LostWorkerError(f"the worker died in all {_RETRIES + 1} tries")
 
 
 def _on_cluster(work: Work[Task, Outcome], task: Task) -> Outcome:
@@ -239,7 +238,7 @@ def _on_cluster(work: Work[Task, Outcome], task: Task) -> Outcome:
     key = worker.get_current_task()
 
     def given_up() -> bool:
-        # Its future was cancelled, or the command that asked for it has ended.
+        # The future was cancelled, or its command has ended.
         held = worker.state.tasks.get(key)
         return held is None or held.state != "executing"
 
@@ -258,13 +257,13 @@ def on_one_thread(
 
 
 def _live_with_the_parent() -> None:
-    # Ctrl-C reaches the whole process group; the parent alone decides what to do.
+    # Ctrl-C reaches the whole process group, but only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def wait() -> None:
-        # One that is killed tells nobody: its workers would wait for it for ever.
+        # A killed parent cannot stop its workers, which would wait for ever.
         parent.join()
         os._exit(1)
 

@@ -1,15 +1,17 @@
-"""What a backend is, and how one is found.
+"""The protocol of backends, and how to find them.
 
 A backend runs programs over arrays in place. Each is an entry point in the group
 ``lookahead_ref.backends``, so that another package can add one: the entry point names a
-class, called without arguments or with those of `load`, whose instances follow the
-`Backend` protocol. It raises `BackendUnavailableError` where it cannot run, saying why.
+class that follows the `Backend` protocol and is called with the arguments of `load`, if
+any. If it cannot run, it raises `BackendUnavailableError` with the reason.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from lookahead_ref.hyperparameters import close_to
@@ -42,7 +44,7 @@ class Program:
     """The number of scalars, of the arrays' dtype."""
     instructions: tuple[Instruction, ...]
     writes: tuple[tuple[int, int], ...]
-    """Buffer and register: what is written where, after everything that reads it."""
+    """Pairs of buffer and register to write to it, after everything that reads it."""
 
 
 Kernel: TypeAlias = Callable[[Sequence[Any], Sequence[float]], None]
@@ -56,7 +58,7 @@ class BackendUnavailableError(RuntimeError):
 
 @runtime_checkable
 class Backend(Protocol):
-    """What a backend offers; `array` is of its own library, but for `from_host`."""
+    """A backend's methods; `array` is of its own library, except in `from_host`."""
 
     @property
     def name(self) -> str:
@@ -71,15 +73,15 @@ class Backend(Protocol):
         """The devices that it can run on, in words."""
 
     def from_host(self, array: Any) -> Any:
-        """Return a NumPy array as one of this backend's; itself, where it is one."""
+        """Return a NumPy array as one of this backend's, the same array if possible."""
 
     def to_host(self, array: Any) -> Any:
-        """Return one of this backend's arrays as a NumPy array; itself, where it is one."""
+        """Return one of this backend's arrays as a NumPy array, the same if possible."""
 
     def own(self, name: str, array: Any, taken: Sequence[Any]) -> Any:
         """Return an array, or a copy, as contiguous memory shared with none of `taken`.
 
-        An array of another library is a TypeError that calls it `name`.
+        An array of another library is a TypeError that names it `name`.
         """
 
     def copy(self, array: Any) -> Any:
@@ -89,16 +91,16 @@ class Backend(Protocol):
         """Write values into one of this backend's arrays."""
 
     def readonly(self, array: Any) -> Any:
-        """Return a view that cannot be written to, where the library knows such views."""
+        """Return a read-only view, if the library has such views."""
 
     def flatten(self, array: Any) -> Any:
-        """Return a contiguous array as one of one dimension, sharing its memory."""
+        """Return a one-dimensional view of a contiguous array."""
 
     def gradient(self, array: Any, owned: Mapping[int, Any]) -> Any:
-        """Return a gradient as a contiguous array of one dimension.
+        """Return a gradient as a contiguous one-dimensional array.
 
-        It is copied only where it is not contiguous or shares memory with one of the
-        `owned`, which are there by their `id`.
+        It is copied only if it is not contiguous or shares memory with one of `owned`,
+        which maps the arrays' `id` to them.
         """
 
     def compile(self, program: Program, dtype: str) -> Kernel:
@@ -107,27 +109,26 @@ class Backend(Protocol):
 
 @runtime_checkable
 class BindingBackend(Backend, Protocol):
-    """What a backend offers that can run a program on all parameters at once.
+    """A backend that can run a program on all parameters at once.
 
-    A stepper uses `bind` where it is there, and calls the kernel from `compile` for one
-    parameter after the other where it is not.
+    A stepper uses `bind` if there is one; otherwise it calls the kernel from `compile` for
+    each parameter in turn.
     """
 
     def bind(self, program: Program, dtype: str, leaves: Sequence[Sequence[Any]]) -> Kernel:
-        """Compile a program and bind it to the arrays that it is for.
+        """Compile a program and bind it to its arrays.
 
-        `leaves` has for each parameter its buffers, but for the last one, the gradient.
-        What is returned is called with the gradients, one for each parameter, in the place
-        of buffers.
+        `leaves` has each parameter's buffers except the last one, the gradient. The result
+        is called with the gradients, one for each parameter, instead of buffers.
         """
 
 
 @contextmanager
 def explained(backend: Backend) -> Iterator[None]:
-    """Say in a MemoryError how much memory there is, where the backend knows.
+    """Add to a MemoryError how much memory there is, if the backend knows.
 
-    A backend may have a method ``memory``: from such an error to a sentence about the
-    memory that did not suffice, or to None where the error is not of its own.
+    A backend may have a method ``memory`` that maps such an error to a sentence about its
+    memory, or to None if the error is not its own.
     """
     try:
         yield
@@ -140,7 +141,7 @@ def explained(backend: Backend) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class BackendRecord:
-    """What is known of a backend, and the reason why it is not available, if it is not."""
+    """Facts about a backend, and the reason if it is not available."""
 
     name: str
     available: bool
@@ -150,7 +151,7 @@ class BackendRecord:
 
 
 def names() -> tuple[str, ...]:
-    """List the backends that are registered, whether or not they can run here.
+    """List the registered backends, whether or not they can run here.
 
     Examples
     --------
@@ -168,7 +169,7 @@ def load(name: str, **options: Any) -> Backend:
     name : str
         The name of its entry point.
     **options
-        What its class is called with, such as the number of `threads` of ``numba``.
+        Arguments of its class, such as the number of `threads` of ``numba``.
 
     Raises
     ------
@@ -182,18 +183,25 @@ def load(name: str, **options: Any) -> Backend:
     >>> load("numpy").name
     'numpy'
     """
-    entries = [entry for entry in entry_points(group=_GROUP) if entry.name == name]
-    if not entries:
-        known = ", ".join(map(repr, names())) or "none: reinstall the package"
-        close = close_to(name, names())
-        raise ValueError(f"backend must be one of {known}, got {name!r}{close}")
+    entry = _entry(name, tuple(sys.path))
     try:
-        backend: Backend = entries[0].load()(**options)
-    except (ImportError, OSError) as error:  # it may find no library, or no folder
+        backend: Backend = entry.load()(**options)
+    except (ImportError, OSError) as error:  # a library or folder may be missing
         raise BackendUnavailableError(
             f"backend {name!r} is not available: {error}"
         ) from error
     return backend
+
+
+@cache  # all distributions are read, which takes milliseconds
+def _entry(name: str, _path: tuple[str, ...]) -> EntryPoint:
+    for entry in entry_points(group=_GROUP):
+        if entry.name == name:
+            return entry
+    known = ", ".join(map(repr, names())) or "none: reinstall the package"
+    raise ValueError(
+        f"backend must be one of {known}, got {name!r}{close_to(name, names())}"
+    )
 
 
 def describe() -> list[BackendRecord]:
@@ -203,7 +211,7 @@ def describe() -> list[BackendRecord]:
         try:
             backend = load(name)
             found = BackendRecord(name, True, backend.version, tuple(backend.devices), "")
-        # A backend of another package may fail in any way; that is what is to be reported.
+        # Another package's backend may fail in any way; report it.
         except Exception as error:
             found = BackendRecord(name, False, "", (), str(error) or type(error).__name__)
         records.append(found)

@@ -1,8 +1,8 @@
-"""Update rules as programs: what every executor runs is read off the rule itself.
+"""Update rules as programs: all executors run what is recorded from the rule itself.
 
 A *rule* is built from ``+ - * /`` and `lookahead_ref.trees.RULE_FUNCTIONS` alone. Called on
-arrays it is the reference. Called on the registers of this module it writes itself down, as
-a `Program` that a backend compiles into one pass over memory.
+arrays it is the reference. Called on the registers of this module it records itself as a
+`Program`, which a backend compiles into one pass over memory.
 
 A whole optimizer step is recorded the same way: `lookahead_ref.stepping.stepper` calls the
 optimizer's own ``step`` on a `Symbol` and receives, on its `Tape`, the sequence of rules
@@ -20,16 +20,16 @@ from lookahead_ref.trees import RULE_FUNCTIONS, SOLE, Rule, RuleNamespace, rule_
 class Call(NamedTuple):
     """A rule applied to symbols by their numbers, with its coefficients' names."""
 
-    rule: Rule | None  # None stands for zero
+    rule: Rule | None  # None: zero
     operands: tuple[int, ...]
     names: tuple[str, ...]
 
 
 class Symbol:
-    """A stand-in for every leaf of a tree at once, which records what is done with it."""
+    """Stands for every leaf of a tree at once, and records the rules applied to it."""
 
     __slots__ = ("number", "tape", "tree")
-    # It answers the array API's protocol: the checks made of arrays hold for it.
+    # It follows the array API's protocol, so that it passes the checks of arrays.
     shape = ()
     dtype = "symbol"
     float32 = float64 = "symbol"
@@ -37,28 +37,28 @@ class Symbol:
     def __init__(self, tape: "Tape", number: int) -> None:
         self.tape = tape
         self.number = number
-        self.tree = {SOLE: self}  # made once
+        self.tree = {SOLE: self}
 
     def __array_namespace__(self, api_version: str | None = None) -> type["Symbol"]:
         return Symbol
 
 
 Evaluator: TypeAlias = Callable[["Tape", Callable[..., Any], Sequence[int]], list[Any]]
-"""Calls a function per leaf with the numbered symbols' values."""
+"""Calls a function for each leaf with the values of numbered symbols."""
 
 
 class Tape:
-    """The record of one optimizer step, and then of the next."""
+    """The record of one optimizer step at a time."""
 
     def __init__(self, buffers: int, evaluator: Evaluator | None = None) -> None:
         # Symbols 0, 1, ... stand for the buffers, the arrays that a step may read.
         self.buffers = buffers
         self.evaluator = evaluator
-        # For each call that under which the tape knows it: equal ones are equal calls.
+        # For each call its key on the tape: equal calls have equal keys.
         self.numbers: list[int] = []
         # The coefficients of the calls, in order, in float64.
         self.scalars: list[float] = []
-        # A step does what the one before did, or the one a cycle before.
+        # A step repeats the previous one, or the one a cycle before.
         self._known: dict[Call, tuple[int, int]] = {}
         self._symbols = [Symbol(self, number) for number in range(buffers)]
         self._made = buffers
@@ -70,7 +70,7 @@ class Tape:
 
     @property
     def calls(self) -> list[Call]:
-        """The calls that were recorded."""
+        """The recorded calls."""
         known = list(self._known)
         return [known[number] for number in self.numbers]
 
@@ -83,11 +83,11 @@ class Tape:
     def record(
         self, rule: Rule, operands: Sequence[Symbol], coefficients: Mapping[str, float]
     ) -> list[Symbol]:
-        """Record that a rule is applied, and return its results."""
+        """Record the application of a rule, and return its results."""
         call: Any = (rule, tuple([each.number for each in operands]), tuple(coefficients))
         known = self._known.get(call)
         if known is None:
-            results = len(_write_down(rule, len(operands), call[2]).results)
+            results = len(_recorded(rule, len(operands), call[2]).results)
             known = self._known[Call(*call)] = (len(self._known), results)
         number, results = known
         self.numbers.append(number)
@@ -103,7 +103,7 @@ class Tape:
     def evaluate(
         self, function: Callable[..., Any], operands: Sequence[Symbol]
     ) -> list[Any]:
-        """Call a function per leaf with what symbols stand for; nothing is recorded."""
+        """Call a function for each leaf with the symbols' values, without recording."""
         if self.evaluator is None:
             raise TypeError("a tape without an evaluator has no values")
         return self.evaluator(self, function, [each.number for each in operands])
@@ -123,11 +123,11 @@ def compile_calls(
     *,
     scratch: int = 0,
 ) -> Program:
-    """Join the rules that a step applied into one program, of the calls' coefficients."""
-    # `results` says for buffers which symbol each holds after the step; one that keeps what
-    # it held is not written. `scratch` further buffers are written to only.
+    """Join the rules of a step into one program, with the calls' coefficients."""
+    # `results` has each buffer's symbol after the step; unchanged buffers are not written.
+    # `scratch` is the number of further buffers, which are only written.
     scalars = sum(len(call.names) for call in calls)
-    registers = list(range(buffers))  # where each symbol is
+    registers = list(range(buffers))  # of each symbol
     instructions: list[Instruction] = []
     first_scalar = buffers + scratch
     for call in calls:
@@ -136,7 +136,7 @@ def compile_calls(
             instructions.append(Instruction("zero", ()))
             registers.append(base)
             continue
-        written = _write_down(call.rule, len(call.operands), call.names)
+        written = _recorded(call.rule, len(call.operands), call.names)
         inputs = [registers[number] for number in call.operands]
         inputs += range(first_scalar, first_scalar + len(call.names))
         first_scalar += len(call.names)
@@ -155,15 +155,15 @@ def compile_calls(
     )
 
 
-class _Written(NamedTuple):
-    """A rule written down: numbers are those of inputs, then of instructions' results."""
+class _Recorded(NamedTuple):
+    """A recorded rule; numbers count inputs, then the results of instructions."""
 
     instructions: tuple[Instruction, ...]
     results: tuple[int, ...]
 
 
 @lru_cache(maxsize=1024)
-def _write_down(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Written:
+def _recorded(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Recorded:
     inputs = arrays + len(names)
     lines: list[Instruction] = []
     registers = [_Register(lines, inputs, number) for number in range(inputs)]
@@ -173,7 +173,7 @@ def _write_down(rule: Rule, arrays: int, names: tuple[str, ...]) -> _Written:
     for each in results:
         if not isinstance(each, _Register):
             raise TypeError(f"a rule must return arrays, got {each!r}")
-    return _Written(tuple(lines), tuple(each.number for each in results))
+    return _Recorded(tuple(lines), tuple(each.number for each in results))
 
 
 def _operators(operation: str) -> tuple[Any, Any]:
@@ -189,7 +189,7 @@ def _operators(operation: str) -> tuple[Any, Any]:
 
 
 class _Register:
-    """A value on which a rule writes itself down."""
+    """A value that records the operations of a rule."""
 
     __slots__ = ("inputs", "lines", "number")
 
@@ -207,9 +207,7 @@ class _Register:
         return _record("abs", self)
 
     def __bool__(self) -> bool:
-        raise TypeError(
-            f"{rule_place()}a rule must not branch on values: it is one straight line"
-        )
+        raise TypeError(f"{rule_place()}a rule must not branch on values")
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError(

@@ -1,9 +1,9 @@
 """The in-place execution of any optimizer.
 
 There is no second implementation here. Each step calls the optimizer's own pure ``step`` on
-a symbol that stands for every parameter at once (`lookahead_ref.stepping.recording`); what
-it records, from the inner update to the interpolation at the end of a cycle, becomes one
-program, compiled and bound to memory once by the backend and run in one pass over it.
+a symbol that stands for every parameter at once (`lookahead_ref.stepping.recording`). The
+record, from the inner update to the interpolation at the end of a cycle, becomes one
+program, which the backend compiles, binds to memory once, and runs in one pass over it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,18 +40,18 @@ class _Leaf:
 
 @dataclass
 class _Part:
-    """A recorded step, ready to be run on the leaves of one dtype."""
+    """A recorded step, compiled for the leaves of one dtype."""
 
     dtype: str
-    places: Sequence[int] | None  # of the leaves; None where it is all of them
+    places: Sequence[int] | None  # of the leaves; None: all
     names: tuple[str, ...]
     run: Kernel
     scalars: list[float] = field(default_factory=list)
     rounded: list[float] = field(default_factory=list)
 
     def round(self, scalars: list[float]) -> list[float]:
-        """Round scalars to the dtype; most of them are those of the step before."""
-        # Two zeros are equal and may differ in sign.
+        """Round scalars to the dtype, reusing those of the step before."""
+        # Equal zeros may differ in sign.
         if scalars != self.scalars or 0.0 in scalars:
             before = self.scalars or [0.0] * len(scalars)
             known = self.rounded or before
@@ -75,12 +75,12 @@ class _Group:
         backend: Backend,
         compiled: Callable[..., Kernel],
     ) -> None:
-        self.places: Sequence[int] | None = None  # of the leaves among all; None for all
+        self.places: Sequence[int] | None = None  # among all leaves; None: all
         self.leaves: dict[str, _Leaf] = {}
         for path, array in params.items():
             name, own = f"params[{path!r}]", backend.own
             buffers = [backend.copy(own(name, array, []))]
-            # One leaf at a time, so that no second copy of all the state ever exists.
+            # One leaf at a time, so that the whole state is never copied at once.
             state = optimizer.init({path: array})
             for _, value in states.arrays(state):
                 buffers.append(own(name, value, [array, *buffers]))
@@ -104,14 +104,14 @@ class _Group:
     def record(
         self, gradients: Sequence[Array]
     ) -> tuple[Any, Sequence[Array], list[tuple[_Part, list[float]]]]:
-        """Return the state after a step, the group's gradients and what is to be run."""
+        """Return the state after a step, the group's gradients, and the parts to run."""
         places = self.places
         given = gradients if places is None else [gradients[place] for place in places]
         self._given = given
         try:
             self._tape.restart()
             params, state = self._optimizer.step(self._theta, self._grads, self.state)
-            results = [params[SOLE]]  # what each buffer then holds
+            results = [params[SOLE]]  # of each buffer
             state = states.replace_arrays(state, iter(self._symbols), results)
             parts = self._compiled([result.number for result in results])
             scalars = self._tape.scalars
@@ -120,7 +120,7 @@ class _Group:
             self._given = ()
 
     def evaluated(self) -> int:
-        """Return the number of the buffers that are to be evaluated."""
+        """Return the number of the buffer with the evaluation parameters."""
         result = self._optimizer.evaluation_params(self._theta, self.state)[SOLE]
         if result.number >= self._gradient:
             name = type(self._optimizer).__name__
@@ -132,7 +132,7 @@ class _Group:
     def _evaluate(
         self, tape: Tape, function: Callable[..., Any], numbers: Sequence[int]
     ) -> list[Any]:
-        """Compute symbols in memory of their own, one leaf at a time."""
+        """Compute symbols in temporary memory, one leaf at a time."""
         computed = [number for number in numbers if number >= tape.buffers]
         writes = [(tape.buffers + place, number) for place, number in enumerate(computed)]
         program = compile_calls(tape.buffers, tape.calls, writes, scratch=len(computed))
@@ -174,7 +174,6 @@ class _Group:
     def _bind(self, program: Program, dtype: str, places: Sequence[int]) -> Kernel:
         every = list(self.leaves.values())
         leaves = [every[place].flat for place in places]
-        # Not every backend can run a program on all parameters at once.
         if isinstance(self._backend, BindingBackend):
             return self._backend.bind(program, dtype, leaves)
         kernel = self._compile(program, dtype)
@@ -197,7 +196,7 @@ class Stepper:
         The initial parameters: names to float32 or float64 arrays of the backend's library,
         possibly nested. They are copied.
     backend : str or Backend, default: "numpy"
-        What runs the updates: the name of a registered backend, or one itself.
+        The backend that runs the updates, or its name.
 
     Attributes
     ----------
@@ -215,10 +214,9 @@ class Stepper:
 
     Notes
     -----
-    Memory is the parameters and the optimizer's state, each once. On every backend of this
-    package that computes in host memory, parameters and state agree bit for bit with the
-    pure interface. A step neither raises nor warns where a result overflows or is not a
-    number.
+    Parameters and state are in memory once. On all backends of this package that compute in
+    host memory, they agree bit for bit with the pure interface. A step neither raises nor
+    warns if a result overflows or is not a number.
 
     A stepper cannot be copied or pickled; its `state_dict` can.
 
@@ -293,10 +291,10 @@ class Stepper:
         ------
         TypeError, ValueError
             If `grads` does not match the parameters, or a schedule returns a value out of
-            range; parameters and state are then as they were.
+            range; parameters and state are then unchanged.
         RuntimeError
-            If an earlier step was interrupted while it wrote, or another thread is using
-            the stepper.
+            If an earlier step was interrupted while writing, or another thread is using the
+            stepper.
         """
         with self._turn:
             self._step(grads)
@@ -306,7 +304,7 @@ class Stepper:
         arrays = self._checked(grads)
         gradient, owned = self.backend.gradient, self._owned
         gradients = [gradient(array, owned) for array in arrays]
-        # Nothing is written before all groups' hyperparameters were found to be right.
+        # Check all groups' hyperparameters before anything is written.
         recorded = [group.record(gradients) for group in self._groups.values()]
         self._interrupted = True
         for group, (state, given, parts) in zip(
@@ -321,13 +319,13 @@ class Stepper:
     def evaluation_params(self) -> dict[str, Any]:
         """Return the parameters to evaluate: read-only views, valid until the next step.
 
-        An optimizer that computes them anew is a TypeError.
+        It is a TypeError if the optimizer computes new arrays for them.
         """
         return self._view([group.evaluated() for group in self._groups.values()])
 
     @cached_property
     def state_arrays(self) -> dict[str, Array]:
-        """The optimizer's state, named as in `state_dict`: read-only views, as `params`."""
+        """The optimizer's state, named as in `state_dict`, as read-only views."""
         return {
             name: self.backend.readonly(array)
             for name, array in self._arrays.items()
@@ -337,8 +335,8 @@ class Stepper:
     def state_dict(self) -> dict[str, Any]:
         """Copy parameters and state: a dict from paths to arrays and ints.
 
-        There is ``params/`` and the path of each parameter, then the arrays and counts of
-        the optimizer's state by their place in it, as ``inner/slots/velocity/w``.
+        The keys are ``params/`` and the path of each parameter, and the places of arrays
+        and counts in the optimizer's state, such as ``inner/slots/velocity/w``.
         """
         with self._turn:
             self._check_whole()
@@ -348,8 +346,8 @@ class Stepper:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned, for the same optimizer and parameters.
 
-        An entry that is missing, not expected, or of another kind, dtype or shape is a
-        TypeError or ValueError; parameters and state are then as they were.
+        An entry that is missing, unexpected, or of another kind, dtype or shape is a
+        TypeError or ValueError; parameters and state are then unchanged.
         """
         if not isinstance(saved, Mapping):
             raise TypeError(
@@ -367,13 +365,13 @@ class Stepper:
         for name in saved:
             if name not in targets and name not in counts:
                 raise ValueError(
-                    f"saved has an entry {name!r}, which this optimizer has not"
+                    f"saved has an entry {name!r}, which this optimizer does not have"
                 )
         for name in counts:
             counts[name] = _count(f"saved[{name!r}]", saved[name])
         for name, target in targets.items():
             trees.check_leaf_like(f"saved[{name!r}]", saved[name], target)
-        # An entry may be a view of what another one is written to.
+        # An entry may be a view of memory that another is written to.
         taken = list(self._owned.values())
         values = {
             name: self.backend.own(f"saved[{name!r}]", saved[name], taken)
@@ -387,7 +385,7 @@ class Stepper:
         self._interrupted = False
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse to be copied or pickled: views and what they show would part."""
+        """Refuse copying and pickling, which would separate views from their memory."""
         raise TypeError(
             "a Stepper cannot be copied or pickled: make another one for the same "
             "optimizer and params, and load its state_dict()"
@@ -402,11 +400,11 @@ class Stepper:
     def _check_whole(self) -> None:
         if self._interrupted:
             raise RuntimeError(
-                "an earlier step was interrupted while it wrote: load a state"
+                "an earlier step was interrupted while writing: load a state"
             )
 
     def _view(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """Show, of each group, the buffers of a number."""
+        """Return the leaves of each group in a numbered buffer."""
         numbers = tuple(numbers)
         if numbers not in self._views:
             views = {
@@ -428,13 +426,13 @@ class Stepper:
                     return list(leaves)
         except (KeyError, AttributeError):
             pass
-        # Nested, of another kind that may pass, or wrong: this tells which.
+        # Nested, of another allowed kind, or wrong.
         arrays = trees.check_like(grads, self._expected, "grads")
         return [arrays[path] for path in self._expected]
 
 
 class _Turn:
-    """Lets one call in at a time, and refuses another: of another thread, or within it."""
+    """Allows one call at a time, and refuses others from another thread or from within."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -443,7 +441,7 @@ class _Turn:
         if not self._lock.acquire(blocking=False):
             raise RuntimeError(
                 "this Stepper is in the middle of another call: threads must take turns "
-                "with it, or have one each"
+                "or have their own"
             )
 
     def __exit__(self, *_: object) -> None:
@@ -454,7 +452,7 @@ def _backend(given: Any) -> Backend:
     if isinstance(given, str):
         return load(given)
     if not isinstance(given, Backend) or isinstance(given, type):
-        raise TypeError(f"backend must be the name of one or one itself, got {given!r}")
+        raise TypeError(f"backend must be a backend or its name, got {given!r}")
     return given
 
 
@@ -463,7 +461,7 @@ def _coefficients(tape: Tape) -> tuple[str, ...]:
 
 
 def _count(name: str, value: Any) -> int:
-    # Formats for arrays keep a count as an array of no dimensions.
+    # Array formats save a count as an array without dimensions.
     if isinstance(value, bool) or getattr(value, "shape", ()) != ():
         raise TypeError(f"{name} must be an integer >= 0, got {value!r}")
     try:

@@ -1,4 +1,4 @@
-"""Training: a loop, what it reports, and where the reports go."""
+"""Training: a loop, its events, and their reports."""
 
 from lookahead_ref.training.checkpoints import CheckpointError, CheckpointFolder
 from lookahead_ref.training.events import (

@@ -1,13 +1,13 @@
-"""The checkpoints of a run: one writer at a time, the last few of them, each whole.
+"""The last few checkpoints of a run.
 
 A checkpoint is a safetensors file: arrays by name, no code, readable from PyTorch, JAX and
-Rust. All that is no array is JSON under the metadata's one key (the library orders several
-at random, and the same state shall give the same bytes). The JSON holds the SHA-256 of the
-whole file, taken with zeros in its own place, so that no bit can change unseen.
+Rust. Everything else is JSON under a single metadata key (the library orders several keys
+at random, and the same state must give the same bytes). The JSON holds the SHA-256 of the
+file, computed with zeros in its own place, so that any changed bit is found.
 
-It is written to a temporary file, flushed to the disk and renamed; older ones are removed
-after that. Whatever happens to the process or the disk in between, the folder holds a whole
-one. Its name tells the number of batches drawn.
+A checkpoint is written to a temporary file, flushed to the disk and renamed before older
+ones are removed, so that the folder always holds a complete one. Its name has the number of
+batches drawn.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ _PROPERTIES: dict[str, Any] = {
 
 
 class DamagedError(ValueError):
-    """A file is not as it was written."""
+    """A file has changed since it was written."""
 
 
 class CheckpointError(OSError):
@@ -59,9 +59,7 @@ class FolderInUseError(ValueError):
 
 
 def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> bytes:
-    """Make the content of a file: arrays by name, and what JSON can hold without loss.
-
-    It is the same for the same arrays and record.
+    """Encode arrays by name, and a record that JSON holds without loss, always alike.
 
     Examples
     --------
@@ -89,7 +87,7 @@ def encode(arrays: Mapping[str, NDArray[Any]], record: Mapping[str, Any]) -> byt
 
 
 def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Read the arrays and the record that were given to `encode`.
+    """Read the arrays and the record given to `encode`.
 
     A changed bit, or a file of another kind, raises `DamagedError`.
     """
@@ -108,15 +106,15 @@ def decode(content: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     except DamagedError:
         raise
     except (SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise DamagedError(f"it is no such file: {error!r}") from error
+        raise DamagedError(f"it is not a checkpoint: {error!r}") from error
 
 
 @contextmanager
 def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Be the only run in a folder; the lock ends with the process, however that ends."""
+    """Lock a folder; the lock ends with the process."""
     try:
         import fcntl
-    except ImportError:  # Windows has no such lock
+    except ImportError:  # not on Windows
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -125,7 +123,7 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise FolderInUseError(
-                f"another run is writing to {folder}: wait for it, or take another folder"
+                f"another run is writing to {folder}: wait for it, or use another folder"
             ) from None
         yield
     finally:
@@ -133,24 +131,24 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of a run that was killed while it wrote."""
+    """Remove the temporary files of a run that was killed while writing."""
     for path in filter(is_leftover, folder.iterdir()):
         path.unlink()
 
 
 def is_leftover(path: Path) -> bool:
-    """Tell whether a file is one that `write_atomically` had not finished."""
+    """Whether a file is one that `write_atomically` did not finish."""
     return _LEFTOVER.fullmatch(path.name) is not None and path.is_file()
 
 
 class Restored(NamedTuple):
-    """Where a run is to go on."""
+    """A state to continue from."""
 
     snapshot: Snapshot
     path: Path
-    """The checkpoint that it was read from."""
+    """Its checkpoint."""
     log_bytes: int
-    """The length that the log had."""
+    """The length of the log at the time."""
 
 
 class CheckpointFolder:
@@ -161,13 +159,14 @@ class CheckpointFolder:
     folder : pathlib.Path
         The folder, locked.
     configuration : dict
-        What decides the run, as plain data; a checkpoint of another is refused.
+        Everything that decides the run, as plain data. Checkpoints of other runs are
+        refused.
     keep : int, default 3
-        How many checkpoints are kept.
+        Number of checkpoints kept.
     every : int, optional
-        Batches from one to the next; by default one is written every minute.
+        Batches between checkpoints; by default there is one every minute.
     stopping : StopRequest, optional
-        Tells whether the run is to be saved and stopped.
+        Returns whether to save and stop the run.
     """
 
     def __init__(
@@ -193,17 +192,17 @@ class CheckpointFolder:
         """The last good checkpoint."""
 
     def flush_first(self, log: JsonLines) -> None:
-        """Flush a log to the disk before each checkpoint, which notes how long it is."""
+        """Flush a log to the disk before each checkpoint, which records its length."""
         self._log = log
 
     def due(self, batches: int) -> bool:
-        """Tell whether to save now: at the start, and at intervals."""
+        """Return whether to save now: at the start, and at intervals."""
         if self._every is None or self.last is None:
             return time.monotonic() - self._saved_at >= _SECONDS
         return batches // self._every > self._saved_batches // self._every
 
     def stopping(self) -> bool:
-        """Tell whether the run is to be saved and stopped."""
+        """Return whether to save and stop the run."""
         return self._request()
 
     def interruptible(self) -> AbstractContextManager[None]:
@@ -211,10 +210,10 @@ class CheckpointFolder:
         return self._request.interrupting()
 
     def save(self, batches: int, snapshot: Snapshot) -> None:
-        """Write a checkpoint, then remove those that are too many; see `Checkpoints`."""
+        """Write a checkpoint, then remove the oldest; see `Checkpoints`."""
         path = self._folder / f"checkpoint-{batches:08d}.safetensors"
         try:
-            # Flushed first: what a checkpoint says of the log must be true on the disk.
+            # Flushed first, so that the recorded length is on the disk.
             log_bytes = 0 if self._log is None else self._log.sync()
             record = {
                 **stamp(_FORMAT),
@@ -238,11 +237,11 @@ class CheckpointFolder:
         self._saved_batches = batches
 
     def restore(self, note: Callable[[str], None]) -> Restored | None:
-        """Read the newest checkpoint that is as it was written; None if there is none yet.
+        """Read the newest undamaged checkpoint; None if there is none yet.
 
-        `note` is told of each that cannot be used. One that is damaged is put aside under
-        another name, so that it is neither taken again nor written over. A
-        `CheckpointError` says that there are checkpoints, but none can be used.
+        `note` is called for each that cannot be used. A damaged one is renamed, so that it
+        is neither read again nor overwritten. If there are checkpoints but none can be
+        used, that is a `CheckpointError`.
         """
         found = self._all()
         for batches, path in reversed(found):

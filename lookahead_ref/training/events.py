@@ -1,4 +1,4 @@
-"""What a training run reports while it goes: small records, and their log as JSON lines."""
+"""The events of a training run, and their log as JSON lines."""
 
 import dataclasses
 import json
@@ -15,11 +15,11 @@ from lookahead_ref.report.files import jsonable
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """Where a run stands after an epoch.
+    """Measurements after an epoch.
 
     Everything but `batch_loss` is measured on the evaluation parameters: for Lookahead
-    the slow weights, for Polyak averaging the average. Where no validation examples are
-    held out, the test examples take their place.
+    the slow weights, for Polyak averaging the average. If no validation examples are held
+    out, the test examples take their place.
     """
 
     epoch: int
@@ -27,21 +27,21 @@ class EpochRecord:
     step: int
     """Updates done."""
     batch_loss: float | None
-    """Mean loss of what was learned from since the record before, at the fast weights, each
-    batch before its update, in nats; None at epoch 0."""
+    """Mean loss of the batches since the previous record, each at the fast weights before
+    its update, in nats; None at epoch 0."""
     train_loss: float | None
-    """Loss over the training examples, in nats; None where they were not evaluated."""
+    """Loss over the training examples, in nats; None if not evaluated."""
     train_accuracy: float | None
-    """Accuracy over the training examples, from 0 to 1; None likewise."""
+    """Accuracy over the training examples, from 0 to 1; None if not evaluated."""
     validation_loss: float
     """Loss over the validation examples, in nats."""
     validation_accuracy: float
     """Accuracy over the validation examples, from 0 to 1."""
     validation_top5_accuracy: float | None = None
     """Share of the validation examples whose label is among the five highest scores; None
-    where the model does not measure it."""
+    if the model does not measure it."""
     skipped: int = 0
-    """Batches skipped so far because their loss or gradient was not finite."""
+    """Batches skipped so far because the loss or gradient was not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,34 +57,33 @@ class RunStarted:
     batch_size: int
     steps_per_epoch: int
     text: bool = False
-    """Whether the data is text: exp(loss) then is its perplexity."""
+    """Whether the data is text, so that exp(loss) is its perplexity."""
     evaluated: str = "validation"
-    """Which examples are used besides those to train on: ``"test"`` where the data holds
-    none out and has its test for validation."""
+    """The examples used for validation: ``"test"`` if none are held out."""
     batches_done: int = 0
-    """Batches drawn before; not 0 where a run is continued."""
+    """Batches drawn before; not 0 in a continued run."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepTaken:
-    """An update was made."""
+    """An update was done."""
 
     step: int
     """The global step: 0 at the first update, as schedules count."""
     epoch: int
-    """The epoch it belongs to: 1 is the first."""
+    """The epoch, from 1."""
     loss: float
     """Loss of the batch at the fast weights, before the update, in nats."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepSkipped:
-    """No update was made: something is not finite, or would not be after it."""
+    """No update was done, because something is not finite or would not be after it."""
 
     step: int
-    """The global step that the next batch has instead: updates made so far."""
+    """The global step of the next batch: updates done so far."""
     epoch: int
-    """The epoch it belongs to: 1 is the first."""
+    """The epoch, from 1."""
     loss: float
     """Loss of the batch at the fast weights, in nats."""
     parameter: str | None
@@ -94,7 +93,7 @@ class StepSkipped:
 
 @dataclass(frozen=True, slots=True)
 class EpochEnded:
-    """An epoch is over and was evaluated; also sent for epoch 0, the start."""
+    """An epoch was evaluated, or the start, as epoch 0."""
 
     record: EpochRecord
     seconds: float
@@ -103,23 +102,23 @@ class EpochEnded:
 
 @dataclass(frozen=True, slots=True)
 class Diverging:
-    """The evaluation parameters, of Lookahead the slow weights, became worse than at first.
+    """The evaluation parameters (Lookahead's slow weights) are worse than at the start.
 
-    It is sent after an epoch whose loss is above that of the start, unless that of the
-    epoch before was as well: the loss over the training examples or, where they are not
+    Sent after an epoch whose loss is above that of the start, unless that of the epoch
+    before was too. It is the loss over the training examples or, if they are not
     evaluated, over the validation examples.
     """
 
     epoch: int
     """Epochs done."""
     loss: float
-    """What the loss is now, in nats."""
+    """The loss now, in nats."""
     initial_loss: float
-    """What it was before the first update, in nats."""
+    """The loss before the first update, in nats."""
     parameter: str
-    """The parameter that has moved farthest from where it began."""
+    """The parameter that has moved farthest from its initial value."""
     moved: float
-    """How far: the norm of the difference."""
+    """The norm of its change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +130,15 @@ class RunEnded:
     seconds: float
     """Since the run began."""
     error: str | None
-    """Why it stopped early; None if it did not."""
+    """Why it stopped early, or None."""
     test_loss: float | None = None
-    """Loss over the test examples, in nats; None where there are none, or it stopped."""
+    """Loss over the test examples, in nats; None without any, or if it stopped."""
     test_accuracy: float | None = None
-    """Accuracy over the test examples, from 0 to 1; None likewise."""
+    """Accuracy over the test examples, from 0 to 1, or None."""
 
 
 Event: TypeAlias = RunStarted | StepTaken | StepSkipped | EpochEnded | Diverging | RunEnded
-"""Any of the records."""
+"""Any event."""
 
 Callback: TypeAlias = Callable[[Event], None]
 """Called with each event, in order."""
@@ -149,16 +148,16 @@ class JsonLines:
     """A callback that appends each event to a file, one JSON object a line.
 
     A context manager: leaving it closes the file. A line has ``event`` (the kind, such as
-    ``"epoch_ended"``), the labels, and the event's fields; those of an epoch's record stand
-    beside ``seconds``. It is flushed at once. A number that is not finite, which JSON has
-    not, becomes the string ``"nan"``, ``"inf"`` or ``"-inf"``.
+    ``"epoch_ended"``), the labels, and the fields of the event and its record. It is
+    flushed at once. Numbers that are not finite, which JSON lacks, become the strings
+    ``"nan"``, ``"inf"`` and ``"-inf"``.
 
     Parameters
     ----------
     path : pathlib.Path
         The file. It is created, or appended to.
     steps : bool, default False
-        Whether to write a line for every update too, not for every epoch only.
+        Whether to write a line for every update, not only for every epoch.
     **labels
         Written into every line, such as the method's name.
 
@@ -187,7 +186,7 @@ class JsonLines:
                 self._file.flush()
 
     def sync(self) -> int:
-        """Flush the file to the disk, and return how long it is, in bytes."""
+        """Flush the file to the disk, and return its length in bytes."""
         with self._named():
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -198,7 +197,7 @@ class JsonLines:
         try:
             yield
         except OSError as error:
-            error.filename = self._file.name  # a disk that is full does not say for what
+            error.filename = self._file.name  # the error of a full disk names no file
             raise
 
     def __enter__(self) -> Self:
@@ -209,7 +208,7 @@ class JsonLines:
 
 
 def as_record(event: Event, labels: dict[str, Any]) -> dict[str, Any]:
-    """Turn an event into plain data that JSON can hold."""
+    """Turn an event into data for JSON."""
     kind = re.sub("(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
     fields = dataclasses.asdict(event)
     record = fields.pop("record", {})

@@ -1,6 +1,6 @@
-"""What goes by a run's history: a learning rate that falls, an average that begins.
+"""Learning rates and averages that depend on a run's history.
 
-The loop tells it to what a schedule or a `PolyakAveraging` has as a method ``observe``.
+The loop calls the method ``observe`` of a schedule or of `PolyakAveraging.begun`.
 """
 
 import math
@@ -14,8 +14,8 @@ from lookahead_ref import hyperparameters
 class Plateau:
     """A schedule that falls when the validation loss stops improving.
 
-    After each `patience` evaluations in a row of which none was better than the best
-    before, the learning rate is multiplied by `factor`.
+    Each time that `patience` evaluations in a row do not improve on the best before them,
+    the learning rate is multiplied by `factor`.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class Plateau:
         self._now = self.initial
 
     def observe(self, losses: Sequence[float]) -> None:
-        """Take note of the validation losses of all evaluations."""
+        """Take the validation losses of all evaluations so far."""
         best, waited, self._now = math.inf, 0, self.initial
         for loss in losses:
             waited = 0 if loss < best else waited + 1
@@ -46,16 +46,16 @@ class Plateau:
                 self._now, waited = self.factor * self._now, 0
 
     def __call__(self, _step: int) -> float:
-        """Return the learning rate, whatever the step."""
+        """Return the learning rate, which does not depend on the step."""
         return self._now
 
 
 @dataclass
 class NonMonotone:
-    """Tell whether an average has begun, by the trigger of NT-ASGD.
+    """Begin an average by the trigger of NT-ASGD.
 
-    It begins for good where the validation loss is above the best of all but the last
-    `interval` evaluations before: Algorithm 1 of S. Merity, N. S. Keskar and R. Socher,
+    It begins, for good, when the validation loss is above the best of all evaluations but
+    the last `interval` before it: Algorithm 1 of S. Merity, N. S. Keskar and R. Socher,
     "Regularizing and Optimizing LSTM Language Models", ICLR 2018.
 
     Examples
@@ -76,7 +76,7 @@ class NonMonotone:
         hyperparameters.count("interval", self.interval)
 
     def observe(self, losses: Sequence[float]) -> None:
-        """Take note of the validation losses of all evaluations."""
+        """Take the validation losses of all evaluations so far."""
         self._begun = any(
             loss > min(losses[: place - self.interval])
             for place, loss in enumerate(losses)
@@ -84,13 +84,13 @@ class NonMonotone:
         )
 
     def __call__(self) -> bool:
-        """Tell whether the average has begun."""
+        """Return whether the average has begun."""
         return self._begun
 
 
 @dataclass
 class Pace:
-    """A schedule times the scale of the batch that is learned from."""
+    """A schedule multiplied by the current batch's scale."""
 
     schedule: Callable[[int], float]
     scale: float = 1.0

@@ -42,21 +42,21 @@ from lookahead_ref.training.stopping import Interrupted, StoppedError
 from lookahead_ref.training.team import Team, check_stops, join, share
 from lookahead_ref.trees import flatten
 
-# On a device, reading a number waits for all that was begun before.
+# On a device, reading a number waits for all earlier work.
 _DEVICE_CHECK_EVERY = 50
 
 
 class Checkpoints(Protocol):
-    """Where a run's state is kept while it goes on."""
+    """Keeps the state of a run."""
 
     def due(self, batches: int) -> bool:
-        """Tell whether to save now, after so many batches in all."""
+        """Return whether to save now, after this many batches."""
 
     def save(self, batches: int, snapshot: Snapshot) -> None:
-        """Keep a state, whose arrays are NumPy's."""
+        """Save a state of NumPy arrays."""
 
     def stopping(self) -> bool:
-        """Tell whether the run is to be saved and stopped."""
+        """Return whether to save and stop the run."""
 
     def interruptible(self) -> AbstractContextManager[None]:
         """Return a context in which a request to stop may raise `Interrupted`."""
@@ -64,17 +64,17 @@ class Checkpoints(Protocol):
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run leaves behind."""
+    """The result of a run."""
 
     params: Mapping[str, Any]
-    """The evaluation parameters at the end, as NumPy arrays: for Lookahead the slow
-    weights. A copy."""
+    """A copy of the final evaluation parameters (for Lookahead the slow weights), as NumPy
+    arrays."""
     history: tuple[EpochRecord, ...]
-    """One record an epoch, from epoch 0, the start."""
+    """A record for each evaluated epoch, from epoch 0, the start."""
     steps: int
-    """Updates made."""
+    """Updates done."""
     seconds: float
-    """Wall time, evaluation included; of a run that was continued, all its parts."""
+    """Wall time with evaluations, over all parts of a continued run."""
     skipped: int = 0
     """Batches skipped because their loss or gradient was not finite."""
     test: Measured | None = None
@@ -114,56 +114,55 @@ def train(
     model : Model
         Such as `lookahead_ref.zoo.MLP`.
     data : Dataset or Corpus
-        What to train on and what to validate on; what to test on at the end, if any.
+        Examples or text to train on, to validate on, and to test on at the end, if any.
     optimizer : Optimizer
         Any optimizer of this library.
     schedule : callable, optional
-        From the global step, 0 at the first update, to the learning rate. It takes the
-        place of the learning rate of the innermost optimizer. That of a batch with an
-        attribute ``scale``, as those of a text with windows of random length, is multiplied
-        by it. A `lookahead_ref.training.Plateau` goes by the validation loss.
+        From the global step, 0 at the first update, to the learning rate, in place of that
+        of the innermost optimizer. If a batch has an attribute ``scale``, as those of a
+        text with windows of random length do, the learning rate is multiplied by it. A
+        `lookahead_ref.training.Plateau` follows the validation loss.
     seed : int
         Not negative.
     epochs : int
         Passes over the training examples, at least 1.
     batch_size : int
-        Examples in a batch; of a text, columns that are read side by side.
+        Examples in a batch; for a text, columns that are read in parallel.
     weights : dict, optional
-        What to begin with instead of the initial parameters of the seed, like those in
-        names, shapes and dtypes; also flat, by their paths.
+        Initial parameters in place of the seed's, with the same names, shapes and dtypes;
+        or flat, by their paths.
     backend : str or Backend, default "numpy"
-        What makes the updates: see `lookahead_ref.Stepper`. Where it computes on a device,
-        parameters and batches are moved there.
+        Computes the updates: see `lookahead_ref.Stepper`. Parameters and batches are moved
+        to its device, if it has one.
     accumulate : int, default 1
-        In how many parts a batch of examples goes through the model, one after the other:
-        the gradient is that of the whole, but for rounding and batch statistics, and takes
-        the memory of a part.
+        Number of parts in which a batch of examples goes through the model. The gradient is
+        that of the whole batch, but for rounding and batch statistics, and needs only the
+        memory of a part.
     clip : float, optional
         The largest norm of all gradients together; larger ones are scaled down to it.
     evaluate_train : bool, default True
-        Whether an evaluation is of the training examples too.
+        Whether to evaluate the training examples too.
     evaluate_every : int, default 1
-        Epochs from one evaluation to the next; the start and the end are evaluated too.
+        Epochs between evaluations; the start and the end are evaluated too.
     on_nonfinite : {"stop", "skip"}, default "stop"
         What to do about a batch whose loss or gradient is NaN or infinite, or makes the
-        optimizer's state so. *skip* leaves parameters, optimizer and what is carried as
-        they were and goes on with the next batch: no step is counted, so that neither a
-        schedule nor Lookahead's cycle advances, and a synchronization comes after k updates
-        that were made.
+        optimizer's state so. *skip* changes nothing and continues with the next batch: no
+        step is counted, so that neither a schedule nor Lookahead's cycle advances, and a
+        synchronization always follows k actual updates.
     check_every : int, optional
-        After how many batches losses and gradients are looked at. By default 1, before
-        each update, where the backend computes in host memory, and 50 elsewhere. If
-        something is not finite then, the batches since the last look are gone through
-        again, one by one, so that the outcome does not depend on this number.
+        Number of batches between checks for NaN and infinity. The default is 1, before
+        each update, if the backend computes in host memory, and 50 otherwise. If a check
+        fails, the batches since the last one are repeated one by one, so that the outcome
+        does not depend on this number.
     checkpoints : Checkpoints, optional
-        Where to keep the state of the run.
+        Keeps the state of the run.
     resume : Snapshot, optional
-        A state that such a run was in; it goes on from there. All else must be as it was.
+        A state to continue from. Everything else must be as it was in that run.
     workers : int or "mpi", default 1
-        How many workers have one outer step, that of a `Lookahead`: `lookahead_ref.Workers`
-        says how. Each has its share of the training examples or of the text. All are in
-        this process; with "mpi" each is a rank, and the first of them alone evaluates, has
-        the callbacks and keeps checkpoints.
+        Number of workers that share the outer step of a `Lookahead`, as in
+        `lookahead_ref.Workers`. Each has its share of the training examples or the text.
+        All are in this process; with "mpi" each is a rank, and only the first evaluates,
+        calls the callbacks and keeps checkpoints.
     callbacks : sequence of callable
         Called with each event, in this order. An exception in one ends the run.
 
@@ -175,12 +174,12 @@ def train(
     Raises
     ------
     NonFiniteLossError
-        If the loss of an evaluation is NaN or infinite; if that of a batch, its gradient or
-        what the optimizer makes of that is, and it was not to be skipped; if every batch of
-        an epoch was skipped, or one would be where parameters or the optimizer's state are
-        not finite themselves. The callbacks are told first.
+        If the loss of an evaluation is NaN or infinite; if the loss or gradient of a batch
+        is, or the optimizer's state after it, unless it is skipped; if every batch of an
+        epoch was skipped; or if a batch cannot be skipped because parameters or the
+        optimizer's state are not finite. The callbacks are called first.
     StoppedError
-        If `checkpoints` was asked to stop the run; its state was saved before.
+        If `checkpoints` was asked to stop the run, after saving its state.
     TypeError, ValueError
         If a number is out of range.
 
@@ -205,7 +204,7 @@ def train(
     if clip is not None:
         clip = hyperparameters.positive("clip", clip)
     own = getattr(optimizer, "groups", {"": optimizer}).values()
-    told = (schedule, *(getattr(each, "begun", None) for each in own))
+    followers = (schedule, *(getattr(each, "begun", None) for each in own))
     pace = None
     if schedule is not None:
         pace = Pace(schedule)
@@ -235,9 +234,7 @@ def train(
     if resume is not None:
         parts = parted(resume)
         if len(parts) != team.size:
-            raise ValueError(
-                f"workers must be as many as resume has, {len(parts)}, got {team.size}"
-            )
+            raise ValueError(f"workers must be {len(parts)}, as in resume, got {team.size}")
         for number, each in zip(team.here, states, strict=True):
             each.restore(parts[number])
     state = states[0]
@@ -248,7 +245,7 @@ def train(
         team=team,
         seed=seed,
         epochs=epochs,
-        observers=[each for each in told if hasattr(each, "observe")],
+        observers=[each for each in followers if hasattr(each, "observe")],
         evaluate_train=evaluate_train,
         evaluate_every=evaluate_every,
         checkpoints=checkpoints if team.leads else None,
@@ -283,7 +280,7 @@ def train(
             batches_done=state.batches_in_all,
         )
     )
-    # A loss that overflows is an error with a step, not a warning from inside NumPy.
+    # Report overflow as an error with a step, not as NumPy's warning.
     with np.errstate(over="ignore", invalid="ignore"), explained(placement.backend):
         try:
             return loop.run()
@@ -293,22 +290,22 @@ def train(
 
 
 def _unheard(_: Event) -> None:
-    """Take note of nothing."""
+    """Ignore an event."""
 
 
 def described(value: object) -> str:
-    """Describe a model, an optimizer or a schedule without its place in memory."""
+    """Describe a model, an optimizer or a schedule without its address in memory."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 @dataclass(kw_only=True)
 class _Loop:
-    """One run: takes the states of its workers from epoch to epoch."""
+    """One run: advances its workers' states from epoch to epoch."""
 
     model: Model
     data: Data
     states: Sequence[TrainingState]
-    """Of the workers in this process."""
+    """The states of the workers in this process."""
     team: Team
     seed: int
     epochs: int
@@ -324,8 +321,8 @@ class _Loop:
         self.began = time.perf_counter() - self.state.seconds
         self.saved: tuple[int, int] | None = None
 
-    def tell(self) -> None:
-        """Tell the history to whatever goes by it."""
+    def share_history(self) -> None:
+        """Pass the history to schedules and averages that depend on it."""
         losses = [record.validation_loss for record in self.state.history]
         for observer in self.observers:
             observer.observe(losses)
@@ -338,14 +335,14 @@ class _Loop:
         state = self.state
         records = [record.epoch for record in state.history]
         wanted = [epoch for epoch in range(state.epoch + 1) if self._measured(epoch)]
-        # The first checkpoint may be older than the first evaluation.
+        # The first checkpoint may precede the first evaluation.
         if records != wanted and (records or state.epoch):
             raise ValueError(
-                "resume must be a state of such a run: the history must have records of "
+                "resume must be a state of this run: the history must have records of "
                 f"the epochs {wanted}, got {records}"
             )
-        self.tell()
-        # Before anything that takes long.
+        self.share_history()
+        # Before anything slow.
         self._pause()
         if not state.history:
             self._end_epoch(0)
@@ -370,7 +367,7 @@ class _Loop:
     # One epoch.
 
     def _updates(self) -> None:
-        """Go through what is left of the epoch's batches."""
+        """Learn from the epoch's remaining batches."""
         state = self.state
         per_epoch = state.stream.batches_per_epoch
         if self.team.size == 1:
@@ -404,7 +401,7 @@ class _Loop:
             self._pause()
 
     def _pause(self, *, save: bool = False) -> None:
-        """Save the state if it is time to, and stop if that is wanted."""
+        """Save the state if due, and stop if asked to."""
         kept, batches = self.checkpoints, self.state.batches_in_all
         stop = kept is not None and kept.stopping()
         due = kept is not None and (save or kept.due(batches))
@@ -415,12 +412,12 @@ class _Loop:
             self._save()
 
     def _save(self) -> None:
-        # An evaluation that was stopped has changed nothing.
+        # A stopped evaluation has changed nothing.
         place = self.state.batches_in_all, len(self.state.history)
         if place == self.saved:
             return
         self.state.seconds = self._seconds()
-        # From weights that are not finite no run can go on: the last good ones stay.
+        # No run can continue from weights that are not finite: keep the last good ones.
         finite = [first_nonfinite(each.stepper.params) is None for each in self.states]
         if not all(self.team.gather(finite)):
             return
@@ -428,7 +425,7 @@ class _Loop:
         copies = self.team.gather([state.on_host() for state in self.states])
         if self.checkpoints is not None:
             self.checkpoints.save(self.state.batches_in_all, joined(copies))
-        self.team.broadcast(None)  # when it is written
+        self.team.broadcast(None)  # once it is written
 
     def _stop(self) -> NoReturn:
         self._save()
@@ -437,9 +434,9 @@ class _Loop:
 
     @contextmanager
     def interruptible(self, before: Snapshot | None = None) -> Iterator[None]:
-        """Let a request to stop end the block, as if that had not begun."""
+        """Let a request to stop undo and end the block."""
         if (kept := self.checkpoints) is None or self.team.size > 1:
-            yield  # workers stop where they meet
+            yield  # workers stop only together
             return
         place = self.state.place()
         try:
@@ -456,7 +453,7 @@ class _Loop:
         return epoch % self.evaluate_every == 0 or epoch == self.epochs
 
     def _end_epoch(self, epoch: int) -> None:
-        """Evaluate if it is time to, and make ready for the next epoch."""
+        """Evaluate if due, and prepare the next epoch."""
         record = self._recorded(epoch) if self._measured(epoch) else None
         for state in self.states:
             state.epoch, state.batches, state.epoch_updates = epoch, 0, 0
@@ -464,7 +461,7 @@ class _Loop:
                 state.loss_sum, state.labels = 0.0, 0
                 state.history.append(record)
         if record is not None:
-            self.tell()
+            self.share_history()
             self.report(EpochEnded(record, seconds=self._seconds()))
             if self.team.leads:
                 loss = record.validation_loss + (record.train_loss or 0.0)
@@ -475,7 +472,7 @@ class _Loop:
         self._pause()
 
     def _recorded(self, epoch: int) -> EpochRecord:
-        """Evaluate in one process, and tell all."""
+        """Evaluate in one process, and send the record to all."""
         sums = self.team.gather([(each.loss_sum, each.labels) for each in self.states])
         loss, labels = map(sum, zip(*sums, strict=True))
         record = None
@@ -501,7 +498,7 @@ class _Loop:
         )
 
     def _watch(self) -> None:
-        """Tell of weights that have become worse than they were at first."""
+        """Report weights that have become worse than at the start."""
         records = (self.state.history[0], *self.state.history[-2:])
         start, before, now = (
             each.validation_loss if each.train_loss is None else each.train_loss
@@ -516,7 +513,7 @@ class _Loop:
         self.report(Diverging(self.state.epoch, now, start, parameter, moved[parameter]))
 
     def _evaluator(self) -> Callable[[Any], Measured]:
-        """Make ready to evaluate the evaluation parameters as they are now."""
+        """Prepare to evaluate the current evaluation parameters."""
         params = self.state.stepper.evaluation_params()
         return evaluator(self.model, params, self.data.train, self.state.placement)
 

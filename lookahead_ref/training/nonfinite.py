@@ -1,8 +1,8 @@
-"""What is not finite: how it is found, and the error that tells of it.
+"""Finds NaN and infinity, and the error that reports them.
 
-Looking at every element of every array costs passes over memory. A sum is one pass, and on
-a device it stays there: what is not finite makes the sum not finite too. A sum can also
-overflow by itself, so that it only raises a suspicion, which is then looked into.
+Checking every element of every array costs several passes over memory. A sum is one pass,
+stays on the device, and is not finite if any element is not. As a sum can also overflow by
+itself, one that is not finite only leads to a closer look.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +14,8 @@ from lookahead_ref import trees
 from lookahead_ref.training.events import EpochRecord
 
 Where: TypeAlias = Literal["batch", "gradient", "state", "evaluation"]
-"""What was not finite: the loss of a batch, its gradient, what the optimizer made of that,
-or the loss of an evaluation."""
+"""Where it is: in the loss of a batch, its gradient, the optimizer's state after that, or
+the loss of an evaluation."""
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -24,26 +24,24 @@ class NonFiniteLossError(ArithmeticError):
     Attributes
     ----------
     of : {"batch", "gradient", "state", "evaluation"}
-        Whether it is the loss of a batch or, that being finite, its gradient, whose update
-        was then not made; or, both being finite, the optimizer's state after the update; or
+        What is not finite: the loss of a batch; its gradient, if the loss is finite (no
+        update is done then); the optimizer's state after the update, if both are finite; or
         the loss of the evaluation after an epoch.
     step : int
-        Updates made before; as the global step is 0 at the first update, also the step
-        of the batch.
+        Updates done before, which is also the batch's global step.
     epoch : int
-        The epoch it belongs to: 1 is the first.
+        The epoch, from 1.
     loss : float
         The loss.
     history : tuple of EpochRecord
-        The epochs that were evaluated; the last one holds the loss if it is the
-        evaluation's.
+        The evaluated epochs; an evaluation's loss is in the last one.
     parameter : str or None
-        The path of the first parameter that is not finite itself or, where all are, whose
-        gradient is not; of the state the first entry, as ``slots/second_moment/weight``.
+        The path of the first parameter that is not finite or, if all are finite, whose
+        gradient is not; for the state its first entry, as ``slots/second_moment/weight``.
     parameter_is_finite : bool
         Whether the parameters themselves are finite.
     inputs_are_finite : bool
-        Whether the batch is.
+        Whether the batch is finite.
     """
 
     def __init__(
@@ -71,7 +69,7 @@ class NonFiniteLossError(ArithmeticError):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle, so that a worker process can raise it."""
+        """Support pickling, for worker processes."""
         placed = (self.of, self.step, self.epoch, self.loss, self.history, self.parameter)
         return type(self), (*placed, self.parameter_is_finite, self.inputs_are_finite)
 
@@ -96,16 +94,16 @@ class NonFiniteLossError(ArithmeticError):
 
     def _advice(self) -> str:
         if not self.inputs_are_finite:
-            return "the batch itself holds values that are not finite"
+            return "the batch itself has values that are not finite"
         if self.of == "state":
-            return "what a rule squares may overflow: clipping gradients may help"
+            return "a square in the rule may overflow: clipping gradients may help"
         if self.step == 0:
-            return "no update was made before: look at the data and the first weights"
+            return "no update was done before: check the data and the initial weights"
         return "a smaller learning rate may help"
 
 
 def joint_sum(start: Any, arrays: Iterable[trees.Array]) -> Any:
-    """Add up a number and the elements of all arrays, on the device where they are."""
+    """Add up a number and the elements of all arrays, on their device."""
     for array in arrays:
         start = start + array_namespace(array).sum(array)
     return start
@@ -126,7 +124,7 @@ def first_nonfinite(arrays: trees.Tree) -> str | None:
 
 
 def is_finite(value: Any) -> bool:
-    """Tell whether all floats are finite in an array, or in arrays in tuples and dicts."""
+    """Return whether all floats are finite, in an array or tuples and dicts of arrays."""
     if isinstance(value, tuple | Mapping):
         return all(map(is_finite, value.values() if isinstance(value, Mapping) else value))
     if not is_array_api_obj(value):

@@ -12,13 +12,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Column
 from rich.text import Text
 
+from lookahead_ref.report.words import duration
 from lookahead_ref.system import redraws
 from lookahead_ref.training.events import (
     Diverging,
@@ -36,8 +37,8 @@ from lookahead_ref.training.events import (
 def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     """Show the progress of any work; every command uses this.
 
-    On a terminal that can redraw a line it is a bar with the time left. In a pipe, a file,
-    in Jupyter, on a dumb terminal, and where the environment variable ``CI`` is set it is a
+    On a terminal that can redraw a line it is a bar with the time left. In a pipe, a file
+    or Jupyter, on a dumb terminal, and if the environment variable ``CI`` is set, it is a
     line now and then, without control characters.
 
     Parameters
@@ -45,24 +46,24 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
     total : int
         How much work there is.
     unit : str
-        What it is counted in, such as ``"runs"``.
+        Its unit, such as ``"runs"``.
     console : rich.console.Console
-        Where to show it: usually on standard error.
+        Where to show it, usually standard error.
 
     Yields
     ------
     Reporter
-        To be told of each piece of work, or of a part of one, with ``advance(amount,
-        message, rows)``, and first of what an earlier run has done already with
-        ``found=True``. The rows say what is under way.
+        Call ``advance(amount, message, rows)`` after each piece of work or part of one;
+        the rows say what is running. Call it first with ``found=True`` for what an earlier
+        run has already done.
 
     Examples
     --------
     >>> with reporter(3, "runs", Console(force_terminal=False)) as progress:
-    ...     progress.advance(2, "there already", found=True)
+    ...     progress.advance(2, "found", found=True)
     ...     progress.advance(message="Adam, seed 0")
-    2/3 runs, 0 s: there already
-    3/3 runs, 0 s: Adam, seed 0
+    2/3 runs, 0.0 s: found
+    3/3 runs, 0.0 s: Adam, seed 0
     """
     if not redraws(console):
         yield _PlainLines(total, unit, console)
@@ -74,16 +75,14 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
             table_column=Column(no_wrap=True, min_width=len(f"{total}/{total}"))
         ),
         TextColumn(unit),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(compact=True),
+        _Times(),
         TextColumn(
             "{task.description}",
             markup=False,
             table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
         ),
         console=console,
-        # A piece may take hours; the time left is told from all that were done.
+        # A piece may take hours, so the time left follows from all pieces done.
         speed_estimate_period=math.inf,
         # What is printed meanwhile goes above the bar, unless it goes to a file.
         redirect_stdout=sys.stdout.isatty(),
@@ -93,8 +92,19 @@ def reporter(total: int, unit: str, console: Console) -> Iterator["Reporter"]:
         yield _LiveBar(bar, total)
 
 
+class _Times(ProgressColumn):
+    """The time taken and the time left."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        more = "" if left is None else f", about {duration(left)} left"
+        return Text(f"{duration(task.elapsed or 0)}{more}")
+
+
 class _Rows(Progress):
-    """A bar with a line below it for each piece of work that is under way."""
+    """A bar with a line below it for each running piece of work."""
 
     rows: Sequence[str] = ()
 
@@ -112,7 +122,7 @@ class _LiveBar:
         self._progress = progress
         self._task = progress.add_task("", total=total)
         self._done = 0.0
-        # From here on, so that one piece is enough to tell the speed.
+        # A first sample, so that one piece is enough to estimate the speed.
         progress.advance(self._task, 0)
 
     def advance(
@@ -123,19 +133,19 @@ class _LiveBar:
         *,
         found: bool = False,
     ) -> None:
-        # Parts of a piece add up to a whole one.
+        # Rounded: parts of a piece must add up to a whole one.
         self._done = round(self._done + amount, 6)
         self._progress.rows = rows
         if found:
-            # It forgets the speed.
-            done: Any = self._done  # though it says int
+            # Start the estimate of the speed again.
+            done: Any = self._done  # Rich's annotation says int
             self._progress.reset(self._task, completed=done)
             self._progress.advance(self._task, 0)
         self._progress.update(self._task, completed=self._done, description=message)
 
 
 class _PlainLines:
-    """A line for the first piece of work, for the last, and ever more seldom between."""
+    """Lines for the first and last pieces of work, and ever fewer between."""
 
     def __init__(self, total: int, unit: str, console: Console) -> None:
         self._total = total
@@ -162,25 +172,25 @@ class _PlainLines:
             return
         self._last_line = now
         message = "; ".join([*filter(None, [message]), *rows])
-        line = f"{int(self._done)}/{self._total} {self._unit}, {gone:.0f} s"
+        line = f"{int(self._done)}/{self._total} {self._unit}, {duration(gone)}"
         here, left = self._done - self._found, self._total - self._done
         if here and left > 0:
             line += f", about {duration(gone / here * left)} left"
-        # Not console.print: it wraps at the width of a terminal that is not there.
+        # Not console.print, which wraps at a terminal's width even without a terminal.
         self._stream.write(f"{line}: {message}\n" if message else f"{line}\n")
         self._stream.flush()
 
 
 Reporter: TypeAlias = _LiveBar | _PlainLines
-"""Is told how far some work is; what was `found` done cost no time here."""
+"""Shows how far some work is; work that was `found` done took no time."""
 
 
 class TrainingProgress:
-    """A callback that shows how far a run is, epoch by epoch. A context manager.
+    """A callback and context manager that shows a run's progress, epoch by epoch.
 
-    It shows the training loss (where the training examples are not evaluated, the batches')
-    and the validation accuracy, of a text the validation perplexity. Of several
-    runs it shows one after the other.
+    It shows the training loss, or the batch loss if the training examples are not
+    evaluated, and the validation accuracy, or for a text the validation perplexity.
+    It shows several runs one after the other.
 
     Parameters
     ----------
@@ -194,7 +204,7 @@ class TrainingProgress:
         self._reporter: Reporter | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event."""
+        """Show an event."""
         if isinstance(event, RunStarted):
             self._stop()
             total = event.epochs * event.steps_per_epoch
@@ -209,7 +219,7 @@ class TrainingProgress:
             return
         elif isinstance(event, StepTaken | StepSkipped):
             self._pending += 1
-            # A bar that moves ten times a second need not be told of every step.
+            # A bar that is redrawn ten times a second needs no update at every step.
             if self._pending == 16:
                 self._flush()
         elif isinstance(event, EpochEnded) and event.record.epoch:
@@ -217,7 +227,7 @@ class TrainingProgress:
             self._flush()
         elif isinstance(event, Diverging):
             self._console.print(
-                f"the weights after epoch {event.epoch} are worse than those of the start: "
+                f"the weights after epoch {event.epoch} are worse than the initial ones: "
                 f"loss {event.loss:.4g}, at first {event.initial_loss:.4g}; "
                 f"{event.parameter} has moved farthest, by {event.moved:.3g}",
                 highlight=False,
@@ -228,7 +238,7 @@ class TrainingProgress:
             self._stop()
 
     def _stop(self) -> None:
-        # A live bar takes over standard output: left open, it would keep it.
+        # Close a live bar, which has taken over standard output.
         self._open.close()
         self._reporter = None
 
@@ -244,20 +254,8 @@ class TrainingProgress:
         self._stop()
 
 
-def several(count: int, noun: str) -> str:
-    """Say how many there are of something."""
-    return f"{count:,} {noun}{'' if count == 1 else 'es' if noun[-1] == 's' else 's'}"
-
-
-def duration(seconds: float) -> str:
-    """Say how long something takes, roughly."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
 def quality(loss: float, accuracy: float, *, text: bool) -> str:
-    """Say how good predictions are: by their accuracy, of a text by the perplexity."""
+    """Write how good predictions are: their accuracy, or a text's perplexity."""
     if text:
         return f"perplexity {math.exp(min(loss, 700)):.2f}"
     return f"accuracy {100 * accuracy:.2f} %"

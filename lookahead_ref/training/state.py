@@ -1,4 +1,4 @@
-"""All that changes while a run goes on, which a checkpoint must hold, and where it is."""
+"""The state of a run, all of which a checkpoint must hold, and its placement."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -25,25 +25,25 @@ from lookahead_ref.training.models import (
 
 
 class Snapshot(NamedTuple):
-    """A state between two batches, from which a run goes on as if it had never stopped."""
+    """A state between two batches, from which a run continues as if never stopped."""
 
     arrays: dict[str, Any]
-    """Below ``optimizer/`` weights, slow weights and slots, by the names of
-    `lookahead_ref.Stepper.state_dict`; below ``carried/`` what the next batch is handed;
-    the same of all workers but the first below ``worker1/`` and so on."""
+    """``optimizer/``: weights, slow weights and slots, as in
+    `lookahead_ref.Stepper.state_dict`; ``carried/``: the model's carried values;
+    ``worker1/`` and so on: the same for the other workers."""
     record: dict[str, Any]
-    """All else, as plain data that JSON can hold without loss."""
+    """Everything else, as data that JSON holds without loss."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Moves what training handles between the host and a backend; nothing on the host."""
+    """Moves arrays between host and backend, unless the backend uses the host's."""
 
     backend: Backend
 
     @cached_property
     def on_host(self) -> bool:
-        """Whether the backend works on the host's arrays themselves."""
+        """Whether the backend uses the host's arrays."""
         probe = np.zeros(1, np.float32)
         return self.backend.from_host(probe) is probe
 
@@ -61,8 +61,8 @@ class Placement:
         return value
 
     def source(self, source: Any) -> Any:
-        """Make what a model is evaluated on give the backend's arrays."""
-        # The tokens of a text stay on the host, where a model picks what it reads next.
+        """Make a source of examples return the backend's arrays."""
+        # A text's tokens stay on the host, where a model selects them.
         if self.on_host or isinstance(source, np.ndarray):
             return source
         return _PlacedSource(source, self)
@@ -74,7 +74,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class _PlacedSource:
-    """Takes examples from a source on the host and moves them."""
+    """Moves examples taken from a source on the host."""
 
     source: Any
     placement: Placement
@@ -87,39 +87,39 @@ class _PlacedSource:
         return self.placement.put(self.source.take(indices))
 
     def __getattr__(self, name: str) -> Any:
-        # All inputs or all labels at once, where a model asks for them.
+        # All inputs or all labels at once, if a model asks for them.
         return self.placement.put(getattr(self.source, name))
 
 
 @dataclass
 class TrainingState:
-    """Where a run is."""
+    """The current state of a run or of one of its workers."""
 
     placement: Placement
     stepper: Stepper
     """Weights and the optimizer's state."""
     stream: Stream
-    """What draws the batches."""
+    """Draws the batches."""
     rng: np.random.Generator
-    """What the model draws random numbers from."""
+    """The model's random numbers."""
     carried: dict[str, Any]
-    """What the next batch is handed."""
+    """Values that the model carries to the next batch."""
     epoch: int = 0
-    """Epochs evaluated, the start not counted."""
+    """Epochs evaluated, without the start."""
     batches: int = 0
-    """Batches drawn of the epoch after that."""
+    """Batches drawn in the current epoch."""
     step: int = 0
-    """Updates made."""
+    """Updates done."""
     skipped: int = 0
     """Batches skipped."""
     epoch_updates: int = 0
-    """Updates made in the epoch that is under way."""
+    """Updates done in the current epoch."""
     loss_sum: float = 0.0
-    """The sum of the losses of all labels learned from since the last evaluation."""
+    """Sum of the losses of all labels since the last evaluation."""
     labels: int = 0
-    """How many there were."""
+    """Number of these labels."""
     seconds: float = 0.0
-    """Time taken until the last snapshot, in seconds."""
+    """Seconds until the last snapshot."""
     history: list[EpochRecord] = field(default_factory=list)
 
     @classmethod
@@ -134,7 +134,7 @@ class TrainingState:
         worker: int = 0,
         weights: trees.Tree | None = None,
     ) -> Self:
-        """Return the state in which a run, or one of its workers, begins."""
+        """Return the initial state of a run or of one of its workers."""
         init_seed, *seeds_of_all = seeds(seed)
         batch_seed, noise_seed = ([each, *each.spawn(worker)][-1] for each in seeds_of_all)
         params = model.init(init_seed)
@@ -154,19 +154,19 @@ class TrainingState:
         return self.epoch * self.stream.batches_per_epoch + self.batches
 
     def place(self) -> tuple[dict[str, Any], Any]:
-        """Return what drawing a batch and its gradient change."""
+        """Return the positions that drawing a batch and computing its gradient change."""
         return self.stream.state_dict(), self.rng.bit_generator.state
 
     def go_back(self, place: tuple[dict[str, Any], Any]) -> None:
-        """Return the batches and the random numbers that were drawn since."""
+        """Go back to a place, so that batches and random numbers are drawn again."""
         stream, self.rng.bit_generator.state = place
         self.stream.load_state_dict(stream)
 
     def snapshot(self) -> Snapshot:
-        """Copy the state; its arrays stay where the backend has them."""
+        """Copy the state; its arrays stay on the backend."""
         saved = self.stepper.state_dict()
         counts = {name: saved.pop(name) for name, n in [*saved.items()] if type(n) is int}
-        # What is carried is made anew by each batch and never written to.
+        # Each batch makes new carried values, which nothing writes to.
         arrays = trees.flatten({"optimizer": saved, "carried": self.carried})
         record = {
             "counts": counts,
@@ -184,11 +184,11 @@ class TrainingState:
         return copied._replace(arrays=self.placement.fetch(copied.arrays))
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back, or on, to a state of a run of the same model, data and optimizer."""
+        """Restore a state of a run with the same model, data and optimizer."""
         try:
             self._restore(snapshot)
         except (LookupError, OverflowError, TypeError, ValueError) as error:
-            raise ValueError(f"resume must be a state of such a run: {error}") from error
+            raise ValueError(f"resume must be a state of this run: {error}") from error
 
     def _restore(self, snapshot: Snapshot) -> None:
         record = snapshot.record
@@ -212,18 +212,18 @@ class TrainingState:
 
 
 def started(model: Model, batch_size: int, placement: Placement) -> dict[str, Any]:
-    """Make what the first batch is handed, where that is."""
+    """Make the model's initial carried values on the backend."""
     return placement.put(dict(model.start(batch_size))) if carries(model) else {}
 
 
 def check_carried(carried: trees.Tree, before: trees.Tree, params: trees.Tree) -> None:
-    """Check that what is carried is like what was before, or of the parameters' dtype."""
+    """Check that carried values are like those before, or have the parameters' dtype."""
     came, wanted = trees.flatten(carried, "carried"), trees.flatten(before, "carried")
     if differing := came.keys() ^ wanted.keys():
         raise ValueError(f"carried must be as start makes it, {min(differing)!r} is not")
     of_params = {leaf.dtype for leaf in trees.flatten(params).values()}
     for path, array in wanted.items():
-        # A number of Python's is what NumPy makes of it, as in a checkpoint.
+        # A Python number becomes a NumPy array, as in a checkpoint.
         got, want = (
             x if hasattr(x, "dtype") else np.asarray(x) for x in (came[path], array)
         )
@@ -238,7 +238,7 @@ def check_carried(carried: trees.Tree, before: trees.Tree, params: trees.Tree) -
 
 
 def joined(workers: Sequence[Snapshot]) -> Snapshot:
-    """Make one snapshot of those of all workers."""
+    """Join the snapshots of all workers."""
     first, *others = workers
     arrays = {
         f"worker{number}/{name}": array
@@ -250,7 +250,7 @@ def joined(workers: Sequence[Snapshot]) -> Snapshot:
 
 
 def parted(snapshot: Snapshot) -> list[Snapshot]:
-    """Take apart what `joined` made."""
+    """Split a snapshot that `joined` made."""
     records = [snapshot.record, *snapshot.record["others"]]
     workers: list[Snapshot] = [Snapshot({}, record) for record in records]
     for name, array in snapshot.arrays.items():
@@ -261,14 +261,14 @@ def parted(snapshot: Snapshot) -> list[Snapshot]:
 
 
 def seeds(seed: int) -> list[np.random.SeedSequence]:
-    """Return those of the initial weights, of the batches, and of the model's noise."""
+    """Return the seeds of the initial weights, the batches, and the model's noise."""
     return np.random.SeedSequence(seed).spawn(3)
 
 
 def gradients(
     model: Model, state: TrainingState, batch_size: int, accumulate: int = 1
 ) -> Callable[[Any], tuple[Any, Any, Any]]:
-    """Return what computes loss, gradients and what is carried on, of a batch in parts."""
+    """Return a function from a batch to loss, carried values and gradients, in parts."""
     carrying = carries(model)
     differentiate = value_and_grad(model.loss, has_aux=carrying)
 
@@ -290,7 +290,7 @@ def gradients(
         loss, carried, grads = of_part(parts[0], state.carried)
         weight = parts[0].size
         for part in parts[1:]:
-            # A running mean: weighted, as parts may differ by an example.
+            # A weighted running mean, as parts may differ by an example.
             weight += part.size
             share = part.size / weight
             own_loss, carried, own = of_part(part, carried)
@@ -302,10 +302,10 @@ def gradients(
 
 
 def _parts(batch: Any, count: int) -> list[Any]:
-    """Cut a batch of examples into so many parts, of one example at least."""
+    """Split a batch of examples into parts of at least one example."""
     if not hasattr(batch, "take"):
         raise TypeError(
-            f"accumulate must be 1 where batches are not of examples to take, got {count}"
+            f"accumulate must be 1 for batches without a method take, got {count}"
         )
     return [
         batch.take(indices)
@@ -316,7 +316,7 @@ def _parts(batch: Any, count: int) -> list[Any]:
 def evaluator(
     model: Model, params: Any, train_source: Any, placement: Placement
 ) -> Callable[[Any], Measured]:
-    """Return what evaluates parameters, with their own statistics if the model has such."""
+    """Return a function that evaluates parameters, with their statistics if any."""
     place = placement.source
     if carries(model):
         evaluate = model.evaluator(params, place(train_source))

@@ -1,4 +1,4 @@
-"""Batch after batch: the gradient, the update, and what is not finite."""
+"""The steps of one worker: gradients, updates, and checks for NaN and infinity."""
 
 import itertools
 import math
@@ -25,16 +25,15 @@ from lookahead_ref.trees import flatten
 OnNonFinite = Literal["stop", "skip"]
 """What to do about a batch whose loss or gradient is not finite."""
 
-# In host memory the state is looked at after a gradient that may have made it infinite (the
-# sum of its squares is that large; smaller ones add up for millions of steps), and now and
-# then for what else a rule may do.
+# In host memory the state is checked now and then, and after a gradient so large that its
+# squares may overflow (smaller ones would take millions of steps).
 _LARGE = 1e10
 _STATE_CHECK_EVERY = 50
 
 
 @dataclass(kw_only=True)
 class Steps:
-    """What one worker does, from batch to batch."""
+    """One worker's steps."""
 
     state: TrainingState
     gradient: Callable[[Any], tuple[Any, Any, Any]]
@@ -44,12 +43,12 @@ class Steps:
     check_every: int
     report: Callback
     interruptible: Callable[[Snapshot | None], AbstractContextManager[None]]
-    """A context that a request to stop may end, as if it had not begun."""
+    """A context that a request to stop may undo and end."""
     pause: Callable[[], None]
     """Called between batches."""
 
     def advance(self, until: int) -> None:
-        """Go through the epoch's batches up to a number."""
+        """Learn from the epoch's batches up to a number."""
         state = self.state
         while state.batches < until:
             left = until - state.batches
@@ -62,11 +61,11 @@ class Steps:
             if not all_finite:
                 state.restore(before)
                 self._look_at_each(count)
-            del before  # there is room for one, not for this and the next
+            del before  # memory may have room for only one
             self.pause()
 
     def _look_at_each(self, count: int) -> None:
-        """Go through some batches, looking at each one's gradient before it is used."""
+        """Learn from some batches, checking each gradient before its update."""
         state, batches = self.state, self.state.stream.epoch()
         for _ in range(count):
             with self.interruptible(None):
@@ -84,7 +83,7 @@ class Steps:
     def _update_if_finite(
         self, batch: Any, loss: float, grads: Any
     ) -> tuple[Where, str | None] | None:
-        """Make an update, or tell why none was made: what is not finite, and where."""
+        """Do an update, or return what is not finite, and where."""
         stepper, before = self.state.stepper, None
         squares = float(sum_of_squares(0.0, flatten(grads).values()))
         total = squares + loss
@@ -92,7 +91,7 @@ class Steps:
             parameter = first_nonfinite(grads)
             if parameter is not None or not math.isfinite(loss):
                 return ("gradient" if math.isfinite(loss) else "batch"), parameter
-            # A rule that squares what is so large makes a slot infinite, for good.
+            # The square of so large a gradient would make a slot infinite for good.
             before = stepper.state_dict()
         self._update(batch, grads, squares)
         batches = self.state.batches
@@ -107,7 +106,7 @@ class Steps:
         return "state", entry
 
     def _look_after(self, count: int) -> bool:
-        """Go through some batches without waiting for any; tell whether all is finite."""
+        """Learn from some batches without waiting; return whether all is finite."""
         state = self.state
         pending = []
         for batch in itertools.islice(state.stream.epoch(), count):
@@ -118,7 +117,7 @@ class Steps:
             state.carried = carried
             total = joint_sum(total, state.stepper.state_arrays.values())
             pending.append((_labels(batch), loss, total))
-        # The state is of no use then; a sum that overflowed is cleared up batch by batch.
+        # If not, the state is useless, and the batches are repeated one by one.
         if not all(math.isfinite(float(total)) for *_, total in pending):
             return False
         for labels, loss, _ in pending:
@@ -144,13 +143,13 @@ class Steps:
         state.labels += labels
 
     def _leave_out(self, batch: Any, loss: float, of: Where, parameter: str | None) -> None:
-        """Skip a batch of which something is not finite, or stop."""
+        """Skip a batch with something not finite, or stop."""
         state = self.state
         broken = first_nonfinite(state.stepper.params)
         none_left = (
             state.batches == state.stream.batches_per_epoch and not state.epoch_updates
         )
-        # Weights and slots that are not finite make every batch like this one.
+        # With weights or slots that are not finite, every batch would be skipped.
         if (
             self.on_nonfinite == "stop"
             or none_left
@@ -170,7 +169,7 @@ class Steps:
         parameter: str | None = None,
         batch: Any = None,
     ) -> NoReturn:
-        """Raise what ends the run; `broken` is a parameter that is not finite itself."""
+        """Raise the error that ends the run; `broken` is a parameter that is not finite."""
         raise NonFiniteLossError(
             *(of, self.state.step, epoch, loss, self.state.history),
             parameter if broken is None or of == "state" else broken,
@@ -180,5 +179,5 @@ class Steps:
 
 
 def _labels(batch: Any) -> int:
-    """Count what a batch's loss is the mean of; the last batch may have less."""
+    """Count the labels of a batch, over which its loss is the mean."""
     return int(getattr(getattr(batch, "labels", None), "size", 1))

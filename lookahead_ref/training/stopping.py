@@ -1,4 +1,4 @@
-"""Stopping from outside: the first signal is obeyed when that harms nothing."""
+"""Stopping by signals: the first one takes effect when that is safe."""
 
 import os
 import signal
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-# What asks a process to end: Ctrl-C, a batch system, a terminal that was closed.
+# From Ctrl-C, a batch system, or a closed terminal.
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal, whose number it has, ended what was being done."""
+    """A signal interrupted the work; the error has its number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -20,14 +20,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StoppedError(Exception):
-    """A run was asked to stop; its state was saved.
+    """A run was asked to stop, and its state was saved.
 
     Attributes
     ----------
     step : int
-        Updates made.
+        Updates done.
     signal : int or None
-        The signal that asked, where it was one.
+        The number of the signal, if there was one.
     """
 
     signal: int | None = None
@@ -41,7 +41,7 @@ class StoppedError(Exception):
 
 
 class StopRequest:
-    """Whether a run was asked to stop: by a signal, or by whoever else can ask."""
+    """Whether a run was asked to stop, by a signal or otherwise."""
 
     def __init__(self, asked: Callable[[], bool] = lambda: False) -> None:
         self.signal: int | None = None
@@ -49,12 +49,12 @@ class StopRequest:
         self._at_once = False
 
     def __call__(self) -> bool:
-        """Tell whether it was."""
+        """Return whether the run was asked to stop."""
         return self.signal is not None or self._asked()
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Let a signal end what the block does, wherever it is, by an exception."""
+        """Let a signal end the block at any point, by an exception."""
         self._at_once = True
         try:
             if self.signal is not None:
@@ -63,26 +63,25 @@ class StopRequest:
         finally:
             self._at_once = False
 
-    def hear(self, number: int) -> None:
-        """Take note of a signal, and obey it if this is a good moment."""
+    def record(self, number: int) -> None:
+        """Record a signal, and act on it now if that is allowed."""
         self.signal = number
         if self._at_once:
             raise Interrupted(number)
         if number == signal.SIGINT:
-            # Not by a stream or a console: one of them may be in the middle of a write.
+            # Not through a stream or console, which may be in the middle of a write.
             os.write(2, b"\nstopping; Ctrl-C again stops at once\n")
 
 
 @contextmanager
 def stop_requests(asked: Callable[[], bool] = lambda: False) -> Iterator[StopRequest]:
-    """Hear the first signal that asks the process to end; the second one acts at once."""
-    # Signals that are ignored stay so, as under ``nohup``. Outside the main thread, where
-    # none can be handled, none is heard.
+    """Record the first signal that asks the process to end; the second ends it at once."""
+    # Ignored signals stay ignored, as under ``nohup``. Only the main thread can handle any.
     request, before = StopRequest(asked), ExitStack()
 
-    def hear(number: int, _frame: FrameType | None) -> None:
+    def record(number: int, _frame: FrameType | None) -> None:
         before.close()
-        request.hear(number)
+        request.record(number)
 
     with before:
         for name in (
@@ -90,7 +89,7 @@ def stop_requests(asked: Callable[[], bool] = lambda: False) -> Iterator[StopReq
         ):
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                before.callback(signal.signal, number, signal.signal(number, hear))
+                before.callback(signal.signal, number, signal.signal(number, record))
         try:
             yield request
         except StoppedError as error:

@@ -1,4 +1,4 @@
-"""Where the workers of a run are: all in this process, or one on each rank of MPI."""
+"""The workers of a run: all in this process, or one on each MPI rank."""
 
 import ctypes
 import importlib
@@ -20,45 +20,45 @@ from lookahead_ref.training.stopping import StoppedError
 from lookahead_ref.trees import Tree
 
 REDUCTIONS = ("ordered", "allreduce")
-"""How pseudo-gradients are added up on MPI."""
+"""How MPI adds up pseudo-gradients."""
 
-Told = Callable[[str], None]
-"""What is called with the error of another rank."""
+OnError = Callable[[str], None]
+"""Called with the error of another rank."""
 
-_BLOCK = 2**17  # elements that are averaged at once, so that they stay in a cache
+_BLOCK = 2**17  # elements averaged at once, to stay in a cache
 
 
 class Team:
-    """Workers in this process, one after the other."""
+    """Workers that take turns in this process."""
 
     on_devices = False
-    """Whether `mean` takes arrays on a device, and leaves them there."""
+    """Whether `mean` takes and returns arrays on a device."""
 
     def __init__(self, size: int) -> None:
         self.size = hyperparameters.count("workers", size)
         self.here: Sequence[int] = range(size)
-        """The numbers of those in this process."""
+        """The numbers of the workers in this process."""
 
     @property
     def leads(self) -> bool:
-        """Whether the first worker, which evaluates and writes, is here."""
+        """Whether this process has the first worker, which evaluates and writes."""
         return 0 in self.here
 
     def mean(self, values: Sequence[Tree]) -> Tree:
-        """Average what each worker has: the sum in their order, by their number."""
+        """Average the workers' values, added in their order."""
         return workers.mean(values)
 
     def gather(self, values: Sequence[Any]) -> list[Any]:
-        """Return what all workers have, from what those in this process have."""
+        """Return all workers' values, given those in this process."""
         return list(values)
 
     def broadcast(self, value: Any) -> Any:
-        """Return what the process of the first worker has."""
+        """Return the value of the first worker's process."""
         return value
 
     @contextmanager
-    def together(self, told: Told | None = None) -> Iterator[None]:  # noqa: ARG002
-        """Fail everywhere if the block, which talks to nobody, fails somewhere."""
+    def together(self, on_error: OnError | None = None) -> Iterator[None]:  # noqa: ARG002
+        """Fail everywhere if the block, which must not communicate, fails anywhere."""
         yield
 
     @contextmanager
@@ -68,7 +68,7 @@ class Team:
 
 
 class Ranks(Team):
-    """Workers that are the ranks of an MPI communicator."""
+    """One worker on each rank of an MPI communicator."""
 
     def __init__(
         self, comm: Any, reduction: str = "ordered", on_devices: bool = False
@@ -82,7 +82,7 @@ class Ranks(Team):
         ]
 
     def mean(self, values: Sequence[Tree]) -> Tree:
-        """Average what each rank has, in arrays of NumPy or, on devices, of CuPy."""
+        """Average the ranks' values, in NumPy arrays or, on devices, CuPy arrays."""
         (own,) = values
 
         def averaged(leaf: Any) -> Any:
@@ -92,7 +92,7 @@ class Ranks(Team):
         return trees.map(averaged, own)
 
     def _ordered(self, xp: Any, own: Any) -> Any:
-        # Each rank averages a segment of it, from all ranks in their order.
+        # Each rank averages one segment over all ranks in order.
         least, more = divmod(own.size, self.size)
         counts = [least + (rank < more) for rank in range(self.size)]
         mine = counts[self._comm.rank]
@@ -113,17 +113,17 @@ class Ranks(Team):
         return total
 
     def gather(self, values: Sequence[Any]) -> list[Any]:
-        """Return what all ranks have."""
+        """Return the values of all ranks."""
         (own,) = values
         return list(self._comm.allgather(own))
 
     def broadcast(self, value: Any) -> Any:
-        """Return what rank 0 has."""
+        """Return the value of rank 0."""
         return self._comm.bcast(value)
 
     @contextmanager
-    def together(self, told: Told | None = None) -> Iterator[None]:
-        """Fail on all ranks if one fails; the first that does raises, others are told."""
+    def together(self, on_error: OnError | None = None) -> Iterator[None]:
+        """Fail on all ranks if one fails; the first of these raises its own error."""
         failed = None
         try:
             yield
@@ -133,31 +133,31 @@ class Ranks(Team):
         first = next((n for n, why in enumerate(failures) if why is not None), None)
         if first is None:
             return
-        if told is not None and first != self._comm.rank:
-            told(failures[first])
-        self._comm.Barrier()  # until all know
+        if on_error is not None and first != self._comm.rank:
+            on_error(failures[first])
+        self._comm.Barrier()  # until all ranks know
         if first == self._comm.rank:
             raise cast("Exception", failed)
-        self._comm.Barrier()  # until the rank that raises has ended all
+        self._comm.Barrier()  # until the raising rank ends all
 
     @contextmanager
     def ending(self) -> Iterator[None]:
         """End all ranks if the block fails on this one."""
         try:
             yield
-        except StoppedError as error:  # on all ranks, when their state was saved
+        except StoppedError as error:  # on all ranks, after saving
             sys.exit(128 + (error.signal or signal.SIGTERM))
         except BaseException as error:
             code = getattr(error, "exit_code", 1)
             if code and not isinstance(error.__cause__, StoppedError):
                 sys.stderr.flush()
-                time.sleep(2.0)  # mpirun may drop what was written just before
+                time.sleep(2.0)  # or mpirun may drop the last output
                 self._comm.Abort(code)
             raise
 
 
 def join(size: int | str, reduction: str = "ordered") -> Team:
-    """Return the team of so many workers in this process, or of the ranks of "mpi"."""
+    """Return a team of workers in this process or, for "mpi", on the ranks."""
     if size != "mpi":
         if reduction != "ordered":
             raise ValueError(
@@ -168,16 +168,16 @@ def join(size: int | str, reduction: str = "ordered") -> Team:
     try:
         mpi: Any = importlib.import_module("mpi4py.MPI")
     except RuntimeError as error:
-        raise ValueError(f"workers can be mpi where MPI is installed: {error}") from error
+        raise ValueError(f"workers mpi needs an installed MPI: {error}") from error
     if not mpi.Is_initialized() or mpi.Is_finalized():
         state = "finalized" if mpi.Is_finalized() else "not initialized"
-        raise ValueError(f"workers can be mpi while MPI is initialized, and it is {state}")
+        raise ValueError(f"workers mpi needs an initialized MPI, and it is {state}")
     return Ranks(mpi.COMM_WORLD, reduction, cuda_aware(mpi))
 
 
 def cuda_aware(mpi: Any) -> bool:
-    """Tell whether the MPI says that it takes pointers to a GPU's memory."""
-    # MPI 4.1 has a way for all; before it Open MPI and MPICH have a function each.
+    """Return whether MPI accepts pointers to a GPU's memory."""
+    # MPI 4.1 has a standard way; before, Open MPI and MPICH have their own functions.
     kinds = mpi.COMM_WORLD.Get_info().get("mpi_memory_alloc_kinds") or ""
     if "cuda" in [kind.partition(":")[0] for kind in kinds.split(",")]:
         return True
@@ -191,7 +191,7 @@ def cuda_aware(mpi: Any) -> bool:
 
 
 def _settled(array: Any) -> Any:
-    """Wait until an array's device, if it has one, has computed it: MPI does not."""
+    """Wait until an array's device, if any, has computed it, which MPI does not."""
     wait = getattr(getattr(array, "device", None), "synchronize", None)
     if wait is not None:
         wait()
@@ -199,16 +199,16 @@ def _settled(array: Any) -> Any:
 
 
 def started(workers: int | str) -> Team:
-    """Join the team of a command: all ranks, wherever mpirun started several."""
-    # A rank that ends before it has joined may leave the others, and mpirun, waiting.
+    """Join the team of a command: all ranks, if mpirun started several."""
+    # If a rank ends before joining, the others and mpirun may wait for ever.
     return join(workers if _ranks() == "1" else "mpi")
 
 
 def check_ranks(workers: int | str) -> None:
-    """Refuse to do the same job on each rank of mpirun, without workers mpi."""
+    """Refuse several ranks without workers mpi, which would all do the same job."""
     if workers != "mpi" and _ranks() != "1":
         raise ValueError(
-            f"workers must be mpi on {_ranks()} ranks that mpirun started, got {workers}"
+            f"workers must be mpi under mpirun with {_ranks()} ranks, got {workers}"
         )
 
 
@@ -218,7 +218,7 @@ def _ranks() -> str:
 
 
 def check_alike(team: Team, given: Mapping[str, Any]) -> None:
-    """Refuse what is not given alike on all ranks."""
+    """Refuse options that differ between ranks."""
     first, *others = team.gather([dict(given)])
     for rank, other in enumerate(others, start=1):
         for name in first:
@@ -230,16 +230,16 @@ def check_alike(team: Team, given: Mapping[str, Any]) -> None:
 
 
 def check_stops(team: Team, on_nonfinite: str) -> None:
-    """Refuse to skip batches where there are workers."""
+    """Refuse to skip batches with several workers."""
     if team.size > 1 and on_nonfinite != "stop":
         raise ValueError(
-            "on_nonfinite must be 'stop' where there are workers, whose cycles end "
+            "on_nonfinite must be 'stop' with several workers, whose cycles end "
             f"together, got {on_nonfinite!r}"
         )
 
 
 def share(data: Data, number: int, count: int, batch_size: int) -> Data:
-    """Return what one of so many workers learns from."""
+    """Return the data of one of several workers."""
     if count == 1:
         return data
     if not hasattr(data, "share"):
@@ -252,6 +252,6 @@ def share(data: Data, number: int, count: int, batch_size: int) -> Data:
         shared.stream(batch_size, 0)
     except ValueError as error:
         raise ValueError(
-            f"workers must be so few that each has a batch of its own, got {count}: {error}"
+            f"workers must be few enough for each to have a batch, got {count}: {error}"
         ) from error
     return shared

@@ -10,6 +10,7 @@ import pytest
 from conformance.running import conform
 
 from commands import Done, refused
+from lookahead_ref.cli.conform import _profiles
 
 SWAPPED = """
 import json
@@ -119,6 +120,7 @@ def test_one_convention_is_to_be_followed_throughout() -> None:
     assert "epsilon-hat in " in result.stdout
 
 
+PAIR = ("--profile", "wrapper", "--profile", "pytorch")
 SOME = ("--profile", "wrapper", "--profile", "nesting")
 
 
@@ -128,7 +130,7 @@ def swapped() -> Done:
     return conform("mine.py:Swapped", *SOME, *files, "--write-expect", "first.json")
 
 
-def test_departures_are_told_with_their_cause(swapped: Done) -> None:
+def test_failures_are_reported_with_their_cause(swapped: Done) -> None:
     assert swapped.exit_code == 1
     assert "alpha-swapped: uses 1 - alpha for alpha" in swapped.stdout
     assert "it breaks: alpha = 0.8 behaves as 0.2" in swapped.stdout
@@ -158,8 +160,8 @@ def test_json_holds_everything() -> None:
     assert found["exit_code"] == 1
     (profile,) = found["profiles"]
     assert profile["verdict"] == "fails"
-    assert profile["departed"] == len(found["departures"])
-    first = found["departures"][0]["quantities"][0]
+    assert profile["failed"] == len(found["failures"])
+    first = found["failures"][0]["quantities"][0]
     assert first["got"] == pytest.approx(float.fromhex(first["got"].hex()))
     assert len(first["got_bits"]) == len(first["expected_bits"]) == 16
     (diagnosis,) = found["diagnosis"]
@@ -170,11 +172,11 @@ def test_json_holds_everything() -> None:
 def test_one_case_is_run_again_by_its_id() -> None:
     result = conform("mine.py:Swapped", "--case", "wrapper-k5-alpha0.8", "--json")
     found = json.loads(result.stdout)
-    assert {each["case"] for each in found["departures"]} == {"wrapper-k5-alpha0.8"}
-    assert {each["dtype"] for each in found["departures"]} == {"float32", "float64"}
+    assert {each["case"] for each in found["failures"]} == {"wrapper-k5-alpha0.8"}
+    assert {each["dtype"] for each in found["failures"]} == {"float32", "float64"}
 
 
-def test_known_departures_are_expected_and_must_go_on_departing(swapped: Done) -> None:
+def test_known_failures_are_expected_and_must_still_fail(swapped: Done) -> None:
     again = conform("mine.py:Swapped", *SOME, "--expect", "first.json")
     assert again.exit_code == 0
     assert "fails as known" in again.stdout
@@ -184,7 +186,7 @@ def test_known_departures_are_expected_and_must_go_on_departing(swapped: Done) -
     assert "pass although they are known to fail" in fixed.stdout
 
 
-def test_a_flag_can_be_expected_to_depart(folder: Path) -> None:
+def test_a_flag_can_be_expected_to_fail(folder: Path) -> None:
     entry = {"flag": "alpha-swapped", "reason": "as the blog has it", "link": ""}
     folder.joinpath("known.json").write_text(listing([entry]))
     some = ("--case", "wrapper-k5-alpha0.8", "--expect", "known.json")
@@ -235,7 +237,7 @@ def test_pages_for_people_and_for_continuous_integration(
 def test_a_target_that_fails_has_its_own_exit_code() -> None:
     result = conform("mine.py:Broken", "--case", "smoke-wrapper", "--json")
     assert result.exit_code == 3
-    for each in json.loads(result.stdout)["failures"]:
+    for each in json.loads(result.stdout)["errors"]:
         # The user's own line, not the one below it that raised.
         line = SWAPPED.splitlines().index(f"        {OH_DEAR}") + 1
         file, frame = str(Path("mine.py").resolve()), each["frame"]
@@ -275,10 +277,10 @@ def test_a_file_that_cannot_be_imported_is_told_in_a_line(
         ("Unlisted", "slow weights must be a list, a dict for each Lookahead, got a dict"),
     ],
 )
-def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None:
+def test_an_error_names_what_a_class_should_have_returned(name: str, says: str) -> None:
     result = conform(f"mine.py:{name}", "--case", "smoke-wrapper", "--json")
     assert result.exit_code == 3
-    (reason, _) = (each["reason"] for each in json.loads(result.stdout)["failures"])
+    (reason, _) = (each["reason"] for each in json.loads(result.stdout)["errors"])
     assert reason == f"answered an error: {says}"
 
 
@@ -294,7 +296,8 @@ def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None
         (("pure", "--case", "wrapper-0"), "the id of a case, got 'wrapper-0'"),
         (("pure", "--case", "smoke-wraper"), "wraper'; did you mean 'smoke-wrapper'?"),
         (("pure", "--profile", "nestin"), "got 'nestin'; did you mean 'nesting'?"),
-        (("pure", "--profile", "all"), "--profile must be one of 'wrapper', "),
+        (("pure", "--profile", "all"), "'own-inner', 'pytorch', 'jax', 'keras', got 'all'"),
+        (("pure", *PAIR), "--profile pytorch must be given alone, got ['wrapper', "),
         (("pure", "--level", "lax"), "--level must be one of 'strict', 'gpu', got 'lax'"),
         (("pure", "--dtype", "float31"), "got 'float31'; did you mean 'float32'?"),
         (
@@ -318,8 +321,13 @@ def test_what_a_class_should_have_returned_is_told(name: str, says: str) -> None
         (("pure", "--case", "smoke-wrapper", "--html", "no/a.html"), "no/a.html must be"),
     ],
 )
-def test_a_wrong_command_is_told_in_a_line(arguments: tuple[str, ...], says: str) -> None:
+def test_a_wrong_command_fails_in_one_line(arguments: tuple[str, ...], says: str) -> None:
     refused(conform(*arguments), says)
+
+
+def test_the_help_names_every_profile() -> None:
+    shown = conform("--help").stdout
+    assert [name for name in _profiles() if name not in shown] == []
 
 
 def test_the_help_says_every_exit_code() -> None:

@@ -316,41 +316,15 @@ MISTAKES: dict[str, list[Change]] = {
     "synchronizes-column-by-column": [
         ("theta[...] = phi\n", "theta[...] = phi.T.reshape(phi.shape)\n")
     ],
-    "counts-tensors-together": [
-        (
-            "self.cycle_step += 1\n        if",
-            "self.cycle_step += len(self.params)\n        if",
-        ),
-        (DUE, "if self.cycle_step >= self.k:"),
-    ],
-    "adam-counts-tensors": [
-        ("self.count = dict.fromkeys(params, 0)", "self.count = {None: 0}"),
-        ("self.count[name] += 1", "self.count[None] += 1"),
-        ("slots, self.count[name], rate", "slots, self.count[None], rate"),
-        ("inner.count[name] = 0  #", "inner.count[None] = 0  #"),
-    ],
-    "schedule-counts-syncs": [
-        ("        self.clock += 1\n", ""),
-        ("self.syncs += 1", "self.syncs += 1; inner.clock += 1"),
-    ],
     "synchronizes-no-sgd": [(DUE, f"{DUE[:-1]} and self.innermost.inner.rule != 'sgd':")],
     "phi-of-matrices-alone": [(OUTER, f"if theta.ndim < 2: continue\n            {OUTER}")],
     "nested-phi-aliased": [("self.phi[name][...] = slow", "self.phi[name] = slow")],
-    "pseudo-gradient-per-step": [
-        ("self.phi[name] - theta for", "(self.phi[name] - theta) / self.k for")
-    ],
     "decay-unasked": [
         (
             "    return rate * u",
             """    if inner.rule == "adam" and kind == "none":
         u = u + 0.01 * theta
     return rate * u""",
-        )
-    ],
-    "evaluates-inner-phi": [
-        (
-            "theta[...] = self.phi[name]\n            yield",
-            "theta[...] = getattr(self.inner, 'phi', self.phi)[name]\n            yield",
         )
     ],
     "stride-of-rows": [(OUTER, f"{ROWS}; {OUTER}")],

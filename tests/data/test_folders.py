@@ -233,14 +233,14 @@ def test_labels_may_be_in_a_file(folder: Path, file: str, text: str) -> None:
         ("val.txt", "n01\nn03\n", "line 2: 'n03' names no class that is in train"),
         ("val.txt", "n01\n\nn02", "line 2: '' names no class"),
         ("val.txt", "x.png\n", "line 1: 'x.png' names no class"),
-        ("val.txt", "n01\nn02\nn02", "line 3: 'n02' is of no picture that has no label"),
-        ("val.txt", "x.png n01\nx.png n02", "line 2: 'x.png n02' is of no picture"),
+        ("val.txt", "n01\nn02\nn02", "line 3: 'n02' names no picture, or one that has"),
+        ("val.txt", "x.png n01\nx.png n02", "line 2: 'x.png n02' names no picture"),
         ("val.txt", "x.png n01\n", "no label for y.bmp"),
         (TRUTH, "2\n1\n", "line 1: '2' names no .*, by the numbers of .*meta.mat"),
         ("no.txt", "", "no folders, one for each class, in it, and no val.txt or"),
     ],
 )
-def test_a_wrong_label_is_told(folder: Path, file: str, text: str, told: str) -> None:
+def test_a_wrong_label_is_refused(folder: Path, file: str, text: str, told: str) -> None:
     with pytest.raises(DataFileError, match=told):
         load_images(flat(folder, file, text))
 
@@ -256,7 +256,7 @@ def test_words_for_a_class_are_part_of_its_name(folder: Path) -> None:
     assert load_images(folder).class_names == ("n01", "n02 dog, hound")
 
 
-def test_hidden_and_other_files_and_folders_are_passed_over(folder: Path) -> None:
+def test_hidden_and_other_files_and_folders_are_skipped(folder: Path) -> None:
     (folder / "train" / ".cache").mkdir()
     (folder / "train" / "README.txt").write_text("not a class")
     (folder / "train" / "n01" / ".c.jpg").write_bytes(b"not a picture")
@@ -264,12 +264,12 @@ def test_hidden_and_other_files_and_folders_are_passed_over(folder: Path) -> Non
     (folder / "train" / "n01" / "older.jpg").mkdir()
     for name in ("d.gif", "e.GIF", "f"):
         (folder / "val" / "n02" / name).touch()
-    told = r"passed over .* \.bmp, .*: 2 \(\.gif\), 1 \(\.txt\), 1 \(folders\), 1 \(no end"
+    told = r"skipped .* \.bmp, .*: 2 \(\.gif\), 1 \(\.txt\), 1 \(folders\), 1 \(no end"
     with pytest.warns(UserWarning, match=told):
         data = load_images(folder)
     assert (data.classes, data.train.size) == (2, 3)
     (folder / "val" / "n02" / "y.bmp").unlink()
-    told = r"no pictures in it; passed .*: 2 \(\.gif\), 1"
+    told = r"no pictures in it; skipped .*: 2 \(\.gif\), 1"
     with pytest.raises(DataFileError, match=told):
         load_images(folder)
 
@@ -281,7 +281,7 @@ def test_links_are_followed_and_what_is_no_file_is_named(folder: Path) -> None:
     # A pipe is not waited for either.
     for make in (lambda path: path.symlink_to("nowhere"), os.mkfifo):
         make(place / "e.jpg")
-        with pytest.raises(DataFileError, match=r"e\.jpg: it is no file to be read"):
+        with pytest.raises(DataFileError, match=r"e\.jpg: it is not a readable file"):
             load_images(folder)
         (place / "e.jpg").unlink()
 

@@ -127,10 +127,10 @@ def test_characters_come_back(read: Read, text: str) -> None:
     ("content", "place", "told"),
     [
         (b"", (None, None), "no words in it"),
-        (b" \n\t\n", (None, None), "no words in it, nothing but white space"),
+        (b" \n\t\n", (None, None), "no words in it, only white space"),
         (b"one two\nthree\xff\n", (13, 2), "byte ff is not UTF-8"),
         (b"x" * 100 + b"\n\xe4\xb8", (101, 2), "byte e4 is not UTF-8"),
-        (b"too few\n", (None, None), "3 words in it, to split them takes 40"),
+        (b"too few\n", (None, None), "3 words in it, expected at least 40"),
     ],
 )
 def test_a_text_that_cannot_be_used_is_refused_with_its_line(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from commands import alone, results, succeeded
+from formats import write_mnist
 from lookahead_ref.experiments import compare, environment, optimizers
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder
 from lookahead_ref.experiments.report import Report, do
@@ -51,7 +52,9 @@ def measured(comparison: Report, epoch: int, name: str) -> dict[str, Any]:
 
 
 def test_the_same_seed_gives_the_same_results_but_for_timing(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, optimizers=("sgd", "adam"))
+    write_mnist(tmp_path, train=64, t10k=8)
+    base = replace(ONE, data=f"mnist:{tmp_path}", batch_size=16)
+    settings = CompareSettings(optimizers=("sgd", "adam"), seeds=2, base=base)
     # In two worker processes: they must not change a number either.
     made = [run(tmp_path / str(jobs), settings, jobs) for jobs in (1, 2)]
     one, other = (results(each.folder) for each in made)
@@ -202,11 +205,11 @@ def test_results_are_there_where_pictures_cannot_be_written(
 
 
 def test_a_run_that_diverges_is_named_and_logged(tmp_path: Path) -> None:
-    with pytest.raises(DivergedError, match=r"\(method sgd, seed 0\)") as caught:
+    with pytest.raises(DivergedError, match=r"\(SGD, seed 0\)") as caught:
         run(tmp_path, replace(SHORT, learning_rates=(("", 1e30),)))
     last = json.loads((tmp_path / "train.jsonl").read_text("utf-8").splitlines()[-1])
     assert last["event"] == "run_ended"
-    assert str(caught.value) == f"{last['error']} (method sgd, seed 0)"
+    assert str(caught.value) == f"{last['error']} (SGD, seed 0)"
     assert not (tmp_path / "results.json").exists()
 
 

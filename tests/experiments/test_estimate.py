@@ -10,9 +10,14 @@ from rich.console import Console
 
 from commands import succeeded
 from lookahead_ref.experiments import estimate, sweep, train, trials
-from lookahead_ref.experiments.estimate import estimates, told
+from lookahead_ref.experiments.estimate import estimates, work_left
+from lookahead_ref.experiments.paper.reproduce import prepare
 from lookahead_ref.experiments.resume import Note
-from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
+from lookahead_ref.experiments.settings import (
+    ReproduceSettings,
+    SweepSettings,
+    TrainSettings,
+)
 from lookahead_ref.experiments.workers import LocalProcesses
 
 
@@ -42,12 +47,22 @@ def test_workers_of_one_process_take_turns(monkeypatch: pytest.MonkeyPatch) -> N
     assert [(each.steps, each.seconds) for each in found] == [(10, 20.0), (10, 10.0)]
 
 
+@pytest.mark.parametrize(("name", "count"), [("fig1", 31**2 + 4 * 6 + 1), ("fig10", 73)])
+def test_what_is_evaluated_along_a_path_is_counted(
+    name: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "_measured", lambda run: (0.0, 2.0, 0.0))
+    job = prepare(name, ReproduceSettings(epochs=1, seeds=1))
+    (found,) = estimates(job.prepared, evaluations=job.plan.evaluations)
+    assert found.seconds == 2.0 * count
+
+
 def test_what_is_there_already_is_not_counted(tmp_path: Path) -> None:
     plan = sweep.plan(
         SweepSettings(("sgd", "lookahead-sgd"), seeds=2, base=TrainSettings(epochs=2))
     )
     prepared = trials.check(plan)
-    arms, in_all = told(plan, prepared, 2, tmp_path)
+    arms, in_all = work_left(plan, prepared, 2, tmp_path)
     assert [line.split(", about")[0] for line in arms] == [
         "sgd: 2 runs of 40 steps in 2 epochs",
         "lookahead-sgd: 2 runs of 40 steps in 2 epochs",
@@ -57,7 +72,7 @@ def test_what_is_there_already_is_not_counted(tmp_path: Path) -> None:
     (tmp_path / "trials").mkdir()
     for _, trial in plan.trials()[:3]:
         trial.file(tmp_path / "trials").touch()
-    assert told(plan, prepared, 2, tmp_path)[1].startswith("1 run, 40 steps in all")
+    assert work_left(plan, prepared, 2, tmp_path)[1].startswith("1 run, 40 steps in all")
 
 
 @pytest.mark.parametrize("command", ["compare", "sweep", "reproduce table1", "train"])
@@ -98,20 +113,12 @@ def waiting(settings: TrainSettings, folder: Path, *_: object) -> dict[str, str]
 SHOWN = io.StringIO()
 
 
-def test_what_a_plain_optimizer_does_not_use_is_not_shown() -> None:
-    for name, shown in (("sgd", "sgd"), ("lookahead-sgd", "lookahead-sgd, k 5, alpha 0.8")):
-        settings = TrainSettings(optimizer=name, alpha=0.8)
-        ((_, trial),) = trials.Plan((trials.Arm("it", settings),), [3]).trials()
-        assert trial.title == f"{shown}, seed 3"
-
-
-def test_runs_under_way_are_shown_by_what_they_are(tmp_path: Path) -> None:
-    settings = TrainSettings(optimizer="lookahead-adam", k=6, alpha=0.25)
-    plan = trials.Plan((trials.Arm("it", settings),), [3], measure=waiting)
+def test_runs_have_the_names_of_the_tables(tmp_path: Path) -> None:
+    arm = trials.Arm("Lookahead (Adam)", TrainSettings())
+    plan = trials.Plan((arm,), [3], measure=waiting)
     console = Console(file=SHOWN)
     trials.run(plan, tmp_path, workers=LocalProcesses(1), console=console)
     first, last = SHOWN.getvalue().splitlines()
-    shown = "lookahead-adam, k 6, alpha 0.25, seed 3: epoch 7, batch loss 0.1250"
     assert first.startswith("0/1 runs, ")
-    assert first.endswith(f"left: {shown}")
-    assert last.endswith("it, seed 3")
+    assert first.endswith("left: Lookahead (Adam), seed 3: epoch 7, batch loss 0.1250")
+    assert last.endswith(": Lookahead (Adam), seed 3")

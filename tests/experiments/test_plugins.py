@@ -124,7 +124,7 @@ def test_compare_takes_an_optimizer_a_model_and_data(folder: Path) -> None:
     assert found["setting"]["Data"] == told
     report = (folder / "out" / "report.html").read_text()
     assert "halves: Lookahead and others" in report
-    assert "No learning rate was given for mine.py:Signed: what came with it" in report
+    assert "No learning rate was given for mine.py:Signed: its own default" in report
     assert "best of a grid" not in report
 
 
@@ -169,14 +169,14 @@ def test_an_optimizer_named_like_another_is_told_by_its_file() -> None:
         ({"base": TrainSettings("resnet18", "cifar10:DIR")}, {"published", "not tuned"}),
         ({"learning_rates": (("adam", 0.1),)}, {"best of a grid", "given with"}),
         ({"learning_rates": (("", 0.1),)}, {"given with"}),
-        ({"optimizers": ("mine.py:Signed",)}, {"came with"}),
+        ({"optimizers": ("mine.py:Signed",)}, {"own default"}),
     ],
 )
 def test_a_report_says_where_its_learning_rates_come_from(
     options: dict[str, Any], said: set[str]
 ) -> None:
     text = compare.learning_rates(CompareSettings(**options))
-    words = {"best of a grid", "published", "not tuned", "given with", "came with"}
+    words = {"best of a grid", "published", "not tuned", "given with", "own default"}
     assert {word for word in words if word in text} == said
 
 
@@ -271,8 +271,11 @@ def test_a_folder_alone_does_not_decide_what_code_is_run(folder: Path) -> None:
     (folder / "mine.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
     for given, told in [
         ("", "must be given with --data mine.py:halves --model mine.py:Small --optimizer"),
-        (own.partition("--data")[0], "must be given with --data mine.py:halves too"),
-        (own.replace("mine.py:halves", "wrong.py:halves"), "data must be that of the run"),
+        (own.partition("--data")[0], "must be given with --data mine.py:halves, because"),
+        (
+            own.replace("mine.py:halves", "wrong.py:halves"),
+            "data with resume must be",
+        ),
         (f"{own} --batch-size 2", "resume cannot be given with --batch-size"),
     ]:
         refused(called(f"train --resume run {given}"), told)
@@ -322,7 +325,7 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("train --optimizer wrong.py:ready --schedule step", "must be given for schedule"),
         ("sweep --optimizer wrong.py:ends", "'wrong.py:ends' cannot be made: SystemExit"),
         ("compare --optimizer wrong.py:lines", "cannot be made: ValueError: one two"),
-        ("train --optimizer wrong.py:nothing", "optimizer 'wrong.py:nothing' is none"),
+        ("train --optimizer wrong.py:nothing", "optimizer 'wrong.py:nothing' is not one"),
         ("sweep --model no.py:it --learning-rate 1", "model 'no.py:it' cannot be loaded"),
         ("compare --model wrong.py:number --learning-rate 1", "'wrong.py:number' must"),
         ("train --model wrong.py:no_loss --learning-rate 1", "wrong.py:no_loss' fails: Ze"),
@@ -335,7 +338,7 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("compare --optimizer lookahead-adam", "got 'lookahead-adam': give 'adam'"),
         ("compare --optimizer polyak-sgd", "optimizer must name at least one"),
         ("compare --optimizer rms", "optimizer must be one of sgd"),
-        ("compare --optimizer wrong.py:wrapped", "got Lookahead, which wraps another"),
+        ("compare --optimizer wrong.py:wrapped", "must not wrap another"),
         ("compare --optimizer wrong.py:averaged", "got PolyakAveraging: put it around"),
         ("compare --optimizer wrong.py:Literal --backend numba", "must hold no literals"),
         ("compare --optimizer adam --learning-rate sgd=1", "learning_rate must be of one"),
@@ -343,10 +346,13 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
         ("compare --learning-rate =0.1", "must be a number or NAME=NUMBER, got '=0.1'"),
         ("compare --learning-rate 1 --learning-rate 2", "learning_rate must be given once"),
         ("compare --model mine.py:Small", "learning_rate must be given for optimizer sgd"),
-        ("compare --model lstm", "model lstm must be given text, as pydoc is"),
+        ("compare --model lstm", "model lstm must be given text, as in pydoc"),
         ("compare --data pydoc", "must be given labelled examples"),
         ("compare --optimizer mine.py:Signed --k 0", "k must be a positive integer, got 0"),
-        ("train --optimizer sgd --hyperparameter a=1", "hyperparameter a is of optimizers"),
+        (
+            "train --optimizer sgd --hyperparameter a=1",
+            "hyperparameter a is for optimizers",
+        ),
         ("train --hyperparameter a", "hyperparameter must be NAME=VALUE, got 'a'"),
         ("train --hyperparameter a=1 --hyperparameter a=2", "a must be given once"),
         ("train --optimizer mine.py:Signed --hyperparameter a=1", "unexpected keyword"),
@@ -354,11 +360,11 @@ def test_the_digest_of_a_module_is_of_its_file(folder: Path) -> None:
             f"train {SIGNED} --learning-rate 0.1 --hyperparameter learning_rate=0.2",
             "must be given once, got 0.1",
         ),
-        ("sweep --hyperparameter a=1", "hyperparameter a is of optimizers of your own"),
+        ("sweep --hyperparameter a=1", "hyperparameter a is for optimizers of your own"),
         ("sweep --optimizer lookahead-wrong.py:averaged", "got PolyakAveraging"),
     ],
 )
-def test_what_is_wrong_is_told_by_name_in_one_line_before_a_run(
+def test_errors_are_reported_in_one_line_before_a_run(
     arguments: str, told: str, folder: Path
 ) -> None:
     if "numba" in arguments:
@@ -387,12 +393,12 @@ def test_an_error_amid_a_run_is_told_with_its_line(command: str, folder: Path) -
     assert "Traceback" not in done.stderr
 
 
-def test_a_resumed_run_tells_of_an_edit_and_of_a_file_that_is_gone(folder: Path) -> None:
+def test_resume_reports_an_edited_or_missing_file(folder: Path) -> None:
     succeeded(f"train {SIGNED} {SHORT} --output run")
     again = f"train --resume run {SIGNED}"
     assert "has changed" not in called(again).stderr
     (folder / "mine.py").write_text(OWN + "# edited\n")
-    told = "the file of mine.py:Signed has changed since the run began"
+    told = "changed since the run began: the file of mine.py:Signed"
     assert told in succeeded(again).stderr
     (folder / "mine.py").unlink()
     refused(called(again), "'mine.py:Signed' cannot be read: FileNotFoundError")

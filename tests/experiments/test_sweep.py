@@ -104,15 +104,15 @@ def test_the_outer_step_is_varied_where_there_is_one() -> None:
         f"snoo-sgd, outer momentum {each}" for each in (0.5, 0.9)
     ]
     for given in (momenta, alphas):
-        with pytest.raises(ValueError, match="must be a setting of an optimizer that is"):
+        with pytest.raises(ValueError, match="must be a setting of an optimizer in the"):
             titles("lookahead-sgd", outer="sgd", **given)
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"k": (5, 5)}, "k must have values, each once"),
-        ({"hyperparameters": (("a", (1, 1)),)}, "a must have values, each once"),
+        ({"k": (5, 5)}, "k must have distinct values"),
+        ({"hyperparameters": (("a", (1, 1)),)}, "a must have distinct values"),
         ({"seeds": 0}, "seeds must be a positive integer, got 0"),
     ],
 )
@@ -147,7 +147,7 @@ def test_an_interrupted_command_says_how_to_continue(
     with pytest.raises(typer.Exit), job as folder:
         raise KeyboardInterrupt
     words = shlex.join(["lookahead-ref", "sweep", "--output", str(folder)])
-    told = f"lookahead-ref: stopped, what was done is saved; to continue: {words}\n"
+    told = f"lookahead-ref: stopped, and the work so far is saved; to continue: {words}\n"
     assert capsys.readouterr().err == told
 
 

@@ -66,15 +66,21 @@ def test_a_run_goes_on_past_its_end_as_if_it_had_been_that_long(here: Path) -> N
     short, long = (here / f / "final.safetensors" for f in ("short", "long"))
     assert short.read_bytes() == long.read_bytes()
     assert results(here / "short")["history"] == results(here / "long")["history"]
-    refused(called("train --resume short --epochs 2"), "at least those of the run, 3")
+    refused(called("train --resume short --epochs 2"), "at least the run's, 3")
     succeeded("train --epochs 1 --schedule cosine --output falling")
     refused(called("train --resume falling --epochs 2"), "with a constant schedule")
 
 
-def test_training_begins_with_given_weights(here: Path) -> None:
+def test_training_begins_with_given_weights(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     succeeded("train --epochs 1 --optimizer sgd --hidden 8 --output first")
     more = "--optimizer sgd --hidden 8 --from first/final.safetensors"
+    read = list[Path]()
+    found = train.read_file
+    monkeypatch.setattr(train, "read_file", lambda *of: (read.append(of[0]), found(*of))[1])
     succeeded(f"train --epochs 1 {more} --output then")
+    assert [str(path) for path in read] == ["first/final.safetensors"]
     start, end = results(here / "then")["history"][0], results(here / "first")["history"][1]
     names = ("train_loss", "validation_loss", "validation_accuracy")
     assert [start[name] for name in names] == [end[name] for name in names]
@@ -123,7 +129,7 @@ def test_groups_of_parameters_have_settings_of_their_own() -> None:
         ("*bias", r"group must be PATTERN:NAME=VALUE,..., got '\*bias'"),
         ("*bias:k", "group must be NAME=VALUE, got 'k'"),
         ("*bias:k=2,k=3", r"group k must be given once, got \[2, 3\]"),
-        ("*bias:epochs=2", "group can have other optimizer, .*; got 'epochs'"),
+        ("*bias:epochs=2", "group can change optimizer, .*; got 'epochs'"),
         ("nothing*:k=2", r"groups\['nothing\*'\] must be the first match of a parameter"),
         ("*bias:k=0", "k must be a positive integer, got 0"),
     ],

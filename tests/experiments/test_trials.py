@@ -115,6 +115,6 @@ def test_a_run_that_diverges_is_a_result_unless_all_must_end(tmp_path: Path) -> 
     assert len(result["history"]) >= 1
     plan = Plan((Arm("SGD", settings, may_diverge=False),), [0, 1])
     for _ in range(2):  # also where the result is there already
-        with pytest.raises(trials.DivergedError, match=r"\(method sgd, seed 0\)"):
+        with pytest.raises(trials.DivergedError, match=r"\(SGD, seed 0\)"):
             run(plan, tmp_path / "trials", **alone())
     assert len(list((tmp_path / "trials").iterdir())) == 1

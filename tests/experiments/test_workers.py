@@ -44,7 +44,10 @@ def cluster() -> Iterator[str]:
         yield made.scheduler_address
 
 
-@pytest.fixture(params=["this process", "two processes", "cluster"])
+CLUSTER = pytest.param("cluster", marks=pytest.mark.slow)  # starting it takes seconds
+
+
+@pytest.fixture(params=["this process", "two processes", CLUSTER])
 def workers(request: pytest.FixtureRequest) -> Pool:
     if request.param == "cluster":
         return DaskCluster(request.getfixturevalue("cluster"))
@@ -70,7 +73,7 @@ def test_the_error_of_a_task_comes_back(workers: Pool) -> None:
         list(workers.outcomes(worker_tasks.fail_at_two, range(4)))
 
 
-@pytest.mark.parametrize("workers", ["two processes", "cluster"], indirect=True)
+@pytest.mark.parametrize("workers", ["two processes", CLUSTER], indirect=True)
 def test_a_killed_worker_costs_its_task_which_is_done_again(
     workers: Pool, tmp_path: Path
 ) -> None:
@@ -114,13 +117,10 @@ def wait_for(file: Path) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("where", ["two processes", "cluster"])
+@pytest.mark.parametrize("workers", ["two processes", CLUSTER], indirect=True)
 def test_tasks_under_way_are_asked_to_stop_where_the_caller_stops(
-    where: str, tmp_path: Path, request: pytest.FixtureRequest
+    workers: Pool, tmp_path: Path
 ) -> None:
-    workers: Pool = LocalProcesses(2)
-    if where == "cluster":
-        workers = DaskCluster(request.getfixturevalue("cluster"))
     outcomes = workers.outcomes(worker_tasks.wait, [None, tmp_path])
     assert next(outcomes) == (0, None)
     wait_for(tmp_path / "begun")

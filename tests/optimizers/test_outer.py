@@ -130,8 +130,8 @@ def test_slowmo_is_its_papers_algorithm(scheduled: bool) -> None:
             "outer must be an optimizer with a learning",
         ),
         (la.PolyakAveraging(la.SGD(0.1)), TypeError, "outer must be an optimizer with a"),
-        (la.SGD, TypeError, "outer must be an optimizer, as .* got <class"),
-        (0.7, TypeError, "outer must be an optimizer, as .* got 0.7"),
+        (la.SGD, TypeError, "outer must be an optimizer, such as .* got <class"),
+        (0.7, TypeError, "outer must be an optimizer, such as .* got 0.7"),
     ],
 )
 def test_what_cannot_be_an_outer_optimizer_is_told(

@@ -18,8 +18,9 @@ from rich.console import Console
 
 from lookahead_ref.report.files import write_atomically, write_json
 from lookahead_ref.report.page import Section, code, definitions, page, picture
-from lookahead_ref.report.plots import Curve, Panel, curves_figure, png
+from lookahead_ref.report.plots import Curve, Panel, curves_figure, late_limits, png
 from lookahead_ref.report.tables import Column, Row, Summary, Table, summarize
+from lookahead_ref.report.words import duration
 
 
 def table(*means: float, better: Any = "higher") -> Table:
@@ -120,6 +121,33 @@ def test_each_family_has_its_panel_and_each_method_its_label() -> None:
     assert [len(axes.get_lines()) for axes in panels] == [4, 4]
 
 
+@pytest.mark.parametrize(
+    ("seeds", "told"), [(1, "Each line is one run (n = 1)."), (3, "mean of n = 3 seeds.")]
+)
+def test_a_picture_says_what_its_lines_are(seeds: int, told: str) -> None:
+    figure = curves_figure([Panel("loss", curves(seeds))], x_title="epoch")
+    text = " ".join(figure.get_supxlabel().split())
+    assert told in text
+    assert text.endswith("Grey: the other panels' methods.")
+    assert ("Bands: one sample standard deviation" in text) == (seeds > 1)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("ends", "limits"),
+    [([(50, 60), (58, 70), (55, 55)], (50, 70)), ([(50, 60), (1, 2), (9, 61)], (52, 61))],
+)
+def test_limits_show_the_end_and_neither_the_start_nor_a_failure(
+    sign: int, ends: list[tuple[int, int]], limits: tuple[float, float]
+) -> None:
+    shown = [
+        Curve("a", "a", "plain", np.arange(3), sign * np.array([[-999, *end]]))
+        for end in ends
+    ]
+    found = late_limits(shown, higher=sign == 1)
+    assert tuple(sorted(sign * limit for limit in found)) == limits
+
+
 def test_lookahead_is_solid_and_plain_is_dashed() -> None:
     figure = curves_figure([Panel("loss", curves())], x_title="epoch")
     styles = {line.get_label(): line for axes in figure.axes for line in axes.get_lines()}
@@ -183,8 +211,16 @@ def test_json_is_standard_even_where_numbers_are_not_finite(tmp_path: Path) -> N
     assert text.endswith("}\n")
 
 
+def test_times_have_one_format() -> None:
+    seconds = (0, 1.24, 9.94, 9.95, 42, 99.4, 99.5, 720, 5969, 5970, 100_000)
+    assert [duration(each) for each in seconds] == [
+        *("0.0 s", "1.2 s", "9.9 s", "10 s", "42 s", "99 s", "2 min", "12 min", "99 min"),
+        *("1.7 h", "27.8 h"),
+    ]
+
+
 @settings(max_examples=20, deadline=None)
-@given(st.floats(1e-3, 1e3), st.floats(1.3, 1e6))
+@given(st.floats(1e-3, 1e3), st.floats(1.01, 1e6))
 def test_a_log_axis_has_at_least_two_labels(low: float, ratio: float) -> None:
     curve = Curve("a", "a", "plain", np.array([1, 2]), np.array([[low, low * ratio]]))
     figure = curves_figure([Panel("loss", [curve], scale="log")], x_title="epoch")

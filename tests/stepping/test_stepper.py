@@ -193,7 +193,7 @@ def test_what_was_interrupted_while_it_wrote_cannot_be_gone_on_from(write: str) 
         getattr(stepper, write)(GOOD if write == "step" else saved)
     backend.before.side_effect = None
     for use in (lambda: stepper.step(GOOD), stepper.state_dict):
-        with pytest.raises(RuntimeError, match="was interrupted while it wrote: load a"):
+        with pytest.raises(RuntimeError, match="was interrupted while writing: load a"):
             use()
     stepper.load_state_dict(saved)
     assert_same_bits(stepper.state_dict(), saved)

@@ -52,7 +52,7 @@ def test_a_loss_that_dips_below_its_limit_is_found_in_the_dip() -> None:
     assert 0 < low < 100
     assert losses[-1] > losses[low]
     assert steps_to_reach(problem, float(losses[low]) + 1e-12, 0.9) == low
-    with pytest.raises(ValueError, match="loss must be one that is reached"):
+    with pytest.raises(ValueError, match="loss must be reachable"):
         steps_to_reach(problem, float(losses[low]) - 1e-6, 0.9)
 
 

@@ -164,8 +164,8 @@ def test_a_state_that_became_infinite_unforeseen_cannot_be_skipped_over() -> Non
 @pytest.mark.parametrize(
     ("bad", "optimizer", "advice"),
     [
-        ((0,), OPTIMIZER, "the batch itself holds values that are not finite"),
-        ((8,), OPTIMIZER, "the batch itself holds values that are not finite"),
+        ((0,), OPTIMIZER, "the batch itself has values that are not finite"),
+        ((8,), OPTIMIZER, "the batch itself has values that are not finite"),
         ((), la.SGD(1e38), "a smaller learning rate may help"),
     ],
 )
@@ -230,6 +230,6 @@ def test_slow_weights_that_diverge_are_reported_once() -> None:
     assert told.loss == result.history[1].train_loss
     # From 1 to 1.2 and 1.44, and half the way back.
     assert told.moved == pytest.approx(0.22 * 2**0.5)
-    line = "the weights after epoch 1 are worse than those of the start: loss"
+    line = "the weights after epoch 1 are worse than the initial ones: loss"
     assert line in stream.getvalue()
     assert dataclasses.asdict(told).keys() >= {"parameter", "moved"}

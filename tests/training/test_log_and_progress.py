@@ -65,38 +65,38 @@ def test_a_terminal_gets_a_bar_and_a_pipe_forced_colours_and_ci_get_lines(
     assert "a [bold] name" in shown
 
 
-def test_plain_lines_come_first_last_and_now_and_then_with_the_time_left_of_what_was_done(
+def test_plain_lines_are_few_and_estimate_the_time_left_from_the_work_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     console, stream = terminal(False)
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     with reporter(12, "runs", console) as progress:
-        progress.advance(5, "there already", found=True)
+        progress.advance(5, "found", found=True)
         for gone in (1, 40, 80, 30000, 40000, 40001, 40002):
             now = 1000.0 + gone
             progress.advance()
     assert stream.getvalue().splitlines() == [
-        "5/12 runs, 0 s: there already",
+        "5/12 runs, 0.0 s: found",
         "7/12 runs, 40 s, about 2 min left",
         "8/12 runs, 80 s, about 2 min left",
-        "9/12 runs, 30000 s, about 6.2 h left",
-        "10/12 runs, 40000 s, about 4.4 h left",
-        "12/12 runs, 40002 s",
+        "9/12 runs, 8.3 h, about 6.2 h left",
+        "10/12 runs, 11.1 h, about 4.4 h left",
+        "12/12 runs, 11.1 h",
     ]
 
 
-def test_the_bar_tells_the_time_left_after_one_piece_however_long() -> None:
+def test_the_bar_shows_the_time_left_after_one_long_piece() -> None:
     now = 0.0
     console, stream = terminal(True)
     console.get_time = lambda: now
     with reporter(11, "runs", console) as progress:
-        progress.advance(6, "there already", found=True)
+        progress.advance(6, "found", found=True)
         now = 100.0
         progress.advance(message="seven")
         now = 200.0
         progress.advance(message="eight")
-    assert "05:00" in stream.getvalue()
+    assert "5 min left" in stream.getvalue()
 
 
 def test_a_run_shows_its_epochs() -> None:
@@ -107,7 +107,7 @@ def test_a_run_shows_its_epochs() -> None:
             progress(StepTaken(step, 1, 1.0))
         progress(EpochEnded(RECORD, seconds=1.0))
         progress(RunEnded(1, 1.0, None))
-    assert stream.getvalue().splitlines()[-1].startswith("20/20 steps, 0 s: epoch 1")
+    assert stream.getvalue().splitlines()[-1].startswith("20/20 steps, 0.0 s: epoch 1")
     assert "accuracy 80.00 %" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
 

@@ -106,7 +106,7 @@ def test_callbacks_are_told_of_everything_in_order() -> None:
 def test_an_epoch_that_evaluates_to_nan_stands_in_the_history() -> None:
     inputs = np.full((40, 2), np.nan, np.float32)
     broken = DATA._replace(validation=Examples(inputs, DATA.train.labels))
-    told = r"evaluated weights .* look at the data"
+    told = r"evaluated weights .* check the data"
     with pytest.raises(NonFiniteLossError, match=told) as e:
         train(MODEL, broken, la.SGD(learning_rate=0.1), **SETTINGS)
     assert np.isnan(e.value.history[-1].validation_loss)

@@ -134,7 +134,7 @@ def test_many_runs_on_ranks_have_the_results_of_one_process(
     done = mpirun(*[[*on_ranks, "--jobs", "2"]] * 2)
     assert done.returncode != 0
     (line,) = told(done)
-    assert "workers can be mpi without jobs and scheduler, got 2" in line
+    assert "workers mpi cannot be given with jobs or scheduler, got 2" in line
 
 
 FAULTY = """
@@ -177,10 +177,10 @@ UNLIKE = r"learning_rate must be the same on all ranks, got 0.1 on rank 0 and 0.
 @pytest.mark.parametrize(
     ("ranks", "error"),
     [
-        ([[], ["--workers", "2"]], "workers must be mpi on 2 ranks that mpirun started"),
+        ([[], ["--workers", "2"]], "workers must be mpi under mpirun with 2 ranks"),
         ([["--learning-rate", "0.1"], ["--learning-rate", "0.2"]], UNLIKE),
         ([["--optimizer", "adam"]] * 2, "workers must be 1 with optimizer adam"),
-        ([["--batch-size", "700"]] * 2, "workers must be so few that each has a batch"),
+        ([["--batch-size", "700"]] * 2, "workers must be few enough for each to have"),
         ([["--on-nonfinite", "skip"]] * 2, "on_nonfinite must be 'stop'"),
         ([["--output", "one"]] * 2, "output must be a new or empty folder, got one"),
     ],
@@ -214,7 +214,7 @@ def test_another_number_of_ranks_cannot_go_on(tmp_path: Path) -> None:
     before = outcome(tmp_path / "run")
     done = mpirun(*[[*PYTHON, "train", "--resume", str(tmp_path / "run")]] * 3)
     assert done.returncode != 0
-    assert told(done) == ["lookahead-ref: workers must be as many as the run has, 2, got 3"]
+    assert told(done) == ["lookahead-ref: workers must be 2, as in the run, got 3"]
     assert outcome(tmp_path / "run") == before
 
 
@@ -229,4 +229,4 @@ def test_mpi_must_be_there_to_be_used(state: str, before: str) -> None:
     code = f"{before}; from lookahead_ref.training.team import join; join('mpi')"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert f"workers can be mpi while MPI is initialized, and it is {state}" in done.stderr
+    assert f"workers mpi needs an initialized MPI, and it is {state}" in done.stderr

@@ -180,7 +180,7 @@ def test_from_wherever_it_was_saved_a_run_ends_with_the_same_bits() -> None:
     with pytest.raises(StoppedError):
         trained(checkpoints=stopped)
     assert_same_bits(trained(resume=stopped.kept[-1][1]).params, whole.params)
-    with pytest.raises(ValueError, match="workers must be as many as resume has, 3, got 2"):
+    with pytest.raises(ValueError, match="workers must be 3, as in resume, got 2"):
         trained(2, resume=stopped.kept[-1][1])
 
 
@@ -196,8 +196,8 @@ class Unshared:
     ("count", "more", "told"),
     [
         (0, {}, "workers must be a positive integer, got 0"),
-        (11, {}, r"workers must be so few .* got 11: batch_size must be from 1 to 3"),
-        (2, {"on_nonfinite": "skip"}, "on_nonfinite must be 'stop' where there are work"),
+        (11, {}, r"workers must be few enough .* got 11: batch_size must be from 1 to 3"),
+        (2, {"on_nonfinite": "skip"}, "on_nonfinite must be 'stop' with several work"),
         (2, {"data": Unshared()}, "workers must be 1 with data mine, .* got 2"),
     ],
 )
@@ -207,7 +207,7 @@ def test_what_no_workers_can_do_is_told(count: int, more: Any, told: str) -> Non
 
 
 def test_only_a_lookahead_has_a_step_to_share() -> None:
-    with pytest.raises(TypeError, match="workers must have a Lookahead each"):
+    with pytest.raises(TypeError, match="workers must each have a Lookahead"):
         train(Normalised(), clouds(), la.Adam(), **RUN, workers=2)
 
 
@@ -220,10 +220,10 @@ def test_only_a_lookahead_has_a_step_to_share() -> None:
         ("--workers 0", "workers must be a positive integer, got 0"),
         ("--workers two", "workers must be a number or mpi, got 'two'"),
         ("--workers 2 --optimizer adam", "workers must be 1 with optimizer adam"),
-        ("--workers 2 --batch-size 700", "workers must be so few that each has a batch"),
+        ("--workers 2 --batch-size 700", "workers must be few enough for each to have"),
         ("--workers 2 --reduction allreduce", "reduction must be 'ordered' unless workers"),
-        ("--workers 2 --on-nonfinite skip", "on_nonfinite must be 'stop' where"),
-        ("--workers 2 --on-nonfinite skip --dry-run", "on_nonfinite must be 'stop' where"),
+        ("--workers 2 --on-nonfinite skip", "on_nonfinite must be 'stop' with"),
+        ("--workers 2 --on-nonfinite skip --dry-run", "on_nonfinite must be 'stop' with"),
         ("--workers 2 --reduction tree", "reduction must be"),
         ("--workers mpi", "mpi4py is needed to run with workers mpi, and is not installed"),
     ],
@@ -244,7 +244,7 @@ def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
     (run / "final.safetensors").unlink()
     max(run.glob("checkpoint-*")).unlink()
     other = called("train --workers 3 --resume", str(run))
-    refused(other, "workers must be as many as the run has, 2, got 3")
+    refused(other, "workers must be 2, as in the run, got 3")
     succeeded("train --resume", str(run))
     finals = [(folder / "final.safetensors").read_bytes() for folder in (run, whole)]
     assert finals[0] == finals[1]
@@ -254,7 +254,7 @@ def test_a_run_with_the_reduction_of_mpi_goes_on_by_it(tmp_path: Path) -> None:
     with begin(tmp_path / "run", TrainSettings(workers=2, reduction="allreduce"), print):
         pass
     done = called("train --resume", str(tmp_path / "run"))
-    refused(done, "resume must be given by mpirun -n 2 and with --workers mpi")
+    refused(done, "resume must be run by mpirun -n 2 with --workers mpi")
 
 
 def test_sweeps_and_comparisons_give_workers_to_what_can_have_them() -> None:

@@ -139,7 +139,7 @@ class NoGradientOwnClock(Convention, Some):
         ]
         super().after_inner_step(theta)
 
-    def due(self, counted: bool) -> bool:
+    def due(self) -> bool:
         return any(self.moving)
 
 
@@ -229,7 +229,7 @@ class SynchronizesOnce(Mistake, SimulatedLookahead):
     breaks = "from there on this is the inner optimizer alone"
     fix = "set the count back to 0 at each synchronization, or ask whether k divides it"
 
-    def due(self, counted: bool) -> bool:
+    def due(self) -> bool:
         return bool(self.calls == self.k)
 
 
@@ -239,7 +239,7 @@ class SynchronizesFromKOn(Mistake, SimulatedLookahead):
     breaks = "k is 1 after the first cycle"
     fix = "set the count back to 0 at each synchronization"
 
-    def due(self, counted: bool) -> bool:
+    def due(self) -> bool:
         return bool(self.cycle_step >= self.k)
 
     def synchronize(self, theta: Tensors) -> Tensors:
@@ -410,7 +410,7 @@ class CountsTensors(Mistake, Some):
     breaks = "with n parameters each synchronizes at other steps, n times as often"
     fix = "count where the loop over the parameters has ended"
 
-    def due(self, counted: bool) -> bool:
+    def due(self) -> bool:
         before, many = self.calls - 1, len(self.phi)
         self.moving = [(before * many + n) % self.k == 0 for n in range(1, many + 1)]
         return any(self.moving)

@@ -48,7 +48,7 @@ class NeverSynchronizes(Bug, SimulatedLookahead):
     breaks = "this is the inner optimizer alone, with phi carried along for nothing"
     fix = "count the steps where all of them pass, and compare the count with k"
 
-    def due(self, counted: bool) -> bool:
+    def due(self) -> bool:
         return False
 
 
@@ -128,6 +128,9 @@ class SyncBeforeInnerStep(Bug, SimulatedLookahead):
         self.after_inner_step(theta)
         self.synchronized = True
         return theta
+
+    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
+        return self.restarted(super().step(theta, grads))
 
     def restarted(self, theta: Tensors) -> Tensors:
         return self.inner.step(theta, self.grads) if self.ahead else theta

@@ -14,7 +14,6 @@ from lookahead_ref.conformance.bugs.lookahead import (
     NeverSynchronizes,
     OtherAlphaForSlots,
     PhiAfterFirstStep,
-    ScheduleSeesSyncs,
     SlotsNotReset,
 )
 from lookahead_ref.conformance.bugs.simulation import (
@@ -320,7 +319,7 @@ class CountFrozenByTracing(Mistake, SimulatedLookahead):
     breaks = "a count in Python is a constant of what jit or compile has traced"
     fix = "keep the count in the state, as an array that the traced step returns"
 
-    def due(self, counted: bool) -> bool:
+    def due(self) -> bool:
         return bool(self.k == 1)
 
 
@@ -494,34 +493,6 @@ class DecayFromPhi(Mistake, SimulatedLookahead):
         return minus(super().advance(phi, grads), minus(phi, theta))
 
 
-class CountsTensorsTogether(Mistake, SimulatedLookahead):
-    clause, place, needs = "LA-29", "period", ("several",)
-    says = "counts a step for each parameter, and synchronizes all when the count is k"
-    breaks = "with n parameters cycles are n times too short"
-    fix = "count once a step, where the loop over the parameters has ended"
-    given = {"k": lambda self: -(-self.k // len(self.phi))}
-
-
-class AdamCountsTensors(Mistake, SimulatedInner):
-    clause, place, needs = "LA-15", "adam_count", ("adam", "several")
-    says = "counts an update for each parameter for Adam's bias correction"
-    breaks = "with n parameters the count runs n times too fast"
-    fix = "raise the count once a step, or keep one for each parameter"
-
-    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
-        done, has = max(self.count), [g is not None for g in grads]
-        self.count = [done + sum(has[:i]) for i in range(len(has))]
-        return super().step(theta, grads)
-
-
-class ScheduleCountsSyncs(Mistake, ScheduleSeesSyncs):
-    says = "advances the learning rate's schedule at a synchronization, not at each step"
-
-    def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
-        self.innermost.clock = self.syncs
-        return super().advance(theta, grads)
-
-
 class SynchronizesNoSgd(Mistake, NeverSynchronizes):
     clause, place, needs = "LA-30", "first", ("sgd",)
     says = "synchronizes what the inner optimizer keeps slots of: with SGD nothing"
@@ -557,16 +528,6 @@ class NestedPhiAliased(Mistake, SimulatedLookahead):
         return super().synchronize(theta)
 
 
-class PseudoGradientPerStep(Mistake, SimulatedLookahead):
-    clause, place, needs = "OU-1", "pseudo_gradient", ("outer",)
-    says = "divides the pseudo-gradient by k"
-    breaks = "the outer learning rate is a k-th of what was asked for"
-    fix = "give the outer optimizer the whole of phi - theta"
-
-    def pseudo_gradient(self, theta: Tensors) -> Tensors:
-        return [[x / self.k for x in xs] for xs in super().pseudo_gradient(theta)]
-
-
 class DecayUnasked(Mistake, SimulatedInner):
     clause, place, needs = "LA-27", "decay", ("adam", "none")
     says = "decays the weights by 0.01 though no weight decay was asked for"
@@ -576,18 +537,6 @@ class DecayUnasked(Mistake, SimulatedInner):
         "decay_kind": lambda _: "decoupled",
         "h": lambda self: {**self.h, "weight_decay": self.arithmetic.number(0.01)},
     }
-
-
-class EvaluatesInnerPhi(Mistake, SimulatedProgram):
-    clause, place, needs = "LA-9", "evaluation", ("evaluate", "nested")
-    says = "evaluates the slow weights of the innermost Lookahead"
-    breaks = "those of the outermost are what training returns"
-    fix = "evaluate phi of the outermost"
-
-    def evaluate(self, outermost: Any, theta: Tensors) -> Evaluated:
-        while isinstance(outermost.inner, SimulatedLookahead):
-            outermost = outermost.inner
-        return outermost.phi, theta
 
 
 # Numbers on their way in and out.

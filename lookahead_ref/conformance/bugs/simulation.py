@@ -73,7 +73,7 @@ class Bug:
         return all(has(need, case) for need in cls.needs)
 
     @classmethod
-    def as_dict(cls) -> dict[str, str]:
+    def as_dict(cls) -> dict[str, Any]:
         """Return what a report says of it."""
         told = ("name", "kind", "clause", "says", "breaks", "fix")
         return {each: getattr(cls, each) for each in told}
@@ -83,6 +83,28 @@ class Convention(Bug):
     """What other libraries document: a program that follows it throughout passes."""
 
     kind = "variant"
+
+
+class Edit(Bug):
+    """A small edit of the oracle's own code, which has no name."""
+
+    parts: ClassVar[Mapping[type[Any], type[Any]]]  # what is put beneath a simulated class
+    either: ClassVar[
+        tuple[str, ...]
+    ] = ()  # what the inner or the outer optimizer must have
+    rank: ClassVar[int]  # how far it is from plain
+    title: ClassVar[str]  # of the function that it changes
+    changed: ClassVar[Callable[[], list[str]]]  # its lines, as in a diff
+
+    @classmethod
+    def applies(cls, case: Mapping[str, Any]) -> bool:
+        if not cls.either:
+            return super().applies(case)
+        return any(has(f"{of}{need}", case) for need in cls.either for of in ("", "outer-"))
+
+    @classmethod
+    def as_dict(cls) -> dict[str, Any]:
+        return {**super().as_dict(), "function": cls.title, "diff": cls.changed()}
 
 
 class Mistake(Bug):
@@ -147,7 +169,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
         super().__init__(inner, level, theta, arithmetic)
         self.arithmetic = arithmetic
         self.calls = 0  # of step
-        self.before: Tensors = theta  # what a step was given
+        self.initial = self.before = theta  # what a step was given
         self.grads: Gradients = ()
         self.moving = [True] * len(theta)  # which tensors a synchronization is of
         self.own_steps = [0] * len(theta)
@@ -170,19 +192,14 @@ class SimulatedLookahead(oracle.OracleLookahead):
         """Return the count of steps that a program begins with."""
         return 0
 
-    def step(self, theta: Tensors, grads: Gradients) -> Tensors:
-        """Do one inner step and, where it is due, synchronize."""
-        theta = self.advance(theta, grads)
-        return self.restarted(self.synchronize(theta)) if self.synchronized else theta
-
     def advance(self, theta: Tensors, grads: Gradients) -> Tensors:
         self.before, self.grads = theta, grads
-        theta = self.inner.step(theta, grads)
+        count, theta = self.cycle_step, super().advance(theta, grads)
         self.calls += 1
         self.after_inner_step(theta)
-        counted = self.counts()
-        self.cycle_step += counted
-        self.synchronized = self.due(counted)
+        if not self.counts():
+            self.cycle_step = count
+        self.synchronized = self.due()
         return self.handed(theta) if self.synchronized else theta
 
     def after_inner_step(self, theta: Tensors) -> None:
@@ -202,8 +219,8 @@ class SimulatedLookahead(oracle.OracleLookahead):
     def counts(self) -> bool:
         return True
 
-    def due(self, counted: bool) -> bool:
-        return counted and self.cycle_step == self.k
+    def due(self) -> bool:
+        return self.synchronized and self.counts()
 
     def handed(self, theta: Tensors) -> Tensors:
         """Return the fast weights that the outer update is given."""
@@ -277,7 +294,16 @@ def picked(which: Sequence[bool], these: list[Any], others: list[Any]) -> list[A
 State = list[dict[str, Any]]
 """What is saved of each Lookahead, the outermost first, and of each optimizer in them."""
 
-_COUNTS = ("cycle_step", "syncs", "calls", "clock", "count", "own_steps", "lacking")
+_COUNTS = (
+    "cycle_step",
+    "synchronized",
+    "syncs",
+    "calls",
+    "clock",
+    "count",
+    "own_steps",
+    "lacking",
+)
 _ARRAYS = ("phi", "slots", "anchor")
 
 
@@ -375,6 +401,10 @@ class SimulatedProgram:
                 level.phi = own
             if "anchor" in self.lost:
                 level.anchor = level.slots
+        return self.loaded(levels[0], theta)
+
+    def loaded(self, outermost: Any, theta: Tensors) -> Tensors:
+        """Return the fast weights to go on from."""
         return theta
 
 
@@ -420,7 +450,13 @@ def _combined(bugs: tuple[type[Bug], ...]) -> tuple[type[Any], ...]:
 
     def made(base: type[Any], **more: Any) -> type[Any]:
         mixed = [each for each in bugs if issubclass(each, base)]
-        return type(base.__name__, (*mixed, base), more) if mixed or more else base
+        edits = [each.parts for each in bugs if issubclass(each, Edit)]
+        beneath = [parts[base] for parts in edits if base in parts]
+        own = [each for each in beneath if issubclass(each, base)]
+        late = [each for each in beneath if each not in own]
+        if not (mixed or beneath or more):
+            return base
+        return type(base.__name__, (*mixed, *own, base, *late), more)
 
     outer = made(Outer)
     more = {} if outer is Outer else {"outer_optimizer": outer}

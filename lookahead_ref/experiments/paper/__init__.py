@@ -1,1 +1,1 @@
-"""The paper's tables and figures, each in its full setting and in one for a laptop."""
+"""The paper's tables and figures, each in its full setting and in smaller ones."""

@@ -1,12 +1,12 @@
-"""What the experiments on classifiers share: their settings in full and in small.
+"""Shared by the experiments on classifiers: their settings, tables and pictures.
 
 The paper trains residual networks on CIFAR for 200 epochs in batches of 128, and divides
 the learning rate by five after epochs 60, 120 and 160. Its slides name neither learning
 rates nor weight decay; those of the full setting here are from a public re-implementation,
 Connah-rs/lookahead on GitHub (``CIFAR/main.py``): 0.05 and 0.001 for SGD with momentum 0.9,
-0.0003 and 1 (decoupled) for Adam. That one has 0.1 for Lookahead and 0.3 for Polyak
-averaging, where both have SGD's rate here. Lookahead has the inner optimizer of the line
-above it, k = 5 and the alpha of the best cell of Table 5.
+0.0003 and 1 (decoupled) for Adam. It has 0.1 for Lookahead and 0.3 for Polyak averaging;
+here both have SGD's rate. Lookahead wraps the optimizer of the line above it, with k = 5
+and the alpha of the best cell of Table 5.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ from lookahead_ref.experiments.trials import Arm, Measure, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Summary, Table
 
 ALPHA = 0.8
-"""Of Lookahead, with k = 5: the cell of Table 5 with the highest accuracy."""
+"""Lookahead's, with k = 5: the cell of Table 5 with the highest accuracy."""
 
 DIFFERS = "What differs from the paper"
-"""The heading of what each report says of its setting."""
+"""The heading of each report's differences in setting."""
 
 _OF_SIZES = {
     "small": TrainSettings(data="digits", learning_rate=0.2, epochs=30, batch_size=64),
@@ -41,12 +41,18 @@ _OF_SIZES = {
 
 
 def reported(mean: float, deviation: float | None = None) -> Summary:
-    """Return a number of the paper; over how many runs, its tables do not say."""
+    """Return a number of the paper, whose tables do not state the number of runs."""
     return Summary(mean, deviation, 1)
 
 
 def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
-    """Return what all arms share: SGD with momentum 0.9 on the data that is asked for."""
+    """Return the settings of all arms: SGD with momentum 0.9 on the requested data."""
+    kind = (request.data or "").partition(":")[0]
+    if request.size == "small" and kind in _AUGMENTED:
+        raise ValueError(
+            f"data {kind} must be given with middle or full, whose models take pictures in "
+            "colours; the small setting takes mnist:DIR"
+        )
     settings = replace(
         _OF_SIZES[request.size],
         optimizer="heavy-ball",
@@ -64,12 +70,12 @@ def base(request: ReproduceSettings, **of_full: Any) -> TrainSettings:
 
 
 def changed(settings: TrainSettings, **changes: Any) -> TrainSettings:
-    """Return settings with a few changed, Lookahead's being the paper's unless given."""
+    """Return changed settings, with Lookahead's from the paper unless given."""
     return replace(settings, **{"k": 5, "alpha": ALPHA, **changes})
 
 
 def first_decay(settings: TrainSettings) -> int:
-    """Return the last epoch before the learning rate first falls, of the step schedule."""
+    """Return the last epoch before the step schedule first lowers the learning rate."""
     return max(1, int(0.3 * settings.epochs))
 
 
@@ -105,7 +111,7 @@ _MEASURED = {
 
 
 def named(value: str) -> str:
-    """Return a model's or a data set's name as a reader knows it, without its path."""
+    """Return a readable name of a model or data set, without its path."""
     kind = value.partition(":")[0]
     return _KNOWN.get(kind, kind)
 
@@ -117,16 +123,16 @@ def shown(
     rate: str,
     more: Mapping[str, str],
 ) -> dict[str, str]:
-    """Return what the runs share and what decides them, for the report."""
+    """Return the settings of the runs, for the report."""
     inside = [arm.settings for arm in arms if arm.role == "lookahead"]
     kind = settings.data.partition(":")[0]
-    measured = _MEASURED.get(kind, "validation examples, held out of those to train on")
+    measured = _MEASURED.get(kind, "validation examples, held out from training")
     if settings.evaluated == "test":
-        measured = "the test examples; none are held out of those to train on"
+        measured = "the test examples; none are held out from training"
     read = {"Augmentation": _AUGMENTED[kind]} if kind in _AUGMENTED else {}
     sizes = {"resized to": settings.resize, "cropped to": settings.crop}
-    if told := [f"{what} {size}" for what, size in sizes.items() if size is not None]:
-        read["Pixels of pictures"] = ", ".join(told)
+    if sized := [f"{what} {size}" for what, size in sizes.items() if size is not None]:
+        read["Pixels of pictures"] = ", ".join(sized)
     pairs = dict.fromkeys(
         f"{each.k} and {each.alpha:g}" for each in inside if each.alpha is not None
     )
@@ -147,7 +153,7 @@ def shown(
 
 
 def differing(here: Mapping[str, str], paper: Mapping[str, str]) -> list[str]:
-    """Say in what a setting differs from the paper's, as far as the document says."""
+    """List how a setting differs from the paper's, as far as that is stated."""
     return [
         f"{name}: here {value}; in the paper {paper.get(name, 'not stated')}."
         for name, value in here.items()
@@ -164,7 +170,7 @@ def plan(
     seeds: tuple[int, int] = (3, 10),
     **more: Any,
 ) -> Plan:
-    """Plan the runs, so many `seeds` or in small so many, of what the `paper` trains."""
+    """Plan the runs; `seeds` are the default numbers of runs, in full and small."""
     count = request.seeds or seeds[request.size == "small"]
     if request.learning_rate is not None:
         found = "given on the command line"
@@ -190,13 +196,14 @@ def last_steps(
     request: ReproduceSettings,
     paper: Mapping[str, str],
     differs: str,
-    measure: Measure,
     *,
+    measure: Measure,
+    evaluations: int,
     alpha: float = ALPHA,
     **of_full: Any,
 ) -> Plan:
-    """Plan Lookahead alone, of whose run the last steps are looked at."""
-    # At the rate at which training begins: where the steps of the inner loop go far.
+    """Plan runs of Lookahead whose last steps are measured."""
+    # At the initial rate, so that the inner steps go far.
     settings = changed(
         base(request, **of_full),
         optimizer="lookahead-heavy-ball",
@@ -205,7 +212,8 @@ def last_steps(
         epochs=request.epochs or (60 if request.full else 10),
     )
     arm = Arm("Lookahead", settings, "Lookahead", "lookahead")
-    return plan(request, settings, [arm], paper, differs, seeds=(1, 5), measure=measure)
+    looked: Any = {"measure": measure, "evaluations": evaluations}
+    return plan(request, settings, [arm], paper, differs, seeds=(1, 5), **looked)
 
 
 def accuracy_table(
@@ -218,7 +226,7 @@ def accuracy_table(
     columns: Sequence[Column],
     also: Sequence[str] = (),
 ) -> Table:
-    """Make the table of accuracies; the last columns are other quantities and the paper."""
+    """Make the table of accuracies, other quantities and the paper's numbers."""
     early = first_decay(outcomes[0].arm.settings)
     accuracies = [("validation_accuracy", epoch) for epoch in (-1, early)]
     return Table(
@@ -242,7 +250,7 @@ def rows(
     cells: Sequence[tuple[str, int]],
     paper: Mapping[str, Sequence[Summary]],
 ) -> tuple[Row, ...]:
-    """Make a row for each arm: quantities after an epoch, and what the paper has."""
+    """Make a row for each arm: quantities after an epoch, and the paper's numbers."""
     return tuple(
         Row(
             outcome.arm.title,
@@ -258,7 +266,7 @@ def rows(
 def compared(
     outcomes: Sequence[Outcome], table: Table, said: str, *, early: bool = True
 ) -> Findings:
-    """Put a table beside the differences of all arms from the first, and the curves."""
+    """Add the differences of all arms from the first, and the curves, to a table."""
     sgd, *others = outcomes
     differences = [differences_from(sgd, others)]
     if early:

@@ -7,7 +7,7 @@ from typing import Any
 from lookahead_ref.experiments.optimizers import Method
 from lookahead_ref.experiments.paper.classifiers import DIFFERS, shown
 from lookahead_ref.experiments.report import Findings, training_curves
-from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings, evaluation
 from lookahead_ref.experiments.statistics import against, differences_from, perplexity
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import Column, Row, Table
@@ -20,7 +20,6 @@ _BASE = TrainSettings(
     epochs=4,
     batch_size=20,
     clip=0.25,
-    evaluate_train=False,
 )
 _SETTING = {
     "Outer optimizer": "Nesterov, learning rate 0.7, momentum 0.5, k = 20",
@@ -35,8 +34,8 @@ _ARMS: Mapping[str, tuple[Method, Mapping[str, Any]]] = {
     "DiLoCo": (Method("snoo-adam", "DiLoCo", "DiLoCo", "lookahead"), {**_K, "workers": 2}),
 }
 _RATES = {"Adam": 0.01, "Lookahead": 0.01, "SNOO": 0.01, "DiLoCo": 0.01}
-"""Each the better of 0.003 and 0.01 on seed 1000, after an epoch of Penn Treebank; DiLoCo
-has that of SNOO."""
+"""The better of 0.003 and 0.01 on seed 1000, after an epoch of Penn Treebank; DiLoCo has
+SNOO's."""
 
 
 def plan(request: ReproduceSettings) -> Plan:
@@ -45,6 +44,7 @@ def plan(request: ReproduceSettings) -> Plan:
         data=request.data or _BASE.data,
         epochs=request.epochs or _BASE.epochs,
         backend=request.base.backend,
+        **{**evaluation(request.base), "evaluate_train": bool(request.base.evaluate_train)},
     )
     arms = []
     for title, (method, changed) in _ARMS.items():
@@ -57,7 +57,7 @@ def plan(request: ReproduceSettings) -> Plan:
     setting["Model"] = f"LSTM, {base.layers} layer of {base.hidden}"
     notes = {
         DIFFERS: [
-            "It is no experiment of the paper: SNOO and DiLoCo are later methods.",
+            "This is not an experiment of the paper: SNOO and DiLoCo are later methods.",
             "They were made for large language models, and this is a small one.",
             "DiLoCo's two workers each read half of the text in an epoch: half the steps.",
         ]

@@ -1,8 +1,8 @@
 """Figure 1: the path of fast and slow weights in a plane, over the accuracy there.
 
-Three points of weight space span the plane: the slow weights before the cycles that are
-drawn, the fast weights at the end of the first of them, and the slow weights after the
-last. All other points of the path are projected on it.
+Three points of weight space span the plane: the slow weights before the drawn cycles, the
+fast weights at the end of the first cycle, and the slow weights after the last. All other
+points of the path are projected onto it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from lookahead_ref.experiments.paper import classifiers
 from lookahead_ref.experiments.paper.walk import BACK, FAST, SLOW, Walk, walking
 from lookahead_ref.experiments.report import Findings, Picture
 from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings
+from lookahead_ref.experiments.statistics import verdicts
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.report import plots
 from lookahead_ref.report.plots import Theme
@@ -24,13 +25,14 @@ from lookahead_ref.report.tables import Column, Row, Table, summarize
 from lookahead_ref.training.stopping import StopRequest
 
 CYCLES = 4
-"""Cycles that are drawn, the last of the run."""
+"""The number of cycles drawn, the last of the run."""
 
 _GRID = 31
+_EVALUATIONS = _GRID**2 + CYCLES * (5 + 1) + 1  # of fast and slow weights, k = 5
 
 
 class Plane:
-    """The plane through three points that are not on one line."""
+    """The plane through three points that do not lie on a line."""
 
     def __init__(
         self,
@@ -42,15 +44,15 @@ class Plane:
         spanning = np.stack([first - origin, second - origin], axis=1)
         axes, lengths = np.linalg.qr(spanning)
         if not abs(lengths[1, 1]) > 1e-9 * np.linalg.norm(spanning[:, 1]):
-            raise ValueError("origin, first and second must not be on one line")
+            raise ValueError("origin, first and second must not lie on a line")
         self._axes = (axes * np.sign(np.diag(lengths))).T
 
     def coordinates(self, point: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Project a point on the plane: its two coordinates there."""
+        """Return the coordinates of a point's projection onto the plane."""
         return np.asarray(self._axes @ (point - self._origin))
 
     def distance(self, point: NDArray[np.float64]) -> float:
-        """Return how far a point is from the plane."""
+        """Return the distance of a point from the plane."""
         return float(np.linalg.norm(point - self.point(self.coordinates(point))))
 
     def point(self, coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,15 +66,16 @@ def plan(request: ReproduceSettings) -> Plan:
         {"Model": "ResNet-32", "Data": "CIFAR-100"},
         "The document does not say which three points span its plane, nor where in "
         f"training its cycles are; here they are the last {CYCLES} of the run.",
-        measure,
+        measure=measure,
+        evaluations=_EVALUATIONS,
         alpha=0.5,
         model="resnet32",
     )
 
 
 def measure(settings: TrainSettings, folder: Path, request: StopRequest) -> dict[str, Any]:
-    """Train, map the accuracy around the last cycles, and measure it along their path."""
-    with walking(settings, folder, request) as walk:
+    """Train, and measure the accuracy around the last cycles and along their path."""
+    with walking(settings, folder, request, _EVALUATIONS) as walk:
         return _mapped(walk, settings.epochs * walk.steps_per_epoch, settings.k)
 
 
@@ -133,14 +136,17 @@ def find(plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
     off = max(run["off_plane"] for run in runs)
     summary = (
         "In the paper the fast weights explore around the minimum and the slow weights go "
-        "to an area of better accuracy. Here the slow weights' accuracy is "
-        f"{gain.mean:+.3f} points from that of the fast weights, in the mean over the "
-        f"path; the best of the plane is {summarize(best).mean:.2f} %. The path leaves the "
-        f"plane by up to {100 * off:.0f} % of its extent."
+        "to an area of better accuracy. "
+    )
+    better = "a higher mean accuracy along the path than that of the fast weights"
+    summary += (
+        f"{verdicts(better, {'the slow weights': gain}, 1, 3)} The best of the plane is "
+        f"{summarize(best).mean:.2f} %. The path leaves the plane by up to "
+        f"{100 * off:.0f} % of its extent."
     )
     picture = Picture(
         f"{of.capitalize()} accuracy in the plane, seed 0, with the path of fast and slow "
-        "weights projected on it.",
+        "weights projected onto it.",
         lambda theme: _draw(runs[0], of, theme),
     )
     return Findings(summary, (table,), {"plane": picture})
@@ -163,14 +169,15 @@ def _unflat(point: NDArray[np.float64], template: Any) -> dict[str, Any]:
 def _draw(run: Mapping[str, Any], of: str, theme: Theme) -> "plots.Figure":
     figure, ((axes,),) = plots.panels(1, 1, width=6.8, height=5.4, theme=theme)
     accuracy = 100 * np.array(run["accuracy"])
-    levels = np.linspace(accuracy.min(), accuracy.max(), 14)
+    levels = plots.round_steps(accuracy.min(), accuracy.max(), 14)
     filled = axes.contourf(run["x"], run["y"], accuracy, levels, cmap="Greys_r", alpha=0.8)
     fast, slow = plots.PALETTE[theme][:2]
-    theta, phi, k = np.array(run["theta"]), np.array(run["phi"]), run["k"]
+    theta, phi = (np.array(run[name])[:, :2] for name in ("theta", "phi"))
+    k = run["k"]
     for cycle in range(len(phi) - 1):
         points = np.vstack([phi[cycle], theta[cycle * k : (cycle + 1) * k]])
-        told = "fast weights theta" if cycle == 0 else None
-        axes.plot(*points.T, color=fast, label=told, **FAST)
+        label = "fast weights theta" if cycle == 0 else None
+        axes.plot(*points.T, color=fast, label=label, **FAST)
         back = np.vstack([points[-1], phi[cycle + 1]])
         axes.plot(*back.T, color=slow, linewidth=1.0, **BACK)
     axes.plot(*phi.T, color=slow, linewidth=2.0, label="slow weights phi", **SLOW)
@@ -182,4 +189,5 @@ def _draw(run: Mapping[str, Any], of: str, theme: Theme) -> "plots.Figure":
     bar.set_label(f"{of} accuracy (%)", fontsize=11, color=ink)
     bar.ax.tick_params(colors=ink, labelsize=10)
     bar.outline.set_edgecolor(ink)
-    return figure
+    note = f"One run (n = 1, seed 0), its last {CYCLES} cycles. Dotted: the interpolation."
+    return plots.noted(figure, note, theme)

@@ -1,17 +1,27 @@
-"""A table or figure of the paper, from what is asked for to the report."""
+"""Reproduces a table or figure of the paper, from the request to the report."""
 
 import importlib
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Protocol, cast
 
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.estimate import epochs_within
 from lookahead_ref.experiments.report import Findings, Job
-from lookahead_ref.experiments.settings import SIZES, ReproduceSettings, command
+from lookahead_ref.experiments.settings import (
+    SIZES,
+    ReproduceSettings,
+    TrainSettings,
+    command,
+    options,
+)
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.hyperparameters import option
+from lookahead_ref.report.files import jsonable, read_sealed, write_sealed
+from lookahead_ref.report.words import duration
+from lookahead_ref.training import Data
 
 NAMES: Mapping[str, str] = {
     "table1": "Table 1: classifiers at the end of training",
@@ -24,50 +34,77 @@ NAMES: Mapping[str, str] = {
     "fig10": "Figure 10: accuracy within the inner loops",
     "family": "The family: outer steps on a language model",
 }
-"""What can be reproduced, and the title of its report."""
+"""Tables and figures, and the titles of their reports."""
+
+_ONE = "which has one setting"
+_PATH = "which is evaluated along its path only"
+_UNUSED: Mapping[str, Mapping[str, str]] = {
+    "family": {"full": _ONE, "middle": _ONE, "learning_rate": "which has no SGD"},
+    "fig1": {"evaluate_every": _PATH},
+    "fig10": {"evaluate_every": _PATH},
+}
+"""Options that one of them does not use, and why."""
+
+CHOSEN = "chosen.json"
+"""The file of a folder that says what was chosen for a budget."""
+
+_FORMAT = "lookahead-ref choice"
+_OBJECT = {"type": "object"}
 
 _ENOUGH = 10
-"""Epochs that a larger setting must fit with, to be better than a smaller one."""
+"""The fewest epochs with which a larger setting is preferred to a smaller one."""
 
 
 class Experiment(Protocol):
-    """What each module that `NAMES` names has."""
+    """The functions of each module in `NAMES`."""
 
     def plan(self, settings: ReproduceSettings) -> Plan:
         """Plan the runs."""
 
     def find(self, plan: Plan, outcomes: Sequence[Outcome]) -> Findings:
-        """Make what came of them into tables beside the paper's, words and pictures."""
+        """Turn outcomes into tables beside the paper's, words and pictures."""
 
 
 def experiment(name: str) -> Experiment:
     """Return the module of a table or figure."""
     option("name", name, tuple(NAMES))
-    # Figure 9 shows the runs of Table 5 on the way.
+    # Figure 9 shows the curves of Table 5's runs.
     module = importlib.import_module(
         f"lookahead_ref.experiments.paper.{'table5' if name == 'fig9' else name}"
     )
     return cast("Experiment", module)
 
 
-def fitted(name: str, settings: ReproduceSettings, jobs: int) -> ReproduceSettings:
-    """Choose the largest setting whose runs fit into a budget, and all epochs that do."""
-    # It must fit with `_ENOUGH` epochs, unless it is the smallest that takes the data.
+def plan(name: str, settings: ReproduceSettings) -> Plan:
+    """Plan the runs; refuse an option that the table or figure does not use."""
+    module, unused = experiment(name), _UNUSED.get(name, {})
+    pairs = zip(options(settings), options(ReproduceSettings()), strict=True)
+    for (place, _, given), (*_, usual) in pairs:
+        if given != usual and (why := unused.get(field := place.rpartition(".")[2])):
+            raise ValueError(f"{field} cannot be given with {name}, {why}; got {given}")
+    return module.plan(settings)
+
+
+def fitted(
+    name: str, settings: ReproduceSettings, jobs: int, loaded: MutableMapping[object, Data]
+) -> ReproduceSettings:
+    """Choose the largest setting, and the most epochs, whose runs fit into a budget."""
+    # It must fit with `_ENOUGH` epochs, unless it is the smallest for the data.
     budget = settings.budget or math.inf
-    module = experiment(name)
     found, refused = [], []
     for size in SIZES:
         asked = replace(settings, budget=None, full=size == "full", middle=size == "middle")
-        plan = module.plan(replace(asked, epochs=1))
         try:
-            runs = trials.check(plan)
-        except ValueError as error:  # by data that its model does not take, as a rule
+            planned = plan(name, replace(asked, epochs=1))
+            runs = trials.check(planned, loaded)
+        except ValueError as error:  # usually because its model does not take the data
             refused.append(error)
             continue
-        seconds = budget * min(jobs, len(plan.trials()))
-        usual = module.plan(asked).arms[0].settings.epochs
-        epochs = min(epochs_within(seconds, runs, len(plan.seeds)), usual)
-        found.append((replace(asked, epochs=max(epochs, 1), seeds=len(plan.seeds)), epochs))
+        seconds = budget * min(jobs, len(planned.trials()))
+        usual = plan(name, asked).arms[0].settings.epochs
+        epochs = min(epochs_within(seconds, planned, runs), usual)
+        seeds = len(planned.seeds)
+        found.append((replace(asked, epochs=max(epochs, 1), seeds=seeds), epochs))
         if epochs >= min(_ENOUGH, usual):
             break
     if not found:
@@ -75,16 +112,31 @@ def fitted(name: str, settings: ReproduceSettings, jobs: int) -> ReproduceSettin
     chosen, epochs = found[-1]
     if epochs < 1:
         raise ValueError(
-            f"budget must be enough for one epoch of all runs, got {budget:g} s: "
+            f"budget must be enough for one epoch of all runs, got {duration(budget)}: "
             f"{command(f'reproduce {name}', chosen)} --dry-run says how long they take"
         )
     return chosen
 
 
-def prepare(name: str, settings: ReproduceSettings) -> Job:
-    """Check everything before anything is trained or written."""
-    module = experiment(name)
-    plan = module.plan(settings)
+def _chosen(folder: Path | None, asked: ReproduceSettings) -> ReproduceSettings | None:
+    """Return what was chosen for the same request when a folder was begun."""
+    if folder is None or not (folder / CHOSEN).exists():
+        return None
+    found = read_sealed(folder / CHOSEN, _FORMAT, asked=_OBJECT, settings=_OBJECT)
+    if found["asked"] != jsonable(asdict(asked)):
+        return None
+    given = found["settings"]
+    return ReproduceSettings(**{**given, "base": TrainSettings(**given["base"])})
+
+
+def prepare(
+    name: str, settings: ReproduceSettings, jobs: int = 1, folder: Path | None = None
+) -> Job:
+    """Check everything before anything is trained or written; choose for a budget."""
+    asked, loaded = settings, dict[object, Data]()
+    if asked.budget is not None:
+        settings = _chosen(folder, asked) or fitted(name, asked, jobs, loaded)
+    planned = plan(name, settings)
 
     def find(outcomes: Sequence[Outcome]) -> Findings:
         if all(outcome.diverged == len(outcome.runs) for outcome in outcomes):
@@ -92,14 +144,20 @@ def prepare(name: str, settings: ReproduceSettings) -> Job:
                 "every run diverged, there is nothing to compare: try a smaller learning "
                 "rate"
             )
-        return module.find(plan, outcomes)
+        return experiment(name).find(planned, outcomes)
+
+    def begin(folder: Path) -> None:
+        if asked.budget is not None:
+            chosen = {"asked": asdict(asked), "settings": asdict(settings)}
+            write_sealed(folder / CHOSEN, _FORMAT, chosen)
 
     return Job(
         f"reproduce {name}",
         NAMES[name],
         settings,
-        plan,
-        trials.check(plan),
+        planned,
+        trials.check(planned, loaded),
         find,
         more=lambda _: {"name": name},
+        begin=begin,
     )

@@ -1,7 +1,7 @@
 """Table 2: top-1 and top-5 accuracy on ImageNet at two points of a shortened schedule.
 
-The paper divides the learning rate by ten after epochs 30, 48 and 58 of 60 and looks at
-epochs 50 and 60; other numbers of epochs are divided in the same proportion.
+The paper divides the learning rate by ten after epochs 30, 48 and 58 of 60 and reports
+epochs 50 and 60; other numbers of epochs are divided in proportion.
 """
 
 from collections.abc import Mapping, Sequence

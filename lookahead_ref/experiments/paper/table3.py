@@ -10,7 +10,7 @@ from lookahead_ref.experiments.settings import ReproduceSettings, TrainSettings,
 from lookahead_ref.experiments.statistics import against, differences_from, perplexity
 from lookahead_ref.experiments.trials import Arm, Outcome, Plan
 from lookahead_ref.report.tables import MISSING, Column, Row, Summary, Table
-from lookahead_ref.training.progress import several
+from lookahead_ref.report.words import several
 
 PAPER: Mapping[str, tuple[Summary, ...]] = {
     "SGD": (reported(43.62), reported(66.0), reported(63.90)),
@@ -35,8 +35,8 @@ _SMALL = TrainSettings(
 _OF_SIZES = {
     "small": _SMALL,
     "middle": replace(_SMALL, hidden=200, layers=2, dropout=0.2, epochs=40),
-    # With this setting the program of Merity et al. (2018) reaches 61.2 and 58.8, according
-    # to its README: what Table 3 has for Polyak averaging.
+    # With it the program of Merity et al. (2018) reaches 61.2 and 58.8, says its README; so
+    # does Polyak averaging in Table 3.
     "full": TrainSettings(
         model="awd-lstm",
         schedule="plateau",
@@ -59,14 +59,14 @@ _RATES = {
     Method("lookahead-adam", "Lookahead (Adam)", "Adam", "lookahead"): (0.04, 0.003, 0.001),
     Method("polyak-sgd", "Polyak", "SGD", "other"): (30.0, 30.0, 30.0),
 }
-"""Learning rates in small, in the middle and in full. In small each is the best of a grid,
-on seed 1000 over six epochs: for SGD, its average and Lookahead around it 10, 30, 100; for
-Adam and Lookahead around it 0.005, 0.01, 0.02, 0.04. In the middle and in full that of SGD
-is the one of Merity et al. (2018); Adam's was not searched for."""
+"""Learning rates of the small, middle and full settings. The small ones are the best of a
+grid on seed 1000 over six epochs: 10, 30, 100 for SGD, alone, averaged and in Lookahead;
+0.005, 0.01, 0.02, 0.04 for Adam, alone and in Lookahead. In the other settings SGD has the
+rate of Merity et al. (2018), and Adam's was not tuned."""
 
 _ADAM_ON_WORDS = 0.01
-"""Adam's in small on Penn Treebank, alone and inside Lookahead: the better of 0.003 and
-0.01 on seed 1000, after an epoch."""
+"""Adam's small rate on Penn Treebank, alone and in Lookahead: the better of 0.003 and 0.01
+on seed 1000, after an epoch."""
 
 
 def plan(request: ReproduceSettings) -> Plan:
@@ -90,7 +90,7 @@ def plan(request: ReproduceSettings) -> Plan:
             rate = request.learning_rate
         settings = replace(base, optimizer=method.name, learning_rate=rate)
         if request.full and method.name == "polyak-sgd":
-            # Against a stalled loss it only averages.
+            # A stalled loss starts the averaging and nothing else.
             settings = replace(settings, nonmonotone=5, schedule="constant")
         arms.append(Arm(method.title, settings, method.family, method.role))
         rates.append(f"{rate:g} for {method.name}")

@@ -1,9 +1,9 @@
-"""Lookahead step by step, with what a stepper does not show: theta before it is drawn back.
+"""Lookahead step by step, with the fast weights before each interpolation.
 
-In a stepper the last inner step of a cycle and the interpolation are one pass over memory,
-so that theta_{t,k} is never there to be looked at. Here a stepper of the inner optimizer
-does that step too. All else is as in `train`: the same initial weights, batches and noise
-for the same seed, and checkpoints.
+A stepper does the last inner step of a cycle and the interpolation in one pass over memory,
+so that theta_{t,k} is never stored. Here a second stepper, of the inner optimizer, does
+that step too. All else is as in `train`: checkpoints, and the same initial weights, batches
+and noise for the same seed.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ from lookahead_ref.system import read_file
 from lookahead_ref.training.state import Placement, TrainingState, evaluator, gradients
 from lookahead_ref.training.stopping import StoppedError, StopRequest
 
-# How pictures show the fast weights, the slow ones, and the way from the first to these.
+# Styles of the fast weights, the slow weights, and the interpolation between them.
 FAST = {"marker": "o", "markersize": 3.5, "linewidth": 1.2}
 SLOW = {"marker": "D", "markersize": 6}
 BACK = {"linestyle": (0, (2, 1.5))}
@@ -31,34 +31,38 @@ BACK = {"linestyle": (0, (2, 1.5))}
 
 @dataclass(frozen=True)
 class Visit:
-    """Where Lookahead is after a step of its inner optimizer, in host memory."""
+    """The weights after a step of the inner optimizer, in host memory."""
 
     step: int
-    """Updates made."""
+    """The number of updates done."""
     theta: Any
     """The fast weights after the inner step, before an interpolation."""
     phi: Any
     """The slow weights, after the interpolation if there was one."""
     synchronized: bool
-    """Whether there was one."""
+    """Whether there was an interpolation."""
 
 
 @contextmanager
 def walking(
-    settings: TrainSettings, folder: Path, request: StopRequest
+    settings: TrainSettings, folder: Path, request: StopRequest, evaluations: int = 0
 ) -> Iterator["Walk"]:
-    """Begin a walk in a folder, or go on with it."""
+    """Begin or continue a walk in a folder, with this many evaluations."""
     with request.interrupting():
         prepared = train.prepare(settings)
     with held(folder, prepared.settings) as run:
-        yield Walk(prepared, run, request)
+        yield Walk(prepared, run, request, evaluations)
 
 
 class Walk:
-    """A run of Lookahead that is looked at; its folder keeps how far it is."""
+    """A run of Lookahead whose weights are visible; its folder keeps its state."""
 
     def __init__(
-        self, prepared: train.Prepared, run: RunFolder, request: StopRequest
+        self,
+        prepared: train.Prepared,
+        run: RunFolder,
+        request: StopRequest,
+        evaluations: int,
     ) -> None:
         optimizer, settings = prepared.optimizer, prepared.settings
         if not isinstance(optimizer, la.Lookahead):
@@ -75,7 +79,9 @@ class Walk:
             run.note(f"continuing from {restored.path}")
             self._state.restore(restored.snapshot)
         steps = settings.epochs * self.steps_per_epoch
-        self._note = Note(run.path, steps)
+        # As if an evaluation took as long as a step.
+        self._note = Note(run.path, steps + evaluations)
+        self._evaluated, self._evaluations = 0, evaluations
         self._file = run.path / "accuracies.txt"
         text = read_file(self._file).decode() if self._file.exists() else ""
         # The last line may have been cut off.
@@ -89,7 +95,7 @@ class Walk:
         return self._state.stream.batches_per_epoch
 
     def visits(self, first: int, last: int) -> Iterator[Visit]:
-        """Train, and yield where the run is after each update from first to last."""
+        """Train, and yield the weights after each update from first to last."""
         state, place = self._state, self._placement
         gradient = gradients(self._prepared.model, state, self._prepared.batch_size)
         params = state.stepper.params
@@ -101,7 +107,7 @@ class Walk:
                 before = state.stepper.state_dict() if shown else {}
                 loss, state.carried, grads = gradient(batch)
                 words = f"step {state.step}, batch loss {float(loss):.4f}"
-                self._note.write(state.step, words)
+                self._note.write(state.step + self._evaluated, words)
                 state.stepper.step(grads)
                 state.step, state.batches = state.step + 1, state.batches + 1
                 if shown:
@@ -118,7 +124,10 @@ class Walk:
                     return
 
     def accuracy(self, params: Any) -> float:
-        """Return the accuracy of weights on the validation examples, and keep it."""
+        """Return the accuracy of weights on the validation examples, once recorded."""
+        self._evaluated += 1
+        words = f"evaluation {self._evaluated} of {self._evaluations}"
+        self._note.write(self._state.step + self._evaluated, words)
         if self._measured:
             return self._measured.popleft()
         model, data, place = self._prepared.model, self._prepared.data, self._placement

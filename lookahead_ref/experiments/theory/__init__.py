@@ -1,8 +1,7 @@
-"""The theory in pictures: each module computes numbers, draws them, and is a command.
+"""The theory in pictures: each module is a command that computes and draws numbers.
 
-Every module has a function `compute`, from its settings to plain data, a function `draw`,
-from this data to a figure, and a function `summary`, from this data to a sentence: the
-picture shows nothing that is not in the numbers.
+Every module has three functions: `compute` turns settings into plain data, `draw` turns
+this data into a figure, and `summary` into a sentence.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,11 +22,11 @@ STATES: Mapping[InnerState, str] = {
     "reset": "reset",
     "interpolate": "interpolated",
 }
-"""What a synchronization does to the velocity, and its word in a picture."""
+"""What a synchronization does to the velocity, and the word for it in a picture."""
 
 
 def note(figure: "plots.Figure", text: str) -> None:
-    """Write below all panels with what they were computed."""
+    """Write the settings below all panels."""
     figure.supxlabel(text, fontsize=10, color=INK)
 
 
@@ -37,7 +36,7 @@ def save(
     draw: "Callable[[Mapping[str, Any]], plots.Figure]",
     numbers: Mapping[str, Any],
 ) -> list[str]:
-    """Write numbers, and their picture twice; return the names of the files."""
+    """Write numbers as JSON and their picture as PNG and SVG; return the file names."""
     found = versions("numpy", "matplotlib")
     write_json(folder / f"{name}.json", {"versions": found, **numbers})
     with plots.own_look():

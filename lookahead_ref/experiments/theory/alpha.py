@@ -1,4 +1,4 @@
-"""Proposition 1 in a picture: the line that a cycle goes along, and alpha* on it."""
+"""Proposition 1 in a picture: the line of a cycle, and alpha* on it."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ LINEAR = (0.4, 0.2)
 START = (-1.6, 2.6)
 STABLE = 2.0 / float(np.linalg.eigvalsh(np.array(MATRIX))[-1])
 FAR = 1e6
-"""Weights beyond this have nothing to show."""
+"""Largest weight that the picture can show."""
 
 
 def compute(k: int = 5, learning_rate: float = 1.7, alpha: float = 0.5) -> dict[str, Any]:
-    """Run one cycle of SGD on a quadratic of two weights, and look along its line."""
+    """Run one cycle of SGD on a quadratic of two weights, and compute loss on its line."""
     hyperparameters.positive("learning_rate", learning_rate)
     optimizer = la.Lookahead(la.SGD(learning_rate), k=k, alpha=alpha)
     params: Any = {"theta": np.array(START)}

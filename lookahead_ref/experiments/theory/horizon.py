@@ -27,7 +27,7 @@ def compute(periods: tuple[int, ...] = (5, 20), longest: int = 10_000) -> dict[s
         raise ValueError(f"longest must be at least {unit} for these k, got {longest}")
     given = problem()
     floor = 0.5 * float(np.sum(np.asarray(given.curvature) * np.asarray(given.noise)))
-    # Whole cycles for every k, so that none is seen in the middle of one.
+    # Whole cycles for every k, so that no horizon ends within one.
     horizons = unit * np.unique(np.geomspace(1, longest // unit, 21).round().astype(int))
     found: dict[str, Any] = {}
     for k in (1, *periods):

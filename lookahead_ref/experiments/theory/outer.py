@@ -1,4 +1,4 @@
-"""What an outer optimizer does in place of Lookahead's own step, for losses and games."""
+"""The effect of outer optimizers instead of Lookahead's own step, on losses and games."""
 
 from typing import Any
 
@@ -18,20 +18,20 @@ KINDS: dict[Kind, str] = {
     "nesterov": "Nesterov",
 }
 STEP, ALPHA, MOMENTUM = 0.1, 0.5, 0.5
-"""Of the game: as in the example of the page, and a momentum that is too large for it."""
+"""Settings of the game: as in the documentation, and a momentum that is too large."""
 
 
 def compute(
     k: int = 5, learning_rate: float = 0.5, workers: int = 1, longest: int = 10_000
 ) -> dict[str, Any]:
-    """Find each outer optimizer's best for each horizon; its borders; and play a game."""
+    """Find each outer optimizer's best loss by horizon and its stability; play a game."""
     if longest < 2 * k:
         raise ValueError(f"longest must be at least {2 * k} for this k, got {longest}")
     given = problem()
     a = given.curvature
     gradient = noisy_gradient(a, given.noise).after(learning_rate, k).averaged(workers)
     floor = float(expected_loss(0.0, 0.0, a, given.noise))
-    # In a single cycle momentum does nothing that the learning rate does not.
+    # In a single cycle momentum acts like a larger learning rate.
     cycles = np.unique(np.geomspace(2, longest // k, 14).round().astype(int))
     found = {}
     for kind in KINDS:

@@ -31,7 +31,7 @@ def compute(
     for kind, title in TITLES.items():
         mu = 0.0 if kind == "sgd" else momentum
         cases: dict[str, dict[str, Any]] = {f"{title} alone": {}}
-        # Without a velocity there is nothing to maintain or reset.
+        # Without a velocity, maintain and reset are the same.
         for state in list(STATES)[:1] if kind == "sgd" else STATES:
             name = "Lookahead" if kind == "sgd" else f"Lookahead, velocity {STATES[state]}"
             cases[name] = {"k": k, "alpha": alpha, "inner_state": state}
@@ -55,11 +55,11 @@ def compute(
 def draw(numbers: dict[str, Any]) -> "plots.Figure":
     figure, grid = plots.panels(1, 3, width=12.6, height=5.0, sharey=True)
     conditions = numbers["condition_number"]
-    # A line for each state, not told apart by colour alone.
+    # A line style for each state, as colour alone is not enough.
     styles = [(INK, DASHED), *zip(COLOURS, ["solid", DOTTED, DASH_DOTTED], strict=False)]
     for axes, (title, cases) in zip(grid.flat, numbers["optimizers"].items(), strict=True):
-        best, told = _steps(numbers["best_possible_rate"]), "best possible, first order"
-        axes.plot(conditions, best, color=GHOST, linewidth=4.0, label=told)
+        best, label = _steps(numbers["best_possible_rate"]), "best possible, first order"
+        axes.plot(conditions, best, color=GHOST, linewidth=4.0, label=label)
         for (name, case), (colour, dashes) in zip(cases.items(), styles, strict=False):
             style: Any = {"color": colour, "linestyle": dashes, "linewidth": 2.0}
             axes.plot(conditions, _steps(case["rate"]), label=name, **style)
@@ -93,5 +93,5 @@ def summary(numbers: dict[str, Any]) -> str:
 
 
 def _steps(rates: list[float]) -> list[float]:
-    """Turn rates into the number of steps to a tenth; a rate of 1 is none: never."""
+    """Turn rates into steps per tenfold reduction; NaN for a rate of 1 or more."""
     return [math.log(0.1) / math.log(rate) if rate < 1.0 else math.nan for rate in rates]

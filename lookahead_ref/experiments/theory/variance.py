@@ -45,7 +45,7 @@ def draw(numbers: dict[str, Any]) -> "plots.Figure":
             numbers["alpha"],
             ratio,
             levels=levels[1:-1:2],
-            # White is not seen on the bright end of the map.
+            # White is invisible on the bright end of the map.
             colors=["white"] * 3 + ["black"] * 2,
             linewidths=0.9,
         )

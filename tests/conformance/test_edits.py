@@ -1,0 +1,94 @@
+"""Where no bug with a name explains a program, small edits of the oracle are tried."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conformance.running import results
+from conformance.wrong import changed
+
+from lookahead_ref.conformance import Case, cases, judge, oracle
+from lookahead_ref.conformance.bugs import simulate
+from lookahead_ref.conformance.bugs.simulation import Edit
+from lookahead_ref.conformance.diagnosis import diagnose
+from lookahead_ref.conformance.edits import PLACES, edits_of
+from lookahead_ref.conformance.judging import Observation, Result, Trajectory
+from lookahead_ref.conformance.reports import in_plain_words, summarize
+
+
+def some_cases() -> list[Case]:
+    """Return a few small cases of each profile, with plain numbers."""
+    untold = {"overflow", "subnormal", "no-gradient"}
+    chosen: dict[str, list[Case]] = {}
+    for case in sorted(cases(), key=lambda each: each.size):
+        if not untold & set(case.flags):
+            chosen.setdefault(case.profile, []).append(case)
+    return [case for each in chosen.values() for case in each[1:30:7]]
+
+
+def observed(case: Case, edit: type[Edit]) -> Result:
+    """Take a case through the edited oracle."""
+
+    def flat(tensors: oracle.Tensors) -> Any:
+        return np.array([x for xs in tensors for x in xs])
+
+    def trajectory(steps: list[oracle.Step]) -> Trajectory:
+        return Trajectory(
+            [flat(step.fast) for step in steps],
+            [[flat(phi) for phi in step.slow] for step in steps],
+            [{name: flat(x) for name, x in step.slots.items()} for step in steps],
+        )
+
+    run = simulate(case.data, oracle.Double(), [edit])
+    evaluations = {step: flat(weights) for step, weights in run.evaluations.items()}
+    seen = Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
+    verdict = judge(case, seen, "float64")
+    status: Any = "passed" if verdict.passed else "failed"
+    return Result(case, "float64", status, "", verdict, seen)
+
+
+ALL = [edit for place in PLACES for edit in edits_of(place)]
+
+
+@pytest.mark.parametrize("number", range(0, len(ALL), len(ALL) // 12))
+def test_an_edit_of_the_oracle_is_found_again(number: int) -> None:
+    chosen = [case for case in some_cases() if ALL[number].applies(case.data)]
+    try:
+        found = [observed(case, ALL[number]) for case in chosen]
+    except Exception:
+        pytest.skip("it cannot run")
+    if {each.status for each in found} <= {"passed"}:
+        pytest.skip("it changes nothing")
+    (diagnosis,) = diagnose(found)
+    assert diagnosis.explanations
+    # One with a name that leaves something over is told before an edit that does not.
+    edits = [issubclass(each, Edit) for some in diagnosis.explanations for each in some]
+    assert not (diagnosis.exceptions and any(edits))
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "says", "line"),
+    [
+        (
+            "self.phi[name] - theta for",
+            "(self.phi[name] - theta) / self.k for",
+            "divides the pseudo-gradient by k",
+            "+    return scaled(minus(self.phi, theta), 1 / self.k)",
+        ),
+        (
+            "1 - beta1**t, 1 - beta2**t",
+            "1 - beta1**t, 1 - beta1**t",
+            "uses beta1 where beta2 is due, in Adam",
+            "+    bias1, bias2 = (1 - h['beta1'] ** t, 1 - h['beta1'] ** t)",
+        ),
+    ],
+)
+def test_an_edit_is_told_in_a_sentence_and_as_a_diff(
+    right: str, wrong: str, says: str, line: str
+) -> None:
+    found = results(changed([(right, wrong)]), some_cases(), "float64")
+    summary = summarize("it", found, diagnose(found))
+    words = list(in_plain_words(summary))
+    assert any(says in each for each in words)
+    causes = [cause for each in summary["diagnosis"][0]["explanations"] for cause in each]
+    assert line in [line for cause in causes for line in cause["diff"]]
