@@ -72,6 +72,7 @@ class Synchronization:
             "OMPI_ALLOW_RUN_AS_ROOT": "1",
             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
             "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+            "OMPI_MCA_rmaps_base_oversubscribe": "1",  # Open MPI 4
         }
         order = [parameters, str(settings.TURNS), reduction]
         program = [sys.executable, "-c", SYNCHRONIZATION, *order]
