@@ -110,8 +110,8 @@ _WORDS = {
     "h['beta1']": "beta1",
     "h['beta2']": "beta2",
     "h['momentum']": "momentum",
+    **{f"self.h[{name!r}]": name.replace("_", " ") for name in _HYPERPARAMETERS},
     "h['epsilon']": "epsilon",
-    "self.h['weight_decay']": "the weight decay",
     "gamma": "the learning rate",
     "self.k": "k",
     "C": "C",
@@ -121,6 +121,15 @@ _WORDS = {
     "self.pseudo_gradient(theta)": "the pseudo-gradient",
 }
 _ALPHA = "at(self.alpha, self.syncs)"
+_CLAUSES = {
+    "the clock of the learning rate": "LA-14",
+    "the count of synchronizations": "LA-16",
+    "alpha's schedule": "LA-16",
+    "the counts of the parameters": "LA-15",
+    "the slots": "LA-13",
+    "the outer": "OU-5",
+}
+"""What an edit of a Lookahead says, and the clause that it breaks then."""
 _NEW = {
     "zeros(theta)": "zeros",
     "self.initial": "the initial weights",
@@ -192,7 +201,7 @@ _STALE = (
 )
 _UNASKED = {
     f"if inner['rule'] == '{rule}' and self.decay_kind == 'none':\n"
-    f"    self.h['weight_decay'], self.decay_kind = C, '{kind}'": (
+    f"    self.h['weight_decay'], self.decay_kind = (C, '{kind}')": (
         f"decay the weights by C ({kind}) though {rule} was to have no weight decay"
     )
     for kind in ("decoupled", "l2")
@@ -343,7 +352,7 @@ def _others(node: ast.expr, numbers: Sequence[str]) -> Iterator[tuple[ast.expr, 
     if _is_number(node) or text in ("self.k", "self.syncs", "self.cycle_step", "t"):
         for sign, word in (("+", "one more than"), ("-", "one less than")):
             new = _parsed(f"({text}) {sign} 1")
-            yield new, (1, f"uses {word} {_told(text)}")
+            yield new, (1 + _is_number(node), f"uses {word} {_told(text)}")
         if text == "self.k":
             new = _parsed("-(-self.k // len(self.phi))")
             yield new, (1, "counts a step for each parameter: divides k by their number")
@@ -408,7 +417,9 @@ def _statement_edits(tree: ast.FunctionDef, added: Iterable[str]) -> Iterator[Sa
                 outside[:] = before[:start] + before[stop:]
                 loop.body[:] = [*moved, *inside]
                 told = " and ".join(_does(each) for each in moved)
-                yield 1, f"does this once for each parameter: {told}"
+                each_one = ast.unparse(loop.target).rpartition(" ")[2].strip("()")
+                of = {"worker": "worker"}.get(each_one, "parameter")
+                yield 1, f"does this once for each {of}: {told}"
                 outside[:], loop.body[:] = before, inside
     for block in blocks:
         for i, each in enumerate(list(block)):
@@ -617,7 +628,12 @@ def _edit(
         "Edit",
         (Edit,),
         {
-            "clause": place.clause,
+            "clause": next(
+                (clause for word, clause in _CLAUSES.items() if word in says),
+                place.clause,
+            )
+            if place.beneath == _OF_LOOKAHEAD
+            else place.clause,
             "place": f"edit of {place.title}",
             "says": _filled(f"{says}, in {place.words}{where}", constant),
             "breaks": "",

@@ -181,7 +181,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
         # Which tensors have no phi yet in a program that captures it late.
         self.lacking = [True] * len(theta)
         _take(self)
-        self.cycle_step = self.first_count()
+        self.cycle_step += self.first_count()
 
     @property
     def innermost(self) -> Any:
@@ -263,7 +263,7 @@ class SimulatedLookahead(oracle.OracleLookahead):
     def restart(self, theta: Tensors) -> None:
         """Be reset by a Lookahead around this one."""
         super().restart(theta)
-        self.cycle_step = self.first_count()
+        self.cycle_step += self.first_count()
 
 
 class SimulatedWorkers(oracle.OracleWorkers):
