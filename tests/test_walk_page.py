@@ -108,6 +108,7 @@ def test_settings_out_of_range_are_brought_into_it(page: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["kind=bend", "kind=wells", "inner=adam"])
 def test_a_choice_comes_with_a_learning_rate_that_suits_it(page: Path, place: str) -> None:
     losses = []

@@ -267,16 +267,16 @@ def judge_model(
     return found
 
 
-# What came of a run, and what was expected of it: known failures, which must fail.
+# Results of a run, and known failures, which must fail.
 
-Status = Literal["passed", "departed", "failed", "unjudged", "unsupported"]
-"""Passed or departed as judged; failed where there was nothing to judge; unjudged where no
-answer came in time; not offered."""
+Status = Literal["passed", "failed", "error", "unjudged", "unsupported"]
+"""Error: there was nothing to judge; unjudged: no answer came in time; unsupported: the
+program does not offer what the case needs."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a case in one precision."""
+    """The result of a case in one precision."""
 
     case: Case
     dtype: str
@@ -350,14 +350,14 @@ def stale(
     found = []
     for each in expectations:
         states = {result.status for result in results if covers(each, result)}
-        if "passed" in states and not {"departed", "failed"} & states:
+        if "passed" in states and not {"failed", "error"} & states:
             found.append(each)
     return found
 
 
 def first_list(results: Iterable[Result], reason: str) -> dict[str, Any]:
     """Make a first list of known failures: all, with a reason to be replaced by hand."""
-    departed = dict.fromkeys(r.case.id for r in results if r.status == "departed")
-    listed = [{"case": case, "reason": reason, "link": ""} for case in departed]
+    failed = dict.fromkeys(r.case.id for r in results if r.status == "failed")
+    listed = [{"case": case, "reason": reason, "link": ""} for case in failed]
     name, version = _EXPECTATIONS
     return {"format": name, "version": version, "expected": listed}

@@ -111,7 +111,7 @@ def _one(target: "Target", case: Case, dtype: str, level: str) -> tuple[Result, 
         return result, found.weight
     case, seen = found
     verdict = judge(case, seen, dtype, level)
-    status: Status = "passed" if verdict.passed else "departed"
+    status: Status = "passed" if verdict.passed else "failed"
     return Result(case, dtype, status, "", verdict, seen), 0
 
 
@@ -134,13 +134,13 @@ def _attempt(observe: Callable[[], Observed]) -> Observed | _Fault:
     except UnsupportedError as error:
         return _Fault("unsupported", str(error))
     except StartError as error:
-        return _Fault("failed", f"it could not be started again: {error}", 1)
+        return _Fault("error", f"it could not be started again: {error}", 1)
     except HungError as error:
         return _Fault("unjudged", f"{error}, and again in a new process", _HUNG)
     except LateError as error:
         return _Fault("unjudged", str(error))
     except TargetError as error:
-        return _Fault("failed", str(error), int(isinstance(error, DiedError)), error.frame)
+        return _Fault("error", str(error), int(isinstance(error, DiedError)), error.frame)
 
 
 def _observed(target: "Target", case: Case, dtype: str) -> tuple[Case, Observation]:
@@ -380,7 +380,7 @@ def run_models(
                 result = ModelResult(case, dtype, answer.status, (), answer.reason)
             else:
                 found = judge_model(case, answer, dtype, level)
-                status: Status = "departed" if found else "passed"
+                status: Status = "failed" if found else "passed"
                 result = ModelResult(case, dtype, status, found)
             results.append(result)
     return results

@@ -23,7 +23,7 @@ from lookahead_ref.conformance.bugs import (
 from lookahead_ref.conformance.diagnosis import Diagnosis, diagnose
 from lookahead_ref.conformance.judging import Result
 from lookahead_ref.conformance.own_inner import own_cases
-from lookahead_ref.conformance.reports import departure_line, parted, summarize
+from lookahead_ref.conformance.reports import failure_line, parted, summarize
 from lookahead_ref.conformance.running import HungError, Limits, Target, open_target, run
 from lookahead_ref.conformance.vectors import VERSION, cases
 
@@ -55,7 +55,7 @@ def survey(
         # What says more of the machine than of an implementation is not recorded.
         if slow := [each for each in results if each.status == "unjudged"]:
             raise HungError(f"{one}: {len(slow)} checks not judged: {slow[0].reason}")
-        if not any(each.status in ("passed", "departed") for each in results):
+        if not any(each.status in ("passed", "failed") for each in results):
             reason = min(results, key=lambda each: each.status).reason  # a failure's first
             raise ModuleNotFoundError(f"{one}: no check ran: {reason}")
         now = {**about, **_today(), **condensed(results)}
@@ -148,16 +148,16 @@ def verdict(found: Mapping[str, Any]) -> str:
     passed = any(row["passed"] for row in found["profiles"])
     if not (passed and found["explained"]) or any(c["clause"] in _PAPERS for c in causes):
         return "wrong"
-    return "but" if causes or found["failures"] else "right"
+    return "but" if causes or found["errors"] else "right"
 
 
 def condensed(results: Sequence[Result]) -> dict[str, Any]:
     """Say what was found of an implementation, with the smallest case of each finding."""
     diagnoses = diagnose(results)
     summary = summarize("", results, diagnoses)
-    lines = {(d["case"], d["dtype"]): departure_line(d) for d in summary["departures"]}
-    departed = [result for result in results if result.status == "departed"]
+    lines = {(d["case"], d["dtype"]): failure_line(d) for d in summary["failures"]}
     failed = [result for result in results if result.status == "failed"]
+    errors = [result for result in results if result.status == "error"]
     told, explained = _causes(diagnoses)
     # A convention that no passed case showed is no fault either.
     wrong = [tuple(bug for bug in each if bug not in CONVENTIONS) for each in told]
@@ -185,7 +185,7 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
                     "name": bug.name,
                     "clause": bug.clause,
                     "says": bug.says,
-                    **smallest(_showing(bug, each, departed)),
+                    **smallest(_showing(bug, each, failed)),
                 }
                 for bug in each
             ]
@@ -193,8 +193,8 @@ def condensed(results: Sequence[Result]) -> dict[str, Any]:
         ],
         "explained": explained,
         "exceptions": list(diagnoses[0].exceptions) if diagnoses else [],
-        "beyond": [{"condition": name, **g} for name, g in grouped(condition, departed)],
-        "failures": [g for _, g in sorted(grouped(lambda r: r.reason, failed))],
+        "beyond": [{"condition": name, **g} for name, g in grouped(condition, failed)],
+        "errors": [g for _, g in sorted(grouped(lambda r: r.reason, errors))],
     }
     return {"verdict": verdict(found), **found}
 
@@ -214,16 +214,16 @@ def _causes(diagnoses: Sequence[Diagnosis]) -> tuple[list[tuple[type[Bug], ...]]
 
 
 def _showing(
-    bug: type[Bug], together: Sequence[type[Bug]], departed: Sequence[Result]
+    bug: type[Bug], together: Sequence[type[Bug]], failed: Sequence[Result]
 ) -> Sequence[Result]:
-    """Return the departures that one bug of some shows in."""
+    """Return the failures that one bug of some shows in."""
     if bug is not SinglePrecision:
-        flagged = [r for r in departed if bug.name in r.case.flags]
-        return flagged or [r for r in departed if bug.applies(r.case.data)] or departed
+        flagged = [r for r in failed if bug.name in r.case.flags]
+        return flagged or [r for r in failed if bug.applies(r.case.data)] or failed
     others = {other.name for other in together}
     shows = [
         r
-        for r in departed
+        for r in failed
         if r.dtype == "float64"
         and r.verdict is not None
         and r.verdict.mismatches[0].where == "fast weights"

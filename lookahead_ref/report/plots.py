@@ -154,6 +154,12 @@ def legend_above(axes: Any, theme: Theme = "light", **options: Any) -> None:
     axes.legend(**{**look, **options})
 
 
+def round_steps(low: float, high: float, most: int) -> Any:
+    """Return up to so many steps of round numbers that hold both ends."""
+    ticker = require("matplotlib.ticker", "experiments", purpose="draw pictures")
+    return ticker.MaxNLocator(most).tick_values(low, high)
+
+
 def grid_lines(axes: Any, theme: Theme = "light", *, axis: str = "both") -> None:
     """Draw faint lines at the ticks."""
     axes.grid(visible=True, axis=axis, color=GHOST[theme], linewidth=0.5, alpha=0.6)
@@ -198,6 +204,11 @@ def curves_figure(
     note = _meaning([len(curve.values) for row in rows for curve in row.curves])
     if len(families) > 1:
         note += " Grey: the other panels' methods."
+    return noted(figure, note, theme)
+
+
+def noted(figure: "Figure", note: str, theme: Theme = "light") -> "Figure":
+    """Write below a picture what a reader must know of it."""
     note = textwrap.fill(note, int(14 * figure.get_figwidth()))
     below = {"x": 0.01, "ha": "left", "fontsize": 9.5, "color": INK[theme]}
     figure.supxlabel(note, **below)
@@ -224,6 +235,7 @@ def late_limits(curves: Sequence[Curve], *, higher: bool) -> tuple[float, float]
     low = max(low, middle - 8 * max(high - middle, least))
     high = min(high, 100.0)
     low = min(low, high - least / 5)  # also of curves that are all flat
+    high += 0.02 * (high - low)  # so that no line lies on the edge
     return (low, high) if higher else (-high, -low)
 
 
@@ -279,7 +291,10 @@ def heat_map(
         ink = (PAPER if strong else INK)[theme]
         axes.text(column, row, text, ha="center", va="center", fontsize=10, color=ink)
     axes.set_yticks(range(len(down)), [_word(each) for each in down])
-    axes.set_xticks(range(len(across)), [_word(each) for each in across])
+    if len(names) > 1:
+        axes.set_xticks(range(len(across)), [_word(each) for each in across])
+    else:
+        axes.set_xticks([])
     label(axes, theme, x="".join(names[1:]), y=names[0], title=title)
     return figure
 

@@ -43,7 +43,7 @@ def observed(case: Case, edit: type[Edit]) -> Result:
     evaluations = {step: flat(weights) for step, weights in run.evaluations.items()}
     seen = Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
     verdict = judge(case, seen, "float64")
-    status: Any = "passed" if verdict.passed else "departed"
+    status: Any = "passed" if verdict.passed else "failed"
     return Result(case, "float64", status, "", verdict, seen)
 
 

@@ -285,9 +285,9 @@ class Wrong:
 def test_a_python_adapter_may_have_models() -> None:
     server = Server(Wrong)  # type: ignore[arg-type]
     some = [case_of("mlp-one-example"), case_of("mlp-smoke")]
-    passed, departed = run_models(server.answer, some, dtypes=["float64"])
-    assert (passed.status, departed.status) == ("passed", "departed")
-    assert [each.where for each in departed.mismatches] == ["loss"]
+    passed, failed = run_models(server.answer, some, dtypes=["float64"])
+    assert (passed.status, failed.status) == ("passed", "failed")
+    assert [each.where for each in failed.mismatches] == ["loss"]
 
 
 def test_one_without_is_not_offered() -> None:
@@ -316,7 +316,7 @@ def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: st
         return {**Server(Wrong).do_model(request), **changed}
 
     (result,) = run_models(ask, [case], dtypes=["float32"])
-    assert result.status == "failed"
+    assert result.status == "error"
     assert re.search(told, result.reason)
 
 
@@ -358,7 +358,7 @@ for line in sys.stdin:
 """
 
 
-def test_the_command_tells_what_passes_and_what_departs(tmp_path: Path) -> None:
+def test_the_command_reports_passes_and_failures(tmp_path: Path) -> None:
     good = called("golden", "models", "pure", "--profile", "model:lstm")
     assert good.exit_code == 0
     assert "model:lstm: 22 passed" in good.stdout

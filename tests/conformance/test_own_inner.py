@@ -55,7 +55,7 @@ def test_a_right_outer_update_passes_around_any_inner_optimizer() -> None:
         ("evaluates-fast-weights",),
     ],
 )
-def test_a_wrong_one_departs_and_its_bugs_are_named(bugs: tuple[str, ...]) -> None:
+def test_a_wrong_one_fails_and_its_bugs_are_named(bugs: tuple[str, ...]) -> None:
     (found,) = diagnose(taken(*bugs))
     assert {*bugs} in named(found.explanations)
 

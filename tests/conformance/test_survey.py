@@ -114,7 +114,7 @@ def test_the_survey_is_of_a_release_and_of_every_implementation() -> None:
         assert each["cases"] in sizes
         assert {**each, **described(str(files.get(each["name"], each["name"])))} == each
         causes = chain.from_iterable(each["causes"])
-        for entry in (*each["beyond"], *each["failures"], *causes):
+        for entry in (*each["beyond"], *each["errors"], *causes):
             assert entry["case"] in known
         # Two runs are to differ by what has changed alone.
         for convention in each["conventions"]:
@@ -157,7 +157,7 @@ def found_with(*clauses: str, explained: bool = True, failures: int = 0) -> dict
     return {
         "causes": [[{"clause": clause} for clause in clauses]] if clauses else [],
         "explained": explained,
-        "failures": [{}] * failures,
+        "errors": [{}] * failures,
         "profiles": [{"passed": 1}],
     }
 
@@ -225,7 +225,7 @@ def test_the_smallest_case_of_a_cause_is_one_that_shows_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [("unjudged", HungError), ("failed", ModuleNotFoundError)]
+    ("status", "error"), [("unjudged", HungError), ("error", ModuleNotFoundError)]
 )
 def test_what_the_machine_lacks_is_not_recorded(
     monkeypatch: pytest.MonkeyPatch, status: Any, error: type[Exception]
@@ -278,7 +278,7 @@ def chosen() -> list[Case]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PEERS)
-def test_what_departs_in_it_is_named(name: str) -> None:
+def test_its_failures_are_named(name: str) -> None:
     if not PEERS[name].installed:
         pytest.skip(f"needs {name}")
     target = open_target(name)
@@ -286,7 +286,7 @@ def test_what_departs_in_it_is_named(name: str) -> None:
     results = taken(target, chosen(), dtypes=[dtype])
     assert name in builtin()
     assert target.name.startswith(f"{name} ")
-    assert "failed" not in statuses(results)
+    assert "error" not in statuses(results)
     found = diagnose(results)
     assert len(found) <= 1
     # What is saved is not in this part of the cases, but for outer optimizers.

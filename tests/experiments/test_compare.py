@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from commands import alone, results, succeeded
+from formats import write_mnist
 from lookahead_ref.experiments import compare, environment, optimizers
 from lookahead_ref.experiments.environment import OutputFolderError, new_folder
 from lookahead_ref.experiments.report import Report, do
@@ -51,7 +52,9 @@ def measured(comparison: Report, epoch: int, name: str) -> dict[str, Any]:
 
 
 def test_the_same_seed_gives_the_same_results_but_for_timing(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, optimizers=("sgd", "adam"), base=ONE)
+    write_mnist(tmp_path, train=64, t10k=8)
+    base = replace(ONE, data=f"mnist:{tmp_path}", batch_size=16)
+    settings = CompareSettings(optimizers=("sgd", "adam"), seeds=2, base=base)
     # In two worker processes: they must not change a number either.
     made = [run(tmp_path / str(jobs), settings, jobs) for jobs in (1, 2)]
     one, other = (results(each.folder) for each in made)

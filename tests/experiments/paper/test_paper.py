@@ -55,7 +55,14 @@ def run(name: str, folder: Path, settings: ReproduceSettings = QUICK) -> Report:
 TEXTS = ("table3", "family")
 
 
-@pytest.mark.parametrize("name", [each for each in NAMES if each not in (*TEXTS, "fig9")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("fig8", "table5") else [])
+        for name in NAMES
+        if name not in (*TEXTS, "fig9")
+    ],
+)
 def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -> None:
     made = run(name, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {*made.files, "trials"}
@@ -68,6 +75,9 @@ def test_it_runs_in_small_and_leaves_a_whole_folder(name: str, tmp_path: Path) -
     assert not re.search(r'(href|src)="(?!data:|#)', text)
     assert f">{made.findings.summary}<" in text
     assert f">{found['command']}<" in text
+    drawn = "".join(path.read_text("utf-8") for path in tmp_path.glob("*.svg"))
+    assert drawn.count(">fast weights theta<") == (name in ("fig1", "fig10"))
+    assert "n = 1" in drawn
     lines = list(csv.DictReader((tmp_path / "results.csv").read_text("utf-8").splitlines()))
     assert {line["arm"] for line in lines} == {arm["title"] for arm in found["arms"]}
 
@@ -366,7 +376,7 @@ def test_a_budget_chooses_the_largest_setting_that_fits(
 OTHERS = {"full": True, "middle": True, "data": "mnist:other", "seeds": 9, "epochs": 9}
 OTHERS |= {"learning_rate": 0.9, "base.backend": "numpy", "base.validation": 9}
 OTHERS |= {"base.resize": 9, "base.crop": 9, "base.statistics_examples": 9}
-OTHERS |= {"base.evaluate_every": 9}
+OTHERS |= {"base.evaluate_every": 9, "base.accumulate": 2}
 
 
 @pytest.mark.parametrize("place", [p for p, *_ in options(QUICK) if p != "budget"])
