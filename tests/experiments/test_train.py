@@ -93,6 +93,10 @@ def test_training_begins_with_given_weights(
         ("--from text", "from must be a file of this model's weights"),
         ("--from first/final.safetensors --hidden 9", "must have the shape"),
         ("--model lstm --data pydoc --accumulate 2", "accumulate must be 1 for a text"),
+        ("--optimizer adam --momentum 0.5", "momentum cannot be given with adam, which"),
+        ("--optimizer sgd --inner-state reset", "inner_state cannot be given with sgd"),
+        ("--optimizer polyak-sgd --k 3", "k cannot be given with polyak-sgd, which has"),
+        ("--patience 3", "patience cannot be given with schedule constant"),
     ],
 )
 def test_what_a_run_cannot_begin_with_is_told_before_a_folder_is_made(

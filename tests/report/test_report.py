@@ -135,7 +135,10 @@ def test_a_picture_says_what_its_lines_are(seeds: int, told: str) -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(
     ("ends", "limits"),
-    [([(50, 60), (58, 70), (55, 55)], (50, 70)), ([(50, 60), (1, 2), (9, 61)], (52, 61))],
+    [
+        ([(50, 60), (58, 70), (55, 55)], (50, 70.4)),
+        ([(50, 60), (1, 2), (9, 61)], (52, 61.18)),
+    ],
 )
 def test_limits_show_the_end_and_neither_the_start_nor_a_failure(
     sign: int, ends: list[tuple[int, int]], limits: tuple[float, float]

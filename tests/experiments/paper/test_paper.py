@@ -376,7 +376,7 @@ def test_a_budget_chooses_the_largest_setting_that_fits(
 OTHERS = {"full": True, "middle": True, "data": "mnist:other", "seeds": 9, "epochs": 9}
 OTHERS |= {"learning_rate": 0.9, "base.backend": "numpy", "base.validation": 9}
 OTHERS |= {"base.resize": 9, "base.crop": 9, "base.statistics_examples": 9}
-OTHERS |= {"base.evaluate_every": 9}
+OTHERS |= {"base.evaluate_every": 9, "base.accumulate": 2}
 
 
 @pytest.mark.parametrize("place", [p for p, *_ in options(QUICK) if p != "budget"])
