@@ -83,7 +83,7 @@ def test_an_edit_of_the_oracle_is_found_again(number: int) -> None:
         ),
     ],
 )
-def test_an_edit_is_told_in_a_sentence_and_as_a_diff(
+def test_an_edit_is_reported_in_a_sentence_and_as_a_diff(
     right: str, wrong: str, says: str, line: str
 ) -> None:
     found = results(changed([(right, wrong)]), some_cases(), "float64")
