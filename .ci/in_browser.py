@@ -1,10 +1,11 @@
-"""README's example runs in a browser, and can be edited: ``in_browser.py PYODIDE``.
+"""The quick start runs in a browser, and can be edited: ``in_browser.py PYODIDE``.
 
 PYODIDE is the folder of a distribution, of the version that the page names, with NumPy's
 wheel in it: npm's package has none.
 """
 
 import functools
+import html
 import json
 import queue
 import re
@@ -21,19 +22,19 @@ from typing import Any, ClassVar
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = """<!doctype html>
 <p><button id="try"></button><span></span></p>
-<div class="highlight-python"><div class="highlight"><pre>{code}</pre></div></div>
-<div class="highlight-output"><div class="highlight"><pre>as printed once</pre></div></div>
-<div class="highlight-python"><div class="highlight"><pre>print(k)</pre></div></div>
+{blocks}
 <script src="try.js" data-pyodide="/pyodide/"></script>
 <script>
 const [button, told] = [document.getElementById("try"), document.querySelector("span")];
 let edited = false;
 document.addEventListener("ran", async () => {{
-  const shown = [...document.querySelectorAll("pre")].map((pre) => pre.textContent);
+  const outputs = [...document.querySelectorAll("pre:not([contenteditable])")];
+  const shown = outputs.map((pre) => pre.textContent.trim());
   const body = JSON.stringify([told.textContent, ...shown]);
   await fetch("/said", {{ method: "POST", body }});
   if (edited) return;
-  document.querySelectorAll("pre")[2].textContent = "k = 5\\nprint(k)";
+  const examples = document.querySelectorAll("pre[contenteditable]");
+  examples[{number}].textContent = "k = 5\\nprint(k)";
   edited = true;
   button.click();
 }});
@@ -42,11 +43,22 @@ button.click();
 """
 
 
-def lay_out(folder: Path, pyodide: Path) -> None:
-    """Make a page with the example, and all that it needs, in a folder."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
-    page = PAGE.format(code=code.replace("<", "&lt;"))
+BLOCK = '<div class="highlight-{}"><div class="highlight"><pre>{}</pre></div></div>'
+
+
+def lay_out(folder: Path, pyodide: Path) -> list[str]:
+    """Make a page with the examples, and what it needs; return what they are to print."""
+    text = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(python|output)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    shown = [
+        (kind, html.escape(code) if kind == "python" else "not run")
+        for kind, code in blocks
+    ]
+    printed = [code.strip() for kind, code in blocks if kind == "output"]
+    page = PAGE.format(
+        blocks="\n".join(BLOCK.format(*each) for each in [*shown, ("python", "print(k)")]),
+        number=len(printed),
+    )
     (folder / "index.html").write_text(page, encoding="utf-8")
     script = ROOT / "docs" / "_static" / "try.js"
     lock = json.loads((pyodide / "pyodide-lock.json").read_text("utf-8"))
@@ -55,15 +67,16 @@ def lay_out(folder: Path, pyodide: Path) -> None:
     pack = runpy.run_path(str(ROOT / "docs" / "_ext" / "in_browser.py"))["pack"]
     pack(folder / "lookahead_ref.zip")
     (folder / "pyodide").symlink_to(pyodide.resolve())
+    return printed
 
 
-def check(said: "queue.Queue[Any]") -> None:
+def check(said: "queue.Queue[Any]", printed: list[str]) -> None:
     """Compare what the page says, after each of two runs, with what it should."""
-    message, _, printed, _, error = said.get(timeout=120)
-    assert printed == "[1. 2.]", (message, printed)
+    message, *outputs, error = said.get(timeout=120)
+    assert outputs == printed, (message, outputs)
     assert "NameError: name 'k' is not defined" in error, error
-    message, _, printed, _, second = said.get(timeout=60)
-    assert (printed, second) == ("[1. 2.]", "5"), (message, printed, second)
+    message, *outputs = said.get(timeout=60)
+    assert outputs == [*printed, "5"], (message, outputs)
     assert message.startswith("Ran."), message
 
 
@@ -83,7 +96,7 @@ def main(pyodide: Path) -> None:
 
     with TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        lay_out(folder, pyodide)
+        printed = lay_out(folder, pyodide)
         handler = functools.partial(Handler, directory=name)
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -98,12 +111,12 @@ def main(pyodide: Path) -> None:
                 stderr=subprocess.DEVNULL,
             )
             try:
-                check(said)
+                check(said, printed)
             finally:
                 browser.terminate()
                 browser.wait()
                 server.shutdown()
-    print("README's example ran in the browser, and ran again when it was edited")
+    print("the quick start ran in the browser, and ran again when it was edited")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Any
 from lookahead_ref.experiments.paper.classifiers import DIFFERS
 from lookahead_ref.experiments.paper.reproduce import NAMES
 from lookahead_ref.report.files import checked
-from lookahead_ref.report.words import duration
+from lookahead_ref.report.words import duration, several
 
 __all__ = ["page"]
 
@@ -32,9 +32,10 @@ see [how to repeat them](reproducing.md). This page shows results of small and m
 settings, on the paper's data first, where it was run. A program writes it from the folders
 of the runs.
 
-Not every effect of the paper appears at this scale; if one does not, the summary says so.
-Differences are taken seed by seed. An effect is *seen* if the 95 % interval of its mean, by
-Student's t, excludes zero; otherwise it is *not decided*.
+Each section names a claim of the paper and says whether it was seen here. Differences are
+taken seed by seed. If the 95 % interval of the mean difference, by Student's t, excludes
+zero, the effect is *seen*, or, if the difference has the other sign, *not seen*. If the
+interval includes zero, the effect is *not decided*.
 """
 
 
@@ -64,6 +65,16 @@ def _place(heading: str) -> tuple[int, bool]:
     return [*NAMES.values()].index(title), data.startswith(_BUNDLED)
 
 
+def in_short(setting: Mapping[str, str]) -> str:
+    """Say in a line what decides most."""
+    model, pairs = setting["Model"], setting["k and alpha"]
+    pairs = re.sub(r"(\d+) and ([\d.]+)", r"(\1, \2)", pairs).replace(";", ",")
+    return (
+        f"{model[0].upper()}{model[1:]}; {several(int(setting['Epochs']), 'epoch')}; "
+        f"{several(int(setting['Seeds']), 'seed')}; (k, alpha) = {pairs}."
+    )
+
+
 def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> str:
     machine, timing = found["machine"], found["timing"]
     tables = "\n\n".join(found["tables"])
@@ -74,9 +85,10 @@ def _section(found: Mapping[str, Any], pictures: Sequence[str], note: str) -> st
     # Where the data was on that machine is nobody's concern.
     command = re.sub(r"(--data [\w-]+):\S+", r"\1:PATH", found["command"])
     setting = "; ".join(f"{name} {value}" for name, value in found["setting"].items())
+    summary = found["summary"].replace(" Here, by 95 %", "\n\n- Here, by 95 %")
     return (
         f"{found['title']}, on {found['setting']['Data']}\n\n"
-        f"{found['summary']}\n\n{drawn}{tables}\n\n"
+        f"{in_short(found['setting'])}\n\n{summary}\n\n{drawn}{tables}\n\n"
         f"What differs from the paper:\n\n{differs}\n\n"
         f"Setting: {setting}.\n\n"
         f"```sh\n{command}\n```\n\n"

@@ -1,4 +1,4 @@
-"""Optional dependencies: imported where they are needed, or asked for by name."""
+"""Optional dependencies, imported when needed, or reported by name if missing."""
 
 import importlib
 import importlib.util
@@ -25,14 +25,14 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        # From inside an installed distribution it is a fault, not an absence.
+        # An import error inside an installed package is a fault, not an absence.
         if error.name == top:
             raise MissingExtraError(top, extra, purpose) from error
         raise
 
 
 def folder_of(module: str, extra: str, purpose: str) -> Path:
-    """Find the folder of an optional dependency, whose import would take long."""
+    """Find the folder of an optional dependency whose import is slow."""
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:

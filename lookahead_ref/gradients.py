@@ -5,8 +5,8 @@ computes them: reverse-mode differentiation of a function that is written in
 ``autograd.numpy``. Each leaf of the parameters is a root of autograd's graph, so the
 function sees a plain dict, and a gradient takes an array of its leaf's size only.
 
-Arrays of other libraries, such as CuPy's, are differentiated where something has registered
-how in the group ``lookahead_ref.gradients`` of entry points.
+For arrays of other libraries, such as CuPy's, an entry point in the group
+``lookahead_ref.gradients`` registers the derivatives.
 """
 
 import math
@@ -21,9 +21,7 @@ from lookahead_ref import hyperparameters, trees
 from lookahead_ref.trees import Array, Tree
 
 _GROUP = "lookahead_ref.gradients"
-_SQUARED = (
-    1e-12  # even of a million elements that are smaller the squares are of no account
-)
+_SQUARED = 1e-12  # the squares of even a million smaller elements are negligible
 
 
 def value_and_grad(
@@ -46,14 +44,14 @@ def value_and_grad(
         Takes what `fn` takes and returns ``(value, grads)``, or with `has_aux`
         ``((value, aux), grads)``. ``grads`` has the structure, shapes and dtypes of
         ``params``: float32 stays float32. A parameter that the value does not depend on
-        has a gradient of zeros; where that is all of them, there is a warning, as
-        autograd's own functions give. No two gradients share memory.
+        has a gradient of zeros; if none matters, there is a warning like autograd's own. No
+        two gradients share memory.
 
     Raises
     ------
     TypeError
         From the returned function, if a leaf of ``params`` is not an array of real
-        floating-point numbers, or `fn` does not return what it must.
+        floating-point numbers, or `fn` returns something else than above.
     ValueError
         From the returned function, if ``params`` has no leaves.
 
@@ -114,8 +112,7 @@ def value_and_grad(
             grad = found.get(roots[path])
             if grad is None:
                 grad = vspace(leaf).zeros()
-            # `a + b.T` hands views of one array to both: a caller may write into its
-            # gradients.
+            # `a + b.T` gives both operands views of one array; the caller may write to it.
             root = id(trees.memory(grad))
             grads[path] = _like(grad, leaf, copy=root in owners)
             owners.add(root)
@@ -137,17 +134,17 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
     grads : dict
         The gradients: names to float32 or float64 arrays, possibly nested.
     max_norm : float
-        The largest norm that is left as it is.
+        The largest norm that is not clipped.
 
     Returns
     -------
     grads : dict
         The gradients, each multiplied by ``min(1, max_norm / norm)``: unchanged, to the
-        bit, where the norm is not larger than `max_norm`.
+        bit, if the norm is at most `max_norm`.
     norm : array
-        The norm before clipping, an array of no dimensions that stays on its device. It is
-        not a number, or infinite, where a gradient is: do not use the gradients then. It is
-        infinite, too, where it is too large for the dtype; the gradients then are clipped.
+        The norm before clipping, an array without dimensions that stays on its device. It
+        is NaN or infinite if a gradient is: do not use the gradients then. It is also
+        infinite if it is too large for the dtype; the gradients are then clipped.
 
     Raises
     ------
@@ -203,9 +200,9 @@ def clip_by_global_norm(grads: Tree, max_norm: float) -> tuple[dict[str, Any], A
 
 
 def clip_in_place(grads: Tree, squares: float, max_norm: float) -> bool:
-    """Do as `clip_by_global_norm` in place, but for rounding; tell whether it was done."""
+    """Clip in place, but for rounding; return whether that was possible."""
     leaves = trees.flatten(grads).values()
-    # Where no square that counts vanishes, and none overflows.
+    # If no important square underflows or overflows.
     safe = math.isfinite(squares) and max_norm > _SQUARED
     if not safe or not all(leaf.flags.writeable for leaf in leaves):
         return False
@@ -217,7 +214,7 @@ def clip_in_place(grads: Tree, squares: float, max_norm: float) -> bool:
 
 
 def _teach(array_type: type) -> None:
-    """Teach autograd arrays of a type, where an entry point named as its package can."""
+    """Teach autograd a type of arrays, by the entry point named after its package."""
     from autograd.tracer import Box
 
     if array_type not in Box.type_mappings:
@@ -231,7 +228,7 @@ def _backward(end: Any, outgrad: Any, roots: set[Any]) -> dict[Any, Any]:
     from autograd.core import add_outgrads
     from autograd.tracer import toposort
 
-    # A gradient goes with whether autograd may add to it in place.
+    # Each gradient is paired with whether autograd may add to it in place.
     pending: dict[Any, Any] = {end: (outgrad, False)}
     found: dict[Any, Any] = {}
     for node in toposort(end):

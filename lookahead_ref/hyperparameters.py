@@ -1,4 +1,4 @@
-"""What a hyperparameter may be: each check names it and says what was expected and came."""
+"""Checks of hyperparameters; errors say the name, what was expected, and what came."""
 
 import math
 import operator
@@ -13,7 +13,7 @@ Schedule: TypeAlias = Callable[[int], float]
 
 
 class Range(NamedTuple):
-    """What numbers are allowed; `holds` takes a number, or an array element by element."""
+    """A range of numbers; `holds` checks a number or an array element by element."""
 
     noun: str
     words: str
@@ -67,7 +67,7 @@ def count(name: str, value: Any, *, least: int = 1) -> int:
 
 
 def option(name: str, value: Any, options: tuple[str, ...]) -> str:
-    """Check that a value is one of those that exist, and return it."""
+    """Check that a value is one of the options, and return it."""
     if not isinstance(value, str) or value not in options:
         listed = ", ".join(repr(known) for known in options)
         close = close_to(value, options)
@@ -76,8 +76,8 @@ def option(name: str, value: Any, options: tuple[str, ...]) -> str:
 
 
 def close_to(value: Any, options: Iterable[str]) -> str:
-    """Say which option may have been meant, for the end of a message; empty if none."""
-    # It is wanted only where something is wrong already.
+    """Suggest an option, for the end of a message; empty if none is close."""
+    # Imported here, as only errors need it.
     import difflib
 
     found = difflib.get_close_matches(str(value), list(options), 1)
@@ -96,7 +96,7 @@ def every(name: str, array: Any, allowed: Range) -> Any:
 def constant_or_schedule(
     name: str, value: Any, check: Callable[[str, Any], float]
 ) -> float | Schedule:
-    """Check a hyperparameter; that of a schedule is checked at each value."""
+    """Check a hyperparameter; a schedule is checked at each value instead."""
     return value if callable(value) else check(name, value)
 
 
@@ -104,7 +104,7 @@ def value_at(
     name: str, value: float | Schedule, clock: int, check: Callable[[str, Any], float]
 ) -> float:
     """Evaluate a hyperparameter that may be a schedule."""
-    # A rule multiplies arrays with it, some of which take a Python float and nothing else.
+    # Some libraries' arrays can be multiplied by a Python float only.
     if not callable(value):
         return float(value)
     return check(f"{name} (its schedule at {clock})", value(clock))
@@ -112,7 +112,7 @@ def value_at(
 
 def _number(name: str, value: Any, allowed: Range) -> float:
     wanted = f"{allowed.noun} {allowed.words}"
-    # A schedule may well compute with arrays: one of no dimensions is a number.
+    # A schedule may return an array without dimensions.
     if isinstance(value, bool) or not (isinstance(value, Real) or _is_real_array(value)):
         raise TypeError(f"{name} must be {wanted}, got {value!r} ({type(value).__name__})")
     try:

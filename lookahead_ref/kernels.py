@@ -1,7 +1,7 @@
-"""What a layer computes, in NumPy; a backend overrides what it does faster.
+"""The computations of layers, in NumPy; a backend overrides those that it does faster.
 
-Layers of models do their matrix products by themselves, and all else through a
-`LayerKernels`. A backend may have an attribute ``layers``, an instance of a subclass of it.
+Layers of models do matrix products themselves, and everything else through a
+`LayerKernels`. A backend may have an attribute ``layers``, an instance of a subclass.
 """
 
 import sys
@@ -14,16 +14,16 @@ from autograd.tracer import getval
 
 from lookahead_ref.stepping.backend import load
 
-# Elements of the matrix of what a kernel sees of some pictures. Much less and BLAS does not
-# get going, much more and the matrix goes to memory and back.
+# Elements of the matrix of patches that a kernel sees. With far fewer BLAS is inefficient,
+# with far more the matrix leaves the cache.
 _GROUP = 1 << 20
 
 
 def namespace(array: Any) -> Any:
     """Return the module whose functions take an array; autograd may have boxed it.
 
-    It is what the array's own ``__array_namespace__`` says or, for an array of a library
-    that has none, the package that defines its type.
+    It is the array's own ``__array_namespace__`` or, without one, the package that defines
+    its type.
 
     Examples
     --------
@@ -32,7 +32,7 @@ def namespace(array: Any) -> Any:
     """
     value = getval(array)
     if type(value) is np.ndarray:
-        return np  # what is below says so too, in ten times the time
+        return np  # ten times faster than the general way below
     own = getattr(value, "__array_namespace__", None)
     if own is not None:
         return own()
@@ -40,20 +40,20 @@ def namespace(array: Any) -> Any:
 
 
 class LayerKernels:
-    """What layers compute, for arrays of any library that follows NumPy.
+    """Computations of layers, for arrays of any library that follows NumPy.
 
-    Arrays are of one dtype and C-contiguous, those of pictures in any order; what is only
-    read may be read-only. ``n`` is the number of rows or pictures of a batch. Pictures have
-    shape (n, height, width, channels): a product over channels reads memory in order.
-    Convolution kernels have shape (rows, columns, channels, outputs).
+    Arrays have one dtype and are C-contiguous, except for pictures, whose memory may have
+    any order; inputs may be read-only. ``n`` is the number of rows or pictures of a batch.
+    Pictures have shape (n, height, width, channels): a product over channels reads memory
+    in order. Convolution kernels have shape (rows, columns, channels, outputs).
 
-    A subclass calls the method here for a dtype that its own does not take.
+    A subclass calls the method here for dtypes that its own does not support.
 
     Attributes
     ----------
     block : int
-        The elements of a pass over rows: as many as stay in a processor's second-level
-        cache, where passes cost a fraction of what they cost in memory.
+        The number of elements in a pass over rows, which should fit into the second-level
+        cache.
 
     Examples
     --------
@@ -80,10 +80,10 @@ class LayerKernels:
             xp.tanh(y, out=y)
 
     def activate_gradient(self, g: Any, y: Any, activation: str | None) -> tuple[Any, Any]:
-        """Return the gradients of the product and of the bias that `activate` was given.
+        """Return the gradients of the product and the bias given to `activate`.
 
-        `g` and `y`, shape (n, units), are the gradient of the output and the output. Where
-        there is no activation, the first gradient is `g` itself.
+        `g` and `y`, shape (n, units), are the gradient of the output and the output.
+        Without activation, the first gradient is `g` itself.
         """
         xp = namespace(g)
         if activation == "relu":
@@ -98,9 +98,9 @@ class LayerKernels:
     def cross_entropy(self, logits: Any, bias: Any, labels: Any, *, gradient: bool) -> Any:
         """Return the softmax cross entropy of each row, in nats.
 
-        The logits, shape (n, classes), are overwritten: by the gradient of the mean cross
-        entropy with respect to ``logits + bias`` or, where no `gradient` is wanted, by
-        anything. `bias`, shape (classes,), may be None; `labels`, shape (n,), are int32 or
+        The logits, shape (n, classes), are overwritten: with `gradient`, by the gradient of
+        the mean cross entropy with respect to ``logits + bias``; otherwise by anything.
+        `bias`, shape (classes,), may be None; `labels`, shape (n,), are int32 or
         int64 from 0 to ``classes - 1``.
         """
         xp = namespace(logits)
@@ -113,7 +113,7 @@ class LayerKernels:
             rows = xp.arange(z.shape[0])
             if bias is not None:
                 z += bias
-            # The result does not depend on what is subtracted: nothing overflows.
+            # Subtracting the maximum prevents overflow and does not change the result.
             z -= xp.max(z, axis=1, keepdims=True)
             chosen = z[rows, right]
             xp.exp(z, out=z)
@@ -135,11 +135,11 @@ class LayerKernels:
         return sums
 
     def packed(self, weight: Any) -> Any:
-        """Return a matrix, maybe a transpose, as `product` reads it many times."""
+        """Return a matrix, possibly a transpose, in the layout that `product` reads."""
         return weight
 
     def product(self, rows: Any, packed: Any, out: Any) -> None:
-        """Write the product of a few rows and a matrix that was packed."""
+        """Write the product of a few rows and a packed matrix."""
         namespace(rows).matmul(rows, packed, out=out)
 
     def lstm_cell(
@@ -152,13 +152,13 @@ class LayerKernels:
         hidden: Any,
         /,
     ) -> None:
-        """Do what a step of an LSTM does after its matrix products.
+        """Do a step of an LSTM after its matrix products.
 
         `gates` and `recurrent`, shape (n, 4 * units), are the products of the input, with
         the bias, and of the last hidden state. Their sum is overwritten, in `gates`, by the
         gates' values, in the order input, forget, candidate, output. `cell`, shape (n,
-        units), is the last state of the cells; written to are their next one, its
-        hyperbolic tangent and the hidden state.
+        units), is the last state of the cells. The next state, its hyperbolic tangent and
+        the hidden state are written.
         """
         xp = namespace(gates)
         gates += recurrent
@@ -186,12 +186,12 @@ class LayerKernels:
         cell_gradient: Any,
         /,
     ) -> None:
-        """Compute the gradients of what `lstm_cell` does.
+        """Compute the gradients of `lstm_cell`.
 
         `gates` is overwritten by the gradient of the sum of the products, and
         `cell_gradient`, that of the cells' new state from the next step, by that of their
-        last one. The gradient of the hidden state comes in two parts: as the layer's
-        output, and as what the next step took.
+        last one. The gradient of the hidden state has two parts: from the layer's output,
+        and from the next step.
         """
         entry, forget, candidate, exit_ = _gates(gates)
         dh = output_gradient + hidden_gradient
@@ -208,16 +208,15 @@ class LayerKernels:
     def correlate(
         self, x: Any, kernel: Any, out: Any, stride: int, offset: tuple[int, int]
     ) -> None:
-        """Write what a kernel sees of pictures from every place.
+        """Write the correlation of pictures with a kernel.
 
         ``out[n, i, j, o]`` becomes the sum over a, b and c of ``kernel[a, b, c, o]`` times
         ``x[n, i * stride + offset[0] + a, j * stride + offset[1] + b, c]``, where x is zero
-        outside of the pictures. The last axis of `out` is contiguous, the others need not
-        be. `offset` is negative where the kernel begins in the zeros around a picture.
+        outside of the pictures. Only the last axis of `out` must be contiguous. A negative
+        `offset` starts the kernel in the zeros around a picture.
         """
-        # One product of matrices for each group of pictures: what the kernel sees from a
-        # place is copied into a row. That takes a multiple of the pictures' memory, so a
-        # group is as large as a cache.
+        # One matrix product for each group of pictures, whose patches are copied into rows.
+        # That takes several times the pictures' memory, so a group fits into a cache.
         xp = namespace(x)
         rows, columns, channels, outputs = kernel.shape
         matrix = xp.reshape(kernel, (rows * columns * channels, outputs))
@@ -229,7 +228,7 @@ class LayerKernels:
     ) -> Any:
         """Return the gradient of `correlate` with respect to the kernel.
 
-        `grad` is that of what it writes, `size` the rows and columns of the kernel.
+        `grad` is the gradient of its output, `size` the rows and columns of the kernel.
         """
         xp = namespace(x)
         channels, outputs = x.shape[3], grad.shape[3]
@@ -244,7 +243,7 @@ class LayerKernels:
         flat = xp.reshape(x, (-1, x.shape[3]))
         mean = xp.mean(flat, axis=0)
         centred = flat - mean
-        # By what a float32 mean of many rows is off.
+        # Correct the rounding error of a float32 mean of many rows.
         rest = xp.mean(centred, axis=0)
         centred *= centred
         return mean + rest, xp.mean(centred, axis=0) - rest * rest
@@ -252,9 +251,9 @@ class LayerKernels:
     def affine(
         self, x: Any, factor: Any, term: Any, residual: Any, *, rectify: bool
     ) -> Any:
-        """Return ``x * factor + term + residual``, contiguous, each channel with its own.
+        """Return ``x * factor + term + residual``, contiguous, with numbers per channel.
 
-        The residual is of the shape of x, or None; `rectify` makes negative results zero.
+        The residual has the shape of x or is None; `rectify` makes negative results zero.
         """
         y = x * factor
         y += term
@@ -270,9 +269,9 @@ class LayerKernels:
         """Return the gradients of batch normalisation: of x, scale, shift and residual.
 
         It computes ``(x - mean) * inverse * scale + shift``, plus a residual, where mean
-        and inverse deviation are those of the batch. `g` is the gradient of the result, `y`
-        the result, None if it was not rectified. The gradient of the residual is g itself
-        where nothing was rectified, and None where it is not wanted.
+        and inverse deviation are those of the batch. `g` is the gradient of the result, and
+        `y` the result, or None if it was not rectified. The gradient of the residual is g
+        itself without rectification, and None if it is not needed.
         """
         xp = namespace(g)
         if y is not None:
@@ -300,7 +299,7 @@ def _seen(
     stride: int,
     offset: tuple[int, int],
 ) -> Iterator[tuple[slice, Any]]:
-    """Yield groups of pictures, each with the matrix whose rows are what a kernel sees."""
+    """Yield groups of pictures, each with the matrix of its patches."""
     xp = namespace(x)
     n, height, width, _ = out_shape
     channels = x.shape[3]
@@ -327,7 +326,7 @@ def _seen(
 
 
 def _framed(x: Any, size: tuple[int, int], offset: tuple[int, int]) -> Any:
-    """Cut a frame of a size out of pictures, at an offset, with zeros outside of them."""
+    """Cut a window of a size out of pictures at an offset, with zeros outside."""
     xp = namespace(x)
     frame = xp.zeros((x.shape[0], *size, x.shape[3]), dtype=x.dtype)
     source, target = [], []
@@ -341,14 +340,14 @@ def _framed(x: Any, size: tuple[int, int], offset: tuple[int, int]) -> Any:
 
 
 GENERAL = LayerKernels()
-"""The kernels that serve every backend without its own."""
+"""The kernels of backends without their own."""
 
 
-@cache  # to find an entry point takes longer than a step of a small model
+@cache  # finding an entry point takes longer than a small model's step
 def find(backend: str) -> LayerKernels:
-    """Find the kernels that a backend offers by its name, or the general ones.
+    """Return a backend's kernels by its name, or the general ones.
 
-    An unknown name is a ValueError, one that cannot run here a BackendUnavailableError.
+    An unknown name is a ValueError; a backend that cannot run, BackendUnavailableError.
 
     Examples
     --------

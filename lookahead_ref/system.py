@@ -1,4 +1,4 @@
-"""What is outside: cores that may be used, files that can be read, terminals."""
+"""The system: available cores, readable files, terminals."""
 
 import errno
 import os
@@ -14,22 +14,22 @@ def available_cores() -> int:
 
 
 def from_home(text: str) -> str:
-    """Put the home folder in the place of a ~ that the shell, in a word's midst, left."""
-    # Unlike Path's own, it leaves alone the home of somebody who is not known.
+    """Replace a leading ~ by the home folder, as a shell does not within a word."""
+    # Unlike Path.expanduser, it leaves an unknown user's home unchanged.
     return os.path.expanduser(text)  # noqa: PTH111
 
 
 def read_file(path: Path, most: int = 2**28) -> bytes:
-    """Read a regular file, which has an end, and not a larger one than is meant."""
-    path.stat()  # tells of one that is not there
+    """Read a regular file of at most `most` bytes."""
+    path.stat()  # raises if missing
     if problem := unreadable(path, most):
         raise OSError(errno.EINVAL, problem, str(path))
     return path.read_bytes()
 
 
 def unreadable(path: Path, most: int) -> str | None:
-    """Say why a path is not to be opened: no regular file, or of more than `most` bytes."""
-    # Opening a pipe would wait for its other end, and a device never ends.
+    """Say why not to read a path: not a regular file, or more than `most` bytes."""
+    # Opening a pipe may wait for ever, and a device may never end.
     if not path.is_file():
         return "it is no regular file" if path.exists() else "no such file"
     size = path.stat().st_size
@@ -37,8 +37,8 @@ def unreadable(path: Path, most: int) -> str | None:
 
 
 def redraws(console: Any) -> bool:
-    """Say whether a console is a person's terminal, which can redraw a line."""
-    # Asked for colours, Rich takes any stream for a terminal; in Jupyter each line stays.
+    """Return whether a console is a person's terminal, which can redraw a line."""
+    # With FORCE_COLOR, Rich takes any stream for a terminal; Jupyter keeps each line.
     forced = bool(os.environ.get("FORCE_COLOR")) and not console.file.isatty()
     return bool(
         console.is_terminal

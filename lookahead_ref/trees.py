@@ -6,7 +6,7 @@ which a value may again be such a dict. A leaf is named by its path, the names j
 one array from each tree, and of scalars by their names.
 
 `lookahead_ref.stepping` records a step by calling it with trees of one leaf, a symbol that
-stands for all leaves. Its tape takes down what is done; such a tree needs no check.
+stands for all leaves and has a tape. Such trees need no checks.
 """
 
 import inspect
@@ -23,16 +23,16 @@ Tree: TypeAlias = Mapping[str, Any]  # from names to arrays or to further trees
 Rule: TypeAlias = Callable[[Any], Callable[..., Any]]  # from a namespace to arithmetic
 
 RULE_FUNCTIONS = ("sqrt", "abs", "maximum", "minimum", "sign")
-"""What a rule may call. With ``+ - * /`` it is what has the same bits in every executor.
+"""What a rule may call: like ``+ - * /``, these have the same bits in every executor.
 
-`maximum` and `minimum` return NaN where an operand is NaN, and the second of two zeros;
-`sign` of NaN is NaN, and that of both zeros is 0.
+`maximum` and `minimum` return NaN if an operand is NaN, and the second of two zeros; `sign`
+of NaN is NaN, and `sign` of both zeros is 0.
 """
 
 SOLE = ""  # the name of the leaf of a tree on which a step is recorded
 
 _FLOAT32 = struct.Struct("<f")
-_DEEPEST = 100  # far below where Python's recursion ends
+_DEEPEST = 100  # far below Python's recursion limit
 
 
 def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
@@ -51,14 +51,13 @@ def flatten(tree: Tree, name: str = "params") -> dict[str, Array]:
     return leaves
 
 
-# Not a function within `flatten`: one that calls itself keeps the arrays until collected.
+# Not within `flatten`: a recursive closure would keep the arrays until collected.
 def _walk(
     tree: Mapping[Any, Any], name: str, place: str, prefix: str, levels: int
 ) -> Iterator[tuple[str, Array]]:
     if levels == 0:
         raise ValueError(
-            f"{name} must be nested at most {_DEEPEST} deep, got dicts that are deeper or "
-            "hold themselves"
+            f"{name} must be nested at most {_DEEPEST} deep, got deeper or circular dicts"
         )
     for key, value in tree.items():
         if not isinstance(key, str):
@@ -73,7 +72,7 @@ def _walk(
 def unflatten(
     template: Tree, leaves: Mapping[str, Array], prefix: str = ""
 ) -> dict[str, Any]:
-    """Arrange leaves by path, after a prefix, in the shape of another tree.
+    """Arrange leaves, by path after a prefix, in the shape of another tree.
 
     >>> unflatten({"layer": {"weight": None}}, {"layer/weight": 1})
     {'layer': {'weight': 1}}
@@ -144,7 +143,7 @@ def apply(
             leaf, *rest, **round_scalars(coefficients, path, leaf)
         )
         arrays = result if isinstance(result, tuple) else (result,)
-        # NumPy's arithmetic returns a scalar, not an array, where there are no dimensions.
+        # NumPy's arithmetic returns scalars for arrays without dimensions.
         results.append([xp.asarray(x) for x in arrays] if leaf.shape == () else arrays)
     return tuple(
         unflatten(operands[0], dict(zip(first, arrays, strict=True)))
@@ -163,7 +162,7 @@ class RuleNamespace(SimpleNamespace):
 
 
 def rule_place() -> str:
-    """Name the file and line of the rule that is being called, for an error message."""
+    """Return the file and line of the current rule, for an error message."""
     frame: Any = inspect.currentframe()
     while frame.f_back and frame.f_globals["__name__"].startswith(f"{__package__}."):
         frame = frame.f_back
@@ -173,7 +172,7 @@ def rule_place() -> str:
 @cache
 def _functions(xp: Any, dtype: Any) -> RuleNamespace:
     def of_any(function: Callable[..., Any]) -> Callable[..., Any]:
-        # A coefficient is a Python float, which most libraries take for no array.
+        # A coefficient is a Python float, which most libraries do not accept as an array.
         return lambda *values: function(
             *[x if hasattr(x, "dtype") else xp.asarray(x, dtype=dtype) for x in values]
         )
@@ -182,7 +181,7 @@ def _functions(xp: Any, dtype: Any) -> RuleNamespace:
         "sqrt": xp.sqrt,
         "abs": xp.abs,
         "sign": xp.sign,
-        # As formulas, since libraries differ in what they return for two zeros.
+        # Formulas, as libraries' own functions differ for two zeros.
         "maximum": lambda a, b: xp.where((a > b) | (a != a), a, b),
         "minimum": lambda a, b: xp.where((a < b) | (a != a), a, b),
     }
@@ -190,26 +189,26 @@ def _functions(xp: Any, dtype: Any) -> RuleNamespace:
 
 
 def evaluate(function: Callable[..., Any], *operands: Tree) -> list[Any]:
-    """Call a function, any but a rule, with corresponding leaves, each of one dimension."""
-    if (tape := tape_of(operands[0])) is not None:  # which knows the values
+    """Call a function that is not a rule with corresponding leaves, flattened."""
+    if (tape := tape_of(operands[0])) is not None:
         values: list[Any] = tape.evaluate(function, [each[SOLE] for each in operands])
         return values
     flat, results = [flatten(each) for each in operands], []
     for path, leaf in flat[0].items():
         reshape = array_namespace(leaf).reshape
-        # In the order of the elements, whatever that of the memory.
+        # In the order of the elements, not of the memory.
         results.append(function(*[reshape(each[path], (-1,)) for each in flat]))
     return results
 
 
 def interpolate(xp: Any) -> Any:
     """Move a fraction of the way to another array: the rule of the slow weights."""
-    # Written as a step of SGD: the same bits as slow + alpha * (fast - slow), and -0 stays.
+    # As a step of SGD: the same bits as slow + alpha * (fast - slow), but keeps -0.
     return lambda slow, fast, alpha: slow - alpha * (slow - fast)
 
 
 def round_to(dtype: str, name: str, value: float) -> float:
-    """Round a scalar to the nearest of a dtype's, ``float32`` or ``float64``, ties to even.
+    """Round a scalar to ``float32`` or ``float64``, ties to even.
 
     It is an error if a finite value other than zero rounds to zero or to infinity.
 
@@ -249,7 +248,7 @@ def check_arrays(tree: Tree, name: str) -> dict[str, Array]:
 
 
 def check_params(params: Tree) -> None:
-    """Check that a tree can be optimized: such arrays, none of them under two names."""
+    """Check that a tree can be optimized: such arrays, without shared memory."""
     by_memory: dict[int, list[tuple[str, Array]]] = {}
     for path, leaf in check_arrays(params, "params").items():
         others = by_memory.setdefault(id(memory(leaf)), [])
@@ -257,14 +256,14 @@ def check_params(params: Tree) -> None:
             shares_memory = getattr(array_namespace(leaf), "shares_memory", None)
             if array is leaf or (shares_memory and shares_memory(array, leaf)):
                 raise ValueError(
-                    f"params must be arrays of their own, got the same memory in "
-                    f"{other!r} and {path!r}: they would come apart at the first step"
+                    f"params must not share memory, got the same in {other!r} and "
+                    f"{path!r}: they would differ after the first step"
                 )
         others.append((path, leaf))
 
 
 def memory(array: Array) -> Any:
-    """Find the array whose memory an array shows: itself if it is no view."""
+    """Return the array that owns an array's memory: itself if it is not a view."""
     while getattr(array, "base", None) is not None:
         array = array.base
     return array
@@ -275,10 +274,10 @@ def check_like(tree: Tree, params: Tree, name: str) -> dict[str, Array]:
     leaves, expected = flatten(tree, name), flatten(params)
     for path in expected:
         if path not in leaves:
-            raise ValueError(f"{name} must have a leaf {path!r} as params has, got none")
+            raise ValueError(f"{name} must have a leaf {path!r} like params, got none")
     for path, leaf in leaves.items():
         if path not in expected:
-            raise ValueError(f"{name} has a leaf {path!r}, which params has not")
+            raise ValueError(f"{name} has a leaf {path!r}, which params does not have")
         check_leaf_like(f"{name}[{path!r}]", leaf, expected[path])
     return leaves
 
@@ -290,13 +289,11 @@ def check_leaf_like(name: str, leaf: Array, like: Array) -> None:
         came, wanted = array_namespace(leaf), array_namespace(like)
         if came is not wanted:
             raise TypeError(
-                f"{name} must be an array of {_library(wanted)} as the parameter is, "
+                f"{name} must be an array of {_library(wanted)} like the parameter, "
                 f"got one of {_library(came)}"
             )
     if leaf.dtype != like.dtype:
-        raise TypeError(
-            f"{name} must be {like.dtype} as the parameter is, got {leaf.dtype}"
-        )
+        raise TypeError(f"{name} must be {like.dtype} like the parameter, got {leaf.dtype}")
     if leaf.shape != like.shape:
         raise ValueError(
             f"{name} must have the shape {tuple(like.shape)} of the parameter, "
@@ -305,7 +302,7 @@ def check_leaf_like(name: str, leaf: Array, like: Array) -> None:
 
 
 def _is_tree(value: Any) -> bool:
-    # The abstract class is slow to ask, and this is asked of every leaf at every step.
+    # The abstract class is slow, and this runs for every leaf at every step.
     return isinstance(value, dict) or (
         not hasattr(value, "dtype") and isinstance(value, Mapping)
     )

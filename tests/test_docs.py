@@ -85,10 +85,19 @@ def commands(page: Path) -> Iterator[str]:
                         yield part.strip()
 
 
+LONG = ("resnet", "theory", "training", "zoo")
+"""Pages whose examples take seconds."""
+
+
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if any(block.language == "python" for block in blocks(page))],
-    ids=lambda page: page.stem,
+    [
+        pytest.param(
+            page, id=page.stem, marks=[pytest.mark.slow] if page.stem in LONG else []
+        )
+        for page in PAGES
+        if any(block.language == "python" for block in blocks(page))
+    ],
 )
 def test_the_examples_of_the_pages_run(page: Path, here: Path) -> None:
     run(page)
@@ -208,7 +217,8 @@ def test_the_backend_of_the_guide_is_found_by_its_entry_point(
     monkeypatch.delitem(sys.modules, module)
 
 
-def test_what_the_page_plugs_in_is_taken_from_a_file_by_the_command(
+@pytest.mark.slow
+def test_the_pages_plugins_work_from_a_file(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = ROOT / "docs" / "extending.md"

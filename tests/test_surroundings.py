@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
 SENSITIVE = {
     "training/test_checkpoints.py": "(asked_to_end and not 15) or asking_twice",
@@ -16,14 +18,15 @@ LIMIT = 120
 """Seconds; a tenth of them is enough."""
 
 
+@pytest.mark.slow
 def test_ignored_signals_no_home_and_no_compiler_are_no_failure_and_nothing_waits() -> None:
     # A shell starts what is in the background with these signals ignored.
     ignoring = ["/bin/sh", "-c", "trap '' INT HUP; exec \"$@\"", "sh"]
     chosen = " or ".join(f"({each})" for each in SENSITIVE.values())
-    pytest = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
+    run = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"]
     places = [str(TESTS / each) for each in SENSITIVE]
     with subprocess.Popen(
-        [*ignoring, *pytest, *places, "-k", chosen],
+        [*ignoring, *run, *places, "-k", chosen],
         env=os.environ | {"HOME": "/nonexistent", "PATH": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

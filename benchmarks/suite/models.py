@@ -5,7 +5,7 @@ gradient descent. PyTorch's models are those that its documentation would have o
 """
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 import lookahead_ref as la
 from lookahead_ref import trees
-from lookahead_ref.data import Corpus
+from lookahead_ref.data import Corpus, Dataset, Examples
 from lookahead_ref.training import train
 from lookahead_ref.zoo import AWDLSTM, LSTM, MLP, resnet18
 
@@ -254,8 +254,19 @@ def pytorch_step(work: Any, update: str) -> Contestant:
     return Contestant(step)
 
 
+def data_of(work: Any, batches: int) -> Corpus | Dataset:
+    """Make data of so many batches, with next to nothing to evaluate."""
+    return (text if hasattr(work, "vocabulary") else examples)(work, batches)
+
+
+def examples(work: Any, batches: int) -> Dataset:
+    inputs, labels = (np.concatenate([each] * batches) for each in work.data())
+    few = Examples(inputs[:2], labels[:2])
+    shape = inputs.shape[1:] if inputs.ndim == 4 else None
+    return Dataset("random", Examples(inputs, labels), few, 10, image_shape=shape)
+
+
 def text(work: Any, windows: int) -> Corpus:
-    """Make a text of so many windows, with next to nothing to evaluate."""
     count = work.batch * work.length * windows + 1
     tokens = np.random.default_rng(0).integers(0, work.vocabulary, count, np.int32)
     few = tokens[: work.batch + 2]
@@ -266,7 +277,10 @@ def text(work: Any, windows: int) -> Corpus:
 def our_run(work: Any, backend: str, windows: int) -> Contestant:
     """Make a whole run: batches, clipping, and all that the loop does."""
     how: Any = {"seed": 0, "epochs": 1, "batch_size": work.batch, "backend": backend}
-    job = work.model(backend), text(work, windows), la.SGD(LEARNING_RATE)
+    model = work.model(backend)
+    if hasattr(model, "statistics_examples"):
+        model = replace(model, statistics_examples=work.batch)
+    job = model, data_of(work, windows), la.SGD(LEARNING_RATE)
     return Contestant(lambda: train(*job, **how, clip=CLIP, evaluate_train=False))
 
 
@@ -276,7 +290,7 @@ def pytorch_run(work: Any, update: str, windows: int) -> Contestant:
 
     module, forward = work.pytorch()
     optimizer = torch.optim.SGD(module.parameters(), LEARNING_RATE, **{update: True})
-    stream = text(work, windows).stream(work.batch, 0)
+    stream = data_of(work, windows).stream(work.batch, 0)
 
     def run() -> None:
         for batch in stream.epoch():
@@ -342,9 +356,9 @@ class BesidePyTorch:
 
 
 class RunBesidePyTorch(BesidePyTorch):
-    """A whole run of training on a text, beside PyTorch's loop."""
+    """A whole run of training, beside PyTorch's loop."""
 
-    params = ([] if settings.QUICK or settings.ON_DEVICE else ["lstm"], ["numpy", "numba"])
+    params = ([] if settings.ON_DEVICE else MEASURED, ["numpy", "numba"])
     windows = 30
 
     def setup(self, name, backend):

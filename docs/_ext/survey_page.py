@@ -106,7 +106,7 @@ def details(one: Mapping[str, Any], page: Any) -> Iterator[str]:
     for each in one["conventions"]:
         names = " or ".join(f"<code>{name}</code>" for name in each["names"])
         yield f"<li>Convention: {names or 'none throughout, it mixes them'}.</li>\n"
-    for each in one["failures"]:
+    for each in one["errors"]:
         yield (
             f"<li>It stops at {_checks(each['count'])}, such as "
             f"{case(each['case'], page)}: {html.escape(error(each['shows']))}.</li>\n"

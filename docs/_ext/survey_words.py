@@ -59,7 +59,7 @@ def plain(cause: Mapping[str, Any]) -> str:
 def sentence(one: Mapping[str, Any]) -> str:
     """Say in plain words what is wrong first of all."""
     told = [plain(each) for each in causes(one)]
-    told += [_stop(each) for each in one["failures"]]
+    told += [_stop(each) for each in one["errors"]]
     if not one["explained"]:
         told.insert(0, "fails, and no named cause explains all of it")
     more = len(told) - 1

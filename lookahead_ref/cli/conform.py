@@ -313,13 +313,13 @@ def _begin(kind: str, output: Path | None) -> None:
 @contextmanager
 def _started() -> "Iterator[None]":
     """Exit with the right code if a program cannot be started, or not in time."""
-    from lookahead_ref.conformance.reports import FAILED, UNJUDGED
+    from lookahead_ref.conformance.reports import ERROR, UNJUDGED
     from lookahead_ref.conformance.running import HungError, StartError
 
     try:
         yield
     except StartError as error:
-        raise failed(error, FAILED) from error
+        raise failed(error, ERROR) from error
     except HungError as error:
         raise failed(error, UNJUDGED) from error
 

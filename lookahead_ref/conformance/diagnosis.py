@@ -126,13 +126,13 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     """Explain the checks that failed: all of them or, failing that, by profile."""
     telling = [r for r in results if _tells(r.case) and r.seen is not None]
     # The cheapest failed check first: most hypotheses end at it.
-    telling.sort(key=lambda r: (r.status != "departed", r.case.size, r.dtype))
-    if not _departs(telling):
+    telling.sort(key=lambda r: (r.status != "failed", r.case.size, r.dtype))
+    if not _fails(telling):
         return []
     profiles: dict[str, list[Result]] = {r.case.profile: [] for r in results}
     for result in telling:
         profiles[result.case.profile].append(result)
-    failing = {name: part for name, part in profiles.items() if _departs(part)}
+    failing = {name: part for name, part in profiles.items() if _fails(part)}
     search = _Search(results, telling)
     found, single = search.few(telling)
     # Two bugs that leave something over are less likely than one edit that does not.
@@ -165,8 +165,8 @@ def diagnose(results: Sequence[Result]) -> list[Diagnosis]:
     return parts
 
 
-def _departs(results: Sequence[Result]) -> bool:
-    return bool(results) and results[0].status == "departed"
+def _fails(results: Sequence[Result]) -> bool:
+    return bool(results) and results[0].status == "failed"
 
 
 def _tells(case: Case) -> bool:
@@ -248,7 +248,7 @@ class _Search:
         # First with all that is expected of float64; failing that, of no more than float32.
         for single in (False, True) if coarse else (False,):
             for selection in (results, plain) if len(plain) < len(results) else (results,):
-                if _departs(selection):
+                if _fails(selection):
                     found = self._grown(self.supposed, selection, single=single)
                     if found and (single or found[0] not in self.supposed):
                         return found, single
@@ -265,7 +265,7 @@ class _Search:
         bases, names, tried = self.supposed, [], False
         for name, part in failing.items():
             plain = _plain(part)
-            for some in (part, plain) if _departs(plain) else (part,):
+            for some in (part, plain) if _fails(plain) else (part,):
                 results = [*some, *explained]
                 if found := self._grown(bases, results, single=single):
                     break
@@ -380,7 +380,7 @@ class _Search:
         self, bases: Iterable[Bugs], results: Sequence[Result], *, single: bool
     ) -> list[Bugs]:
         """Find what explains some failed checks by themselves, the best of it."""
-        failed = [r for r in results if r.status == "departed"]
+        failed = [r for r in results if r.status == "failed"]
         sample = failed[:: 1 + len(failed) // _SAMPLE]
         found = {
             bugs: sum(self.same(bugs, each, single) for each in sample)
@@ -396,9 +396,9 @@ class _Search:
         if self.until is None:
             self.until = time.process_time() + _SECONDS
         plain = _plain(results)
-        plain = plain if _departs(plain) else list(results)
-        failed = [r for r in plain if r.status == "departed"]
-        passed = [r for r in plain if r.status != "departed"]
+        plain = plain if _fails(plain) else list(results)
+        failed = [r for r in plain if r.status == "failed"]
+        passed = [r for r in plain if r.status != "failed"]
         some = [part[:: 1 + len(part) // _SAMPLE] for part in (failed, passed)]
         order = [*some[0], *some[1], *plain]
         found: list[Bugs] = []

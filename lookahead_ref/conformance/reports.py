@@ -33,14 +33,14 @@ from lookahead_ref.report.page import Section, page, paragraph
 Summary = Mapping[str, Any]
 Item = TypeVar("Item")
 
-PASSED, DEPARTED, FAILED, UNJUDGED, NOT_OFFERED = 0, 1, 3, 4, 5
+PASSED, FAILED, ERROR, UNJUDGED, NOT_OFFERED = 0, 1, 3, 4, 5
 """Exit codes; 2 is for a command that was wrong."""
 
 _COUNTS = {
     "passed": "Passed",
-    "departed": "Failed",
+    "failed": "Failed",
     "known": "Known",
-    "failed": "Errors",
+    "error": "Errors",
     "unjudged": "Not judged",
     "unsupported": "Not offered",
 }
@@ -48,8 +48,8 @@ COLUMNS = ("Profile", "Verdict", *_COUNTS.values())
 """The columns of the matrix."""
 
 _VERDICTS = {
-    "failed": "error",
-    "departed": "fails",
+    "error": "error",
+    "failed": "fails",
     "unjudged": "not judged",
     "known": "fails as known",
     "passed": "passes",
@@ -90,17 +90,17 @@ def summarize(
     level: str = "strict",
 ) -> dict[str, Any]:
     """Put together what a run found, as plain data."""
-    departures = [
-        _departure(result, next((e for e in expectations if covers(e, result)), None))
+    failures = [
+        _failure(result, next((e for e in expectations if covers(e, result)), None))
         for result in results
-        if result.status == "departed"
+        if result.status == "failed"
     ]
     surprises = stale(results, expectations)
     conventions = followed(results)
     mixed = any(not each.names for each in conventions)
-    wrong = mixed or surprises or any(each["known"] is None for each in departures)
+    wrong = mixed or surprises or any(each["known"] is None for each in failures)
     # A known failure counts as a pass.
-    statuses = {"passed" if r.status == "departed" else r.status for r in results}
+    statuses = {"passed" if r.status == "failed" else r.status for r in results}
     return {
         "format": "lookahead-conformance",
         "version": 1,
@@ -108,8 +108,8 @@ def summarize(
         "lookahead_ref": lookahead_ref.__version__,
         "vectors": VERSION,
         "level": level,
-        "exit_code": exit_code(statuses | ({"departed"} if wrong else set())),
-        "profiles": _profiles(results, departures),
+        "exit_code": exit_code(statuses | ({"failed"} if wrong else set())),
+        "profiles": _profiles(results, failures),
         "conventions": [
             {
                 "names": list(each.names),
@@ -118,8 +118,8 @@ def summarize(
             }
             for each in conventions
         ],
-        "departures": departures,
-        "failures": _reasons(results, "failed"),
+        "failures": failures,
+        "errors": _reasons(results, "error"),
         "unjudged": _reasons(results, "unjudged"),
         "unsupported": _reasons(results, "unsupported"),
         "unexpected_passes": surprises,
@@ -142,21 +142,21 @@ def exit_code(statuses: Collection[str]) -> int:
     """Return the code of the worst status; all that is not offered is no pass."""
     if set(statuses) == {"unsupported"}:
         return NOT_OFFERED
-    codes = {"failed": FAILED, "departed": DEPARTED, "unjudged": UNJUDGED}
+    codes = {"error": ERROR, "failed": FAILED, "unjudged": UNJUDGED}
     return next((code for status, code in codes.items() if status in statuses), PASSED)
 
 
 def _hints(results: Sequence[Result], level: str) -> Iterator[str]:
     """Say which option may tell more: what there is to try at no cost."""
-    departed = [(r.case, r.seen, r.dtype) for r in results if r.status == "departed"]
+    failed = [(r.case, r.seen, r.dtype) for r in results if r.status == "failed"]
     within = (
-        seen and judge(case, seen, dtype, "gpu").passed for case, seen, dtype in departed
+        seen and judge(case, seen, dtype, "gpu").passed for case, seen, dtype in failed
     )
-    if level == "strict" and departed and all(within):
+    if level == "strict" and failed and all(within):
         yield "It fails only as GPUs may, such as by flushing: --level gpu allows that."
     if any(each.status == "unjudged" for each in results):
         yield "The machine is slow, or the program hangs: --step-timeout gives more time."
-    wrong = {each.dtype for each in results if each.status in ("departed", "failed")}
+    wrong = {each.dtype for each in results if each.status in ("failed", "error")}
     judged = Counter(each.dtype for each in results if each.status != "unsupported")
     passed = Counter(each.dtype for each in results if each.status == "passed")
     for right, other in product(judged.keys() - wrong, wrong):
@@ -169,22 +169,22 @@ def _common(results: Sequence[Result], diagnoses: Sequence[Diagnosis]) -> Iterat
     if not diagnoses or diagnoses[0].explanations:
         return
     judged = [each for each in results if each.verdict is not None]
-    departed = [each for each in judged if each.status == "departed"]
+    failed = [each for each in judged if each.status == "failed"]
 
     def having(traits: Sequence[str], some: Sequence[Result]) -> list[Result]:
         return [r for r in some if all(has(trait, r.case.data) for trait in traits)]
 
-    traits = [each for each in _TRAITS if len(having([each], departed)) == len(departed)]
+    traits = [each for each in _TRAITS if len(having([each], failed)) == len(failed)]
     for each in reversed(traits):  # what the others imply says nothing more
         rest = [trait for trait in traits if trait != each]
         if len(having(rest, judged)) == len(having(traits, judged)):
             traits = rest
     if traits:
         told = " and ".join(_TRAITS[each] for each in traits)
-        count = f"{len(departed)} of {len(having(traits, judged))}"
+        count = f"{len(failed)} of {len(having(traits, judged))}"
         yield f"Only checks with {told} fail: {count} of them."
     firsts = [
-        (r.verdict.mismatches[0], r.case.data["lookahead"]) for r in departed if r.verdict
+        (r.verdict.mismatches[0], r.case.data["lookahead"]) for r in failed if r.verdict
     ]
     if all("after loading" in first.where for first, _ in firsts):
         yield "Each fails after a state is loaded, and not before."
@@ -197,16 +197,16 @@ def _common(results: Sequence[Result], diagnoses: Sequence[Diagnosis]) -> Iterat
 def _reasons(results: Sequence[Result], status: str) -> list[dict[str, Any]]:
     return [
         {"case": r.case.id, "dtype": r.dtype, "profile": r.case.profile, "reason": r.reason}
-        | ({"frame": r.frame} if status == "failed" else {})
+        | ({"frame": r.frame} if status == "error" else {})
         for r in results
         if r.status == status
     ]
 
 
 def _profiles(
-    results: Sequence[Result], departures: Sequence[dict[str, Any]]
+    results: Sequence[Result], failures: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    known = {(each["case"], each["dtype"]) for each in departures if each["known"]}
+    known = {(each["case"], each["dtype"]) for each in failures if each["known"]}
     found: dict[str, Counter[str]] = {}
     for result in results:
         status = "known" if (result.case.id, result.dtype) in known else result.status
@@ -221,7 +221,7 @@ def _profiles(
     return profiles
 
 
-def _departure(result: Result, known: Expectation | None) -> dict[str, Any]:
+def _failure(result: Result, known: Expectation | None) -> dict[str, Any]:
     case, mismatches = result.case, result.verdict.mismatches if result.verdict else ()
     return {
         "case": case.id,
@@ -265,9 +265,9 @@ def hidden(summary: Summary) -> dict[str, Any]:
     out = {"expected": None, "expected_bits": None, "distance": None}
     return {
         **summary,
-        "departures": [
+        "failures": [
             {**each, "quantities": [{**q, **out} for q in each["quantities"]]}
-            for each in summary["departures"]
+            for each in summary["failures"]
         ],
     }
 
@@ -290,14 +290,14 @@ def headline(summary: Summary) -> str:
         total.update({name: row[name] for name in _COUNTS})
     if summary["exit_code"] == NOT_OFFERED:
         return f"{summary['target']} offers nothing of what it was asked for."
-    judged = total["passed"] + total["departed"] + total["known"]
+    judged = total["passed"] + total["failed"] + total["known"]
     mixed = any(not each["names"] for each in summary["conventions"])
     told = [
-        (total["departed"], "{} fail"),
+        (total["failed"], "{} fail"),
         (total["known"], "{} fail as known"),
         (len(summary["unexpected_passes"]), "{} pass although they are known to fail"),
         (mixed, "it mixes conventions"),
-        (total["failed"], "the target stopped with an error at {}"),
+        (total["error"], "the target stopped with an error at {}"),
         (total["unjudged"], "{} could not be judged, as no answer came in time"),
         (total["unsupported"], "{} are not offered"),
     ]
@@ -306,11 +306,11 @@ def headline(summary: Summary) -> str:
     return f"{summary['target']}: {', '.join(words)}."
 
 
-def departure_line(departure: Mapping[str, Any]) -> str:
+def failure_line(failure: Mapping[str, Any]) -> str:
     """Return where a case first fails, and by how much."""
-    first = departure["quantities"][0]
+    first = failure["quantities"][0]
     place = (
-        f"{departure['case']} ({departure['dtype']}): {first['where']} at step "
+        f"{failure['case']} ({failure['dtype']}): {first['where']} at step "
         f"{first['step']}, {_indexed(first)}"
     )
     expected, got, distance = _numbers(first)
@@ -337,7 +337,7 @@ def _numbers(quantity: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def diagnosis_lines(summary: Summary) -> Iterator[tuple[int, str]]:
-    """Say what explains the departures: lines with their depth, from 0."""
+    """Say what explains the failures: lines with their depth, from 0."""
     told: set[str] = set()
     for scopes, each in _by_finding(summary):
         about = f"What was observed in {scopes}" if scopes else "Everything observed"
@@ -388,23 +388,23 @@ def _by_finding(summary: Summary) -> list[tuple[str, Mapping[str, Any]]]:
 
 def lists(summary: Summary) -> list[tuple[str, list[str]]]:
     """List what is to be told case by case: titles, each with its lines."""
-    departures = summary["departures"]
-    unknown = [each for each in departures if each["known"] is None]
+    failures = summary["failures"]
+    unknown = [each for each in failures if each["known"] is None]
     causes = [(each, _cause(summary, each)) for each in unknown]
     found = {
         "Failures": [
-            f"{group[0][1]}: {len(group)} checks, such as {departure_line(group[0][0])}"
+            f"{group[0][1]}: {len(group)} checks, such as {failure_line(group[0][0])}"
             for group in parted(causes, lambda each: each[1])
         ],
         "Known failures": [
-            f"{departure_line(each)}: {each['known']['reason']}"
-            for each in departures
+            f"{failure_line(each)}: {each['known']['reason']}"
+            for each in failures
             if each["known"]
         ],
         "Passes although known to fail": [*map(_known_line, summary["unexpected_passes"])],
         "Conventions": [*map(_convention_line, summary["conventions"])],
         "Hints": summary["hints"],
-        "Errors": _grouped(summary["failures"]),
+        "Errors": _grouped(summary["errors"]),
         "Not judged": _grouped(summary["unjudged"]),
         "Not offered": _grouped(summary["unsupported"]),
     }
@@ -428,15 +428,15 @@ def parted(some: Iterable[Item], key: Callable[[Item], str]) -> list[list[Item]]
     return list(groups.values())
 
 
-def _cause(summary: Summary, departure: Mapping[str, Any]) -> str:
+def _cause(summary: Summary, failure: Mapping[str, Any]) -> str:
     """Say what causes a failure or, if no bug explains it, where it shows."""
     for each in summary["diagnosis"]:
-        if each["explanations"] and each["scope"] in (None, departure["profile"]):
+        if each["explanations"] and each["scope"] in (None, failure["profile"]):
             names = [cause["name"] for cause in each["explanations"][0]]
             # Not every bug has a flag.
-            shown = [name for name in names if name in departure["flags"]]
+            shown = [name for name in names if name in failure["flags"]]
             return ", ".join(shown or names)
-    return f"{departure['profile']}, {departure['quantities'][0]['where']}"
+    return f"{failure['profile']}, {failure['quantities'][0]['where']}"
 
 
 def _convention_line(each: Mapping[str, Any]) -> str:
@@ -458,7 +458,7 @@ def _known_line(each: Mapping[str, str]) -> str:
 def in_plain_words(summary: Summary) -> Iterator[str]:
     """Say what was found, perhaps `hidden`, in paragraphs."""
     passed = sum(row["passed"] for row in summary["profiles"])
-    judged = passed + sum(row["departed"] + row["known"] for row in summary["profiles"])
+    judged = passed + sum(row["failed"] + row["known"] for row in summary["profiles"])
     if summary["exit_code"] == NOT_OFFERED:
         yield headline(summary)
     else:
@@ -468,19 +468,19 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
             + f", {less} are not offered" * bool(less)
             + "."
         )
-    if summary["failures"]:
-        first = summary["failures"][0]
+    if summary["errors"]:
+        first = summary["errors"][0]
         yield (
-            f"It stopped at {len(summary['failures'])} checks, first at {first['case']} "
+            f"It stopped at {len(summary['errors'])} checks, first at {first['case']} "
             f"({first['dtype']}): {first['reason']}. Fix that before anything else."
         )
     if slow := _grouped(summary["unjudged"]):
         yield f"No answer came in time, so there is no verdict: {slow[0]}."
-    if summary["departures"]:
+    if summary["failures"]:
         yield _smallest(summary)
         yield from summary["hints"]
         yield from _causes(summary)
-    elif judged and not summary["failures"]:
+    elif judged and not summary["errors"]:
         yield "Nothing that was tested is wrong."
     for each in summary["conventions"]:
         allowed = "It {}: allowed." if each["names"] else "Conventions: {}."
@@ -494,10 +494,10 @@ def in_plain_words(summary: Summary) -> Iterator[str]:
 def _smallest(summary: Summary) -> str:
     known = {case.id: case for case in (*cases(), *own_cases())}
 
-    def size(departure: Mapping[str, Any]) -> tuple[int, int]:
-        return known[departure["case"]].size, departure["quantities"][0]["step"]
+    def size(failure: Mapping[str, Any]) -> tuple[int, int]:
+        return known[failure["case"]].size, failure["quantities"][0]["step"]
 
-    smallest = min(summary["departures"], key=size)
+    smallest = min(summary["failures"], key=size)
     first = smallest["quantities"][0]
     should = "" if first["expected"] is None else f", and should be {first['expected']:.9g}"
     return (
@@ -510,9 +510,9 @@ def _smallest(summary: Summary) -> str:
     )
 
 
-def _given(case: Case, departure: Mapping[str, Any]) -> str:
+def _given(case: Case, failure: Mapping[str, Any]) -> str:
     """Return what the step can be done from by hand: tables, its start, its gradients."""
-    first, dtype = departure["quantities"][0], departure["dtype"]
+    first, dtype = failure["quantities"][0], failure["dtype"]
     asked = setup(case, dtype)
     tables = [("The learning rate at each step", asked.inner.learning_rate)]
     tables += [("Alpha at each synchronization", level.alpha) for level in asked.levels]
@@ -609,9 +609,9 @@ def to_html(summary: Summary) -> str:
             for depth, text in diagnosis_lines(summary)
         )
         sections.append(Section("Diagnosis", body))
-    if summary["departures"]:
+    if summary["failures"]:
         columns = ("Case", "Precision", "Quantity", "Step", "Expected", "Got", "Tolerances")
-        rows = [_row(each) for each in summary["departures"]]
+        rows = [_row(each) for each in summary["failures"]]
         sections.append(Section("Failures", _table(columns, rows)))
     for title, entries in lists(summary):
         if "failures" not in title.lower():
@@ -621,12 +621,12 @@ def to_html(summary: Summary) -> str:
     return page("Lookahead conformance", headline(summary), sections)
 
 
-def _row(departure: Mapping[str, Any]) -> tuple[str, ...]:
-    first, known = departure["quantities"][0], departure["known"]
+def _row(failure: Mapping[str, Any]) -> tuple[str, ...]:
+    first, known = failure["quantities"][0], failure["known"]
     where = f"{first['where']}: {_indexed(first)}"
     reason = "" if known is None else f" (known: {known['reason']})"
-    case, step = departure["case"] + reason, str(first["step"])
-    return case, departure["dtype"], where, step, *_numbers(first)
+    case, step = failure["case"] + reason, str(first["step"])
+    return case, failure["dtype"], where, step, *_numbers(first)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -648,12 +648,12 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def to_junit(summary: Summary, checks: Sequence[tuple[str, str, str]]) -> str:
     """Write a test suite for each profile, of all checks: profile, case and precision."""
     marks = {}
-    for each in summary["departures"]:
-        mark = "failure", departure_line(each)
+    for each in summary["failures"]:
+        mark = "failure", failure_line(each)
         if each["known"] is not None:
             mark = "skipped", f"known: {each['known']['reason']}"
         marks[each["case"], each["dtype"]] = mark
-    tagged = {"failures": "error", "unjudged": "skipped", "unsupported": "skipped"}
+    tagged = {"errors": "error", "unjudged": "skipped", "unsupported": "skipped"}
     for some, tag in tagged.items():
         marks |= {(e["case"], e["dtype"]): (tag, e["reason"]) for e in summary[some]}
     root = ET.Element("testsuites", name=printable(str(summary["target"])))
@@ -696,7 +696,7 @@ def report_lines(name: str, results: Sequence[ModelResult]) -> Iterator[str]:
         yield f"  {profile}: {said}"
     for result in results:
         place = f"{result.case.id} in {result.dtype}"
-        if result.status in ("failed", "unjudged"):
+        if result.status in ("error", "unjudged"):
             yield f"{place}: {result.reason}"
         for each in result.mismatches:
             shape = result.case.expected[each.where].values.shape

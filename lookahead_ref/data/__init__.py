@@ -1,19 +1,18 @@
-"""Real data, and how batches are drawn from it.
+"""Real data, and batches of it.
 
-A file that is missing, cannot be read or is not what it should be is a `DataFileError` that
-names it; an argument of the wrong type or out of its range a TypeError or ValueError. What
-needs a distribution that is not installed is a `lookahead_ref.extras.MissingExtraError`.
-What loads data names alike:
+A missing, unreadable or wrong file is a `DataFileError` that names it; an argument of a
+wrong type or out of range is a TypeError or ValueError; a missing optional dependency is a
+`lookahead_ref.extras.MissingExtraError`. Common arguments of loading functions:
 
 folder, path : str or pathlib.Path
-    Where the files lie. Large ones are mapped into memory.
+    The location of the files. Large ones are mapped into memory.
 validation : float or int
-    Share of each class that is held out for validation, between 0 and 1, rounded to the
-    nearest number of examples; or how many examples in all. With 0 none are held out, and
-    the test examples are those to validate on, too.
+    Share of each class that is held out for validation, between 0 and 1, rounded to a
+    number of examples; or the total number of examples. With 0 none are held out, and the
+    test examples are also used for validation.
 split_seed : int, default 0
-    Decides the split. It is no part of a run's seed: runs of different seeds see the same
-    split, so that their deviation is that of the training alone.
+    Seed of the split. It is separate from a run's seed, so that runs with different seeds
+    have the same split and differ by training alone.
 window : int
     Steps in a batch of a text; by default 35 words or 100 characters.
 unit : {"words", "characters"}

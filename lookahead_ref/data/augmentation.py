@@ -1,4 +1,4 @@
-"""What is done to training pictures at random, so that no two epochs are the same."""
+"""Random changes of training pictures, different in each epoch."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from lookahead_ref import hyperparameters
 
 Cut: TypeAlias = Callable[[int, int], tuple[tuple[float, float, float, float], bool]]
-"""From a picture's width and height to the box that is taken of it, left, top, right and
-bottom, and whether that is mirrored."""
+"""From a picture's width and height to the box to crop (left, top, right, bottom), and
+whether to mirror it."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class CropAndFlip:
     """
 
     padding: int
-    """Pixels added on each side; 0 leaves pictures where they are."""
+    """Pixels added on each side."""
     fill: Any = field(default=0.0, compare=False)
-    """What these hold, shape (channels, 1, 1) or (): black, in the units of the inputs."""
+    """Their value, shape (channels, 1, 1) or (): black, in the units of the inputs."""
 
     def __post_init__(self) -> None:
         hyperparameters.count("padding", self.padding, least=0)
@@ -62,16 +62,15 @@ class CropAndFlip:
 
 @dataclass(frozen=True)
 class ResizedCrop:
-    """Take a part of each picture, of random size, shape and place, and mirror half.
+    """Crop each picture to a box of random size, shape and place, and mirror half of them.
 
-    It is the usual augmentation for ImageNet: the part's share of the area is drawn evenly
-    from `area`, its width over its height from `aspect`, evenly in the logarithm; where it
-    does not fit into the picture it is drawn again, and after ten times the largest part in
-    the middle is taken (C. Szegedy et al., "Going Deeper with Convolutions", CVPR 2015,
-    section 6). The source brings it to the size of its inputs.
+    It is the usual augmentation for ImageNet: the box's share of the area is uniform in
+    `area`, and the logarithm of its width over its height in that of `aspect`. If the box
+    does not fit into the picture, it is drawn again; after ten times the largest box in the
+    middle is used (C. Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, section
+    6). The source resizes it to its inputs.
 
-    A batch stream asks it for `cuts`, which the ``take`` of a source of picture files is
-    given.
+    A batch stream passes `cuts` to the ``take`` of a source of picture files.
 
     Examples
     --------
@@ -85,7 +84,7 @@ class ResizedCrop:
     aspect: tuple[float, float] = (3 / 4, 4 / 3)
 
     def cuts(self, n: int, rng: np.random.Generator) -> Iterator[Cut]:
-        """Draw what is taken of `n` pictures, of whatever sizes these turn out to have."""
+        """Draw the crops of `n` pictures of any sizes."""
         drawn = rng.random((n, 10, 4))
         mirrored = _mirrored(n, rng)
         return map(partial, [self._cut] * n, drawn, mirrored)

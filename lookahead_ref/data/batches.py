@@ -1,4 +1,4 @@
-"""Examples, and batches of them or of a text, in an order that a seed decides."""
+"""Examples, and batches of them or of a text, in the order of a seed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias, cast
@@ -12,8 +12,8 @@ from lookahead_ref.data.augmentation import ResizedCrop
 Augmentation: TypeAlias = (
     Callable[[NDArray[Any], np.random.Generator], NDArray[Any]] | ResizedCrop
 )
-"""A function from a batch's inputs and a source of randomness to inputs of that shape, or
-what decides how pictures in files are cut when they are decoded."""
+"""A function from a batch's inputs and a random generator to inputs of that shape; or what
+draws the crops of picture files."""
 
 
 class _Pair(NamedTuple):
@@ -25,14 +25,14 @@ class Examples(_Pair):
     """Inputs and their labels, a named tuple: a whole split, or a batch of one.
 
     Inputs are floats of shape (n, ...), labels integers of shape (n,), from 0 to
-    classes - 1; there are equally many.
+    classes - 1.
     """
 
     __slots__ = ()
 
     # The body of a NamedTuple itself must not define it.
     def __new__(cls, inputs: NDArray[Any], labels: NDArray[np.int64]) -> Self:
-        """Pair inputs and labels of which there are equally many."""
+        """Pair equally many inputs and labels."""
         check_labelled("inputs", len(inputs), labels)
         return super().__new__(cls, inputs, labels)
 
@@ -47,7 +47,7 @@ class Examples(_Pair):
 
 
 def check_labelled(what: str, count: int, labels: NDArray[Any]) -> None:
-    """Refuse fewer or more labels than there are things to be labelled."""
+    """Refuse a wrong number of labels."""
     if len(labels) != count:
         raise ValueError(
             f"labels must be one for each of the {count} {what}, got {len(labels)}"
@@ -71,12 +71,11 @@ class ExampleSource(Protocol):
 class BatchStream:
     """An endless stream of batches, reshuffled at the start of every epoch.
 
-    The examples are not copied. Each epoch holds every one once; its last batch is smaller
-    where `batch_size`, from 1 to their number, does not divide it. Streams of the same
-    seed, of a PCG64 generator that belongs to the stream alone, give the same batches.
-    `augment` goes from a batch's inputs and a generator, new for every batch, to the inputs
-    to train on; a `ResizedCrop` decides how a source of picture files decodes them. The
-    order of the examples is the same with and without it.
+    The examples are not copied. Each epoch has every example once; its last batch is
+    smaller if `batch_size`, from 1 to their number, does not divide it. Streams with the
+    same seed give the same batches. `augment` maps a batch's inputs and a generator, new
+    for every batch, to training inputs; a `ResizedCrop` crops the pictures of a source of
+    files. It does not change the order of the examples.
 
     Examples
     --------
@@ -115,19 +114,19 @@ class BatchStream:
         return -(-self._examples.size // self._batch_size)
 
     def epoch(self) -> Iterator[Examples]:
-        """Yield copies of the batches that are left of the epoch; then the next begins."""
+        """Yield copies of the remaining batches of the epoch; then the next begins."""
         for number in range(self._next_batch, self.batches_per_epoch):
             start = number * self._batch_size
             batch = self._taken(self._order[start : start + self._batch_size], number)
             self._next_batch = number + 1
-            # Before the yield: a caller may drop the iterator after the last batch.
+            # Before the yield, as a caller may drop the iterator after the last batch.
             if self._next_batch == self.batches_per_epoch:
                 self._next_batch = 0
                 self._shuffle()
             yield batch
 
     def _taken(self, indices: NDArray[np.int64], number: int) -> Examples:
-        # Seeded, not drawn: a restored stream needs no more than where it is.
+        # Seeded by the batch's number, so that a restored stream needs only its position.
         epoch = self._epoch_generator_state["state"]["state"]
         rng = np.random.default_rng([epoch, number])
         if isinstance(self._augment, ResizedCrop):
@@ -140,14 +139,14 @@ class BatchStream:
         return Examples(self._augment(batch.inputs, rng), batch.labels)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is, as JSON can hold it."""
-        # The generator as it was before the current epoch's order was drawn.
+        """Return the position, as data for JSON."""
+        # The generator before it drew the current epoch's order.
         return {"next_batch": self._next_batch, "generator": self._epoch_generator_state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Continue where another stream over the same examples was.
+        """Continue at a saved position of a stream over the same examples.
 
-        A ValueError, if `saved` is no `state_dict` of one, leaves this one as it was.
+        If `saved` is not one, that is a ValueError, and nothing changes.
         """
         next_batch = _position(saved, self.batches_per_epoch, "generator")
         self._generator = _generator(saved)
@@ -166,27 +165,26 @@ class Window(NamedTuple):
     inputs: NDArray[np.int32]
     """Tokens, shape (steps, batch)."""
     labels: NDArray[np.int32]
-    """The tokens that come one later, shape (steps, batch)."""
+    """The next tokens, shape (steps, batch)."""
     first: bool
-    """Whether this is the first window of an epoch: what was carried starts anew."""
+    """Whether this is the first window of an epoch, where the carried state starts anew."""
     scale: float = 1.0
-    """What the learning rate is to be multiplied by."""
+    """Factor of the learning rate."""
 
 
 class WindowStream:
-    """An endless stream of windows over a text, in the order of the text.
+    """An endless stream of windows over a text, in order.
 
     The tokens, shape (n,), are cut into `batch_size` pieces of equal length, from 1 to
-    n - 1, the columns of a batch; what is left over at the end is not used. Each window
-    continues where the one before it stopped, so that a model can carry its state over; the
-    last window of an epoch is shorter where `window`, the number of steps, does not divide
-    the length.
+    n - 1, the columns of a batch; the rest is not used. Each window continues the one
+    before, so that a model can carry its state over; the last window of an epoch is shorter
+    if `window`, the number of steps, does not divide the length.
 
-    With a seed the lengths are drawn anew in each epoch: from a normal distribution with
-    standard deviation 5 around `window`, or with probability 0.05 around its half (Merity,
-    Keskar and Socher, arXiv:1708.02182). There are always as many windows as fit on
-    average, and their lengths are stretched a little to end where the text does. The scale
-    of each is its length over `window`.
+    With a seed, each epoch has new lengths, from a normal distribution with standard
+    deviation 5 around `window` or, with probability 0.05, around its half (Merity, Keskar
+    and Socher, arXiv:1708.02182). The number of windows is constant, and their lengths are
+    stretched a little to reach the end of the text. The scale of a window is its length
+    over `window`.
 
     Examples
     --------
@@ -205,7 +203,7 @@ class WindowStream:
         seed: int | np.random.SeedSequence | None = None,
     ) -> None:
         batch_size = hyperparameters.count("batch_size", batch_size)
-        # Lengths that are drawn are 5 at least.
+        # Random lengths are at least 5.
         least = 1 if seed is None else 5
         self._window = hyperparameters.count("window", window, least=least)
         if batch_size > len(tokens) - 1:
@@ -227,7 +225,7 @@ class WindowStream:
         return len(self._edges) - 1
 
     def epoch(self) -> Iterator[Window]:
-        """Yield copies of the windows that are left of the epoch; then the next begins."""
+        """Yield copies of the remaining windows of the epoch; then the next begins."""
         edges = self._edges
         for number in range(self._next_batch, len(edges) - 1):
             self._next_batch = number + 1
@@ -244,13 +242,13 @@ class WindowStream:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stream is, as JSON can hold it."""
+        """Return the position, as data for JSON."""
         if self._generator is None:
             return {"next_batch": self._next_batch}
         return {"next_batch": self._next_batch, "generator": self._epoch_generator_state}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Continue where another stream over the same text was: see `BatchStream`."""
+        """Continue at a saved position in the same text: see `BatchStream`."""
         drawn = self._generator is not None
         position = _position(saved, self.batches_per_epoch, *["generator"] * drawn)
         if drawn:
@@ -259,11 +257,11 @@ class WindowStream:
         self._next_batch = position
 
     def _cut(self) -> None:
-        """Say where the windows of an epoch begin, and where the last one ends."""
+        """Find the starts of an epoch's windows, and the end of the last one."""
         if self._generator is None:
             self._edges = [*range(0, self._length, self._window), self._length]
             return
-        # As it was before they were drawn.
+        # Before they were drawn.
         self._epoch_generator_state: dict[str, Any] = dict(self._generator.state)
         rng = np.random.Generator(self._generator)
         count = max(1, round(self._length / (0.975 * self._window)))
@@ -274,7 +272,7 @@ class WindowStream:
 
 
 def _position(saved: Mapping[str, Any], batches: int, *others: str) -> int:
-    """Return a saved position in an epoch, if all is there and it is right."""
+    """Check saved entries, and return the position in an epoch."""
     missing = {"next_batch", *others} - set(saved)
     if missing:
         raise ValueError(f"saved must hold {', '.join(sorted(missing))} too")
@@ -287,7 +285,7 @@ def _position(saved: Mapping[str, Any], batches: int, *others: str) -> int:
 
 
 def _generator(saved: Mapping[str, Any]) -> np.random.PCG64:
-    """Return a generator as it was saved."""
+    """Restore a saved generator."""
     generator = np.random.PCG64()
     try:
         generator.state = saved["generator"]

@@ -1,4 +1,4 @@
-"""Named data sets, of labelled examples or of a text, and how examples are held out."""
+"""Data sets of labelled examples or of a text, and the split for validation."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -32,20 +32,20 @@ class Dataset(NamedTuple):
     name: str
     """Such as ``"cifar10"``."""
     train: ExampleSource
-    """To learn from."""
+    """Training examples."""
     validation: ExampleSource
-    """To choose by; the test itself where no examples are held out."""
+    """Validation examples; the test examples if none are held out."""
     classes: int
     """Number of classes; labels are from 0 to one less."""
     test: ExampleSource | None = None
-    """To report, where there is one."""
+    """Test examples, if any."""
     augment: Augmentation | None = None
     """Applied to the inputs of training batches, by `stream`."""
     image_shape: tuple[int, int, int] | None = None
-    """Channels, height and width of an input, also where inputs are flat; None if they
-    are no pictures."""
+    """Channels, height and width of an input, even if inputs are flat; None if they are not
+    pictures."""
     class_names: tuple[str, ...] = ()
-    """What each label stands for, where that is known."""
+    """The name of each label, if known."""
 
     @property
     def features(self) -> int:
@@ -57,16 +57,16 @@ class Dataset(NamedTuple):
         return BatchStream(self.train, batch_size, seed, augment=self.augment)
 
     def share(self, number: int, count: int) -> "Dataset":
-        """Return it with every `count`-th training example, from that `number` on.
+        """Return it with every `count`-th training example, starting at `number`.
 
-        All shares are of the same size; the last `size % count` examples are in none.
+        All shares have the same size; the last `size % count` examples are in none.
         """
         return self._replace(train=_Share(self.train, number, count))
 
 
 @dataclass(frozen=True)
 class _Share:
-    """Every so many-th example of a source."""
+    """Every n-th example of a source."""
 
     source: ExampleSource
     first: int
@@ -93,38 +93,38 @@ class Corpus(NamedTuple):
     name: str
     """Such as ``"ptb"``."""
     train: NDArray[np.int32]
-    """Tokens to learn from, shape (n,): indices into `vocabulary`."""
+    """Training tokens, shape (n,): indices into `vocabulary`."""
     validation: NDArray[np.int32]
-    """Tokens to choose by."""
+    """Validation tokens."""
     test: NDArray[np.int32]
-    """Tokens to report."""
+    """Test tokens."""
     vocabulary: tuple[str, ...]
-    """What each token stands for."""
+    """The word or character of each token."""
     window: int
     """Steps in a batch: how far gradients flow back."""
     random_window: bool = False
     """Whether the steps are drawn at random around `window`."""
 
     def stream(self, batch_size: int, seed: int | np.random.SeedSequence) -> WindowStream:
-        """Return a `WindowStream` of the training text, whose order no seed changes."""
+        """Return a `WindowStream` of the training text, in order for any seed."""
         drawn = seed if self.random_window else None
         return WindowStream(self.train, batch_size, self.window, drawn)
 
     def share(self, number: int, count: int) -> "Corpus":
-        """Return it with one of `count` parts of the training text, equal in length."""
+        """Return it with one of `count` equal parts of the training text."""
         length = (len(self.train) - 1) // count
         first = number * length
-        # The last token is a label alone.
+        # The last token is only a label.
         return self._replace(train=self.train[first : first + length + 1])
 
 
 def stratified_split(
     examples: Examples, *, validation: float, seed: int
 ) -> tuple[Examples, Examples]:
-    """Split at random, each class in the same proportion: a share, or so many in all.
+    """Split at random, with each class in proportion: a share, or a total number.
 
-    Both parts, to train and to validate, are in the order in which the examples were given.
-    The same seed gives the same split.
+    Both parts, for training and validation, keep the order of the examples. The same seed
+    gives the same split.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def stratified_split(
 
 
 def hold_out(labels: NDArray[np.int64], validation: float, seed: int) -> NDArray[np.bool_]:
-    """Say of each example whether it goes to validation: see `stratified_split`."""
+    """Return whether each example goes to validation: see `stratified_split`."""
     kinds, sizes = np.unique(labels, return_counts=True)
     if isinstance(validation, int):
         if not 0 < validation < len(labels):

@@ -1,4 +1,4 @@
-"""Files that are checked before they are believed: the error, and the IDX format.
+"""Checked reading of files: the error, and the IDX format.
 
 IDX is the format of MNIST (Y. LeCun, C. Cortes and C. Burges, "The MNIST database of
 handwritten digits"): two zero bytes, a byte for the type of the values and one for the
@@ -20,16 +20,16 @@ from lookahead_ref.system import unreadable
 
 TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 MOST_DIMENSIONS = 32
-MOST_BYTES = 2**40  # of a file that is mapped into memory
+MOST_BYTES = 2**40  # of a mapped file
 CHUNK = 2**20
 
 
 class DataFileError(ValueError):
-    """A file or folder of data is not what its format asks for.
+    """A file or folder of data does not have its format.
 
-    Of its attributes `problem` says what was expected and what came. Where it is known
-    where in the file, `offset` counts bytes from 0, for a gzip in what it unpacks to, and
-    `line` the lines of a text from 1.
+    Its attribute `problem` says what was expected and what came. If the place is known,
+    `offset` counts bytes from 0 (of the unpacked content for gzip), and `line` counts the
+    lines of a text from 1.
 
     Examples
     --------
@@ -42,7 +42,7 @@ class DataFileError(ValueError):
     def __init__(
         self, path: Path, problem: str, offset: int | None = None, line: int | None = None
     ) -> None:
-        # All of them, so that pickle can make it again on the way back from a worker.
+        # All arguments, so that pickle can restore it from a worker.
         super().__init__(path, problem, offset, line)
         self.path = path
         self.problem = problem
@@ -56,7 +56,7 @@ class DataFileError(ValueError):
 
 
 def open_file(path: Path, most: int = MOST_BYTES) -> io.BufferedReader:
-    """Open a file to read it, if it is a regular one of at most so many bytes."""
+    """Open a regular file of at most `most` bytes for reading."""
     try:
         if problem := unreadable(path, most):
             raise DataFileError(path, problem)
@@ -66,14 +66,14 @@ def open_file(path: Path, most: int = MOST_BYTES) -> io.BufferedReader:
 
 
 def read_words(path: Path) -> list[list[str]]:
-    """Read the words of each line of a text, but for empty lines at its end."""
+    """Read the words of each line of a text, without empty lines at its end."""
     with open_file(path, 2**28) as file:
         text = file.read().decode(errors="replace")
     return [line.split() for line in text.rstrip().splitlines()]
 
 
 def require_files(folder: Path, names: Iterable[str], hint: str = "") -> list[Path]:
-    """Return the paths of files that must be in a folder."""
+    """Return the paths of required files in a folder."""
     paths = [folder / name for name in names]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
@@ -84,7 +84,7 @@ def require_files(folder: Path, names: Iterable[str], hint: str = "") -> list[Pa
 def check_labels(
     path: Path, labels: NDArray[np.uint8], classes: int, *, first_offset: int, stride: int
 ) -> None:
-    """Refuse labels that are not below the number of classes; tell where the first is."""
+    """Refuse labels that are not below the number of classes."""
     wrong = np.flatnonzero(labels >= classes)
     if len(wrong):
         problem = f"label {labels[wrong[0]]}, expected 0 to {classes - 1}"
@@ -92,12 +92,12 @@ def check_labels(
 
 
 def read_idx(path: str | Path, *, unpacked_limit: int = 2**30) -> NDArray[Any]:
-    """Read an IDX file, plain or packed by gzip, which its first bytes tell apart.
+    """Read an IDX file, plain or packed by gzip.
 
-    The array is read-only, of the file's dimensions and type, in the file's byte order. A
-    plain file is mapped into memory: nothing is read before it is used, and processes share
-    it. A gzip may unpack to `unpacked_limit` bytes. Nothing is allocated before the
-    dimensions are found to match what is there.
+    The array is read-only and has the file's dimensions, type and byte order. A plain file
+    is mapped into memory, so that processes share it and only used parts are read. A gzip
+    may unpack to `unpacked_limit` bytes. Nothing is allocated before the dimensions are
+    checked against the content.
 
     Examples
     --------
@@ -162,12 +162,12 @@ def _unpack(path: Path, packed: io.BufferedIOBase, limit: int) -> NDArray[Any]:
                 raise DataFileError(
                     path,
                     f"{_promise(shape, dtype)}, {wanted} bytes unpacked, more than {limit}"
-                    ": unpack it to a file of its own, which is not read into memory",
+                    ": unpack it to a file, which will not be read into memory",
                     offset=4,
                 )
             values = bytearray()
-            # Piece by piece, so that memory grows with what is there, and one byte more
-            # than there should be, so that checksum and end are looked at.
+            # In pieces, so that memory grows with the content, and one byte too many, so
+            # that checksum and end are checked.
             while chunk := file.read(min(CHUNK, wanted + 1 - read)):
                 values += chunk
                 read += len(chunk)

@@ -1,4 +1,4 @@
-"""Folders of pictures, laid out as ImageNet is: a folder for each class.
+"""Folders of pictures in the layout of ImageNet: a folder for each class.
 
 ::
 
@@ -28,23 +28,23 @@ from lookahead_ref.extras import require
 from lookahead_ref.system import available_cores
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp"})
-# What Pillow may try. Of the formats that it knows besides, one runs a program.
+# Formats that Pillow may try; one of its others runs a program.
 FORMATS = ("BMP", "JPEG", "PNG", "PPM", "WEBP")
 MOST_PIXELS = 2**26
-MOST_BYTES = 8 * MOST_PIXELS  # more than so many pixels take, packed or not
+MOST_BYTES = 8 * MOST_PIXELS  # more than these pixels take, packed or not
 
-# Of the development kit of ILSVRC 2012, in which classes have numbers of their own.
+# The development kit of ILSVRC 2012, which numbers the classes differently.
 KIT = Path("ILSVRC2012_devkit_t12", "data")
 LABELS = (Path("val.txt"), KIT / "ILSVRC2012_validation_ground_truth.txt")
 
-# Of ImageNet's training pictures, as everybody uses them: red, green and blue, from 0 to 1.
+# The usual moments of ImageNet's training pictures: red, green and blue, from 0 to 1.
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)[:, None, None]
 DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)[:, None, None]
 
 
 @dataclass(frozen=True, eq=False)
 class PictureFiles:
-    """Labelled pictures in files, decoded when they are taken: an example source."""
+    """A source of labelled pictures in files, which are decoded when taken."""
 
     paths: tuple[str, ...]
     labels: NDArray[np.int64]
@@ -62,13 +62,13 @@ class PictureFiles:
     def take(
         self, indices: NDArray[np.int64], /, cuts: Iterable[Cut] | None = None
     ) -> Examples:
-        """Decode pictures, in order, on all cores: of each the middle, or its cut."""
+        """Decode the middle, or the given crop, of pictures, in order, on all cores."""
         pixels = np.empty((len(indices), self.crop, self.crop, 3), np.uint8)
         paths = [Path(self.paths[index]) for index in indices]
         cuts = [self._middle] * len(paths) if cuts is None else cuts
 
         with ThreadPoolExecutor(available_cores()) as pool:
-            # In the order of the indices: of several errors the first is told.
+            # In the order of the indices, so that the first of several errors is raised.
             for place, picture in enumerate(pool.map(self._decode, paths, cuts)):
                 pixels[place] = picture
         inputs = pixels.transpose(0, 3, 1, 2).astype(np.float32, order="C")
@@ -101,7 +101,7 @@ class PictureFiles:
                     )
             except DataFileError:
                 raise
-            # Decoders raise whatever they come upon.
+            # Decoders may raise anything.
             except Exception as error:
                 problem = _other_format(file) or f"it does not decode: {error}"
                 raise DataFileError(path, problem) from error
@@ -110,7 +110,7 @@ class PictureFiles:
 
 
 def _other_format(file: BinaryIO) -> str | None:
-    """Say which format a file is of, by its first bytes alone, if it is none of ours."""
+    """Name a file's format by its first bytes, if it is not one of ours."""
     pillow = _pillow()
     pillow.init()
     file.seek(0)
@@ -125,11 +125,11 @@ def _red_green_blue(path: Path, image: Any) -> Any:
     if image.mode == "F":
         raise DataFileError(path, "its pixels are floating-point numbers, not bytes")
     if image.mode.startswith("I"):
-        # One channel of 16 bits: Pillow would make 255 of all that is more. The upper
-        # byte, as it takes itself where there are three channels of 16 bits.
+        # Of 16-bit grey, Pillow would cut values at 255. Take the upper byte, as it does
+        # for three channels of 16 bits.
         upper = np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
         image = _pillow().fromarray(upper)
-    # Of a palette with some of it Pillow says that it goes, which is what is wanted.
+    # Pillow warns that transparency in a palette is lost, as it should be.
     image.info.pop("transparency", None)
     return image.convert("RGB")
 
@@ -141,26 +141,27 @@ def _pillow() -> Any:
 def load_images(
     folder: str | Path, *, resize: int | None = None, crop: int | None = None
 ) -> Dataset:
-    """Load pictures from folders named after their classes, as those of ImageNet are.
+    """Load pictures from folders named after their classes, in the layout of ImageNet.
 
-    The folder holds ``train`` and ``val``, each with a folder for every class. The classes
-    are numbered in the order of their names. The pictures of ``val`` may also lie there
-    themselves: then ``val.txt`` has a line for each, with its class, in the order of their
-    names, or with its name and its class; or the folder holds the development kit of ILSVRC
-    2012, ``ILSVRC2012_devkit_t12``. What the kit, or a file ``words.txt`` with a class and
-    words for it on each line, calls the classes becomes part of `Dataset.class_names`.
+    The folder holds ``train`` and ``val``, each with a folder for every class. Classes are
+    numbered in the order of their names. The pictures of ``val`` may also lie there
+    directly. Then either ``val.txt`` has a line for each picture, with its class, in the
+    order of their names, or with its name and class; or the folder holds the development
+    kit of ILSVRC 2012, ``ILSVRC2012_devkit_t12``. Words for the classes, from the kit or
+    from a file ``words.txt`` with a class and its words on each line, become part of
+    `Dataset.class_names`.
 
-    Files that do not end like a picture, folders in those of the classes, and whatever
-    begins with a dot, are passed over; a UserWarning says how much, but for the last. A
-    class without pictures, one in ``val`` that ``train`` has not, and what is named like a
-    picture and is no file, such as a link to nowhere, are a DataFileError.
+    Files without a picture's ending, folders within the classes', and names that begin
+    with a dot are skipped; a UserWarning counts all but the last. A class without pictures,
+    a class in ``val`` that is not in ``train``, and a picture's name that is not a file,
+    such as a broken link, are a DataFileError.
 
-    The shorter side of a picture is brought to `resize` pixels, and a square of `crop`
-    pixels a side, at most as many, cut from the middle; by default 256 and 224, or the
-    other in that proportion where one is given. Inputs are float32 of shape (n, 3, crop,
-    crop), normalised by ImageNet's mean and deviation. They are decoded when they are
-    taken: one that does not decode, or has more than 2**26 pixels, is an error then.
-    Training batches have a `ResizedCrop` of each picture, in the same size.
+    The shorter side of a picture is scaled to `resize` pixels, and a square of `crop`
+    pixels is cut from the middle; the defaults are 256 and 224, or keep that proportion to
+    the one given. Inputs are float32 of shape (n, 3, crop, crop), normalised by ImageNet's
+    mean and deviation. They are decoded when taken: a damaged picture, or one with more
+    than 2**26 pixels, is an error then. Training batches have a `ResizedCrop` of each
+    picture, in the same size.
 
     References
     ----------
@@ -183,11 +184,11 @@ def load_images(
     for name in to_validate:
         if name not in classes:
             raise DataFileError(folder / "val" / name, "there is no such class in train")
-    passed_over: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
 
     def found(where: Path) -> list[str]:
         pictures, others = _pictures(where)
-        passed_over.update(others)
+        skipped.update(others)
         return pictures
 
     def part(name: str, of: Sequence[str]) -> PictureFiles:
@@ -205,8 +206,8 @@ def load_images(
         by_number = {n: known[name] for n, name in numbers.items() if name in known}
         labels = _labels(folder, pictures, by_number | known)
         validation = PictureFiles(tuple(pictures), labels, resize, crop)
-    if passed_over:
-        warnings.warn(f"{folder}: {_told(passed_over)}", stacklevel=2)
+    if skipped:
+        warnings.warn(f"{folder}: {_skipped(skipped)}", stacklevel=2)
     return Dataset(
         "images",
         train,
@@ -225,7 +226,7 @@ def _classes(folder: Path) -> list[str]:
 def _labels(
     folder: Path, pictures: Sequence[str], known: Mapping[str, int]
 ) -> NDArray[np.int64]:
-    """Read the labels of pictures, by the names that are known, from the file for them."""
+    """Read the labels of pictures, given the class names, from their file."""
     file = next((folder / name for name in LABELS if (folder / name).is_file()), None)
     if file is None:
         wanted = " or ".join(map(str, LABELS))
@@ -241,7 +242,7 @@ def _labels(
             if name.isdecimal():
                 problem += f", by the numbers of {KIT / 'meta.mat'}"
         elif place >= len(labels) or labels[place] >= 0:
-            problem = f"{' '.join(line)!r} is of no picture that has no label yet"
+            problem = f"{' '.join(line)!r} names no picture, or one that has a label"
         else:
             labels[place] = known[label[0]]
             continue
@@ -253,7 +254,7 @@ def _labels(
 
 
 def _kit(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Return which class has a number in the development kit, and what words each has."""
+    """Return the classes by number in the development kit, and each one's words."""
     words = {}
     if (file := folder / "words.txt").is_file():
         words = {line[0]: " ".join(line[1:]) for line in read_words(file) if line}
@@ -270,7 +271,7 @@ def _kit(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _pictures(folder: Path) -> tuple[list[str], Counter[str]]:
-    """List the pictures of a class, and count what else is in its folder, by its ending."""
+    """List the pictures of a class, and count other files by ending."""
     pictures, others = [], Counter[str]()
     for entry in _visible(folder):
         suffix = Path(entry.name).suffix.lower()
@@ -279,19 +280,19 @@ def _pictures(folder: Path) -> tuple[list[str], Counter[str]]:
         elif suffix not in SUFFIXES:
             others[suffix or "no ending"] += 1
         elif not entry.is_file():
-            raise DataFileError(Path(entry.path), "it is no file to be read")
+            raise DataFileError(Path(entry.path), "it is not a readable file")
         else:
             pictures.append(entry.path)
     if not pictures:
-        more = f"; {_told(others)}" if others else ""
+        more = f"; {_skipped(others)}" if others else ""
         raise DataFileError(folder, f"no pictures in it{more}")
     return pictures, others
 
 
-def _told(passed_over: Counter[str]) -> str:
-    counts = ", ".join(f"{count} ({kind})" for kind, count in passed_over.most_common())
+def _skipped(others: Counter[str]) -> str:
+    counts = ", ".join(f"{count} ({kind})" for kind, count in others.most_common())
     known = ", ".join(sorted(SUFFIXES))
-    return f"passed over what is no file ending in {known}: {counts}"
+    return f"skipped what is not a file ending in {known}: {counts}"
 
 
 def _visible(folder: Path) -> list[os.DirEntry[str]]:

@@ -1,4 +1,4 @@
-"""Data sets by one string, as the command line takes them."""
+"""Data sets by their names on the command line."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,11 +18,11 @@ class Source(NamedTuple):
     """A kind of data set that `load` knows."""
 
     argument: str
-    """What its argument is, such as ``"DIR"``; empty if it takes none."""
+    """Its argument, such as ``"DIR"``; empty if it takes none."""
     description: str
-    """One line for people."""
+    """A description in one line."""
     read: Callable[..., Dataset | Corpus]
-    """Loads it, from its path and options."""
+    """Loads it from its path and options."""
     options: tuple[str, ...] = ()
     """The options that it takes."""
 
@@ -61,15 +61,15 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         ),
     }
 )
-"""What `load` knows, by name."""
+"""Data sets of `load` by name."""
 
 
 def load(text: str, **options: Any) -> Dataset | Corpus:
-    """Load a data set by its name and, where it lies in files, where they are.
+    """Load a data set by its name and, if it has files, their path.
 
-    What is taken is ``NAME`` or ``NAME:PATH``, with a name in `SOURCES`. A ``~`` with which
-    the path begins is the home folder: a shell does not see it there. Options are those of
-    the function that loads it, as `Source` has them.
+    The text is ``NAME`` or ``NAME:PATH``, with a name in `SOURCES`. A ``~`` at the start of
+    the path is the home folder, which a shell does not expand there. Options are those of
+    the `Source`.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Data sets of pictures in one size: the digits, MNIST and its kin, CIFAR.
+"""Data sets of pictures in one size: the digits, MNIST and similar ones, CIFAR.
 
-All but the digits are bytes in mapped files, which are normalised when they are taken.
-Pictures of any size, in files of their own, are `lookahead_ref.data.folders`.
+All but the digits are bytes in mapped files, which are normalised when taken. For pictures
+of any size in separate files see `lookahead_ref.data.folders`.
 """
 
 import gzip
@@ -40,15 +40,15 @@ CIFAR_PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """Labelled pictures of bytes: `take` makes ``(pixel - mean) / deviation`` of them."""
+    """Labelled pictures of bytes; `take` returns ``(pixel - mean) / deviation``."""
 
-    # One after the other, of shape (n, channels, height, width), or (n, features) where
-    # pictures are flat and have one channel; and the label of every picture in them.
+    # Arrays of shape (n, channels, height, width), or (n, features) for flat pictures of
+    # one channel; and the label of every picture in them.
     parts: tuple[NDArray[np.uint8], ...]
     all_labels: NDArray[np.int64]
-    # Which of the pictures in the parts these are.
+    # The selected pictures in the parts.
     rows: NDArray[np.int64]
-    # In units of a pixel's byte, of shape (channels, 1, 1) or ().
+    # In units of a byte, of shape (channels, 1, 1) or ().
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
 
@@ -57,7 +57,7 @@ class Pictures:
 
     @staticmethod
     def whole(parts: list[NDArray[np.uint8]], labels: NDArray[np.int64]) -> "Pictures":
-        """Make a source of all pictures of some parts, not normalised."""
+        """Make a source of all pictures of some parts, without normalisation."""
         zero, one = np.zeros((), np.float32), np.ones((), np.float32)
         return Pictures(tuple(parts), labels, np.arange(len(labels)), zero, one)
 
@@ -76,7 +76,7 @@ class Pictures:
 
     def moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and deviation of each channel; 1 for one that never varies."""
-        # Summed as integers, so that they do not depend on an order.
+        # Summed as integers, so that the order does not matter.
         of_channel = (0, 2, 3) if self.parts[0].ndim == 4 else (0, 1)
         total: Any = 0
         squares: Any = 0
@@ -98,7 +98,7 @@ class Pictures:
     def split(
         self, test: "Pictures | None", validation: float, seed: int
     ) -> "tuple[Pictures, Pictures, Pictures | None]":
-        """Hold out a validation set, else the test, and normalise by what is left."""
+        """Hold out validation examples, or use the test, and normalise by the others."""
         held_out = np.zeros(self.size, bool)
         if validation != 0 or test is None:
             held_out = hold_out(self.all_labels[self.rows], validation, seed)
@@ -129,7 +129,7 @@ class Pictures:
 
 
 def load_digits(*, validation: float = 0.3, split_seed: int = 0) -> Dataset:
-    """Load the handwritten digits that scikit-learn ships: real data, no download.
+    """Load the handwritten digits of scikit-learn, without a download.
 
     They are 1797 pictures of 8 by 8 pixels: inputs float32 of shape (n, 64) from 0 to 1,
     labels from 0 to 9.
@@ -151,12 +151,12 @@ def load_digits(*, validation: float = 0.3, split_seed: int = 0) -> Dataset:
 
 @cache  # a comparison loads them for each run
 def _digits() -> Examples:
-    # To import scikit-learn takes a second: its file is read without it.
+    # Importing scikit-learn takes a second, so its file is read directly.
     folder = folder_of("sklearn", "experiments", purpose="load the digits")
     path = folder / "datasets" / "data" / "digits.csv.gz"
     with open_file(path) as packed, gzip.GzipFile(fileobj=packed) as file:
         table = np.loadtxt(file, delimiter=",")
-    # Sixteen grey levels: the division is exact.
+    # Dividing by 16 is exact.
     pixels, labels = table[:, :-1] / 16, table[:, -1]
     return Examples(pixels.astype(np.float32), labels.astype(np.int64))
 
@@ -171,11 +171,11 @@ def load_mnist(
     """Load MNIST [1]_ or a data set of the same layout, such as Fashion-MNIST [2]_.
 
     The folder holds ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte``, or the
-    same with ``t10k``, or both; each plain or with ``.gz``. The t10k are the test, unless
-    only they are there: then they are split and there is no test. By default 1/12 of the
-    60,000 training pictures are held out, or a fifth of the t10k where only they are there.
+    same with ``t10k``, or both; each plain or with ``.gz``. The t10k are the test; without
+    training files they are split and there is no test. By default 1/12 of the 60,000
+    training pictures, or else a fifth of the t10k, are held out.
 
-    Inputs are float32 of shape (n, height * width), of mean 0 and variance 1 over the
+    Inputs are float32 of shape (n, height * width), with mean 0 and variance 1 over the
     training examples; labels from 0 to 9.
 
     References
@@ -212,7 +212,7 @@ def load_mnist(
 def _read_mnist(
     folder: Path, part: str, expected: tuple[int, int] | None
 ) -> tuple[Pictures | None, tuple[int, int] | None]:
-    """Read the pictures of a part, where it is there, with their height and width."""
+    """Read the pictures of a part, if it exists, with their height and width."""
     images_path = _find_idx(folder, f"{part}-images-idx3-ubyte")
     if images_path is None:
         return None, expected
@@ -259,8 +259,8 @@ def load_cifar10(
 ) -> Dataset:
     """Load CIFAR-10, ``data_batch_1.bin`` to ``_5.bin`` and ``test_batch.bin``.
 
-    They lie in the folder or in ``cifar-10-batches-bin`` there: those of the binary
-    distribution, not of the one for Python, whose pickles run whatever is in them.
+    They are in the folder or in ``cifar-10-batches-bin`` there, from the binary
+    distribution; the one for Python has pickles, which can run any code.
 
     Inputs are float32 of shape (n, 3, 32, 32), each channel of mean 0 and variance 1 over
     the training examples; labels from 0 to 9. Training batches are padded by 4 black
@@ -280,8 +280,8 @@ def load_cifar100(
 ) -> Dataset:
     """Load CIFAR-100, with its fine labels, from ``train.bin`` and ``test.bin``.
 
-    All is as for `load_cifar10`, but for the labels, from 0 to 99, and the folder in which
-    the files may lie, ``cifar-100-binary``.
+    It is like `load_cifar10`, except for the labels, from 0 to 99, and the folder that may
+    hold the files, ``cifar-100-binary``.
     """
     folder = _inside(Path(folder), "cifar-100-binary")
     files = ["train.bin", "test.bin"]
@@ -305,7 +305,7 @@ def _read_cifar(
     paths = require_files(folder, files, hint)
     records = [_cifar_records(path, label_classes) for path in paths]
     for path, part in zip(paths[1:-1], records[1:-1], strict=True):
-        # A file that was cut between two records shows in nothing else.
+        # Nothing else shows that a file was cut between two records.
         if len(part) != len(records[0]):
             wanted = f"{len(records[0])}, as in {paths[0].name}"
             problem = f"{len(part)} records, expected {wanted}"
@@ -327,7 +327,7 @@ def _read_cifar(
 
 
 def _cifar_names(folder: Path, classes: int) -> tuple[str, ...]:
-    """Read what the classes are called, where the file with that lies there too."""
+    """Read the names of the classes, if their file exists."""
     path = folder / ("batches.meta.txt" if classes == 10 else "fine_label_names.txt")
     if not path.is_file():
         return ()

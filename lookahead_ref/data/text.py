@@ -1,7 +1,7 @@
 """Texts as numbers, by words or by characters: Penn Treebank, any file, Python's topics.
 
-A word is what stands between white space, and each line ends in ``<eos>``, as in the
-Penn Treebank of language models (T. Mikolov et al., "Recurrent neural network based
+White space separates words, and each line ends in ``<eos>``, as in the Penn Treebank of
+language models (T. Mikolov et al., "Recurrent neural network based
 language model", Interspeech 2010), whose files are already cut into words that way.
 """
 
@@ -22,15 +22,15 @@ Unit: TypeAlias = Literal["words", "characters"]
 
 END_OF_LINE = "<eos>"
 UNKNOWN = "<unk>"
-# Of the Penn Treebank's, which is full.
+# The size of the Penn Treebank's, which is full.
 MOST_TOKENS = 10_000
 MOST_BYTES = 2**30
-# Of which a twentieth each for validation and the test is two tokens.
+# A twentieth of them is two tokens, for validation and the test.
 FEWEST_TO_SPLIT = 40
 
 
 def load_ptb(folder: str | Path, *, window: int = 35) -> Corpus:
-    """Load the Penn Treebank as language models know it, by words.
+    """Load the Penn Treebank for language models, by words.
 
     The folder holds ``ptb.train.txt``, ``ptb.valid.txt`` and ``ptb.test.txt``. The
     vocabulary is that of the training text, most frequent first; other words are ``<unk>``,
@@ -48,18 +48,18 @@ def load_ptb(folder: str | Path, *, window: int = 35) -> Corpus:
 def load_text(
     path: str | Path, *, unit: Unit = "words", window: int | None = None
 ) -> Corpus:
-    """Load any text in UTF-8, of 1 GiB at most.
+    """Load any text in UTF-8, of at most 1 GiB.
 
-    Its first nine tenths are for training, the next twentieth is for validation, the last
-    for the test. The vocabulary is that of the training part, most frequent first and at
-    most 10,000; what is not in it is ``<unk>``.
+    Its first nine tenths are for training, the next twentieth for validation, the last for
+    the test. The vocabulary has at most 10,000 tokens of the training part, most frequent
+    first; others are ``<unk>``.
     """
     path = Path(path)
     return _split(path, path.stem, _read(path), unit, window)
 
 
 def load_pydoc(*, unit: Unit = "words", window: int | None = None) -> Corpus:
-    """Load what Python's own ``help("TOPIC")`` says: a text that is always there.
+    """Load Python's own ``help("TOPIC")``, a text that is always available.
 
     It differs from one version of Python to the next, and is split as by `load_text`.
 
@@ -69,7 +69,7 @@ def load_pydoc(*, unit: Unit = "words", window: int | None = None) -> Corpus:
     >>> "".join(corpus.vocabulary[token] for token in corpus.train[:22])
     'The "assert" statement'
     """
-    # Half a megabyte, and of use to nothing else.
+    # Free half a megabyte that nothing else uses.
     from pydoc_data import topics
 
     text = "\n".join(topics.topics[topic] for topic in sorted(topics.topics))
@@ -78,7 +78,7 @@ def load_pydoc(*, unit: Unit = "words", window: int | None = None) -> Corpus:
 
 def _read(path: Path) -> str:
     with open_file(path, MOST_BYTES) as file:
-        # Some of the system's own files hold nothing, they say, and have no end.
+        # Some system files have size 0 and no end.
         raw = file.read(os.fstat(file.fileno()).st_size)
     try:
         text = raw.decode("utf-8")
@@ -87,13 +87,13 @@ def _read(path: Path) -> str:
         line = raw.count(b"\n", 0, at) + 1
         problem = f"byte {raw[at]:02x} is not UTF-8"
         raise DataFileError(path, problem, offset=at, line=line) from None
-    # As Python reads a text file; a mark of the byte order is no part of a text.
+    # As Python reads text files, and without a byte order mark.
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _tokens(path: Path, text: str, unit: Unit) -> Sequence[str]:
     if not text.strip():
-        raise DataFileError(path, f"no {unit} in it, nothing but white space")
+        raise DataFileError(path, f"no {unit} in it, only white space")
     if unit == "characters":
         return text
     lines = text.removesuffix("\n").split("\n")
@@ -107,7 +107,7 @@ def _split(path: Path, name: str, text: str, unit: Unit, window: int | None) -> 
     hyperparameters.count("window", window)
     tokens = _tokens(path, text, unit)
     if len(tokens) < FEWEST_TO_SPLIT:
-        problem = f"{len(tokens)} {unit} in it, to split them takes {FEWEST_TO_SPLIT}"
+        problem = f"{len(tokens)} {unit} in it, expected at least {FEWEST_TO_SPLIT}"
         raise DataFileError(path, problem)
     twentieth = len(tokens) // 20
     train, validation = len(tokens) - 2 * twentieth, len(tokens) - twentieth

@@ -148,6 +148,7 @@ def _pictures(
     # Places may coincide where an optimizer lacks a setting.
     draw = plots.heat_map if len(varied) <= 2 else plots.parallel_lines
     titles = [name.replace("_", " ") for name in varied]
+    n = len(planned.seeds)
     caption = (
         f"{column.title} at the end, by {' and '.join(titles)}: {planned.shown.lower()}"
     )
@@ -155,13 +156,17 @@ def _pictures(
         "grid": report.Picture(
             f"{caption}. The stronger the colour, the better; a cross or a dotted line: "
             "a run diverged.",
-            lambda theme: draw(
-                titles,
-                places,
-                values,
-                column.title,
-                higher=column.better == "higher",
-                theme=theme,
+            lambda theme: plots.noted(
+                draw(
+                    titles,
+                    places,
+                    values,
+                    column.title,
+                    higher=column.better == "higher",
+                    theme=theme,
+                ),
+                f"Mean of n = {n} seeds." if n > 1 else "One seed (n = 1).",
+                theme,
             ),
         )
     }

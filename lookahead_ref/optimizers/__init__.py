@@ -55,7 +55,7 @@ __all__ = [
 def with_learning_rate(optimizer: Any, learning_rate: float | Schedule) -> Any:
     """Return an optimizer whose innermost optimizer has another learning rate or schedule.
 
-    Of a `Grouped` it is the last group's; those of the others keep their ratio to it.
+    In a `Grouped` it is the last group's; the others keep their ratio to it.
 
     >>> with_learning_rate(Lookahead(SGD(0.1)), 0.5).inner
     SGD(learning_rate=0.5, weight_decay=0.0, weight_decay_kind='l2')

@@ -12,19 +12,19 @@ from lookahead_ref.trees import Array, Tree, evaluate
 
 @dataclass(frozen=True)
 class AdaptiveAlpha:
-    """Choose alpha at each synchronization, as the least loss along the cycle's line.
+    """Choose alpha at each synchronization, for the least loss along the cycle's line.
 
-    ``Lookahead(Adam(), alpha=AdaptiveAlpha())`` estimates it by Proposition 1 of the paper;
-    the inner optimizer must keep a second moment of the gradients, as `Adam` and `AdaGrad`
-    do. Near an optimum the mean square of the gradient, the empirical Fisher, stands for
-    the diagonal of the Hessian A. With d = theta_{t,k} - theta_{t,0} and the gradient g,
-    equation (0.3) is alpha* = 1 - g'd / (d'Ad), clipped to [alpha_low, 1], and 1 where d'Ad
-    is not positive.
+    ``Lookahead(Adam(), alpha=AdaptiveAlpha())`` estimates alpha by Proposition 1 of the
+    paper; the inner optimizer must keep a second moment of the gradients, as `Adam` and
+    `AdaGrad` do. Near an optimum the mean square of the gradient, the empirical Fisher,
+    approximates the diagonal of the Hessian A. With d = theta_{t,k} - theta_{t,0} and the
+    gradient g, equation (0.3) is alpha* = 1 - g'd / (d'Ad), clipped to [alpha_low, 1], and
+    1 where d'Ad is not positive.
 
-    Two more things are approximate: g is that of the cycle's last step, one update before
-    theta_{t,k}, and the second moment, corrected for its bias, is a mean over steps further
-    back still. The square of a mini-batch's mean gradient is about 1 / (batch size) of the
-    mean square of single gradients: `scale`, the batch size, makes up for that.
+    Two more things are approximate: g is the gradient of the cycle's last step, one update
+    before theta_{t,k}, and the bias-corrected second moment averages earlier steps. The
+    square of a mini-batch's mean gradient is about 1 / (batch size) of the mean square of
+    single gradients: `scale`, the batch size, corrects this.
 
     The products are sums in float64 over each parameter: on NumPy arrays and in a `Stepper`
     on NumPy or Numba alpha has the same bits, elsewhere it agrees to rounding. A stepper

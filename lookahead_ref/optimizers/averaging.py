@@ -1,4 +1,4 @@
-"""Polyak averaging, the paper's other baseline: what is evaluated is the average."""
+"""Polyak averaging, the paper's other baseline, which evaluates the average."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lookahead_ref.trees import Tree, apply, interpolate
 
 
 class PolyakState(NamedTuple):
-    """The inner state, the average of the params after each step, and how many it has."""
+    """The inner state, the average of the params after each step, and their number."""
 
     inner: Any
     average: dict[str, Any]
@@ -26,8 +26,8 @@ class PolyakAveraging:
     averaging", 1992. `inner` may be a `Lookahead`; the other way round is a TypeError.
     Without `decay` it is the plain mean of the parameters after steps 1, 2, .... With one,
     in [0, 1), the exponential moving average, which starts at those after step 1:
-    average <- average + (1 - decay) * (theta - average). `begun`, where it is given, tells
-    before each step whether it counts; until one does, the parameters are evaluated.
+    average <- average + (1 - decay) * (theta - average). If `begun` is given, it returns
+    before each step whether to average it; until one is, the parameters are evaluated.
 
     >>> import numpy as np
     >>> from lookahead_ref import SGD

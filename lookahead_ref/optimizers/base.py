@@ -1,7 +1,7 @@
-"""What an optimizer is, and the step that all inner optimizers share.
+"""The protocol of optimizers, and the step that all inner optimizers share.
 
-An inner optimizer is an `UpdateRule`. The functions `init`, `step` and `evaluation_params`
-of this module make an optimizer of it: it takes them as its methods.
+An inner optimizer is an `UpdateRule` whose methods `init`, `step` and `evaluation_params`
+are the functions of this module.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,23 +17,23 @@ WeightDecayKind: TypeAlias = Literal["l2", "decoupled"]
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """What every optimizer offers: three pure methods, which change nothing they are given.
+    """Three pure methods, which never change their arguments.
 
     *Parameters* are a dict of names to float32 or float64 arrays, possibly nested;
     gradients are like them in names, shapes, dtypes and library. A state is a NamedTuple.
-    What cannot be optimized or does not match is a TypeError or ValueError that names it;
-    so is a hyperparameter of a wrong type or out of its range, where the optimizer is made
-    or, with a schedule, where its value is used. `Lookahead` has an example.
+    Arguments that cannot be optimized or do not match are a TypeError or ValueError that
+    names them. So is a hyperparameter of a wrong type or out of range, when the optimizer
+    is made or, with a schedule, when its value is used. `Lookahead` has an example.
     """
 
     def init(self, params: Tree) -> Any:
-        """Make the state of an optimizer that has done no step yet."""
+        """Make the initial state."""
 
     def step(self, params: Tree, grads: Tree, state: Any) -> tuple[dict[str, Any], Any]:
-        """Do one update: from parameters, gradient and state to the next two."""
+        """Do one update: return the next parameters and state."""
 
     def evaluation_params(self, params: Tree, state: Any) -> Tree:
-        """Return the parameters to evaluate, save and report, after a step or before."""
+        """Return the parameters to evaluate, save and report, at any time."""
 
 
 class UpdateRule(Protocol):
@@ -65,12 +65,12 @@ class UpdateRule(Protocol):
 class InnerState(NamedTuple):
     """The state of an inner optimizer: two counts of updates, and slots by name."""
 
-    step: int  # all updates: the clock of the learning rate's schedule, never reset
-    updates: int  # those since the slots were made: the clock of the bias correction
+    step: int  # all updates: the clock of the schedule, never reset
+    updates: int  # since the slots were made: the clock of the bias correction
     slots: dict[str, Any]  # for each name a tree like the parameters
 
     def synchronize(self, phi: Tree, slots: dict[str, Any]) -> Self:
-        """Return the state with other slots, as a synchronization around this leaves it."""
+        """Return the state with the slots that an enclosing synchronization makes."""
         return self._replace(slots=slots)
 
     def restart(self) -> Self:
@@ -87,7 +87,7 @@ def init(self: UpdateRule, params: Tree) -> InnerState:
         **self.coefficients(1),
     }
     for path, leaf in trees.flatten(params).items():
-        trees.round_scalars(scalars, path, leaf)  # which must not become zero
+        trees.round_scalars(scalars, path, leaf)  # must not become zero
     return InnerState(0, 0, {slot: trees.zeros_like(params) for slot in self.slots})
 
 
@@ -104,7 +104,7 @@ def step(
             f"state must have the slots {', '.join(self.slots) or '(none)'}, got "
             f"{', '.join(state.slots) or '(none)'}"
         )
-    slots = [state.slots[slot] for slot in self.slots]  # whatever order they are stored in
+    slots = [state.slots[slot] for slot in self.slots]  # in any stored order
     rate = value_at("learning_rate", self.learning_rate, state.step, non_negative)
     decay = {"weight_decay": float(self.weight_decay)}
     kind = self.weight_decay_kind if self.weight_decay else None
@@ -120,7 +120,7 @@ def step(
 
 
 def evaluation_params(self: UpdateRule, params: Tree, state: InnerState) -> Tree:
-    """Return `params`, which are what to evaluate, save and report."""
+    """Return `params`."""
     return params
 
 
@@ -135,7 +135,7 @@ def descend(xp: Any) -> Any:
 
 
 def check(optimizer: UpdateRule, **checks: Callable[[str, Any], float]) -> None:
-    """Check what all share, and its own as in ``check(self, momentum=below_one)``."""
+    """Check shared hyperparameters and others: ``check(self, momentum=below_one)``."""
     rate, kind = optimizer.learning_rate, optimizer.weight_decay_kind
     hyperparameters.constant_or_schedule("learning_rate", rate, non_negative)
     non_negative("weight_decay", optimizer.weight_decay)
@@ -145,10 +145,10 @@ def check(optimizer: UpdateRule, **checks: Callable[[str, Any], float]) -> None:
 
 
 def check_optimizer(name: str, value: object) -> None:
-    """Check that what is given as `name` is an optimizer, and not a class of them."""
+    """Check that the argument `name` is an optimizer, not a class."""
     if isinstance(value, type) or not isinstance(value, Optimizer):
         raise TypeError(
-            f"{name} must be an optimizer, as lookahead_ref.SGD(learning_rate=0.1) is, "
+            f"{name} must be an optimizer, such as lookahead_ref.SGD(learning_rate=0.1), "
             f"got {value!r}"
         )
     if getattr(value, "several", False):
@@ -160,7 +160,7 @@ def check_optimizer(name: str, value: object) -> None:
 
 @contextmanager
 def belonging_to(name: str) -> Iterator[None]:
-    """Say in an error which of several optimizers it is about."""
+    """Add to an error which of several optimizers it is about."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -169,17 +169,17 @@ def belonging_to(name: str) -> Iterator[None]:
 
 
 def check_inner(value: object) -> None:
-    """Check that what is given as `inner` is an optimizer that something can be around."""
+    """Check that the argument `inner` is an optimizer that can be wrapped."""
     check_optimizer("inner", value)
     if getattr(value, "outermost", False):
         raise TypeError(
-            f"inner must be an optimizer that another can be around, got "
+            f"inner must be an optimizer that can be wrapped, got "
             f"{type(value).__name__}: put it around everything else instead"
         )
 
 
 def check_state(state: object, kind: type) -> None:
-    """Check that a state is of the optimizer that it is given to."""
+    """Check that a state belongs to the optimizer."""
     if not isinstance(state, kind):
         raise TypeError(
             f"state must be the {kind.__name__} that init or the last step returned, got "

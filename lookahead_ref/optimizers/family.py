@@ -1,8 +1,8 @@
 """Methods that are Lookahead with another outer optimizer, by their papers' names.
 
-Local SGD, FedAvg and Reptile need none: they are ``Lookahead(inner, k, alpha)``, the first
-two with alpha = 1, around several workers or tasks. FedOpt takes any adaptive optimizer as
-`outer`, as in ``Lookahead(SGD(0.1), k=10, outer=Adam(0.01))``.
+Local SGD, FedAvg and Reptile need no name: they are ``Lookahead(inner, k, alpha)``, the
+first two with alpha = 1, around several workers or tasks. FedOpt takes any adaptive
+optimizer as `outer`, as in ``Lookahead(SGD(0.1), k=10, outer=Adam(0.01))``.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ def diloco(
     """Build the optimizer of DiLoCo, with the paper's outer step; its inner one is AdamW.
 
     A. Douillard et al., "DiLoCo: Distributed low-communication training of language
-    models", 2023, arXiv 2311.08105. Each of its workers has one of these.
+    models", 2023, arXiv 2311.08105. Each worker has one of these optimizers.
     """
     return snoo(inner, k, learning_rate=learning_rate, momentum=momentum)
 

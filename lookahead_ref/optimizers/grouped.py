@@ -1,4 +1,4 @@
-"""Parameter groups: an optimizer of their own for some parameters, by their paths."""
+"""Parameter groups: different optimizers for parameters, by their paths."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ class GroupedState(NamedTuple):
 class Grouped:
     """Several optimizers, each for the parameters whose paths match its pattern.
 
-    A parameter belongs to the first pattern that its path matches. The groups are optimized
-    as if each were alone, so that they may differ in everything: weight decay, learning
-    rate, k and alpha, or the method.
+    A parameter belongs to the first pattern that its path matches. Groups are independent,
+    so that they may differ in everything: weight decay, learning rate, k and alpha, or the
+    method.
 
     Parameters
     ----------
     groups : dict
         From patterns to optimizers. In a pattern ``*`` stands for any characters, ``/``
-        included, ``?`` for one and ``[ab]`` for one of these. Every parameter must match
-        one; a pattern other than ``*`` must be the first match of a parameter.
+        included, ``?`` for one and ``[ab]`` for a or b. Every parameter must match a
+        pattern; every pattern other than ``*`` must be some parameter's first match.
 
     Examples
     --------
@@ -64,14 +64,14 @@ class Grouped:
         object.__setattr__(self, "groups", dict(given))
 
     def members(self, params: Tree) -> dict[str, dict[str, Array]]:
-        """Return the parameters of each group that has any, by their paths."""
+        """Return the parameters of each nonempty group by path."""
         found: dict[str, dict[str, Array]] = {pattern: {} for pattern in self.groups}
         for path, leaf in trees.flatten(params).items():
             matches = (each for each in self.groups if fnmatchcase(path, each))
             if (pattern := next(matches, None)) is None:
                 raise ValueError(
                     f"groups must have a pattern for each parameter, got none for "
-                    f"{path!r}: end with '*' for all that is left"
+                    f"{path!r}: end with '*' for all others"
                 )
             found[pattern][path] = leaf
         for pattern, own in found.items():
@@ -101,7 +101,7 @@ class Grouped:
         return trees.unflatten(params, stepped), GroupedState(after)
 
     def evaluation_params(self, params: Tree, state: GroupedState) -> Tree:
-        """Return each group's."""
+        """Return the groups' evaluation parameters."""
         evaluated: dict[str, Array] = {}
         for pattern, own, its_state in self._with_states(params, state):
             evaluated |= self.groups[pattern].evaluation_params(own, its_state)

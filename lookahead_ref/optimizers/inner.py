@@ -127,7 +127,7 @@ class AdaGrad:
         return adagrad
 
     def curvature(self, state: InnerState) -> tuple[Tree, float]:
-        """Return the sum of squares, and what makes a mean of it, for `AdaptiveAlpha`."""
+        """Return the sum of squares and the factor to its mean, for `AdaptiveAlpha`."""
         return state.slots["sum_of_squares"], 1.0 / state.updates
 
 
@@ -163,7 +163,7 @@ class RMSProp:
         return rmsprop
 
     def curvature(self, state: InnerState) -> tuple[Tree, float]:
-        """Return the second moment, and what corrects its bias, for `AdaptiveAlpha`."""
+        """Return the second moment and its bias correction, for `AdaptiveAlpha`."""
         return state.slots["second_moment"], 1.0 / (1.0 - self.beta2**state.updates)
 
 
@@ -202,7 +202,7 @@ class Adam:
         return adam
 
     def curvature(self, state: InnerState) -> tuple[Tree, float]:
-        """Return the second moment, and what corrects its bias, for `AdaptiveAlpha`."""
+        """Return the second moment and its bias correction, for `AdaptiveAlpha`."""
         factor = 1.0 / self.coefficients(state.updates)["bias2"]
         return state.slots["second_moment"], factor
 
@@ -212,8 +212,8 @@ class AMSGrad:
     """AMSGrad: Adam, with the largest v so far as the second moment.
 
     S. J. Reddi, S. Kale and S. Kumar, "On the convergence of Adam and beyond", ICLR 2018,
-    Algorithm 2. The bias of both moments is corrected as in Adam, which the paper leaves
-    out; the maximum is that of the moments before the correction.
+    Algorithm 2. Unlike the paper, it corrects the bias of both moments as Adam does; the
+    maximum is taken before the correction.
     """
 
     learning_rate: float | Schedule = 1e-3
@@ -263,7 +263,7 @@ class RAdam:
 
     def __post_init__(self) -> None:
         base.check(self, beta1=below_one, beta2=below_one, epsilon=positive)
-        # At 4 and below the scale would be the root of a negative number.
+        # Below 4 the scale would be the root of a negative number.
         if positive("threshold", self.threshold) < 4.0:
             raise ValueError(f"threshold must be a number >= 4, got {self.threshold!r}")
 

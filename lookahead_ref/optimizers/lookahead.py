@@ -33,7 +33,7 @@ class LookaheadState(NamedTuple):
     inner: Any  # the inner optimizer's state
     cycle_step: int  # steps since the last synchronization
     syncs: int  # synchronizations: the clock of alpha's schedule, never reset
-    anchor: dict[str, Any] | None  # if slots are interpolated: those of the last one
+    anchor: dict[str, Any] | None  # with interpolation: the slots of the last one
     outer: InnerState | None = None  # the outer optimizer's state, if there is one
 
     @property
@@ -43,7 +43,7 @@ class LookaheadState(NamedTuple):
 
     def synchronize(self, phi: dict[str, Any], slots: dict[str, Any]) -> Self:
         """Return the state after a synchronization around this optimizer."""
-        # With its own phi the next cycle would be pulled back to weights that were left.
+        # Its old phi would pull the next cycle back to abandoned weights.
         return self._replace(
             phi=phi,
             inner=self.inner.synchronize(phi, slots),
@@ -73,24 +73,24 @@ class Lookahead:
     Parameters
     ----------
     inner : Optimizer
-        The inner optimizer A. With another `Lookahead` the inner synchronization comes
-        first; the outer one makes its phi and slots those of every level below.
+        The inner optimizer A. If it is a `Lookahead`, the inner synchronization comes
+        first; the outer one then replaces phi and slots on every level below.
     k : int, default: 5
         The synchronization period, in calls of `step`.
     alpha : float, callable or AdaptiveAlpha, default: 0.5
         The slow weights' step size, in (0, 1]; or its schedule over the number of
-        synchronizations done; or how it is estimated at each of them. `alpha=a` gives the
-        bits of `outer=SGD(a)`; only one of the two can be given.
+        synchronizations done; or an estimator. `alpha=a` gives the bits of `outer=SGD(a)`;
+        only one of the two can be given.
     inner_state : {"maintain", "reset", "interpolate"}, default: "maintain"
         What a synchronization does to the inner slots. *maintain* leaves them. *reset*
         makes them, and the count that bias correction uses, as `init` does. *interpolate*
-        moves them as the weights, from where the last one left them; counts run on. With an
-        outer optimizer its learning rate, at most 1, is the fraction they move.
+        moves them like the weights, from their values after the last synchronization;
+        counts run on. The fraction is alpha or the outer learning rate, at most 1.
     outer : inner optimizer, optional
         Updates phi, at each synchronization, from the pseudo-gradient phi - theta. Its
-        learning rate may exceed 1, and its schedule counts synchronizations. Its slots and
-        counts run on whatever `inner_state` is; those of a nested `Lookahead` are reset by
-        an enclosing one that resets.
+        learning rate may exceed 1, and its schedule counts synchronizations. `inner_state`
+        does not concern its slots and counts, but an enclosing `Lookahead` that resets
+        resets them too.
 
     Examples
     --------
@@ -175,7 +175,7 @@ class Lookahead:
             raise ValueError(
                 f"state.outer must be that of outer = {self.outer!r}, got {state.outer!r}"
             )
-        if state.cycle_step >= self.k:  # of another k: a synchronization would never come
+        if state.cycle_step >= self.k:  # from another k, and would never synchronize
             raise ValueError(
                 f"state.cycle_step must be below k = {self.k}, got {state.cycle_step}"
             )
@@ -189,7 +189,7 @@ class Lookahead:
     def back(
         self, state: LookaheadState, pseudo_gradient: Tree, alpha: float | None = None
     ) -> tuple[dict[str, Any], LookaheadState]:
-        """Do the outer step, and restart from where it leads; `alpha` was estimated."""
+        """Do the outer step, and restart from the new phi; `alpha` is the estimate."""
         outer = None
         if self.outer is not None:
             with base.belonging_to("outer"):
@@ -237,13 +237,13 @@ def _check_outer(outer: Any, alpha: Any) -> None:
     if alpha is not None:
         raise ValueError(
             f"alpha and outer cannot both be given, got alpha = {alpha!r} and outer = "
-            f"{outer!r}: alpha = a is short for outer = SGD(a); replace alpha by "
-            "None to give an outer one to a Lookahead that has it"
+            f"{outer!r}: alpha = a is short for outer = SGD(a); to replace alpha by an "
+            "outer optimizer, also set alpha to None"
         )
     base.check_optimizer("outer", outer)
     if not hasattr(outer, "learning_rate"):
         raise TypeError(
-            "outer must be an optimizer with a learning rate, as SGD and Nesterov are, got "
+            "outer must be an optimizer with a learning rate, such as SGD or Nesterov, got "
             f"{type(outer).__name__}"
         )
     hyperparameters.constant_or_schedule(

@@ -39,7 +39,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class StepDecay:
-    """Multiply `initial` by `factor` once more from each step of `boundaries` on.
+    """Multiply `initial` by `factor` at each step of `boundaries`.
 
     >>> schedule = StepDecay(1.0, boundaries=[10, 20], factor=0.5)
     >>> [schedule(step) for step in (0, 9, 10, 20)]
@@ -110,7 +110,7 @@ class Cosine:
 class WarmUp:
     """Rise linearly over the first steps, then follow another value or schedule.
 
-    At step s it is ``min(1, (s + 1) / steps)`` times `after`, whose clock runs as well.
+    At step s it is ``min(1, (s + 1) / steps)`` times `after` at step s.
 
     >>> schedule = WarmUp(4, after=1.0)
     >>> [schedule(step) for step in range(6)]

@@ -20,21 +20,21 @@ class Workers:
     step with the mean, and all restart at the new phi: A. Douillard et al., "DiLoCo", 2023,
     arXiv 2311.08105, Algorithm 1. One worker is `lookahead` itself, to the bit.
 
-    It is the reference in one process, pure as every optimizer; what the methods of one
-    take, here are sequences with one of them for each worker. In training, ``workers`` of
-    `lookahead_ref.training.train` does the same, in one process or on several.
+    It is the reference in one process, as pure as every optimizer, but its methods take
+    sequences with an entry for each worker. In training, ``workers`` of
+    `lookahead_ref.training.train` does the same, in one process or several.
 
     Parameters
     ----------
     lookahead : Lookahead
-        What each worker runs; its alpha cannot be an `AdaptiveAlpha`.
+        The optimizer of each worker; its alpha cannot be an `AdaptiveAlpha`.
     count : int
         The number of workers M.
 
     Notes
     -----
-    The sum is taken in the order of the workers, beginning with the first pseudo-gradient,
-    then divided by M. Nothing else is averaged: inner slots are each worker's own.
+    Pseudo-gradients are added in the order of the workers, then divided by M. Nothing else
+    is averaged: each worker keeps its own inner slots.
 
     Examples
     --------
@@ -70,7 +70,8 @@ class Workers:
         for name, given in (("params", params), ("grads", grads), ("states", states)):
             if len(given) != self.count:
                 raise ValueError(
-                    f"{name} must be one for each of {self.count} workers, got {len(given)}"
+                    f"{name} must have an entry for each of {self.count} workers, "
+                    f"got {len(given)}"
                 )
         for state in states:
             check_state(state, LookaheadState)
@@ -96,30 +97,31 @@ class Workers:
 
 @dataclass(frozen=True)
 class Worker:
-    """One of the workers: `Lookahead` cut in two where it waits for the others."""
+    """One worker: `Lookahead`, split where it waits for the others."""
 
-    # The k-th step of a cycle returns the pseudo-gradient in the parameters' place. The one
-    # after that takes the mean of all workers' as `grads`, and returns the new phi.
+    # The k-th step of a cycle returns the pseudo-gradient instead of parameters. The next
+    # call takes the mean of all workers' pseudo-gradients as `grads`, and returns the new
+    # phi.
 
     lookahead: Lookahead
 
     def __post_init__(self) -> None:
         if not isinstance(self.lookahead, Lookahead):
             raise TypeError(
-                "workers must have a Lookahead each, whose outer step they share, got "
+                "workers must each have a Lookahead, whose outer step they share, got "
                 f"{type(self.lookahead).__name__}"
             )
         if isinstance(self.lookahead.alpha, AdaptiveAlpha):
             raise TypeError(
-                "alpha must be a number or a schedule where there are workers, got an "
-                "AdaptiveAlpha, whose estimate is of one worker"
+                "alpha must be a number or a schedule with several workers, got an "
+                "AdaptiveAlpha, which estimates for one worker"
             )
 
     def init(self, params: Tree) -> LookaheadState:
         return self.lookahead.init(params)
 
     def waits(self, state: LookaheadState) -> bool:
-        """Tell whether the next call takes the mean of the pseudo-gradients."""
+        """Return whether the next call takes the mean of the pseudo-gradients."""
         return state.cycle_step == self.lookahead.k
 
     def step(
@@ -137,7 +139,7 @@ class Worker:
 
 
 def mean(values: Sequence[Tree]) -> dict[str, Any]:
-    """Average trees leaf by leaf: their sum, taken in their order, by their number."""
+    """Average trees leaf by leaf, adding them in order."""
     total = values[0]
     for value in values[1:]:
         (total,) = apply(add, {}, total, value)

@@ -1,4 +1,4 @@
 """Results as tables, pictures and one self-contained page.
 
-Nothing here knows of optimizers or models: it is given names and numbers.
+Nothing here knows about optimizers or models, only names and numbers.
 """

@@ -1,4 +1,4 @@
-"""Files that are whole or not there; plain data for JSON, and what was read of it."""
+"""Files that are written whole or not at all, and checked JSON."""
 
 import hashlib
 import json
@@ -26,10 +26,10 @@ _TYPES: dict[Any, str] = {
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file, text as UTF-8, so that a reader sees the old content or the new."""
-    # Also where the machine stops in between: the content, and then the name, is flushed to
-    # the disk. Where that fails the old file is as it was.
+    # Even if the machine stops: the content, and then the name, is flushed to the disk. If
+    # that fails, the old file is unchanged.
     data = content.encode("utf-8") if isinstance(content, str) else content
-    # Not the tempfile module, whose files are readable by the owner alone.
+    # Not the tempfile module, whose files only the owner can read.
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
@@ -40,7 +40,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a disk that is full does not say for what
+            error.filename = str(path)  # the error of a full disk names no file
         raise
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
@@ -51,13 +51,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write anything that `jsonable` takes as JSON, atomically, indented."""
+    """Write anything that `jsonable` takes as indented JSON, atomically."""
     text = json.dumps(jsonable(value), indent=1, allow_nan=False, ensure_ascii=False)
     write_atomically(path, text + "\n")
 
 
 def stamp(form: str) -> dict[str, Any]:
-    """Return what a file says of its format, as `checked` wants it."""
+    """Return a file's entries about its format, for `checked`."""
     return {"format": form, "format_version": 1}
 
 
@@ -68,7 +68,7 @@ def write_sealed(path: Path, form: str, record: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path, form: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what `write_sealed` wrote: of that format, of these schemas, and unchanged."""
+    """Read what `write_sealed` wrote, and check format, schemas and checksum."""
     try:
         found = json.loads(read_file(path))
         found = checked(found, form, sha256={"type": "string"}, **properties)
@@ -76,7 +76,7 @@ def read_sealed(path: Path, form: str, **properties: Mapping[str, Any]) -> dict[
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
     if changed:
-        raise ValueError("its checksum is not that of what it holds: it was changed")
+        raise ValueError("its checksum does not match: it was changed")
     return found
 
 
@@ -85,7 +85,7 @@ def _digest(record: Mapping[str, Any]) -> str:
 
 
 def jsonable(value: Any) -> Any:
-    """Turn nested containers into what JSON can hold; infinity becomes ``"inf"``."""
+    """Convert nested containers for JSON; infinity becomes ``"inf"``."""
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -96,7 +96,7 @@ def jsonable(value: Any) -> Any:
 
 
 def checked(data: Any, form: str, **properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Check data of a format against JSON schemas, all that a file of it must have."""
+    """Check data of a format against JSON schemas of its required entries."""
     jsonschema = require("jsonschema", "experiments", purpose="read the files of runs")
     stamped = {name: {"const": value} for name, value in stamp(form).items()}
     properties = {**stamped, **properties}
@@ -110,7 +110,7 @@ def checked(data: Any, form: str, **properties: Mapping[str, Any]) -> dict[str, 
 def schema(
     record: type, names: Iterable[str] | None = None, **properties: Any
 ) -> dict[str, Any]:
-    """Make the JSON schema of a dataclass of plain data, or of some fields and of more."""
+    """Make the JSON schema of a dataclass of plain data, or of some of its fields."""
     hints = get_type_hints(record)
     for name in hints if names is None else names:
         properties[name] = _of_type(hints[name])

@@ -1,4 +1,4 @@
-"""One HTML page that holds everything: it opens with no network, on a phone too."""
+"""One self-contained HTML page, for a phone too."""
 
 import base64
 import html
@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 
 class Section(NamedTuple):
-    """A heading and what stands below it."""
+    """A heading and its content."""
 
     title: str
     body: str
-    """HTML, such as `paragraph`, `definitions`, `picture` and `Table.html` make it."""
+    """HTML from `paragraph`, `definitions`, `picture` or `Table.html`."""
 
 
 def page(title: str, summary: str, sections: Sequence[Section]) -> str:
-    """Lay out a whole HTML document, light or dark as the reader's system is."""
+    """Make an HTML document, light or dark like the reader's system."""
     escape = html.escape
     body = "\n".join(
         f"<section>\n<h2>{escape(section.title)}</h2>\n{section.body}\n</section>"
@@ -47,7 +47,7 @@ def definitions(items: Mapping[str, object]) -> str:
 
 
 def picture(light: bytes, dark: bytes, *, alternative: str, caption: str) -> str:
-    """Embed a PNG file for a light page and one for a dark, with words for both."""
+    """Embed a PNG file for a light page and one for a dark page."""
     return f"""<figure>
 <div class="wide"><picture>
 <source media="(prefers-color-scheme: dark)" srcset="{_data_uri(dark)}">

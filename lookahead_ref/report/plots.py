@@ -1,7 +1,7 @@
-"""Pictures: the look that all share, curves with bands, and the files they become.
+"""Pictures: a common style, curves with bands, and picture files.
 
-Ten methods in one panel cannot be told apart. So each family of curves has its own panel,
-with the other families behind it in grey, to be read by itself and against the rest.
+Ten methods in one panel are indistinguishable. So each family of curves has its own panel,
+with the other families behind it in grey.
 """
 
 import io
@@ -33,7 +33,7 @@ class Curve:
 
     label: str
     family: str
-    """Methods of one family share a panel."""
+    """Methods of a family share a panel."""
     role: Literal["plain", "lookahead", "other"]
     """Lookahead is drawn solid, a plain optimizer dashed, anything else dotted."""
     x: NDArray[Any]
@@ -55,18 +55,18 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """A quantity: what to draw in each panel of one row of the picture."""
+    """A quantity, drawn in each panel of a row of the picture."""
 
     title: str
     """The quantity and its unit, beside the axis."""
     curves: tuple[Curve, ...]
     scale: Literal["linear", "log"] = "linear"
     limits: tuple[float, float] | None = None
-    """Of the axis; chosen from the curves if None."""
+    """Limits of the axis; None: chosen from the curves."""
 
 
-# Okabe and Ito's colours, which most readers can tell apart whatever their colour vision;
-# on dark ground lighter. M. Okabe and K. Ito, "Color Universal Design", 2008.
+# Colours for all kinds of colour vision, lighter on a dark ground: M. Okabe and K. Ito,
+# "Color Universal Design", 2008.
 PALETTE: dict[Theme, tuple[str, ...]] = {
     "light": ("#0072B2", "#D55E00", "#00785A", "#A8457F", "#8A6D00"),
     "dark": ("#56B4E9", "#F58A3C", "#2FC79C", "#E39AC6", "#E6C229"),
@@ -84,7 +84,7 @@ _LINES: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def own_look() -> Iterator[None]:
-    """Draw by Matplotlib's defaults, whatever the user's settings are."""
+    """Draw with Matplotlib's defaults instead of the user's settings."""
     matplotlib = library()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -92,7 +92,7 @@ def own_look() -> Iterator[None]:
 
 
 def library() -> ModuleType:
-    """Return Matplotlib, which a wrong MPLBACKEND keeps from being imported."""
+    """Import Matplotlib, even with a wrong MPLBACKEND."""
     chosen = os.environ.pop("MPLBACKEND", None)
     try:
         return require("matplotlib", "experiments", purpose="draw pictures")
@@ -110,7 +110,7 @@ def panels(
     theme: Theme = "light",
     **options: Any,
 ) -> "tuple[Figure, Any]":
-    """Make a figure of so many inches, free of global state, and its grid of panels."""
+    """Make a figure with a grid of panels, in inches, without global state."""
     figures = require("matplotlib.figure", "experiments", purpose="draw pictures")
     figure = figures.Figure(
         figsize=(width, height), layout="constrained", facecolor=PAPER[theme]
@@ -130,7 +130,7 @@ def panels(
 def label(
     axes: Any, theme: Theme = "light", *, x: str = "", y: str = "", title: str = ""
 ) -> None:
-    """Say what a panel's axes show, and what it shows."""
+    """Label a panel and its axes."""
     if x:
         axes.set_xlabel(x, fontsize=11, color=INK[theme])
     if y:
@@ -140,7 +140,7 @@ def label(
 
 
 def legend_above(axes: Any, theme: Theme = "light", **options: Any) -> None:
-    """Draw the legend above a panel, where it covers nothing."""
+    """Draw the legend above a panel."""
     look = {
         "loc": "lower left",
         "bbox_to_anchor": (0.0, 1.0),
@@ -152,6 +152,12 @@ def legend_above(axes: Any, theme: Theme = "light", **options: Any) -> None:
         "labelspacing": 0.35,
     }
     axes.legend(**{**look, **options})
+
+
+def round_steps(low: float, high: float, most: int) -> Any:
+    """Return up to so many steps of round numbers that hold both ends."""
+    ticker = require("matplotlib.ticker", "experiments", purpose="draw pictures")
+    return ticker.MaxNLocator(most).tick_values(low, high)
 
 
 def grid_lines(axes: Any, theme: Theme = "light", *, axis: str = "both") -> None:
@@ -183,13 +189,12 @@ def curves_figure(
             axes.set_ylim(*limits)
             axes.xaxis.get_major_locator().set_params(integer=True)  # epochs
             if number == 0:
-                # The heading of its column; it covers no curve.
                 legend_above(axes, theme, handlelength=2.8)
             if column == 0:
                 label(axes, theme, y=row.title)
             else:
                 axes.tick_params(labelleft=False, which="both")
-            # Time runs alike in all: its title stands at the foot of each column only.
+            # Only the last row needs the title of the common time axis.
             if number == len(rows) - 1 and place + columns >= len(families):
                 label(axes, theme, x=x_title)
     for axes in grid.flat:
@@ -199,6 +204,11 @@ def curves_figure(
     note = _meaning([len(curve.values) for row in rows for curve in row.curves])
     if len(families) > 1:
         note += " Grey: the other panels' methods."
+    return noted(figure, note, theme)
+
+
+def noted(figure: "Figure", note: str, theme: Theme = "light") -> "Figure":
+    """Write below a picture what a reader must know of it."""
     note = textwrap.fill(note, int(14 * figure.get_figwidth()))
     below = {"x": 0.01, "ha": "left", "fontsize": 9.5, "color": INK[theme]}
     figure.supxlabel(note, **below)
@@ -225,13 +235,14 @@ def late_limits(curves: Sequence[Curve], *, higher: bool) -> tuple[float, float]
     low = max(low, middle - 8 * max(high - middle, least))
     high = min(high, 100.0)
     low = min(low, high - least / 5)  # also of curves that are all flat
+    high += 0.02 * (high - low)  # so that no line lies on the edge
     return (low, high) if higher else (-high, -low)
 
 
 def write_picture(folder: Path, name: str, figure: "Figure") -> None:
     """Write a figure as NAME.png and NAME.svg."""
     write_atomically(folder / f"{name}.png", png(figure))
-    # Laid out once: a second time moves things a little.
+    # Laid out once, as a second layout moves things.
     figure.set_layout_engine("none")
     write_atomically(folder / f"{name}.svg", svg(figure))
 
@@ -263,7 +274,7 @@ def heat_map(
     higher: bool,
     theme: Theme = "light",
 ) -> "Figure":
-    """Draw a value at each place of a grid over one or two settings."""
+    """Draw values on a grid of one or two settings."""
     down, across = (_ordered(column) for column in ([*zip(*places, strict=True), [""]])[:2])
     figure, ((axes,),) = panels(
         1, 1, width=2.2 + 0.95 * len(across), height=1.2 + 0.5 * len(down), theme=theme
@@ -280,7 +291,10 @@ def heat_map(
         ink = (PAPER if strong else INK)[theme]
         axes.text(column, row, text, ha="center", va="center", fontsize=10, color=ink)
     axes.set_yticks(range(len(down)), [_word(each) for each in down])
-    axes.set_xticks(range(len(across)), [_word(each) for each in across])
+    if len(names) > 1:
+        axes.set_xticks(range(len(across)), [_word(each) for each in across])
+    else:
+        axes.set_xticks([])
     label(axes, theme, x="".join(names[1:]), y=names[0], title=title)
     return figure
 
@@ -303,7 +317,7 @@ def parallel_lines(
     low, high = min(finite), max(finite)
     span = (high - low) or 1.0
     columns = [_ordered(column) for column in zip(*places, strict=True)]
-    # The best are drawn last; lines of one course lie side by side.
+    # The best are drawn last, and equal lines side by side.
     for rank, place in reversed([*enumerate(places)]):
         value = values[rank]
         aside = 0.06 * (rank / len(places) - 0.5)
@@ -342,7 +356,7 @@ def _better(theme: Theme) -> Any:
 
 
 def _ordered(values: Iterable[Any]) -> list[Any]:
-    """Return what there is, each once: numbers by size, and before them what has none."""
+    """Return the distinct values: others first, then numbers by size."""
     found = dict.fromkeys(values)
     if all(value is None or isinstance(value, (int, float)) for value in found):
         return sorted(found, key=lambda value: (value is not None, value or 0))
@@ -362,7 +376,7 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
         if curve.family != family:
             axes.plot(curve.x, curve.mean, color=GHOST[theme], linewidth=0.9, zorder=1)
             continue
-        # A second method without Lookahead must differ from the first by colour too.
+        # A second method without Lookahead needs another colour.
         shade = ink if curve.role == "other" else colour
         line = {"color": shade, "label": curve.label, **_LINES[curve.role]}
         axes.plot(curve.x, curve.mean, zorder=3, **line)
@@ -375,7 +389,7 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
     grid_lines(axes, theme, axis="y")
     axes.minorticks_off()
     low, high = _limits(row)
-    if row.scale == "log" and high < 100 * low:  # the powers of ten are too few
+    if row.scale == "log" and high < 100 * low:  # too few powers of ten
         between = (1, 2, 5) if high > 8 * low else (1, 1.5, 2, 3, 4, 5, 7)
         ticker = require("matplotlib.ticker", "experiments", purpose="draw pictures")
         even, uneven = ticker.MaxNLocator(4), ticker.LogLocator(subs=between)
@@ -385,7 +399,7 @@ def _draw(axes: Any, row: Panel, family: str, colour: str, theme: Theme) -> None
 
 
 def _limits(row: Panel) -> tuple[float, float]:
-    """Limits that hold every mean, with a little room."""
+    """Return limits around every mean, with a margin."""
     means = np.concatenate([curve.mean for curve in row.curves])
     means = means[np.isfinite(means)]
     if row.scale == "log":

@@ -21,9 +21,9 @@ class Summary(NamedTuple):
     mean: float
     """Arithmetic mean."""
     deviation: float | None
-    """Sample standard deviation (divisor n - 1); None of a single value."""
+    """Sample standard deviation (divisor n - 1); None for a single value."""
     n: int
-    """How many values there were; where there was none, a table shows a dash."""
+    """Number of values; a table shows a dash for none."""
 
 
 MISSING = Summary(math.nan, None, 0)
@@ -43,15 +43,15 @@ def summarize(values: Sequence[float]) -> Summary:
 
 @dataclass(frozen=True)
 class Column:
-    """What a column holds and how to read it."""
+    """The heading and format of a column."""
 
     title: str
     better: Literal["higher", "lower", "neither"]
-    """Which value is the best, and so bold; of some quantities none is."""
+    """Which value is best, and so bold, if any."""
     digits: int = 2
     """Decimals of mean and deviation."""
     sign: Literal["-", "+"] = "-"
-    """Which signs to write: that of negative means only, or that of positive ones too."""
+    """Whether to write the sign of positive means too."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Table:
 
     title: str
     caption: str
-    """Says what the numbers are; stands below."""
+    """The text below, which explains the numbers."""
     stub: str
     """Title of the column of names."""
     columns: tuple[Column, ...]
@@ -108,7 +108,7 @@ class Table:
         table.add_column(self.stub, no_wrap=True)
         rows = self.cells()
         for place, column in enumerate(self.columns):
-            # A title takes no more room than its numbers: room is short on a terminal.
+            # A title is no wider than its numbers, to save room on a terminal.
             widest = max((len(cells[place].text) for cells in rows), default=1)
             title = textwrap.fill(column.title, widest, break_long_words=False)
             table.add_column(title, justify="right", vertical="bottom", overflow="fold")
@@ -164,7 +164,7 @@ class _Cell(NamedTuple):
 
 
 def _cells(column: Column, summaries: Sequence[Summary]) -> list[_Cell]:
-    # As printed: what the table shows as equal is equally bold.
+    # Compared as printed, so that equal numbers are equally bold.
     means = [float(f"{each.mean:.{column.digits}f}") for each in summaries]
     choose: dict[str, Any] = {
         "higher": max,

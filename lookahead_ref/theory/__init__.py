@@ -1,35 +1,34 @@
 """The paper's propositions, executable, on NumPy alone.
 
 `quadratic` is Proposition 1; `noisy_quadratic` is the model (0.6) and (0.7) with Lemma 1
-and Proposition 2 for it; `cycles` does the same for momentum inside Lookahead, `outer` for
-any outer optimizer and for games; `rates` is the convergence rate without noise; `planning`
-answers how long and with which hyperparameters. They name what they take alike:
+and Proposition 2; `cycles` does the same for momentum inside Lookahead, `outer` for any
+outer optimizer and for games; `rates` is the convergence rate without noise; `planning`
+finds how long training takes and the best hyperparameters. Common arguments:
 
 learning_rate : array_like
-    gamma, the inner optimizer's; not negative.
+    gamma of the inner optimizer; not negative.
 curvature : array_like
-    a of each coordinate, an element of the diagonal of A: an eigenvalue of the loss.
+    a for each coordinate, the diagonal of A: the eigenvalues of the loss.
 noise : array_like
-    sigma^2 of each coordinate, an element of the diagonal of Sigma: a variance.
+    sigma^2 for each coordinate, the diagonal of Sigma: variances.
 mean, variance : array_like
-    E and V of x or phi before; for Lookahead just after a synchronization.
+    The initial E and V of x or phi; for Lookahead just after a synchronization.
 k : array_like of int
-    The synchronization period; by default 1.
+    The synchronization period; default: 1.
 alpha : array_like
-    The slow weights' step size, in (0, 1]; by default 1. With both defaults Lookahead is
-    its inner optimizer.
+    The slow weights' step size, in (0, 1]; default: 1. With both defaults Lookahead is its
+    inner optimizer.
 steps, cycles : array_like of int
-    The number of gradient evaluations, and of synchronizations; not negative.
+    The numbers of gradient evaluations and of synchronizations; not negative.
 kind : {"sgd", "heavy-ball", "nesterov"}
     The inner optimizer.
 momentum : array_like
     In [0, 1); for SGD 0, the default.
 inner_state : {"maintain", "reset", "interpolate"}
-    What a synchronization does to the velocity; by default nothing.
+    What a synchronization does to the velocity; default: "maintain".
 
-Arrays are broadcast against each other, over coordinates as over grids of hyperparameters,
-and the result has the shape of all together, unless a function says otherwise. A
-`TypeError` or a `ValueError` names an argument that is out of range or does not fit the
-others, as where a limit is asked for and there is none; a `DivergenceError` says that the
-result is beyond the range of numbers.
+Arrays of coordinates and of hyperparameters are broadcast against each other, and the
+result has the broadcast shape, unless a function says otherwise. A `TypeError` or
+`ValueError` names an argument that is out of range or does not fit the others, also if a
+limit does not exist; a `DivergenceError` says that the result exceeds the range of numbers.
 """

@@ -1,4 +1,4 @@
-"""What the theory checks: its arguments, by name, and that its results are numbers."""
+"""Checks of arguments, and of results beyond the range of numbers."""
 
 from typing import Any, TypeAlias
 
@@ -9,34 +9,34 @@ from lookahead_ref.hyperparameters import FINITE, Range, at_least, every
 
 Reals: TypeAlias = NDArray[np.float64]
 Numbers: TypeAlias = NDArray[Any]
-"""Real or complex ones."""
+"""Real or complex numbers."""
 Counts: TypeAlias = NDArray[np.int64]
 
 quiet = np.errstate(divide="ignore", over="ignore", invalid="ignore")
-"""For what computes: `finite` tells what is beyond the range of numbers, no warning."""
+"""For computations: `finite` reports results beyond the range of numbers, not NumPy."""
 
 
 class DivergenceError(ArithmeticError):
-    """What was asked for is beyond the range of numbers: the iteration diverges."""
+    """The iteration diverges: its result is beyond the range of numbers."""
 
 
 def reals(
     name: str, value: ArrayLike, allowed: Range = FINITE, *, ndim: int | None = None
 ) -> Reals:
-    """Return an array of finite numbers that are in a range."""
+    """Return an array of finite numbers in a range."""
     array = _array(name, value, "iuf", "real numbers", ndim).astype(np.float64)
     every(name, array, FINITE)
     return np.asarray(every(name, array, allowed))
 
 
 def numbers(name: str, value: ArrayLike) -> Numbers:
-    """Return an array of finite numbers, of complex ones if some are."""
+    """Return an array of finite real or complex numbers."""
     array = _array(name, value, "iufc", "numbers", None)
     return every(name, array, FINITE) if array.dtype.kind == "c" else reals(name, array)
 
 
 def counts(name: str, value: ArrayLike, least: int = 1, ndim: int | None = None) -> Counts:
-    """Return an array of whole numbers that are at least so large."""
+    """Return an array of integers >= `least`."""
     array = _array(name, value, "iu", "integers", ndim)
     if np.any(array > np.iinfo(np.int64).max):
         raise ValueError(f"{name} must be below 2^63, got {array.max().item()}")
@@ -61,7 +61,7 @@ def finite(
     why: str = ": the iteration diverges, because learning_rate lies outside of the "
     "stable region",
 ) -> Reals:
-    """Return computed values that are numbers; others are divergence."""
+    """Return computed values if all are finite; otherwise raise DivergenceError."""
     values = np.asarray(values, dtype=np.float64)
     if not np.all(np.isfinite(values)):
         raise DivergenceError(f"the {name} exceeds the range of numbers{why}")
@@ -70,7 +70,7 @@ def finite(
 
 @quiet
 def product(what: ArrayLike, factor: ArrayLike) -> Reals:
-    """Return a product in which 0 times a factor beyond the range of numbers is 0."""
+    """Return a product in which 0 times infinity is 0."""
     return np.where(np.equal(what, 0.0), 0.0, np.multiply(what, factor))
 
 

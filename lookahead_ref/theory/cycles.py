@@ -1,4 +1,4 @@
-"""Momentum inside Lookahead on the noisy quadratic model: what the paper leaves out.
+"""Momentum inside Lookahead on the noisy quadratic model, which the paper omits.
 
 A coordinate's state is z = (theta, u) with the velocity scaled by the learning rate, u =
 gamma v, so that everything depends on x = gamma a alone. With n = -x c, the noise of a
@@ -6,10 +6,10 @@ step,
 
 - heavy ball: u <- momentum u + x theta + n; theta <- theta - u;
 - Nesterov: u <- momentum u + x theta + n; theta <- theta - (x theta + n) - momentum u;
-- SGD is either of them without momentum.
+- SGD: either of them without momentum.
 
-So a step is z <- M z + n d, and a cycle of Lookahead, from a synchronization to the next,
-is z <- C z + (noise) with C = E + D M^k, where D and E say what the synchronization does:
+So a step is z <- M z + n d, and a cycle of Lookahead, from one synchronization to the next,
+is z <- C z + (noise) with C = E + D M^k, where D and E describe the synchronization:
 
 ============  ===============  =======================
 inner state   D                E
@@ -19,7 +19,7 @@ reset         diag(alpha, 0)   diag(1 - alpha, 0)
 interpolate   alpha I          (1 - alpha) I
 ============  ===============  =======================
 
-Then the mean goes as m <- C m and the covariance as S <- C S C' + D (sum_{i<k} M^i Q M'^i)
+Then the mean follows m <- C m and the covariance S <- C S C' + D (sum_{i<k} M^i Q M'^i)
 D' with Q = x^2 sigma^2 d d'. The cycle is stable if and only if the spectral radius of C is
 below 1.
 """
@@ -52,20 +52,20 @@ _IDENTITY = np.eye(2)
 
 @dataclass(frozen=True, eq=False)
 class Cycle:
-    """What one cycle of Lookahead does to the mean and the covariance of (theta, gamma v).
+    """The effect of one cycle of Lookahead on mean and covariance of (theta, gamma v).
 
     Made by `cycle` or `outer_cycle`. The leading dimensions of all arrays are those of the
     grid; a mean has shape (..., 2), a covariance (..., 2, 2).
     """
 
     change: Reals
-    """C - I, of shape (..., 2, 2). C itself would lose a slow decay to rounding."""
+    """C - I, shape (..., 2, 2); in C itself rounding would hide a slow decay."""
     noise: Reals
-    """The covariance that the cycle adds, of shape (..., 2, 2)."""
+    """The covariance that the cycle adds, shape (..., 2, 2)."""
     k: Counts
-    """The gradient evaluations."""
+    """The number of gradient evaluations."""
     log_radius: Reals
-    """The logarithm of the spectral radius of C, also where C is next to 0."""
+    """The logarithm of the spectral radius of C, accurate even near C = 0."""
 
     @property
     def matrix(self) -> Reals:
@@ -80,14 +80,14 @@ class Cycle:
 
     @property
     def stable(self) -> NDArray[np.bool_]:
-        """Whether the spectral radius is below 1, even where rounding hides it.
+        """Whether the spectral radius is below 1, even if rounding hides it.
 
         The roots of a quadratic lie in the unit circle if and only if it is positive at 1
-        and -1 and its last coefficient is below 1: det E > 0, 4 + 2 tr E + det E > 0, tr E
-        + det E < 0 for E = C - I.
+        and -1 and its last coefficient is below 1. With E = C - I this is det E > 0, 4 + 2
+        tr E + det E > 0, and tr E + det E < 0.
         """
         size = np.abs(self.change).max(axis=(-2, -1))
-        # Scaled, so that the determinant does not underflow; a cycle may change nothing.
+        # Scaled, so that the determinant does not underflow, unless E is 0.
         e = self.change / np.where(size > 0.0, size, 1.0)[..., None, None]
         half, _, _, determinant = _roots(e)
         return np.asarray(
@@ -99,26 +99,26 @@ class Cycle:
     @property
     @quiet
     def rate(self) -> Reals:
-        """The spectral radius for each gradient evaluation: its k-th root."""
+        """The spectral radius per gradient evaluation: its k-th root."""
         return np.exp(self.log_radius / self.k)
 
     @quiet
     def mean(self, mean: ArrayLike, cycles: int = 1) -> Reals:
-        """Return the mean of the state after some cycles, from a synchronization's."""
+        """Return the mean of the state after cycles, given that at a synchronization."""
         state = _states("mean", mean, self.change.shape[:-2], (2,))
         moved = product(state[..., None, :], self.repeated(cycles).change).sum(-1)
         return finite("mean", state + moved)
 
     @quiet
     def covariance(self, covariance: ArrayLike, cycles: int = 1) -> Reals:
-        """Return the covariance of the state after some cycles, alike."""
+        """Return the covariance of the state after cycles, given that at the start."""
         state = _states("covariance", covariance, self.change.shape[:-2], (2, 2))
         whole = self.repeated(cycles)
         return finite("covariance", _moved(whole.change, state) + whole.noise)
 
     @quiet
     def repeated(self, cycles: int) -> "Cycle":
-        """Return some cycles as one; not finite where it exceeds the range of numbers."""
+        """Return several cycles as one, which may exceed the range of numbers."""
         n = counts("cycles", cycles, 0, 0)
         times = np.broadcast_to(n, self.change.shape[:-2])
         change, noise = _repeat(self.change, self.noise, times)
@@ -126,7 +126,7 @@ class Cycle:
 
     @quiet
     def covariance_limit(self) -> Reals:
-        """Return the covariance that the cycle leaves as it is, S = C S C' + noise.
+        """Return the fixed point of the covariance, S = C S C' + noise.
 
         Its element [..., 0, 0] is the variance of the slow weights.
         """
@@ -147,9 +147,9 @@ class Cycle:
 
 
 def step_matrix(kind: Kind, x: ArrayLike, momentum: ArrayLike = 0.0) -> Numbers:
-    """Return M, what a step of an optimizer does to (theta, gamma v), of shape (..., 2, 2).
+    """Return M, the matrix of a step on (theta, gamma v), shape (..., 2, 2).
 
-    x is gamma a: negative where a loss is concave, complex in a game.
+    x is gamma a: negative for a concave loss, complex in a game.
 
     Examples
     --------
@@ -161,7 +161,7 @@ def step_matrix(kind: Kind, x: ArrayLike, momentum: ArrayLike = 0.0) -> Numbers:
 
 
 def step_noise(kind: Kind, momentum: ArrayLike = 0.0) -> Reals:
-    """Return d, shape (..., 2): how the noise of a gradient enters (theta, gamma v)."""
+    """Return d, the effect of a gradient's noise on (theta, gamma v), shape (..., 2)."""
     mu = _momentum(kind, momentum)
     ones = np.ones_like(mu)
     return np.stack([-(1.0 + mu) if kind == "nesterov" else -ones, ones], axis=-1)
@@ -177,9 +177,9 @@ def cycle(
     inner_state: InnerState = "maintain",
     noise: ArrayLike = 1.0,
 ) -> Cycle:
-    """Return what a cycle of Lookahead around an optimizer does, exactly.
+    """Return the exact cycle of Lookahead around an optimizer.
 
-    Here x is gamma a, not negative, and `noise` sigma^2, the variance of the centres.
+    x is gamma a, not negative, and `noise` is sigma^2, the variance of the centres.
 
     Examples
     --------
@@ -204,11 +204,11 @@ def outer_cycle(
     noise: ArrayLike = 0.0,
     k: ArrayLike = 1,
 ) -> Cycle:
-    """Return what a step of an outer optimizer does to (phi, outer rate * velocity).
+    """Return the step of an outer optimizer on (phi, outer rate * velocity).
 
     `contraction` is the outer learning rate times c, the curvature of the pseudo-gradient,
-    of either sign; `noise` the variance of the outer learning rate times the
-    pseudo-gradient; `k` the gradient evaluations that one takes.
+    of either sign; `noise` is the variance of the outer learning rate times the
+    pseudo-gradient; `k` is the number of gradient evaluations for one.
 
     Examples
     --------
@@ -235,7 +235,7 @@ def log_rate(
     alpha: ArrayLike = 1.0,
     inner_state: InnerState = "maintain",
 ) -> Reals:
-    """Return the logarithm of `Cycle.rate`, where C exceeds the range of numbers too."""
+    """Return the logarithm of `Cycle.rate`, even if C exceeds the range of numbers."""
     whole = _cycle(kind, x, momentum, k, alpha, inner_state, 0.0)
     return np.asarray(whole.log_radius / whole.k)
 
@@ -250,7 +250,7 @@ def _cycle(
     inner_state: InnerState,
     noise: ArrayLike,
 ) -> Cycle:
-    """Return a cycle, of which only `log_radius` is sure to be finite."""
+    """Return a cycle, in which only `log_radius` is surely finite."""
     check_broadcast(x=x, momentum=momentum, k=k, alpha=alpha, noise=noise)
     option("inner_state", inner_state, ("maintain", "reset", "interpolate"))
     step = finite("step", _step_change(kind, reals("x", x, NON_NEGATIVE), momentum))
@@ -271,11 +271,11 @@ def _cycle(
         "interpolate": (alpha, 1.0 - alpha),
     }[inner_state]
     scaling = np.stack([alpha, velocity], axis=-1)  # the diagonal of D
-    kept = np.stack([1.0 - alpha, anchor], axis=-1)  # that of E
+    kept = np.stack([1.0 - alpha, anchor], axis=-1)  # the diagonal of E
     whole = scaling[..., :, None] * change
     added = scaling[..., :, None] * gathered * scaling[..., None, :]
     if inner_state == "reset":
-        whole[..., 1, 1] -= 1.0  # E + D is I but for a velocity that is not kept
+        whole[..., 1, 1] -= 1.0  # E + D is I, unless the velocity is reset
     return Cycle(whole, added, k, _log_radius(whole, step, k, scaling, kept))
 
 
@@ -283,7 +283,7 @@ def _cycle(
 def _spread(
     kind: Kind, momentum: ArrayLike, variance: Reals, shape: tuple[int, ...]
 ) -> Reals:
-    """Return the covariance that a gradient's noise adds in a step."""
+    """Return the covariance that a step adds by its gradient's noise."""
     d = np.broadcast_to(step_noise(kind, momentum), (*shape, 2))
     return np.asarray(variance[..., None, None] * d[..., :, None] * d[..., None, :])
 
@@ -307,7 +307,7 @@ def _momentum(kind: Kind, momentum: ArrayLike) -> Reals:
 @quiet
 def _log_radius(whole: Reals, step: Reals, k: Counts, scaling: Reals, kept: Reals) -> Reals:
     """Return the logarithm of the spectral radius of C = I + whole = E + D M^k."""
-    # Far from 1 it is that of C over e^scale, where M^k, scaled, is not lost beside I.
+    # Far from 1, use C over e^scale, in which the scaled M^k is not lost beside I.
     power, log = _scaled_power(step + _IDENTITY, k)
     scale = np.where(np.any(kept != 0.0, axis=-1), np.maximum(log, 0.0), log)
     inner = np.exp(log - scale)[..., None, None] * power
@@ -317,7 +317,7 @@ def _log_radius(whole: Reals, step: Reals, k: Counts, scaling: Reals, kept: Real
     radius = np.where(real, np.abs(half) + root, np.hypot(half, root))
     far = np.log(radius) + scale
 
-    # Near 1 the roots are 1 + e, with e as exact as what changes.
+    # Near 1 the roots are 1 + e, with e as accurate as the change.
     half, root, real, determinant = _roots(whole)
     e = np.where(half < 0.0, determinant / (half - root), half + root)
     positive, negative = np.log1p(e), np.log(root - half - 1.0)
@@ -334,7 +334,7 @@ def _roots(matrix: Reals) -> tuple[Reals, Reals, NDArray[np.bool_], Reals]:
 
 
 def _scaled_power(matrix: Reals, times: Counts) -> tuple[Reals, Reals]:
-    """Return P and s for M^n = P e^s, with the largest element of P 1 in size."""
+    """Return P and s with M^n = P e^s, where the largest element of P has size 1."""
     power, log = _scaled(np.broadcast_to(_IDENTITY, matrix.shape), np.zeros(times.shape))
     factor, grown = _scaled(matrix, np.zeros(times.shape))
     left = np.array(times)
@@ -356,9 +356,8 @@ def _scaled(matrix: Reals, log: Reals) -> tuple[Reals, Reals]:
 
 @quiet
 def _repeat(change: Reals, noise: Reals, times: Counts) -> tuple[Reals, Reals]:
-    """Return C^n - I and the noise that n times add, sum_{i<n} C^i noise C'^i."""
-    # By squaring, so that a long run costs no more than its number of digits. What exceeds
-    # the range of numbers is left so.
+    """Return C^n - I and the noise of n cycles, sum_{i<n} C^i noise C'^i."""
+    # By squaring, which takes log(n) steps. Results beyond the range of numbers stay so.
     total, gathered = np.zeros_like(change), np.zeros_like(noise)
     left = np.array(times)
     while np.any(left):
@@ -372,7 +371,7 @@ def _repeat(change: Reals, noise: Reals, times: Counts) -> tuple[Reals, Reals]:
 
 
 def _moved(change: Reals, covariance: Reals) -> Reals:
-    """Return C S C', where change is C - I; 0 where S is, whatever C."""
+    """Return C S C', where `change` is C - I; 0 if S is 0, for any C."""
     moves = np.any(covariance, axis=(-2, -1), keepdims=True)
     if not np.any(moves):
         return np.zeros(np.broadcast_shapes(change.shape, covariance.shape))
@@ -383,7 +382,7 @@ def _moved(change: Reals, covariance: Reals) -> Reals:
 def _states(
     name: str, value: ArrayLike, grid: tuple[int, ...], shape: tuple[int, ...]
 ) -> Reals:
-    """Check the moments of a state, one for each point of the grid or for all."""
+    """Check the moments of states, for each point of the grid or for all."""
     states, wanted = reals(name, value), (*grid, *shape)
     try:
         np.broadcast_shapes(states.shape, wanted)

@@ -1,12 +1,12 @@
 """Lemma 1 and Proposition 2: Lookahead around SGD on the noisy quadratic model.
 
 The loss is 1/2 (x - c)'A(x - c) with a new c ~ N(0, Sigma) at each step, equation (0.6). A
-and Sigma are diagonal, so that each coordinate goes its own way. SGD's error is multiplied
+and Sigma are diagonal, so that coordinates are independent. SGD's error is multiplied
 by 1 - gamma a at each step, that of Lookahead's slow weights by 1 - alpha + alpha (1 -
 gamma a)^k at each synchronization. All variances of Lookahead are those of phi at
 synchronizations.
 
-Every function keeps its accuracy where gamma a is tiny.
+All functions are accurate for tiny gamma a.
 """
 
 import numpy as np
@@ -81,10 +81,10 @@ def expected_loss(
 def cycle_contraction(
     learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> Reals:
-    """Return 1 minus `cycle_factor`: to Lookahead what gamma a is to SGD.
+    """Return 1 minus `cycle_factor`: Lookahead's counterpart of SGD's gamma a.
 
-    It is alpha (1 - (1 - gamma a)^k), accurate also where the factor is next to 1, and inf
-    where it is beyond the range of numbers.
+    It is alpha (1 - (1 - gamma a)^k), accurate even if the factor is near 1, and inf beyond
+    the range of numbers.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def cycle_contraction(
 def cycle_factor(
     learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> Reals:
-    """Return what a cycle multiplies the mean by, equation (0.12).
+    """Return the factor by which a cycle multiplies the mean, equation (0.12).
 
     It is 1 - alpha + alpha (1 - gamma a)^k; by default that of a step of SGD, (0.10).
 
@@ -118,11 +118,11 @@ def factor_power(
     alpha: ArrayLike,
     cycles: ArrayLike,
 ) -> Reals:
-    """Return a power of `cycle_factor`, inf where it exceeds the range of numbers."""
+    """Return a power of `cycle_factor`, inf beyond the range of numbers."""
     x, k, alpha = _checked(learning_rate, curvature, k, alpha, cycles=cycles)
     cycles = counts("cycles", cycles, 0)
     near_1 = powers.power(alpha * powers.one_minus_power(x, k), cycles)
-    # A factor next to 0 would be lost in 1 minus it.
+    # In 1 minus the factor, a factor near 0 would be lost.
     factor = (1.0 - alpha) + alpha * powers.power(x, k)
     near_0 = np.minimum(np.abs(factor), 1.0) ** cycles
     near_0 = np.where((factor < 0.0) & (cycles % 2 == 1), -near_0, near_0)
@@ -133,10 +133,10 @@ def factor_power(
 def is_stable(
     learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike = 1, alpha: ArrayLike = 1.0
 ) -> NDArray[np.bool_]:
-    """Tell where a cycle contracts: ``|1 - alpha + alpha (1 - gamma a)^k| < 1``.
+    """Return whether a cycle contracts: ``|1 - alpha + alpha (1 - gamma a)^k| < 1``.
 
-    For SGD (k = 1, alpha = 1) that is 0 < gamma a < 2, which Proposition 2 assumes. It is
-    enough for Lookahead, but with an odd k and alpha < 1 more than is needed.
+    For SGD (k = 1, alpha = 1) that is 0 < gamma a < 2, which Proposition 2 assumes. This is
+    sufficient for Lookahead, but not necessary if k is odd and alpha < 1.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def sgd_variance(
 ) -> Reals:
     """Return V[x] after steps of SGD, equation (0.11).
 
-    One step makes (1 - gamma a)^2 V[x] + gamma^2 a^2 sigma^2 of V[x].
+    A step is V[x] <- (1 - gamma a)^2 V[x] + gamma^2 a^2 sigma^2.
 
     Examples
     --------
@@ -201,7 +201,7 @@ def sgd_variance(
 def sgd_variance_limit(
     learning_rate: ArrayLike, curvature: ArrayLike, noise: ArrayLike
 ) -> Reals:
-    """Return the fixed point of SGD's variance, equation (0.8), where it converges.
+    """Return the fixed point of SGD's variance, equation (0.8), if it converges.
 
     gamma^2 a^2 sigma^2 / (1 - (1 - gamma a)^2) is gamma a sigma^2 / (2 - gamma a).
 
@@ -283,13 +283,13 @@ def added_variance(
     alpha: ArrayLike,
     cycles: ArrayLike,
 ) -> Reals:
-    """Return `lookahead_variance` from 0, inf where it exceeds the range of numbers."""
+    """Return `lookahead_variance` from 0, inf beyond the range of numbers."""
     x, k, alpha = _checked(learning_rate, curvature, k, alpha, noise=noise, cycles=cycles)
     sigma2 = reals("noise", noise, NON_NEGATIVE)
     of_cycle = product(sigma2, (alpha * x) ** 2 * powers.geometric(x, k))
     contraction = alpha * powers.one_minus_power(x, k)
     times = powers.geometric(contraction, counts("cycles", cycles, 0))
-    # No noise stays none, and no cycles add none, however large the other.
+    # Without noise, or without cycles, none is added, however large the other.
     return np.where(times == 0.0, 0.0, product(of_cycle, times))
 
 
@@ -303,8 +303,8 @@ def lookahead_variance_limit(
 ) -> Reals:
     """Return the fixed point of the slow weights' variance, equation (0.9).
 
-    It exists wherever the cycle contracts (`is_stable`), also where SGD by itself diverges
-    and (0.8) means nothing.
+    It exists if the cycle contracts (`is_stable`), even if SGD alone diverges, so that
+    (0.8) does not exist.
 
     Examples
     --------
@@ -314,7 +314,7 @@ def lookahead_variance_limit(
     check_stable(learning_rate, curvature, k, alpha)
     x, k, alpha = _checked(learning_rate, curvature, k, alpha, noise=noise)
     sigma2 = reals("noise", noise, NON_NEGATIVE)
-    # The noise of a cycle over 1 - factor^2, but for a common alpha gamma a, whose square
+    # The noise of a cycle over 1 - factor^2, without the common alpha gamma a, whose square
     # would underflow.
     per_step = x / powers.one_minus_power(x, k)
     margin = _margin(x, k, alpha)
@@ -326,10 +326,10 @@ def lookahead_variance_limit(
 def variance_ratio(
     learning_rate: ArrayLike, curvature: ArrayLike, k: ArrayLike, alpha: ArrayLike
 ) -> Reals:
-    """Return the fixed point (0.9) over that of SGD, (0.8), where SGD converges.
+    """Return the fixed point (0.9) over that of SGD, (0.8), if SGD converges.
 
     It is alpha (1 + q) / (2 - alpha (1 - q)) with q = (1 - gamma a)^k: below 1 for alpha <
-    1, and alpha for tiny gamma a.
+    1, and about alpha for tiny gamma a.
 
     Examples
     --------
@@ -349,7 +349,7 @@ def _checked(
     alpha: ArrayLike = 1.0,
     **others: ArrayLike,
 ) -> tuple[Reals, Counts, Reals]:
-    """Return gamma a, on which everything depends, k and alpha, if all fit together."""
+    """Check arguments, and return gamma a, k and alpha."""
     check_broadcast(
         **others, learning_rate=learning_rate, curvature=curvature, k=k, alpha=alpha
     )
@@ -359,5 +359,5 @@ def _checked(
 
 
 def _margin(x: Reals, k: Counts, alpha: Reals) -> Reals:
-    """Return 1 plus the cycle's factor, accurate also where that is next to -1."""
+    """Return 1 plus the cycle's factor, accurate even if that is near -1."""
     return np.asarray(2.0 * (1.0 - alpha) + alpha * powers.one_plus_power(x, k))

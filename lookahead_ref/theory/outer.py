@@ -1,10 +1,10 @@
-"""One outer step for the whole family: what it does around SGD on the noisy quadratic.
+"""Outer steps of the whole family around SGD, on the noisy quadratic.
 
 Lookahead, SlowMo, SNOO and DiLoCo give the pseudo-gradient phi - theta to an optimizer of
 phi. After k steps of SGD it is c phi - xi, with c = 1 - (1 - gamma a)^k and xi of the
-variance `noisy_quadratic.cycle_noise`: a gradient of the curvature c, with noise. So the
-outer optimizer is one of a noisy quadratic, seen at synchronizations, and what is put
-around it sees a quadratic again. Proofs are in `docs/theory.md`.
+variance `noisy_quadratic.cycle_noise`: a noisy gradient of curvature c. So the outer
+optimizer optimizes a noisy quadratic, at synchronizations, and so does one around it.
+Proofs are in `docs/theory.md`.
 """
 
 from dataclasses import dataclass
@@ -31,24 +31,24 @@ from lookahead_ref.theory.cycles import Cycle, Kind, outer_cycle, step_matrix
 
 @dataclass(frozen=True, eq=False)
 class PseudoGradient:
-    """A gradient with noise, or phi - theta, as the optimizer around it sees it.
+    """A noisy gradient, or phi - theta, for the optimizer around it.
 
-    Made by `noisy_gradient`. All have the shape of the grid.
+    Made by `noisy_gradient`. All fields have the shape of the grid.
     """
 
     curvature: Numbers
-    """What the weight's distance from the optimum is multiplied by."""
+    """The factor of the weight's distance from the optimum."""
     noise: Reals
-    """The variance of what is added to it."""
+    """The variance of the noise."""
     k: Counts
-    """The gradient evaluations that it takes; those of parallel workers count once."""
+    """Its number of gradient evaluations; those of parallel workers count once."""
 
     @quiet
     def after(self, learning_rate: ArrayLike, k: ArrayLike = 1) -> "PseudoGradient":
         """Return phi - theta after k steps of SGD along this gradient.
 
-        Along a pseudo-gradient each of the k steps is a cycle of Lookahead, with the
-        learning rate for alpha: so Lookahead in Lookahead composes, to any depth.
+        If this is a pseudo-gradient, each step is a cycle of Lookahead with the learning
+        rate as alpha. So Lookahead can be nested to any depth.
         """
         check_broadcast(learning_rate=learning_rate, k=k, curvature=self.curvature.real)
         rate, k = reals("learning_rate", learning_rate, NON_NEGATIVE), counts("k", k)
@@ -59,7 +59,7 @@ class PseudoGradient:
         return PseudoGradient(moved, finite("noise of a cycle", noise), self.k * k)
 
     def averaged(self, workers: ArrayLike) -> "PseudoGradient":
-        """Return the mean over workers: its noise is divided by their number."""
+        """Return the mean over workers, which divides the noise by their number."""
         noise = self.noise / counts("workers", workers)
         return PseudoGradient(self.curvature, noise, self.k)
 
@@ -67,10 +67,10 @@ class PseudoGradient:
     def outer(
         self, kind: Kind, learning_rate: ArrayLike, momentum: ArrayLike = 0.0
     ) -> Cycle:
-        """Return what an optimizer of phi does to (phi, learning_rate * velocity).
+        """Return the step of an optimizer of phi on (phi, learning_rate * velocity).
 
-        All are the outer optimizer's; its learning rate may be above 1. SGD is Lookahead,
-        with alpha for its learning rate.
+        All arguments are the outer optimizer's; its learning rate may exceed 1. SGD is
+        Lookahead, with the learning rate as alpha.
         """
         rate = reals("learning_rate", learning_rate, NON_NEGATIVE)
         check_broadcast(learning_rate=rate, curvature=self.curvature, momentum=momentum)
@@ -81,7 +81,7 @@ class PseudoGradient:
     def spectral_radius(
         self, kind: Kind, learning_rate: ArrayLike, momentum: ArrayLike = 0.0
     ) -> Reals:
-        """Return what the error is multiplied by in the long run, in games too."""
+        """Return the asymptotic factor of the error per step, in games too."""
         rate = reals("learning_rate", learning_rate, NON_NEGATIVE)
         curvature = self.curvature
         check_broadcast(learning_rate=rate, curvature=curvature.real, momentum=momentum)
@@ -92,9 +92,9 @@ class PseudoGradient:
 def noisy_gradient(curvature: ArrayLike, noise: ArrayLike = 0.0) -> PseudoGradient:
     """Return the gradient of the noisy quadratic, (0.6), or of a game.
 
-    `curvature` is a of each coordinate. In a game it may be complex: an eigenvalue of the
-    derivative of all players' gradients, each of the player's own loss by the player's own
-    weights. `noise` is sigma^2, the variance of the centres.
+    `curvature` is a for each coordinate. In a game it may be complex: an eigenvalue of the
+    Jacobian of the players' gradients, each of one's own loss by one's own weights. `noise`
+    is sigma^2, the variance of the centres.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How long Lookahead around SGD takes on a noisy quadratic, and what to run it with.
+"""The duration and best hyperparameters of Lookahead around SGD on a noisy quadratic.
 
 Time is counted in gradient evaluations, so that Lookahead's k inner steps count as k.
 """
@@ -36,9 +36,9 @@ _EPSILON = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A noisy quadratic and where the optimizer starts on it.
+    """A noisy quadratic and the optimizer's start.
 
-    Curvature has shape (n,) and is > 0; the others have this shape too, or are numbers.
+    Curvature has shape (n,) and is > 0; the others have this shape or are numbers.
     """
 
     curvature: ArrayLike
@@ -61,7 +61,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Best:
-    """The best hyperparameters that a search has found."""
+    """The best hyperparameters found by a search."""
 
     loss: float
     """The expected loss at the horizon."""
@@ -79,8 +79,8 @@ def loss_after(
 ) -> Reals:
     """Return the expected loss of the slow weights after some gradient evaluations, (0.7).
 
-    Between synchronizations the slow weights rest. All arguments but the problem are
-    broadcast against each other.
+    Between synchronizations the slow weights do not change. All arguments but the problem
+    are broadcast against each other.
 
     Examples
     --------
@@ -102,10 +102,10 @@ def steps_to_reach(
     """Return how many gradient evaluations it takes to reach an expected loss.
 
     The number, a multiple of k, is exact, however large: a synchronization multiplies each
-    coordinate's distance from its own limit by a constant, and whole ranges of
-    synchronizations in which the loss must be higher are passed over. The loss, (0.7),
-    includes the noise's own part 1/2 sum a sigma^2. A `ValueError` says that the cycle does
-    not contract, or that the loss is never reached, and what it is in the limit.
+    coordinate's distance from its limit by a constant, and the search skips ranges in which
+    the loss must be higher. The loss, (0.7), includes the noise's own part 1/2 sum a
+    sigma^2. If the cycle does not contract, or the loss is never reached, that is a
+    `ValueError` with the loss in the limit.
 
     Examples
     --------
@@ -149,7 +149,7 @@ def steps_to_reach(
             return found * int(k)
         first, last = last + 1, 2 * last + 1
     raise ValueError(
-        f"loss must be one that is reached, got {target:g}: in the limit it is {settled:g}"
+        f"loss must be reachable, got {target:g}: in the limit it is {settled:g}"
         + (", but not within 2^62 synchronizations" if last >= 2**62 else "")
     )
 
@@ -166,15 +166,16 @@ def best_hyperparameters(
 ) -> Best:
     """Find the learning rate and alpha with the least expected loss after some steps.
 
-    A grid of `points` along each axis; while its best point is on an edge that is no limit,
-    the same grid around that point; then `rounds` ever finer grids around the best one. The
-    result is never worse than the best point of the first grid, but a dip narrower than
-    that grid's cells, or one beyond its edges though the loss rises towards them, can be
-    missed. With k = 1 Lookahead is SGD of the learning rate alpha gamma, so alpha is 1.
+    The search uses a grid of `points` along each axis. While the best point lies on an edge
+    that is not a limit, the grid moves there; then `rounds` finer grids follow around the
+    best point. The result is never worse than the best point of the first grid, but the
+    search can miss a dip narrower than that grid's cells, or one beyond edges towards which
+    the loss rises. With k = 1 Lookahead is SGD with the learning rate alpha gamma, so alpha
+    is 1.
 
-    `learning_rates` and `alphas` are the lowest and highest that may be returned. By
-    default there is no limit but alpha <= 1, and one below which no weight would be seen to
-    move: that is what is found where it is best not to move at all.
+    `learning_rates` and `alphas` are the lowest and highest that may be returned. The
+    default limits are alpha <= 1 and a learning rate below which no weight visibly moves;
+    the latter is the result if it is best not to move at all.
 
     Examples
     --------
@@ -189,8 +190,8 @@ def best_hyperparameters(
 
     def box(rates: tuple[float, float], steps: tuple[float, float]) -> Reals:
         """Return the lowest, and the highest, log(alpha gamma) and log(alpha)."""
-        # A small alpha wants a large learning rate: the valley lies along a constant
-        # product of the two, so that is what one axis of the grid is.
+        # A small alpha needs a large learning rate: the valley lies along a constant
+        # product of the two, which is one axis of the grid.
         rate = _range("learning_rates", learning_rates or rates, POSITIVE)
         step = _range("alphas", alphas or steps, STEP_SIZE)
         step = step if period > 1 else np.ones(2)
@@ -218,8 +219,8 @@ def best_hyperparameters(
 def cycle_loss(problem: Problem, cycle: Cycle, cycles: int) -> Reals:
     """Return the expected loss of the slow weights after some cycles of any kind.
 
-    The last dimension of the cycle's grid is that of the problem, the velocity starts at 0.
-    The result has the shape of the others, and is inf beyond the range of numbers.
+    The last dimension of the cycle's grid is the problem's; the velocity starts at 0. The
+    result has the shape of the other dimensions, and is inf beyond the range of numbers.
 
     Examples
     --------
@@ -245,8 +246,8 @@ def best_outer(
 ) -> Best:
     """Find an outer optimizer's learning rate and momentum with the least expected loss.
 
-    It searches as `best_hyperparameters` does, up to learning rates above 1.
-    `least_outer_loss` is a bound of what can be found.
+    It searches like `best_hyperparameters`, but the learning rate may exceed 1.
+    `least_outer_loss` is a lower bound.
 
     Examples
     --------
@@ -260,7 +261,7 @@ def best_outer(
     least = _EPSILON / int(counts("cycles", cycles, ndim=0))
     steepest = float(reals("curvature", np.abs(gradient.curvature).max(), POSITIVE))
     # Momentum makes a step 1 / (1 - momentum) times as long: the valley lies along a
-    # constant length, so that is what one axis is; the other is 1 - momentum.
+    # constant length, which is one axis of the grid; the other is 1 - momentum.
     limits = np.log([[least / steepest, least], [1.0 / least / steepest, 1.0]])
     start = np.log([[1e-2 / steepest, 1e-2], [1e2 / steepest, 1.0]])
     if kind == "sgd":
@@ -280,9 +281,9 @@ def best_outer(
 
 
 def least_outer_loss(problem: Problem, gradient: PseudoGradient, cycles: int) -> float:
-    """Return a bound of the expected loss that no outer optimizer is better than.
+    """Return a lower bound of the expected loss for all outer optimizers.
 
-    It holds for all whose coefficients do not depend on the gradients: SGD, heavy ball and
+    It holds if their coefficients do not depend on the gradients: for SGD, heavy ball and
     Nesterov with any schedules. With c and nu, the curvature and the noise of the
     pseudo-gradient, the mean square of an error e is at least 1 / (1 / e^2 + cycles c^2 /
     nu). In one dimension SGD with a schedule reaches it: see `docs/theory.md`.
@@ -305,11 +306,11 @@ def least_outer_loss(problem: Problem, gradient: PseudoGradient, cycles: int) ->
 def _search(
     losses: _Losses, start: Reals, limits: Reals, points: int, rounds: int
 ) -> tuple[float, Reals]:
-    """Return the least loss in a plane, and where, searched from a first grid on."""
+    """Search the least loss in a plane, from a first grid; return it and its place."""
     points, rounds = int(counts("points", points, 3)), int(counts("rounds", rounds))
     lows, highs = start
     least, centre, left = np.inf, lows, rounds
-    for _ in range(10 * rounds):  # each a finer grid, or one further on
+    for _ in range(10 * rounds):  # a finer or moved grid each time
         first = np.linspace(lows[0], highs[0], points)
         second = np.unique(np.linspace(lows[1], highs[1], points))
         found = losses(first[:, None], second)
@@ -342,7 +343,7 @@ def _lookahead_loss(
 
 @quiet
 def _loss(problem: Problem, factor: Reals, added: Reals) -> Reals:
-    """Return the loss where the mean was multiplied, and variance was added; or inf."""
+    """Return the loss after multiplying the mean and adding variance, or inf."""
     square = np.asarray(problem.mean) ** 2 + np.asarray(problem.variance)
     left = product(square, factor**2) + added + np.asarray(problem.noise)
     losses = 0.5 * (left @ np.asarray(problem.curvature))

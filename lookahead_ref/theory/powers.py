@@ -1,8 +1,8 @@
-"""Powers of 1 - x, accurate where x is near 0 or near 2 and 1 - x is not.
+"""Powers of 1 - x, accurate even if x is near 0 or 2.
 
-SGD's error shrinks by 1 - x with x = gamma a, which for the flat directions of a loss is so
-near to 1 that the power of a rounded 1 - x would be wrong. Here x and n are not negative,
-results are accurate to some roundings, and inf where they are beyond the range of numbers.
+SGD's error shrinks by 1 - x with x = gamma a. In flat directions of a loss this is so near
+to 1 that powers of a rounded 1 - x would be wrong. Here x and n are not negative, results
+are accurate to a few roundings, and inf beyond the range of numbers.
 """
 
 import numpy as np
@@ -57,5 +57,5 @@ def _log(x: Reals, n: Counts) -> Reals:
 
 
 def _negative(x: Reals, n: Counts) -> Reals:
-    """Tell where (1 - x)^n is negative."""
+    """Return whether (1 - x)^n is negative."""
     return np.asarray((x > 1.0) & (n % 2 == 1))

@@ -1,14 +1,14 @@
-"""Proposition 1: the step size of the slow weights that a quadratic loss asks for.
+"""Proposition 1: the slow weights' best step size on a quadratic loss.
 
-The loss is L(x) = 1/2 x'Ax - b'x. Wherever a matrix A is taken it may be
+The loss is L(x) = 1/2 x'Ax - b'x. An argument A may be
 
 - a matrix, shape (n, n), symmetric;
 - its diagonal, shape (n,), if it is diagonal;
 - a function that maps a vector v, shape (n,), to A v.
 
-Everything else is a vector of shape (n,): a point x; b, the linear term; theta_0, where the
-inner loop started, and theta_k, where it ended. Equation numbers are those of the source
-document; `docs/errata.md` says where they are corrected.
+Other arguments are vectors of shape (n,): a point x; b, the linear term; theta_0 and
+theta_k, the start and end of the inner loop. Equation numbers are those of the source
+document; `docs/errata.md` lists corrections.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def optimum(A: ArrayLike, b: ArrayLike) -> Reals:
     """Return theta* = A^{-1} b, the point where the gradient vanishes.
 
     It minimises the loss if A is positive definite; otherwise it is a saddle or a maximum.
-    A must not be singular up to rounding, nor a function, which cannot be inverted.
+    A must not be a function, which cannot be inverted, or singular up to rounding.
 
     Examples
     --------
@@ -97,15 +97,15 @@ def optimal_alpha(
 ) -> float:
     """Return the step size that minimises the loss between two points, equation (0.3).
 
-    With d = theta_k - theta_0 it is alpha* = d'(b - A theta_0) / (d'Ad): any number, above
-    1 where the inner loop has not gone far enough, negative where it went uphill. This
-    needs neither an inverse nor a definite A: only d'Ad > 0, that the loss is curved
-    upwards along this one line. Instead of b it may be given `theta_star`, the optimum, as
-    in (0.3): then b - A theta_0 is A (theta* - theta_0).
+    With d = theta_k - theta_0 it is alpha* = d'(b - A theta_0) / (d'Ad): above 1 if the
+    inner loop did not go far enough, negative if it went uphill. This needs neither an
+    inverse nor a definite A, only d'Ad > 0: the loss must curve upwards along this line.
+    Instead of b, `theta_star`, the optimum, may be given, as in (0.3): then b - A theta_0
+    is A (theta* - theta_0).
 
-    A `ValueError` says that the two points are equal, or that the loss is not curved
-    upwards between them by more than the rounding of A d allows to tell. The rounding
-    inside of an A that is a function is not known and not counted.
+    It is a `ValueError` if the two points are equal, or if the loss does not curve upwards
+    between them by more than the rounding error of A d. The rounding inside an A that is a
+    function is unknown and ignored.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def optimal_alpha(
     elif theta_star is not None and b is None:
         force = times(_vector("theta_star", theta_star, len(theta_0), "theta_0") - theta_0)
     else:
-        raise TypeError("optimal_alpha needs either b or theta_star, and not both")
+        raise TypeError("optimal_alpha needs either b or theta_star, not both")
     d = theta_k - theta_0
     if not np.any(d):
         raise ValueError("theta_k must differ from theta_0, got two equal points")
@@ -142,7 +142,7 @@ def optimal_alpha(
 def newton_optimum(
     theta_k: ArrayLike, gradient: ArrayLike, curvature: ArrayLike, *, scale: float = 1.0
 ) -> Reals:
-    """Return theta_k - A^{-1} g, the optimum that a diagonal curvature estimate foresees.
+    """Return theta_k - A^{-1} g, the optimum for a diagonal curvature estimate.
 
     Gradient and curvature, which must not be 0, are those of `curvature_alpha`.
     """
@@ -151,7 +151,7 @@ def newton_optimum(
     diagonal = _vector("curvature", curvature, len(theta_k), "theta_k")
     scale = float(reals("scale", scale, POSITIVE))
     if not np.all(diagonal):
-        raise ValueError("curvature must not be 0 where theta* is asked for, got a 0")
+        raise ValueError("curvature must not be 0 for theta* to exist, got a 0")
     return finite("optimum", theta_k - g / (scale * diagonal), "")
 
 
@@ -169,13 +169,13 @@ def curvature_alpha(
 
     Equation (0.3) with theta* = theta_k - A^{-1} g is alpha* = 1 - g'd / (d'Ad), where d =
     theta_k - theta_0: the inverse cancels. `gradient` is g at theta_k, `curvature` the
-    diagonal of A but for `scale`. The result is clipped to [alpha_low, 1], and is 1 where
-    d'Ad is not positive, as then the inner loop's result is all that is known.
+    diagonal of A divided by `scale`. The result is clipped to [alpha_low, 1], and is 1 if
+    d'Ad is not positive.
 
-    The paper takes the empirical Fisher, the mean square of the gradient, which Adam's
+    The paper uses the empirical Fisher, the mean square of the gradient, which Adam's
     second moment estimates. The square of a mini-batch's mean gradient is about 1 / (batch
-    size) of the mean square of single gradients: near an optimum the batch size as `scale`
-    restores it.
+    size) of the mean square of single gradients; near an optimum, the batch size as `scale`
+    corrects this.
 
     Examples
     --------
@@ -204,7 +204,7 @@ def _vector(name: str, value: ArrayLike, length: int, like: str) -> Reals:
     array = reals(name, value, ndim=1)
     if len(array) != length:
         raise ValueError(
-            f"{name} must have {length} elements as {like} has, got {len(array)}"
+            f"{name} must have {length} elements like {like}, got {len(array)}"
         )
     return array
 
@@ -217,7 +217,7 @@ def _matrix(A: ArrayLike, length: int, like: str) -> Reals:
             f"got {matrix.shape}"
         )
     if matrix.ndim == 2:
-        # What products of matrices leave behind is let through, and then evened out.
+        # Rounding errors of matrix products are allowed, and then averaged out.
         off = np.abs(matrix - matrix.T).max(initial=0.0)
         if off > 8 * length * _EPSILON * np.abs(matrix).max(initial=0.0):
             raise ValueError(f"A must be symmetric, got one with A - A' up to {off:g}")
@@ -243,7 +243,7 @@ def _operator(A: Matrix, length: int, like: str) -> Callable[[Reals], Reals]:
 
 
 def _magnitude(A: Matrix, d: Reals, along: Reals) -> float:
-    """Return |d|'|A||d|, what the rounding errors of d'Ad are measured by."""
+    """Return |d|'|A||d|, the scale of the rounding errors of d'Ad."""
     size = np.abs(d)
     bent = np.abs(along) if callable(A) else _operator(np.abs(A), len(d), "d")(size)
     return float(size @ bent)

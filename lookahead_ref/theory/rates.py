@@ -1,9 +1,9 @@
-"""How fast each optimizer converges on a quadratic without noise.
+"""The convergence rate of each optimizer on a quadratic without noise.
 
-The error of a cycle of Lookahead is multiplied by a matrix (`lookahead_ref.theory.cycles`);
-in the long run it shrinks by the spectral radius of that matrix, and for each gradient
-evaluation by its k-th root. The slowest eigenvalue of the loss decides. Rates are those of
-phi: the smaller the faster, 1 and above is no convergence.
+A cycle of Lookahead multiplies the error by a matrix (`lookahead_ref.theory.cycles`). In
+the long run the error shrinks by its spectral radius per cycle, and by the k-th root per
+gradient evaluation. The slowest eigenvalue of the loss decides. Rates are those of phi:
+smaller is faster, and 1 or more is no convergence.
 """
 
 from bisect import bisect_left
@@ -20,12 +20,12 @@ from lookahead_ref.theory.cycles import InnerState, Kind, log_rate
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best learning rate that a search has found."""
+    """The best learning rate found by a search."""
 
     rate: float
-    """The rate of convergence for each gradient evaluation."""
+    """The rate of convergence per gradient evaluation."""
     learning_rate: float
-    """The learning rate, times the largest curvature."""
+    """The learning rate times the largest curvature."""
 
 
 @quiet
@@ -39,11 +39,11 @@ def convergence_rate(
     alpha: float = 1.0,
     inner_state: InnerState = "maintain",
 ) -> Reals:
-    """Return what the error is multiplied by in the long run for each gradient evaluation.
+    """Return the asymptotic factor of the error per gradient evaluation.
 
-    It is the rate of the slowest of the eigenvalues of the loss, which `curvature`, shape
-    (n,), holds; 1 or more if one does not converge. The result has the shape of learning
-    rate and momentum together.
+    It is that of the slowest eigenvalue of the loss in `curvature`, shape (n,); 1 or more
+    if one does not converge. The result has the broadcast shape of learning rate and
+    momentum.
 
     Examples
     --------
@@ -59,12 +59,12 @@ def convergence_rate(
 
 
 def best_possible_rate(condition_number: ArrayLike) -> Reals:
-    """Return the rate that no first-order method improves on uniformly over dimensions.
+    """Return the best rate of all first-order methods, uniformly over dimensions.
 
     It is (sqrt(kappa) - 1) / (sqrt(kappa) + 1), where kappa is the largest eigenvalue over
-    the smallest, >= 1; heavy ball reaches it with its square for momentum. In n dimensions
-    the bound is one on the first steps: conjugate gradients are exact after n (Y. Nesterov,
-    "Introductory lectures on convex optimization", 2004, theorem 2.1.13).
+    the smallest, >= 1; heavy ball reaches it with its square as momentum. In n dimensions
+    the bound holds for the first steps, as conjugate gradients are exact after n (Y.
+    Nesterov, "Introductory lectures on convex optimization", 2004, theorem 2.1.13).
     """
     kappa = _condition(condition_number)
     return np.asarray((kappa - 1.0) / (np.sqrt(kappa) + 1.0) ** 2)
@@ -82,10 +82,10 @@ def tuned_rate(
     """Find the learning rate with the best rate of convergence for a condition number.
 
     The eigenvalues may lie anywhere from 1 / kappa to 1, and Lookahead around momentum is
-    often slowest, or unstable, in between. So the best gamma is the end of a stretch, from
-    gamma / kappa to gamma, of a dense grid of x = gamma a on which the spectral radius is
-    nowhere above the lowest level possible. With momentum there are up to k tongues of
-    instability: each has 64 points up to k = 2,000, and fewer beyond.
+    often slowest, or unstable, in between. So the search uses a dense grid of x = gamma a:
+    the best gamma is the end of the interval from gamma / kappa to gamma with the least
+    maximum of the spectral radius. With momentum there are up to k tongues of instability;
+    each has 64 points up to k = 2,000, and fewer beyond.
 
     Examples
     --------
@@ -101,10 +101,10 @@ def tuned_rate(
     def logs(x: Reals) -> Reals:
         return log_rate(kind, x, mu, k=k, alpha=alpha, inner_state=inner_state)
 
-    # Below `low` the radius only falls with x, above `top` every cycle is unstable.
+    # Below `low` the radius falls with x, above `top` every cycle is unstable.
     low, top = 1e-4 * ((1.0 - mu) / k) ** 2, 2.0 * (1.0 + mu) / alpha
     points = 4000 + 64 * min(k, 2000)
-    # The tongues of momentum lie evenly in the angle of its eigenvalues.
+    # The tongues of instability are evenly spaced in the angle of the eigenvalues.
     angles = (1.0 + mu) * (1.0 - np.cos(np.linspace(0.0, np.pi, points)[1:]))
     x = np.unique(np.append(np.geomspace(low / kappa, top, points), angles))
     y = logs(x)
@@ -114,13 +114,13 @@ def tuned_rate(
         first, last = _best_stretch(x, y, kappa)
         x, y = _refined(logs, x, y, np.array([first, last]))
     first, last = _best_stretch(x, y, kappa)
-    # Where a peak in between decides, many are as good: the middle one is safest.
+    # If a peak in between decides, many are equally good: the middle one is safest.
     gamma = np.sqrt(x[first] * kappa) * np.sqrt(x[last])
     return Tuned(float(np.exp(y[first : last + 1].max())), float(gamma))
 
 
 def _turns(y: Reals) -> NDArray[np.intp]:
-    """Return where a sequence is highest or lowest among neighbours, but for rounding."""
+    """Return the local maxima and minima of a sequence, but for rounding."""
     before, after = np.diff(y[:-1]), np.diff(y[1:])
     seen = np.maximum(np.abs(before), np.abs(after)) > 1e-8 * np.abs(y[1:-1])
     return np.flatnonzero(seen & (before * after <= 0.0)) + 1
@@ -129,7 +129,7 @@ def _turns(y: Reals) -> NDArray[np.intp]:
 def _refined(
     logs: Callable[[Reals], Reals], x: Reals, y: Reals, places: NDArray[np.intp]
 ) -> tuple[Reals, Reals]:
-    """Put 16 points into the gaps on both sides of each place."""
+    """Add 16 points on both sides of each place."""
     gaps = np.unique(np.clip(np.append(places - 1, places), 0, len(x) - 2))
     more = np.linspace(x[gaps], x[gaps + 1], 18)[1:-1].ravel()
     x, order = np.unique(np.append(x, more), return_index=True)
@@ -137,7 +137,7 @@ def _refined(
 
 
 def _best_stretch(x: Reals, y: Reals, kappa: float) -> tuple[int, int]:
-    """Return the ends of the stretch of ratio kappa, or more, with the least maximum."""
+    """Return the ends of the interval of ratio >= kappa with the least maximum."""
     levels = np.unique(y)
 
     def widest(level: float) -> tuple[float, int, int]:

@@ -1,20 +1,20 @@
-"""Models, their layers and losses: plain dicts of parameters, single nodes of a graph.
+"""Models, with plain dicts of parameters, their layers and losses.
 
-An argument of the wrong type or out of its range, and inputs or labels that do not fit the
-model or each other, are a TypeError or ValueError that names them. What layers and losses
-return is of the operands' dtype. They name what they take alike:
+A TypeError or ValueError names an argument of a wrong type or out of range, and inputs or
+labels that do not fit the model or each other. Layers and losses keep the operands' dtype.
+Common arguments:
 
 weight : array, shape (inputs, units)
-    Of a dense layer, whose ``bias``, shape (units,), is added to each row.
+    The weight of a dense layer, whose ``bias``, shape (units,), is added to each row.
 logits : array of float32 or float64, shape (n, classes)
     Unnormalised log-probabilities.
 labels : array of int, shape (n,)
-    The right class of each row, from 0 to ``classes - 1``.
+    The correct class of each row, from 0 to ``classes - 1``.
 kernels : LayerKernels, optional
-    What computes all but the products of matrices; by default the general ones.
+    They compute everything but matrix products; by default the general ones.
 backend : str, default "numpy"
-    Where the kernels of a model's layers come from: ``"numba"`` has compiled ones. It
-    changes how fast things are computed, and results by rounding only.
+    The backend whose kernels a model's layers use; ``"numba"`` has compiled ones. It
+    changes speed, and results by rounding only.
 seed : int or numpy.random.SeedSequence
     Decides the initial parameters of a model, which are made in host memory.
 """

@@ -1,8 +1,8 @@
 """AWD-LSTM: a language model of weight-dropped LSTM layers, as for Table 3 of the paper.
 
 S. Merity, N. S. Keskar and R. Socher, "Regularizing and Optimizing LSTM Language Models",
-ICLR 2018, arXiv:1708.02182. By default widths and rates are those with which the authors'
-program is run on the Penn Treebank, github.com/salesforce/awd-lstm-lm.
+ICLR 2018, arXiv:1708.02182. Default widths and rates are those of the authors' program for
+the Penn Treebank, github.com/salesforce/awd-lstm-lm.
 """
 
 from collections.abc import Callable
@@ -30,10 +30,10 @@ _RATES = (
 
 @dataclass(frozen=True)
 class AWDLSTM:
-    """A language model whose LSTM layers, embedding and outputs have dropouts of their own.
+    """A language model of LSTM layers with several kinds of dropout.
 
-    The last layer is as wide as the embedding, whose weights, transposed, are also those of
-    the output. Parameters, by name, with their shapes::
+    The last layer has the width of the embedding, whose transposed weights are also the
+    output's. Parameters, by name, with their shapes::
 
         embedding   weight            (vocabulary, embedding)
         layer1 ...  input_weight      (width of what is below, 4 * width)
@@ -41,8 +41,8 @@ class AWDLSTM:
                     bias              (4 * width,)
         output      bias              (vocabulary,)
 
-    All masks are drawn anew for each batch and are the same at all of its steps. Gates,
-    state and evaluation are those of `LSTM`.
+    Each batch has new masks, the same at all of its steps. Gates, state and evaluation are
+    those of `LSTM`.
 
     Examples
     --------
@@ -61,19 +61,19 @@ class AWDLSTM:
     embedding: int = 400
     """Width of the embedding and of the last layer."""
     dropout: float = 0.4
-    """The share of units that is left out of the last layer's output."""
+    """Share of units dropped from the last layer's output."""
     input_dropout: float = 0.4
-    """That of the embedding's units."""
+    """Share of the embedding's units dropped."""
     hidden_dropout: float = 0.25
-    """That of the units between layers."""
+    """Share of the units between layers dropped."""
     embedding_dropout: float = 0.1
-    """The share of words whose embedding is zero wherever they are read."""
+    """Share of words whose embedding is zero throughout a batch."""
     weight_dropout: float = 0.5
-    """The share of the weights from hidden state to hidden state that is left out."""
+    """Share of the recurrent weights dropped."""
     activation_penalty: float = 2.0
-    """Times the mean square of the last layer's output, after its dropout."""
+    """Weight of the mean square of the last layer's output, after its dropout."""
     temporal_penalty: float = 1.0
-    """Times the mean square of the change of that, before its dropout, between steps."""
+    """Weight of the mean square of its change between steps, before its dropout."""
     backend: str = "numpy"
 
     def __post_init__(self) -> None:
@@ -112,7 +112,7 @@ class AWDLSTM:
         return params
 
     def start(self, batch_size: int) -> Carried:
-        """Make the state with which a text begins: see `LSTM.start`."""
+        """Make the state at the start of a text: see `LSTM.start`."""
         return begun(self.widths, batch_size, self.backend)
 
     def apply(self, params: Params, tokens: Any, carried: Carried) -> tuple[Any, Carried]:
@@ -129,9 +129,7 @@ class AWDLSTM:
         """
         carried = checked(self, batch, carried)
         if rng is None and any(getattr(self, rate) for rate in _RATES):
-            raise TypeError(
-                "rng must be a numpy Generator where there is dropout, got None"
-            )
+            raise TypeError("rng must be a numpy Generator with dropout, got None")
         x, outputs, carried = self._read(params, batch.inputs, carried, rng)
         loss = dense_cross_entropy(
             x.reshape((-1, self.embedding)),
@@ -155,7 +153,7 @@ class AWDLSTM:
     def _read(
         self, params: Params, tokens: Any, carried: Carried, rng: Generator | None
     ) -> tuple[Any, Any, Carried]:
-        """Run the layers: the last one's output with dropout and without, and the state."""
+        """Run the layers; return the output with and without dropout, and the state."""
         kernels = find(self.backend)
 
         def drop(x: Any, rate: float) -> Any:

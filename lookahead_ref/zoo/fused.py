@@ -1,14 +1,14 @@
-"""Layers as single nodes of autograd's graph, and checks of what they are given.
+"""Layers as single nodes of autograd's graph, and checks of their arguments.
 
-Autograd costs a Python call, and an array, for each operation. A layer that is worth it
-has two bodies. The function itself is plain ``autograd.numpy``: it says what the layer is
-and is differentiable as often as one likes. Its *forward* computes the same value with
-in-place operations and compiled kernels, and returns with it a function that computes the
-gradients by hand. First derivatives come from that function, derivatives of derivatives
-from the plain one; the tests hold one against the other.
+Autograd costs a Python call and an array for each operation. So an important layer has two
+bodies. The function itself is plain ``autograd.numpy``: it defines the layer and can be
+differentiated any number of times. Its *forward* computes the same value with in-place
+operations and compiled kernels, and also returns a function that computes the gradients by
+hand. First derivatives come from that function, higher ones from the plain function; the
+tests compare the two.
 
-Compiled kernels believe the shapes and the dtype that they are told: they would read past
-the end of an array that is too short, where NumPy stretches it. So all is checked first.
+Compiled kernels trust shapes and dtypes: they would read past the end of an array that is
+too short, where NumPy broadcasts it. So all arguments are checked first.
 """
 
 import inspect
@@ -24,14 +24,14 @@ from autograd.tracer import getval, isbox
 from lookahead_ref.kernels import GENERAL, LayerKernels, namespace
 
 Backward: TypeAlias = Callable[[Any], tuple[Any, ...]]
-"""From the gradient of the value to one gradient for each array, None where none is
-wanted. It is called once at most and may overwrite what it keeps, but not what it is
-given, which is of the value's dtype."""
+"""From the gradient of the value, of the same dtype, to a gradient for each array, or None
+if not needed. It is called at most once and may overwrite what it keeps, but not its
+argument."""
 
 Forward: TypeAlias = Callable[..., tuple[Any, ...]]
-"""``forward(wanted, kernels, *arrays, **options)``: the value and a `Backward`, which may
-be None where no gradient is wanted, then whatever else there is to return. ``wanted`` holds
-a bool for each array."""
+"""``forward(wanted, kernels, *arrays, **options)`` returns the value, a `Backward`, which
+may be None if no gradient is needed, and other results. ``wanted`` holds a bool for each
+array."""
 
 Layer: TypeAlias = Callable[..., Any]
 Wanted: TypeAlias = tuple[bool, ...]
@@ -42,11 +42,11 @@ def fused(
 ) -> Callable[[Layer], Layer]:
     """Make a layer that autograd sees as one operation: a decorator of a plain function.
 
-    What is decorated is ``function(*arrays, **options)``, written in ``autograd.numpy``;
-    its positional parameters are the arrays that may be differentiated. `forward` computes
-    the same value and how its gradients are computed: see `Forward`. `result` makes what
-    the layer returns from the value and whatever else `forward` returned, which is without
-    a gradient; by default the layer returns the value. It takes ``kernels=`` too.
+    It decorates ``function(*arrays, **options)``, written in ``autograd.numpy``, whose
+    positional parameters are the differentiable arrays. `forward` computes the same value
+    and its gradients: see `Forward`. `result` makes the layer's result from the value and
+    `forward`'s other results, which have no gradient; by default it is the value. The
+    layer also takes ``kernels=``.
 
     Examples
     --------
@@ -97,8 +97,8 @@ def _pullback(plain: Layer, argnums: Any, value: Any, arrays: Any, keywords: Any
     call = keywords["call"]
 
     def pull(g: Any) -> Any:
-        # Under a second differentiation these are boxes, and a backward pass by hand
-        # would compute past the graph.
+        # In a second differentiation these are boxes, which a backward pass by hand
+        # would not trace.
         traced = isbox(g) or any(isbox(array) for array in arrays)
         backward = None if traced else call.pop("backward", None)
         if backward is not None:
@@ -123,36 +123,36 @@ def _pullback(plain: Layer, argnums: Any, value: Any, arrays: Any, keywords: Any
 
 
 def like(array: Any, values: Any) -> Any:
-    """Return values as an array of another array's library and dtype; boxes as they are."""
-    # What is differentiated has the dtype that its gradient shall have.
+    """Return values in another array's library and dtype; boxes are unchanged."""
+    # A box already has the dtype that its gradient needs.
     if isbox(values):
         return values
     return namespace(array).asarray(values, dtype=getval(array).dtype)
 
 
 def check(name: str, array: Any, shape: tuple[int, ...], dtype: Any = None) -> None:
-    """Refuse an array of another shape or, where one is given, another dtype."""
+    """Refuse an array of another shape or, if given, dtype."""
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     if dtype is not None and array.dtype != dtype:
         raise TypeError(
-            f"{name} must be of dtype {dtype}, as the weights are, got {array.dtype}"
+            f"{name} must be of dtype {dtype}, like the weights, got {array.dtype}"
         )
 
 
 def check_inputs(inputs: Any, *shapes: tuple[int, ...]) -> None:
-    """Refuse a batch whose examples have none of the shapes that a model takes."""
+    """Refuse a batch whose examples have none of a model's shapes."""
     if tuple(inputs.shape[1:]) not in shapes:
         known = " or ".join(f"(n, {', '.join(map(str, shape))})" for shape in shapes)
         raise ValueError(f"inputs must have shape {known}, got {tuple(inputs.shape)}")
 
 
 def check_indices(name: str, indices: Any, size: int) -> None:
-    """Refuse indices that are not from 0 to ``size - 1``, where looking costs nothing."""
+    """Refuse indices outside of 0 to ``size - 1``, unless they are on a device."""
     kind = getattr(getattr(indices, "dtype", None), "kind", None)
     if kind not in ("i", "u"):
         raise TypeError(f"{name} must be an array of integers, got {indices!r}")
-    # A device would have to be waited for: there, what an index out of range gives is open.
+    # A device would have to be waited for; there the result is undefined.
     if namespace(indices).__name__ != "numpy" or not indices.size:
         return
     for extreme in (int(indices.min()), int(indices.max())):

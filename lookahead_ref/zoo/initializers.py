@@ -1,4 +1,4 @@
-"""Initial weights, by the names that the field gives them.
+"""Initial weights by their usual names.
 
 A weight of shape ``(fan_in, fan_out)`` is drawn independently and identically, with
 
@@ -13,9 +13,9 @@ name                  distribution  standard deviation
 ``uniform``           uniform       ``scale / sqrt(3)``: within ±`scale`
 ====================  ============  =====================================
 
-``orthogonal`` weights are drawn together: their rows, or their columns where these are
-fewer, are orthonormal [3]_. All are drawn in float64 and rounded once, so that float32 and
-float64 models start at the same point.
+``orthogonal`` weights have orthonormal rows, or columns if these are fewer [3]_. All are
+drawn in float64 and rounded once, so that float32 and float64 models start at the same
+point.
 
 .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Delving Deep into Rectifiers", ICCV 2015.
 .. [2] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep
@@ -80,6 +80,6 @@ def initializer(name: str, *, scale: float = 1.0) -> Initializer:
 
 def _orthogonal(rng: Generator, shape: Shape, dtype: DTypeLike) -> NDArray[Any]:
     q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
-    # The signs of R's diagonal are the decomposition's choice: without it Q is uniform.
+    # Fix the signs of R's diagonal, which the decomposition chooses, to make Q uniform.
     q *= np.sign(np.diagonal(r))
     return np.ascontiguousarray(q if shape[0] >= shape[1] else q.T, dtype=dtype)

@@ -13,8 +13,8 @@ from numpy.random import Generator
 from lookahead_ref.kernels import LayerKernels, namespace
 from lookahead_ref.zoo.fused import Backward, Wanted, check, check_indices, fused, like
 
-# Autograd's own derivatives of the first leave float32, those of the second overflow far
-# from zero; these do neither. They need the value alone: the input need not be kept.
+# Autograd's own derivatives turn float32 into float64 or overflow far from zero; these do
+# not, and need only the value, not the input.
 relu = primitive(lambda x: np.maximum(x, 0))
 tanh = primitive(np.tanh)
 defvjp(relu, lambda value, _x: lambda g: g * (value > 0))
@@ -53,7 +53,7 @@ def _dense_forward(
 
 @fused(_dense_forward)
 def dense(x: Any, weight: Any, bias: Any, *, activation: str | None = None) -> Any:
-    """Apply ``activation(x @ weight + bias)`` to `x` of shape (n, inputs).
+    """Compute ``activation(x @ weight + bias)`` for `x` of shape (n, inputs).
 
     `activation` is ``"relu"`` or ``"tanh"``; without one the layer is affine. The result
     has the shape (n, units).
@@ -71,12 +71,12 @@ def dense(x: Any, weight: Any, bias: Any, *, activation: str | None = None) -> A
 def dropout(
     x: Any, rate: float, rng: Generator, *, shape: tuple[int, ...] | None = None
 ) -> Any:
-    """Set elements to zero with a probability, and scale up the others to make up for it.
+    """Set random elements to zero, and scale up the others so that the mean is unchanged.
 
-    `rate` is the probability, from 0 to less than 1; the expectation of the result is `x`.
-    Numbers are drawn from `rng` in host memory and in float32 whatever the dtype of `x`, so
-    that every backend leaves out the same units; at rate 0 none is. `shape` is that of the
-    mask: along an axis where it is 1, as for the steps of a text, one mask serves all.
+    `rate`, in [0, 1), is the probability of zero. Numbers are drawn from `rng` in host
+    memory and in float32 for any dtype of `x`, so that every backend drops the same units;
+    at rate 0 none is drawn. `shape` is that of the mask: where it is 1, as for the steps of
+    a text, all elements along the axis share the mask.
 
     References
     ----------
@@ -112,7 +112,7 @@ def _embedding_forward(
 
 @fused(_embedding_forward)
 def embedding(table: Any, tokens: Any) -> Any:
-    """Look up the rows of a table, shape (vocabulary, width), for tokens of any shape.
+    """Look up rows of a table, shape (vocabulary, width), for tokens of any shape.
 
     The result has the shape of the tokens and (width,). Tokens are from 0 to
     ``vocabulary - 1``; others are a ValueError in host memory.
@@ -124,12 +124,12 @@ def embedding(table: Any, tokens: Any) -> Any:
            [3., 4.],
            [1., 2.]])
     """
-    # A product with one-hot rows: what an embedding is, though not how to compute it.
+    # An embedding's definition, a product with one-hot rows, would be slow.
     return np.matmul(1.0 * (tokens[..., None] == np.arange(table.shape[0])), table)
 
 
 class LayerOutput(NamedTuple):
-    """What a layer of long short-term memory makes of a sequence."""
+    """The result of a layer of long short-term memory."""
 
     outputs: Any
     """Array, shape (steps, batch, units): the hidden state after each step."""
@@ -159,10 +159,10 @@ def _lstm_forward(
     check("input_weight", input_weight, (inputs, 4 * units))
     check("recurrent_weight", recurrent_weight, (units, 4 * units), dtype)
     check("bias", bias, (4 * units,), dtype)
-    # Kernels take arrays of one dtype, and some cannot tell that they got others.
+    # Kernels need one dtype, and some cannot check it.
     x = xp.ascontiguousarray(x, dtype=dtype).reshape(-1, inputs)
 
-    # What the inputs contribute is one product for all steps.
+    # One product for the inputs of all steps.
     gates = xp.matmul(x, input_weight)
     gates += bias
     gates = gates.reshape(steps, batch, 4 * units)
@@ -179,7 +179,7 @@ def _lstm_forward(
         kernels.lstm_cell(
             gates[step], recurrent, before, after, squashed[step], hiddens[step + 1]
         )
-    # Copied, or what is carried on would hold the memory of all steps.
+    # Copied, or the carried state would keep the memory of all steps.
     last_hidden, last_cell = hiddens[-1].copy(), cells[-1].copy()
     if not any(wanted):
         return hiddens[1:], None, last_hidden, last_cell
@@ -217,8 +217,8 @@ def lstm_layer(
 ) -> Any:
     """Run a layer of long short-term memory over a batch of sequences: a `LayerOutput`.
 
-    At each step, with ``x`` the input and ``h`` and ``c`` the hidden state and the cells
-    that the last step left::
+    At each step, with the input ``x`` and the hidden state ``h`` and cells ``c`` of the
+    last step::
 
         i, f, g, o = split(x @ input_weight + h @ recurrent_weight + bias)
         c = sigmoid(f) * c + sigmoid(i) * tanh(g)
@@ -229,8 +229,8 @@ def lstm_layer(
     `recurrent_weight`, (units, 4 * units), and of the bias, (4 * units,), belong to the
     gates in the order input, forget, candidate, output, a quarter to each.
 
-    Gradients flow through the output alone, to everything that was given. Input and state
-    of another dtype are made of that of the weights.
+    Gradients flow from the output alone to all arguments. Input and state are converted to
+    the weights' dtype.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Losses of classifiers, and how well they do: accuracy, evaluation a part at a time."""
+"""Losses, accuracies and evaluation of classifiers."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,9 +24,9 @@ def _softmax_forward(
 def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     """Mean cross entropy between softmax of the logits and integer labels, in nats.
 
-    The logarithm of the softmax is computed as ``z - log(sum(exp(z)))`` with ``z`` the
-    logits less their maximum: nothing overflows, in float32 neither. There must be a row at
-    least; that labels are in range is seen in host memory only.
+    The logarithm of the softmax is ``z - log(sum(exp(z)))`` with ``z`` the logits less
+    their maximum, so that nothing overflows, even in float32. There must be at least one
+    row; the labels' range is checked in host memory only.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def softmax_cross_entropy(logits: Any, labels: Any) -> Any:
     np.float32(0.3465736)
     """
     count = labels.shape[0]
-    # The result does not depend on what is subtracted, so nothing flows back through it.
+    # The result does not depend on the maximum, so no gradient flows through it.
     z = logits - np.max(getval(logits), axis=1, keepdims=True)
     log_normalizer = np.log(np.sum(np.exp(z), axis=1))
     chosen = z[np.arange(count), labels]
@@ -50,13 +50,13 @@ def _dense_forward(
     check("x", x, (x.shape[0], weight.shape[0]), weight.dtype)
     check("bias", bias, weight.shape[1:], weight.dtype)
     _check_labels(labels, x.shape[0], weight.shape[1])
-    # From here on the memory of the logits is that of their gradient: with a vocabulary of
-    # words it is by far the largest array of a step.
+    # The gradient overwrites the logits, by far the largest array of a step with a
+    # vocabulary of words.
     gradient = xp.matmul(x, weight)
     losses = kernels.cross_entropy(gradient, bias, labels, gradient=any(wanted))
 
     def weight_gradient() -> Any:
-        # In the order of the weights in memory: those that are tied are a transpose.
+        # In the memory order of the weights: tied ones are a transpose.
         if weight.flags.c_contiguous:
             return xp.matmul(x.T, gradient)
         return xp.matmul(gradient.T, x).T
@@ -73,10 +73,10 @@ def _dense_forward(
 
 @fused(_dense_forward)
 def dense_cross_entropy(x: Any, weight: Any, bias: Any, labels: Any) -> Any:
-    """Mean cross entropy of a dense layer's outputs taken as logits, in nats.
+    """Mean cross entropy, in nats, of a dense layer's outputs as logits.
 
     It is ``softmax_cross_entropy(x @ weight + bias, labels)`` for `x` of shape (n, inputs),
-    but the logits are never seen: their gradient takes their place in memory.
+    but keeps no logits: their gradient overwrites them.
 
     Examples
     --------
@@ -95,15 +95,15 @@ def _check_labels(labels: Any, count: int, classes: int) -> None:
 
 
 def _scaled(gradient: Any, g: Any) -> Any:
-    """Multiply in place, unless by the one with which a backward pass begins."""
-    # On the host only: to compare would wait for a device.
+    """Multiply in place, except by 1, with which a backward pass begins."""
+    # Compared on the host only, as a device would have to be waited for.
     if not (namespace(gradient).__name__ == "numpy" and g == 1):
         gradient *= g
     return gradient
 
 
 def accuracy(logits: Any, labels: Any) -> float:
-    """Share of the rows whose largest logit, the first of equal ones, is at the label.
+    """Share of the rows whose (first) largest logit is at the label.
 
     Examples
     --------
@@ -119,7 +119,7 @@ def accuracy(logits: Any, labels: Any) -> float:
 def top_accuracy(logits: Any, labels: Any, count: int) -> float:
     """Share of the rows in which fewer than `count` logits are larger than the label's.
 
-    A count of 5 gives what is called top-5 accuracy.
+    A count of 5 gives the top-5 accuracy.
 
     Examples
     --------
@@ -131,21 +131,21 @@ def top_accuracy(logits: Any, labels: Any, count: int) -> float:
     xp = namespace(logits)
     rows = int(labels.shape[0])
     chosen = logits[xp.arange(rows), labels]
-    # Said so that a score which is not a number counts as larger, not as right.
+    # Written so that NaN counts as larger, not as correct.
     larger = xp.sum(~(logits <= chosen[:, None]), axis=1)
     return int(xp.sum(larger < count)) / rows
 
 
 class Evaluation(NamedTuple):
-    """How well a model does on some examples."""
+    """A model's loss and accuracy on some examples."""
 
     loss: float
     """Mean cross entropy, in nats."""
     accuracy: float
-    """Share of right answers, from 0 to 1."""
+    """Share of correct answers, from 0 to 1."""
     top5_accuracy: float | None = None
     """Share of examples whose label is among the five highest scores, from 0 to 1; None
-    where it was not measured."""
+    if not measured."""
 
 
 def evaluate_classifier(
@@ -155,10 +155,10 @@ def evaluate_classifier(
     batch_size: int = 1000,
     kernels: LayerKernels = GENERAL,
 ) -> Evaluation:
-    """Measure a classifier over all examples of a source, so many at a time.
+    """Measure a classifier on all examples of a source, in batches.
 
-    `logits_of` goes from inputs in host memory, as the source gives them, to logits. A
-    source without examples is a ValueError.
+    `logits_of` maps the source's inputs, in host memory, to logits. A source without
+    examples is a ValueError.
     """
     if source.size == 0:
         raise ValueError("source must hold at least one example, got none")

@@ -3,9 +3,9 @@
 Tokens are embedded, go through layers of long short-term memory, and the last layer's
 hidden state gives the logits of the next token. Dropout is on the connections between
 layers, never on those through time (W. Zaremba, I. Sutskever and O. Vinyals, "Recurrent
-Neural Network Regularization", arXiv:1409.2329, 2014). From batch to batch the state is
-carried on, so that the model reads the text as one, while gradients stop at the batch's
-beginning.
+Neural Network Regularization", arXiv:1409.2329, 2014). The state is carried from batch to
+batch, so that the model reads the text as a whole, but gradients stop at the start of a
+batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ class LSTM:
                     bias              (vocabulary,)
 
     The order of the gates in the columns is that of `lookahead_ref.zoo.layers.lstm_layer`.
-    There is one bias a gate, where PyTorch has two that are added.
+    Each gate has one bias, where PyTorch has a sum of two.
 
     Examples
     --------
@@ -73,18 +73,17 @@ class LSTM:
     embedding: int | None = None
     """Width of the embedding; by default `hidden`."""
     dropout: float = 0.0
-    """The share of units that is left out in training: of the embedding and of each layer's
-    output, on their way up."""
+    """Share of units dropped in training, from the embedding and each layer's output."""
     tied: bool = False
     """Whether the output's weights are the embedding, transposed; its width is `hidden`."""
     initialization: Initialization = "uniform"
-    """How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`; each gate's
-    matrices by themselves. Biases are zero at first, but for the forget gate's."""
+    """How each gate's weights are drawn, a name in `lookahead_ref.zoo.initializers`.
+    Initial biases are zero, except the forget gate's."""
     scale: float = 0.1
-    """The limit of ``uniform``, the standard deviation of ``normal``; the embedding is
-    drawn by ``uniform`` within it where `initialization` is another."""
+    """The limit of ``uniform`` or the standard deviation of ``normal``. With another
+    `initialization` the embedding is ``uniform`` within it."""
     forget_bias: float = 0.0
-    """The first bias of the forget gate."""
+    """The initial bias of the forget gate."""
     backend: str = "numpy"
 
     def __post_init__(self) -> None:
@@ -96,10 +95,10 @@ class LSTM:
         hyperparameters.positive("scale", self.scale)
         if self.tied and self.embedding != self.hidden:
             raise ValueError(
-                "embedding must be as wide as hidden where weights are tied, got "
+                "embedding must equal hidden with tied weights, got "
                 f"{self.embedding} and {self.hidden}"
             )
-        initializer(self.initialization)  # which refuses what it does not know
+        initializer(self.initialization)  # refuses unknown names
 
     def init(
         self, seed: int | np.random.SeedSequence, dtype: DTypeLike = np.float32
@@ -132,17 +131,17 @@ class LSTM:
         return params
 
     def start(self, batch_size: int) -> Carried:
-        """Make the state with which a text begins: zeros, float32, in the backend's memory.
+        """Make the state at the start of a text: float32 zeros in the backend's memory.
 
         It is ``{"layer1": {"hidden": (batch, hidden), "cell": (batch, hidden)}, ...}``.
         """
         return begun([self.hidden] * self.layers, batch_size, self.backend)
 
     def apply(self, params: Params, tokens: Any, carried: Carried) -> tuple[Any, Carried]:
-        """Compute the logits of the tokens that follow, without dropout.
+        """Compute the logits of the next tokens, without dropout.
 
         For tokens of shape (steps, batch) they have the shape (steps, batch, vocabulary).
-        The state comes from `start` or the last call, and is returned with them.
+        The state comes from `start` or the last call; the next one is returned too.
         """
         x, carried = self._read(params, tokens, carried, None)
         weight, bias = self._output(params)
@@ -157,16 +156,13 @@ class LSTM:
     ) -> tuple[Any, Carried]:
         """Mean cross entropy of a batch, in nats a token, and the state for the next one.
 
-        Inputs are tokens, labels those that follow, both of shape (steps, batch). Where an
-        attribute ``first`` of the batch is true the state starts anew. The state is plain
-        arrays, through which no gradient flows. `rng` decides what is dropped, and may be
-        None only where there is no dropout.
+        Inputs are tokens, labels the next ones, both of shape (steps, batch). If an
+        attribute ``first`` of the batch is true, the state starts anew. No gradient flows
+        through the state. `rng` draws the dropout, and may be None without dropout.
         """
         carried = checked(self, batch, carried)
         if self.dropout and rng is None:
-            raise TypeError(
-                "rng must be a numpy Generator where there is dropout, got None"
-            )
+            raise TypeError("rng must be a numpy Generator with dropout, got None")
         x, carried = self._read(params, batch.inputs, carried, rng)
         x, labels = x.reshape((-1, self.hidden)), batch.labels.reshape(-1)
         weight, bias = self._output(params)
@@ -176,18 +172,18 @@ class LSTM:
     def evaluator(
         self, params: Params, _train_source: Any = None
     ) -> Callable[[NDArray[Any]], Evaluation]:
-        """Return a function that evaluates these weights, for Lookahead the slow ones.
+        """Return a function that evaluates these weights (for Lookahead the slow ones).
 
-        It goes from a text, an array of int of shape (n,), to an `Evaluation` over its
-        n - 1 transitions; perplexity is the exponential of the loss. The text is read in 20
-        parts side by side, each from a state of zeros, without dropout.
+        It maps a text, an array of int of shape (n,), to an `Evaluation` of its n - 1
+        transitions; perplexity is the exponential of the loss. The text is read in 20
+        parallel parts, each from a state of zeros, without dropout.
         """
         return partial(evaluate, self, params)
 
     def _read(
         self, params: Params, tokens: Any, carried: Carried, rng: np.random.Generator | None
     ) -> tuple[Any, Carried]:
-        """Run the layers: the last one's output, and the state."""
+        """Run the layers; return the last output and the state."""
         table = params["embedding"]["weight"]
         kernels = find(self.backend)
 
@@ -211,7 +207,7 @@ class LSTM:
 
 
 def begun(widths: Sequence[int], batch_size: int, backend: str) -> Carried:
-    """Make the state with which a text begins, for layers of these widths."""
+    """Make the state at the start of a text, for layers of these widths."""
     batch_size = hyperparameters.count("batch_size", batch_size)
     from_host = load(backend).from_host
     return {
@@ -224,7 +220,7 @@ def begun(widths: Sequence[int], batch_size: int, backend: str) -> Carried:
 
 
 def checked(model: Any, batch: Any, carried: Carried) -> Carried:
-    """Refuse a batch that is no window of a text; return the state that it begins with."""
+    """Refuse a batch that is not a window of a text; return its initial state."""
     if len(batch.inputs.shape) != 2:
         raise ValueError(f"inputs must have shape (steps, batch), got {batch.inputs.shape}")
     check("labels", batch.labels, batch.inputs.shape)
@@ -236,7 +232,7 @@ def evaluate(model: Any, params: Params, tokens: NDArray[Any]) -> Evaluation:
     """Evaluate a language model's weights on a text: see `LSTM.evaluator`."""
     transitions = len(tokens) - 1
     if transitions < 1:
-        raise ValueError(f"a text must have two tokens at least, got {len(tokens)}")
+        raise ValueError(f"a text must have at least two tokens, got {len(tokens)}")
     columns = min(_EVALUATED_TOGETHER, transitions)
     steps = transitions // columns
     windows = [
@@ -244,7 +240,7 @@ def evaluate(model: Any, params: Params, tokens: NDArray[Any]) -> Evaluation:
         for first in range(0, steps, _EVALUATION_WINDOW)
     ]
     pieces = [window[:, None] + steps * np.arange(columns) for window in windows]
-    # What does not fill all columns goes on from the last one.
+    # The rest, which does not fill all columns, continues the last one.
     rest = np.arange(steps * columns, transitions)[:, None]
     asarray = namespace(params["embedding"]["weight"]).asarray
     loss = right = 0.0

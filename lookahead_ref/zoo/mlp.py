@@ -23,7 +23,7 @@ class MLP:
     """A classifier of dense layers; the last one, without activation, gives the logits.
 
     Parameters are ``{"layer1": {"weight": (inputs, units), "bias": (units,)}, ...}``;
-    biases are zero at first.
+    initial biases are zero.
 
     Examples
     --------
@@ -36,11 +36,11 @@ class MLP:
     """
 
     sizes: tuple[int, ...]
-    """Number of inputs, of units of each hidden layer, and of classes."""
+    """Numbers of inputs, of units in each hidden layer, and of classes."""
     activation: Activation = "relu"
     """Between the layers."""
     initialization: Initialization = "he_normal"
-    """How the weights are drawn, by a name in `lookahead_ref.zoo.initializers`."""
+    """How the weights are drawn, a name in `lookahead_ref.zoo.initializers`."""
     backend: str = "numpy"
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class MLP:
         object.__setattr__(self, "sizes", sizes)
         if len(self.sizes) < 2:
             raise ValueError(
-                f"sizes must give at least the inputs and the classes, got {self.sizes}"
+                f"sizes must have at least the inputs and the classes, got {self.sizes}"
             )
         hyperparameters.option("activation", self.activation, get_args(Activation))
         hyperparameters.option(
@@ -73,7 +73,7 @@ class MLP:
     def apply(self, params: Params, x: Any) -> Any:
         """Compute the logits, shape (n, classes), of a batch of inputs, shape (n, inputs).
 
-        Inputs of another dtype are made of the parameters'.
+        Inputs are converted to the parameters' dtype.
         """
         x, last = self._hidden(params, x)
         return dense(x, **last, kernels=find(self.backend))
@@ -88,13 +88,13 @@ class MLP:
         return dense_cross_entropy(x, **last, labels=batch.labels, kernels=kernels)
 
     def evaluate(self, params: Params, source: Any) -> Evaluation:
-        """Measure weights, for Lookahead the slow ones, on examples."""
+        """Evaluate weights (for Lookahead the slow ones) on examples."""
         return evaluate_classifier(
             lambda inputs: self.apply(params, inputs), source, kernels=find(self.backend)
         )
 
     def _hidden(self, params: Params, x: Any) -> tuple[Any, dict[str, Any]]:
-        """Compute the values of the last hidden layer; return the next one's parameters."""
+        """Compute the last hidden layer; return it and the next layer's parameters."""
         check_inputs(x, (self.sizes[0],))
         x = like(params["layer1"]["weight"], x)
         kernels = find(self.backend)

@@ -1,9 +1,9 @@
 """The layers of networks for pictures: convolution, batch normalisation, pooling.
 
-Pictures, ``x``, have the shape (n, height, width, channels), and there is one at least.
-Convolution and normalisation take ``kernels=``, which compute them. Windows of a size are
-looked through at steps of the ``stride``, and pictures are framed with so many places as
-``padding``: the result has ``(height + 2 * padding - size) // stride + 1`` rows.
+Pictures, ``x``, have the shape (n, height, width, channels) with n >= 1. Convolution and
+normalisation take ``kernels=``, which compute them. Windows move by the ``stride`` over
+pictures with ``padding`` on each side, so that the result has ``(height + 2 * padding -
+size) // stride + 1`` rows.
 """
 
 import math
@@ -35,7 +35,7 @@ def _convolution_forward(
 
 @fused(_convolution_forward)
 def convolution(x: Any, kernel: Any, *, stride: int = 1, padding: int = 0) -> Any:
-    """Convolve pictures with a kernel, which deep learning does not mirror.
+    """Convolve pictures with a kernel, without mirroring it, as usual in deep learning.
 
     The kernel has the shape (rows, columns, channels, outputs), the result (n, out_height,
     out_width, outputs). The padding is of zeros.
@@ -90,9 +90,9 @@ def _out_shape(x: Any, kernel: Any, stride: int, padding: int) -> tuple[int, int
 def _input_gradient(
     x: Any, g: Any, kernel: Any, stride: int, padding: int, kernels: LayerKernels
 ) -> Any:
-    # Pixels whose row and column leave the same remainders when divided by the stride are
-    # seen through the same part of the kernel. Their gradient is the correlation of `g`,
-    # its stride 1, with that part, mirrored, inputs and outputs exchanged.
+    # Pixels with equal remainders of row and column by the stride use the same part of the
+    # kernel. Their gradient is the correlation of `g`, with stride 1, with that part,
+    # mirrored and with inputs and outputs exchanged.
     gradient = namespace(x).empty(x.shape, dtype=x.dtype)
     for row in range(stride):
         for column in range(stride):
@@ -109,23 +109,23 @@ def _input_gradient(
 
 
 def _first(remainder: int, taps: int, stride: int, padding: int) -> tuple[int, int]:
-    """Find the first pixel seen by taps of a remainder, and where in `g` it looks first."""
+    """Find the first pixel of a remainder's taps, and its first position in `g`."""
     pixel = (remainder - padding) % stride
     return pixel, (pixel + padding - remainder) // stride - (taps - 1)
 
 
 class Moments(NamedTuple):
-    """How many numbers each channel was seen with, their mean and their variance."""
+    """The number of values of each channel, their mean and their variance."""
 
     size: int
-    """Pictures times places."""
+    """Number of pictures times positions."""
     mean: Any
     """Array, shape (channels,)."""
     variance: Any
-    """Array, shape (channels,): of the population, divided by `size`."""
+    """Array, shape (channels,): of the population, so divided by `size`."""
 
     def combine(self, other: "Moments") -> "Moments":
-        """Return the moments of both populations taken together, exactly."""
+        """Return the exact moments of both populations together."""
         # The mean variance of the parts, and the variance of their means.
         size = self.size + other.size
         share = other.size / size
@@ -140,7 +140,7 @@ class Moments(NamedTuple):
 
 
 class Normalized(NamedTuple):
-    """What batch normalisation made of pictures, and the moments that it used."""
+    """The result of batch normalisation, and the moments used."""
 
     y: Any
     """Array of the shape of the pictures."""
@@ -188,9 +188,9 @@ def batch_norm(
     """Normalise pictures by the moments of the batch, add a residual, and rectify.
 
     That is ``(x - mean) / sqrt(variance + epsilon) * scale + shift + residual``, with
-    `scale` and `shift` of shape (channels,) and a residual, optional, of the shape of `x`;
-    `rectify` makes zero of what is negative. In the `Normalized` that is returned gradients
-    flow through the pictures alone, there through the moments too.
+    `scale` and `shift` of shape (channels,) and an optional residual of the shape of `x`;
+    `rectify` replaces negative values by zero. In the result, gradients flow through the
+    pictures alone, including the moments in them.
 
     References
     ----------
@@ -228,7 +228,7 @@ def fixed_norm(
 ) -> Any:
     """Normalise pictures by fixed moments, of any dtype and of shape (channels,).
 
-    All else is as `batch_norm` takes it; the result is not differentiable.
+    Other arguments are as for `batch_norm`; the result is not differentiable.
     """
     _check_norm(x, scale, shift, residual)
     mean, variance = like(scale, mean), like(scale, variance)
@@ -261,7 +261,7 @@ def _mean_forward(wanted: Wanted, _kernels: Any, x: Any) -> tuple[Any, Backward 
 
 @fused(_mean_forward)
 def mean_pool(x: Any) -> Any:
-    """Average each channel over a picture: of shape (n, channels).
+    """Average each channel over a picture; the result has shape (n, channels).
 
     Examples
     --------
@@ -305,10 +305,10 @@ def _max_forward(
 
 @fused(_max_forward)
 def max_pool(x: Any, *, size: int, stride: int, padding: int = 0) -> Any:
-    """Take the largest of each neighbourhood of `size` rows and columns.
+    """Take the maximum of each window of `size` rows and columns.
 
-    The padding, less than `size`, is never the largest. The gradient goes to the first of
-    equal largest ones.
+    The padding, less than `size`, is never the maximum. The gradient goes to the first of
+    equal maxima.
 
     Examples
     --------
@@ -323,12 +323,12 @@ def max_pool(x: Any, *, size: int, stride: int, padding: int = 0) -> Any:
 
 
 def _better(view: Any, best: Any) -> Any:
-    # What is not a number stays so: a maximum that passes it over would hide it.
+    # Keep NaN, which a maximum might hide.
     return (view > best) | (view != view)
 
 
 def _views(x: Any, size: int, stride: int) -> list[Any]:
-    """List the pictures as each place of a neighbourhood sees them."""
+    """List a view of the pictures for each position in a window."""
     height, width = x.shape[1:3]
     last_row, last_column = height - size + 1, width - size + 1
     return [
@@ -356,7 +356,7 @@ def _identity_forward(
 
 @fused(_identity_forward)
 def padded_identity(x: Any, *, stride: int, channels: int) -> Any:
-    """Take the pixels whose row and column the stride divides; new channels are zero.
+    """Take every `stride`-th pixel in both directions; new channels are zero.
 
     It is the shortcut A of K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for
     Image Recognition", CVPR 2016.

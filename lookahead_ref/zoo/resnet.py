@@ -1,12 +1,12 @@
 """Residual networks for pictures, with batch normalisation.
 
-They are those of K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
+They follow K. He, X. Zhang, S. Ren and J. Sun, "Deep Residual Learning for Image
 Recognition", CVPR 2016.
 
-To evaluate a network, fixed means and variances take the place of a batch's: the
-*statistics*. They belong to the weights that they were computed with. Those that a run
-carries along are the fast weights', and the wrong ones for the slow weights phi of
-Lookahead or any average of weights. `ResNet.evaluator` computes the right ones.
+Evaluation uses fixed means and variances, the *statistics*, instead of a batch's. They
+belong to certain weights: a run's running statistics are those of the fast weights, and are
+wrong for the slow weights phi of Lookahead or any average of weights. `ResNet.evaluator`
+computes the right ones.
 """
 
 import math
@@ -38,7 +38,7 @@ from lookahead_ref.zoo.picture_layers import (
 Params = dict[str, Any]
 Statistics = dict[str, dict[str, Any]]
 
-_EXPANSION = 4  # a bottleneck's outputs for each channel of its 3 by 3 convolution
+_EXPANSION = 4  # a bottleneck's outputs per channel of its 3 by 3 convolution
 
 
 class _Layer(NamedTuple):
@@ -55,14 +55,14 @@ class _Layer(NamedTuple):
 class ResNet:
     """A residual network that classifies pictures.
 
-    A *layer* is a convolution without bias, batch normalisation and, but for the last one
-    of a block, the rectifier. A *block* is a few layers whose result is added to the
+    A *layer* is a convolution without bias, batch normalisation and, except for the last
+    one of a block, the rectifier. A *block* is a few layers whose result is added to the
     block's input before it is rectified; *stages* are blocks of one width. The first block
-    of each stage but the first halves height and width. After the last stage come the mean
-    over all places and a dense layer.
+    of each later stage halves height and width. The last stage is followed by the mean over
+    all positions and a dense layer.
 
     Parameters of the network are nested: ``stem``, ``stage1/block1/layer1`` and so on, and
-    ``shortcut`` in a block that has one as a layer, each with ``kernel`` of shape (rows,
+    ``shortcut`` in a block whose shortcut is a layer, each with ``kernel`` of shape (rows,
     columns, inputs, outputs), ``scale`` and ``shift``; ``output`` with ``weight`` and
     ``bias``. *Statistics* are ``mean`` and ``variance`` for each layer, by its path.
 
@@ -84,22 +84,22 @@ class ResNet:
     widths: tuple[int, ...]
     """Channels of each stage's 3 by 3 convolutions."""
     block: Literal["basic", "bottleneck"] = "basic"
-    """Two convolutions of 3 by 3, or one between two of 1 by 1 of which the last makes four
-    times the channels. The 3 by 3 convolution has the stride."""
+    """Two convolutions of 3 by 3, or one, with the stride, between two of 1 by 1, the last
+    with four times the channels."""
     stem: Literal["small", "large"] = "small"
-    """What comes first: a layer of 3 by 3, or one of 7 by 7 with stride 2 and a maximum
-    over 3 by 3 with stride 2."""
+    """The first layer: 3 by 3, or 7 by 7 with stride 2 and a maximum over 3 by 3 with
+    stride 2."""
     shortcut: Literal["projection", "identity"] = "projection"
-    """What leads around a block that changes the shape: a layer of 1 by 1, or every second
-    pixel with zeros for the channels that are more (options B and A of He et al.)."""
+    """The shortcut of blocks that change the shape: a layer of 1 by 1, or every second
+    pixel with zeros in additional channels (options B and A of He et al.)."""
     momentum: float = 0.1
     """The weight of a batch in the running statistics."""
     epsilon: float = 1e-5
     """Added to variances."""
     statistics_examples: int | None = None
-    """How many training examples `evaluator` looks at, at most; by default all."""
+    """The most training examples for `evaluator`; by default all."""
     evaluation_batch: int = 128
-    """How many examples it looks at together."""
+    """Examples in a batch of an evaluation."""
     backend: str = "numpy"
 
     def __post_init__(self) -> None:
@@ -130,12 +130,11 @@ class ResNet:
     ) -> Params:
         """Draw initial parameters.
 
-        Kernels are normal with variance 2 over the number of inputs of a sum
-        (``he_normal``), which makes up for a rectifier. There is none behind the dense
-        layer, whose inputs' variance grows in proportion to the number of blocks (S. De and
-        S. Smith, NeurIPS 2020, arXiv:2002.10444): its weight is normal with variance 1 over
-        the product of the two numbers, so that at any depth the classes are about equally
-        likely at first. Scales are 1, shifts and the bias 0.
+        Kernels are normal with variance 2 / inputs (``he_normal``), for a rectifier. The
+        dense layer has no rectifier, and the variance of its inputs grows with the number
+        of blocks (S. De and S. Smith, NeurIPS 2020, arXiv:2002.10444): its weight is normal
+        with variance 1 / (inputs * blocks), so that at any depth the initial classes are
+        about equally likely. Scales are 1, shifts and the bias 0.
         """
         rng = np.random.default_rng(seed)
         draw = initializer("he_normal")
@@ -157,7 +156,7 @@ class ResNet:
         return params
 
     def start(self, batch_size: int) -> Statistics:  # noqa: ARG002 - part of the protocol
-        """Make the running statistics with which a run begins: means 0, variances 1.
+        """Make initial running statistics: means 0, variances 1.
 
         They are float32, in the backend's memory.
         """
@@ -180,9 +179,9 @@ class ResNet:
         """Mean cross entropy of a batch, in nats, normalised by the batch's own moments.
 
         Inputs have shape (n, channels, height, width) or (n, channels * height * width).
-        What is carried on are the running statistics: the last ones, and the batch's
-        moments with the weight `momentum`; the variance is that of a sample, with n - 1, as
-        in algorithm 2 of Ioffe and Szegedy.
+        The running statistics are carried on: they move to the batch's moments with the
+        weight `momentum`; the variance is that of a sample, with n - 1, as in algorithm 2
+        of Ioffe and Szegedy.
         """
         features, seen = self._features_of(params, batch.inputs)
         loss = dense_cross_entropy(
@@ -191,13 +190,12 @@ class ResNet:
         return loss, {path: self._moved(carried[path], seen[path]) for path in carried}
 
     def statistics(self, params: Params, source: Any) -> Statistics:
-        """Compute the statistics of weights, for Lookahead the slow ones, over examples.
+        """Compute the statistics of weights (for Lookahead the slow ones) over examples.
 
         Batches of `evaluation_batch` examples go through the network, each normalised by
-        its own moments, as in training. A layer's statistics are the mean and the variance
-        of all that its normalisation was given: the moments of the batches combined
-        exactly. Examples are taken in an order that is drawn once for all, since a source
-        may be sorted by class; those that do not fill a last batch are left out.
+        its own moments, as in training. A layer's statistics are the exact mean and
+        variance of all inputs of its normalisation. Examples have a fixed random order,
+        since a source may be sorted by class; an incomplete last batch is left out.
         """
         if source.size == 0:
             raise ValueError("source must hold at least one training example, got none")
@@ -218,15 +216,15 @@ class ResNet:
     def apply(self, params: Params, inputs: Any, statistics: Statistics) -> Any:
         """Compute the logits, shape (n, classes), normalised by given statistics.
 
-        They are not differentiable. Inputs have a shape that `loss` takes.
+        They are not differentiable. Inputs are as for `loss`.
         """
         features, _ = self._features_of(params, inputs, statistics)
         return dense(features, **params["output"], kernels=find(self.backend))
 
     def evaluator(self, params: Params, train_source: Any) -> Callable[[Any], Evaluation]:
-        """Compute the statistics of these weights over training examples, to evaluate them.
+        """Compute the statistics of these weights over training examples.
 
-        What it returns goes from examples to an `Evaluation`.
+        Return a function from examples to an `Evaluation`.
         """
         return self.evaluator_with(params, self.statistics(params, train_source))
 
@@ -235,8 +233,8 @@ class ResNet:
     ) -> Callable[[Any], Evaluation]:
         """Return a function that evaluates these weights with given statistics.
 
-        Running statistics suit the weights that a plain optimizer has just moved, after a
-        few dozen small steps, and no others.
+        Running statistics are right only for the weights of a plain optimizer, after a few
+        dozen small steps.
         """
 
         def evaluate(source: Any) -> Evaluation:
@@ -253,7 +251,7 @@ class ResNet:
         return _Layer("stem", size, stride, self.shape[0], self.widths[0])
 
     def _blocks(self) -> Iterator[tuple[list[_Layer], _Layer | None]]:
-        """Yield the layers of each block, and the one around them where there is one."""
+        """Yield the layers of each block, and its shortcut if that is a layer."""
         inputs = self.widths[0]
         for number, (count, width) in enumerate(zip(self.blocks, self.widths, strict=True)):
             for position in range(count):
@@ -284,7 +282,7 @@ class ResNet:
     def _features_of(
         self, params: Params, inputs: Any, statistics: Statistics | None = None
     ) -> tuple[Any, dict[str, Moments]]:
-        """Compute what the dense layer is given, by statistics or the moments returned."""
+        """Compute the dense layer's input by given statistics or the moments returned."""
         kernels = find(self.backend)
         seen: dict[str, Moments] = {}
         leaves = trees.flatten(params)
@@ -337,11 +335,11 @@ class ResNet:
 def resnet18(
     shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
 ) -> ResNet:
-    """Make the ResNet-18 that is usual for CIFAR, and in the paper's experiments.
+    """Make the ResNet-18 usual for CIFAR, as in the paper's experiments.
 
-    The stages of table 1 of He et al. (two basic blocks each of 64, 128, 256 and 512
-    channels) behind a stem of 3 by 3 without stride or pooling, since the pictures are
-    small: for CIFAR-10, of shape (3, 32, 32), 11,173,962 parameters.
+    It has the stages of table 1 of He et al. (two basic blocks each of 64, 128, 256 and 512
+    channels) and a stem of 3 by 3 without stride or pooling, for small pictures: 11,173,962
+    parameters for CIFAR-10, of shape (3, 32, 32).
 
     Examples
     --------
@@ -352,9 +350,9 @@ def resnet18(
 
 
 def resnet8(shape: tuple[int, int, int], classes: int, *, backend: str = "numpy") -> ResNet:
-    """Make a ResNet as those of section 4.2 of He et al., with one block a stage.
+    """Make a ResNet as in section 4.2 of He et al., but with one block per stage.
 
-    They begin at three (ResNet-20). For CIFAR-10 it has 75,290 parameters.
+    Theirs have at least three (ResNet-20). For CIFAR-10 it has 75,290 parameters.
     """
     return _resnet_for_cifar(shape, classes, 1, backend)
 
@@ -362,7 +360,7 @@ def resnet8(shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
 def resnet32(
     shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
 ) -> ResNet:
-    """Make the ResNet-32 of section 4.2 of He et al., of five blocks a stage.
+    """Make the ResNet-32 of section 4.2 of He et al., with five blocks per stage.
 
     For CIFAR-10 it has 464,154 parameters.
     """
@@ -395,7 +393,7 @@ def resnet50(
 def resnet152(
     shape: tuple[int, int, int], classes: int, *, backend: str = "numpy"
 ) -> ResNet:
-    """Make the ResNet-152 of table 1 of He et al., as `resnet50` but for its depth.
+    """Make the ResNet-152 of table 1 of He et al., a deeper `resnet50`.
 
     For pictures of ``(3, 224, 224)`` in 1000 classes it has 60,192,808 parameters.
     """

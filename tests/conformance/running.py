@@ -67,13 +67,13 @@ def results(
                 found.append(Result(case, dtype, "unsupported", str(error)))
                 continue
             verdict = judge(case, seen, dtype, level)
-            status: Any = "passed" if verdict.passed else "departed"
+            status: Any = "passed" if verdict.passed else "failed"
             found.append(Result(case, dtype, status, "", verdict, seen))
     return found
 
 
-def departed(some: Iterable[Result]) -> set[str]:
-    return {each.case.id for each in some if each.status == "departed"}
+def failed(some: Iterable[Result]) -> set[str]:
+    return {each.case.id for each in some if each.status == "failed"}
 
 
 def statuses(some: Iterable[Result]) -> set[str]:

@@ -95,7 +95,7 @@ def listing(expected: object, version: int = 1) -> str:
     )
 
 
-def test_a_right_program_passes_and_its_conventions_are_told(folder: Path) -> None:
+def test_a_right_program_passes_and_its_conventions_are_reported(folder: Path) -> None:
     some = ("--profile", "wrapper", "--profile", "evaluation")
     result = conform("pure", *some, "--markdown", "a.md")
     assert result.exit_code == 0
@@ -130,7 +130,7 @@ def swapped() -> Done:
     return conform("mine.py:Swapped", *SOME, *files, "--write-expect", "first.json")
 
 
-def test_departures_are_told_with_their_cause(swapped: Done) -> None:
+def test_failures_are_reported_with_their_cause(swapped: Done) -> None:
     assert swapped.exit_code == 1
     assert "alpha-swapped: uses 1 - alpha for alpha" in swapped.stdout
     assert "it breaks: alpha = 0.8 behaves as 0.2" in swapped.stdout
@@ -160,8 +160,8 @@ def test_json_holds_everything() -> None:
     assert found["exit_code"] == 1
     (profile,) = found["profiles"]
     assert profile["verdict"] == "fails"
-    assert profile["departed"] == len(found["departures"])
-    first = found["departures"][0]["quantities"][0]
+    assert profile["failed"] == len(found["failures"])
+    first = found["failures"][0]["quantities"][0]
     assert first["got"] == pytest.approx(float.fromhex(first["got"].hex()))
     assert len(first["got_bits"]) == len(first["expected_bits"]) == 16
     (diagnosis,) = found["diagnosis"]
@@ -172,11 +172,11 @@ def test_json_holds_everything() -> None:
 def test_one_case_is_run_again_by_its_id() -> None:
     result = conform("mine.py:Swapped", "--case", "wrapper-k5-alpha0.8", "--json")
     found = json.loads(result.stdout)
-    assert {each["case"] for each in found["departures"]} == {"wrapper-k5-alpha0.8"}
-    assert {each["dtype"] for each in found["departures"]} == {"float32", "float64"}
+    assert {each["case"] for each in found["failures"]} == {"wrapper-k5-alpha0.8"}
+    assert {each["dtype"] for each in found["failures"]} == {"float32", "float64"}
 
 
-def test_known_departures_are_expected_and_must_go_on_departing(swapped: Done) -> None:
+def test_known_failures_are_expected_and_must_still_fail(swapped: Done) -> None:
     again = conform("mine.py:Swapped", *SOME, "--expect", "first.json")
     assert again.exit_code == 0
     assert "fails as known" in again.stdout
@@ -186,7 +186,7 @@ def test_known_departures_are_expected_and_must_go_on_departing(swapped: Done) -
     assert "pass although they are known to fail" in fixed.stdout
 
 
-def test_a_flag_can_be_expected_to_depart(folder: Path) -> None:
+def test_a_flag_can_be_expected_to_fail(folder: Path) -> None:
     entry = {"flag": "alpha-swapped", "reason": "as the blog has it", "link": ""}
     folder.joinpath("known.json").write_text(listing([entry]))
     some = ("--case", "wrapper-k5-alpha0.8", "--expect", "known.json")
@@ -237,7 +237,7 @@ def test_pages_for_people_and_for_continuous_integration(
 def test_a_target_that_fails_has_its_own_exit_code() -> None:
     result = conform("mine.py:Broken", "--case", "smoke-wrapper", "--json")
     assert result.exit_code == 3
-    for each in json.loads(result.stdout)["failures"]:
+    for each in json.loads(result.stdout)["errors"]:
         # The user's own line, not the one below it that raised.
         line = SWAPPED.splitlines().index(f"        {OH_DEAR}") + 1
         file, frame = str(Path("mine.py").resolve()), each["frame"]
@@ -263,7 +263,7 @@ def test_a_target_that_fails_has_its_own_exit_code() -> None:
         ("class A:\n    def fast(self", "SyntaxError: '(' was never closed (theirs.py"),
     ],
 )
-def test_a_file_that_cannot_be_imported_is_told_in_a_line(
+def test_a_file_that_cannot_be_imported_is_reported_in_a_line(
     folder: Path, source: str, says: str
 ) -> None:
     folder.joinpath("theirs.py").write_text(source)
@@ -280,7 +280,7 @@ def test_a_file_that_cannot_be_imported_is_told_in_a_line(
 def test_an_error_names_what_a_class_should_have_returned(name: str, says: str) -> None:
     result = conform(f"mine.py:{name}", "--case", "smoke-wrapper", "--json")
     assert result.exit_code == 3
-    (reason, _) = (each["reason"] for each in json.loads(result.stdout)["failures"])
+    (reason, _) = (each["reason"] for each in json.loads(result.stdout)["errors"])
     assert reason == f"answered an error: {says}"
 
 

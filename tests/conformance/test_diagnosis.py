@@ -75,11 +75,11 @@ def test_a_profile_that_nothing_explains_leaves_the_others_their_causes() -> Non
     assert told == {"wrapper": {frozenset({"alpha-swapped"})}, "resume": set()}
 
 
-def test_without_an_explanation_it_tells_what_the_failing_checks_have_in_common() -> None:
+def test_without_an_explanation_it_says_what_the_failing_checks_have_in_common() -> None:
     some = chosen("wrapper", "resume", every=4)
     found = results(program("half-the-phi-loaded"), some, "float32")
     only, after = summarize("it", found, diagnose(found))["hints"]
-    count = sum(each.status == "departed" for each in found)
+    count = sum(each.status == "failed" for each in found)
     assert only.startswith(f"Only checks with a loaded state fail: {count} of")
     assert after == "Each fails after a state is loaded, and not before."
     cubed = changed([(OUTER, f"{OUTER} ** 3")])
@@ -90,7 +90,7 @@ def test_without_an_explanation_it_tells_what_the_failing_checks_have_in_common(
     assert summarize("it", found, diagnose(found))["hints"] == []
 
 
-def test_of_two_explanations_both_are_told_the_likelier_first() -> None:
+def test_two_explanations_are_both_reported_the_likelier_first() -> None:
     # Every k - 1 steps, or every step: the same where k is 2.
     some = [case for case in chosen("wrapper") if case.data["lookahead"][0]["k"] == 2]
     (diagnosis,) = diagnose(results(program("period-minus-one"), some, "float64"))
@@ -99,20 +99,20 @@ def test_of_two_explanations_both_are_told_the_likelier_first() -> None:
 
 
 @pytest.mark.parametrize("answers", [False, True])
-def test_a_convention_is_told_only_where_a_case_has_shown_it(answers: bool) -> None:
+def test_a_convention_is_reported_only_if_a_case_has_shown_it(answers: bool) -> None:
     found = results(program("alpha-swapped"), chosen("wrapper", every=4), "float64")
     lacking = [case for case in cases("state") if "no-gradient" in case.flags]
     if answers:
         found += results(program("alpha-swapped"), lacking, "float64")
     else:
-        found += [Result(case, "float64", "failed", "KeyError") for case in lacking]
+        found += [Result(case, "float64", "error", "KeyError") for case in lacking]
     (diagnosis,) = diagnose(found)
     assert named(diagnosis.explanations) == {frozenset({"alpha-swapped"})}
     assert diagnosis.conventions == (("no-gradient-skips",) if answers else ())
     assert diagnosis.unobserved == (() if answers else ("no-gradient",))
 
 
-def test_a_convention_is_told_as_allowed() -> None:
+def test_a_convention_is_reported_as_allowed() -> None:
     lacking = [case for case in cases("state") if "no-gradient" in case.flags]
     found = results(program(), lacking, "float64")
     *_, told = in_plain_words(summarize("it", found, diagnose(found)))
@@ -144,7 +144,7 @@ def test_bits_with_the_last_byte_first_are_named(
         if WRITES in causes:
             seen.steps.fast = [each.byteswap() for each in seen.steps.fast]
             seen.steps.slow = [[x.byteswap() for x in each] for each in seen.steps.slow]
-        found.append(Result(case, dtype, "departed", "", judge(case, seen, dtype), seen))
+        found.append(Result(case, dtype, "failed", "", judge(case, seen, dtype), seen))
     (diagnosis,) = diagnose(found)
     # What float32 reads is zero, however it is written.
     causes = (READS,) if dtype == "float32" and READS in causes else causes
@@ -219,7 +219,7 @@ def test_rates_are_written_where_a_scheduler_of_pytorch_writes(
     for case in decay:
         seen = observe(case, "float64", adapter(), adapter)
         verdict = judge(case, seen, "float64")
-        status: Any = "passed" if verdict.passed else "departed"
+        status: Any = "passed" if verdict.passed else "failed"
         found.append(Result(case, "float64", status, "", verdict, seen))
     told = [named(each.explanations) for each in diagnose(found)]
     assert told == ([{frozenset({causes})}] if causes else [])

@@ -45,7 +45,7 @@ def observed(case: Case, edit: type[Edit]) -> Result:
     evaluations = {step: flat(weights) for step, weights in run.evaluations.items()}
     seen = Observation(trajectory(run.steps), trajectory(run.resumed), evaluations)
     verdict = judge(case, seen, "float64")
-    status: Any = "passed" if verdict.passed else "departed"
+    status: Any = "passed" if verdict.passed else "failed"
     return Result(case, "float64", status, "", verdict, seen)
 
 
@@ -58,7 +58,7 @@ def first_that_shows(edits: Sequence[type[Edit]]) -> list[Result]:
         chosen = [case for case in some_cases() if edit.applies(case.data)]
         with contextlib.suppress(Exception):
             found = [observed(case, edit) for case in chosen]
-            if "departed" in {each.status for each in found}:
+            if "failed" in {each.status for each in found}:
                 return found
     raise AssertionError("no edit shows")
 
@@ -98,7 +98,7 @@ def test_an_edit_of_the_oracle_is_found_again(number: int) -> None:
         ),
     ],
 )
-def test_an_edit_is_told_in_a_sentence_and_as_a_diff(
+def test_an_edit_is_reported_in_a_sentence_and_as_a_diff(
     right: str, wrong: str, says: str, line: str
 ) -> None:
     found = results(changed([(right, wrong)]), some_cases(), "float64")

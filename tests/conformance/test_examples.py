@@ -136,6 +136,6 @@ def test_a_mistake_in_it_is_found_and_named(
     assert text.count(language.right) == 1
     source.write_text(text.replace(language.right, language.wrong))
     results = taken(open_target(command=build(commands)), cases("wrapper"))
-    assert "departed" in statuses(results)
+    assert "failed" in statuses(results)
     (diagnosis,) = diagnose(results)
     assert named(diagnosis.explanations) == {frozenset({language.mistake})}

@@ -241,7 +241,7 @@ WRONG: dict[str, tuple[str, Callable[[ModelCase], ModelAnswer]]] = {
 
 
 @pytest.mark.parametrize(("identity", "wrong"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_far_off(identity: str, wrong: Any) -> None:
+def test_wrong_programs_fail_by_far(identity: str, wrong: Any) -> None:
     case = case_of(identity)
     assert judge_model(case, computed(case), "float64") == []
     found = judge_model(case, wrong(case), "float32", "gpu")
@@ -285,9 +285,9 @@ class Wrong:
 def test_a_python_adapter_may_have_models() -> None:
     server = Server(Wrong)  # type: ignore[arg-type]
     some = [case_of("mlp-one-example"), case_of("mlp-smoke")]
-    passed, departed = run_models(server.answer, some, dtypes=["float64"])
-    assert (passed.status, departed.status) == ("passed", "departed")
-    assert [each.where for each in departed.mismatches] == ["loss"]
+    passed, failed = run_models(server.answer, some, dtypes=["float64"])
+    assert (passed.status, failed.status) == ("passed", "failed")
+    assert [each.where for each in failed.mismatches] == ["loss"]
 
 
 def test_one_without_is_not_offered() -> None:
@@ -316,7 +316,7 @@ def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: st
         return {**Server(Wrong).do_model(request), **changed}
 
     (result,) = run_models(ask, [case], dtypes=["float32"])
-    assert result.status == "failed"
+    assert result.status == "error"
     assert re.search(told, result.reason)
 
 
@@ -327,7 +327,7 @@ def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: st
         (dict.fromkeys(case_of("mlp-smoke").params("float32"), np.zeros(1)), "the shape"),
     ],
 )
-def test_what_an_adapter_returns_is_checked(gradients: Any, told: str) -> None:
+def test_answers_of_an_adapter_are_checked(gradients: Any, told: str) -> None:
     class Adapter:
         def model_loss_and_grads(self, model: Any, params: Any, batch: Any) -> Any:
             return 1.0, gradients, {}
@@ -358,7 +358,7 @@ for line in sys.stdin:
 """
 
 
-def test_the_command_tells_what_passes_and_what_departs(tmp_path: Path) -> None:
+def test_the_command_reports_passes_and_failures(tmp_path: Path) -> None:
     good = called("golden", "models", "pure", "--profile", "model:lstm")
     assert good.exit_code == 0
     assert "model:lstm: 22 passed" in good.stdout
@@ -390,7 +390,9 @@ def test_the_command_tells_what_passes_and_what_departs(tmp_path: Path) -> None:
         (("--command", "/no/such/program"), 3, "cannot be started"),
     ],
 )
-def test_a_wrong_command_is_told(arguments: tuple[str, ...], code: int, told: str) -> None:
+def test_a_wrong_command_is_reported(
+    arguments: tuple[str, ...], code: int, told: str
+) -> None:
     result = called("golden", "models", *arguments)
     assert result.stdout == ""
     refused(result, told, code)

@@ -102,7 +102,7 @@ def test_a_wrong_program_fails_and_its_cause_is_named(names: tuple[str, ...]) ->
     found = results(program(*names), chosen, dtype)
     if len(causes) == 1:
         own = [each for each in found if causes[0] in each.case.flags]
-        assert {each.status for each in own} <= {"departed"}
+        assert {each.status for each in own} <= {"failed"}
     told = named(diagnose(found)[0].explanations)
     # After a first synchronization at step 1, phi of that step is phi of the first step.
     if names == ("first-sync-at-step-1", "phi-after-first-step"):

@@ -97,7 +97,7 @@ def test_gradients_and_states_of_another_library_are_errors(ours: str, theirs: s
         {"layer": {"w": pytest.importorskip(library).asarray([1.0, 2.0])}}
         for library in (ours, theirs)
     )
-    wanted = f"must be an array of {ours} as the parameter is, got one of {theirs}"
+    wanted = f"must be an array of {ours} like the parameter, got one of {theirs}"
     with pytest.raises(TypeError, match=rf"grads\['layer/w'\] {wanted}"):
         optimizer.step(here, there, optimizer.init(here))
     with pytest.raises(TypeError, match=f"the optimizer's state for 'layer/w' {wanted}"):

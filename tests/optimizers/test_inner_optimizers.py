@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lookahead_ref as la
@@ -110,6 +110,7 @@ CASES = {
 
 @pytest.mark.parametrize("kind", ["none", "l2", "decoupled"])
 @pytest.mark.parametrize("name", list(CASES))
+@settings(max_examples=30)  # each of up to twelve steps
 @given(data=st.data())
 def test_each_is_the_loop_written_by_hand(name: str, kind: Any, data: Any) -> None:
     make, rule, rate, decay, tolerance = CASES[name]

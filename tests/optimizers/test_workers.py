@@ -41,7 +41,7 @@ def ran(workers: la.Workers, start: Any, steps: Any) -> tuple[Any, Any]:
     return params, states
 
 
-def test_where_one_worker_s_optimizer_belongs_several_are_refused() -> None:
+def test_workers_are_refused_as_a_single_optimizer() -> None:
     workers: Any = la.Workers(la.Lookahead(la.SGD(0.1)), 2)
     told = "must be the optimizer of one worker, got Workers: .*train makes a stepper"
     for made in (
@@ -135,7 +135,11 @@ def test_the_mean_sums_in_the_order_of_the_workers() -> None:
     ("made", "error", "told"),
     [
         (lambda: la.Workers(la.Lookahead(la.SGD(0.1)), 0), ValueError, "count must be"),
-        (lambda: la.Workers(la.SGD(0.1), 2), TypeError, "workers must have a Lookahead"),
+        (
+            lambda: la.Workers(la.SGD(0.1), 2),
+            TypeError,
+            "workers must each have a Lookahead",
+        ),
         (
             lambda: la.Workers(la.Lookahead(la.Adam(), alpha=la.AdaptiveAlpha()), 2),
             TypeError,
@@ -143,14 +147,14 @@ def test_the_mean_sums_in_the_order_of_the_workers() -> None:
         ),
     ],
 )
-def test_what_cannot_be_shared_is_refused(made: Any, error: Any, told: str) -> None:
+def test_invalid_workers_are_refused(made: Any, error: Any, told: str) -> None:
     with pytest.raises(error, match=told):
         made()
 
 
 def test_each_worker_must_have_its_own() -> None:
     workers = la.Workers(la.Lookahead(la.SGD(0.1)), 2)
-    with pytest.raises(ValueError, match="grads must be one for each of 2 workers, got 1"):
+    with pytest.raises(ValueError, match="grads must have an entry for each of 2 workers"):
         workers.step([one(1.0)] * 2, [one(1.0)], workers.init(one(1.0)))
     with pytest.raises(TypeError, match="state must be the LookaheadState that init or"):
         workers.step([one(1.0)] * 2, [one(1.0)] * 2, [None, None])  # type: ignore[list-item]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance.running import PORTING, broken, departed, port, results
+from conformance.running import PORTING, broken, failed, port, results
 
 from toys import X, Y
 
@@ -31,7 +31,7 @@ def test_jax_passes_and_trains_with_its_arguments_donated() -> None:
 
     from lookahead_ref.conformance.adapters import jax_use
 
-    assert departed(results(deltas.Adapter, level="gpu")) == set()
+    assert failed(results(deltas.Adapter, level="gpu")) == set()
     assert {each.verdict for each in jax_use.checked(f"{DELTAS}:lookahead")} == {"passes"}
 
     def predict(params: Any, x: Any) -> Any:
@@ -93,7 +93,7 @@ def test_nnx_passes_and_trains_compiled() -> None:
     import optax
     from flax import nnx
 
-    assert departed(results(of_nnx.Adapter, level="gpu")) == set()
+    assert failed(results(of_nnx.Adapter, level="gpu")) == set()
 
     class Net(nnx.Module):  # type: ignore[misc]
         def __init__(self, rngs: Any) -> None:
@@ -128,7 +128,7 @@ def test_mlx_passes_and_trains_compiled() -> None:
     from mlx import optimizers as optim
 
     found = results(of_mlx.Adapter, level="gpu")
-    assert departed(found) == set()
+    assert failed(found) == set()
     assert any(each.status == "passed" for each in found if each.case.profile == "nesting")
     mx.random.seed(0)
     model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
@@ -165,7 +165,7 @@ def test_tinygrad_passes_and_trains_captured() -> None:
     from tinygrad.nn.optim import Adam
 
     found = results(of_tinygrad.Adapter, level="gpu")
-    assert departed(found) == set()
+    assert failed(found) == set()
     assert any(each.status == "passed" for each in found if each.case.profile == "nesting")
     Tensor.manual_seed(0)
     hidden, out = Linear(4, 16), Linear(16, 1)
@@ -187,7 +187,7 @@ def test_tinygrad_passes_and_trains_captured() -> None:
 
 def test_an_estimator_passes_and_learns_and_is_scikit_learns() -> None:
     estimator = port("partial_fit_numpy")
-    assert departed(results(estimator.Adapter)) == set()
+    assert failed(results(estimator.Adapter)) == set()
     target = X @ np.array([1.0, -2.0, 0.5, 1.5]) + 3.0
     model = estimator.LookaheadRegressor(epochs=1).fit(X, target)
     rough = np.mean((model.predict(X) - target) ** 2)

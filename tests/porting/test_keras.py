@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conformance.running import PORTING, broken, departed, port, results
+from conformance.running import PORTING, broken, failed, port, results
 
 from toys import X, Y
 
@@ -56,7 +56,7 @@ def keras() -> Any:
 
 @pytest.mark.parametrize("backend", [each for each in BACKENDS if each != HERE])
 @pytest.mark.skipif("LOOKAHEAD_ONE_BACKEND" in os.environ, reason="one is asked for")
-def test_all_of_it_holds_on_the_other_backends(backend: str) -> None:
+def test_other_backends_give_the_same(backend: str) -> None:
     port("inner_rules", "keras", BACKENDS[backend])
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-m", "slow", __file__]
     there = {"KERAS_BACKEND": backend, "LOOKAHEAD_ONE_BACKEND": "1"}
@@ -90,7 +90,7 @@ def test_it_passes_the_suite_and_trains(keras: Any) -> None:
     level = "strict" if HERE == "torch" else "gpu"
     found = results(wrapper.Adapter, level=level)
     # Its Adam makes inf - inf.
-    assert departed(found) <= {"inner-adam-overflow", "inner-adamw-overflow"}
+    assert failed(found) <= {"inner-adam-overflow", "inner-adamw-overflow"}
     assert sum(each.status == "passed" for each in found) > 200
     keras.config.set_floatx("float32")
     for inner_state in ("maintain", "reset", "interpolate"):
@@ -140,7 +140,7 @@ def test_around_any_optimizer_the_cycle_is_its_own_and_then_alpha_of_the_way(
 
 @pytest.mark.parametrize("inner_state", ["maintain", "reset", "interpolate"])
 @pytest.mark.parametrize("name", ["Nadam", "SGD"])
-def test_a_model_that_is_loaded_goes_on_to_the_bit(
+def test_a_loaded_model_continues_bit_for_bit(
     keras: Any, name: str, inner_state: str, tmp_path: Path
 ) -> None:
     wrapper = port("wrapper_keras")

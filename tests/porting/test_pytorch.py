@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.running import PORTING, broken, conform, departed, port, results
+from conformance.running import PORTING, broken, conform, failed, port, results
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 FILE = PORTING / "wrapper_pytorch.py"
@@ -62,7 +62,7 @@ def judged(target: str) -> tuple[int, dict[str, Any]]:
 
 def test_the_port_passes_the_suite_and_every_way_of_use() -> None:
     wrapper = port("wrapper_pytorch", "torch")
-    assert departed(results(wrapper.Adapter)) == set()
+    assert failed(results(wrapper.Adapter)) == set()
     code, found = judged(f"{FILE}:Lookahead")
     others = {name: each["verdict"] for name, each in found.items() if each["says"]}
     assert others == {"groups-of-their-own": "not offered"}
@@ -91,9 +91,9 @@ def test_a_package_that_people_use_is_judged() -> None:
     port("wrapper_pytorch", "torch", "torch_optimizer")
     code, found = judged("torch_optimizer:Lookahead")
     assert code == 1
-    departs = {name for name, each in found.items() if each["verdict"] == "fails"}
-    assert departs >= {"pickled", "deepcopied", "scheduler-after-loading"}
-    assert all(found[name]["fix"] and found[name]["says"] for name in departs)
+    fails = {name for name, each in found.items() if each["verdict"] == "fails"}
+    assert fails >= {"pickled", "deepcopied", "scheduler-after-loading"}
+    assert all(found[name]["fix"] and found[name]["says"] for name in fails)
 
 
 def test_groups_that_step_by_their_own_k_and_alpha_pass() -> None:
@@ -104,7 +104,7 @@ def test_groups_that_step_by_their_own_k_and_alpha_pass() -> None:
     assert found["groups-of-their-own"]["verdict"] == "passes"
 
 
-def test_what_is_no_wrapper_is_refused() -> None:
+def test_only_wrappers_are_accepted() -> None:
     port("wrapper_pytorch", "torch")
     for target in (f"{FILE}:Adapter", "optax"):
         done = conform(target, "--profile", "pytorch")

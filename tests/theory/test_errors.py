@@ -61,7 +61,7 @@ NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
         (nq.expected_loss, ([1e176], [0.0], ONE, [0.0]), "DivergenceError: the expected"),
         # Proposition 1
         (quadratic.loss, (ONE, [[1.0, 0.0]], ONE), "A must have the shape"),
-        (quadratic.loss, (ONE, ONE, TWO), "b must have 1 elements as x has"),
+        (quadratic.loss, (ONE, ONE, TWO), "b must have 1 elements like x"),
         (quadratic.loss, ([NAN], ONE, ONE), "x must be finite, got nan"),
         (quadratic.loss, (ONE, [NAN], ONE), "A must be finite, got nan"),
         (quadratic.loss, ([ONE], ONE, ONE), "x must have 1 dimension, got"),
@@ -138,11 +138,11 @@ NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
         (best_hyperparameters, (PROBLEM, 5, {"alphas": (0.5, 0.1)}), "a lowest and a high"),
         (best_hyperparameters, (PROBLEM, 5, {"learning_rates": (0.0, 1.0)}), "must be > 0"),
         (best_hyperparameters, (ALONE, 10_000, TOO_HIGH), NO_RATE),
-        (planning.steps_to_reach, (ALONE, 0.5, 1.0), "loss must be one that is reached"),
+        (planning.steps_to_reach, (ALONE, 0.5, 1.0), "loss must be reachable"),
         (planning.steps_to_reach, (PROBLEM, 5.0, 2.5), "learning_rate must be in the"),
     ],
 )
-def test_bad_input_is_told_by_name(
+def test_errors_name_bad_input(
     call: Callable[..., object], arguments: tuple[Any, ...], told: str
 ) -> None:
     options = arguments[-1] if isinstance(arguments[-1], dict) else {}

@@ -80,7 +80,7 @@ def test_evaluation_reads_parts_of_a_text_through() -> None:
 
 def test_a_text_without_transitions_is_refused() -> None:
     model = LSTM(WORDS, hidden=2)
-    with pytest.raises(ValueError, match="two tokens at least, got 1"):
+    with pytest.raises(ValueError, match="at least two tokens, got 1"):
         model.evaluator(model.init(0))(np.zeros(1, int))
 
 

@@ -92,14 +92,14 @@ BLOCKS = {"shape": (3, 9, 8), "classes": 4, "blocks": (1, 1), "widths": (4, 4)}
 @pytest.mark.parametrize(
     ("model", "options", "told"),
     [
-        (MLP, {"sizes": (3,)}, "sizes must give at least"),
+        (MLP, {"sizes": (3,)}, "sizes must have at least"),
         (MLP, {"sizes": (3, 0)}, "sizes must be a positive integer, got 0"),
         (MLP, {"activation": "gelu"}, "activation must be one of 'relu', 'ta"),
         (MLP, {"initialization": "zeros"}, "initialization must be one of"),
         (LSTM, {"vocabulary": 0}, "vocabulary must be a positive integer"),
         (LSTM, {"dropout": 1.0}, "dropout must be"),
         (LSTM, {"scale": 0.0}, "scale must be"),
-        (LSTM, {"tied": True, "embedding": 3}, "embedding must be as wide as"),
+        (LSTM, {"tied": True, "embedding": 3}, "embedding must equal hidden"),
         (LSTM, {"initialization": "zeros"}, "initialization must be one of"),
         (ResNet, {"shape": (3, 8)}, "shape must be"),
         (ResNet, {"widths": (4,)}, "one number for each stage"),

@@ -169,10 +169,11 @@ def _unflat(point: NDArray[np.float64], template: Any) -> dict[str, Any]:
 def _draw(run: Mapping[str, Any], of: str, theme: Theme) -> "plots.Figure":
     figure, ((axes,),) = plots.panels(1, 1, width=6.8, height=5.4, theme=theme)
     accuracy = 100 * np.array(run["accuracy"])
-    levels = np.linspace(accuracy.min(), accuracy.max(), 14)
+    levels = plots.round_steps(accuracy.min(), accuracy.max(), 14)
     filled = axes.contourf(run["x"], run["y"], accuracy, levels, cmap="Greys_r", alpha=0.8)
     fast, slow = plots.PALETTE[theme][:2]
-    theta, phi, k = np.array(run["theta"]), np.array(run["phi"]), run["k"]
+    theta, phi = (np.array(run[name])[:, :2] for name in ("theta", "phi"))
+    k = run["k"]
     for cycle in range(len(phi) - 1):
         points = np.vstack([phi[cycle], theta[cycle * k : (cycle + 1) * k]])
         label = "fast weights theta" if cycle == 0 else None
@@ -188,4 +189,5 @@ def _draw(run: Mapping[str, Any], of: str, theme: Theme) -> "plots.Figure":
     bar.set_label(f"{of} accuracy (%)", fontsize=11, color=ink)
     bar.ax.tick_params(colors=ink, labelsize=10)
     bar.outline.set_edgecolor(ink)
-    return figure
+    note = f"One run (n = 1, seed 0), its last {CYCLES} cycles. Dotted: the interpolation."
+    return plots.noted(figure, note, theme)

@@ -123,4 +123,5 @@ def _draw(visits: Sequence[Mapping[str, Any]], of: str, theme: Theme) -> "plots.
     axes.plot(at, phi, color=slow, linestyle="none", label=label, **SLOW)
     plots.label(axes, theme, x="step", y=f"{of} accuracy (%)")
     plots.legend_above(axes, theme, ncols=2)
-    return figure
+    note = "One run (n = 1, seed 0). Dotted: the interpolation, at the end of a cycle."
+    return plots.noted(figure, note, theme)
