@@ -223,6 +223,10 @@ class _DiffersError(ValueError):
     """A simulation has left what was observed."""
 
 
+class _BrokenError(_DiffersError):
+    """An edit cannot run."""
+
+
 class _Search:
     """Sets of bugs beside what is observed; nothing is simulated twice."""
 
@@ -238,6 +242,7 @@ class _Search:
             known = [(*each, convention) for each in known for convention in NO_GRADIENT]
         self.until: float | None = None  # by the processor's clock, when edits are given up
         self.limited = False
+        self._broken: set[type[Bug]] = set()
         self.supposed = [frozenset(each) for each in known]
         self.conventions = frozenset(each for some in known for each in some)
 
@@ -404,13 +409,20 @@ class _Search:
         found: list[Bugs] = []
         partly: list[Bugs] = []
         for edits in edits_for(failed[0].case.data):
+            if not self._broken.isdisjoint(edits[0].__mro__[1:]):
+                continue
             for base in bases:
                 bugs = base.union(edits)
+                if any(some < bugs for some in found):
+                    continue
                 if edits[0].fitted is not None:
                     bugs = self._fitted(base, edits[0], failed)
                 if bugs and all(self.same(bugs, each, single) for each in order):
                     whole = self.whole([bugs], results, single=single)
-                    (found if whole else partly).append(bugs)
+                    # One sentence may be true of several places.
+                    says = {each.says for some in found for each in some}
+                    if not says.issuperset(edit.says for edit in edits):
+                        (found if whole else partly).append(bugs)
             if len(found) >= _TOLD:
                 break
             if time.process_time() > self.until:
@@ -493,6 +505,9 @@ class _Search:
             rows = self._once((id(result), swapped, "rows"), lambda: _rows(observed))
             try:
                 simulated = _simulated(case, bugs, _watch(rows, slack, dtype))
+            except _BrokenError:
+                self._broken |= bugs
+                return False
             except _DiffersError:
                 return False
             self._done[case.id, bugs] = simulated
@@ -519,7 +534,7 @@ def _simulated(case: Case, bugs: Bugs, watch: Watch) -> Values | None:
         return None
     except Exception as error:  # an edit may name what is not there
         if any(issubclass(bug, Edit) for bug in bugs):
-            raise _DiffersError from error
+            raise _BrokenError from error
         raise
 
     def flat(tensors: oracle.Tensors) -> Float64Array:

@@ -702,11 +702,13 @@ def only(edit: type[Edit], when: When) -> type[Edit]:
         origin: Any = part.__bases__[0]
         own = {}
         for name, made in vars(part).items():
-            if name == "rules":
+            if name == "rules" and when.of is None:
                 own[name] = {
                     each: (_either(when.holds, rule, origin.rules[each][0], 1), slots)
                     for each, (rule, slots) in made.items()
                 }
+            elif name == "rules":
+                own |= {name: made, "step": _ruled(when.holds, made, origin.step)}
             elif not name.startswith("__"):
                 own[name] = _either(when.holds, made, vars(origin)[name], 0)
         parts[base] = type(part.__name__, (origin,), own)
@@ -726,6 +728,106 @@ def _either(holds: Callable[[Any], bool], edited: Any, right: Any, of: int) -> A
     return function
 
 
+# Which tensors an edit is of, in cases that have several.
+
+_WHICH: dict[str, tuple[str, Callable[[list[Any]], list[bool]]]] = {
+    "of the first parameter alone": ("several", lambda s: [i == 0 for i in range(len(s))]),
+    "of all parameters but the first": (
+        "several",
+        lambda s: [i > 0 for i in range(len(s))],
+    ),
+    "of matrices alone": ("matrix", lambda s: [len(shape) > 1 for shape in s]),
+    "of vectors and scalars alone": ("several", lambda s: [len(shape) < 2 for shape in s]),
+}
+_PARTED = ("synchronize", "follow", "step", "restart", "evaluate")
+
+
+def of_some(edit: type[Edit], words: str) -> type[Edit]:
+    """Return an edit that is of some tensors alone."""
+    need, chosen = _WHICH[words]
+    parts = {}
+    for base, part in edit.parts.items():
+        origin: Any = part.__bases__[0]
+        own = {
+            name: _picking(chosen, made, getattr(origin, name))
+            for name, made in vars(part).items()
+            if not name.startswith("__")
+        }
+        parts[base] = type(part.__name__, (origin,), own)
+    return _made(
+        edit,
+        says=f"{edit.says}, {words}",
+        needs=(*edit.needs, need),
+        parts=parts,
+        rank=edit.rank + 2,
+    )
+
+
+def _picking(chosen: Callable[[list[Any]], list[bool]], edited: Any, right: Any) -> Any:
+    def function(this: Any, *arguments: Any) -> Any:
+        level = arguments[0] if isinstance(this, SimulatedProgram) else this
+        holders = _holders(level)
+        before = [_copied(each) for each in holders]
+        given = edited(this, *arguments)
+        after = [_copied(each) for each in holders]
+        for each, kept in zip(holders, before, strict=True):
+            vars(each).update(kept)
+        new = right(this, *arguments)
+        case = holders[-1].case
+        shapes = [each["shape"] for each in case["params"]]
+        which = chosen(shapes[: len(shapes) // case.get("workers", 1)])
+        for each, found in zip(holders, after, strict=True):
+            vars(each).update(
+                {
+                    name: _mixed(which, found[name], kept)
+                    for name, kept in _copied(each).items()
+                }
+            )
+        return _mixed(which, given, new)
+
+    return function
+
+
+def _holders(level: Any) -> list[Any]:
+    """Return what holds state: Lookaheads, outer optimizers and, last, the inner one."""
+    if not isinstance(level, SimulatedLookahead):
+        return [level]
+    return [level, *([level.outer] if level.outer else ()), *_holders(level.inner)]
+
+
+def _copied(holder: Any) -> dict[str, Any]:
+    kept = (*simulation.COUNTS, *simulation.ARRAYS)
+    return {
+        n: list(v) if isinstance(v, list) else v
+        for n, v in vars(holder).items()
+        if n in kept
+    }
+
+
+def _mixed(which: list[bool], these: Any, others: Any) -> Any:
+    if isinstance(these, dict):
+        return {n: _mixed(which, each, others[n]) for n, each in these.items()}
+    if isinstance(these, tuple):
+        return tuple(_mixed(which, *each) for each in zip(these, others, strict=True))
+    if isinstance(these, list):
+        return simulation.picked(which, these, others)
+    return others
+
+
+def _ruled(holds: Callable[[Any], bool], rules: Any, step: Any) -> Any:
+    right = {rule: oracle.RULES[name][0] for name, (rule, _) in rules.items()}
+
+    def function(this: Any, *arguments: Any) -> Any:
+        edited = this.rule
+        if not holds(this):
+            this.rule = right[edited]
+        new = step(this, *arguments)
+        this.rule = edited
+        return new
+
+    return function
+
+
 def _made(edit: type[Edit], **attributes: Any) -> type[Edit]:
     made: Any = type("Edit", (edit,), attributes)
     made.name = edit.name
@@ -737,11 +839,11 @@ def _conditions(edit: type[Edit]) -> Iterator[When]:
     base = next(iter(edit.parts))
     if edit.title.endswith("__init__") or not issubclass(base, (*_OF_LOOKAHEAD, *_RULES)):
         return
-    of: Any = SimulatedLookahead if base is SimulatedLookahead else SimulatedInner
-    if of is SimulatedInner:
-        of = "element" if edit.title.endswith("element") else of
-        of = of if "." in edit.title else None
-    yield from (each for each in _CONDITIONS if each.of is of)
+    places: tuple[Any, ...] = (SimulatedLookahead,)
+    if base is not SimulatedLookahead:
+        places = ("element",) if edit.title.endswith("element") else (SimulatedInner,)
+        places += () if "." in edit.title else (None,)
+    yield from (each for each in _CONDITIONS if each.of in places)
 
 
 def edits_for(case: Mapping[str, Any]) -> Iterator[tuple[type[Edit], ...]]:
@@ -764,6 +866,11 @@ def edits_for(case: Mapping[str, Any]) -> Iterator[tuple[type[Edit], ...]]:
         saved = [edit for edit in _SAVED if edit.applies(case)]
         yield from ((edit,) for edit in saved)
         yield from (two for two in combinations(saved, 2) if two[0].place != two[1].place)
+    for words, (need, _) in _WHICH.items() if simulation.has("several", case) else ():
+        if simulation.has(need, case):
+            for edit in found:
+                if edit.rank < 2 and edit.title.endswith(_PARTED) and edit.fitted is None:
+                    yield (of_some(edit, words),)
     yield from ((edit,) for edit in found if edit.fitted is not None)
     for edit in (edit for edit in found if edit.fitted is None):
         for when in _conditions(edit):
@@ -795,48 +902,61 @@ _PIECES = {
 
 
 def _saved() -> Iterator[type[Edit]]:
+    anew, live = "stay as the new program made them", "are those of the end"
     for words, (piece, needs) in _PIECES.items():
-        for says, function in (
-            (f"does not load {words}, which stay as the new program made them", _lost),
-            (f"saves {words} of the end, not of the save point", _live),
-        ):
-            yield _new(
-                clause="LA-22",
-                place=f"edit of what is saved: {piece}",
-                says=says,
-                needs=("save", *needs),
-                parts={SimulatedProgram: function(piece)},
-                rank=1,
-                title="what is saved",
-                changed=staticmethod(list),
-            )
+        some = {words: (), **{f"{words} {of}": (of,) for of in _WHICH}}
+        for each, of in some.items():
+            for says, function in (
+                (f"does not load {each}", _lost),
+                (f"saves {each} too late", _live),
+            ):
+                yield _new(
+                    clause="LA-22",
+                    place=f"edit of what is saved: {piece}",
+                    says=f"{says}: they {anew if function is _lost else live}",
+                    needs=("save", *needs, *(_WHICH[name][0] for name in of)),
+                    parts={SimulatedProgram: function(piece, *of)},
+                    rank=1 + len(of),
+                    title="what is saved",
+                    changed=staticmethod(list),
+                )
 
 
-def _lost(piece: str) -> type[Any]:
+def _replaced(
+    case: Mapping[str, Any],
+    state: simulation.State,
+    by: simulation.State,
+    name: str,
+    of: str,
+) -> simulation.State:
+    """Take a piece from another state, perhaps of some tensors."""
+    shapes = [each["shape"] for each in case["params"]]
+    found = []
+    for each, other in zip(state, by, strict=True):
+        piece = {n: v for n, v in other.items() if n == name}
+        if of and name in piece:
+            count = case.get("workers", 1)
+            which = _WHICH[of][1](shapes[: len(shapes) // count])
+            which = which * count if name == "theta" else which
+            piece = {name: _mixed(which, piece[name], each[name])}
+        found.append({**each, **piece})
+    return found
+
+
+def _lost(piece: str, of: str = "") -> type[Any]:
     class Loses(SimulatedProgram):
         def restore(self, levels: list[Any], state: simulation.State) -> oracle.Tensors:
-            _, anew = self.start()
-            fresh = simulation.state_of(anew, [])
-            weights = state[-1]
-            if piece == "theta":
-                weights = {"theta": self.start()[0]}
-            given = [
-                {**each, **{n: v for n, v in new.items() if n == piece}}
-                for each, new in zip(state[:-1], fresh[:-1], strict=True)
-            ]
-            return super().restore(levels, [*given, weights])
+            theta, anew = self.start()
+            fresh = simulation.state_of(anew, theta)
+            return super().restore(levels, _replaced(self.case, state, fresh, piece, of))
 
     return Loses
 
 
-def _live(piece: str) -> type[Any]:
+def _live(piece: str, of: str = "") -> type[Any]:
     class Shares(SimulatedProgram):
         def saved(self, then: simulation.State, now: simulation.State) -> simulation.State:
-            then = super().saved(then, now)
-            return [
-                {**a, **{n: v for n, v in b.items() if n == piece}}
-                for a, b in zip(then, now, strict=True)
-            ]
+            return _replaced(self.case, super().saved(then, now), now, piece, of)
 
     return Shares
 

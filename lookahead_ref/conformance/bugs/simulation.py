@@ -303,7 +303,7 @@ def picked(which: Sequence[bool], these: list[Any], others: list[Any]) -> list[A
 State = list[dict[str, Any]]
 """What is saved of each Lookahead, the outermost first, and of each optimizer in them."""
 
-_COUNTS = (
+COUNTS = (
     "cycle_step",
     "synchronized",
     "syncs",
@@ -313,7 +313,7 @@ _COUNTS = (
     "own_steps",
     "lacking",
 )
-_ARRAYS = ("phi", "slots", "anchor")
+ARRAYS = ("phi", "slots", "anchor")
 
 
 class SimulatedProgram:
@@ -435,7 +435,7 @@ def parts_of(levels: list[Any]) -> list[Any]:
 
 def state_of(levels: list[Any], theta: Tensors) -> State:
     """Take the state."""
-    kept = (*_COUNTS, *_ARRAYS)
+    kept = (*COUNTS, *ARRAYS)
     # Counts of tensors are lists, which are changed in place; arrays never are.
     state = [
         {
@@ -449,7 +449,7 @@ def state_of(levels: list[Any], theta: Tensors) -> State:
 
 
 def arrays_of(state: State) -> State:
-    return [{n: v for n, v in each.items() if n not in _COUNTS} for each in state]
+    return [{n: v for n, v in each.items() if n not in COUNTS} for each in state]
 
 
 @lru_cache(maxsize=4096)
