@@ -173,8 +173,8 @@ class CupyBackend:
             while root.base is not None:
                 root = root.base
             flat = self._library.ascontiguousarray(array).reshape(-1)
-            # Memory allocated by CuPy is shared with none of ours, unless it is one of ours;
-            # memory from another library may be.
+            # CuPy's own memory is shared with ours only if it is ours; memory of another
+            # library may be.
             if id(root) not in owned and isinstance(root.data.mem, _ALLOCATED):
                 return flat
             start, stop = _range(flat)

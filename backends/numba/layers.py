@@ -173,8 +173,8 @@ def lstm_cell(
         for j in range(units):
             k = 3 * units + j
             gates[i, k] = _logistic(gates[i, k] + recurrent[i, k])
-        # Loops over few arrays each, as the compiler limits the number of checks for overlap
-        # before a vectorized loop.
+        # Loops over few arrays each, as the compiler limits the checks for overlap before a
+        # vectorized loop.
         for j in range(units):
             kept = gates[i, units + j] * cell[i, j]
             next_cell[i, j] = kept + gates[i, j] * gates[i, 2 * units + j]

@@ -257,7 +257,7 @@ def test_a_tilde_that_no_shell_sees_is_the_home_folder(
     own = "--optimizer lookahead-~/mine.py:Signed --model ~/mine.py:Small"
     succeeded(f"train {own} --data ~/mine.py:halves --output run {SHORT}")
     assert plugins.digest("~/mine.py:Signed") == plugins.digest("../mine.py:Signed")
-    # The shell leaves alone what stands behind an equals sign.
+    # The shell does not expand text after an equals sign.
     monkeypatch.setattr("sys.argv", ["lookahead-ref", "train", "--resume=~/none"])
     with pytest.raises(SystemExit):
         main()
