@@ -31,8 +31,11 @@ SIZES = ("full", "middle", "small")
 OF_DATA = ("validation", "resize", "crop")
 """Settings of data, in every command that trains."""
 
-EVALUATION = ("statistics_examples", "evaluate_every", "evaluate_train")
-"""Settings of evaluation, in every command that trains."""
+SHARED = (
+    *("backend", "accumulate", *OF_DATA),
+    *("statistics_examples", "evaluate_every", "evaluate_train"),
+)
+"""Settings of computation, data and evaluation, in every command that trains."""
 
 _MODELS = "lookahead_ref.experiments.models:MODELS"
 _DATA_SETS = "lookahead_ref.data:SOURCES"
@@ -71,8 +74,8 @@ def several(kind: type, text: str, **more: Any) -> Any:
 
 
 def evaluation(settings: Any) -> dict[str, Any]:
-    """Return a report's settings of data and evaluation, with training examples."""
-    given = {name: getattr(settings, name) for name in (*OF_DATA, *EVALUATION)}
+    """Return a report's `SHARED` settings, with training examples evaluated."""
+    given = {name: getattr(settings, name) for name in SHARED}
     given["evaluate_train"] = given["evaluate_train"] is not False
     return {name: value for name, value in given.items() if value is not None}
 
@@ -604,7 +607,7 @@ class ReproduceSettings:
     seeds: int | None = _seeds(None)
     epochs: int | None = setting(None, "Replaces that of the setting.", least=1)
     learning_rate: float | None = setting(None, "Of SGD; replaces that of the setting.")
-    base: TrainSettings = shared("backend", *OF_DATA, *EVALUATION)
+    base: TrainSettings = shared(*SHARED)
 
     def __post_init__(self) -> None:
         given = [name for name in ("full", "middle", "budget") if getattr(self, name)]

@@ -235,6 +235,7 @@ def late_limits(curves: Sequence[Curve], *, higher: bool) -> tuple[float, float]
     low = max(low, middle - 8 * max(high - middle, least))
     high = min(high, 100.0)
     low = min(low, high - least / 5)  # also of curves that are all flat
+    high += 0.02 * (high - low)  # so that no line lies on the edge
     return (low, high) if higher else (-high, -low)
 
 

@@ -62,7 +62,7 @@ def test_the_index_of_the_vectors_lists_the_same_clauses() -> None:
     assert load().index["clauses"] == [each._asdict() for each in CLAUSES]
 
 
-def test_what_is_of_a_paper_names_its_equation_line_or_title() -> None:
+def test_clauses_of_a_paper_name_their_equation_line_or_title() -> None:
     for each in sections():
         if each.kind == "paper":
             assert re.search(r"Algorithm 1|\(0\.\d+\)|\d{4}", each.source), each.id

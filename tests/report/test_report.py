@@ -135,7 +135,10 @@ def test_a_picture_says_what_its_lines_are(seeds: int, told: str) -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(
     ("ends", "limits"),
-    [([(50, 60), (58, 70), (55, 55)], (50, 70)), ([(50, 60), (1, 2), (9, 61)], (52, 61))],
+    [
+        ([(50, 60), (58, 70), (55, 55)], (50, 70.4)),
+        ([(50, 60), (1, 2), (9, 61)], (52, 61.18)),
+    ],
 )
 def test_limits_show_the_end_and_neither_the_start_nor_a_failure(
     sign: int, ends: list[tuple[int, int]], limits: tuple[float, float]
@@ -204,7 +207,7 @@ def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_json_is_standard_even_where_numbers_are_not_finite(tmp_path: Path) -> None:
+def test_json_is_standard_even_with_numbers_that_are_not_finite(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"loss": [math.nan, -math.inf, 0.1]})
     text = (tmp_path / "x.json").read_text()
     assert json.loads(text) == {"loss": ["nan", "-inf", 0.1]}
