@@ -218,7 +218,7 @@ def test_the_backend_of_the_guide_is_found_by_its_entry_point(
 
 
 @pytest.mark.slow
-def test_what_the_page_plugs_in_is_taken_from_a_file_by_the_command(
+def test_the_pages_plugins_work_from_a_file(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = ROOT / "docs" / "extending.md"

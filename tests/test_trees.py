@@ -167,13 +167,13 @@ def at(leaf: Any) -> Any:
         (at(np.ma.array(W)), TypeError, "be a plain numpy.ndarray, got MaskedArray"),
     ],
 )
-def test_trees_that_differ_are_told_where(grads: Any, error: Any, told: str) -> None:
+def test_an_error_names_where_trees_differ(grads: Any, error: Any, told: str) -> None:
     told = told if told.startswith("grads") else rf"grads\['a/w'\] must {told}"
     with pytest.raises(error, match=told):
         trees.check_like(grads, at(W), "grads")
 
 
-def test_scalars_of_numpy_and_another_order_of_names_are_no_difference() -> None:
+def test_scalars_of_numpy_and_another_order_of_names_are_accepted() -> None:
     trees.check_like({"x": np.float64(1.0)}, {"x": np.array(2.0)}, "grads")
     trees.check_like({"x": np.array(1.0)}, {"x": np.float64(2.0)}, "grads")
     trees.check_like({"b": W, "a": W}, {"a": W, "b": W}, "grads")

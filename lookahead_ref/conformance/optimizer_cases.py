@@ -1,9 +1,8 @@
-"""The cases of optimizers in the golden suite: which exist, why, and how they are built.
+"""The cases of optimizers in the golden suite.
 
-An id is never used again for another case: a case that changes takes a new id, and the id
-of one that goes is added to `RETIRED`. A new profile is an entry of `PROFILES` and a
-function in `FILES`. Every tensor is exact in float32, so that one case serves both
-precisions.
+An id is never reused: a changed case gets a new id, and the id of a removed one is added to
+`RETIRED`. A new profile is an entry of `PROFILES` and a function in `FILES`. Every tensor
+is exact in float32, so that a case serves both precisions.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ RETIRED = (
     "inner-nesterov-decoupled",
     "inner-nesterov-decoupled-moving",
 )
-"""Ids of cases that there were."""
+"""Ids of removed cases."""
 
 PROFILES = {
     "wrapper": "Lookahead around SGD: start, period, outer update.",
@@ -57,17 +56,17 @@ NOT_SQUARE: Shapes = {"weight": (2, 3), "kernel": (2, 1, 3)}
 
 
 def _bits(values: Any) -> Any:
-    """Write numbers, in lists however deep, as bit strings."""
+    """Write numbers, in nested lists, as bit strings."""
     return bits(values) if isinstance(values, float) else [_bits(each) for each in values]
 
 
-# Problems: where gradients come from.
+# Problems, which give the gradients.
 
 
 def tape(
     case: str, shapes: Shapes, steps: int, scale: int, missing: Mapping[str, Sequence[int]]
 ) -> dict[str, Any]:
-    """Draw a tape of gradients; `missing` has the steps at which a parameter has none."""
+    """Draw a tape of gradients; `missing` has the steps without one, by parameter."""
 
     def drawn(t: int, name: str, shape: tuple[int, ...]) -> list[str] | None:
         if t in missing.get(name, ()):
@@ -202,10 +201,10 @@ def build(
     dtypes: Sequence[str] = ("float32", "float64"),
     **more: Any,
 ) -> PlannedCase:
-    """Build a case, all but its outcomes and the bugs that it shows."""
-    # The profile is what the id begins with, if not given. Values and gradients are noise,
-    # of sizes about the powers of two `scale` and `gradient_scale`, unless they are given
-    # by `initial` or `problem`. `more` is ``save_after`` or ``evaluate_after``.
+    """Build a case without outcomes and flags."""
+    # The profile defaults to the start of the id. Values and gradients are noise, with
+    # sizes of about 2 to the powers `scale` and `gradient_scale`, unless `initial` or
+    # `problem` is given. `more` is ``save_after`` or ``evaluate_after``.
     levels = [levels] if isinstance(levels, Level) else levels
     tensors = [tensor(identity, *each, scale=scale) for each in shapes.items()]
     for each, values in zip(tensors, initial or (), strict=initial is not None):
@@ -231,7 +230,7 @@ def build(
 # The cases of each profile.
 
 AT_SYNC = {"maintain": "LA-11", "reset": "LA-12", "interpolate": "LA-13"}
-"""What happens to the inner optimizer's state at a synchronization, and its clause."""
+"""The treatment of the inner optimizer's state at a synchronization, and its clause."""
 
 WARM_UP = [0.02, 0.04, 0.06, 0.08, 0.1]
 DECAY = [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025, 0.025, 0.0125]
@@ -266,11 +265,11 @@ MISSING = {
     "throughout": (4, 5, 6),
     "first": (1, 2),
 }
-"""Steps without a gradient, by where they are from a synchronization at step 3."""
+"""Steps without a gradient, by their place relative to a synchronization at step 3."""
 
 
 def _without_gradients() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield what cases have in common in which a parameter has no gradient."""
+    """Yield common arguments of cases in which a parameter has no gradient."""
     for when, missing in MISSING.items():
         says = f"no gradient {when} a synchronization"
         more = {"shapes": PAIR, "missing": {"second": missing}}
@@ -370,7 +369,7 @@ def _state() -> Cases:
 def _first_gradient_late() -> Cases:
     """Yield cases of a parameter that synchronizes before it has a gradient."""
     # In version 2 there were such cases for SGD and heavy ball only, and of `maintain`.
-    # Wherever an epsilon so small is added, it makes no difference.
+    # Such a small epsilon makes no difference anywhere.
     sums, moments = adagrad(l2=0.1, epsilon=1e-30), adam(epsilon=1e-30)
     both: Shapes = {"first": (1,), "second": (1,)}
     for at_sync, name, inner in (
@@ -390,9 +389,9 @@ def _first_gradient_late() -> Cases:
 
 
 def _shapes() -> Cases:
-    """Yield cases of tensors whose sizes differ, and of several beside whatever changes."""
-    # In all the others a matrix has as many rows as columns, and a schedule, a second
-    # level, saving and evaluation meet one tensor alone.
+    """Yield cases of a matrix that is not square, and of two parameters."""
+    # In all other cases matrices are square, and a schedule, a second level, saving and
+    # evaluation have only one tensor.
     yield build("wrapper-not-square", "LA-30", lookahead(2, 0.8), sgd(), 5,
                 says="matrix with more columns than rows", shapes=NOT_SQUARE)  # fmt: skip
 
@@ -506,7 +505,7 @@ INNERS: Mapping[str, tuple[str, Callable[..., Inner]]] = {
     "adam": ("IN-10", adam),
     "adamw": ("IN-4", _adamw),
 }
-"""Inner optimizer to the clause of its rule, and what makes it."""
+"""Inner optimizer to the clause of its rule, and the function that makes it."""
 
 OTHERS: Mapping[str, Sequence[tuple[str, str, Inner]]] = {
     "sgd": [("rate", "IN-1", sgd(0.003)), ("l2-strong", "IN-3", sgd(l2=0.5))],
@@ -533,7 +532,7 @@ OTHERS: Mapping[str, Sequence[tuple[str, str, Inner]]] = {
         ("epsilon", "IN-11", adam(epsilon=0.01, decoupled=0.05)),
     ],
 }
-"""Part of a case's id, clause and optimizer with hyperparameters of its own."""
+"""Part of a case's id, clause and optimizer with unusual hyperparameters."""
 
 
 def _inner(name: str) -> Cases:
@@ -712,4 +711,4 @@ FILES: Mapping[str, Callable[[], Cases]] = {
     "first-gradient-late": _first_gradient_late,
     "shapes": _shapes,
 }
-"""File, without its ending, to what yields its cases."""
+"""File name without ending to the function that yields its cases."""

@@ -104,7 +104,9 @@ def test_no_kernel_flushes_subnormals_or_contracts_products_into_sums() -> None:
 
 
 @needs_nvrtc
-def test_what_the_reading_of_the_ptx_would_find(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_of_the_ptx_finds_flushing_and_fusing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(compiler, "OPTIONS", ("--ftz=true", "--std=c++17"))
     ptx = compiler.translate(text("adam"), 90, kind="ptx").decode()
     assert "fma.rn.ftz.f32" in ptx
@@ -135,7 +137,7 @@ def test_a_device_newer_than_nvrtc_gets_ptx() -> None:
 
 
 @needs_nvrtc
-def test_a_device_older_than_nvrtc_compiles_for_is_told_so_in_one_line() -> None:
+def test_a_device_too_old_for_nvrtc_is_reported_in_one_line() -> None:
     told = r"capability \d+\.\d or more .* 3\.5:"
     with pytest.raises(BackendUnavailableError, match=told):
         compiler.translate(text("sgd"), 35)
@@ -309,7 +311,7 @@ def test_out_of_memory_says_how_much_was_asked_and_how_much_there_is(
             attempt()
 
 
-def test_an_error_of_the_host_s_memory_stays_as_it_is(place: Place) -> None:
+def test_an_error_of_the_host_s_memory_is_unchanged(place: Place) -> None:
     with pytest.raises(MemoryError, match=r"^the host's$"), explained(place.backend):
         raise MemoryError("the host's")
 
@@ -330,7 +332,7 @@ no_device = pytest.mark.skipif(has_a_device(), reason="there is a device")
 
 
 @no_device
-def test_a_machine_without_a_device_is_told_in_one_line() -> None:
+def test_a_machine_without_a_device_is_reported_in_one_line() -> None:
     with pytest.raises(BackendUnavailableError, match="no CUDA device") as raised:
         load("cupy")
     assert "\n" not in str(raised.value)
@@ -345,7 +347,7 @@ def without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_cupy")
-def test_a_machine_without_cupy_is_told_what_to_install() -> None:
+def test_a_machine_without_cupy_learns_what_to_install() -> None:
     told = r"^backend 'cupy' needs CuPy: .*lookahead-ref\[cuda12\].*$"
     with pytest.raises(RuntimeError, match=told) as raised:
         load("cupy")

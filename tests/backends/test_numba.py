@@ -70,7 +70,7 @@ def at_once(*asked: list[str]) -> list[list[str]]:
         return [process.communicate(timeout=500)[0].splitlines() for process in begun]
 
 
-def test_where_numba_compiles_nothing_the_backend_is_not_available(
+def test_if_numba_cannot_compile_the_backend_is_not_available(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("numba.config.DISABLE_JIT", True)  # as by the environment
@@ -312,7 +312,7 @@ def test_steppers_of_several_threads_share_a_pool_of_any_size_and_do_all_once() 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 # Python 3.12 warns of a fork beside threads, which is what is tested here.
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_child_goes_on_and_so_does_its_parent() -> None:
+def test_a_forked_child_and_its_parent_both_continue() -> None:
     start, *grads = normal(6, 400_001)
     optimizer = la.Lookahead(la.HeavyBall(0.1), k=2, alpha=0.3)
     expected, _ = run(optimizer, start, grads)

@@ -233,7 +233,7 @@ def test_info_lists_the_backends_and_why_one_is_not_available(here: Path) -> Non
         ("nonsense", "nonsense"),
     ],
 )
-def test_a_wrong_command_is_told_so_with_exit_code_2_and_makes_nothing(
+def test_a_wrong_command_exits_with_2_and_makes_nothing(
     arguments: str, told: str, here: Path
 ) -> None:
     done = called(arguments)
@@ -288,7 +288,7 @@ def test_the_shell_completes_values(typed: str, offered: list[str]) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk")
-def test_a_full_disk_below_standard_output_is_told_in_one_line() -> None:
+def test_a_full_disk_below_standard_output_is_reported_in_one_line() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "lookahead_ref", "info", "--json"],

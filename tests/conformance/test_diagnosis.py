@@ -75,7 +75,7 @@ def test_a_profile_that_nothing_explains_leaves_the_others_their_causes() -> Non
     assert told == {"wrapper": {frozenset({"alpha-swapped"})}, "resume": set()}
 
 
-def test_without_an_explanation_it_tells_what_the_failing_checks_have_in_common() -> None:
+def test_without_an_explanation_it_says_what_the_failing_checks_have_in_common() -> None:
     some = chosen("wrapper", "resume", every=4)
     found = results(program("half-the-phi-loaded"), some, "float32")
     only, after = summarize("it", found, diagnose(found))["hints"]
@@ -90,7 +90,7 @@ def test_without_an_explanation_it_tells_what_the_failing_checks_have_in_common(
     assert summarize("it", found, diagnose(found))["hints"] == []
 
 
-def test_of_two_explanations_both_are_told_the_likelier_first() -> None:
+def test_two_explanations_are_both_reported_the_likelier_first() -> None:
     # Every k - 1 steps, or every step: the same where k is 2.
     some = [case for case in chosen("wrapper") if case.data["lookahead"][0]["k"] == 2]
     (diagnosis,) = diagnose(results(program("period-minus-one"), some, "float64"))
@@ -99,7 +99,7 @@ def test_of_two_explanations_both_are_told_the_likelier_first() -> None:
 
 
 @pytest.mark.parametrize("answers", [False, True])
-def test_a_convention_is_told_only_where_a_case_has_shown_it(answers: bool) -> None:
+def test_a_convention_is_reported_only_if_a_case_has_shown_it(answers: bool) -> None:
     found = results(program("alpha-swapped"), chosen("wrapper", every=4), "float64")
     lacking = [case for case in cases("state") if "no-gradient" in case.flags]
     if answers:
@@ -112,7 +112,7 @@ def test_a_convention_is_told_only_where_a_case_has_shown_it(answers: bool) -> N
     assert diagnosis.unobserved == (() if answers else ("no-gradient",))
 
 
-def test_a_convention_is_told_as_allowed() -> None:
+def test_a_convention_is_reported_as_allowed() -> None:
     lacking = [case for case in cases("state") if "no-gradient" in case.flags]
     found = results(program(), lacking, "float64")
     *_, told = in_plain_words(summarize("it", found, diagnose(found)))

@@ -241,7 +241,7 @@ WRONG: dict[str, tuple[str, Callable[[ModelCase], ModelAnswer]]] = {
 
 
 @pytest.mark.parametrize(("identity", "wrong"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_far_off(identity: str, wrong: Any) -> None:
+def test_wrong_programs_fail_by_far(identity: str, wrong: Any) -> None:
     case = case_of(identity)
     assert judge_model(case, computed(case), "float64") == []
     found = judge_model(case, wrong(case), "float32", "gpu")
@@ -327,7 +327,7 @@ def test_an_answer_that_cannot_be_is_a_failure(changed: dict[str, Any], told: st
         (dict.fromkeys(case_of("mlp-smoke").params("float32"), np.zeros(1)), "the shape"),
     ],
 )
-def test_what_an_adapter_returns_is_checked(gradients: Any, told: str) -> None:
+def test_answers_of_an_adapter_are_checked(gradients: Any, told: str) -> None:
     class Adapter:
         def model_loss_and_grads(self, model: Any, params: Any, batch: Any) -> Any:
             return 1.0, gradients, {}
@@ -390,7 +390,9 @@ def test_the_command_reports_passes_and_failures(tmp_path: Path) -> None:
         (("--command", "/no/such/program"), 3, "cannot be started"),
     ],
 )
-def test_a_wrong_command_is_told(arguments: tuple[str, ...], code: int, told: str) -> None:
+def test_a_wrong_command_is_reported(
+    arguments: tuple[str, ...], code: int, told: str
+) -> None:
     result = called("golden", "models", *arguments)
     assert result.stdout == ""
     refused(result, told, code)

@@ -322,7 +322,7 @@ def test_missing_gradients_pass_with_every_convention_of_the_inner_rule() -> Non
 
 @pytest.mark.parametrize("rule", [heavy_ball, nesterov])
 @pytest.mark.parametrize("kind", ["none", "l2", "decoupled"])
-def test_where_momentum_has_the_learning_rate_does_not_matter_while_it_is_constant(
+def test_both_forms_of_momentum_agree_at_a_constant_learning_rate(
     rule: Any, kind: str
 ) -> None:
     inner = rule() if kind == "none" else rule(**{kind: 0.25})

@@ -69,7 +69,7 @@ def test_a_wrong_one_fails_and_its_bugs_are_named(bugs: tuple[str, ...]) -> None
         ({"offers": ()}, "an inner optimizer of its own"),
     ],
 )
-def test_what_cannot_be_judged_so_is_not_offered(changed: Any, says: str) -> None:
+def test_unsuitable_inner_optimizers_count_as_not_offered(changed: Any, says: str) -> None:
     results = taken(**changed)[:14]
     assert statuses(results) == {"unsupported"}
     assert all(says in each.reason for each in results)

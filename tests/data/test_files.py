@@ -79,7 +79,7 @@ def test_a_plain_file_is_mapped_and_not_read(tmp_path: Path) -> None:
         (VALID[:2] + b"\x0e\x20" + b"\xff" * 128, None, "of 8 bytes"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_place_and_nothing_allocated(
+def test_errors_name_their_place_and_nothing_is_allocated(
     tmp_path: Path, pack: Any, content: bytes, offset: int | None, told: str
 ) -> None:
     path = tmp_path / "file"
@@ -105,7 +105,9 @@ def test_what_is_wrong_is_told_with_its_place_and_nothing_allocated(
         (PACKED + PACKED, "258 bytes in all; it goes on"),
     ],
 )
-def test_a_cut_or_damaged_gzip_is_told(tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_cut_or_damaged_gzip_is_reported(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
     path = tmp_path / "file.gz"
     path.write_bytes(content)
     with pytest.raises(DataFileError, match=told):

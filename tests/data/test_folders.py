@@ -99,7 +99,7 @@ def test_pictures_of_any_colours_become_red_green_and_blue(folder: Path, mode: s
     assert (first(folder) > 250).all()
 
 
-def test_transparency_goes_without_a_word(folder: Path) -> None:
+def test_transparency_is_dropped_silently(folder: Path) -> None:
     picture = Image.new("P", (9, 9), 1)
     picture.putpalette([0, 0, 0, 200, 100, 50])
     path = folder / "train/n01/c.jpg"
@@ -121,7 +121,7 @@ def test_greys_of_more_than_8_bits_are_scaled(folder: Path, content: bytes) -> N
 
 
 @given(st.integers(1, 900), st.integers(1, 900), st.integers(0, 99))
-def test_a_crop_is_of_the_usual_area_and_aspect(width: int, height: int, seed: int) -> None:
+def test_a_crop_has_the_usual_area_and_aspect(width: int, height: int, seed: int) -> None:
     for cut in ResizedCrop().cuts(4, np.random.default_rng(seed)):
         (left, top, right, bottom), _ = cut(width, height)
         assert 0 <= left < right <= width
@@ -157,7 +157,7 @@ def test_a_cut_is_decoded_to_the_size_of_the_inputs(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pixels(made.inputs)[0], part[..., ::-1])
 
 
-def test_crops_are_those_of_the_seed_in_training_alone_and_go_on(tmp_path: Path) -> None:
+def test_crops_follow_the_seed_only_in_training_and_continue(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name in ("train/a/1.png", "train/b/2.png", "train/b/3.png", "val/a/4.png"):
         save(tmp_path / name, rng.integers(0, 256, (20, 24, 3), dtype=np.uint8))
@@ -274,7 +274,7 @@ def test_hidden_and_other_files_and_folders_are_skipped(folder: Path) -> None:
         load_images(folder)
 
 
-def test_links_are_followed_and_what_is_no_file_is_named(folder: Path) -> None:
+def test_links_are_followed_and_broken_ones_are_named(folder: Path) -> None:
     place = folder / "train" / "n01"
     (place / "d.jpg").symlink_to(place / "c.jpg")
     assert load_images(folder).train.size == 4
@@ -305,7 +305,9 @@ def test_validation_may_lack_a_class(folder: Path) -> None:
         (lambda f: (f / "val/n01").rename(f / "val/n3"), "val/n3", "no such class in"),
     ],
 )
-def test_other_layouts_are_told(folder: Path, change: Any, where: str, told: str) -> None:
+def test_other_layouts_are_reported(
+    folder: Path, change: Any, where: str, told: str
+) -> None:
     change(folder)
     with pytest.raises(DataFileError, match=told) as caught:
         load_images(folder)
@@ -365,7 +367,7 @@ def test_pictures_are_decoded_on_the_cores_that_this_process_may_use(
     assert started == [3]
 
 
-def test_however_long_a_picture_is_only_its_middle_is_made(tmp_path: Path) -> None:
+def test_only_the_middle_of_a_long_picture_is_decoded(tmp_path: Path) -> None:
     # Resized whole, its longer side would be 5 million pixels.
     save(tmp_path / "long.png", np.zeros((1, 20_000, 3), np.uint8))
     source = PictureFiles((str(tmp_path / "long.png"),), np.array([0]), 256, 224)

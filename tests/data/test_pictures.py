@@ -140,7 +140,7 @@ def test_mnist_is_split_normalised_and_flat(tmp_path: Path, pack: bool) -> None:
     np.testing.assert_array_equal(back, test_pixels)
 
 
-def test_where_only_the_test_files_are_they_are_split(tmp_path: Path) -> None:
+def test_without_training_files_the_test_files_are_split(tmp_path: Path) -> None:
     write_mnist(tmp_path, "t10k", 50)
     data = load(f"fashion-mnist:{tmp_path}")
     assert (data.name, data.train.size, data.validation.size) == ("fashion-mnist", 40, 10)
@@ -151,20 +151,20 @@ def test_where_only_the_test_files_are_they_are_split(tmp_path: Path) -> None:
         assert same == (seed == 0)
 
 
-def test_file_names_with_a_dot_are_found_too(tmp_path: Path) -> None:
+def test_file_names_with_a_dot_are_also_found(tmp_path: Path) -> None:
     write_mnist(tmp_path, "train", 20)
     for name in (IMAGES, LABELS):
         (tmp_path / name).rename(tmp_path / name.replace("-idx", ".idx"))
     assert load_mnist(tmp_path, validation=0.5).train.size == 10
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataFileError, match=r"nowhere: no such folder"):
         load_mnist(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("of", ["mnist", "cifar10"])
-def test_where_none_are_held_out_the_test_is_evaluated(of: str, tmp_path: Path) -> None:
+def test_without_validation_examples_the_test_is_evaluated(of: str, tmp_path: Path) -> None:
     if of == "mnist":
         for part, n in (("train", 240), ("t10k", 30)):
             write_mnist(tmp_path, part, n)

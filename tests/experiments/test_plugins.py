@@ -149,7 +149,7 @@ def test_each_optimizer_is_compared_alone_and_inside_lookahead() -> None:
     assert tuple(method.name for method in everything) == optimizers.COMPARED
 
 
-def test_an_optimizer_named_like_another_is_told_by_its_file() -> None:
+def test_an_optimizer_named_like_another_is_named_with_its_file() -> None:
     found = compare.methods(CompareSettings(optimizers=("adam", "mine.py:Adam")))
     assert [method.title for method in found] == [
         "Adam",
@@ -180,7 +180,7 @@ def test_a_report_says_where_its_learning_rates_come_from(
     assert {word for word in words if word in text} == said
 
 
-def test_a_rate_is_of_the_optimizer_that_it_names(folder: Path) -> None:
+def test_a_rate_belongs_to_the_optimizer_that_it_names(folder: Path) -> None:
     settings = CompareSettings(
         optimizers=("mine.py:Signed", "adam", "sgd"),
         learning_rates=(("", 0.5), ("adam", 0.125)),
@@ -236,7 +236,7 @@ def test_a_sweep_tries_hyperparameters_and_redoes_what_edits_change(folder: Path
     assert len(again(folder / "swept" / "trials") - first) == len(first) == 5
 
 
-def test_a_run_of_the_users_own_optimizer_model_and_data_goes_on(folder: Path) -> None:
+def test_a_run_of_the_users_own_optimizer_model_and_data_continues(folder: Path) -> None:
     own = f"train --optimizer polyak-mine.py:Signed {WITH}"
     succeeded(f"{own} --hyperparameter share=0.5 {SHORT} --output run")
     weights = (folder / "run" / "final.safetensors").read_bytes()
@@ -265,7 +265,7 @@ def test_a_tilde_that_no_shell_sees_is_the_home_folder(
     assert f"got {folder / 'none'}, which has no run.json" in told
 
 
-def test_a_folder_alone_does_not_decide_what_code_is_run(folder: Path) -> None:
+def test_a_folder_alone_does_not_decide_which_code_is_run(folder: Path) -> None:
     own = f"--optimizer lookahead-mine.py:Signed {WITH}"
     succeeded(f"train {own} {SHORT} --output run")
     (folder / "mine.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
@@ -284,7 +284,7 @@ def test_a_folder_alone_does_not_decide_what_code_is_run(folder: Path) -> None:
     assert (folder / "ran").exists()
 
 
-def test_a_sweep_ends_where_a_file_changes_meanwhile(
+def test_a_sweep_ends_if_a_file_changes_meanwhile(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = train.train
@@ -383,7 +383,9 @@ def test_an_update_that_is_tried_changes_nothing_of_the_run(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("command", ["sweep --jobs 2", "train"])
-def test_an_error_amid_a_run_is_told_with_its_line(command: str, folder: Path) -> None:
+def test_an_error_during_a_run_is_reported_with_its_line(
+    command: str, folder: Path
+) -> None:
     model = "--model wrong.py:Second --data mine.py:halves --learning-rate 0.1"
     done = called(f"{command} {SIGNED} {model} {SHORT}")
     assert done.exit_code == 2, done.stderr

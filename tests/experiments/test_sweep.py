@@ -44,7 +44,7 @@ def test_every_combination_is_trained_once_for_each_seed(tmp_path: Path) -> None
     )
 
 
-def test_the_best_comes_first_and_what_diverged_last(tmp_path: Path) -> None:
+def test_the_best_comes_first_and_diverged_ones_last(tmp_path: Path) -> None:
     made = run(tmp_path, learning_rate=(1e6, 0.001, 0.3))
     trained = results(tmp_path)["arms"]
     assert [arm["settings"]["learning_rate"] for arm in trained] == [0.3, 0.001, 1e6]
@@ -76,7 +76,7 @@ def test_a_wider_grid_trains_only_what_is_new(tmp_path: Path) -> None:
     assert before.items() <= after.items()
 
 
-def test_what_an_optimizer_has_not_is_not_varied_for_it() -> None:
+def test_settings_that_an_optimizer_lacks_are_not_varied() -> None:
     names = ("sgd", "lookahead-nesterov")
     settings = SweepSettings(optimizer=names, momentum=(0.8, 0.9), k=(5, 10))
     around = "lookahead-nesterov, momentum"
@@ -84,7 +84,7 @@ def test_what_an_optimizer_has_not_is_not_varied_for_it() -> None:
     assert [arm.title for arm in plan(settings).arms] == wanted
 
 
-def test_the_outer_step_is_varied_where_there_is_one() -> None:
+def test_the_outer_step_is_varied_if_there_is_one() -> None:
     def titles(*optimizers: str, outer: str | None = None, **given: Any) -> list[str]:
         base = TrainSettings(outer=outer)
         settings = SweepSettings(optimizer=optimizers, base=base, **given)

@@ -26,7 +26,7 @@ from support import assert_same_bits
         ("awd-lstm --hidden 8 --layers 2 --embedding 4 --optimizer polyak-sgd", (4, 4)),
     ],
 )
-def test_a_language_model_trains_and_goes_on_with_what_it_carries(
+def test_a_language_model_trains_and_continues_with_its_carried_state(
     model: str, last: tuple[int, int], here: Path
 ) -> None:
     (here / "text").write_text("so it goes, and on it goes, as it went. " * 40)
@@ -59,7 +59,7 @@ def test_the_weights_of_a_run_are_those_that_training_returns(here: Path) -> Non
     assert record["class_names"] == list("0123456789")
 
 
-def test_a_run_goes_on_past_its_end_as_if_it_had_been_that_long(here: Path) -> None:
+def test_a_run_continued_past_its_end_equals_a_longer_run(here: Path) -> None:
     for epochs, folder in ((1, "short"), (3, "long")):
         succeeded(f"train --epochs {epochs} --output {folder}")
     succeeded("train --resume short --epochs 3")
@@ -99,9 +99,7 @@ def test_training_begins_with_given_weights(
         ("--patience 3", "patience cannot be given with schedule constant"),
     ],
 )
-def test_what_a_run_cannot_begin_with_is_told_before_a_folder_is_made(
-    given: str, told: str, here: Path
-) -> None:
+def test_errors_come_before_a_folder_is_made(given: str, told: str, here: Path) -> None:
     (here / "text").write_text("no weights")
     if "first" in given:
         succeeded("train --epochs 1 --hidden 8 --output first")
@@ -143,7 +141,7 @@ def test_a_wrong_group_is_refused(group: str, told: str) -> None:
         train.prepare(TrainSettings(groups=(group,)))
 
 
-def test_groups_train_and_go_on(here: Path) -> None:
+def test_groups_train_and_continue(here: Path) -> None:
     done = succeeded("train --epochs 2 --group '*bias:weight-decay=0.1,k=3' --output run")
     final = (here / "run" / "final.safetensors").read_bytes()
     max((here / "run").glob("checkpoint-*")).unlink()
@@ -152,7 +150,7 @@ def test_groups_train_and_go_on(here: Path) -> None:
 
 
 @pytest.mark.parametrize("available", [True, False])
-def test_the_backend_left_open_is_the_faster_one_that_is_there(
+def test_auto_is_the_fastest_installed_backend(
     available: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(name: str) -> Any:
@@ -177,7 +175,7 @@ def test_settings_that_were_found_right_stay_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("k", "x"), ("hidden", ["x"]), ("alpha", "x"), ("tied", 1)]
 )
-def test_settings_of_another_type_are_refused_where_they_are_read(
+def test_settings_of_another_type_are_refused(
     name: str, value: Any, tmp_path: Path
 ) -> None:
     settings = asdict(TrainSettings()) | {name: value}
@@ -214,7 +212,7 @@ def test_a_residual_network_is_made_for_the_pictures(name: str) -> None:
     assert model.backend == "numba"  # type: ignore[union-attr]
 
 
-def test_sizes_of_pictures_reach_the_data_that_has_them(here: Path) -> None:
+def test_sizes_of_pictures_reach_the_data(here: Path) -> None:
     for name in ("train/a", "val/a"):
         (here / name).mkdir(parents=True)
         (here / name / "1.png").write_bytes(encoded("PNG", np.zeros((9, 9, 3), "u1")))
@@ -226,7 +224,7 @@ def test_sizes_of_pictures_reach_the_data_that_has_them(here: Path) -> None:
     refused(called("train --crop 9"), "crop is no option of data 'digits', got 9")
 
 
-def test_with_no_validation_all_are_trained_on_and_the_test_is_told(here: Path) -> None:
+def test_without_validation_all_are_trained_on_and_the_test_is_reported(here: Path) -> None:
     write_mnist(here, train=80, t10k=20)
     line = "train --data mnist:. --hidden 8 --batch-size 20 --epochs 2 --validation "
     done = succeeded(line + "none --output run")
@@ -294,7 +292,7 @@ def test_settings_reach_the_optimizer(name: str) -> None:
     assert optimizers.method(name).name == name
 
 
-def test_lion_decays_weights_as_its_paper_unless_told_otherwise() -> None:
+def test_lion_decays_weights_as_in_its_paper_by_default() -> None:
     settings = TrainSettings(optimizer="lion", learning_rate=0.1, weight_decay=0.1)
     assert optimizers.build(settings).weight_decay_kind == "decoupled"
     l2 = replace(settings, weight_decay_kind="l2")
@@ -318,7 +316,7 @@ def test_lion_decays_weights_as_its_paper_unless_told_otherwise() -> None:
         ({"outer": "sgd", "outer_learning_rate": 0.0}, "outer_learning_rate must be .* 0"),
     ],
 )
-def test_what_is_given_of_an_outer_step_and_wrong_or_not_used_is_refused(
+def test_wrong_or_unused_options_of_an_outer_step_are_refused(
     given: dict[str, Any], told: str
 ) -> None:
     settings = TrainSettings(**{"optimizer": "lookahead-adam", **given}, learning_rate=0.1)
@@ -326,7 +324,7 @@ def test_what_is_given_of_an_outer_step_and_wrong_or_not_used_is_refused(
         optimizers.build(settings)
 
 
-def test_a_grid_leaves_out_what_an_optimizer_has_not() -> None:
+def test_a_grid_omits_settings_that_an_optimizer_lacks() -> None:
     kept = [
         optimizers.fitted(TrainSettings(optimizer=name, nonmonotone=3)).nonmonotone
         for name in ("adam", "lookahead-adam", "polyak-adam")

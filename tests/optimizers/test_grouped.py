@@ -87,7 +87,7 @@ def test_a_schedule_keeps_the_ratios_of_the_learning_rates() -> None:
         ({"*": la.Grouped(OWN)}, "groups['*'] must not be Grouped itself"),
     ],
 )
-def test_what_are_no_groups_is_told(groups: Any, told: str) -> None:
+def test_invalid_groups_are_refused(groups: Any, told: str) -> None:
     with pytest.raises(TypeError, match=re.escape(told)):
         la.Grouped(groups)
 
@@ -101,7 +101,7 @@ def test_what_are_no_groups_is_told(groups: Any, told: str) -> None:
     ],
 )
 @pytest.mark.parametrize("make", [la.Grouped.init, la.Stepper])
-def test_patterns_that_do_not_fit_the_parameters_are_told(
+def test_patterns_that_do_not_fit_the_parameters_are_refused(
     make: Any, patterns: list[str], told: str
 ) -> None:
     optimizer = la.Grouped({pattern: la.SGD(1.0) for pattern in patterns})

@@ -41,7 +41,7 @@ def ran(workers: la.Workers, start: Any, steps: Any) -> tuple[Any, Any]:
     return params, states
 
 
-def test_where_one_worker_s_optimizer_belongs_several_are_refused() -> None:
+def test_workers_are_refused_as_a_single_optimizer() -> None:
     workers: Any = la.Workers(la.Lookahead(la.SGD(0.1)), 2)
     told = "must be the optimizer of one worker, got Workers: .*train makes a stepper"
     for made in (
@@ -147,7 +147,7 @@ def test_the_mean_sums_in_the_order_of_the_workers() -> None:
         ),
     ],
 )
-def test_what_cannot_be_shared_is_refused(made: Any, error: Any, told: str) -> None:
+def test_invalid_workers_are_refused(made: Any, error: Any, told: str) -> None:
     with pytest.raises(error, match=told):
         made()
 

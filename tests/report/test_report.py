@@ -207,7 +207,7 @@ def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_json_is_standard_even_where_numbers_are_not_finite(tmp_path: Path) -> None:
+def test_json_is_standard_even_with_numbers_that_are_not_finite(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"loss": [math.nan, -math.inf, 0.1]})
     text = (tmp_path / "x.json").read_text()
     assert json.loads(text) == {"loss": ["nan", "-inf", 0.1]}

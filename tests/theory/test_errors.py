@@ -142,7 +142,7 @@ NO_RATE = f"{TOO_LARGE} at all learning_rates from 3 to 4"
         (planning.steps_to_reach, (PROBLEM, 5.0, 2.5), "learning_rate must be in the"),
     ],
 )
-def test_bad_input_is_told_by_name(
+def test_errors_name_bad_input(
     call: Callable[..., object], arguments: tuple[Any, ...], told: str
 ) -> None:
     options = arguments[-1] if isinstance(arguments[-1], dict) else {}

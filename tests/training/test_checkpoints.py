@@ -43,7 +43,7 @@ RECORD = {"step": 7, "state": {"big": 2**127, "loss": 0.1}}
 CONTENT = encode(ARRAYS, RECORD)
 
 
-def test_what_is_read_is_what_was_written_and_the_same_is_the_same_bytes() -> None:
+def test_a_checkpoint_is_read_as_written_and_equal_states_give_equal_bytes() -> None:
     arrays, record = decode(CONTENT)
     assert record == RECORD
     assert arrays.keys() == ARRAYS.keys()
@@ -83,7 +83,7 @@ def test_it_is_a_safetensors_file_with_one_key_of_sorted_json(tmp_path: Path) ->
         (rb"\"record\"", rb"\"rekord\""),
     ],
 )
-def test_a_wrong_file_with_a_right_checksum_is_told(was: bytes, now: bytes) -> None:
+def test_a_wrong_file_with_a_right_checksum_is_reported(was: bytes, now: bytes) -> None:
     assert was in CONTENT
     changed = CONTENT.replace(was, now, 1)
     length = int.from_bytes(changed[:8], "little") + len(now) - len(was)
@@ -174,7 +174,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(
     assert final(stopped) == final(whole)
 
 
-def test_where_all_checkpoints_are_damaged_nothing_is_begun_anew(stopped: Path) -> None:
+def test_with_only_damaged_checkpoints_the_run_does_not_restart(stopped: Path) -> None:
     for path in stopped.glob("checkpoint-*"):
         path.write_bytes(path.read_bytes()[:-1])
     log = (stopped / "train.jsonl").read_bytes()
@@ -230,7 +230,7 @@ WEIGHT = "optimizer/params/weight"
         (lambda a, _: a.update({WEIGHT: np.eye(2)}), "must be float32 .* got float64"),
     ],
 )
-def test_what_is_wrong_in_a_checkpoint_is_told(edit: Any, told: str, stopped: Path) -> None:
+def test_errors_in_a_checkpoint_are_reported(edit: Any, told: str, stopped: Path) -> None:
     path = stopped / LAST
     arrays, record = decode(path.read_bytes())
     edit(arrays, record)
@@ -241,7 +241,7 @@ def test_what_is_wrong_in_a_checkpoint_is_told(edit: Any, told: str, stopped: Pa
 
 
 @pytest.mark.parametrize("call", range(1, 9))
-def test_a_full_disk_is_told_and_the_last_checkpoint_is_as_it_was(
+def test_a_full_disk_is_reported_and_the_last_checkpoint_is_unchanged(
     call: int, stopped: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (stopped / LAST).read_bytes()
@@ -276,7 +276,7 @@ def test_a_disk_with_room_for_a_part(program: Program, stopped: Path, whole: Pat
     assert final(stopped) == final(whole)
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(program: Program) -> None:
+def test_a_folder_that_cannot_be_written_to_is_reported(program: Program) -> None:
     # Not in the folder of the tests, which other users may not enter.
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
@@ -320,7 +320,7 @@ def test_device_state_goes_to_the_host_and_back(check_every: int, tmp_path: Path
     np.testing.assert_array_equal(again.params["weight"], whole.params["weight"])
 
 
-def test_in_another_thread_a_run_hears_no_signals(tmp_path: Path, whole: Path) -> None:
+def test_a_run_in_another_thread_receives_no_signals(tmp_path: Path, whole: Path) -> None:
     in_threads(run_in, [tmp_path / "run"])
     assert final(tmp_path / "run") == final(whole)
 
@@ -339,7 +339,7 @@ def test_an_output_folder_with_a_run_in_it_is_refused(stopped: Path) -> None:
         refused(done, f"--resume {stopped} continues that")
 
 
-def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
+def test_only_a_run_can_be_resumed(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
         told = f"got {folder}, which has no run.json"
         refused(called("train --resume", str(folder)), told)
@@ -357,7 +357,7 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
         ("[]", "is not of type 'object'"),
     ],
 )
-def test_a_run_json_that_is_wrong_is_told(change: Any, told: str, stopped: Path) -> None:
+def test_a_wrong_run_json_is_reported(change: Any, told: str, stopped: Path) -> None:
     path = stopped / "run.json"
     if not isinstance(change, str):
         change = json.dumps(json.loads(path.read_text()) | change)
@@ -367,7 +367,7 @@ def test_a_run_json_that_is_wrong_is_told(change: Any, told: str, stopped: Path)
     assert "run.json cannot be understood" in done.stderr
 
 
-def test_what_is_read_back_is_a_regular_file_or_is_not_opened(stopped: Path) -> None:
+def test_only_regular_files_are_read_back(stopped: Path) -> None:
     def piped(name: str) -> None:
         (stopped / name).unlink()
         os.mkfifo(stopped / name)
@@ -381,7 +381,7 @@ def test_what_is_read_back_is_a_regular_file_or_is_not_opened(stopped: Path) -> 
     refused(called(f"train {AGAIN} --resume", str(stopped)), told, code=1)
 
 
-def test_options_that_decide_a_run_cannot_change_when_it_goes_on(stopped: Path) -> None:
+def test_options_that_decide_a_run_cannot_change_when_it_continues(stopped: Path) -> None:
     told = "resume cannot be given with --batch-size"
     refused(called("train --batch-size 9 --resume", str(stopped)), told)
     done = succeeded(f"train {AGAIN} --keep 1 --json --resume", str(stopped))

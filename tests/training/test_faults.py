@@ -80,7 +80,7 @@ SLOT = "inner/slots/second_moment/weight"
         (LARGE, "state", SLOT, f"'{SLOT}' of the optimizer's state is not finite at step"),
     ],
 )
-def test_what_is_not_finite_stops_the_run_at_the_step_and_names_the_parameter(
+def test_a_value_that_is_not_finite_stops_the_run_and_names_the_parameter(
     by: float, of: str, where: str, told: str, check_every: int
 ) -> None:
     events: list[Any] = []
@@ -133,7 +133,7 @@ def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches(
     assert taken == list(range(15 - len(bad)))
 
 
-def test_a_gradient_that_is_not_finite_is_found_where_the_loss_is() -> None:
+def test_a_gradient_that_is_not_finite_is_found_even_if_the_loss_is_finite() -> None:
     # What is added is zero, with a gradient of infinity times zero.
     steep = Altered(lambda loss, w: loss + ((w * 0.0) ** 2).sum() ** 0.5)
     with np.errstate(divide="ignore"), pytest.raises(NonFiniteLossError) as caught:
@@ -144,7 +144,7 @@ def test_a_gradient_that_is_not_finite_is_found_where_the_loss_is() -> None:
 
 
 @pytest.mark.parametrize("optimizer", [la.Adam(0.1), la.AdaGrad(0.1)])
-def test_a_slot_that_would_be_infinite_for_good_is_told(optimizer: Any) -> None:
+def test_a_slot_that_would_stay_infinite_is_reported(optimizer: Any) -> None:
     told = r"slots/.*/weight' of the optimizer's state"
     with pytest.raises(NonFiniteLossError, match=told):
         trained(broken_at(8, by=LARGE), optimizer=optimizer)
@@ -175,7 +175,7 @@ def test_the_advice_is_about_the_cause(bad: Any, optimizer: Any, advice: str) ->
 
 
 @pytest.mark.filterwarnings("always")
-def test_a_loss_that_no_parameter_reaches_is_told() -> None:
+def test_a_loss_that_depends_on_no_parameter_is_reported() -> None:
     with pytest.warns(UserWarning, match=r"Altered\.loss depends on no parameter"):
         trained(model=Altered(lambda loss, w: np.float32(1.0)))
 

@@ -70,7 +70,7 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole(accumulate: int) -> No
         )
 
 
-def test_what_is_carried_goes_from_part_to_part() -> None:
+def test_the_carried_state_goes_from_part_to_part() -> None:
     handed = []
 
     class Counting(Normalised):
@@ -83,7 +83,7 @@ def test_what_is_carried_goes_from_part_to_part() -> None:
     assert result.steps == 3
 
 
-def test_callbacks_are_told_of_everything_in_order() -> None:
+def test_callbacks_receive_everything_in_order() -> None:
     events: list[Any] = []
     result = train(MODEL, DATA, la.SGD(0.1), **SETTINGS, callbacks=[events.append])
     kinds = [type(event) for event in events]
@@ -103,7 +103,7 @@ def test_callbacks_are_told_of_everything_in_order() -> None:
     assert events[-1].error is None
 
 
-def test_an_epoch_that_evaluates_to_nan_stands_in_the_history() -> None:
+def test_an_epoch_that_evaluates_to_nan_is_in_the_history() -> None:
     inputs = np.full((40, 2), np.nan, np.float32)
     broken = DATA._replace(validation=Examples(inputs, DATA.train.labels))
     told = r"evaluated weights .* check the data"
@@ -187,7 +187,7 @@ def test_the_backends_place_and_how_often_it_looks_change_nothing(check_every: i
     assert here == there
 
 
-def test_examples_that_are_taken_from_a_source_are_moved_too() -> None:
+def test_examples_taken_from_a_source_are_also_moved() -> None:
     elsewhere = Elsewhere()
 
     class Source:
@@ -248,7 +248,7 @@ def test_gradients_are_clipped_to_a_joint_norm() -> None:
         way(clip=0.0)
 
 
-def test_what_is_carried_through_a_text_starts_anew_with_each_epoch() -> None:
+def test_the_state_carried_through_a_text_restarts_with_each_epoch() -> None:
     model = Bigram()
     trained(text(), model, la.SGD(0.1), epochs=3, batch_size=2)
     assert model.counts == [0, 1, 2, 3] * 3
@@ -263,7 +263,7 @@ def test_what_is_carried_through_a_text_starts_anew_with_each_epoch() -> None:
         ({"mean": np.zeros(2, np.float32), "more": np.zeros(1)}, "'more' is not"),
     ],
 )
-def test_what_is_handed_on_is_like_what_start_makes(handed_on: Any, told: str) -> None:
+def test_the_carried_state_must_be_like_the_initial_one(handed_on: Any, told: str) -> None:
     class Changing(Normalised):
         def start(self, batch_size: int) -> Any:
             return {"mean": np.zeros(2, np.float32)}
@@ -275,7 +275,7 @@ def test_what_is_handed_on_is_like_what_start_makes(handed_on: Any, told: str) -
         trained(model=Changing())
 
 
-def test_what_is_carried_may_have_the_dtype_of_the_parameters() -> None:
+def test_the_carried_state_may_have_the_dtype_of_the_parameters() -> None:
     class Double(LSTM):
         def init(self, seed: Any) -> Any:  # type: ignore[override]
             return super().init(seed, np.float64)
@@ -283,7 +283,7 @@ def test_what_is_carried_may_have_the_dtype_of_the_parameters() -> None:
     assert trained(text(), Double(2, 3, 1), batch_size=2).steps == 8
 
 
-def test_of_a_text_the_perplexity_is_shown() -> None:
+def test_texts_show_perplexity() -> None:
     stream = io.StringIO()
     with training.TrainingProgress(Console(file=stream)) as progress:
         options: dict[str, Any] = {"epochs": 1, "batch_size": 2, "callbacks": [progress]}

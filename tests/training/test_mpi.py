@@ -159,7 +159,7 @@ train(MLP((2, 2)), data, optimizer, workers="mpi", callbacks=[told], **run)
 """
 
 
-def test_callbacks_are_told_of_a_fault_on_another_rank() -> None:
+def test_callbacks_receive_a_fault_on_another_rank() -> None:
     code = FAULTY.format(tests=str(Path(__file__).parents[1]))
     done = mpirun(*[[sys.executable, "-m", "mpi4py", "-c", code]] * 2)
     assert done.returncode != 0
@@ -185,7 +185,7 @@ UNLIKE = r"learning_rate must be the same on all ranks, got 0.1 on rank 0 and 0.
         ([["--output", "one"]] * 2, "output must be a new or empty folder, got one"),
     ],
 )
-def test_what_is_wrong_is_told_once_and_ends_all(
+def test_an_error_is_reported_once_and_ends_all_ranks(
     ranks: Any, error: str, tmp_path: Path
 ) -> None:
     (tmp_path / "one").mkdir()
@@ -209,7 +209,7 @@ def test_a_file_that_one_rank_does_not_see_ends_all(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_another_number_of_ranks_cannot_go_on(tmp_path: Path) -> None:
+def test_another_number_of_ranks_cannot_continue(tmp_path: Path) -> None:
     succeeded(shlex.join(TRAIN), "--workers", "2", "--output", str(tmp_path / "run"))
     before = outcome(tmp_path / "run")
     done = mpirun(*[[*PYTHON, "train", "--resume", str(tmp_path / "run")]] * 3)

@@ -70,7 +70,7 @@ def on_ranks(count: int, work: Callable[[Comm], Any]) -> tuple[list[Any], list[C
 
 @pytest.mark.parametrize("reduction", ["ordered", "allreduce"])
 @pytest.mark.parametrize("library", ["numpy", "standin"])
-def test_arrays_are_averaged_where_they_are(library: str, reduction: str) -> None:
+def test_arrays_are_averaged_on_their_device(library: str, reduction: str) -> None:
     if library == "standin":
         pytest.importorskip("cupy")
     xp, count = importlib.import_module(library), 3
@@ -125,7 +125,7 @@ def supported(_: int, found: Any) -> None:
         (None, {}, False),
     ],
 )
-def test_an_mpi_is_cuda_aware_where_it_says_so(
+def test_an_mpi_is_cuda_aware_if_it_says_so(
     kinds: str | None, functions: Any, aware: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(team.ctypes, "CDLL", lambda _: SimpleNamespace(**functions))
@@ -138,7 +138,7 @@ def test_an_mpi_is_cuda_aware_where_it_says_so(
 
 
 @pytest.mark.parametrize("failing", [(), (1, 2)])
-def test_the_first_rank_that_fails_raises_and_the_others_are_told(
+def test_the_first_failing_rank_raises_and_notifies_the_others(
     failing: tuple[int, ...],
 ) -> None:
     told: dict[int, str] = {}

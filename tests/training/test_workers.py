@@ -85,7 +85,7 @@ def test_the_backends_place_and_how_often_it_looks_change_nothing(check_every: i
 
 
 @pytest.mark.parametrize("on_devices", [False, True])
-def test_what_is_averaged_comes_to_the_host_unless_the_team_takes_it_where_it_is(
+def test_averages_are_taken_on_the_host_unless_the_team_supports_devices(
     on_devices: bool,
 ) -> None:
     class Noting(Elsewhere):
@@ -129,7 +129,7 @@ def test_parts_of_a_text_have_no_token_in_common_but_as_the_label_of_one() -> No
     assert [part.train[-1] for part in parts] == [3, 6, 9]
 
 
-def test_what_is_handed_from_batch_to_batch_is_each_workers_own() -> None:
+def test_each_worker_carries_its_own_state() -> None:
     model = Bigram()
     trained(2, model, text(), epochs=1, batch_size=1)
     length = (len(text().train) - 1) // 2
@@ -140,7 +140,7 @@ def test_what_is_handed_from_batch_to_batch_is_each_workers_own() -> None:
 # What is told and kept.
 
 
-def test_the_first_worker_tells_its_steps() -> None:
+def test_the_first_worker_reports_its_steps() -> None:
     told: list[Any] = []
     alone: list[Any] = []
     trained(2, epochs=1, callbacks=[told.append])
@@ -154,7 +154,7 @@ def test_the_first_worker_tells_its_steps() -> None:
     assert steps[3:] != of_one[3:]
 
 
-def test_the_callbacks_are_told_of_a_fault_in_any_worker() -> None:
+def test_callbacks_receive_a_fault_in_any_worker() -> None:
     events: list[Any] = []
     data = clouds()
     data.train.inputs[1::2] = np.nan  # what the second worker has
@@ -201,7 +201,7 @@ class Unshared:
         (2, {"data": Unshared()}, "workers must be 1 with data mine, .* got 2"),
     ],
 )
-def test_what_no_workers_can_do_is_told(count: int, more: Any, told: str) -> None:
+def test_invalid_runs_of_workers_are_refused(count: int, more: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         trained(count, **more)
 
@@ -228,7 +228,7 @@ def test_only_a_lookahead_has_a_step_to_share() -> None:
         ("--workers mpi", "mpi4py is needed to run with workers mpi, and is not installed"),
     ],
 )
-def test_the_command_says_what_is_wrong(
+def test_the_command_reports_errors(
     options: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
@@ -236,7 +236,7 @@ def test_the_command_says_what_is_wrong(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
+def test_a_run_continues_with_the_same_number_of_workers(tmp_path: Path) -> None:
     run, whole = tmp_path / "run", tmp_path / "whole"
     for folder in (run, whole):
         command = "train --epochs 1 --k 4 --workers 2 --checkpoint-every 1 --output"
@@ -250,14 +250,14 @@ def test_a_run_goes_on_with_as_many_workers(tmp_path: Path) -> None:
     assert finals[0] == finals[1]
 
 
-def test_a_run_with_the_reduction_of_mpi_goes_on_by_it(tmp_path: Path) -> None:
+def test_a_run_with_mpis_reduction_continues_with_it(tmp_path: Path) -> None:
     with begin(tmp_path / "run", TrainSettings(workers=2, reduction="allreduce"), print):
         pass
     done = called("train --resume", str(tmp_path / "run"))
     refused(done, "resume must be run by mpirun -n 2 with --workers mpi")
 
 
-def test_sweeps_and_comparisons_give_workers_to_what_can_have_them() -> None:
+def test_sweeps_and_comparisons_use_workers_where_possible() -> None:
     swept = sweep.plan(SweepSettings(workers=2)).arms
     compared = compare.prepare(CompareSettings(workers=2, optimizers=("sgd",))).plan.arms
     assert [arm.settings.workers for arm in swept] == [2]

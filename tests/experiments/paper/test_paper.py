@@ -95,7 +95,7 @@ def test_language_models_run_in_small(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["compare", "sweep", "table1", "table2", "fig10"])
-def test_where_the_test_is_evaluated_nothing_is_called_validation(
+def test_if_the_test_is_evaluated_nothing_is_called_validation(
     name: str, tmp_path: Path
 ) -> None:
     write_mnist(tmp_path, train=64, t10k=8)
@@ -123,7 +123,7 @@ def test_where_the_test_is_evaluated_nothing_is_called_validation(
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "fig8"])
-def test_what_is_not_evaluated_is_left_out(name: str, tmp_path: Path) -> None:
+def test_quantities_that_are_not_evaluated_are_left_out(name: str, tmp_path: Path) -> None:
     seldom = TrainSettings(evaluate_every=2, evaluate_train=False)
     request = replace(QUICK, epochs=5, base=seldom)
     made = run(name, tmp_path, request)
@@ -199,7 +199,7 @@ WALKED = TrainSettings(
 )
 
 
-def test_walking_ends_where_training_does(tmp_path: Path) -> None:
+def test_a_walk_ends_where_training_does(tmp_path: Path) -> None:
     with walking(WALKED, tmp_path / "walk", StopRequest()) as walk:
         (last,) = walk.visits(walk.steps_per_epoch, walk.steps_per_epoch)
     result = train.run(train.prepare(WALKED))
@@ -265,7 +265,7 @@ def differences(first: Outcome, *others: Outcome) -> Table:
     return statistics.differences_from(first, others, {"validation_accuracy": 2})
 
 
-def test_a_clear_difference_is_told_and_one_within_the_spread_is_not() -> None:
+def test_a_clear_difference_is_reported_and_one_within_the_spread_is_not() -> None:
     sgd = outcome("SGD", [0.5, 0.6, 0.7])
     clear, noisy = outcome("Clear", [0.61, 0.70, 0.81]), outcome("Noisy", [0.7, 0.4, 0.75])
     words = statistics.against(differences(sgd, clear, noisy), "validation accuracy")
@@ -276,7 +276,7 @@ def test_a_clear_difference_is_told_and_one_within_the_spread_is_not() -> None:
     assert "than that of Clear at the end is not seen for SGD (-" in words
 
 
-def test_of_a_run_that_diverged_nothing_is_said() -> None:
+def test_nothing_is_said_about_a_diverged_run() -> None:
     table = differences(outcome("SGD", [0.5, None]), outcome("Other", [0.6, 0.7]))
     assert table.rows[0].cells == (MISSING,)
     told = statistics.against(table, "accuracy")
@@ -314,7 +314,7 @@ def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
     assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
 
 
-def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path) -> None:
+def test_if_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path) -> None:
     with pytest.raises(ArithmeticError, match="every run diverged"):
         run("table2", tmp_path, replace(QUICK, learning_rate=1e6))
     assert not (tmp_path / "report.html").exists()
@@ -323,7 +323,7 @@ def test_where_every_run_diverges_there_is_an_error_and_no_report(tmp_path: Path
 CELLS = r"^\| (`.*?`) \| (.*?) \| (\d+) \| (\d+) \| (.*?) \| (.*?) \|$"
 
 
-def test_the_page_tells_the_full_settings() -> None:
+def test_the_page_states_the_full_settings() -> None:
     text = (ROOT / "docs" / "reproducing.md").read_text("utf-8")
     told = {}
     for names, model, epochs, batch, _, decay in re.findall(CELLS, text, re.MULTILINE):

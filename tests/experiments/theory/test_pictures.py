@@ -55,7 +55,7 @@ def test_a_command_writes_the_picture_twice_and_its_numbers(name: str, here: Pat
     assert " ".join(done.stdout.split()).startswith(module.summary(numbers))
 
 
-def test_the_numbers_that_are_written_make_the_picture_and_json_says_where_they_are(
+def test_the_written_numbers_make_the_picture_and_json_names_the_files(
     here: Path,
 ) -> None:
     told = json.loads(succeeded("theory alpha --json").stdout)
