@@ -81,6 +81,7 @@ def test_if_numba_cannot_compile_the_backend_is_not_available(
 # The cache.
 
 
+@pytest.mark.slow
 def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     NumbaBackend(cache=whole).compile(DOUBLE, "float64")([np.ones(1)], [2.0])
@@ -103,6 +104,7 @@ def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Pat
     assert not [path for each in damaged for path in each.rglob("*.nb?")]
 
 
+@pytest.mark.slow
 def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
     found = at_once(*[[f"multiply:{tmp_path}"]] * 2)
     assert [lines[0].split()[:2] for lines in found] == [["3.0", "5.0"]] * 2

@@ -5,8 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 from lookahead_ref.conformance import load
 from lookahead_ref.conformance.bugs import CLAUSES, MISTAKES
 
@@ -77,11 +75,11 @@ def test_every_vector_flag_variant_and_mistake_cites_a_clause_that_exists() -> N
     assert clauses <= {each.id for each in CLAUSES}
 
 
-@pytest.mark.parametrize("section", sections(), ids=lambda each: each.id)
-def test_a_clause_has_a_vector_or_says_why_not(section: Section) -> None:
-    excuses = re.findall(r"^\*No vector:\* (\w.{20,})", section.text, re.MULTILINE)
-    assert section.text.count("No vector") == len(excuses) <= 1
-    assert bool(excuses) == (section.id not in cited())
+def test_a_clause_has_a_vector_or_says_why_not() -> None:
+    for each in sections():
+        excuses = re.findall(r"^\*No vector:\* (\w.{20,})", each.text, re.MULTILINE)
+        assert each.text.count("No vector") == len(excuses) <= 1, each.id
+        assert bool(excuses) == (each.id not in cited()), each.id
 
 
 def test_no_page_names_a_clause_that_does_not_exist() -> None:

@@ -10,12 +10,8 @@ import pytest
 from commands import alone, called, refused, results, succeeded
 from lookahead_ref.cli.app import main
 from lookahead_ref.experiments import compare, optimizers, plugins, sweep, train, trials
-from lookahead_ref.experiments.settings import (
-    CompareSettings,
-    SweepSettings,
-    TrainSettings,
-    command,
-)
+from lookahead_ref.experiments.options import command
+from lookahead_ref.experiments.settings import CompareSettings, SweepSettings, TrainSettings
 from own_code import OWN
 from support import assert_same_bits
 
