@@ -132,8 +132,8 @@ def forked(order: dict[str, Any]) -> dict[str, Any]:
         os._exit(0)
     os.close(writing)
     _, status, used = os.wait4(child, 0)
-    with os.fdopen(reading) as told:
-        error = told.read()
+    with os.fdopen(reading) as message:
+        error = message.read()
     seconds = used.ru_utime + used.ru_stime
     return {"killed": os.WIFSIGNALED(status), "error": error, "seconds": seconds}
 

@@ -138,8 +138,8 @@ def test_a_device_newer_than_nvrtc_gets_ptx() -> None:
 
 @needs_nvrtc
 def test_a_device_too_old_for_nvrtc_is_reported_in_one_line() -> None:
-    told = r"capability \d+\.\d or more .* 3\.5:"
-    with pytest.raises(BackendUnavailableError, match=told):
+    message = r"capability \d+\.\d or more .* 3\.5:"
+    with pytest.raises(BackendUnavailableError, match=message):
         compiler.translate(text("sgd"), 35)
 
 
@@ -301,13 +301,13 @@ def test_out_of_memory_says_how_much_was_asked_and_how_much_there_is(
     x = starved.from_host(np.zeros(3))
     monkeypatch.setattr(standin.ndarray, "copy", fail)
     monkeypatch.setattr(standin, "asarray", fail)
-    told = r"4,000,000,000 bytes.*8 MiB.*2 MiB are free"
+    message = r"4,000,000,000 bytes.*8 MiB.*2 MiB are free"
     for attempt in (
         lambda: starved.from_host(np.zeros(3)),
         lambda: starved.copy(x),
         lambda: la.Stepper(la.SGD(0.1), {"x": x}, backend=starved),
     ):
-        with pytest.raises(MemoryError, match=told):
+        with pytest.raises(MemoryError, match=message):
             attempt()
 
 
@@ -348,23 +348,23 @@ def without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("without_cupy")
 def test_a_machine_without_cupy_learns_what_to_install() -> None:
-    told = r"^backend 'cupy' needs CuPy: .*lookahead-ref\[cuda12\].*$"
-    with pytest.raises(RuntimeError, match=told) as raised:
+    message = r"^backend 'cupy' needs CuPy: .*lookahead-ref\[cuda12\].*$"
+    with pytest.raises(RuntimeError, match=message) as raised:
         load("cupy")
     assert type(raised.value) is BackendUnavailableError
     assert "\n" not in str(raised.value)
 
 
-def assert_ends(command: str, told: str) -> None:
+def assert_ends(command: str, message: str) -> None:
     done = called(command)
-    refused(done, told)
+    refused(done, message)
     assert done.stdout == ""
 
 
 @pytest.mark.usefixtures("without_cupy")
 def test_commands_without_cupy_say_so_in_one_line() -> None:
-    told = "needs CuPy: pip install 'lookahead-ref[cuda12]'"
-    assert_ends("train --backend cupy", told)
+    message = "needs CuPy: pip install 'lookahead-ref[cuda12]'"
+    assert_ends("train --backend cupy", message)
 
 
 @no_device

@@ -44,11 +44,11 @@ def cited() -> set[str]:
     suite = load()
     named = {name for case in suite.cases for name in case.flags}
     named |= {one["name"] for case in suite.cases for one in case.data["outcomes"]}
-    told = [*suite.index["flags"], *suite.index["variants"]]
-    assert named <= {"reference", *(each["name"] for each in told)}
+    message = [*suite.index["flags"], *suite.index["variants"]]
+    assert named <= {"reference", *(each["name"] for each in message)}
     return {
         *(case.data["clause"] for case in suite.cases),
-        *(each["clause"] for each in told if each["name"] in named),
+        *(each["clause"] for each in message if each["name"] in named),
     }
 
 
@@ -70,8 +70,8 @@ def test_clauses_of_a_paper_name_their_equation_line_or_title() -> None:
 
 def test_every_vector_flag_variant_and_mistake_cites_a_clause_that_exists() -> None:
     index = load().index
-    told = [each["clause"] for each in (*index["flags"], *index["variants"])]
-    clauses = {*told, *cited(), *(each.clause for each in MISTAKES)}
+    message = [each["clause"] for each in (*index["flags"], *index["variants"])]
+    clauses = {*message, *cited(), *(each.clause for each in MISTAKES)}
     assert clauses <= {each.id for each in CLAUSES}
 
 
@@ -104,8 +104,8 @@ def test_the_vectors_page_names_every_rule_with_its_hyperparameters_and_slots() 
     section = page.partition("## Inner optimizers")[2].partition("\n## ")[0]
     row = r"^\| `([a-z-]+)` \|[^|]*\|([^|]*)\|([^|]*)\|$"
     rows = re.findall(row, section, re.MULTILINE)
-    told = {
+    message = {
         rule: (set(re.findall(r"`(\w+)`", names)), set(re.findall(r"`(\w+)`", slots)))
         for rule, names, slots in rows[1:]  # without the head
     }
-    assert told == found
+    assert message == found

@@ -294,8 +294,8 @@ def test_its_failures_are_named(name: str) -> None:
         each for each in READ[name][1] if name == "torchft" or "checkpoint" not in each
     }
     conventions = {each.name for each in CONVENTIONS}
-    told = named(found[0].explanations if found else [()])
-    assert causes in [each - conventions for each in told]
+    message = named(found[0].explanations if found else [()])
+    assert causes in [each - conventions for each in message]
 
 
 def test_a_missing_package_is_reported_with_its_extra() -> None:

@@ -103,11 +103,11 @@ def test_a_wrong_program_fails_and_its_cause_is_named(names: tuple[str, ...]) ->
     if len(causes) == 1:
         own = [each for each in found if causes[0] in each.case.flags]
         assert {each.status for each in own} <= {"failed"}
-    told = named(diagnose(found)[0].explanations)
+    message = named(diagnose(found)[0].explanations)
     # After a first synchronization at step 1, phi of that step is phi of the first step.
     if names == ("first-sync-at-step-1", "phi-after-first-step"):
-        told.discard(frozenset({"first-sync-at-step-1", "phi-at-first-sync"}))
-    assert told == ({frozenset(causes)} if causes else set())
+        message.discard(frozenset({"first-sync-at-step-1", "phi-at-first-sync"}))
+    assert message == ({frozenset(causes)} if causes else set())
 
 
 def test_a_right_program_has_nothing_to_explain() -> None:

@@ -111,15 +111,15 @@ def test_if_the_test_is_evaluated_nothing_is_called_validation(
     report = (tmp_path / "report.html").read_text("utf-8")
     pictures = "".join(path.read_text("utf-8") for path in tmp_path.glob("*.svg"))
     assert "est accuracy" in report
-    told = report + pictures
+    message = report + pictures
     # It may be what was asked for, and what the learning rates were chosen by.
     for known in (
         "--validation none",
         "<dt>Validation</dt>",
         "by validation accuracy",
     ):
-        told = told.replace(known, "")
-    assert "alidation" not in told
+        message = message.replace(known, "")
+    assert "alidation" not in message
 
 
 @pytest.mark.parametrize("name", ["table1", "table2", "fig8"])
@@ -279,8 +279,8 @@ def test_a_clear_difference_is_reported_and_one_within_the_spread_is_not() -> No
 def test_nothing_is_said_about_a_diverged_run() -> None:
     table = differences(outcome("SGD", [0.5, None]), outcome("Other", [0.6, 0.7]))
     assert table.rows[0].cells == (MISSING,)
-    told = statistics.against(table, "accuracy")
-    assert told.endswith("is not known, as runs diverged, for Other.")
+    message = statistics.against(table, "accuracy")
+    assert message.endswith("is not known, as runs diverged, for Other.")
     assert "–" in table.markdown()
 
 
@@ -301,15 +301,17 @@ def test_an_interval_is_students(n: int) -> None:
 def test_what_differs_from_the_paper_is_derived_from_every_setting() -> None:
     full = ReproduceSettings(full=True, data="cifar100:here")
     planned = table5.plan(full)
-    told = planned.notes[classifiers.DIFFERS]
-    names = [sentence.partition(":")[0] for sentence in told]
+    message = planned.notes[classifiers.DIFFERS]
+    names = [sentence.partition(":")[0] for sentence in message]
     assert names[:2] == ["Augmentation", "Learning rate"]
     assert names[2:] == ["Seeds", "Measured on", "Weight decay"]
     assert planned.setting["k and alpha"] == "5 and 0.5; 5 and 0.8; 10 and 0.5; 10 and 0.8"
     small_pictures = TrainSettings(resize=72, crop=64)
     full = ReproduceSettings(full=True, data="images:here", base=small_pictures)
-    told = experiment("table2").plan(full).notes[classifiers.DIFFERS]
-    assert any("Pixels of pictures: here resized to 72, cropped to 64;" in s for s in told)
+    message = experiment("table2").plan(full).notes[classifiers.DIFFERS]
+    assert any(
+        "Pixels of pictures: here resized to 72, cropped to 64;" in s for s in message
+    )
     small = table5.plan(QUICK).notes[classifiers.DIFFERS]
     assert "Model: here multilayer perceptron, small; in the paper ResNet-18." in small
 
@@ -325,12 +327,12 @@ CELLS = r"^\| (`.*?`) \| (.*?) \| (\d+) \| (\d+) \| (.*?) \| (.*?) \|$"
 
 def test_the_page_states_the_full_settings() -> None:
     text = (ROOT / "docs" / "reproducing.md").read_text("utf-8")
-    told = {}
+    message = {}
     for names, model, epochs, batch, _, decay in re.findall(CELLS, text, re.MULTILINE):
         for name in re.findall("`(.*?)`", names):
-            told[name] = (model, int(epochs), int(batch), decay.replace("none", "0.0"))
-    assert told.keys() == NAMES.keys() - {"family"}
-    for name, (model, epochs, batch, decay) in told.items():
+            message[name] = (model, int(epochs), int(batch), decay.replace("none", "0.0"))
+    assert message.keys() == NAMES.keys() - {"family"}
+    for name, (model, epochs, batch, decay) in message.items():
         request = ReproduceSettings(full=True, data="any")
         settings = experiment(name).plan(request).arms[0].settings
         assert model.replace("-", "").lower().startswith(settings.model.replace("-", ""))
