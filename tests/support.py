@@ -168,7 +168,7 @@ def left_as_it_was(stepper: la.Stepper, error: Any, told: Any = None) -> Iterato
 
 
 def in_threads(work: Callable[[Any], object], items: Sequence[Any]) -> None:
-    """Call a function for each item, each in a thread of its own, and wait for all."""
+    """Call a function for each item in separate threads, and wait for all."""
     threads = [threading.Thread(target=work, args=(item,)) for item in items]
     for thread in threads:
         thread.start()
@@ -180,7 +180,7 @@ def done_in_a_fork(work: Callable[[], object], meanwhile: Callable[[], object]) 
     """Whether a forked child does this without an error, and in a minute."""
     child = os.fork()
     if child == 0:
-        # A child of the test's process must not return into it, whatever happens.
+        # A child must never return into the test's process.
         status = 1
         try:
             work()

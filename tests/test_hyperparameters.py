@@ -166,7 +166,7 @@ def test_any_kind_of_real_number_gives_the_same(value: Any, dtype: Any) -> None:
         got, _ = run(optimizer, start, [grads] * 3)
         want, _ = run(la.Lookahead(make(0.125), k=1, alpha=0.125), start, [grads] * 3)
         assert_same_bits(got, want)
-        # Of all these a strict array takes Python's alone.
+        # A strict array accepts only Python's number of these.
         there = (trees.map(strict.asarray, each) for each in (start, grads))
         got, _ = run(optimizer, next(there), [next(there)] * 3)
         assert_same_bits(trees.map(np.asarray, got), want)

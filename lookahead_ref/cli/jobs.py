@@ -17,12 +17,12 @@ from lookahead_ref.cli.terminal import (
     print_report,
     reported,
 )
+from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.settings import (
     CompareSettings,
     JobOptions,
     ReproduceSettings,
     SweepSettings,
-    command,
 )
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The CuPy backend, as far as machines without a GPU can tell."""
+"""The CuPy backend, as far as it can be tested without a GPU."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def nvrtc_is_there() -> bool:
 
     try:
         nvrtc.getVersion()
-    except Exception:  # whatever the loader of NVIDIA's libraries raises
+    except Exception:  # NVIDIA's loader may raise anything
         return False
     return True
 
@@ -69,13 +69,13 @@ def nvrtc_was_installed_here() -> bool:
     return Path(str(found.locate_file(""))).is_relative_to(sys.prefix)
 
 
-# Where it was installed, tests that would be skipped because it does not load must fail.
+# If it is installed but does not load, tests must fail, not be skipped.
 needs_nvrtc = pytest.mark.skipif(
     not nvrtc_was_installed_here() and not nvrtc_is_there(), reason="NVRTC is not installed"
 )
 
 
-# What the device would run.
+# The code for the device.
 
 
 @pytest.mark.slow
@@ -243,7 +243,7 @@ def test_a_step_is_as_few_launches_as_can_be(cuda: HostCuda, place: Place) -> No
     for _ in range(2):
         cuda.launches.clear()
         stepper.step(place.to(params))
-        # Of both dtypes; of a Lookahead's five buffers there is place for 78 arrays.
+        # Both dtypes; a launch has room for 78 arrays with a Lookahead's five buffers.
         assert len(cuda.launches) == 2
         assert sum(cuda.launches) == 2 * 48
 
@@ -316,7 +316,7 @@ def test_an_error_of_the_host_s_memory_is_unchanged(place: Place) -> None:
         raise MemoryError("the host's")
 
 
-# Where it cannot run.
+# Reasons why it cannot run.
 
 
 def has_a_device() -> bool:

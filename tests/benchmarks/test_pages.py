@@ -1,4 +1,4 @@
-"""The pages are drawn from asv's result files; the one on GPUs tells of tests, too."""
+"""The pages are drawn from asv's result files; the one on GPUs also reports tests."""
 
 import json
 import math

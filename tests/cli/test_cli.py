@@ -42,7 +42,7 @@ main()
 def called_outside(
     line: str, folder: Path, *hidden: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own, if need be without some distributions."""
+    """Run a command in a new process, without some distributions if given."""
     start = ["-c", HIDE.format(hidden=hidden)] if hidden else ["-m", "lookahead_ref"]
     done = subprocess.run(
         [sys.executable, *start, *line.split()],
@@ -101,7 +101,7 @@ def test_the_examples_of_the_help_work(line: str, here: Path) -> None:
 
 
 def test_in_a_pipe_compare_prints_the_table_and_where_the_folder_is(tmp_path: Path) -> None:
-    # Pictures are drawn, too, whatever Matplotlib is told outside.
+    # Pictures are drawn even with odd settings of Matplotlib.
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
     line = f"{COMPARE} adam --output out"
     done = called_outside(line, tmp_path, MPLBACKEND="nonsense")

@@ -1,4 +1,4 @@
-"""What a diagnosis says where causes are many, alike or not to be seen."""
+"""The diagnosis of many, similar or invisible causes."""
 
 from typing import Any
 
@@ -146,14 +146,14 @@ def test_bits_with_the_last_byte_first_are_named(
             seen.steps.slow = [[x.byteswap() for x in each] for each in seen.steps.slow]
         found.append(Result(case, dtype, "failed", "", judge(case, seen, dtype), seen))
     (diagnosis,) = diagnose(found)
-    # What float32 reads is zero, however it is written.
+    # Zero in float32, however it is written.
     causes = (READS,) if dtype == "float32" and READS in causes else causes
     told = named(diagnosis.explanations)
     # Read and written so, float64 seems to rest: there are other reasons for that.
     assert frozenset(causes) in told if len(causes) == 2 else told == {frozenset(causes)}
 
 
-# Where a scheduler of PyTorch writes.
+# PyTorch's schedulers write here.
 
 
 def wrappers(torch: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from lookahead_ref.conformance.wire import Server, encode
 CASES = model_cases()
 BOTH = pytest.mark.parametrize("dtype", ["float32", "float64"])
 EACH = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
-# Its first layer stands at the rectifier's kink, where differences see half a slope.
+# Its first layer is at the rectifier's kink, where differences give half a slope.
 SMOOTH = [case for case in CASES if case.id != "mlp-zero-weights"]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lookahead_ref.conformance import cases, models, optimizer_cases, oracle, within
 from lookahead_ref.conformance.bugs import BUGS, CONVENTIONS, by_name, simulate
-from lookahead_ref.conformance.optimizer_cases import (
+from lookahead_ref.conformance.case_building import (
     PAIR,
     adagrad,
     adam,

@@ -78,7 +78,7 @@ def test_every_bug_and_mistake_has_its_program_and_its_name_alone() -> None:
     }
     assert len(TWO_AT_ONCE) >= 12
     assert not {each.name for each in BUGS + CONVENTIONS} & MADE_AT_ONCE
-    # To keep the wrong slots takes two lines: one at the interpolation, one after it.
+    # Keeping the wrong slots takes two lines: one at the interpolation, one after it.
     two = [name for name, changes in GALLERY.items() if len(changes) == 2]
     assert two == ["interpolated-slots-not-kept"]
 

@@ -23,7 +23,7 @@ def numbered(n: int) -> Examples:
 
 
 def shifted(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Augment by a draw of its own for each batch."""
+    """Augment each batch by a new draw."""
     return inputs + rng.random(dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""IDX files: what is right is read, what is wrong is told with its place."""
+"""IDX files: right ones are read; errors in others have their place."""
 
 import gzip
 import pickle

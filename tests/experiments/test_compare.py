@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_results_but_for_timing(tmp_path: Path) -> 
     write_mnist(tmp_path, train=64, t10k=8)
     base = replace(ONE, data=f"mnist:{tmp_path}", batch_size=16)
     settings = CompareSettings(optimizers=("sgd", "adam"), seeds=2, base=base)
-    # In two worker processes: they must not change a number either.
+    # In two worker processes, which must not change a number.
     made = [run(tmp_path / str(jobs), settings, jobs) for jobs in (1, 2)]
     one, other = (results(each.folder) for each in made)
     assert one.pop("timing") != other.pop("timing")

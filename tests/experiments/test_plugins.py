@@ -10,12 +10,8 @@ import pytest
 from commands import alone, called, refused, results, succeeded
 from lookahead_ref.cli.app import main
 from lookahead_ref.experiments import compare, optimizers, plugins, sweep, train, trials
-from lookahead_ref.experiments.settings import (
-    CompareSettings,
-    SweepSettings,
-    TrainSettings,
-    command,
-)
+from lookahead_ref.experiments.options import command
+from lookahead_ref.experiments.settings import CompareSettings, SweepSettings, TrainSettings
 from own_code import OWN
 from support import assert_same_bits
 
@@ -257,7 +253,7 @@ def test_a_tilde_that_no_shell_sees_is_the_home_folder(
     own = "--optimizer lookahead-~/mine.py:Signed --model ~/mine.py:Small"
     succeeded(f"train {own} --data ~/mine.py:halves --output run {SHORT}")
     assert plugins.digest("~/mine.py:Signed") == plugins.digest("../mine.py:Signed")
-    # The shell leaves alone what stands behind an equals sign.
+    # The shell does not expand text after an equals sign.
     monkeypatch.setattr("sys.argv", ["lookahead-ref", "train", "--resume=~/none"])
     with pytest.raises(SystemExit):
         main()

@@ -12,8 +12,9 @@ import typer
 from commands import alone, results
 from lookahead_ref.cli.terminal import job_folder
 from lookahead_ref.experiments.environment import OutputFolderError, continued_folder
+from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.report import Report, do
-from lookahead_ref.experiments.settings import SweepSettings, TrainSettings, command
+from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
 from lookahead_ref.experiments.sweep import plan, prepare
 
 

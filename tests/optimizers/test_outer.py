@@ -117,7 +117,7 @@ def test_slowmo_is_its_papers_algorithm(scheduled: bool) -> None:
         assert_same_bits(run(changed, start, gradients)[0], params)
 
 
-# What is refused.
+# Refused arguments.
 
 
 @pytest.mark.parametrize(

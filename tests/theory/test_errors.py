@@ -1,4 +1,4 @@
-"""What the theory refuses, and what is beyond the range of numbers: told by name."""
+"""Errors of the theory name bad arguments, and results beyond the range of numbers."""
 
 import re
 from collections.abc import Callable

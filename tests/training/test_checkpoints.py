@@ -420,7 +420,7 @@ def test_a_run_that_is_asked_to_end_saves_its_state_and_says_how_to_continue(
     steps = int(done.stderr.split("stopped after ")[1].split()[0])
     _, record = decode(max(folder.glob("checkpoint-*")).read_bytes())
     assert record["state"]["step"] == steps
-    assert 0 < steps <= 33  # what tries the model out before may step as well
+    assert 0 < steps <= 33  # trying out the model may also step
     lines = (folder / "train.jsonl").read_bytes()[: record["log_bytes"]].splitlines()
     assert json.loads(lines[-1])["event"] in ("step_taken", "epoch_ended")
     assert lines.count(b"") == 0

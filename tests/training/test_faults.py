@@ -134,7 +134,7 @@ def test_it_is_the_loop_written_out_by_hand_but_for_skipped_batches(
 
 
 def test_a_gradient_that_is_not_finite_is_found_even_if_the_loss_is_finite() -> None:
-    # What is added is zero, with a gradient of infinity times zero.
+    # Adds zero, with a gradient of infinity times zero.
     steep = Altered(lambda loss, w: loss + ((w * 0.0) ** 2).sum() ** 0.5)
     with np.errstate(divide="ignore"), pytest.raises(NonFiniteLossError) as caught:
         trained(model=steep)

@@ -97,7 +97,7 @@ def test_callbacks_receive_everything_in_order() -> None:
     assert records[0].batch_loss is None
     assert records[-1].train_loss < records[0].train_loss
     losses = [e.loss for e in events if isinstance(e, StepTaken) and e.epoch == 1]
-    # Of forty examples the last batch has eight.
+    # With forty examples, the last batch has eight.
     mean = np.average(losses, weights=[16, 16, 8])
     assert result.history[1].batch_loss == pytest.approx(mean, rel=1e-12)
     assert events[-1].error is None
@@ -143,7 +143,7 @@ CARRYING: dict[str, Any] = {"seed": 3, "epochs": 2, "batch_size": 16}
 def trained(
     data: Any = CLOUDS, model: Any = None, optimizer: Any = OPTIMIZER, **options: Any
 ) -> Any:
-    """Train a model that carries something, if not told otherwise."""
+    """Train, by default a model that carries a state."""
     return train(model or Normalised(), data, optimizer, **(CARRYING | options))
 
 

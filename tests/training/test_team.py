@@ -105,7 +105,7 @@ def test_mpi_gets_an_array_when_its_device_has_computed_it() -> None:
     assert waited == [1]
 
 
-# What the MPI says of itself.
+# The MPI's own statements.
 
 
 def supported(_: int, found: Any) -> None:

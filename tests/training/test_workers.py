@@ -137,7 +137,7 @@ def test_each_worker_carries_its_own_state() -> None:
     assert -(-length // 3) == 4
 
 
-# What is told and kept.
+# Events and checkpoints.
 
 
 def test_the_first_worker_reports_its_steps() -> None:
@@ -168,7 +168,7 @@ def test_from_wherever_it_was_saved_a_run_ends_with_the_same_bits() -> None:
     states: Any = Keeping()
     states.interruptible = None  # workers stop where they meet
     trained(checkpoints=states)
-    # Where workers have met, at the ends of epochs, and before anything.
+    # When workers have met, at the ends of epochs, and at the start.
     expected = [0, 0, 3, 4, 4, 6, 8, 8, 9, 12, 12]
     assert [batches for batches, _ in states.kept] == expected
     for _, snapshot in states.kept:

@@ -1,7 +1,7 @@
-"""What does not fit together is refused by name, on every backend, before it is computed.
+"""Mismatched arguments are refused by name, on every backend, before the computation.
 
-Compiled kernels believe the shapes and the dtype that they are told. What NumPy stretches,
-or widens, they would read past the end, or take for other numbers.
+Compiled kernels trust shapes and dtypes. Where NumPy would broadcast or convert, they would
+read past the end or misread numbers.
 """
 
 import re

@@ -9,14 +9,9 @@ from typing import Protocol, cast
 
 from lookahead_ref.experiments import trials
 from lookahead_ref.experiments.estimate import epochs_within
+from lookahead_ref.experiments.options import command, options
 from lookahead_ref.experiments.report import Findings, Job
-from lookahead_ref.experiments.settings import (
-    SIZES,
-    ReproduceSettings,
-    TrainSettings,
-    command,
-    options,
-)
+from lookahead_ref.experiments.settings import SIZES, ReproduceSettings, TrainSettings
 from lookahead_ref.experiments.trials import Outcome, Plan
 from lookahead_ref.hyperparameters import option
 from lookahead_ref.report.files import jsonable, read_sealed, write_sealed

@@ -365,7 +365,7 @@ def test_a_budget_chooses_the_largest_setting_that_fits(
     chosen = job.settings
     assert (chosen.size, chosen.epochs, chosen.budget) == (size, epochs, None)
     assert read == [text]
-    # Whatever is measured later, the same command continues what it began in a folder.
+    # The same command continues a folder even if it measures another speed later.
     job.begin(tmp_path)
     costs.clear()
     assert prepare("table3", asked, 1, tmp_path).plan == job.plan
@@ -383,7 +383,7 @@ OTHERS |= {"base.evaluate_every": 9, "base.accumulate": 2}
 @pytest.mark.parametrize("name", NAMES)
 def test_an_option_changes_the_plan_or_is_refused(name: str, place: str) -> None:
     usual = ReproduceSettings(data="mnist:here")
-    # What the family does as a rule, the others do if they are asked to.
+    # The family's defaults are options of the others.
     value = name == "family" if place == "base.evaluate_train" else OTHERS[place]
     outer, _, field = place.rpartition(".")
     inner = {"base": replace(usual.base, **{field: value})} if outer else {field: value}
