@@ -90,7 +90,11 @@ def test_a_bug_of_the_gallery_is_a_change_of_one_line() -> None:
         assert sorted(signs) == ["+", "-"], right
 
 
-@pytest.mark.parametrize("names", [*((name,) for name in CHANGES), *TWO_AT_ONCE], ids=str)
+PROGRAMS = [(name,) for name in CHANGES if name not in UNKNOWN] + TWO_AT_ONCE
+SLOW = [pytest.param((x,), marks=pytest.mark.slow) for x in UNKNOWN]  # all is tried on them
+
+
+@pytest.mark.parametrize("names", [*PROGRAMS, *SLOW], ids=str)
 def test_a_wrong_program_fails_and_its_cause_is_named(names: tuple[str, ...]) -> None:
     causes = [name.removesuffix(", no more") for name in names if name not in UNKNOWN]
     # Both precisions: every other program in the one that shows less.

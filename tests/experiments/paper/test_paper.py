@@ -122,7 +122,9 @@ def test_if_the_test_is_evaluated_nothing_is_called_validation(
     assert "alidation" not in message
 
 
-@pytest.mark.parametrize("name", ["table1", "table2", "fig8"])
+@pytest.mark.parametrize(
+    "name", ["table1", "table2", pytest.param("fig8", marks=pytest.mark.slow)]
+)
 def test_quantities_that_are_not_evaluated_are_left_out(name: str, tmp_path: Path) -> None:
     seldom = TrainSettings(evaluate_every=2, evaluate_train=False)
     request = replace(QUICK, epochs=5, base=seldom)
@@ -242,7 +244,7 @@ def test_a_plane_goes_through_its_three_points() -> None:
 
 def test_three_points_on_a_line_span_no_plane() -> None:
     line = np.arange(4.0)
-    with pytest.raises(ValueError, match="must not be on one line"):
+    with pytest.raises(ValueError, match="must not lie on a line"):
         Plane(line, line + 1.0, line + 2.0)
 
 

@@ -35,7 +35,15 @@ QUICK = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            x, marks=[pytest.mark.slow] if x in ("horizon", "outer", "rate") else []
+        )
+        for x in NAMES
+    ],
+)
 def test_a_command_writes_the_picture_twice_and_its_numbers(name: str, here: Path) -> None:
     done = succeeded(f"theory {name} {QUICK[name]} --output out")
     folder = here / "out"
