@@ -164,11 +164,11 @@ def test_it_can_be_differentiated_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("leaf", "told"),
+    ("leaf", "says"),
     [(np.arange(3), "int64"), (np.ones(3, complex), "complex128"), (1.0, "got float")],
 )
-def test_a_leaf_that_holds_no_floats_is_named(leaf: object, told: str) -> None:
-    with pytest.raises(TypeError, match=rf"params\['layer/bias'\] must be .*{told}"):
+def test_a_leaf_that_holds_no_floats_is_named(leaf: object, says: str) -> None:
+    with pytest.raises(TypeError, match=rf"params\['layer/bias'\] must be .*{says}"):
         value_and_grad(lambda p: 0.0)({"layer": {"bias": leaf}})
 
 
@@ -178,7 +178,7 @@ def test_empty_parameters_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fn", "told"),
+    ("fn", "says"),
     [
         (lambda p: p["x"], r"real scalar, got an array of shape \(2,\)"),
         (lambda p: None, "real scalar, got NoneType"),
@@ -187,8 +187,8 @@ def test_empty_parameters_are_refused() -> None:
         (lambda p: anp.sum(p["x"]) * 1j, "dtype complex128"),
     ],
 )
-def test_the_value_must_be_a_real_scalar(fn: Any, told: str) -> None:
-    with pytest.raises(TypeError, match=told):
+def test_the_value_must_be_a_real_scalar(fn: Any, says: str) -> None:
+    with pytest.raises(TypeError, match=says):
         value_and_grad(fn)({"x": np.ones(2)})
 
 

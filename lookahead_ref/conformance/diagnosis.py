@@ -27,7 +27,7 @@ from lookahead_ref.conformance.bugs.public_versions import (
     ReadsBitsSwapped,
     WritesBitsSwapped,
 )
-from lookahead_ref.conformance.bugs.simulation import Edit, Watch
+from lookahead_ref.conformance.bugs.simulation import Edit, Watch, has
 from lookahead_ref.conformance.edits import edits_for
 from lookahead_ref.conformance.judging import Observation, Result, Trajectory, shown
 from lookahead_ref.conformance.vectors import Case, Float64Array
@@ -36,6 +36,7 @@ Bugs = frozenset[type[Bug]]
 
 _REFERENCE = "reference"
 _RANK = {bug: place for place, bug in enumerate(KNOWN)}
+_NEEDS = frozenset().union(*(bug.needs for bug in KNOWN))
 
 
 def _rank(bug: type[Bug]) -> int:
@@ -471,7 +472,8 @@ class _Search:
         """Return the bugs that can show in a case, in their order."""
         found = self._known.get(id(case))
         if found is None:
-            found = {bug: None for bug in KNOWN if bug.applies(case.data)}
+            met = {need for need in _NEEDS if has(need, case.data)}
+            found = {bug: None for bug in KNOWN if met.issuperset(bug.needs)}
             self._known[id(case)] = found
         return found
 

@@ -176,13 +176,13 @@ def test_a_gradient_that_is_a_parameter_is_read_before_it_is_written(backend: st
 
 def test_equivalent_results_compare_equal() -> None:
     x = np.array([0.0, 1.0, np.nan])
-    for other, told in (
+    for other, message in (
         ({"x": np.array([-0.0, 1.0, np.nan])}, "the first at 0"),
         ({"x": np.array([0.0, np.nextafter(1.0, 2.0), np.nan])}, "the first at 1"),
         ({"x": x.astype(np.float32)}, "is not like"),
         ({"x": x[:, None]}, "is not like"),
         ({"y": x}, "are not"),
     ):
-        with pytest.raises(AssertionError, match=told):
+        with pytest.raises(AssertionError, match=message):
             assert_same_bits({"x": x}, other)
     assert_same_bits({"x": x}, {"x": np.array([0.0, 1.0, -np.nan])})

@@ -1,4 +1,4 @@
-"""The CuPy backend, as far as machines without a GPU can tell."""
+"""The CuPy backend, as far as it can be tested without a GPU."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def nvrtc_is_there() -> bool:
 
     try:
         nvrtc.getVersion()
-    except Exception:  # whatever the loader of NVIDIA's libraries raises
+    except Exception:  # NVIDIA's loader may raise anything
         return False
     return True
 
@@ -69,13 +69,13 @@ def nvrtc_was_installed_here() -> bool:
     return Path(str(found.locate_file(""))).is_relative_to(sys.prefix)
 
 
-# Where it was installed, tests that would be skipped because it does not load must fail.
+# If it is installed but does not load, tests must fail, not be skipped.
 needs_nvrtc = pytest.mark.skipif(
     not nvrtc_was_installed_here() and not nvrtc_is_there(), reason="NVRTC is not installed"
 )
 
 
-# What the device would run.
+# The code for the device.
 
 
 @pytest.mark.slow
@@ -138,8 +138,8 @@ def test_a_device_newer_than_nvrtc_gets_ptx() -> None:
 
 @needs_nvrtc
 def test_a_device_too_old_for_nvrtc_is_reported_in_one_line() -> None:
-    told = r"capability \d+\.\d or more .* 3\.5:"
-    with pytest.raises(BackendUnavailableError, match=told):
+    message = r"capability \d+\.\d or more .* 3\.5:"
+    with pytest.raises(BackendUnavailableError, match=message):
         compiler.translate(text("sgd"), 35)
 
 
@@ -243,7 +243,7 @@ def test_a_step_is_as_few_launches_as_can_be(cuda: HostCuda, place: Place) -> No
     for _ in range(2):
         cuda.launches.clear()
         stepper.step(place.to(params))
-        # Of both dtypes; of a Lookahead's five buffers there is place for 78 arrays.
+        # Both dtypes; a launch has room for 78 arrays with a Lookahead's five buffers.
         assert len(cuda.launches) == 2
         assert sum(cuda.launches) == 2 * 48
 
@@ -301,13 +301,13 @@ def test_out_of_memory_says_how_much_was_asked_and_how_much_there_is(
     x = starved.from_host(np.zeros(3))
     monkeypatch.setattr(standin.ndarray, "copy", fail)
     monkeypatch.setattr(standin, "asarray", fail)
-    told = r"4,000,000,000 bytes.*8 MiB.*2 MiB are free"
+    message = r"4,000,000,000 bytes.*8 MiB.*2 MiB are free"
     for attempt in (
         lambda: starved.from_host(np.zeros(3)),
         lambda: starved.copy(x),
         lambda: la.Stepper(la.SGD(0.1), {"x": x}, backend=starved),
     ):
-        with pytest.raises(MemoryError, match=told):
+        with pytest.raises(MemoryError, match=message):
             attempt()
 
 
@@ -316,7 +316,7 @@ def test_an_error_of_the_host_s_memory_is_unchanged(place: Place) -> None:
         raise MemoryError("the host's")
 
 
-# Where it cannot run.
+# Reasons why it cannot run.
 
 
 def has_a_device() -> bool:
@@ -348,23 +348,23 @@ def without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("without_cupy")
 def test_a_machine_without_cupy_learns_what_to_install() -> None:
-    told = r"^backend 'cupy' needs CuPy: .*lookahead-ref\[cuda12\].*$"
-    with pytest.raises(RuntimeError, match=told) as raised:
+    message = r"^backend 'cupy' needs CuPy: .*lookahead-ref\[cuda12\].*$"
+    with pytest.raises(RuntimeError, match=message) as raised:
         load("cupy")
     assert type(raised.value) is BackendUnavailableError
     assert "\n" not in str(raised.value)
 
 
-def assert_ends(command: str, told: str) -> None:
+def assert_ends(command: str, message: str) -> None:
     done = called(command)
-    refused(done, told)
+    refused(done, message)
     assert done.stdout == ""
 
 
 @pytest.mark.usefixtures("without_cupy")
 def test_commands_without_cupy_say_so_in_one_line() -> None:
-    told = "needs CuPy: pip install 'lookahead-ref[cuda12]'"
-    assert_ends("train --backend cupy", told)
+    message = "needs CuPy: pip install 'lookahead-ref[cuda12]'"
+    assert_ends("train --backend cupy", message)
 
 
 @no_device

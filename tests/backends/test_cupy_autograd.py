@@ -79,7 +79,7 @@ def test_autograds_functions_are_differentiated_or_listed_as_missing(
         called.add(function)
         self.parents = []
 
-    # On the host, where autograd says which functions there are.
+    # On the host, with autograd's list of functions.
     monkeypatch.setattr(VJPNode, "__init__", record)
     for function, host in {**FUNCTIONS, **MISSING}.values():
         for number in range(len(host)):

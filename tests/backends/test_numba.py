@@ -81,6 +81,7 @@ def test_if_numba_cannot_compile_the_backend_is_not_available(
 # The cache.
 
 
+@pytest.mark.slow
 def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     NumbaBackend(cache=whole).compile(DOUBLE, "float64")([np.ones(1)], [2.0])
@@ -103,6 +104,7 @@ def test_another_process_compiles_only_what_is_not_kept_or_damaged(tmp_path: Pat
     assert not [path for each in damaged for path in each.rglob("*.nb?")]
 
 
+@pytest.mark.slow
 def test_several_processes_may_compile_the_same_at_once(tmp_path: Path) -> None:
     found = at_once(*[[f"multiply:{tmp_path}"]] * 2)
     assert [lines[0].split()[:2] for lines in found] == [["3.0", "5.0"]] * 2
@@ -139,7 +141,7 @@ def test_another_program_or_dtype_is_another_file(tmp_path: Path) -> None:
 
 
 def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path: Path) -> None:
-    # A file stands where the folder should be: that stops even a process that may do
+    # A file in place of the folder stops even a process that may do
     # anything.
     blocked = tmp_path / "file"
     blocked.write_text("")

@@ -1,4 +1,4 @@
-"""The stand-in refuses what CuPy refuses, and tells of all that moves."""
+"""The stand-in refuses what CuPy refuses, and records all transfers."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The pages are drawn from asv's result files; the one on GPUs tells of tests, too."""
+"""The pages are drawn from asv's result files; the one on GPUs also reports tests."""
 
 import json
 import math
@@ -71,8 +71,8 @@ def test_each_figure_has_its_targets(
     benchmark: str, case: tuple[Any, ...], value: float, targets: list[str]
 ) -> None:
     judged = list(page.judged(row(benchmark, case, value)))
-    for each, told in zip(judged, targets, strict=True):
-        assert f"{page.target(each)} {page.outcome(each)}".startswith(told)
+    for each, message in zip(judged, targets, strict=True):
+        assert f"{page.target(each)} {page.outcome(each)}".startswith(message)
 
 
 def test_cost_is_shown_of_the_steps_and_of_the_bytes_that_are_counted() -> None:

@@ -226,6 +226,7 @@ def test_training_is_timed_and_compared_with_pytorch_if_installed(
     assert len(benchmark.track_ratio("small", "numpy")["samples"]) == 2
 
 
+@pytest.mark.slow
 def test_starts_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     timed: Any = {start.Start: "nothing", start.FirstCycle: "two loops compiled"}
     for benchmark, what in timed.items():

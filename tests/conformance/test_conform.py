@@ -331,5 +331,5 @@ def test_the_help_names_every_profile() -> None:
 
 
 def test_the_help_says_every_exit_code() -> None:
-    told = conform("--help").stdout.partition("Exit code:")[2].partition("Arguments")[0]
-    assert re.findall(r"(\d), if", told) == [*"012345"]
+    message = conform("--help").stdout.partition("Exit code:")[2].partition("Arguments")[0]
+    assert re.findall(r"(\d), if", message) == [*"012345"]

@@ -1,4 +1,4 @@
-"""Correct programs pass, however they arrange their arithmetic and whatever they hide."""
+"""Correct programs pass with any order of arithmetic and any hidden values."""
 
 from itertools import product
 from typing import Any

@@ -66,22 +66,22 @@ class Silent:
         raise AssertionError("it was asked")
 
 
-@pytest.mark.parametrize("case", [*cases("outer"), *cases("workers")])
-def test_who_does_not_offer_outer_optimizers_or_workers_is_not_asked(case: Any) -> None:
-    given = setup(case, "float64")
-    asked = {"outer": "an outer optimizer", "workers": "several workers"}
-    if not any(level.outer and not level.alpha for level in given.levels):
-        del asked["outer"]
-    if given.workers == 1:
-        del asked["workers"]
-    assert asked
-    for number, expected in enumerate(asked.values()):
-        offering = type("Offering", (Silent,), {"offers": [*asked][:number]})
-        with pytest.raises(UnsupportedError, match=expected):
+def test_who_does_not_offer_outer_optimizers_or_workers_is_not_asked() -> None:
+    for case in (*cases("outer"), *cases("workers")):
+        given = setup(case, "float64")
+        asked = {"outer": "an outer optimizer", "workers": "several workers"}
+        if not any(level.outer and not level.alpha for level in given.levels):
+            del asked["outer"]
+        if given.workers == 1:
+            del asked["workers"]
+        assert asked
+        for number, expected in enumerate(asked.values()):
+            offering = type("Offering", (Silent,), {"offers": [*asked][:number]})
+            with pytest.raises(UnsupportedError, match=expected):
+                observe(case, "float64", offering())
+        offering = type("Offering", (Silent,), {"offers": [*asked]})
+        with pytest.raises(AssertionError, match="it was asked"):
             observe(case, "float64", offering())
-    offering = type("Offering", (Silent,), {"offers": [*asked]})
-    with pytest.raises(AssertionError, match="it was asked"):
-        observe(case, "float64", offering())
 
 
 def test_the_tensors_of_workers_are_split_and_merged() -> None:

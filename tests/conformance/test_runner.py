@@ -38,7 +38,7 @@ from support import started
 
 PROGRAM = Path(__file__).parent / "programs" / "harness.py"
 SMOKE = [case for case in cases() if case.id.startswith("smoke-")]
-# What the harness offers: plain SGD inside one Lookahead, in float64.
+# The harness offers plain SGD inside one Lookahead, in float64.
 PLAIN = [
     Suite({}, cases()).case(name)
     for name in ("smoke-wrapper", "smoke-evaluation", "resume-sgd-after4")

@@ -148,7 +148,7 @@ def test_expected_values_can_be_hidden(folder: Path) -> None:
 def test_unknown_mistakes_and_right_and_broken_programs_are_explained() -> None:
     said = conform("mine.py:Unknown", "--explain", "--profile", "wrapper").stdout
     assert "No mistake that is known here explains it" in said
-    # Profiles of which the same is found are told together.
+    # Profiles with the same findings are reported together.
     some = ("--profile", "wrapper", "--profile", "schedule", "--profile", "inner:sgd")
     said = conform("mine.py:Unknown", *some).stdout
     assert "What was observed in wrapper, schedule, inner:sgd: no named bugs" in said

@@ -32,7 +32,7 @@ UPSTREAM = DOCS / "upstream"
 REPORT = re.compile(r"literalinclude\} (\w+\.py)\n```\n\n```output\n(.*?)```", re.DOTALL)
 REPORTS = dict(REPORT.findall((UPSTREAM / "index.md").read_text(encoding="utf-8")))
 
-# Of these only one file is imported: with the rest comes what may not be there.
+# Only one file of these is imported, as the rest may need missing packages.
 ALONE = """
 import sys, types
 from lookahead_ref.conformance.adapters.pytorch import one_file
@@ -289,13 +289,13 @@ def test_its_failures_are_named(name: str) -> None:
     assert "error" not in statuses(results)
     found = diagnose(results)
     assert len(found) <= 1
-    # What is saved is not in this part of the cases, but for outer optimizers.
+    # These cases save a state only with outer optimizers.
     causes = {
         each for each in READ[name][1] if name == "torchft" or "checkpoint" not in each
     }
     conventions = {each.name for each in CONVENTIONS}
-    told = named(found[0].explanations if found else [()])
-    assert causes in [each - conventions for each in told]
+    message = named(found[0].explanations if found else [()])
+    assert causes in [each - conventions for each in message]
 
 
 def test_a_missing_package_is_reported_with_its_extra() -> None:

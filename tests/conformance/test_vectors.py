@@ -113,8 +113,8 @@ def test_every_flag_outcome_and_profile_is_explained() -> None:
     assert flags >= {flag for case in cases() for flag in case.flags}
     assert outcomes >= {each.name for case in cases() for each in case.outcomes}
     models = read(FOLDER / "models/index.json")
-    for told, found in ((index, cases()), (models, model_cases())):
-        assert {each["name"] for each in told["profiles"]} == {c.profile for c in found}
+    for message, found in ((index, cases()), (models, model_cases())):
+        assert {each["name"] for each in message["profiles"]} == {c.profile for c in found}
 
 
 def test_every_bug_is_shown_by_a_case_and_by_far() -> None:
@@ -183,7 +183,7 @@ def test_files_that_cannot_be_trusted_are_refused_by_name(
     path = place / name
     whole = path.read_bytes()
     later = whole.replace(f'"version": {version}'.encode(), b'"version": 7', 1)
-    for content, told in (
+    for content, message in (
         (whole[: len(whole) // 2], "is not JSON, it may be truncated"),
         (b"[" * 100_000, "is not JSON, it may be truncated"),
         (whole.replace(b"3f", b"3e", 1), "is not the file that index"),
@@ -191,7 +191,7 @@ def test_files_that_cannot_be_trusted_are_refused_by_name(
         (whole.replace(b"lookahead-", b"other-", 1), "must be of the format"),
     ):
         path.write_bytes(content)
-        with pytest.raises(VectorFileError, match=f"{name} {told}"):
+        with pytest.raises(VectorFileError, match=f"{name} {message}"):
             reader(place)
     path.unlink()
     with pytest.raises(VectorFileError, match=f"{name} cannot be read"):

@@ -228,7 +228,7 @@ def test_labels_may_be_in_a_file(folder: Path, file: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "told"),
+    ("file", "text", "message"),
     [
         ("val.txt", "n01\nn03\n", "line 2: 'n03' names no class that is in train"),
         ("val.txt", "n01\n\nn02", "line 2: '' names no class"),
@@ -240,8 +240,8 @@ def test_labels_may_be_in_a_file(folder: Path, file: str, text: str) -> None:
         ("no.txt", "", "no folders, one for each class, in it, and no val.txt or"),
     ],
 )
-def test_a_wrong_label_is_refused(folder: Path, file: str, text: str, told: str) -> None:
-    with pytest.raises(DataFileError, match=told):
+def test_a_wrong_label_is_refused(folder: Path, file: str, text: str, message: str) -> None:
+    with pytest.raises(DataFileError, match=message):
         load_images(flat(folder, file, text))
 
 
@@ -264,13 +264,13 @@ def test_hidden_and_other_files_and_folders_are_skipped(folder: Path) -> None:
     (folder / "train" / "n01" / "older.jpg").mkdir()
     for name in ("d.gif", "e.GIF", "f"):
         (folder / "val" / "n02" / name).touch()
-    told = r"skipped .* \.bmp, .*: 2 \(\.gif\), 1 \(\.txt\), 1 \(folders\), 1 \(no end"
-    with pytest.warns(UserWarning, match=told):
+    message = r"skipped .* \.bmp, .*: 2 \(\.gif\), 1 \(\.txt\), 1 \(folders\), 1 \(no end"
+    with pytest.warns(UserWarning, match=message):
         data = load_images(folder)
     assert (data.classes, data.train.size) == (2, 3)
     (folder / "val" / "n02" / "y.bmp").unlink()
-    told = r"no pictures in it; skipped .*: 2 \(\.gif\), 1"
-    with pytest.raises(DataFileError, match=told):
+    message = r"no pictures in it; skipped .*: 2 \(\.gif\), 1"
+    with pytest.raises(DataFileError, match=message):
         load_images(folder)
 
 
@@ -293,7 +293,7 @@ def test_validation_may_lack_a_class(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "where", "told"),
+    ("change", "where", "message"),
     [
         (lambda f: (f / "val").rename(f / "test"), "val", "no such folder"),
         (lambda f: (f / "train").rename(f / "test"), "train", "no such folder"),
@@ -306,10 +306,10 @@ def test_validation_may_lack_a_class(folder: Path) -> None:
     ],
 )
 def test_other_layouts_are_reported(
-    folder: Path, change: Any, where: str, told: str
+    folder: Path, change: Any, where: str, message: str
 ) -> None:
     change(folder)
-    with pytest.raises(DataFileError, match=told) as caught:
+    with pytest.raises(DataFileError, match=message) as caught:
         load_images(folder)
     assert caught.value.path == folder / where
 
@@ -324,7 +324,7 @@ def png(width: int, height: int, packed: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "no such file"),
         (b"", "it does not decode"),
@@ -339,7 +339,7 @@ def png(width: int, height: int, packed: bytes) -> bytes:
         (png(10_000, 8_000, b""), "10000 by 8000 pixels, more than 67108864"),
     ],
 )
-def test_a_picture_not_taken_is_named(folder: Path, content: Any, told: str) -> None:
+def test_a_picture_not_taken_is_named(folder: Path, content: Any, message: str) -> None:
     path = folder / "train" / "n01" / "c.jpg"
     data = load_images(folder)
     path.unlink()
@@ -347,7 +347,7 @@ def test_a_picture_not_taken_is_named(folder: Path, content: Any, told: str) -> 
         path.write_bytes(content)
     # The others still do.
     data.train.take(np.array([1, 2]))
-    with pytest.raises(DataFileError, match=told) as caught:
+    with pytest.raises(DataFileError, match=message) as caught:
         data.train.take(np.array([1, 0, 2]))
     assert caught.value.path == path
 

@@ -273,7 +273,7 @@ SMALLER = {
 
 
 @pytest.mark.parametrize(
-    ("file", "change", "offset", "told"),
+    ("file", "change", "offset", "message"),
     [
         (LABELS, idx(np.arange(20, dtype="u1")), 18, "label 10, expected 0 to 9"),
         (LABELS, idx(np.zeros(19, "u1")), 4, "19 labels, expected 20, one for"),
@@ -294,7 +294,7 @@ SMALLER = {
     ],
 )
 def test_files_that_do_not_fit_are_refused_with_the_place(
-    tmp_path: Path, file: str, change: Any, offset: int | None, told: str
+    tmp_path: Path, file: str, change: Any, offset: int | None, message: str
 ) -> None:
     write_mnist(tmp_path, "train", 20)
     write_cifar10(tmp_path)
@@ -304,7 +304,7 @@ def test_files_that_do_not_fit_are_refused_with_the_place(
         place = tmp_path / name
         write(place, content(place.read_bytes()) if callable(content) else content)
     data = OF.get(file, "cifar10")
-    with pytest.raises(DataFileError, match=told) as caught:
+    with pytest.raises(DataFileError, match=message) as caught:
         load(f"{data}:{tmp_path}")
     where = tmp_path if offset is None else path
     assert (caught.value.path, caught.value.offset) == (where, offset)

@@ -124,7 +124,7 @@ def test_characters_come_back(read: Read, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "place", "told"),
+    ("content", "place", "message"),
     [
         (b"", (None, None), "no words in it"),
         (b" \n\t\n", (None, None), "no words in it, only white space"),
@@ -134,9 +134,9 @@ def test_characters_come_back(read: Read, text: str) -> None:
     ],
 )
 def test_a_text_that_cannot_be_used_is_refused_with_its_line(
-    read: Read, content: bytes, place: tuple[int | None, int | None], told: str
+    read: Read, content: bytes, place: tuple[int | None, int | None], message: str
 ) -> None:
-    with pytest.raises(DataFileError, match=told) as caught:
+    with pytest.raises(DataFileError, match=message) as caught:
         read(content)
     assert caught.value.path.name == "letters.txt"
     assert (caught.value.offset, caught.value.line) == place
@@ -152,7 +152,7 @@ def test_each_file_of_the_treebank_must_be_there_and_have_words(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda path: None, "no such file"),
         (os.mkdir, "it is no regular file"),
@@ -163,12 +163,12 @@ def test_each_file_of_the_treebank_must_be_there_and_have_words(tmp_path: Path) 
     ],
 )
 def test_only_regular_files_are_opened(
-    tmp_path: Path, make: Callable[[Path], object], told: str
+    tmp_path: Path, make: Callable[[Path], object], message: str
 ) -> None:
     path = tmp_path / "ptb.train.txt"
     make(path)
     for data in (f"text:{path}", f"chars:{path}"):
-        with pytest.raises(DataFileError, match=told) as caught:
+        with pytest.raises(DataFileError, match=message) as caught:
             load(data)
         assert caught.value.path == path
 

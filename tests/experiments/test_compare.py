@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_results_but_for_timing(tmp_path: Path) -> 
     write_mnist(tmp_path, train=64, t10k=8)
     base = replace(ONE, data=f"mnist:{tmp_path}", batch_size=16)
     settings = CompareSettings(optimizers=("sgd", "adam"), seeds=2, base=base)
-    # In two worker processes: they must not change a number either.
+    # In two worker processes, which must not change a number.
     made = [run(tmp_path / str(jobs), settings, jobs) for jobs in (1, 2)]
     one, other = (results(each.folder) for each in made)
     assert one.pop("timing") != other.pop("timing")
@@ -215,8 +215,11 @@ def test_a_run_that_diverges_is_named_and_logged(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     (tmp_path / "kept").write_text("x")
-    for output, told in ((tmp_path, "new or empty folder"), (tmp_path / "kept", "exists")):
-        with pytest.raises(OutputFolderError, match=told), new_folder(output, "compare"):
+    for output, message in (
+        (tmp_path, "new or empty folder"),
+        (tmp_path / "kept", "exists"),
+    ):
+        with pytest.raises(OutputFolderError, match=message), new_folder(output, "compare"):
             pass
     with new_folder(tmp_path / "a" / "b", "compare") as made:
         assert list(made.iterdir()) == []
@@ -236,8 +239,8 @@ def test_a_folder_that_cannot_be_written_to_is_refused_before_a_run(
 
     # Permissions do not stop a test that is run by the superuser.
     monkeypatch.setattr("lookahead_ref.experiments.environment.TemporaryFile", read_only)
-    told = r"written to, got .*: Permission denied"
-    with pytest.raises(OutputFolderError, match=told), new_folder(tmp_path, "compare"):
+    message = r"written to, got .*: Permission denied"
+    with pytest.raises(OutputFolderError, match=message), new_folder(tmp_path, "compare"):
         pass
 
 

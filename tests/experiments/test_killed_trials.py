@@ -51,7 +51,7 @@ COMMANDS = {
 
 
 def begun(name: str, folder: Path) -> Any:
-    """A command of two runs, in processes of their own."""
+    """A command of two runs, each in its own process."""
     command = [sys.executable, "-m", "lookahead_ref", *COMMANDS.get(name, name).split()]
     options: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     return started([*command, "--jobs", "2", "--output", str(folder)], **options, text=True)

@@ -12,8 +12,9 @@ import typer
 from commands import alone, results
 from lookahead_ref.cli.terminal import job_folder
 from lookahead_ref.experiments.environment import OutputFolderError, continued_folder
+from lookahead_ref.experiments.options import command
 from lookahead_ref.experiments.report import Report, do
-from lookahead_ref.experiments.settings import SweepSettings, TrainSettings, command
+from lookahead_ref.experiments.settings import SweepSettings, TrainSettings
 from lookahead_ref.experiments.sweep import plan, prepare
 
 
@@ -132,8 +133,11 @@ def test_a_folder_is_continued_by_its_own_kind_only(tmp_path: Path) -> None:
         (folder / "trials").mkdir()
     with continued_folder(folder, "sweep", "sweep") as again:
         assert again == folder
-    told = "which is of sweep"
-    with pytest.raises(OutputFolderError, match=told), continued_folder(folder, "", "fig1"):
+    message = "which is of sweep"
+    with (
+        pytest.raises(OutputFolderError, match=message),
+        continued_folder(folder, "", "fig1"),
+    ):
         pass
 
 
@@ -147,8 +151,10 @@ def test_an_interrupted_command_says_how_to_continue(
     with pytest.raises(typer.Exit), job as folder:
         raise KeyboardInterrupt
     words = shlex.join(["lookahead-ref", "sweep", "--output", str(folder)])
-    told = f"lookahead-ref: stopped, and the work so far is saved; to continue: {words}\n"
-    assert capsys.readouterr().err == told
+    message = (
+        f"lookahead-ref: stopped, and the work so far is saved; to continue: {words}\n"
+    )
+    assert capsys.readouterr().err == message
 
 
 def test_the_table_of_runs_has_the_rate_in_effect_and_nothing_else(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_training_begins_with_given_weights(
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ("--from no-file", "from must be a file of this model's weights"),
         ("--from text", "from must be a file of this model's weights"),
@@ -99,11 +99,11 @@ def test_training_begins_with_given_weights(
         ("--patience 3", "patience cannot be given with schedule constant"),
     ],
 )
-def test_errors_come_before_a_folder_is_made(given: str, told: str, here: Path) -> None:
+def test_errors_come_before_a_folder_is_made(given: str, message: str, here: Path) -> None:
     (here / "text").write_text("no weights")
     if "first" in given:
         succeeded("train --epochs 1 --hidden 8 --output first")
-    refused(called(f"train {given} --output run"), told)
+    refused(called(f"train {given} --output run"), message)
     assert not (here / "run").exists()
 
 
@@ -126,7 +126,7 @@ def test_groups_of_parameters_have_settings_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("group", "told"),
+    ("group", "message"),
     [
         ("*bias", r"group must be PATTERN:NAME=VALUE,..., got '\*bias'"),
         ("*bias:k", "group must be NAME=VALUE, got 'k'"),
@@ -136,8 +136,8 @@ def test_groups_of_parameters_have_settings_of_their_own() -> None:
         ("*bias:k=0", "k must be a positive integer, got 0"),
     ],
 )
-def test_a_wrong_group_is_refused(group: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_a_wrong_group_is_refused(group: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         train.prepare(TrainSettings(groups=(group,)))
 
 
@@ -180,8 +180,8 @@ def test_settings_of_another_type_are_refused(
 ) -> None:
     settings = asdict(TrainSettings()) | {name: value}
     write_sealed(tmp_path / "file", "it", {"settings": settings})
-    told = rf"^\$\.settings\.{name}.* of it: .*is not of type"
-    with pytest.raises(ValueError, match=told):
+    message = rf"^\$\.settings\.{name}.* of it: .*is not of type"
+    with pytest.raises(ValueError, match=message):
         read_sealed(tmp_path / "file", "it", settings=schema(TrainSettings))
 
 
@@ -244,10 +244,10 @@ def test_without_validation_all_are_trained_on_and_the_test_is_reported(here: Pa
     max((here / "run").glob("checkpoint-*")).unlink()
     succeeded("train --resume run")
     assert (final.read_bytes(), results(here / "run")["history"][-1]) == (weights, last)
-    told = succeeded(line + "20").stdout
-    assert "validation accuracy" in told
-    assert "test accuracy" in told
-    assert "after 6 steps" in told
+    message = succeeded(line + "20").stdout
+    assert "validation accuracy" in message
+    assert "test accuracy" in message
+    assert "after 6 steps" in message
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_lion_decays_weights_as_in_its_paper_by_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"optimizer": "adam", "outer": "nesterov"}, "outer must be given with lookahead-"),
         ({"optimizer": "adam", "outer": "bogus"}, "outer must be one of 'sgd'"),
@@ -317,10 +317,10 @@ def test_lion_decays_weights_as_in_its_paper_by_default() -> None:
     ],
 )
 def test_wrong_or_unused_options_of_an_outer_step_are_refused(
-    given: dict[str, Any], told: str
+    given: dict[str, Any], message: str
 ) -> None:
     settings = TrainSettings(**{"optimizer": "lookahead-adam", **given}, learning_rate=0.1)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         optimizers.build(settings)
 
 
@@ -339,11 +339,11 @@ def test_lookahead_takes_an_outer_optimizer_in_place_of_alpha(outer: str) -> Non
     )
     made = {"nesterov": la.Nesterov(0.7, 0.4), "heavy-ball": la.HeavyBall(0.7, 0.4)}
     assert optimizers.build(settings) == la.Lookahead(la.SGD(0.3), outer=made[outer])
-    for changed, told in (
+    for changed, message in (
         ({"alpha": 0.3}, "alpha and an outer optimizer cannot both be given, got alpha"),
         ({"outer": "lookahead-sgd"}, "outer must be one of 'sgd', .* got 'lookahead-sgd'"),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             optimizers.build(replace(settings, **changed))
 
 

@@ -1,4 +1,4 @@
-"""Trials: done once, kept at once, lost ones told."""
+"""Trials are done once and kept at once; lost ones are reported."""
 
 import io
 import json
@@ -52,7 +52,7 @@ def test_a_result_is_written_at_once(tmp_path: Path) -> None:
             raise KeyboardInterrupt
         return worker_tasks.record(settings)
 
-    # Where a measurement comes from is part of what decides it.
+    # The module of a measurement is part of its identity.
     stop_at_two.__module__ = worker_tasks.__name__
     with pytest.raises(KeyboardInterrupt):
         squares(tmp_path, [1, 2, 3], stop_at_two)

@@ -163,6 +163,6 @@ def test_a_sweep_of_the_users_own_gives_the_same_wherever_it_is_done(
     for outcome in outcomes:
         same = replace(alike, k=outcome.arm.settings.k)
         (run,) = outcome.runs
-        told = trials.measure_training(same, tmp_path / "same", StopRequest())
+        message = trials.measure_training(same, tmp_path / "same", StopRequest())
         shutil.rmtree(tmp_path / "same")
-        assert run["history"] == jsonable(told["history"])
+        assert run["history"] == jsonable(message["history"])

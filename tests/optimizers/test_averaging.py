@@ -64,7 +64,7 @@ def test_it_does_not_keep_the_parameters_of_init_as_an_average() -> None:
 
 def test_lookahead_around_it_is_an_error() -> None:
     averaged = la.PolyakAveraging(la.SGD(0.1))
-    told = "inner must be an optimizer that can be wrapped, got PolyakAveraging"
+    message = "inner must be an optimizer that can be wrapped, got PolyakAveraging"
     for around in (la.Lookahead, la.PolyakAveraging):
-        with pytest.raises(TypeError, match=told):
+        with pytest.raises(TypeError, match=message):
             around(averaged)

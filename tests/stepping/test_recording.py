@@ -109,14 +109,14 @@ def test_oversized_programs_are_refused(rule: Any, message: str) -> None:
 )
 def test_other_operations_are_refused_with_a_list_of_valid_ones(rule: Any) -> None:
     tape = Tape(1)
-    told = r"test_recording\.py, line \d+: a rule can use \+ - \* / and sqrt, abs, maximum"
-    with pytest.raises((AttributeError, TypeError), match=told):
+    says = r"test_recording\.py, line \d+: a rule can use \+ - \* / and sqrt, abs, maximum"
+    with pytest.raises((AttributeError, TypeError), match=says):
         tape.record(rule, [Symbol(tape, 0)], {})
 
 
 def test_the_pure_interface_offers_a_rule_the_same_functions() -> None:
-    told = "line .* a rule can use .* sign, got exp"
-    with pytest.raises(AttributeError, match=told):
+    says = "line .* a rule can use .* sign, got exp"
+    with pytest.raises(AttributeError, match=says):
         trees.apply(lambda xp: lambda x: xp.exp(x), {}, {"x": np.zeros(2)})
 
 

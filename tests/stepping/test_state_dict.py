@@ -139,8 +139,8 @@ def case() -> tuple[la.Stepper, dict[str, Any]]:
 )
 def test_a_bad_entry_is_named(name: str, value: Any, message: str) -> None:
     stepper, saved = case()
-    told = rf"saved\['{name}'\] must {message}"
-    with left_as_it_was(stepper, (TypeError, ValueError), told):
+    says = rf"saved\['{name}'\] must {message}"
+    with left_as_it_was(stepper, (TypeError, ValueError), says):
         stepper.load_state_dict(saved | {name: value})
 
 

@@ -72,8 +72,8 @@ def test_an_optimizer_that_computes_evaluation_params_is_refused() -> None:
             return trees.apply(trees.interpolate, {"alpha": 2.0}, state.phi, params)[0]
 
     stepper = la.Stepper(Doubled(la.SGD(1.0)), one(8.0))
-    told = r"Doubled\.evaluation_params must return params or a part of the state"
-    with pytest.raises(TypeError, match=told):
+    message = r"Doubled\.evaluation_params must return params or a part of the state"
+    with pytest.raises(TypeError, match=message):
         stepper.evaluation_params()
 
 
@@ -202,7 +202,7 @@ def test_an_interrupted_write_cannot_be_continued(write: str) -> None:
 
 
 def test_a_thread_in_another_s_step_is_refused_and_changes_nothing() -> None:
-    told = []
+    message = []
 
     def meanwhile() -> None:
         for use in (
@@ -212,7 +212,7 @@ def test_a_thread_in_another_s_step_is_refused_and_changes_nothing() -> None:
         ):
             with pytest.raises(RuntimeError, match="threads must take turns") as caught:
                 use()
-            told.append(caught)
+            message.append(caught)
 
     backend = Watched()
     stepper = la.Stepper(la.SGD(0.5), GOOD, backend=backend)
@@ -220,7 +220,7 @@ def test_a_thread_in_another_s_step_is_refused_and_changes_nothing() -> None:
     backend.before.side_effect = lambda: in_threads(lambda use: use(), [meanwhile])
     stepper.step(GOOD)
     undisturbed.step(GOOD)
-    assert len(told) == 3 * 2 * 2  # for each dtype it compiles a program and writes
+    assert len(message) == 3 * 2 * 2  # for each dtype it compiles a program and writes
     assert_same_bits(stepper.state_dict(), undisturbed.state_dict())
 
 
@@ -255,12 +255,14 @@ def test_params_that_cannot_be_optimized_are_named(made: Any, make: Any) -> None
 @pytest.mark.parametrize("library", ["array_api_strict", "torch"])
 def test_arrays_of_another_library_are_refused_by_name(library: str, backend: str) -> None:
     theirs = {"a": {"x": pytest.importorskip(library).asarray([1.0])}}
-    told = rf"params\['a/x'\] must be a NumPy array for this backend, got one of {library}"
-    with pytest.raises(TypeError, match=told):
+    message = (
+        rf"params\['a/x'\] must be a NumPy array for this backend, got one of {library}"
+    )
+    with pytest.raises(TypeError, match=message):
         la.Stepper(la.SGD(0.1), theirs, backend=backend)
     stepper = la.Stepper(la.SGD(0.1), {"a": {"x": np.ones(1)}}, backend=backend)
-    told = rf"grads\['a/x'\] must be .* got one of {library}"
-    with left_as_it_was(stepper, TypeError, told):
+    message = rf"grads\['a/x'\] must be .* got one of {library}"
+    with left_as_it_was(stepper, TypeError, message):
         stepper.step(theirs)
 
 

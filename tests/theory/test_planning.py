@@ -36,7 +36,7 @@ def test_the_first_time_is_that_of_a_step_by_step_search(
     times = np.arange(0, 40 * k, k)
     losses = loss_after(problem, times, rate, k, alpha)
     target = float(losses.min() + share * (losses.max() - losses.min()))
-    # What is equal up to rounding may be found a cycle apart.
+    # Values that are equal up to rounding may be a cycle apart.
     if np.any((losses != target) & (np.abs(losses - target) < 1e-9)):
         return
     target += 1e-9

@@ -189,8 +189,8 @@ def test_a_checkpoint_of_another_run_is_refused(stopped: Path, tmp_path: Path) -
     with resume.begin(tmp_path / "other", prepared.settings, quiet) as run:
         one_run.run(prepared, run)
     shutil.copy(tmp_path / "other" / "checkpoint-00000020.safetensors", stopped)
-    told = "is of another run"
-    with unchanged(stopped), pytest.raises(CheckpointError, match=told):
+    message = "is of another run"
+    with unchanged(stopped), pytest.raises(CheckpointError, match=message):
         run_in(stopped)
 
 
@@ -198,7 +198,7 @@ WEIGHT = "optimizer/params/weight"
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"),
+    ("edit", "message"),
     [
         (lambda _, r: r.update(format_version=2), "version .* 1 was expected, got 2"),
         (lambda _, r: r.pop("state"), "'state' is a required property"),
@@ -230,14 +230,16 @@ WEIGHT = "optimizer/params/weight"
         (lambda a, _: a.update({WEIGHT: np.eye(2)}), "must be float32 .* got float64"),
     ],
 )
-def test_errors_in_a_checkpoint_are_reported(edit: Any, told: str, stopped: Path) -> None:
+def test_errors_in_a_checkpoint_are_reported(
+    edit: Any, message: str, stopped: Path
+) -> None:
     path = stopped / LAST
     arrays, record = decode(path.read_bytes())
     edit(arrays, record)
     path.write_bytes(encode(arrays, record))
     done = called(f"train {AGAIN} --resume", str(stopped))
     assert done.exit_code in (1, 2)
-    assert re.search(told, done.stderr)
+    assert re.search(message, done.stderr)
 
 
 @pytest.mark.parametrize("call", range(1, 9))
@@ -257,8 +259,8 @@ def test_a_full_disk_is_reported_and_the_last_checkpoint_is_unchanged(
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left on device") as caught:
             run_in(stopped)
-    told = " ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
-    assert "checkpoint-000000" in told
+    message = " ".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+    assert "checkpoint-000000" in message
     assert not list(stopped.glob(".*"))
     assert (stopped / LAST).read_bytes() == before
     run_in(stopped)
@@ -341,12 +343,12 @@ def test_an_output_folder_with_a_run_in_it_is_refused(stopped: Path) -> None:
 
 def test_only_a_run_can_be_resumed(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "absent"):
-        told = f"got {folder}, which has no run.json"
-        refused(called("train --resume", str(folder)), told)
+        message = f"got {folder}, which has no run.json"
+        refused(called("train --resume", str(folder)), message)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"format": "something else"}, "'lookahead-ref run' was expected, got 'someth"),
         ({"format_version": 2}, "1 was expected, got 2"),
@@ -357,13 +359,13 @@ def test_only_a_run_can_be_resumed(tmp_path: Path) -> None:
         ("[]", "is not of type 'object'"),
     ],
 )
-def test_a_wrong_run_json_is_reported(change: Any, told: str, stopped: Path) -> None:
+def test_a_wrong_run_json_is_reported(change: Any, message: str, stopped: Path) -> None:
     path = stopped / "run.json"
     if not isinstance(change, str):
         change = json.dumps(json.loads(path.read_text()) | change)
     path.write_text(change)
     done = called("train --resume", str(stopped))
-    refused(done, told)
+    refused(done, message)
     assert "run.json cannot be understood" in done.stderr
 
 
@@ -377,13 +379,13 @@ def test_only_regular_files_are_read_back(stopped: Path) -> None:
     run_in(stopped, notes.append)
     assert "00000015.safetensors cannot be read: it is no regular file" in notes[0]
     piped("run.json")
-    told = f"it is no regular file: '{stopped / 'run.json'}'"
-    refused(called(f"train {AGAIN} --resume", str(stopped)), told, code=1)
+    message = f"it is no regular file: '{stopped / 'run.json'}'"
+    refused(called(f"train {AGAIN} --resume", str(stopped)), message, code=1)
 
 
 def test_options_that_decide_a_run_cannot_change_when_it_continues(stopped: Path) -> None:
-    told = "resume cannot be given with --batch-size"
-    refused(called("train --batch-size 9 --resume", str(stopped)), told)
+    message = "resume cannot be given with --batch-size"
+    refused(called("train --batch-size 9 --resume", str(stopped)), message)
     done = succeeded(f"train {AGAIN} --keep 1 --json --resume", str(stopped))
     assert json.loads(done.stdout)["steps"] == 20
     assert kept(stopped) == [20]
@@ -420,7 +422,7 @@ def test_a_run_that_is_asked_to_end_saves_its_state_and_says_how_to_continue(
     steps = int(done.stderr.split("stopped after ")[1].split()[0])
     _, record = decode(max(folder.glob("checkpoint-*")).read_bytes())
     assert record["state"]["step"] == steps
-    assert 0 < steps <= 33  # what tries the model out before may step as well
+    assert 0 < steps <= 33  # trying out the model may also step
     lines = (folder / "train.jsonl").read_bytes()[: record["log_bytes"]].splitlines()
     assert json.loads(lines[-1])["event"] in ("step_taken", "epoch_ended")
     assert lines.count(b"") == 0

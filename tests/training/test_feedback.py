@@ -112,6 +112,6 @@ def test_a_continued_run_draws_the_same_masks_and_keeps_its_history() -> None:
     assert rate < 50.0
     assert len(states.kept) > 3
     for _, snapshot in states.kept:
-        again, *told = run(resume=snapshot)
+        again, *message = run(resume=snapshot)
         assert_same_bits(again.params, whole.params)
-        assert (again.history, *told) == (whole.history, begun, rate)
+        assert (again.history, *message) == (whole.history, begun, rate)

@@ -137,17 +137,18 @@ def test_each_worker_carries_its_own_state() -> None:
     assert -(-length // 3) == 4
 
 
-# What is told and kept.
+# Events and checkpoints.
 
 
 def test_the_first_worker_reports_its_steps() -> None:
-    told: list[Any] = []
+    message: list[Any] = []
     alone: list[Any] = []
-    trained(2, epochs=1, callbacks=[told.append])
+    trained(2, epochs=1, callbacks=[message.append])
     share = clouds().share(0, 2).train.take(np.arange(20))
     trained(1, data=clouds()._replace(train=share), epochs=1, callbacks=[alone.append])
     steps, of_one = (
-        [each for each in events if isinstance(each, StepTaken)] for events in (told, alone)
+        [each for each in events if isinstance(each, StepTaken)]
+        for events in (message, alone)
     )
     assert [step.step for step in steps] == list(range(5))
     assert steps[:3] == of_one[:3]
@@ -168,7 +169,7 @@ def test_from_wherever_it_was_saved_a_run_ends_with_the_same_bits() -> None:
     states: Any = Keeping()
     states.interruptible = None  # workers stop where they meet
     trained(checkpoints=states)
-    # Where workers have met, at the ends of epochs, and before anything.
+    # When workers have met, at the ends of epochs, and at the start.
     expected = [0, 0, 3, 4, 4, 6, 8, 8, 9, 12, 12]
     assert [batches for batches, _ in states.kept] == expected
     for _, snapshot in states.kept:
@@ -193,7 +194,7 @@ class Unshared:
 
 
 @pytest.mark.parametrize(
-    ("count", "more", "told"),
+    ("count", "more", "message"),
     [
         (0, {}, "workers must be a positive integer, got 0"),
         (11, {}, r"workers must be few enough .* got 11: batch_size must be from 1 to 3"),
@@ -201,8 +202,8 @@ class Unshared:
         (2, {"data": Unshared()}, "workers must be 1 with data mine, .* got 2"),
     ],
 )
-def test_invalid_runs_of_workers_are_refused(count: int, more: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_invalid_runs_of_workers_are_refused(count: int, more: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         trained(count, **more)
 
 
@@ -215,7 +216,7 @@ def test_only_a_lookahead_has_a_step_to_share() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ("--workers 0", "workers must be a positive integer, got 0"),
         ("--workers two", "workers must be a number or mpi, got 'two'"),
@@ -229,10 +230,10 @@ def test_only_a_lookahead_has_a_step_to_share() -> None:
     ],
 )
 def test_the_command_reports_errors(
-    options: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    options: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    refused(called(f"train {options} --output {tmp_path / 'run'}"), told)
+    refused(called(f"train {options} --output {tmp_path / 'run'}"), message)
     assert not (tmp_path / "run").exists()
 
 

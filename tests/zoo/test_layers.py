@@ -37,7 +37,7 @@ def case(layer: Any, shapes: list[tuple[int, ...]], *rest: Any, **options: Any) 
     # A layer that changes what it is given fails.
     for array in arrays:
         array.flags.writeable = False
-    # Of a layer that returns more than its value, the value.
+    # Only the value, if a layer returns more.
     first = layer in (layers.lstm_layer, picture_layers.batch_norm)
 
     def value(*given: Any, **others: Any) -> Any:

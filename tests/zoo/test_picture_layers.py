@@ -68,7 +68,7 @@ def test_it_sums_over_the_kernels_places_and_its_gradients_are_those_of_the_plai
     expected = by_definition(*params.values(), **options)
     assert (y.dtype, y.shape) == (dtype, expected.shape)
     np.testing.assert_allclose(y, expected, rtol=0, atol=30 * TOLERANCE[dtype])
-    # In float64, and so is what flows back; gradients are of the value's dtype still.
+    # In float64, like the gradient that comes back; gradients still have the value's dtype.
     weights = rng.standard_normal(expected.shape)
 
     def loss(p: Any, function: Any, **others: Any) -> Any:
