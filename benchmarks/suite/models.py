@@ -1,7 +1,7 @@
 """Training steps of models, beside PyTorch's: forward, backward and update.
 
 Both sides have the same shapes, float32, the loss of PyTorch's ``cross_entropy`` and plain
-gradient descent. PyTorch's models are those that its documentation would have one write.
+gradient descent. PyTorch's models are written as in its documentation.
 """
 
 from contextlib import nullcontext
@@ -89,7 +89,7 @@ class LSTMWork:
 
 @dataclass(frozen=True)
 class AWDLSTMWork:
-    """The model of Table 3, at the length that its windows have most often."""
+    """The model of Table 3, at its most common window length."""
 
     hidden: int = 1150
     width: int = 400
@@ -112,7 +112,7 @@ class AWDLSTMWork:
         embedding = nn.Embedding(self.vocabulary, self.width)
         bias = nn.Parameter(torch.zeros(self.vocabulary))
         lstms = [nn.LSTM(a, b) for a, b in zip([self.width, *widths], widths, strict=False)]
-        # As the authors' program has it: what the layer multiplies by is no parameter.
+        # As in the authors' program: the multiplied weight is not a parameter.
         recurrent = [nn.Parameter(lstm.weight_hh_l0.detach()) for lstm in lstms]
         for lstm in lstms:
             del lstm.weight_hh_l0
@@ -146,7 +146,7 @@ class ResNetWork:
 
     batch: int = 32
     channels_last: bool = False
-    """Whether PyTorch's pictures lie in memory in its faster order, not the default one."""
+    """Whether PyTorch's pictures have its faster memory order instead of the default."""
 
     def model(self, backend: str) -> Any:
         return resnet18((3, 32, 32), 10, backend=backend)
@@ -255,7 +255,7 @@ def pytorch_step(work: Any, update: str) -> Contestant:
 
 
 def data_of(work: Any, batches: int) -> Corpus | Dataset:
-    """Make data of so many batches, with next to nothing to evaluate."""
+    """Make data of a number of batches, with very little to evaluate."""
     return (text if hasattr(work, "vocabulary") else examples)(work, batches)
 
 
@@ -275,7 +275,7 @@ def text(work: Any, windows: int) -> Corpus:
 
 
 def our_run(work: Any, backend: str, windows: int) -> Contestant:
-    """Make a whole run: batches, clipping, and all that the loop does."""
+    """Make a whole run of the training loop, with batches and clipping."""
     how: Any = {"seed": 0, "epochs": 1, "batch_size": work.batch, "backend": backend}
     model = work.model(backend)
     if hasattr(model, "statistics_examples"):
@@ -285,7 +285,7 @@ def our_run(work: Any, backend: str, windows: int) -> Contestant:
 
 
 def pytorch_run(work: Any, update: str, windows: int) -> Contestant:
-    """Make the same, as its documentation would have one write it."""
+    """Make the same with PyTorch, as in its documentation."""
     import torch
 
     module, forward = work.pytorch()
@@ -306,7 +306,7 @@ def pytorch_run(work: Any, update: str, windows: int) -> Contestant:
 
 
 def loss_of(found: Any, labels: Any) -> Any:
-    """Add the penalties to the cross entropy, where a model has such."""
+    """Add a model's penalties, if any, to the cross entropy."""
     from torch.nn.functional import cross_entropy
 
     logits, penalty = found if isinstance(found, tuple) else (found, 0.0)
@@ -319,7 +319,7 @@ def timed(made: list[Contestant], turns: int) -> list[list[float]]:
         turns,
         seconds=0.001 if settings.QUICK else 0.3,
         clock=settings.CLOCK,
-        pause=0.05,  # as long as threads of PyTorch's look for work
+        pause=0.05,  # as long as PyTorch's threads spin
     )
 
 

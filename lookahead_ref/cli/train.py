@@ -113,7 +113,7 @@ def train(
                 prepared = training.prepare(settings)
                 if resume is None:
                     _refuse_unused(context, settings)
-                    _ = prepared.initial_weights  # what is wrong with the file shows now
+                    _ = prepared.initial_weights  # errors in the file show now
             if where.dry_run:
                 if team.leads:
                     processes = team.size // len(team.here)

@@ -3,7 +3,7 @@
 The oracle runs on them, so that a tolerance comes from the same formulas as the value.
 Each operation adds `ROUNDINGS` machine epsilons (one is an ulp at 1) of its largest operand
 or result, at least the smallest subnormal; what its operands carry goes through the
-operation itself, by absolute values. The bound therefore holds whatever the sequence of
+operation itself, by absolute values. The bound therefore holds for any sequence of
 roundings; in a closed loop it grows with the error amplification of the problem.
 
 Two epsilons, four times what one correct rounding costs, leave room for what correct
@@ -53,10 +53,10 @@ class _Losses:
     rounding: float
     division: float
     function: float
-    normal: float  # what is smaller may be flushed
+    normal: float  # smaller numbers may be flushed
     floor: float
     flush: float
-    largest: float  # what is larger overflows
+    largest: float  # larger numbers overflow
 
     def made(self, middle: float, radius: float, operand: float, loss: float) -> "Bounded":
         """Add the loss of one operation; `operand` is its largest operand or result."""

@@ -6,14 +6,14 @@ edit is a `Bug` like any other, so that it goes together with those that have a 
 """
 
 import ast
-import builtins
 import difflib
-import dis
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import combinations
 from typing import Any
 
 from lookahead_ref.conformance import oracle
@@ -89,6 +89,7 @@ PLACES = (
 
 # What may stand for what: the source of each, and its name in a sentence.
 
+_HYPERPARAMETERS = ("weight_decay", "epsilon", "momentum", "beta1", "beta2")
 _SLOTS = ("first_moment", "second_moment")
 _WORDS = {
     "theta": "the fast weights",
@@ -109,16 +110,26 @@ _WORDS = {
     "h['beta1']": "beta1",
     "h['beta2']": "beta2",
     "h['momentum']": "momentum",
+    **{f"self.h[{name!r}]": name.replace("_", " ") for name in _HYPERPARAMETERS},
     "h['epsilon']": "epsilon",
-    "self.h['weight_decay']": "the weight decay",
     "gamma": "the learning rate",
     "self.k": "k",
+    "C": "C",
     "len(theta)": "the number of parameters",
     "len(self.workers)": "the number of workers",
     "minus(self.phi, theta)": "the pseudo-gradient",
     "self.pseudo_gradient(theta)": "the pseudo-gradient",
 }
 _ALPHA = "at(self.alpha, self.syncs)"
+_CLAUSES = {
+    "the clock of the learning rate": "LA-14",
+    "the count of synchronizations": "LA-16",
+    "alpha's schedule": "LA-16",
+    "the counts of the parameters": "LA-15",
+    "the slots": "LA-13",
+    "the outer": "OU-5",
+}
+"""What an edit of a Lookahead says, and the clause that it breaks then."""
 _NEW = {
     "zeros(theta)": "zeros",
     "self.initial": "the initial weights",
@@ -149,6 +160,36 @@ _NUMBERS = {
     ),
     "WO": ("len(self.workers)", "-1"),
 }
+_BY_TENSOR = f"interpolate([a], [b], {_ALPHA[:-1]} + i))[0]"
+_VARIANTS = {
+    "OracleLookahead.synchronize": {
+        "raises the clock of alpha's schedule once a parameter": (
+            (
+                "interpolate(self.phi, theta, alpha)",
+                f"[{_BY_TENSOR} for i, (a, b) in enumerate(zip(self.phi, theta))]",
+            ),
+            ("self.syncs += 1", "self.syncs += len(theta)"),
+        ),
+    },
+}
+# What is defined in some functions only; where it is not, there is nothing to edit.
+_OWN = {
+    *(
+        "theta",
+        "grads",
+        "thetas",
+        "gamma",
+        "direction",
+        "found",
+        "x",
+        "g",
+        "m",
+        "v",
+        "s",
+        "t",
+    ),
+    *("rest1", "rest2", "bias1", "bias2"),
+}
 _RETURN_NUMBERS = {"interpolate", "minus", "at", "sqrt", "update", "mean", "total"}
 _SCALED = {
     *("alpha", "gamma", "g", "x", "m", "v", "s", "theta", "found", "direction"),
@@ -158,6 +199,14 @@ _STALE = (
     "grads = self.latest = [old if g is None else g "
     "for old, g in zip(vars(self).get('latest', grads), grads)]"
 )
+_UNASKED = {
+    f"if inner['rule'] == '{rule}' and self.decay_kind == 'none':\n"
+    f"    self.h['weight_decay'], self.decay_kind = (C, '{kind}')": (
+        f"decay the weights by C ({kind}) though {rule} was to have no weight decay"
+    )
+    for kind in ("decoupled", "l2")
+    for rule in oracle.RULES
+}
 _STATEMENTS = {
     SimulatedLookahead: (
         *("self.cycle_step = 0", "self.cycle_step = 1", "self.cycle_step = -1"),
@@ -183,6 +232,8 @@ _STATEMENTS = {
         "self.learning_rate = self.learning_rate[:1]",
         "self.rule = self.rules['nesterov'][0]",
         "self.rule = self.rules['heavy-ball'][0]",
+        *_UNASKED,
+        *(f"self.h[{name!r}] = C" for name in _HYPERPARAMETERS),
         "self.decay_kind = 'l2'",
         "self.decay_kind = 'decoupled'",
         "self.decay_kind = 'none'",
@@ -218,32 +269,9 @@ def scaled(value: Any, by: Any) -> Any:
     return value and value * by
 
 
-def some(which: str, these: Any, others: Any, level: Any) -> Any:
-    """Take these of some tensors, and others of the rest."""
-    if isinstance(these, dict):
-        return {n: some(which, each, others[n], level) for n, each in these.items()}
-    shapes = [each["shape"] for each in level.innermost.case["params"][: len(these)]]
-    chosen = _WHICH[which](len(these), shapes)
-    return simulation.picked(chosen, list(these), list(others))
-
-
-_WHICH: dict[str, Callable[[int, Any], list[bool]]] = {
-    "the first parameter": lambda n, _: [i == 0 for i in range(n)],
-    "all but the first parameter": lambda n, _: [i > 0 for i in range(n)],
-    "matrices": lambda _, shapes: [len(shape) > 1 for shape in shapes],
-    "vectors and scalars": lambda _, shapes: [len(shape) < 2 for shape in shapes],
-}
-_WHEN = {
-    "after a state is loaded": "not vars(self).get('made_anew', True)",
-    "at first": "not self.syncs",
-    "from the second synchronization on": "self.syncs",
-    "where the inner optimizer keeps no slots": "not self.slots",
-    "from the second update on": "t > 1",
-    "at the first update": "t == 1",
-}
-
-
-def _parsed(text: str) -> ast.expr:
+def _parsed(node: str | ast.expr) -> ast.expr:
+    """Return an expression whose nodes have places in a source."""
+    text = node if isinstance(node, str) else ast.unparse(node)
     return ast.parse(text, mode="eval").body
 
 
@@ -256,11 +284,13 @@ def _told(node: ast.AST | str) -> str:
 
 def _does(statement: ast.stmt) -> str:
     """Put what a statement does into words, without its subject."""
+    if (text := ast.unparse(statement)) in _UNASKED:
+        return _UNASKED[text]
     if isinstance(statement, ast.AugAssign):
         return f"raise {_told(statement.target)}"
     if isinstance(statement, ast.Assign):
         return f"set {_told(statement.targets[0])} to {_told(statement.value)}"
-    return f"do `{ast.unparse(statement).splitlines()[0]}`"
+    return f"do `{_first(statement)}`"
 
 
 # Operators. Each changes the tree, yields, and undoes its change when it is resumed.
@@ -307,33 +337,32 @@ def _others(node: ast.expr, numbers: Sequence[str]) -> Iterator[tuple[ast.expr, 
     if isinstance(node, ast.BinOp):
         for kept, lost in ((node.left, node.right), (node.right, node.left)):
             yield kept, (0, f"leaves {_told(lost)} out of {_told(node)}")
-        turned = ast.BinOp(node.right, node.op, node.left)
+        turned = _parsed(ast.BinOp(node.right, node.op, node.left))
         if isinstance(node.op, (ast.Sub, ast.Div, ast.Pow)):
             yield turned, (0, f"has {_told(turned)} for {_told(node)}")
         signs: dict[type, ast.operator] = {ast.Add: ast.Sub(), ast.Sub: ast.Add()}
         if type(node.op) in signs:
-            other_sign = ast.BinOp(node.left, signs[type(node.op)], node.right)
+            other_sign = _parsed(ast.BinOp(node.left, signs[type(node.op)], node.right))
             yield other_sign, (0, f"has {_told(other_sign)} for {_told(node)}")
     if isinstance(node, ast.Compare):
         for operator in (ast.GtE(), ast.Gt(), ast.NotEq()):
             if type(operator) is not type(node.ops[0]):
-                new = ast.Compare(node.left, [operator], node.comparators)
+                new = _parsed(ast.Compare(node.left, [operator], node.comparators))
                 yield new, (1, f"asks whether {_told(new)}")
     if _is_number(node) or text in ("self.k", "self.syncs", "self.cycle_step", "t"):
         for sign, word in (("+", "one more than"), ("-", "one less than")):
             new = _parsed(f"({text}) {sign} 1")
-            yield new, (1, f"uses {word} {_told(text)}")
+            yield new, (1 + _is_number(node), f"uses {word} {_told(text)}")
         if text == "self.k":
             new = _parsed("-(-self.k // len(self.phi))")
             yield new, (1, "counts a step for each parameter: divides k by their number")
     if _scales(node):
-        for number in numbers:
-            by = _parsed(number)
-            told = _told(number)
-            yield _times(node, by), (2, f"multiplies {_told(text)} by {told}")
-            if number != "-1":
-                over = ast.BinOp(_parsed("1"), ast.Div(), by)
-                yield _times(node, over), (2, f"divides {_told(text)} by {told}")
+        for number in (*numbers, "C"):
+            told = f"{_told(text)} by {_told(number)}"
+            yield _parsed(f"scaled({text}, {number})"), (2, f"multiplies {told}")
+            if number not in ("-1", "C"):
+                new = _parsed(f"scaled({text}, 1 / ({number}))")
+                yield new, (2, f"divides {told}")
 
 
 def _is_number(node: ast.expr) -> bool:
@@ -347,10 +376,6 @@ def _scales(node: ast.expr) -> bool:
     if isinstance(node, (ast.BinOp, ast.Call, ast.Subscript)):
         return True
     return ast.unparse(node) in _SCALED
-
-
-def _times(node: ast.expr, by: ast.expr) -> ast.expr:
-    return ast.Call(ast.Name("scaled", ast.Load()), [node, by], [])
 
 
 def _blocks(tree: ast.FunctionDef) -> list[list[ast.stmt]]:
@@ -371,7 +396,7 @@ def _statement_edits(tree: ast.FunctionDef, added: Iterable[str]) -> Iterator[Sa
             if isinstance(each, (ast.FunctionDef, ast.Expr)) and i == 0:
                 continue
             if not isinstance(each, (ast.Return, ast.FunctionDef)):
-                block[i] = ast.Pass()
+                block[i] = ast.parse("pass").body[0]
                 yield 0, f"does not {_does(each)}"
                 block[:] = before
             if i + 1 < len(before) and not isinstance(before[i + 1], ast.Return):
@@ -392,8 +417,23 @@ def _statement_edits(tree: ast.FunctionDef, added: Iterable[str]) -> Iterator[Sa
                 outside[:] = before[:start] + before[stop:]
                 loop.body[:] = [*moved, *inside]
                 told = " and ".join(_does(each) for each in moved)
-                yield 1, f"does this once for each parameter: {told}"
+                each_one = ast.unparse(loop.target).rpartition(" ")[2].strip("()")
+                of = {"worker": "worker"}.get(each_one, "parameter")
+                yield 1, f"does this once for each {of}: {told}"
                 outside[:], loop.body[:] = before, inside
+    for block in blocks:
+        for i, each in enumerate(list(block)):
+            if isinstance(each, ast.Assign) and isinstance(
+                each.targets[0], (ast.Name, ast.Attribute)
+            ):
+                target = ast.unparse(each.targets[0])
+                block.insert(i, ast.parse(f"old = {target}").body[0])
+                for parent, field, index, node in _expressions(tree):
+                    if ast.unparse(node) == target and node is not block[i].value:  # type: ignore[attr-defined]
+                        _put(parent, field, index, _parsed("old"))
+                        yield 1, f"uses {_told(target)} from before it is set"
+                        _put(parent, field, index, node)
+                del block[i]
     for text in added:
         (new,) = ast.parse(text).body
         for block in blocks:
@@ -423,7 +463,7 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
             _put(parent, field, index, node)
         if isinstance(parent, ast.If) and field == "test":
             for value in (True, False):
-                _put(parent, field, index, ast.Constant(value))
+                _put(parent, field, index, _parsed(str(value)))
                 told = "whether or not" if value else "never, even if"
                 yield 1, f"does `{_first(parent.body[0])}` {told} {_told(node)}"
                 _put(parent, field, index, node)
@@ -433,11 +473,11 @@ def _expression_edits(tree: ast.FunctionDef, numbers: Sequence[str]) -> Iterator
         if isinstance(each, ast.Subscript) and ast.unparse(each) == "self.count[i]"
     ]
     for each in counts:
-        each.slice = ast.Constant(0)
+        each.slice = _parsed("0")
     if counts:
         yield 0, "keeps one count for all parameters and raises it for each"
     for each in counts:
-        each.slice = ast.Name("i", ast.Load())
+        each.slice = _parsed("i")
 
 
 def _edits(tree: ast.FunctionDef, place: Place) -> Iterator[Said]:
@@ -448,8 +488,25 @@ def _edits(tree: ast.FunctionDef, place: Place) -> Iterator[Said]:
     own = SimulatedLookahead if base is SimulatedProgram else base
     added = _STATEMENTS[own] if _is_method(place) else ()
     added = tuple(text.replace("self.", level) for text in added)
-    yield from _expression_edits(tree, _NUMBERS[family])
+    numbers = _NUMBERS[family]
+    if place.function is _INNER.element:
+        numbers = tuple(each.replace("h[", "self.h[") for each in numbers)
+    yield from _expression_edits(tree, numbers)
+    yield from _variants(tree, place.title)
     yield from _statement_edits(tree, added)
+
+
+def _variants(tree: ast.FunctionDef, title: str) -> Iterator[Said]:
+    """Do what takes several changes at once."""
+    for says, changes in _VARIANTS.get(title, {}).items():
+        text, body = ast.unparse(tree), tree.body
+        for right, wrong in changes:
+            text = text.replace(right, wrong)
+        (other,) = ast.parse(text).body
+        assert isinstance(other, ast.FunctionDef)
+        tree.body = other.body
+        yield 1, says
+        tree.body = body
 
 
 def _is_method(place: Place) -> bool:
@@ -463,34 +520,37 @@ def _is_method(place: Place) -> bool:
 def edits_of(place: Place) -> tuple[type[Edit], ...]:
     """Return the edits of a place, the plainest first."""
     tree, found, seen = _tree(place), [], set()
-    known = {*vars(builtins), *_namespace(place)}
     for number, (rank, says) in enumerate(_edits(tree, place)):
         try:
             code = compile(_module(tree), "<edited>", "exec")
         except (SyntaxError, ValueError, TypeError):
             continue
         key = _contents(code)
-        if key in seen or not known.issuperset(_globals(code.co_consts[0])):
+        if key in seen or not _OWN.isdisjoint(_names(code.co_consts[0])):
             continue
         seen.add(key)
-        found += [_edit(place, number, rank, says, code, onto) for onto in _targets(place)]
+        found += [
+            _edit(place, number, (rank, says), code, onto) for onto in _targets(place)
+        ]
     return tuple(sorted(found, key=lambda each: each.rank))
 
 
-def _globals(code: Any) -> Iterator[str]:
-    """Yield the names that are not its own."""
-    for each in dis.get_instructions(code):
-        if each.opname == "LOAD_GLOBAL":
-            yield each.argval
+def _filled(text: str, constant: float | None) -> str:
+    return text if constant is None else re.sub(r"\bC\b", f"{constant:.6g}", text)
+
+
+def _names(code: Any) -> Iterator[str]:
+    """Yield the names, of attributes too, that are not its own."""
+    yield from code.co_names
     for const in code.co_consts:
         if hasattr(const, "co_code"):
-            yield from _globals(const)
+            yield from _names(const)
 
 
 def _namespace(place: Place) -> dict[str, Any]:
     """Return what an edited function finds outside of itself."""
     found = dict(vars(inspect.getmodule(place.function)))
-    found |= {"zeros": zeros, "scaled": scaled, "some": some, "at": oracle.at}
+    found |= {"zeros": zeros, "scaled": scaled, "at": oracle.at}
     return found | {"interpolate": oracle.interpolate, "mean": oracle.mean}
 
 
@@ -519,13 +579,19 @@ def _tree(place: Place) -> ast.FunctionDef:
 
 
 def _module(tree: ast.FunctionDef) -> ast.Module:
-    return ast.fix_missing_locations(ast.Module([tree], []))
+    return ast.Module([tree], [])
 
 
 def _edit(
-    place: Place, number: int, rank: int, says: str, code: Any, onto: tuple[type[Any], ...]
+    place: Place,
+    number: int,
+    said: Said,
+    code: Any,
+    onto: tuple[type[Any], ...],
+    constant: float | None = None,
 ) -> type[Edit]:
-    namespace = _namespace(place)
+    rank, says = said
+    namespace = _namespace(place) | {"C": 1.0 if constant is None else constant}
     exec(code, namespace)
     name = place.function.__name__
     function = namespace[name]
@@ -562,9 +628,14 @@ def _edit(
         "Edit",
         (Edit,),
         {
-            "clause": place.clause,
+            "clause": next(
+                (clause for word, clause in _CLAUSES.items() if word in says),
+                place.clause,
+            )
+            if place.beneath == _OF_LOOKAHEAD
+            else place.clause,
             "place": f"edit of {place.title}",
-            "says": f"{says}, in {place.words}{where}",
+            "says": _filled(f"{says}, in {place.words}{where}", constant),
             "breaks": "",
             "fix": "",
             "needs": () if both else needs,
@@ -572,7 +643,12 @@ def _edit(
             "parts": parts,
             "rank": rank,
             "title": place.title,
-            "changed": staticmethod(lambda: changed(place, number)),
+            "changed": staticmethod(
+                lambda: [_filled(each, constant) for each in changed(place, number)]
+            ),
+            "fitted": staticmethod(partial(_edit, place, number, said, code, onto))
+            if constant is None and "C" in _names(code.co_consts[0])
+            else None,
         },
     )
     made.name = made.place
@@ -580,12 +656,199 @@ def _edit(
     return found
 
 
-def edits_for(case: Mapping[str, Any]) -> Iterator[type[Edit]]:
+@dataclass(frozen=True)
+class When:
+    """A condition under which alone an edit takes effect."""
+
+    words: str
+    holds: Callable[[Any], bool]  # of a Lookahead, of an optimizer or, in a rule, of t
+    of: Any = SimulatedLookahead
+    needs: tuple[str, ...] = ()
+
+
+def _nests(level: Any) -> bool:
+    return isinstance(level.inner, SimulatedLookahead)
+
+
+_CONDITIONS = (
+    When("after a state is loaded", lambda x: not x.made_anew, needs=("save",)),
+    When("from the second cycle on", lambda x: x.syncs > 0),
+    When("in the first cycle", lambda x: x.syncs == 0),
+    When("where the inner optimizer keeps no slots", lambda x: not x.slots, needs=("sgd",)),
+    When("in the outermost Lookahead", _nests, needs=("nested",)),
+    When("in a Lookahead within", lambda x: not _nests(x), needs=("nested",)),
+    When("in the first worker", lambda x: x.number == 0, needs=("workers",)),
+    When("in all workers but the first", lambda x: x.number > 0, needs=("workers",)),
+    When("if it maintains", lambda x: x.inner_state == "maintain", needs=("maintain",)),
+    When("if it resets", lambda x: x.inner_state == "reset", needs=("reset",)),
+    When(
+        *("if it interpolates", lambda x: x.inner_state == "interpolate"),
+        needs=("interpolate",),
+    ),
+    When("after a state is loaded", lambda x: not x.made_anew, SimulatedInner, ("save",)),
+    When("from the second step on", lambda x: x.clock > 0, SimulatedInner),
+    When("in the first step", lambda x: x.clock == 0, SimulatedInner),
+    When("from the second step on", lambda x: x.clock > 1, "element"),
+    When("in the first step", lambda x: x.clock == 1, "element"),
+    When("from the second update on", lambda t: t > 1, None),
+    When("in the first update", lambda t: t == 1, None),
+)
+
+
+def only(edit: type[Edit], when: When) -> type[Edit]:
+    """Return an edit that takes effect under a condition alone."""
+    parts = {}
+    for base, part in edit.parts.items():
+        origin: Any = part.__bases__[0]
+        own = {}
+        for name, made in vars(part).items():
+            if name == "rules":
+                own[name] = {
+                    each: (_either(when.holds, rule, origin.rules[each][0], 1), slots)
+                    for each, (rule, slots) in made.items()
+                }
+            elif not name.startswith("__"):
+                own[name] = _either(when.holds, made, vars(origin)[name], 0)
+        parts[base] = type(part.__name__, (origin,), own)
+    return _made(
+        edit,
+        says=f"{edit.says}, {when.words}",
+        needs=(*edit.needs, *when.needs),
+        parts=parts,
+        rank=edit.rank + 3,
+    )
+
+
+def _either(holds: Callable[[Any], bool], edited: Any, right: Any, of: int) -> Any:
+    def function(*arguments: Any) -> Any:
+        return (edited if holds(arguments[of]) else right)(*arguments)
+
+    return function
+
+
+def _made(edit: type[Edit], **attributes: Any) -> type[Edit]:
+    made: Any = type("Edit", (edit,), attributes)
+    made.name = edit.name
+    found: type[Edit] = made
+    return found
+
+
+def _conditions(edit: type[Edit]) -> Iterator[When]:
+    base = next(iter(edit.parts))
+    if edit.title.endswith("__init__") or not issubclass(base, (*_OF_LOOKAHEAD, *_RULES)):
+        return
+    of: Any = SimulatedLookahead if base is SimulatedLookahead else SimulatedInner
+    if of is SimulatedInner:
+        of = "element" if edit.title.endswith("element") else of
+        of = of if "." in edit.title else None
+    yield from (each for each in _CONDITIONS if each.of is of)
+
+
+def edits_for(case: Mapping[str, Any]) -> Iterator[tuple[type[Edit], ...]]:
     """Yield the edits that can show in a case, the plainest first."""
-    found = [edit for place in PLACES for edit in edits_of(place) if edit.applies(case)]
+    places = [
+        place
+        for place in PLACES
+        if all(
+            simulation.has(need, case) or simulation.has(f"outer-{need}", case)
+            for need in place.needs
+        )
+    ]
+    found = [edit for place in places for edit in edits_of(place) if edit.applies(case)]
     if not simulation.has("outer", case):
         found = [edit for edit in found if edit.parts.keys() != {SimulatedInner}]
-    yield from sorted(found, key=lambda edit: edit.rank)
+    found.sort(key=lambda edit: edit.rank)
+    yield from ((edit,) for edit in found if edit.fitted is None)
+    yield from _moved(found)
+    if simulation.has("save", case):
+        saved = [edit for edit in _SAVED if edit.applies(case)]
+        yield from ((edit,) for edit in saved)
+        yield from (two for two in combinations(saved, 2) if two[0].place != two[1].place)
+    yield from ((edit,) for edit in found if edit.fitted is not None)
+    for edit in (edit for edit in found if edit.fitted is None):
+        for when in _conditions(edit):
+            if all(simulation.has(need, case) for need in when.needs):
+                yield (only(edit, when),)
+
+
+def _moved(edits: Sequence[type[Edit]]) -> Iterator[tuple[type[Edit], ...]]:
+    """Yield what is left out at one place and done at another."""
+    for lost in edits:
+        what = lost.says.partition("does not raise ")[2].partition(",")[0]
+        for done in edits if what else ():
+            if f"raises {what}, " in done.says and done.place != lost.place:
+                yield lost, done
+
+
+# What is saved and loaded, piece by piece.
+
+_PIECES = {
+    "phi": ("phi", ()),
+    "the slots of the last synchronization": ("anchor", ("interpolate",)),
+    "the count of steps since a synchronization": ("cycle_step", ()),
+    "the count of synchronizations": ("syncs", ("alphas",)),
+    "the slots": ("slots", ("slots",)),
+    "the clock of the learning rate": ("clock", ("rates",)),
+    "the counts of the parameters": ("count", ("adam",)),
+    "the fast weights": ("theta", ()),
+}
+
+
+def _saved() -> Iterator[type[Edit]]:
+    for words, (piece, needs) in _PIECES.items():
+        for says, function in (
+            (f"does not load {words}, which stay as the new program made them", _lost),
+            (f"saves {words} of the end, not of the save point", _live),
+        ):
+            yield _new(
+                clause="LA-22",
+                place=f"edit of what is saved: {piece}",
+                says=says,
+                needs=("save", *needs),
+                parts={SimulatedProgram: function(piece)},
+                rank=1,
+                title="what is saved",
+                changed=staticmethod(list),
+            )
+
+
+def _lost(piece: str) -> type[Any]:
+    class Loses(SimulatedProgram):
+        def restore(self, levels: list[Any], state: simulation.State) -> oracle.Tensors:
+            _, anew = self.start()
+            fresh = simulation.state_of(anew, [])
+            weights = state[-1]
+            if piece == "theta":
+                weights = {"theta": self.start()[0]}
+            given = [
+                {**each, **{n: v for n, v in new.items() if n == piece}}
+                for each, new in zip(state[:-1], fresh[:-1], strict=True)
+            ]
+            return super().restore(levels, [*given, weights])
+
+    return Loses
+
+
+def _live(piece: str) -> type[Any]:
+    class Shares(SimulatedProgram):
+        def saved(self, then: simulation.State, now: simulation.State) -> simulation.State:
+            then = super().saved(then, now)
+            return [
+                {**a, **{n: v for n, v in b.items() if n == piece}}
+                for a, b in zip(then, now, strict=True)
+            ]
+
+    return Shares
+
+
+def _new(**attributes: Any) -> type[Edit]:
+    made: Any = type("Edit", (Edit,), {"breaks": "", "fix": "", **attributes})
+    made.name = made.place
+    found: type[Edit] = made
+    return found
+
+
+_SAVED = tuple(_saved())
 
 
 def changed(place: Place, number: int) -> list[str]:

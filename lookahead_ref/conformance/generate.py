@@ -21,8 +21,8 @@ from lookahead_ref.conformance.bugs import (
     Bug,
     simulate,
 )
+from lookahead_ref.conformance.case_building import PlannedCase
 from lookahead_ref.conformance.judging import distances
-from lookahead_ref.conformance.optimizer_cases import PlannedCase
 from lookahead_ref.conformance.oracle import Arithmetic, Double, Exact, Step, bits
 from lookahead_ref.conformance.vectors import Format, decode
 

@@ -381,9 +381,13 @@ class OracleWorkers:
 
     def synchronize(self, thetas: Sequence[Tensors]) -> list[Tensors]:
         """Do the same outer step in each worker, with the mean pseudo-gradient."""
+        thetas = list(thetas)
         each = zip(self.workers, thetas, strict=True)
         found = self.averaged([minus(worker.phi, x) for worker, x in each])
-        return [worker.synchronize(minus(worker.phi, found)) for worker in self.workers]
+        for i, worker in enumerate(self.workers):
+            thetas[i] = minus(worker.phi, found)
+        both = zip(self.workers, thetas, strict=True)
+        return [worker.synchronize(theta) for worker, theta in both]
 
 
 def parted(tensors: Sequence[Any], count: int) -> list[Any]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from lookahead_ref.conformance.case_building import SEVERAL, build, lookahead
 from lookahead_ref.conformance.generate import complete
 from lookahead_ref.conformance.judging import Observation, within
-from lookahead_ref.conformance.optimizer_cases import SEVERAL, build, lookahead
 from lookahead_ref.conformance.oracle import bits
 from lookahead_ref.conformance.protocol import (
     OWN_RULE,

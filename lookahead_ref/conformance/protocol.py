@@ -306,7 +306,7 @@ def observe(
     Returns
     -------
     Observation
-        All that was observed.
+        The program's values.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Run the suite on a target: a built-in program, a Python class, a command, a recording.
+"""Runs the suite on a target: a built-in program, a Python class, a command, a recording.
 
 Every case has a verdict in each of its precisions, whatever happens.
 """
