@@ -91,10 +91,11 @@ PLACES = (
 
 _HYPERPARAMETERS = ("weight_decay", "epsilon", "momentum", "beta1", "beta2")
 _SLOTS = ("first_moment", "second_moment")
+_WITHIN = "getattr(self.inner, 'phi', self.phi)"
 _WORDS = {
     "theta": "the fast weights",
     "self.phi": "phi",
-    "self.inner.phi": "phi of the Lookahead within",
+    _WITHIN: "phi of the Lookahead within",
     "self.before": "the fast weights from before the step",
     "self.initial": "the initial weights",
     "self.slots": "the slots",
@@ -138,7 +139,7 @@ _NEW = {
 }
 _TENSORS = ("theta", "self.phi", "self.before", "self.initial")
 _KINDS: tuple[tuple[str, ...], ...] = (
-    (*_TENSORS, *_NEW, "self.inner.phi"),
+    (*_TENSORS, *_NEW, _WITHIN),
     ("self.slots", "self.anchor"),
     ("self.cycle_step", "self.syncs", "self.calls", "self.innermost.clock"),
     ("self.cycle_step", "self.clock", "self.count[i]", "self.count[0]", "max(self.count)"),

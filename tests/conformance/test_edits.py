@@ -9,7 +9,7 @@ import pytest
 from conformance.running import results
 from conformance.wrong import changed
 
-from lookahead_ref.conformance import Case, cases, judge, oracle
+from lookahead_ref.conformance import Case, cases, judge, load, oracle
 from lookahead_ref.conformance.bugs import simulate
 from lookahead_ref.conformance.bugs.simulation import Edit
 from lookahead_ref.conformance.diagnosis import diagnose
@@ -91,6 +91,12 @@ def test_an_edit_of_the_oracle_is_found_again(number: int) -> None:
             "+    bias1, bias2 = (1 - h['beta1'] ** t, 1 - h['beta1'] ** t)",
         ),
         (
+            "theta[...] = self.phi[name]\n            yield",
+            "theta[...] = getattr(self.inner, 'phi', self.phi)[name]\n            yield",
+            "uses phi of the Lookahead within where phi is due, in an evaluation",
+            "+    return (getattr(outermost.inner, 'phi', outermost.phi), theta)",
+        ),
+        (
             "alpha = self.alpha(self.syncs)",
             "alpha = self.alpha(self.syncs + 1)",
             "uses one more than the count of synchronizations",
@@ -101,7 +107,8 @@ def test_an_edit_of_the_oracle_is_found_again(number: int) -> None:
 def test_an_edit_is_reported_in_a_sentence_and_as_a_diff(
     right: str, wrong: str, says: str, line: str
 ) -> None:
-    found = results(changed([(right, wrong)]), some_cases(), "float64")
+    chosen = [*some_cases(), load().case("evaluation-nested")]
+    found = results(changed([(right, wrong)]), chosen, "float64")
     summary = summarize("it", found, diagnose(found))
     words = list(in_plain_words(summary))
     assert any(says in each for each in words)
